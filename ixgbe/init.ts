@@ -1,0 +1,226 @@
+/**
+ * Bringing an 82599, X540 or X550 up and down, in the order of the datasheet's section 4.6.3.
+ *
+ * @module
+ */
+
+import { DeviceError } from "../src/errors.ts";
+import { hex, type Registers } from "../src/registers.ts";
+import { setUpLink } from "./link.ts";
+import { type Model, rxPacketBufferKilobytes } from "./models.ts";
+import * as R from "./registers.ts";
+import { withSemaphore } from "./semaphore.ts";
+
+/** Largest frame that the NIC takes, in bytes, CRC included (section 8.2.3.22.13, MAXFRS). */
+const MAX_FRAME = 15872;
+const CRC = 4;
+/** The transmit packet buffer, in KB, all for the one traffic class (section 8.2.3.9.10). */
+const TX_PACKET_BUFFER_KB = 160;
+/** Room that must be left in it for the largest frame, in KB (section 8.2.3.9.16). */
+const TX_FRAME_KB = 16;
+/** Deadlines in milliseconds: generous for the hardware, short for a person. */
+const MASTER_DISABLE_MS = 800, RESET_MS = 100, EEPROM_MS = 1000, DMA_INIT_MS = 1000;
+const QUEUE_MS = 100, RX_PATH_MS = 40;
+
+/** What a ring needs to be known to the NIC. */
+export interface Ring {
+  /** Bus address of the first descriptor. */
+  readonly busAddress: number;
+  /** Number of descriptors. */
+  readonly entries: number;
+}
+
+/** Steps 1 to 5 of section 4.6.3: reset, and all that has to be waited for after it. */
+export async function reset(regs: Registers, device: string, model: Model): Promise<void> {
+  if (regs.read(R.STATUS) === 0xffffffff) {
+    throw new DeviceError(
+      device,
+      "STATUS reads 0xffffffff: the device is powered down or gone: rescan the PCI bus or reboot",
+    );
+  }
+  disableInterrupts(regs);
+  await globalReset(regs, model);
+  disableInterrupts(regs);
+  const eec = model.mac === "X550EM_a" ? R.EEC_X550EM_A : R.EEC;
+  await regs.wait(eec, R.EEC.AUTO_RD, R.EEC.AUTO_RD, EEPROM_MS);
+  await regs.wait(R.RDRXCTL, R.RDRXCTL.DMAIDONE, R.RDRXCTL.DMAIDONE, DMA_INIT_MS);
+  regs.set(R.CTRL_EXT, R.CTRL_EXT.DRV_LOAD); // firmware leaves the device to a driver
+  await setUpLink(regs, model);
+}
+
+/** Section 4.6.3.1: interrupts off. Bit 31 of EIMC is reserved. */
+function disableInterrupts(regs: Registers): void {
+  regs.write(R.EIMC, 0x7fffffff);
+  for (let i = 0; i < R.EIMC_EX.count; i++) regs.write(R.EIMC_EX, 0xffffffff, i);
+}
+
+/** Section 4.6.3.2: software reset, after DMA has come to rest (section 5.2.5.3.2). */
+async function globalReset(regs: Registers, model: Model): Promise<void> {
+  stopTraffic(regs);
+  regs.set(R.CTRL, R.CTRL.GIO_DIS);
+  const idle = await regs.reaches(R.STATUS, R.STATUS.GIO_MASTER_ENABLE, 0, MASTER_DISABLE_MS);
+  if (!idle) flushTransmit(regs);
+  // Resetting the link too would disturb firmware that is using it.
+  const linkUp = (regs.read(R.LINKS) & R.LINKS.UP) !== 0;
+  const bits = model.mac !== "82599" || linkUp ? R.CTRL.RST : R.CTRL.RST | R.CTRL.LRST;
+  // Where DMA does not come to rest, a second reset clears what the first one left.
+  for (let i = idle ? 1 : 2; i > 0; i--) {
+    if (model.mac === "82599") await resetOnce(regs, bits);
+    else await withSemaphore(regs, model.mac, R.SW_FW_SYNC.SW_PHY_SM0, () => resetOnce(regs, bits));
+  }
+}
+
+async function resetOnce(regs: Registers, bits: number): Promise<void> {
+  regs.set(R.CTRL, bits);
+  // The device needs 10 ms before its registers may be touched again (section 8.2.3.1.1).
+  await new Promise((resolve) => setTimeout(resolve, 10));
+  await regs.wait(R.CTRL, R.CTRL.RST | R.CTRL.LRST, 0, RESET_MS);
+}
+
+/** Empties the transmit path of a NIC whose DMA does not come to rest (section 5.2.5.3.2). */
+function flushTransmit(regs: Registers): void {
+  regs.set(R.HLREG0, R.HLREG0.LPBK);
+  regs.set(R.GCR_EXT, R.GCR_EXT.BUFFERS_CLEAR_FUNC);
+  const until = performance.now() + 0.02;
+  while (performance.now() < until);
+  regs.clear(R.GCR_EXT, R.GCR_EXT.BUFFERS_CLEAR_FUNC);
+  regs.clear(R.HLREG0, R.HLREG0.LPBK);
+}
+
+/** Receiver and all queues off. */
+function stopTraffic(regs: Registers): void {
+  regs.clear(R.RXCTRL, R.RXCTRL.RXEN);
+  for (let i = 0; i < R.RXDCTL.count; i++) {
+    if (regs.read(R.RXDCTL, i) & R.RXDCTL.ENABLE) regs.clear(R.RXDCTL, R.RXDCTL.ENABLE, i);
+    if (regs.read(R.TXDCTL, i) & R.TXDCTL.ENABLE) regs.clear(R.TXDCTL, R.TXDCTL.ENABLE, i);
+  }
+}
+
+/** Section 4.6.7: the receive path but for its rings. RXEN is off. */
+export function initReceive(regs: Registers, model: Model, bufferSize: number): void {
+  // Filters: no VLAN, no multicast, nothing but RAR 0, which the EEPROM has filled.
+  for (let i = 0; i < R.MTA.count; i++) regs.write(R.MTA, 0, i);
+  for (let i = 0; i < R.VFTA.count; i++) regs.write(R.VFTA, 0, i);
+  for (let i = 1; i < R.RAL.count; i++) {
+    regs.write(R.RAL, 0, i);
+    regs.write(R.RAH, 0, i);
+  }
+  regs.set(R.RAH, R.RAH.AV);
+  // All packet buffer memory for the one traffic class.
+  regs.write(R.RXPBSIZE, rxPacketBufferKilobytes(model.mac) << 10, 0);
+  for (let i = 1; i < R.RXPBSIZE.count; i++) regs.write(R.RXPBSIZE, 0, i);
+  // CRC off in both places that have to agree; the two bits are to be set whenever RSC is not used.
+  regs.update(
+    R.RDRXCTL,
+    R.RDRXCTL.CRCSTRIP | R.RDRXCTL.RSCFRSTSIZE | R.RDRXCTL.RSCACKC | R.RDRXCTL.FCOE_WRFIX,
+    R.RDRXCTL.CRCSTRIP | R.RDRXCTL.RSCACKC | R.RDRXCTL.FCOE_WRFIX,
+  );
+  regs.set(R.HLREG0, R.HLREG0.RXCRCSTRP | R.HLREG0.TXCRCEN | R.HLREG0.TXPADEN);
+  // Frames up to what a buffer holds; longer ones end at the NIC and are counted in ROC.
+  regs.set(R.HLREG0, R.HLREG0.JUMBOEN);
+  regs.update(R.MAXFRS, R.MAXFRS.MFS, Math.min(bufferSize + CRC, MAX_FRAME) << 16);
+}
+
+/** Section 4.6.7.1: one receive ring. The caller hands descriptors over once it is enabled. */
+export async function enableRxQueue(
+  regs: Registers,
+  queue: number,
+  ring: Ring,
+  bufferSize: number,
+): Promise<void> {
+  regs.write(R.RDBAL, ring.busAddress % 2 ** 32, queue);
+  regs.write(R.RDBAH, Math.floor(ring.busAddress / 2 ** 32), queue);
+  regs.write(R.RDLEN, ring.entries * 16, queue);
+  regs.write(R.RDH, 0, queue);
+  regs.write(R.RDT, 0, queue);
+  // Advanced descriptors with one buffer; without a free one the packet is dropped at once and
+  // counted in QPRDC, so that no queue ever holds up another.
+  regs.update(
+    R.SRRCTL,
+    R.SRRCTL.BSIZEPACKET | R.SRRCTL.DESCTYPE | R.SRRCTL.DROP_EN,
+    (bufferSize >> 10) | R.SRRCTL.DESCTYPE_ADVANCED | R.SRRCTL.DROP_EN,
+    queue,
+  );
+  regs.set(R.CTRL_EXT, R.CTRL_EXT.NS_DIS);
+  regs.clear(R.DCA_RXCTRL, 1 << 12, queue); // required by section 4.6.7.1
+  regs.set(R.RXDCTL, R.RXDCTL.ENABLE, queue);
+  await regs.wait(R.RXDCTL, R.RXDCTL.ENABLE, R.RXDCTL.ENABLE, QUEUE_MS, queue);
+}
+
+/** Section 4.6.8: the transmit path but for its rings. */
+export function initTransmit(regs: Registers): void {
+  // No DCB, no virtualization: one traffic class, which has the whole buffer (section 4.6.11.3.4).
+  regs.set(R.RTTDCS, R.RTTDCS.ARBDIS);
+  regs.write(R.MTQC, 0);
+  regs.clear(R.RTTDCS, R.RTTDCS.ARBDIS);
+  regs.write(R.TXPBSIZE, TX_PACKET_BUFFER_KB << 10, 0);
+  regs.write(R.TXPBTHRESH, TX_PACKET_BUFFER_KB - TX_FRAME_KB, 0);
+  for (let i = 1; i < R.TXPBSIZE.count; i++) {
+    regs.write(R.TXPBSIZE, 0, i);
+    regs.write(R.TXPBTHRESH, 0, i);
+  }
+  regs.update(R.DTXMXSZRQ, R.DTXMXSZRQ.MAX_BYTES_NUM_REQ, 0xfff);
+  regs.set(R.DMATXCTL, R.DMATXCTL.TE);
+}
+
+/** Section 4.6.8.1: one transmit ring. */
+export async function enableTxQueue(regs: Registers, queue: number, ring: Ring): Promise<void> {
+  regs.write(R.TDBAL, ring.busAddress % 2 ** 32, queue);
+  regs.write(R.TDBAH, Math.floor(ring.busAddress / 2 ** 32), queue);
+  regs.write(R.TDLEN, ring.entries * 16, queue);
+  regs.write(R.TDH, 0, queue);
+  regs.write(R.TDT, 0, queue);
+  // Fetch 32 descriptors ahead where 8 wait. WTHRESH has to be 0 where RS is not on every descriptor.
+  regs.update(
+    R.TXDCTL,
+    R.TXDCTL.PTHRESH | R.TXDCTL.HTHRESH | R.TXDCTL.WTHRESH,
+    32 | 8 << 8,
+    queue,
+  );
+  regs.set(R.TXDCTL, R.TXDCTL.ENABLE, queue);
+  await regs.wait(R.TXDCTL, R.TXDCTL.ENABLE, R.TXDCTL.ENABLE, QUEUE_MS, queue);
+}
+
+/**
+ * Turns the receiver on. The security block has to be stopped while it starts, or traffic that is
+ * already arriving can hang the receive path (82599 specification update, erratum on RXEN).
+ */
+export function enableReceiver(regs: Registers): void {
+  regs.set(R.SECRXCTRL, R.SECRXCTRL.RX_DIS);
+  // Best effort: a block that is never used may not report itself ready.
+  regs.spin(R.SECRXSTAT, R.SECRXSTAT.SECRX_RDY, R.SECRXSTAT.SECRX_RDY, RX_PATH_MS);
+  regs.set(R.RXCTRL, R.RXCTRL.RXEN);
+  regs.clear(R.SECRXCTRL, R.SECRXCTRL.RX_DIS);
+}
+
+/**
+ * Stops all traffic, waits for DMA to come to rest and resets the NIC. Does not throw on the way: the
+ * bus is to turn off bus mastering afterwards whatever happens here.
+ *
+ * @returns What did not come to rest in time; empty if all did.
+ */
+export function shutDown(regs: Registers, rxQueues: number, txQueues: number): string[] {
+  const late: string[] = [];
+  const expect = (ok: boolean, what: string) => ok || late.push(what);
+  regs.clear(R.RXCTRL, R.RXCTRL.RXEN);
+  for (let q = 0; q < txQueues; q++) {
+    // What was handed over still leaves.
+    const deadline = performance.now() + QUEUE_MS;
+    while (regs.read(R.TDH, q) !== regs.read(R.TDT, q) && performance.now() < deadline);
+    regs.clear(R.TXDCTL, R.TXDCTL.ENABLE, q);
+    expect(regs.spin(R.TXDCTL, R.TXDCTL.ENABLE, 0, QUEUE_MS, q), `TXDCTL[${q}]`);
+  }
+  for (let q = 0; q < rxQueues; q++) {
+    regs.clear(R.RXDCTL, R.RXDCTL.ENABLE, q);
+    expect(regs.spin(R.RXDCTL, R.RXDCTL.ENABLE, 0, QUEUE_MS, q), `RXDCTL[${q}]`);
+  }
+  regs.set(R.CTRL, R.CTRL.GIO_DIS);
+  expect(
+    regs.spin(R.STATUS, R.STATUS.GIO_MASTER_ENABLE, 0, MASTER_DISABLE_MS),
+    `STATUS ${hex(regs.read(R.STATUS))}`,
+  );
+  regs.clear(R.CTRL_EXT, R.CTRL_EXT.DRV_LOAD);
+  regs.set(R.CTRL, R.CTRL.RST);
+  expect(regs.spin(R.CTRL, R.CTRL.RST, 0, RESET_MS), "CTRL");
+  return late;
+}

@@ -1,0 +1,49 @@
+/**
+ * The link: its set-up as far as that is software's, and its state (82599: sections 3.7 and 4.6.4).
+ *
+ * @module
+ */
+
+import type { LinkStatus } from "../src/device.ts";
+import type { Registers } from "../src/registers.ts";
+import type { Model } from "./models.ts";
+import { AUTOC, AUTOC2, ESDP, LINKS, SW_FW_SYNC } from "./registers.ts";
+import { withSemaphore } from "./semaphore.ts";
+
+/** ESDP.SDP3 is the SFP+ module's transmit disable on every board that has the reference layout. */
+const TX_DISABLE = ESDP.SDP3;
+const TX_DISABLE_IS_OUTPUT = ESDP.SDP3_DIR;
+
+/**
+ * Brings the link up as far as software has to.
+ *
+ * Link mode and PMA come from the EEPROM, and stay: only negotiation is restarted. X540 and X550 have
+ * a PHY that firmware looks after, and no link mode in AUTOC: they are left alone.
+ */
+export async function setUpLink(regs: Registers, model: Model): Promise<void> {
+  if (model.mac !== "82599") return;
+  if (model.media === "sfp" && (regs.read(ESDP) & TX_DISABLE_IS_OUTPUT) !== 0) {
+    regs.clear(ESDP, TX_DISABLE); // laser on
+  }
+  await withSemaphore(regs, model.mac, SW_FW_SYNC.SW_MAC_CSR_SM, () => {
+    if (regs.read(AUTOC2) & AUTOC2.LINK_DISABLE) regs.clear(AUTOC2, AUTOC2.LINK_DISABLE);
+    regs.set(AUTOC, AUTOC.RESTART_AN);
+  });
+}
+
+/** The state of the link (LINKS; X550's section adds 2.5 and 5 Gbit/s). */
+export function linkStatus(regs: Registers, model: Model): LinkStatus {
+  const links = regs.read(LINKS);
+  if ((links & LINKS.UP) === 0) return { up: false, megabits: 0 };
+  const nonStandard = model.mac.startsWith("X550") && (links & LINKS.SPEED_NON_STD) !== 0;
+  switch ((links & LINKS.SPEED) >>> 28) {
+    case 3:
+      return { up: true, megabits: nonStandard ? 2500 : 10000 };
+    case 2:
+      return { up: true, megabits: 1000 };
+    case 1:
+      return { up: true, megabits: nonStandard ? 5000 : 100 };
+    default:
+      return { up: true, megabits: model.mac === "X550EM_a" ? 10 : 0 };
+  }
+}

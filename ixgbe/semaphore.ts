@@ -1,0 +1,79 @@
+/**
+ * The semaphores that software and firmware share (82599: section 10.5.4; X540: section 11.7.5).
+ *
+ * @module
+ */
+
+import type { Registers } from "../src/registers.ts";
+import type { Mac } from "./models.ts";
+import { SW_FW_SYNC, SW_FW_SYNC_X550EM_A, SWSM, SWSM_X550EM_A } from "./registers.ts";
+
+/** Where a MAC has its semaphores; the bits are the same. */
+const swsm = (mac: Mac) => mac === "X550EM_a" ? SWSM_X550EM_A : SWSM;
+const swFwSync = (mac: Mac) => mac === "X550EM_a" ? SW_FW_SYNC_X550EM_A : SW_FW_SYNC;
+
+/** Longest that firmware may hold a semaphore, in milliseconds. */
+const DEADLINE_MS = 1000;
+const RETRY_MS = 5;
+
+/** The firmware's bit for a resource is this much above software's. */
+const FIRMWARE_SHIFT = 5;
+
+/**
+ * Does something while firmware keeps its hands off a resource.
+ *
+ * A holder that does not let go within a second is taken for dead, as the datasheet says: a driver
+ * that was killed may have left its bits behind.
+ *
+ * @param resource Software's bit of SW_FW_SYNC for the resource.
+ */
+export async function withSemaphore(
+  regs: Registers,
+  mac: Mac,
+  resource: number,
+  action: () => void | Promise<void>,
+): Promise<void> {
+  const deadline = performance.now() + DEADLINE_MS;
+  for (;;) {
+    await enter(regs, mac);
+    const sync = regs.read(swFwSync(mac));
+    const busy = (sync & (resource | resource << FIRMWARE_SHIFT)) !== 0;
+    if (!busy || performance.now() >= deadline) {
+      regs.write(swFwSync(mac), sync | resource);
+      leave(regs, mac);
+      break;
+    }
+    leave(regs, mac);
+    await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+  }
+  try {
+    await action();
+  } finally {
+    await enter(regs, mac);
+    regs.clear(swFwSync(mac), resource);
+    leave(regs, mac);
+  }
+}
+
+/** Takes the semaphores that guard SW_FW_SYNC: among drivers, then against firmware. */
+async function enter(regs: Registers, mac: Mac): Promise<void> {
+  // Reading SMBI sets it: who reads 0 has it.
+  await regs.reaches(swsm(mac), SWSM.SMBI, 0, DEADLINE_MS);
+  if (mac === "82599") {
+    const deadline = performance.now() + DEADLINE_MS;
+    do {
+      regs.set(swsm(mac), SWSM.SWESMBI);
+    } while (!(regs.read(swsm(mac)) & SWSM.SWESMBI) && performance.now() < deadline);
+  } else {
+    await regs.reaches(swFwSync(mac), SW_FW_SYNC.REGSMP, 0, DEADLINE_MS);
+  }
+}
+
+function leave(regs: Registers, mac: Mac): void {
+  if (mac === "82599") {
+    regs.clear(swsm(mac), SWSM.SWESMBI | SWSM.SMBI);
+  } else {
+    regs.clear(swFwSync(mac), SW_FW_SYNC.REGSMP);
+    regs.clear(swsm(mac), SWSM.SMBI);
+  }
+}

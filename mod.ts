@@ -1,0 +1,45 @@
+/**
+ * ixy.ts: network cards driven from user space, in TypeScript.
+ *
+ * @module
+ */
+
+import type { Device, OpenOptions } from "./src/device.ts";
+import { ixgbe } from "./ixgbe/mod.ts";
+import { openDevice } from "./src/open.ts";
+
+export { MAX_BATCH, PacketBatch } from "./src/batch.ts";
+export type {
+  Device,
+  Driver,
+  LinkStatus,
+  OpenOptions,
+  RxQueue,
+  Statistics,
+  TxQueue,
+} from "./src/device.ts";
+export { DmaMemory, type DmaSegment, type MemoryKind } from "./src/dma.ts";
+export { DeviceError, UsageError } from "./src/errors.ts";
+export { Mempool, type MempoolOptions, type Reclaimer } from "./src/mempool.ts";
+export type { Bar, Bus, Doorbell } from "./src/bus/bus.ts";
+export { StopFlag } from "./native/native.ts";
+
+/**
+ * Opens a device and starts it: link set up, one receive and one transmit queue running.
+ *
+ * ```ts
+ * import { open } from "./mod.ts";
+ *
+ * using nic = await open("0000:03:00.0");
+ * console.log(await nic.waitForLink());
+ * ```
+ *
+ * @param address `0000:03:00.0` (or `03:00.0`) for a PCI function, `vfio-user:PATH` for one that
+ * another process serves on a Unix socket.
+ * @throws {UsageError} if the address has no such form, there is no such device, it is in use, not
+ * supported, or permission is missing. Nothing was changed then.
+ * @throws {DeviceError} if the device does not do as its specification says.
+ */
+export function open(address: string, options: OpenOptions = {}): Promise<Device> {
+  return openDevice(address, [ixgbe], options);
+}

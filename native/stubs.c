@@ -1,0 +1,266 @@
+/*
+ * stubs: the system calls that JavaScript cannot make. No driver knowledge is here: no ring, no
+ * register, no virtqueue. Each function returns a count or descriptor, or the negative errno.
+ *
+ * Sizes and file offsets are doubles, exact to 2^53, and addresses are returned through memory: a
+ * call with these types costs Deno some nanoseconds, one with 64-bit integers makes a BigInt.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <dirent.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/file.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#ifndef MFD_HUGE_2MB
+#define MFD_HUGE_2MB (21U << 26)
+#endif
+
+static int32_t result(int64_t n) { return n < 0 ? -errno : (int32_t)n; }
+
+/* Files. */
+
+int32_t ixy_open(const char *path, int32_t flags, int32_t mode) {
+  return result(open(path, flags | O_CLOEXEC, mode));
+}
+
+int32_t ixy_close(int32_t fd) { return result(close(fd)); }
+
+int32_t ixy_pread(int32_t fd, void *to, uint32_t bytes, double offset) {
+  return result(pread(fd, to, bytes, (off_t)offset));
+}
+
+int32_t ixy_pwrite(int32_t fd, const void *from, uint32_t bytes, double offset) {
+  return result(pwrite(fd, from, bytes, (off_t)offset));
+}
+
+int32_t ixy_read(int32_t fd, void *to, uint32_t bytes) { return result(read(fd, to, bytes)); }
+
+int32_t ixy_write(int32_t fd, const void *from, uint32_t bytes) {
+  return result(write(fd, from, bytes));
+}
+
+int32_t ixy_unlink(const char *path) { return result(unlink(path)); }
+
+int32_t ixy_readlink(const char *path, char *to, uint32_t bytes) {
+  return result(readlink(path, to, bytes));
+}
+
+/* Size of a file in bytes, to *size. */
+int32_t ixy_size(int32_t fd, double *size) {
+  struct stat s;
+  if (fstat(fd, &s) < 0) return -errno;
+  *size = (double)s.st_size;
+  return 0;
+}
+
+/* The names in a directory, each ended by a NUL byte; returns their bytes, -ENOBUFS if too many. */
+int32_t ixy_list(const char *path, char *to, uint32_t bytes) {
+  DIR *dir = opendir(path);
+  if (!dir) return -errno;
+  uint32_t used = 0;
+  for (struct dirent *entry; (entry = readdir(dir));) {
+    size_t n = strlen(entry->d_name) + 1;
+    if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, "..")) continue;
+    if (used + n > bytes) {
+      closedir(dir);
+      return -ENOBUFS;
+    }
+    memcpy(to + used, entry->d_name, n);
+    used += n;
+  }
+  closedir(dir);
+  return (int32_t)used;
+}
+
+/* Takes an exclusive lock on an open file without waiting: -EWOULDBLOCK if another has it. */
+int32_t ixy_lock(int32_t fd) { return result(flock(fd, LOCK_EX | LOCK_NB)); }
+
+int32_t ixy_ioctl(int32_t fd, uint32_t request, void *argument) {
+  return result(ioctl(fd, request, argument));
+}
+
+/* Memory. */
+
+int32_t ixy_mmap(int32_t fd, double bytes, double offset, uint64_t *address) {
+  void *p = mmap(0, (size_t)bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)offset);
+  if (p == MAP_FAILED) return -errno;
+  *address = (uint64_t)p;
+  return 0;
+}
+
+int32_t ixy_munmap(void *address, double bytes) {
+  return result(munmap(address, (size_t)bytes));
+}
+
+/*
+ * Memory for DMA, zeroed, locked, shareable through the descriptor that is returned; its address
+ * goes to *address. With `huge` in 2 MiB pages: -ENOMEM if too few are reserved. It has no name in
+ * any file system: when the last process that has it ends, it is gone.
+ */
+int32_t ixy_memory(double bytes, int32_t huge, uint64_t *address) {
+  size_t n = (size_t)bytes;
+  int fd = memfd_create("ixy", MFD_CLOEXEC | (huge ? MFD_HUGETLB | MFD_HUGE_2MB : 0));
+  if (fd < 0) return -errno;
+  void *p = MAP_FAILED;
+  if (ftruncate(fd, (off_t)n) == 0)
+    p = mmap(0, n, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
+  /* Memory over the lock limit stays usable where a process maps it for us (EPERM, ENOMEM). */
+  if (p == MAP_FAILED || (mlock(p, n) < 0 && errno != EPERM && errno != ENOMEM && errno != EAGAIN)) {
+    int error = errno;
+    if (p != MAP_FAILED) munmap(p, n);
+    close(fd);
+    return -error;
+  }
+  *address = (uint64_t)p;
+  return fd;
+}
+
+/*
+ * The pagemap entry of every `step` bytes of memory, low and high 32 bits each, to `entries`:
+ * /proc/self/pagemap gives frame numbers to root only, and 0 with flags to others.
+ */
+int32_t ixy_pagemap(void *address, uint32_t step, uint32_t count, uint64_t *entries) {
+  int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return -errno;
+  uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+  for (uint32_t i = 0; i < count; i++) {
+    uint64_t at = ((uint64_t)address + (uint64_t)i * step) / page * 8;
+    ssize_t n = pread(fd, entries + i, 8, (off_t)at);
+    if (n != 8) {
+      int error = n < 0 ? errno : EIO;
+      close(fd);
+      return -error;
+    }
+  }
+  close(fd);
+  return 0;
+}
+
+/* Unix sockets. `kind` is SOCK_STREAM, SOCK_DGRAM or SOCK_SEQPACKET. */
+
+static int32_t address_of(const char *path, struct sockaddr_un *a) {
+  memset(a, 0, sizeof *a);
+  a->sun_family = AF_UNIX;
+  if (strlen(path) >= sizeof a->sun_path) return -ENAMETOOLONG;
+  strcpy(a->sun_path, path);
+  return 0;
+}
+
+int32_t ixy_connect(const char *path, int32_t kind) {
+  struct sockaddr_un a;
+  int32_t bad = address_of(path, &a);
+  if (bad) return bad;
+  int fd = socket(AF_UNIX, kind | SOCK_CLOEXEC, 0);
+  if (fd < 0) return -errno;
+  if (connect(fd, (struct sockaddr *)&a, sizeof a) < 0) {
+    int error = errno;
+    close(fd);
+    return -error;
+  }
+  return fd;
+}
+
+/* A socket bound to `path`, listening unless it takes datagrams. */
+int32_t ixy_bind(const char *path, int32_t kind) {
+  struct sockaddr_un a;
+  int32_t bad = address_of(path, &a);
+  if (bad) return bad;
+  int fd = socket(AF_UNIX, kind | SOCK_CLOEXEC, 0);
+  if (fd < 0) return -errno;
+  if (bind(fd, (struct sockaddr *)&a, sizeof a) < 0 || (kind != SOCK_DGRAM && listen(fd, 4) < 0)) {
+    int error = errno;
+    close(fd);
+    return -error;
+  }
+  return fd;
+}
+
+int32_t ixy_accept(int32_t fd) { return result(accept4(fd, 0, 0, SOCK_CLOEXEC)); }
+
+/* Sends bytes, with `count` descriptors beside the first; flags as for sendmsg (MSG_DONTWAIT 0x40). */
+int32_t ixy_send(int32_t fd, const void *from, uint32_t bytes, const int32_t *fds, uint32_t count,
+                 int32_t flags) {
+  union { char bytes[CMSG_SPACE(16 * sizeof(int))]; struct cmsghdr align; } control;
+  struct iovec v = {(void *)from, bytes};
+  struct msghdr m = {.msg_iov = &v, .msg_iovlen = 1};
+  if (count > 16) return -EINVAL;
+  if (count) {
+    memset(&control, 0, sizeof control);
+    m.msg_control = control.bytes;
+    m.msg_controllen = CMSG_SPACE(count * sizeof(int));
+    struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+    c->cmsg_level = SOL_SOCKET;
+    c->cmsg_type = SCM_RIGHTS;
+    c->cmsg_len = CMSG_LEN(count * sizeof(int));
+    memcpy(CMSG_DATA(c), fds, count * sizeof(int));
+  }
+  return result(sendmsg(fd, &m, flags | MSG_NOSIGNAL));
+}
+
+/* As sendto: one datagram to the socket at `path`. */
+int32_t ixy_sendto(int32_t fd, const void *from, uint32_t bytes, const char *path, int32_t flags) {
+  struct sockaddr_un a;
+  int32_t bad = address_of(path, &a);
+  if (bad) return bad;
+  return result(sendto(fd, from, bytes, flags | MSG_NOSIGNAL, (struct sockaddr *)&a, sizeof a));
+}
+
+/* Receives bytes and up to 16 descriptors; their number goes to fds[16]. */
+int32_t ixy_recv(int32_t fd, void *to, uint32_t bytes, int32_t *fds, int32_t flags) {
+  union { char bytes[CMSG_SPACE(16 * sizeof(int))]; struct cmsghdr align; } control;
+  struct iovec v = {to, bytes};
+  struct msghdr m = {.msg_iov = &v, .msg_iovlen = 1, .msg_control = control.bytes,
+                     .msg_controllen = sizeof control.bytes};
+  fds[16] = 0;
+  ssize_t n = recvmsg(fd, &m, flags | MSG_CMSG_CLOEXEC);
+  if (n < 0) return -errno;
+  for (struct cmsghdr *c = CMSG_FIRSTHDR(&m); c; c = CMSG_NXTHDR(&m, c)) {
+    if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) continue;
+    int32_t count = (int32_t)((c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
+    memcpy(fds, CMSG_DATA(c), (size_t)count * sizeof(int));
+    fds[16] = count;
+  }
+  return (int32_t)n;
+}
+
+/* Waiting. */
+
+int32_t ixy_eventfd(void) { return result(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)); }
+
+/* As poll: `fds` is an array of struct pollfd; milliseconds -1 waits for ever. */
+int32_t ixy_poll(void *fds, uint32_t count, int32_t milliseconds) {
+  return result(poll(fds, count, milliseconds));
+}
+
+/* The stop flag: SIGINT or SIGTERM stores its number here once; a second one ends the process. */
+
+static volatile int32_t stop;
+static struct sigaction before_int, before_term;
+
+static void on_signal(int number) { stop = number; }
+
+/* Installs the handlers, clears the flag, and stores the flag's address. */
+int32_t ixy_stop_begin(uint64_t *address) {
+  struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
+  stop = 0;
+  *address = (uint64_t)&stop;
+  if (sigaction(SIGINT, &action, &before_int) < 0) return -errno;
+  return result(sigaction(SIGTERM, &action, &before_term));
+}
+
+/* Puts the former handlers back. */
+int32_t ixy_stop_end(void) {
+  if (sigaction(SIGINT, &before_int, 0) < 0) return -errno;
+  return result(sigaction(SIGTERM, &before_term, 0));
+}

@@ -1,0 +1,156 @@
+/**
+ * The device interface that every driver has.
+ *
+ * @module
+ */
+
+import type { PacketBatch } from "./batch.ts";
+import type { Bus } from "./bus/bus.ts";
+import type { Mempool } from "./mempool.ts";
+
+/** State of a link. */
+export interface LinkStatus {
+  readonly up: boolean;
+  /** Speed in Mbit/s; 0 while the link is down. */
+  readonly megabits: number;
+}
+
+/** Counts since a device was opened. They are exact and do not wrap. */
+export interface Statistics {
+  /** Packets handed to the program. */
+  readonly rxPackets: bigint;
+  /** Bytes of these packets, without CRC. */
+  readonly rxBytes: bigint;
+  /** Packets taken from the program. */
+  readonly txPackets: bigint;
+  /** Bytes of these packets, without CRC. */
+  readonly txBytes: bigint;
+  /** Packets that the device dropped because it had no free descriptor or packet buffer. */
+  readonly rxMissed: bigint;
+  /** Packets that arrived damaged, or outside the sizes that the device takes. */
+  readonly rxErrors: bigint;
+  /** Packets that the driver dropped because they did not fit a buffer. */
+  readonly rxTooLong: bigint;
+  /** Packets that the driver dropped because the pool had no buffer to replace theirs. */
+  readonly rxNoBuffer: bigint;
+  /** The device's own counters by the names of its specification. */
+  readonly device: Readonly<Record<string, bigint>>;
+}
+
+/** A receive queue. */
+export interface RxQueue {
+  /** Its number on the device, from 0. */
+  readonly number: number;
+  /**
+   * Receives up to `batch.capacity` packets into an empty batch. Does not wait.
+   *
+   * @returns The number of packets, which is also `batch.length`.
+   * @throws {Error} if the batch is not empty, has another pool, or the device is closed.
+   */
+  receive(batch: PacketBatch): number;
+}
+
+/** A transmit queue. */
+export interface TxQueue {
+  /** Its number on the device, from 0. */
+  readonly number: number;
+  /**
+   * Sends the packets of a batch in order, as many as there are free descriptors for. Does not wait.
+   * Those sent leave the batch, the rest move to its front.
+   *
+   * @returns The number of packets sent.
+   * @throws {Error} if a packet is in nobody's hand or longer than a buffer, the batch has another
+   * pool, or the device is closed.
+   */
+  transmit(batch: PacketBatch): number;
+  /** Gives the buffers of packets that have left back to the pool; returns how many. */
+  reclaim(): number;
+  /** Packets handed to the device whose buffers have not come back. */
+  readonly pending: number;
+}
+
+/** A network device. Close it before its pool. */
+export interface Device extends Disposable {
+  /** The address it was opened under. */
+  readonly address: string;
+  /** Name of the driver: `ixgbe`. */
+  readonly driver: string;
+  /** What the device is: `82599 SFP+`. */
+  readonly model: string;
+  /** The pool of its receive buffers, from which it also transmits. */
+  readonly pool: Mempool;
+  /** Its receive queues; the index is the number. */
+  readonly rxQueues: readonly RxQueue[];
+  /** Its transmit queues; the index is the number. */
+  readonly txQueues: readonly TxQueue[];
+  /** The state of the link. */
+  linkStatus(): LinkStatus;
+  /**
+   * Waits until the link is up.
+   *
+   * @param milliseconds How long to wait; 10,000 unless given.
+   * @throws {DeviceError} if the link is still down then.
+   */
+  waitForLink(milliseconds?: number): Promise<LinkStatus>;
+  /** The address that packets for this device have: 6 bytes. */
+  macAddress(): Uint8Array;
+  /**
+   * Changes the address that packets for this device have, until it is closed.
+   *
+   * @param mac 6 bytes, not a multicast address.
+   * @throws {UsageError} if it is no such address.
+   */
+  setMacAddress(mac: Uint8Array): void;
+  /** Receives every packet on the wire, or only what is for this device. */
+  setPromiscuous(on: boolean): void;
+  /**
+   * Receives packets for these multicast addresses also, and no longer for those set before. Filters
+   * of devices are coarse: others may come along.
+   *
+   * @param addresses 6 bytes each; none to receive no multicast packet.
+   * @throws {UsageError} if one is no multicast address.
+   */
+  setMulticast(addresses: readonly Uint8Array[]): void;
+  /**
+   * Counts since the device was opened. The device's own counters are exact if this is called at
+   * least every 50 seconds; the packets and bytes are exact however seldom.
+   */
+  statistics(): Statistics;
+  /**
+   * Looks whether the device is still there. Call it every few milliseconds while polling.
+   *
+   * @throws {DeviceError} if it is gone.
+   */
+  check(): void;
+  /** Stops the device, and only then gives up its memory. Again: nothing happens. */
+  close(): void;
+}
+
+/** Options of `open`. */
+export interface OpenOptions {
+  /** The pool to use; a pool of the device's own unless given. */
+  readonly pool?: Mempool;
+  /** Descriptors of a receive ring: 64 to 4096, a multiple of 8; 512 unless given. */
+  readonly rxEntries?: number;
+  /** Descriptors of a transmit ring: 64 to 4096, a multiple of 8; 512 unless given. */
+  readonly txEntries?: number;
+  /** Whether to receive every packet on the wire; no unless given. */
+  readonly promiscuous?: boolean;
+  /** Whether to take a NIC over even though its kernel interface is up; no unless given. */
+  readonly force?: boolean;
+}
+
+/** A driver: which functions it drives, and how it takes one over. */
+export interface Driver {
+  /** Name of the driver. */
+  readonly name: string;
+  /** Whether the driver is for functions of a vendor, by its PCI vendor id. */
+  readonly vendor: number;
+  /**
+   * Takes a function over. If it throws, the caller closes the bus.
+   *
+   * @throws {UsageError} if the driver does not support the device or an option is out of range.
+   * @throws {DeviceError} if the device does not do as its specification says.
+   */
+  attach(bus: Bus, options: OpenOptions): Promise<Device>;
+}

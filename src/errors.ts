@@ -1,0 +1,33 @@
+/**
+ * Errors that a person can act on. Each message is one sentence that names the device, the register
+ * or file, and what to do next.
+ *
+ * @module
+ */
+
+/**
+ * What was asked for cannot be done: a bad address, ring size or batch size, a missing device or
+ * permission. Nothing was changed. Programs print the message and exit with code 2.
+ */
+export class UsageError extends Error {
+  override readonly name = "UsageError";
+}
+
+/**
+ * A device failed while in use: a wait reached its deadline, a register reads what cannot be, the
+ * device or its server is gone. Programs print the message and exit with code 1.
+ */
+export class DeviceError extends Error {
+  override readonly name: string = "DeviceError";
+  /** The address under which the device was opened. */
+  readonly device: string;
+
+  /**
+   * @param device The address under which the device was opened.
+   * @param problem What failed, and what to do next.
+   */
+  constructor(device: string, problem: string) {
+    super(`${device}: ${problem}`);
+    this.device = device;
+  }
+}

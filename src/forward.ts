@@ -1,0 +1,45 @@
+/**
+ * The forwarder: packets from one device to the other, both ways.
+ *
+ * @module
+ */
+
+import { PacketBatch } from "./batch.ts";
+import type { Device, RxQueue, TxQueue } from "./device.ts";
+
+/** Byte of a packet that is incremented: in the destination address, as the whole family does. */
+const TOUCHED = 1;
+
+/** One way between two devices. */
+export class Direction {
+  /** Packets that the transmit ring had no room for. */
+  dropped = 0;
+  readonly #rx: RxQueue;
+  readonly #tx: TxQueue;
+  readonly #batch: PacketBatch;
+  readonly #touch: boolean;
+
+  /**
+   * @param batch The most packets to receive at once, 1 to 256.
+   * @param touch Whether to increment a byte of each packet, so that it really enters the cache.
+   */
+  constructor(from: Device, to: Device, batch: number, touch: boolean) {
+    this.#rx = from.rxQueues[0];
+    this.#tx = to.txQueues[0];
+    this.#batch = new PacketBatch(from.pool, batch);
+    this.#touch = touch;
+  }
+
+  /** Forwards what has arrived, at most a batch; returns the packets received. */
+  forward(): number {
+    const batch = this.#batch;
+    const n = this.#rx.receive(batch);
+    if (n === 0) return 0;
+    if (this.#touch) {
+      const buffers = batch.buffers, bytes = batch.pool.bytes, size = batch.pool.bufferSize;
+      for (let i = 0; i < n; i++) bytes[buffers[i] * size + TOUCHED]++;
+    }
+    if (this.#tx.transmit(batch) < n) this.dropped += batch.free();
+    return n;
+  }
+}

@@ -1,0 +1,147 @@
+/**
+ * A pool of packet buffers: all bytes in one memory, everything else about a buffer in flat columns
+ * beside it, indexed by the buffer's number. A pool belongs to one thread.
+ *
+ * A buffer has a length from the moment somebody has it in hand until it is freed or handed to a
+ * device; a length of 0 says that nobody has it. That is how a buffer freed or sent twice is noticed
+ * without a column of its own.
+ *
+ * @module
+ */
+
+import { DmaMemory, type MemoryKind } from "./dma.ts";
+import { UsageError } from "./errors.ts";
+
+/** Options of {@linkcode Mempool}. */
+export interface MempoolOptions {
+  /** Number of buffers, 64 to 1,048,576; 4096 unless given. */
+  readonly buffers?: number;
+  /** Bytes of a buffer: 2048 (the default), 4096, 8192 or 16384. */
+  readonly bufferSize?: number;
+  /** Where the memory comes from, see {@linkcode DmaMemory}; `auto` unless given. */
+  readonly memory?: MemoryKind;
+}
+
+/** Something that holds buffers which it can give back when asked: a transmit queue. */
+export interface Reclaimer {
+  /** Gives back the buffers that are done; returns how many. */
+  reclaim(): number;
+}
+
+/** A pool of packet buffers. */
+export class Mempool implements Disposable {
+  /** Number of buffers. */
+  readonly buffers: number;
+  /** Bytes of a buffer. */
+  readonly bufferSize: number;
+  /** The memory of all buffers: buffer `b` begins at byte `b * bufferSize`. */
+  readonly memory: DmaMemory;
+  /** All packet bytes. */
+  readonly bytes: Uint8Array;
+  /** Low 32 bits of each buffer's bus address. */
+  readonly low: Uint32Array;
+  /** High 32 bits of each buffer's bus address. */
+  readonly high: Uint32Array;
+  /** Bytes of the packet in each buffer that somebody has in hand; 0 for all others. */
+  readonly length: Uint16Array;
+  /** Numbers of the free buffers, from 0 to `available`; the last one freed is used first. */
+  readonly stack: Uint32Array;
+  /** Number of free buffers. */
+  available: number;
+  readonly #reclaimers = new Set<Reclaimer>();
+
+  /**
+   * @throws {UsageError} if an option is out of range or there is not enough memory.
+   */
+  constructor(options: MempoolOptions = {}) {
+    const { buffers = 4096, bufferSize = 2048, memory = "auto" } = options;
+    if (!Number.isInteger(buffers) || buffers < 64 || buffers > 1048576) {
+      throw new UsageError(`a pool has 64 to 1048576 buffers, not ${buffers}`);
+    }
+    // Powers of two: a buffer then never crosses a hugepage, so its bus addresses are contiguous.
+    if (![2048, 4096, 8192, 16384].includes(bufferSize)) {
+      throw new UsageError(`a buffer has 2048, 4096, 8192 or 16384 bytes, not ${bufferSize}`);
+    }
+    this.buffers = buffers;
+    this.bufferSize = bufferSize;
+    this.memory = new DmaMemory(buffers * bufferSize, memory);
+    this.bytes = new Uint8Array(this.memory.buffer, 0, buffers * bufferSize);
+    this.low = new Uint32Array(buffers);
+    this.high = new Uint32Array(buffers);
+    this.length = new Uint16Array(buffers);
+    this.stack = new Uint32Array(buffers);
+    this.available = buffers;
+    for (let b = 0; b < buffers; b++) {
+      const address = this.memory.busAddress(b * bufferSize);
+      this.low[b] = address % 2 ** 32;
+      this.high[b] = Math.floor(address / 2 ** 32);
+      this.stack[b] = buffers - 1 - b;
+    }
+  }
+
+  /**
+   * Takes a free buffer into hand.
+   *
+   * @param length Bytes of the packet to be: 1 to `bufferSize`.
+   * @returns The buffer's number, or -1 if no buffer is free.
+   * @throws {RangeError} if the length is out of range.
+   */
+  allocate(length: number): number {
+    if (!(length >= 1 && length <= this.bufferSize)) {
+      throw new RangeError(`a packet has 1 to ${this.bufferSize} bytes here, not ${length}`);
+    }
+    if (this.available === 0 && this.reclaim() === 0) return -1;
+    const buffer = this.stack[--this.available];
+    this.length[buffer] = length;
+    return buffer;
+  }
+
+  /**
+   * Gives back a buffer in hand.
+   *
+   * @throws {Error} if nobody has it in hand: it is free already, a device has it, or there is no
+   * such buffer.
+   */
+  free(buffer: number): void {
+    if (!(this.length[buffer] > 0)) {
+      throw new Error(`buffer ${buffer} is freed, but nobody has it in hand`);
+    }
+    this.length[buffer] = 0;
+    this.stack[this.available++] = buffer;
+  }
+
+  /**
+   * The packet in a buffer, as a view of its bytes; empty if nobody has the buffer in hand. Do not
+   * use the view once the buffer is freed or sent.
+   */
+  packet(buffer: number): Uint8Array {
+    const start = buffer * this.bufferSize;
+    return this.bytes.subarray(start, start + this.length[buffer]);
+  }
+
+  /** Asks every transmit queue for the buffers that are done; returns how many came back. */
+  reclaim(): number {
+    let n = 0;
+    for (const holder of this.#reclaimers) n += holder.reclaim();
+    return n;
+  }
+
+  /** Has {@linkcode Mempool.reclaim} ask a transmit queue. For drivers. */
+  addReclaimer(holder: Reclaimer): void {
+    this.#reclaimers.add(holder);
+  }
+
+  /** Takes back {@linkcode Mempool.addReclaimer}. For drivers. */
+  removeReclaimer(holder: Reclaimer): void {
+    this.#reclaimers.delete(holder);
+  }
+
+  /**
+   * Frees the memory. Close the devices that use the pool first.
+   *
+   * @throws {Error} if a device can still reach the memory.
+   */
+  [Symbol.dispose](): void {
+    this.memory.free();
+  }
+}
