@@ -5,7 +5,7 @@
  */
 
 import { type Device, Mempool, open, StopFlag, UsageError } from "./mod.ts";
-import { Direction } from "./src/forward.ts";
+import { Direction, forwardRounds } from "./src/forward.ts";
 import { number, parse, run } from "./src/program.ts";
 
 const USAGE = `usage: deno run --allow-ffi fwd.ts [options] A B
@@ -14,13 +14,14 @@ Forwards packets from device A to device B and from B to A.
 A device is 0000:03:00.0 (PCI) or vfio-user:PATH.
 
   --batch N        most packets handled at once, 1 to 256 (default 32)
-  --rx-entries N   descriptors of a receive ring, 64 to 4096 (default 512)
-  --tx-entries N   descriptors of a transmit ring, 64 to 4096 (default 512)
+  --rx-entries N   descriptors of a receive ring, 64, 128, … 4096 (default 512)
+  --tx-entries N   descriptors of a transmit ring, 64, 128, … 4096 (default 512)
   --buffer-size N  bytes of a buffer: 2048 (default), 4096, 8192 or 16384
   --no-touch       leave packets as they are; else byte 1 of each is incremented
   --force          take a NIC over although its kernel interface is up
   --seconds N      stop after so many seconds
-  --json           print a JSON object a second, and one with the totals at the end
+  --json           print JSON: {"ready":true} first, then counts since the start every second,
+                   and with "total":true at the end
   --quiet          print the totals only`;
 
 const OPTIONS = {
@@ -107,35 +108,38 @@ async function main(): Promise<number> {
   const there = new Direction(deviceA, deviceB, batch, touch);
   const back = new Direction(deviceB, deviceA, batch, touch);
   const counts = () => [count(deviceA, back.dropped), count(deviceB, there.dropped)];
-  const report = (what: Count[], time: number, total: boolean) => {
-    if (quiet && !total) return;
-    if (json) {
-      const ports = what.map((c, i) => ({ address: devices[i].address, ...c }));
-      console.log(JSON.stringify({ total, seconds: time, ports }));
-    } else what.forEach((c, i) => console.log(line(devices[i].address, c, time)));
+  const report = (total: boolean, since: Count[], sinceTime: number) => {
+    const all = counts();
+    if (json && (total || !quiet)) {
+      const ports = all.map((c, i) => ({ address: devices[i].address, ...c }));
+      console.log(JSON.stringify({ total, seconds: (now - start) / 1000, ports }));
+    } else if (total || !quiet) {
+      if (total) console.log(`totals after ${((now - start) / 1000).toFixed(1)} s:`);
+      all.forEach((c, i) => {
+        const seconds = (now - sinceTime) / 1000;
+        console.log(line(devices[i].address, difference(c, since[i]), seconds));
+      });
+    }
+    return all;
   };
 
   const start = performance.now();
-  let before = counts(), last = start, checked = start, now = start;
+  const zero = counts();
+  let before = zero, last = start, checked = start, now = start;
+  if (json) console.log(JSON.stringify({ ready: true }));
   while (stop.signal === 0 && now - start < seconds * 1000) {
-    for (let i = 0; i < ROUNDS; i++) {
-      there.forward();
-      back.forward();
-    }
+    forwardRounds(there, back, ROUNDS);
     now = performance.now();
     if (now - checked >= CHECK_MS) {
       checked = now;
       for (const device of devices) device.check();
     }
     if (now - last >= 1000) {
-      const total = counts();
-      report(total.map((c, i) => difference(c, before[i])), (now - last) / 1000, false);
-      before = total;
+      before = report(false, before, last);
       last = now;
     }
   }
-  if (!json) console.log(`totals after ${((now - start) / 1000).toFixed(1)} s:`);
-  report(counts(), (now - start) / 1000, true);
+  report(true, zero, start);
   return 0;
 }
 

@@ -55,9 +55,9 @@ async function attach(bus: Bus, options: OpenOptions): Promise<IxgbeDevice> {
 }
 
 function checkRing(address: string, what: string, entries: number): void {
-  if (!Number.isInteger(entries) || entries < 64 || entries > 4096 || entries % 8 !== 0) {
+  if (![64, 128, 256, 512, 1024, 2048, 4096].includes(entries)) {
     throw new UsageError(
-      `${address}: a ${what} ring has 64 to 4096 descriptors, a multiple of 8, not ${entries}`,
+      `${address}: a ${what} ring has 64 to 4096 descriptors, a power of two, not ${entries}`,
     );
   }
 }

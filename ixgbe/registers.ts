@@ -563,7 +563,6 @@ export const ALIASES: readonly Alias[] = [
   { register: "RSSRK", offset: 0x05c80, count: 10, stride: 4 },
   { register: "SRRCTL", offset: 0x02100, count: 16, stride: 4 },
   { register: "DCA_RXCTRL", offset: 0x02200, count: 16, stride: 4 },
-  { register: "TQSM", offset: 0x07300, count: 8, stride: 4 },
   { register: "QPTC", offset: 0x08680, count: 16, stride: 4 },
 ];
 

@@ -12,18 +12,15 @@ import type { PacketBatch } from "../src/batch.ts";
 import type { Doorbell } from "../src/bus/bus.ts";
 import type { RxQueue } from "../src/device.ts";
 import type { Mempool } from "../src/mempool.ts";
-import { RX_DD, RX_EOP, RX_RXE } from "./descriptors.ts";
+import { RX_DD, RX_EOP, RX_RXE, WORDS } from "./descriptors.ts";
 
-const STATUS_OF_A_WHOLE_FRAME = RX_DD | RX_EOP;
+const WHOLE_FRAME = RX_DD | RX_EOP;
 const STATUS_MASK = RX_DD | RX_EOP | RX_RXE;
+const PACKETS = 0, BYTES = 1;
 
 /** One receive ring of a device. */
 export class IxgbeRxQueue implements RxQueue {
   readonly number: number;
-  /** Packets handed to the program. */
-  packets = 0;
-  /** Bytes of these packets. */
-  bytes = 0;
   /** Packets dropped because they did not fit a buffer. */
   tooLong = 0;
   /** Packets dropped because the pool had no buffer to replace theirs. */
@@ -32,29 +29,31 @@ export class IxgbeRxQueue implements RxQueue {
   damaged = 0;
   readonly #pool: Mempool;
   #ring: Uint32Array;
-  readonly #entries: number;
+  readonly #mask: number;
   /** The buffer that each descriptor has. */
   readonly #slots: Uint32Array;
   readonly #doorbell: Doorbell;
   /** The descriptor that is written back next. */
   #next = 0;
-  /** Whether a frame that began in an earlier descriptor is being dropped. */
-  #dropping = false;
+  /** RXE while a frame that began in an earlier descriptor is being dropped, else 0. */
+  #dropping = 0;
+  /** As a typed array: a field would change its representation, and the code that uses it, at 2^31. */
+  readonly #counts = new Float64Array(2);
 
   /**
    * Fills the ring with buffers.
    *
-   * @param ring The descriptors, four words each.
+   * @param ring The descriptors, four words each; a power of two of them.
    * @param doorbell RDT.
    */
   constructor(number: number, pool: Mempool, ring: Uint32Array, doorbell: Doorbell) {
     this.number = number;
     this.#pool = pool;
     this.#ring = ring;
-    this.#entries = ring.length / 4;
-    this.#slots = new Uint32Array(this.#entries);
+    this.#mask = ring.length / WORDS - 1;
+    this.#slots = new Uint32Array(ring.length / WORDS);
     this.#doorbell = doorbell;
-    for (let i = 0; i < this.#entries; i++) {
+    for (let i = 0; i < this.#slots.length; i++) {
       const buffer = pool.allocate(1);
       pool.length[buffer] = 0;
       this.#slots[i] = buffer;
@@ -62,33 +61,37 @@ export class IxgbeRxQueue implements RxQueue {
     }
   }
 
+  /** Packets handed to the program. */
+  get packets(): number {
+    return this.#counts[PACKETS];
+  }
+
+  /** Bytes of these packets. */
+  get bytes(): number {
+    return this.#counts[BYTES];
+  }
+
   /** Hands all descriptors but one to the NIC. */
   start(): void {
-    this.#ringDoorbell(this.#entries - 1);
+    this.#ringDoorbell(this.#mask);
   }
 
   receive(batch: PacketBatch): number {
-    const pool = this.#pool;
-    if (batch.pool !== pool || batch.length !== 0) this.#refuse(batch);
-    const ring = this.#ring, slots = this.#slots, entries = this.#entries;
+    const pool = this.#pool, ring = this.#ring;
+    if (batch.pool !== pool || batch.length !== 0 || ring.length === 0) this.#refuse(batch);
+    const slots = this.#slots, mask = this.#mask;
     const { low, high, length, stack, bufferSize } = pool;
     const buffers = batch.buffers, capacity = buffers.length;
-    let i = this.#next, last = -1, n = 0, bytes = 0, available = pool.available;
-    while (n < capacity) {
-      const d = i << 2;
-      const status = ring[d + 2];
-      if ((status & RX_DD) === 0) break;
-      const size = ring[d + 3] & 0xffff;
-      if (
-        (status & STATUS_MASK) !== STATUS_OF_A_WHOLE_FRAME || this.#dropping || available === 0 ||
-        size > bufferSize || size === 0
-      ) {
-        pool.available = available;
-        this.#exception(i, status, size);
-        available = pool.available;
-        // After an empty pool was refilled, the frame is looked at again.
-        if (ring[d + 2] & RX_DD) continue;
-      } else {
+    let i = this.#next, n = 0, bytes = 0, available = pool.available;
+    const first = i;
+    // No call is in the inner loop, so that the compiler can keep the arrays' addresses in registers.
+    for (;;) {
+      const flaw = this.#dropping;
+      for (; n < capacity; n++) {
+        const d = i << 2;
+        const status = ring[d + 2] | flaw, size = ring[d + 3] & 0xffff;
+        if ((status & STATUS_MASK) !== WHOLE_FRAME) break;
+        if (available === 0 || (size - 1) >>> 0 >= bufferSize) break;
         const buffer = slots[i], fresh = stack[--available];
         slots[i] = fresh;
         ring[d] = low[fresh];
@@ -97,36 +100,45 @@ export class IxgbeRxQueue implements RxQueue {
         ring[d + 3] = 0;
         length[buffer] = size;
         bytes += size;
-        buffers[n++] = buffer;
+        buffers[n] = buffer;
+        i = (i + 1) & mask;
       }
-      last = i;
-      if (++i === entries) i = 0;
+      if (n === capacity || (ring[(i << 2) + 2] & RX_DD) === 0) break;
+      pool.available = available;
+      if (this.#exception(i)) i = (i + 1) & mask;
+      available = pool.available;
     }
-    if (last >= 0) {
+    if (i !== first) {
       pool.available = available;
       this.#next = i;
-      this.packets += n;
-      this.bytes += bytes;
+      this.#counts[PACKETS] += n;
+      this.#counts[BYTES] += bytes;
       batch.length = n;
-      this.#ringDoorbell(last);
+      this.#ringDoorbell((i - 1) & mask);
     }
     return n;
   }
 
-  /** What happens rarely: a frame that is dropped, its buffer left where it is; or an empty pool. */
-  #exception(i: number, status: number, size: number): void {
+  /**
+   * What happens rarely: a frame that is dropped, its buffer left where it is; or an empty pool.
+   *
+   * @returns Whether the descriptor is done with; else it can be looked at again.
+   */
+  #exception(i: number): boolean {
+    const status = this.#ring[i * 4 + 2], size = this.#ring[i * 4 + 3] & 0xffff;
     const end = (status & RX_EOP) !== 0;
-    if (this.#dropping || !end || size > this.#pool.bufferSize) {
-      if (!this.#dropping) this.tooLong++;
-      this.#dropping = !end;
+    if (this.#dropping !== 0 || !end || size > this.#pool.bufferSize) {
+      if (this.#dropping === 0) this.tooLong++;
+      this.#dropping = end ? 0 : RX_RXE;
     } else if ((status & RX_RXE) !== 0 || size === 0) {
       this.damaged++;
-    } else if (this.#pool.reclaim() > 0) {
-      return;
+    } else if (this.#pool.available > 0 || this.#pool.reclaim() > 0) {
+      return false;
     } else {
       this.noBuffer++;
     }
     this.#arm(i, this.#slots[i]);
+    return true;
   }
 
   /** Writes a descriptor that the NIC can fill. */

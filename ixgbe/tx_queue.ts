@@ -21,24 +21,25 @@ import {
   TX_IFCS,
   TX_PAYLEN_SHIFT,
   TX_RS,
+  WORDS,
 } from "./descriptors.ts";
 
 const COMMAND = TX_DTYP_DATA | TX_DEXT | TX_IFCS | TX_EOP;
 /** The most packets of a run. */
 const RUN = 32;
-/** Packets in the ring from which on `transmit` looks for those that have left. */
-const RECLAIM_FROM = 2 * RUN;
+const PACKETS = 0, BYTES = 1;
 
 /** One transmit ring of a device. */
 export class IxgbeTxQueue implements TxQueue {
   readonly number: number;
-  /** Packets taken from the program. */
-  packets = 0;
-  /** Bytes of these packets. */
-  bytes = 0;
   readonly #pool: Mempool;
   #ring: Uint32Array;
-  readonly #entries: number;
+  readonly #mask: number;
+  /**
+   * Packets in the ring from which on `transmit` looks for those that have left: half a ring, so that
+   * it seldom looks at a descriptor that the NIC is just writing.
+   */
+  readonly #reclaimFrom: number;
   /** The buffer that each descriptor has. */
   readonly #slots: Uint32Array;
   /** At the first descriptor of a run: its last. */
@@ -48,63 +49,66 @@ export class IxgbeTxQueue implements TxQueue {
   #tail = 0;
   /** The first descriptor whose packet is not known to have left. */
   #clean = 0;
+  /** As a typed array: a field would change its representation, and the code that uses it, at 2^31. */
+  readonly #counts = new Float64Array(2);
 
   /**
-   * @param ring The descriptors, four words each.
+   * @param ring The descriptors, four words each; a power of two of them.
    * @param doorbell TDT.
    */
   constructor(number: number, pool: Mempool, ring: Uint32Array, doorbell: Doorbell) {
     this.number = number;
     this.#pool = pool;
     this.#ring = ring;
-    this.#entries = ring.length / 4;
-    this.#slots = new Uint32Array(this.#entries);
-    this.#ends = new Uint32Array(this.#entries);
+    const entries = ring.length / WORDS;
+    this.#mask = entries - 1;
+    this.#reclaimFrom = entries / 2;
+    this.#slots = new Uint32Array(entries);
+    this.#ends = new Uint32Array(entries);
     this.#doorbell = doorbell;
     pool.addReclaimer(this);
   }
 
   get pending(): number {
-    const n = this.#tail - this.#clean;
-    return n < 0 ? n + this.#entries : n;
+    return (this.#tail - this.#clean) & this.#mask;
+  }
+
+  /** Packets taken from the program. */
+  get packets(): number {
+    return this.#counts[PACKETS];
+  }
+
+  /** Bytes of these packets. */
+  get bytes(): number {
+    return this.#counts[BYTES];
   }
 
   transmit(batch: PacketBatch): number {
-    const pool = this.#pool, ring = this.#ring;
+    const pool = this.#pool, ring = this.#ring, mask = this.#mask;
     if (batch.pool !== pool || ring.length === 0) this.#refuse(batch);
-    if (this.pending >= RECLAIM_FROM) this.reclaim();
-    const slots = this.#slots, ends = this.#ends, entries = this.#entries;
-    const { low, high, length, bufferSize } = pool;
-    const buffers = batch.buffers;
-    const free = entries - 1 - this.pending;
-    const count = batch.length < free ? batch.length : free;
-    let t = this.#tail, first = t, run = 0, n = 0, bytes = 0;
+    if (this.pending >= this.#reclaimFrom) this.reclaim();
+    const slots = this.#slots, { low, high, length, bufferSize } = pool;
+    const buffers = batch.buffers, first = this.#tail;
+    const count = Math.min(batch.length, mask - this.pending);
+    let t = first, n = 0, bytes = 0;
     for (; n < count; n++) {
-      const buffer = buffers[n], size = length[buffer];
-      if (!(size > 0 && size <= bufferSize)) break;
+      const buffer = buffers[n], size = length[buffer] | 0;
+      if ((size - 1) >>> 0 >= bufferSize) break;
       length[buffer] = 0;
       slots[t] = buffer;
       const d = t << 2;
       ring[d] = low[buffer];
       ring[d + 1] = high[buffer];
+      ring[d + 2] = COMMAND | size;
       ring[d + 3] = size << TX_PAYLEN_SHIFT;
       bytes += size;
-      if (++run === RUN || n === count - 1) {
-        ring[d + 2] = COMMAND | TX_RS | size;
-        ends[first] = t;
-        run = 0;
-        if (++t === entries) t = 0;
-        first = t;
-      } else {
-        ring[d + 2] = COMMAND | size;
-        if (++t === entries) t = 0;
-      }
+      t = (t + 1) & mask;
     }
     if (n > 0) {
-      if (run > 0) this.#endRun(first, t);
+      this.#requestReports(first, n);
       this.#tail = t;
-      this.packets += n;
-      this.bytes += bytes;
+      this.#counts[PACKETS] += n;
+      this.#counts[BYTES] += bytes;
       const doorbell = this.#doorbell;
       doorbell.words[doorbell.index] = t;
       if (doorbell.ring !== undefined) doorbell.ring(t);
@@ -114,32 +118,31 @@ export class IxgbeTxQueue implements TxQueue {
     return n;
   }
 
+  /** Divides `count` new descriptors into runs and asks for a report at the end of each. */
+  #requestReports(first: number, count: number): void {
+    const ring = this.#ring, ends = this.#ends, mask = this.#mask;
+    for (let start = first, left = count; left > 0; left -= RUN) {
+      const end = (start + (left < RUN ? left : RUN) - 1) & mask;
+      ring[(end << 2) + 2] |= TX_RS;
+      ends[start] = end;
+      start = (end + 1) & mask;
+    }
+  }
+
   reclaim(): number {
-    const ring = this.#ring, ends = this.#ends, slots = this.#slots, entries = this.#entries;
-    const stack = this.#pool.stack;
-    const tail = this.#tail;
-    let clean = this.#clean, top = this.#pool.available;
-    const before = top;
+    const ring = this.#ring, ends = this.#ends, slots = this.#slots, mask = this.#mask;
+    const pool = this.#pool, stack = pool.stack, tail = this.#tail;
+    let clean = this.#clean, available = pool.available;
+    const before = available;
     while (clean !== tail) {
       const end = ends[clean];
       if ((ring[(end << 2) + 3] & TX_DD) === 0) break;
-      for (;;) {
-        const at = clean;
-        stack[top++] = slots[at];
-        if (++clean === entries) clean = 0;
-        if (at === end) break;
-      }
+      const after = (end + 1) & mask;
+      for (; clean !== after; clean = (clean + 1) & mask) stack[available++] = slots[clean];
     }
     this.#clean = clean;
-    this.#pool.available = top;
-    return top - before;
-  }
-
-  /** Ends a run early, before the packet that was refused. */
-  #endRun(first: number, tail: number): void {
-    const end = (tail === 0 ? this.#entries : tail) - 1;
-    this.#ring[end * 4 + 2] |= TX_RS;
-    this.#ends[first] = end;
+    pool.available = available;
+    return available - before;
   }
 
   /** Moves the packets that were not sent to the front of their batch. */
@@ -165,7 +168,7 @@ export class IxgbeTxQueue implements TxQueue {
   /** Gives the buffers of all packets back. Only once the NIC has stopped. */
   close(): void {
     const pool = this.#pool;
-    for (; this.#clean !== this.#tail; this.#clean = (this.#clean + 1) % this.#entries) {
+    for (; this.#clean !== this.#tail; this.#clean = (this.#clean + 1) & this.#mask) {
       pool.stack[pool.available++] = this.#slots[this.#clean];
     }
     pool.removeReclaimer(this);

@@ -130,9 +130,9 @@ export interface Device extends Disposable {
 export interface OpenOptions {
   /** The pool to use; a pool of the device's own unless given. */
   readonly pool?: Mempool;
-  /** Descriptors of a receive ring: 64 to 4096, a multiple of 8; 512 unless given. */
+  /** Descriptors of a receive ring: 64 to 4096, a power of two; 512 unless given. */
   readonly rxEntries?: number;
-  /** Descriptors of a transmit ring: 64 to 4096, a multiple of 8; 512 unless given. */
+  /** Descriptors of a transmit ring: 64 to 4096, a power of two; 512 unless given. */
   readonly txEntries?: number;
   /** Whether to receive every packet on the wire; no unless given. */
   readonly promiscuous?: boolean;

@@ -12,12 +12,12 @@ const TOUCHED = 1;
 
 /** One way between two devices. */
 export class Direction {
-  /** Packets that the transmit ring had no room for. */
-  dropped = 0;
   readonly #rx: RxQueue;
   readonly #tx: TxQueue;
   readonly #batch: PacketBatch;
   readonly #touch: boolean;
+  // A typed array: a field would change its representation, and the code that uses it, at 2^31.
+  readonly #dropped = new Float64Array(1);
 
   /**
    * @param batch The most packets to receive at once, 1 to 256.
@@ -30,6 +30,11 @@ export class Direction {
     this.#touch = touch;
   }
 
+  /** Packets that the transmit ring had no room for. */
+  get dropped(): number {
+    return this.#dropped[0];
+  }
+
   /** Forwards what has arrived, at most a batch; returns the packets received. */
   forward(): number {
     const batch = this.#batch;
@@ -39,7 +44,18 @@ export class Direction {
       const buffers = batch.buffers, bytes = batch.pool.bytes, size = batch.pool.bufferSize;
       for (let i = 0; i < n; i++) bytes[buffers[i] * size + TOUCHED]++;
     }
-    if (this.#tx.transmit(batch) < n) this.dropped += batch.free();
+    if (this.#tx.transmit(batch) < n) this.#dropped[0] += batch.free();
     return n;
+  }
+}
+
+/**
+ * Forwards both ways for a number of rounds. A function of its own, so that the compiler optimizes the
+ * loop as a whole, which it does less well in a long function that also awaits.
+ */
+export function forwardRounds(there: Direction, back: Direction, rounds: number): void {
+  for (let i = 0; i < rounds; i++) {
+    there.forward();
+    back.forward();
   }
 }

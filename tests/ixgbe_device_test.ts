@@ -1,0 +1,303 @@
+/** The ixgbe driver on the NIC model: taking a device over, filters, link, closing. */
+
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { ixgbe, IxgbeDevice } from "../ixgbe/mod.ts";
+import { DEVICE_IDS } from "../ixgbe/models.ts";
+import * as R from "../ixgbe/registers.ts";
+import { DeviceError, Mempool, type OpenOptions, PacketBatch, UsageError } from "../mod.ts";
+import { offsetOf, type Register } from "../src/registers.ts";
+import { DirectBus } from "./direct_bus.ts";
+
+const OWN = [0x02, 0, 0, 0, 0x12, 0x34];
+const OTHER = [0x02, 0, 0, 0, 0x56, 0x78];
+const BROADCAST = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
+const MULTICAST = [0x01, 0x00, 0x5e, 0x01, 0x02, 0x03];
+
+/** A driver on a model, and what a test needs of both; disposing checks that no rule was broken. */
+class Bench implements Disposable {
+  readonly pool = new Mempool({ buffers: 1024, memory: "pages" });
+  readonly batch = new PacketBatch(this.pool, 32);
+  device!: IxgbeDevice;
+
+  private constructor(readonly bus: DirectBus) {}
+
+  static async start(options: OpenOptions = {}, bus?: DirectBus): Promise<Bench> {
+    const bench = new Bench(bus ?? new DirectBus({ mac: Uint8Array.from(OWN) }));
+    bench.device = await ixgbe.attach(bench.bus, { pool: bench.pool, ...options }) as IxgbeDevice;
+    return bench;
+  }
+
+  /** Sends a frame to the NIC; returns whether it came out of the driver. */
+  passes(destination: readonly number[]): boolean {
+    const frame = new Uint8Array(60);
+    frame.set(destination);
+    this.bus.wire.waiting.push(frame);
+    this.bus.nic.poll();
+    return this.device.rxQueues[0].receive(this.batch) === 1 && this.batch.free() === 1;
+  }
+
+  reads(register: Register, index = 0): number {
+    return this.bus.nic.read32(offsetOf(register, index));
+  }
+
+  [Symbol.dispose](): void {
+    this.device.close();
+    assertEquals(this.bus.nic.rules.violations, []);
+    assertEquals(this.pool.available, this.pool.buffers);
+    this.pool[Symbol.dispose]();
+  }
+}
+
+// The model knows the boards of the 82599, and one each of X540 and X550.
+const MODELLED = DEVICE_IDS.filter((id) => id < 0x1528 || id === 0x1528 || id === 0x1563);
+for (const id of MODELLED) {
+  const name = id.toString(16);
+  Deno.test(`ixgbe.attach() breaks no rule of the datasheet on device ${name}`, async () => {
+    using bench = await Bench.start({}, new DirectBus({ deviceId: id, mac: Uint8Array.from(OWN) }));
+    assert(bench.passes(OWN));
+    assertEquals((await bench.device.waitForLink(1000)).up, true);
+  });
+}
+
+Deno.test("ixgbe.attach() refuses relatives and strangers by name and touches nothing", async () => {
+  const cases: [number, RegExp][] = [
+    [0x10c6, /10c6 \(an 82598\) is not supported/],
+    [0x10ed, /virtual function/],
+    [0x1533, /1533 is not supported/],
+  ];
+  for (const [deviceId, message] of cases) {
+    const bus = new DirectBus({ deviceId });
+    const error = await assertRejects(() => ixgbe.attach(bus, {}), UsageError);
+    assert(message.test(error.message), error.message);
+    assertEquals(bus.log, []);
+  }
+});
+
+Deno.test("ixgbe.attach() refuses ring sizes out of range and touches nothing", async () => {
+  for (const entries of [0, 32, 63, 100, 4097, 8192, 1.5]) {
+    const bus = new DirectBus();
+    await assertRejects(
+      () => ixgbe.attach(bus, { rxEntries: entries }),
+      UsageError,
+      "power of two",
+    );
+    await assertRejects(
+      () => ixgbe.attach(bus, { txEntries: entries }),
+      UsageError,
+      "power of two",
+    );
+    assertEquals(bus.log, []);
+  }
+});
+
+Deno.test("ixgbe.attach() refuses a ring for which the pool has too few buffers", async () => {
+  using pool = new Mempool({ buffers: 64, memory: "pages" });
+  const bus = new DirectBus();
+  await assertRejects(
+    () => ixgbe.attach(bus, { pool, rxEntries: 128 }),
+    UsageError,
+    "make the pool",
+  );
+  assertEquals(bus.log, []);
+});
+
+Deno.test("ixgbe.attach() quiets a NIC that a killed driver left running", async () => {
+  const bus = new DirectBus({ mac: Uint8Array.from(OWN) });
+  const left = await Bench.start({ promiscuous: true }, bus);
+  assert(left.passes(OTHER));
+  // The next driver finds queues running and bus mastering on.
+  const pool = new Mempool({ buffers: 1024, memory: "pages" });
+  const device = await ixgbe.attach(bus, { pool });
+  const frame = new Uint8Array(60);
+  frame.set(OWN);
+  bus.wire.waiting.push(frame);
+  bus.nic.poll();
+  assertEquals(device.rxQueues[0].receive(new PacketBatch(pool)), 1);
+  assertEquals(bus.nic.rules.violations, []);
+  device.close();
+});
+
+Deno.test("ixgbe.attach() names EEC when the EEPROM is never read", async () => {
+  const bus = new DirectBus();
+  bus.overrides.set(offsetOf(R.EEC), 0);
+  const error = await assertRejects(() => ixgbe.attach(bus, {}), DeviceError);
+  assert(/^model: EEC \(0x00010010, section .*\) is 0x00000000 after 1000 ms/.test(error.message));
+  assertEquals(bus.log.at(-1), "close");
+});
+
+Deno.test("ixgbe.attach() says so when the device reads as ones", async () => {
+  const bus = new DirectBus();
+  bus.overrides.set(offsetOf(R.STATUS), 0xffffffff);
+  await assertRejects(() => ixgbe.attach(bus, {}), DeviceError, "STATUS reads 0xffffffff");
+});
+
+Deno.test("ixgbe.attach() resets twice when DMA does not come to rest", async () => {
+  const bus = new DirectBus();
+  bus.overrides.set(offsetOf(R.STATUS), R.STATUS.GIO_MASTER_ENABLE);
+  const device = await ixgbe.attach(bus, {});
+  const resets = bus.writes.filter(([offset, value]) => {
+    return offset === offsetOf(R.CTRL) && (value & R.CTRL.RST) !== 0;
+  });
+  assertEquals(resets.length, 2);
+  assertThrows(() => device.close(), DeviceError, "did not come to rest");
+  assertEquals(bus.log.slice(-2), ["bus master off", "close"]);
+});
+
+Deno.test("ixgbe.attach() leaves the link mode as the EEPROM has set it", async () => {
+  const bus = new DirectBus();
+  const before = bus.nic.read32(offsetOf(R.AUTOC));
+  using bench = await Bench.start({}, bus);
+  assertEquals((bench.reads(R.AUTOC) ^ before) & R.AUTOC.LMS, 0);
+});
+
+Deno.test("ixgbe.attach() does not touch AUTOC on an X540", async () => {
+  using bench = await Bench.start({}, new DirectBus({ deviceId: 0x1528 }));
+  assertEquals(bench.bus.writes.filter(([offset]) => offset === offsetOf(R.AUTOC)), []);
+});
+
+Deno.test("ixgbe.attach() uses all packet buffer memory", async () => {
+  for (const [deviceId, kilobytes] of [[0x10fb, 512], [0x1528, 384], [0x1563, 384]]) {
+    using bench = await Bench.start({}, new DirectBus({ deviceId }));
+    const total = (register: Register) => {
+      let sum = 0;
+      for (let i = 0; i < 8; i++) sum += bench.reads(register, i) >>> 10 & 0x3ff;
+      return sum;
+    };
+    assertEquals(total(R.RXPBSIZE), kilobytes);
+    assertEquals(total(R.TXPBSIZE), 160);
+    assertEquals(bench.reads(R.TXPBTHRESH), 160 - 16);
+  }
+});
+
+Deno.test("ixgbe.attach() strips the CRC", async () => {
+  using bench = await Bench.start({ promiscuous: true });
+  bench.bus.wire.waiting.push(new Uint8Array(100).fill(7));
+  bench.bus.nic.poll();
+  bench.device.rxQueues[0].receive(bench.batch);
+  assertEquals(bench.batch.packet(0), new Uint8Array(100).fill(7));
+  bench.batch.free();
+});
+
+Deno.test("Device.macAddress() is the EEPROM's", async () => {
+  using bench = await Bench.start();
+  assertEquals([...bench.device.macAddress()], OWN);
+});
+
+Deno.test("Device takes its own address and broadcasts, and nothing else", async () => {
+  using bench = await Bench.start();
+  assertEquals([OWN, BROADCAST, OTHER, MULTICAST].map((mac) => bench.passes(mac)), [
+    true,
+    true,
+    false,
+    false,
+  ]);
+});
+
+Deno.test("Device.setMacAddress() moves reception to the new address", async () => {
+  using bench = await Bench.start();
+  bench.device.setMacAddress(Uint8Array.from(OTHER));
+  assertEquals([...bench.device.macAddress()], OTHER);
+  assertEquals([bench.passes(OTHER), bench.passes(OWN)], [true, false]);
+});
+
+Deno.test("Device.setMacAddress() refuses what is no unicast address", async () => {
+  using bench = await Bench.start();
+  for (const mac of [MULTICAST, BROADCAST, [0, 0, 0, 0, 0, 0], [2, 0, 0], []]) {
+    assertThrows(() => bench.device.setMacAddress(Uint8Array.from(mac)), UsageError);
+  }
+  assertEquals([...bench.device.macAddress()], OWN);
+});
+
+Deno.test("Device.setPromiscuous() takes everything, and can be undone", async () => {
+  using bench = await Bench.start();
+  bench.device.setPromiscuous(true);
+  assertEquals([OWN, OTHER, MULTICAST, BROADCAST].map((mac) => bench.passes(mac)), [
+    true,
+    true,
+    true,
+    true,
+  ]);
+  bench.device.setPromiscuous(false);
+  assertEquals([bench.passes(OTHER), bench.passes(OWN)], [false, true]);
+});
+
+Deno.test("Device.setMulticast() takes the groups named and no longer those before", async () => {
+  using bench = await Bench.start();
+  const another = [...MULTICAST.slice(0, 5), 0x99];
+  bench.device.setMulticast([Uint8Array.from(MULTICAST)]);
+  assertEquals([bench.passes(MULTICAST), bench.passes(another)], [true, false]);
+  bench.device.setMulticast([Uint8Array.from(another)]);
+  assertEquals([bench.passes(MULTICAST), bench.passes(another)], [false, true]);
+  bench.device.setMulticast([]);
+  assertEquals(bench.passes(another), false);
+  assertThrows(() => bench.device.setMulticast([Uint8Array.from(OWN)]), UsageError);
+});
+
+Deno.test("Device.linkStatus() knows every speed of the family", async () => {
+  const speeds: [number, number[]][] = [
+    [0x10fb, [100, 1000, 10000]],
+    [0x1528, [100, 1000, 10000]],
+    [0x1563, [100, 1000, 2500, 5000, 10000]],
+  ];
+  for (const [deviceId, all] of speeds) {
+    using bench = await Bench.start({}, new DirectBus({ deviceId }));
+    for (const megabits of all) {
+      bench.bus.nic.setLink(true, megabits);
+      assertEquals(await bench.device.waitForLink(1000), { up: true, megabits });
+    }
+    bench.bus.nic.setLink(false);
+    assertEquals(bench.device.linkStatus(), { up: false, megabits: 0 });
+  }
+});
+
+Deno.test("Device.waitForLink() gives up at its deadline", async () => {
+  using bench = await Bench.start();
+  bench.bus.nic.setLink(false);
+  await assertRejects(() => bench.device.waitForLink(20), DeviceError, "no link after 20 ms");
+});
+
+Deno.test("Device.close() turns DMA off before memory is given back, once", async () => {
+  const bench = await Bench.start();
+  assertThrows(() => bench.pool[Symbol.dispose](), Error, "still in reach");
+  bench.device.close();
+  bench.device.close();
+  assertEquals(bench.bus.log, ["claim", "bus master on", "bus master off", "close"]);
+  assertThrows(() => bench.device.rxQueues[0].receive(bench.batch), Error, "closed");
+  assertThrows(() => bench.device.txQueues[0].transmit(bench.batch), Error, "closed");
+  assertThrows(() => bench.device.statistics(), Error, "closed");
+  assertThrows(() => bench.device.linkStatus(), Error, "closed");
+  bench[Symbol.dispose]();
+});
+
+Deno.test("Device.close() lets packets leave that were handed over", async () => {
+  const bench = await Bench.start();
+  for (let i = 0; i < 20; i++) bench.batch.add(new Uint8Array(60));
+  bench.device.txQueues[0].transmit(bench.batch);
+  bench.device.close();
+  assertEquals(bench.bus.wire.sent.length, 20);
+  bench[Symbol.dispose]();
+});
+
+Deno.test("Device.statistics() counts beyond 32 bits and adds up what reading clears", async () => {
+  using bench = await Bench.start();
+  bench.bus.overrides.set(offsetOf(R.GORCL), 0xfffffff0);
+  bench.bus.overrides.set(offsetOf(R.GORCH), 0xf);
+  bench.bus.overrides.set(offsetOf(R.GPRC), 0xffffffff);
+  bench.bus.overrides.set(offsetOf(R.QPRDC), 0xffffffff);
+  bench.bus.overrides.set(offsetOf(R.CRCERRS), 3);
+  bench.device.statistics();
+  const { device, rxMissed, rxErrors } = bench.device.statistics();
+  assertEquals(device.GORC, 2n * 0xffffffff0n);
+  assertEquals(device.GPRC, 2n * 0xffffffffn);
+  assertEquals(rxMissed, 2n * 0xffffffffn);
+  assertEquals(rxErrors, 6n);
+  bench.bus.overrides.clear();
+});
+
+Deno.test("Device.statistics() begins at 0 whatever the NIC counted before", async () => {
+  const bus = new DirectBus({ mac: Uint8Array.from(OWN) });
+  const first = await Bench.start({}, bus);
+  assert(first.passes(OWN));
+  using second = await Bench.start({}, bus);
+  assertEquals(second.device.statistics().device.GPRC, 0n);
+});
