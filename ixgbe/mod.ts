@@ -6,4 +6,15 @@
 
 export { ixgbe, IxgbeDevice } from "./device.ts";
 export { DEVICE_IDS, type Mac, type Media, type Model } from "./models.ts";
-export { REGISTERS } from "./registers.ts";
+export { REGISTERS, TABLE } from "./registers.ts";
+export type { RegisterTable } from "./registers.ts";
+export type { IxgbeRxQueue } from "./rx_queue.ts";
+export type { IxgbeTxQueue } from "./tx_queue.ts";
+export type {
+  Access,
+  Register,
+  RegisterMap,
+  Registers,
+  RegisterSpec,
+  Run,
+} from "../src/registers.ts";

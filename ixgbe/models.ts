@@ -22,7 +22,9 @@ export type Media = "sfp" | "backplane" | "copper";
 export interface Model {
   /** Name for people: `82599 SFP+`. */
   readonly name: string;
+  /** The MAC generation. */
   readonly mac: Mac;
+  /** What is between MAC and cable. */
   readonly media: Media;
 }
 

@@ -99,7 +99,7 @@ export class IxgbeRxQueue implements RxQueue {
         ring[d + 2] = 0;
         ring[d + 3] = 0;
         length[buffer] = size;
-        bytes += size;
+        bytes = (bytes + size) | 0;
         buffers[n] = buffer;
         i = (i + 1) & mask;
       }

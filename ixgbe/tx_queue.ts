@@ -53,6 +53,8 @@ export class IxgbeTxQueue implements TxQueue {
   readonly #counts = new Float64Array(2);
 
   /**
+   * Takes an empty ring.
+   *
    * @param ring The descriptors, four words each; a power of two of them.
    * @param doorbell TDT.
    */
@@ -101,7 +103,7 @@ export class IxgbeTxQueue implements TxQueue {
       ring[d + 1] = high[buffer];
       ring[d + 2] = COMMAND | size;
       ring[d + 3] = size << TX_PAYLEN_SHIFT;
-      bytes += size;
+      bytes = (bytes + size) | 0;
       t = (t + 1) & mask;
     }
     if (n > 0) {

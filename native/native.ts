@@ -102,12 +102,31 @@ export class SystemError extends Error {
   }
 }
 
-/** Loads the shared object from memory: a file of ours on disk would need more permissions. */
-function load(): Deno.DynamicLibrary<typeof SYMBOLS>["symbols"] {
-  if (Deno.build.os !== "linux" || Deno.build.arch !== "x86_64") {
-    throw new Error(
-      `ixy.ts runs on Linux on x86-64 only, and this is ${Deno.build.os} on ${Deno.build.arch}`,
-    );
+/** Why the stubs cannot run on a machine, in a sentence; undefined if they can. */
+export function unsupported(os: string, arch: string): string | undefined {
+  if (os === "linux" && arch === "x86_64") return undefined;
+  return `ixy.ts runs on Linux on x86-64 only, and this is ${os} on ${arch}`;
+}
+
+/** The machine is none that the stubs are for. */
+export class UnsupportedError extends Error {
+  override readonly name = "UnsupportedError";
+}
+
+type Stubs = Deno.DynamicLibrary<typeof SYMBOLS>["symbols"];
+
+/**
+ * Loads the shared object from memory: a file of ours on disk would need more permissions. Where it
+ * cannot run, the first use of a stub throws, not the import.
+ */
+function load(): Stubs {
+  const problem = unsupported(Deno.build.os, Deno.build.arch);
+  if (problem !== undefined) {
+    return new Proxy({} as Stubs, {
+      get() {
+        throw new UnsupportedError(problem);
+      },
+    });
   }
   const libc = Deno.dlopen("libc.so.6", {
     memfd_create: { parameters: ["buffer", "u32"], result: "i32" },
@@ -133,7 +152,7 @@ export function path(text: string): Uint8Array<ArrayBuffer> {
 }
 
 /** The stubs as they are: a negative result is an error number. */
-export const stubs: Deno.DynamicLibrary<typeof SYMBOLS>["symbols"] = load();
+export const stubs: Stubs = load();
 
 /**
  * Passes a stub's result on, if it is no error.

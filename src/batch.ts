@@ -23,6 +23,8 @@ export class PacketBatch implements Iterable<Uint8Array> {
   length = 0;
 
   /**
+   * Makes an empty batch.
+   *
    * @param pool The pool of the packets' buffers.
    * @param capacity The most packets, 1 to 256; 32 unless given.
    * @throws {UsageError} if the capacity is out of range.

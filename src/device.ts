@@ -10,6 +10,7 @@ import type { Mempool } from "./mempool.ts";
 
 /** State of a link. */
 export interface LinkStatus {
+  /** Whether packets can pass. */
   readonly up: boolean;
   /** Speed in Mbit/s; 0 while the link is down. */
   readonly megabits: number;

@@ -10,6 +10,7 @@
  * permission. Nothing was changed. Programs print the message and exit with code 2.
  */
 export class UsageError extends Error {
+  /** The class. */
   override readonly name = "UsageError";
 }
 
@@ -18,11 +19,14 @@ export class UsageError extends Error {
  * device or its server is gone. Programs print the message and exit with code 1.
  */
 export class DeviceError extends Error {
-  override readonly name: string = "DeviceError";
+  /** The class. */
+  override readonly name = "DeviceError";
   /** The address under which the device was opened. */
   readonly device: string;
 
   /**
+   * Makes the sentence.
+   *
    * @param device The address under which the device was opened.
    * @param problem What failed, and what to do next.
    */

@@ -51,6 +51,8 @@ export class Mempool implements Disposable {
   readonly #reclaimers = new Set<Reclaimer>();
 
   /**
+   * Allocates the memory; all buffers are free.
+   *
    * @throws {UsageError} if an option is out of range or there is not enough memory.
    */
   constructor(options: MempoolOptions = {}) {

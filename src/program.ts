@@ -6,7 +6,7 @@
 
 import { parseArgs } from "node:util";
 import { DeviceError, UsageError } from "./errors.ts";
-import { SystemError } from "../native/native.ts";
+import { SystemError, UnsupportedError } from "../native/native.ts";
 
 /** Options of a program: true for those that take a value, false for those that are set or not. */
 export type OptionKinds = Readonly<Record<string, boolean>>;
@@ -78,7 +78,7 @@ export async function run(main: () => Promise<number>): Promise<never> {
   try {
     code = await main();
   } catch (error) {
-    if (error instanceof UsageError) code = 2;
+    if (error instanceof UsageError || error instanceof UnsupportedError) code = 2;
     else if (!(error instanceof DeviceError || error instanceof SystemError)) throw error;
     console.error(`error: ${error.message}`);
   }

@@ -37,6 +37,7 @@ export interface RegisterSpec {
   readonly stride?: number;
   /** Where the copies go on, if not at the same stride, in rising order of `from`. */
   readonly runs?: readonly Run[];
+  /** What software may do with it. */
   readonly access: Access;
   /** Value after reset; 0 unless given. */
   readonly reset?: number;
@@ -112,6 +113,8 @@ export class Registers {
   readonly #device: string;
 
   /**
+   * Joins a BAR to a device's name.
+   *
    * @param bar The BAR that the table's offsets are in.
    * @param device The device's address, for messages.
    */

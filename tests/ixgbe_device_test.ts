@@ -1,7 +1,7 @@
 /** The ixgbe driver on the NIC model: taking a device over, filters, link, closing. */
 
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
-import { ixgbe, IxgbeDevice } from "../ixgbe/mod.ts";
+import { ixgbe, type IxgbeDevice } from "../ixgbe/mod.ts";
 import { DEVICE_IDS } from "../ixgbe/models.ts";
 import * as R from "../ixgbe/registers.ts";
 import { DeviceError, Mempool, type OpenOptions, PacketBatch, UsageError } from "../mod.ts";

@@ -59,11 +59,12 @@ export class SysfsBus implements Bus {
    * Opens the function and changes nothing.
    *
    * @param address Domain, bus, device and function: `0000:03:00.0`.
+   * @param devices Directory that has a directory for each function.
    * @throws {UsageError} if there is no such function, it is open already, or root is needed.
    */
-  constructor(address: string) {
+  constructor(address: string, devices = DEVICES) {
     this.address = address;
-    this.#directory = `${DEVICES}/${address}`;
+    this.#directory = `${devices}/${address}`;
     const file = `${this.#directory}/config`;
     const fd = stubs.ixy_open(path(file), O_RDWR, 0);
     if (fd === -Errno.ENOENT) {

@@ -1,0 +1,87 @@
+/**
+ * Commands to a running model, one a line on stdin.
+ *
+ * @module
+ */
+
+import { Errno, stubs } from "../native/native.ts";
+import { type Port, setGenerators } from "./port.ts";
+import type { Report } from "./report.ts";
+
+/** The descriptor of stdin. */
+export const STDIN = 0;
+
+const POLLIN = 1;
+const LOOK_MILLISECONDS = 10;
+
+/**
+ * Reads commands while the model runs, and carries them out between two rounds.
+ *
+ * It reads by system calls: Deno's own stdin would be looked at only when its event loop finds the
+ * time, which in a loop as busy as the model's is seconds later.
+ */
+export class Control {
+  readonly #ports: readonly Port[];
+  readonly #report: Report;
+  readonly #pollfd = Int32Array.of(STDIN, POLLIN);
+  readonly #piece = new Uint8Array(4096);
+  readonly #decoder = new TextDecoder();
+  #text = "";
+  #lookAt = 0;
+
+  /**
+   * Commands for these ports.
+   *
+   * @param report Prints what `stats` asks for.
+   */
+  constructor(ports: readonly Port[], report: Report) {
+    this.#ports = ports;
+    this.#report = report;
+  }
+
+  /**
+   * Carries out what has come. The end of the input is as good as `quit`.
+   *
+   * @param now The time of `performance.now()`.
+   * @returns Whether to go on.
+   */
+  poll(now: number): boolean {
+    if (now < this.#lookAt) return true;
+    this.#lookAt = now + LOOK_MILLISECONDS;
+    if (stubs.ixy_poll(this.#pollfd, 1, 0) <= 0) return true;
+    const n = stubs.ixy_read(STDIN, this.#piece, this.#piece.length);
+    if (n === -Errno.EAGAIN || n === -Errno.EINTR) return true;
+    const ended = n <= 0;
+    this.#text += ended ? "\n" : this.#decoder.decode(this.#piece.subarray(0, n), { stream: true });
+    const lines = this.#text.split("\n");
+    this.#text = lines.pop()!;
+    return lines.every((line) => this.#command(line.trim().split(/\s+/))) && !ended;
+  }
+
+  #command(words: string[]): boolean {
+    const port = this.#ports[Number(words[1])];
+    switch (words[0]) {
+      case "":
+        return true;
+      case "start":
+      case "stop":
+        setGenerators(this.#ports, words[0] === "start");
+        return true;
+      case "stats":
+        this.#report.json();
+        return true;
+      case "link":
+        if (port !== undefined && (words[2] === "up" || words[2] === "down")) {
+          port.nic.setLink(words[2] === "up");
+        } else {
+          console.error(`link takes a port, 0 to ${this.#ports.length - 1}, and up or down`);
+        }
+        return true;
+      case "quit":
+        return false;
+      default:
+        console.error(`"${words[0]}" is no command: start, stop, stats, link PORT up|down, quit`);
+        return true;
+    }
+  }
+}

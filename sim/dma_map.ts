@@ -1,0 +1,187 @@
+/**
+ * The memory that the modelled device can reach, by bus address: what an IOMMU would let through.
+ *
+ * @module
+ */
+
+/** A mapped range of bus addresses, or a part of a long one. */
+interface Region {
+  readonly start: number;
+  readonly end: number;
+  /** First address of the mapping, and one beyond its last. */
+  readonly mapping: readonly [number, number];
+  readonly words: Uint32Array;
+  readonly bytes: Uint8Array;
+  readonly writable: boolean;
+  readonly readable: boolean;
+}
+
+// Byte indices stay below 2^32, where loops may shift them; parts overlap, so that every range of
+// up to 1 GB is wholly in one of them.
+const GIGABYTE = 2 ** 30;
+const PART_STEP = 2 * GIGABYTE;
+const PART = 3 * GIGABYTE;
+
+const NOWHERE: Region = {
+  start: 0,
+  end: 0,
+  mapping: [0, 0],
+  words: new Uint32Array(0),
+  bytes: new Uint8Array(0),
+  writable: false,
+  readable: false,
+};
+
+/**
+ * Bus addresses that are mapped, and where they are in this process.
+ *
+ * Bus addresses are plain numbers, exact up to 2^53: no process maps memory above that.
+ */
+export class DmaMap {
+  /** The region found by {@linkcode DmaMap.resolve}, in words. */
+  words: Uint32Array = NOWHERE.words;
+  /** The region found by {@linkcode DmaMap.resolve}, in bytes. */
+  bytes: Uint8Array = NOWHERE.bytes;
+  /** Where in {@linkcode DmaMap.bytes} the address is. */
+  base = 0;
+  /** Whether the device may write the region found. */
+  writable = false;
+  /** Whether the device may read the region found. */
+  readable = false;
+  /** Changes whenever a mapping does: what was resolved before is then to be resolved again. */
+  generation = 0;
+
+  #regions: Region[] = [];
+  // The last two regions that held an address: packets and descriptors lie in one or two.
+  #current: Region = NOWHERE;
+  #previous: Region = NOWHERE;
+  /**
+   * Maps memory at a bus address.
+   *
+   * @param iova Bus address of the first byte.
+   * @param memory Memory to map.
+   * @param offset Where in `memory` the mapping begins, in bytes: a multiple of 4.
+   * @param bytes Length in bytes: a multiple of 4.
+   * @param writable Whether the device may write it.
+   * @param readable Whether the device may read it.
+   * @throws {RangeError} if the range is not one of words, exceeds `memory`, or is mapped already.
+   */
+  map(
+    iova: number,
+    memory: ArrayBuffer,
+    offset: number,
+    bytes: number,
+    writable = true,
+    readable = true,
+  ): void {
+    if (!Number.isSafeInteger(iova) || !Number.isSafeInteger(iova + bytes) || iova < 0) {
+      throw new RangeError(`cannot map ${bytes} bytes at bus address ${iova}: beyond 2^53`);
+    }
+    if (bytes <= 0 || (bytes & 3) || (offset & 3) || (iova & 3)) {
+      throw new RangeError(`cannot map ${bytes} bytes at ${hex(iova)}: not whole words`);
+    }
+    const end = iova + bytes;
+    const other = this.#regions.find((region) => iova < region.end && end > region.start);
+    if (other) {
+      const where = `${hex(other.start)} to ${hex(other.end)}`;
+      throw new RangeError(`cannot map ${hex(iova)} to ${hex(end)}: ${where} is mapped`);
+    }
+    for (let skip = 0; skip < bytes; skip += PART_STEP) {
+      const part = Math.min(bytes - skip, PART);
+      this.#regions.push({
+        start: iova + skip,
+        end: iova + skip + part,
+        mapping: [iova, end],
+        words: new Uint32Array(memory, offset + skip, part / 4),
+        bytes: new Uint8Array(memory, offset + skip, part),
+        writable,
+        readable,
+      });
+    }
+    this.generation++;
+  }
+
+  /**
+   * Drops every mapping that lies inside a range.
+   *
+   * @param iova Bus address of the first byte of the range.
+   * @param bytes Length of the range in bytes.
+   */
+  unmap(iova: number, bytes: number): void {
+    this.#regions = this.#regions.filter(({ mapping: [start, end] }) =>
+      start < iova || end > iova + bytes
+    );
+    this.#forget();
+  }
+
+  /** Drops all mappings. */
+  clear(): void {
+    this.#regions = [];
+    this.#forget();
+  }
+
+  /**
+   * Finds a range of bus addresses, and sets `words`, `bytes`, `base`, `writable` and `readable`.
+   *
+   * @param low Bits 31:0 of the bus address.
+   * @param high Bits 63:32 of the bus address.
+   * @param bytes Length in bytes.
+   * @returns false if the range is not wholly inside one mapping.
+   */
+  resolve(low: number, high: number, bytes: number): boolean {
+    const base = this.#search(high * 0x1_0000_0000 + low, bytes);
+    if (base < 0) return false;
+    this.base = base;
+    return true;
+  }
+
+  /**
+   * Finds what a descriptor points at, and sets `words`, `bytes`, `writable` and `readable`: for the
+   * loops that move packets, which neither box an address as an argument nor keep it.
+   *
+   * @param descriptors Memory that holds the descriptor.
+   * @param at Index of the word with bits 31:0 of the bus address; bits 63:32 are in the next.
+   * @param bytes Length in bytes.
+   * @returns Where in {@linkcode DmaMap.bytes} the address is; -1 if it is not mapped.
+   */
+  follow(descriptors: Uint32Array, at: number, bytes: number): number {
+    const address = descriptors[at + 1] * 0x1_0000_0000 + descriptors[at];
+    const region = this.#current;
+    if (address >= region.start && address + bytes <= region.end) return address - region.start;
+    return this.#search(address, bytes);
+  }
+
+  #search(address: number, bytes: number): number {
+    const end = address + bytes;
+    if (address >= this.#current.start && end <= this.#current.end) {
+      return address - this.#current.start;
+    }
+    let found: Region | undefined = this.#previous;
+    if (!(address >= found.start && end <= found.end)) {
+      found = this.#regions.find((region) => address >= region.start && end <= region.end);
+      if (!found) return -1;
+    }
+    this.#previous = this.#current;
+    this.#use(found);
+    return address - found.start;
+  }
+
+  #use(region: Region): void {
+    this.#current = region;
+    this.words = region.words;
+    this.bytes = region.bytes;
+    this.writable = region.writable;
+    this.readable = region.readable;
+  }
+
+  // Views of unmapped memory must not outlive the mapping, or a later access is a fault.
+  #forget(): void {
+    this.#use(NOWHERE);
+    this.#previous = NOWHERE;
+    this.generation++;
+  }
+}
+
+function hex(address: number): string {
+  return "0x" + address.toString(16);
+}

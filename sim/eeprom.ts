@@ -1,0 +1,76 @@
+/**
+ * The modelled device's EEPROM (datasheet chapter 6): 1024 words with the station address, empty
+ * sections for what the hardware loads, and a checksum that a driver accepts.
+ *
+ * @module
+ */
+
+/** Words in the EEPROM, as EEC.EE_SIZE says. */
+export const EEPROM_WORDS = 1024;
+
+const CHECKSUM = 0x3f;
+const SUM = 0xbaba;
+// Words 0x03 to 0x0e point at sections that the checksum includes; a section begins with its length.
+const FIRST_SECTION = 0x03;
+const LAST_SECTION = 0x0e;
+const SECTIONS = 0x80;
+const MAC_SECTIONS = [0x0b, 0x0c];
+const MAC_SECTION_WORDS = 6;
+// Bits that say the device may take any SFP+ module (word 0x2c).
+const DEVICE_CAPABILITIES = 0x2c;
+const ALLOW_ANY_SFP = 1;
+// The printed board assembly number, as text (word 0x15: guard, word 0x16: where it is).
+const PBA_GUARD = 0xfafa;
+
+/**
+ * Makes an EEPROM.
+ *
+ * @param mac Station address of the port, 6 bytes; the other port's differs in the last bit.
+ * @param port Which port: 0 or 1.
+ * @returns Its words.
+ */
+export function makeEeprom(mac: Uint8Array, port: number): Uint16Array {
+  const words = new Uint16Array(EEPROM_WORDS);
+  words.fill(0xffff, 0x01, 0x40);
+  words[0x00] = 0x4000; // signature 01b in bits 15:14: the content is valid
+  words[0x02] = 0xffff; // no firmware module for link establishment
+  words[0x0f] = 0xffff; // no firmware
+  words[DEVICE_CAPABILITIES] = ALLOW_ANY_SFP;
+  words[0x15] = PBA_GUARD;
+  words[0x16] = 0x60;
+  const pba = "SIM599-001";
+  words[0x60] = 1 + pba.length / 2;
+  for (let i = 0; i < pba.length; i += 2) {
+    words[0x61 + i / 2] = pba.charCodeAt(i) << 8 | pba.charCodeAt(i + 1);
+  }
+  let next = SECTIONS;
+  for (const pointer of MAC_SECTIONS) {
+    const address = mac.slice();
+    if (pointer !== MAC_SECTIONS[port]) address[5] ^= 1;
+    words[pointer] = next;
+    words[next] = MAC_SECTION_WORDS;
+    for (let i = 0; i < 3; i++) words[next + 1 + i] = address[2 * i] | address[2 * i + 1] << 8;
+    next += 1 + MAC_SECTION_WORDS;
+  }
+  words[CHECKSUM] = checksumOf(words);
+  return words;
+}
+
+/**
+ * The checksum word that makes words 0 to 0x3f and the sections add up to 0xBABA (section 6.3).
+ *
+ * @param words The EEPROM's words.
+ * @returns What word 0x3f must be.
+ */
+export function checksumOf(words: Uint16Array): number {
+  let sum = 0;
+  for (let i = 0; i < CHECKSUM; i++) sum += words[i];
+  for (let pointer = FIRST_SECTION; pointer <= LAST_SECTION; pointer++) {
+    const start = words[pointer];
+    if (start === 0 || start === 0xffff) continue;
+    const length = words[start];
+    if (length === 0 || length === 0xffff) continue;
+    for (let i = start + 1; i <= start + length; i++) sum += words[i];
+  }
+  return (SUM - sum) & 0xffff;
+}

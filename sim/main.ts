@@ -1,0 +1,76 @@
+/**
+ * The program: a software 82599 with one or more ports, each served over vfio-user to a driver of
+ * this project or to QEMU. `--help` says how it is run.
+ *
+ * Exit codes: 0, 1 if a driver did what the datasheet forbids, 2 for what cannot be done.
+ *
+ * @module
+ */
+
+import { StopFlag } from "../native/native.ts";
+import { UsageError } from "../src/errors.ts";
+import { Control, STDIN } from "./control.ts";
+import { Loop } from "./loop.ts";
+import { HELP, type Options, parseOptions } from "./options.ts";
+import { closePorts, openPorts, type Port } from "./port.ts";
+import { Report } from "./report.ts";
+import { Generator } from "./wires/generator.ts";
+
+const SECOND = 1000;
+
+/** Runs the model; returns the exit code. */
+async function run(options: Options): Promise<number> {
+  // Deno installs handlers of its own half a second after its start, over those of the stop flag,
+  // unless it has done so before.
+  Deno.addSignalListener("SIGINT", ignore);
+  Deno.addSignalListener("SIGTERM", ignore);
+  using stop = new StopFlag();
+  const ports = openPorts(options, (line) => console.error(line));
+  const report = new Report(ports, options.json);
+  try {
+    report.ready();
+    const control = options.control ? new Control(ports, report) : undefined;
+    const start = performance.now();
+    const end = options.seconds === undefined ? Infinity : start + options.seconds * SECOND;
+    let next = start + SECOND;
+    await new Loop(ports, control === undefined ? -1 : STDIN).run((now) => {
+      report.complaints();
+      if (now >= next) {
+        next += SECOND;
+        if (!options.quiet) report.second();
+      }
+      if (control !== undefined && !control.poll(now)) return false;
+      if (control === undefined) startGenerators(ports);
+      return now < end && stop.signal === 0;
+    });
+  } finally {
+    closePorts(ports);
+  }
+  return report.total() ? 0 : 1;
+}
+
+/** Frames sent before the other port listens would only be counted as lost. */
+function startGenerators(ports: readonly Port[]): void {
+  for (const { wire, nic } of ports) {
+    if (!(wire instanceof Generator) || wire.running || !nic.receiving) continue;
+    const peer = ports.find((port) => port.wire === wire.peer);
+    if (peer?.nic.receiving) wire.start();
+  }
+}
+
+function ignore(): void {}
+
+async function main(args: string[]): Promise<number> {
+  try {
+    const options = parseOptions(args);
+    if (options !== undefined) return await run(options);
+    console.log(HELP);
+    return 0;
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    console.error(error.message);
+    return 2;
+  }
+}
+
+if (import.meta.main) Deno.exit(await main(Deno.args));

@@ -1,0 +1,109 @@
+/**
+ * What the program says about its ports: a line a second, totals, and complaints.
+ *
+ * @module
+ */
+
+import type { Port } from "./port.ts";
+
+/** Prints counts, as text or as JSON, and remembers what it has printed. */
+export class Report {
+  readonly #ports: readonly Port[];
+  readonly #json: boolean;
+  readonly #start = performance.now();
+  readonly #complaints: number[];
+  #last: { now: number; received: number; transmitted: number }[];
+
+  /**
+   * A report on these ports; its clock starts now.
+   *
+   * @param json Whether lines are JSON.
+   */
+  constructor(ports: readonly Port[], json: boolean) {
+    this.#ports = ports;
+    this.#json = json;
+    this.#complaints = ports.map(() => 0);
+    this.#last = ports.map(() => ({ now: this.#start, received: 0, transmitted: 0 }));
+  }
+
+  /** All sockets listen. */
+  ready(): void {
+    this.#print(this.#json ? JSON.stringify({ ready: true }) : "ready");
+  }
+
+  /** The counts as one line of JSON, whatever the other lines are. */
+  json(total = false): void {
+    const ports = this.#ports.map((port) => ({
+      socket: port.socket,
+      wire: port.wireText,
+      connected: port.server.connected,
+      counters: port.nic.counters,
+      wireStatistics: port.wire.statistics(),
+      violations: port.nic.rules.violations.length,
+    }));
+    const seconds = Math.round(performance.now() - this.#start) / 1000;
+    const violations = this.#ports.flatMap((port) =>
+      port.nic.rules.violations.map((violation) => ({ socket: port.socket, ...violation }))
+    );
+    this.#print(JSON.stringify({ seconds, ...(total && { total, violations }), ports }));
+  }
+
+  /** The line of a second. */
+  second(): void {
+    if (this.#json) return this.json();
+    this.#ports.forEach((port, i) => {
+      const { received, transmitted, missed } = port.nic.counters;
+      const last = this.#last[i];
+      const now = performance.now();
+      const rate = (frames: number) => (frames / (now - last.now) / 1000).toFixed(3);
+      this.#last[i] = { now, received, transmitted };
+      this.#print(
+        `${port.socket} ${port.server.connected ? "" : "(no client) "}` +
+          `in ${rate(received - last.received)} out ${
+            rate(transmitted - last.transmitted)
+          } Mpps, ` +
+          `missed ${missed} | ${port.wire.kind}: ${list(port.wire.statistics())}`,
+      );
+    });
+  }
+
+  /** Prints each complaint when it is new; the counts of old ones rise silently. */
+  complaints(): void {
+    for (let i = 0; i < this.#ports.length; i++) {
+      const { violations } = this.#ports[i].nic.rules;
+      while (this.#complaints[i] < violations.length) {
+        const { register, section, rule, detail } = violations[this.#complaints[i]++];
+        console.error(
+          `${this.#ports[i].socket}: ${register} (section ${section}): ${rule}: ${detail}`,
+        );
+      }
+    }
+  }
+
+  /** The totals, and whether nothing was complained about. */
+  total(): boolean {
+    this.complaints();
+    if (this.#json) this.json(true);
+    else {
+      for (const { socket, nic, wire } of this.#ports) {
+        this.#print(`${socket} total: ${list(nic.counters)}`);
+        this.#print(`${socket} total, ${wire.kind}: ${list(wire.statistics())}`);
+      }
+    }
+    return this.#ports.every((port) => port.nic.rules.violations.length === 0);
+  }
+
+  /** Who reads this may have gone; the model runs on. */
+  #print(line: string): void {
+    try {
+      const bytes = new TextEncoder().encode(line + "\n");
+      for (let done = 0; done < bytes.length;) done += Deno.stdout.writeSync(bytes.subarray(done));
+    } catch (error) {
+      if (!(error instanceof Deno.errors.BrokenPipe)) throw error;
+    }
+  }
+}
+
+function list(counts: Readonly<Record<string, number>>): string {
+  return Object.entries(counts).map(([name, count]) => `${name} ${count}`).join(", ");
+}

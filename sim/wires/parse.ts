@@ -1,0 +1,180 @@
+/**
+ * Wires by their specification on the command line.
+ *
+ * @module
+ */
+
+import { UsageError } from "../../src/errors.ts";
+import type { Wire } from "../wire.ts";
+import { cable } from "./cable.ts";
+import { DatagramWire } from "./dgram.ts";
+import { Generator } from "./generator.ts";
+import { NoWire } from "./none.ts";
+import { PcapWire } from "./pcap.ts";
+import { SIZE_MAX, SIZE_MIN } from "./stream.ts";
+import { TapWire } from "./tap.ts";
+
+/** The forms of a wire, for messages. */
+export const WIRE_FORMS: string =
+  "generator[:rate=PPS][,size=BYTES], cable:N, pcap:in=FILE,out=FILE[,rate=PPS], tap:NAME, " +
+  "dgram:LOCAL,REMOTE or none";
+
+const RATE_MAX = 100e6;
+const CABLES_MAX = 65535;
+
+/** A wire as it was asked for; nothing has been opened yet. */
+export type WireSpec =
+  | { readonly kind: "generator"; readonly rate?: number; readonly size?: number }
+  | { readonly kind: "cable"; readonly number: number }
+  | {
+    readonly kind: "pcap";
+    readonly input?: string;
+    readonly output?: string;
+    readonly rate?: number;
+  }
+  | { readonly kind: "tap"; readonly name: string }
+  | { readonly kind: "dgram"; readonly local: string; readonly remote: string }
+  | { readonly kind: "none" };
+
+/**
+ * Reads one specification.
+ *
+ * @param text One of the forms in {@linkcode WIRE_FORMS}.
+ * @throws {UsageError} if it has none of them.
+ */
+export function parseWire(text: string): WireSpec {
+  const colon = text.indexOf(":");
+  const kind = colon < 0 ? text : text.slice(0, colon);
+  const rest = colon < 0 ? "" : text.slice(colon + 1);
+  switch (kind) {
+    case "generator": {
+      const values = options(text, rest, ["rate", "size"]);
+      return {
+        kind,
+        ...number(text, values, "rate", 1, RATE_MAX),
+        ...number(text, values, "size", SIZE_MIN, SIZE_MAX),
+      };
+    }
+    case "cable": {
+      const { n } = number(text, new Map([["n", rest]]), "n", 0, CABLES_MAX);
+      return { kind, number: n };
+    }
+    case "pcap": {
+      const values = options(text, rest, ["in", "out", "rate"]);
+      const input = values.get("in");
+      const output = values.get("out");
+      if (input === undefined && output === undefined) throw unknown(text, "it names no file");
+      return {
+        kind,
+        ...(input === undefined ? {} : { input }),
+        ...(output === undefined ? {} : { output }),
+        ...number(text, values, "rate", 1, RATE_MAX),
+      };
+    }
+    case "tap":
+      if (rest === "") throw unknown(text, "it has no name");
+      return { kind, name: rest };
+    case "dgram": {
+      const paths = rest.split(",");
+      if (paths.length !== 2 || paths.includes("")) throw unknown(text, "it takes two paths");
+      return { kind, local: paths[0], remote: paths[1] };
+    }
+    case "none":
+      if (rest !== "") throw unknown(text, "it takes no options");
+      return { kind };
+    default:
+      throw unknown(text, `there is no "${kind}"`);
+  }
+}
+
+/**
+ * Makes the wires of all ports: cables are joined, and generators paired, first with second, third
+ * with fourth; one that is left checks its own stream.
+ *
+ * @param macs The ports' MAC addresses: a generator's frames go to its port.
+ * @throws {UsageError} if one cannot be made; none is left open then.
+ */
+export function makeWires(specs: readonly WireSpec[], macs: readonly Uint8Array[]): Wire[] {
+  checkCables(specs);
+  const loose = new Map<number, Wire>();
+  const wires: Wire[] = [];
+  try {
+    specs.forEach((spec, i) => wires.push(makeWire(spec, i, macs[i], loose)));
+  } catch (error) {
+    for (const wire of wires) wire.close();
+    throw error;
+  }
+  const generators = wires.filter((wire) => wire instanceof Generator);
+  for (let i = 0; i + 1 < generators.length; i += 2) generators[i].pair(generators[i + 1]);
+  return wires;
+}
+
+/** @param loose The second ends of cables whose first end is plugged in, by number. */
+function makeWire(spec: WireSpec, id: number, mac: Uint8Array, loose: Map<number, Wire>): Wire {
+  switch (spec.kind) {
+    case "generator":
+      return new Generator({ id, size: spec.size, rate: spec.rate, destination: mac });
+    case "cable": {
+      const second = loose.get(spec.number);
+      if (second !== undefined) return second;
+      const [here, there] = cable();
+      loose.set(spec.number, there);
+      return here;
+    }
+    case "pcap":
+      return new PcapWire(spec);
+    case "tap":
+      return new TapWire(spec.name);
+    case "dgram":
+      return new DatagramWire(spec.local, spec.remote);
+    case "none":
+      return new NoWire();
+  }
+}
+
+function checkCables(specs: readonly WireSpec[]): void {
+  const ends = new Map<number, number>();
+  for (const spec of specs) {
+    if (spec.kind === "cable") ends.set(spec.number, (ends.get(spec.number) ?? 0) + 1);
+  }
+  for (const [number, count] of ends) {
+    if (count !== 2) throw new UsageError(`cable:${number} joins two ports, not ${count}`);
+  }
+}
+
+/** Splits `name=value,name=value`. */
+function options(text: string, rest: string, names: readonly string[]): Map<string, string> {
+  const values = new Map<string, string>();
+  if (rest === "") return values;
+  for (const part of rest.split(",")) {
+    const equals = part.indexOf("=");
+    const name = part.slice(0, Math.max(equals, 0));
+    const value = part.slice(equals + 1);
+    if (!names.includes(name) || value === "" || values.has(name)) {
+      throw unknown(text, `"${part}" is no option of it`);
+    }
+    values.set(name, value);
+  }
+  return values;
+}
+
+/** The whole number called `name`, as an object to spread; an empty one where it is not given. */
+function number<K extends string>(
+  text: string,
+  values: Map<string, string>,
+  name: K,
+  min: number,
+  max: number,
+): Record<K, number> {
+  const value = values.get(name);
+  if (value === undefined) return {} as Record<K, number>;
+  const result = /^\d+(e\d+)?$/.test(value) ? Number(value) : NaN;
+  if (!(result >= min && result <= max)) {
+    throw unknown(text, `"${value}" is no whole number of ${min} to ${max}`);
+  }
+  return { [name]: result } as Record<K, number>;
+}
+
+function unknown(text: string, why: string): UsageError {
+  return new UsageError(`wire "${text}": ${why}; a wire is ${WIRE_FORMS}`);
+}

@@ -1,0 +1,147 @@
+/**
+ * A wire that replays a capture file to the port, and captures what the port transmits.
+ *
+ * @module
+ */
+
+import { UsageError } from "../../src/errors.ts";
+import { FrameBuffer, type Wire, type WirePort } from "../wire.ts";
+import { pad } from "./pad.ts";
+import { PcapReader, PcapWriter } from "./pcap_file.ts";
+import { SIZE_MAX } from "./stream.ts";
+
+/** Which files, and how fast. */
+export interface PcapOptions {
+  /** File to replay, if any. */
+  readonly input?: string | undefined;
+  /** File to write, if any. */
+  readonly output?: string | undefined;
+  /** Frames a second; as fast as the port takes them unless given. */
+  readonly rate?: number | undefined;
+}
+
+/** How long to wait with a frame that the port had no room for. */
+const RETRY_MILLISECONDS = 0.1;
+/** How long frames may wait in memory before the file has them. */
+const FLUSH_MILLISECONDS = 100;
+const HEADER_BYTES = 14;
+/** Frames that may be due at once, after a stall. */
+const BURST = 64;
+
+/** One file in, one out; either may be missing. The input is replayed once, and no frame is lost. */
+export class PcapWire implements Wire {
+  /** What it is. */
+  readonly kind: string = "pcap";
+  /** Files are always readable: nothing to wait for. */
+  readonly fd: number = -1;
+  readonly #input: PcapReader | undefined;
+  readonly #output: PcapWriter | undefined;
+  /** Frames a millisecond. */
+  readonly #rate: number;
+  readonly #frame = new FrameBuffer();
+  /** Bytes of the frame that is to be handed over next; 0 before it is read, -1 after the last. */
+  #length = 0;
+  #tokens = 0;
+  #last = performance.now();
+  #retryAt = 0;
+  #flushed = 0;
+  #sent = 0;
+  #retried = 0;
+  #skipped = 0;
+  #received = 0;
+  #unwritten = 0;
+
+  /**
+   * Opens the files.
+   *
+   * @throws {UsageError} if a file cannot be opened, or the input is no capture.
+   */
+  constructor(options: PcapOptions) {
+    const rate = options.rate ?? Infinity;
+    if (!(rate > 0)) throw new UsageError(`${rate} frames a second cannot be`);
+    this.#rate = rate / 1000;
+    this.#input = options.input === undefined ? undefined : new PcapReader(options.input);
+    this.#output = options.output === undefined ? undefined : new PcapWriter(options.output);
+    if (this.#input === undefined) this.#length = -1;
+  }
+
+  /** Whether the whole input has been handed over. */
+  get finished(): boolean {
+    return this.#length < 0;
+  }
+
+  /** Captures a frame. */
+  transmit(frame: FrameBuffer, length: number): void {
+    this.#received++;
+    if (this.#output !== undefined && !this.#output.write(frame, length)) this.#unwritten++;
+  }
+
+  /** Hands over the frames that are due. */
+  poll(port: WirePort, budget: number): number {
+    if (this.#length < 0 && this.#output === undefined) return 0;
+    const now = performance.now();
+    this.#flushAt(now);
+    const due = this.#due(now, budget);
+    if (!port.receiving || now < this.#retryAt) return 0;
+    let done = 0;
+    while (done < due && this.#load()) {
+      if (!port.receive(this.#frame, this.#length)) {
+        this.#retried++;
+        this.#retryAt = now + RETRY_MILLISECONDS;
+        break;
+      }
+      this.#length = 0;
+      done++;
+    }
+    this.#sent += done;
+    if (this.#rate !== Infinity) this.#tokens -= done;
+    return done;
+  }
+
+  /**
+   * Frames handed over, offered in vain (and offered again), skipped for their length, captured, and
+   * not written for want of room in the file system; whether the input was damaged.
+   */
+  statistics(): Record<string, number> {
+    return {
+      sent: this.#sent,
+      retried: this.#retried,
+      skipped: this.#skipped,
+      received: this.#received,
+      unwritten: this.#unwritten,
+      damaged: this.#input?.broken ? 1 : 0,
+      finished: this.finished ? 1 : 0,
+    };
+  }
+
+  /** Completes and closes the files. */
+  close(): void {
+    this.#input?.close();
+    this.#output?.close();
+  }
+
+  /** Makes sure that a frame is ready; false at the end of the input. */
+  #load(): boolean {
+    while (this.#length === 0) {
+      const length = this.#input!.next(this.#frame);
+      if (length < 0) this.#length = -1;
+      else if (length < HEADER_BYTES || length > SIZE_MAX) this.#skipped++;
+      else this.#length = pad(this.#frame, length);
+    }
+    return this.#length > 0;
+  }
+
+  #due(now: number, budget: number): number {
+    if (this.#rate === Infinity) return budget;
+    this.#tokens = Math.min(BURST, this.#tokens + (now - this.#last) * this.#rate);
+    this.#last = now;
+    return Math.min(budget, Math.floor(this.#tokens));
+  }
+
+  /** So that who looks at the file while it grows sees what was sent a moment ago. */
+  #flushAt(now: number): void {
+    if (this.#output === undefined || now - this.#flushed < FLUSH_MILLISECONDS) return;
+    this.#flushed = now;
+    if (this.#output.pending) this.#output.flush();
+  }
+}

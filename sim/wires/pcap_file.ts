@@ -1,0 +1,192 @@
+/**
+ * Capture files in the classic pcap format, read and written a piece at a time.
+ *
+ * @module
+ */
+
+import { path, stubs, SystemError } from "../../native/native.ts";
+import { UsageError } from "../../src/errors.ts";
+import { FrameBuffer } from "../wire.ts";
+
+const MAGIC_MICROSECONDS = 0xa1b2c3d4;
+const MAGIC_NANOSECONDS = 0xa1b23c4d;
+const FILE_HEADER_BYTES = 24;
+const RECORD_HEADER_BYTES = 16;
+const LINKTYPE_ETHERNET = 1;
+const PIECE_BYTES = 1 << 18;
+const SNAPSHOT_BYTES = 1 << 18;
+
+const O_WRONLY_CREAT_TRUNC = 0o1101;
+
+/** A capture file being read. */
+export class PcapReader {
+  readonly #name: string;
+  readonly #fd: number;
+  readonly #piece = new Uint8Array(PIECE_BYTES);
+  readonly #view = new DataView(this.#piece.buffer);
+  readonly #littleEndian: boolean;
+  #at = 0;
+  #filled = 0;
+  #broken = false;
+
+  /**
+   * Opens the file and reads its header, in either byte order, with micro- or nanoseconds.
+   *
+   * @throws {UsageError} if it cannot be read, or is no capture of Ethernet frames.
+   */
+  constructor(name: string) {
+    this.#name = name;
+    this.#fd = stubs.ixy_open(path(name), 0, 0);
+    if (this.#fd < 0) {
+      throw new UsageError(`cannot read ${new SystemError(name, -this.#fd).message}`);
+    }
+    try {
+      this.#littleEndian = this.#readHeader();
+    } catch (error) {
+      this.close();
+      throw error;
+    }
+  }
+
+  /** Whether the file ended in the middle of a record, or could not be read on. */
+  get broken(): boolean {
+    return this.#broken;
+  }
+
+  /**
+   * Reads the next frame.
+   *
+   * @param frame Takes the frame, as far as it fits.
+   * @returns Bytes of the frame, or -1 at the end of the file.
+   */
+  next(frame: FrameBuffer): number {
+    if (this.#broken || !this.#fill(RECORD_HEADER_BYTES)) {
+      this.#broken ||= this.#filled > this.#at;
+      return -1;
+    }
+    const length = this.#view.getUint32(this.#at + 8, this.#littleEndian);
+    if (
+      length > SNAPSHOT_BYTES - RECORD_HEADER_BYTES || !this.#fill(RECORD_HEADER_BYTES + length)
+    ) {
+      this.#broken = true;
+      return -1;
+    }
+    const from = this.#at + RECORD_HEADER_BYTES;
+    const kept = Math.min(length, FrameBuffer.CAPACITY);
+    frame.bytes.set(this.#piece.subarray(from, from + kept));
+    this.#at = from + length;
+    return length;
+  }
+
+  /** Closes the file. */
+  close(): void {
+    stubs.ixy_close(this.#fd);
+  }
+
+  /** Checks the file's header; returns whether the file is little-endian. */
+  #readHeader(): boolean {
+    if (!this.#fill(FILE_HEADER_BYTES)) throw this.#noCapture("it is shorter than a header");
+    const order = [true, false].find((littleEndian) => {
+      const magic = this.#view.getUint32(0, littleEndian);
+      return magic === MAGIC_MICROSECONDS || magic === MAGIC_NANOSECONDS;
+    });
+    if (order === undefined) {
+      throw this.#noCapture("its first bytes are others (pcapng is not read)");
+    }
+    const type = this.#view.getUint32(20, order) & 0xffff;
+    if (type !== LINKTYPE_ETHERNET) throw this.#noCapture(`its link type is ${type}`);
+    this.#at = FILE_HEADER_BYTES;
+    return order;
+  }
+
+  #noCapture(why: string): UsageError {
+    return new UsageError(`${this.#name} is no classic pcap file of Ethernet frames: ${why}`);
+  }
+
+  /** Makes sure that `bytes` are there at the current place; false at the end of the file. */
+  #fill(bytes: number): boolean {
+    if (this.#filled - this.#at >= bytes) return true;
+    this.#piece.copyWithin(0, this.#at, this.#filled);
+    this.#filled -= this.#at;
+    this.#at = 0;
+    while (this.#filled < bytes) {
+      const room = this.#piece.subarray(this.#filled);
+      const n = stubs.ixy_read(this.#fd, room, room.length);
+      if (n < 0) this.#broken = true;
+      if (n <= 0) return false;
+      this.#filled += n;
+    }
+    return true;
+  }
+}
+
+/** A capture file being written, with nanoseconds. */
+export class PcapWriter {
+  readonly #name: string;
+  readonly #fd: number;
+  readonly #piece = new Uint8Array(PIECE_BYTES);
+  readonly #view = new DataView(this.#piece.buffer);
+  #used = FILE_HEADER_BYTES;
+  #failed = false;
+
+  /**
+   * Makes the file, or empties it.
+   *
+   * @throws {UsageError} if that cannot be.
+   */
+  constructor(name: string) {
+    this.#name = name;
+    this.#fd = stubs.ixy_open(path(name), O_WRONLY_CREAT_TRUNC, 0o644);
+    if (this.#fd < 0) {
+      throw new UsageError(`cannot write ${new SystemError(name, -this.#fd).message}`);
+    }
+    this.#view.setUint32(0, MAGIC_NANOSECONDS, true);
+    this.#view.setUint16(4, 2, true);
+    this.#view.setUint16(6, 4, true);
+    this.#view.setUint32(16, SNAPSHOT_BYTES, true);
+    this.#view.setUint32(20, LINKTYPE_ETHERNET, true);
+  }
+
+  /** Appends a frame with the current time; false if the file can take no more. */
+  write(frame: FrameBuffer, length: number): boolean {
+    if (this.#used + RECORD_HEADER_BYTES + length > PIECE_BYTES) this.flush();
+    if (this.#failed) return false;
+    const milliseconds = performance.timeOrigin + performance.now();
+    const seconds = Math.floor(milliseconds / 1000);
+    const view = this.#view;
+    view.setUint32(this.#used, seconds, true);
+    view.setUint32(this.#used + 4, Math.floor((milliseconds - seconds * 1000) * 1e6), true);
+    view.setUint32(this.#used + 8, length, true);
+    view.setUint32(this.#used + 12, length, true);
+    this.#piece.set(frame.bytes.subarray(0, length), this.#used + RECORD_HEADER_BYTES);
+    this.#used += RECORD_HEADER_BYTES + length;
+    return true;
+  }
+
+  /** Whether frames wait to be written out. */
+  get pending(): boolean {
+    return this.#used > 0;
+  }
+
+  /** Writes out what waits. A file system that takes no more is reported once, on stderr. */
+  flush(): void {
+    let done = 0;
+    while (done < this.#used && !this.#failed) {
+      const rest = this.#piece.subarray(done, this.#used);
+      const n = stubs.ixy_write(this.#fd, rest, rest.length);
+      if (n > 0) {
+        done += n;
+        continue;
+      }
+      this.#failed = true;
+      console.error(`the capture is cut short: ${new SystemError(this.#name, -n).message}`);
+    }
+    this.#used = 0;
+  }
+
+  /** Writes out what waits and closes the file. */
+  close(): void {
+    this.flush();
+    stubs.ixy_close(this.#fd);
+  }
+}

@@ -1,0 +1,110 @@
+/**
+ * A wire that ends in a TAP device: the machine's own network stack is the port's peer.
+ *
+ * @module
+ */
+
+import { Errno, path, stubs, SystemError } from "../../native/native.ts";
+import { UsageError } from "../../src/errors.ts";
+import { FrameBuffer, type Wire, type WirePort } from "../wire.ts";
+import { pad } from "./pad.ts";
+import { SIZE_MAX } from "./stream.ts";
+
+const O_RDWR = 2;
+const O_NONBLOCK = 0x800;
+const TUNSETIFF = 0x400454ca;
+const IFF_TAP = 0x0002;
+const IFF_NO_PI = 0x1000;
+/** Bytes of struct ifreq, and of the name at its start, NUL included. */
+const IFREQ_BYTES = 40;
+const NAME_BYTES = 16;
+const HEADER_BYTES = 14;
+
+/** A TAP device, there as long as the wire is, unless it was there before. */
+export class TapWire implements Wire {
+  /** What it is. */
+  readonly kind: string = "tap";
+  /** The device's descriptor: readable when the machine has sent a frame. */
+  readonly fd: number;
+  readonly #frame = new FrameBuffer();
+  #received = 0;
+  #sent = 0;
+  #dropped = 0;
+  #missed = 0;
+
+  /**
+   * Makes the device, or takes over a persistent one.
+   *
+   * @param name The interface's name, 1 to 15 bytes.
+   * @throws {UsageError} if the name or the permission will not do.
+   */
+  constructor(name: string) {
+    const encoded = new TextEncoder().encode(name);
+    if (encoded.length === 0 || encoded.length >= NAME_BYTES || /[\s/%]/.test(name)) {
+      throw new UsageError(`"${name}" is no interface name: it takes 1 to 15 bytes, no "/" or "%"`);
+    }
+    const request = new Uint8Array(IFREQ_BYTES);
+    request.set(encoded);
+    new DataView(request.buffer).setUint16(NAME_BYTES, IFF_TAP | IFF_NO_PI, true);
+    this.fd = stubs.ixy_open(path("/dev/net/tun"), O_RDWR | O_NONBLOCK, 0);
+    if (this.fd < 0) throw refusal(name, -this.fd);
+    const result = stubs.ixy_ioctl(this.fd, TUNSETIFF, request);
+    if (result >= 0) return;
+    stubs.ixy_close(this.fd);
+    throw refusal(name, -result);
+  }
+
+  /** Gives a frame to the machine; an interface that is down drops it. */
+  transmit(frame: FrameBuffer, length: number): void {
+    if (stubs.ixy_write(this.fd, frame.bytes, length) === length) this.#sent++;
+    else this.#dropped++;
+  }
+
+  /** Hands over what the machine has sent. */
+  poll(port: WirePort, budget: number): number {
+    if (!port.receiving) return 0;
+    const frame = this.#frame;
+    let done = 0;
+    while (done < budget) {
+      const length = stubs.ixy_read(this.fd, frame.bytes, FrameBuffer.CAPACITY);
+      if (length <= 0) break;
+      done++;
+      if (length < HEADER_BYTES || length > SIZE_MAX) this.#dropped++;
+      else if (!port.receive(frame, pad(frame, length))) this.#missed++;
+    }
+    this.#received += done;
+    return done;
+  }
+
+  /** Frames to the machine, from it, dropped, and of those from it missed by the port. */
+  statistics(): Record<string, number> {
+    return {
+      sent: this.#sent,
+      received: this.#received,
+      dropped: this.#dropped,
+      missed: this.#missed,
+    };
+  }
+
+  /** Removes the device. */
+  close(): void {
+    stubs.ixy_close(this.fd);
+  }
+}
+
+function refusal(name: string, errno: number): UsageError {
+  switch (errno) {
+    case Errno.EPERM:
+    case Errno.EACCES:
+      return new UsageError(`no permission to make TAP device ${name}: run as root`);
+    case Errno.EBUSY:
+      return new UsageError(`TAP device ${name} is in use by another process: choose another name`);
+    case Errno.EINVAL:
+      return new UsageError(`${name} is an interface already, and no TAP: choose another name`);
+    case Errno.ENOENT:
+    case Errno.ENODEV:
+      return new UsageError("this kernel has no /dev/net/tun: load the module tun");
+    default:
+      return new UsageError(`cannot make ${new SystemError(`TAP device ${name}`, errno).message}`);
+  }
+}

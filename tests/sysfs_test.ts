@@ -1,0 +1,196 @@
+/** The sysfs bus, on files like the kernel's. */
+
+import { assertEquals, assertThrows } from "@std/assert";
+import { Command, Config } from "../src/bus/bus.ts";
+import { SysfsBus } from "../src/bus/sysfs.ts";
+import { DeviceError, DmaMemory, UsageError } from "../mod.ts";
+
+const ADDRESS = "0000:03:00.0";
+
+/** A directory of PCI functions with one 82599 in it. */
+class Tree implements Disposable {
+  readonly root = Deno.makeTempDirSync();
+  readonly device = `${this.root}/${ADDRESS}`;
+
+  constructor() {
+    Deno.mkdirSync(this.device);
+    const config = new Uint8Array(256);
+    config.set([0x86, 0x80, 0xfb, 0x10, 0x01, 0x04, 0, 0, 0x01, 0, 0, 0x02]);
+    Deno.writeFileSync(`${this.device}/config`, config);
+    Deno.writeFileSync(`${this.device}/resource0`, new Uint8Array(512 * 1024));
+    this.write("enable", "0\n");
+  }
+
+  write(file: string, text: string): void {
+    Deno.writeTextFileSync(`${this.device}/${file}`, text);
+  }
+
+  read(file: string): string {
+    return Deno.readTextFileSync(`${this.device}/${file}`);
+  }
+
+  get command(): number {
+    return Deno.readFileSync(`${this.device}/config`)[4];
+  }
+
+  /** Binds the function to a kernel driver. */
+  bind(driver: string): void {
+    Deno.mkdirSync(`${this.root}/${driver}`);
+    Deno.writeTextFileSync(`${this.root}/${driver}/unbind`, "");
+    Deno.symlinkSync(`${this.root}/${driver}`, `${this.device}/driver`);
+  }
+
+  /** Gives the function a kernel interface with the IFF_ flags. */
+  interface(name: string, flags: string): void {
+    Deno.mkdirSync(`${this.device}/net/${name}`, { recursive: true });
+    this.write(`net/${name}/flags`, flags + "\n");
+  }
+
+  open(): SysfsBus {
+    return new SysfsBus(ADDRESS, this.root);
+  }
+
+  [Symbol.dispose](): void {
+    Deno.removeSync(this.root, { recursive: true });
+  }
+}
+
+Deno.test("SysfsBus reads ids and changes nothing before claim()", () => {
+  using tree = new Tree();
+  const bus = tree.open();
+  assertEquals(bus.readConfig(Config.VENDOR_ID, 2), 0x8086);
+  assertEquals(bus.readConfig(Config.DEVICE_ID, 2), 0x10fb);
+  assertEquals(bus.readConfig(Config.CLASS, 2), 0x0200);
+  assertEquals(bus.readConfig(0, 4), 0x10fb8086);
+  bus.close();
+  assertEquals([tree.command, tree.read("enable")], [0x01, "0\n"]);
+});
+
+Deno.test("SysfsBus says which device is missing", () => {
+  using tree = new Tree();
+  assertThrows(() => new SysfsBus("0000:04:00.0", tree.root), UsageError, "no such PCI device");
+});
+
+Deno.test("SysfsBus refuses a function that is open already", () => {
+  using tree = new Tree();
+  const bus = tree.open();
+  assertThrows(() => tree.open(), UsageError, "another program");
+  bus.close();
+  tree.open().close();
+});
+
+Deno.test("SysfsBus.claim() wakes the function and enables memory space, not yet DMA", () => {
+  using tree = new Tree();
+  const bus = tree.open();
+  bus.claim(false);
+  assertEquals(tree.command, 0x01 | Command.MEMORY);
+  assertEquals(tree.read("enable").trim(), "1");
+  bus.setBusMaster(true);
+  assertEquals(tree.command, 0x01 | Command.MEMORY | Command.BUS_MASTER);
+  bus.close();
+  assertEquals(tree.command, 0x01 | Command.MEMORY);
+});
+
+Deno.test("SysfsBus.claim() turns off the DMA that a killed program left on", () => {
+  using tree = new Tree();
+  const left = tree.open();
+  left.writeConfig(Config.COMMAND, 2, Command.BUS_MASTER);
+  left.close();
+  const bus = tree.open();
+  bus.claim(false);
+  assertEquals(tree.command & Command.BUS_MASTER, 0);
+  bus.close();
+});
+
+Deno.test("SysfsBus.claim() refuses a NIC whose kernel interface is up, naming it", () => {
+  using tree = new Tree();
+  tree.bind("ixgbe");
+  tree.interface("eth7", "0x1003");
+  const bus = tree.open();
+  assertThrows(() => bus.claim(false), UsageError, "its kernel interface eth7 is up");
+  bus.close();
+  assertEquals(tree.command, 0x01);
+  assertEquals(Deno.readTextFileSync(`${tree.root}/ixgbe/unbind`), "");
+});
+
+Deno.test("SysfsBus.claim() takes the NIC from its kernel driver if down, or if forced", () => {
+  for (const [flags, force] of [["0x1002", false], ["0x1003", true]] as const) {
+    using tree = new Tree();
+    tree.bind("ixgbe");
+    tree.interface("eth7", flags);
+    const bus = tree.open();
+    bus.claim(force);
+    assertEquals(Deno.readTextFileSync(`${tree.root}/ixgbe/unbind`), ADDRESS);
+    bus.close();
+  }
+});
+
+Deno.test("SysfsBus.claim() leaves a function to vfio-pci", () => {
+  using tree = new Tree();
+  tree.bind("vfio-pci");
+  const bus = tree.open();
+  assertThrows(() => bus.claim(true), UsageError, "bound to vfio-pci");
+  bus.close();
+  assertEquals(tree.command, 0x01);
+});
+
+Deno.test("SysfsBus.bar() maps the whole BAR; closing empties its views", () => {
+  using tree = new Tree();
+  const bus = tree.open();
+  bus.claim(false);
+  const bar = bus.bar(0);
+  assertEquals([bar.size, bus.bar(0) === bar], [512 * 1024, true]);
+  bar.write32(0x1018, 0xcafe);
+  assertEquals(bar.read32(0x1018), 0xcafe);
+  const doorbell = bar.doorbell(0x1018);
+  assertEquals([doorbell.words[doorbell.index], doorbell.ring], [0xcafe, undefined]);
+  assertThrows(() => bus.bar(3), DeviceError, "resource3");
+  bus.close();
+  bus.close();
+  assertEquals(doorbell.words.length, 0);
+  const bytes = Deno.readFileSync(`${tree.device}/resource0`);
+  assertEquals([bytes[0x1018], bytes[0x1019]], [0xfe, 0xca]);
+});
+
+Deno.test("SysfsBus.mapDma() refuses memory without physical addresses", () => {
+  using tree = new Tree();
+  const bus = tree.open();
+  const memory = new DmaMemory(1, "pages");
+  assertThrows(() => bus.mapDma(memory), UsageError, "nr_hugepages");
+  bus.close();
+  memory.free();
+});
+
+Deno.test("SysfsBus.check() notices a device that was pulled out", () => {
+  using tree = new Tree();
+  const bus = tree.open();
+  bus.check();
+  Deno.writeFileSync(`${tree.device}/config`, new Uint8Array(256).fill(0xff));
+  assertThrows(() => bus.check(), DeviceError, "the device is gone");
+  bus.close();
+});
+
+Deno.test({
+  name: "DmaMemory of hugepages has physical addresses for root, and the sysfs bus takes it",
+  ignore: Deno.uid() !== 0,
+  fn() {
+    const file = "/proc/sys/vm/nr_hugepages";
+    const before = Deno.readTextFileSync(file);
+    if (Number(before) < 8) Deno.writeTextFileSync(file, "8");
+    try {
+      using tree = new Tree();
+      const bus = tree.open();
+      const memory = new DmaMemory(4 * 1024 * 1024, "hugepages");
+      assertEquals(memory.addressing, "physical");
+      assertEquals(memory.segments.reduce((sum, { bytes }) => sum + bytes, 0), memory.bytes);
+      for (const { busAddress } of memory.segments) assertEquals(busAddress % (2 * 1024 * 1024), 0);
+      bus.mapDma(memory);
+      bus.mapDma(memory);
+      assertThrows(() => memory.free(), Error, "still in reach of 1 device");
+      bus.close();
+      memory.free();
+    } finally {
+      Deno.writeTextFileSync(file, before);
+    }
+  },
+});
