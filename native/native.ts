@@ -249,6 +249,9 @@ export class Mapping implements Disposable {
   }
 }
 
+const SIGNALS = ["SIGINT", "SIGTERM"] as const;
+const doNothing = () => {};
+
 /**
  * Catches SIGINT and SIGTERM: the first one stores its number where a loop can look for it without
  * leaving JavaScript, the second one of a kind ends the process.
@@ -258,6 +261,8 @@ export class StopFlag implements Disposable {
 
   /** Installs the signal handlers. */
   constructor() {
+    // Deno installs its own handlers when it first needs them, which would undo ours: do that now.
+    for (const signal of SIGNALS) Deno.addSignalListener(signal, doNothing);
     const address = new BigUint64Array(1);
     check("install signal handlers", stubs.ixy_stop_begin(address));
     const pointer = Deno.UnsafePointer.create(address[0])!;
@@ -272,5 +277,6 @@ export class StopFlag implements Disposable {
   /** Puts the former handlers back. */
   [Symbol.dispose](): void {
     check("restore signal handlers", stubs.ixy_stop_end());
+    for (const signal of SIGNALS) Deno.removeSignalListener(signal, doNothing);
   }
 }

@@ -4,6 +4,8 @@
  * @module
  */
 
+import type { Ring } from "./ring.ts";
+
 /** A mapped range of bus addresses, or a part of a long one. */
 interface Region {
   readonly start: number;
@@ -48,6 +50,12 @@ export class DmaMap {
   writable = false;
   /** Whether the device may read the region found. */
   readable = false;
+  #sum = 0;
+  // The current region's start as two words, and its bytes up to the next 4 GiB: what most addresses
+  // are held against, in integers.
+  #low = 0;
+  #high = 0;
+  #near = 0;
   /** Changes whenever a mapping does: what was resolved before is then to be resolved again. */
   generation = 0;
 
@@ -145,10 +153,40 @@ export class DmaMap {
    * @returns Where in {@linkcode DmaMap.bytes} the address is; -1 if it is not mapped.
    */
   follow(descriptors: Uint32Array, at: number, bytes: number): number {
-    const address = descriptors[at + 1] * 0x1_0000_0000 + descriptors[at];
-    const region = this.#current;
-    if (address >= region.start && address + bytes <= region.end) return address - region.start;
-    return this.#search(address, bytes);
+    const offset = (descriptors[at] - this.#low) | 0;
+    if (descriptors[at + 1] === this.#high && offset >= 0 && offset <= this.#near - bytes) {
+      return offset;
+    }
+    return this.#search(descriptors[at + 1] * 0x1_0000_0000 + descriptors[at], bytes);
+  }
+
+  /**
+   * Touches the buffers of descriptors that are to be followed next, so that the processor fetches
+   * their cache lines from the driver's core side by side, and not one after the other. It is what
+   * makes the model several times faster where the cores are far apart.
+   *
+   * @param ring The ring, and where its next descriptor is.
+   * @param from Descriptors after the next one at which to begin.
+   * @param to Descriptors after the next one at which to end.
+   * @param write Whether the device owns the buffers and will write them: then it begins to.
+   */
+  readAhead(ring: Ring, from: number, to: number, write: boolean): void {
+    const { words: descriptors, first, size } = ring;
+    const { words, writable } = this;
+    const low = this.#low, high = this.#high, near = this.#near - 4;
+    let at = ring.head + from;
+    if (at >= size) at -= size;
+    let sum = 0;
+    for (let i = from; i < to; i++) {
+      const d = first + at * 4;
+      const offset = (descriptors[d] - low) | 0;
+      if (descriptors[d + 1] === high && offset >= 0 && offset <= near) {
+        if (!write) sum ^= words[offset >> 2];
+        else if (writable && (offset & 3) === 0) words[offset >> 2] = 0;
+      }
+      if (++at === size) at = 0;
+    }
+    this.#sum = sum; // or the compiler would leave the reads out
   }
 
   #search(address: number, bytes: number): number {
@@ -168,6 +206,9 @@ export class DmaMap {
 
   #use(region: Region): void {
     this.#current = region;
+    this.#low = region.start % 0x1_0000_0000;
+    this.#high = Math.floor(region.start / 0x1_0000_0000);
+    this.#near = Math.min(region.end - region.start, 0x1_0000_0000 - this.#low, 0x7fff_ffff);
     this.words = region.words;
     this.bytes = region.bytes;
     this.writable = region.writable;

@@ -6,7 +6,7 @@
 
 import { Errno, stubs } from "../native/native.ts";
 import { MSIX_VECTORS } from "./config_space.ts";
-import { RequestError } from "./vfio_user.ts";
+import { describe, RequestError } from "./vfio_user.ts";
 
 /** Interrupt indices, as VFIO numbers them. */
 export const IrqIndex = { INTX: 0, MSI: 1, MSIX: 2, ERROR: 3, REQUEST: 4 } as const;
@@ -51,6 +51,10 @@ export class Interrupts {
     // Masking is the client's own business: it takes the signals and may ignore them.
     if ((flags & ACTIONS) !== ACTION_TRIGGER) return;
     if ((flags & DATA_EVENTFD) !== 0) {
+      // Anything else that can be written to could make the model wait.
+      if (!fds.every((fd) => describe(fd) === "anon_inode:[eventfd]")) {
+        throw new RequestError(Errno.EINVAL, "SET_IRQS with a descriptor that is no eventfd");
+      }
       this.#assign(vectors, start, count, fds);
     } else if ((flags & DATA_NONE) !== 0 && count === 0) {
       this.#assign(vectors, 0, vectors.length, []);

@@ -20,10 +20,6 @@ const SECOND = 1000;
 
 /** Runs the model; returns the exit code. */
 async function run(options: Options): Promise<number> {
-  // Deno installs handlers of its own half a second after its start, over those of the stop flag,
-  // unless it has done so before.
-  Deno.addSignalListener("SIGINT", ignore);
-  Deno.addSignalListener("SIGTERM", ignore);
   using stop = new StopFlag();
   const ports = openPorts(options, (line) => console.error(line));
   const report = new Report(ports, options.json);
@@ -57,8 +53,6 @@ function startGenerators(ports: readonly Port[]): void {
     if (peer?.nic.receiving) wire.start();
   }
 }
-
-function ignore(): void {}
 
 async function main(args: string[]): Promise<number> {
   try {

@@ -119,6 +119,8 @@ export class Nic implements WirePort {
   readonly #lanId: number;
   #busMaster = false;
   #loopback = false;
+  /** Whether a round is under way, at the end of which descriptors are written back. */
+  #polling = false;
   #rounds = 0;
 
   /**
@@ -276,9 +278,12 @@ export class Nic implements WirePort {
    */
   poll(): number {
     if (++this.#rounds % INSPECT_EVERY === 0) this.#doorbells.inspect();
+    this.#polling = true;
     let work = this.#transmitter.poll() + this.#receiver.poll();
     const wire = this.wire;
     if (wire !== undefined) work += wire.poll(this, WIRE_BUDGET);
+    this.#receiver.writeBack();
+    this.#polling = false;
     return work;
   }
 
@@ -290,7 +295,9 @@ export class Nic implements WirePort {
    * @returns false if there was neither a descriptor nor room to wait for one.
    */
   receive(frame: FrameBuffer, length: number): boolean {
-    return this.#receiver.receive(frame, length);
+    const taken = this.#receiver.receive(frame, length);
+    if (!this.#polling) this.#receiver.writeBack();
+    return taken;
   }
 
   /**

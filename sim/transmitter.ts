@@ -169,6 +169,7 @@ export class Transmitter {
     const words = queue.words;
     const size = queue.size;
     let head = queue.head;
+    this.#context.dma.readAhead(queue, 0, budget, false);
     for (let done = 0; done < budget; done++) {
       const at = queue.first + head * 4;
       const command = words[at + 2];

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { Errno, stubs } from "../native/native.ts";
+import { Errno, path, stubs } from "../native/native.ts";
 
 /** Commands that a client sends. */
 export const Command = {
@@ -158,6 +158,10 @@ export class Connection {
       this.#fds.push(...this.#fdsReceived.subarray(0, this.#fdsReceived[FDS_LIMIT]));
       this.#fdsEnd = this.#used;
       if (this.#fds.length > FDS_LIMIT) throw new ConnectionEnd("too many descriptors at once");
+      // If it were the client's own end of this connection, nobody would ever see the client go.
+      if (this.#fds.some((fd) => describe(fd).startsWith("socket:"))) {
+        throw new ConnectionEnd("the client sent a socket, which has no use here");
+      }
     }
     return true;
   }
@@ -235,3 +239,10 @@ export class Connection {
 }
 
 const NO_FDS = new Int32Array(0);
+
+/** What a descriptor of this process is: `socket:[123]`, `anon_inode:[eventfd]`, a file's path. */
+export function describe(fd: number): string {
+  const text = new Uint8Array(256);
+  const n = stubs.ixy_readlink(path(`/proc/self/fd/${fd}`), text, text.length);
+  return new TextDecoder().decode(text.subarray(0, Math.max(n, 0)));
+}

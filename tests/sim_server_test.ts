@@ -475,6 +475,20 @@ Deno.test("Server interrupts through the eventfd assigned last", () => {
   });
 });
 
+Deno.test("Server takes no descriptor that could make it wait, or keep a dead client alive", () => {
+  withServer(({ server, log }) => {
+    const client = connected(server);
+    const memory = Mapping.memory(4096, false);
+    const reply = client.call(Command.DEVICE_SET_IRQS, words([20, 0x24, 2, 0, 1]), [memory.fd]);
+    assertEquals(reply.errno, Errno.EINVAL);
+    memory.unmap();
+    client.send(client.message(Command.DEVICE_SET_IRQS, words([20]), 0, 36), [client.fd]);
+    server.poll();
+    assertEquals([server.connected, log.length], [false, 2]);
+    client.close();
+  });
+});
+
 Deno.test("Server has one client at a time, and tells the second at once", () => {
   withServer(({ server }) => {
     const first = connected(server);
