@@ -79,52 +79,43 @@ export class IxgbeRxQueue implements RxQueue {
   receive(batch: PacketBatch): number {
     const pool = this.#pool, ring = this.#ring;
     if (batch.pool !== pool || batch.length !== 0 || ring.length === 0) this.#refuse(batch);
-    const slots = this.#slots, mask = this.#mask;
-    const { low, high, length, stack, bufferSize } = pool;
+    const slots = this.#slots, mask = this.#mask, dropping = this.#dropping;
+    const { address, length, stack, bufferSize } = pool;
     const buffers = batch.buffers, capacity = buffers.length;
-    let i = this.#next, n = 0, bytes = 0, available = pool.available;
-    const first = i;
-    // No call is in the inner loop, so that the compiler can keep the arrays' addresses in registers.
-    for (;;) {
-      const flaw = this.#dropping;
-      for (; n < capacity; n++) {
-        const d = i << 2;
-        const status = ring[d + 2] | flaw, size = ring[d + 3] & 0xffff;
-        if ((status & STATUS_MASK) !== WHOLE_FRAME) break;
-        if (available === 0 || (size - 1) >>> 0 >= bufferSize) break;
-        const buffer = slots[i], fresh = stack[--available];
-        slots[i] = fresh;
-        ring[d] = low[fresh];
-        ring[d + 1] = high[fresh];
-        ring[d + 2] = 0;
-        ring[d + 3] = 0;
-        length[buffer] = size;
-        bytes = (bytes + size) | 0;
-        buffers[n] = buffer;
-        i = (i + 1) & mask;
-      }
-      if (n === capacity || (ring[(i << 2) + 2] & RX_DD) === 0) break;
-      pool.available = available;
-      if (this.#exception(i)) i = (i + 1) & mask;
-      available = pool.available;
+    const first = this.#next;
+    let i = first, n = 0, bytes = 0, available = pool.available;
+    // No call is in the loop: then the compiler keeps the arrays' addresses in registers.
+    for (; n < capacity; n++) {
+      const d = i << 2;
+      if (((ring[d | 2] | dropping) & STATUS_MASK) !== WHOLE_FRAME) break;
+      const size = ring[d | 3] & 0xffff;
+      if (available === 0 || (size - 1) >>> 0 >= bufferSize) break;
+      const buffer = slots[i], fresh = stack[--available];
+      slots[i] = fresh;
+      ring[d] = address[fresh << 1];
+      ring[d | 1] = address[fresh << 1 | 1];
+      ring[d | 2] = 0;
+      length[buffer] = size;
+      bytes = (bytes + size) | 0;
+      buffers[n] = buffer;
+      i = (i + 1) & mask;
     }
-    if (i !== first) {
+    if (n > 0) {
       pool.available = available;
       this.#next = i;
       this.#counts[PACKETS] += n;
       this.#counts[BYTES] += bytes;
       batch.length = n;
       this.#ringDoorbell((i - 1) & mask);
+    } else if ((ring[i << 2 | 2] & RX_DD) !== 0) {
+      this.#exception(i);
+      return this.receive(batch);
     }
     return n;
   }
 
-  /**
-   * What happens rarely: a frame that is dropped, its buffer left where it is; or an empty pool.
-   *
-   * @returns Whether the descriptor is done with; else it can be looked at again.
-   */
-  #exception(i: number): boolean {
+  /** What happens rarely: a frame that is dropped, its buffer left where it is; or an empty pool. */
+  #exception(i: number): void {
     const status = this.#ring[i * 4 + 2], size = this.#ring[i * 4 + 3] & 0xffff;
     const end = (status & RX_EOP) !== 0;
     if (this.#dropping !== 0 || !end || size > this.#pool.bufferSize) {
@@ -133,19 +124,20 @@ export class IxgbeRxQueue implements RxQueue {
     } else if ((status & RX_RXE) !== 0 || size === 0) {
       this.damaged++;
     } else if (this.#pool.available > 0 || this.#pool.reclaim() > 0) {
-      return false;
+      return; // the frame is whole after all, and there is a buffer again
     } else {
       this.noBuffer++;
     }
     this.#arm(i, this.#slots[i]);
-    return true;
+    this.#next = (i + 1) & this.#mask;
+    this.#ringDoorbell(i);
   }
 
   /** Writes a descriptor that the NIC can fill. */
   #arm(i: number, buffer: number): void {
     const d = i * 4;
-    this.#ring[d] = this.#pool.low[buffer];
-    this.#ring[d + 1] = this.#pool.high[buffer];
+    this.#ring[d] = this.#pool.address[2 * buffer];
+    this.#ring[d + 1] = this.#pool.address[2 * buffer + 1];
     this.#ring[d + 2] = 0;
     this.#ring[d + 3] = 0;
   }

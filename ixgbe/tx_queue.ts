@@ -89,7 +89,7 @@ export class IxgbeTxQueue implements TxQueue {
     const pool = this.#pool, ring = this.#ring, mask = this.#mask;
     if (batch.pool !== pool || ring.length === 0) this.#refuse(batch);
     if (this.pending >= this.#reclaimFrom) this.reclaim();
-    const slots = this.#slots, { low, high, length, bufferSize } = pool;
+    const slots = this.#slots, { address, length, bufferSize } = pool;
     const buffers = batch.buffers, first = this.#tail;
     const count = Math.min(batch.length, mask - this.pending);
     let t = first, n = 0, bytes = 0;
@@ -99,10 +99,10 @@ export class IxgbeTxQueue implements TxQueue {
       length[buffer] = 0;
       slots[t] = buffer;
       const d = t << 2;
-      ring[d] = low[buffer];
-      ring[d + 1] = high[buffer];
-      ring[d + 2] = COMMAND | size;
-      ring[d + 3] = size << TX_PAYLEN_SHIFT;
+      ring[d] = address[buffer << 1];
+      ring[d | 1] = address[buffer << 1 | 1];
+      ring[d | 2] = COMMAND | size;
+      ring[d | 3] = size << TX_PAYLEN_SHIFT;
       bytes = (bytes + size) | 0;
       t = (t + 1) & mask;
     }
@@ -125,7 +125,7 @@ export class IxgbeTxQueue implements TxQueue {
     const ring = this.#ring, ends = this.#ends, mask = this.#mask;
     for (let start = first, left = count; left > 0; left -= RUN) {
       const end = (start + (left < RUN ? left : RUN) - 1) & mask;
-      ring[(end << 2) + 2] |= TX_RS;
+      ring[end << 2 | 2] |= TX_RS;
       ends[start] = end;
       start = (end + 1) & mask;
     }
@@ -138,7 +138,7 @@ export class IxgbeTxQueue implements TxQueue {
     const before = available;
     while (clean !== tail) {
       const end = ends[clean];
-      if ((ring[(end << 2) + 3] & TX_DD) === 0) break;
+      if ((ring[end << 2 | 3] & TX_DD) === 0) break;
       const after = (end + 1) & mask;
       for (; clean !== after; clean = (clean + 1) & mask) stack[available++] = slots[clean];
     }

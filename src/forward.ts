@@ -41,8 +41,8 @@ export class Direction {
     const n = this.#rx.receive(batch);
     if (n === 0) return 0;
     if (this.#touch) {
-      const buffers = batch.buffers, bytes = batch.pool.bytes, size = batch.pool.bufferSize;
-      for (let i = 0; i < n; i++) bytes[buffers[i] * size + TOUCHED]++;
+      const { buffers, pool: { bytes, bufferSize } } = batch;
+      for (let i = 0; i < n; i++) bytes[Math.imul(buffers[i], bufferSize) | TOUCHED]++;
     }
     if (this.#tx.transmit(batch) < n) this.#dropped[0] += batch.free();
     return n;

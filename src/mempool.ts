@@ -14,7 +14,7 @@ import { UsageError } from "./errors.ts";
 
 /** Options of {@linkcode Mempool}. */
 export interface MempoolOptions {
-  /** Number of buffers, 64 to 1,048,576; 4096 unless given. */
+  /** Number of buffers, 64 to 131,072; 4096 unless given. */
   readonly buffers?: number;
   /** Bytes of a buffer: 2048 (the default), 4096, 8192 or 16384. */
   readonly bufferSize?: number;
@@ -38,10 +38,8 @@ export class Mempool implements Disposable {
   readonly memory: DmaMemory;
   /** All packet bytes. */
   readonly bytes: Uint8Array;
-  /** Low 32 bits of each buffer's bus address. */
-  readonly low: Uint32Array;
-  /** High 32 bits of each buffer's bus address. */
-  readonly high: Uint32Array;
+  /** Low and high 32 bits of each buffer's bus address: those of buffer `b` at `2 * b`. */
+  readonly address: Uint32Array;
   /** Bytes of the packet in each buffer that somebody has in hand; 0 for all others. */
   readonly length: Uint16Array;
   /** Numbers of the free buffers, from 0 to `available`; the last one freed is used first. */
@@ -57,8 +55,8 @@ export class Mempool implements Disposable {
    */
   constructor(options: MempoolOptions = {}) {
     const { buffers = 4096, bufferSize = 2048, memory = "auto" } = options;
-    if (!Number.isInteger(buffers) || buffers < 64 || buffers > 1048576) {
-      throw new UsageError(`a pool has 64 to 1048576 buffers, not ${buffers}`);
+    if (!Number.isInteger(buffers) || buffers < 64 || buffers > 131072) {
+      throw new UsageError(`a pool has 64 to 131072 buffers, not ${buffers}`);
     }
     // Powers of two: a buffer then never crosses a hugepage, so its bus addresses are contiguous.
     if (![2048, 4096, 8192, 16384].includes(bufferSize)) {
@@ -68,15 +66,14 @@ export class Mempool implements Disposable {
     this.bufferSize = bufferSize;
     this.memory = new DmaMemory(buffers * bufferSize, memory);
     this.bytes = new Uint8Array(this.memory.buffer, 0, buffers * bufferSize);
-    this.low = new Uint32Array(buffers);
-    this.high = new Uint32Array(buffers);
+    this.address = new Uint32Array(2 * buffers);
     this.length = new Uint16Array(buffers);
     this.stack = new Uint32Array(buffers);
     this.available = buffers;
     for (let b = 0; b < buffers; b++) {
       const address = this.memory.busAddress(b * bufferSize);
-      this.low[b] = address % 2 ** 32;
-      this.high[b] = Math.floor(address / 2 ** 32);
+      this.address[2 * b] = address % 2 ** 32;
+      this.address[2 * b + 1] = Math.floor(address / 2 ** 32);
       this.stack[b] = buffers - 1 - b;
     }
   }
