@@ -18,7 +18,7 @@ export type {
   Statistics,
   TxQueue,
 } from "./src/device.ts";
-export { DmaMemory, type DmaSegment, type MemoryKind } from "./src/dma.ts";
+export { type Addressing, DmaMemory, type MemoryKind } from "./src/dma.ts";
 export { DeviceError, UsageError } from "./src/errors.ts";
 export { Mempool, type MempoolOptions, type Reclaimer } from "./src/mempool.ts";
 export type { Bar, Bus, Doorbell } from "./src/bus/bus.ts";

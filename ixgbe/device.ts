@@ -39,8 +39,7 @@ async function attach(bus: Bus, options: OpenOptions): Promise<IxgbeDevice> {
         `${pool.available}: make the pool larger or the ring smaller`,
     );
   }
-  const kind = pool.memory.addressing === "physical" ? "hugepages" : "auto";
-  const rings = new DmaMemory(2 * RING_BYTES, kind);
+  const rings = new DmaMemory(2 * RING_BYTES);
   const device = new IxgbeDevice(bus, model, pool, rings, pool !== options.pool);
   try {
     bus.mapDma(pool.memory);
@@ -107,14 +106,26 @@ export class IxgbeDevice implements Device {
     init.initReceive(regs, this.#model, bufferSize);
     setPromiscuous(regs, promiscuous);
     const rxRing = this.#ring(0, rxEntries);
-    const rx = new IxgbeRxQueue(0, this.pool, rxRing.words, bar.doorbell(offsetOf(RDT, 0)));
+    const rx = new IxgbeRxQueue(
+      0,
+      this.pool,
+      this.#bus.addressing,
+      rxRing.words,
+      bar.doorbell(offsetOf(RDT, 0)),
+    );
     this.rxQueues.push(rx);
     await init.enableRxQueue(regs, 0, rxRing, bufferSize);
     rx.start();
 
     init.initTransmit(regs);
     const txRing = this.#ring(RING_BYTES, txEntries);
-    const tx = new IxgbeTxQueue(0, this.pool, txRing.words, bar.doorbell(offsetOf(TDT, 0)));
+    const tx = new IxgbeTxQueue(
+      0,
+      this.pool,
+      this.#bus.addressing,
+      txRing.words,
+      bar.doorbell(offsetOf(TDT, 0)),
+    );
     this.txQueues.push(tx);
     await init.enableTxQueue(regs, 0, txRing);
 
@@ -123,7 +134,7 @@ export class IxgbeDevice implements Device {
 
   #ring(offset: number, entries: number): init.Ring & { words: Uint32Array } {
     const words = new Uint32Array(this.#rings.buffer, offset, entries * WORDS);
-    return { words, entries, busAddress: this.#rings.busAddress(offset) };
+    return { words, entries, busAddress: this.#rings.busAddress(offset, this.#bus.addressing) };
   }
 
   linkStatus(): LinkStatus {

@@ -11,6 +11,7 @@
 import type { PacketBatch } from "../src/batch.ts";
 import type { Doorbell } from "../src/bus/bus.ts";
 import type { RxQueue } from "../src/device.ts";
+import type { Addressing } from "../src/dma.ts";
 import type { Mempool } from "../src/mempool.ts";
 import { RX_DD, RX_EOP, RX_RXE, WORDS } from "./descriptors.ts";
 
@@ -28,6 +29,8 @@ export class IxgbeRxQueue implements RxQueue {
   /** Packets dropped because the NIC marked them as damaged. */
   damaged = 0;
   readonly #pool: Mempool;
+  /** The pool's buffers as the device addresses them. */
+  readonly #address: Uint32Array;
   #ring: Uint32Array;
   readonly #mask: number;
   /** The buffer that each descriptor has. */
@@ -43,12 +46,20 @@ export class IxgbeRxQueue implements RxQueue {
   /**
    * Fills the ring with buffers.
    *
+   * @param addressing What bus addresses the device uses.
    * @param ring The descriptors, four words each; a power of two of them.
    * @param doorbell RDT.
    */
-  constructor(number: number, pool: Mempool, ring: Uint32Array, doorbell: Doorbell) {
+  constructor(
+    number: number,
+    pool: Mempool,
+    addressing: Addressing,
+    ring: Uint32Array,
+    doorbell: Doorbell,
+  ) {
     this.number = number;
     this.#pool = pool;
+    this.#address = pool.addresses(addressing);
     this.#ring = ring;
     this.#mask = ring.length / WORDS - 1;
     this.#slots = new Uint32Array(ring.length / WORDS);
@@ -80,7 +91,7 @@ export class IxgbeRxQueue implements RxQueue {
     const pool = this.#pool, ring = this.#ring;
     if (batch.pool !== pool || batch.length !== 0 || ring.length === 0) this.#refuse(batch);
     const slots = this.#slots, mask = this.#mask, dropping = this.#dropping;
-    const { address, length, stack, bufferSize } = pool;
+    const address = this.#address, { length, stack, bufferSize } = pool;
     const buffers = batch.buffers, capacity = buffers.length;
     const first = this.#next;
     let i = first, n = 0, bytes = 0, available = pool.available;
@@ -136,8 +147,8 @@ export class IxgbeRxQueue implements RxQueue {
   /** Writes a descriptor that the NIC can fill. */
   #arm(i: number, buffer: number): void {
     const d = i * 4;
-    this.#ring[d] = this.#pool.address[2 * buffer];
-    this.#ring[d + 1] = this.#pool.address[2 * buffer + 1];
+    this.#ring[d] = this.#address[2 * buffer];
+    this.#ring[d + 1] = this.#address[2 * buffer + 1];
     this.#ring[d + 2] = 0;
     this.#ring[d + 3] = 0;
   }

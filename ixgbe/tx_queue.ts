@@ -12,6 +12,7 @@
 import type { PacketBatch } from "../src/batch.ts";
 import type { Doorbell } from "../src/bus/bus.ts";
 import type { TxQueue } from "../src/device.ts";
+import type { Addressing } from "../src/dma.ts";
 import type { Mempool } from "../src/mempool.ts";
 import {
   TX_DD,
@@ -33,6 +34,8 @@ const PACKETS = 0, BYTES = 1;
 export class IxgbeTxQueue implements TxQueue {
   readonly number: number;
   readonly #pool: Mempool;
+  /** The pool's buffers as the device addresses them. */
+  readonly #address: Uint32Array;
   #ring: Uint32Array;
   readonly #mask: number;
   /**
@@ -55,12 +58,20 @@ export class IxgbeTxQueue implements TxQueue {
   /**
    * Takes an empty ring.
    *
+   * @param addressing What bus addresses the device uses.
    * @param ring The descriptors, four words each; a power of two of them.
    * @param doorbell TDT.
    */
-  constructor(number: number, pool: Mempool, ring: Uint32Array, doorbell: Doorbell) {
+  constructor(
+    number: number,
+    pool: Mempool,
+    addressing: Addressing,
+    ring: Uint32Array,
+    doorbell: Doorbell,
+  ) {
     this.number = number;
     this.#pool = pool;
+    this.#address = pool.addresses(addressing);
     this.#ring = ring;
     const entries = ring.length / WORDS;
     this.#mask = entries - 1;
@@ -89,7 +100,7 @@ export class IxgbeTxQueue implements TxQueue {
     const pool = this.#pool, ring = this.#ring, mask = this.#mask;
     if (batch.pool !== pool || ring.length === 0) this.#refuse(batch);
     if (this.pending >= this.#reclaimFrom) this.reclaim();
-    const slots = this.#slots, { address, length, bufferSize } = pool;
+    const slots = this.#slots, address = this.#address, { length, bufferSize } = pool;
     const buffers = batch.buffers, first = this.#tail;
     const count = Math.min(batch.length, mask - this.pending);
     let t = first, n = 0, bytes = 0;

@@ -1,9 +1,10 @@
 /**
  * Memory that devices may reach, and the addresses under which they reach it.
  *
- * Bus addresses have a scheme. `physical`: memory is in 2 MiB pages and its bus addresses are the
- * machine's own; every bus can use it, and sysfs can use no other. `chosen`: ordinary pages, at bus
- * addresses that we make up and a VFIO or vfio-user device maps.
+ * A device reaches memory by bus addresses, and its bus has one of two schemes. `physical`: the
+ * machine's own addresses, which a device on the sysfs bus uses; the memory has to be in 2 MiB pages
+ * then, and the kernel shows their addresses to root only. `chosen`: addresses that we make up and a
+ * VFIO or vfio-user device maps; any memory will do. The same memory can serve devices of both kinds.
  *
  * @module
  */
@@ -17,15 +18,8 @@ export const HUGEPAGE: number = 2 * 1024 * 1024;
 /** Where DMA memory is to come from: {@linkcode DmaMemory} says what each choice means. */
 export type MemoryKind = "auto" | "hugepages" | "pages";
 
-/** A part of DMA memory that is contiguous for a device. Numbers are in bytes. */
-export interface DmaSegment {
-  /** Where in the memory it begins. */
-  readonly offset: number;
-  /** Its length. */
-  readonly bytes: number;
-  /** The bus address of its first byte. */
-  readonly busAddress: number;
-}
+/** What a device's bus addresses are: the machine's own, or those that we map. */
+export type Addressing = "physical" | "chosen";
 
 // Chosen bus addresses are never used twice: a late DMA to freed memory hits nothing. They begin
 // above 4 GiB, so that a driver that drops the high half is found out.
@@ -35,32 +29,26 @@ let nextBusAddress = 2 ** 32;
 export class DmaMemory {
   /** Size in bytes, a multiple of {@linkcode HUGEPAGE}. */
   readonly bytes: number;
-  /** The scheme of its bus addresses. */
-  readonly addressing: "physical" | "chosen";
-  /** Contiguous parts, in order, without gaps. */
-  readonly segments: readonly DmaSegment[];
   readonly #mapping: Mapping;
+  readonly #chosen: number;
+  /** Physical address of each hugepage; undefined if there are none, or the kernel hides them. */
+  readonly #physical: readonly number[] | undefined;
   #holders = 0;
 
   /**
    * Allocates memory.
    *
    * @param bytes Size in bytes, rounded up to whole hugepages.
-   * @param kind `hugepages`: 2 MiB pages, physical addresses where the kernel shows them (to root);
-   * `pages`: ordinary pages and chosen addresses; `auto`: the first if there are any, else the second.
+   * @param kind `hugepages`: 2 MiB pages; `pages`: ordinary ones; `auto`: the first if there are
+   * enough, else the second.
    * @throws {UsageError} if there are too few hugepages and `kind` is `hugepages`, or no memory.
    */
   constructor(bytes: number, kind: MemoryKind = "auto") {
     this.bytes = Math.ceil(bytes / HUGEPAGE) * HUGEPAGE;
     this.#mapping = allocate(this.bytes, kind);
-    const physical = this.#mapping.huge ? this.#mapping.physicalAddresses(HUGEPAGE) : undefined;
-    this.addressing = physical ? "physical" : "chosen";
-    if (physical) {
-      this.segments = merge(physical);
-    } else {
-      this.segments = [{ offset: 0, bytes: this.bytes, busAddress: nextBusAddress }];
-      nextBusAddress += this.bytes;
-    }
+    this.#physical = this.#mapping.huge ? this.#mapping.physicalAddresses(HUGEPAGE) : undefined;
+    this.#chosen = nextBusAddress;
+    nextBusAddress += this.bytes;
   }
 
   /** The memory. Its views become empty when it is freed. */
@@ -73,11 +61,24 @@ export class DmaMemory {
     return this.#mapping.fd;
   }
 
-  /** The bus address of a byte of the memory. */
-  busAddress(offset: number): number {
-    const segment = this.segments.find((s) => offset >= s.offset && offset < s.offset + s.bytes);
-    if (!segment) throw new RangeError(`offset ${offset} is not in ${this.bytes} bytes of memory`);
-    return segment.busAddress + offset - segment.offset;
+  /** Whether devices on a bus with this scheme can be told where it is. */
+  has(addressing: Addressing): boolean {
+    return addressing === "chosen" || this.#physical !== undefined;
+  }
+
+  /**
+   * The bus address of a byte of the memory. Chosen addresses are contiguous, physical ones within a
+   * hugepage.
+   *
+   * @throws {RangeError} if there is no such byte, or no such address.
+   */
+  busAddress(offset: number, addressing: Addressing): number {
+    if (!(offset >= 0 && offset < this.bytes)) {
+      throw new RangeError(`offset ${offset} is not in ${this.bytes} bytes of memory`);
+    }
+    if (addressing === "chosen") return this.#chosen + offset;
+    if (this.#physical === undefined) throw new RangeError("the memory has no physical addresses");
+    return this.#physical[Math.floor(offset / HUGEPAGE)] + offset % HUGEPAGE;
   }
 
   /** Counts a device that can reach the memory: it cannot be freed before `release`. */
@@ -123,15 +124,4 @@ function allocate(bytes: number, kind: MemoryKind): Mapping {
     if (!(error instanceof SystemError) || error.errno !== Errno.ENOMEM) throw error;
     throw new UsageError(`no ${bytes} bytes of memory: ask for fewer or smaller buffers`);
   }
-}
-
-/** Joins hugepages that follow each other on the bus. */
-function merge(pages: readonly number[]): DmaSegment[] {
-  const segments: { offset: number; bytes: number; busAddress: number }[] = [];
-  pages.forEach((busAddress, i) => {
-    const last = segments.at(-1);
-    if (last && last.busAddress + last.bytes === busAddress) last.bytes += HUGEPAGE;
-    else segments.push({ offset: i * HUGEPAGE, bytes: HUGEPAGE, busAddress });
-  });
-  return segments;
 }

@@ -9,7 +9,7 @@
  * @module
  */
 
-import { DmaMemory, type MemoryKind } from "./dma.ts";
+import { type Addressing, DmaMemory, type MemoryKind } from "./dma.ts";
 import { UsageError } from "./errors.ts";
 
 /** Options of {@linkcode Mempool}. */
@@ -38,14 +38,13 @@ export class Mempool implements Disposable {
   readonly memory: DmaMemory;
   /** All packet bytes. */
   readonly bytes: Uint8Array;
-  /** Low and high 32 bits of each buffer's bus address: those of buffer `b` at `2 * b`. */
-  readonly address: Uint32Array;
   /** Bytes of the packet in each buffer that somebody has in hand; 0 for all others. */
   readonly length: Uint16Array;
   /** Numbers of the free buffers, from 0 to `available`; the last one freed is used first. */
   readonly stack: Uint32Array;
   /** Number of free buffers. */
   available: number;
+  readonly #addresses: Partial<Record<Addressing, Uint32Array>> = {};
   readonly #reclaimers = new Set<Reclaimer>();
 
   /**
@@ -66,16 +65,28 @@ export class Mempool implements Disposable {
     this.bufferSize = bufferSize;
     this.memory = new DmaMemory(buffers * bufferSize, memory);
     this.bytes = new Uint8Array(this.memory.buffer, 0, buffers * bufferSize);
-    this.address = new Uint32Array(2 * buffers);
     this.length = new Uint16Array(buffers);
     this.stack = new Uint32Array(buffers);
     this.available = buffers;
-    for (let b = 0; b < buffers; b++) {
-      const address = this.memory.busAddress(b * bufferSize);
-      this.address[2 * b] = address % 2 ** 32;
-      this.address[2 * b + 1] = Math.floor(address / 2 ** 32);
-      this.stack[b] = buffers - 1 - b;
+    for (let b = 0; b < buffers; b++) this.stack[b] = buffers - 1 - b;
+  }
+
+  /**
+   * The buffers' bus addresses for devices on a bus with this scheme, as a column: low and high 32
+   * bits of buffer `b` at `2 * b`.
+   *
+   * @throws {RangeError} if the memory has no such addresses.
+   */
+  addresses(addressing: Addressing): Uint32Array {
+    let column = this.#addresses[addressing];
+    if (column) return column;
+    column = this.#addresses[addressing] = new Uint32Array(2 * this.buffers);
+    for (let b = 0; b < this.buffers; b++) {
+      const address = this.memory.busAddress(b * this.bufferSize, addressing);
+      column[2 * b] = address % 2 ** 32;
+      column[2 * b + 1] = Math.floor(address / 2 ** 32);
     }
+    return column;
   }
 
   /**

@@ -99,9 +99,7 @@ export class DirectBus implements Bus {
     if (this.#mapped.has(memory)) return;
     this.#mapped.add(memory);
     memory.hold();
-    for (const { offset, bytes, busAddress } of memory.segments) {
-      this.nic.dma.map(busAddress, memory.buffer, offset, bytes);
-    }
+    this.nic.dma.map(memory.busAddress(0, "chosen"), memory.buffer, 0, memory.bytes);
   }
 
   setBusMaster(on: boolean): void {

@@ -5,21 +5,28 @@ import fc from "fast-check";
 import { DmaMemory, Mempool, PacketBatch, UsageError } from "../mod.ts";
 import { HUGEPAGE } from "../src/dma.ts";
 
-Deno.test("DmaMemory of ordinary pages is one segment at a bus address used once", () => {
+Deno.test("DmaMemory has a chosen address that is used once, contiguous, above 4 GiB", () => {
   const one = new DmaMemory(1, "pages"), two = new DmaMemory(3 * HUGEPAGE, "pages");
+  const address = (memory: DmaMemory, offset = 0) => memory.busAddress(offset, "chosen");
   assertEquals([one.bytes, two.bytes], [HUGEPAGE, 3 * HUGEPAGE]);
-  assertEquals(one.addressing, "chosen");
-  assertEquals(one.segments.length, 1);
-  assert(one.busAddress(0) >= 2 ** 32);
-  assertEquals(one.busAddress(5), one.busAddress(0) + 5);
-  assert(two.busAddress(0) >= one.busAddress(0) + one.bytes);
-  const address = two.busAddress(0);
+  assert(address(one) >= 2 ** 32);
+  assertEquals(address(two, 3 * HUGEPAGE - 1), address(two) + 3 * HUGEPAGE - 1);
+  assert(address(two) >= address(one) + one.bytes);
+  const last = address(two);
   one.free();
   two.free();
   const three = new DmaMemory(1, "pages");
-  assert(three.busAddress(0) > address);
-  assertThrows(() => three.busAddress(HUGEPAGE), RangeError);
+  assert(address(three) > last);
+  assertThrows(() => address(three, HUGEPAGE), RangeError);
+  assertThrows(() => address(three, -1), RangeError);
   three.free();
+});
+
+Deno.test("DmaMemory of ordinary pages has no physical addresses", () => {
+  const memory = new DmaMemory(1, "pages");
+  assertEquals([memory.has("physical"), memory.has("chosen")], [false, true]);
+  assertThrows(() => memory.busAddress(0, "physical"), RangeError, "no physical");
+  memory.free();
 });
 
 Deno.test("DmaMemory.free() refuses while a device can reach the memory", () => {
@@ -48,11 +55,14 @@ Deno.test("Mempool refuses sizes out of range", () => {
 Deno.test("Mempool gives every buffer a bus address within the memory, none twice", () => {
   for (const bufferSize of [2048, 16384]) {
     using pool = new Mempool({ buffers: 300, bufferSize, memory: "pages" });
+    const column = pool.addresses("chosen");
     const addresses = Array.from(
       pool.length,
-      (_, b) => pool.address[2 * b] + pool.address[2 * b + 1] * 2 ** 32,
+      (_, b) => column[2 * b] + column[2 * b + 1] * 2 ** 32,
     );
-    assertEquals(addresses, addresses.map((_, b) => pool.memory.busAddress(b * bufferSize)));
+    const expected = addresses.map((_, b) => pool.memory.busAddress(b * bufferSize, "chosen"));
+    assertEquals(addresses, expected);
+    assertEquals(pool.addresses("chosen"), column);
   }
 });
 

@@ -1,8 +1,9 @@
 /** The sysfs bus, on files like the kernel's. */
 
-import { assertEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertThrows } from "@std/assert";
 import { Command, Config } from "../src/bus/bus.ts";
 import { SysfsBus } from "../src/bus/sysfs.ts";
+import { HUGEPAGE } from "../src/dma.ts";
 import { DeviceError, DmaMemory, UsageError } from "../mod.ts";
 
 const ADDRESS = "0000:03:00.0";
@@ -181,9 +182,12 @@ Deno.test({
       using tree = new Tree();
       const bus = tree.open();
       const memory = new DmaMemory(4 * 1024 * 1024, "hugepages");
-      assertEquals(memory.addressing, "physical");
-      assertEquals(memory.segments.reduce((sum, { bytes }) => sum + bytes, 0), memory.bytes);
-      for (const { busAddress } of memory.segments) assertEquals(busAddress % (2 * 1024 * 1024), 0);
+      assertEquals(memory.has("physical"), true);
+      for (const page of [0, HUGEPAGE]) {
+        const address = memory.busAddress(page, "physical");
+        assert(address > 0 && address % HUGEPAGE === 0, `${address}`);
+        assertEquals(memory.busAddress(page + 5, "physical"), address + 5);
+      }
       bus.mapDma(memory);
       bus.mapDma(memory);
       assertThrows(() => memory.free(), Error, "still in reach of 1 device");

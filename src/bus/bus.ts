@@ -5,7 +5,7 @@
  * @module
  */
 
-import type { DmaMemory } from "../dma.ts";
+import type { Addressing, DmaMemory } from "../dma.ts";
 
 /** Configuration space registers that every PCI function has (PCI Local Bus 3.0, section 6.1). */
 export const Config = {
@@ -47,8 +47,8 @@ export interface Bar {
 export interface Bus {
   /** The address under which the function was opened. */
   readonly address: string;
-  /** `physical`: the device uses the machine's physical addresses; `chosen`: those we map. */
-  readonly addressing: "physical" | "chosen";
+  /** What bus addresses the device uses. */
+  readonly addressing: Addressing;
   /** Reads 1, 2 or 4 bytes of configuration space. */
   readConfig(offset: number, bytes: 1 | 2 | 4): number;
   /** Writes 1, 2 or 4 bytes of configuration space. */

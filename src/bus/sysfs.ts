@@ -158,7 +158,7 @@ export class SysfsBus implements Bus {
   }
 
   mapDma(memory: DmaMemory): void {
-    if (memory.addressing !== "physical") {
+    if (!memory.has(this.addressing)) {
       throw new UsageError(
         `${this.address}: needs memory with physical addresses, and this process has no hugepages ` +
           `or may not see their addresses: run as root after \`echo 256 > /proc/sys/vm/nr_hugepages\``,

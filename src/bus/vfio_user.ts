@@ -169,15 +169,13 @@ export class VfioUserBus implements Bus {
 
   mapDma(memory: DmaMemory): void {
     if (this.#mapped.has(memory)) return;
-    for (const { offset, bytes, busAddress } of memory.segments) {
-      const request = new DataView(new ArrayBuffer(32));
-      request.setUint32(0, 32, true);
-      request.setUint32(4, 3, true); // readable and writable
-      write64(request, 8, offset);
-      write64(request, 16, busAddress);
-      write64(request, 24, bytes);
-      this.#socket.request(DMA_MAP, new Uint8Array(request.buffer), [memory.fd]);
-    }
+    const request = new DataView(new ArrayBuffer(32));
+    request.setUint32(0, 32, true);
+    request.setUint32(4, 3, true); // readable and writable
+    write64(request, 8, 0);
+    write64(request, 16, memory.busAddress(0, this.addressing));
+    write64(request, 24, memory.bytes);
+    this.#socket.request(DMA_MAP, new Uint8Array(request.buffer), [memory.fd]);
     this.#mapped.add(memory);
     memory.hold();
   }
