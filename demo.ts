@@ -132,6 +132,14 @@ class Child<Line extends { ready?: boolean; total?: boolean }> {
   }
 }
 
+/**
+ * Rings of the forwarder. Three processes share what may be two cores: at a rate that it can bear, it
+ * must also bear not to run for some milliseconds; without a limit, smaller rings are faster.
+ */
+function rings(rate: number): string[] {
+  return rate > 0 ? ["--rx-entries", "4096", "--tx-entries", "4096"] : [];
+}
+
 /** Counts of one direction, from port `i` to the other one. */
 interface Count {
   received: number;
@@ -223,7 +231,13 @@ async function forward(
     await sim.line((line) => line.ready === true, START_MS);
     fwd = new Child<FwdLine>(
       "fwd.ts",
-      ["--json", "--batch", String(batch), ...sockets.map((path) => `vfio-user:${path}`)],
+      [
+        "--json",
+        "--batch",
+        String(batch),
+        ...rings(rate),
+        ...sockets.map((path) => `vfio-user:${path}`),
+      ],
       (line) => line.ready || show(line),
     );
     await fwd.line((line) => line.ready === true, START_MS);

@@ -174,7 +174,7 @@ export class IxgbeDevice implements Device {
 
   statistics(): Statistics {
     if (this.#counters === undefined) throw new Error(`${this.address} is closed`);
-    const device = this.#counters.update();
+    const { missed, errors } = this.#counters.failures();
     const sum = <Q>(queues: readonly Q[], of: (queue: Q) => number): bigint =>
       queues.reduce((total, queue) => total + BigInt(of(queue)), 0n);
     return {
@@ -182,12 +182,16 @@ export class IxgbeDevice implements Device {
       rxBytes: sum(this.rxQueues, (q) => q.bytes),
       txPackets: sum(this.txQueues, (q) => q.packets),
       txBytes: sum(this.txQueues, (q) => q.bytes),
-      rxMissed: this.#counters.missed,
-      rxErrors: this.#counters.errors + sum(this.rxQueues, (q) => q.damaged),
+      rxMissed: missed,
+      rxErrors: errors + sum(this.rxQueues, (q) => q.damaged),
       rxTooLong: sum(this.rxQueues, (q) => q.tooLong),
       rxNoBuffer: sum(this.rxQueues, (q) => q.noBuffer),
-      device,
     };
+  }
+
+  counters(): Record<string, bigint> {
+    if (this.#counters === undefined) throw new Error(`${this.address} is closed`);
+    return this.#counters.all();
   }
 
   check(): void {

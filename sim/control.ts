@@ -5,7 +5,7 @@
  */
 
 import { Errno, stubs } from "../native/native.ts";
-import { type Port, setGenerators } from "./port.ts";
+import { type Port, setSenders } from "./port.ts";
 import type { Report } from "./report.ts";
 
 /** The descriptor of stdin. */
@@ -65,7 +65,7 @@ export class Control {
         return true;
       case "start":
       case "stop":
-        setGenerators(this.#ports, words[0] === "start");
+        setSenders(this.#ports, words[0] === "start");
         return true;
       case "stats":
         this.#report.json();

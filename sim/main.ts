@@ -15,6 +15,7 @@ import { HELP, type Options, parseOptions } from "./options.ts";
 import { closePorts, openPorts, type Port } from "./port.ts";
 import { Report } from "./report.ts";
 import { Generator } from "./wires/generator.ts";
+import { PcapWire } from "./wires/pcap.ts";
 
 const SECOND = 1000;
 
@@ -36,7 +37,7 @@ async function run(options: Options): Promise<number> {
         if (!options.quiet) report.second();
       }
       if (control !== undefined && !control.poll(now)) return false;
-      if (control === undefined) startGenerators(ports);
+      if (control === undefined) startSenders(ports);
       return now < end && stop.signal === 0;
     });
   } finally {
@@ -45,9 +46,11 @@ async function run(options: Options): Promise<number> {
   return report.total() ? 0 : 1;
 }
 
-/** Frames sent before the other port listens would only be counted as lost. */
-function startGenerators(ports: readonly Port[]): void {
+/** Frames sent before the other ports listen would only be dropped. */
+function startSenders(ports: readonly Port[]): void {
+  const allReceive = ports.every(({ nic }) => nic.receiving);
   for (const { wire, nic } of ports) {
+    if (wire instanceof PcapWire) wire.held &&= !allReceive;
     if (!(wire instanceof Generator) || wire.running || !nic.receiving) continue;
     const peer = ports.find((port) => port.wire === wire.peer);
     if (peer?.nic.receiving) wire.start();
@@ -62,7 +65,7 @@ async function main(args: string[]): Promise<number> {
     return 0;
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
-    console.error(error.message);
+    console.error(`error: ${error.message}`);
     return 2;
   }
 }

@@ -57,7 +57,7 @@ deno run --allow-ffi sim/main.ts --socket PATH --wire WIRE [--socket PATH --wire
                      only, as QEMU needs it. poll unless given
   --seconds N        end after N seconds
   --json             a line of JSON every second, and one with the totals at the end
-  --control          commands on stdin: start, stop, stats, link PORT up|down, quit
+  --control          commands on stdin: start, stop (generators and files), stats, link PORT up|down, quit
   --quiet            print nothing but totals and complaints
 `;
 

@@ -11,6 +11,7 @@ import type { Options } from "./options.ts";
 import { Server } from "./server.ts";
 import type { Wire } from "./wire.ts";
 import { Generator } from "./wires/generator.ts";
+import { PcapWire } from "./wires/pcap.ts";
 import { makeWires } from "./wires/parse.ts";
 
 /** One port. */
@@ -51,6 +52,8 @@ export function openPorts(options: Options, log: (line: string) => void): Port[]
       });
       const server = new Server({ path: socket, model: nic, deviceId, mac, doorbells, log });
       nic.wire = wires[i];
+      const wire = wires[i];
+      if (wire instanceof PcapWire) wire.held = true;
       ports.push({ socket, wireText, nic, server, wire: wires[i] });
     });
   } catch (error) {
@@ -67,9 +70,10 @@ export function closePorts(ports: readonly Port[]): void {
   for (const port of ports) port.wire.close();
 }
 
-/** Starts or stops all generators. */
-export function setGenerators(ports: readonly Port[], on: boolean): void {
+/** Starts or stops all generators, and the replay of files. */
+export function setSenders(ports: readonly Port[], on: boolean): void {
   for (const { wire } of ports) {
+    if (wire instanceof PcapWire) wire.held = !on;
     if (!(wire instanceof Generator) || wire.running === on) continue;
     if (on) wire.start();
     else wire.stop();

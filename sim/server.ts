@@ -93,6 +93,9 @@ export class Server {
     return this.#client?.fd ?? this.#listener;
   }
 
+  /** Region reads answered so far: for a loop that waits for the next one, which often follows. */
+  reads = 0;
+
   /** Handles what is waiting, and returns whether there was anything. */
   poll(): boolean {
     if (this.#client === undefined) return this.#accept();
@@ -283,6 +286,7 @@ export class Server {
     this.#echo(request, 16);
     this.#regions.read(access, this.#client!.out, 16);
     this.#client!.reply(request, 16 + access.bytes);
+    this.reads++;
   }
 
   #regionWrite(request: Request): void {

@@ -34,8 +34,6 @@ export interface Statistics {
   readonly rxTooLong: bigint;
   /** Packets that the driver dropped because the pool had no buffer to replace theirs. */
   readonly rxNoBuffer: bigint;
-  /** The device's own counters by the names of its specification. */
-  readonly device: Readonly<Record<string, bigint>>;
 }
 
 /** A receive queue. */
@@ -113,10 +111,15 @@ export interface Device extends Disposable {
    */
   setMulticast(addresses: readonly Uint8Array[]): void;
   /**
-   * Counts since the device was opened. The device's own counters are exact if this is called at
-   * least every 50 seconds; the packets and bytes are exact however seldom.
+   * Counts since the device was opened. Misses and errors are the device's counts, which are exact if
+   * this is called at least every four minutes; packets and bytes are exact however seldom.
    */
   statistics(): Statistics;
+  /**
+   * The device's own counters since it was opened, by the names of its specification. They are exact
+   * if this is called at least every 50 seconds.
+   */
+  counters(): Readonly<Record<string, bigint>>;
   /**
    * Looks whether the device is still there. Call it every few milliseconds while polling.
    *

@@ -48,9 +48,7 @@ class Bench implements Disposable {
   }
 }
 
-// The model knows the boards of the 82599, and one each of X540 and X550.
-const MODELLED = DEVICE_IDS.filter((id) => id < 0x1528 || id === 0x1528 || id === 0x1563);
-for (const id of MODELLED) {
+for (const id of DEVICE_IDS) {
   const name = id.toString(16);
   Deno.test(`ixgbe.attach() breaks no rule of the datasheet on device ${name}`, async () => {
     using bench = await Bench.start({}, new DirectBus({ deviceId: id, mac: Uint8Array.from(OWN) }));
@@ -278,26 +276,25 @@ Deno.test("Device.close() lets packets leave that were handed over", async () =>
   bench[Symbol.dispose]();
 });
 
-Deno.test("Device.statistics() counts beyond 32 bits and adds up what reading clears", async () => {
+Deno.test("Device.counters() counts beyond 32 bits and adds up what reading clears", async () => {
   using bench = await Bench.start();
   bench.bus.overrides.set(offsetOf(R.GORCL), 0xfffffff0);
   bench.bus.overrides.set(offsetOf(R.GORCH), 0xf);
   bench.bus.overrides.set(offsetOf(R.GPRC), 0xffffffff);
   bench.bus.overrides.set(offsetOf(R.QPRDC), 0xffffffff);
   bench.bus.overrides.set(offsetOf(R.CRCERRS), 3);
-  bench.device.statistics();
-  const { device, rxMissed, rxErrors } = bench.device.statistics();
-  assertEquals(device.GORC, 2n * 0xffffffff0n);
-  assertEquals(device.GPRC, 2n * 0xffffffffn);
-  assertEquals(rxMissed, 2n * 0xffffffffn);
-  assertEquals(rxErrors, 6n);
+  bench.device.counters();
+  const { GORC, GPRC } = bench.device.counters();
+  assertEquals([GORC, GPRC], [2n * 0xffffffff0n, 2n * 0xffffffffn]);
+  const { rxMissed, rxErrors } = bench.device.statistics();
+  assertEquals([rxMissed, rxErrors], [3n * 0xffffffffn, 9n]);
   bench.bus.overrides.clear();
 });
 
-Deno.test("Device.statistics() begins at 0 whatever the NIC counted before", async () => {
+Deno.test("Device.counters() begins at 0 whatever the NIC counted before", async () => {
   const bus = new DirectBus({ mac: Uint8Array.from(OWN) });
   const first = await Bench.start({}, bus);
   assert(first.passes(OWN));
   using second = await Bench.start({}, bus);
-  assertEquals(second.device.statistics().device.GPRC, 0n);
+  assertEquals(second.device.counters().GPRC, 0n);
 });

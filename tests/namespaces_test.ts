@@ -104,10 +104,10 @@ async function replay(directory: TemporaryDirectory, file: string): Promise<stri
   const [out, back] = [directory.file("out.pcap"), directory.file("back.pcap")];
   const wires = [`pcap:in=${file},out=${back}`, `pcap:out=${out}`];
   await using sim = await Sim.start(directory, wires);
-  // A capture that comes as fast as the port takes it fills a receive ring while the forwarder starts;
-  // a larger transmit ring has room for all of that at once.
+  // The capture comes as fast as the port takes it: a larger transmit ring has room for a burst of it.
   const options = ["--no-touch", "--tx-entries=4096"];
   await using forwarder = await startForwarder(sim.addresses, options);
+  await sim.command("start");
   await sim.reaches(
     "the end of the capture",
     ([{ wireStatistics: from }, { wireStatistics: to }]) =>

@@ -65,6 +65,9 @@ export class PcapWire implements Wire {
     if (this.#input === undefined) this.#length = -1;
   }
 
+  /** Whether the input is held back. */
+  held = false;
+
   /** Whether the whole input has been handed over. */
   get finished(): boolean {
     return this.#length < 0;
@@ -82,7 +85,7 @@ export class PcapWire implements Wire {
     const now = performance.now();
     this.#flushAt(now);
     const due = this.#due(now, budget);
-    if (!port.receiving || now < this.#retryAt) return 0;
+    if (this.held || !port.receiving || now < this.#retryAt) return 0;
     let done = 0;
     while (done < due && this.#load()) {
       if (!port.receive(this.#frame, this.#length)) {
