@@ -108,26 +108,33 @@ export function unsupported(os: string, arch: string): string | undefined {
   return `ixy.ts runs on Linux on x86-64 only, and this is ${os} on ${arch}`;
 }
 
-/** The machine is none that the stubs are for. */
+/** The stubs cannot be used: another machine than they are for, or no permission. */
 export class UnsupportedError extends Error {
   override readonly name = "UnsupportedError";
 }
 
 type Stubs = Deno.DynamicLibrary<typeof SYMBOLS>["symbols"];
 
-/**
- * Loads the shared object from memory: a file of ours on disk would need more permissions. Where it
- * cannot run, the first use of a stub throws, not the import.
- */
+/** Loads the stubs. Where that cannot be, the first use of one says why, not the import. */
 function load(): Stubs {
-  const problem = unsupported(Deno.build.os, Deno.build.arch);
-  if (problem !== undefined) {
-    return new Proxy({} as Stubs, {
-      get() {
-        throw new UnsupportedError(problem);
-      },
-    });
+  let problem = unsupported(Deno.build.os, Deno.build.arch);
+  if (problem === undefined) {
+    try {
+      return loadFromMemory();
+    } catch (error) {
+      if (!(error instanceof Deno.errors.NotCapable)) throw error;
+      problem = "ixy.ts makes system calls through a C library: run it with `deno run --allow-ffi`";
+    }
   }
+  return new Proxy({} as Stubs, {
+    get() {
+      throw new UnsupportedError(problem);
+    },
+  });
+}
+
+/** Loads the shared object from memory: a file of ours on disk would need more permissions. */
+function loadFromMemory(): Stubs {
   const libc = Deno.dlopen("libc.so.6", {
     memfd_create: { parameters: ["buffer", "u32"], result: "i32" },
     write: { parameters: ["i32", "buffer", "usize"], result: "isize" },

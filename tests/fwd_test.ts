@@ -82,6 +82,12 @@ Deno.test("fwd.ts refuses what cannot be with one sentence", async (t) => {
   }
 });
 
+Deno.test("fwd.ts says which permission it needs", async () => {
+  const command = ffiOnly("fwd.ts", ["vfio-user:a", "vfio-user:b"]);
+  const result = await run(command.filter((word) => word !== "--allow-ffi"));
+  assertRefused(result, /run it with `deno run --allow-ffi`$/m);
+});
+
 Deno.test("fwd.ts refuses relatives of the NIC that have other registers", async (t) => {
   for (const [id, name] of [["0x10c6", "an 82598"], ["0x10ed", "a virtual function"]]) {
     await t.step(name, async () => {
