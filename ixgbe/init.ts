@@ -66,8 +66,14 @@ async function globalReset(regs: Registers, model: Model): Promise<void> {
   // Where DMA does not come to rest, a second reset clears what the first one left.
   for (let i = idle ? 1 : 2; i > 0; i--) {
     if (model.mac === "82599") await resetOnce(regs, bits);
-    else await withSemaphore(regs, model.mac, R.SW_FW_SYNC.SW_PHY_SM0, () => resetOnce(regs, bits));
+    else await withSemaphore(regs, model.mac, phySemaphore(regs), () => resetOnce(regs, bits));
   }
+}
+
+/** The semaphore of this port's PHY. */
+function phySemaphore(regs: Registers): number {
+  const port = regs.read(R.STATUS) & R.STATUS.LAN_ID;
+  return port === 0 ? R.SW_FW_SYNC.SW_PHY_SM0 : R.SW_FW_SYNC.SW_PHY_SM1;
 }
 
 async function resetOnce(regs: Registers, bits: number): Promise<void> {

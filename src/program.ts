@@ -78,9 +78,17 @@ export async function run(main: () => Promise<number>): Promise<never> {
   try {
     code = await main();
   } catch (error) {
-    if (error instanceof UsageError || error instanceof UnsupportedError) code = 2;
-    else if (!(error instanceof DeviceError || error instanceof SystemError)) throw error;
-    console.error(`error: ${error.message}`);
+    for (const cause of causes(error)) {
+      if (cause instanceof UsageError || cause instanceof UnsupportedError) code = 2;
+      else if (!(cause instanceof DeviceError || cause instanceof SystemError)) throw error;
+      console.error(`error: ${cause.message}`);
+    }
   }
   Deno.exit(code);
+}
+
+/** An error, and those that closing devices on its way out has brought; the first one first. */
+function causes(error: unknown): unknown[] {
+  if (!(error instanceof SuppressedError)) return [error];
+  return [...causes(error.suppressed), ...causes(error.error)];
 }

@@ -141,6 +141,17 @@ Deno.test("ixgbe.attach() resets twice when DMA does not come to rest", async ()
   assertEquals(bus.log.slice(-2), ["bus master off", "close"]);
 });
 
+for (const deviceId of [0x10fb, 0x1528]) {
+  const name = deviceId.toString(16);
+  Deno.test(`ixgbe.attach() takes semaphores from a dead holder on device ${name}`, async () => {
+    const bus = new DirectBus({ deviceId, mac: Uint8Array.from(OWN) });
+    bus.nic.read32(offsetOf(R.SWSM)); // a driver took SMBI, and was killed
+    using bench = await Bench.start({}, bus);
+    assert(bench.passes(OWN));
+    assertEquals(bench.reads(R.SW_FW_SYNC), 0);
+  });
+}
+
 Deno.test("ixgbe.attach() leaves the link mode as the EEPROM has set it", async () => {
   const bus = new DirectBus();
   const before = bus.nic.read32(offsetOf(R.AUTOC));
