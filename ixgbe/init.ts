@@ -5,7 +5,8 @@
  */
 
 import { DeviceError } from "../src/errors.ts";
-import { hex, type Registers } from "../src/registers.ts";
+import { hex, type Register, type Registers } from "../src/registers.ts";
+import { BYTES } from "./descriptors.ts";
 import { setUpLink } from "./link.ts";
 import { type Model, rxPacketBufferKilobytes } from "./models.ts";
 import * as R from "./registers.ts";
@@ -127,6 +128,16 @@ export function initReceive(regs: Registers, model: Model, bufferSize: number): 
   regs.update(R.MAXFRS, R.MAXFRS.MFS, Math.min(bufferSize + CRC, MAX_FRAME) << 16);
 }
 
+/** Tells the NIC where an empty ring is: address low and high, length, head and tail. */
+function setRing(regs: Registers, queue: number, ring: Ring, where: readonly Register[]): void {
+  const [low, high, length, head, tail] = where;
+  regs.write(low, ring.busAddress % 2 ** 32, queue);
+  regs.write(high, Math.floor(ring.busAddress / 2 ** 32), queue);
+  regs.write(length, ring.entries * BYTES, queue);
+  regs.write(head, 0, queue);
+  regs.write(tail, 0, queue);
+}
+
 /** Section 4.6.7.1: one receive ring. The caller hands descriptors over once it is enabled. */
 export async function enableRxQueue(
   regs: Registers,
@@ -134,11 +145,7 @@ export async function enableRxQueue(
   ring: Ring,
   bufferSize: number,
 ): Promise<void> {
-  regs.write(R.RDBAL, ring.busAddress % 2 ** 32, queue);
-  regs.write(R.RDBAH, Math.floor(ring.busAddress / 2 ** 32), queue);
-  regs.write(R.RDLEN, ring.entries * 16, queue);
-  regs.write(R.RDH, 0, queue);
-  regs.write(R.RDT, 0, queue);
+  setRing(regs, queue, ring, [R.RDBAL, R.RDBAH, R.RDLEN, R.RDH, R.RDT]);
   // Advanced descriptors with one buffer; without a free one the packet is dropped at once and
   // counted in QPRDC, so that no queue ever holds up another.
   regs.update(
@@ -171,11 +178,7 @@ export function initTransmit(regs: Registers): void {
 
 /** Section 4.6.8.1: one transmit ring. */
 export async function enableTxQueue(regs: Registers, queue: number, ring: Ring): Promise<void> {
-  regs.write(R.TDBAL, ring.busAddress % 2 ** 32, queue);
-  regs.write(R.TDBAH, Math.floor(ring.busAddress / 2 ** 32), queue);
-  regs.write(R.TDLEN, ring.entries * 16, queue);
-  regs.write(R.TDH, 0, queue);
-  regs.write(R.TDT, 0, queue);
+  setRing(regs, queue, ring, [R.TDBAL, R.TDBAH, R.TDLEN, R.TDH, R.TDT]);
   // Fetch 32 descriptors ahead where 8 wait. WTHRESH has to be 0 where RS is not on every descriptor.
   regs.update(
     R.TXDCTL,

@@ -6,9 +6,8 @@
 
 import { Errno, path, stubs, SystemError } from "../../native/native.ts";
 import { UsageError } from "../../src/errors.ts";
-import { FrameBuffer, type Wire, type WirePort } from "../wire.ts";
-import { pad } from "./pad.ts";
-import { SIZE_MAX } from "./stream.ts";
+import { FrameBuffer } from "../wire.ts";
+import { DescriptorWire } from "./descriptor.ts";
 
 const O_RDWR = 2;
 const O_NONBLOCK = 0x800;
@@ -18,19 +17,13 @@ const IFF_NO_PI = 0x1000;
 /** Bytes of struct ifreq, and of the name at its start, NUL included. */
 const IFREQ_BYTES = 40;
 const NAME_BYTES = 16;
-const HEADER_BYTES = 14;
 
 /** A TAP device, there as long as the wire is, unless it was there before. */
-export class TapWire implements Wire {
+export class TapWire extends DescriptorWire {
   /** What it is. */
-  readonly kind: string = "tap";
+  override readonly kind: string = "tap";
   /** The device's descriptor: readable when the machine has sent a frame. */
-  readonly fd: number;
-  readonly #frame = new FrameBuffer();
-  #received = 0;
-  #sent = 0;
-  #dropped = 0;
-  #missed = 0;
+  override readonly fd: number;
 
   /**
    * Makes the device, or takes over a persistent one.
@@ -39,6 +32,7 @@ export class TapWire implements Wire {
    * @throws {UsageError} if the name or the permission will not do.
    */
   constructor(name: string) {
+    super();
     const encoded = new TextEncoder().encode(name);
     if (encoded.length === 0 || encoded.length >= NAME_BYTES || /[\s/%]/.test(name)) {
       throw new UsageError(`"${name}" is no interface name: it takes 1 to 15 bytes, no "/" or "%"`);
@@ -54,40 +48,17 @@ export class TapWire implements Wire {
     throw refusal(name, -result);
   }
 
-  /** Gives a frame to the machine; an interface that is down drops it. */
-  transmit(frame: FrameBuffer, length: number): void {
-    if (stubs.ixy_write(this.fd, frame.bytes, length) === length) this.#sent++;
-    else this.#dropped++;
+  /** An interface that is down drops the frame. */
+  protected override write(frame: FrameBuffer, length: number): boolean {
+    return stubs.ixy_write(this.fd, frame.bytes, length) === length;
   }
 
-  /** Hands over what the machine has sent. */
-  poll(port: WirePort, budget: number): number {
-    if (!port.receiving) return 0;
-    const frame = this.#frame;
-    let done = 0;
-    while (done < budget) {
-      const length = stubs.ixy_read(this.fd, frame.bytes, FrameBuffer.CAPACITY);
-      if (length <= 0) break;
-      done++;
-      if (length < HEADER_BYTES || length > SIZE_MAX) this.#dropped++;
-      else if (!port.receive(frame, pad(frame, length))) this.#missed++;
-    }
-    this.#received += done;
-    return done;
-  }
-
-  /** Frames to the machine, from it, dropped, and of those from it missed by the port. */
-  statistics(): Record<string, number> {
-    return {
-      sent: this.#sent,
-      received: this.#received,
-      dropped: this.#dropped,
-      missed: this.#missed,
-    };
+  protected override read(): number {
+    return stubs.ixy_read(this.fd, this.frame.bytes, FrameBuffer.CAPACITY);
   }
 
   /** Removes the device. */
-  close(): void {
+  override close(): void {
     stubs.ixy_close(this.fd);
   }
 }
