@@ -12,7 +12,8 @@ import { crc32 } from "./crc32.ts";
 import { BROADCAST, Filters, REJECTED, UNICAST } from "./filters.ts";
 import { RECEIVED_SIZES, sizeClass } from "./frame_sizes.ts";
 import { PacketBuffer } from "./packet_buffer.ts";
-import { RECEIVE, Ring, type RingContext } from "./ring.ts";
+import { DD, EOP, ReceiveQueue } from "./receive_queue.ts";
+import { RECEIVE, type RingContext } from "./ring.ts";
 import type { Statistics } from "./statistics.ts";
 import { FrameBuffer } from "./wire.ts";
 
@@ -25,30 +26,6 @@ const LONGEST_STANDARD = 1518;
 /** Room for a VLAN tag beyond the longest frame. */
 const VLAN_TAG = 4;
 const ETHERTYPE_VLAN = 0x0081; // 0x8100 as a little-endian halfword
-// Word 2 of an advanced descriptor and word 3 of a legacy one, once written back (7.1.5, 7.1.6.2).
-const DD = 1 << 0;
-const EOP = 1 << 1;
-
-/** A receive queue: its ring, and how SRRCTL says buffers are filled. */
-class ReceiveQueue extends Ring {
-  /** Bytes of a packet buffer in host memory. */
-  bufferBytes = 2048;
-  /** Whether frames are dropped when there is no descriptor. */
-  dropEnable = false;
-  /** Whether descriptors are advanced ones. */
-  advanced = false;
-  /** Descriptors from the head on whose buffers' cache lines have been fetched. */
-  ahead = 0;
-  /** The first descriptor that is filled and not written back. */
-  written = 0;
-  /** Bytes, and status, of descriptors from `written` to the head. */
-  lengths = new Uint16Array(0);
-  statuses = new Uint8Array(0);
-
-  constructor(index: number, context: RingContext) {
-    super(index, RECEIVE, context);
-  }
-}
 
 /** Descriptors whose buffers' cache lines are fetched before frames arrive for them. */
 const AHEAD = 64;
@@ -129,29 +106,8 @@ export class Receiver {
 
   /** Starts a queue as its registers say. */
   startQueue(index: number): void {
-    const { file, rules } = this.#context;
     const queue = this.#queues[index];
-    const control = file.get(SRRCTL, index);
-    const kilobytes = control & SRRCTL.BSIZEPACKET;
-    const type = (control & SRRCTL.DESCTYPE) >>> 25;
-    const name = nameOf(SRRCTL, index);
-    if (kilobytes === 0 || kilobytes > 16) {
-      rules.violate(name, "8.2.3.8.7", "BSIZEPACKET is 1 to 16 KB", `${kilobytes} KB`);
-    }
-    if (type > 1) {
-      const found = `DESCTYPE ${type}: the model has 0 (legacy) and 1 (advanced, one buffer)`;
-      rules.violate(name, "8.2.3.8.7", "a descriptor type that exists and is modelled", found);
-    }
-    queue.bufferBytes = Math.max(kilobytes, 1) * 1024;
-    queue.dropEnable = (control & SRRCTL.DROP_EN) !== 0;
-    queue.advanced = type !== 0;
-    queue.ahead = 0;
     queue.start();
-    queue.written = queue.head;
-    if (queue.lengths.length < queue.size) {
-      queue.lengths = new Uint16Array(queue.size);
-      queue.statuses = new Uint8Array(queue.size);
-    }
     if (queue.running && !this.#running.includes(queue)) this.#running.push(queue);
   }
 
@@ -324,27 +280,8 @@ export class Receiver {
   writeBack(): void {
     for (let i = 0; i < this.#running.length; i++) {
       const queue = this.#running[i];
-      if (queue.written !== queue.head) this.#writeBackQueue(queue);
+      if (queue.written !== queue.head) queue.writeBack();
     }
-  }
-
-  #writeBackQueue(queue: ReceiveQueue): void {
-    const { words, first, size, head, lengths, statuses, advanced } = queue;
-    let i = queue.written;
-    while (i !== head) {
-      const at = first + i * 4;
-      if (advanced) {
-        words[at] = 0;
-        words[at + 1] = 0;
-        words[at + 3] = lengths[i];
-        words[at + 2] = statuses[i];
-      } else {
-        words[at + 2] = lengths[i];
-        words[at + 3] = statuses[i];
-      }
-      if (++i === size) i = 0;
-    }
-    queue.written = head;
   }
 
   #badBuffer(queue: ReceiveQueue, low: number, high: number): void {
