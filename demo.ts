@@ -27,6 +27,9 @@ lost: neither, a defect. Exits with 1 if anything was lost, reordered or corrupt
 const OPTIONS = { seconds: true, rate: true, size: true, batch: true, json: false };
 /** Bytes that a packet takes on the wire beside its own: preamble, CRC, gap. */
 const WIRE_OVERHEAD = 24;
+/** The model's loops are longer than the compiler cares to put together by itself: a tenth faster. */
+const INLINE_MORE =
+  "--v8-flags=--max-inlined-bytecode-size=1000,--max-inlined-bytecode-size-cumulative=3000";
 /** Longest that a child may take to start, and packets to drain, in milliseconds. */
 const START_MS = 20000, DRAIN_MS = 300;
 
@@ -65,10 +68,11 @@ class Child<Line extends { ready?: boolean; total?: boolean }> {
   readonly #input: WritableStreamDefaultWriter<Uint8Array>;
   readonly #waiting: { test: (line: Line) => boolean; resolve: (line: Line) => void }[] = [];
 
-  constructor(program: string, args: string[], onLine: (line: Line) => void) {
+  constructor(program: string, args: string[], onLine: (line: Line) => void, flags: string[] = []) {
     this.#name = program;
+    const url = new URL(program, import.meta.url).href;
     this.#process = new Deno.Command(Deno.execPath(), {
-      args: ["run", "--quiet", "--allow-ffi", new URL(program, import.meta.url).href, ...args],
+      args: ["run", "--quiet", "--allow-ffi", ...flags, url, ...args],
       stdin: "piped",
       stdout: "piped",
       stderr: "inherit",
@@ -225,6 +229,7 @@ async function forward(
       if (line.ready || line.total || started === 0) return;
       [pending, pendingTime] = [line, performance.now()];
     },
+    [INLINE_MORE],
   );
   let fwd: Child<FwdLine> | undefined;
   try {

@@ -1,11 +1,21 @@
 /**
- * Copying frames between memory and frame buffers, where a loop over words in place will not do.
+ * Copying frames between memory and frame buffers.
  *
  * @module
  */
 
-/** Up to this many bytes a loop over words beats the built-in copy, with the views it costs. */
-export const SHORT = 256;
+/** Up to this many bytes a loop beats the built-in copy, with the views that one costs. */
+const SHORT = 256;
+
+/** Memory seen in three ways, each from its first byte on. */
+export interface Memory {
+  /** As bytes. */
+  readonly bytes: Uint8Array;
+  /** As 32-bit words. */
+  readonly words: Uint32Array;
+  /** As 64-bit words. Optimized code that only copies them makes no BigInt. */
+  readonly longs: BigUint64Array;
+}
 
 /**
  * Copies bytes.
@@ -15,12 +25,26 @@ export const SHORT = 256;
  * @param length How many bytes.
  */
 export function copy(
-  target: Uint8Array,
+  target: Memory,
   to: number,
-  source: Uint8Array,
+  source: Memory,
   from: number,
   length: number,
 ): void {
-  if (length > SHORT) target.set(source.subarray(from, from + length), to);
-  else for (let i = 0; i < length; i++) target[to + i] = source[from + i];
+  if (length > SHORT) {
+    target.bytes.set(source.bytes.subarray(from, from + length), to);
+    return;
+  }
+  let done = 0;
+  if (((to | from) & 7) === 0) {
+    const longs = length >>> 3, toLong = to >>> 3, fromLong = from >>> 3;
+    const targetLongs = target.longs, sourceLongs = source.longs;
+    for (let i = 0; i < longs; i++) targetLongs[toLong + i] = sourceLongs[fromLong + i];
+    done = longs << 3;
+    if (length & 4) {
+      target.words[(to + done) >>> 2] = source.words[(from + done) >>> 2];
+      done += 4;
+    }
+  }
+  for (; done < length; done++) target.bytes[to + done] = source.bytes[from + done];
 }

@@ -13,6 +13,7 @@ interface Region {
   /** First address of the mapping, and one beyond its last. */
   readonly mapping: readonly [number, number];
   readonly words: Uint32Array;
+  readonly longs: BigUint64Array;
   readonly bytes: Uint8Array;
   readonly writable: boolean;
   readonly readable: boolean;
@@ -29,6 +30,7 @@ const NOWHERE: Region = {
   end: 0,
   mapping: [0, 0],
   words: new Uint32Array(0),
+  longs: new BigUint64Array(0),
   bytes: new Uint8Array(0),
   writable: false,
   readable: false,
@@ -42,6 +44,8 @@ const NOWHERE: Region = {
 export class DmaMap {
   /** The region found by {@linkcode DmaMap.resolve}, in words. */
   words: Uint32Array = NOWHERE.words;
+  /** The region found by {@linkcode DmaMap.resolve}, in 64-bit words. */
+  longs: BigUint64Array = NOWHERE.longs;
   /** The region found by {@linkcode DmaMap.resolve}, in bytes. */
   bytes: Uint8Array = NOWHERE.bytes;
   /** Where in {@linkcode DmaMap.bytes} the address is. */
@@ -68,8 +72,8 @@ export class DmaMap {
    *
    * @param iova Bus address of the first byte.
    * @param memory Memory to map.
-   * @param offset Where in `memory` the mapping begins, in bytes: a multiple of 4.
-   * @param bytes Length in bytes: a multiple of 4.
+   * @param offset Where in `memory` the mapping begins, in bytes: a multiple of 8.
+   * @param bytes Length in bytes: a multiple of 8.
    * @param writable Whether the device may write it.
    * @param readable Whether the device may read it.
    * @throws {RangeError} if the range is not one of words, exceeds `memory`, or is mapped already.
@@ -85,7 +89,7 @@ export class DmaMap {
     if (!Number.isSafeInteger(iova) || !Number.isSafeInteger(iova + bytes) || iova < 0) {
       throw new RangeError(`cannot map ${bytes} bytes at bus address ${iova}: beyond 2^53`);
     }
-    if (bytes <= 0 || (bytes & 3) || (offset & 3) || (iova & 3)) {
+    if (bytes <= 0 || bytes % 8 !== 0 || offset % 8 !== 0 || iova % 8 !== 0) {
       throw new RangeError(`cannot map ${bytes} bytes at ${hex(iova)}: not whole words`);
     }
     const end = iova + bytes;
@@ -101,6 +105,7 @@ export class DmaMap {
         end: iova + skip + part,
         mapping: [iova, end],
         words: new Uint32Array(memory, offset + skip, part / 4),
+        longs: new BigUint64Array(memory, offset + skip, part / 8),
         bytes: new Uint8Array(memory, offset + skip, part),
         writable,
         readable,
@@ -210,6 +215,7 @@ export class DmaMap {
     this.#high = Math.floor(region.start / 0x1_0000_0000);
     this.#near = Math.min(region.end - region.start, 0x1_0000_0000 - this.#low, 0x7fff_ffff);
     this.words = region.words;
+    this.longs = region.longs;
     this.bytes = region.bytes;
     this.writable = region.writable;
     this.readable = region.readable;

@@ -7,7 +7,7 @@
 
 import { HLREG0, MAXFRS, REGISTERS, RXPBSIZE, SRRCTL } from "../ixgbe/registers.ts";
 import { hex, nameOf } from "../src/registers.ts";
-import { copy, SHORT } from "./copy.ts";
+import { copy } from "./copy.ts";
 import { crc32 } from "./crc32.ts";
 import { BROADCAST, Filters, REJECTED, UNICAST } from "./filters.ts";
 import { RECEIVED_SIZES, sizeClass } from "./frame_sizes.ts";
@@ -251,17 +251,7 @@ export class Receiver {
       if (queue.advanced && (words[at + 2] & DD) !== 0) this.#notCleared(queue, head);
       const left = length - from;
       const part = left < bufferBytes ? left : bufferBytes;
-      if (part <= SHORT && (to & 3) === 0) {
-        const target = dma.words;
-        const source = frame.words;
-        const whole = part >>> 2;
-        const base = to >>> 2;
-        const start = from >>> 2;
-        for (let i = 0; i < whole; i++) target[base + i] = source[start + i];
-        for (let i = whole << 2; i < part; i++) dma.bytes[to + i] = frame.bytes[from + i];
-      } else {
-        copy(dma.bytes, to, frame.bytes, from, part);
-      }
+      copy(dma, to, frame, from, part);
       from += part;
       queue.lengths[head] = part;
       queue.statuses[head] = from === length ? DD | EOP : DD;

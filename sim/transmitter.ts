@@ -8,7 +8,7 @@
 
 import { HLREG0, REGISTERS, TDWBAL, TXDCTL } from "../ixgbe/registers.ts";
 import { hex, nameOf } from "../src/registers.ts";
-import { copy, SHORT } from "./copy.ts";
+import { copy } from "./copy.ts";
 import { SENT_SIZES, sizeClass } from "./frame_sizes.ts";
 import { Ring, type RingContext, TRANSMIT } from "./ring.ts";
 import type { Statistics } from "./statistics.ts";
@@ -218,17 +218,7 @@ export class Transmitter {
       this.#violate(queue, "7.2.3.2.2", "a frame is at most 15.5 KB", `${to + length} bytes`);
       return true;
     }
-    if (length <= SHORT && ((from | to) & 3) === 0) {
-      const source = dma.words;
-      const target = frame.words;
-      const whole = length >>> 2;
-      const base = from >>> 2;
-      const start = to >>> 2;
-      for (let i = 0; i < whole; i++) target[start + i] = source[base + i];
-      for (let i = whole << 2; i < length; i++) frame.bytes[to + i] = dma.bytes[from + i];
-    } else {
-      copy(frame.bytes, to, dma.bytes, from, length);
-    }
+    copy(frame, to, dma, from, length);
     queue.gathered = to + length;
     return true;
   }

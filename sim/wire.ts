@@ -4,12 +4,13 @@
  * @module
  */
 
-/** Room for one frame, CRC not included, seen as bytes and as 32-bit words. */
+/** Room for one frame, CRC not included, seen as bytes and as words of 32 and 64 bits. */
 export class FrameBuffer {
   /** Largest frame in bytes: what fits the packet buffers with room to spare. */
   static readonly CAPACITY = 16384;
   readonly words: Uint32Array = new Uint32Array(FrameBuffer.CAPACITY / 4);
   readonly bytes: Uint8Array = new Uint8Array(this.words.buffer);
+  readonly longs: BigUint64Array = new BigUint64Array(this.words.buffer);
 }
 
 /** The port as a wire sees it. */
