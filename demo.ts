@@ -8,7 +8,7 @@
  */
 
 import { TextLineStream } from "@std/streams/text-line-stream";
-import { UsageError } from "./mod.ts";
+import { DeviceError, UsageError } from "./mod.ts";
 import { number, parse, run } from "./src/program.ts";
 
 const USAGE = `usage: deno task demo [options]
@@ -98,12 +98,12 @@ class Child<Line extends { ready?: boolean; total?: boolean }> {
     let timer: ReturnType<typeof setTimeout> | undefined;
     const line = new Promise<Line>((resolve) => this.#waiting.push({ test, resolve }));
     const late = new Promise<never>((_, reject) => {
-      const message = `${this.#name} said nothing for ${milliseconds} ms`;
-      timer = setTimeout(() => reject(new UsageError(message)), milliseconds);
+      const error = new DeviceError(this.#name, `said nothing for ${milliseconds} ms`);
+      timer = setTimeout(() => reject(error), milliseconds);
     });
     const ended = this.#process.status.then(async ({ code }) => {
       await new Promise((resolve) => setTimeout(resolve, 100)); // its last lines may be on the way
-      throw new UsageError(`${this.#name} ended with exit code ${code}`);
+      throw new DeviceError(this.#name, `ended with exit code ${code}: see what it printed above`);
     });
     ended.catch(() => {});
     late.catch(() => {});

@@ -9,7 +9,7 @@
  */
 
 import { number, parse, run } from "../src/program.ts";
-import { UsageError } from "../mod.ts";
+import { DeviceError, UsageError } from "../mod.ts";
 
 const USAGE = `usage: deno task bench [options]
 
@@ -43,7 +43,7 @@ async function measure(batch: number, seconds: number, size: number): Promise<nu
     stderr: "inherit",
   }).output();
   const text = new TextDecoder().decode(stdout).trim();
-  if (code !== 0) throw new UsageError(`a run in batches of ${batch} failed: ${text}`);
+  if (code !== 0) throw new DeviceError("demo.ts", `failed in batches of ${batch}: ${text}`);
   return JSON.parse(text.split("\n").at(-1)!).best;
 }
 

@@ -203,10 +203,11 @@ export function enableReceiver(regs: Registers): void {
 }
 
 /**
- * Stops all traffic, waits for DMA to come to rest and resets the NIC. Does not throw on the way: the
- * bus is to turn off bus mastering afterwards whatever happens here.
+ * Stops all traffic, waits for DMA to come to rest and resets the NIC. What does not come to rest in
+ * time ends nothing: the caller turns bus mastering off afterwards, whatever happens here.
  *
  * @returns What did not come to rest in time; empty if all did.
+ * @throws {DeviceError} if the device is gone.
  */
 export function shutDown(regs: Registers, rxQueues: number, txQueues: number): string[] {
   const late: string[] = [];

@@ -40,6 +40,8 @@ export class IxgbeRxQueue implements RxQueue {
   #next = 0;
   /** RXE while a frame that began in an earlier descriptor is being dropped, else 0. */
   #dropping = 0;
+  /** Whether `receive` is called to go on after an exception. */
+  #recovering = false;
   /** As a typed array: a field would change its representation, and the code that uses it, at 2^31. */
   readonly #counts = new Float64Array(2);
 
@@ -118,10 +120,25 @@ export class IxgbeRxQueue implements RxQueue {
       this.#counts[BYTES] += bytes;
       batch.length = n;
       this.#ringDoorbell((i - 1) & mask);
-    } else if ((ring[i << 2 | 2] & RX_DD) !== 0) {
-      this.#exception(i);
-      return this.receive(batch);
+    } else if ((ring[i << 2 | 2] & RX_DD) !== 0 && !this.#recovering) {
+      return this.#recover(batch);
     }
+    return n;
+  }
+
+  /**
+   * Goes past descriptors that hold no whole frame, or for which the pool has no buffer, and receives
+   * what follows. One ring at most: the NIC may bring more of them for as long as it is let.
+   */
+  #recover(batch: PacketBatch): number {
+    this.#recovering = true;
+    let n = 0;
+    for (let i = 0; i <= this.#mask && n === 0; i++) {
+      if ((this.#ring[this.#next << 2 | 2] & RX_DD) === 0) break;
+      this.#exception(this.#next);
+      n = this.receive(batch);
+    }
+    this.#recovering = false;
     return n;
   }
 

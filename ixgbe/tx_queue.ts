@@ -48,7 +48,7 @@ export class IxgbeTxQueue implements TxQueue {
   /** At the first descriptor of a run: its last. */
   readonly #ends: Uint32Array;
   readonly #doorbell: Doorbell;
-  /** The next descriptor to fill: what RDT has. */
+  /** The next descriptor to fill: what TDT has. */
   #tail = 0;
   /** The first descriptor whose packet is not known to have left. */
   #clean = 0;

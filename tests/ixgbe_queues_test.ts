@@ -3,7 +3,8 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { ixgbe, type IxgbeDevice } from "../ixgbe/mod.ts";
-import { TX_RS } from "../ixgbe/descriptors.ts";
+import { RX_DD, RX_EOP, RX_RXE, TX_RS } from "../ixgbe/descriptors.ts";
+import { IxgbeRxQueue } from "../ixgbe/rx_queue.ts";
 import * as R from "../ixgbe/registers.ts";
 import { Mempool, type OpenOptions, PacketBatch } from "../mod.ts";
 import { DirectBus } from "./direct_bus.ts";
@@ -199,6 +200,21 @@ Deno.test("RxQueue.receive() takes back sent buffers before it drops for an empt
   }
   assertEquals(bench.device.statistics().rxNoBuffer, 0n);
   assertEquals(bench.bus.wire.sent.length, 200);
+});
+
+Deno.test("RxQueue.receive() returns although a NIC brings damaged frames for ever", () => {
+  using pool = new Mempool({ buffers: 128, memory: "pages" });
+  const ring = new Uint32Array(64 * 4);
+  const bringMore = () => {
+    for (let i = 0; i < 64; i++) ring.set([RX_DD | RX_EOP | RX_RXE, 60], i * 4 + 2);
+  };
+  const doorbell = { words: new Uint32Array(1), index: 0, ring: bringMore };
+  const queue = new IxgbeRxQueue(0, pool, "chosen", ring, doorbell);
+  bringMore();
+  const batch = new PacketBatch(pool);
+  assertEquals([queue.receive(batch), queue.damaged], [0, 64]);
+  assertEquals([queue.receive(batch), queue.damaged], [0, 128]);
+  queue.close();
 });
 
 Deno.test("RxQueue.receive() refuses a batch that holds packets, or of another pool", async () => {
