@@ -49,7 +49,8 @@ const child = new Deno.Command(Deno.execPath(), {
 let output = "";
 for await (const text of child.stdout.pipeThrough(new TextDecoderStream())) {
   output += text;
-  await Deno.stdout.write(new TextEncoder().encode(text));
+  let bytes = new TextEncoder().encode(text);
+  while (bytes.length > 0) bytes = bytes.subarray(await Deno.stdout.write(bytes));
 }
 const { success } = await child.status;
 if (Deno.uid() !== 0) {
