@@ -124,6 +124,20 @@ class Child<Line extends { ready?: boolean; total?: boolean }> {
     this.#process.kill("SIGTERM");
   }
 
+  /** Waits until it has ended by itself; returns its exit code. */
+  async finish(milliseconds: number): Promise<number> {
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const late = new Promise<never>((_, reject) => {
+      const error = new DeviceError(this.#name, `did not end within ${milliseconds} ms`);
+      timer = setTimeout(() => reject(error), milliseconds);
+    });
+    try {
+      return (await Promise.race([this.#process.status, late])).code;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
   /** Ends it whatever it does. */
   async kill(): Promise<void> {
     try {
@@ -258,6 +272,9 @@ async function forward(
     await new Promise((resolve) => setTimeout(resolve, DRAIN_MS));
     fwd.terminate();
     const fwdTotal = await fwd.line((line) => line.total === true, START_MS);
+    // The model lives until the forwarder has closed its devices.
+    const code = await fwd.finish(START_MS);
+    if (code !== 0) throw new DeviceError("fwd.ts", `ended with exit code ${code}`);
     await sim.command("quit");
     const simTotal = await sim.line((line) => line.total === true, START_MS);
     return summary(simTotal, fwdTotal, span, best, json);

@@ -193,6 +193,9 @@ export class VfioUserBus implements Bus {
     this.#closed = true;
     try {
       if (this.#claimed && this.#socket.alive) this.setBusMaster(false);
+    } catch (error) {
+      // A server that ends while we close does no DMA, and has nothing to be told.
+      if (!(error instanceof DeviceError)) throw error;
     } finally {
       // The server drops what it mapped of ours when the connection ends.
       for (const bar of this.#bars.values()) bar.unmap();
