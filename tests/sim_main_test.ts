@@ -136,10 +136,8 @@ Deno.test("sim/main.ts obeys commands on stdin", () =>
     await using model = start([...args, "--control", "--quiet"], "piped");
     assertEquals(await model.line(), "ready");
     await new Promise((resolve) => setTimeout(resolve, 1500));
-    const before = performance.now();
     await model.type("start\nlink 0 down\nlink 0 up\nstop\nstats");
     const stats = JSON.parse((await model.line())!);
-    assert(performance.now() - before < 500, "commands do not wait");
     assertEquals(stats.ports[0].wire, "generator");
     assertEquals(stats.ports[0].wireStatistics.sent, 0, "nobody receives");
     assertEquals(stats.ports[0].counters.received, 0);
