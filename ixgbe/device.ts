@@ -7,8 +7,10 @@
 import { type Bus, Config } from "../src/bus/bus.ts";
 import type { Device, Driver, LinkStatus, OpenOptions, Statistics } from "../src/device.ts";
 import { DmaMemory } from "../src/dma.ts";
-import { DeviceError, UsageError } from "../src/errors.ts";
-import { Mempool } from "../src/mempool.ts";
+import { DeviceError } from "../src/errors.ts";
+import { waitForLink } from "../src/link.ts";
+import type { Mempool } from "../src/mempool.ts";
+import { queueOptions } from "../src/queue.ts";
 import { offsetOf, Registers } from "../src/registers.ts";
 import { BYTES, WORDS } from "./descriptors.ts";
 import * as init from "./init.ts";
@@ -29,36 +31,20 @@ export const ixgbe: Driver = { name: "ixgbe", vendor: INTEL, attach };
 /** Takes a function over and starts it; what was allocated on the way is freed if that fails. */
 async function attach(bus: Bus, options: OpenOptions): Promise<IxgbeDevice> {
   const model = modelOf(bus.address, bus.readConfig(Config.DEVICE_ID, 2));
-  const { rxEntries = 512, txEntries = 512, promiscuous = false, force = false } = options;
-  checkRing(bus.address, "receive", rxEntries);
-  checkRing(bus.address, "transmit", txEntries);
-  const pool = options.pool ?? new Mempool({ buffers: rxEntries + txEntries + 1024 });
-  if (pool.available < rxEntries) {
-    throw new UsageError(
-      `${bus.address}: a receive ring of ${rxEntries} needs as many free buffers, and the pool has ` +
-        `${pool.available}: make the pool larger or the ring smaller`,
-    );
-  }
+  const queues = queueOptions(bus.address, options);
   const rings = new DmaMemory(2 * RING_BYTES);
-  const device = new IxgbeDevice(bus, model, pool, rings, pool !== options.pool);
+  const { pool, ownPool, rxEntries, txEntries } = queues;
+  const device = new IxgbeDevice(bus, model, pool, rings, ownPool);
   try {
     bus.mapDma(pool.memory);
     bus.mapDma(rings);
-    bus.claim(force);
-    await device.start(rxEntries, txEntries, promiscuous);
+    bus.claim(options.force ?? false);
+    await device.start(rxEntries, txEntries, options.promiscuous ?? false);
   } catch (error) {
     device.release();
     throw error;
   }
   return device;
-}
-
-function checkRing(address: string, what: string, entries: number): void {
-  if (![64, 128, 256, 512, 1024, 2048, 4096].includes(entries)) {
-    throw new UsageError(
-      `${address}: a ${what} ring has 64 to 4096 descriptors, a power of two, not ${entries}`,
-    );
-  }
 }
 
 /** An 82599, X540 or X550. `open` makes it. */
@@ -141,19 +127,8 @@ export class IxgbeDevice implements Device {
     return linkStatus(this.registers, this.#model);
   }
 
-  async waitForLink(milliseconds = 10000): Promise<LinkStatus> {
-    const deadline = performance.now() + milliseconds;
-    for (;;) {
-      const status = this.linkStatus();
-      if (status.up) return status;
-      if (performance.now() >= deadline) {
-        throw new DeviceError(
-          this.address,
-          `no link after ${milliseconds} ms: check the cable, the module and the other end`,
-        );
-      }
-      await new Promise((resolve) => setTimeout(resolve, 10));
-    }
+  waitForLink(milliseconds = 10000): Promise<LinkStatus> {
+    return waitForLink(this.address, () => this.linkStatus(), milliseconds);
   }
 
   macAddress(): Uint8Array {

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { UsageError } from "../src/errors.ts";
+import { checkMulticast, checkUnicast } from "../src/mac.ts";
 import type { Registers } from "../src/registers.ts";
 import { enableReceiver } from "./init.ts";
 import { FCTRL, MCSTCTRL, MTA, RAH, RAL, RXCTRL } from "./registers.ts";
@@ -22,9 +22,7 @@ export function getMac(regs: Registers): Uint8Array {
  * @throws {UsageError} if it is no unicast address of 6 bytes.
  */
 export function setMac(regs: Registers, device: string, mac: Uint8Array): void {
-  if (mac.length !== 6 || mac[0] & 1 || mac.every((byte) => byte === 0)) {
-    throw new UsageError(`${device}: ${format(mac)} is no unicast MAC address of 6 bytes`);
-  }
+  checkUnicast(device, mac);
   regs.clear(RAH, RAH.AV);
   regs.write(RAL, mac[0] | mac[1] << 8 | mac[2] << 16 | mac[3] << 24);
   regs.write(RAH, RAH.AV | mac[4] | mac[5] << 8);
@@ -41,11 +39,9 @@ export function setMulticast(
   device: string,
   addresses: readonly Uint8Array[],
 ): void {
+  checkMulticast(device, addresses);
   const table = new Uint32Array(MTA.count);
   for (const mac of addresses) {
-    if (mac.length !== 6 || !(mac[0] & 1)) {
-      throw new UsageError(`${device}: ${format(mac)} is no multicast MAC address of 6 bytes`);
-    }
     const bit = (mac[4] >>> 4) | mac[5] << 4;
     table[bit >>> 5] |= 1 << (bit & 31);
   }
@@ -67,8 +63,4 @@ export function setPromiscuous(regs: Registers, on: boolean): void {
   const every = FCTRL.MPE | FCTRL.UPE;
   regs.update(FCTRL, every | FCTRL.BAM, (on ? every : 0) | FCTRL.BAM);
   if (receiving) enableReceiver(regs);
-}
-
-function format(mac: Uint8Array): string {
-  return Array.from(mac, (byte) => byte.toString(16).padStart(2, "0")).join(":") || "nothing";
 }

@@ -13,6 +13,7 @@ import type { Doorbell } from "../src/bus/bus.ts";
 import type { RxQueue } from "../src/device.ts";
 import type { Addressing } from "../src/dma.ts";
 import type { Mempool } from "../src/mempool.ts";
+import { refuseBatch } from "../src/queue.ts";
 import { RX_DD, RX_EOP, RX_RXE, WORDS } from "./descriptors.ts";
 
 const WHOLE_FRAME = RX_DD | RX_EOP;
@@ -91,7 +92,9 @@ export class IxgbeRxQueue implements RxQueue {
 
   receive(batch: PacketBatch): number {
     const pool = this.#pool, ring = this.#ring;
-    if (batch.pool !== pool || batch.length !== 0 || ring.length === 0) this.#refuse(batch);
+    if (batch.pool !== pool || batch.length !== 0 || ring.length === 0) {
+      refuseBatch("receive", batch, pool, ring.length === 0);
+    }
     const slots = this.#slots, mask = this.#mask, dropping = this.#dropping;
     const address = this.#address, { length, stack, bufferSize } = pool;
     const buffers = batch.buffers, capacity = buffers.length;
@@ -174,14 +177,6 @@ export class IxgbeRxQueue implements RxQueue {
     const doorbell = this.#doorbell;
     doorbell.words[doorbell.index] = value;
     if (doorbell.ring !== undefined) doorbell.ring(value);
-  }
-
-  #refuse(batch: PacketBatch): void {
-    if (this.#ring.length === 0) throw new Error("receive on a closed device");
-    if (batch.pool !== this.#pool) {
-      throw new Error("the batch is of another pool than the device: open both with one pool");
-    }
-    throw new Error(`the batch holds ${batch.length} packets: send or free them before receiving`);
   }
 
   /** Gives every buffer of the ring back. Only once the NIC has stopped. */

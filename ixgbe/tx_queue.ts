@@ -14,6 +14,7 @@ import type { Doorbell } from "../src/bus/bus.ts";
 import type { TxQueue } from "../src/device.ts";
 import type { Addressing } from "../src/dma.ts";
 import type { Mempool } from "../src/mempool.ts";
+import { keepUnsent, refuseBatch } from "../src/queue.ts";
 import {
   TX_DD,
   TX_DEXT,
@@ -98,7 +99,9 @@ export class IxgbeTxQueue implements TxQueue {
 
   transmit(batch: PacketBatch): number {
     const pool = this.#pool, ring = this.#ring, mask = this.#mask;
-    if (batch.pool !== pool || ring.length === 0) this.#refuse(batch);
+    if (batch.pool !== pool || ring.length === 0) {
+      refuseBatch("transmit", batch, pool, ring.length === 0);
+    }
     if (this.pending >= this.#reclaimFrom) this.reclaim();
     const slots = this.#slots, address = this.#address, { length, bufferSize } = pool;
     const buffers = batch.buffers, first = this.#tail;
@@ -126,7 +129,7 @@ export class IxgbeTxQueue implements TxQueue {
       doorbell.words[doorbell.index] = t;
       if (doorbell.ring !== undefined) doorbell.ring(t);
     }
-    if (n < batch.length) this.#keep(batch, n, n < count);
+    if (n < batch.length) keepUnsent(batch, n, n < count);
     else batch.length = 0;
     return n;
   }
@@ -156,26 +159,6 @@ export class IxgbeTxQueue implements TxQueue {
     this.#clean = clean;
     pool.available = available;
     return available - before;
-  }
-
-  /** Moves the packets that were not sent to the front of their batch. */
-  #keep(batch: PacketBatch, sent: number, refused: boolean): void {
-    batch.buffers.copyWithin(0, sent, batch.length);
-    batch.length -= sent;
-    if (!refused) return;
-    const buffer = batch.buffers[0], size = this.#pool.length[buffer];
-    throw new Error(
-      size > 0
-        ? `the packet in buffer ${buffer} has ${size} bytes, a buffer has ${this.#pool.bufferSize}`
-        : `buffer ${buffer} is sent, but nobody has it in hand`,
-    );
-  }
-
-  #refuse(batch: PacketBatch): void {
-    if (this.#ring.length === 0) throw new Error("transmit on a closed device");
-    if (batch.pool !== this.#pool) {
-      throw new Error("the batch is of another pool than the device: open both with one pool");
-    }
   }
 
   /** Gives the buffers of all packets back. Only once the NIC has stopped. */

@@ -125,12 +125,12 @@ export class Registers {
 
   /** Reads a register; reading one with access `RC` clears it. */
   read(register: Register, index = 0): number {
-    return this.#bar.read32(offsetOf(register, index));
+    return this.#bar.read(offsetOf(register, index), 4);
   }
 
   /** Writes a register whole. */
   write(register: Register, value: number, index = 0): void {
-    this.#bar.write32(offsetOf(register, index), value >>> 0);
+    this.#bar.write(offsetOf(register, index), 4, value >>> 0);
   }
 
   /** Sets bits and leaves the others as they are. */

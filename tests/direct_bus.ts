@@ -79,11 +79,11 @@ export class DirectBus implements Bus {
     const nic = this.nic;
     return {
       size: 512 * 1024,
-      read32: (offset) => {
+      read: (offset) => {
         nic.poll();
         return this.overrides.get(offset) ?? nic.read32(offset);
       },
-      write32: (offset, value) => {
+      write: (offset, _bytes, value) => {
         this.writes.push([offset, value]);
         nic.write32(offset, value);
       },

@@ -23,8 +23,8 @@ const TABLE = defineRegisters({
 function memoryBar(words = new Uint32Array(4096)): Bar {
   return {
     size: words.length * 4,
-    read32: (offset) => words[offset / 4],
-    write32: (offset, value) => words[offset / 4] = value,
+    read: (offset) => words[offset / 4],
+    write: (offset, _bytes, value) => words[offset / 4] = value,
     doorbell: (offset) => ({ words, index: offset / 4, ring: undefined }),
   };
 }

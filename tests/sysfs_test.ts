@@ -141,8 +141,8 @@ Deno.test("SysfsBus.bar() maps the whole BAR; closing empties its views", () => 
   bus.claim(false);
   const bar = bus.bar(0);
   assertEquals([bar.size, bus.bar(0) === bar], [512 * 1024, true]);
-  bar.write32(0x1018, 0xcafe);
-  assertEquals(bar.read32(0x1018), 0xcafe);
+  bar.write(0x1018, 4, 0xcafe);
+  assertEquals(bar.read(0x1018, 4), 0xcafe);
   const doorbell = bar.doorbell(0x1018);
   assertEquals([doorbell.words[doorbell.index], doorbell.ring], [0xcafe, undefined]);
   assertThrows(() => bus.bar(3), DeviceError, "resource3");

@@ -12,11 +12,25 @@ export const Config = {
   VENDOR_ID: 0x00,
   DEVICE_ID: 0x02,
   COMMAND: 0x04,
+  STATUS: 0x06,
   CLASS: 0x0a,
+  BAR0: 0x10,
+  SUBSYSTEM_ID: 0x2e,
+  CAPABILITIES: 0x34,
 } as const;
 
 /** Bits of the COMMAND register. */
-export const Command = { MEMORY: 1 << 1, BUS_MASTER: 1 << 2 } as const;
+export const Command = {
+  IO: 1 << 0,
+  MEMORY: 1 << 1,
+  BUS_MASTER: 1 << 2,
+  INTX_DISABLE: 1 << 10,
+} as const;
+
+/** The bit of the STATUS register that says that there is a list of capabilities. */
+const STATUS_CAPABILITIES = 1 << 4;
+/** The bit of a base address register that says that it is for I/O ports, not memory. */
+const BAR_IO = 1;
 
 /** A register that is written so often that it is written through memory where the bus maps it. */
 export interface Doorbell {
@@ -31,14 +45,14 @@ export interface Doorbell {
   readonly ring: ((value: number) => void) | undefined;
 }
 
-/** A base address register's memory. Offsets and sizes are in bytes. */
+/** What a base address register leads to: memory or I/O ports. Offsets and sizes are in bytes. */
 export interface Bar {
   /** Size of the region in bytes. */
   readonly size: number;
-  /** Reads the 32-bit register at a multiple of 4. */
-  read32(offset: number): number;
-  /** Writes the 32-bit register at a multiple of 4. */
-  write32(offset: number, value: number): void;
+  /** Reads the register of 1, 2 or 4 bytes at a multiple of its size. */
+  read(offset: number, bytes: 1 | 2 | 4): number;
+  /** Writes the register of 1, 2 or 4 bytes at a multiple of its size. */
+  write(offset: number, bytes: 1 | 2 | 4, value: number): void;
   /** The register at `offset` for writing once a batch. Its `words` are empty once the bus closes. */
   doorbell(offset: number): Doorbell;
 }
@@ -54,17 +68,18 @@ export interface Bus {
   /** Writes 1, 2 or 4 bytes of configuration space. */
   writeConfig(offset: number, bytes: 1 | 2 | 4, value: number): void;
   /**
-   * Takes the function over: a kernel driver is unbound, memory space is enabled. Nothing before
-   * this changes anything.
+   * Takes the function over: a kernel driver is unbound, memory and I/O space are enabled, and INTx is
+   * disabled, since nobody here would answer it. Nothing before this changes anything.
    *
    * @param force Whether to do so even though the kernel's interface is up.
    * @throws {UsageError} if the function is in use.
    */
   claim(force: boolean): void;
   /**
-   * Opens a memory BAR; the same object for the same index. After {@linkcode Bus.claim}.
+   * Opens a BAR; the same object for the same index. After {@linkcode Bus.claim}.
    *
    * @throws {DeviceError} if the function has no such BAR.
+   * @throws {UsageError} if the kernel does not let this process use it.
    */
   bar(index: number): Bar;
   /**
@@ -95,4 +110,20 @@ export function writeBusMaster(bus: Bus, on: boolean): void {
   const command = bus.readConfig(Config.COMMAND, 2);
   const next = on ? command | Command.BUS_MASTER : command & ~Command.BUS_MASTER;
   if (next !== command) bus.writeConfig(Config.COMMAND, 2, next);
+}
+
+/** Whether a BAR is for I/O ports. */
+export function isPortBar(bus: Bus, index: number): boolean {
+  return (bus.readConfig(Config.BAR0 + 4 * index, 4) & BAR_IO) !== 0;
+}
+
+/** Id and offset of each capability of a function, in the order of its list (section 6.7). */
+export function* capabilities(bus: Bus): Generator<{ id: number; offset: number }> {
+  if ((bus.readConfig(Config.STATUS, 2) & STATUS_CAPABILITIES) === 0) return;
+  let offset = bus.readConfig(Config.CAPABILITIES, 1) & ~3;
+  // 48 is as many as fit behind the header: a list that is longer goes round in circles.
+  for (let i = 0; i < 48 && offset >= 0x40; i++) {
+    yield { id: bus.readConfig(offset, 1), offset };
+    offset = bus.readConfig(offset + 1, 1) & ~3;
+  }
 }

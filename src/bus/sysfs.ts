@@ -8,39 +8,66 @@
 import { check, Errno, Mapping, path, stubs, SystemError } from "../../native/native.ts";
 import type { DmaMemory } from "../dma.ts";
 import { DeviceError, UsageError } from "../errors.ts";
-import { type Bar, type Bus, Command, Config, type Doorbell, writeBusMaster } from "./bus.ts";
+import {
+  type Bar,
+  type Bus,
+  Command,
+  Config,
+  type Doorbell,
+  isPortBar,
+  writeBusMaster,
+} from "./bus.ts";
+import { FileRegion } from "./file_region.ts";
 import { linkName, list, readText, writeText } from "./files.ts";
 
 const DEVICES = "/sys/bus/pci/devices";
 const O_RDWR = 2;
 const IFF_UP = 1;
+const CONFIG_BYTES = 256;
 
 /** A BAR that the kernel lets us map whole: every access is a load or a store. */
 class MappedBar implements Bar {
   readonly size: number;
   readonly #mapping: Mapping;
-  readonly #words: Uint32Array;
+  readonly #words: Record<1 | 2 | 4, Uint8Array | Uint16Array | Uint32Array>;
+  readonly #doorbells: Uint32Array;
 
   constructor(mapping: Mapping) {
     this.size = mapping.bytes;
     this.#mapping = mapping;
-    this.#words = new Uint32Array(mapping.buffer);
+    const { buffer } = mapping;
+    this.#doorbells = new Uint32Array(buffer);
+    this.#words = { 1: new Uint8Array(buffer), 2: new Uint16Array(buffer), 4: this.#doorbells };
   }
 
-  read32(offset: number): number {
-    return this.#words[offset >> 2];
+  read(offset: number, bytes: 1 | 2 | 4): number {
+    return this.#words[bytes][offset / bytes];
   }
 
-  write32(offset: number, value: number): void {
-    this.#words[offset >> 2] = value;
+  write(offset: number, bytes: 1 | 2 | 4, value: number): void {
+    this.#words[bytes][offset / bytes] = value;
   }
 
   doorbell(offset: number): Doorbell {
-    return { words: this.#words, index: offset >> 2, ring: undefined };
+    return { words: this.#doorbells, index: offset >> 2, ring: undefined };
   }
 
-  unmap(): void {
+  close(): void {
     this.#mapping.unmap();
+  }
+}
+
+/** A BAR of I/O ports: every access is a system call. */
+class PortBar extends FileRegion {
+  readonly #fd: number;
+
+  constructor(device: string, file: string, fd: number, size: number) {
+    super(device, file, fd, size);
+    this.#fd = fd;
+  }
+
+  close(): void {
+    stubs.ixy_close(this.#fd);
   }
 }
 
@@ -49,8 +76,9 @@ export class SysfsBus implements Bus {
   readonly address: string;
   readonly addressing = "physical" as const;
   readonly #directory: string;
-  readonly #config: number;
-  readonly #bars = new Map<number, MappedBar>();
+  readonly #fd: number;
+  readonly #config: FileRegion;
+  readonly #bars = new Map<number, MappedBar | PortBar>();
   readonly #mapped = new Set<DmaMemory>();
   #claimed = false;
   #closed = false;
@@ -73,7 +101,8 @@ export class SysfsBus implements Bus {
     if (fd === -Errno.EACCES || fd === -Errno.EPERM) {
       throw new UsageError(`${address}: no permission to open ${file}: run this as root`);
     }
-    this.#config = check(`open ${file}`, fd);
+    this.#fd = check(`open ${file}`, fd);
+    this.#config = new FileRegion(address, file, fd, CONFIG_BYTES);
     if (stubs.ixy_lock(fd) < 0) {
       stubs.ixy_close(fd);
       throw new UsageError(`${address}: another program of this kind is using the device: end it`);
@@ -81,19 +110,11 @@ export class SysfsBus implements Bus {
   }
 
   readConfig(offset: number, bytes: 1 | 2 | 4): number {
-    const view = new DataView(new ArrayBuffer(4));
-    const what = `read ${this.#directory}/config`;
-    const n = check(what, stubs.ixy_pread(this.#config, view, bytes, offset));
-    if (n !== bytes) throw new DeviceError(this.address, `${what} at ${offset}: ${n} of ${bytes}`);
-    return view.getUint32(0, true);
+    return this.#config.read(offset, bytes);
   }
 
   writeConfig(offset: number, bytes: 1 | 2 | 4, value: number): void {
-    const view = new DataView(new ArrayBuffer(4));
-    view.setUint32(0, value, true);
-    const what = `write ${this.#directory}/config`;
-    const n = check(what, stubs.ixy_pwrite(this.#config, view, bytes, offset));
-    if (n !== bytes) throw new DeviceError(this.address, `${what} at ${offset}: ${n} of ${bytes}`);
+    this.#config.write(offset, bytes, value);
   }
 
   claim(force: boolean): void {
@@ -119,41 +140,49 @@ export class SysfsBus implements Bus {
       writeText(enable, "1");
     }
     const command = this.readConfig(Config.COMMAND, 2);
-    this.writeConfig(Config.COMMAND, 2, (command | Command.MEMORY) & ~Command.BUS_MASTER);
+    const on = Command.IO | Command.MEMORY | Command.INTX_DISABLE;
+    this.writeConfig(Config.COMMAND, 2, (command | on) & ~Command.BUS_MASTER);
   }
 
-  /** Names of the kernel's interfaces on this function that are up. */
+  /**
+   * Names of the kernel's interfaces on this function that are up. They stand in its directory, or in
+   * that of a child device, where the driver makes one (virtio does).
+   */
   #interfacesUp(): string[] {
-    return list(`${this.#directory}/net`).filter((name) =>
-      (Number(readText(`${this.#directory}/net/${name}/flags`)) & IFF_UP) !== 0
-    );
+    const inside = (name: string) => linkName(`${this.#directory}/${name}`) === undefined;
+    return [".", ...list(this.#directory).filter(inside)].flatMap((child) => {
+      const net = `${this.#directory}/${child}/net`;
+      return list(net).filter((name) => Number(readText(`${net}/${name}/flags`)) & IFF_UP);
+    });
   }
 
   bar(index: number): Bar {
     let bar = this.#bars.get(index);
-    if (!bar) this.#bars.set(index, bar = new MappedBar(this.#mapBar(index)));
+    if (!bar) this.#bars.set(index, bar = this.#openBar(index));
     return bar;
   }
 
-  #mapBar(index: number): Mapping {
+  #openBar(index: number): MappedBar | PortBar {
     const file = `${this.#directory}/resource${index}`;
     const fd = stubs.ixy_open(path(file), O_RDWR, 0);
+    if (fd === -Errno.ENOENT) throw new DeviceError(this.address, `no BAR ${index}: no ${file}`);
     if (fd < 0) {
       const { message } = new SystemError(`open ${file}`, -fd);
-      throw new DeviceError(this.address, `${message}: is the kernel locked down?`);
+      throw new UsageError(`${this.address}: ${message}: is the kernel locked down?`);
     }
+    let ports: PortBar | undefined;
     try {
       const size = new Float64Array(1);
       check(`stat ${file}`, stubs.ixy_size(fd, size));
-      return Mapping.file(file, fd, size[0]);
+      if (!isPortBar(this, index)) return new MappedBar(Mapping.file(file, fd, size[0]));
+      return ports = new PortBar(this.address, file, fd, size[0]);
     } catch (error) {
       if (!(error instanceof SystemError)) throw error;
-      throw new DeviceError(
-        this.address,
-        `${error.message}: boot with iomem=relaxed, or end what uses the device`,
+      throw new UsageError(
+        `${this.address}: ${error.message}: boot with iomem=relaxed, or end what uses the device`,
       );
     } finally {
-      stubs.ixy_close(fd);
+      if (!ports) stubs.ixy_close(fd);
     }
   }
 
@@ -183,8 +212,8 @@ export class SysfsBus implements Bus {
     if (this.#closed) return;
     if (this.#claimed) this.setBusMaster(false);
     this.#closed = true;
-    for (const bar of this.#bars.values()) bar.unmap();
-    stubs.ixy_close(this.#config);
+    for (const bar of this.#bars.values()) bar.close();
+    stubs.ixy_close(this.#fd);
     for (const memory of this.#mapped) memory.release();
   }
 }

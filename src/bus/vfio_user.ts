@@ -38,12 +38,12 @@ class RemoteBar implements Bar {
     this.#areas = areas;
   }
 
-  read32(offset: number): number {
-    return this.#bus.readRegion(this.#index, offset, 4);
+  read(offset: number, bytes: 1 | 2 | 4): number {
+    return this.#bus.readRegion(this.#index, offset, bytes);
   }
 
-  write32(offset: number, value: number): void {
-    this.#bus.writeRegion(this.#index, offset, 4, value);
+  write(offset: number, bytes: 1 | 2 | 4, value: number): void {
+    this.#bus.writeRegion(this.#index, offset, bytes, value);
   }
 
   doorbell(offset: number): Doorbell {
@@ -53,7 +53,7 @@ class RemoteBar implements Bar {
         return { words: area.words, index: at >> 2, ring: undefined };
       }
     }
-    const ring = (value: number) => this.write32(offset, value);
+    const ring = (value: number) => this.write(offset, 4, value);
     return { words: new Uint32Array(1), index: 0, ring };
   }
 
