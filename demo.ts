@@ -10,6 +10,7 @@
 import { TextLineStream } from "@std/streams/text-line-stream";
 import { DeviceError, UsageError } from "./mod.ts";
 import { number, parse, run } from "./src/program.ts";
+import { WIRE_OVERHEAD } from "./src/report.ts";
 
 const USAGE = `usage: deno task demo [options]
 
@@ -25,8 +26,6 @@ missed: the NIC had no free descriptor; dropped: the forwarder's transmit ring w
 lost: neither, a defect. Exits with 1 if anything was lost, reordered or corrupt.`;
 
 const OPTIONS = { seconds: true, rate: true, size: true, batch: true, json: false };
-/** Bytes that a packet takes on the wire beside its own: preamble, CRC, gap. */
-const WIRE_OVERHEAD = 24;
 /** The model's loops are longer than the compiler cares to put together by itself: a tenth faster. */
 const INLINE_MORE =
   "--v8-flags=--max-inlined-bytecode-size=1000,--max-inlined-bytecode-size-cumulative=3000";

@@ -12,7 +12,7 @@ import type { Mempool } from "./mempool.ts";
 export interface LinkStatus {
   /** Whether packets can pass. */
   readonly up: boolean;
-  /** Speed in Mbit/s; 0 while the link is down. */
+  /** Speed in Mbit/s; 0 while the link is down, or if the device does not say. */
   readonly megabits: number;
 }
 
@@ -72,7 +72,7 @@ export interface TxQueue {
 export interface Device extends Disposable {
   /** The address it was opened under. */
   readonly address: string;
-  /** Name of the driver: `ixgbe`. */
+  /** Name of the driver: `ixgbe` or `virtio`. */
   readonly driver: string;
   /** What the device is: `82599 SFP+`. */
   readonly model: string;
@@ -142,14 +142,30 @@ export interface OpenOptions {
   readonly promiscuous?: boolean;
   /** Whether to take a NIC over even though its kernel interface is up; no unless given. */
   readonly force?: boolean;
+  /**
+   * Which interface of a transitional VirtIO device to use; `legacy` unless given, where the bus
+   * allows it. Other devices have no such choice, and ignore it.
+   */
+  readonly virtio?: "legacy" | "modern";
 }
 
 /** A driver: which functions it drives, and how it takes one over. */
 export interface Driver {
   /** Name of the driver. */
   readonly name: string;
-  /** Whether the driver is for functions of a vendor, by its PCI vendor id. */
+  /** The PCI vendor id of the functions that it is for. */
   readonly vendor: number;
+  /** The scheme of addresses of devices that are no PCI functions: `vhost-user`. */
+  readonly scheme?: string;
+  /**
+   * Opens a device of this scheme. If it throws, nothing was changed.
+   *
+   * @param address The whole address, for messages.
+   * @param path What follows the scheme.
+   * @throws {UsageError} if there is no such device, it is not supported or an option is out of range.
+   * @throws {DeviceError} if the device does not do as its specification says.
+   */
+  connect?(address: string, path: string, options: OpenOptions): Promise<Device>;
   /**
    * Takes a function over. If it throws, the caller closes the bus.
    *

@@ -70,6 +70,25 @@ export function number(
 }
 
 /**
+ * An option whose value is one of a few words; undefined if it was not given.
+ *
+ * @throws {UsageError} if it is none of them.
+ */
+export function choice<Word extends string>(
+  { values }: Arguments,
+  option: string,
+  words: readonly Word[],
+): Word | undefined {
+  const text = values[option];
+  if (text === undefined) return undefined;
+  const word = words.find((candidate) => candidate === text);
+  if (word === undefined) {
+    throw new UsageError(`--${option} takes ${words.join(" or ")}, not "${text}"`);
+  }
+  return word;
+}
+
+/**
  * Runs a program and ends the process: with the exit code that `main` returns, 2 for what the user
  * can mend, 1 for a device that failed. Errors of these kinds are printed as one sentence.
  */

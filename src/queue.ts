@@ -14,8 +14,11 @@ const LEAST = 64, MOST = 4096, DEFAULT = 512;
 
 /** The options of a device's queues, checked. */
 export interface QueueOptions {
+  /** Packets that the receive queue has buffers for at most. */
   readonly rxEntries: number;
+  /** Packets that the transmit queue holds at most. */
   readonly txEntries: number;
+  /** The pool of the device's buffers. */
   readonly pool: Mempool;
   /** Whether the pool is the device's own, and goes with it. */
   readonly ownPool: boolean;

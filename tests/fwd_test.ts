@@ -25,8 +25,8 @@ import {
   startForwarder,
   stopForwarder,
   TemporaryDirectory,
-  until,
 } from "./processes.ts";
+import { Cable, randomFrame } from "./programs.ts";
 
 const GENERATORS = ["generator:rate=200000", "generator:rate=200000"];
 
@@ -73,6 +73,11 @@ Deno.test("fwd.ts refuses what cannot be with one sentence", async (t) => {
     ["a transmit ring of 100", ["--tx-entries=100", a, b], /transmit ring .* power of two/],
     ["buffers of 3000 bytes", ["--buffer-size=3000", a, b], /2048, 4096, 8192 or 16384/],
     ["no time at all", ["--seconds=0", a, b], /--seconds/],
+    [
+      "an interface that virtio does not have",
+      ["--virtio=old", a, b],
+      /legacy or modern, not "old"/,
+    ],
     ["an option that it does not have", ["--frobnicate", a, b], /--frobnicate/],
   ];
   for (const [rule, args, sentence] of cases) {
@@ -270,7 +275,7 @@ pciTest("fwd.ts takes a NIC over whose interface is up by force, and any other",
   for (const options of [[], ["--force"]]) {
     assertFailed(await pci.forward(options), 1, /0000:aa:00\.0: CTRL /);
     assertEquals(await Deno.readTextFile(unbind), PCI);
-    assertEquals(pci.command(), 0x0402);
+    assertEquals(pci.command(), 0x0403); // I/O and memory space, no bus master
     await Deno.writeTextFile(unbind, "");
     pci.up();
   }
@@ -346,50 +351,6 @@ Deno.test("fwd.ts forwards where doorbells are messages", async () => {
   const { ports, totals } = await drain(sim, program);
   assertAccounted(ports, totals, 60);
 });
-
-/** A datagram socket in the test's hands: a datagram is a frame. */
-class Cable implements Disposable {
-  readonly #fd: number;
-  readonly #remote: Uint8Array<ArrayBuffer>;
-
-  /** @param local Where frames come in. @param remote Where frames go to. */
-  constructor(local: string, remote: string) {
-    this.#fd = stubs.ixy_bind(path(local), 2);
-    this.#remote = path(remote);
-    assert(this.#fd >= 0);
-  }
-
-  send(frame: Uint8Array<ArrayBuffer>): void {
-    const n = stubs.ixy_sendto(this.#fd, frame, frame.length, this.#remote, 0x40);
-    assertEquals(n, frame.length);
-  }
-
-  /** The frame that has come, if one has. */
-  receive(): Uint8Array | undefined {
-    const frame = new Uint8Array(16384);
-    const n = stubs.ixy_recv(this.#fd, frame, frame.length, new Int32Array(17), 0x40);
-    return n < 0 ? undefined : frame.subarray(0, n);
-  }
-
-  /** The next frames. */
-  async take(frames: number): Promise<Uint8Array[]> {
-    const taken: Uint8Array[] = [];
-    await until(`frame ${taken.length} of ${frames}`, () => {
-      for (let frame; (frame = this.receive()) !== undefined;) taken.push(frame);
-      return taken.length >= frames;
-    });
-    return taken;
-  }
-
-  [Symbol.dispose](): void {
-    stubs.ixy_close(this.#fd);
-  }
-}
-
-/** A frame of random bytes. */
-function randomFrame(bytes: number): Uint8Array<ArrayBuffer> {
-  return crypto.getRandomValues(new Uint8Array(bytes));
-}
 
 function touched(frame: Uint8Array): Uint8Array {
   const copy = frame.slice();
