@@ -7,6 +7,7 @@
 import type { Device, OpenOptions } from "./src/device.ts";
 import { ixgbe } from "./ixgbe/mod.ts";
 import { openDevice } from "./src/open.ts";
+import { virtio } from "./virtio/mod.ts";
 
 export { MAX_BATCH, PacketBatch } from "./src/batch.ts";
 export type {
@@ -35,11 +36,11 @@ export { StopFlag } from "./native/native.ts";
  * ```
  *
  * @param address `0000:03:00.0` (or `03:00.0`) for a PCI function, `vfio-user:PATH` for one that
- * another process serves on a Unix socket.
+ * another process serves on a Unix socket, `vhost-user:PATH` for a VirtIO back-end on a Unix socket.
  * @throws {UsageError} if the address has no such form, there is no such device, it is in use, not
  * supported, or permission is missing. Nothing was changed then.
  * @throws {DeviceError} if the device does not do as its specification says.
  */
 export function open(address: string, options: OpenOptions = {}): Promise<Device> {
-  return openDevice(address, [ixgbe], options);
+  return openDevice(address, [ixgbe, virtio], options);
 }

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { type Bus, Config } from "../src/bus/bus.ts";
+import { type Bus, checkReach, Config } from "../src/bus/bus.ts";
 import type { Device, Driver, LinkStatus, OpenOptions, Statistics } from "../src/device.ts";
 import { DmaMemory } from "../src/dma.ts";
 import { DeviceError } from "../src/errors.ts";
@@ -31,6 +31,7 @@ export const ixgbe: Driver = { name: "ixgbe", vendor: INTEL, attach };
 /** Takes a function over and starts it; what was allocated on the way is freed if that fails. */
 async function attach(bus: Bus, options: OpenOptions): Promise<IxgbeDevice> {
   const model = modelOf(bus.address, bus.readConfig(Config.DEVICE_ID, 2));
+  checkReach(bus);
   const queues = queueOptions(bus.address, options);
   const rings = new DmaMemory(2 * RING_BYTES);
   const { pool, ownPool, rxEntries, txEntries } = queues;

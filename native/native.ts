@@ -21,6 +21,8 @@ const SYMBOLS = {
   ixy_list: { parameters: ["buffer", "buffer", "u32"], result: "i32" },
   ixy_lock: { parameters: ["i32"], result: "i32" },
   ixy_ioctl: { parameters: ["i32", "u32", "buffer"], result: "i32" },
+  // The same for requests that take a number in the pointer's place.
+  ixy_ioctl_value: { name: "ixy_ioctl", parameters: ["i32", "u32", "usize"], result: "i32" },
   ixy_mmap: { parameters: ["i32", "f64", "f64", "buffer"], result: "i32" },
   ixy_munmap: { parameters: ["pointer", "f64"], result: "i32" },
   ixy_memory: { parameters: ["f64", "i32", "buffer"], result: "i32" },
@@ -219,6 +221,12 @@ export class Mapping implements Disposable {
   get buffer(): ArrayBuffer {
     if (this.#buffer === undefined) throw new Error("memory used after it was unmapped");
     return this.#buffer;
+  }
+
+  /** Where it begins in this process, for system calls that want to be told. */
+  get address(): bigint {
+    if (this.#pointer === undefined) throw new Error("memory used after it was unmapped");
+    return Deno.UnsafePointer.value(this.#pointer);
   }
 
   /**

@@ -143,8 +143,8 @@ export interface OpenOptions {
   /** Whether to take a NIC over even though its kernel interface is up; no unless given. */
   readonly force?: boolean;
   /**
-   * Which interface of a transitional VirtIO device to use; `legacy` unless given, where the bus
-   * allows it. Other devices have no such choice, and ignore it.
+   * Which interface of a VirtIO device that has both to use. Unless given, `legacy` of a PCI function
+   * (where the bus allows it), and `modern` of a vhost-user back-end. Other devices ignore it.
    */
   readonly virtio?: "legacy" | "modern";
 }

@@ -28,7 +28,7 @@ export const DEVICE_USAGE = `  --batch N        most packets handled at once, 1 
   --rx-entries N   descriptors of a receive ring, 64, 128, … 4096 (default 512)
   --tx-entries N   descriptors of a transmit ring, 64, 128, … 4096 (default 512)
   --buffer-size N  bytes of a buffer: 2048 (default), 4096, 8192 or 16384
-  --virtio HOW     interface of a virtio device that has two: legacy (default) or modern
+  --virtio HOW     interface of a virtio device that has two: legacy (default of PCI) or modern
   --force          take a NIC over although its kernel interface is up
   --seconds N      stop after so many seconds
   --json           print JSON: {"ready":true} first, then counts since the start every second,

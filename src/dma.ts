@@ -56,6 +56,11 @@ export class DmaMemory {
     return this.#mapping.buffer;
   }
 
+  /** Where it begins in this process. */
+  get address(): bigint {
+    return this.#mapping.address;
+  }
+
   /** The descriptor to share it by. */
   get fd(): number {
     return this.#mapping.fd;

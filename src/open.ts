@@ -5,19 +5,24 @@
  */
 
 import { type Bus, Config } from "./bus/bus.ts";
+import { linkName } from "./bus/files.ts";
 import { SysfsBus } from "./bus/sysfs.ts";
+import { VfioBus } from "./bus/vfio.ts";
 import { VfioUserBus } from "./bus/vfio_user.ts";
 import type { Device, Driver, OpenOptions } from "./device.ts";
 import { UsageError } from "./errors.ts";
 
+const PCI_DEVICES = "/sys/bus/pci/devices";
 const PCI = /^(?:([0-9a-f]{4}):)?([0-9a-f]{2}:[01][0-9a-f]\.[0-7])$/i;
+const SCHEME = /^([a-z][a-z0-9-]*):(.+)$/;
 const ETHERNET_CONTROLLER = 0x0200;
 
 /**
  * Opens a device.
  *
- * @param address `0000:03:00.0` (or `03:00.0`) for a PCI function, `vfio-user:PATH` for one that
- * another process serves on a Unix socket.
+ * @param address `0000:03:00.0` (or `03:00.0`) for a PCI function, by VFIO if it is bound to vfio-pci
+ * and by sysfs if not; `vfio-user:PATH` for one that another process serves on a Unix socket;
+ * `SCHEME:PATH` with the scheme of a driver.
  * @param drivers The drivers to choose from.
  * @throws {UsageError} if the address has no such form, there is no such device, it is in use, not
  * supported, or permission is missing. Nothing was changed then.
@@ -28,7 +33,11 @@ export async function openDevice(
   drivers: readonly Driver[],
   options: OpenOptions = {},
 ): Promise<Device> {
+  const [, scheme = "", path = ""] = SCHEME.exec(address) ?? [];
+  const connector = drivers.find((driver) => driver.scheme === scheme);
+  if (connector?.connect) return await connector.connect(address, path, options);
   const bus = openBus(address);
+  if (!bus) throw badAddress(address, drivers);
   try {
     return await driverOf(bus, drivers).attach(bus, options);
   } catch (error) {
@@ -37,15 +46,20 @@ export async function openDevice(
   }
 }
 
-function openBus(address: string): Bus {
+/** The bus that an address names; undefined if it names none. */
+function openBus(address: string): Bus | undefined {
   const pci = PCI.exec(address);
-  if (pci) return new SysfsBus(`${pci[1] ?? "0000"}:${pci[2]}`.toLowerCase());
-  const socket = /^vfio-user:(.+)$/.exec(address);
-  if (socket) return new VfioUserBus(address, socket[1]);
-  throw new UsageError(
-    `"${address}" is no address of a device: use 0000:03:00.0 (a PCI function, as \`lspci -D\` ` +
-      `shows it) or vfio-user:PATH (a socket that a device is served on)`,
-  );
+  if (pci) return openPci(`${pci[1] ?? "0000"}:${pci[2]}`.toLowerCase());
+  const [, scheme, path] = SCHEME.exec(address) ?? [];
+  return scheme === "vfio-user" ? new VfioUserBus(address, path) : undefined;
+}
+
+/** VFIO where somebody has bound the function to it, else sysfs. */
+function openPci(address: string): Bus {
+  const driver = linkName(`${PCI_DEVICES}/${address}/driver`);
+  const group = linkName(`${PCI_DEVICES}/${address}/iommu_group`);
+  if (driver === "vfio-pci" && group !== undefined) return new VfioBus(address, group);
+  return new SysfsBus(address);
 }
 
 function driverOf(bus: Bus, drivers: readonly Driver[]): Driver {
@@ -54,9 +68,29 @@ function driverOf(bus: Bus, drivers: readonly Driver[]): Driver {
   const deviceClass = bus.readConfig(Config.CLASS, 2);
   const driver = drivers.find((candidate) => candidate.vendor === vendor);
   if (driver && deviceClass === ETHERNET_CONTROLLER) return driver;
-  const name = [vendor, id].map((n) => n.toString(16).padStart(4, "0")).join(":");
+  const hex = (n: number) => n.toString(16).padStart(4, "0");
+  const device = `device ${hex(vendor)}:${hex(id)} of class ${hex(deviceClass)}`;
+  if (deviceClass !== ETHERNET_CONTROLLER) {
+    throw new UsageError(
+      `${bus.address}: ${device} is not supported, since it is no Ethernet controller (class ` +
+        `${hex(ETHERNET_CONTROLLER)}): \`lspci -Dnn -d ::0200\` shows those there are`,
+    );
+  }
   throw new UsageError(
-    `${bus.address}: device ${name} of class ${deviceClass.toString(16).padStart(4, "0")} is not ` +
-      `supported: supported are ${drivers.map((d) => d.name).join(", ")} Ethernet controllers`,
+    `${bus.address}: ${device} is not supported: supported are ` +
+      `${
+        drivers.map((d) => `${d.name} (vendor ${hex(d.vendor)})`).join(", ")
+      } Ethernet controllers`,
+  );
+}
+
+function badAddress(address: string, drivers: readonly Driver[]): UsageError {
+  const schemes = ["vfio-user", ...drivers.flatMap((driver) => driver.scheme ?? [])];
+  return new UsageError(
+    `"${address}" is no address of a device: use 0000:03:00.0 (a PCI function, as \`lspci -D\` ` +
+      `shows it) or ${
+        schemes.map((scheme) => `${scheme}:PATH`).join(" or ")
+      } (a Unix socket that ` +
+      "a device is served on)",
   );
 }

@@ -47,6 +47,7 @@ export class TestWire implements Wire {
 export class DirectBus implements Bus {
   readonly address = "model";
   readonly addressing = "chosen" as const;
+  readonly translated = false;
   readonly nic: Nic;
   readonly wire = new TestWire();
   /** What was done, for tests of order: `claim`, `bus master on`, `close`, … */

@@ -14,7 +14,6 @@ import {
   assertRefused,
   delay,
   ffiOnly,
-  type ForwarderTotals,
   isRoot,
   Program,
   PROJECT,
@@ -22,11 +21,9 @@ import {
   run,
   Sim,
   type SimPort,
-  startForwarder,
-  stopForwarder,
   TemporaryDirectory,
 } from "./processes.ts";
-import { Cable, randomFrame } from "./programs.ts";
+import { Cable, randomFrame, startForwarder, stopProgram, type Totals } from "./programs.ts";
 
 const GENERATORS = ["generator:rate=200000", "generator:rate=200000"];
 
@@ -113,7 +110,7 @@ Deno.test("fwd.ts refuses a device that another forwarder uses, which goes on", 
   assertRefused(await forwarder(...sim.addresses), /end the program that uses the device/);
   const before = await received(sim);
   await sim.reaches("more frames", (ports) => ports.every((p, i) => count(p) > before[i]));
-  await stopForwarder(first);
+  await stopProgram(first);
   await sim.quit();
 });
 
@@ -294,21 +291,21 @@ async function received(sim: Sim): Promise<number[]> {
 async function drain(
   sim: Sim,
   program: Program,
-): Promise<{ ports: readonly SimPort[]; totals: ForwarderTotals }> {
+): Promise<{ ports: readonly SimPort[]; totals: Totals }> {
   await sim.drain();
-  const totals = await stopForwarder(program);
+  const totals = await stopProgram(program);
   return { totals, ports: await sim.quit() };
 }
 
 /** Asserts that every frame came through in order, or was counted where it was given up. */
-function assertAccounted(ports: readonly SimPort[], totals: ForwarderTotals, size: number): void {
+function assertAccounted(ports: readonly SimPort[], totals: Totals, size: number): void {
   for (const [from, to] of [[0, 1], [1, 0]]) {
     const { sent, missed } = ports[from].wireStatistics;
     const { received, reordered, corrupt, foreign } = ports[to].wireStatistics;
     const [rx, tx] = [totals.ports[from], totals.ports[to]];
     assert(received > 0, "frames are forwarded");
     assertEquals({ reordered, corrupt, foreign }, { reordered: 0, corrupt: 0, foreign: 0 });
-    assertEquals(received, sent - missed - tx.dropped, "frames that arrive");
+    assertEquals(received, sent - missed - Number(tx.dropped), "frames that arrive");
     assertEquals(rx.rxPackets, sent - missed, "frames that the driver receives");
     assertEquals(rx.rxBytes, rx.rxPackets * size);
     assertEquals(rx.missed, missed, "frames that the NIC had no descriptor for");
@@ -362,7 +359,7 @@ function touched(frame: Uint8Array): Uint8Array {
 async function between(
   options: readonly string[],
   test: (a: Cable, b: Cable) => Promise<void>,
-): Promise<ForwarderTotals> {
+): Promise<Totals> {
   await using directory = await TemporaryDirectory.make();
   const [nearA, farA, nearB, farB] = ["na", "fa", "nb", "fb"].map((name) => directory.file(name));
   using a = new Cable(farA, nearA);
@@ -371,7 +368,7 @@ async function between(
   await using sim = await Sim.start(directory, wires);
   await using program = await startForwarder(sim.addresses, options);
   await test(a, b);
-  const totals = await stopForwarder(program);
+  const totals = await stopProgram(program);
   await sim.quit();
   return totals;
 }
@@ -479,7 +476,7 @@ Deno.test("fwd.ts can be killed, and the next one forwards", async () => {
     await using program = await startForwarder(sim.addresses);
     await sim.reaches("frames", (ports) => ports.every((p, i) => count(p) > before[i] + 1000));
     if (signal === "SIGTERM") {
-      await stopForwarder(program);
+      await stopProgram(program);
     } else {
       program.kill(signal);
       await program.finish();

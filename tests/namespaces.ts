@@ -6,7 +6,43 @@
  */
 
 import { assertEquals, assertMatch } from "@std/assert";
-import { run, tool } from "./processes.ts";
+import { Program, run, type TemporaryDirectory, tool } from "./processes.ts";
+
+/** The TCP port of {@linkcode transfer}. */
+export const PORT = 5001;
+/** Longest that a transfer may take, in milliseconds. */
+const TRANSFER_MS = 60000;
+
+/** Takes one connection: prints how much came and its hash. */
+const SERVER = `
+import { createHash } from "node:crypto";
+using listener = Deno.listen({ hostname: Deno.args[0], port: ${PORT} });
+console.log("listening");
+const connection = await listener.accept();
+const hash = createHash("sha256");
+let bytes = 0;
+for await (const piece of connection.readable) {
+  hash.update(piece);
+  bytes += piece.length;
+}
+console.log(bytes, hash.digest("hex"));
+`;
+
+/** Sends random bytes over one connection: prints how much and its hash. */
+const CLIENT = `
+import { createHash } from "node:crypto";
+using connection = await Deno.connect({ hostname: Deno.args[0], port: ${PORT} });
+const hash = createHash("sha256"), total = Number(Deno.args[1]);
+const piece = new Uint8Array(50_000);
+for (let bytes = 0; bytes < total; bytes += piece.length) {
+  crypto.getRandomValues(piece);
+  hash.update(piece);
+  for (let sent = 0; sent < piece.length;) sent += await connection.write(piece.subarray(sent));
+}
+connection.closeWrite();
+while (await connection.read(new Uint8Array(1)) !== null);
+console.log(total, hash.digest("hex"));
+`;
 
 /** A network namespace with one interface in it. */
 export class Namespace implements AsyncDisposable {
@@ -51,4 +87,25 @@ export async function ping(from: Namespace, to: Namespace, bytes = 56): Promise<
     assertMatch(stdout, /^1 packets transmitted, 1 received, 0% packet loss/m);
     assertEquals(code, 0);
   }
+}
+
+/** Sends random bytes over TCP, a multiple of 50,000; asserts that all arrive as they were sent. */
+export async function transfer(
+  directory: TemporaryDirectory,
+  from: Namespace,
+  to: Namespace,
+  bytes: number,
+): Promise<void> {
+  const [server, client] = [directory.file("server.ts"), directory.file("client.ts")];
+  await Deno.writeTextFile(server, SERVER);
+  await Deno.writeTextFile(client, CLIENT);
+  const deno = [Deno.execPath(), "run", "--quiet", "--no-config", "--allow-net"];
+  await using listener = Program.start(to.command(...deno, server, to.address));
+  await listener.line((line) => line === "listening");
+  const command = from.command(...deno, client, to.address, String(bytes));
+  const sent = await run(command, { milliseconds: TRANSFER_MS });
+  assertEquals(sent.stderr, "");
+  const taken = await listener.finish();
+  assertMatch(sent.stdout, new RegExp(`^${bytes} [0-9a-f]{64}\n$`));
+  assertEquals(taken.stdout, `listening\n${sent.stdout}`);
 }

@@ -15,12 +15,18 @@ import {
   type Result,
   run,
   Sim,
-  startForwarder,
-  stopForwarder,
   TemporaryDirectory,
   tool,
 } from "./processes.ts";
-import { Cable, randomFrame, startProgram, stopProgram, type Totals, totals } from "./programs.ts";
+import {
+  Cable,
+  randomFrame,
+  startForwarder,
+  startProgram,
+  stopProgram,
+  type Totals,
+  totals,
+} from "./programs.ts";
 
 function pktgen(...args: string[]): Promise<Result> {
   return run(ffiOnly("pktgen.ts", args));
@@ -129,7 +135,7 @@ Deno.test("pktgen.ts --check finds all in order that fwd.ts brings back", async 
     assertEquals([txPackets, rxPackets, rxBytes], [100, 100, 100 * Number(size)]);
     assertEquals(findings(all), CLEAN);
   }
-  await stopForwarder(forwarder);
+  await stopProgram(forwarder);
   await sim.quit();
 });
 

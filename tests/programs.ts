@@ -64,6 +64,14 @@ export function stopProgram(program: Program, signal: Deno.Signal = "SIGTERM"): 
   return totalsOf(program);
 }
 
+/** Starts the forwarder between two devices and waits until it forwards. */
+export function startForwarder(
+  addresses: readonly string[],
+  options: readonly string[] = [],
+): Promise<Program> {
+  return startProgram("fwd.ts", [...options, ...addresses]);
+}
+
 /** A datagram socket in the test's hands: a datagram is a frame. */
 export class Cable implements Disposable {
   readonly #fd: number;

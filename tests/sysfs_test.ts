@@ -198,3 +198,43 @@ Deno.test({
     }
   },
 });
+
+Deno.test("SysfsBus.translated says whether an IOMMU takes other addresses", () => {
+  using tree = new Tree();
+  const bus = tree.open();
+  assertEquals(bus.translated, false);
+  Deno.mkdirSync(`${tree.device}/iommu_group`);
+  for (
+    const [type, translated] of [["identity", false], ["DMA", true], ["DMA-FQ", true]] as const
+  ) {
+    tree.write("iommu_group/type", `${type}\n`);
+    assertEquals(bus.translated, translated);
+  }
+  bus.close();
+});
+
+Deno.test("SysfsBus.claim() finds an interface that is up on a child device too", () => {
+  using tree = new Tree();
+  tree.interface("../virtio0/net/eth0", "0x1003");
+  const bus = tree.open();
+  assertThrows(() => bus.claim(false), UsageError, "its kernel interface eth0 is up");
+  bus.close();
+});
+
+Deno.test("SysfsBus.bar() of I/O ports reads and writes registers of 1, 2 and 4 bytes", () => {
+  using tree = new Tree();
+  const config = Deno.readFileSync(`${tree.device}/config`);
+  config[0x10] = 1;
+  Deno.writeFileSync(`${tree.device}/config`, config);
+  Deno.writeFileSync(`${tree.device}/resource0`, Uint8Array.from({ length: 32 }, (_, i) => i));
+  const bus = tree.open();
+  const bar = bus.bar(0);
+  assertEquals(bar.size, 32);
+  assertEquals([bar.read(18, 1), bar.read(12, 2), bar.read(4, 4)], [18, 0x0d0c, 0x07060504]);
+  bar.write(16, 2, 0xabcd);
+  assertEquals([...Deno.readFileSync(`${tree.device}/resource0`).subarray(15, 19)], [
+    ...[15, 0xcd, 0xab, 18],
+  ]);
+  assertThrows(() => bar.read(32, 4), DeviceError, "read 4 bytes at 32 of");
+  bus.close();
+});

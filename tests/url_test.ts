@@ -6,14 +6,8 @@
  */
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import {
-  type ForwarderTotals,
-  PROJECT,
-  type Result,
-  run,
-  Sim,
-  TemporaryDirectory,
-} from "./processes.ts";
+import { PROJECT, type Result, run, Sim, TemporaryDirectory } from "./processes.ts";
+import type { Totals } from "./programs.ts";
 
 /** The checkout on a port of its own on loopback. */
 class WebServer implements AsyncDisposable {
@@ -93,7 +87,7 @@ Deno.test("fwd.ts runs by URL and forwards", async () => {
   const result = await deno(web, directory, web.url("fwd.ts"), ...options, ...sim.addresses);
   assertEquals(result.stderr, "");
   assertEquals(result.code, 0);
-  const totals: ForwarderTotals = JSON.parse(result.stdout.trim().split("\n").at(-1)!);
+  const totals: Totals = JSON.parse(result.stdout.trim().split("\n").at(-1)!);
   for (const { rxPackets, txPackets } of totals.ports) {
     assert(rxPackets > 0);
     assert(txPackets > 0);

@@ -6,6 +6,7 @@
  */
 
 import type { Addressing, DmaMemory } from "../dma.ts";
+import { UsageError } from "../errors.ts";
 
 /** Configuration space registers that every PCI function has (PCI Local Bus 3.0, section 6.1). */
 export const Config = {
@@ -63,6 +64,8 @@ export interface Bus {
   readonly address: string;
   /** What bus addresses the device uses. */
   readonly addressing: Addressing;
+  /** Whether an IOMMU stands before memory that takes other addresses than these from the device. */
+  readonly translated: boolean;
   /** Reads 1, 2 or 4 bytes of configuration space. */
   readConfig(offset: number, bytes: 1 | 2 | 4): number;
   /** Writes 1, 2 or 4 bytes of configuration space. */
@@ -110,6 +113,19 @@ export function writeBusMaster(bus: Bus, on: boolean): void {
   const command = bus.readConfig(Config.COMMAND, 2);
   const next = on ? command | Command.BUS_MASTER : command & ~Command.BUS_MASTER;
   if (next !== command) bus.writeConfig(Config.COMMAND, 2, next);
+}
+
+/**
+ * Checks that a device which goes through the IOMMU, if there is one, can reach memory.
+ *
+ * @throws {UsageError} if not.
+ */
+export function checkReach(bus: Bus): void {
+  if (!bus.translated) return;
+  throw new UsageError(
+    `${bus.address}: an IOMMU keeps the device from memory by physical addresses: bind it to vfio-pci ` +
+      `(\`modprobe vfio-pci\`, then driver_override and drivers_probe), or boot with iommu=pt`,
+  );
 }
 
 /** Whether a BAR is for I/O ports. */

@@ -19,6 +19,7 @@ import {
 } from "./bus.ts";
 import { FileRegion } from "./file_region.ts";
 import { linkName, list, readText, writeText } from "./files.ts";
+import { Window } from "./vfio_regions.ts";
 
 const DEVICES = "/sys/bus/pci/devices";
 const O_RDWR = 2;
@@ -28,32 +29,27 @@ const CONFIG_BYTES = 256;
 /** A BAR that the kernel lets us map whole: every access is a load or a store. */
 class MappedBar implements Bar {
   readonly size: number;
-  readonly #mapping: Mapping;
-  readonly #words: Record<1 | 2 | 4, Uint8Array | Uint16Array | Uint32Array>;
-  readonly #doorbells: Uint32Array;
+  readonly #window: Window;
 
   constructor(mapping: Mapping) {
     this.size = mapping.bytes;
-    this.#mapping = mapping;
-    const { buffer } = mapping;
-    this.#doorbells = new Uint32Array(buffer);
-    this.#words = { 1: new Uint8Array(buffer), 2: new Uint16Array(buffer), 4: this.#doorbells };
+    this.#window = new Window(mapping, 0);
   }
 
   read(offset: number, bytes: 1 | 2 | 4): number {
-    return this.#words[bytes][offset / bytes];
+    return this.#window.words[bytes][offset / bytes];
   }
 
   write(offset: number, bytes: 1 | 2 | 4, value: number): void {
-    this.#words[bytes][offset / bytes] = value;
+    this.#window.words[bytes][offset / bytes] = value;
   }
 
   doorbell(offset: number): Doorbell {
-    return { words: this.#doorbells, index: offset >> 2, ring: undefined };
+    return { words: this.#window.words[4], index: offset >> 2, ring: undefined };
   }
 
   close(): void {
-    this.#mapping.unmap();
+    this.#window.unmap();
   }
 }
 
@@ -107,6 +103,12 @@ export class SysfsBus implements Bus {
       stubs.ixy_close(fd);
       throw new UsageError(`${address}: another program of this kind is using the device: end it`);
     }
+  }
+
+  get translated(): boolean {
+    const type = `${this.#directory}/iommu_group/type`;
+    const known = list(`${this.#directory}/iommu_group`).includes("type");
+    return known && readText(type).startsWith("DMA");
   }
 
   readConfig(offset: number, bytes: 1 | 2 | 4): number {

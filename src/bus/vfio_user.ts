@@ -6,36 +6,33 @@
  * @module
  */
 
-import { Mapping } from "../../native/native.ts";
 import type { DmaMemory } from "../dma.ts";
 import { DeviceError, UsageError } from "../errors.ts";
 import { type Bar, type Bus, Command, Config, type Doorbell, writeBusMaster } from "./bus.ts";
+import {
+  CONFIG_REGION,
+  mapWindows,
+  parseRegionInfo,
+  REGION_INFO_BYTES,
+  type Window,
+  write64,
+} from "./vfio_regions.ts";
 import { VfioUserSocket } from "./vfio_user_socket.ts";
 
 const VERSION = 1, DMA_MAP = 2, REGION_INFO = 5, REGION_READ = 9, REGION_WRITE = 10;
-const CONFIG_REGION = 7;
-const FLAG_MMAP = 4;
-const CAP_SPARSE_MMAP = 1;
-
-/** A part of a region that the server lets us map. */
-interface Area {
-  readonly offset: number;
-  readonly mapping: Mapping;
-  readonly words: Uint32Array;
-}
 
 /** A BAR of a function in another process: messages, but for the areas that the server shares. */
 class RemoteBar implements Bar {
   readonly size: number;
   readonly #bus: VfioUserBus;
   readonly #index: number;
-  readonly #areas: readonly Area[];
+  readonly #windows: readonly Window[];
 
-  constructor(bus: VfioUserBus, index: number, size: number, areas: readonly Area[]) {
+  constructor(bus: VfioUserBus, index: number, size: number, windows: readonly Window[]) {
     this.#bus = bus;
     this.#index = index;
     this.size = size;
-    this.#areas = areas;
+    this.#windows = windows;
   }
 
   read(offset: number, bytes: 1 | 2 | 4): number {
@@ -47,18 +44,16 @@ class RemoteBar implements Bar {
   }
 
   doorbell(offset: number): Doorbell {
-    for (const area of this.#areas) {
-      const at = offset - area.offset;
-      if (at >= 0 && at < area.mapping.bytes) {
-        return { words: area.words, index: at >> 2, ring: undefined };
-      }
+    const window = this.#windows.find((window) => window.has(offset));
+    if (window) {
+      return { words: window.words[4], index: (offset - window.offset) >> 2, ring: undefined };
     }
     const ring = (value: number) => this.write(offset, 4, value);
     return { words: new Uint32Array(1), index: 0, ring };
   }
 
   unmap(): void {
-    for (const area of this.#areas) area.mapping.unmap();
+    for (const window of this.#windows) window.unmap();
   }
 }
 
@@ -66,6 +61,7 @@ class RemoteBar implements Bar {
 export class VfioUserBus implements Bus {
   readonly address: string;
   readonly addressing = "chosen" as const;
+  readonly translated = false;
   readonly #socket: VfioUserSocket;
   readonly #bars = new Map<number, RemoteBar>();
   readonly #mapped = new Set<DmaMemory>();
@@ -131,40 +127,19 @@ export class VfioUserBus implements Bus {
 
   /** Asks for a region and maps what the server shares of it. */
   #openBar(index: number): RemoteBar {
-    const request = new Uint32Array(1024);
-    request.set([4096, 0, index]);
+    const request = new Uint32Array(REGION_INFO_BYTES / 4);
+    request.set([REGION_INFO_BYTES, 0, index]);
     const fds: number[] = [];
     const reply = this.#socket.request(REGION_INFO, new Uint8Array(request.buffer), [], fds);
     try {
-      if (reply.length < 32) throw this.#short("a region's description", reply.length);
-      const view = new DataView(reply.buffer, reply.byteOffset, reply.length);
-      const size = read64(view, 16);
-      if (size === 0) throw new DeviceError(this.address, `the device has no BAR ${index}`);
-      const shared = (view.getUint32(4, true) & FLAG_MMAP) !== 0 && fds.length > 0;
-      const areas = shared ? this.#mapAreas(view, index, size, fds[0]) : [];
-      return new RemoteBar(this, index, size, areas);
+      const info = parseRegionInfo(reply);
+      if (info === undefined) throw this.#short("a region's description", reply.length);
+      if (info.size === 0) throw new DeviceError(this.address, `the device has no BAR ${index}`);
+      const windows = fds.length > 0 ? mapWindows(this.address, index, fds[0], info) : [];
+      return new RemoteBar(this, index, info.size, windows);
     } finally {
       this.#socket.closeAll(fds);
     }
-  }
-
-  /** Maps the areas of the sparse-mmap capability, or the whole region where there is none. */
-  #mapAreas(view: DataView, index: number, size: number, fd: number): Area[] {
-    const base = read64(view, 24);
-    const areas: Area[] = [];
-    try {
-      for (const [offset, bytes] of sparseAreas(view) ?? [[0, size]]) {
-        if (bytes === 0 || offset + bytes > size) {
-          throw new DeviceError(this.address, `the server shares bytes beyond BAR ${index}`);
-        }
-        const mapping = Mapping.file(`BAR ${index} of ${this.address}`, fd, bytes, base + offset);
-        areas.push({ offset, mapping, words: new Uint32Array(mapping.buffer) });
-      }
-    } catch (error) {
-      for (const area of areas) area.mapping.unmap();
-      throw error;
-    }
-    return areas;
   }
 
   mapDma(memory: DmaMemory): void {
@@ -218,31 +193,4 @@ function access(region: number, offset: number, bytes: number, value?: number): 
   if (value === undefined) return new Uint8Array(body.buffer);
   body.setUint32(16, value, true);
   return new Uint8Array(body.buffer, 0, 16 + bytes);
-}
-
-/** Offset and size of each area in the sparse-mmap capability; undefined if there is none. */
-function sparseAreas(view: DataView): [number, number][] | undefined {
-  let at = view.getUint32(12, true);
-  while (at >= 32 && at + 16 <= view.byteLength) {
-    if (view.getUint16(at, true) === CAP_SPARSE_MMAP) {
-      const room = Math.floor((view.byteLength - at - 16) / 16);
-      const count = Math.min(view.getUint32(at + 8, true), room);
-      return Array.from({ length: count }, (_, i) => {
-        return [read64(view, at + 16 + 16 * i), read64(view, at + 24 + 16 * i)];
-      });
-    }
-    const next = view.getUint32(at + 4, true);
-    if (next <= at) break;
-    at = next;
-  }
-  return undefined;
-}
-
-function read64(view: DataView, at: number): number {
-  return view.getUint32(at, true) + view.getUint32(at + 4, true) * 2 ** 32;
-}
-
-function write64(view: DataView, at: number, value: number): void {
-  view.setUint32(at, value % 2 ** 32, true);
-  view.setUint32(at + 4, Math.floor(value / 2 ** 32), true);
 }

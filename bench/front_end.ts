@@ -1,0 +1,91 @@
+/**
+ * A program that only receives, only transmits, or sends back what it receives, as fast as it goes:
+ * what `vhost_user.ts` measures. It counts nothing; the other side does.
+ *
+ * @module
+ */
+
+import { Mempool, open, PacketBatch, StopFlag, UsageError } from "../mod.ts";
+import { Direction } from "../src/forward.ts";
+import { number, parse, run } from "../src/program.ts";
+import type { Device, RxQueue, TxQueue } from "../mod.ts";
+
+const USAGE = `usage: deno run --allow-ffi bench/front_end.ts [--batch N] MODE DEVICE
+
+Uses a device as fast as it goes until it is ended by a signal.
+MODE is receive (and drop), transmit (64-byte packets with a sequence number), or loop (send eight
+batches, then send back what comes).
+
+  --batch N  most packets handled at once, 1 to 256 (default 32)`;
+
+const ROUNDS = 4096;
+/** Bytes of a packet, without CRC. */
+const SIZE = 64;
+/** Where a packet's sequence number is, as an index of 32-bit words: behind the header. */
+const SEQUENCE_WORD = 4;
+/** Batches that go round in a loop. */
+const LOOPED = 8;
+
+function receiveRounds(rx: RxQueue, batch: PacketBatch, rounds: number): void {
+  for (let i = 0; i < rounds; i++) {
+    if (rx.receive(batch) > 0) batch.free();
+  }
+}
+
+function transmitRounds(tx: TxQueue, batch: PacketBatch, rounds: number): void {
+  const { pool, buffers, capacity } = batch;
+  const words = new Uint32Array(pool.memory.buffer), stride = pool.bufferSize >> 2;
+  for (let i = 0; i < rounds; i++) {
+    while (batch.length < capacity) {
+      const buffer = pool.allocate(SIZE);
+      if (buffer < 0) break;
+      words[Math.imul(buffer, stride) + SEQUENCE_WORD]++;
+      buffers[batch.length++] = buffer;
+    }
+    tx.transmit(batch);
+  }
+}
+
+function loopRounds(direction: Direction, rounds: number): void {
+  for (let i = 0; i < rounds; i++) direction.forward();
+}
+
+/** Fills every buffer with an Ethernet frame to everybody, of a type for experiments. */
+function fill(pool: Mempool): void {
+  for (let at = 0; at < pool.bytes.length; at += pool.bufferSize) {
+    pool.bytes.fill(0xff, at, at + 6);
+    pool.bytes.set([2, 0, 0, 0, 0, 1, 0x88, 0xb5], at + 6);
+  }
+}
+
+/** What to do again and again. */
+function work(mode: string, device: Device, batch: PacketBatch): () => void {
+  const rx = device.rxQueues[0], tx = device.txQueues[0];
+  if (mode === "receive") return () => receiveRounds(rx, batch, ROUNDS);
+  if (mode === "transmit") return () => transmitRounds(tx, batch, ROUNDS);
+  transmitRounds(tx, batch, LOOPED);
+  batch.free();
+  const direction = new Direction(device, device, batch.capacity, false);
+  return () => loopRounds(direction, ROUNDS);
+}
+
+async function main(): Promise<number> {
+  const args = parse(Deno.args, USAGE, { batch: true });
+  const [mode, address] = args.positionals;
+  if (args.positionals.length !== 2 || !["receive", "transmit", "loop"].includes(mode)) {
+    throw new UsageError("takes receive, transmit or loop, and a device: see --help");
+  }
+  using pool = new Mempool({ buffers: 4096 });
+  fill(pool);
+  using stop = new StopFlag();
+  using device = await open(address, { pool, promiscuous: true, rxEntries: 128, txEntries: 128 });
+  const batch = new PacketBatch(pool, number(args, "batch", 32, 1, 256));
+  const step = work(mode, device, batch);
+  while (stop.signal === 0) {
+    step();
+    device.check();
+  }
+  return 0;
+}
+
+if (import.meta.main) await run(main);

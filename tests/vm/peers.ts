@@ -1,0 +1,182 @@
+/**
+ * The host's end of the guest's network cards: Unix datagram sockets that carry one frame a
+ * datagram, and an exchange of frames that checks each one. Not a test itself.
+ *
+ * @module
+ */
+
+import { assert, assertEquals } from "@std/assert";
+import { check, Errno, path, stubs, SystemError } from "../../native/native.ts";
+import type { TemporaryDirectory } from "../processes.ts";
+
+const SOCK_DGRAM = 2;
+const MSG_DONTWAIT = 0x40;
+const POLLIN = 1;
+/** Room for more than any frame, so that one that has grown is noticed. */
+const CAPACITY = 4096;
+/** Sizes of frames in bytes, without the checksum. */
+const SIZE_LEAST = 60, SIZE_MOST = 1514, SIZES = SIZE_MOST - SIZE_LEAST + 1;
+/** With a step that has no divisor in common with their number, sizes jump and none is left out. */
+const SIZE_STEP = 1033;
+/** Where a frame has its sequence number, behind the Ethernet header; and its bytes. */
+const SEQUENCE_AT = 14, SEQUENCE_BYTES = 8;
+/** The first number: the lower half of the number overflows in the middle of 10,000 frames. */
+const SEQUENCE_FIRST = 2 ** 32 - 5000;
+/** Frames on their way in one direction: less than any ring has room for. */
+const WINDOW = 64;
+/** How long to wait for a frame before looking at what else there is to do, in milliseconds. */
+const POLL_MS = 20;
+/** Without a frame for so long, those on their way are lost, in milliseconds. */
+const LOST_MS = 20000;
+
+/** The other end of a network card's cable. */
+export class Peer implements Disposable {
+  /** What the card is connected to: for QEMU's `-netdev`, without the id. */
+  readonly netdev: string;
+  /** Readable when frames wait. */
+  readonly fd: number;
+  readonly #name: string;
+  readonly #remote: Uint8Array<ArrayBuffer>;
+  readonly #buffer = new Uint8Array(CAPACITY);
+  readonly #fds = new Int32Array(17);
+
+  /** Makes the socket; its name and that of QEMU's are in a directory. */
+  constructor(directory: TemporaryDirectory, name: string) {
+    const [local, remote] = [directory.file(`${name}.host`), directory.file(`${name}.guest`)];
+    this.#name = name;
+    this.#remote = path(remote);
+    this.fd = check(`bind ${local}`, stubs.ixy_bind(path(local), SOCK_DGRAM));
+    this.netdev = `dgram,local.type=unix,local.path=${remote},` +
+      `remote.type=unix,remote.path=${local}`;
+  }
+
+  /** Sends a frame; returns false if there is no room for it now. */
+  send(frame: Uint8Array<ArrayBuffer>): boolean {
+    const sent = stubs.ixy_sendto(this.fd, frame, frame.length, this.#remote, MSG_DONTWAIT);
+    if (sent === -Errno.EAGAIN || sent === -Errno.ENOBUFS) return false;
+    if (sent < 0) throw new SystemError(`send a frame to ${this.#name}`, -sent);
+    return true;
+  }
+
+  /** The next frame, good until the next call, or undefined if none waits. */
+  receive(): Uint8Array | undefined {
+    const bytes = stubs.ixy_recv(this.fd, this.#buffer, CAPACITY, this.#fds, MSG_DONTWAIT);
+    if (bytes === -Errno.EAGAIN) return undefined;
+    if (bytes < 0) throw new SystemError(`receive a frame from ${this.#name}`, -bytes);
+    return this.#buffer.subarray(0, bytes);
+  }
+
+  /** Closes the socket. */
+  [Symbol.dispose](): void {
+    stubs.ixy_close(this.fd);
+  }
+}
+
+/** What {@linkcode exchange} sends. */
+export interface ExchangeOptions {
+  /** Frames each way. */
+  readonly frames: number;
+  /** What their contents are made from. */
+  readonly seed: number;
+}
+
+/**
+ * Sends frames both ways at once through a forwarder between two cards, and asserts that each
+ * arrives once, in order, and unaltered but for byte 1, which is greater by 1.
+ */
+export async function exchange(a: Peer, b: Peer, { frames, seed }: ExchangeOptions): Promise<void> {
+  const flows = [
+    new Flow("there", a, b, frames, seed),
+    new Flow("back", b, a, frames, ~seed),
+  ];
+  const fds = new Int32Array(flows.flatMap(({ to }) => [to.fd, POLLIN]));
+  let last = performance.now();
+  while (!flows.every((flow) => flow.done)) {
+    const progress = flows.map((flow) => flow.turn()).includes(true);
+    const now = performance.now();
+    if (progress) {
+      last = now;
+      continue;
+    }
+    assert(now - last < LOST_MS, `no frame for ${LOST_MS} ms: ${flows.join(", ")}`);
+    check("poll", stubs.ixy_poll(fds, flows.length, POLL_MS));
+    await new Promise((resolve) => setTimeout(resolve)); // the virtual machine's output is read
+  }
+  // A frame that arrives twice would be here by now or soon.
+  check("poll", stubs.ixy_poll(fds, flows.length, POLL_MS));
+  for (const { to, name } of flows) assertEquals(to.receive(), undefined, `${name}: one too many`);
+}
+
+/** The frames in one direction. */
+class Flow {
+  readonly #from: Peer;
+  readonly #frames: number;
+  readonly #seed: number;
+  #sent = 0;
+  #received = 0;
+  #next: Uint8Array<ArrayBuffer> | undefined;
+
+  constructor(readonly name: string, from: Peer, readonly to: Peer, frames: number, seed: number) {
+    this.#from = from;
+    this.#frames = frames;
+    this.#seed = seed;
+  }
+
+  get done(): boolean {
+    return this.#received === this.#frames;
+  }
+
+  /** Sends and receives what it can now; returns whether it could. */
+  turn(): boolean {
+    const before = this.#sent + this.#received;
+    while (this.#sent < this.#frames && this.#sent - this.#received < WINDOW) {
+      this.#next ??= frameOf(this.#seed, this.#sent);
+      if (!this.#from.send(this.#next)) break;
+      this.#next = undefined;
+      this.#sent++;
+    }
+    for (let frame = this.to.receive(); frame !== undefined; frame = this.to.receive()) {
+      this.#check(frame);
+      this.#received++;
+    }
+    return this.#sent + this.#received > before;
+  }
+
+  #check(frame: Uint8Array): void {
+    const n = this.#received;
+    assert(n < this.#frames, `${this.name}: more frames than were sent`);
+    const expected = frameOf(this.#seed, n);
+    expected[1]++;
+    if (frame.length >= SIZE_LEAST) {
+      assertEquals(sequenceOf(frame), sequenceOf(expected), `${this.name}: number of frame ${n}`);
+    }
+    const same = frame.length === expected.length && frame.every((byte, i) => byte === expected[i]);
+    if (!same) assertEquals(frame, expected, `${this.name}: frame ${n}`);
+  }
+
+  toString(): string {
+    return `${this.name} ${this.#sent} sent, ${this.#received} received`;
+  }
+}
+
+/** Frame number n of those from a seed: all of it random but its number; sizes are all in turn. */
+function frameOf(seed: number, n: number): Uint8Array<ArrayBuffer> {
+  const frame = new Uint8Array(SIZE_LEAST + (n * SIZE_STEP) % SIZES);
+  const words = new Uint32Array(Math.ceil(frame.length / 4));
+  // Numbers of Marsaglia's xorshift, which may not start from 0.
+  let state = (Math.imul(seed ^ n, 0x9e3779b1) ^ seed) | 1;
+  for (let i = 0; i < words.length; i++) {
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    words[i] = state;
+  }
+  frame.set(new Uint8Array(words.buffer, 0, frame.length));
+  new DataView(frame.buffer).setBigUint64(SEQUENCE_AT, BigInt(SEQUENCE_FIRST + n));
+  return frame;
+}
+
+function sequenceOf(frame: Uint8Array): bigint {
+  const view = new DataView(frame.buffer, frame.byteOffset + SEQUENCE_AT, SEQUENCE_BYTES);
+  return view.getBigUint64(0);
+}

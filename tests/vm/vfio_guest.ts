@@ -1,0 +1,101 @@
+/**
+ * What tests of VFIO do in a virtual machine with an IOMMU. Not a test itself.
+ *
+ * @module
+ */
+
+import { assertEquals } from "@std/assert";
+import { Command } from "../../src/bus/bus.ts";
+import { type GuestProgram, type GuestResult, Machine } from "../../vm/machine.ts";
+import type { MachineOptions } from "../../vm/machine.ts";
+
+/** The forwarder's command line, but for the devices. */
+export const FORWARD = "deno run --no-prompt --allow-ffi fwd.ts --json --quiet";
+
+/** A virtual machine with an IOMMU. */
+export class Guest implements AsyncDisposable {
+  /** @param vm The machine. */
+  private constructor(readonly vm: Machine) {}
+
+  /** Boots one, with these arguments for QEMU, and loads the kernel's modules. */
+  static async boot(args: readonly string[], options: MachineOptions = {}): Promise<Guest> {
+    const iommu = [
+      ...["-machine", "kernel-irqchip=split"],
+      ...["-device", "intel-iommu,intremap=on,caching-mode=on"], // before the devices behind it
+    ];
+    const vm = await Machine.boot({
+      ...options,
+      machine: "q35",
+      arguments: [...iommu, ...args],
+      append: "intel_iommu=on",
+    });
+    const guest = new Guest(vm);
+    await guest.do("modprobe vfio_iommu_type1 && modprobe vfio_pci");
+    return guest;
+  }
+
+  /** Runs a command that has to succeed; returns what it prints. */
+  async do(command: string): Promise<string> {
+    const { code, stdout, stderr } = await this.vm.run(command);
+    assertEquals(code, 0, `${command}: ${stderr}`);
+    return stdout.trim();
+  }
+
+  /** Gives functions to vfio-pci, whichever driver has them now. */
+  async bind(...addresses: readonly string[]): Promise<void> {
+    for (const address of addresses) {
+      const device = `/sys/bus/pci/devices/${address}`;
+      await this.do(`[ ! -e ${device}/driver ] || echo ${address} > ${device}/driver/unbind`);
+      await this.do(`echo vfio-pci > ${device}/driver_override`);
+      await this.do(`echo ${address} > /sys/bus/pci/drivers_probe`);
+      assertEquals(await this.do(`basename $(readlink ${device}/driver)`), "vfio-pci");
+    }
+  }
+
+  /** Whether each function may reach memory. */
+  async busMasters(...addresses: readonly string[]): Promise<boolean[]> {
+    const masters: boolean[] = [];
+    for (const address of addresses) {
+      const file = `/sys/bus/pci/devices/${address}/config`;
+      const command = Number(await this.do(`hexdump -s 4 -n 2 -e '"%d"' ${file}`));
+      masters.push((command & Command.BUS_MASTER) !== 0);
+    }
+    return masters;
+  }
+
+  /** The file of a function's IOMMU group. */
+  async groupFile(address: string): Promise<string> {
+    const link = `/sys/bus/pci/devices/${address}/iommu_group`;
+    return `/dev/vfio/${await this.do(`basename $(readlink ${link})`)}`;
+  }
+
+  /** Runs the forwarder to its end. */
+  forward(a: string, b: string): Promise<GuestResult> {
+    return this.vm.run(`${FORWARD} ${a} ${b}`);
+  }
+
+  /** Starts the forwarder, by its command line, and waits until it forwards. */
+  async startForwarder(command: string): Promise<GuestProgram> {
+    const forwarder = await this.vm.start(command);
+    const ready = await forwarder.line((line) => line === '{"ready":true}');
+    assertEquals(ready, '{"ready":true}', forwarder.stderr);
+    return forwarder;
+  }
+
+  /** Ends it. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.vm[Symbol.asyncDispose]();
+  }
+}
+
+/** Ends a forwarder by a signal; asserts that it ends well, and returns its counts of each device. */
+export async function stopForwarder(
+  forwarder: GuestProgram,
+): Promise<readonly Readonly<Record<string, number>>[]> {
+  await forwarder.kill("INT");
+  const { code, stdout, stderr } = await forwarder.finish();
+  assertEquals({ code, stderr }, { code: 0, stderr: "" });
+  const { total, ports } = JSON.parse(stdout.trim().split("\n").at(-1)!);
+  assertEquals(total, true);
+  return ports;
+}

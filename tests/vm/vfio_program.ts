@@ -1,0 +1,110 @@
+/**
+ * Run in the guest: uses the VFIO bus on each address given, without a driver, and prints what it saw
+ * of the first function, as JSON. It forwards nothing and reaches no memory.
+ *
+ * @module
+ */
+
+import { Command, Config } from "../../src/bus/bus.ts";
+import { linkName, readText } from "../../src/bus/files.ts";
+import { VfioBus } from "../../src/bus/vfio.ts";
+import { DmaMemory } from "../../src/dma.ts";
+import { run } from "../../src/program.ts";
+
+/** Where QEMU's virtio devices have their common configuration: this BAR, from its first byte. */
+const COMMON_BAR = 4;
+/** Registers of it: 4, 2 and 1 byte that keep what is written. */
+const FEATURE_SELECT = 0, CONFIG_VECTOR = 16, STATUS = 20;
+const BYTES = 2 * 1024 * 1024;
+
+/** What the program saw. Memory is in KiB, as the kernel counts what this process locks. */
+export interface VfioReport {
+  /** Vendor, device and class. */
+  readonly ids: readonly number[];
+  /** COMMAND after claiming and with bus mastering on, and its bus master bit once opened again. */
+  readonly commands: readonly number[];
+  /** Size of each BAR, and whether it is mapped. */
+  readonly bars: readonly (readonly [size: number, mapped: boolean] | string)[];
+  /** What registers of 4, 2 and 1 byte read after they were written. */
+  readonly registers: readonly number[];
+  /**
+   * What the devices lock, and what is left after closing each: 2048 KiB are mapped for all of them,
+   * and as many for the first one only.
+   */
+  readonly locked: readonly number[];
+  /** What was refused. */
+  readonly refused: readonly string[];
+  /** Length of the BAR's views after closing. */
+  readonly views: number;
+}
+
+function open(address: string): VfioBus {
+  return new VfioBus(address, linkName(`/sys/bus/pci/devices/${address}/iommu_group`)!);
+}
+
+function message(action: () => void): string {
+  try {
+    action();
+  } catch (error) {
+    return (error as Error).message;
+  }
+  return "nothing was refused";
+}
+
+function locked(): number {
+  return Number(/^VmLck:\s*(\d+)/m.exec(readText("/proc/self/status"))![1]);
+}
+
+function barOf(bus: VfioBus, index: number): [number, boolean] | string {
+  try {
+    const bar = bus.bar(index);
+    return [bar.size, bar.doorbell(0).ring === undefined];
+  } catch (error) {
+    return (error as Error).message;
+  }
+}
+
+function use(addresses: readonly string[]): VfioReport {
+  const buses = addresses.map(open);
+  const bus = buses[0];
+  const command = () => bus.readConfig(Config.COMMAND, 2);
+  const ids = [Config.VENDOR_ID, Config.DEVICE_ID, Config.CLASS].map((at) => bus.readConfig(at, 2));
+  bus.claim(false);
+  const claimed = command();
+  const bars = [0, 1, 2, 3, 4, 5].map((index) => barOf(bus, index));
+  const common = bus.bar(COMMON_BAR);
+  common.write(FEATURE_SELECT, 4, 1);
+  common.write(CONFIG_VECTOR, 2, 0xffff);
+  common.write(STATUS, 1, 3);
+  const registers = [common.read(FEATURE_SELECT, 4), common.read(CONFIG_VECTOR, 2)];
+  registers.push(common.read(STATUS, 1));
+  const memory = new DmaMemory(BYTES), own = new DmaMemory(BYTES);
+  const before = locked();
+  for (const each of [...buses, ...buses]) each.mapDma(memory);
+  bus.mapDma(own);
+  const lockedAfter = [locked() - before];
+  bus.setBusMaster(true);
+  const bits = Command.IO | Command.MEMORY | Command.BUS_MASTER | Command.INTX_DISABLE;
+  const commands = [claimed & bits, command() & bits];
+  bus.check();
+  const refused = [message(() => memory.free()), message(() => open(addresses[0]))];
+  const { words } = common.doorbell(0);
+  for (const each of buses) {
+    each.close();
+    each.close();
+    lockedAfter.push(locked() - before);
+  }
+  memory.free();
+  own.free();
+  const again = open(addresses[0]);
+  commands.push(again.readConfig(Config.COMMAND, 2) & Command.BUS_MASTER);
+  again.close();
+  return { ids, commands, bars, registers, locked: lockedAfter, refused, views: words.length };
+}
+
+if (import.meta.main) {
+  await run(() => {
+    console.log(JSON.stringify(use(Deno.args)));
+    return Promise.resolve(0);
+  });
+}

@@ -1,0 +1,97 @@
+/**
+ * The forwarder on virtio cards of QEMU, in a virtual machine: every kind of card that QEMU has, on
+ * both of its machines.
+ *
+ * @module
+ */
+
+import { assertEquals } from "@std/assert";
+import { addressOf, macOf, type VirtioKind, virtioNic } from "../../vm/devices.ts";
+import { Machine } from "../../vm/machine.ts";
+import { TemporaryDirectory } from "../processes.ts";
+import type { DeviceState } from "./device_state.ts";
+import { assertFilters } from "./filters.ts";
+import { exchange, Peer } from "./peers.ts";
+
+const FRAMES = 10000;
+
+/** Two cards of a machine that the forwarder joins. */
+interface Pair {
+  readonly slots: readonly [number, number];
+  readonly properties: Readonly<Record<string, string | number>>;
+}
+
+const PAIRS: readonly Pair[] = [
+  { slots: [3, 4], properties: { mrg_rxbuf: "on", rx_queue_size: 256 } },
+  { slots: [5, 6], properties: { mrg_rxbuf: "off", rx_queue_size: 1024 } },
+];
+
+const MACHINES: readonly { machine: "pc" | "q35"; kind: VirtioKind; interfaces: string[] }[] = [
+  { machine: "pc", kind: "legacy", interfaces: ["legacy"] },
+  { machine: "q35", kind: "legacy", interfaces: ["legacy"] },
+  { machine: "pc", kind: "transitional", interfaces: ["legacy", "modern"] },
+  { machine: "q35", kind: "modern", interfaces: ["modern"] },
+];
+
+for (const { machine, kind, interfaces } of MACHINES) {
+  Deno.test(`fwd.ts forwards between ${kind} virtio cards on ${machine}`, async (t) => {
+    await using directory = await TemporaryDirectory.make();
+    using stack = new DisposableStack();
+    const peers = new Map(
+      PAIRS.flatMap(({ slots }) => slots).map((slot) => {
+        return [slot, stack.use(new Peer(directory, String(slot)))] as const;
+      }),
+    );
+    const cards = PAIRS.flatMap(({ slots, properties }) =>
+      slots.flatMap((slot) =>
+        virtioNic({ kind, slot, netdev: peers.get(slot)!.netdev, properties })
+      )
+    );
+    await using vm = await Machine.boot({ machine, arguments: cards });
+    for (const use of interfaces) {
+      for (const { slots, properties } of PAIRS) {
+        const { mrg_rxbuf, rx_queue_size } = properties;
+        await t.step(`${use}, mrg_rxbuf=${mrg_rxbuf}, rx_queue_size=${rx_queue_size}`, async () => {
+          await forwardBetween(vm, slots.map((slot) => addressOf({ slot })), use, async () => {
+            const [a, b] = slots.map((slot) => peers.get(slot)!);
+            await exchange(a, b, { frames: FRAMES, seed: slots[0] });
+          });
+        });
+      }
+      await t.step(`${use}, filters`, async () => {
+        const slot = PAIRS[0].slots[0];
+        await assertFilters(vm, addressOf({ slot }), macOf({ slot }), peers.get(slot)!, use);
+      });
+    }
+  });
+}
+
+/** Runs the forwarder on two cards meanwhile; asserts that it ends well and leaves them reset. */
+async function forwardBetween(
+  vm: Machine,
+  addresses: readonly string[],
+  use: string,
+  meanwhile: () => Promise<void>,
+): Promise<void> {
+  const options = `--json --quiet --virtio ${use}`;
+  const forwarder = await vm.start(
+    `deno run --no-prompt --allow-ffi fwd.ts ${options} ${addresses.join(" ")}`,
+  );
+  const ready = await forwarder.line((line) => line === '{"ready":true}');
+  assertEquals(ready, '{"ready":true}', forwarder.stderr);
+  await meanwhile();
+  await forwarder.kill("INT");
+  const { code, stdout, stderr } = await forwarder.finish();
+  assertEquals({ code, stderr }, { code: 0, stderr: "" });
+  const { total, ports } = JSON.parse(stdout.trim().split("\n").at(-1)!);
+  assertEquals(total, true);
+  for (const port of ports) {
+    const { rxPackets, txPackets, missed, errors, dropped } = port;
+    const expected = { rxPackets: FRAMES, txPackets: FRAMES, missed: 0, errors: 0, dropped: 0 };
+    assertEquals({ rxPackets, txPackets, missed, errors, dropped }, expected);
+  }
+  const state = await vm.run(`deno run -A tests/vm/device_state.ts ${addresses.join(" ")}`);
+  assertEquals(state.stderr, "");
+  const reset: DeviceState = { status: 0, busMaster: false };
+  assertEquals(JSON.parse(state.stdout), [reset, reset]);
+}

@@ -1,0 +1,98 @@
+/**
+ * The control queue: commands to the device, one at a time, each acknowledged (VirtIO 1.3, section
+ * 5.1.6.5).
+ *
+ * @module
+ */
+
+import type { DmaMemory } from "../src/dma.ts";
+import { DeviceError } from "../src/errors.ts";
+import type { Transport } from "./transport.ts";
+import { AVAILABLE_RING, DESC_NEXT, DESC_WRITE, USED_RING, type Virtqueue } from "./virtqueue.ts";
+
+/** Commands that the driver gives, each as class and command. */
+export const Control = {
+  PROMISCUOUS: [0, 0],
+  ALL_MULTICAST: [0, 1],
+  MAC_TABLE_SET: [1, 0],
+  MAC_ADDR_SET: [1, 1],
+} as const;
+
+const ACK_OK = 0;
+/** What stands where the device is to put its acknowledgement. */
+const NO_ACK = 0xff;
+/** How long a device may take for a command. */
+const DEADLINE_MS = 1000;
+
+const DATA = 16, ACK = 8;
+const PAGE = 4096;
+/** The most bytes of data that a command can have. */
+export const MOST_DATA: number = PAGE - DATA;
+
+/** The queue that carries commands. */
+export class ControlQueue {
+  readonly #transport: Transport;
+  readonly #queue: Virtqueue;
+  readonly #memory: DmaMemory;
+  readonly #offset: number;
+  readonly #bytes: Uint8Array;
+  #position = 0;
+
+  /**
+   * @param memory Memory that the device can reach.
+   * @param offset Where a page of it is free for commands.
+   */
+  constructor(transport: Transport, queue: Virtqueue, memory: DmaMemory, offset: number) {
+    this.#transport = transport;
+    this.#queue = queue;
+    this.#memory = memory;
+    this.#offset = offset;
+    this.#bytes = new Uint8Array(memory.buffer, offset, PAGE);
+  }
+
+  /**
+   * Gives a command and waits until the device has done it.
+   *
+   * @throws {DeviceError} if the device refuses, or does not answer in time.
+   */
+  command([group, number]: readonly [number, number], data: Uint8Array): void {
+    const queue = this.#queue, bytes = this.#bytes;
+    const address = (at: number) => this.#memory.busAddress(this.#offset + at, queue.addressing);
+    bytes.set([group, number]);
+    bytes.set(data, DATA);
+    bytes[ACK] = NO_ACK;
+    queue.describe(0, address(0), 2, DESC_NEXT, 1);
+    queue.describe(1, address(DATA), data.length, DESC_NEXT, 2);
+    queue.describe(2, address(ACK), 1, DESC_WRITE);
+    const { entries } = queue.areas, position = this.#position;
+    queue.available[AVAILABLE_RING + position % entries] = 0;
+    this.#position = (position + 1) & 0xffff;
+    queue.publish(this.#position);
+    this.#await(position, `command ${group}.${number}`);
+    if (queue.used[USED_RING + 2 * (position % entries)] !== 0) {
+      throw queue.nonsense(position, "an id that it does not have");
+    }
+    if (bytes[ACK] !== ACK_OK) {
+      throw new DeviceError(
+        this.#transport.address,
+        `the device refused command ${group}.${number} of the control queue (acknowledgement ` +
+          `${bytes[ACK]}): its back-end cannot do what was asked`,
+      );
+    }
+  }
+
+  #await(position: number, what: string): void {
+    const deadline = performance.now() + DEADLINE_MS;
+    for (;;) {
+      const arrived = (this.#queue.usedIndex[1] - position) & 0xffff;
+      if (arrived === 1) return;
+      if (arrived !== 0) throw this.#queue.ahead(position, 1);
+      if (performance.now() > deadline) {
+        throw new DeviceError(
+          this.#transport.address,
+          `no answer to ${what} of the control queue within ${DEADLINE_MS} ms: reset the device`,
+        );
+      }
+    }
+  }
+}

@@ -1,0 +1,96 @@
+/**
+ * The legacy PCI transport: a device of before VirtIO 1.0, or one that still has its interface, which
+ * is a handful of I/O ports (VirtIO 1.3, section 4.1.4.10).
+ *
+ * @module
+ */
+
+import { type Bar, type Bus, capabilities } from "../src/bus/bus.ts";
+import { UsageError } from "../src/errors.ts";
+import { PciTransport, readField } from "./pci.ts";
+import { LEGACY, LEGACY_CONFIG, LEGACY_CONFIG_MSIX, type PciRegister } from "./registers.ts";
+import type { QueueAreas, Transport } from "./transport.ts";
+
+const MSIX = 0x11;
+/** In MSI-X's message control, behind the capability's header: enabled. */
+const MSIX_ENABLE = 1 << 15;
+/** Bytes of a page, in which queues are addressed. */
+const PAGE = 4096;
+/** Readings of the configuration after which a device that changes it all the time is believed. */
+const READINGS = 16;
+
+/** A VirtIO device by the legacy PCI interface. */
+export class LegacyPciTransport extends PciTransport implements Transport {
+  readonly name = "legacy PCI";
+  readonly legacy = true;
+  readonly #bar: Bar;
+  readonly #config: number;
+
+  /** @param bus The function, claimed. */
+  constructor(bus: Bus) {
+    super(bus);
+    this.#bar = bus.bar(0);
+    const msix = [...capabilities(bus)].find(({ id }) => id === MSIX);
+    const enabled = msix && (bus.readConfig(msix.offset + 2, 2) & MSIX_ENABLE) !== 0;
+    this.#config = enabled ? LEGACY_CONFIG_MSIX : LEGACY_CONFIG;
+  }
+
+  status(): number {
+    return this.#read(LEGACY.DEVICE_STATUS);
+  }
+
+  setStatus(status: number): void {
+    this.#write(LEGACY.DEVICE_STATUS, status);
+  }
+
+  features(): bigint {
+    return BigInt(this.#read(LEGACY.DEVICE_FEATURES));
+  }
+
+  setFeatures(features: bigint): void {
+    this.#write(LEGACY.DRIVER_FEATURES, Number(features & 0xffffffffn));
+  }
+
+  /** There is no generation counter: it is read until two readings agree (section 2.5.4). */
+  readConfig(offset: number, bytes: number): Uint8Array {
+    let before = readField(this.#bar, this.#config + offset, bytes);
+    for (let i = 0; i < READINGS; i++) {
+      const now = readField(this.#bar, this.#config + offset, bytes);
+      if (now.every((byte, at) => byte === before[at])) break;
+      before = now;
+    }
+    return before;
+  }
+
+  writeConfig(offset: number, value: number): void {
+    this.#bar.write(this.#config + offset, 1, value);
+  }
+
+  queueSize(index: number, _wanted: number): number {
+    this.#write(LEGACY.QUEUE_SELECT, index);
+    return this.#read(LEGACY.QUEUE_SIZE);
+  }
+
+  startQueue(index: number, areas: QueueAreas): void {
+    const page = areas.memory.busAddress(areas.descriptors, this.addressing) / PAGE;
+    if (page >= 2 ** 32) {
+      throw new UsageError(
+        `${this.address}: queue ${index} lies above the 16 TiB that a legacy device can address`,
+      );
+    }
+    this.#write(LEGACY.QUEUE_SELECT, index);
+    this.#write(LEGACY.QUEUE_ADDRESS, page);
+  }
+
+  notify(index: number): void {
+    this.#write(LEGACY.QUEUE_NOTIFY, index);
+  }
+
+  #read({ offset, bytes }: PciRegister): number {
+    return this.#bar.read(offset, bytes);
+  }
+
+  #write({ offset, bytes }: PciRegister, value: number): void {
+    this.#bar.write(offset, bytes, value);
+  }
+}

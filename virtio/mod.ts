@@ -1,0 +1,41 @@
+/**
+ * The driver for VirtIO network devices: PCI, legacy and modern, and vhost-user.
+ *
+ * @module
+ */
+
+import type { Bus } from "../src/bus/bus.ts";
+import type { Device, Driver, OpenOptions } from "../src/device.ts";
+import { openVirtio } from "./device.ts";
+import { LegacyPciTransport } from "./legacy_pci.ts";
+import { ModernPciTransport } from "./modern_pci.ts";
+import { chooseInterface, RED_HAT } from "./pci.ts";
+import { VhostUserTransport } from "./vhost_user.ts";
+
+export { VirtioDevice } from "./device.ts";
+export { Feature, featureNames } from "./features.ts";
+export type { VirtioRxQueue } from "./rx_queue.ts";
+export type { VirtioTxQueue } from "./tx_queue.ts";
+export type { QueueOptions } from "../src/queue.ts";
+
+/** The driver of VirtIO network devices. */
+export const virtio: Driver = {
+  name: "virtio",
+  vendor: RED_HAT,
+  scheme: "vhost-user",
+  attach(bus: Bus, options: OpenOptions): Promise<Device> {
+    const { virtio: wanted, force = false } = options;
+    const choice = chooseInterface(bus, wanted);
+    return openVirtio(bus.address, options, (pool) => {
+      bus.mapDma(pool.memory); // before anything is changed
+      bus.claim(force);
+      return choice === "legacy" ? new LegacyPciTransport(bus) : new ModernPciTransport(bus);
+    });
+  },
+  connect(address: string, path: string, options: OpenOptions): Promise<Device> {
+    const { virtio } = options;
+    return openVirtio(address, options, () => {
+      return new VhostUserTransport(address, path, virtio ? { virtio } : {});
+    });
+  },
+};

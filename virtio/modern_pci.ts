@@ -1,0 +1,155 @@
+/**
+ * The modern PCI transport: structures in BARs, which the function's vendor-specific capabilities
+ * point to (VirtIO 1.3, section 4.1.4).
+ *
+ * @module
+ */
+
+import { type Bar, type Bus, checkReach } from "../src/bus/bus.ts";
+import { DeviceError, UsageError } from "../src/errors.ts";
+import { Feature } from "./features.ts";
+import { CapabilityType, PciTransport, readField, type Structure, structures } from "./pci.ts";
+import { COMMON, COMMON_BYTES, type PciRegister } from "./registers.ts";
+import type { QueueAreas, Transport } from "./transport.ts";
+
+/** Where the notification capability has its multiplier, behind the common part. */
+const MULTIPLIER = 16;
+/** Readings of the configuration after which a device that changes it all the time has failed. */
+const READINGS = 16;
+
+/** Part of a BAR. */
+interface Window {
+  readonly bar: Bar;
+  readonly offset: number;
+  readonly length: number;
+}
+
+/** A VirtIO device by the modern PCI interface. */
+export class ModernPciTransport extends PciTransport implements Transport {
+  readonly name = "modern PCI";
+  readonly legacy = false;
+  readonly #common: Window;
+  readonly #notify: Window;
+  readonly #config: Window;
+  readonly #multiplier: number;
+  /** Where each started queue is notified: offsets in the BAR. */
+  readonly #doorbells: number[] = [];
+
+  /**
+   * @param bus The function, claimed.
+   * @throws {DeviceError} if a structure is missing or does not lie in its BAR.
+   */
+  constructor(bus: Bus) {
+    super(bus);
+    const all = structures(bus);
+    const find = (type: number, what: string, least: number) => {
+      const found = all.find((structure) => structure.type === type);
+      if (!found) throw new DeviceError(bus.address, `no capability for its ${what} structure`);
+      return { found, window: this.#window(found, what, least) };
+    };
+    this.#common = find(CapabilityType.COMMON, "common configuration", COMMON_BYTES).window;
+    this.#config = find(CapabilityType.DEVICE, "device configuration", 8).window;
+    const notify = find(CapabilityType.NOTIFY, "notification", 2);
+    this.#notify = notify.window;
+    this.#multiplier = bus.readConfig(notify.found.capability + MULTIPLIER, 4);
+  }
+
+  #window(structure: Structure, what: string, least: number): Window {
+    const { offset, length } = structure;
+    const bar = this.bus.bar(structure.bar);
+    if (length < least || offset + length > bar.size) {
+      throw new DeviceError(
+        this.address,
+        `its ${what} structure has ${length} bytes at ${offset} of BAR ${structure.bar}, which has ` +
+          `${bar.size}`,
+      );
+    }
+    return { bar, offset, length };
+  }
+
+  status(): number {
+    return this.#read(COMMON.DEVICE_STATUS);
+  }
+
+  setStatus(status: number): void {
+    this.#write(COMMON.DEVICE_STATUS, status);
+  }
+
+  features(): bigint {
+    const half = (select: number) => {
+      this.#write(COMMON.DEVICE_FEATURE_SELECT, select);
+      return BigInt(this.#read(COMMON.DEVICE_FEATURE));
+    };
+    const offered = half(0) | half(1) << 32n;
+    // Such a device takes our addresses for physical ones, and would write anywhere (section 6.1).
+    if (this.addressing === "chosen" && (offered & Feature.ACCESS_PLATFORM) === 0n) {
+      throw new UsageError(
+        `${this.address}: the device does not go through the IOMMU (no ACCESS_PLATFORM; in QEMU, ` +
+          `iommu_platform=on): unbind it from vfio-pci`,
+      );
+    }
+    if ((offered & Feature.ACCESS_PLATFORM) !== 0n) checkReach(this.bus);
+    return offered;
+  }
+
+  setFeatures(features: bigint): void {
+    [features & 0xffffffffn, features >> 32n].forEach((half, select) => {
+      this.#write(COMMON.DRIVER_FEATURE_SELECT, select);
+      this.#write(COMMON.DRIVER_FEATURE, Number(half));
+    });
+  }
+
+  readConfig(offset: number, bytes: number): Uint8Array {
+    const { bar, offset: base, length } = this.#config;
+    if (offset + bytes > length) {
+      throw new DeviceError(this.address, `its configuration ends before byte ${offset + bytes}`);
+    }
+    for (let i = 0; i < READINGS; i++) {
+      const generation = this.#read(COMMON.CONFIG_GENERATION);
+      const read = readField(bar, base + offset, bytes);
+      if (this.#read(COMMON.CONFIG_GENERATION) === generation) return read;
+    }
+    throw new DeviceError(this.address, "its configuration changes faster than it can be read");
+  }
+
+  writeConfig(offset: number, value: number): void {
+    this.#config.bar.write(this.#config.offset + offset, 1, value);
+  }
+
+  queueSize(index: number, _wanted: number): number {
+    if (index >= this.#read(COMMON.NUM_QUEUES)) return 0;
+    this.#write(COMMON.QUEUE_SELECT, index);
+    return this.#read(COMMON.QUEUE_SIZE);
+  }
+
+  startQueue(index: number, areas: QueueAreas): void {
+    const { memory } = areas;
+    this.#write(COMMON.QUEUE_SELECT, index);
+    const doorbell = this.#read(COMMON.QUEUE_NOTIFY_OFF) * this.#multiplier;
+    if (doorbell + 2 > this.#notify.length) {
+      throw new DeviceError(this.address, `queue ${index} is notified outside its structure`);
+    }
+    this.#doorbells[index] = this.#notify.offset + doorbell;
+    const put = (low: PciRegister, high: PciRegister, offset: number) => {
+      const address = memory.busAddress(offset, this.addressing);
+      this.#write(low, address % 2 ** 32);
+      this.#write(high, Math.floor(address / 2 ** 32));
+    };
+    put(COMMON.QUEUE_DESC_LO, COMMON.QUEUE_DESC_HI, areas.descriptors);
+    put(COMMON.QUEUE_DRIVER_LO, COMMON.QUEUE_DRIVER_HI, areas.available);
+    put(COMMON.QUEUE_DEVICE_LO, COMMON.QUEUE_DEVICE_HI, areas.used);
+    this.#write(COMMON.QUEUE_ENABLE, 1);
+  }
+
+  notify(index: number): void {
+    this.#notify.bar.write(this.#doorbells[index], 2, index);
+  }
+
+  #read({ offset, bytes }: PciRegister): number {
+    return this.#common.bar.read(this.#common.offset + offset, bytes);
+  }
+
+  #write({ offset, bytes }: PciRegister, value: number): void {
+    this.#common.bar.write(this.#common.offset + offset, bytes, value);
+  }
+}

@@ -1,0 +1,113 @@
+/**
+ * What a virtual machine is made of, and QEMU's command line for it. Starts nothing.
+ *
+ * @module
+ */
+
+import { Mapping } from "../native/native.ts";
+import { baseArchive, projectArchive } from "./initramfs.ts";
+import { type Flavour, Kernel } from "./kernel.ts";
+import { findQemu } from "./qemu.ts";
+
+/** What a virtual machine is like. */
+export interface MachineOptions {
+  /** QEMU's machine: `pc` has PCI, `q35` PCI Express. `pc` unless given. */
+  readonly machine?: "pc" | "q35";
+  /** More arguments for QEMU: devices. */
+  readonly arguments?: readonly string[];
+  /** More words for the kernel's command line. */
+  readonly append?: string;
+  /** Memory in MiB; 1024 unless given. */
+  readonly memory?: number;
+  /** Hugepages of 2 MiB that the guest reserves; a quarter of its memory unless given. */
+  readonly hugepages?: number;
+  /** Whether the host's KVM runs the guest; else QEMU emulates the processor, which works anywhere. */
+  readonly kvm?: boolean;
+  /** The oldest version of QEMU that will do. */
+  readonly qemu?: string;
+  /** Debian's kernel for clouds, or the one with all drivers; `cloud` unless given. */
+  readonly kernel?: Flavour;
+  /** Modules that the guest can load beside those of {@linkcode MODULES}. */
+  readonly modules?: readonly string[];
+}
+
+/** Modules that every guest can load with `modprobe`. None is loaded unless a command does. */
+export const MODULES: readonly string[] = [
+  "virtio_pci",
+  "virtio_net",
+  "vfio_pci",
+  "vfio_iommu_type1",
+];
+
+/** Everything that a boot takes. */
+export class Boot implements Disposable {
+  /** QEMU's command line, but for where the serial ports lead. */
+  readonly command: readonly string[];
+  readonly #initrd: Mapping;
+
+  private constructor(command: readonly string[], initrd: Mapping) {
+    this.command = command;
+    this.#initrd = initrd;
+  }
+
+  /**
+   * Finds QEMU and the kernel, and makes the guest's file system.
+   *
+   * @param shell Size of the terminal, `ROWSxCOLUMNS`, for a shell instead of the agent.
+   * @throws {UsageError} if something is missing and cannot be downloaded.
+   */
+  static async prepare(options: MachineOptions, shell?: string): Promise<Boot> {
+    const qemu = await findQemu(options.qemu);
+    const kernel = await Kernel.unpack(options.kernel);
+    const modules = await kernel.inLoadOrder([...MODULES, ...options.modules ?? []]);
+    const initrd = await fileSystem(await baseArchive(kernel, modules));
+    const memory = options.memory ?? 1024;
+    const append = [
+      "console=ttyS0 quiet",
+      "panic=-1", // at once: QEMU then ends, since it does not reboot
+      `hugepages=${options.hugepages ?? memory >> 3}`,
+      shell === undefined ? "" : `ixy_shell=${shell} TERM=${Deno.env.get("TERM") ?? "vt100"}`,
+      options.append ?? "",
+    ];
+    const command = [
+      ...qemu,
+      ...["-machine", options.machine ?? "pc", "-m", String(memory), "-smp", "2"],
+      ...(options.kvm ? ["-accel", "kvm"] : ["-accel", "tcg,thread=multi"]),
+      ...["-cpu", options.kvm ? "host" : "max"],
+      ...["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"],
+      // No name in any file system, so that nothing has to be removed.
+      ...["-kernel", kernel.image, "-initrd", `/proc/${Deno.pid}/fd/${initrd.fd}`],
+      ...["-append", append.filter(Boolean).join(" ")],
+      ...options.arguments ?? [],
+    ];
+    return new Boot(command, initrd);
+  }
+
+  /** Gives the file system's memory back: QEMU has it mapped by the time the guest runs. */
+  [Symbol.dispose](): void {
+    this.#initrd.unmap();
+  }
+}
+
+/** Both archives, in memory. */
+async function fileSystem(base: string): Promise<Mapping> {
+  const project = await projectArchive();
+  using file = await Deno.open(base);
+  const { size } = await file.stat();
+  const bytes = project.reduce((sum, part) => sum + part.length, size);
+  const mapping = Mapping.memory(bytes, false);
+  try {
+    const to = new Uint8Array(mapping.buffer);
+    let at = 0;
+    while (at < size) at += file.readSync(to.subarray(at, size)) ?? Infinity;
+    if (at !== size) throw new Error(`${base} changed while it was read`);
+    for (const part of project) {
+      to.set(part, at);
+      at += part.length;
+    }
+    return mapping;
+  } catch (error) {
+    mapping.unmap();
+    throw error;
+  }
+}

@@ -1,0 +1,182 @@
+/**
+ * Packages of Debian, unpacked beside the system with all that they depend on: nothing is installed,
+ * no script of a package is run, and root is not needed. apt downloads and verifies; the mirror and
+ * its proxies are those of the machine's apt.
+ *
+ * @module
+ */
+
+import { existsSync } from "node:fs";
+import { UsageError } from "../src/errors.ts";
+import { cached, defaultCache } from "./cache.ts";
+import { type HostResult, runOnHost } from "./command.ts";
+
+/** Verifies what the mirror says; from the package `debian-archive-keyring`. */
+const KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg";
+/** Longest that apt may take, and dpkg for one package, in milliseconds. */
+const DOWNLOAD_MS = 300000, UNPACK_MS = 60000;
+/** Packages unpacked at once. */
+const PARALLEL = 4;
+
+const PROGRAM_DIRECTORIES = ["usr/bin", "usr/sbin", "bin", "sbin", "usr/libexec"];
+const LIBRARY_DIRECTORIES = ["usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu"];
+
+/** What to unpack. */
+export interface UnpackOptions {
+  /** Suite of Debian: `bookworm`, `trixie-backports`. */
+  readonly suite: string;
+  /** Names of packages. */
+  readonly packages: readonly string[];
+  /** Directory in which the unpacked tree is kept; by default `ixy.ts` in the user's cache. */
+  readonly cache?: string;
+}
+
+/** Packages that were unpacked. */
+export class Unpacked {
+  /** @param root Directory that holds what would be under `/` if they were installed. */
+  constructor(readonly root: string) {}
+
+  /**
+   * The command line that runs one of their programs with their own loader and libraries.
+   *
+   * @param program Name of the program.
+   * @throws {UsageError} if the packages have no such program.
+   */
+  command(program: string): string[] {
+    const path = this.#find(PROGRAM_DIRECTORIES, program);
+    const loader = this.#find(LIBRARY_DIRECTORIES, "ld-linux-x86-64.so.2");
+    const libraries = LIBRARY_DIRECTORIES.map((directory) => `${this.root}/${directory}`).join(":");
+    return [loader, "--library-path", libraries, "--argv0", program, path];
+  }
+
+  #find(directories: readonly string[], name: string): string {
+    for (const directory of directories) {
+      const path = `${this.root}/${directory}/${name}`;
+      if (existsSync(path)) return path;
+    }
+    throw new UsageError(`${this.root}: has no ${name}; remove this directory, and try again`);
+  }
+}
+
+/**
+ * Unpacks packages of Debian and all that they depend on. What was unpacked once is kept: a second
+ * call returns at once.
+ *
+ * @throws {UsageError} if the packages cannot be had; the message says what to install by hand.
+ */
+export async function unpackPackages(options: UnpackOptions): Promise<Unpacked> {
+  const { suite, packages, cache = defaultCache() } = options;
+  const name = `debian/${suite}/${[...packages].sort().join(",")}`;
+  const root = await cached(cache, name, async (path) => {
+    const apt = await Apt.configure(`${path}.apt`, suite, packages);
+    await apt.download(packages);
+    await Deno.mkdir(path);
+    const debs = await apt.downloaded();
+    const unpackSome = async () => {
+      for (let deb = debs.pop(); deb !== undefined; deb = debs.pop()) {
+        const result = await runOnHost(["dpkg", "-x", deb, path], UNPACK_MS);
+        if (!result?.success) throw new UsageError(`cannot unpack ${deb}: ${complaint(result)}`);
+      }
+    };
+    await Promise.all(Array.from({ length: PARALLEL }, unpackSome));
+    await Deno.remove(`${path}.apt`, { recursive: true });
+  });
+  return new Unpacked(root);
+}
+
+/** apt with a state of its own, in which nothing is installed: so it lists every dependency. */
+class Apt {
+  readonly #directory: string;
+  readonly #suite: string;
+  readonly #packages: string;
+
+  private constructor(directory: string, suite: string, packages: readonly string[]) {
+    this.#directory = directory;
+    this.#suite = suite;
+    this.#packages = packages.join(" ");
+  }
+
+  /** Makes the directory of an apt that knows one suite, and the suite that it completes. */
+  static async configure(
+    directory: string,
+    suite: string,
+    packages: readonly string[],
+  ): Promise<Apt> {
+    const apt = new Apt(directory, suite, packages);
+    const dump = await runOnHost(["apt-config", "dump"], DOWNLOAD_MS);
+    if (dump === undefined) throw apt.#cannot("this machine has no apt");
+    if (!existsSync(KEYRING)) throw apt.#cannot(`${KEYRING} is missing (debian-archive-keyring)`);
+    const mirror = await apt.#mirror();
+    for (const name of ["etc/apt", "var/lib/apt/lists/partial", "var/cache/apt/archives/partial"]) {
+      await Deno.mkdir(`${directory}/${name}`, { recursive: true });
+    }
+    const suites = new Set([suite.replace(/-backports$/, ""), suite]);
+    const sources = [...suites].map((name) =>
+      `deb [signed-by=${KEYRING}] ${mirror} ${name} main\n`
+    );
+    await Deno.writeTextFile(`${directory}/etc/apt/sources.list`, sources.join(""));
+    await Deno.writeTextFile(`${directory}/status`, "");
+    const network = dump.stdout.split("\n").filter((line) =>
+      /^Acquire::(https?|Retries)/.test(line)
+    );
+    const configuration = [
+      ...network,
+      `Dir "${directory}/";`,
+      `Dir::State::status "${directory}/status";`,
+      `APT::Architecture "amd64";`,
+      `APT::Architectures { "amd64"; };`,
+      `APT::Install-Recommends "false";`,
+      `APT::Sandbox::User "root";`, // the user that apt would become may not write here
+      `APT::Update::Error-Mode "any";`,
+      `Acquire::Languages "none";`,
+    ];
+    await Deno.writeTextFile(`${directory}/apt.conf`, configuration.join("\n") + "\n");
+    return apt;
+  }
+
+  /** Downloads packages with their dependencies, and verifies them. */
+  async download(packages: readonly string[]): Promise<void> {
+    const install = ["install", "-y", "--download-only", "-t", this.#suite, ...packages];
+    for (const args of [["update"], install]) {
+      const env = { APT_CONFIG: `${this.#directory}/apt.conf` };
+      const result = await runOnHost(["apt-get", "-q", ...args], DOWNLOAD_MS, env);
+      if (!result?.success) throw this.#cannot(complaint(result));
+    }
+  }
+
+  /** Paths of the packages that were downloaded. */
+  async downloaded(): Promise<string[]> {
+    const archives = `${this.#directory}/var/cache/apt/archives`;
+    const entries = await Array.fromAsync(Deno.readDir(archives));
+    return entries.filter(({ name }) => name.endsWith(".deb")).map(({ name }) =>
+      `${archives}/${name}`
+    );
+  }
+
+  /** The mirror of Debian in the machine's own configuration. */
+  async #mirror(): Promise<string> {
+    const format = "$(REPO_URI) $(LABEL)";
+    const targets = await runOnHost(["apt-get", "indextargets", "--format", format], DOWNLOAD_MS);
+    const lines = targets?.stdout.trim().split("\n") ?? [];
+    // The label is known once apt has downloaded an index: a fresh image may have none.
+    const line = lines.find((line) => line.endsWith(" Debian")) ??
+      lines.find((line) => /\/debian\/? /.test(line));
+    if (line === undefined) throw this.#cannot("apt's configuration has no mirror of Debian");
+    return line.split(" ")[0];
+  }
+
+  #cannot(problem: string): UsageError {
+    return new UsageError(
+      `cannot download ${this.#packages} of Debian ${this.#suite}: ${problem}; ` +
+        `mend that, or install ${this.#packages} by hand`,
+    );
+  }
+}
+
+/** The first error that apt or dpkg printed. */
+function complaint(result: HostResult | undefined): string {
+  if (result === undefined) return "the program is missing";
+  const lines = result.stderr.trim().split("\n");
+  return (lines.find((line) => /^(E|dpkg.*error):/.test(line)) ?? lines.at(-1)!)
+    .replace(/^E: /, "");
+}

@@ -1,0 +1,50 @@
+/**
+ * QEMU's arguments for the guest's network cards.
+ *
+ * @module
+ */
+
+import { formatMac } from "../src/mac.ts";
+
+/** The interfaces that a virtio device has: the one before version 1.0, both, or the one since. */
+export const VIRTIO_KINDS = ["legacy", "transitional", "modern"] as const;
+
+/** One of {@linkcode VIRTIO_KINDS}. */
+export type VirtioKind = typeof VIRTIO_KINDS[number];
+
+/** A virtio network card. */
+export interface VirtioNic {
+  /** The interfaces that it has. */
+  readonly kind: VirtioKind;
+  /** Its device number on the first bus, up to 31: 3 makes it 0000:00:03.0. */
+  readonly slot: number;
+  /** What it is connected to: QEMU's `-netdev`, without the id. */
+  readonly netdev: string;
+  /** More properties: `{ mrg_rxbuf: "off", rx_queue_size: 1024 }`. */
+  readonly properties?: Readonly<Record<string, string | number>>;
+}
+
+/** QEMU's arguments for a virtio network card. Its MAC address ends with its device number. */
+export function virtioNic({ kind, slot, netdev, properties = {} }: VirtioNic): string[] {
+  const all = {
+    netdev: `net${slot}`,
+    addr: `0x${slot.toString(16)}`,
+    mac: formatMac(macOf({ slot })),
+    romfile: "", // else the firmware tries to boot from it
+    "disable-legacy": kind === "modern" ? "on" : "off",
+    "disable-modern": kind === "legacy" ? "on" : "off",
+    ...properties,
+  };
+  const device = Object.entries(all).map(([name, value]) => `,${name}=${value}`).join("");
+  return ["-netdev", `${netdev},id=net${slot}`, "-device", `virtio-net-pci${device}`];
+}
+
+/** The address of a card in the guest. */
+export function addressOf({ slot }: Pick<VirtioNic, "slot">): string {
+  return `0000:00:${slot.toString(16).padStart(2, "0")}.0`;
+}
+
+/** The MAC address of a card. */
+export function macOf({ slot }: Pick<VirtioNic, "slot">): Uint8Array {
+  return Uint8Array.of(0x52, 0x54, 0, 0x12, 0x34, slot);
+}

@@ -1,0 +1,110 @@
+/**
+ * The guest's file system, which it has in memory: one archive that is made once and kept, with
+ * Deno, a shell and modules of the kernel, and a small one that is made at each boot, with this
+ * project as it is now.
+ *
+ * @module
+ */
+
+import { cached, defaultCache } from "./cache.ts";
+import { runOnHost } from "./command.ts";
+import { Archive } from "./cpio.ts";
+import type { Kernel, Module } from "./kernel.ts";
+import { UsageError } from "../src/errors.ts";
+
+const PROJECT = new URL("../", import.meta.url).pathname;
+/** Files of the project that the guest gets. */
+const SOURCES = /\.(ts|json|lock|md|c|h|sh)$/;
+/** Scripts that run in the guest, beside this file. */
+const SCRIPTS = ["init", "agent", "job"];
+/** Libraries that Deno is linked with. */
+const LIBRARIES = [
+  "libc.so.6",
+  "libdl.so.2",
+  "libgcc_s.so.1",
+  "libm.so.6",
+  "libpthread.so.0",
+  "librt.so.1",
+];
+const LIBRARY_DIRECTORY = "lib/x86_64-linux-gnu";
+const LOADER = "ld-linux-x86-64.so.2";
+/** Longest that the shell may take to list its commands, in milliseconds. */
+const LIST_MS = 10000;
+
+/**
+ * The archive that is kept, made if it is not there.
+ *
+ * @param kernel The guest's kernel.
+ * @param modules Modules that the guest can load.
+ * @returns Its path.
+ * @throws {UsageError} if Debian's packages lack something.
+ */
+export async function baseArchive(kernel: Kernel, modules: readonly Module[]): Promise<string> {
+  const list = new TextEncoder().encode(modulesDep(modules) + LIBRARIES);
+  const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", list)).toHex().slice(0, 12);
+  const name = `initramfs/deno-${Deno.version.deno}-linux-${kernel.release}-${hash}.cpio`;
+  return await cached(defaultCache(), name, async (path) => {
+    const archive = new Archive();
+    for (const directory of ["dev", "proc", "sys", "tmp", "run", "etc"]) {
+      archive.directory(directory);
+    }
+    archive.device("dev/console", 5, 1);
+    archive.device("dev/null", 1, 3);
+    await addPrograms(archive, kernel.unpacked.root);
+    await addModules(archive, kernel, modules);
+    await Deno.writeFile(path, ReadableStream.from(archive.end()));
+  });
+}
+
+/** The archive of this project as it is now, and of the scripts that run in the guest. */
+export async function projectArchive(): Promise<Uint8Array[]> {
+  const archive = new Archive();
+  for (const script of SCRIPTS) {
+    const content = await Deno.readFile(`${PROJECT}vm/guest/${script}`);
+    archive.file(script === "init" ? "init" : `guest/${script}`, content, true);
+  }
+  const visit = async (directory: string) => {
+    for await (const { name, isDirectory, isFile } of Deno.readDir(PROJECT + directory)) {
+      if (name.startsWith(".") || name === "node_modules") continue;
+      if (isDirectory) await visit(`${directory}${name}/`);
+      if (!isFile || !SOURCES.test(name)) continue;
+      const path = directory + name;
+      archive.file(`project/${path}`, await Deno.readFile(PROJECT + path));
+    }
+  };
+  await visit("");
+  return archive.end();
+}
+
+async function addPrograms(archive: Archive, root: string): Promise<void> {
+  const busybox = `${root}/bin/busybox`;
+  archive.file("bin/busybox", await Deno.readFile(busybox), true);
+  const applets = await runOnHost([busybox, "--list"], LIST_MS);
+  if (!applets?.success) throw new UsageError(`${busybox} does not run; remove ${root}`);
+  for (const applet of applets.stdout.trim().split("\n")) {
+    if (applet !== "busybox") archive.link(`bin/${applet}`, "busybox");
+  }
+  archive.file("bin/deno", await Deno.readFile(Deno.execPath()), true);
+  archive.file(
+    `lib64/${LOADER}`,
+    await Deno.readFile(`${root}/${LIBRARY_DIRECTORY}/${LOADER}`),
+    true,
+  );
+  for (const library of LIBRARIES) {
+    const path = `${LIBRARY_DIRECTORY}/${library}`;
+    archive.file(path, await Deno.readFile(`${root}/${path}`));
+  }
+}
+
+async function addModules(archive: Archive, kernel: Kernel, modules: readonly Module[]) {
+  const directory = `lib/modules/${kernel.release}`;
+  for (const { path } of modules) {
+    archive.file(`${directory}/${path}`, await Deno.readFile(`${kernel.modules}/${path}`));
+  }
+  archive.file(`${directory}/modules.dep`, modulesDep(modules));
+}
+
+/** What `modprobe` reads: each module's path, and what to load before it, the first last. */
+function modulesDep(modules: readonly Module[]): string {
+  return modules.map(({ path, needs }) => `${path}: ${needs.toReversed().join(" ")}\n`).join("");
+}
