@@ -78,7 +78,7 @@ async function main(): Promise<number> {
   using pool = new Mempool({ buffers: 4096 });
   fill(pool);
   using stop = new StopFlag();
-  using device = await open(address, { pool, promiscuous: true, rxEntries: 128, txEntries: 128 });
+  using device = await open(address, { pool, promiscuous: true, rxEntries: 256, txEntries: 128 });
   const batch = new PacketBatch(pool, number(args, "batch", 32, 1, 256));
   const step = work(mode, device, batch);
   while (stop.signal === 0) {

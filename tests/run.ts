@@ -1,68 +1,99 @@
 /**
- * Runs the tests: `deno task test`. As root it first installs the Debian packages that tests need;
- * as anybody else it says what root would add.
+ * Runs the tests: `deno task test`, or a suite by its name. As root it first installs the Debian
+ * packages that the suite needs; as anybody else it says what root would add.
  *
  * @module
  */
 
-/** Packages that tests use, and a program of each by which to see whether it is there. */
-const PACKAGES: Readonly<Record<string, string>> = {
-  gcc: "gcc",
-  iproute2: "ip",
-  "iputils-ping": "ping",
-  tcpdump: "tcpdump",
-  tshark: "tshark",
-  "util-linux": "unshare",
+import { installPackages } from "./packages.ts";
+import { TESTPMD_PACKAGES } from "./testpmd.ts";
+import { VAGRANT_PACKAGES } from "./vagrant/packages.ts";
+
+/** Tests that are run together. */
+interface Suite {
+  /** Where they are, as a pattern. */
+  readonly files: string;
+  /** Debian packages that they use; a name ends with `*` where a version follows. */
+  readonly packages: readonly string[];
+  /** What only root can run of them. */
+  readonly root: string;
+}
+
+const NETWORK = ["iproute2", "iputils-ping", "tcpdump", "tshark", "util-linux"];
+
+const SUITES: Readonly<Record<string, Suite>> = {
+  native: {
+    files: "tests/*_test.ts",
+    packages: ["gcc", ...NETWORK, ...TESTPMD_PACKAGES],
+    root: "what needs TAP devices, network namespaces, PCI devices and DPDK",
+  },
+  vm: {
+    files: "tests/vm/*_test.ts",
+    packages: ["xz-utils", ...NETWORK],
+    root: "what needs TAP devices and network namespaces",
+  },
+  vagrant: {
+    files: "tests/vagrant/*_test.ts",
+    packages: VAGRANT_PACKAGES,
+    root: "everything: libvirt and the box are root's",
+  },
 };
 
-async function succeeds(command: string, ...args: string[]): Promise<boolean> {
-  const { success } = await new Deno.Command(command, {
-    args,
-    env: { DEBIAN_FRONTEND: "noninteractive" },
-    stdout: "null",
-    stderr: "inherit",
-  }).output();
-  return success;
+/** How many tests of a run did what. */
+interface Counts {
+  passed: number;
+  failed: number;
+  skipped: number;
 }
 
-async function installPackages(): Promise<void> {
-  const missing: string[] = [];
-  for (const [name, program] of Object.entries(PACKAGES)) {
-    if (!await succeeds("sh", "-c", `command -v ${program}`)) missing.push(name);
+/** Runs the tests of a suite, and prints what they print as it comes. */
+async function runSuite(suite: Suite, args: readonly string[]): Promise<Counts> {
+  if (Deno.uid() === 0) await installPackages(suite.packages);
+  else console.log(`not run: ${suite.root}; run this as root for that`);
+  const child = new Deno.Command("sh", {
+    // The shell finds the files: Deno would look into folders too.
+    args: [
+      "-c",
+      `exec "$0" test --allow-all --quiet "$@" ${suite.files}`,
+      Deno.execPath(),
+      ...args,
+    ],
+    cwd: new URL("..", import.meta.url).pathname,
+    env: { NO_COLOR: "1" },
+    stdout: "piped",
+  }).spawn();
+  let text = "";
+  for await (const piece of child.stdout.pipeThrough(new TextDecoderStream())) {
+    text += piece;
+    let bytes = new TextEncoder().encode(piece);
+    while (bytes.length > 0) bytes = bytes.subarray(await Deno.stdout.write(bytes));
   }
-  if (missing.length === 0) return;
-  console.log(`installing ${missing.join(", ")}`);
-  await succeeds("apt-get", "update", "-qq");
-  if (!await succeeds("apt-get", "install", "-y", "-qq", "--no-install-recommends", ...missing)) {
-    throw new Error(`cannot install ${missing.join(", ")}: install them by hand`);
-  }
+  const { success } = await child.status;
+  const count = (what: string) =>
+    Number(text.match(new RegExp(`(\\d+) ${what}`, "g"))?.at(-1)?.split(" ")[0] ?? 0);
+  const failed = count("failed");
+  // Tests that could not even be loaded are counted by nobody.
+  return {
+    passed: count("passed"),
+    failed: success ? failed : Math.max(failed, 1),
+    skipped: count("ignored"),
+  };
 }
 
-if (Deno.uid() === 0) await installPackages();
+/** The suites named first among the arguments; the rest is for `deno test`. */
+function chosen(args: string[]): [Suite[], string[]] {
+  const [name, ...rest] = args;
+  if (name === "all") return [Object.values(SUITES), rest];
+  if (name in SUITES) return [[SUITES[name]], rest];
+  return [[SUITES.native], args];
+}
 
-const child = new Deno.Command(Deno.execPath(), {
-  args: ["test", "--allow-all", "--quiet", ...Deno.args],
-  cwd: new URL("..", import.meta.url).pathname,
-  env: { NO_COLOR: "1" },
-  stdout: "piped",
-}).spawn();
-let output = "";
-for await (const text of child.stdout.pipeThrough(new TextDecoderStream())) {
-  output += text;
-  let bytes = new TextEncoder().encode(text);
-  while (bytes.length > 0) bytes = bytes.subarray(await Deno.stdout.write(bytes));
+const [suites, args] = chosen(Deno.args);
+const total: Counts = { passed: 0, failed: 0, skipped: 0 };
+for (const suite of suites) {
+  const counts = await runSuite(suite, args);
+  for (const key of ["passed", "failed", "skipped"] as const) total[key] += counts[key];
 }
-const { success } = await child.status;
-if (Deno.uid() !== 0) {
-  console.log(
-    "not run: what needs root, that is TAP devices, network namespaces and PCI devices; " +
-      "run `sudo deno task test` for those",
-  );
-}
-const count = (what: string) =>
-  Number(output.match(new RegExp(`(\\d+) ${what}`, "g"))?.at(-1)?.split(" ")[0] ?? 0);
-const skipped = count("ignored");
-console.log(
-  `${count("passed")} passed, ${count("failed")} failed${skipped ? `, ${skipped} skipped` : ""}`,
-);
-Deno.exit(success ? 0 : 1);
+const { passed, failed, skipped } = total;
+console.log(`${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ""}`);
+Deno.exit(failed === 0 ? 0 : 1);

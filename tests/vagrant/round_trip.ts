@@ -1,0 +1,123 @@
+/**
+ * Sends numbered UDP packets of every length out of one device and checks that a forwarder brings
+ * each to another one: none is lost, in order, and altered in byte 1 only, which it increments. Then
+ * the other way. `deno run --allow-ffi tests/vagrant/round_trip.ts --count N A B`. What is on its way
+ * is bounded, so that no ring overflows: a loss is an error. For speed there is `pktgen.ts`.
+ *
+ * @module
+ */
+
+import {
+  type Device,
+  DeviceError,
+  Mempool,
+  open,
+  PacketBatch,
+  StopFlag,
+  UsageError,
+} from "../../mod.ts";
+import { checksum } from "../../src/checksum.ts";
+import { number, parse, run } from "../../src/program.ts";
+
+const USAGE = `usage: deno run --allow-ffi tests/vagrant/round_trip.ts [--count N] A B
+
+Sends N packets (default 1000) out of A and expects them at B, then out of B and at A.`;
+
+/** Shortest and longest packet, in bytes without CRC. */
+const SHORTEST = 60, LONGEST = 1514;
+/** Most packets that are on their way. */
+const WINDOW = 64;
+/** How long the next packet may take. */
+const SILENCE_MS = 10000;
+/** The byte that the forwarder increments. */
+const TOUCHED = 1;
+
+// Where things are in a packet, in bytes.
+const SOURCE = 6, TYPE = 12, IP = 14, UDP = 34, NUMBER = 42, PAYLOAD = 50;
+
+/** The packet with a number, as it is sent. Its length follows from the number. */
+function packet(n: number, source: Uint8Array): Uint8Array {
+  const length = SHORTEST + n * 97 % (LONGEST - SHORTEST + 1);
+  const bytes = new Uint8Array(length);
+  const view = new DataView(bytes.buffer);
+  bytes.set([0x02, 0, 0, 0, 0, 1]);
+  bytes.set(source, SOURCE);
+  view.setUint16(TYPE, 0x0800);
+  view.setUint32(IP, 0x45000000 | length - IP);
+  view.setUint32(IP + 8, 0x40110000); // time to live 64, UDP
+  view.setUint32(IP + 12, 0xc6120001); // 198.18.0.1, to
+  view.setUint32(IP + 16, 0xc6130001); // 198.19.0.1: RFC 2544 has these for such packets
+  view.setUint16(IP + 10, checksum(bytes, IP, UDP));
+  view.setUint32(UDP, 0x00090009); // from and to port 9, discard; without checksum
+  view.setUint16(UDP + 4, length - UDP);
+  view.setBigUint64(NUMBER, BigInt(n));
+  for (let i = PAYLOAD; i < length; i++) bytes[i] = n * 31 + i;
+  return bytes;
+}
+
+/** Whether a packet is one that was sent from an address: others may be on the link too. */
+function isOurs(bytes: Uint8Array, source: Uint8Array): boolean {
+  return source.every((byte, i) => bytes[SOURCE + i] === byte) &&
+    bytes[TYPE] === 0x08 && bytes[TYPE + 1] === 0x00;
+}
+
+/** Says what is wrong about what came back. */
+function check(bytes: Uint8Array, n: number, source: Uint8Array, device: Device): void {
+  const expected = packet(n, source);
+  expected[TOUCHED]++;
+  const at = expected.findIndex((byte, i) => bytes[i] !== byte);
+  if (at < 0 && bytes.length === expected.length) return;
+  const what = bytes.length !== expected.length
+    ? `has ${bytes.length} bytes, not ${expected.length}`
+    : `has ${bytes[at]} in byte ${at}, not ${expected[at]}`;
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  const other = view.getBigUint64(NUMBER);
+  throw new DeviceError(device.address, `expected packet ${n}; what came ${what}, number ${other}`);
+}
+
+/** Sends packets one way; returns how many others came along. */
+function send(from: Device, to: Device, count: number, stop: StopFlag): number {
+  const source = from.macAddress();
+  const out = new PacketBatch(from.pool), back = new PacketBatch(to.pool);
+  let sent = 0, received = 0, foreign = 0;
+  for (let last = performance.now(); received < count && stop.signal === 0;) {
+    while (sent < Math.min(count, received + WINDOW) && out.add(packet(sent, source))) sent++;
+    from.txQueues[0].transmit(out);
+    if (to.rxQueues[0].receive(back) > 0) {
+      for (const bytes of back) {
+        if (isOurs(bytes, source)) check(bytes, received++, source, to);
+        else foreign++;
+      }
+      back.free();
+      last = performance.now();
+    } else if (performance.now() - last > SILENCE_MS) {
+      throw new DeviceError(
+        to.address,
+        `packet ${received} of ${sent} sent from ${from.address} has not come for ` +
+          `${SILENCE_MS / 1000} s: see whether the forwarder runs`,
+      );
+    }
+  }
+  return foreign;
+}
+
+async function main(): Promise<number> {
+  const args = parse(Deno.args, USAGE, { count: true });
+  if (args.positionals.length !== 2) {
+    throw new UsageError(`it takes two devices, not ${args.positionals.length}: see --help`);
+  }
+  const count = number(args, "count", 1000, 1, 1e9);
+  using pool = new Mempool();
+  using stop = new StopFlag();
+  using a = await open(args.positionals[0], { pool, promiscuous: true });
+  using b = await open(args.positionals[1], { pool, promiscuous: true });
+  for (const device of [a, b]) await device.waitForLink();
+  for (const [from, to] of [[a, b], [b, a]]) {
+    const foreign = send(from, to, count, stop);
+    if (stop.signal !== 0) return 1;
+    console.log(JSON.stringify({ from: from.address, to: to.address, packets: count, foreign }));
+  }
+  return 0;
+}
+
+if (import.meta.main) await run(main);

@@ -1,0 +1,28 @@
+/** What `up_test.ts` runs in a machine, here on the software NIC: that it sees what is wrong. */
+
+import { assertEquals } from "@std/assert";
+import { assertFailed, ffiOnly, type Result, run, Sim, TemporaryDirectory } from "../processes.ts";
+import { startForwarder, stopProgram } from "../programs.ts";
+
+/** Runs it with a forwarder behind two cables. */
+async function roundTrip(forwarderOptions: readonly string[]): Promise<Result> {
+  await using directory = await TemporaryDirectory.make();
+  await using sim = await Sim.start(directory, ["cable:1", "cable:2", "cable:1", "cable:2"]);
+  const [a, b, forwarderA, forwarderB] = sim.addresses;
+  await using forwarder = await startForwarder([forwarderA, forwarderB], forwarderOptions);
+  const result = await run(ffiOnly("tests/vagrant/round_trip.ts", ["--count=2000", a, b]));
+  await stopProgram(forwarder);
+  await sim.quit();
+  return result;
+}
+
+Deno.test("round_trip.ts finds every packet in order and altered in one byte", async () => {
+  const { code, stdout, stderr } = await roundTrip([]);
+  assertEquals([code, stderr], [0, ""]);
+  const trips = stdout.trim().split("\n").map((line) => JSON.parse(line));
+  assertEquals(trips.map(({ packets, foreign }) => [packets, foreign]), [[2000, 0], [2000, 0]]);
+});
+
+Deno.test("round_trip.ts fails if packets come back as they were sent", async () => {
+  assertFailed(await roundTrip(["--no-touch"]), 1, /expected packet 0; .* in byte 1, not 1,/);
+});
