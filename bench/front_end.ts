@@ -33,15 +33,17 @@ function receiveRounds(rx: RxQueue, batch: PacketBatch, rounds: number): void {
 }
 
 function transmitRounds(tx: TxQueue, batch: PacketBatch, rounds: number): void {
-  const { pool, buffers, capacity } = batch;
+  const { pool, buffers, capacity } = batch, { length, stack } = pool;
   const words = new Uint32Array(pool.memory.buffer), stride = pool.bufferSize >> 2;
   for (let i = 0; i < rounds; i++) {
-    while (batch.length < capacity) {
-      const buffer = pool.allocate(SIZE);
-      if (buffer < 0) break;
+    let available = pool.available, n = batch.length;
+    for (; n < capacity && available > 0; n++) {
+      const buffer = buffers[n] = stack[--available];
+      length[buffer] = SIZE;
       words[Math.imul(buffer, stride) + SEQUENCE_WORD]++;
-      buffers[batch.length++] = buffer;
     }
+    pool.available = available;
+    batch.length = n;
     tx.transmit(batch);
   }
 }
@@ -78,7 +80,7 @@ async function main(): Promise<number> {
   using pool = new Mempool({ buffers: 4096 });
   fill(pool);
   using stop = new StopFlag();
-  using device = await open(address, { pool, promiscuous: true, rxEntries: 256, txEntries: 128 });
+  using device = await open(address, { pool, promiscuous: true, rxEntries: 256, txEntries: 256 });
   const batch = new PacketBatch(pool, number(args, "batch", 32, 1, 256));
   const step = work(mode, device, batch);
   while (stop.signal === 0) {

@@ -12,7 +12,7 @@ import { checkMulticast, checkUnicast } from "../src/mac.ts";
 import type { Mempool } from "../src/mempool.ts";
 import { type QueueOptions, queueOptions } from "../src/queue.ts";
 import { Control, ControlQueue, MOST_DATA } from "./control_queue.ts";
-import { Feature, negotiate } from "./features.ts";
+import { Feature, INDIRECT_DESC, negotiate } from "./features.ts";
 import { NetConfig } from "./registers.ts";
 import { VirtioRxQueue } from "./rx_queue.ts";
 import { Status, type Transport } from "./transport.ts";
@@ -63,6 +63,7 @@ export class VirtioDevice implements Device {
   readonly txQueues: VirtioTxQueue[] = [];
   readonly #transport: Transport;
   readonly #ownPool: boolean;
+  #offered = 0n;
   #features = 0n;
   #rings: DmaMemory | undefined;
   #control: ControlQueue | undefined;
@@ -93,7 +94,8 @@ export class VirtioDevice implements Device {
     const setStatus = (bit: number) => transport.setStatus(status |= bit);
     setStatus(Status.ACKNOWLEDGE);
     setStatus(Status.DRIVER);
-    this.#features = negotiate(transport.features());
+    this.#offered = transport.features();
+    this.#features = negotiate(this.#offered);
     const modern = this.#has(Feature.VERSION_1);
     if (!modern && !transport.legacy) {
       throw new UsageError(
@@ -123,10 +125,7 @@ export class VirtioDevice implements Device {
   #startQueues({ rxEntries, txEntries }: QueueOptions, headerBytes: number): void {
     const transport = this.#transport;
     const count = this.#has(Feature.CTRL_VQ) ? 3 : 2;
-    // A header of 12 bytes, and a device that does not want it apart: one descriptor for both.
-    const together = headerBytes === HEADER &&
-      this.#has(Feature.VERSION_1 | Feature.ANY_LAYOUT);
-    const perChain = [together ? 1 : 2, 2, 1] as const;
+    const perChain = [this.#receivesChains(headerBytes) ? 2 : 1, 2, 1] as const;
     const wanted = [perChain[RX] * rxEntries, perChain[TX] * txEntries, 64].slice(0, count);
     const entries = wanted.map((n, index) => this.#queueSize(index, n));
     const { offsets, bytes } = placeQueues(entries);
@@ -145,6 +144,17 @@ export class VirtioDevice implements Device {
       this.#control = new ControlQueue(transport, queues[CONTROL], rings, bytes);
     }
     for (const { index, areas } of queues) transport.startQueue(index, areas);
+  }
+
+  /**
+   * Whether to receive into chains of two descriptors. Legacy devices without ANY_LAYOUT want that,
+   * and by the specification others take it (section 2.7.4); but back-ends that were only ever tried
+   * with Linux, which gives them one, may not: passt aborts. One that even takes tables of descriptors
+   * takes chains.
+   */
+  #receivesChains(headerBytes: number): boolean {
+    return headerBytes !== HEADER || (this.#offered & INDIRECT_DESC) !== 0n ||
+      !this.#has(Feature.VERSION_1 | Feature.ANY_LAYOUT);
   }
 
   #queueSize(index: number, wanted: number): number {

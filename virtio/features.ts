@@ -31,6 +31,9 @@ export const Feature = {
   SPEED_DUPLEX: 1n << 63n,
 } as const;
 
+/** The device takes descriptors that point to tables of descriptors. Not used, but telling. */
+export const INDIRECT_DESC: bigint = 1n << 28n;
+
 /** Names of the features in a feature word, for messages; the bit's number for those unknown here. */
 export function featureNames(features: bigint): string[] {
   const names = new Map<bigint, string>(Object.entries(Feature).map(([name, bit]) => [bit, name]));

@@ -6,9 +6,10 @@
  * The available ring's index is moved once a batch. As many chains as were posted at first stay with
  * the device: for each that comes back, one with a fresh buffer goes out.
  *
- * A packet is to begin where its buffer begins, but the device puts its header first. So the header
- * gets a descriptor of its own where legacy devices want that; but some back-ends take chains of one
- * descriptor only, as Linux gives them, and then the packet is moved over its header.
+ * A packet is to begin where its buffer begins, but the device puts a header first. Where the device
+ * takes chains, the header gets a descriptor of its own: a small packet then is one cache line, and if
+ * nobody needs the headers, they are all written to one place. Else it stands in the buffer, and the
+ * packet is moved over it.
  *
  * @module
  */
@@ -20,6 +21,8 @@ import { refuseBatch } from "../src/queue.ts";
 import { AVAILABLE_RING, DESC_WRITE, USED_RING, type Virtqueue, WORDS } from "./virtqueue.ts";
 
 const PACKETS = 0, BYTES = 1;
+/** From the id of a chain of two descriptors to its header, in words of 16 bits: a shift. */
+const HEADER_SHIFT = 2;
 /** Place of num_buffers among the 16-bit words of a header (section 5.1.6). */
 const NUM_BUFFERS = 5;
 /** Bytes of a packet from which on a call moves it faster than a loop. */
@@ -41,8 +44,9 @@ export class VirtioRxQueue implements RxQueue {
   readonly #inBuffer: number;
   /** The longest packet. */
   readonly #mostBytes: number;
-  /** The pool's memory in words of 16 and 32 bits, to look at headers and to move packets. */
-  readonly #halves: Uint16Array;
+  /** Memory that has the headers. */
+  readonly #headers: Uint16Array;
+  /** The pool's memory, to move packets in. */
   readonly #words: Uint32Array;
   /** Whether the device may spread a packet over several buffers, and says over how many. */
   readonly #merges: boolean;
@@ -64,8 +68,7 @@ export class VirtioRxQueue implements RxQueue {
   /**
    * Fills the queue with buffers. Nothing is shown to the device yet.
    *
-   * @param queue Its chains have one descriptor where the header has 12 bytes; two, where the device
-   * wants the header apart, and does not merge.
+   * @param queue Its chains have two descriptors, or one if the header has 12 bytes.
    * @param headerBytes Bytes of the header that the device puts before each packet: 10 or 12.
    * @param merges Whether MRG_RXBUF was negotiated.
    * @param most The most packets to have buffers for.
@@ -79,11 +82,11 @@ export class VirtioRxQueue implements RxQueue {
     this.#posted = Math.min(queue.chains, most);
     this.#inBuffer = queue.perChain === 1 ? headerBytes : 0;
     this.#mostBytes = pool.bufferSize - this.#inBuffer;
-    this.#halves = new Uint16Array(pool.memory.buffer);
+    this.#headers = this.#inBuffer > 0 ? new Uint16Array(pool.memory.buffer) : queue.headers;
     this.#words = new Uint32Array(pool.memory.buffer);
     this.#slots = new Uint32Array(queue.areas.entries);
     this.#used = queue.used;
-    queue.describeChains(headerBytes, pool.bufferSize, DESC_WRITE);
+    queue.describeChains(headerBytes, pool.bufferSize, DESC_WRITE, !merges);
     for (let p = 0; p < this.#posted; p++) {
       const buffer = pool.allocate(1);
       pool.length[buffer] = 0;
@@ -119,7 +122,7 @@ export class VirtioRxQueue implements RxQueue {
     const slots = this.#slots, address = this.#address, headerBytes = this.#headerBytes;
     const inBuffer = this.#inBuffer, mostBytes = this.#mostBytes;
     const { length, stack, bufferSize } = pool, buffers = batch.buffers;
-    const merges = this.#merges, halves = this.#halves, stride = bufferSize >> 1;
+    const merges = this.#merges, headers = this.#headers, stride = bufferSize >> 1;
     const orderMask = order.length - 1, mask = queue.areas.entries - 1;
     let free = pool.available, n = 0, bytes = 0;
     const count = Math.min(arrived, buffers.length, this.#dropping === 0 ? free : 0);
@@ -129,7 +132,10 @@ export class VirtioRxQueue implements RxQueue {
       const id = used[entry], size = (used[entry + 1] - headerBytes) | 0;
       if (id !== order[position & orderMask] || (size - 1) >>> 0 >= mostBytes) break;
       const buffer = slots[id], fresh = stack[free - 1];
-      if (merges && halves[Math.imul(buffer, stride) + NUM_BUFFERS] !== 1) break;
+      if (merges) {
+        const header = inBuffer === 0 ? id << HEADER_SHIFT : Math.imul(buffer, stride);
+        if (headers[header + NUM_BUFFERS] !== 1) break;
+      }
       free--;
       const again = position + posted, next = order[again & orderMask];
       const d = (next + last) << 2, place = AVAILABLE_RING + (again & mask);
@@ -206,8 +212,9 @@ export class VirtioRxQueue implements RxQueue {
     if (this.#dropping > 0) {
       this.#dropping--;
     } else {
-      const header = buffer * this.#pool.bufferSize / 2;
-      const spread = this.#merges ? this.#halves[header + NUM_BUFFERS] : 1;
+      const inBuffer = this.#inBuffer > 0;
+      const header = inBuffer ? buffer * this.#pool.bufferSize / 2 : expected << HEADER_SHIFT;
+      const spread = this.#merges ? this.#headers[header + NUM_BUFFERS] : 1;
       if (spread === 0 || spread > this.#posted) {
         throw queue.nonsense(position, `a packet in ${spread} buffers`);
       }

@@ -53,7 +53,7 @@ export class VirtioTxQueue implements TxQueue {
     this.#reclaimFrom = this.#most >> 1;
     this.#slots = new Uint32Array(queue.chains);
     this.#used = queue.used;
-    queue.describeChains(headerBytes, 0, 0);
+    queue.describeChains(headerBytes, 0, 0, true);
     pool.addReclaimer(this);
   }
 

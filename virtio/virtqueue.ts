@@ -28,8 +28,8 @@ export const DESC_NEXT = 1;
 const NO_INTERRUPT = 1;
 /** In `used.flags`: new buffers need no notification. */
 const NO_NOTIFY = 1;
-/** Bytes kept for a header that all chains share. */
-const HEADER_BYTES = 16;
+/** Bytes kept for a header that has a descriptor of its own. */
+const HEADER_STRIDE = 16;
 /** Words of a descriptor: address low, address high, length, flags and next. */
 export const WORDS = 4;
 /** Index of the ring in the available area's 16-bit words, behind flags and idx. */
@@ -40,11 +40,11 @@ export const USED_RING = 1;
 const PAGE = 4096;
 const align = (n: number, to: number) => Math.ceil(n / to) * to;
 
-/** Bytes of a queue with so many descriptors and a shared header; a multiple of 4096. */
-function queueBytes(entries: number): { used: number; header: number; total: number } {
+/** Bytes of a queue with so many descriptors, and of headers behind it; a multiple of 4096. */
+function queueBytes(entries: number): { used: number; headers: number; total: number } {
   const used = align(16 * entries + 2 * entries + 6, PAGE);
-  const header = align(used + 8 * entries + 6, HEADER_BYTES);
-  return { used, header, total: align(header + HEADER_BYTES, PAGE) };
+  const headers = align(used + 8 * entries + 6, HEADER_STRIDE);
+  return { used, headers, total: align(headers + entries / 2 * HEADER_STRIDE, PAGE) };
 }
 
 /**
@@ -86,11 +86,13 @@ export class Virtqueue {
   readonly usedIndex: Uint16Array;
   /** The used ring: from {@linkcode USED_RING} on, id and length of each entry. */
   readonly used: Uint32Array;
+  /** Headers that have a descriptor of their own, 8 words of 16 bits each: chain `i` has the `i`th. */
+  readonly headers: Uint16Array;
   /** Ids of the chains in the order in which they are made available. */
   readonly order: Uint16Array;
   readonly #transport: Transport;
   readonly #inOrder: boolean;
-  readonly #header: number;
+  readonly #headers: number;
 
   /**
    * Takes zeroed memory.
@@ -108,7 +110,7 @@ export class Virtqueue {
     offset: number,
     inOrder: boolean,
   ) {
-    const { used, header } = queueBytes(entries);
+    const { used, headers } = queueBytes(entries);
     this.index = index;
     this.perChain = perChain;
     this.chains = entries / perChain;
@@ -123,7 +125,8 @@ export class Virtqueue {
     this.available = new Uint16Array(memory.buffer, offset + 16 * entries, entries + 2);
     this.usedIndex = new Uint16Array(memory.buffer, offset + used, 2);
     this.used = new Uint32Array(memory.buffer, offset + used, USED_RING + 2 * entries);
-    this.#header = offset + header;
+    this.#headers = offset + headers;
+    this.headers = new Uint16Array(memory.buffer, this.#headers, entries / 2 * HEADER_STRIDE / 2);
     this.order = Uint16Array.from({ length: this.chains }, (_, i) => perChain * i);
     this.#transport = transport;
     this.#inOrder = inOrder;
@@ -144,18 +147,23 @@ export class Virtqueue {
   }
 
   /**
-   * Describes all chains, but for the addresses of packets. Headers that have a descriptor of their own
-   * share one place: those to transmit are all zero, and nothing in those received is needed.
+   * Describes all chains, but for the addresses of packets.
    *
    * @param headerBytes Bytes of a header.
    * @param packetBytes Bytes of the last descriptor, where they are always the same.
    * @param flags {@linkcode DESC_WRITE} if the device writes the chains.
+   * @param shared Whether headers with a descriptor of their own are one and the same: those to
+   * transmit are all zero, and what is in those received may be of no interest.
    */
-  describeChains(headerBytes: number, packetBytes: number, flags: number): void {
-    const { perChain, chains } = this;
-    const header = this.areas.memory.busAddress(this.#header, this.addressing);
-    for (let id = 0; id < perChain * chains; id += perChain) {
-      if (perChain === 2) this.describe(id, header, headerBytes, DESC_NEXT | flags, id + 1);
+  describeChains(headerBytes: number, packetBytes: number, flags: number, shared: boolean): void {
+    const { perChain, chains, areas: { memory } } = this;
+    for (let chain = 0; chain < chains; chain++) {
+      const id = chain * perChain;
+      if (perChain === 2) {
+        const offset = this.#headers + (shared ? 0 : HEADER_STRIDE * chain);
+        const address = memory.busAddress(offset, this.addressing);
+        this.describe(id, address, headerBytes, DESC_NEXT | flags, id + 1);
+      }
       this.describe(id + perChain - 1, 0, packetBytes, flags);
     }
   }
