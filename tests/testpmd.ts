@@ -9,7 +9,7 @@ import { Program, type TemporaryDirectory } from "./processes.ts";
 
 /** What Debian calls the packages that testpmd and its ports come in; a version follows a `*`. */
 export const TESTPMD_PACKAGES: readonly string[] = [
-  "dpdk",
+  "dpdk-dev",
   "librte-mempool-ring*",
   "librte-net-pcap*",
   "librte-net-tap*",
