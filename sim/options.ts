@@ -36,6 +36,8 @@ export interface Options {
   readonly control: boolean;
   /** Whether to print totals only. */
   readonly quiet: boolean;
+  /** File in which every register access is recorded, or undefined. */
+  readonly trace: string | undefined;
 }
 
 /** What `--help` prints. */
@@ -59,6 +61,8 @@ deno run --allow-ffi sim/main.ts --socket PATH --wire WIRE [--socket PATH --wire
   --json             a line of JSON every second, and one with the totals at the end
   --control          commands on stdin: start, stop (generators and files), stats, link PORT up|down, quit
   --quiet            print nothing but totals and complaints
+  --trace FILE       record every register access in a file: seconds, port, read or write, name,
+                     value; with --doorbells=trap the tails too
 `;
 
 const PORTS_MAX = 8;
@@ -104,6 +108,7 @@ export function parseOptions(args: string[]): Options | undefined {
     json: values.json,
     control: values.control,
     quiet: values.quiet,
+    trace: values.trace,
   };
 }
 
@@ -123,6 +128,7 @@ function parse(args: string[]) {
         json: { type: "boolean", default: false },
         control: { type: "boolean", default: false },
         quiet: { type: "boolean", default: false },
+        trace: { type: "string" },
         help: { type: "boolean", short: "h", default: false },
       },
     });

@@ -19,7 +19,7 @@ interface Suite {
   readonly root: string;
 }
 
-const NETWORK = ["iproute2", "iputils-ping", "tcpdump", "tshark", "util-linux"];
+const NETWORK = ["iproute2", "iputils-ping", "mount", "tcpdump", "tshark", "util-linux"];
 
 const SUITES: Readonly<Record<string, Suite>> = {
   native: {

@@ -7,6 +7,7 @@
 
 import { UsageError } from "../src/errors.ts";
 import { type Unpacked, unpackPackages } from "./debian.ts";
+import { vmlinux } from "./vmlinux.ts";
 
 const SUITE = "bookworm";
 /** Beside the kernel: the guest's shell, and what Deno is linked with. */
@@ -35,6 +36,8 @@ export class Kernel {
     readonly unpacked: Unpacked,
     /** Its release: `6.1.0-50-cloud-amd64`. */
     readonly release: string,
+    /** Path of the image that is booted. */
+    readonly image: string,
   ) {}
 
   /**
@@ -46,13 +49,12 @@ export class Kernel {
     const packages = [PACKAGES[flavour], ...USERLAND];
     const unpacked = await unpackPackages({ suite: SUITE, packages });
     const directory = `${unpacked.root}/lib/modules`;
-    for await (const { name } of Deno.readDir(directory)) return new Kernel(unpacked, name);
+    for await (const { name } of Deno.readDir(directory)) {
+      const image = `${unpacked.root}/boot/vmlinuz-${name}`;
+      // The kernel for clouds is small enough for the guest to unpack.
+      return new Kernel(unpacked, name, flavour === "full" ? await vmlinux(image, name) : image);
+    }
     throw new UsageError(`${directory}: is empty; remove ${unpacked.root}, and try again`);
-  }
-
-  /** Path of the image that is booted. */
-  get image(): string {
-    return `${this.unpacked.root}/boot/vmlinuz-${this.release}`;
   }
 
   /** Path of the directory that holds the modules. */
