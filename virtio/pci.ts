@@ -13,7 +13,7 @@ import { Status } from "./transport.ts";
 /** Vendor id of VirtIO devices. */
 export const RED_HAT = 0x1af4;
 /** Device ids: transitional or legacy, and modern only (VirtIO 1.3, sections 4.1.2 and 5.1.1). */
-const TRANSITIONAL_NET = 0x1000, MODERN_NET = 0x1041;
+export const TRANSITIONAL_NET = 0x1000, MODERN_NET = 0x1041;
 /** Subsystem id of a legacy network device: its VirtIO device id. */
 const NETWORK_CARD = 1;
 /** Capability ids of PCI: vendor specific, MSI-X. */

@@ -1,0 +1,47 @@
+/**
+ * The machine's network cards as `nic.ts list` shows them.
+ *
+ * @module
+ */
+
+import { assess, type Assessment } from "./drivers.ts";
+import type { PciFunction, System } from "./system.ts";
+
+/** A card, and what this project can do with it. */
+export type Card = PciFunction & { readonly use: Assessment };
+
+/** Every Ethernet controller, in the order of their addresses. */
+export function cards(system: System): Card[] {
+  return system.ethernetFunctions().map((found) => ({ ...found, use: assess(found) }));
+}
+
+/** Lines for people: one for each card, and below it what there is to say. */
+export function* formatCards(found: readonly Card[]): Generator<string> {
+  if (found.length === 0) yield "no Ethernet controllers on this machine's PCI buses";
+  for (const card of found) {
+    const { address, vendor, device, driver, interfaces, group, use } = card;
+    yield `${address}  ${hex(vendor)}:${hex(device)}  ${use.name ?? "unknown here"}`;
+    const names = interfaces.map(({ name, up, defaultRoute }) => {
+      return `${name} ${up ? "up" : "down"}${defaultRoute ? ", default route" : ""}`;
+    });
+    yield `  kernel    ${driver === null ? "no driver" : `driver ${driver}`}; ` +
+      `${names.length > 0 ? `interface ${names.join("; ")}` : "no interface"}`;
+    if (group === null) yield "  IOMMU     none";
+    else {
+      const others = group.others.map(({ address, driver }) =>
+        `${address} (${driver ?? "no driver"})`
+      );
+      yield `  IOMMU     group ${group.number}${group.type === null ? "" : ` (${group.type})`}` +
+        `${others.length > 0 ? `, with ${others.join(", ")}` : ", alone"}`;
+    }
+    const bus = use.bus === "vfio" ? "VFIO" : "sysfs";
+    yield use.driver === null
+      ? `  ixy.ts    ${use.problems[0]}`
+      : `  ixy.ts    ${use.driver} by ${bus}${use.problems.length === 0 ? "" : ", but:"}`;
+    if (use.driver !== null) { for (const problem of use.problems) yield `            ${problem}`; }
+  }
+}
+
+function hex(id: number): string {
+  return id.toString(16).padStart(4, "0");
+}

@@ -1,0 +1,188 @@
+/**
+ * The registers of an 82599, X540 or X550 as they are now, whoever drives it: nothing is claimed,
+ * enabled or written. Part of the program `nic.ts`, and so above the drivers.
+ *
+ * @module
+ */
+
+import { check, Errno, Mapping, path, stubs, SystemError } from "../native/native.ts";
+import { INTEL, type Mac, modelOf } from "../ixgbe/models.ts";
+import { REGISTERS, STATUS } from "../ixgbe/registers.ts";
+import { type Bar, Command, Config } from "../src/bus/bus.ts";
+import { VfioUserBus } from "../src/bus/vfio_user.ts";
+import { FileRegion } from "../src/bus/file_region.ts";
+import { list, readText } from "../src/bus/files.ts";
+import { Window } from "../src/bus/vfio_regions.ts";
+import { DeviceError, UsageError } from "../src/errors.ts";
+import { offsetOf, type Register } from "../src/registers.ts";
+import { type Dump, dump, format, type Reading, select } from "./dump.ts";
+import type { PciFunction, System } from "./system.ts";
+
+const O_RDONLY = 0, O_RDWR = 2;
+/** What a function reads that is asleep or gone. */
+const ONES = 0xffffffff;
+
+/**
+ * Registers that the table does not call RC, and that change something nevertheless when they are
+ * read: causes, valid bits that a second register's reading clears, and latched link states.
+ */
+const READING: Readonly<Record<string, string>> = {
+  EICR: "reading clears the interrupt causes",
+  TSICR: "reading clears the time sync causes",
+  RXSTMPH: "reading it gives the time stamp's registers free for the next packet",
+  TXSTMPH: "reading it gives the time stamp's registers free for the next packet",
+  PCSS1: "reading clears latched states of the link",
+  PCSS2: "reading clears latched states of the link",
+  XPCSS: "reading clears latched states of the link",
+};
+
+/** Dump of an ixgbe function. */
+export interface IxgbeDump extends Dump {
+  /** The address under which it was asked for. */
+  readonly address: string;
+  /** Its model. */
+  readonly model: string;
+}
+
+/** What of a function's registers to read. */
+export interface DumpOptions {
+  /** Names of registers; all if there is none. */
+  readonly names: readonly string[];
+  /** Whether to read those too that change by being read. */
+  readonly all: boolean;
+}
+
+/** Reads the registers of a function in another process: the software NIC. */
+export function dumpRemote(address: string, socket: string, options: DumpOptions): IxgbeDump {
+  select(REGISTERS, options.names); // before the device is bothered
+  const bus = new VfioUserBus(address, socket);
+  try {
+    const vendor = bus.readConfig(Config.VENDOR_ID, 2);
+    if (vendor !== INTEL) {
+      throw new UsageError(
+        `${address}: no register table for a device of vendor ${vendor.toString(16)}`,
+      );
+    }
+    return dumpBar(address, bus.readConfig(Config.DEVICE_ID, 2), bus.bar(0), options);
+  } finally {
+    bus.close();
+  }
+}
+
+/**
+ * Reads the registers of a PCI function, whichever driver has it.
+ *
+ * @throws {UsageError} if the kernel does not let this process read them, or they are turned off.
+ * @throws {DeviceError} if the function is asleep or gone.
+ */
+export function dumpFunction(system: System, found: PciFunction, options: DumpOptions): IxgbeDump {
+  const { address, device } = found;
+  select(REGISTERS, options.names);
+  modelOf(address, device);
+  checkAwake(system, address);
+  const mapping = mapBar0(system, found);
+  const window = new Window(mapping, 0);
+  try {
+    const bar = readOnly(mapping.bytes, (offset, bytes) => window.words[bytes][offset / bytes]);
+    return dumpBar(address, device, bar, options);
+  } finally {
+    window.unmap();
+  }
+}
+
+function dumpBar(address: string, device: number, bar: Bar, options: DumpOptions): IxgbeDump {
+  const model = modelOf(address, device);
+  if (bar.read(offsetOf(STATUS), 4) >>> 0 === ONES) {
+    throw new DeviceError(address, "registers read as ones: it is asleep or gone, see dmesg");
+  }
+  const registers = select(REGISTERS, options.names).filter((register) => {
+    return options.names.length > 0 || exists(register, model.mac);
+  });
+  const reading: Reading = { changes, never, all: options.all };
+  return { address, model: model.name, ...dump(bar, registers, reading) };
+}
+
+/** Lines for people. */
+export function* formatDump(found: IxgbeDump): Generator<string> {
+  yield `${found.address}: ${found.model}`;
+  yield* format(found, Object.values(REGISTERS));
+  const reasons = Map.groupBy(found.skipped, ({ reason }) => reason);
+  for (const [reason, skipped] of reasons) {
+    yield `not read, since ${reason}: ${skipped.map(({ name }) => name).join(" ")}`;
+  }
+}
+
+function changes(register: Register): string | undefined {
+  if (register.access === "RC") return "reading clears them (--all reads them)";
+  const reason = READING[register.name];
+  return reason && `${reason} (--all reads it)`;
+}
+
+/** A program that read SWSM would take the semaphore, and keep every driver from the device. */
+function never({ name, access }: Register): string | undefined {
+  if (access === "WO") return "they can only be written";
+  return name.startsWith("SWSM") ? "reading takes the semaphore from drivers" : undefined;
+}
+
+/** Whether a MAC has a register: sections of other datasheets say which have it. */
+function exists({ section }: Register, mac: Mac): boolean {
+  if (section.startsWith("X550EM_a")) return mac === "X550EM_a";
+  if (section.startsWith("X550")) return mac.startsWith("X550");
+  return !section.startsWith("X540") || mac !== "82599";
+}
+
+/** Refuses a function whose registers are turned off: turning them on would be a change. */
+function checkAwake(system: System, address: string): void {
+  const directory = `${system.devices}/${address}`, file = `${directory}/config`;
+  const fd = check(`open ${file}`, stubs.ixy_open(path(file), O_RDONLY, 0));
+  try {
+    const command = new FileRegion(address, file, fd, 64).read(Config.COMMAND, 2);
+    const power = list(directory).includes("power_state")
+      ? readText(`${directory}/power_state`)
+      : "unknown";
+    if ((command & Command.MEMORY) !== 0 && !power.startsWith("D3")) return;
+    throw new UsageError(
+      `${address}: its registers are turned off (COMMAND ${
+        command.toString(16).padStart(4, "0")
+      }, ` +
+        `power state ${power}), as where no driver runs it: start one first`,
+    );
+  } finally {
+    stubs.ixy_close(fd);
+  }
+}
+
+/** The stubs map for writing too: that nothing is written is up to `readOnly`. */
+function mapBar0(system: System, { address, driver }: PciFunction): Mapping {
+  const file = `${system.devices}/${address}/resource0`;
+  const fd = stubs.ixy_open(path(file), O_RDWR, 0);
+  if (fd === -Errno.EACCES || fd === -Errno.EPERM) {
+    throw new UsageError(
+      `${address}: no permission to open ${file}: run this as root, and see whether the kernel is ` +
+        "locked down (/sys/kernel/security/lockdown)",
+    );
+  }
+  check(`open ${file}`, fd);
+  try {
+    const size = new Float64Array(1);
+    check(`stat ${file}`, stubs.ixy_size(fd, size));
+    return Mapping.file(file, fd, size[0]);
+  } catch (error) {
+    if (!(error instanceof SystemError)) throw error;
+    const user = driver === null ? "a program" : `the driver ${driver}`;
+    throw new UsageError(
+      `${address}: ${error.message}: the kernel keeps registers for ${user} alone: boot with ` +
+        "iomem=relaxed, or see what `ethtool -d` shows",
+    );
+  } finally {
+    stubs.ixy_close(fd);
+  }
+}
+
+/** A BAR that nobody can write to by mistake. */
+function readOnly(size: number, read: Bar["read"]): Bar {
+  const refuse = () => {
+    throw new Error("a register dump writes nothing");
+  };
+  return { size, read, write: refuse, doorbell: refuse };
+}
