@@ -357,7 +357,7 @@ export const TABLE = {
     fields: { PMA_PMD_10G_SERIAL: 3 << 16, LINK_DISABLE: 7 << 28 } },
   AUTOC3: { offset: 0x042ac, access: "RW", section: "8.2.3.22.23", meaning: "Auto-negotiation 3" },
   ANLP1: { offset: 0x042b0, access: "RO", section: "8.2.3.22.24", meaning: "Auto-negotiation: link partner, low",
-    fields: { PAUSE: 3 << 10 } },
+    fields: { PAUSE: 3 << 10, AN_STATE: 0xf << 16 } },
   ANLP2: { offset: 0x042b4, access: "RO", section: "8.2.3.22.25", meaning: "Auto-negotiation: link partner, high" },
   MMNGC: { offset: 0x042d0, access: "RW", section: "8.2.3.22", meaning: "MAC manageability control", fields: { MNG_VETO: 1 << 0 } },
   ANLPNP1: { offset: 0x042d4, access: "RO", section: "8.2.3.22", meaning: "Auto-negotiation: link partner's next page, low" },

@@ -1,22 +1,20 @@
 /**
  * What accesses to the modelled device's control registers do: reset and master disable, EEPROM,
- * semaphores, MDIO, link, interrupts (datasheet sections 8.2.3.1 to 8.2.3.5 and 8.2.3.22).
+ * semaphores, MDIO, SFP+ module, link, flow director (datasheet sections 8.2.3.1 to 8.2.3.4 and 8.2.3.22).
  *
  * @module
  */
 
 import {
+  ANLP1,
   AUTOC,
   CTRL,
   EEC,
   EEC_X550EM_A,
   EERD,
   EICR,
-  EICS,
-  EIMC,
-  EIMC_EX,
-  EIMS,
-  EIMS_EX,
+  ESDP,
+  FDIRCMD,
   FDIRCTRL,
   I2CCTL,
   LINKS,
@@ -32,9 +30,15 @@ import {
 } from "../ixgbe/registers.ts";
 import { hex, type Register } from "../src/registers.ts";
 import { DEVICE, type DeviceState, isX540OrLater, linkUp } from "./device_state.ts";
+import { SfpModule } from "./sfp_module.ts";
 
 /** Milliseconds after a reset until the device is ready, for a driver that does not look earlier. */
 const READY_AFTER = 1;
+
+/** ANLP1.AN_STATE once negotiation has begun. */
+const AN_STATE_WAITING = 1 << 16;
+/** The command of FDIRCMD, which the device clears once it has carried it out. */
+const FDIRCMD_CMD = 3;
 
 /** Says what accesses to control registers do. */
 export function installControl(state: DeviceState): void {
@@ -42,9 +46,9 @@ export function installControl(state: DeviceState): void {
   installEeprom(state);
   installSemaphores(state);
   installMdio(state);
+  installModule(state);
   installLink(state);
   installFlowDirector(state);
-  installInterrupts(state);
 }
 
 /** Link mode (AUTOC.LMS) that the EEPROM sets for the board. */
@@ -170,11 +174,21 @@ function installMdio(state: DeviceState): void {
     }
     return value & ~MSCA.MDI_COMMAND;
   });
-  // An idle bus: what is driven out comes back, and no module answers.
+}
+
+// An SFP+ board has a module in its cage, and tells by a pin; on others the I2C bus is idle.
+function installModule(state: DeviceState): void {
+  const { file } = state;
+  const module = boardLinkMode(state.deviceId) === AUTOC.LMS_10G_SERIAL && !isX540OrLater(state)
+    ? new SfpModule()
+    : undefined;
   file.onWrite(I2CCTL, (value) => {
-    const driven = value & (I2CCTL.CLK_OUT | I2CCTL.DATA_OUT);
-    return driven | driven >>> 1;
+    const clock = (value & I2CCTL.CLK_OUT) !== 0, data = (value & I2CCTL.DATA_OUT) !== 0;
+    const line = module?.drive(clock, data) ?? data;
+    return value & (I2CCTL.CLK_OUT | I2CCTL.DATA_OUT) | (clock ? I2CCTL.CLK_IN : 0) |
+      (line ? I2CCTL.DATA_IN : 0);
   });
+  file.onRead(ESDP, (value) => module && !(value & ESDP.SDP2_DIR) ? value | ESDP.SDP2 : value);
 }
 
 function installLink(state: DeviceState): void {
@@ -184,10 +198,18 @@ function installLink(state: DeviceState): void {
       const rule = "no link mode to set: the PHY decides (X540, X550)";
       rules.violate("AUTOC", "8.2.3.22.19", rule, `${hex(old)} to ${hex(value)}`);
     }
-    if (value & AUTOC.RESTART_AN) state.linkDelay = 1;
+    if (value & AUTOC.RESTART_AN) {
+      state.linkDelay = 1;
+      state.causes.raiseOther(EICR.LSC); // down and up again
+    }
     return value & ~AUTOC.RESTART_AN;
   });
   file.onSettled(AUTOC, () => state.update());
+  // In backplane modes the board negotiates, with nobody: the state machine leaves its first state.
+  file.onRead(ANLP1, (value) => {
+    const backplane = (file.get(AUTOC) & AUTOC.LMS) >= AUTOC.LMS_KX4_KX_KR;
+    return backplane ? value & ~ANLP1.AN_STATE | AN_STATE_WAITING : value;
+  });
   file.onRead(LINKS, () => {
     if (state.linkDelay > 0) {
       state.linkDelay--;
@@ -218,38 +240,8 @@ function speedBits(mbps: number): number {
   }
 }
 
-// Its memory is ready at once; nothing is steered.
+// Its memory is ready at once, and filters are taken; nothing is steered by them.
 function installFlowDirector(state: DeviceState): void {
+  state.file.onWrite(FDIRCMD, (value) => value & ~FDIRCMD_CMD);
   state.file.onRead(FDIRCTRL, (value) => value | FDIRCTRL.INIT_DONE);
-}
-
-function installInterrupts(state: DeviceState): void {
-  const { file } = state;
-  const queues = EIMS.RTX_QUEUE;
-  file.onRead(EICR, (value) => {
-    file.set(EICR, 0);
-    return value;
-  });
-  file.onWrite(EICS, (value) => {
-    file.set(EICR, file.get(EICR) | value);
-    return 0;
-  });
-  file.onWrite(EIMS, (value, old) => {
-    file.set(EIMS_EX, file.get(EIMS_EX) | value & queues);
-    return old | value;
-  });
-  file.onWrite(EIMC, (value) => {
-    file.set(EIMS, file.get(EIMS) & ~value);
-    file.set(EIMS_EX, file.get(EIMS_EX) & ~(value & queues));
-    return 0;
-  });
-  file.onWrite(EIMS_EX, (value, old, index) => {
-    if (index === 0) file.set(EIMS, file.get(EIMS) | value & queues);
-    return old | value;
-  });
-  file.onWrite(EIMC_EX, (value, _old, index) => {
-    if (index === 0) file.set(EIMS, file.get(EIMS) & ~(value & queues));
-    file.set(EIMS_EX, file.get(EIMS_EX, index) & ~value, index);
-    return 0;
-  });
 }

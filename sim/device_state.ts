@@ -6,6 +6,7 @@
  */
 
 import type { DmaMap } from "./dma_map.ts";
+import type { InterruptCauses } from "./interrupt_causes.ts";
 import type { Phy } from "./mdio.ts";
 import type { Receiver } from "./receiver.ts";
 import type { RegisterFile } from "./register_file.ts";
@@ -45,6 +46,7 @@ export interface DeviceState {
   readonly dma: DmaMap;
   readonly receiver: Receiver;
   readonly transmitter: Transmitter;
+  readonly causes: InterruptCauses;
   readonly phy: Phy;
   readonly eeprom: Uint16Array;
   /** Whether a link partner is there. */

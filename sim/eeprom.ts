@@ -21,6 +21,14 @@ const DEVICE_CAPABILITIES = 0x2c;
 const ALLOW_ANY_SFP = 1;
 // The printed board assembly number, as text (word 0x15: guard, word 0x16: where it is).
 const PBA_GUARD = 0xfafa;
+// Firmware: a section, whose word 4 points at what word 7 of has the version (word 0x0f). Drivers take
+// versions up to 5 for those of early samples.
+const FIRMWARE = 0x0f, FIRMWARE_PATCH = 4, PATCH_VERSION = 7, VERSION = 6;
+const FIRMWARE_AT = 0x100, PATCH_AT = 0x120;
+// What a driver writes to CORECTL for a kind of SFP+ module: a list of kinds (word 0x2b). Kinds 5 and 6
+// are short and long range at the first and the second port. Nothing has to be written here.
+const MODULES = 0x2b, MODULES_AT = 0x140, MODULE_AT = 0x150;
+const MODULE_KINDS = [5, 6], END = 0xffff;
 
 /**
  * Makes an EEPROM.
@@ -34,7 +42,6 @@ export function makeEeprom(mac: Uint8Array, port: number): Uint16Array {
   words.fill(0xffff, 0x01, 0x40);
   words[0x00] = 0x4000; // signature 01b in bits 15:14: the content is valid
   words[0x02] = 0xffff; // no firmware module for link establishment
-  words[0x0f] = 0xffff; // no firmware
   words[DEVICE_CAPABILITIES] = ALLOW_ANY_SFP;
   words[0x15] = PBA_GUARD;
   words[0x16] = 0x60;
@@ -43,6 +50,14 @@ export function makeEeprom(mac: Uint8Array, port: number): Uint16Array {
   for (let i = 0; i < pba.length; i += 2) {
     words[0x61 + i / 2] = pba.charCodeAt(i) << 8 | pba.charCodeAt(i + 1);
   }
+  words[FIRMWARE] = FIRMWARE_AT;
+  words.fill(0xffff, FIRMWARE_AT + 1, FIRMWARE_AT + FIRMWARE_PATCH);
+  words[FIRMWARE_AT + FIRMWARE_PATCH] = PATCH_AT;
+  words[PATCH_AT + PATCH_VERSION] = VERSION;
+  words[MODULES] = MODULES_AT;
+  const list = MODULE_KINDS.flatMap((kind) => [kind, MODULE_AT]);
+  words.set([list.length + 1, ...list, END], MODULES_AT);
+  words.set([1, END], MODULE_AT);
   let next = SECTIONS;
   for (const pointer of MAC_SECTIONS) {
     const address = mac.slice();

@@ -11,8 +11,7 @@
  * for (;;) nic.poll();
  * ```
  *
- * Not modelled: timing, offloads (checksums, segmentation, VLAN, RSS, flow director), virtual
- * functions, delivery of interrupts.
+ * Not modelled: timing, flow director, receive coalescing, virtual functions.
  *
  * @module
  */
@@ -22,6 +21,7 @@ import {
   CTRL,
   DMATXCTL,
   EICR,
+  FWSM,
   HLREG0,
   RAH,
   RAL,
@@ -44,6 +44,7 @@ import { DEVICE, type DeviceState, isX540OrLater, phyOf } from "./device_state.t
 import { DmaMap } from "./dma_map.ts";
 import { Doorbells } from "./doorbells.ts";
 import { makeEeprom } from "./eeprom.ts";
+import { InterruptCauses } from "./interrupt_causes.ts";
 import { Phy } from "./mdio.ts";
 import { installPath } from "./path_effects.ts";
 import { Receiver } from "./receiver.ts";
@@ -106,6 +107,8 @@ export class Nic implements WirePort {
   readonly dma: DmaMap = new DmaMap();
   /** What the driver did that the datasheet forbids. */
   readonly rules: Rules = new Rules();
+  /** Sends the message of an interrupt vector; nobody is told while there is no one. */
+  onInterrupt: ((vector: number) => void) | undefined;
   /** The other end of the cable; frames are sent to nowhere while there is none. */
   wire: Wire | undefined;
 
@@ -113,6 +116,7 @@ export class Nic implements WirePort {
   readonly #statistics = new Statistics();
   readonly #receiver: Receiver;
   readonly #transmitter: Transmitter;
+  readonly #causes: InterruptCauses;
   readonly #doorbells: Doorbells;
   readonly #state: DeviceState;
   readonly #mac: Uint8Array;
@@ -142,10 +146,10 @@ export class Nic implements WirePort {
       rules: this.rules,
       tails: this.#doorbells.words,
     };
-    this.#receiver = new Receiver(context, this.#statistics);
-    this.#transmitter = new Transmitter(context, this.#statistics, {
-      send: (frame, length) => this.#send(frame, length),
-    });
+    this.#causes = new InterruptCauses(this.#file, (vector) => this.onInterrupt?.(vector));
+    this.#receiver = new Receiver(context, this.#statistics, this.#causes);
+    const outlet = { send: (frame: FrameBuffer, length: number) => this.#send(frame, length) };
+    this.#transmitter = new Transmitter(context, this.#statistics, outlet, this.#causes);
     this.#state = {
       deviceId,
       file: this.#file,
@@ -153,6 +157,7 @@ export class Nic implements WirePort {
       dma: this.dma,
       receiver: this.#receiver,
       transmitter: this.#transmitter,
+      causes: this.#causes,
       phy: new Phy(phyOf(deviceId)),
       eeprom: makeEeprom(this.#mac, this.#lanId),
       linkPartner: true,
@@ -198,9 +203,9 @@ export class Nic implements WirePort {
     if (register === (RDT as Register) || register === (TDT as Register)) {
       return this.#doorbells.words[home];
     }
-    if (register.access === "WO") return 0;
-    const value = this.#file.words[home];
     const effect = this.#file.readEffectAt(home);
+    if (register.access === "WO" && !effect) return 0;
+    const value = this.#file.words[home];
     return effect ? effect(value, this.#file.indexAt(home)) >>> 0 : value;
   }
 
@@ -284,6 +289,7 @@ export class Nic implements WirePort {
     if (wire !== undefined) work += wire.poll(this, WIRE_BUDGET);
     this.#receiver.writeBack();
     this.#polling = false;
+    if (this.#causes.waiting && this.#busMaster) this.#causes.service();
     return work;
   }
 
@@ -309,7 +315,7 @@ export class Nic implements WirePort {
   setLink(up: boolean, mbps?: number): void {
     this.#state.linkPartner = up;
     if (mbps !== undefined) this.#state.phy.mbps = mbps;
-    this.#file.set(EICR, this.#file.get(EICR) | EICR.LSC);
+    this.#causes.raiseOther(EICR.LSC);
     this.#update();
   }
 
@@ -349,6 +355,7 @@ export class Nic implements WirePort {
     file.set(STATUS, STATUS.GIO_MASTER_ENABLE | this.#lanId << 2);
     file.set(RAL, mac[0] | mac[1] << 8 | mac[2] << 16 | mac[3] << 24);
     file.set(RAH, RAH.AV | mac[4] | mac[5] << 8);
+    file.set(FWSM, FWSM.FW_VAL_BIT); // firmware runs, and manages nothing
     file.set(TXPBTHRESH, 0x96);
     file.set(AUTOC, AUTOC.reset & ~AUTOC.LMS | boardLinkMode(state.deviceId));
     if (isX540OrLater(state)) {
@@ -364,6 +371,7 @@ export class Nic implements WirePort {
     this.#receiver.reset();
     this.#receiver.resizeBuffer();
     this.#transmitter.reset();
+    this.#causes.reset();
     this.#update();
   }
 

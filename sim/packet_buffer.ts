@@ -6,6 +6,9 @@
 
 import type { FrameBuffer } from "./wire.ts";
 
+/** The word before a frame: its length, and from this bit on its queue. */
+const LENGTH = 0xffff, QUEUE_SHIFT = 16;
+
 /** A first-in first-out queue of frames in a ring of words; nothing is allocated per frame. */
 export class PacketBuffer {
   /** Frames that wait. */
@@ -30,9 +33,10 @@ export class PacketBuffer {
   /**
    * Copies a frame in.
    *
+   * @param queue The queue that it waits for.
    * @returns false if there is no room.
    */
-  push(frame: FrameBuffer, length: number): boolean {
+  push(frame: FrameBuffer, length: number, queue: number): boolean {
     const ring = this.#words;
     const count = (length + 3) >>> 2;
     const capacity = ring.length;
@@ -40,7 +44,7 @@ export class PacketBuffer {
     let write = this.#read + this.#used;
     if (write >= capacity) write -= capacity;
     const words = frame.words;
-    ring[write] = length;
+    ring[write] = length | queue << QUEUE_SHIFT;
     for (let i = 0; i < count; i++) {
       if (++write === capacity) write = 0;
       ring[write] = words[i];
@@ -52,7 +56,12 @@ export class PacketBuffer {
 
   /** Length in bytes of the frame that waits longest; only while {@linkcode frames} is not 0. */
   peek(): number {
-    return this.#words[this.#read];
+    return this.#words[this.#read] & LENGTH;
+  }
+
+  /** The queue that the frame that waits longest is for; only while there is one. */
+  peekQueue(): number {
+    return this.#words[this.#read] >>> QUEUE_SHIFT;
   }
 
   /** Moves the frame that waits longest to a frame buffer, and returns its length in bytes. */
@@ -61,7 +70,7 @@ export class PacketBuffer {
     const capacity = ring.length;
     const words = frame.words;
     let read = this.#read;
-    const length = ring[read];
+    const length = ring[read] & LENGTH;
     const count = (length + 3) >>> 2;
     for (let i = 0; i < count; i++) {
       if (++read === capacity) read = 0;

@@ -11,6 +11,7 @@ import {
   HLREG0,
   MAXFRS,
   MCSTCTRL,
+  MRQC,
   MTQC,
   RAH,
   RAL,
@@ -19,7 +20,9 @@ import {
   RDH,
   RDLEN,
   RDRXCTL,
+  RSSRK,
   RTTDCS,
+  RXCSUM,
   RXCTRL,
   RXDCTL,
   RXPBSIZE,
@@ -37,6 +40,7 @@ import {
   TXDCTL,
   TXPBSIZE,
   TXPBTHRESH,
+  VLNCTRL,
 } from "../ixgbe/registers.ts";
 import { hex, nameOf, type Register } from "../src/registers.ts";
 import { type DeviceState, isX540OrLater } from "./device_state.ts";
@@ -68,6 +72,9 @@ function installFilters(state: DeviceState): void {
   });
   for (const register of [FCTRL, MCSTCTRL, RAL, RAH]) {
     file.onSettled(register, () => receiver.filters.load());
+  }
+  for (const register of [VLNCTRL, RXCSUM, MRQC, RSSRK]) {
+    file.onSettled(register, () => receiver.loadOffloads());
   }
 }
 
@@ -213,6 +220,7 @@ function installQueues(state: DeviceState): void {
     }
     return value & ~RXDCTL.SWFLSH;
   });
+  file.onSettled(RXDCTL, () => receiver.loadOffloads());
   file.onWrite(TXDCTL, (value, old, index) => {
     const changed = (value ^ old) & TXDCTL.ENABLE;
     if (changed && value & TXDCTL.ENABLE) {

@@ -9,6 +9,7 @@ import { BAR0_BYTES } from "./config_space.ts";
 import { Nic } from "./nic.ts";
 import type { Options } from "./options.ts";
 import { Server } from "./server.ts";
+import { Trace } from "./trace.ts";
 import type { Wire } from "./wire.ts";
 import { Generator } from "./wires/generator.ts";
 import { PcapWire } from "./wires/pcap.ts";
@@ -32,9 +33,10 @@ export interface Port {
  * Makes all ports; each serves its socket from now on.
  *
  * @param log Takes a line about what a client did wrong.
- * @throws {UsageError} if a wire or socket cannot be made; nothing is left open then.
+ * @throws {UsageError} if a wire, a socket or the trace cannot be made; nothing is left open then.
  */
 export function openPorts(options: Options, log: (line: string) => void): Port[] {
+  const trace = options.trace === undefined ? undefined : new Trace(options.trace);
   const specs = options.ports.map((port) => port.wire);
   const wires = makeWires(specs, options.ports.map((port) => port.mac));
   const ports: Port[] = [];
@@ -50,7 +52,12 @@ export function openPorts(options: Options, log: (line: string) => void): Port[]
         pollDoorbells: doorbells !== undefined,
         ...(doorbells && { doorbells: new Uint32Array(doorbells.buffer) }),
       });
-      const server = new Server({ path: socket, model: nic, deviceId, mac, doorbells, log });
+      const model = trace?.before(nic, i) ?? nic;
+      const server = new Server({ path: socket, model, deviceId, mac, doorbells, log });
+      nic.onInterrupt = (vector) => {
+        trace?.interrupt(i, vector);
+        server.interrupt(vector);
+      };
       nic.wire = wires[i];
       const wire = wires[i];
       if (wire instanceof PcapWire) wire.held = true;

@@ -15,6 +15,9 @@ export const DD: number = 1 << 0;
 /** End of packet. */
 export const EOP: number = 1 << 1;
 
+/** What a legacy descriptor has of the status. */
+const LEGACY = 0xff;
+
 /** A receive queue. Its fields are public for the loop that moves frames. */
 export class ReceiveQueue extends Ring {
   /** Bytes of a packet buffer in host memory. */
@@ -29,7 +32,12 @@ export class ReceiveQueue extends Ring {
   written = 0;
   /** Bytes, and status, of descriptors from `written` to the head. */
   lengths = new Uint16Array(0);
-  statuses = new Uint8Array(0);
+  statuses = new Uint32Array(0);
+  /** Whether descriptors say more of their frames: words 0 and 1, and the tag in word 3. */
+  detailed = false;
+  types = new Uint32Array(0);
+  hashes = new Uint32Array(0);
+  tags = new Uint16Array(0);
 
   readonly #context: RingContext;
 
@@ -44,9 +52,13 @@ export class ReceiveQueue extends Ring {
     super.start();
     this.written = this.head;
     this.ahead = 0;
+    this.detailed = false;
     if (this.lengths.length < this.size) {
       this.lengths = new Uint16Array(this.size);
-      this.statuses = new Uint8Array(this.size);
+      this.statuses = new Uint32Array(this.size);
+      this.types = new Uint32Array(this.size);
+      this.hashes = new Uint32Array(this.size);
+      this.tags = new Uint16Array(this.size);
     }
   }
 
@@ -72,6 +84,10 @@ export class ReceiveQueue extends Ring {
   /** Writes back the descriptors from `written` to the head, the word with DD last. */
   writeBack(): void {
     const { words, first, size, head, lengths, statuses, advanced } = this;
+    if (advanced && this.detailed) {
+      this.#writeBackDetailed();
+      return;
+    }
     let i = this.written;
     while (i !== head) {
       const at = first + i * 4;
@@ -82,8 +98,23 @@ export class ReceiveQueue extends Ring {
         words[at + 2] = statuses[i];
       } else {
         words[at + 2] = lengths[i];
-        words[at + 3] = statuses[i];
+        words[at + 3] = statuses[i] & LEGACY | this.tags[i] << 16;
       }
+      if (++i === size) i = 0;
+    }
+    this.written = head;
+  }
+
+  // Apart, since the other loop is what the model's speed hangs on.
+  #writeBackDetailed(): void {
+    const { words, first, size, head, lengths, statuses, types, hashes, tags } = this;
+    let i = this.written;
+    while (i !== head) {
+      const at = first + i * 4;
+      words[at] = types[i];
+      words[at + 1] = hashes[i];
+      words[at + 3] = lengths[i] | tags[i] << 16;
+      words[at + 2] = statuses[i];
       if (++i === size) i = 0;
     }
     this.written = head;

@@ -1,17 +1,19 @@
 /**
  * The modelled device's receive side: filters, packet buffer, receive queues and their descriptors
- * (datasheet section 7.1). All frames go to queue 0; spreading them over queues is not modelled.
+ * (datasheet section 7.1). What is found out about a frame is `receive_offloads.ts`'s.
  *
  * @module
  */
 
-import { HLREG0, MAXFRS, REGISTERS, RXPBSIZE, SRRCTL } from "../ixgbe/registers.ts";
+import { HLREG0, MAXFRS, REGISTERS, RXDCTL, RXPBSIZE, SRRCTL } from "../ixgbe/registers.ts";
 import { hex, nameOf } from "../src/registers.ts";
 import { copy } from "./copy.ts";
 import { crc32 } from "./crc32.ts";
 import { BROADCAST, Filters, REJECTED, UNICAST } from "./filters.ts";
 import { RECEIVED_SIZES, sizeClass } from "./frame_sizes.ts";
+import type { InterruptCauses } from "./interrupt_causes.ts";
 import { PacketBuffer } from "./packet_buffer.ts";
+import { ReceiveOffloads } from "./receive_offloads.ts";
 import { DD, EOP, ReceiveQueue } from "./receive_queue.ts";
 import { RECEIVE, type RingContext } from "./ring.ts";
 import type { Statistics } from "./statistics.ts";
@@ -25,6 +27,8 @@ const SHORTEST = 60;
 const LONGEST_STANDARD = 1518;
 /** Room for a VLAN tag beyond the longest frame. */
 const VLAN_TAG = 4;
+/** Bytes of both Ethernet addresses, behind which a VLAN tag stands. */
+const ADDRESSES = 12;
 const ETHERTYPE_VLAN = 0x0081; // 0x8100 as a little-endian halfword
 
 /** Descriptors whose buffers' cache lines are fetched before frames arrive for them. */
@@ -50,6 +54,13 @@ export class Receiver {
   /** Whether PCI configuration space lets the device access host memory. */
   busMaster = true;
   readonly filters: Filters;
+  /** What is found out about frames. */
+  readonly offloads: ReceiveOffloads;
+  readonly #causes: InterruptCauses;
+  readonly #stripped = new FrameBuffer();
+  /** Whether frames are looked into, and the queue for the one that was. */
+  #looks = false;
+  #target = 0;
   readonly #context: RingContext;
   readonly #statistics: Statistics;
   readonly #queues: ReceiveQueue[];
@@ -65,11 +76,13 @@ export class Receiver {
   #longest = LONGEST_STANDARD - CRC;
   #stripCrc = true;
 
-  constructor(context: RingContext, statistics: Statistics) {
+  constructor(context: RingContext, statistics: Statistics, causes: InterruptCauses) {
     const count = RECEIVE.tail.count;
     this.#context = context;
     this.#statistics = statistics;
+    this.#causes = causes;
     this.filters = new Filters(context.file);
+    this.offloads = new ReceiveOffloads(context.file, context.rules);
     this.#queues = Array.from({ length: count }, (_, index) => new ReceiveQueue(index, context));
     this.#packets = new Float64Array(count);
     this.#bytes = new Float64Array(count);
@@ -87,6 +100,7 @@ export class Receiver {
     this.settle();
     this.#buffer.clear();
     this.filters.load();
+    this.loadOffloads();
     this.load();
   }
 
@@ -97,6 +111,15 @@ export class Receiver {
     const jumbo = (control & HLREG0.JUMBOEN) !== 0;
     this.#longest = (jumbo ? file.get(MAXFRS) >>> 16 : LONGEST_STANDARD) - CRC;
     this.#stripCrc = (control & HLREG0.RXCRCSTRP) !== 0;
+  }
+
+  /** Takes from the registers what is to be found out about frames. */
+  loadOffloads(): void {
+    this.offloads.load();
+    this.#looks = this.offloads.active;
+    if (this.#looks) return;
+    this.#target = 0;
+    for (const queue of this.#queues) if (queue.written === queue.head) queue.detailed = false;
   }
 
   /** Gives the packet buffer the size that RXPBSIZE[0] says. */
@@ -128,7 +151,7 @@ export class Receiver {
     if (place >= 0) this.#running.splice(place, 1);
   }
 
-  /** Whether the queue that frames go to is enabled. */
+  /** Whether the first queue is enabled: all or most frames go to it. */
   get hasQueue(): boolean {
     return this.#queues[0].running;
   }
@@ -180,14 +203,15 @@ export class Receiver {
       }
       count[kind === BROADCAST ? BROADCASTS : MULTICASTS]++;
     }
+    if (this.#looks && this.#refuses(frame, length)) return true;
     count[length <= 60 ? 0 : sizeClass(length)]++;
     count[BYTES] += length + CRC;
     if (!this.#stripCrc) {
       crc32(frame.bytes, length);
       length += CRC;
     }
-    const queue = this.#queues[0];
-    if (this.#buffer.frames === 0 && this.dmaAllowed) {
+    const queue = this.#queues[this.#target];
+    if (this.#buffer.frames === 0 && this.dmaAllowed && !this.#looks) {
       let room = queue.tail - queue.head;
       if (room < 0) room += queue.size;
       if (
@@ -206,12 +230,13 @@ export class Receiver {
     if (queue.running && !this.busMaster) this.#blocked(queue);
     if (queue.running && this.dmaAllowed && this.#buffer.frames === 0) {
       if (queue.refresh() * queue.bufferBytes >= length) {
-        this.#deliver(queue, frame, length);
+        if (this.#looks) this.#deliverLooked(queue, frame, length);
+        else this.#deliver(queue, frame, length);
         return true;
       }
     }
     if (queue.running && !queue.dropEnable) {
-      if (this.#buffer.push(frame, length)) return true;
+      if (this.#buffer.push(frame, length, queue.index)) return true;
       this.#statistics.add(REGISTERS.RXMPC, 1);
     } else {
       this.#drops[queue.index]++;
@@ -221,13 +246,20 @@ export class Receiver {
   }
 
   #drain(): number {
-    const queue = this.#queues[0];
     let moved = 0;
-    while (this.#buffer.frames > 0 && queue.running && this.dmaAllowed && moved < 64) {
+    while (this.#buffer.frames > 0 && this.dmaAllowed && moved < 64) {
+      // As in the device, a frame waits for its queue, and those behind it for that frame.
+      const queue = this.#queues[this.#buffer.peekQueue()];
       let room = queue.tail - queue.head;
       if (room < 0) room += queue.size;
-      if (room * queue.bufferBytes < this.#buffer.peek()) break;
-      this.#deliver(queue, this.#waiting, this.#buffer.pop(this.#waiting));
+      if (!queue.running || room * queue.bufferBytes < this.#buffer.peek()) break;
+      const length = this.#buffer.pop(this.#waiting);
+      if (this.#looks) {
+        this.offloads.inspect(this.#waiting.bytes, length);
+        this.#deliverLooked(queue, this.#waiting, length);
+      } else {
+        this.#deliver(queue, this.#waiting, length);
+      }
       moved++;
     }
     this.writeBack();
@@ -263,6 +295,43 @@ export class Receiver {
     this.#bytes[queue.index] += length;
   }
 
+  // Looks into a frame, and chooses its queue; returns whether the VLAN filter refuses it.
+  #refuses(frame: FrameBuffer, length: number): boolean {
+    this.offloads.inspect(frame.bytes, length);
+    this.#target = this.offloads.queue;
+    if (this.offloads.refused) this.#new[FILTERED]++;
+    return this.offloads.refused;
+  }
+
+  // Delivers a frame that was looked into. Type, hash and tag stand in every descriptor of it, status
+  // and errors in the last (7.1.6.2).
+  #deliverLooked(queue: ReceiveQueue, frame: FrameBuffer, length: number): void {
+    const { offloads } = this;
+    const vme = (this.#context.file.get(RXDCTL, queue.index) & RXDCTL.VME) !== 0;
+    const tagged = offloads.tag >= 0 && vme;
+    queue.detailed = true;
+    let at = queue.head, last = at;
+    if (tagged) this.#deliver(queue, this.#strip(frame, length), length - VLAN_TAG);
+    else this.#deliver(queue, frame, length);
+    while (at !== queue.head) {
+      queue.types[at] = offloads.type;
+      queue.hashes[at] = offloads.hash;
+      queue.tags[at] = tagged ? offloads.tag : 0;
+      last = at;
+      at = at + 1 === queue.size ? 0 : at + 1;
+    }
+    if (queue.statuses[last] & EOP) queue.statuses[last] |= offloads.status;
+  }
+
+  // The frame without its VLAN tag.
+  #strip(frame: FrameBuffer, length: number): FrameBuffer {
+    const to = this.#stripped.bytes;
+    to.set(frame.bytes.subarray(0, ADDRESSES));
+    to.set(frame.bytes.subarray(ADDRESSES + VLAN_TAG, length), ADDRESSES);
+    this.offloads.strip();
+    return this.#stripped;
+  }
+
   /**
    * Writes back the descriptors of all frames delivered since the last call, the word with DD last.
    * In a burst, as the device does: a driver that polls would take each cache line away in between.
@@ -270,7 +339,10 @@ export class Receiver {
   writeBack(): void {
     for (let i = 0; i < this.#running.length; i++) {
       const queue = this.#running[i];
-      if (queue.written !== queue.head) queue.writeBack();
+      if (queue.written === queue.head) continue;
+      queue.writeBack();
+      const vector = this.#causes.receiveVectors[queue.index];
+      if (vector >= 0) this.#causes.raise(vector);
     }
   }
 

@@ -1,7 +1,6 @@
 /**
  * The modelled device's transmit side: transmit queues, their descriptors, and frames to the wire
- * (datasheet section 7.2). Offloads (checksums, segmentation, VLAN insertion) are not modelled:
- * context descriptors are taken and have no effect.
+ * (datasheet section 7.2). What is done to frames on their way is `transmit_offloads.ts`'s.
  *
  * @module
  */
@@ -11,7 +10,16 @@ import { hex, nameOf } from "../src/registers.ts";
 import { copy } from "./copy.ts";
 import { SENT_SIZES, sizeClass } from "./frame_sizes.ts";
 import { Ring, type RingContext, TRANSMIT } from "./ring.ts";
+import type { InterruptCauses } from "./interrupt_causes.ts";
 import type { Statistics } from "./statistics.ts";
+import {
+  LargeBuffer,
+  POPTS_IXSM,
+  POPTS_TXSM,
+  readContext,
+  type TransmitContext,
+  TransmitOffloads,
+} from "./transmit_offloads.ts";
 import { FrameBuffer } from "./wire.ts";
 
 /** Most descriptors of a queue looked at in one round. */
@@ -27,6 +35,7 @@ const COMMAND_EOP = 1 << 24;
 const COMMAND_IFCS = 1 << 25;
 const COMMAND_RS = 1 << 27;
 const COMMAND_DEXT = 1 << 29;
+const COMMAND_VLE = 1 << 30;
 const COMMAND_TSE = 1 << 31;
 const TYPE_SHIFT = 20;
 const TYPE_CONTEXT = 2;
@@ -35,6 +44,7 @@ const DATA = COMMAND_DEXT | TYPE_DATA << TYPE_SHIFT;
 const TYPE_AND_DEXT = COMMAND_DEXT | 0xf << TYPE_SHIFT;
 // Word 3: payload length of the frame's first advanced data descriptor; DD once written back.
 const PAYLEN_SHIFT = 14;
+const IDX_SHIFT = 4;
 const DD = 1;
 
 /** A transmit queue: its ring, and the frame that its descriptors are in the middle of. */
@@ -43,8 +53,16 @@ class TransmitQueue extends Ring {
   gathered = 0;
   /** Whether descriptors of a frame were seen and its EOP was not. */
   open = false;
-  /** What the frame's first descriptor says its length is, or -1 for a legacy one. */
-  payload = -1;
+  /** Words 2 and 3 of the frame's first descriptor. */
+  command = 0;
+  options = 0;
+  /** Whether a descriptor was written back since the last look. */
+  reported = false;
+  /** The two contexts that a queue has (7.2.3.2.3), and whether each was given. */
+  readonly contexts = new Uint32Array(8);
+  readonly hasContext = [false, false];
+  /** Takes the place of `frame` for what is to be segmented. */
+  large: LargeBuffer | undefined;
   /** Whether the head is written to memory in place of DD to descriptors (TDWBAL). */
   headWriteBack = false;
   /** Whether TXDCTL.WTHRESH is not 0: then every frame's last descriptor has RS. */
@@ -80,6 +98,8 @@ export class Transmitter {
   readonly #context: RingContext;
   readonly #statistics: Statistics;
   readonly #outlet: Outlet;
+  readonly #causes: InterruptCauses;
+  readonly #offloads: TransmitOffloads;
   readonly #queues: (TransmitQueue | undefined)[] = [];
   readonly #running: TransmitQueue[] = [];
   readonly #new = new Float64Array(TOTALS);
@@ -89,7 +109,14 @@ export class Transmitter {
   #pad = true;
   #appendCrc = true;
 
-  constructor(context: RingContext, statistics: Statistics, outlet: Outlet) {
+  constructor(
+    context: RingContext,
+    statistics: Statistics,
+    outlet: Outlet,
+    causes: InterruptCauses,
+  ) {
+    this.#causes = causes;
+    this.#offloads = new TransmitOffloads(context.file);
     this.#context = context;
     this.#statistics = statistics;
     this.#outlet = outlet;
@@ -127,6 +154,7 @@ export class Transmitter {
     queue.headWriteBack = (this.#context.file.get(TDWBAL, index) & TDWBAL.HEAD_WB_EN) !== 0;
     queue.gathered = 0;
     queue.open = false;
+    queue.hasContext.fill(false);
     queue.start();
     if (queue.running && !this.#running.includes(queue)) this.#running.push(queue);
   }
@@ -177,14 +205,19 @@ export class Transmitter {
         const length = command & 0xffff;
         if (!queue.open) {
           queue.open = true;
-          queue.payload = command & COMMAND_DEXT ? words[at + 3] >>> PAYLEN_SHIFT : -1;
+          queue.command = command | 0; // as integers of 32 bits, which take no memory of their own
+          queue.options = words[at + 3] | 0;
         }
         if (!this.#gather(queue, at, length)) {
           queue.running = false;
           break;
         }
         if (command & COMMAND_EOP) this.#finish(queue, command);
-      } else if ((command >>> TYPE_SHIFT & 0xf) !== TYPE_CONTEXT) {
+      } else if ((command >>> TYPE_SHIFT & 0xf) === TYPE_CONTEXT) {
+        const index = words[at + 3] >>> IDX_SHIFT & 1;
+        queue.contexts.set(words.subarray(at, at + 4), index * 4);
+        queue.hasContext[index] = true;
+      } else {
         this.#violate(queue, "7.2.3.2.4", "DTYP is 2 (context) or 3 (data)", hex(command));
       }
       if (command & COMMAND_RS) this.#writeBack(queue, at, command);
@@ -192,6 +225,7 @@ export class Transmitter {
       head = head + 1 === size ? 0 : head + 1;
       queue.head = head;
     }
+    if (queue.reported) this.#raise(queue);
     if (queue.open && head === queue.tail) {
       this.#violate(queue, "7.2.3.3", "the tail is moved by whole frames", "no EOP before it");
     }
@@ -201,7 +235,7 @@ export class Transmitter {
   // Copies a buffer's bytes to the end of the queue's frame.
   #gather(queue: TransmitQueue, at: number, length: number): boolean {
     const dma = this.#context.dma;
-    const frame = queue.frame;
+    const frame = queue.command & COMMAND_TSE ? queue.large ??= new LargeBuffer() : queue.frame;
     const to = queue.gathered;
     if (length === 0) {
       this.#violate(queue, "7.2.3.2", "a descriptor's length is not 0", `descriptor ${queue.head}`);
@@ -214,30 +248,93 @@ export class Transmitter {
       this.#violate(queue, "7.2.3.2", "buffers in memory the device may read", detail);
       return false;
     }
-    if (to + length > LONGEST) {
-      this.#violate(queue, "7.2.3.2.2", "a frame is at most 15.5 KB", `${to + length} bytes`);
-      return true;
-    }
+    if (to + length > LONGEST && this.#tooLong(queue, to + length)) return true;
     copy(frame, to, dma, from, length);
     queue.gathered = to + length;
     return true;
   }
 
+  #tooLong(queue: TransmitQueue, bytes: number): boolean {
+    const segmented = (queue.command & COMMAND_TSE) !== 0;
+    if (segmented && bytes <= queue.large!.bytes.length) return false;
+    const rule = segmented ? "PAYLEN is less than 256 KB" : "a frame is at most 15.5 KB";
+    this.#violate(queue, "7.2.3.2.2", rule, `${bytes} bytes`);
+    return true;
+  }
+
   #finish(queue: TransmitQueue, command: number): void {
-    const frame = queue.frame;
-    let length = queue.gathered;
+    const length = queue.gathered;
     queue.gathered = 0;
     queue.open = false;
-    if (command & COMMAND_TSE) {
-      this.#violate(queue, "7.2.4", "segmentation is not modelled", hex(command));
-    } else if (queue.payload >= 0 && queue.payload !== length) {
+    const { command: first, options } = queue;
+    if (first & COMMAND_DEXT) {
+      if (first & (COMMAND_TSE | COMMAND_VLE) || options & (POPTS_IXSM | POPTS_TXSM)) {
+        this.#offload(queue, command, length);
+        return;
+      }
+      if (options >>> PAYLEN_SHIFT !== length) this.#wrongPayload(queue, length);
+    }
+    this.#emit(queue, command, queue.frame, length);
+  }
+
+  #wrongPayload(queue: TransmitQueue, length: number): void {
+    const detail = `PAYLEN ${queue.options >>> PAYLEN_SHIFT}, descriptors ${length} bytes`;
+    this.#violate(queue, "7.2.3.2.4", "PAYLEN is the frame's length", detail);
+  }
+
+  // A frame for which the driver has asked for more than to be sent.
+  #offload(queue: TransmitQueue, command: number, length: number): void {
+    const { command: first, options } = queue;
+    const index = options >>> IDX_SHIFT & 1;
+    if (!queue.hasContext[index]) {
+      const detail = `IDX ${index}`;
+      this.#violate(queue, "7.2.3.2.3", "a context descriptor comes before its use", detail);
+      return;
+    }
+    const context = readContext(queue.contexts, index * 4);
+    if (context.l4 === "other" && (options & POPTS_TXSM || first & COMMAND_TSE)) {
       this.#violate(
         queue,
-        "7.2.3.2.4",
-        "PAYLEN is the frame's length",
-        `PAYLEN ${queue.payload}, descriptors ${length} bytes`,
+        "7.2.5",
+        "checksums are those of TCP and UDP (SCTP: not modelled)",
+        "L4T",
       );
+      return;
     }
+    const send = (frame: FrameBuffer, bytes: number) => {
+      const tagged = (first & COMMAND_VLE) !== 0;
+      const all = tagged ? this.#offloads.insertTag(frame, bytes, context.tag) : bytes;
+      this.#emit(queue, command, frame, all);
+    };
+    if (first & COMMAND_TSE) {
+      this.#segment(queue, context, length, send);
+    } else {
+      if (options >>> PAYLEN_SHIFT !== length) this.#wrongPayload(queue, length);
+      this.#offloads.insertChecksums(queue.frame, length, context, options);
+      send(queue.frame, length);
+    }
+  }
+
+  #segment(
+    queue: TransmitQueue,
+    context: TransmitContext,
+    length: number,
+    send: (frame: FrameBuffer, bytes: number) => void,
+  ): void {
+    const header = context.macLength + context.ipLength + context.l4Length;
+    if (queue.options >>> PAYLEN_SHIFT !== length - header) {
+      this.#wrongPayload(queue, length - header);
+    }
+    if (context.mss === 0 || header >= length || header + context.mss > LONGEST) {
+      const detail = `MSS ${context.mss}, header ${header}, in all ${length} bytes`;
+      this.#violate(queue, "7.2.4.3", "MSS and lengths are those of the transmission", detail);
+      return;
+    }
+    this.#offloads.segment(queue.large!, length, context, queue.options, send);
+  }
+
+  // A frame as it leaves, whoever has put it together.
+  #emit(queue: TransmitQueue, command: number, frame: FrameBuffer, length: number): void {
     if ((command & COMMAND_IFCS) === 0 || !this.#appendCrc) {
       this.#noCrc(queue, command);
       if (length > CRC) length -= CRC; // the last four bytes are the CRC then
@@ -262,8 +359,15 @@ export class Transmitter {
     this.#outlet.send(frame, length);
   }
 
+  #raise(queue: TransmitQueue): void {
+    queue.reported = false;
+    const vector = this.#causes.transmitVectors[queue.index];
+    if (vector >= 0) this.#causes.raise(vector);
+  }
+
   // Reports a descriptor as done, the word with DD last.
   #writeBack(queue: TransmitQueue, at: number, command: number): void {
+    queue.reported = true;
     if (queue.headWriteBack) {
       this.#writeHead(queue);
       return;
