@@ -7,14 +7,14 @@
 
 import { check, path, stubs } from "../native/native.ts";
 import { linkName, list, readText } from "../src/bus/files.ts";
+import { netDirectories } from "../src/bus/sysfs.ts";
+import { HARMLESS } from "../src/bus/vfio_group.ts";
 import { UsageError } from "../src/errors.ts";
 
 const PCI_ADDRESS = /^(?:([0-9a-f]{4,8}):)?([0-9a-f]{2}:[01][0-9a-f]\.[0-7])$/i;
 /** Base class and sub-class of Ethernet controllers. */
 export const ETHERNET = 0x0200;
 const IFF_UP = 1;
-/** Drivers that leave a function's DMA alone, and so do not keep its IOMMU group from user space. */
-const HARMLESS = ["vfio-pci", "pci-stub", "pcieport"];
 const READ_BYTES = 65536;
 
 /** An interface of the kernel on a function. */
@@ -156,14 +156,11 @@ export class System {
     };
   }
 
-  /** They stand in the function's directory, or in a child device's, where the driver makes one. */
   #interfaces(directory: string): KernelInterface[] {
-    const inside = (name: string) => linkName(`${directory}/${name}`) === undefined;
-    const nets = [".", ...list(directory).filter(inside)].map((child) =>
-      `${directory}/${child}/net`
-    );
     const routes = this.#defaultRoutes();
-    return nets.flatMap((net) => list(net).sort().map((name) => ({ name, net }))).map(
+    return netDirectories(directory).flatMap((net) =>
+      list(net).sort().map((name) => ({ name, net }))
+    ).map(
       ({ name, net }) => ({
         name,
         up: (Number(readText(`${net}/${name}/flags`)) & IFF_UP) !== 0,

@@ -59,8 +59,12 @@ class TestFunction implements Bus {
 
   writeConfig(): void {}
 
+  /** Called when the function is taken over. */
+  onClaim: () => void = () => {};
+
   claim(): void {
     this.log.push("claim");
+    this.onClaim();
   }
 
   bar(index: number): Bar {
@@ -171,6 +175,15 @@ Deno.test("A legacy device without a queue is refused and left reset", async () 
     assertEquals(bus.bars[0].getUint8(LEGACY.DEVICE_STATUS.offset), 0);
     assertEquals(bus.log.at(-1), "close");
   }
+});
+
+Deno.test("A device with a pool of its own that is in use is refused, and nothing else goes wrong", async () => {
+  const bus = new TestFunction();
+  bus.onClaim = () => {
+    throw new UsageError("its kernel interface eth0 is up");
+  };
+  await assertRejects(() => virtio.attach(bus, {}), UsageError, "eth0 is up");
+  assertEquals(bus.log, ["claim", "close"]);
 });
 
 Deno.test("A device that does not reset itself is an error that says so", async () => {

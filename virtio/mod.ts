@@ -27,9 +27,14 @@ export const virtio: Driver = {
     const { virtio: wanted, force = false } = options;
     const choice = chooseInterface(bus, wanted);
     return openVirtio(bus.address, options, (pool) => {
-      bus.mapDma(pool.memory); // before anything is changed
-      bus.claim(force);
-      return choice === "legacy" ? new LegacyPciTransport(bus) : new ModernPciTransport(bus);
+      try {
+        bus.mapDma(pool.memory); // before anything is changed
+        bus.claim(force);
+        return choice === "legacy" ? new LegacyPciTransport(bus) : new ModernPciTransport(bus);
+      } catch (error) {
+        bus.close(); // before the pool goes, which it can reach
+        throw error;
+      }
     });
   },
   connect(address: string, path: string, options: OpenOptions): Promise<Device> {

@@ -26,6 +26,17 @@ const O_RDWR = 2;
 const IFF_UP = 1;
 const CONFIG_BYTES = 256;
 
+/**
+ * Where the kernel's interfaces on a function may be: in its directory, or in that of a child device,
+ * where the driver makes one (virtio does). Links lead to other functions, and are left out.
+ *
+ * @param directory The function's directory.
+ */
+export function netDirectories(directory: string): string[] {
+  const inside = (name: string) => linkName(`${directory}/${name}`) === undefined;
+  return [".", ...list(directory).filter(inside)].map((child) => `${directory}/${child}/net`);
+}
+
 /** A BAR that the kernel lets us map whole: every access is a load or a store. */
 class MappedBar implements Bar {
   readonly size: number;
@@ -146,14 +157,9 @@ export class SysfsBus implements Bus {
     this.writeConfig(Config.COMMAND, 2, (command | on) & ~Command.BUS_MASTER);
   }
 
-  /**
-   * Names of the kernel's interfaces on this function that are up. They stand in its directory, or in
-   * that of a child device, where the driver makes one (virtio does).
-   */
+  /** Names of the kernel's interfaces on this function that are up. */
   #interfacesUp(): string[] {
-    const inside = (name: string) => linkName(`${this.#directory}/${name}`) === undefined;
-    return [".", ...list(this.#directory).filter(inside)].flatMap((child) => {
-      const net = `${this.#directory}/${child}/net`;
+    return netDirectories(this.#directory).flatMap((net) => {
       return list(net).filter((name) => Number(readText(`${net}/${name}/flags`)) & IFF_UP);
     });
   }

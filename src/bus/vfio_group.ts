@@ -28,7 +28,7 @@ import {
 const CONTAINER = "/dev/vfio/vfio";
 const O_RDWR = 2;
 /** Kernel drivers that leave a function's DMA alone, and so do not keep its group from user space. */
-const HARMLESS = ["vfio-pci", "pci-stub", "pcieport"];
+export const HARMLESS: readonly string[] = ["vfio-pci", "pci-stub", "pcieport"];
 
 const groups = new Map<string, VfioGroup>();
 
