@@ -24,6 +24,8 @@ const SYMBOLS = {
   // The same for requests that take a number in the pointer's place.
   ixy_ioctl_value: { name: "ixy_ioctl", parameters: ["i32", "u32", "usize"], result: "i32" },
   ixy_mmap: { parameters: ["i32", "f64", "f64", "buffer"], result: "i32" },
+  ixy_reserve: { parameters: ["f64", "buffer"], result: "i32" },
+  ixy_mmap_at: { parameters: ["pointer", "i32", "f64", "f64"], result: "i32" },
   ixy_munmap: { parameters: ["pointer", "f64"], result: "i32" },
   ixy_memory: { parameters: ["f64", "i32", "buffer"], result: "i32" },
   ixy_pagemap: { parameters: ["pointer", "u32", "u32", "buffer"], result: "i32" },
@@ -185,10 +187,18 @@ export class Mapping implements Disposable {
   readonly fd: number;
   /** Whether it is in 2 MiB pages. */
   readonly huge: boolean;
+  readonly #borrowed: boolean;
   #pointer: Deno.PointerObject | undefined;
   #buffer: ArrayBuffer | undefined;
 
-  private constructor(address: bigint, bytes: number, fd: number, huge: boolean) {
+  private constructor(
+    address: bigint,
+    bytes: number,
+    fd: number,
+    huge: boolean,
+    borrowed = false,
+  ) {
+    this.#borrowed = borrowed;
     this.bytes = bytes;
     this.fd = fd;
     this.huge = huge;
@@ -215,6 +225,36 @@ export class Mapping implements Disposable {
       stubs.ixy_memory(bytes, huge ? 1 : 0, address),
     );
     return new Mapping(address[0], bytes, fd, huge);
+  }
+
+  /** Address space for {@linkcode Mapping.place}: zeros, and no memory until it is written. */
+  static reserve(bytes: number): Mapping {
+    const address = new BigUint64Array(1);
+    check(`reserve ${bytes} bytes of address space`, stubs.ixy_reserve(bytes, address));
+    return new Mapping(address[0], bytes, -1, false);
+  }
+
+  /**
+   * Puts part of an open file in the place of part of the memory, shared; or zeros in the place of
+   * what was put there.
+   *
+   * @param at Where in this memory, in bytes: a multiple of the file's page size.
+   * @param fd The file; -1 for zeros.
+   */
+  place(what: string, at: number, bytes: number, fd: number, offset = 0): void {
+    if (!(at >= 0 && at + bytes <= this.bytes)) throw new RangeError(`${what} at ${at}: outside`);
+    const pointer = Deno.UnsafePointer.create(this.address + BigInt(at));
+    check(`mmap ${what}`, stubs.ixy_mmap_at(pointer, fd, bytes, offset));
+  }
+
+  /**
+   * Memory that another thread of this process has mapped and will unmap, once nobody borrows it any
+   * more: unmapping it here detaches the views of this thread, and nothing else.
+   *
+   * @param address What {@linkcode Mapping.address} is in the other thread, or lies behind it.
+   */
+  static borrowed(address: bigint, bytes: number): Mapping {
+    return new Mapping(address, bytes, -1, false, true);
   }
 
   /** The memory. */
@@ -254,6 +294,7 @@ export class Mapping implements Disposable {
     this.#pointer = undefined;
     this.buffer.transfer();
     this.#buffer = undefined;
+    if (this.#borrowed) return;
     check("munmap", stubs.ixy_munmap(pointer, this.bytes));
     if (this.fd >= 0) check("close", stubs.ixy_close(this.fd));
   }

@@ -104,6 +104,30 @@ int32_t ixy_munmap(void *address, double bytes) {
 }
 
 /*
+ * Address space of so many bytes from a multiple of 2 MiB on, to *address, for ixy_mmap_at to fill.
+ * Until then it can be read and written, and takes memory only where it is written.
+ */
+int32_t ixy_reserve(double bytes, uint64_t *address) {
+  uint64_t n = (uint64_t)bytes, huge = 2 << 20;
+  int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+  void *p = mmap(0, n + huge, PROT_READ | PROT_WRITE, flags, -1, 0);
+  if (p == MAP_FAILED) return -errno;
+  uint64_t start = (uint64_t)p, aligned = (start + huge - 1) & ~(huge - 1);
+  if (aligned > start) munmap(p, aligned - start);
+  munmap((void *)(aligned + n), start + huge - aligned);
+  *address = aligned;
+  return 0;
+}
+
+/* Puts part of an open file in the place of reserved address space; with fd -1, takes it out again. */
+int32_t ixy_mmap_at(void *address, int32_t fd, double bytes, double offset) {
+  int flags = MAP_FIXED | (fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE
+                                  : MAP_SHARED | MAP_POPULATE);
+  void *p = mmap(address, (size_t)bytes, PROT_READ | PROT_WRITE, flags, fd, (off_t)offset);
+  return p == MAP_FAILED ? -errno : 0;
+}
+
+/*
  * Memory for DMA, zeroed, locked, shareable through the descriptor that is returned; its address
  * goes to *address. With `huge` in 2 MiB pages: -ENOMEM if too few are reserved. It has no name in
  * any file system: when the last process that has it ends, it is gone.

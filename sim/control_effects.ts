@@ -30,6 +30,7 @@ import {
 } from "../ixgbe/registers.ts";
 import { hex, type Register } from "../src/registers.ts";
 import { DEVICE, type DeviceState, isX540OrLater, linkUp } from "./device_state.ts";
+import { installHostInterface } from "./host_interface.ts";
 import { SfpModule } from "./sfp_module.ts";
 
 /** Milliseconds after a reset until the device is ready, for a driver that does not look earlier. */
@@ -46,6 +47,7 @@ export function installControl(state: DeviceState): void {
   installEeprom(state);
   installSemaphores(state);
   installMdio(state);
+  installHostInterface(state);
   installModule(state);
   installLink(state);
   installFlowDirector(state);
@@ -167,7 +169,8 @@ function installMdio(state: DeviceState): void {
     const operation = value & MSCA.OP_CODE;
     if (operation === MSCA.OP_ADDRESS) address = value & MSCA.MDI_ADD;
     else if (operation === MSCA.OP_WRITE) {
-      phy.write(port, device, address, file.get(MSRWD) & MSRWD.MDI_WRITE_DATA);
+      const data = file.get(MSRWD) & MSRWD.MDI_WRITE_DATA;
+      if (phy.write(port, device, address, data)) renegotiate(state);
     } else {
       const data = phy.read(port, device, address);
       file.set(MSRWD, file.get(MSRWD) & MSRWD.MDI_WRITE_DATA | data << 16);
@@ -198,17 +201,17 @@ function installLink(state: DeviceState): void {
       const rule = "no link mode to set: the PHY decides (X540, X550)";
       rules.violate("AUTOC", "8.2.3.22.19", rule, `${hex(old)} to ${hex(value)}`);
     }
-    if (value & AUTOC.RESTART_AN) {
-      state.linkDelay = 1;
-      state.causes.raiseOther(EICR.LSC); // down and up again
-    }
+    if (value & AUTOC.RESTART_AN) renegotiate(state);
     return value & ~AUTOC.RESTART_AN;
   });
-  file.onSettled(AUTOC, () => state.update());
-  // In backplane modes the board negotiates, with nobody: the state machine leaves its first state.
+  file.onSettled(AUTOC, () => {
+    state.negotiating ||= negotiates(file.get(AUTOC));
+    state.update();
+  });
+  // In backplane modes the board negotiates, with nobody: the state machine leaves its first state, and
+  // does not return to it if another mode is set.
   file.onRead(ANLP1, (value) => {
-    const backplane = (file.get(AUTOC) & AUTOC.LMS) >= AUTOC.LMS_KX4_KX_KR;
-    return backplane ? value & ~ANLP1.AN_STATE | AN_STATE_WAITING : value;
+    return state.negotiating ? value & ~ANLP1.AN_STATE | AN_STATE_WAITING : value;
   });
   file.onRead(LINKS, () => {
     if (state.linkDelay > 0) {
@@ -217,6 +220,18 @@ function installLink(state: DeviceState): void {
     }
     return currentLink(state) ? LINKS.UP | speedBits(state.phy.mbps) : 0;
   });
+}
+
+/** Whether a value of AUTOC asks for negotiation over a backplane. */
+export function negotiates(autoc: number): boolean {
+  return (autoc & AUTOC.LMS) >= AUTOC.LMS_KX4_KX_KR;
+}
+
+/** The link goes down, and comes up again if it may. */
+function renegotiate(state: DeviceState): void {
+  state.linkDelay = 1;
+  state.causes.raiseOther(EICR.LSC);
+  state.update();
 }
 
 /** Whether the link is up now. */

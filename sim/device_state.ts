@@ -35,7 +35,7 @@ export function familyOf(deviceId: number): Family {
 /** Identifier of the PHY that a board has and the driver can ask, or 0. */
 export function phyOf(deviceId: number): number {
   if (X540_IDS.includes(deviceId)) return 0x01540200;
-  return X550_IDS.includes(deviceId) ? 0x01540220 : 0;
+  return X550_IDS.includes(deviceId) ? 0x01540223 : 0;
 }
 
 /** State that effects of register accesses read and change. */
@@ -53,6 +53,8 @@ export interface DeviceState {
   linkPartner: boolean;
   /** Reads of LINKS that still show no link after auto-negotiation was restarted. */
   linkDelay: number;
+  /** Whether backplane auto-negotiation has begun since the reset. */
+  negotiating: boolean;
   /** When the last reset was, in milliseconds of `performance.now()`. */
   resetAt: number;
   /** Whether the driver has seen EEC.AUTO_RD since the reset. */
@@ -74,7 +76,8 @@ export function isX540OrLater(state: DeviceState): boolean {
   return familyOf(state.deviceId) !== "82599";
 }
 
-/** Whether the link is up: a partner is there, and AUTOC asks for what the board can do. */
+/** Whether the link is up: the PHY has one, or a partner is there and AUTOC fits the board. */
 export function linkUp(state: DeviceState, linkMode: number, boardLinkMode: number): boolean {
-  return state.linkPartner && (isX540OrLater(state) || linkMode === boardLinkMode);
+  if (isX540OrLater(state)) return state.phy.linkUp;
+  return state.linkPartner && linkMode === boardLinkMode;
 }

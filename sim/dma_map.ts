@@ -182,6 +182,12 @@ export class DmaMap {
     let at = ring.head + from;
     if (at >= size) at -= size;
     let sum = 0;
+    // Their own lines first, four descriptors each, or each buffer would wait for its descriptor.
+    for (let i = from, line = at; i < to; i += 4) {
+      sum ^= descriptors[first + line * 4];
+      line += 4;
+      if (line >= size) line -= size;
+    }
     for (let i = from; i < to; i++) {
       const d = first + at * 4;
       const offset = (descriptors[d] - low) | 0;

@@ -24,6 +24,7 @@ export class Doorbells {
   readonly #file: RegisterFile;
   readonly #rules: Rules;
   readonly #shared: boolean;
+  readonly #onlyTails: boolean;
   readonly #shadow = new Uint32Array(REGISTER_SPACE / 4);
   readonly #isTail = new Uint8Array(REGISTER_SPACE / 4);
 
@@ -31,15 +32,22 @@ export class Doorbells {
    * @param file The registers.
    * @param rules Where writes to other registers are recorded.
    * @param shared Memory that the driver maps; private memory unless given.
+   * @param onlyTails Whether somebody else looks after what is no tail.
    * @throws {RangeError} if the memory does not hold all doorbell pages.
    */
-  constructor(file: RegisterFile, rules: Rules, shared: Uint32Array | undefined) {
+  constructor(
+    file: RegisterFile,
+    rules: Rules,
+    shared: Uint32Array | undefined,
+    onlyTails = false,
+  ) {
     const end = DOORBELL_PAGES[DOORBELL_PAGES.length - 1][1];
     if (shared && shared.length < end / 4) {
       throw new RangeError(`doorbells need ${end} bytes of BAR0, got ${shared.byteLength}`);
     }
     this.words = shared ?? new Uint32Array(REGISTER_SPACE / 4);
     this.#shared = shared !== undefined;
+    this.#onlyTails = onlyTails;
     this.#file = file;
     this.#rules = rules;
     for (const tail of [RDT, TDT] as Register[]) {
@@ -53,6 +61,7 @@ export class Doorbells {
   reset(): void {
     for (const [start, end] of DOORBELL_PAGES) {
       for (let word = start / 4; word < end / 4; word++) {
+        if (this.#onlyTails && !this.#isTail[word]) continue;
         const value = this.#isTail[word] ? 0 : this.#file.words[word];
         this.words[word] = value;
         this.#shadow[word] = value;
@@ -62,6 +71,7 @@ export class Doorbells {
 
   /** Shows a register's new value in its page, if it has one. */
   mirror(word: number): void {
+    if (this.#onlyTails) return;
     const offset = word * 4;
     for (const [start, end] of DOORBELL_PAGES) {
       if (offset < start || offset >= end) continue;
@@ -71,7 +81,7 @@ export class Doorbells {
 
   /** Records what was written through the mapping and is no tail, and takes it back. */
   inspect(): void {
-    if (!this.#shared) return;
+    if (!this.#shared || this.#onlyTails) return;
     for (const [start, end] of DOORBELL_PAGES) {
       for (let word = start / 4; word < end / 4; word++) {
         if (this.words[word] === this.#shadow[word] || this.#isTail[word]) continue;

@@ -74,6 +74,9 @@ export function makeEeprom(mac: Uint8Array, port: number): Uint16Array {
 /**
  * The checksum word that makes words 0 to 0x3f and the sections add up to 0xBABA (section 6.3).
  *
+ * The X540 leaves out the sections at 4 and 5, and the X550 adds words 0x40 and 0x41 and the section at
+ * 2: nothing is in any of them here, so that one checksum does for all.
+ *
  * @param words The EEPROM's words.
  * @returns What word 0x3f must be.
  */

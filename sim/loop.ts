@@ -7,8 +7,7 @@
 
 import { setImmediate } from "node:timers";
 import { stubs } from "../native/native.ts";
-import type { Port } from "./port.ts";
-import type { Server } from "./server.ts";
+import type { Face, Port } from "./port.ts";
 
 /** Rounds between two looks at sockets, clock and signals: some 50 µs when there is traffic. */
 const ROUNDS = 16;
@@ -31,7 +30,7 @@ const FOLLOW_MILLISECONDS = 0.01, SERVE_MILLISECONDS = 0.2;
  * Handles what a driver asks; returns whether there was anything. A driver that reads its statistics
  * waits for one reply after the other, and forwards nothing meanwhile.
  */
-function serve(server: Server): boolean {
+function serve(server: Face): boolean {
   let reads = server.reads;
   if (!server.poll()) return false;
   if (server.reads === reads) return true;
@@ -113,7 +112,7 @@ export class Loop {
     for (const { server, wire, nic } of this.#ports) {
       fds[count * POLLFD_WORDS] = server.fd;
       fds[count++ * POLLFD_WORDS + 1] = POLLIN;
-      if (server.busMaster) milliseconds = NAP_MILLISECONDS;
+      if (server.busMaster || server.fd < 0) milliseconds = NAP_MILLISECONDS;
       // What the port would not take does not wake it.
       if (wire.fd < 0 || !nic.receiving) continue;
       fds[count * POLLFD_WORDS] = wire.fd;

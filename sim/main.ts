@@ -1,8 +1,9 @@
 /**
  * The program: a software 82599 with one or more ports, each served over vfio-user to a driver of
- * this project or to QEMU. `--help` says how it is run.
+ * this project or to QEMU, or as the files of a PCI device to any driver. `--help` says how it is run.
  *
- * Exit codes: 0, 1 if a driver did what the datasheet forbids, 2 for what cannot be done.
+ * Exit codes: 0, 1 if a driver did what the datasheet forbids (on plain ports it is only noted), 2 for
+ * what cannot be done.
  *
  * @module
  */

@@ -21,6 +21,7 @@ import {
   CTRL,
   DMATXCTL,
   EICR,
+  EICS,
   FWSM,
   HLREG0,
   RAH,
@@ -38,12 +39,13 @@ import {
   TDT,
   TXPBTHRESH,
 } from "../ixgbe/registers.ts";
-import { hex, type Register } from "../src/registers.ts";
-import { boardLinkMode, currentLink, installControl } from "./control_effects.ts";
-import { DEVICE, type DeviceState, isX540OrLater, phyOf } from "./device_state.ts";
+import { hex, offsetOf, type Register } from "../src/registers.ts";
+import { boardLinkMode, currentLink, installControl, negotiates } from "./control_effects.ts";
+import { DEVICE, type DeviceState, familyOf, isX540OrLater, phyOf } from "./device_state.ts";
 import { DmaMap } from "./dma_map.ts";
 import { Doorbells } from "./doorbells.ts";
 import { makeEeprom } from "./eeprom.ts";
+import { resetHostInterface } from "./host_interface.ts";
 import { InterruptCauses } from "./interrupt_causes.ts";
 import { Phy } from "./mdio.ts";
 import { installPath } from "./path_effects.ts";
@@ -82,6 +84,10 @@ export interface NicOptions {
   readonly doorbells?: Uint32Array;
   /** Whether tails are read from `doorbells` in every round; else only `write32()` moves them. */
   readonly pollDoorbells?: boolean;
+  /** Whether `doorbells` has registers that somebody else looks after, by `peek32()`. */
+  readonly plain?: boolean;
+  /** Memory that the device can reach; nothing unless given. */
+  readonly dma?: DmaMap;
 }
 
 /** Running totals since the model was made, whatever the driver clears or resets. */
@@ -104,7 +110,7 @@ export type ResetKind = "power-on" | "function";
 /** One port of the controller. */
 export class Nic implements WirePort {
   /** Memory that the device can reach. */
-  readonly dma: DmaMap = new DmaMap();
+  readonly dma: DmaMap;
   /** What the driver did that the datasheet forbids. */
   readonly rules: Rules = new Rules();
   /** Sends the message of an interrupt vector; nobody is told while there is no one. */
@@ -139,7 +145,8 @@ export class Nic implements WirePort {
     this.#lanId = options.lanId ?? 0;
     if (this.#mac.length !== 6) throw new RangeError("a station address has 6 bytes");
     const polled = options.pollDoorbells ? options.doorbells : undefined;
-    this.#doorbells = new Doorbells(this.#file, this.rules, polled);
+    this.dma = options.dma ?? new DmaMap();
+    this.#doorbells = new Doorbells(this.#file, this.rules, polled, options.plain);
     const context = {
       file: this.#file,
       dma: this.dma,
@@ -148,6 +155,7 @@ export class Nic implements WirePort {
     };
     this.#causes = new InterruptCauses(this.#file, (vector) => this.onInterrupt?.(vector));
     this.#receiver = new Receiver(context, this.#statistics, this.#causes);
+    this.#receiver.offloads.largeTable = familyOf(deviceId).startsWith("X550");
     const outlet = { send: (frame: FrameBuffer, length: number) => this.#send(frame, length) };
     this.#transmitter = new Transmitter(context, this.#statistics, outlet, this.#causes);
     this.#state = {
@@ -162,6 +170,7 @@ export class Nic implements WirePort {
       eeprom: makeEeprom(this.#mac, this.#lanId),
       linkPartner: true,
       linkDelay: 0,
+      negotiating: false,
       resetAt: 0,
       sawAutoRead: false,
       sawDmaInit: false,
@@ -207,6 +216,29 @@ export class Nic implements WirePort {
     if (register.access === "WO" && !effect) return 0;
     const value = this.#file.words[home];
     return effect ? effect(value, this.#file.indexAt(home)) >>> 0 : value;
+  }
+
+  /**
+   * What a register shows to a driver whose reads cannot be seen: as {@linkcode Nic.read32}, but that
+   * no count or cause is cleared, and no semaphore taken.
+   *
+   * @param offset Offset in BAR0 in bytes.
+   * @returns 32 bits; 0 where there is no register.
+   */
+  peek32(offset: number): number {
+    const home = this.#homeOf(offset);
+    if (home < 0) return 0;
+    const register = this.#file.registerAt(home);
+    if (register.access === "RC") return this.#statistics.peek(home);
+    if (SEMAPHORES.includes(register)) return this.#file.words[home];
+    if (register === (EICR as Register)) return this.read32(offsetOf(EICS));
+    return this.read32(offset);
+  }
+
+  /** Moves what was counted since the last call to the statistics registers. */
+  settle(): void {
+    this.#receiver.settle();
+    this.#transmitter.settle();
   }
 
   /**
@@ -361,8 +393,10 @@ export class Nic implements WirePort {
     if (isX540OrLater(state)) {
       for (let i = 0; i < RXPBSIZE.count; i++) file.set(RXPBSIZE, 384 << 10, i);
     }
+    resetHostInterface(state);
     state.resetAt = performance.now();
     state.linkDelay = 0;
+    state.negotiating = negotiates(file.get(AUTOC));
     state.sawAutoRead = false;
     state.sawDmaInit = false;
     state.sawMasterDisabled = false;
@@ -377,11 +411,11 @@ export class Nic implements WirePort {
 
   #update(): void {
     const file = this.#file;
+    this.#state.phy.partner = this.#state.linkPartner;
     const link = currentLink(this.#state);
     const loopback = (file.get(HLREG0) & HLREG0.LPBK) !== 0;
     const dma = this.#busMaster && (file.get(CTRL) & CTRL.GIO_DIS) === 0;
     this.#loopback = loopback;
-    this.#state.phy.linkUp = this.#state.linkPartner;
     this.#receiver.dmaAllowed = dma;
     this.#receiver.busMaster = this.#busMaster;
     this.#transmitter.dmaAllowed = dma;

@@ -10,8 +10,10 @@ import { parseWire, type WireSpec } from "./wires/parse.ts";
 
 /** One port as asked for. */
 export interface PortOptions {
-  /** Path of the socket on which the port is served. */
+  /** Path of the socket on which the port is served, or the directory of a plain port. */
   readonly socket: string;
+  /** Whether it is a plain port. */
+  readonly plain: boolean;
   /** The wire's specification, as it was written. */
   readonly wireText: string;
   /** The wire. */
@@ -46,8 +48,12 @@ export const HELP = `A software 82599: each port is served over vfio-user on a U
 deno run --allow-ffi sim/main.ts --socket PATH --wire WIRE [--socket PATH --wire WIRE ...]
 
   --socket PATH      serve a port at PATH; what follows is about this port
+  --plain DIRECTORY  in place of --socket: a port as files like those of a PCI device in sysfs, for
+                     drivers that know nothing else; as root, see sim/README.md
   --wire WIRE        what its cable leads to; none unless given:
-                       generator[:rate=PPS][,size=BYTES]   sends and checks numbered frames
+                       generator[:rate=PPS][,size=BYTES][,flows=N][,latency=1]   sends and checks numbered
+                                                            frames, of N flows in turns; and
+                                                            times them, for --json
                        cable:N                             the other port with the same number
                        pcap:in=FILE,out=FILE[,rate=PPS]    replays one file, captures to another
                        tap:NAME                            a TAP device of this machine
@@ -76,14 +82,16 @@ const PORTS_MAX = 8;
 export function parseOptions(args: string[]): Options | undefined {
   const { values, tokens } = parse(args);
   if (values.help) return undefined;
-  const ports: { socket: string; wire?: string; mac?: string }[] = [];
+  const ports: { socket: string; plain: boolean; wire?: string; mac?: string }[] = [];
   for (const token of tokens) {
     if (token.kind !== "option" || token.value === undefined) continue;
     const port = ports.at(-1);
-    if (token.name === "socket") {
-      ports.push({ socket: token.value });
+    if (token.name === "socket" || token.name === "plain") {
+      ports.push({ socket: token.value, plain: token.name === "plain" });
     } else if (token.name === "wire" || token.name === "mac") {
-      if (port === undefined) throw new UsageError(`--${token.name} belongs after a --socket`);
+      if (port === undefined) {
+        throw new UsageError(`--${token.name} belongs after a --socket or --plain`);
+      }
       if (port[token.name] !== undefined) {
         throw new UsageError(`${port.socket} has two of --${token.name}`);
       }
@@ -95,15 +103,22 @@ export function parseOptions(args: string[]): Options | undefined {
   if (new Set(ports.map((port) => port.socket)).size < ports.length) {
     throw new UsageError("two ports cannot have one --socket");
   }
+  const doorbells = parseDoorbells(values.doorbells);
+  if (doorbells === "trap" && ports.some((port) => port.plain)) {
+    throw new UsageError(
+      "--doorbells trap: a plain port has no messages, its registers are memory",
+    );
+  }
   return {
-    ports: ports.map(({ socket, wire = "none", mac }, i) => ({
+    ports: ports.map(({ socket, plain, wire = "none", mac }, i) => ({
       socket,
+      plain,
       wireText: wire,
       wire: parseWire(wire),
       mac: mac === undefined ? defaultMac(i) : parseMac(mac),
     })),
     deviceId: parseDeviceId(values["device-id"]),
-    doorbells: parseDoorbells(values.doorbells),
+    doorbells,
     seconds: parseSeconds(values.seconds),
     json: values.json,
     control: values.control,
@@ -120,6 +135,7 @@ function parse(args: string[]) {
       tokens: true,
       options: {
         socket: { type: "string", multiple: true },
+        plain: { type: "string", multiple: true },
         wire: { type: "string", multiple: true },
         mac: { type: "string", multiple: true },
         "device-id": { type: "string", default: "0x10fb" },

@@ -7,7 +7,8 @@
 import { Mapping } from "../native/native.ts";
 import { BAR0_BYTES } from "./config_space.ts";
 import { Nic } from "./nic.ts";
-import type { Options } from "./options.ts";
+import type { Options, PortOptions } from "./options.ts";
+import { PlainDevice } from "./plain.ts";
 import { Server } from "./server.ts";
 import { Trace } from "./trace.ts";
 import type { Wire } from "./wire.ts";
@@ -15,16 +16,34 @@ import { Generator } from "./wires/generator.ts";
 import { PcapWire } from "./wires/pcap.ts";
 import { makeWires } from "./wires/parse.ts";
 
+/** How a port reaches a driver: a socket's server, or a directory of files. */
+export interface Face {
+  /** Whether a driver has the port. */
+  readonly connected: boolean;
+  /** Whether the driver lets the port reach memory. */
+  readonly busMaster: boolean;
+  /** What becomes readable when there is something to do; -1 if only looking tells. */
+  readonly fd: number;
+  /** Register reads answered so far. */
+  readonly reads: number;
+  /** Does what is waiting, and returns whether there was anything. */
+  poll(): boolean;
+  /** Ends it. */
+  close(): void;
+}
+
 /** One port. */
 export interface Port {
-  /** Path of its socket. */
+  /** Path of its socket, or its directory. */
   readonly socket: string;
+  /** Whether it is a plain one: then what the driver does wrong is noted, not held against it. */
+  readonly plain: boolean;
   /** The wire's specification. */
   readonly wireText: string;
   /** The model. */
   readonly nic: Nic;
   /** Who serves it. */
-  readonly server: Server;
+  readonly server: Face;
   /** What its cable leads to. */
   readonly wire: Wire;
 }
@@ -41,27 +60,14 @@ export function openPorts(options: Options, log: (line: string) => void): Port[]
   const wires = makeWires(specs, options.ports.map((port) => port.mac));
   const ports: Port[] = [];
   try {
-    options.ports.forEach(({ socket, wireText, mac }, i) => {
-      const doorbells = options.doorbells === "poll"
-        ? Mapping.memory(BAR0_BYTES, false)
-        : undefined;
-      const { deviceId } = options;
-      const nic = new Nic({
-        deviceId,
-        mac,
-        pollDoorbells: doorbells !== undefined,
-        ...(doorbells && { doorbells: new Uint32Array(doorbells.buffer) }),
-      });
-      const model = trace?.before(nic, i) ?? nic;
-      const server = new Server({ path: socket, model, deviceId, mac, doorbells, log });
-      nic.onInterrupt = (vector) => {
-        trace?.interrupt(i, vector);
-        server.interrupt(vector);
-      };
-      nic.wire = wires[i];
-      const wire = wires[i];
+    options.ports.forEach((port, i) => {
+      const { nic, server } = port.plain
+        ? openPlain(options, port, i, trace, log)
+        : openServer(options, port, i, trace, log);
+      const wire = nic.wire = wires[i];
       if (wire instanceof PcapWire) wire.held = true;
-      ports.push({ socket, wireText, nic, server, wire: wires[i] });
+      const { socket, plain, wireText } = port;
+      ports.push({ socket, plain, wireText, nic, server, wire });
     });
   } catch (error) {
     for (const port of ports) port.server.close();
@@ -69,6 +75,43 @@ export function openPorts(options: Options, log: (line: string) => void): Port[]
     throw error;
   }
   return ports;
+}
+
+/** A port on a socket. */
+function openServer(
+  { deviceId, doorbells: how }: Options,
+  { socket, mac }: PortOptions,
+  i: number,
+  trace: Trace | undefined,
+  log: (line: string) => void,
+): { nic: Nic; server: Face } {
+  const doorbells = how === "poll" ? Mapping.memory(BAR0_BYTES, false) : undefined;
+  const nic = new Nic({
+    deviceId,
+    mac,
+    pollDoorbells: doorbells !== undefined,
+    ...(doorbells && { doorbells: new Uint32Array(doorbells.buffer) }),
+  });
+  const model = trace?.before(nic, i) ?? nic;
+  const server = new Server({ path: socket, model, deviceId, mac, doorbells, log });
+  nic.onInterrupt = (vector) => {
+    trace?.interrupt(i, vector);
+    server.interrupt(vector);
+  };
+  return { nic, server };
+}
+
+/** A port in a directory. */
+function openPlain(
+  { deviceId }: Options,
+  { socket, mac }: PortOptions,
+  i: number,
+  trace: Trace | undefined,
+  log: (line: string) => void,
+): { nic: Nic; server: Face } {
+  const before = trace && ((nic: Nic) => trace.before(nic, i));
+  const server = new PlainDevice({ path: socket, deviceId, mac, before, log });
+  return { nic: server.nic, server };
 }
 
 /** Ends all ports: clients disconnected, sockets removed, files complete. */

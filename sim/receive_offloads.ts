@@ -9,8 +9,9 @@
  * @module
  */
 
-import { MRQC, RETA, RSSRK, RXCSUM, RXDCTL, VFTA, VLNCTRL } from "../ixgbe/registers.ts";
+import { ERETA, MRQC, RETA, RSSRK, RXCSUM, RXDCTL, VFTA, VLNCTRL } from "../ixgbe/registers.ts";
 import { checksum } from "../src/checksum.ts";
+import { offsetOf } from "../src/registers.ts";
 import type { RegisterFile } from "./register_file.ts";
 import type { Rules } from "./rules.ts";
 
@@ -21,8 +22,6 @@ const TYPE_IPV4 = 1 << 4,
   TYPE_IPV6_EXTENDED = 1 << 7;
 const TYPE_TCP = 1 << 8, TYPE_UDP = 1 << 9, TYPE_SCTP = 1 << 10;
 // RSS type: the low bits of the same word.
-const RSS_TCP_IPV4 = 1, RSS_IPV4 = 2, RSS_TCP_IPV6 = 3, RSS_IPV6 = 5, RSS_UDP_IPV4 = 7;
-const RSS_UDP_IPV6 = 8;
 const RSS_TYPE = 0xf;
 // Status and errors: word 2.
 const STATUS_VP = 1 << 3, STATUS_UDPCS = 1 << 4, STATUS_L4I = 1 << 5, STATUS_IPCS = 1 << 6;
@@ -34,11 +33,29 @@ const IPV4_BYTES = 20, IPV6_BYTES = 40;
 const PROTOCOL_TCP = 6, PROTOCOL_UDP = 17, PROTOCOL_SCTP = 132;
 const EXTENSIONS = [0, 43, 60]; // hop-by-hop, routing, destination options: all of one form
 const TCP_BYTES = 20, UDP_BYTES = 8, UDP_CHECKSUM = 6;
-const HASHES = 128;
+/** Where the words of both redirection tables are: a frame has no time to look for them. */
+const TABLE_WORDS = Uint32Array.from([
+  ...Array.from({ length: RETA.count }, (_, i) => offsetOf(RETA, i) / 4),
+  ...Array.from({ length: ERETA.count }, (_, i) => offsetOf(ERETA, i) / 4),
+]);
 const MRQE_NONE = 0, MRQE_RSS = 1;
 /** Most bytes that are hashed: two IPv6 addresses and two ports. */
 const HASHED_BYTES = 36;
 const TAG_CFI = 1 << 12;
+
+/** RSS types, and the bits of MRQC that ask for them. */
+const IPV4_FIELDS = {
+  ...{ tcp: 1, ip: 2, udp: 7 },
+  tcpAsked: MRQC.RSS_TCP_IPV4,
+  ipAsked: MRQC.RSS_IPV4,
+  udpAsked: MRQC.RSS_UDP_IPV4,
+};
+const IPV6_FIELDS: typeof IPV4_FIELDS = {
+  ...{ tcp: 3, ip: 5, udp: 8 },
+  tcpAsked: MRQC.RSS_TCP_IPV6,
+  ipAsked: MRQC.RSS_IPV6,
+  udpAsked: MRQC.RSS_UDP_IPV6,
+};
 
 /** What was found out about the frame that was looked into last. */
 export class ReceiveOffloads {
@@ -56,11 +73,17 @@ export class ReceiveOffloads {
   queue = 0;
   /** Whether the VLAN filter refuses it. */
   refused = false;
+  /** Whether the redirection table has 512 entries of 6 bits, as the X550's, not 128 of 4. */
+  largeTable = false;
   readonly #file: RegisterFile;
   readonly #rules: Rules;
-  /** Bits i to i + 31 of the hash key, for each i. */
-  readonly #windows = new Uint32Array(HASHED_BYTES * 8);
+  /** What a byte adds to the hash, for each place of it and each value. */
+  readonly #table = new Uint32Array(HASHED_BYTES * 256);
   #spread = false;
+  /** MRQC: which fields are hashed. */
+  #asked = 0;
+  /** VLNCTRL. */
+  #vlan = VLNCTRL.reset;
 
   constructor(file: RegisterFile, rules: Rules) {
     this.#file = file;
@@ -72,8 +95,10 @@ export class ReceiveOffloads {
     const file = this.#file;
     let strips = false;
     for (let i = 0; i < RXDCTL.count; i++) strips ||= (file.get(RXDCTL, i) & RXDCTL.VME) !== 0;
-    const filters = (file.get(VLNCTRL) & (VLNCTRL.VFE | VLNCTRL.CFIEN)) !== 0;
-    const mode = file.get(MRQC) & MRQC.MRQE;
+    this.#vlan = file.get(VLNCTRL);
+    const filters = (this.#vlan & (VLNCTRL.VFE | VLNCTRL.CFIEN)) !== 0;
+    this.#asked = file.get(MRQC);
+    const mode = this.#asked & MRQC.MRQE;
     this.#spread = mode === MRQE_RSS;
     if (mode !== MRQE_NONE && mode !== MRQE_RSS) {
       const found = `MRQE ${mode}: the model has 0 (one queue) and 1 (RSS)`;
@@ -93,7 +118,7 @@ export class ReceiveOffloads {
     this.tag = -1;
     this.refused = false;
     let at = ETHERTYPE_AT;
-    const vlan = this.#file.get(VLNCTRL);
+    const vlan = this.#vlan;
     if (read16(bytes, at) === (vlan & VLNCTRL.VET)) {
       this.tag = read16(bytes, at + 2);
       this.#filter(vlan);
@@ -130,13 +155,8 @@ export class ReceiveOffloads {
     if (checksum(bytes, ip, ip + header) !== 0) this.status |= ERROR_IP;
     const fragment = (read16(bytes, ip + 6) & 0x3fff) !== 0;
     const protocol = fragment ? 0 : bytes[ip + 9];
-    this.#l4(bytes, { protocol, addresses: ip + 12, l4: ip + header, end });
-    this.#hash(bytes, {
-      addresses: ip + 12,
-      l4: ip + header,
-      fields: [MRQC.RSS_TCP_IPV4, MRQC.RSS_UDP_IPV4, MRQC.RSS_IPV4],
-      types: [RSS_TCP_IPV4, RSS_UDP_IPV4, RSS_IPV4],
-    });
+    this.#l4(bytes, protocol, ip + 12, ip + header, end);
+    this.#hash(bytes, ip + 12, ip + header);
   }
 
   #ipv6(bytes: Uint8Array, ip: number, length: number): void {
@@ -150,24 +170,12 @@ export class ReceiveOffloads {
       protocol = bytes[l4];
       l4 += (bytes[l4 + 1] + 1) * 8;
     }
-    this.#l4(bytes, { protocol, addresses: ip + 8, l4, end });
-    this.#hash(bytes, {
-      addresses: ip + 8,
-      l4,
-      fields: [MRQC.RSS_TCP_IPV6, MRQC.RSS_UDP_IPV6, MRQC.RSS_IPV6],
-      types: [RSS_TCP_IPV6, RSS_UDP_IPV6, RSS_IPV6],
-    });
+    this.#l4(bytes, protocol, ip + 8, l4, end);
+    this.#hash(bytes, ip + 8, l4);
   }
 
-  #l4(
-    bytes: Uint8Array,
-    { protocol, addresses, l4, end }: {
-      readonly protocol: number;
-      readonly addresses: number;
-      readonly l4: number;
-      readonly end: number;
-    },
-  ): void {
+  // Positions, not an object of them: that would take memory for each frame.
+  #l4(bytes: Uint8Array, protocol: number, addresses: number, l4: number, end: number): void {
     if (protocol === PROTOCOL_SCTP) this.type |= TYPE_SCTP;
     const tcp = protocol === PROTOCOL_TCP && l4 + TCP_BYTES <= end;
     if (!tcp && !(protocol === PROTOCOL_UDP && l4 + UDP_BYTES <= end)) return;
@@ -181,57 +189,53 @@ export class ReceiveOffloads {
     if (checksum(bytes, l4, end, pseudo) !== 0) this.status |= ERROR_L4;
   }
 
-  #hash(
-    bytes: Uint8Array,
-    { addresses, l4, fields, types }: {
-      readonly addresses: number;
-      readonly l4: number;
-      readonly fields: readonly number[];
-      readonly types: readonly number[];
-    },
-  ): void {
+  #hash(bytes: Uint8Array, addresses: number, l4: number): void {
     if (!this.#spread) return;
-    const asked = this.#file.get(MRQC);
-    const bytesOfAddresses = this.type & TYPE_IPV4 ? 8 : 32;
-    const way = this.type & TYPE_TCP && asked & fields[0]
-      ? 0
-      : this.type & TYPE_UDP && asked & fields[1]
-      ? 1
-      : 2;
-    if ((asked & fields[way]) === 0) return;
-    this.type |= types[way];
-    let hash = this.#toeplitz(bytes, addresses, bytesOfAddresses, 0);
-    if (way < 2) hash ^= this.#toeplitz(bytes, l4, 4, bytesOfAddresses * 8);
-    this.hash = hash >>> 0;
+    const asked = this.#asked, ipv4 = (this.type & TYPE_IPV4) !== 0;
+    const fields = ipv4 ? IPV4_FIELDS : IPV6_FIELDS;
+    const count = ipv4 ? 8 : 32;
+    let type = fields.ip, ports = 4;
+    if (this.type & TYPE_TCP && asked & fields.tcpAsked) type = fields.tcp;
+    else if (this.type & TYPE_UDP && asked & fields.udpAsked) type = fields.udp;
+    else if (asked & fields.ipAsked) ports = 0;
+    else return;
+    this.type |= type;
+    const hash = this.#toeplitz(bytes, addresses, count, 0);
+    this.hash = (hash ^ this.#toeplitz(bytes, l4, ports, count)) >>> 0;
   }
 
-  #toeplitz(bytes: Uint8Array, from: number, count: number, firstBit: number): number {
+  // `place` is where among all that is hashed the first byte stands.
+  #toeplitz(bytes: Uint8Array, from: number, count: number, place: number): number {
+    const table = this.#table;
     let hash = 0;
-    for (let i = 0; i < count; i++) {
-      for (let bit = 0; bit < 8; bit++) {
-        if (bytes[from + i] << bit & 0x80) hash ^= this.#windows[firstBit + i * 8 + bit];
-      }
-    }
+    for (let i = 0; i < count; i++) hash ^= table[(place + i) << 8 | bytes[from + i]];
     return hash;
   }
 
-  // The key's first byte is the low byte of RSSRK[0].
+  // A bit that is set adds the 32 bits of the key that begin at its place; the key's first byte is the
+  // low byte of RSSRK[0].
   #loadKey(): void {
+    const file = this.#file, table = this.#table;
     const keyBit = (n: number) => {
-      const byte = this.#file.get(RSSRK, n >>> 5) >>> (n >>> 3 & 3) * 8 & 0xff;
+      const byte = file.get(RSSRK, n >>> 5) >>> (n >>> 3 & 3) * 8 & 0xff;
       return byte >>> (7 - (n & 7)) & 1;
     };
     let window = 0;
     for (let n = 0; n < 32; n++) window = window << 1 | keyBit(n);
-    for (let i = 0; i < this.#windows.length; i++) {
-      this.#windows[i] = window;
-      window = window << 1 | keyBit((i + 32) % (RSSRK.count * 32));
+    for (let n = 0; n < HASHED_BYTES * 8; n++) {
+      const bit = 0x80 >>> (n & 7), column = n >>> 3 << 8;
+      // Higher bits have been gone through: their values are what this one adds to.
+      for (let value = 0; value < 256; value += 2 * bit) {
+        table[column | value | bit] = table[column | value] ^ window;
+      }
+      window = window << 1 | keyBit((n + 32) % (RSSRK.count * 32));
     }
   }
 
   #choose(): void {
-    const entry = this.hash % HASHES;
-    this.queue = this.#file.get(RETA, entry >>> 2) >>> (entry & 3) * 8 & 0xf;
+    const entry = this.hash & (this.largeTable ? 511 : 127);
+    const word = this.#file.words[TABLE_WORDS[entry >>> 2]];
+    this.queue = word >>> (entry & 3) * 8 & (this.largeTable ? 0x3f : 0xf);
   }
 }
 

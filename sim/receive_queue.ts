@@ -5,7 +5,7 @@
  * @module
  */
 
-import { SRRCTL } from "../ixgbe/registers.ts";
+import { RXDCTL, SRRCTL } from "../ixgbe/registers.ts";
 import { nameOf } from "../src/registers.ts";
 import { RECEIVE, Ring, type RingContext } from "./ring.ts";
 
@@ -18,12 +18,21 @@ export const EOP: number = 1 << 1;
 /** What a legacy descriptor has of the status. */
 const LEGACY = 0xff;
 
+// Indices into a queue's counts.
+/** Frames, and their bytes as they are in memory. */
+export const QUEUE_PACKETS = 0;
+export const QUEUE_BYTES = 1;
+/** Frames that there was no descriptor for. */
+export const QUEUE_DROPS = 2;
+
 /** A receive queue. Its fields are public for the loop that moves frames. */
 export class ReceiveQueue extends Ring {
   /** Bytes of a packet buffer in host memory. */
   bufferBytes = 2048;
   /** Whether frames are dropped when there is no descriptor. */
   dropEnable = false;
+  /** Whether VLAN tags are taken out of frames. */
+  strips = false;
   /** Whether descriptors are advanced ones. */
   advanced = false;
   /** Descriptors from the head on whose buffers' cache lines have been fetched. */
@@ -38,6 +47,8 @@ export class ReceiveQueue extends Ring {
   types = new Uint32Array(0);
   hashes = new Uint32Array(0);
   tags = new Uint16Array(0);
+  /** Counts since they were looked at last. */
+  readonly counts: Float64Array<ArrayBuffer> = new Float64Array(3);
 
   readonly #context: RingContext;
 
@@ -52,7 +63,6 @@ export class ReceiveQueue extends Ring {
     super.start();
     this.written = this.head;
     this.ahead = 0;
-    this.detailed = false;
     if (this.lengths.length < this.size) {
       this.lengths = new Uint16Array(this.size);
       this.statuses = new Uint32Array(this.size);
@@ -60,6 +70,13 @@ export class ReceiveQueue extends Ring {
       this.hashes = new Uint32Array(this.size);
       this.tags = new Uint16Array(this.size);
     }
+  }
+
+  /** Takes what a driver may change while the queue runs: SRRCTL.DROP_EN and RXDCTL.VME. */
+  load(): void {
+    const { file } = this.#context;
+    this.dropEnable = (file.get(SRRCTL, this.index) & SRRCTL.DROP_EN) !== 0;
+    this.strips = (file.get(RXDCTL, this.index) & RXDCTL.VME) !== 0;
   }
 
   /** Takes buffer size and descriptor type from SRRCTL. */
@@ -77,46 +94,64 @@ export class ReceiveQueue extends Ring {
       rules.violate(name, "8.2.3.8.7", "a descriptor type that exists and is modelled", found);
     }
     this.bufferBytes = Math.max(kilobytes, 1) * 1024;
-    this.dropEnable = (control & SRRCTL.DROP_EN) !== 0;
     this.advanced = type !== 0;
+    this.load();
+  }
+
+  /**
+   * Keeps for the write-back what was found out about the frame that ends at the head. Type, hash and
+   * tag stand in every descriptor of a frame, status and errors in the last (7.1.6.2).
+   *
+   * @param from The frame's first descriptor.
+   */
+  describe(from: number, type: number, hash: number, tag: number, status: number): void {
+    let last = from;
+    for (let at = from; at !== this.head; at = at + 1 === this.size ? 0 : at + 1) {
+      this.types[at] = type;
+      this.hashes[at] = hash;
+      this.tags[at] = tag;
+      last = at;
+    }
+    if (this.statuses[last] & EOP) this.statuses[last] |= status;
   }
 
   /** Writes back the descriptors from `written` to the head, the word with DD last. */
   writeBack(): void {
-    const { words, first, size, head, lengths, statuses, advanced } = this;
-    if (advanced && this.detailed) {
-      this.#writeBackDetailed();
-      return;
-    }
-    let i = this.written;
-    while (i !== head) {
-      const at = first + i * 4;
-      if (advanced) {
-        words[at] = 0;
-        words[at + 1] = 0;
-        words[at + 3] = lengths[i];
-        words[at + 2] = statuses[i];
-      } else {
-        words[at + 2] = lengths[i];
-        words[at + 3] = statuses[i] & LEGACY | this.tags[i] << 16;
-      }
-      if (++i === size) i = 0;
-    }
-    this.written = head;
+    if (!this.advanced) this.#writeBackLegacy();
+    else if (this.detailed) this.#writeBackDetailed();
+    else this.#writeBackPlain();
+    this.written = this.head;
   }
 
-  // Apart, since the other loop is what the model's speed hangs on.
+  // Three loops, since the model's speed hangs on the plain one.
+  #writeBackPlain(): void {
+    const { words, first, size, head, lengths, statuses } = this;
+    for (let i = this.written; i !== head; i = i + 1 === size ? 0 : i + 1) {
+      const at = first + i * 4;
+      words[at] = 0;
+      words[at + 1] = 0;
+      words[at + 3] = lengths[i];
+      words[at + 2] = statuses[i];
+    }
+  }
+
   #writeBackDetailed(): void {
     const { words, first, size, head, lengths, statuses, types, hashes, tags } = this;
-    let i = this.written;
-    while (i !== head) {
+    for (let i = this.written; i !== head; i = i + 1 === size ? 0 : i + 1) {
       const at = first + i * 4;
       words[at] = types[i];
       words[at + 1] = hashes[i];
       words[at + 3] = lengths[i] | tags[i] << 16;
       words[at + 2] = statuses[i];
-      if (++i === size) i = 0;
     }
-    this.written = head;
+  }
+
+  #writeBackLegacy(): void {
+    const { words, first, size, head, lengths, statuses, tags } = this;
+    for (let i = this.written; i !== head; i = i + 1 === size ? 0 : i + 1) {
+      const at = first + i * 4;
+      words[at + 2] = lengths[i];
+      words[at + 3] = statuses[i] & LEGACY | tags[i] << 16;
+    }
   }
 }

@@ -5,6 +5,7 @@
  */
 
 import type { Port } from "./port.ts";
+import { Generator } from "./wires/generator.ts";
 
 /** Prints counts, as text or as JSON, and remembers what it has printed. */
 export class Report {
@@ -39,7 +40,10 @@ export class Report {
       connected: port.server.connected,
       counters: port.nic.counters,
       wireStatistics: port.wire.statistics(),
+      ...(port.wire instanceof Generator && port.wire.latency &&
+        { latency: port.wire.latency.bins() }),
       violations: port.nic.rules.violations.length,
+      broken: port.nic.rules.violations.reduce((sum, { count }) => sum + count, 0),
     }));
     const seconds = Math.round(performance.now() - this.#start) / 1000;
     const violations = this.#ports.flatMap((port) =>
@@ -73,8 +77,9 @@ export class Report {
       const { violations } = this.#ports[i].nic.rules;
       while (this.#complaints[i] < violations.length) {
         const { register, section, rule, detail } = violations[this.#complaints[i]++];
+        const note = this.#ports[i].plain ? "note: " : "";
         console.error(
-          `${this.#ports[i].socket}: ${register} (section ${section}): ${rule}: ${detail}`,
+          `${note}${this.#ports[i].socket}: ${register} (section ${section}): ${rule}: ${detail}`,
         );
       }
     }
@@ -90,7 +95,7 @@ export class Report {
         this.#print(`${socket} total, ${wire.kind}: ${list(wire.statistics())}`);
       }
     }
-    return this.#ports.every((port) => port.nic.rules.violations.length === 0);
+    return this.#ports.every(({ plain, nic }) => plain || nic.rules.violations.length === 0);
   }
 
   /** Who reads this may have gone; the model runs on. */

@@ -90,6 +90,12 @@ export class Ring {
     this.#tailWord = offsetOf(registers.tail, index) / 4;
   }
 
+  /** Descriptors between head and tail, as far as the tail was read. */
+  get room(): number {
+    const room = this.tail - this.head;
+    return room < 0 ? room + this.size : room;
+  }
+
   /** Starts the ring as its registers say; a ring that breaks a rule beyond use does not run. */
   start(): void {
     const { file, tails } = this.#context;
@@ -138,8 +144,7 @@ export class Ring {
       return 0;
     }
     if (tail !== this.#lastTail) this.#moved(tail);
-    const free = this.tail - this.head;
-    return free < 0 ? free + this.size : free;
+    return this.room;
   }
 
   #moved(tail: number): void {

@@ -57,6 +57,14 @@ export class Statistics {
     }
   }
 
+  /** What a reader of the word would get who has read nothing yet; nothing is cleared. */
+  peek(word: number): number {
+    const low = this.#lowOf[word];
+    if (low >= 0) return Math.floor(Math.min(this.#counts[low], MOST_36) / 0x1_0000_0000);
+    if (this.#highOf[word] < 0) return Math.min(this.#counts[word], MOST_32);
+    return Math.min(this.#counts[word], MOST_36) % 0x1_0000_0000;
+  }
+
   /**
    * What a reader of the word gets; reading clears it.
    *

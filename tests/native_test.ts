@@ -42,6 +42,23 @@ Deno.test("Mapping.file() maps from an offset", () => {
   assertEquals(new Uint8Array(second.buffer)[0], 77);
 });
 
+Deno.test("Mapping.reserve() is zeros, in which place() puts part of a file and takes it out", () => {
+  const page = 4096, bytes = 2 ** 31;
+  using space = Mapping.reserve(bytes);
+  using memory = Mapping.memory(2 * page, false);
+  const words = new Uint32Array(space.buffer);
+  assertEquals([words.length, words[0], words.at(-1)], [bytes / 4, 0, 0]);
+  assertEquals(Number(space.address % 2n ** 21n), 0);
+  new Uint32Array(memory.buffer)[page / 4] = 0xcafe;
+  space.place("a page", 8 * page, page, memory.fd, page);
+  assertEquals([words[7 * page / 4], words[8 * page / 4], words[9 * page / 4]], [0, 0xcafe, 0]);
+  words[8 * page / 4] = 0xbabe;
+  assertEquals(new Uint32Array(memory.buffer)[page / 4], 0xbabe);
+  space.place("nothing", 8 * page, page, -1);
+  assertEquals(words[8 * page / 4], 0);
+  assertThrows(() => space.place("a page", bytes, page, memory.fd), RangeError, "outside");
+});
+
 Deno.test("ixy_send() and ixy_recv() pass bytes and descriptors", () => {
   const name = path(Deno.makeTempDirSync() + "/socket");
   const listener = check("bind", stubs.ixy_bind(name, 1));

@@ -1,5 +1,6 @@
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import {
+  ANLP1,
   AUTOC,
   BPRC,
   CTRL,
@@ -426,4 +427,18 @@ Deno.test("Nic.write32() reaches SRRCTL and RAL through their second places", ()
   driver.nic.write32(0x5408, 0x1234);
   assertEquals(driver.read(RAL, 1), 0x1234);
   assertEquals(driver.nic.read32(0x1ffff0), 0);
+});
+
+Deno.test("Nic: negotiation has begun in backplane modes, and is not undone by another mode", () => {
+  const driver = new TestDriver();
+  const begun = () => (driver.read(ANLP1) & ANLP1.AN_STATE) !== 0;
+  const toggle = () => driver.write(AUTOC, driver.read(AUTOC) ^ AUTOC.LMS_KX4_KX_KR);
+  assert(!begun());
+  toggle();
+  assert(begun());
+  toggle();
+  assert(begun());
+  const board = new TestDriver({ deviceId: DEVICE.KX4 });
+  board.write(AUTOC, board.read(AUTOC) ^ AUTOC.LMS_KX4_KX_KR);
+  assert((board.read(ANLP1) & ANLP1.AN_STATE) !== 0);
 });

@@ -1,7 +1,17 @@
 /** What the NIC model does to frames beside moving them: checksums, segments, tags, hashes. */
 
 import { assertEquals } from "@std/assert";
-import { MRQC, RETA, RSSRK, RXCSUM, RXDCTL, TDT, VFTA, VLNCTRL } from "../ixgbe/registers.ts";
+import {
+  ERETA,
+  MRQC,
+  RETA,
+  RSSRK,
+  RXCSUM,
+  RXDCTL,
+  TDT,
+  VFTA,
+  VLNCTRL,
+} from "../ixgbe/registers.ts";
 import { ReceiveOffloads } from "../sim/receive_offloads.ts";
 import { RegisterFile } from "../sim/register_file.ts";
 import { Rules } from "../sim/rules.ts";
@@ -28,8 +38,7 @@ const VP = 1 << 3, UDPCS = 1 << 4, L4I = 1 << 5, IPCS = 1 << 6, L4E = 1 << 30, I
 const EOP = 1 << 24, IFCS = 1 << 25, RS = 1 << 27, DEXT = 1 << 29, VLE = 1 << 30, TSE = 1 << 31;
 const DATA = 3 << 20, CONTEXT = 2 << 20, IXSM = 1 << 8, TXSM = 1 << 9;
 
-function offloads(fields: number): ReceiveOffloads {
-  const file = new RegisterFile();
+function offloads(fields: number, file = new RegisterFile()): ReceiveOffloads {
   const key = new DataView(Uint8Array.fromHex(KEY).buffer);
   for (let i = 0; i < RSSRK.count; i++) file.set(RSSRK, key.getUint32(i * 4, true), i);
   for (let i = 0; i < RETA.count; i++) file.set(RETA, 0x03020100 + (i & 3) * 0x04040404, i);
@@ -87,6 +96,16 @@ Deno.test("ReceiveOffloads hashes as Microsoft's verification suite does", () =>
     assertEquals([found.hash, found.type & 0xf], [hash, type]);
     assertEquals(found.queue, hash === 0 ? 0 : hash & 0xf, "RETA holds 0 to 15, again and again");
   }
+});
+
+Deno.test("ReceiveOffloads of an X550 looks up nine bits of the hash", () => {
+  const file = new RegisterFile(), made = offloads(MRQC.RSS_IPV4, file), frame = packet(V4);
+  for (let i = 0; i < ERETA.count; i++) file.set(ERETA, 0x3f3f3f3f, i);
+  made.inspect(frame, frame.length);
+  assertEquals([made.hash % 512, made.queue], [0x1c2, 2]);
+  made.largeTable = true;
+  made.inspect(frame, frame.length);
+  assertEquals(made.queue, 0x3f);
 });
 
 Deno.test("ReceiveOffloads tells right checksums from wrong ones", () => {

@@ -7,6 +7,7 @@
 import { Mapping } from "../native/native.ts";
 import { baseArchive, projectArchive } from "./initramfs.ts";
 import { type Flavour, Kernel } from "./kernel.ts";
+import { programArchive, type Programs } from "./programs.ts";
 import { findQemu } from "./qemu.ts";
 
 /** What a virtual machine is like. */
@@ -27,6 +28,8 @@ export interface MachineOptions {
   readonly qemu?: string;
   /** Debian's kernel for clouds, or the one with all drivers; `cloud` unless given. */
   readonly kernel?: Flavour;
+  /** Programs of Debian's packages that the guest gets: `{ ethtool: ["ethtool"] }`. */
+  readonly programs?: Programs;
   /** Modules that the guest can load beside those of {@linkcode MODULES}. */
   readonly modules?: readonly string[];
 }
@@ -60,7 +63,8 @@ export class Boot implements Disposable {
     const qemu = await findQemu(options.qemu);
     const kernel = await Kernel.unpack(options.kernel);
     const modules = await kernel.inLoadOrder([...MODULES, ...options.modules ?? []]);
-    const initrd = await fileSystem(await baseArchive(kernel, modules));
+    const programs = await programArchive(options.programs ?? {});
+    const initrd = await fileSystem(await baseArchive(kernel, modules), programs);
     const memory = options.memory ?? 1024;
     const append = [
       "console=ttyS0 quiet",
@@ -89,19 +93,19 @@ export class Boot implements Disposable {
   }
 }
 
-/** Both archives, in memory. */
-async function fileSystem(base: string): Promise<Mapping> {
-  const project = await projectArchive();
+/** All archives, one after the other, in memory. */
+async function fileSystem(base: string, programs: readonly Uint8Array[]): Promise<Mapping> {
+  const others = [...programs, ...await projectArchive()];
   using file = await Deno.open(base);
   const { size } = await file.stat();
-  const bytes = project.reduce((sum, part) => sum + part.length, size);
+  const bytes = others.reduce((sum, part) => sum + part.length, size);
   const mapping = Mapping.memory(bytes, false);
   try {
     const to = new Uint8Array(mapping.buffer);
     let at = 0;
     while (at < size) at += file.readSync(to.subarray(at, size)) ?? Infinity;
     if (at !== size) throw new Error(`${base} changed while it was read`);
-    for (const part of project) {
+    for (const part of others) {
       to.set(part, at);
       at += part.length;
     }

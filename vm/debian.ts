@@ -15,6 +15,8 @@ import { type HostResult, runOnHost } from "./command.ts";
 const KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg";
 /** Longest that apt may take, and dpkg for one package, in milliseconds. */
 const DOWNLOAD_MS = 300000, UNPACK_MS = 60000;
+/** Longest that listing a program's libraries may take, in milliseconds. */
+const LIST_MS = 10000;
 /** Packages unpacked at once. */
 const PARALLEL = 4;
 
@@ -43,10 +45,36 @@ export class Unpacked {
    * @throws {UsageError} if the packages have no such program.
    */
   command(program: string): string[] {
-    const path = this.#find(PROGRAM_DIRECTORIES, program);
+    return [...this.#loader(), "--argv0", program, this.program(program)];
+  }
+
+  /**
+   * The path of one of their programs.
+   *
+   * @throws {UsageError} if the packages have no such program.
+   */
+  program(name: string): string {
+    return this.#find(PROGRAM_DIRECTORIES, name);
+  }
+
+  /**
+   * The libraries that one of their programs is linked with, as its loader finds them.
+   *
+   * @returns The path of each by its name.
+   * @throws {UsageError} if the packages lack the program, or a library of it.
+   */
+  async libraries(program: string): Promise<Map<string, string>> {
+    const path = this.program(program);
+    const listed = await runOnHost([...this.#loader(), "--list", path], LIST_MS);
+    if (!listed?.success) throw new UsageError(`${path}: ${complaint(listed)}`);
+    const found = listed.stdout.matchAll(/^\s*(\S+) => (\/\S+) /gm);
+    return new Map(Array.from(found, ([, name, file]) => [name, file]));
+  }
+
+  #loader(): string[] {
     const loader = this.#find(LIBRARY_DIRECTORIES, "ld-linux-x86-64.so.2");
     const libraries = LIBRARY_DIRECTORIES.map((directory) => `${this.root}/${directory}`).join(":");
-    return [loader, "--library-path", libraries, "--argv0", program, path];
+    return [loader, "--library-path", libraries];
   }
 
   #find(directories: readonly string[], name: string): string {

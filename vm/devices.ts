@@ -39,6 +39,32 @@ export function virtioNic({ kind, slot, netdev, properties = {} }: VirtioNic): s
   return ["-netdev", `${netdev},id=net${slot}`, "-device", `virtio-net-pci${device}`];
 }
 
+/** The oldest version of QEMU that has cards of {@linkcode vfioUserNics}. */
+export const VFIO_USER_QEMU = "10.1";
+
+/**
+ * QEMU's arguments for cards that another process serves over vfio-user, and maps the guest's memory
+ * for; see {@linkcode VFIO_USER_QEMU}. It has to take doorbells as messages, and to serve by the time
+ * QEMU starts.
+ *
+ * @param addresses Of each card `vfio-user:PATH`.
+ * @param slots Their device numbers on the first bus.
+ * @param memory The guest's memory, in MiB; 1024 unless given, as that of a machine.
+ */
+export function vfioUserNics(
+  addresses: readonly string[],
+  slots: readonly number[],
+  memory = 1024,
+): string[] {
+  const devices = addresses.flatMap((address, i) => {
+    const socket = { type: "unix", path: address.replace(/^vfio-user:/, "") };
+    const card = { driver: "vfio-user-pci", rombar: 0, addr: String(slots[i]), socket };
+    return ["-device", JSON.stringify(card)]; // the one form in which it takes a socket
+  });
+  const backend = `memory-backend-memfd,id=memory,size=${memory}M,share=on`;
+  return ["-object", backend, "-machine", "memory-backend=memory", ...devices];
+}
+
 /** The address of a card in the guest. */
 export function addressOf({ slot }: Pick<VirtioNic, "slot">): string {
   return `0000:00:${slot.toString(16).padStart(2, "0")}.0`;

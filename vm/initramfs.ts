@@ -17,8 +17,8 @@ const PROJECT = new URL("../", import.meta.url).pathname;
 const SOURCES = /\.(ts|json|lock|md|c|h|sh)$/;
 /** Scripts that run in the guest, beside this file. */
 const SCRIPTS = ["init", "agent", "job"];
-/** Libraries that Deno is linked with. */
-const LIBRARIES = [
+/** Libraries that every guest has: those that Deno is linked with. */
+export const LIBRARIES: readonly string[] = [
   "libc.so.6",
   "libdl.so.2",
   "libgcc_s.so.1",
@@ -26,7 +26,8 @@ const LIBRARIES = [
   "libpthread.so.0",
   "librt.so.1",
 ];
-const LIBRARY_DIRECTORY = "lib/x86_64-linux-gnu";
+/** Where the guest has libraries. */
+export const LIBRARY_DIRECTORY = "lib/x86_64-linux-gnu";
 const LOADER = "ld-linux-x86-64.so.2";
 /** Longest that the shell may take to list its commands, in milliseconds. */
 const LIST_MS = 10000;

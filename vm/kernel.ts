@@ -9,7 +9,8 @@ import { UsageError } from "../src/errors.ts";
 import { type Unpacked, unpackPackages } from "./debian.ts";
 import { vmlinux } from "./vmlinux.ts";
 
-const SUITE = "bookworm";
+/** The release of Debian that the guest is made of. */
+export const SUITE = "bookworm";
 /** Beside the kernel: the guest's shell, and what Deno is linked with. */
 const USERLAND = ["busybox-static", "libc6", "libgcc-s1"];
 

@@ -7,7 +7,8 @@
 
 import { UsageError } from "../../src/errors.ts";
 import type { FrameBuffer, Wire, WirePort } from "../wire.ts";
-import { Checker, Stream } from "./stream.ts";
+import { Latency } from "./latency.ts";
+import { Checker, SEQUENCE_LOW, Stream } from "./stream.ts";
 
 /** What a generator sends. */
 export interface GeneratorOptions {
@@ -19,6 +20,10 @@ export interface GeneratorOptions {
   readonly rate?: number | undefined;
   /** MAC address that the frames go to: a locally administered one unless given. */
   readonly destination?: Uint8Array | undefined;
+  /** Whether to take the time of every frame of its stream; no unless given. */
+  readonly latency?: boolean | undefined;
+  /** Flows that its stream is of: 1 to 1024; 1 unless given. */
+  readonly flows?: number | undefined;
 }
 
 /** After a stall, frames of this time at most are sent at once; the others were never sent. */
@@ -36,6 +41,8 @@ export class Generator implements Wire {
   readonly kind: string = "generator";
   /** Nothing to wait for. */
   readonly fd: number = -1;
+  /** The times of its frames, where they are taken. */
+  readonly latency: Latency | undefined;
   readonly #stream: Stream;
   #checker: Checker;
   #peer: Generator = this;
@@ -49,14 +56,20 @@ export class Generator implements Wire {
   /**
    * Its own stream is expected back, until it is paired.
    *
-   * @throws {UsageError} for a size or rate that cannot be.
+   * @throws {UsageError} for a size, rate or number of flows that cannot be.
    */
   constructor(options: GeneratorOptions) {
-    this.#stream = new Stream(options.id, options.size ?? 60, options.destination ?? DESTINATION);
+    this.#stream = new Stream(
+      options.id,
+      options.size ?? 60,
+      options.destination ?? DESTINATION,
+      options.flows,
+    );
     const rate = options.rate ?? lineRate(this.#stream.size);
     if (!(rate > 0 && rate < 1e9)) throw new UsageError(`${rate} frames a second cannot be`);
     this.#rate = rate / 1000;
     this.#checker = new Checker(this.#stream);
+    this.latency = options.latency ? new Latency() : undefined;
   }
 
   /** Each of the two expects the other's stream from now on. */
@@ -91,6 +104,7 @@ export class Generator implements Wire {
 
   /** Checks a frame from the port. */
   transmit(frame: FrameBuffer, length: number): void {
+    this.#peer.latency?.back(frame.words[SEQUENCE_LOW]);
     this.#checker.check(frame, length);
   }
 
@@ -131,6 +145,7 @@ export class Generator implements Wire {
       stream.number(first + i);
       // Before it is sent: a port in the same process may return it at once.
       stream.count[0] = first + i + 1;
+      this.latency?.sent(first + i);
       if (!port.receive(frame, size)) missed++;
     }
     this.#missed += missed;

@@ -11,20 +11,26 @@ import { DatagramWire } from "./dgram.ts";
 import { Generator } from "./generator.ts";
 import { NoWire } from "./none.ts";
 import { PcapWire } from "./pcap.ts";
-import { SIZE_MAX, SIZE_MIN } from "./stream.ts";
+import { FLOWS_MAX, SIZE_MAX, SIZE_MIN } from "./stream.ts";
 import { TapWire } from "./tap.ts";
 
 /** The forms of a wire, for messages. */
 export const WIRE_FORMS: string =
-  "generator[:rate=PPS][,size=BYTES], cable:N, pcap:in=FILE,out=FILE[,rate=PPS], tap:NAME, " +
-  "dgram:LOCAL,REMOTE or none";
+  "generator[:rate=PPS][,size=BYTES][,flows=N][,latency=1], cable:N, " +
+  "pcap:in=FILE,out=FILE[,rate=PPS], tap:NAME, dgram:LOCAL,REMOTE or none";
 
 const RATE_MAX = 100e6;
 const CABLES_MAX = 65535;
 
 /** A wire as it was asked for; nothing has been opened yet. */
 export type WireSpec =
-  | { readonly kind: "generator"; readonly rate?: number; readonly size?: number }
+  | {
+    readonly kind: "generator";
+    readonly rate?: number;
+    readonly size?: number;
+    readonly latency?: number;
+    readonly flows?: number;
+  }
   | { readonly kind: "cable"; readonly number: number }
   | {
     readonly kind: "pcap";
@@ -48,11 +54,13 @@ export function parseWire(text: string): WireSpec {
   const rest = colon < 0 ? "" : text.slice(colon + 1);
   switch (kind) {
     case "generator": {
-      const values = options(text, rest, ["rate", "size"]);
+      const values = options(text, rest, ["rate", "size", "latency", "flows"]);
       return {
         kind,
         ...number(text, values, "rate", 1, RATE_MAX),
         ...number(text, values, "size", SIZE_MIN, SIZE_MAX),
+        ...number(text, values, "latency", 0, 1),
+        ...number(text, values, "flows", 1, FLOWS_MAX),
       };
     }
     case "cable": {
@@ -113,7 +121,14 @@ export function makeWires(specs: readonly WireSpec[], macs: readonly Uint8Array[
 function makeWire(spec: WireSpec, id: number, mac: Uint8Array, loose: Map<number, Wire>): Wire {
   switch (spec.kind) {
     case "generator":
-      return new Generator({ id, size: spec.size, rate: spec.rate, destination: mac });
+      return new Generator({
+        id,
+        size: spec.size,
+        rate: spec.rate,
+        destination: mac,
+        latency: spec.latency === 1,
+        flows: spec.flows,
+      });
     case "cable": {
       const second = loose.get(spec.number);
       if (second !== undefined) return second;

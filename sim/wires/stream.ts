@@ -6,6 +6,10 @@
  * from frame to frame stands in whole words of the frame buffer: bytes 44 to 51 are the sequence
  * number, low word first, and bytes 56 to 59 guard it, so that damage to the number is seen as such.
  *
+ * A stream can be of several flows, which take turns: the frame with number n is of flow n modulo their
+ * number, and its UDP source port says so. A device that spreads flows over queues keeps the order within
+ * each, not between them, and so does the checker: each flow is judged by itself.
+ *
  * @module
  */
 
@@ -17,16 +21,24 @@ export const SIZE_MIN = 60;
 /** Largest frame, without CRC: the largest that an 82599 receives. */
 export const SIZE_MAX = 15868;
 
+/** The most flows of a stream. */
+export const FLOWS_MAX = 1024;
+
 // Indices of 32-bit words in a frame.
-const SEQUENCE_LOW = 11;
+/** Holds the source port, in its upper half. */
+const PORTS = 8;
+/** Where the low half of the sequence number is, as an index of words. */
+export const SEQUENCE_LOW = 11;
 const SEQUENCE_HIGH = 12;
 const GUARD = 14;
 const GUARD_SALT = 0x6978792e;
 const MARK = 0x6d697369;
 
 const TWO_32 = 2 ** 32;
-/** Sequence numbers that are remembered, to tell a late frame from a repeated one. */
+/** Sequence numbers that are remembered, to tell a late frame from a repeated one: of all flows. */
 const WINDOW = 16384;
+/** Source port of the first of several flows. */
+const FIRST_PORT = 1024;
 
 /** The frames of one stream, and the next number. */
 export class Stream {
@@ -36,6 +48,10 @@ export class Stream {
   readonly size: number;
   /** Element 0: numbers given out so far. */
   readonly count: Float64Array<ArrayBuffer> = new Float64Array(1);
+  /** Number of flows. */
+  readonly flows: number;
+  /** Word 8 of each flow's frames. */
+  readonly ports: Uint32Array;
 
   /**
    * A stream whose next number is 0.
@@ -43,14 +59,20 @@ export class Stream {
    * @param id Tells streams apart: 0 to 255.
    * @param size Bytes of a frame without CRC: 60 to 15,868.
    * @param destination MAC address that the frames go to.
-   * @throws {UsageError} for another size.
+   * @param flows Number of flows: 1 to 1024.
+   * @throws {UsageError} for another size or number.
    */
-  constructor(id: number, size: number, destination: Uint8Array) {
+  constructor(id: number, size: number, destination: Uint8Array, flows = 1) {
     if (!Number.isInteger(size) || size < SIZE_MIN || size > SIZE_MAX) {
       throw new UsageError(`frames have ${SIZE_MIN} to ${SIZE_MAX} bytes, not ${size}`);
     }
+    if (!Number.isInteger(flows) || flows < 1 || flows > FLOWS_MAX) {
+      throw new UsageError(`a stream has 1 to ${FLOWS_MAX} flows, not ${flows}`);
+    }
     this.size = size;
+    this.flows = flows;
     fillTemplate(this.frame, id, size, destination);
+    this.ports = flowPorts(this.frame.words[PORTS], flows);
     this.number(0);
   }
 
@@ -61,6 +83,7 @@ export class Stream {
     const high = (sequence / TWO_32) >>> 0;
     words[SEQUENCE_LOW] = low;
     words[SEQUENCE_HIGH] = high;
+    if (this.flows !== 1) words[PORTS] = this.ports[flowOf(sequence, this.flows)];
     words[GUARD] = low ^ high ^ GUARD_SALT;
   }
 }
@@ -86,6 +109,15 @@ function fillTemplate(frame: FrameBuffer, id: number, size: number, destination:
   words[13] = MARK;
 }
 
+/** The word with the source port, for each flow; as it is if there is but one. */
+function flowPorts(word: number, flows: number): Uint32Array {
+  if (flows === 1) return Uint32Array.of(word);
+  return Uint32Array.from({ length: flows }, (_, flow) => {
+    const port = FIRST_PORT + flow;
+    return word & 0xffff | (port & 0xff) << 24 | (port & 0xff00) << 8;
+  });
+}
+
 /** RFC 1071, over an even number of bytes. */
 function internetChecksum(view: DataView, offset: number, bytes: number): number {
   let sum = 0;
@@ -94,14 +126,25 @@ function internetChecksum(view: DataView, offset: number, bytes: number): number
   return ~sum & 0xffff;
 }
 
+/** The flow of a frame, by its sequence number. Of numbers beyond 2^31 the remainder `%` is slow. */
+function flowOf(sequence: number, flows: number): number {
+  return sequence - Math.floor(sequence / flows) * flows;
+}
+
 /** Counts what has become of a stream's frames, where they come back. */
 export class Checker {
   readonly #stream: Stream;
   readonly #template: Uint32Array;
-  /** Low words of the numbers seen last, each at its own place. */
-  readonly #seen = new Uint32Array(WINDOW);
-  /** Element 0: the number after the highest one seen. Element 1: numbers below it not seen. */
-  readonly #state = new Float64Array(2);
+  readonly #flows: number;
+  /** Numbers of each flow that are remembered: a power of two. */
+  readonly #window: number;
+  /** Low words of the numbers seen last, each at its own place; flows one after the other. */
+  readonly #seen: Uint32Array;
+  /**
+   * Of each flow, whose frames are numbered 0, 1, 2 … here: first the number after the highest one seen,
+   * then numbers below it not seen.
+   */
+  readonly #state: Float64Array;
   #received = 0;
   #reordered = 0;
   #corrupt = 0;
@@ -115,46 +158,72 @@ export class Checker {
   constructor(stream: Stream) {
     this.#stream = stream;
     this.#template = stream.frame.words.slice(0, Math.ceil(stream.size / 4));
-    this.#seen[0] = 1; // Nothing has been seen: no number's place holds it.
+    const flows = this.#flows = stream.flows;
+    this.#window = WINDOW / 2 ** Math.ceil(Math.log2(flows));
+    this.#seen = new Uint32Array(flows * this.#window);
+    this.#state = new Float64Array(2 * flows);
+    // Nothing has been seen: no number's place holds it.
+    for (let flow = 0; flow < flows; flow++) this.#seen[flow * this.#window] = 1;
   }
 
   /** Checks one frame. */
   check(frame: FrameBuffer, length: number): void {
-    if (length !== this.#stream.size || !this.#unchanged(frame.words)) {
-      this.#countDamage(frame.words);
+    const words = frame.words, flows = this.#flows;
+    const sequence = words[SEQUENCE_HIGH] * TWO_32 + words[SEQUENCE_LOW];
+    let flow = 0, number = sequence;
+    if (flows !== 1) {
+      number = Math.floor(sequence / flows);
+      flow = sequence - number * flows;
+      this.#template[PORTS] = this.#stream.ports[flow];
+    }
+    if (length !== this.#stream.size || !this.#unchanged(words)) {
+      this.#countDamage(words);
       return;
     }
-    const low = frame.words[SEQUENCE_LOW];
-    const sequence = frame.words[SEQUENCE_HIGH] * TWO_32 + low;
-    const state = this.#state;
     if (sequence >= this.#stream.count[0]) {
       this.#corrupt++; // a number that was never given out
       return;
     }
     this.#received++;
-    const late = state[0] - sequence;
+    this.#account(flow, number);
+  }
+
+  /** Takes note of a frame of a flow, by its number in the flow. */
+  #account(flow: number, number: number): void {
+    const state = this.#state;
+    const late = state[2 * flow] - number;
     if (late <= 0) {
-      state[1] -= late;
-      state[0] = sequence + 1;
-      this.#seen[low & (WINDOW - 1)] = low;
+      state[2 * flow + 1] -= late;
+      state[2 * flow] = number + 1;
+      this.#seen[this.#placeOf(flow, number)] = number >>> 0;
     } else {
-      this.#countLate(low, late);
+      this.#countLate(flow, number, late);
     }
+  }
+
+  /** Where a number is remembered. */
+  #placeOf(flow: number, number: number): number {
+    return Math.imul(flow, this.#window) + ((number >>> 0) & (this.#window - 1));
   }
 
   /** Counts by name: numbers not seen are `gap` below the highest seen, `outstanding` above. */
   statistics(): Record<string, number> {
+    let gap = 0, expected = 0;
+    for (let flow = 0; flow < this.#flows; flow++) {
+      expected += this.#state[2 * flow];
+      gap += this.#state[2 * flow + 1];
+    }
     return {
       received: this.#received,
       reordered: this.#reordered,
       corrupt: this.#corrupt,
       foreign: this.#foreign,
-      gap: this.#state[1],
-      outstanding: this.#stream.count[0] - this.#state[0],
+      gap,
+      outstanding: this.#stream.count[0] - expected,
     };
   }
 
-  /** Every byte as sent, but byte 1, to which a forwarder may have added 1. */
+  /** Every byte as sent in this flow, but byte 1, to which a forwarder may have added 1. */
   #unchanged(words: Uint32Array): boolean {
     const template = this.#template;
     const low = words[SEQUENCE_LOW];
@@ -172,12 +241,12 @@ export class Checker {
   }
 
   /** A frame that came after one with a higher number: late if new, repeated if not. */
-  #countLate(low: number, late: number): void {
+  #countLate(flow: number, number: number, late: number): void {
     this.#reordered++;
-    const slot = low & (WINDOW - 1);
-    if (late > WINDOW || this.#seen[slot] === low) return;
-    this.#seen[slot] = low;
-    this.#state[1]--;
+    const place = this.#placeOf(flow, number);
+    if (late > this.#window || this.#seen[place] === number >>> 0) return;
+    this.#seen[place] = number >>> 0;
+    this.#state[2 * flow + 1]--;
   }
 
   /** A frame with neither our IP header nor our mark is somebody else's: a guest's ARP, say. */

@@ -31,6 +31,8 @@ Deno.test("unpackPackages() unpacks packages that run with their own libraries, 
   assertMatch(await tool(...command, "--version"), /^hello /);
   assertEquals(command.filter((word) => word.startsWith(unpacked.root)).length, 3);
   assertThrows(() => unpacked.command("nothing-like-it"), UsageError, "has no nothing-like-it");
+  const libraries = await unpacked.libraries("hello");
+  assertEquals(libraries.get("libc.so.6"), `${unpacked.root}/lib/x86_64-linux-gnu/libc.so.6`);
   assertEquals([...Deno.readDirSync(cache.path)].map(({ name }) => name), ["debian"]);
 
   const again = await withoutPrograms(() => unpackPackages(options));

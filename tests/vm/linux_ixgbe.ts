@@ -8,7 +8,7 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { Machine } from "../../vm/machine.ts";
 import { Namespace } from "../namespaces.ts";
-import { Program, Sim, type TemporaryDirectory } from "../processes.ts";
+import { Program, Sim, type TemporaryDirectory, tool } from "../processes.ts";
 
 /** Where the first card is on the guest's bus; the others follow. */
 const FIRST_SLOT = 3;
@@ -16,21 +16,33 @@ const FIRST_SLOT = 3;
 const PORT = 5001;
 /** Longest that the guest may take for a step, and that a cable may take to come up. */
 const STEP_MS = 90000, LINK_SECONDS = 20;
+/** Nothing is sent but what a test asks for, so that counts can be compared. */
+const NO_IPV6 = "ipv6.disable=1", DISABLE_IPV6 = "/proc/sys/net/ipv6/conf/all/disable_ipv6";
 
-/** Sends back what it is sent, once all has come: bytes are given, since `nc` closes late. */
+/**
+ * Sends back what it is sent, once all has come: bytes are given, since `nc` closes late. Prints the
+ * hash of it, and how long each way took in milliseconds.
+ */
 const ECHO = `
+import { createHash } from "node:crypto";
 using listener = Deno.listen({ hostname: Deno.args[0], port: ${PORT} });
 console.log("listening");
 using connection = await listener.accept();
 const data = new Uint8Array(Number(Deno.args[1]));
+const start = performance.now();
 for (let at = 0; at < data.length;) at += await connection.read(data.subarray(at)) ?? NaN;
+const half = performance.now();
 for (let at = 0; at < data.length;) at += await connection.write(data.subarray(at));
 connection.closeWrite();
 while (await connection.read(new Uint8Array(1)) !== null);
+const hash = createHash("sha256").update(data).digest("hex");
+console.log(JSON.stringify({ hash, from: half - start, to: performance.now() - half }));
 `;
 
 /** A port of the software NIC: a card in the guest, a namespace at the other end of its cable. */
 export interface Link {
+  /** Which port. */
+  readonly index: number;
   /** Name of the card's interface in the guest. */
   readonly device: string;
   /** Its address. */
@@ -45,6 +57,14 @@ export interface Broken {
   readonly rule: string;
 }
 
+/** How fast TCP was, in Mbit/s of what it carried. */
+export interface Rate {
+  /** From the guest to the host. */
+  readonly from: number;
+  /** From the host to the guest. */
+  readonly to: number;
+}
+
 /** The software NIC, its cables, and a virtual machine that runs Linux's driver. */
 export class LinuxGuest implements AsyncDisposable {
   private constructor(
@@ -54,28 +74,39 @@ export class LinuxGuest implements AsyncDisposable {
     readonly directory: TemporaryDirectory,
   ) {}
 
-  /** Starts all with so many ports. No driver is loaded yet. */
+  /**
+   * Starts all. No driver is loaded yet.
+   *
+   * @param ports How many cards have a link.
+   * @param others Wires of further cards, of which {@linkcode LinuxGuest.load} does nothing more.
+   */
   static async boot(
     directory: TemporaryDirectory,
     ports: number,
     deviceId: number,
+    others: readonly string[] = [],
   ): Promise<LinuxGuest> {
     await using stack = new AsyncDisposableStack();
     const taps = Array.from({ length: ports }, (_, i) => `ixl${i}p${Deno.pid}`);
     const options = ["--doorbells=trap", `--device-id=0x${deviceId.toString(16)}`];
-    const wires = taps.map((tap) => `tap:${tap}`);
+    const wires = [...taps.map((tap) => `tap:${tap}`), ...others];
     const sim = stack.use(await Sim.start(directory, wires, options));
     const links: Link[] = [];
-    for (const [i, tap] of taps.entries()) {
-      const peer = stack.use(await Namespace.make(`ixl-${Deno.pid}-${i}`, tap, `10.99.${i}.1`));
-      links.push({ device: `eth${i}`, address: `10.99.${i}.2`, peer });
+    for (const [index, tap] of taps.entries()) {
+      const name = `ixl-${Deno.pid}-${index}`;
+      const peer = stack.use(await Namespace.make(name, tap, `10.99.${index}.1`));
+      const silence = `[ ! -e ${DISABLE_IPV6} ] || echo 1 > ${DISABLE_IPV6}`;
+      await tool(...peer.command("sh", "-c", silence));
+      links.push({ index, device: `eth${index}`, address: `10.99.${index}.2`, peer });
     }
     const vm = stack.use(
       await Machine.boot({
         kernel: "full",
         qemu: "10.1",
         machine: "q35",
-        modules: ["ixgbe"],
+        append: NO_IPV6,
+        modules: ["ixgbe", "8021q"],
+        programs: { ethtool: ["ethtool"] },
         arguments: cards(sim),
       }),
     );
@@ -112,25 +143,31 @@ export class LinuxGuest implements AsyncDisposable {
     );
   }
 
-  /** Pings the other end, and is answered each time. */
-  async ping({ peer }: Link, bytes = 56): Promise<void> {
-    const output = await this.do(`ping -c 3 -W 10 -s ${bytes} ${peer.address}`);
+  /** Pings the other end, or another address, and is answered each time. */
+  async ping({ peer }: Link, bytes = 56, address = peer.address): Promise<void> {
+    const output = await this.do(`ping -c 3 -W 10 -s ${bytes} ${address}`);
     assertMatch(output, /3 packets transmitted, 3 packets received/);
   }
 
-  /** Sends random bytes by TCP, and has them sent back; asserts that they are the same. */
-  async echo({ peer, device }: Link, megabytes: number): Promise<void> {
+  /** Sends random bytes by TCP, and has them sent back; asserts that all have one SHA-256. */
+  async echo({ peer, device }: Link, megabytes: number): Promise<Rate> {
     const file = this.directory.file("echo.ts");
     await Deno.writeTextFile(file, ECHO);
+    const bytes = megabytes * 1e6;
     const deno = [Deno.execPath(), "run", "--quiet", "--no-config", "--allow-net", file];
-    const args = [peer.address, String(megabytes << 20)];
-    await using server = Program.start(peer.command(...deno, ...args));
+    await using server = Program.start(peer.command(...deno, peer.address, String(bytes)));
     await server.line((line) => line === "listening");
-    const [from, to] = [`/tmp/${device}.out`, `/tmp/${device}.in`];
-    await this.do(`dd if=/dev/urandom of=${from} bs=1M count=${megabytes}`);
-    await this.do(`nc ${peer.address} ${PORT} < ${from} > ${to}; cmp ${from} ${to}`);
-    const { code, stderr } = await server.finish();
+    const [sent, received] = [`/tmp/${device}.out`, `/tmp/${device}.in`];
+    await this.do(`head -c ${bytes} /dev/urandom > ${sent}`);
+    await this.do(`nc ${peer.address} ${PORT} < ${sent} > ${received}`);
+    const { code, stdout, stderr } = await server.finish();
     assertEquals([code, stderr], [0, ""]);
+    const { hash, from, to } = JSON.parse(stdout.split("\n")[1]);
+    const sums = (await this.do(`sha256sum ${sent} ${received}`)).split("\n");
+    assertEquals(sums.map((line) => line.split(" ")[0]), [hash, hash]);
+    await this.do(`rm ${sent} ${received}`);
+    const rate = (milliseconds: number) => Math.round(bytes * 8 / milliseconds / 1000);
+    return { from: rate(from), to: rate(to) };
   }
 
   /** How often each vector of an interface has interrupted the guest, by the vector's name. */
@@ -143,9 +180,11 @@ export class LinuxGuest implements AsyncDisposable {
     }));
   }
 
-  /** A count of an interface. */
-  async statistic(device: string, name: string): Promise<number> {
-    return Number(await this.do(`cat /sys/class/net/${device}/statistics/${name}`));
+  /** All that `ethtool -S` counts of an interface. */
+  async statistics(device: string): Promise<Record<string, number>> {
+    const text = await this.do(`ethtool -S ${device}`);
+    const lines = Array.from(text.matchAll(/^ *(\w+): (\d+)$/gm));
+    return Object.fromEntries(lines.map(([, name, count]) => [name, Number(count)]));
   }
 
   /** Asserts that the guest's kernel has complained of nothing. */

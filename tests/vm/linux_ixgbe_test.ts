@@ -6,31 +6,31 @@
  * @module
  */
 
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertMatch } from "@std/assert";
 import { isRoot, TemporaryDirectory, tool } from "../processes.ts";
+import { added, assertSame, withNeighbours } from "./linux_counts.ts";
 import { type Link, LinuxGuest } from "./linux_ixgbe.ts";
+import { assertKnown, FILTERS } from "./linux_known.ts";
 
-const SFP = 0x10fb, KX4 = 0x10f7;
-const MEGABYTES = 8, MTU = 9000;
+const SFP = 0x10fb;
+const MEGABYTES = 10, MTU = 9000, RELOADS = 10;
+const GROUP = "239.1.2.3", OTHER_GROUP = "239.9.9.9", GROUP_PORT = 5002;
 
-/** What Linux does although the datasheet forbids it, or does not wait for: see sim/README.md. */
-const KNOWN = [
-  "DMATXCTL: enabled after EEC.AUTO_RD was seen",
-  "DMATXCTL: enabled after RDRXCTL.DMAIDONE was seen",
-  "EIMC: reserved bits are written as they were read",
-  "EIMS: reserved bits are written as they were read",
-  "FCTRL: changed only while RXCTRL.RXEN is 0",
-  "RXCTRL: enabled after EEC.AUTO_RD was seen",
-];
-/** Only once a queue's ring has gone round. */
-const KNOWN_IN_TRAFFIC = "RDT: the DD bit of a descriptor that is handed over is 0";
+/** Joins a group and prints the first datagram that comes for it. */
+const JOIN = `
+const socket = Deno.listenDatagram({ transport: "udp", hostname: "0.0.0.0", port: ${GROUP_PORT} });
+await socket.joinMulticastV4("${GROUP}", ADDRESS);
+console.log("joined");
+console.log(new TextDecoder().decode((await socket.receive())[0]));
+`;
 
-function assertKnown(broken: ReadonlySet<string>, known: readonly string[]) {
-  assertEquals([...broken].filter((rule) => rule !== KNOWN_IN_TRAFFIC).sort(), known);
+async function allOf(links: readonly Link[], step: (link: Link) => Promise<unknown>) {
+  await Promise.all(links.map(step));
 }
 
-async function allOf(links: readonly Link[], step: (link: Link) => Promise<void>): Promise<void> {
-  await Promise.all(links.map(step));
+/** Sends a datagram from the other end of a cable. */
+async function send({ peer }: Link, to: string): Promise<void> {
+  await tool(...peer.command("bash", "-c", `echo hello > /dev/udp/${to}/${GROUP_PORT}`));
 }
 
 Deno.test({
@@ -40,18 +40,22 @@ Deno.test({
     await using directory = await TemporaryDirectory.make();
     await using guest = await LinuxGuest.boot(directory, 2, SFP);
     const { links, sim } = guest;
-    const [{ device }] = links;
+    const [first] = links;
+    const { device, peer } = first;
     await guest.load();
 
     await t.step("the module is identified and the link is up at 10 Gb/s", async () => {
       for (const { device } of links) {
-        assertEquals(await guest.do(`cat /sys/class/net/${device}/speed`), "10000");
+        const settings = await guest.do(`ethtool ${device}`);
+        assertMatch(settings, /^\s+Speed: 10000Mb\/s$/m);
+        assertMatch(settings, /^\s+Port: FIBRE$/m);
+        assertMatch(settings, /^\s+Link detected: yes$/m);
         await guest.do(`dmesg | grep '${device}: detected SFP+: 5'`);
       }
     });
     await t.step("packets interrupt by the vectors of queues", async () => {
       const before = await guest.interrupts(device);
-      await guest.ping(links[0]);
+      await guest.ping(first);
       const after = await guest.interrupts(device);
       assertEquals([...after.keys()], [`${device}-TxRx-0`, `${device}-TxRx-1`, device]);
       const queues = (counts: Map<string, number>) =>
@@ -64,6 +68,7 @@ Deno.test({
         const before = (await guest.interrupts(device)).get(device)!;
         await sim.command("link 0 down");
         await guest.carrier(device, 0);
+        assertMatch(await guest.do(`ethtool ${device}`), /Link detected: no/);
         await sim.command("link 0 up");
         await guest.carrier(device, 1);
         assert((await guest.interrupts(device)).get(device)! >= before + 2);
@@ -72,12 +77,37 @@ Deno.test({
     await t.step("TCP both ways over both ports at once", async () => {
       await allOf(links, (link) => guest.echo(link, MEGABYTES));
       for (const { device } of links) {
-        assert(await guest.statistic(device, "tx_bytes") > MEGABYTES << 20);
-        assert(await guest.statistic(device, "rx_bytes") > MEGABYTES << 20);
+        const statistics = await guest.statistics(device);
+        assert(statistics.tx_bytes > MEGABYTES * 1e6 && statistics.rx_bytes > MEGABYTES * 1e6);
         for (const name of ["rx_errors", "tx_errors", "rx_crc_errors", "tx_dropped"]) {
-          assertEquals(await guest.statistic(device, name), 0, name);
+          assertEquals(statistics[name], 0, name);
         }
       }
+    });
+    await t.step("ethtool -S counts what passed the cable, TCP's segments included", async () => {
+      await withNeighbours(guest, first, async () => {
+        const difference = await added(guest, first, async () => {
+          for (const bytes of [56, 500, 1472]) await guest.ping(first, bytes);
+          await guest.echo(first, MEGABYTES);
+        });
+        assert(difference.wire.rx.bytes > MEGABYTES * 1e6);
+        assertSame(difference);
+      });
+    });
+    await t.step("groups that were joined come in, and others are filtered", async () => {
+      await tool("ip", "-n", peer.name, "route", "add", "239.0.0.0/8", "dev", peer.device);
+      const code = JOIN.replace("ADDRESS", JSON.stringify(first.address));
+      const others = await added(guest, first, () => send(first, OTHER_GROUP));
+      assertEquals([others.nic.filtered, others.nic.received], [1, 0]);
+      const before = await added(guest, first, () => send(first, GROUP));
+      assertEquals([before.nic.filtered, before.nic.received], [1, 0]);
+      const program = await guest.vm.start(`deno eval --unstable-net '${code}'`);
+      assertEquals(await program.line(() => true), "joined");
+      const joined = await added(guest, first, () => send(first, GROUP));
+      assertEquals([joined.nic.filtered, joined.nic.received], [0, 1]);
+      assertEquals(joined.driver.multicast, 1);
+      const { code: status, stdout, stderr } = await program.finish();
+      assertEquals([status, stdout, stderr], [0, "joined\nhello\n\n", ""]);
     });
     await t.step("jumbo frames", async () => {
       for (const { device, peer } of links) {
@@ -86,48 +116,32 @@ Deno.test({
         await guest.carrier(device, 1);
       }
       await allOf(links, (link) => guest.ping(link, MTU - 28));
-      await guest.echo(links[0], MEGABYTES);
+      await guest.echo(first, MEGABYTES);
     });
     await t.step("frames for others are filtered, unless promiscuous", async () => {
-      const [{ peer, address }] = links;
+      const { address } = first;
       const entry = ["neigh", "replace", address, "lladdr", "02:00:00:00:00:77"];
       await tool("ip", "-n", peer.name, ...entry, "dev", peer.device, "nud", "permanent");
-      const count = async () => (await sim.report()).ports[0].counters.filtered;
-      const send = () => tool(...peer.command("ping", "-n", "-c", "1", "-W", "2", address));
-      const filtered = await count();
-      await send().then(() => assert(false, "it was answered"), () => {});
-      assert(await count() > filtered);
+      const ask = () =>
+        tool(...peer.command("ping", "-n", "-c", "1", "-W", "2", address))
+          .then(() => assert(false, "Linux answered what is not for it"), () => {});
+      const others = await added(guest, first, ask);
+      assertEquals([others.nic.filtered, others.nic.received], [1, 0]);
       await guest.do(`ip link set ${device} promisc on`);
-      const received = await guest.statistic(device, "rx_packets");
-      await send().then(() => assert(false, "Linux answered what is not for it"), () => {});
-      assert(await guest.statistic(device, "rx_packets") > received);
+      const all = await added(guest, first, ask);
+      assertEquals([all.nic.filtered, all.nic.received, all.driver.rx_packets], [0, 1, 1]);
       await guest.do(`ip link set ${device} promisc off`);
       await tool("ip", "-n", peer.name, "neigh", "delete", address, "dev", peer.device);
-      await guest.ping(links[0]);
+      await guest.ping(first);
     });
     await t.step("the driver is unloaded and loaded again", async () => {
-      for (let i = 0; i < 3; i++) {
+      for (let i = 0; i < RELOADS; i++) {
         await guest.do("rmmod ixgbe");
         await guest.load();
         await allOf(links, (link) => guest.ping(link));
       }
     });
     await guest.assertQuiet();
-    assertKnown(await guest.quit(), KNOWN);
-  },
-});
-
-Deno.test({
-  name: "Linux's ixgbe drives a port without a module (KX4)",
-  ignore: !isRoot,
-  async fn() {
-    await using directory = await TemporaryDirectory.make();
-    await using guest = await LinuxGuest.boot(directory, 1, KX4);
-    await guest.load();
-    assertEquals(await guest.do("cat /sys/class/net/eth0/speed"), "10000");
-    await guest.ping(guest.links[0]);
-    await guest.echo(guest.links[0], 1);
-    await guest.assertQuiet();
-    assertKnown(await guest.quit(), KNOWN.filter((rule) => !rule.startsWith("FCTRL")));
+    assertKnown(await guest.quit(), FILTERS);
   },
 });

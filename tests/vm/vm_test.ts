@@ -35,7 +35,7 @@ function processesWith(file: string, passes: (text: string) => boolean): number[
 }
 
 Deno.test("Machine runs commands in the guest", async (t) => {
-  await using vm = await Machine.boot({ arguments: CARD });
+  await using vm = await Machine.boot({ arguments: CARD, programs: { ethtool: ["ethtool"] } });
 
   await t.step("Machine.run() returns exit code and output", async () => {
     const result = await vm.run("echo 'größe'; pwd; echo oh >&2; exit 7");
@@ -78,6 +78,12 @@ Deno.test("Machine runs commands in the guest", async (t) => {
     const { code, stdout, stderr } = await vm.run(command);
     assertEquals({ code, stderr }, { code: 0, stderr: "" });
     assertEquals(JSON.parse(stdout), [{ status: 0, busMaster: false }]);
+  });
+
+  await t.step("programs of packages run with their libraries", async () => {
+    const { code, stdout, stderr } = await vm.run("ethtool --version");
+    assertMatch(stdout, /^ethtool version \d/);
+    assertEquals({ code, stderr }, { code: 0, stderr: "" });
   });
 
   await t.step("modprobe loads drivers with what they need", async () => {

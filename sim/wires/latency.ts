@@ -1,0 +1,77 @@
+/**
+ * How long frames of a stream are away: from the moment a generator hands one to its port until it
+ * has come back, as a histogram. The frames themselves are not changed for it.
+ *
+ * @module
+ */
+
+/** Frames that can be on their way at once; a power of two, and more than all rings hold. */
+const ON_THE_WAY = 65536;
+/** Nanoseconds of the finest bin. */
+const UNIT = 10;
+/** Bins of one unit each; beyond, each octave has half as many, and so a width of 0.1 % at most. */
+const LINEAR_BITS = 11, LINEAR = 1 << LINEAR_BITS, HALF = LINEAR / 2;
+/** The longest time that has a bin of its own, in units: five seconds; whatever is longer is in it. */
+const LONGEST = 2 ** 29 - 1;
+
+/** A histogram for output: the shortest time of each bin in nanoseconds, and how many frames are in it. */
+export type LatencyBins = (readonly [nanoseconds: number, frames: number])[];
+
+/** Where a time belongs. */
+function binOf(units: number): number {
+  if (units < LINEAR) return units;
+  const shift = 32 - LINEAR_BITS - Math.clz32(units);
+  return shift * HALF + (units >>> shift);
+}
+
+/** The shortest time of a bin, in units. */
+function lowestOf(bin: number): number {
+  if (bin < LINEAR) return bin;
+  const shift = Math.floor(bin / HALF) - 1;
+  return (bin - shift * HALF) * 2 ** shift;
+}
+
+/**
+ * The clock. `performance.now()` takes twice as long and leaves a number on the heap each time, and so
+ * garbage collection would be what is measured.
+ */
+const LIBC = {
+  clock_gettime: { parameters: ["i32", "buffer"], result: "i32" },
+} as const;
+const CLOCK_MONOTONIC = 1;
+/** Where a timespec has its seconds, low half, and its nanoseconds, as indices of 32-bit words. */
+const SECONDS = 0, NANOSECONDS = 2, TIMESPEC_WORDS = 4;
+
+/** Times of one stream's frames. */
+export class Latency {
+  readonly #clock = Deno.dlopen("libc.so.6", LIBC).symbols.clock_gettime;
+  readonly #timespec = new Uint32Array(TIMESPEC_WORDS);
+  /** When the frames on their way were sent, in nanoseconds, by the low bits of their numbers. */
+  readonly #sent = new Float64Array(ON_THE_WAY);
+  readonly #bins = new Uint32Array(binOf(LONGEST) + 1);
+
+  /** A frame is sent now. */
+  sent(number: number): void {
+    const time = this.#timespec;
+    this.#clock(CLOCK_MONOTONIC, time);
+    this.#sent[number & (ON_THE_WAY - 1)] = time[SECONDS] * 1e9 + time[NANOSECONDS];
+  }
+
+  /** A frame has come back. */
+  back(number: number): void {
+    const time = this.#timespec;
+    this.#clock(CLOCK_MONOTONIC, time);
+    const now = time[SECONDS] * 1e9 + time[NANOSECONDS];
+    const units = (now - this.#sent[number & (ON_THE_WAY - 1)]) / UNIT;
+    this.#bins[binOf(Math.min(LONGEST, units) >>> 0)]++;
+  }
+
+  /** The bins that are not empty, the shortest times first. They are never emptied. */
+  bins(): LatencyBins {
+    const bins: LatencyBins = [];
+    this.#bins.forEach((frames, bin) => {
+      if (frames > 0) bins.push([lowestOf(bin) * UNIT, frames]);
+    });
+    return bins;
+  }
+}

@@ -1,0 +1,158 @@
+/**
+ * Linux's own driver accepts the software NIC as other boards than one with SFP+: without a module
+ * (KX4), and as X540 and X550 with their PHY, which it asks by MDIO. The X550's EEPROM is read through
+ * its firmware.
+ *
+ * @module
+ */
+
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { RSS_KEY, toeplitz } from "../../src/toeplitz.ts";
+import { isRoot, TemporaryDirectory, tool, until } from "../processes.ts";
+import { added, assertSame, withNeighbours } from "./linux_counts.ts";
+import { LinuxGuest } from "./linux_ixgbe.ts";
+import { assertKnown, RECEIVE_PATH } from "./linux_known.ts";
+import { VlanPeer } from "./vlan_peer.ts";
+
+const KX4 = 0x10f7, X540 = 0x1528, X550 = 0x1563;
+const MEGABYTES = 10;
+const VLAN = 5, OTHER_VLAN = 6, VLAN_ADDRESS = "10.98.0.2", VLAN_PEER = "10.98.0.1";
+/** Bytes that a frame has on the wire, and not in memory. */
+const TAG_BYTES = 4, CRC = 4;
+/** Addresses of the host from which the guest is asked, so that its queues are chosen by hash. */
+const FLOWS = 24;
+
+/** Whether a packet to the guest is of those three quarters of the hashes that lead to queue 1. */
+function leadsToSecond(from: string, to: string, entries: number): boolean {
+  const bytes = [from, to].flatMap((address) => address.split(".").map(Number));
+  return toeplitz(Uint8Array.from(bytes)) % entries >= entries / 4;
+}
+
+/** Loads the driver, and sees to it that frames and counts are right. */
+async function drive(guest: LinuxGuest): Promise<void> {
+  const [link] = guest.links;
+  await guest.load();
+  assertMatch(await guest.do("ethtool eth0"), /Speed: 10000Mb\/s[^]*Link detected: yes/);
+  await withNeighbours(guest, link, async () => {
+    assertSame(
+      await added(guest, link, async () => {
+        await guest.ping(link);
+        await guest.echo(link, MEGABYTES);
+      }),
+    );
+  });
+}
+
+/** Has the second card talk in a VLAN. */
+async function tagged(guest: LinuxGuest, peer: VlanPeer): Promise<void> {
+  const features = await guest.do("ethtool -k eth1");
+  for (const name of ["rx-vlan-offload", "tx-vlan-offload", "rx-vlan-filter"]) {
+    assertMatch(features, new RegExp(`^${name}: on`, "m"));
+  }
+  await guest.do(
+    `modprobe 8021q; ip link set eth1 up; ip link add link eth1 name vlan type vlan id ${VLAN}`,
+  );
+  await guest.do(`ip addr add ${VLAN_ADDRESS}/24 dev vlan && ip link set vlan up`);
+  await guest.carrier("vlan", 1);
+  const before = await guest.statistics("eth1");
+  await guest.ping(guest.links[0], 500, VLAN_PEER);
+  // ARP and three pings: tagged on the wire, and neither the driver nor its buffers have seen a tag.
+  assertEquals(peer.tags, [VLAN, VLAN, VLAN, VLAN]);
+  const after = await guest.statistics("eth1");
+  const added = (name: string) => after[name] - before[name];
+  assertEquals([added("rx_packets"), added("tx_packets")], [4, 4]);
+  assertEquals(added("tx_bytes_nic"), peer.bytes + 4 * CRC);
+  assertEquals(added("rx_bytes_nic") - added("rx_bytes"), 4 * (TAG_BYTES + CRC));
+  peer.ask(OTHER_VLAN, VLAN_ADDRESS);
+  peer.ask(VLAN, VLAN_ADDRESS);
+  await until("an answer", () => peer.tags.length === 5);
+  const { filtered, received } = (await guest.sim.report()).ports[1].counters;
+  assertEquals([filtered, received], [1, 5]);
+  await guest.do("ip link del vlan");
+}
+
+Deno.test({
+  name: "Linux's ixgbe drives ports without a module (KX4)",
+  ignore: !isRoot,
+  async fn(t) {
+    await using directory = await TemporaryDirectory.make();
+    const [near, far] = [directory.file("near"), directory.file("far")];
+    await using guest = await LinuxGuest.boot(directory, 1, KX4, [`dgram:${near},${far}`]);
+    await drive(guest);
+    await t.step("coalescing and filters of flows are taken, and do no harm", async () => {
+      const [link] = guest.links;
+      await guest.do("ethtool -K eth0 lro on ntuple on");
+      await guest.carrier("eth0", 1);
+      assertMatch(await guest.do("ethtool -k eth0"), /^large-receive-offload: on$/m);
+      const added = await guest.do("ethtool -N eth0 flow-type tcp4 dst-port 80 action 1");
+      await guest.echo(link, MEGABYTES);
+      await guest.do(`ethtool -N eth0 delete ${/ID (\d+)/.exec(added)?.[1]}`);
+      await guest.do("ethtool -K eth0 lro off ntuple off");
+      await guest.carrier("eth0", 1);
+      await guest.ping(link);
+    });
+    await t.step("VLAN tags are put in and taken out, and other VLANs filtered", async () => {
+      using peer = new VlanPeer(far, near, VLAN, VLAN_PEER);
+      await tagged(guest, peer);
+    });
+    await guest.assertQuiet();
+    assertKnown(await guest.quit());
+  },
+});
+
+for (
+  const [name, deviceId, mac, entries] of [["X540", X540, 3, 128], ["X550", X550, 4, 512]] as const
+) {
+  Deno.test({
+    name: `Linux's ixgbe drives the software NIC as an ${name}`,
+    ignore: !isRoot,
+    async fn(t) {
+      await using directory = await TemporaryDirectory.make();
+      await using guest = await LinuxGuest.boot(directory, 1, deviceId);
+      const [link] = guest.links;
+      const { device, peer, address } = link;
+      await drive(guest);
+
+      await t.step("EEPROM and PHY are what they are", async () => {
+        await guest.do(`dmesg | grep 'MAC: ${mac}, .* PBA No: SIM599-001'`);
+        const settings = await guest.do(`ethtool ${device}`);
+        assertMatch(settings, /Port: Twisted Pair/);
+        assertMatch(settings, /100baseT\/Full[^]*1000baseT\/Full[^]*10000baseT\/Full/);
+      });
+      await t.step("a link that goes and comes is seen", async () => {
+        await guest.sim.command("link 0 down");
+        await guest.carrier(device, 0);
+        await guest.sim.command("link 0 up");
+        await guest.carrier(device, 1);
+        await guest.do(`ip link set ${device} down && ip link set ${device} up`);
+        await guest.carrier(device, 1);
+        await guest.ping(link);
+      });
+      await t.step(`flows are spread by a table of ${entries} entries`, async () => {
+        // A quarter of the table leads to queue 0: on the X550 that is all of RETA, and ERETA is the rest.
+        const key = Array.from(RSS_KEY, (byte) => byte.toString(16).padStart(2, "0")).join(":");
+        await guest.do(`ethtool -X ${device} weight 1 3 hkey ${key}`);
+        const table = await guest.do(`ethtool -x ${device}`);
+        assertEquals(table.match(/^ *\d+: ( +\d+)+$/gm)?.length, entries / 8);
+        const sources = Array.from({ length: FLOWS }, (_, i) => `10.99.0.${100 + i}`);
+        const seconds = sources.filter((from) => leadsToSecond(from, address, entries)).length;
+        const difference = await added(guest, link, async () => {
+          for (const from of sources) {
+            await tool("ip", "-n", peer.name, "address", "add", `${from}/24`, "dev", peer.device);
+            await tool(...peer.command("ping", "-n", "-c", "1", "-W", "10", "-I", from, address));
+          }
+        });
+        const { rx_packets, rx_queue_1_packets } = difference.driver;
+        assertEquals(rx_queue_1_packets, seconds); // queue 0 has ARP besides
+        assert(seconds > 0 && seconds < FLOWS && rx_packets > FLOWS);
+      });
+      await t.step("the driver is unloaded and loaded again", async () => {
+        await guest.do("rmmod ixgbe");
+        await guest.load();
+        await guest.ping(link);
+      });
+      await guest.assertQuiet();
+      assertKnown(await guest.quit(), RECEIVE_PATH);
+    },
+  });
+}

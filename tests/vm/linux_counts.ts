@@ -1,0 +1,117 @@
+/**
+ * What is counted of a cable's traffic, by each of the three who see it: Linux's driver, the software
+ * NIC, and the host's end of the cable. Not a test itself.
+ *
+ * @module
+ */
+
+import { assertEquals } from "@std/assert";
+import { delay, tool, until } from "../processes.ts";
+import type { Link, LinuxGuest } from "./linux_ixgbe.ts";
+
+/** Nothing passes any more when nothing has passed for so long. */
+const SILENCE_MS = 300;
+/** Bytes of a frame that the NIC counts, and the host's end of the cable does not: the CRC. */
+const CRC = 4;
+/**
+ * Bytes that are added to a reset of TCP on its way, as the shortest frame has 60. The host may send
+ * some when a connection ends; nothing else that is sent here is as short.
+ */
+const RESET_PADDING = 6;
+const QUEUES = 2;
+
+/** The counts of a moment, or what was added between two. */
+export interface Counts {
+  /** By `ethtool -S`: what the driver and the NIC's registers count. */
+  readonly driver: Readonly<Record<string, number>>;
+  /** By the model, whatever a driver reads or clears. */
+  readonly nic: Readonly<Record<string, number>>;
+  /** By the host's end: `rx` is what the guest has sent. Frames are as long as on the wire. */
+  readonly wire: Readonly<Record<"rx" | "tx", { packets: number; bytes: number }>>;
+}
+
+/** Waits until nothing passes, and reads the counts. */
+export async function counts(guest: LinuxGuest, link: Link): Promise<Counts> {
+  let found = await read(guest, link);
+  await until("silence", async () => {
+    await delay(SILENCE_MS);
+    const before = JSON.stringify(found);
+    found = await read(guest, link);
+    return JSON.stringify(found) === before;
+  });
+  return found;
+}
+
+async function read(guest: LinuxGuest, { device, index, peer }: Link): Promise<Counts> {
+  const show = ["ip", "-n", peer.name, "-s", "-j", "link", "show", peer.device];
+  const [{ stats64: { rx, tx } }] = JSON.parse(await tool(...show));
+  const snmp = await tool(...peer.command("cat", "/proc/net/snmp"));
+  const [names, values] = [...snmp.matchAll(/^Tcp: (.*)$/gm)].map(([, line]) => line.split(" "));
+  const padding = Number(values[names.indexOf("OutRsts")]) * RESET_PADDING;
+  const driver = await guest.statistics(device);
+  const nic = (await guest.sim.report()).ports[index].counters;
+  return { driver, nic, wire: { rx, tx: { packets: tx.packets, bytes: tx.bytes + padding } } };
+}
+
+/** What was added to the counts while something was done. */
+export async function added(
+  guest: LinuxGuest,
+  link: Link,
+  action: () => Promise<unknown>,
+): Promise<Counts> {
+  const before = await counts(guest, link);
+  await action();
+  const after = await counts(guest, link);
+  const less = (a: Readonly<Record<string, number>>, b: Readonly<Record<string, number>>) =>
+    Object.fromEntries(Object.keys(a).map((name) => [name, a[name] - b[name]]));
+  const wire = (way: "rx" | "tx") => ({
+    packets: after.wire[way].packets - before.wire[way].packets,
+    bytes: after.wire[way].bytes - before.wire[way].bytes,
+  });
+  return {
+    driver: less(after.driver, before.driver),
+    nic: less(after.nic, before.nic),
+    wire: { rx: wire("rx"), tx: wire("tx") },
+  };
+}
+
+/**
+ * Keeps both ends from asking for each other's address, by frames so short that they are padded on the
+ * way, while something is done.
+ */
+export async function withNeighbours(
+  guest: LinuxGuest,
+  { device, address, peer }: Link,
+  action: () => Promise<void>,
+): Promise<void> {
+  const guestMac = await guest.do(`cat /sys/class/net/${device}/address`);
+  const show = ["ip", "-n", peer.name, "-j", "link", "show", peer.device];
+  const [{ address: peerMac }] = JSON.parse(await tool(...show));
+  const neighbour = (verb: string, ...more: string[]) =>
+    tool("ip", "-n", peer.name, "neigh", verb, address, "dev", peer.device, ...more);
+  await neighbour("replace", "lladdr", guestMac, "nud", "permanent");
+  await guest.do(`arp -i ${device} -s ${peer.address} ${peerMac}`);
+  await action();
+  await guest.do(`arp -i ${device} -d ${peer.address}`);
+  await neighbour("delete");
+}
+
+/** Asserts that all three have counted the same. */
+export function assertSame({ driver, nic, wire }: Counts): void {
+  assertEquals(nic.filtered + nic.missed + nic.ignored, 0, "all frames were for the guest");
+  for (const [way, at] of [["rx", wire.tx], ["tx", wire.rx]] as const) {
+    const { packets, bytes } = at;
+    const byQueue = (what: string) => {
+      const queues = Array.from({ length: QUEUES }, (_, i) => driver[`${way}_queue_${i}_${what}`]);
+      return queues.reduce((sum, count) => sum + count);
+    };
+    const found = {
+      model: nic[way === "rx" ? "received" : "transmitted"],
+      registers: [driver[`${way}_pkts_nic`], driver[`${way}_bytes_nic`]],
+      driver: [driver[`${way}_packets`], driver[`${way}_bytes`]],
+      queues: [byQueue("packets"), byQueue("bytes")],
+    };
+    const registers = [packets, bytes + packets * CRC], frames = [packets, bytes];
+    assertEquals(found, { model: packets, registers, driver: frames, queues: frames }, way);
+  }
+}

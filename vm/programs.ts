@@ -1,0 +1,37 @@
+/**
+ * Programs of Debian's packages for the guest, beside those that every guest has: an archive with each
+ * program and the libraries that it is linked with.
+ *
+ * @module
+ */
+
+import { Archive } from "./cpio.ts";
+import { unpackPackages } from "./debian.ts";
+import { LIBRARIES, LIBRARY_DIRECTORY } from "./initramfs.ts";
+import { SUITE } from "./kernel.ts";
+
+/** Names of packages, each with the names of those of its programs that are wanted. */
+export type Programs = Readonly<Record<string, readonly string[]>>;
+
+/**
+ * The archive of some programs; empty if there are none.
+ *
+ * @param programs Which.
+ * @throws {UsageError} if the packages cannot be had, or have no such program.
+ */
+export async function programArchive(programs: Programs): Promise<Uint8Array[]> {
+  const packages = Object.keys(programs);
+  if (packages.length === 0) return [];
+  const archive = new Archive();
+  const unpacked = await unpackPackages({ suite: SUITE, packages });
+  const libraries = new Map<string, string>();
+  for (const name of Object.values(programs).flat()) {
+    archive.file(`bin/${name}`, await Deno.readFile(unpacked.program(name)), true);
+    for (const [library, path] of await unpacked.libraries(name)) libraries.set(library, path);
+  }
+  for (const [library, path] of libraries) {
+    if (LIBRARIES.includes(library)) continue; // as every guest has it
+    archive.file(`${LIBRARY_DIRECTORY}/${library}`, await Deno.readFile(path));
+  }
+  return archive.end();
+}
