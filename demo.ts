@@ -20,14 +20,21 @@ Forwards packets between two ports of a software NIC and checks every one of the
   --rate PPS    packets a second and direction (default: 10 Gbit/s)
   --size N      bytes of a packet, without CRC, 60 to 1514 (default 60)
   --batch N     most packets the forwarder handles at once, 1 to 256 (default 32)
+  --queues N    receive and transmit queues of each port, 1 to 16 (default 1)
+  --workers N   threads of the forwarder that share them out (default 0: its main thread has all)
   --json        print one JSON object as the last line
 
 missed: the NIC had no free descriptor; dropped: the forwarder's transmit ring was full;
 lost: neither, a defect. Exits with 1 if anything was lost, reordered or corrupt.`;
 
-const OPTIONS = { seconds: true, rate: true, size: true, batch: true, json: false };
+const OPTIONS = {
+  ...{ seconds: true, rate: true, size: true, batch: true, json: false },
+  ...{ queues: true, workers: true },
+};
+/** Flows of a direction where they are to be spread over queues. */
+const FLOWS = 64;
 /** The model's loops are longer than the compiler cares to put together by itself: a tenth faster. */
-const INLINE_MORE =
+export const INLINE_MORE =
   "--v8-flags=--max-inlined-bytecode-size=1000,--max-inlined-bytecode-size-cumulative=3000";
 /** Longest that a child may take to start, and packets to drain, in milliseconds. */
 const START_MS = 20000, DRAIN_MS = 300;
@@ -199,10 +206,18 @@ async function main(): Promise<number> {
   const size = number(args, "size", 60, 60, 1514);
   const batch = number(args, "batch", 32, 1, 256);
   const rate = number(args, "rate", 0, 1, 1e8);
+  const queues = number(args, "queues", 1, 1, 16);
+  const workers = number(args, "workers", 0, 0, 16);
+  if (workers > queues) throw new UsageError(`${workers} workers need as many --queues`);
+  const threads = ["--queues", String(queues), "--workers", String(workers)];
+  const wire = `generator:size=${size}${rate > 0 ? `,rate=${rate}` : ""}` +
+    (queues > 1 ? `,flows=${FLOWS}` : "");
   const json = args.values.json === true;
   const directory = await Deno.makeTempDir({ prefix: "ixy-" });
   try {
-    return await forward(directory, seconds, size, batch, rate, json);
+    return await forward(directory, wire, seconds, size, json, [
+      ...["--batch", String(batch), ...threads, ...rings(rate)],
+    ]);
   } finally {
     await Deno.remove(directory, { recursive: true });
   }
@@ -210,14 +225,13 @@ async function main(): Promise<number> {
 
 async function forward(
   directory: string,
+  wire: string,
   seconds: number,
   size: number,
-  batch: number,
-  rate: number,
   json: boolean,
+  options: readonly string[],
 ): Promise<number> {
   const sockets = [`${directory}/a.sock`, `${directory}/b.sock`];
-  const wire = `generator:size=${size}${rate > 0 ? `,rate=${rate}` : ""}`;
   // A line of the model is shown once the forwarder's next line has come: see `count`.
   let shown: SimLine | undefined, shownTime = 0, pending: SimLine | undefined, pendingTime = 0;
   let best = 0, started = 0;
@@ -249,13 +263,7 @@ async function forward(
     await sim.line((line) => line.ready === true, START_MS);
     fwd = new Child<FwdLine>(
       "fwd.ts",
-      [
-        "--json",
-        "--batch",
-        String(batch),
-        ...rings(rate),
-        ...sockets.map((path) => `vfio-user:${path}`),
-      ],
+      ["--json", ...options, ...sockets.map((path) => `vfio-user:${path}`)],
       (line) => line.ready || show(line),
     );
     await fwd.line((line) => line.ready === true, START_MS);

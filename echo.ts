@@ -6,7 +6,14 @@
  */
 
 import { Mempool, open, PacketBatch, StopFlag, UsageError } from "./mod.ts";
-import { DEVICE_FORMS, DEVICE_OPTIONS, DEVICE_USAGE, deviceOptions } from "./src/device_options.ts";
+import {
+  DEVICE_FORMS,
+  DEVICE_OPTIONS,
+  DEVICE_USAGE,
+  deviceOptions,
+  INTERRUPT_OPTIONS,
+  INTERRUPT_USAGE,
+} from "./src/device_options.ts";
 import { poll } from "./src/poll.ts";
 import { parse, run } from "./src/program.ts";
 import { count, Report } from "./src/report.ts";
@@ -17,6 +24,7 @@ const USAGE = `usage: deno run --allow-ffi echo.ts [options] A IP
 Answers ARP requests for the IPv4 address IP and ICMP echo requests to it, at device A, which is
 ${DEVICE_FORMS}. All else is ignored.
 
+${INTERRUPT_USAGE}
 ${DEVICE_USAGE}
 
 arp, echo: requests answered; ignored: other packets; dropped: answers that the transmit ring
@@ -32,7 +40,7 @@ function parseIp(text: string): Uint8Array {
 }
 
 async function main(): Promise<number> {
-  const args = parse(Deno.args, USAGE, DEVICE_OPTIONS);
+  const args = parse(Deno.args, USAGE, { ...DEVICE_OPTIONS, ...INTERRUPT_OPTIONS });
   if (args.positionals.length !== 2) {
     const n = args.positionals.length;
     throw new UsageError(`echo.ts takes a device and an IP address, not ${n} of them: see --help`);

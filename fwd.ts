@@ -4,57 +4,174 @@
  * @module
  */
 
-import { Mempool, open, StopFlag, UsageError } from "./mod.ts";
-import { DEVICE_FORMS, DEVICE_OPTIONS, DEVICE_USAGE, deviceOptions } from "./src/device_options.ts";
-import { Direction, forwardRounds } from "./src/forward.ts";
+import type { ForwardTask } from "./fwd_worker.ts";
+import {
+  type Device,
+  Mempool,
+  open,
+  type OpenOptions,
+  type QueuePair,
+  StopFlag,
+  UsageError,
+} from "./mod.ts";
+import {
+  DEVICE_FORMS,
+  DEVICE_OPTIONS,
+  DEVICE_USAGE,
+  type DeviceOptions,
+  deviceOptions,
+  INTERRUPT_OPTIONS,
+  INTERRUPT_USAGE,
+} from "./src/device_options.ts";
+import { type BothWays, Direction, forwardAll } from "./src/forward.ts";
 import { poll } from "./src/poll.ts";
-import { parse, run } from "./src/program.ts";
+import { MOST_BUFFERS } from "./src/mempool.ts";
+import { type Arguments, number, parse, run } from "./src/program.ts";
 import { count, Report } from "./src/report.ts";
+import { supervise, Workers } from "./src/workers.ts";
 
 const USAGE = `usage: deno run --allow-ffi fwd.ts [options] A B
 
 Forwards packets from device A to device B and from B to A.
 A device is ${DEVICE_FORMS}.
 
+  --queues N       receive and transmit queues of each device, 1 to 16 (default 1)
+  --workers N      threads that share them out, 1 to as many as there are queues; without it the
+                   main thread has them all (82599, X540 and X550; doorbells in memory)
   --no-touch       leave packets as they are; else byte 1 of each is incremented
+${INTERRUPT_USAGE}
 ${DEVICE_USAGE}
 
 dropped: packets that the device's transmit ring had no room for.`;
 
 /** Rounds between the statistics of one device and of the other. */
 const BETWEEN = 64;
+const MOST_QUEUES = 16;
+
+/** What `main` has found in its arguments, beyond what every program has. */
+interface Plan extends DeviceOptions {
+  /** Queues of each device. */
+  readonly queues: number;
+  /** Threads beside the main one; 0 if that does the work. */
+  readonly workers: number;
+  /** Whether to change packets. */
+  readonly touch: boolean;
+}
+
+function planOf(args: Arguments): Plan {
+  const queues = number(args, "queues", 1, 1, MOST_QUEUES);
+  const workers = number(args, "workers", 0, 0, MOST_QUEUES);
+  if (workers > queues) {
+    throw new UsageError(
+      `${workers} workers need as many queues, one each at least, and there are ${queues}: ` +
+        `say --queues ${workers} too`,
+    );
+  }
+  if (workers > 0 && args.values.interrupts) {
+    throw new UsageError("workers poll: use either --interrupts or --workers, not both");
+  }
+  return { ...deviceOptions(args), queues, workers, touch: !args.values["no-touch"] };
+}
+
+/** A pool for each thread, large enough that all rings are full and a batch is in hand each way. */
+function makePools(plan: Plan, pools: DisposableStack): Mempool[] {
+  const { queues, workers, rxEntries, txEntries, batch, bufferSize } = plan;
+  const threads = Math.max(workers, 1);
+  return Array.from({ length: threads }, (_, thread) => {
+    const mine = Math.ceil((queues - thread) / threads);
+    const buffers = Math.min(2 * mine * (rxEntries + txEntries + batch), MOST_BUFFERS);
+    return pools.use(new Mempool({ buffers, bufferSize }));
+  });
+}
+
+/** Forwards in this thread until it is time to end. */
+function forwardHere(plan: Plan, a: Device, b: Device, stop: StopFlag): void {
+  const ways: BothWays[] = a.rxQueues.map((_, i) => ({
+    there: new Direction(a.rxQueues[i], b.txQueues[i], plan.batch, plan.touch),
+    back: new Direction(b.rxQueues[i], a.txQueues[i], plan.batch, plan.touch),
+  }));
+  const dropped = (way: keyof BothWays) => ways.reduce((sum, both) => sum + both[way].dropped, 0);
+  const devices = [a, b];
+  const report = new Report(plan, devices, () => {
+    const countsA = count(a, { dropped: dropped("back") });
+    forwardAll(ways, BETWEEN); // reading registers takes a while on some buses
+    return [countsA, count(b, { dropped: dropped("there") })];
+  });
+  report.ready();
+  poll(devices, report, stop, plan.seconds, (rounds) => {
+    forwardAll(ways, rounds);
+    return true;
+  });
+  report.total();
+}
+
+/** Hands all queues to workers, which get every n-th each, and looks after them until the end. */
+async function forwardElsewhere(
+  plan: Plan,
+  pools: readonly Mempool[],
+  a: Device,
+  b: Device,
+  stop: StopFlag,
+): Promise<void> {
+  const pairs = a.rxQueues.map((_, i) => ({ a: handOver(a, i), b: handOver(b, i) }));
+  const tasks = pools.map((pool, thread): ForwardTask => ({
+    pool: pool.handOver(),
+    pairs: pairs.filter((_, i) => i % pools.length === thread),
+    batch: plan.batch,
+    touch: plan.touch,
+    dropped: new SharedArrayBuffer(2 * Float64Array.BYTES_PER_ELEMENT),
+  }));
+  const dropped = (port: number) =>
+    tasks.reduce((sum, task) => sum + new Float64Array(task.dropped)[port], 0);
+  let report: Report;
+  {
+    await using workers = new Workers(new URL("./fwd_worker.ts", import.meta.url), tasks);
+    await workers.started();
+    report = new Report(plan, [a, b], () => {
+      return [count(a, { dropped: dropped(0) }), count(b, { dropped: dropped(1) })];
+    });
+    report.ready();
+    await supervise(workers, [a, b], report, stop, plan.seconds);
+  }
+  report.total();
+}
+
+function handOver(device: Device, number: number): QueuePair {
+  if (device.handOver) return device.handOver(number);
+  throw new UsageError(
+    `${device.address}: workers cannot drive a ${device.driver} device: do without --workers`,
+  );
+}
 
 async function main(): Promise<number> {
-  const args = parse(Deno.args, USAGE, { ...DEVICE_OPTIONS, "no-touch": false });
+  const args = parse(Deno.args, USAGE, {
+    ...DEVICE_OPTIONS,
+    ...INTERRUPT_OPTIONS,
+    queues: true,
+    workers: true,
+    "no-touch": false,
+  });
   if (args.positionals.length !== 2) {
     throw new UsageError(`fwd.ts takes two devices, not ${args.positionals.length}: see --help`);
   }
   const [a, b] = args.positionals;
   if (a === b) throw new UsageError(`${a} is named twice: fwd.ts takes two devices`);
-  const options = deviceOptions(args);
-  const { batch, rxEntries, txEntries, bufferSize } = options;
+  const plan = planOf(args);
 
-  // All rings can be full at once and a batch be in hand each way.
-  using pool = new Mempool({ buffers: 2 * (rxEntries + txEntries + batch), bufferSize });
+  using memory = new DisposableStack();
+  const pools = makePools(plan, memory);
+  const options: OpenOptions = {
+    ...plan.open,
+    rxQueues: plan.queues,
+    txQueues: plan.queues,
+    pools: Array.from({ length: plan.queues }, (_, i) => pools[i % pools.length]),
+    promiscuous: true,
+  };
   using stop = new StopFlag();
-  using deviceA = await open(a, { ...options.open, pool, promiscuous: true });
-  using deviceB = await open(b, { ...options.open, pool, promiscuous: true });
-  const touch = !args.values["no-touch"];
-  const there = new Direction(deviceA, deviceB, batch, touch);
-  const back = new Direction(deviceB, deviceA, batch, touch);
-
-  const devices = [deviceA, deviceB];
-  const report = new Report(options, devices, () => {
-    const countsA = count(deviceA, { dropped: back.dropped });
-    forwardRounds(there, back, BETWEEN); // reading registers takes a while on some buses
-    return [countsA, count(deviceB, { dropped: there.dropped })];
-  });
-  report.ready();
-  poll(devices, report, stop, options.seconds, (rounds) => {
-    forwardRounds(there, back, rounds);
-    return true;
-  });
-  report.total();
+  using deviceA = await open(a, options);
+  using deviceB = await open(b, options);
+  if (plan.workers === 0) forwardHere(plan, deviceA, deviceB, stop);
+  else await forwardElsewhere(plan, pools, deviceA, deviceB, stop);
   return 0;
 }
 

@@ -15,18 +15,24 @@ export type {
   Driver,
   LinkStatus,
   OpenOptions,
+  RxInterrupt,
   RxQueue,
   Statistics,
   TxQueue,
 } from "./src/device.ts";
-export { type Addressing, DmaMemory, type MemoryKind } from "./src/dma.ts";
+export { type Addressing, DmaMemory, type LentMemory, type MemoryKind } from "./src/dma.ts";
 export { DeviceError, UsageError } from "./src/errors.ts";
-export { Mempool, type MempoolOptions, type Reclaimer } from "./src/mempool.ts";
+export { type HandedPool, Mempool, type MempoolOptions, type Reclaimer } from "./src/mempool.ts";
 export type { Bar, Bus, Doorbell } from "./src/bus/bus.ts";
+export { AdoptedPair } from "./ixgbe/adopt.ts";
+export type { LentWords, QueuePair } from "./src/hand_over.ts";
+export { RSS_KEY, RSS_SYMMETRIC_KEY, toeplitz } from "./src/toeplitz.ts";
 export { StopFlag } from "./native/native.ts";
+export { Waiter } from "./src/waiter.ts";
 
 /**
- * Opens a device and starts it: link set up, one receive and one transmit queue running.
+ * Opens a device and starts it: link set up, one receive and one transmit queue running, or as many as
+ * asked for.
  *
  * ```ts
  * import { open } from "./mod.ts";

@@ -6,7 +6,14 @@
  */
 
 import { Mempool, open, PacketBatch, StopFlag, UsageError } from "./mod.ts";
-import { DEVICE_FORMS, DEVICE_OPTIONS, DEVICE_USAGE, deviceOptions } from "./src/device_options.ts";
+import {
+  DEVICE_FORMS,
+  DEVICE_OPTIONS,
+  DEVICE_USAGE,
+  deviceOptions,
+  INTERRUPT_OPTIONS,
+  INTERRUPT_USAGE,
+} from "./src/device_options.ts";
 import { openSink, PcapWriter, SNAPLEN_MAX } from "./src/pcap_writer.ts";
 import { poll } from "./src/poll.ts";
 import { number, parse, run } from "./src/program.ts";
@@ -21,13 +28,14 @@ standard error: deno run --allow-ffi pcap.ts A - | tshark -r -
 
   --count N        stop after so many packets
   --snaplen N      bytes of each packet to keep, 1 to ${SNAPLEN_MAX} (default ${SNAPLEN_MAX})
+${INTERRUPT_USAGE}
 ${DEVICE_USAGE}
 
 Timestamps say when a packet was taken out of the receive ring, not when it was on the wire:
 packets of one batch have the same. They come from a clock with nanoseconds that was set by the
 system's when the program started, which is known to a microsecond.`;
 
-const OPTIONS = { ...DEVICE_OPTIONS, count: true, snaplen: true };
+const OPTIONS = { ...DEVICE_OPTIONS, ...INTERRUPT_OPTIONS, count: true, snaplen: true };
 
 async function main(): Promise<number> {
   const args = parse(Deno.args, USAGE, OPTIONS);

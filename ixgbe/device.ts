@@ -4,26 +4,40 @@
  * @module
  */
 
-import { type Bus, checkReach, Config } from "../src/bus/bus.ts";
+import {
+  type Bar,
+  type Bus,
+  checkReach,
+  Config,
+  type Doorbell,
+  openInterrupts,
+} from "../src/bus/bus.ts";
 import type { Device, Driver, LinkStatus, OpenOptions, Statistics } from "../src/device.ts";
 import { DmaMemory } from "../src/dma.ts";
-import { DeviceError } from "../src/errors.ts";
+import { DeviceError, UsageError } from "../src/errors.ts";
+import { lendWords, PairCounts, type QueuePair } from "../src/hand_over.ts";
 import { waitForLink } from "../src/link.ts";
 import type { Mempool } from "../src/mempool.ts";
-import { queueOptions } from "../src/queue.ts";
+import { type QueueLimits, type QueueOptions, queueOptions } from "../src/queue.ts";
 import { offsetOf, Registers } from "../src/registers.ts";
+import { RSS_KEY } from "../src/toeplitz.ts";
 import { BYTES, WORDS } from "./descriptors.ts";
 import * as init from "./init.ts";
+import { armInterrupt, initInterrupts } from "./interrupts.ts";
 import { getMac, setMac, setMulticast, setPromiscuous } from "./filters.ts";
 import { linkStatus } from "./link.ts";
 import { INTEL, type Model, modelOf } from "./models.ts";
 import { RDT, TDT } from "./registers.ts";
+import { checkRssKey, initRss, RSS_QUEUES } from "./rss.ts";
 import { IxgbeRxQueue } from "./rx_queue.ts";
 import { Counters } from "./statistics.ts";
 import { IxgbeTxQueue } from "./tx_queue.ts";
 
 /** Bytes kept for each ring: those of the largest one. */
 const RING_BYTES = 4096 * BYTES;
+
+/** The queues that there are without virtualization and traffic classes (section 4.6.11.3.4). */
+const LIMITS: QueueLimits = { rx: RSS_QUEUES, tx: 64 };
 
 /** The driver of the ixgbe family. */
 export const ixgbe: Driver = { name: "ixgbe", vendor: INTEL, attach };
@@ -32,15 +46,16 @@ export const ixgbe: Driver = { name: "ixgbe", vendor: INTEL, attach };
 async function attach(bus: Bus, options: OpenOptions): Promise<IxgbeDevice> {
   const model = modelOf(bus.address, bus.readConfig(Config.DEVICE_ID, 2));
   checkReach(bus);
-  const queues = queueOptions(bus.address, options);
-  const rings = new DmaMemory(2 * RING_BYTES);
-  const { pool, ownPool, rxEntries, txEntries } = queues;
-  const device = new IxgbeDevice(bus, model, pool, rings, ownPool);
+  if (options.rssKey) checkRssKey(bus.address, options.rssKey);
+  const queues = queueOptions(bus.address, options, LIMITS);
+  const rings = new DmaMemory((queues.rxQueues + queues.txQueues) * RING_BYTES);
+  const device = new IxgbeDevice(bus, model, queues, rings);
   try {
-    bus.mapDma(pool.memory);
+    for (const pool of new Set(queues.pools)) bus.mapDma(pool.memory);
     bus.mapDma(rings);
+    if (options.interrupts) device.openInterrupts(queues.rxQueues);
     bus.claim(options.force ?? false);
-    await device.start(rxEntries, txEntries, options.promiscuous ?? false);
+    await device.start(options);
   } catch (error) {
     device.release();
     throw error;
@@ -59,20 +74,25 @@ export class IxgbeDevice implements Device {
   readonly #bus: Bus;
   readonly #model: Model;
   readonly #rings: DmaMemory;
-  readonly #ownPool: boolean;
+  readonly #queues: QueueOptions;
+  /** Counts of the queues that workers have, by number. */
+  readonly #handed: PairCounts[] = [];
+  /** Whether packets are hashed. */
+  #rss = false;
   #regs: Registers | undefined;
   #counters: Counters | undefined;
+  #interruptFds: readonly number[] = [];
   #closed = false;
 
   /** Nothing is touched before {@linkcode IxgbeDevice.start}. */
-  constructor(bus: Bus, model: Model, pool: Mempool, rings: DmaMemory, ownPool: boolean) {
+  constructor(bus: Bus, model: Model, queues: QueueOptions, rings: DmaMemory) {
     this.address = bus.address;
     this.model = model.name;
-    this.pool = pool;
+    this.pool = queues.pool;
     this.#bus = bus;
     this.#model = model;
     this.#rings = rings;
-    this.#ownPool = ownPool;
+    this.#queues = queues;
   }
 
   /** The device's registers, for those who want to look closer. */
@@ -81,10 +101,16 @@ export class IxgbeDevice implements Device {
     return this.#regs;
   }
 
+  /** Has receive queues interrupt, each by a vector of its own. Before {@linkcode IxgbeDevice.start}. */
+  openInterrupts(rxQueues: number): void {
+    this.#interruptFds = openInterrupts(this.#bus, rxQueues);
+  }
+
   /** Brings the NIC up in the order of section 4.6.3. */
-  async start(rxEntries: number, txEntries: number, promiscuous: boolean): Promise<void> {
+  async start({ promiscuous = false, rssKey }: OpenOptions): Promise<void> {
     const bar = this.#bus.bar(0);
     const regs = this.#regs = new Registers(bar, this.address);
+    const { rxQueues, txQueues } = this.#queues;
     const { bufferSize } = this.pool;
     await init.reset(regs, this.address, this.#model);
     this.#bus.setBusMaster(true);
@@ -92,34 +118,45 @@ export class IxgbeDevice implements Device {
 
     init.initReceive(regs, this.#model, bufferSize);
     setPromiscuous(regs, promiscuous);
-    const rxRing = this.#ring(0, rxEntries);
-    const rx = new IxgbeRxQueue(
-      0,
-      this.pool,
-      this.#bus.addressing,
-      rxRing.words,
-      bar.doorbell(offsetOf(RDT, 0)),
-    );
-    this.rxQueues.push(rx);
-    await init.enableRxQueue(regs, 0, rxRing, bufferSize);
-    rx.start();
+    this.#rss = rxQueues > 1 || rssKey !== undefined;
+    if (this.#rss) initRss(regs, this.#model, rxQueues, rssKey ?? RSS_KEY);
+    for (let i = 0; i < rxQueues; i++) await this.#startRxQueue(regs, bar, i);
 
     init.initTransmit(regs);
-    const txRing = this.#ring(RING_BYTES, txEntries);
-    const tx = new IxgbeTxQueue(
-      0,
-      this.pool,
-      this.#bus.addressing,
-      txRing.words,
-      bar.doorbell(offsetOf(TDT, 0)),
-    );
-    this.txQueues.push(tx);
-    await init.enableTxQueue(regs, 0, txRing);
+    for (let i = 0; i < txQueues; i++) await this.#startTxQueue(regs, bar, i);
 
+    initInterrupts(regs, this.#interruptFds.length);
+    this.#interruptFds.forEach((fd, i) => {
+      this.rxQueues[i].interrupt = { fd, arm: () => armInterrupt(this.registers, i) };
+    });
     init.enableReceiver(regs);
   }
 
-  #ring(offset: number, entries: number): init.Ring & { words: Uint32Array } {
+  async #startRxQueue(regs: Registers, bar: Bar, number: number): Promise<void> {
+    const { rxEntries, pools } = this.#queues, pool = pools[number];
+    const { addressing } = this.#bus;
+    const ring = this.#ring(number, rxEntries);
+    const doorbell = bar.doorbell(offsetOf(RDT, number));
+    const queue = new IxgbeRxQueue(number, pool, addressing, ring.words, doorbell, this.#rss);
+    this.rxQueues.push(queue);
+    await init.enableRxQueue(regs, number, ring, pool.bufferSize);
+    queue.start();
+  }
+
+  async #startTxQueue(regs: Registers, bar: Bar, number: number): Promise<void> {
+    const { rxQueues, txEntries, pools } = this.#queues;
+    const ring = this.#ring(rxQueues + number, txEntries);
+    const doorbell = bar.doorbell(offsetOf(TDT, number));
+    const { addressing } = this.#bus;
+    this.txQueues.push(
+      new IxgbeTxQueue(number, pools[number], addressing, ring.words, doorbell),
+    );
+    await init.enableTxQueue(regs, number, ring);
+  }
+
+  /** The place of a ring, receive rings first. */
+  #ring(number: number, entries: number): init.Ring & { words: Uint32Array } {
+    const offset = number * RING_BYTES;
     const words = new Uint32Array(this.#rings.buffer, offset, entries * WORDS);
     return { words, entries, busAddress: this.#rings.busAddress(offset, this.#bus.addressing) };
   }
@@ -151,17 +188,19 @@ export class IxgbeDevice implements Device {
   statistics(): Statistics {
     if (this.#counters === undefined) throw new Error(`${this.address} is closed`);
     const { missed, errors } = this.#counters.failures();
+    const rx = this.rxQueues.map((queue, i) => this.#handed[i]?.rx ?? queue);
+    const tx = this.txQueues.map((queue, i) => this.#handed[i]?.tx ?? queue);
     const sum = <Q>(queues: readonly Q[], of: (queue: Q) => number): bigint =>
       queues.reduce((total, queue) => total + BigInt(of(queue)), 0n);
     return {
-      rxPackets: sum(this.rxQueues, (q) => q.packets),
-      rxBytes: sum(this.rxQueues, (q) => q.bytes),
-      txPackets: sum(this.txQueues, (q) => q.packets),
-      txBytes: sum(this.txQueues, (q) => q.bytes),
+      rxPackets: sum(rx, (q) => q.packets),
+      rxBytes: sum(rx, (q) => q.bytes),
+      txPackets: sum(tx, (q) => q.packets),
+      txBytes: sum(tx, (q) => q.bytes),
       rxMissed: missed,
-      rxErrors: errors + sum(this.rxQueues, (q) => q.damaged),
-      rxTooLong: sum(this.rxQueues, (q) => q.tooLong),
-      rxNoBuffer: sum(this.rxQueues, (q) => q.noBuffer),
+      rxErrors: errors + sum(rx, (q) => q.damaged),
+      rxTooLong: sum(rx, (q) => q.tooLong),
+      rxNoBuffer: sum(rx, (q) => q.noBuffer),
     };
   }
 
@@ -172,6 +211,38 @@ export class IxgbeDevice implements Device {
 
   check(): void {
     this.#bus.check();
+  }
+
+  handOver(number: number): QueuePair {
+    const rx = this.rxQueues[number], tx = this.txQueues[number];
+    if (rx === undefined || tx === undefined) {
+      throw new RangeError(`${this.address} has no receive and transmit queue ${number}`);
+    }
+    for (const register of [RDT, TDT]) {
+      if (this.#bus.bar(0).doorbell(offsetOf(register, number)).ring === undefined) continue;
+      throw new UsageError(
+        `${this.address}: its doorbells are messages, which workers cannot send: do without ` +
+          "workers, or have it offer its doorbells as memory",
+      );
+    }
+    if (this.#handed[number]) throw new Error(`queues ${number} are handed over twice`);
+    const counts = new PairCounts();
+    const lend = (
+      { ring, doorbell: { words, index } }: { ring: Uint32Array; doorbell: Doorbell },
+    ) => {
+      return { ring: lendWords(ring), doorbell: lendWords(words.subarray(index, index + 1)) };
+    };
+    const received = rx.handOver(), sent = tx.handOver();
+    this.#handed[number] = counts;
+    return {
+      driver: this.driver,
+      number,
+      addressing: this.#bus.addressing,
+      rss: this.#rss,
+      rx: { ...lend(received), slots: received.slots },
+      tx: lend(sent),
+      counts: counts.memory,
+    };
   }
 
   /**
@@ -209,7 +280,7 @@ export class IxgbeDevice implements Device {
     this.#bus.close();
     for (const queue of [...this.rxQueues, ...this.txQueues]) queue.close();
     this.#rings.free();
-    if (this.#ownPool) this.pool[Symbol.dispose]();
+    if (this.#queues.ownPool) this.pool[Symbol.dispose]();
   }
 
   /** Closes. */

@@ -19,6 +19,10 @@ const CRC = 4;
 const TX_PACKET_BUFFER_KB = 160;
 /** Room that must be left in it for the largest frame, in KB (section 8.2.3.9.16). */
 const TX_FRAME_KB = 16;
+/** How much of the receive packet buffer stays free above the threshold of flow control, in bytes. */
+const FLOW_CONTROL_ROOM = 0x6000;
+/** How long the NIC is not to be touched after a reset, in milliseconds (section 8.2.3.1.1). */
+const RESET_PAUSE_MS = 1;
 /** Deadlines in milliseconds: generous for the hardware, short for a person. */
 const MASTER_DISABLE_MS = 800, RESET_MS = 100, EEPROM_MS = 1000, DMA_INIT_MS = 1000;
 const QUEUE_MS = 100, RX_PATH_MS = 40;
@@ -42,6 +46,7 @@ export async function reset(regs: Registers, device: string, model: Model): Prom
   disableInterrupts(regs);
   await globalReset(regs, model);
   disableInterrupts(regs);
+  disableFlowControl(regs, model);
   const eec = model.mac === "X550EM_a" ? R.EEC_X550EM_A : R.EEC;
   await regs.wait(eec, R.EEC.AUTO_RD, R.EEC.AUTO_RD, EEPROM_MS);
   await regs.wait(R.RDRXCTL, R.RDRXCTL.DMAIDONE, R.RDRXCTL.DMAIDONE, DMA_INIT_MS);
@@ -53,6 +58,15 @@ export async function reset(regs: Registers, device: string, model: Model): Prom
 function disableInterrupts(regs: Registers): void {
   regs.write(R.EIMC, 0x7fffffff);
   for (let i = 0; i < R.EIMC_EX.count; i++) regs.write(R.EIMC_EX, 0xffffffff, i);
+}
+
+/** Section 4.6.3.2: what has to be in these registers where flow control is not used. */
+function disableFlowControl(regs: Registers, model: Model): void {
+  for (const register of [R.FCTTV, R.FCRTL, R.FCRTH, R.FCRTV, R.FCCFG] as Register[]) {
+    for (let i = 0; i < register.count; i++) regs.write(register, 0, i);
+  }
+  const bytes = rxPacketBufferKilobytes(model.mac) * 1024;
+  regs.write(R.FCRTH, (bytes - FLOW_CONTROL_ROOM) & R.FCRTH.RTH, 0); // with or without flow control
 }
 
 /** Section 4.6.3.2: software reset, after DMA has come to rest (section 5.2.5.3.2). */
@@ -94,20 +108,31 @@ function flushTransmit(regs: Registers): void {
   regs.clear(R.HLREG0, R.HLREG0.LPBK);
 }
 
-/** Receiver and all queues off. */
+/** Receiver and all queues off. One that does not stop in time is left to the reset that follows. */
 function stopTraffic(regs: Registers): void {
   regs.clear(R.RXCTRL, R.RXCTRL.RXEN);
   for (let i = 0; i < R.RXDCTL.count; i++) {
-    if (regs.read(R.RXDCTL, i) & R.RXDCTL.ENABLE) regs.clear(R.RXDCTL, R.RXDCTL.ENABLE, i);
+    if (regs.read(R.RXDCTL, i) & R.RXDCTL.ENABLE) {
+      regs.clear(R.RXDCTL, R.RXDCTL.ENABLE, i);
+      regs.spin(R.RXDCTL, R.RXDCTL.ENABLE, 0, QUEUE_MS, i);
+    }
     if (regs.read(R.TXDCTL, i) & R.TXDCTL.ENABLE) regs.clear(R.TXDCTL, R.TXDCTL.ENABLE, i);
   }
 }
+
+/** Filters of VLANs, pools and five-tuples: software has to empty them even if it uses none. */
+const UNUSED_TABLES: readonly Register[] = [
+  ...[R.VFTA, R.PFUTA, R.PFVLVF, R.PFVLVFB, R.MPSAR, R.FTQF],
+];
 
 /** Section 4.6.7: the receive path but for its rings. RXEN is off. */
 export function initReceive(regs: Registers, model: Model, bufferSize: number): void {
   // Filters: no VLAN, no multicast, nothing but RAR 0, which the EEPROM has filled.
   for (let i = 0; i < R.MTA.count; i++) regs.write(R.MTA, 0, i);
-  for (let i = 0; i < R.VFTA.count; i++) regs.write(R.VFTA, 0, i);
+  for (const table of UNUSED_TABLES) {
+    for (let i = 0; i < table.count; i++) regs.write(table, 0, i);
+  }
+  regs.write(R.MPSAR, 1, 0); // RAR 0 is for pool 0, which is all there is
   for (let i = 1; i < R.RAL.count; i++) {
     regs.write(R.RAL, 0, i);
     regs.write(R.RAH, 0, i);
@@ -165,7 +190,6 @@ export function initTransmit(regs: Registers): void {
   // No DCB, no virtualization: one traffic class, which has the whole buffer (section 4.6.11.3.4).
   regs.set(R.RTTDCS, R.RTTDCS.ARBDIS);
   regs.write(R.MTQC, 0);
-  regs.clear(R.RTTDCS, R.RTTDCS.ARBDIS);
   regs.write(R.TXPBSIZE, TX_PACKET_BUFFER_KB << 10, 0);
   regs.write(R.TXPBTHRESH, TX_PACKET_BUFFER_KB - TX_FRAME_KB, 0);
   for (let i = 1; i < R.TXPBSIZE.count; i++) {
@@ -173,6 +197,7 @@ export function initTransmit(regs: Registers): void {
     regs.write(R.TXPBTHRESH, 0, i);
   }
   regs.update(R.DTXMXSZRQ, R.DTXMXSZRQ.MAX_BYTES_NUM_REQ, 0xfff);
+  regs.clear(R.RTTDCS, R.RTTDCS.ARBDIS);
   regs.set(R.DMATXCTL, R.DMATXCTL.TE);
 }
 
@@ -212,10 +237,11 @@ export function enableReceiver(regs: Registers): void {
 export function shutDown(regs: Registers, rxQueues: number, txQueues: number): string[] {
   const late: string[] = [];
   const expect = (ok: boolean, what: string) => ok || late.push(what);
+  disableInterrupts(regs);
   regs.clear(R.RXCTRL, R.RXCTRL.RXEN);
+  const deadline = performance.now() + QUEUE_MS;
   for (let q = 0; q < txQueues; q++) {
     // What was handed over still leaves.
-    const deadline = performance.now() + QUEUE_MS;
     while (regs.read(R.TDH, q) !== regs.read(R.TDT, q) && performance.now() < deadline);
     regs.clear(R.TXDCTL, R.TXDCTL.ENABLE, q);
     expect(regs.spin(R.TXDCTL, R.TXDCTL.ENABLE, 0, QUEUE_MS, q), `TXDCTL[${q}]`);
@@ -231,6 +257,7 @@ export function shutDown(regs: Registers, rxQueues: number, txQueues: number): s
   );
   regs.clear(R.CTRL_EXT, R.CTRL_EXT.DRV_LOAD);
   regs.set(R.CTRL, R.CTRL.RST);
+  for (const since = performance.now(); performance.now() - since < RESET_PAUSE_MS;);
   expect(regs.spin(R.CTRL, R.CTRL.RST, 0, RESET_MS), "CTRL");
   return late;
 }

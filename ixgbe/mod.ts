@@ -12,6 +12,7 @@ export type { IxgbeRxQueue } from "./rx_queue.ts";
 export type { IxgbeTxQueue } from "./tx_queue.ts";
 export type {
   Access,
+  ReadEffect,
   Register,
   RegisterMap,
   Registers,

@@ -13,10 +13,24 @@
 
 import { defineRegisters, type RegisterMap, type RegisterSpec } from "../src/registers.ts";
 
-export type { Access, Register, RegisterMap, RegisterSpec, Run } from "../src/registers.ts";
+export type {
+  Access,
+  ReadEffect,
+  Register,
+  RegisterMap,
+  RegisterSpec,
+  Run,
+} from "../src/registers.ts";
 
 // Receive queues 64 to 127 have a block of their own (section 8.2.3.8).
 const upper = (offset: number) => [{ from: 64, offset, stride: 0x40 }] as const;
+
+// What reading some registers changes, beyond those whose access is RC.
+const CAUSES = { does: "clears the interrupt causes" } as const;
+const STAMP = { does: "frees the time stamp's registers for the next packet" } as const;
+const LATCHED = { does: "clears latched states of the link" } as const;
+const SEMAPHORE = { does: "takes the semaphore from drivers", takes: true } as const;
+const GUARD = { ...SEMAPHORE, section: "X540: SW_FW_SYNC" } as const; // of SW_FW_SYNC itself
 
 // A table reads by lines: the formatter would put each cell on its own.
 /** The table's lines, as {@linkcode defineRegisters} takes them. */
@@ -86,14 +100,14 @@ export const TABLE = {
     fields: { FUNC0_POWER: 3, LAN0_VALID: 1 << 2, FUNC1_POWER: 3 << 6, LAN1_VALID: 1 << 8, MNGCG: 1 << 29, LFS: 1 << 30, PM_STATE_CHANGED: 1 << 31 } },
   PCIEPHYADR: { offset: 0x11040, access: "RW", section: "8.2.3.4", meaning: "PCIe PHY address" },
   PCIEPHYDAT: { offset: 0x11044, access: "RW", section: "8.2.3.4", meaning: "PCIe PHY data" },
-  SWSM: { offset: 0x10140, access: "RW", section: "8.2.3.4", meaning: "Software semaphore; reading sets SMBI",
+  SWSM: { offset: 0x10140, access: "RW", readEffect: SEMAPHORE, section: "8.2.3.4", meaning: "Software semaphore; reading sets SMBI",
     fields: { SMBI: 1 << 0, SWESMBI: 1 << 1, WMNG: 1 << 2 } },
-  SWSM_X550EM_A: { offset: 0x15f70, access: "RW", section: "X550EM_a: SWSM", meaning: "SWSM where X550EM_a has it" },
-  SW_FW_SYNC_X550EM_A: { offset: 0x15f78, access: "RW", section: "X550EM_a: SW_FW_SYNC", meaning: "SW_FW_SYNC where X550EM_a has it" },
+  SWSM_X550EM_A: { offset: 0x15f70, access: "RW", readEffect: SEMAPHORE, section: "X550EM_a: SWSM", meaning: "SWSM where X550EM_a has it" },
+  SW_FW_SYNC_X550EM_A: { offset: 0x15f78, access: "RW", readEffect: GUARD, section: "X550EM_a: SW_FW_SYNC", meaning: "SW_FW_SYNC where X550EM_a has it" },
   FWSM: { offset: 0x10148, access: "RW", section: "8.2.3.4.10", meaning: "Firmware semaphore and status",
     fields: { FWSMBI: 1 << 0, FW_MODE: 7 << 1, EEP_RELOAD_IND: 1 << 6, FW_VAL_BIT: 1 << 15, RESET_CNT: 7 << 16, EXT_ERR_IND: 0x3f << 19,
       PCIE_CONFIG_ERR_IND: 1 << 25, PHY_SERDES0_CONFIG_ERR_IND: 1 << 26, PHY_SERDES1_CONFIG_ERR_IND: 1 << 27 } },
-  SW_FW_SYNC: { offset: 0x10160, access: "RW", section: "8.2.3.4.11", meaning: "What software and firmware have taken for themselves",
+  SW_FW_SYNC: { offset: 0x10160, access: "RW", readEffect: GUARD, section: "8.2.3.4.11", meaning: "What software and firmware have taken for themselves",
     fields: { SW_EEP_SM: 1 << 0, SW_PHY_SM0: 1 << 1, SW_PHY_SM1: 1 << 2, SW_MAC_CSR_SM: 1 << 3, SW_FLASH_SM: 1 << 4, FW_EEP_SM: 1 << 5,
       FW_PHY_SM0: 1 << 6, FW_PHY_SM1: 1 << 7, FW_MAC_CSR_SM: 1 << 8, NVM_UPDATE_SM: 1 << 9, SW_MNG_SM: 1 << 10, REGSMP: 1 << 31 } },
   GCR_EXT: { offset: 0x11050, access: "RW", section: "8.2.3.4.12", meaning: "PCIe control, extended",
@@ -107,7 +121,7 @@ export const TABLE = {
   BARCTRL: { offset: 0x110f4, access: "RW", section: "8.2.3.4", meaning: "BAR sizes" },
 
   // 8.2.3.5 Interrupts
-  EICR: { offset: 0x00800, access: "W1C", section: "8.2.3.5.1", meaning: "Interrupt causes; reading clears them",
+  EICR: { offset: 0x00800, access: "W1C", readEffect: CAUSES, section: "8.2.3.5.1", meaning: "Interrupt causes; reading clears them",
     fields: { RTX_QUEUE: 0xffff, FLOW_DIRECTOR: 1 << 16, RX_MISS: 1 << 17, PCI_EXCEPTION: 1 << 18, MAILBOX: 1 << 19, LSC: 1 << 20,
       LINKSEC: 1 << 21, MNG: 1 << 22, TS: 1 << 23, GPI_SDP0: 1 << 24, GPI_SDP1: 1 << 25, GPI_SDP2: 1 << 26, GPI_SDP3: 1 << 27,
       ECC: 1 << 28, TCP_TIMER: 1 << 30, OTHER: 1 << 31 } },
@@ -340,9 +354,9 @@ export const TABLE = {
     fields: { MDI_WRITE_DATA: 0xffff, MDI_READ_DATA: 0xffff0000 } },
   MAXFRS: { offset: 0x04268, access: "RW", section: "8.2.3.22.13", meaning: "Largest frame accepted, bytes with CRC and without VLAN tag, if HLREG0.JUMBOEN", reset: 0x05ee0000,
     fields: { MFS: 0xffff0000 } },
-  PCSS1: { offset: 0x04288, access: "RO", section: "8.2.3.22.14", meaning: "10 Gb/s PCS status 1" },
-  PCSS2: { offset: 0x0428c, access: "RO", section: "8.2.3.22.15", meaning: "10 Gb/s PCS status 2" },
-  XPCSS: { offset: 0x04290, access: "RO", section: "8.2.3.22.16", meaning: "10GBASE-X PCS status" },
+  PCSS1: { offset: 0x04288, access: "RO", readEffect: LATCHED, section: "8.2.3.22.14", meaning: "10 Gb/s PCS status 1" },
+  PCSS2: { offset: 0x0428c, access: "RO", readEffect: LATCHED, section: "8.2.3.22.15", meaning: "10 Gb/s PCS status 2" },
+  XPCSS: { offset: 0x04290, access: "RO", readEffect: LATCHED, section: "8.2.3.22.16", meaning: "10GBASE-X PCS status" },
   SERDESC: { offset: 0x04298, access: "RW", section: "8.2.3.22.17", meaning: "SerDes interface control" },
   MACS: { offset: 0x0429c, access: "RW", section: "8.2.3.22.18", meaning: "FIFO status and control" },
   AUTOC: { offset: 0x042a0, access: "RW", section: "8.2.3.22.19", meaning: "Link mode and auto-negotiation; from the EEPROM", reset: 0xc09c6004,
@@ -482,11 +496,11 @@ export const TABLE = {
   // 8.2.3.26 Time sync
   TSYNCRXCTL: { offset: 0x05188, access: "RW", section: "8.2.3.26", meaning: "Receive time stamp control" },
   RXSTMPL: { offset: 0x051e8, access: "RO", section: "8.2.3.26", meaning: "Receive time stamp, low" },
-  RXSTMPH: { offset: 0x051a4, access: "RO", section: "8.2.3.26", meaning: "Receive time stamp, high" },
+  RXSTMPH: { offset: 0x051a4, access: "RO", readEffect: STAMP, section: "8.2.3.26", meaning: "Receive time stamp, high" },
   RXMTRL: { offset: 0x05120, access: "RW", section: "8.2.3.26", meaning: "Message types to stamp" },
   TSYNCTXCTL: { offset: 0x08c00, access: "RW", section: "8.2.3.26", meaning: "Transmit time stamp control" },
   TXSTMPL: { offset: 0x08c04, access: "RO", section: "8.2.3.26", meaning: "Transmit time stamp, low" },
-  TXSTMPH: { offset: 0x08c08, access: "RO", section: "8.2.3.26", meaning: "Transmit time stamp, high" },
+  TXSTMPH: { offset: 0x08c08, access: "RO", readEffect: STAMP, section: "8.2.3.26", meaning: "Transmit time stamp, high" },
   SYSTIML: { offset: 0x08c0c, access: "RW", section: "8.2.3.26", meaning: "System time, low" },
   SYSTIMH: { offset: 0x08c10, access: "RW", section: "8.2.3.26", meaning: "System time, high" },
   SYSTIMR: { offset: 0x08c58, access: "RW", section: "8.2.3.26", meaning: "System time, residue (X550)" },
@@ -497,7 +511,7 @@ export const TABLE = {
   TRGTTIM: { offset: 0x08c24, count: 4, access: "RW", section: "8.2.3.26", meaning: "Target times" },
   FREQOUT: { offset: 0x08c34, count: 2, access: "RW", section: "8.2.3.26", meaning: "Clock out times" },
   TSIM: { offset: 0x08c68, access: "RW", section: "8.2.3.26", meaning: "Time sync interrupt mask (X550)" },
-  TSICR: { offset: 0x08c60, access: "W1C", section: "8.2.3.26", meaning: "Time sync interrupt cause (X550)" },
+  TSICR: { offset: 0x08c60, access: "W1C", readEffect: CAUSES, section: "8.2.3.26", meaning: "Time sync interrupt cause (X550)" },
   TSSDP: { offset: 0x0003c, access: "RW", section: "8.2.3.26", meaning: "Time sync pins (X540, X550)" },
 
   // 8.2.3.27 Virtualization

@@ -10,107 +10,64 @@
 
 import type { PacketBatch } from "../src/batch.ts";
 import type { Doorbell } from "../src/bus/bus.ts";
-import type { RxQueue } from "../src/device.ts";
+import type { RxInterrupt, RxQueue } from "../src/device.ts";
 import type { Addressing } from "../src/dma.ts";
 import type { Mempool } from "../src/mempool.ts";
 import { refuseBatch } from "../src/queue.ts";
+import { specialise } from "../src/specialise.ts";
 import { RX_DD, RX_EOP, RX_RXE, WORDS } from "./descriptors.ts";
 
-const WHOLE_FRAME = RX_DD | RX_EOP;
-const STATUS_MASK = RX_DD | RX_EOP | RX_RXE;
-const PACKETS = 0, BYTES = 1;
+const FLAGS = { DONE: RX_DD, WHOLE: RX_DD | RX_EOP, LOOK_AT: RX_DD | RX_EOP | RX_RXE };
+/** Most descriptors that wait to be handed over again, in parts of a ring, and at most. */
+const OWED_PART = 8, OWED_MOST = 64;
 
-/** One receive ring of a device. */
-export class IxgbeRxQueue implements RxQueue {
-  readonly number: number;
-  /** Packets dropped because they did not fit a buffer. */
-  tooLong = 0;
-  /** Packets dropped because the pool had no buffer to replace theirs. */
-  noBuffer = 0;
-  /** Packets dropped because the NIC marked them as damaged. */
-  damaged = 0;
-  readonly #pool: Mempool;
-  /** The pool's buffers as the device addresses them. */
-  readonly #address: Uint32Array;
-  #ring: Uint32Array;
-  readonly #mask: number;
-  /** The buffer that each descriptor has. */
-  readonly #slots: Uint32Array;
-  readonly #doorbell: Doorbell;
-  /** The descriptor that is written back next. */
-  #next = 0;
-  /** RXE while a frame that began in an earlier descriptor is being dropped, else 0. */
-  #dropping = 0;
-  /** Whether `receive` is called to go on after an exception. */
-  #recovering = false;
-  /** As a typed array: a field would change its representation, and the code that uses it, at 2^31. */
-  readonly #counts = new Float64Array(2);
+/**
+ * Indices into a queue's state, which is doubles, so that counts do not wrap. NEXT: descriptors that
+ * came back so far; TOLD: those that were handed over again; EXCEPTION: not 0 while `receive` cannot go
+ * on in the ordinary way.
+ */
+const STATE = { NEXT: 0, TOLD: 1, BYTES: 2, EXCEPTION: 3 };
+const STATES = 8;
 
-  /**
-   * Fills the ring with buffers.
-   *
-   * @param addressing What bus addresses the device uses.
-   * @param ring The descriptors, four words each; a power of two of them.
-   * @param doorbell RDT.
-   */
-  constructor(
-    number: number,
-    pool: Mempool,
-    addressing: Addressing,
-    ring: Uint32Array,
-    doorbell: Doorbell,
-  ) {
-    this.number = number;
-    this.#pool = pool;
-    this.#address = pool.addresses(addressing);
-    this.#ring = ring;
-    this.#mask = ring.length / WORDS - 1;
-    this.#slots = new Uint32Array(ring.length / WORDS);
-    this.#doorbell = doorbell;
-    for (let i = 0; i < this.#slots.length; i++) {
-      const buffer = pool.allocate(1);
-      pool.length[buffer] = 0;
-      this.#slots[i] = buffer;
-      this.#arm(i, buffer);
-    }
-  }
+/** What `receive` works on. */
+interface ReceiveParts {
+  readonly pool: Mempool;
+  readonly ring: Uint32Array;
+  readonly ring64: Float64Array;
+  readonly slots: Uint32Array;
+  readonly address: Float64Array;
+  readonly hashes: Uint32Array | undefined;
+  readonly state: Float64Array;
+  readonly owed: number;
+  readonly handOver: (next: number) => void;
+  readonly exception: (batch: PacketBatch) => number;
+  readonly refuse: (batch: PacketBatch) => void;
+  readonly flags: typeof FLAGS;
+  readonly at: typeof STATE;
+}
 
-  /** Packets handed to the program. */
-  get packets(): number {
-    return this.#counts[PACKETS];
-  }
-
-  /** Bytes of these packets. */
-  get bytes(): number {
-    return this.#counts[BYTES];
-  }
-
-  /** Hands all descriptors but one to the NIC. */
-  start(): void {
-    this.#ringDoorbell(this.#mask);
-  }
-
-  receive(batch: PacketBatch): number {
-    const pool = this.#pool, ring = this.#ring;
-    if (batch.pool !== pool || batch.length !== 0 || ring.length === 0) {
-      refuseBatch("receive", batch, pool, ring.length === 0);
-    }
-    const slots = this.#slots, mask = this.#mask, dropping = this.#dropping;
-    const address = this.#address, { length, stack, bufferSize } = pool;
-    const buffers = batch.buffers, capacity = buffers.length;
-    const first = this.#next;
-    let i = first, n = 0, bytes = 0, available = pool.available;
-    // No call is in the loop: then the compiler keeps the arrays' addresses in registers.
+/** Makes `receive`; see `specialise` for what it must not do. */
+function makeReceive(parts: ReceiveParts): (batch: PacketBatch) => number {
+  const { pool, ring, ring64, slots, address, hashes, state, owed } = parts;
+  const { handOver, exception, refuse } = parts;
+  const { DONE, WHOLE, LOOK_AT } = parts.flags;
+  const { NEXT, TOLD, BYTES, EXCEPTION } = parts.at;
+  const { length, stack, bufferSize } = pool;
+  const mask = slots.length - 1;
+  return function receive(batch: PacketBatch): number {
+    if (batch.pool !== pool || batch.length !== 0) refuse(batch);
+    if (state[EXCEPTION] !== 0) return exception(batch);
+    const { buffers } = batch, capacity = buffers.length, next = state[NEXT];
+    let i = next & mask, n = 0, bytes = 0, available = pool.available;
     for (; n < capacity; n++) {
-      const d = i << 2;
-      if (((ring[d | 2] | dropping) & STATUS_MASK) !== WHOLE_FRAME) break;
-      const size = ring[d | 3] & 0xffff;
+      if ((ring[i << 2 | 2] & LOOK_AT) !== WHOLE) break;
+      const size = ring[i << 2 | 3] & 0xffff;
       if (available === 0 || (size - 1) >>> 0 >= bufferSize) break;
       const buffer = slots[i], fresh = stack[--available];
       slots[i] = fresh;
-      ring[d] = address[fresh << 1];
-      ring[d | 1] = address[fresh << 1 | 1];
-      ring[d | 2] = 0;
+      if (hashes !== undefined) hashes[buffer] = ring[i << 2 | 1];
+      ring64[i << 1] = address[fresh];
+      ring64[i << 1 | 1] = 0;
       length[buffer] = size;
       bytes = (bytes + size) | 0;
       buffers[n] = buffer;
@@ -118,71 +75,199 @@ export class IxgbeRxQueue implements RxQueue {
     }
     if (n > 0) {
       pool.available = available;
-      this.#next = i;
-      this.#counts[PACKETS] += n;
-      this.#counts[BYTES] += bytes;
+      state[NEXT] = next + n;
+      state[BYTES] += bytes;
       batch.length = n;
-      this.#ringDoorbell((i - 1) & mask);
-    } else if ((ring[i << 2 | 2] & RX_DD) !== 0 && !this.#recovering) {
-      return this.#recover(batch);
+      if (next + n - state[TOLD] >= owed) handOver(next + n);
+    } else if ((ring[i << 2 | 2] & DONE) !== 0) {
+      return exception(batch);
     }
     return n;
+  };
+}
+
+/** One receive ring of a device. */
+export class IxgbeRxQueue implements RxQueue {
+  readonly number: number;
+  readonly pool: Mempool;
+  readonly receive: (batch: PacketBatch) => number;
+  /** Its interrupt; undefined where the device polls only. */
+  interrupt: RxInterrupt | undefined;
+  /** Packets dropped because they did not fit a buffer. */
+  tooLong = 0;
+  /** Packets dropped because the pool had no buffer to replace theirs. */
+  noBuffer = 0;
+  /** Packets dropped because the NIC marked them as damaged. */
+  damaged = 0;
+  /** The pool's buffers as the device addresses them. */
+  readonly #address: Float64Array;
+  #ring: Uint32Array;
+  readonly #mask: number;
+  /** The buffer that each descriptor has. */
+  readonly #slots: Uint32Array;
+  readonly #doorbell: Doorbell;
+  readonly #state = new Float64Array(STATES);
+  /** Packets among the descriptors that were dropped. */
+  #dropped = 0;
+  /** Whether `receive` is called to go on after an exception. */
+  #recovering = false;
+
+  /**
+   * Fills the ring with buffers.
+   *
+   * @param addressing What bus addresses the device uses.
+   * @param ring The descriptors, four words each; a power of two of them.
+   * @param doorbell RDT.
+   * @param rss Whether the NIC hashes packets.
+   * @param slots The buffer that each descriptor has already, of a ring that another thread has filled.
+   */
+  constructor(
+    number: number,
+    pool: Mempool,
+    addressing: Addressing,
+    ring: Uint32Array,
+    doorbell: Doorbell,
+    rss = false,
+    slots?: Uint32Array,
+  ) {
+    const entries = ring.length / WORDS;
+    this.number = number;
+    this.pool = pool;
+    this.#address = new Float64Array(pool.addresses(addressing).buffer);
+    this.#ring = ring;
+    this.#mask = entries - 1;
+    this.#slots = new Uint32Array(entries);
+    this.#doorbell = doorbell;
+    if (slots !== undefined) this.#slots.set(slots);
+    else this.#fill();
+    this.receive = specialise(makeReceive)({
+      pool,
+      ring,
+      ring64: new Float64Array(ring.buffer, ring.byteOffset, ring.length / 2),
+      slots: this.#slots,
+      address: this.#address,
+      hashes: rss ? pool.rssHash : undefined,
+      state: this.#state,
+      owed: Math.min(entries / OWED_PART, OWED_MOST),
+      handOver: (next) => this.#handOver(next),
+      exception: (batch) => this.#exception(batch),
+      refuse: (batch) => refuseBatch("receive", batch, pool, this.#closed),
+      flags: FLAGS,
+      at: STATE,
+    });
+  }
+
+  /** Gives each descriptor a buffer. */
+  #fill(): void {
+    const pool = this.pool;
+    for (let i = 0; i < this.#slots.length; i++) {
+      const buffer = pool.allocate(1);
+      pool.length[buffer] = 0;
+      this.#slots[i] = buffer;
+      this.#arm(i);
+    }
+  }
+
+  /** Packets handed to the program. */
+  get packets(): number {
+    return this.#state[STATE.NEXT] - this.#dropped;
+  }
+
+  /** Bytes of these packets. */
+  get bytes(): number {
+    return this.#state[STATE.BYTES];
+  }
+
+  /** Hands all descriptors but one to the NIC. */
+  start(): void {
+    this.#handOver(0);
+  }
+
+  /** Tells the NIC that all descriptors before `next` are its own again, but for the last. */
+  #handOver(next: number): void {
+    const doorbell = this.#doorbell, tail = (next - 1) & this.#mask;
+    this.#state[STATE.TOLD] = next;
+    doorbell.words[doorbell.index] = tail;
+    if (doorbell.ring !== undefined) doorbell.ring(tail);
+  }
+
+  get #closed(): boolean {
+    return this.#ring.length === 0;
   }
 
   /**
-   * Goes past descriptors that hold no whole frame, or for which the pool has no buffer, and receives
-   * what follows. One ring at most: the NIC may bring more of them for as long as it is let.
+   * What happens rarely. Goes past descriptors that hold no whole frame, or for which the pool has no
+   * buffer, and receives what follows. One ring at most: the NIC may bring more of them for as long as
+   * it is let.
    */
-  #recover(batch: PacketBatch): number {
-    this.#recovering = true;
-    let n = 0;
-    for (let i = 0; i <= this.#mask && n === 0; i++) {
-      if ((this.#ring[this.#next << 2 | 2] & RX_DD) === 0) break;
-      this.#exception(this.#next);
-      n = this.receive(batch);
+  #exception(batch: PacketBatch): number {
+    if (this.#closed) refuseBatch("receive", batch, this.pool, true);
+    if (this.#recovering) return 0;
+    const state = this.#state;
+    let dropped = 0;
+    for (; dropped <= this.#mask; dropped++) {
+      const i = state[STATE.NEXT] & this.#mask;
+      if ((this.#ring[i * WORDS + 2] & RX_DD) === 0 || !this.#drops(i)) break;
+      this.#arm(i);
+      this.#dropped++;
+      state[STATE.NEXT]++;
     }
+    if (dropped > 0) this.#handOver(state[STATE.NEXT]);
+    if (state[STATE.EXCEPTION] !== 0 || dropped > this.#mask) return 0;
+    this.#recovering = true;
+    const n = this.receive(batch);
     this.#recovering = false;
     return n;
   }
 
-  /** What happens rarely: a frame that is dropped, its buffer left where it is; or an empty pool. */
-  #exception(i: number): void {
-    const status = this.#ring[i * 4 + 2], size = this.#ring[i * 4 + 3] & 0xffff;
-    const end = (status & RX_EOP) !== 0;
-    if (this.#dropping !== 0 || !end || size > this.#pool.bufferSize) {
-      if (this.#dropping === 0) this.tooLong++;
-      this.#dropping = end ? 0 : RX_RXE;
+  /** Whether the frame in a descriptor is dropped; counts why. */
+  #drops(i: number): boolean {
+    const state = this.#state, pool = this.pool;
+    const status = this.#ring[i * WORDS + 2], size = this.#ring[i * WORDS + 3] & 0xffff;
+    const end = (status & RX_EOP) !== 0, dropping = state[STATE.EXCEPTION] !== 0;
+    if (dropping || !end || size > pool.bufferSize) {
+      if (!dropping) this.tooLong++;
+      state[STATE.EXCEPTION] = end ? 0 : 1; // the rest of the frame is dropped too, when it comes
     } else if ((status & RX_RXE) !== 0 || size === 0) {
       this.damaged++;
-    } else if (this.#pool.available > 0 || this.#pool.reclaim() > 0) {
-      return; // the frame is whole after all, and there is a buffer again
+    } else if (pool.available > 0 || pool.reclaim() > 0) {
+      return false; // the frame is whole after all, and there is a buffer again
     } else {
       this.noBuffer++;
     }
-    this.#arm(i, this.#slots[i]);
-    this.#next = (i + 1) & this.#mask;
-    this.#ringDoorbell(i);
+    return true;
   }
 
-  /** Writes a descriptor that the NIC can fill. */
-  #arm(i: number, buffer: number): void {
-    const d = i * 4;
-    this.#ring[d] = this.#address[2 * buffer];
-    this.#ring[d + 1] = this.#address[2 * buffer + 1];
-    this.#ring[d + 2] = 0;
-    this.#ring[d + 3] = 0;
+  /** Writes a descriptor that the NIC can fill, with the buffer that it has. */
+  #arm(i: number): void {
+    const address = new Uint32Array(this.#address.buffer), d = i * WORDS, b = this.#slots[i] * 2;
+    this.#ring.set([address[b], address[b + 1], 0, 0], d);
   }
 
-  #ringDoorbell(value: number): void {
-    const doorbell = this.#doorbell;
-    doorbell.words[doorbell.index] = value;
-    if (doorbell.ring !== undefined) doorbell.ring(value);
+  /**
+   * Lets go of a ring from which nothing was received yet, for another thread to go on with.
+   *
+   * @throws {Error} if something was.
+   */
+  handOver(): { ring: Uint32Array; slots: Uint32Array; doorbell: Doorbell } {
+    if (this.#state[STATE.NEXT] !== 0) {
+      throw new Error(`receive queue ${this.number} is handed over after use`);
+    }
+    const ring = this.#ring;
+    this.letGo();
+    return { ring, slots: this.#slots, doorbell: this.#doorbell };
   }
 
   /** Gives every buffer of the ring back. Only once the NIC has stopped. */
   close(): void {
-    const pool = this.#pool;
+    const pool = this.pool;
     for (const buffer of this.#slots) pool.stack[pool.available++] = buffer;
+    this.letGo();
+  }
+
+  /** Lets go of the ring, with the buffers in it. */
+  letGo(): void {
     this.#ring = new Uint32Array(0);
+    this.#state[STATE.EXCEPTION] = 1;
   }
 }

@@ -14,6 +14,7 @@ import type { Doorbell } from "../src/bus/bus.ts";
 import type { TxQueue } from "../src/device.ts";
 import type { Addressing } from "../src/dma.ts";
 import type { Mempool } from "../src/mempool.ts";
+import { specialise } from "../src/specialise.ts";
 import { keepUnsent, refuseBatch } from "../src/queue.ts";
 import {
   TX_DD,
@@ -26,35 +27,111 @@ import {
   WORDS,
 } from "./descriptors.ts";
 
-const COMMAND = TX_DTYP_DATA | TX_DEXT | TX_IFCS | TX_EOP;
-/** The most packets of a run. */
-const RUN = 32;
-const PACKETS = 0, BYTES = 1;
+const COMMAND = { DATA: TX_DTYP_DATA | TX_DEXT | TX_IFCS | TX_EOP, RS: TX_RS, DD: TX_DD, RUN: 32 };
+
+/**
+ * Indices into a queue's state, which is doubles, so that counts do not wrap. TAIL: descriptors filled
+ * so far; CLEAN: those whose packets are known to have left.
+ */
+const STATE = { TAIL: 0, CLEAN: 1, BYTES: 2, CLOSED: 3 };
+const STATES = 8;
+
+/** What `transmit` and `reclaim` work on. */
+interface TransmitParts {
+  readonly pool: Mempool;
+  readonly ring: Uint32Array;
+  readonly ring64: Float64Array;
+  readonly slots: Uint32Array;
+  readonly ends: Uint32Array;
+  readonly address: Float64Array;
+  readonly state: Float64Array;
+  readonly doorbell: Doorbell;
+  readonly refuse: (batch: PacketBatch) => void;
+  readonly keepUnsent: (batch: PacketBatch, sent: number, refused: boolean) => void;
+  readonly command: typeof COMMAND;
+  readonly payloadShift: number;
+  readonly at: typeof STATE;
+}
+
+/** Makes `reclaim`; see `specialise` for what it must not do. */
+function makeReclaim(parts: TransmitParts): () => number {
+  const { pool, ring, slots, ends, state } = parts, { stack } = pool;
+  const { DD } = parts.command, { TAIL, CLEAN } = parts.at;
+  const mask = slots.length - 1;
+  return function reclaim(): number {
+    const tail = state[TAIL] & mask, before = pool.available;
+    let clean = state[CLEAN] & mask, available = before;
+    while (clean !== tail) {
+      const end = ends[clean];
+      if ((ring[end << 2 | 3] & DD) === 0) break;
+      const after = (end + 1) & mask;
+      for (; clean !== after; clean = (clean + 1) & mask) stack[available++] = slots[clean];
+    }
+    pool.available = available;
+    state[CLEAN] += available - before;
+    return available - before;
+  };
+}
+
+/** Makes `transmit`; see `specialise` for what it must not do. */
+function makeTransmit(
+  parts: TransmitParts,
+  reclaim: () => number,
+): (batch: PacketBatch) => number {
+  const { pool, ring, ring64, slots, ends, address, state, refuse, keepUnsent } = parts;
+  const { DATA, RS, RUN } = parts.command,
+    { TAIL, CLEAN, BYTES, CLOSED } = parts.at,
+    { payloadShift } = parts;
+  const { words, index, ring: tell } = parts.doorbell;
+  const { length, bufferSize } = pool;
+  const mask = slots.length - 1, reclaimFrom = slots.length / 2;
+  return function transmit(batch: PacketBatch): number {
+    if (batch.pool !== pool || state[CLOSED] !== 0) refuse(batch);
+    const tail = state[TAIL];
+    if (tail - state[CLEAN] >= reclaimFrom) reclaim();
+    const { buffers } = batch, count = Math.min(batch.length, mask - (tail - state[CLEAN]));
+    let t = tail & mask, n = 0, bytes = 0;
+    for (; n < count; n++) {
+      const buffer = buffers[n], size = length[buffer] | 0; // 0 too where there is no such buffer
+      if ((size - 1) >>> 0 >= bufferSize) break;
+      length[buffer] = 0;
+      slots[t] = buffer;
+      ring64[t << 1] = address[buffer];
+      ring[t << 2 | 2] = DATA | size;
+      ring[t << 2 | 3] = size << payloadShift;
+      bytes = (bytes + size) | 0;
+      t = (t + 1) & mask;
+    }
+    if (n > 0) {
+      for (let start = tail & mask, left = n; left > 0; left -= RUN) {
+        const end = (start + (left < RUN ? left : RUN) - 1) & mask;
+        ring[end << 2 | 2] |= RS;
+        ends[start] = end;
+        start = (end + 1) & mask;
+      }
+      state[TAIL] = tail + n;
+      state[BYTES] += bytes;
+      words[index] = t;
+      if (tell !== undefined) tell(t);
+    }
+    if (n < batch.length) keepUnsent(batch, n, n < count);
+    else batch.length = 0;
+    return n;
+  };
+}
 
 /** One transmit ring of a device. */
 export class IxgbeTxQueue implements TxQueue {
   readonly number: number;
-  readonly #pool: Mempool;
-  /** The pool's buffers as the device addresses them. */
-  readonly #address: Uint32Array;
-  #ring: Uint32Array;
+  readonly pool: Mempool;
+  readonly transmit: (batch: PacketBatch) => number;
+  readonly reclaim: () => number;
+  readonly #ring: Uint32Array;
+  readonly #doorbell: Doorbell;
   readonly #mask: number;
-  /**
-   * Packets in the ring from which on `transmit` looks for those that have left: half a ring, so that
-   * it seldom looks at a descriptor that the NIC is just writing.
-   */
-  readonly #reclaimFrom: number;
   /** The buffer that each descriptor has. */
   readonly #slots: Uint32Array;
-  /** At the first descriptor of a run: its last. */
-  readonly #ends: Uint32Array;
-  readonly #doorbell: Doorbell;
-  /** The next descriptor to fill: what TDT has. */
-  #tail = 0;
-  /** The first descriptor whose packet is not known to have left. */
-  #clean = 0;
-  /** As a typed array: a field would change its representation, and the code that uses it, at 2^31. */
-  readonly #counts = new Float64Array(2);
+  readonly #state = new Float64Array(STATES);
 
   /**
    * Takes an empty ring.
@@ -70,104 +147,72 @@ export class IxgbeTxQueue implements TxQueue {
     ring: Uint32Array,
     doorbell: Doorbell,
   ) {
-    this.number = number;
-    this.#pool = pool;
-    this.#address = pool.addresses(addressing);
-    this.#ring = ring;
     const entries = ring.length / WORDS;
-    this.#mask = entries - 1;
-    this.#reclaimFrom = entries / 2;
-    this.#slots = new Uint32Array(entries);
-    this.#ends = new Uint32Array(entries);
+    this.number = number;
+    this.pool = pool;
+    this.#ring = ring;
     this.#doorbell = doorbell;
+    this.#mask = entries - 1;
+    this.#slots = new Uint32Array(entries);
+    const parts: TransmitParts = {
+      pool,
+      ring,
+      ring64: new Float64Array(ring.buffer, ring.byteOffset, ring.length / 2),
+      slots: this.#slots,
+      ends: new Uint32Array(entries),
+      address: new Float64Array(pool.addresses(addressing).buffer),
+      state: this.#state,
+      doorbell,
+      refuse: (batch) => refuseBatch("transmit", batch, pool, this.#state[STATE.CLOSED] !== 0),
+      keepUnsent,
+      command: COMMAND,
+      payloadShift: TX_PAYLEN_SHIFT,
+      at: STATE,
+    };
+    this.reclaim = specialise(makeReclaim)(parts);
+    this.transmit = specialise(makeTransmit)(parts, this.reclaim);
     pool.addReclaimer(this);
   }
 
   get pending(): number {
-    return (this.#tail - this.#clean) & this.#mask;
+    return this.#state[STATE.TAIL] - this.#state[STATE.CLEAN];
   }
 
   /** Packets taken from the program. */
   get packets(): number {
-    return this.#counts[PACKETS];
+    return this.#state[STATE.TAIL];
   }
 
   /** Bytes of these packets. */
   get bytes(): number {
-    return this.#counts[BYTES];
+    return this.#state[STATE.BYTES];
   }
 
-  transmit(batch: PacketBatch): number {
-    const pool = this.#pool, ring = this.#ring, mask = this.#mask;
-    if (batch.pool !== pool || ring.length === 0) {
-      refuseBatch("transmit", batch, pool, ring.length === 0);
+  /**
+   * Lets go of a ring by which nothing was sent yet, for another thread to go on with.
+   *
+   * @throws {Error} if something was.
+   */
+  handOver(): { ring: Uint32Array; doorbell: Doorbell } {
+    if (this.packets !== 0) {
+      throw new Error(`transmit queue ${this.number} is handed over after use`);
     }
-    if (this.pending >= this.#reclaimFrom) this.reclaim();
-    const slots = this.#slots, address = this.#address, { length, bufferSize } = pool;
-    const buffers = batch.buffers, first = this.#tail;
-    const count = Math.min(batch.length, mask - this.pending);
-    let t = first, n = 0, bytes = 0;
-    for (; n < count; n++) {
-      const buffer = buffers[n], size = length[buffer] | 0;
-      if ((size - 1) >>> 0 >= bufferSize) break;
-      length[buffer] = 0;
-      slots[t] = buffer;
-      const d = t << 2;
-      ring[d] = address[buffer << 1];
-      ring[d | 1] = address[buffer << 1 | 1];
-      ring[d | 2] = COMMAND | size;
-      ring[d | 3] = size << TX_PAYLEN_SHIFT;
-      bytes = (bytes + size) | 0;
-      t = (t + 1) & mask;
-    }
-    if (n > 0) {
-      this.#requestReports(first, n);
-      this.#tail = t;
-      this.#counts[PACKETS] += n;
-      this.#counts[BYTES] += bytes;
-      const doorbell = this.#doorbell;
-      doorbell.words[doorbell.index] = t;
-      if (doorbell.ring !== undefined) doorbell.ring(t);
-    }
-    if (n < batch.length) keepUnsent(batch, n, n < count);
-    else batch.length = 0;
-    return n;
+    this.letGo();
+    return { ring: this.#ring, doorbell: this.#doorbell };
   }
 
-  /** Divides `count` new descriptors into runs and asks for a report at the end of each. */
-  #requestReports(first: number, count: number): void {
-    const ring = this.#ring, ends = this.#ends, mask = this.#mask;
-    for (let start = first, left = count; left > 0; left -= RUN) {
-      const end = (start + (left < RUN ? left : RUN) - 1) & mask;
-      ring[end << 2 | 2] |= TX_RS;
-      ends[start] = end;
-      start = (end + 1) & mask;
-    }
-  }
-
-  reclaim(): number {
-    const ring = this.#ring, ends = this.#ends, slots = this.#slots, mask = this.#mask;
-    const pool = this.#pool, stack = pool.stack, tail = this.#tail;
-    let clean = this.#clean, available = pool.available;
-    const before = available;
-    while (clean !== tail) {
-      const end = ends[clean];
-      if ((ring[end << 2 | 3] & TX_DD) === 0) break;
-      const after = (end + 1) & mask;
-      for (; clean !== after; clean = (clean + 1) & mask) stack[available++] = slots[clean];
-    }
-    this.#clean = clean;
-    pool.available = available;
-    return available - before;
+  /** Lets go of the ring, with the buffers in it. */
+  letGo(): void {
+    this.#state[STATE.CLOSED] = 1;
   }
 
   /** Gives the buffers of all packets back. Only once the NIC has stopped. */
   close(): void {
-    const pool = this.#pool;
-    for (; this.#clean !== this.#tail; this.#clean = (this.#clean + 1) & this.#mask) {
-      pool.stack[pool.available++] = this.#slots[this.#clean];
+    const pool = this.pool, state = this.#state;
+    for (; state[STATE.CLEAN] < state[STATE.TAIL]; state[STATE.CLEAN]++) {
+      pool.stack[pool.available++] = this.#slots[state[STATE.CLEAN] & this.#mask];
     }
     pool.removeReclaimer(this);
-    this.#ring = new Uint32Array(0);
+    this.letGo();
   }
 }

@@ -22,20 +22,6 @@ const O_RDONLY = 0, O_RDWR = 2;
 /** What a function reads that is asleep or gone. */
 const ONES = 0xffffffff;
 
-/**
- * Registers that the table does not call RC, and that change something nevertheless when they are
- * read: causes, valid bits that a second register's reading clears, and latched link states.
- */
-const READING: Readonly<Record<string, string>> = {
-  EICR: "reading clears the interrupt causes",
-  TSICR: "reading clears the time sync causes",
-  RXSTMPH: "reading it gives the time stamp's registers free for the next packet",
-  TXSTMPH: "reading it gives the time stamp's registers free for the next packet",
-  PCSS1: "reading clears latched states of the link",
-  PCSS2: "reading clears latched states of the link",
-  XPCSS: "reading clears latched states of the link",
-};
-
 /** Dump of an ixgbe function. */
 export interface IxgbeDump extends Dump {
   /** The address under which it was asked for. */
@@ -96,10 +82,10 @@ function dumpBar(address: string, device: number, bar: Bar, options: DumpOptions
     throw new DeviceError(address, "registers read as ones: it is asleep or gone, see dmesg");
   }
   const registers = select(REGISTERS, options.names).filter((register) => {
-    return options.names.length > 0 || exists(register, model.mac);
+    return options.names.length > 0 || has(model.mac, register.section);
   });
-  const reading: Reading = { changes, never, all: options.all };
-  return { address, model: model.name, ...dump(bar, registers, reading) };
+  const dumped = dump(bar, registers, reading(model.mac, options.all));
+  return { address, model: model.name, ...dumped };
 }
 
 /** Lines for people. */
@@ -112,20 +98,28 @@ export function* formatDump(found: IxgbeDump): Generator<string> {
   }
 }
 
-function changes(register: Register): string | undefined {
-  if (register.access === "RC") return "reading clears them (--all reads them)";
-  const reason = READING[register.name];
-  return reason && `${reason} (--all reads it)`;
+/** What the table says of reading registers, for a MAC. */
+function reading(mac: Mac, all: boolean): Reading {
+  const effect = ({ readEffect, section }: Register) => {
+    if (readEffect === null || !has(mac, readEffect.section ?? section)) return undefined;
+    return readEffect;
+  };
+  return {
+    all,
+    changes: (register) => {
+      const found = effect(register);
+      return found && `reading ${found.does} (--all reads it)`;
+    },
+    never: (register) => {
+      if (register.access === "WO") return "it can only be written";
+      const found = effect(register);
+      return found?.takes && `reading ${found.does}`;
+    },
+  };
 }
 
-/** A program that read SWSM would take the semaphore, and keep every driver from the device. */
-function never({ name, access }: Register): string | undefined {
-  if (access === "WO") return "they can only be written";
-  return name.startsWith("SWSM") ? "reading takes the semaphore from drivers" : undefined;
-}
-
-/** Whether a MAC has a register: sections of other datasheets say which have it. */
-function exists({ section }: Register, mac: Mac): boolean {
+/** Whether a MAC has what a section describes: those of other datasheets say which have it. */
+function has(mac: Mac, section: string): boolean {
   if (section.startsWith("X550EM_a")) return mac === "X550EM_a";
   if (section.startsWith("X550")) return mac.startsWith("X550");
   return !section.startsWith("X540") || mac !== "82599";

@@ -6,6 +6,7 @@
 
 import type { PacketBatch } from "./batch.ts";
 import type { Bus } from "./bus/bus.ts";
+import type { QueuePair } from "./hand_over.ts";
 import type { Mempool } from "./mempool.ts";
 
 /** State of a link. */
@@ -36,10 +37,32 @@ export interface Statistics {
   readonly rxNoBuffer: bigint;
 }
 
+/** How a receive queue wakes a program that sleeps; `Waiter` does all that is to be done with it. */
+export interface RxInterrupt {
+  /**
+   * An eventfd, which becomes readable when a packet arrives after {@linkcode RxInterrupt.arm}: once,
+   * then the interrupt is off until it is armed again. It is the device's, and goes with it.
+   */
+  readonly fd: number;
+  /**
+   * Turns the interrupt on. Packets that have arrived before may or may not cause one: look at the
+   * queue after this and before sleeping.
+   *
+   * @throws {Error} if the device is closed.
+   */
+  arm(): void;
+}
+
 /** A receive queue. */
 export interface RxQueue {
   /** Its number on the device, from 0. */
   readonly number: number;
+  /** The pool of its buffers. */
+  readonly pool: Mempool;
+  /** Packets handed to the program so far. */
+  readonly packets: number;
+  /** Its interrupt, where the device was opened with `interrupts`. */
+  readonly interrupt?: RxInterrupt | undefined;
   /**
    * Receives up to `batch.capacity` packets into an empty batch. Does not wait.
    *
@@ -53,6 +76,8 @@ export interface RxQueue {
 export interface TxQueue {
   /** Its number on the device, from 0. */
   readonly number: number;
+  /** The pool of its buffers. */
+  readonly pool: Mempool;
   /**
    * Sends the packets of a batch in order, as many as there are free descriptors for. Does not wait.
    * Those sent leave the batch, the rest move to its front.
@@ -76,7 +101,7 @@ export interface Device extends Disposable {
   readonly driver: string;
   /** What the device is: `82599 SFP+`. */
   readonly model: string;
-  /** The pool of its receive buffers, from which it also transmits. */
+  /** The pool of its receive buffers, from which it also transmits; that of its first queues. */
   readonly pool: Mempool;
   /** Its receive queues; the index is the number. */
   readonly rxQueues: readonly RxQueue[];
@@ -126,6 +151,16 @@ export interface Device extends Disposable {
    * @throws {DeviceError} if it is gone.
    */
   check(): void;
+  /**
+   * Hands the receive and the transmit queue of one number over to a worker, which makes queues of its
+   * own of what is returned (`adopt`). Here they can no longer be used, nor can their pool;
+   * {@linkcode Device.statistics} goes on counting what the worker does. Close the device only once the
+   * worker's thread has ended. A driver whose queues only the thread that opened them can use lacks it.
+   *
+   * @param number The number of the queues. Both have been used for nothing yet.
+   * @throws {UsageError} if the device's doorbells are no memory, so that a worker cannot ring them.
+   */
+  handOver?(number: number): QueuePair;
   /** Stops the device, and only then gives up its memory. Again: nothing happens. */
   close(): void;
 }
@@ -134,14 +169,44 @@ export interface Device extends Disposable {
 export interface OpenOptions {
   /** The pool to use; a pool of the device's own unless given. */
   readonly pool?: Mempool;
+  /**
+   * In place of `pool`, one for each queue: receive queue i and transmit queue i use pool i. As many as
+   * there are receive or transmit queues, whichever are more; buffers of one size. A pool may occur more
+   * than once.
+   */
+  readonly pools?: readonly Mempool[];
+  /**
+   * Receive queues, 1 unless given: 1 to 16 of an ixgbe device, which spreads packets over them by their
+   * RSS hash; 1 to what the other side offers, at most 16, of a VirtIO device, whose other side spreads
+   * them.
+   */
+  readonly rxQueues?: number;
+  /** Transmit queues, 1 unless given: 1 to 64 of an ixgbe device, as many as `rxQueues` of others. */
+  readonly txQueues?: number;
+  /**
+   * The 40 bytes of the RSS hash's key, `RSS_KEY` unless given. With it an ixgbe device hashes even if
+   * it has one receive queue. Other devices ignore it.
+   */
+  readonly rssKey?: Uint8Array;
   /** Descriptors of a receive ring: 64 to 4096, a power of two; 512 unless given. */
   readonly rxEntries?: number;
   /** Descriptors of a transmit ring: 64 to 4096, a power of two; 512 unless given. */
   readonly txEntries?: number;
   /** Whether to receive every packet on the wire; no unless given. */
   readonly promiscuous?: boolean;
+  /**
+   * Whether receive queues wake a program that sleeps in `Waiter`; no unless given. For ixgbe devices
+   * through VFIO and vfio-user.
+   */
+  readonly interrupts?: boolean;
   /** Whether to take a NIC over even though its kernel interface is up; no unless given. */
   readonly force?: boolean;
+  /**
+   * Whether closing gives a NIC back to the kernel driver that it was taken from; no unless given. Its
+   * interface is then there again, and down. Nothing happens where no kernel driver had it: a function
+   * that is bound to vfio-pci stays so, and one of another process knows no kernel.
+   */
+  readonly rebind?: boolean;
   /**
    * Which interface of a VirtIO device that has both to use. Unless given, `legacy` of a PCI function
    * (where the bus allows it), and `modern` of a vhost-user back-end. Other devices ignore it.

@@ -18,10 +18,18 @@ export const DEVICE_OPTIONS: OptionKinds = {
   "buffer-size": true,
   virtio: true,
   force: false,
+  rebind: false,
   seconds: true,
   json: false,
   quiet: false,
 };
+
+/** The further option of programs that have nothing to do until a packet arrives. */
+export const INTERRUPT_OPTIONS: OptionKinds = { interrupts: false };
+
+/** What `--help` says about it. */
+export const INTERRUPT_USAGE =
+  `  --interrupts     sleep while no packet arrives (82599, X540 and X550 by VFIO or vfio-user)`;
 
 /** What `--help` says about them. */
 export const DEVICE_USAGE = `  --batch N        most packets handled at once, 1 to 256 (default 32)
@@ -30,6 +38,7 @@ export const DEVICE_USAGE = `  --batch N        most packets handled at once, 1 
   --buffer-size N  bytes of a buffer: 2048 (default), 4096, 8192 or 16384
   --virtio HOW     interface of a virtio device that has two: legacy (default of PCI) or modern
   --force          take a NIC over although its kernel interface is up
+  --rebind         at the end give a NIC back to the kernel driver that it was taken from
   --seconds N      stop after so many seconds
   --json           print JSON: {"ready":true} first, then counts since the start every second,
                    and with "total":true at the end
@@ -61,7 +70,8 @@ export interface DeviceOptions {
  * @throws {UsageError} if a value is out of its range. `open` and the pool check the rest.
  */
 export function deviceOptions(args: Arguments): DeviceOptions {
-  const { force = false, json = false, quiet = false } = args.values;
+  const { force = false, rebind = false, interrupts = false, json = false, quiet = false } =
+    args.values;
   const rxEntries = number(args, "rx-entries", 512, 64, 4096);
   const txEntries = number(args, "tx-entries", 512, 64, 4096);
   const virtio = choice(args, "virtio", ["legacy", "modern"] as const);
@@ -73,6 +83,13 @@ export function deviceOptions(args: Arguments): DeviceOptions {
     seconds: number(args, "seconds", Infinity, 0.1, 1e9, true),
     json: json === true,
     quiet: quiet === true,
-    open: { rxEntries, txEntries, force: force === true, ...(virtio && { virtio }) },
+    open: {
+      interrupts: interrupts === true,
+      rxEntries,
+      txEntries,
+      force: force === true,
+      rebind: rebind === true,
+      ...(virtio && { virtio }),
+    },
   };
 }

@@ -21,6 +21,18 @@ export type MemoryKind = "auto" | "hugepages" | "pages";
 /** What a device's bus addresses are: the machine's own, or those that we map. */
 export type Addressing = "physical" | "chosen";
 
+/** Memory of one thread as plain values, from which another one of this process makes its own views. */
+export interface LentMemory {
+  /** Size in bytes. */
+  readonly bytes: number;
+  /** Where it begins in this process. */
+  readonly address: bigint;
+  /** Its chosen bus address. */
+  readonly chosen: number;
+  /** The physical address of each hugepage. */
+  readonly physical: readonly number[] | undefined;
+}
+
 // Chosen bus addresses are never used twice: a late DMA to freed memory hits nothing. They begin
 // above 4 GiB, so that a driver that drops the high half is found out.
 let nextBusAddress = 2 ** 32;
@@ -38,12 +50,20 @@ export class DmaMemory {
   /**
    * Allocates memory.
    *
-   * @param bytes Size in bytes, rounded up to whole hugepages.
+   * @param bytes Size in bytes, rounded up to whole hugepages; or memory that another thread lends,
+   * and frees itself once it is free here.
    * @param kind `hugepages`: 2 MiB pages; `pages`: ordinary ones; `auto`: the first if there are
    * enough, else the second.
    * @throws {UsageError} if there are too few hugepages and `kind` is `hugepages`, or no memory.
    */
-  constructor(bytes: number, kind: MemoryKind = "auto") {
+  constructor(bytes: number | LentMemory, kind: MemoryKind = "auto") {
+    if (typeof bytes !== "number") {
+      this.bytes = bytes.bytes;
+      this.#mapping = Mapping.borrowed(bytes.address, bytes.bytes);
+      this.#physical = bytes.physical;
+      this.#chosen = bytes.chosen;
+      return;
+    }
     this.bytes = Math.ceil(bytes / HUGEPAGE) * HUGEPAGE;
     this.#mapping = allocate(this.bytes, kind);
     this.#physical = this.#mapping.huge ? this.#mapping.physicalAddresses(HUGEPAGE) : undefined;
@@ -64,6 +84,12 @@ export class DmaMemory {
   /** The descriptor to share it by. */
   get fd(): number {
     return this.#mapping.fd;
+  }
+
+  /** What another thread makes views of the same memory from. */
+  lend(): LentMemory {
+    const { bytes, address } = this;
+    return { bytes, address, chosen: this.#chosen, physical: this.#physical };
   }
 
   /** Whether devices on a bus with this scheme can be told where it is. */

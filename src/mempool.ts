@@ -9,8 +9,11 @@
  * @module
  */
 
-import { type Addressing, DmaMemory, type MemoryKind } from "./dma.ts";
+import { type Addressing, DmaMemory, type LentMemory, type MemoryKind } from "./dma.ts";
 import { UsageError } from "./errors.ts";
+
+/** The most buffers of a pool. */
+export const MOST_BUFFERS = 131072;
 
 /** Options of {@linkcode Mempool}. */
 export interface MempoolOptions {
@@ -20,6 +23,18 @@ export interface MempoolOptions {
   readonly bufferSize?: number;
   /** Where the memory comes from, see {@linkcode DmaMemory}; `auto` unless given. */
   readonly memory?: MemoryKind;
+}
+
+/** A pool that one thread has handed over, as plain values: see {@linkcode Mempool.handOver}. */
+export interface HandedPool {
+  /** Number of buffers. */
+  readonly buffers: number;
+  /** Bytes of a buffer. */
+  readonly bufferSize: number;
+  /** The memory of all buffers. */
+  readonly lent: LentMemory;
+  /** Numbers of the free buffers. */
+  readonly free: Uint32Array;
 }
 
 /** Something that holds buffers which it can give back when asked: a transmit queue. */
@@ -44,18 +59,22 @@ export class Mempool implements Disposable {
   readonly stack: Uint32Array;
   /** Number of free buffers. */
   available: number;
+  #hashes: Uint32Array | undefined;
+  #handed = false;
   readonly #addresses: Partial<Record<Addressing, Uint32Array>> = {};
   readonly #reclaimers = new Set<Reclaimer>();
 
   /**
    * Allocates the memory; all buffers are free.
    *
+   * @param options Numbers and sizes; or a pool that another thread has handed over, which this one has
+   * from now on.
    * @throws {UsageError} if an option is out of range or there is not enough memory.
    */
-  constructor(options: MempoolOptions = {}) {
-    const { buffers = 4096, bufferSize = 2048, memory = "auto" } = options;
-    if (!Number.isInteger(buffers) || buffers < 64 || buffers > 131072) {
-      throw new UsageError(`a pool has 64 to 131072 buffers, not ${buffers}`);
+  constructor(options: MempoolOptions | HandedPool = {}) {
+    const { buffers = 4096, bufferSize = 2048 } = options;
+    if (!Number.isInteger(buffers) || buffers < 64 || buffers > MOST_BUFFERS) {
+      throw new UsageError(`a pool has 64 to ${MOST_BUFFERS} buffers, not ${buffers}`);
     }
     // Powers of two: a buffer then never crosses a hugepage, so its bus addresses are contiguous.
     if (![2048, 4096, 8192, 16384].includes(bufferSize)) {
@@ -63,12 +82,41 @@ export class Mempool implements Disposable {
     }
     this.buffers = buffers;
     this.bufferSize = bufferSize;
-    this.memory = new DmaMemory(buffers * bufferSize, memory);
+    const handed = "lent" in options ? options : undefined;
+    const allocate = () => new DmaMemory(buffers * bufferSize, (options as MempoolOptions).memory);
+    this.memory = handed ? new DmaMemory(handed.lent) : allocate();
     this.bytes = new Uint8Array(this.memory.buffer, 0, buffers * bufferSize);
     this.length = new Uint16Array(buffers);
     this.stack = new Uint32Array(buffers);
-    this.available = buffers;
-    for (let b = 0; b < buffers; b++) this.stack[b] = buffers - 1 - b;
+    this.available = handed ? handed.free.length : buffers;
+    if (handed) this.stack.set(handed.free);
+    else for (let b = 0; b < buffers; b++) this.stack[b] = buffers - 1 - b;
+  }
+
+  /**
+   * The RSS hash of the packet in each buffer, as the device gave it: what {@linkcode toeplitz} returns
+   * for it. 0 for packets that are not IP; filled only by queues of devices that were opened with
+   * several receive queues or `rssKey`.
+   */
+  get rssHash(): Uint32Array {
+    return this.#hashes ??= new Uint32Array(this.buffers);
+  }
+
+  /**
+   * Hands the pool over to another thread, a worker, as plain values that can be sent to it: `new
+   * Mempool(handed)` there is the pool from then on, and this one has no buffers to give any more.
+   * Devices stay with this thread, and hand their queues over. Dispose this one last.
+   *
+   * @throws {Error} if it was handed over before.
+   */
+  handOver(): HandedPool {
+    if (this.#handed) {
+      throw new Error("a pool is handed over twice: each thread has one of its own");
+    }
+    this.#handed = true;
+    const { buffers, bufferSize, available } = this;
+    this.available = 0;
+    return { buffers, bufferSize, lent: this.memory.lend(), free: this.stack.slice(0, available) };
   }
 
   /**

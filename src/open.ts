@@ -36,7 +36,7 @@ export async function openDevice(
   const [, scheme = "", path = ""] = SCHEME.exec(address) ?? [];
   const connector = drivers.find((driver) => driver.scheme === scheme);
   if (connector?.connect) return await connector.connect(address, path, options);
-  const bus = openBus(address);
+  const bus = openBus(address, options.rebind ?? false);
   if (!bus) throw badAddress(address, drivers);
   try {
     return await driverOf(bus, drivers).attach(bus, options);
@@ -47,19 +47,19 @@ export async function openDevice(
 }
 
 /** The bus that an address names; undefined if it names none. */
-function openBus(address: string): Bus | undefined {
+function openBus(address: string, rebind: boolean): Bus | undefined {
   const pci = PCI.exec(address);
-  if (pci) return openPci(`${pci[1] ?? "0000"}:${pci[2]}`.toLowerCase());
+  if (pci) return openPci(`${pci[1] ?? "0000"}:${pci[2]}`.toLowerCase(), rebind);
   const [, scheme, path] = SCHEME.exec(address) ?? [];
   return scheme === "vfio-user" ? new VfioUserBus(address, path) : undefined;
 }
 
 /** VFIO where somebody has bound the function to it, else sysfs. */
-function openPci(address: string): Bus {
+function openPci(address: string, rebind: boolean): Bus {
   const driver = linkName(`${PCI_DEVICES}/${address}/driver`);
   const group = linkName(`${PCI_DEVICES}/${address}/iommu_group`);
   if (driver === "vfio-pci" && group !== undefined) return new VfioBus(address, group);
-  return new SysfsBus(address);
+  return new SysfsBus(address, PCI_DEVICES, rebind);
 }
 
 function driverOf(bus: Bus, drivers: readonly Driver[]): Driver {

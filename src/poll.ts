@@ -7,6 +7,7 @@
 
 import type { StopFlag } from "../native/native.ts";
 import type { Device } from "./device.ts";
+import { Hybrid } from "./hybrid.ts";
 import type { Report } from "./report.ts";
 
 /**
@@ -20,6 +21,7 @@ const CHECK_MS = 100;
 
 /**
  * Works until a signal comes, time is over, or the work is done. Prints a line a second, not totals.
+ * Where all devices were opened with interrupts, it sleeps while nothing arrives.
  *
  * @param seconds How long at most, by the report's clock.
  * @param work Does so many rounds; returns whether to go on.
@@ -27,12 +29,13 @@ const CHECK_MS = 100;
  */
 export function poll(
   devices: readonly Device[],
-  report: Report,
-  stop: StopFlag,
+  report: Pick<Report, "start" | "second">,
+  stop: Pick<StopFlag, "signal">,
   seconds: number,
   work: (rounds: number) => boolean,
 ): void {
   const end = report.start + seconds * 1000;
+  const hybrid = Hybrid.of(devices, () => work(1));
   let now = report.start, checked = now;
   while (stop.signal === 0 && now < end && work(ROUNDS)) {
     now = performance.now();
@@ -41,5 +44,6 @@ export function poll(
       for (const device of devices) device.check();
     }
     report.second(now);
+    if (hybrid !== undefined) hybrid.rest(now, end);
   }
 }

@@ -8,39 +8,117 @@
 import type { PacketBatch } from "./batch.ts";
 import type { OpenOptions } from "./device.ts";
 import { UsageError } from "./errors.ts";
-import { Mempool } from "./mempool.ts";
+import { Mempool, MOST_BUFFERS } from "./mempool.ts";
 
 const LEAST = 64, MOST = 4096, DEFAULT = 512;
 
+/** How many queues a device has at most. */
+export interface QueueLimits {
+  /** Receive queues. */
+  readonly rx: number;
+  /** Transmit queues. */
+  readonly tx: number;
+}
+
 /** The options of a device's queues, checked. */
 export interface QueueOptions {
-  /** Packets that the receive queue has buffers for at most. */
+  /** Packets that a receive queue has buffers for at most. */
   readonly rxEntries: number;
-  /** Packets that the transmit queue holds at most. */
+  /** Packets that a transmit queue holds at most. */
   readonly txEntries: number;
-  /** The pool of the device's buffers. */
+  /** Number of receive queues. */
+  readonly rxQueues: number;
+  /** Number of transmit queues. */
+  readonly txQueues: number;
+  /** The pool of each queue's buffers: receive queue i and transmit queue i have pool i. */
+  readonly pools: readonly Mempool[];
+  /** The first of them. */
   readonly pool: Mempool;
   /** Whether the pool is the device's own, and goes with it. */
   readonly ownPool: boolean;
 }
 
 /**
- * Checks the sizes of queues and the pool, and makes a pool where none is given.
+ * Checks numbers and sizes of queues and their pools, and makes a pool where none is given.
  *
- * @throws {UsageError} if a size is out of range, or the pool has too few free buffers.
+ * @param address The device's address, for messages.
+ * @param limits The most queues that the device has.
+ * @throws {UsageError} if a number or size is out of range, or a pool has too few free buffers.
  */
-export function queueOptions(address: string, options: OpenOptions): QueueOptions {
-  const { rxEntries = DEFAULT, txEntries = DEFAULT } = options;
+export function queueOptions(
+  address: string,
+  options: OpenOptions,
+  limits: QueueLimits = { rx: 1, tx: 1 },
+): QueueOptions {
+  const { rxEntries = DEFAULT, txEntries = DEFAULT, rxQueues = 1, txQueues = 1 } = options;
   checkEntries(address, "receive", rxEntries);
   checkEntries(address, "transmit", txEntries);
-  const pool = options.pool ?? new Mempool({ buffers: rxEntries + txEntries + 1024 });
-  if (pool.available < rxEntries) {
+  checkQueues(address, "receive", rxQueues, limits.rx);
+  checkQueues(address, "transmit", txQueues, limits.tx);
+  const count = Math.max(rxQueues, txQueues);
+  checkPools(address, options, count);
+  const {
+    pools = Array<Mempool>(count).fill(options.pool ?? ownPool(options, rxQueues, txQueues)),
+  } = options;
+  checkBuffers(address, pools.slice(0, rxQueues), rxEntries);
+  return {
+    rxEntries,
+    txEntries,
+    rxQueues,
+    txQueues,
+    pools,
+    pool: pools[0],
+    ownPool: options.pool === undefined && options.pools === undefined,
+  };
+}
+
+/** A pool that all rings can be filled from, and some hundred packets be in hand beside. */
+function ownPool(
+  { rxEntries = DEFAULT, txEntries = DEFAULT }: OpenOptions,
+  rx: number,
+  tx: number,
+) {
+  // Transmit rings share what is left where they are more than a pool has buffers for.
+  const buffers = Math.min(rxEntries * rx + txEntries * tx + 1024, MOST_BUFFERS);
+  return new Mempool({ buffers });
+}
+
+function checkQueues(address: string, what: string, queues: number, most: number): void {
+  if (Number.isInteger(queues) && queues >= 1 && queues <= most) return;
+  throw new UsageError(
+    most === 1
+      ? `${address}: the device has one ${what} queue, not ${queues}`
+      : `${address}: the device has 1 to ${most} ${what} queues, not ${queues}`,
+  );
+}
+
+function checkPools(address: string, { pool, pools }: OpenOptions, count: number): void {
+  if (pools === undefined) return;
+  if (pool !== undefined) throw new UsageError(`${address}: give either a pool or pools, not both`);
+  if (pools.length !== count) {
     throw new UsageError(
-      `${address}: a receive ring of ${rxEntries} needs as many free buffers, and the pool has ` +
-        `${pool.available}: make the pool larger or the ring smaller`,
+      `${address}: of pools there is one for each queue, ${count}, not ${pools.length}`,
     );
   }
-  return { rxEntries, txEntries, pool, ownPool: pool !== options.pool };
+  const { bufferSize } = pools[0];
+  if (pools.some((other) => other.bufferSize !== bufferSize)) {
+    throw new UsageError(`${address}: the pools of a device have buffers of one size`);
+  }
+}
+
+/** Checks that each pool can fill the receive rings that it is for. */
+function checkBuffers(address: string, pools: readonly Mempool[], entries: number): void {
+  for (const pool of new Set(pools)) {
+    const rings = pools.filter((other) => other === pool).length;
+    if (pool.available >= entries * rings) continue;
+    const what = rings === 1
+      ? `a receive ring of ${entries} needs`
+      : `${rings} receive rings of ${entries} need`;
+    throw new UsageError(
+      `${address}: ${what} as many free buffers, and the pool has ${pool.available}: make the pool ` +
+        "larger or the ring smaller",
+    );
+  }
 }
 
 function checkEntries(address: string, what: string, entries: number): void {
@@ -57,7 +135,7 @@ export function refuseBatch(
   pool: Mempool,
   closed: boolean,
 ): void {
-  if (closed) throw new Error(`${verb} on a closed device`);
+  if (closed) throw new Error(`${verb} on a closed device, or on a queue that a worker has`);
   if (batch.pool !== pool) {
     throw new Error("the batch is of another pool than the device: open both with one pool");
   }

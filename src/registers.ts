@@ -17,6 +17,16 @@ import { DeviceError } from "./errors.ts";
  */
 export type Access = "RW" | "RO" | "WO" | "RC" | "W1C" | "RW1S";
 
+/** What reading a register changes in the device. */
+export interface ReadEffect {
+  /** What it does, as "reading it …" goes on: `clears the interrupt causes`. */
+  readonly does: string;
+  /** Section of the datasheet that says so, if it is not the register's. */
+  readonly section?: string;
+  /** Whether it takes something that drivers share, so that nobody else may read it. */
+  readonly takes?: true;
+}
+
 /** A run of copies of a register, for arrays whose parts lie apart. */
 export interface Run {
   /** Index of the first copy in this run. */
@@ -39,6 +49,8 @@ export interface RegisterSpec {
   readonly runs?: readonly Run[];
   /** What software may do with it. */
   readonly access: Access;
+  /** What reading it changes; unless given nothing, or that it is cleared if the access is `RC`. */
+  readonly readEffect?: ReadEffect;
   /** Value after reset; 0 unless given. */
   readonly reset?: number;
   /** Bits that software must write back as it read them; none unless given. */
@@ -53,8 +65,12 @@ export interface RegisterSpec {
 
 /** A register of a table: its line, its name, and its fields' masks as properties. */
 export type Register<F = Record<never, never>> =
-  & Required<Omit<RegisterSpec, "fields">>
-  & { readonly name: string; readonly fields: Readonly<Record<string, number>> }
+  & Required<Omit<RegisterSpec, "fields" | "readEffect">>
+  & {
+    readonly name: string;
+    readonly fields: Readonly<Record<string, number>>;
+    readonly readEffect: ReadEffect | null;
+  }
   & Readonly<F>;
 
 /** The registers of a table by name. */
@@ -64,6 +80,8 @@ export type RegisterMap<T extends Record<string, RegisterSpec>> = {
       : Record<never, never>
   >;
 };
+
+const CLEARS: ReadEffect = { does: "clears it" };
 
 /** Makes registers of a table's lines. */
 export function defineRegisters<const T extends Record<string, RegisterSpec>>(
@@ -79,6 +97,7 @@ export function defineRegisters<const T extends Record<string, RegisterSpec>>(
       runs: [],
       reset: 0,
       reserved: 0,
+      readEffect: spec.access === "RC" ? CLEARS : null,
       ...spec,
       name,
       fields,
@@ -123,7 +142,7 @@ export class Registers {
     this.#device = device;
   }
 
-  /** Reads a register; reading one with access `RC` clears it. */
+  /** Reads a register; what that changes in the device, its `readEffect` says. */
   read(register: Register, index = 0): number {
     return this.#bar.read(offsetOf(register, index), 4);
   }

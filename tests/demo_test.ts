@@ -11,8 +11,14 @@ function demo(...options: string[]): Promise<Result> {
   return run([Deno.execPath(), "task", "--quiet", "demo", ...options], { cwd: PROJECT });
 }
 
-Deno.test("demo.ts forwards and finds nothing lost, reordered or corrupt", async () => {
-  const { code, stdout, stderr } = await demo("--seconds", "2", "--rate", "100000", "--json");
+for (const threads of [[], ["--queues=2"], ["--queues=2", "--workers=2"]]) {
+  const name = ["demo.ts", ...threads, "forwards and finds nothing lost, reordered or corrupt"];
+  Deno.test(name.join(" "), () => forwards(threads));
+}
+
+async function forwards(threads: readonly string[]): Promise<void> {
+  const options = ["--seconds", "2", "--rate", "100000", "--json", ...threads];
+  const { code, stdout, stderr } = await demo(...options);
   assertEquals(stderr, "");
   const summary = JSON.parse(stdout.trim().split("\n").at(-1)!);
   for (const key of ["mpps", "missed", "dropped", "seconds"]) {
@@ -26,7 +32,7 @@ Deno.test("demo.ts forwards and finds nothing lost, reordered or corrupt", async
   assert(summary.mpps > 0, "frames are forwarded");
   assert(summary.seconds >= 2);
   assertEquals(code, 0);
-});
+}
 
 Deno.test("demo.ts shows a table to people, with a line for each second and direction", async () => {
   const { code, stdout, stderr } = await demo("--seconds=3", "--rate=50000", "--size=1514");
@@ -46,6 +52,8 @@ Deno.test("demo.ts refuses what cannot be with one sentence", async (t) => {
     [["--size=59"], /--size .* from 60 to 1514/],
     [["--seconds=0"], /--seconds/],
     [["--rate=many"], /--rate .*"many"/],
+    [["--queues=17"], /--queues .* from 1 to 16/],
+    [["--queues=2", "--workers=3"], /3 workers need as many --queues/],
     [["0000:03:00.0"], /takes no devices/],
   ];
   for (const [options, sentence] of cases) {

@@ -88,6 +88,8 @@ export interface DirectOptions {
   readonly legacy?: boolean;
   /** Descriptors of each queue. */
   readonly entries?: readonly number[];
+  /** Pairs of queues that it says it has; 1 unless given. */
+  readonly pairs?: number;
 }
 
 /** A VirtIO network device in this thread. */
@@ -100,7 +102,7 @@ export class DirectVirtio implements Transport {
   readonly log: string[] = [];
   /** The queues that the driver started. */
   readonly queues: DirectQueue[] = [];
-  /** MAC address, link status. */
+  /** MAC address, link status, pairs of queues. */
   readonly config = new Uint8Array(16);
   /** Features that the driver took. */
   taken = 0n;
@@ -112,6 +114,7 @@ export class DirectVirtio implements Transport {
   onNotify: (queue: number) => void = () => {};
   readonly #offered: bigint;
   readonly #entries: readonly number[];
+  readonly #pairs: number;
   readonly #memories: DmaMemory[] = [];
   #status = 0;
 
@@ -119,13 +122,18 @@ export class DirectVirtio implements Transport {
     this.legacy = options.legacy ?? false;
     const base = this.legacy ? 0n : Feature.VERSION_1;
     this.#offered = base | (options.features ?? 0n);
-    this.#entries = options.entries ?? [256, 256, 64];
-    this.config.set([0x52, 0x54, 0, 1, 2, 3, 1, 0]);
+    this.#pairs = options.pairs ?? 1;
+    this.#entries = options.entries ?? [...Array<number>(2 * this.#pairs).fill(256), 64];
+    this.config.set([0x52, 0x54, 0, 1, 2, 3, 1, 0, this.#pairs]);
   }
 
   /** Opens it. */
   open(options: OpenOptions): Promise<VirtioDevice> {
     return openVirtio("virtio", options, () => this);
+  }
+
+  queuePairs(): number {
+    return this.#pairs;
   }
 
   reset(): Promise<void> {
@@ -199,9 +207,9 @@ export class DirectVirtio implements Transport {
     return new Uint8Array(memory.buffer, address - memory.busAddress(0, "chosen"), bytes);
   }
 
-  /** Fills the next receive chain with a packet and returns its id; does not report it. */
-  fill(packet: Uint8Array, buffers = 1, headerBytes = 12): number {
-    const queue = this.queues[0], id = queue.take();
+  /** Fills the next receive chain of a pair with a packet; its id. Does not report it. */
+  fill(packet: Uint8Array, buffers = 1, headerBytes = 12, pair = 0): number {
+    const queue = this.queues[2 * pair], id = queue.take();
     const chain = queue.chain(id), [{ bytes }] = chain;
     const apart = chain.length === 2 && bytes.length === headerBytes;
     if (chain.some(({ writable }) => !writable) || !(apart || chain.length === 1)) {
@@ -216,13 +224,14 @@ export class DirectVirtio implements Transport {
   }
 
   /** Receives a packet in order: fills a chain and reports it. */
-  deliver(packet: Uint8Array, headerBytes = 12): void {
-    this.queues[0].put(this.fill(packet, 1, headerBytes), packet.length + headerBytes);
+  deliver(packet: Uint8Array, headerBytes = 12, pair = 0): void {
+    const id = this.fill(packet, 1, headerBytes, pair);
+    this.queues[2 * pair].put(id, packet.length + headerBytes);
   }
 
-  /** Takes the next packet that the driver transmits; does not report it. */
-  collect(): { id: number; header: Uint8Array; packet: Uint8Array } {
-    const queue = this.queues[1], id = queue.take();
+  /** Takes the next packet that the driver transmits by a pair; does not report it. */
+  collect(pair = 0): { id: number; header: Uint8Array; packet: Uint8Array } {
+    const queue = this.queues[2 * pair + 1], id = queue.take();
     const [header, data] = queue.chain(id);
     if (header.writable || data.writable) throw new Error("a writable chain to transmit");
     return { id, header: header.bytes.slice(), packet: data.bytes.slice() };

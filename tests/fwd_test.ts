@@ -9,6 +9,7 @@
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { path, stubs } from "../native/native.ts";
+import { Hugepages } from "./hugepages.ts";
 import {
   assertFailed,
   assertRefused,
@@ -113,29 +114,6 @@ Deno.test("fwd.ts refuses a device that another forwarder uses, which goes on", 
   await stopProgram(first);
   await sim.quit();
 });
-
-/** 2 MiB pages that are free while a test runs: programs that reach devices by sysfs need some. */
-class Hugepages implements Disposable {
-  readonly #before: number | undefined;
-
-  constructor(pages: number) {
-    const [total, free] = ["nr", "free"].map((name) => Hugepages.#file(name)).map((file) =>
-      Number(Deno.readTextFileSync(file))
-    );
-    if (free >= pages) return;
-    this.#before = total;
-    Deno.writeTextFileSync(Hugepages.#file("nr"), String(total + pages));
-  }
-
-  static #file(name: string): string {
-    return `/sys/kernel/mm/hugepages/hugepages-2048kB/${name}_hugepages`;
-  }
-
-  [Symbol.dispose](): void {
-    if (this.#before === undefined) return;
-    Deno.writeTextFileSync(Hugepages.#file("nr"), String(this.#before));
-  }
-}
 
 const PCI = "0000:aa:00.0", OTHER_PCI = "0000:bb:00.0";
 

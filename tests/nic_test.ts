@@ -449,14 +449,16 @@ Deno.test("nic.ts regs reads the software NIC, and breaks no rule", async () => 
   const text = await regs(address);
   assertMatch(text, /^vfio-user:.*: 82599 /);
   assertMatch(text, /^00000 {2}CTRL /m);
-  assertMatch(text, /^not read, since reading clears them .*: .*\bGPRC\b/m);
+  assertMatch(text, /^not read, since reading clears it .*: .*\bGPRC\b/m);
+  assertMatch(text, /^not read, since reading clears the interrupt causes .*: .*\bEICR\b/m);
   assert(!/^[0-9a-f]{5} {2}(GPRC|SWSM|EICS) /m.test(text), "left alone");
   const all = JSON.parse(await regs(address, "--all", "--json"));
   const names = all.registers.map(({ name }: { name: string }) => name);
   assert(names.includes("GPRC") && names.includes("QPRC[15]"));
-  const changed = Object.values(REGISTERS).filter(({ access }) =>
-    access === "RC" || access === "WO"
-  );
+  const changed = Object.values(REGISTERS).filter(({ name, access, readEffect }) => {
+    return access === "WO" || (readEffect !== null && name !== "SW_FW_SYNC");
+  });
+  assert(changed.some(({ name }) => name === "PCSS1") && names.includes("PCSS1"));
   for (const { name } of changed) {
     assert(!new RegExp(`^[0-9a-f]{5} {2}${name}[[ ]`, "m").test(text));
   }
@@ -465,4 +467,18 @@ Deno.test("nic.ts regs reads the software NIC, and breaks no rule", async () => 
   const one = JSON.parse(await regs(address, "--json", "STATUS"));
   assertEquals(one.registers.map(({ name }: { name: string }) => name), ["STATUS"]);
   await sim.quit();
+});
+
+Deno.test("nic.ts regs takes no semaphore: SW_FW_SYNC is one where the MAC is an X540's", async () => {
+  await using directory = await TemporaryDirectory.make();
+  for (const [id, semaphore] of [["0x10fb", false], ["0x1528", true]] as const) {
+    await using sim = await Sim.start(directory, ["none"], ["--device-id", id]);
+    const args = ["regs", "--json", "--all", sim.addresses[0], "SW_FW_SYNC", "SWSM"];
+    const { registers, skipped } = JSON.parse((await run(ffiOnly("nic.ts", args))).stdout);
+    assertEquals(registers.length, semaphore ? 0 : 1);
+    const reason = "reading takes the semaphore from drivers";
+    const names = semaphore ? ["SW_FW_SYNC", "SWSM"] : ["SWSM"];
+    assertEquals(skipped, names.map((name) => ({ name, reason })));
+    await sim.quit();
+  }
 });

@@ -253,7 +253,9 @@ export interface SimPort {
   readonly connected: boolean;
   readonly counters: Readonly<Record<string, number>>;
   readonly wireStatistics: Readonly<Record<string, number>>;
+  /** Rules of the datasheet that were broken, and how often in all. */
   readonly violations: number;
+  readonly broken: number;
 }
 
 /** What the software NIC says about itself. */

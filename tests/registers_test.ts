@@ -42,6 +42,22 @@ Deno.test("defineRegisters() makes masks unsigned", () => {
   assertEquals(TABLE.CTRL.RST, 0x80000000);
 });
 
+Deno.test("defineRegisters() says what reading changes: what is RC is cleared", () => {
+  const { COUNT, CAUSE, PLAIN } = defineRegisters({
+    COUNT: { offset: 0, access: "RC", meaning: "counter", section: "1" },
+    CAUSE: {
+      offset: 4,
+      access: "W1C",
+      readEffect: { does: "clears the causes" },
+      meaning: "causes",
+      section: "2",
+    },
+    PLAIN: { offset: 8, access: "RW", meaning: "plain", section: "3" },
+  });
+  const effects = [COUNT, CAUSE, PLAIN].map(({ readEffect }) => readEffect?.does);
+  assertEquals(effects, ["clears it", "clears the causes", undefined]);
+});
+
 Deno.test("Registers.set(), clear() and update() leave other bits alone", () => {
   const regs = new Registers(memoryBar(), "nic");
   regs.write(TABLE.CTRL, 0x80000001);

@@ -1,6 +1,6 @@
 /** The sysfs bus, on files like the kernel's. */
 
-import { assert, assertEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { Command, Config } from "../src/bus/bus.ts";
 import { SysfsBus } from "../src/bus/sysfs.ts";
 import { HUGEPAGE } from "../src/dma.ts";
@@ -11,10 +11,11 @@ const ADDRESS = "0000:03:00.0";
 /** A directory of PCI functions with one 82599 in it. */
 class Tree implements Disposable {
   readonly root = Deno.makeTempDirSync();
-  readonly device = `${this.root}/${ADDRESS}`;
+  readonly devices = `${this.root}/devices`;
+  readonly device = `${this.devices}/${ADDRESS}`;
 
   constructor() {
-    Deno.mkdirSync(this.device);
+    Deno.mkdirSync(this.device, { recursive: true });
     const config = new Uint8Array(256);
     config.set([0x86, 0x80, 0xfb, 0x10, 0x01, 0x04, 0, 0, 0x01, 0, 0, 0x02]);
     Deno.writeFileSync(`${this.device}/config`, config);
@@ -34,11 +35,24 @@ class Tree implements Disposable {
     return Deno.readFileSync(`${this.device}/config`)[4];
   }
 
+  /** Whether INTx is disabled. */
+  get intxDisabled(): boolean {
+    return (Deno.readFileSync(`${this.device}/config`)[5] << 8 & Command.INTX_DISABLE) !== 0;
+  }
+
   /** Binds the function to a kernel driver. */
   bind(driver: string): void {
-    Deno.mkdirSync(`${this.root}/${driver}`);
-    Deno.writeTextFileSync(`${this.root}/${driver}/unbind`, "");
-    Deno.symlinkSync(`${this.root}/${driver}`, `${this.device}/driver`);
+    const directory = `${this.root}/drivers/${driver}`;
+    Deno.mkdirSync(directory, { recursive: true });
+    Deno.writeTextFileSync(`${directory}/unbind`, "");
+    Deno.writeTextFileSync(`${directory}/bind`, "");
+    Deno.symlinkSync(directory, `${this.device}/driver`);
+  }
+
+  /** What was unbound from a kernel driver, and what was bound to it. */
+  bound(driver: string): string[] {
+    const file = (name: string) => Deno.readTextFileSync(`${this.root}/drivers/${driver}/${name}`);
+    return [file("unbind"), file("bind")];
   }
 
   /** Gives the function a kernel interface with the IFF_ flags. */
@@ -47,8 +61,8 @@ class Tree implements Disposable {
     this.write(`net/${name}/flags`, flags + "\n");
   }
 
-  open(): SysfsBus {
-    return new SysfsBus(ADDRESS, this.root);
+  open(rebind = false): SysfsBus {
+    return new SysfsBus(ADDRESS, this.devices, rebind);
   }
 
   [Symbol.dispose](): void {
@@ -69,7 +83,7 @@ Deno.test("SysfsBus reads ids and changes nothing before claim()", () => {
 
 Deno.test("SysfsBus says which device is missing", () => {
   using tree = new Tree();
-  assertThrows(() => new SysfsBus("0000:04:00.0", tree.root), UsageError, "no such PCI device");
+  assertThrows(() => new SysfsBus("0000:04:00.0", tree.devices), UsageError, "no such PCI device");
 });
 
 Deno.test("SysfsBus refuses a function that is open already", () => {
@@ -111,7 +125,7 @@ Deno.test("SysfsBus.claim() refuses a NIC whose kernel interface is up, naming i
   assertThrows(() => bus.claim(false), UsageError, "its kernel interface eth7 is up");
   bus.close();
   assertEquals(tree.command, 0x01);
-  assertEquals(Deno.readTextFileSync(`${tree.root}/ixgbe/unbind`), "");
+  assertEquals(tree.bound("ixgbe"), ["", ""]);
 });
 
 Deno.test("SysfsBus.claim() takes the NIC from its kernel driver if down, or if forced", () => {
@@ -121,9 +135,58 @@ Deno.test("SysfsBus.claim() takes the NIC from its kernel driver if down, or if 
     tree.interface("eth7", flags);
     const bus = tree.open();
     bus.claim(force);
-    assertEquals(Deno.readTextFileSync(`${tree.root}/ixgbe/unbind`), ADDRESS);
     bus.close();
+    assertEquals(tree.bound("ixgbe"), [ADDRESS, ""]);
   }
+});
+
+Deno.test("SysfsBus.close() gives the NIC back to its kernel driver as it was, if told to", () => {
+  using tree = new Tree();
+  tree.bind("ixgbe");
+  tree.write("reset", "");
+  const config = Deno.readFileSync(`${tree.device}/config`);
+  config[5] = 0; // INTx on
+  Deno.writeFileSync(`${tree.device}/config`, config);
+  const bus = tree.open(true);
+  bus.claim(false);
+  bus.setBusMaster(true);
+  assertEquals([tree.read("enable").trim(), tree.intxDisabled], ["1", true]);
+  assertEquals(tree.bound("ixgbe"), [ADDRESS, ""]);
+  bus.close();
+  assertEquals(tree.bound("ixgbe"), [ADDRESS, ADDRESS]);
+  assertEquals([tree.read("enable").trim(), tree.read("reset")], ["0", "1"]);
+  assertEquals([tree.command & Command.BUS_MASTER, tree.intxDisabled], [0, false]);
+  tree.open().close();
+});
+
+Deno.test("SysfsBus.close() gives nothing back that it did not take", () => {
+  using refused = new Tree();
+  refused.bind("ixgbe");
+  refused.interface("eth7", "0x1003");
+  const bus = refused.open(true);
+  assertThrows(() => bus.claim(false), UsageError, "eth7 is up");
+  bus.close();
+  assertEquals(refused.bound("ixgbe"), ["", ""]);
+  using nobodys = new Tree();
+  nobodys.write("reset", "");
+  const other = nobodys.open(true);
+  other.claim(false);
+  other.close();
+  assertEquals([nobodys.read("enable").trim(), nobodys.read("reset")], ["1", ""]);
+});
+
+Deno.test("SysfsBus.close() says so if the kernel driver is gone; DMA is off, and the lock free", () => {
+  using tree = new Tree();
+  tree.bind("ixgbe");
+  const bus = tree.open(true);
+  bus.claim(false);
+  bus.setBusMaster(true);
+  Deno.removeSync(`${tree.root}/drivers/ixgbe`, { recursive: true });
+  const { message } = assertThrows(() => bus.close(), DeviceError, "ixgbe does not take it back");
+  assertMatch(message, /^0000:03:00\.0: DMA is off, .*bind.*`nic\.ts restore 0000:03:00\.0`$/);
+  assertEquals(tree.command & Command.BUS_MASTER, 0);
+  bus.close();
+  tree.open().close();
 });
 
 Deno.test("SysfsBus.claim() leaves a function to vfio-pci", () => {

@@ -40,11 +40,13 @@ export class Testpmd implements AsyncDisposable {
    * @param directory Where its own files are to be.
    * @param ports A port each, as `--vdev` takes it.
    * @param mode How packets are moved: `io` swaps them between ports 0 and 1, 2 and 3, …
+   * @param queues Queues of each port; packets stay in the queue of their number.
    */
   static async start(
     directory: TemporaryDirectory,
     ports: readonly string[],
     mode = "io",
+    queues = 1,
   ): Promise<Testpmd> {
     const memory = ["--no-huge", "-m", "100"];
     // Both threads on one processor: the one that moves packets never rests, and we need the other.
@@ -56,7 +58,7 @@ export class Testpmd implements AsyncDisposable {
       "-oL",
       "dpdk-testpmd",
       ...[...processors, ...memory, ...devices],
-      ...["--", "-i", ...options, `--forward-mode=${mode}`],
+      ...["--", "-i", ...options, `--forward-mode=${mode}`, `--rxq=${queues}`, `--txq=${queues}`],
     ], { env: { RUNTIME_DIRECTORY: directory.path } });
     const testpmd = new Testpmd(program);
     try {
@@ -69,8 +71,8 @@ export class Testpmd implements AsyncDisposable {
   }
 
   /** A port that is a vhost-user back-end with a socket of this path. */
-  static vhost(index: number, socket: string): string {
-    return `net_vhost${index},iface=${socket},queues=1`;
+  static vhost(index: number, socket: string, queues = 1): string {
+    return `net_vhost${index},iface=${socket},queues=${queues}`;
   }
 
   /** Has it move packets. */

@@ -89,6 +89,46 @@ Deno.test({
 });
 
 Deno.test({
+  name: "VirtioDevice moves frames in each of several pairs of queues",
+  ignore: !isRoot,
+  fn: async (t) => {
+    const frames = everySize();
+    for (const virtio of ["legacy", "modern"] as const) {
+      for (const [used, offered] of [[2, 2], [2, 3]]) {
+        await t.step(`${virtio}, ${used} of ${offered}`, async () => {
+          await using directory = await TemporaryDirectory.make();
+          const socket = directory.file("v.sock"), pairs = [...Array(used).keys()];
+          // A port alone is its own peer: what comes in a queue goes back by the queue of its number.
+          const port = Testpmd.vhost(0, socket, offered);
+          await using testpmd = await Testpmd.start(directory, [port], "io", used);
+          using stack = new DisposableStack();
+          const pools = pairs.map(() => stack.use(new Mempool({ buffers: 4096 })));
+          const options = { pools, rxQueues: used, txQueues: used };
+          using device = await openVhost(socket, { virtio }, options);
+          assertEquals((device.features & Feature.MQ) !== 0n, true);
+          await testpmd.forward();
+          const sent = pairs.map((pair) => frames.filter((_, i) => i % used === pair));
+          const received = pairs.map(() => [] as Uint8Array[]);
+          // No more on their way than every ring has room for.
+          for (let i = 0; i < sent[0].length; i += 128) {
+            const some = sent.map((frames) => frames.slice(i, i + 128));
+            for (const pair of pairs) await sendAll(device, some[pair], pair);
+            await until("frames to come back", () => {
+              for (const pair of pairs) received[pair].push(...receiveAll(device, pair));
+              device.check();
+              return pairs.every((pair) => received[pair].length >= i + some[pair].length);
+            });
+          }
+          assertEquals(received, sent);
+          const { rx, tx } = await testpmd.counts(0);
+          assertEquals([rx, tx], [frames.length, frames.length]);
+        });
+      }
+    }
+  },
+});
+
+Deno.test({
   name: "fwd.ts joins two network stacks behind vhost-user devices",
   ignore: !isRoot,
   fn: async () => {

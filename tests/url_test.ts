@@ -78,12 +78,16 @@ Deno.test("fwd.ts runs by URL and prints its usage", async () => {
   assertEquals(code, 0);
 });
 
-Deno.test("fwd.ts runs by URL and forwards", async () => {
+for (const threads of [[], ["--queues=2", "--workers=2"]]) {
+  Deno.test(["fwd.ts", ...threads, "runs by URL and forwards"].join(" "), () => forward(threads));
+}
+
+async function forward(threads: readonly string[]): Promise<void> {
   await using directory = await TemporaryDirectory.make();
   await using web = new WebServer();
-  await using sim = await Sim.start(directory, ["generator:rate=50000", "generator:rate=50000"]);
+  await using sim = await Sim.start(directory, Array(2).fill("generator:rate=50000,flows=16"));
   await sim.command("start");
-  const options = ["--json", "--quiet", "--seconds=1"];
+  const options = ["--json", "--quiet", "--seconds=1", ...threads];
   const result = await deno(web, directory, web.url("fwd.ts"), ...options, ...sim.addresses);
   assertEquals(result.stderr, "");
   assertEquals(result.code, 0);
@@ -93,7 +97,7 @@ Deno.test("fwd.ts runs by URL and forwards", async () => {
     assert(txPackets > 0);
   }
   await sim.quit();
-});
+}
 
 Deno.test("mod.ts can be imported by URL", async () => {
   await using directory = await TemporaryDirectory.make();

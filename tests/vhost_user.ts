@@ -32,11 +32,12 @@ export function everySize(): Uint8Array[] {
   });
 }
 
-/** Receives what has arrived; copies of the packets. */
-export function receiveAll(device: VirtioDevice): Uint8Array[] {
-  const batch = new PacketBatch(device.pool), frames: Uint8Array[] = [];
+/** Receives what has arrived by a pair of queues; copies of the packets. */
+export function receiveAll(device: VirtioDevice, pair = 0): Uint8Array[] {
+  const queue = device.rxQueues[pair];
+  const batch = new PacketBatch(queue.pool), frames: Uint8Array[] = [];
   try {
-    while (device.rxQueues[0].receive(batch) > 0) {
+    while (queue.receive(batch) > 0) {
       for (const packet of batch) frames.push(packet.slice());
       batch.free();
     }
@@ -46,13 +47,18 @@ export function receiveAll(device: VirtioDevice): Uint8Array[] {
   return frames;
 }
 
-/** Sends frames in order, and waits for room where there is none. */
-export async function sendAll(device: VirtioDevice, frames: readonly Uint8Array[]): Promise<void> {
-  const batch = new PacketBatch(device.pool);
+/** Sends frames in order by a pair of queues, and waits for room where there is none. */
+export async function sendAll(
+  device: VirtioDevice,
+  frames: readonly Uint8Array[],
+  pair = 0,
+): Promise<void> {
+  const queue = device.txQueues[pair];
+  const batch = new PacketBatch(queue.pool);
   let next = 0;
   await until("all frames to be sent", () => {
     while (next < frames.length && batch.add(frames[next])) next++;
-    device.txQueues[0].transmit(batch);
+    queue.transmit(batch);
     return next === frames.length && batch.length === 0;
   });
 }

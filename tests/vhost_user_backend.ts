@@ -13,7 +13,8 @@ const HEADER = 12, VERSION = 1, REPLY = 4, NEED_REPLY = 8;
 /** Requests by their numbers in the protocol. */
 const SET_FEATURES = 2, SET_MEM_TABLE = 5, SET_VRING_NUM = 8, SET_VRING_ADDR = 9;
 const GET_VRING_BASE = 11, SET_VRING_KICK = 12, SET_VRING_CALL = 13, SET_VRING_ENABLE = 18;
-const GET_FEATURES = 1, GET_PROTOCOL_FEATURES = 15, SET_STATUS = 39, GET_STATUS = 40;
+const GET_FEATURES = 1, GET_PROTOCOL_FEATURES = 15, GET_QUEUE_NUM = 17;
+const SET_STATUS = 39, GET_STATUS = 40;
 const DRIVER_OK = 4;
 
 /** What to do on a connection. */
@@ -21,6 +22,8 @@ export interface Script {
   /** Features to offer, in hexadecimal: the device's, and those of the protocol. */
   readonly features: string;
   readonly protocol: string;
+  /** Pairs of queues that there are; 1 unless given. */
+  readonly pairs?: number;
   /** At which request to misbehave, and how. */
   readonly fault?: { readonly request: number; readonly how: Fault };
   /** How packets that were transmitted come back to be received; unless given, they do not. */
@@ -51,7 +54,7 @@ class Connection implements Driver {
   features = 0n;
   readonly #fd: number;
   readonly #script: Script;
-  readonly #rings = [new Ring(this), new Ring(this)];
+  readonly #rings: readonly Ring[];
   readonly #fds = new Int32Array(17);
   #memories: { address: number; mapping: Mapping }[] = [];
   #status = 0;
@@ -60,6 +63,7 @@ class Connection implements Driver {
   constructor(fd: number, script: Script) {
     this.#fd = fd;
     this.#script = script;
+    this.#rings = Array.from({ length: 2 * (script.pairs ?? 1) }, () => new Ring(this));
   }
 
   /** Serves until the other side closes, or the script does. */
@@ -74,11 +78,14 @@ class Connection implements Driver {
 
   #work(): void {
     const { loop, nonsense } = this.#script;
-    const [rx, tx] = this.#rings;
     const knowsStatus = (BigInt(`0x${this.#script.protocol}`) >> 16n & 1n) !== 0n;
-    if (!rx.enabled || !tx.enabled || (knowsStatus && (this.#status & DRIVER_OK) === 0)) return;
-    if (nonsense) this.#rings[nonsense.queue].write(nonsense);
-    else if (loop) Ring.loop(tx, rx, loop);
+    if (knowsStatus && (this.#status & DRIVER_OK) === 0) return;
+    for (let i = 0; i < this.#rings.length; i += 2) {
+      const [rx, tx] = this.#rings.slice(i);
+      if (!rx.enabled || !tx.enabled) continue;
+      if (nonsense) this.#rings[nonsense.queue].write(nonsense);
+      else if (loop) Ring.loop(tx, rx, loop);
+    }
   }
 
   /** Handles a request; false if the connection is to end. */
@@ -108,9 +115,10 @@ class Connection implements Driver {
   #handle(request: number, payload: DataView, fds: number[]): number[] | undefined {
     const word = (at: number) => payload.getUint32(at, true);
     const halves = (n: bigint) => [Number(n & 0xffffffffn), Number(n >> 32n)];
-    const ring = this.#rings[payload.byteLength > 0 ? word(0) & 1 : 0];
+    const ring = this.#rings[payload.byteLength > 0 ? word(0) & 0xff : 0]; // of requests for one
     if (request === GET_FEATURES) return halves(BigInt(`0x${this.#script.features}`));
     if (request === GET_PROTOCOL_FEATURES) return halves(BigInt(`0x${this.#script.protocol}`));
+    if (request === GET_QUEUE_NUM) return [this.#script.pairs ?? 1, 0];
     if (request === SET_FEATURES) this.features = payload.getBigUint64(0, true);
     if (request === SET_MEM_TABLE) this.#map(payload, fds);
     if (request === SET_VRING_NUM) ring.entries = word(4);

@@ -17,7 +17,7 @@ import type { Fault, Script } from "./vhost_user_backend.ts";
 import type { Nonsense } from "./vhost_user_ring.ts";
 
 const PROTOCOL_FEATURES = 1n << 30n;
-const REPLY_ACK = 1n << 3n, STATUS = 1n << 16n;
+const MQ = 1n << 0n, REPLY_ACK = 1n << 3n, STATUS = 1n << 16n;
 /** How long the back-end gets where it is going to say nothing, in milliseconds. */
 const SHORT_MS = 300;
 /** A device that has all it can have. */
@@ -152,6 +152,95 @@ Deno.test("VirtioDevice moves packets, however the back-end returns their buffer
       await backend.requests();
     });
   }
+  await backend.finish();
+});
+
+/** A device with so many pairs of queues; no more than that is new to it. */
+function several(pairs: number): Script {
+  return { ...script(Feature.VERSION_1 | Feature.MQ | PROTOCOL_FEATURES, MQ | REPLY_ACK), pairs };
+}
+
+Deno.test("VhostUserTransport sets up and enables each queue of the pairs that are used", async () => {
+  await using directory = await TemporaryDirectory.make();
+  await using backend = await Backend.start(directory, [several(3)]);
+  using pool = new Mempool();
+  const device = await openVhost(backend.socket, {}, { pool, rxQueues: 2, txQueues: 2 });
+  assertEquals(featureNames(device.features), ["MQ", "VERSION_1"]);
+  device.close();
+  assertEquals(pool.available, pool.buffers);
+  assertEquals(await backend.requests(), [
+    ...["SET_OWNER", "GET_FEATURES", "GET_PROTOCOL_FEATURES", "SET_PROTOCOL_FEATURES"],
+    ...["GET_QUEUE_NUM", "SET_FEATURES", "SET_MEM_TABLE", ...QUEUE, ...QUEUE, ...QUEUE, ...QUEUE],
+    ...[...Array<string>(4).fill("SET_VRING_ENABLE"), "GET_FEATURES"],
+    ...[...Array<string>(4).fill("SET_VRING_ENABLE"), ...Array<string>(4).fill("GET_VRING_BASE")],
+  ]);
+  await backend.finish();
+});
+
+Deno.test("VirtioDevice moves packets in each of several pairs of queues", async () => {
+  await using directory = await TemporaryDirectory.make();
+  await using backend = await Backend.start(directory, [{ ...several(3), loop: "reversed" }]);
+  using stack = new DisposableStack();
+  const pools = [0, 1, 2].map(() => stack.use(new Mempool({ buffers: 1024 })));
+  {
+    const options = { pools, rxEntries: 64, txEntries: 64, rxQueues: 3, txQueues: 3 };
+    using device = await openVhost(backend.socket, {}, options);
+    const sent = pools.map((_, pair) => everySize().slice(500 * pair, 500 * pair + 200));
+    const received = pools.map(() => [] as Uint8Array[]);
+    for (let i = 0; i < 200; i += 40) {
+      for (const pair of pools.keys()) await sendAll(device, sent[pair].slice(i, i + 40), pair);
+      await until("packets to come back", () => {
+        pools.forEach((_, pair) => received[pair].push(...receiveAll(device, pair)));
+        device.check();
+        return received.every(({ length }) => length >= i + 40);
+      });
+    }
+    const bySize = (frames: Uint8Array[]) => frames.toSorted((a, b) => a.length - b.length);
+    assertEquals(received.map(bySize), sent);
+    assertEquals(device.statistics().rxPackets, 600n);
+  }
+  for (const pool of pools) assertEquals(pool.available, pool.buffers);
+  await backend.requests();
+  await backend.finish();
+});
+
+Deno.test("VhostUserTransport refuses more pairs of queues than the back-end has, and sets up none", async (t) => {
+  const none = script(Feature.VERSION_1 | PROTOCOL_FEATURES, MQ | REPLY_ACK);
+  const [asked, unasked]: RequestName[][] = [["GET_QUEUE_NUM"], []];
+  const cases: [rule: string, script: Script, requests: RequestName[], sentence: RegExp][] = [
+    ["of two", several(2), asked, /has 2 pairs of queues, not 3: use fewer/],
+    ["a device without MQ", none, unasked, /has 1 pair of queues, not 3/],
+    ["a protocol without MQ", { ...several(3), protocol: "8" }, unasked, /has 1 pair of queues/],
+  ];
+  await using directory = await TemporaryDirectory.make();
+  await using backend = await Backend.start(directory, cases.map(([, script]) => script));
+  for (const [rule, , requests, sentence] of cases) {
+    await t.step(rule, async () => {
+      using pool = new Mempool();
+      const files = openFiles();
+      const open = () => openVhost(backend.socket, {}, { pool, rxQueues: 3, txQueues: 3 });
+      const { message } = await assertRejects(open, UsageError);
+      assertMatch(message, sentence);
+      assertEquals([pool.available, openFiles()], [pool.buffers, files]);
+      assertEquals((await backend.requests()).slice(4), requests);
+    });
+  }
+  await backend.finish();
+});
+
+Deno.test("VhostUserTransport shares no more pools than a back-end takes, and says what to do", async () => {
+  await using directory = await TemporaryDirectory.make();
+  await using backend = await Backend.start(directory, [several(8), several(8)]);
+  using stack = new DisposableStack();
+  const pools = Array.from({ length: 8 }, () => stack.use(new Mempool({ buffers: 1024 })));
+  const open = (pools: Mempool[]) => {
+    return openVhost(backend.socket, {}, { pools, rxQueues: 8, txQueues: 8 });
+  };
+  await assertRejects(() => open(pools), UsageError, "at most 8 pieces of memory");
+  (await open(pools.with(7, pools[0]))).close();
+  for (const pool of pools) assertEquals(pool.available, pool.buffers);
+  await backend.requests();
+  await backend.requests();
   await backend.finish();
 });
 

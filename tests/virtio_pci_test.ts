@@ -4,6 +4,7 @@ import { assertEquals, assertMatch, assertRejects, assertThrows } from "@std/ass
 import type { Bar, Bus } from "../src/bus/bus.ts";
 import type { Addressing, DmaMemory } from "../src/dma.ts";
 import { DeviceError, Mempool, UsageError } from "../mod.ts";
+import { Feature } from "../virtio/features.ts";
 import { chooseInterface } from "../virtio/pci.ts";
 import { virtio } from "../virtio/mod.ts";
 import { COMMON, LEGACY } from "../virtio/registers.ts";
@@ -216,6 +217,36 @@ Deno.test("A device that an IOMMU keeps from memory is refused, if it is one tha
   bus.overrides.set(`4:${256 + COMMON.DEVICE_FEATURE.offset}`, () => 3);
   assertMatch(await failure(bus, UsageError), /an IOMMU keeps the device from memory/);
   assertEquals(bus.bars[4].getUint8(256 + COMMON.DEVICE_STATUS.offset), 0);
+});
+
+Deno.test("A device with fewer pairs of queues than are wanted is refused, and not even reset", async () => {
+  const multiqueue = Number(Feature.MQ | Feature.CTRL_VQ), pairsAt = 8;
+  const [legacy, uncontrolled, modern] = [
+    new TestFunction(),
+    new TestFunction(),
+    new TestFunction({ id: 0x1041, ports: false, structures: MODERN }),
+  ];
+  legacy.bars[0].setUint32(LEGACY.DEVICE_FEATURES.offset, multiqueue, true);
+  legacy.bars[0].setUint16(20 + pairsAt, 2, true);
+  uncontrolled.bars[0].setUint32(LEGACY.DEVICE_FEATURES.offset, Number(Feature.MQ), true);
+  uncontrolled.bars[0].setUint16(20 + pairsAt, 2, true);
+  modern.overrides.set(`4:${256 + COMMON.DEVICE_FEATURE.offset}`, () => multiqueue);
+  modern.bars[4].setUint16(4 * 256 + pairsAt, 2, true);
+  const selected = `4:${256 + COMMON.DEVICE_FEATURE_SELECT.offset}`;
+  const cases: [TestFunction, wanted: number, RegExp, log: string[]][] = [
+    [legacy, 3, /has 2 pairs of queues, not 3/, []],
+    [new TestFunction(), 2, /has 1 pair of queues, not 2/, []],
+    [uncontrolled, 2, /has 1 pair of queues, not 2/, []],
+    [modern, 16, /has 2 pairs of queues, not 16/, [`${selected} 0`, `${selected} 1`]],
+  ];
+  for (const [bus, wanted, message, log] of cases) {
+    using pool = new Mempool({ buffers: 16384, memory: "pages" });
+    const open = () => virtio.attach(bus, { pool, rxQueues: wanted, txQueues: wanted });
+    const error = await assertRejects(open, UsageError);
+    assertMatch(error.message, message);
+    assertEquals(bus.log, ["claim", ...log, "close"]);
+    assertEquals(pool.available, pool.buffers);
+  }
 });
 
 Deno.test("A modern device's structures are checked against their BARs", async () => {

@@ -16,6 +16,7 @@ export const Control = {
   ALL_MULTICAST: [0, 1],
   MAC_TABLE_SET: [1, 0],
   MAC_ADDR_SET: [1, 1],
+  MQ_VQ_PAIRS_SET: [4, 0],
 } as const;
 
 const ACK_OK = 0;

@@ -5,52 +5,72 @@
  */
 
 import type { Device, LinkStatus, OpenOptions, Statistics } from "../src/device.ts";
-import { DmaMemory } from "../src/dma.ts";
 import { UsageError } from "../src/errors.ts";
 import { waitForLink } from "../src/link.ts";
 import { checkMulticast, checkUnicast } from "../src/mac.ts";
 import type { Mempool } from "../src/mempool.ts";
 import { type QueueOptions, queueOptions } from "../src/queue.ts";
-import { Control, ControlQueue, MOST_DATA } from "./control_queue.ts";
-import { Feature, INDIRECT_DESC, negotiate } from "./features.ts";
+import { Control, MOST_DATA } from "./control_queue.ts";
+import { Feature, negotiate } from "./features.ts";
+import { Queues } from "./queues.ts";
 import { NetConfig } from "./registers.ts";
-import { VirtioRxQueue } from "./rx_queue.ts";
+import type { VirtioRxQueue } from "./rx_queue.ts";
 import { Status, type Transport } from "./transport.ts";
-import { VirtioTxQueue } from "./tx_queue.ts";
-import { placeQueues, Virtqueue } from "./virtqueue.ts";
+import type { VirtioTxQueue } from "./tx_queue.ts";
 
-/** The device's queues, with one pair of them (section 5.1.2). */
-const RX = 0, TX = 1, CONTROL = 2;
-const QUEUES = ["receive", "transmit", "control"];
-/** Bytes of the header before each packet: before VirtIO 1.0 it had no num_buffers, unless merging. */
-const SHORT_HEADER = 10, HEADER = 12;
-/** A control queue needs so many descriptors, a packet two. */
-const LEAST_ENTRIES = 4, MOST_ENTRIES = 32768;
-const CONTROL_PAGE = 4096;
+/** The most queues of each kind that are used. */
+const LIMITS = { rx: 16, tx: 16 } as const;
 const LINK_UP = 1;
 const SPEED_UNKNOWN = 0xffffffff;
 
 /**
  * Opens a device through its transport.
  *
+ * @param connect Makes the transport, for a device that is to reach these pools. If it throws, the
+ * device reaches none of them.
  * @throws {UsageError} if the device lacks what is needed, or an option is out of range.
  * @throws {DeviceError} if the device does not do as its specification says.
  */
 export async function openVirtio(
   address: string,
   options: OpenOptions,
-  connect: (pool: Mempool) => Transport,
+  connect: (pools: readonly Mempool[]) => Transport,
 ): Promise<VirtioDevice> {
-  const queues = queueOptions(address, options);
+  if (options.interrupts) {
+    throw new UsageError(`${address}: VirtIO devices are polled only: open it without interrupts`);
+  }
+  const { rxQueues = 1, txQueues = 1 } = options;
+  if (rxQueues !== txQueues) {
+    throw new UsageError(
+      `${address}: a VirtIO device has its queues in pairs, as many to receive as to transmit, not ` +
+        `${rxQueues} and ${txQueues}`,
+    );
+  }
+  const queues = queueOptions(address, options, LIMITS);
   using opened = new DisposableStack();
   if (queues.ownPool) opened.use(queues.pool);
-  const device = new VirtioDevice(connect(queues.pool), queues);
-  opened.move(); // the pool is the device's now
+  const transport = opened.adopt(connect(queues.pools), (transport) => transport.close());
+  const pairs = checkPairs(transport, rxQueues);
+  const device = new VirtioDevice(transport, queues, pairs);
+  opened.move(); // the pool and the transport are the device's now
   using failed = new DisposableStack();
   failed.use(device);
   await device.start(queues, options.promiscuous ?? false);
   failed.move();
   return device;
+}
+
+/** How many pairs of queues a device has; 1 if only one is wanted. Changes nothing. */
+function checkPairs(transport: Transport, wanted: number): number {
+  if (wanted === 1) return 1;
+  const pairs = transport.queuePairs();
+  if (pairs >= wanted) return pairs;
+  throw new UsageError(
+    `${transport.address}: has ${pairs} pair${
+      pairs === 1 ? "" : "s"
+    } of queues, not ${wanted}: use ` +
+      `fewer, or set the device up with more`,
+  );
 }
 
 /** A VirtIO network device. `open` makes it. */
@@ -59,24 +79,28 @@ export class VirtioDevice implements Device {
   readonly driver = "virtio";
   readonly model: string;
   readonly pool: Mempool;
-  readonly rxQueues: VirtioRxQueue[] = [];
-  readonly txQueues: VirtioTxQueue[] = [];
+  readonly rxQueues: readonly VirtioRxQueue[];
+  readonly txQueues: readonly VirtioTxQueue[];
   readonly #transport: Transport;
+  readonly #queues: Queues;
+  /** Pairs of queues that the device has; 1 if only one is used. */
+  readonly #pairs: number;
   readonly #ownPool: boolean;
-  #offered = 0n;
   #features = 0n;
-  #rings: DmaMemory | undefined;
-  #control: ControlQueue | undefined;
   /** The address of a device that has none of its own. */
   readonly #mac = crypto.getRandomValues(new Uint8Array(6));
   #closed = false;
 
   /** Nothing is done before {@linkcode VirtioDevice.start}. */
-  constructor(transport: Transport, { pool, ownPool }: QueueOptions) {
+  constructor(transport: Transport, { pool, ownPool }: QueueOptions, pairs: number) {
     this.address = transport.address;
     this.model = `VirtIO, ${transport.name}`;
     this.pool = pool;
     this.#transport = transport;
+    this.#queues = new Queues(transport);
+    this.rxQueues = this.#queues.rx;
+    this.txQueues = this.#queues.tx;
+    this.#pairs = pairs;
     this.#ownPool = ownPool;
     this.#mac[0] = this.#mac[0] & ~1 | 2; // unicast, locally administered
   }
@@ -94,15 +118,15 @@ export class VirtioDevice implements Device {
     const setStatus = (bit: number) => transport.setStatus(status |= bit);
     setStatus(Status.ACKNOWLEDGE);
     setStatus(Status.DRIVER);
-    this.#offered = transport.features();
-    this.#features = negotiate(this.#offered);
+    const offered = transport.features();
+    const taken = this.#features = negotiate(offered, options.pools.length > 1);
     const modern = this.#has(Feature.VERSION_1);
     if (!modern && !transport.legacy) {
       throw new UsageError(
         `${this.address}: the device offers no VERSION_1, which its interface needs: use another`,
       );
     }
-    transport.setFeatures(this.#features);
+    transport.setFeatures(taken);
     if (modern) {
       setStatus(Status.FEATURES_OK);
       if ((transport.status() & Status.FEATURES_OK) === 0) {
@@ -111,63 +135,15 @@ export class VirtioDevice implements Device {
         );
       }
     }
-    transport.mapDma(this.pool.memory);
-    this.#startQueues(options, modern || this.#has(Feature.MRG_RXBUF) ? HEADER : SHORT_HEADER);
+    for (const { memory } of new Set(options.pools)) transport.mapDma(memory);
+    this.#queues.give(options, { offered, taken, pairs: this.#pairs });
     setStatus(Status.DRIVER_OK);
-    this.rxQueues[0].start();
+    this.#queues.start();
     this.setPromiscuous(promiscuous);
   }
 
   #has(feature: bigint): boolean {
     return (this.#features & feature) !== 0n;
-  }
-
-  #startQueues({ rxEntries, txEntries }: QueueOptions, headerBytes: number): void {
-    const transport = this.#transport;
-    const count = this.#has(Feature.CTRL_VQ) ? 3 : 2;
-    const perChain = [this.#receivesChains(headerBytes) ? 2 : 1, 2, 1] as const;
-    const wanted = [perChain[RX] * rxEntries, perChain[TX] * txEntries, 64].slice(0, count);
-    const entries = wanted.map((n, index) => this.#queueSize(index, n));
-    const { offsets, bytes } = placeQueues(entries);
-    const rings = this.#rings = new DmaMemory(bytes + CONTROL_PAGE);
-    transport.mapDma(rings);
-    const inOrder = this.#has(Feature.IN_ORDER);
-    const queues = entries.map((n, i) => {
-      return new Virtqueue(transport, i, n, perChain[i], rings, offsets[i], inOrder);
-    });
-    const merges = this.#has(Feature.MRG_RXBUF);
-    this.rxQueues.push(
-      new VirtioRxQueue(queues[RX], this.pool, headerBytes, merges, rxEntries),
-    );
-    this.txQueues.push(new VirtioTxQueue(queues[TX], this.pool, headerBytes, txEntries));
-    if (count > CONTROL) {
-      this.#control = new ControlQueue(transport, queues[CONTROL], rings, bytes);
-    }
-    for (const { index, areas } of queues) transport.startQueue(index, areas);
-  }
-
-  /**
-   * Whether to receive into chains of two descriptors. Legacy devices without ANY_LAYOUT want that,
-   * and by the specification others take it (section 2.7.4); but back-ends that were only ever tried
-   * with Linux, which gives them one, may not: passt aborts. One that even takes tables of descriptors
-   * takes chains.
-   */
-  #receivesChains(headerBytes: number): boolean {
-    return headerBytes !== HEADER || (this.#offered & INDIRECT_DESC) !== 0n ||
-      !this.#has(Feature.VERSION_1 | Feature.ANY_LAYOUT);
-  }
-
-  #queueSize(index: number, wanted: number): number {
-    const entries = this.#transport.queueSize(index, wanted);
-    const good = entries >= LEAST_ENTRIES && entries <= MOST_ENTRIES &&
-      Number.isInteger(Math.log2(entries));
-    if (good) return entries;
-    throw new UsageError(
-      `${this.address}: its ${
-        QUEUES[index]
-      } queue ${index} has ${entries} descriptors, which is not ` +
-        `a power of two from ${LEAST_ENTRIES} to ${MOST_ENTRIES}: set the device up otherwise`,
-    );
   }
 
   linkStatus(): LinkStatus {
@@ -201,8 +177,9 @@ export class VirtioDevice implements Device {
     this.#checkOpen();
     checkUnicast(this.address, mac);
     if (!this.#has(Feature.MAC)) this.#mac.set(mac);
-    else if (this.#has(Feature.CTRL_MAC_ADDR)) this.#control!.command(Control.MAC_ADDR_SET, mac);
-    else if (!this.#has(Feature.VERSION_1)) {
+    else if (this.#has(Feature.CTRL_MAC_ADDR)) {
+      this.#queues.control!.command(Control.MAC_ADDR_SET, mac);
+    } else if (!this.#has(Feature.VERSION_1)) {
       // Legacy devices take it by their configuration space (section 5.1.4.1).
       mac.forEach((byte, i) => this.#transport.writeConfig(NetConfig.MAC + i, byte));
     } else {
@@ -217,7 +194,7 @@ export class VirtioDevice implements Device {
   setPromiscuous(on: boolean): void {
     this.#checkOpen();
     if (!this.#has(Feature.CTRL_RX)) return;
-    this.#control!.command(Control.PROMISCUOUS, Uint8Array.of(Number(on)));
+    this.#queues.control!.command(Control.PROMISCUOUS, Uint8Array.of(Number(on)));
   }
 
   /** Without CTRL_RX, the device passes on what reaches it, and this does nothing. */
@@ -231,23 +208,23 @@ export class VirtioDevice implements Device {
     if (!all) {
       new DataView(tables.buffer).setUint32(4, addresses.length, true);
       addresses.forEach((mac, i) => tables.set(mac, 8 + 6 * i));
-      this.#control!.command(Control.MAC_TABLE_SET, tables);
+      this.#queues.control!.command(Control.MAC_TABLE_SET, tables);
     }
-    this.#control!.command(Control.ALL_MULTICAST, Uint8Array.of(Number(all)));
+    this.#queues.control!.command(Control.ALL_MULTICAST, Uint8Array.of(Number(all)));
   }
 
   /** A VirtIO device counts nothing: misses and errors are 0. */
   statistics(): Statistics {
-    const [rx] = this.rxQueues, [tx] = this.txQueues;
+    const { rxQueues, txQueues } = this;
     return {
-      rxPackets: BigInt(rx.packets),
-      rxBytes: BigInt(rx.bytes),
-      txPackets: BigInt(tx.packets),
-      txBytes: BigInt(tx.bytes),
+      rxPackets: total(rxQueues, (queue) => queue.packets),
+      rxBytes: total(rxQueues, (queue) => queue.bytes),
+      txPackets: total(txQueues, (queue) => queue.packets),
+      txBytes: total(txQueues, (queue) => queue.bytes),
       rxMissed: 0n,
       rxErrors: 0n,
-      rxTooLong: BigInt(rx.tooLong),
-      rxNoBuffer: BigInt(rx.noBuffer),
+      rxTooLong: total(rxQueues, (queue) => queue.tooLong),
+      rxNoBuffer: total(rxQueues, (queue) => queue.noBuffer),
     };
   }
 
@@ -279,9 +256,7 @@ export class VirtioDevice implements Device {
       atRest = this.#transport.stop();
     } finally {
       this.#transport.close();
-      // Buffers that a device may still write to are lost to the pool.
-      for (const queue of [...this.rxQueues, ...this.txQueues]) queue.close(atRest);
-      this.#rings?.free();
+      this.#queues.close(atRest);
       if (this.#ownPool) this.pool[Symbol.dispose]();
     }
   }
@@ -290,4 +265,9 @@ export class VirtioDevice implements Device {
   [Symbol.dispose](): void {
     this.close();
   }
+}
+
+/** A count of all queues together, each of which is exact. */
+function total<Q>(queues: readonly Q[], count: (queue: Q) => number): bigint {
+  return queues.reduce((sum, queue) => sum + BigInt(count(queue)), 0n);
 }

@@ -17,6 +17,8 @@ export const Feature = {
   CTRL_VQ: 1n << 17n,
   /** Receive modes and filters are set through the control queue. */
   CTRL_RX: 1n << 18n,
+  /** There are several pairs of queues, of which a command says how many are used. */
+  MQ: 1n << 22n,
   /** The MAC address is set through the control queue. */
   CTRL_MAC_ADDR: 1n << 23n,
   /** The driver may lay out headers and data in descriptors as it likes. Legacy devices only. */
@@ -45,15 +47,20 @@ export function featureNames(features: bigint): string[] {
 /**
  * The features to take of those offered. Every one that is handled is taken, except where it would be
  * of no use, or cannot be handled together with what else is there.
+ *
+ * @param multiqueue Whether more than one pair of queues is to be used; no unless given.
  */
-export function negotiate(offered: bigint): bigint {
+export function negotiate(offered: bigint, multiqueue = false): bigint {
   let taken = 0n;
   for (const bit of Object.values(Feature)) taken |= offered & bit;
   if (taken & Feature.VERSION_1) taken &= ~Feature.ANY_LAYOUT; // implied (section 6.3)
   // Headers stand in descriptors of their own here, which is what a legacy device without ANY_LAYOUT
   // wants, but not of one that may merge buffers (section 2.7.4.3, 5.1.6.4.1).
   else if ((taken & Feature.ANY_LAYOUT) === 0n) taken &= ~Feature.MRG_RXBUF;
+  if (!multiqueue) taken &= ~Feature.MQ;
+  // A transport without a control queue may have another way to say how many pairs are used.
   if ((taken & Feature.CTRL_VQ) === 0n) taken &= ~(Feature.CTRL_RX | Feature.CTRL_MAC_ADDR);
-  if ((taken & (Feature.CTRL_RX | Feature.CTRL_MAC_ADDR)) === 0n) taken &= ~Feature.CTRL_VQ;
+  const commands = Feature.CTRL_RX | Feature.CTRL_MAC_ADDR | Feature.MQ;
+  if ((taken & commands) === 0n) taken &= ~Feature.CTRL_VQ;
   return taken;
 }

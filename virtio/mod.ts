@@ -26,13 +26,13 @@ export const virtio: Driver = {
   attach(bus: Bus, options: OpenOptions): Promise<Device> {
     const { virtio: wanted, force = false } = options;
     const choice = chooseInterface(bus, wanted);
-    return openVirtio(bus.address, options, (pool) => {
+    return openVirtio(bus.address, options, (pools) => {
       try {
-        bus.mapDma(pool.memory); // before anything is changed
+        for (const { memory } of new Set(pools)) bus.mapDma(memory); // before anything is changed
         bus.claim(force);
         return choice === "legacy" ? new LegacyPciTransport(bus) : new ModernPciTransport(bus);
       } catch (error) {
-        bus.close(); // before the pool goes, which it can reach
+        bus.close(); // before the pools go, which it can reach
         throw error;
       }
     });

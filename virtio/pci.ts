@@ -8,6 +8,8 @@
 import { type Bar, type Bus, capabilities, Config, isPortBar } from "../src/bus/bus.ts";
 import type { Addressing, DmaMemory } from "../src/dma.ts";
 import { DeviceError, UsageError } from "../src/errors.ts";
+import { Feature } from "./features.ts";
+import { NetConfig } from "./registers.ts";
 import { Status } from "./transport.ts";
 
 /** Vendor id of VirtIO devices. */
@@ -22,6 +24,8 @@ const VENDOR_SPECIFIC = 0x09;
 export const CapabilityType = { COMMON: 1, NOTIFY: 2, DEVICE: 4 } as const;
 /** How long a device may take to reset itself. */
 const RESET_MS = 1000;
+/** Several pairs of queues need a control queue, which says how many of them are used. */
+const MULTIQUEUE = Feature.MQ | Feature.CTRL_VQ;
 
 /** A structure of the modern interface: where in which BAR it is. */
 export interface Structure {
@@ -120,6 +124,17 @@ export abstract class PciTransport {
   abstract status(): number;
   /** Writes the device status. */
   abstract setStatus(status: number): void;
+  /** The features that the device offers. */
+  abstract features(): bigint;
+  /** Bytes of the device's configuration space. */
+  abstract readConfig(offset: number, bytes: number): Uint8Array;
+
+  /** As the configuration space says, whose fields can be read once their feature is offered. */
+  queuePairs(): number {
+    if ((this.features() & MULTIQUEUE) !== MULTIQUEUE) return 1;
+    const [low, high] = this.readConfig(NetConfig.MAX_VIRTQUEUE_PAIRS, 2);
+    return low | high << 8;
+  }
 
   /** Resets the device; only then may it reach memory. */
   async reset(): Promise<void> {

@@ -79,6 +79,8 @@ export const NetConfig = {
   MAC: 0,
   /** Bit 0: the link is up; with the feature STATUS. 2 bytes. */
   STATUS: 6,
+  /** Pairs of a receive and a transmit queue that there are; with the feature MQ. 2 bytes. */
+  MAX_VIRTQUEUE_PAIRS: 8,
   /** Link speed in Mbit/s, all ones if unknown; with the feature SPEED_DUPLEX. 4 bytes. */
   SPEED: 12,
 } as const;

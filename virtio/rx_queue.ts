@@ -30,13 +30,13 @@ const LONG = 256;
 
 /** A virtqueue that receives packets. */
 export class VirtioRxQueue implements RxQueue {
-  readonly number = 0;
+  readonly number: number;
+  readonly pool: Mempool;
   /** Packets dropped because they did not fit a buffer. */
   tooLong = 0;
   /** Packets dropped because the pool had no buffer to replace theirs. */
   noBuffer = 0;
   readonly #queue: Virtqueue;
-  readonly #pool: Mempool;
   /** The pool's buffers as the device addresses them. */
   readonly #address: Uint32Array;
   readonly #headerBytes: number;
@@ -74,8 +74,9 @@ export class VirtioRxQueue implements RxQueue {
    * @param most The most packets to have buffers for.
    */
   constructor(queue: Virtqueue, pool: Mempool, headerBytes: number, merges: boolean, most: number) {
+    this.number = queue.index >> 1; // pairs of queues (section 5.1.2)
+    this.pool = pool;
     this.#queue = queue;
-    this.#pool = pool;
     this.#address = pool.addresses(queue.addressing);
     this.#headerBytes = headerBytes;
     this.#merges = merges;
@@ -110,7 +111,7 @@ export class VirtioRxQueue implements RxQueue {
   }
 
   receive(batch: PacketBatch): number {
-    const pool = this.#pool, used = this.#used;
+    const pool = this.pool, used = this.#used;
     if (batch.pool !== pool || batch.length !== 0 || used.length === 0) {
       refuseBatch("receive", batch, pool, used.length === 0);
     }
@@ -164,7 +165,7 @@ export class VirtioRxQueue implements RxQueue {
 
   /** Moves packets to where their buffers begin, over their headers of 12 bytes. */
   #strip(buffers: Uint32Array, n: number): void {
-    const { length, bufferSize, bytes } = this.#pool, words = this.#words;
+    const { length, bufferSize, bytes } = this.pool, words = this.#words;
     const header = this.#inBuffer >> 2, stride = bufferSize >> 2;
     for (let i = 0; i < n; i++) {
       const buffer = buffers[i], size = length[buffer];
@@ -213,13 +214,13 @@ export class VirtioRxQueue implements RxQueue {
       this.#dropping--;
     } else {
       const inBuffer = this.#inBuffer > 0;
-      const header = inBuffer ? buffer * this.#pool.bufferSize / 2 : expected << HEADER_SHIFT;
+      const header = inBuffer ? buffer * this.pool.bufferSize / 2 : expected << HEADER_SHIFT;
       const spread = this.#merges ? this.#headers[header + NUM_BUFFERS] : 1;
       if (spread === 0 || spread > this.#posted) {
         throw queue.nonsense(position, `a packet in ${spread} buffers`);
       }
       if (spread > 1) this.tooLong++;
-      else if (this.#pool.available > 0 || this.#pool.reclaim() > 0) return; // there is a buffer again
+      else if (this.pool.available > 0 || this.pool.reclaim() > 0) return; // there is a buffer again
       else this.noBuffer++;
       this.#dropping = spread - 1;
     }
@@ -257,7 +258,7 @@ export class VirtioRxQueue implements RxQueue {
    * @param atRest Whether the device has stopped: then the pool gets the queue's buffers back.
    */
   close(atRest: boolean): void {
-    const { order, chains } = this.#queue, pool = this.#pool;
+    const { order, chains } = this.#queue, pool = this.pool;
     for (let i = 0; atRest && i < this.#posted; i++) {
       pool.stack[pool.available++] = this.#slots[order[(this.#next + i) % chains]];
     }

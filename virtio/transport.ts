@@ -34,7 +34,7 @@ export interface QueueAreas {
 /**
  * A VirtIO network device through its transport. The driver calls the methods in the order of
  * section 3.1.1: `reset`, status bits, features, `startQueue` for each queue, `DRIVER_OK`; and at the
- * end `stop`, then `close`.
+ * end `stop`, then `close`. Before all that it may look at `queuePairs`.
  */
 export interface Transport {
   /** The device's address, for messages. */
@@ -46,6 +46,11 @@ export interface Transport {
   /** Whether the device is one of before VirtIO 1.0: other header, no FEATURES_OK. */
   readonly legacy: boolean;
 
+  /**
+   * How many pairs of queues the device has: 1 if it does not offer the feature MQ and all that goes
+   * with it. Changes nothing; can be asked before `reset`.
+   */
+  queuePairs(): number;
   /**
    * Resets the device and waits until it has.
    *

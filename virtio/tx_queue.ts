@@ -19,9 +19,9 @@ const PACKETS = 0, BYTES = 1;
 
 /** A virtqueue that transmits packets. */
 export class VirtioTxQueue implements TxQueue {
-  readonly number = 0;
+  readonly number: number;
+  readonly pool: Mempool;
   readonly #queue: Virtqueue;
-  readonly #pool: Mempool;
   /** The pool's buffers as the device addresses them. */
   readonly #address: Uint32Array;
   /** The most packets in the queue at once. */
@@ -46,8 +46,9 @@ export class VirtioTxQueue implements TxQueue {
    * @param most The most packets to have in the queue.
    */
   constructor(queue: Virtqueue, pool: Mempool, headerBytes: number, most: number) {
+    this.number = queue.index >> 1; // pairs of queues (section 5.1.2)
+    this.pool = pool;
     this.#queue = queue;
-    this.#pool = pool;
     this.#address = pool.addresses(queue.addressing);
     this.#most = Math.min(queue.chains, most);
     this.#reclaimFrom = this.#most >> 1;
@@ -72,7 +73,7 @@ export class VirtioTxQueue implements TxQueue {
   }
 
   transmit(batch: PacketBatch): number {
-    const pool = this.#pool, queue = this.#queue;
+    const pool = this.pool, queue = this.#queue;
     if (batch.pool !== pool || this.#used.length === 0) {
       refuseBatch("transmit", batch, pool, this.#used.length === 0);
     }
@@ -113,7 +114,7 @@ export class VirtioTxQueue implements TxQueue {
    * @throws {DeviceError} if the device returns what it does not have.
    */
   reclaim(): number {
-    const queue = this.#queue, used = this.#used, pool = this.#pool;
+    const queue = this.#queue, used = this.#used, pool = this.pool;
     if (used.length === 0) return 0;
     const { order } = queue, slots = this.#slots, stack = pool.stack;
     const orderMask = order.length - 1, mask = queue.areas.entries - 1;
@@ -134,7 +135,7 @@ export class VirtioTxQueue implements TxQueue {
 
   /** Goes past one entry that is out of order, and on. A loop, since there may be many of them. */
   #mend(left: number): number {
-    const queue = this.#queue, pool = this.#pool;
+    const queue = this.#queue, pool = this.pool;
     let n = 0;
     for (; n < left; n++) {
       const position = this.#clean;
@@ -154,7 +155,7 @@ export class VirtioTxQueue implements TxQueue {
    * @param atRest Whether the device has stopped: then the pool gets the queue's buffers back.
    */
   close(atRest: boolean): void {
-    const { order, chains } = this.#queue, pool = this.#pool;
+    const { order, chains } = this.#queue, pool = this.pool;
     for (let n = this.pending, i = 0; atRest && i < n; i++) {
       pool.stack[pool.available++] = this.#slots[order[(this.#clean + i) % chains] >> 1];
     }

@@ -19,13 +19,11 @@ import { type RequestName, u32, u64, VhostUserSocket } from "./vhost_user_socket
 const PROTOCOL_FEATURES = 1n << 30n;
 /** The bit that has the back-end note which pages it writes; only who migrates machines wants that. */
 const LOG_ALL = 1n << 26n;
-/** Features of the protocol: requests are acknowledged; the back-end knows the device status. */
-const REPLY_ACK = 1n << 3n, STATUS = 1n << 16n;
+/** Features of the protocol: several queue pairs; acknowledged requests; the device status. */
+const MQ = 1n << 0n, REPLY_ACK = 1n << 3n, STATUS = 1n << 16n;
 /** Features that need a configuration space, a control queue or an IOMMU, or are none of the device. */
 const NOT_CARRIED = Feature.MAC | Feature.STATUS | Feature.SPEED_DUPLEX | Feature.CTRL_VQ |
   Feature.CTRL_RX | Feature.CTRL_MAC_ADDR | Feature.ACCESS_PLATFORM | PROTOCOL_FEATURES | LOG_ALL;
-/** A receive and a transmit queue. */
-const QUEUES = 2;
 /** As many pieces of memory as every back-end takes. */
 const REGIONS = 8;
 /** How often the back-end is asked for the device status, in milliseconds. */
@@ -60,6 +58,8 @@ export class VhostUserTransport implements Transport {
   readonly #calls: number[] = [];
   /** Queues that the back-end may be using. */
   readonly #started = new Set<number>();
+  /** Pairs of queues that the back-end has; asked for only if there are to be several. */
+  #pairs = 1;
   readonly #one = BigUint64Array.of(1n);
   #status = 0;
   #asked = 0;
@@ -80,7 +80,7 @@ export class VhostUserTransport implements Transport {
       this.#socket.set("SET_OWNER");
       this.#offered = this.#socket.get("GET_FEATURES");
       if (this.#offered & PROTOCOL_FEATURES) {
-        this.#protocol = this.#socket.get("GET_PROTOCOL_FEATURES") & (REPLY_ACK | STATUS);
+        this.#protocol = this.#socket.get("GET_PROTOCOL_FEATURES") & (MQ | REPLY_ACK | STATUS);
         this.#socket.set("SET_PROTOCOL_FEATURES", u64(this.#protocol));
         this.#socket.acknowledged = (this.#protocol & REPLY_ACK) !== 0n;
       }
@@ -98,6 +98,13 @@ export class VhostUserTransport implements Transport {
       this.#socket.close();
       throw error;
     }
+  }
+
+  /** There is no control queue here: which queues are used, SET_VRING_ENABLE says of each. */
+  queuePairs(): number {
+    const offered = (this.features() & Feature.MQ) !== 0n && (this.#protocol & MQ) !== 0n;
+    if (offered) this.#pairs = Number(this.#socket.get("GET_QUEUE_NUM"));
+    return this.#pairs;
   }
 
   reset(): Promise<void> {
@@ -142,14 +149,17 @@ export class VhostUserTransport implements Transport {
   }
 
   queueSize(index: number, wanted: number): number {
-    return index < QUEUES ? wanted : 0;
+    return index < 2 * this.#pairs ? wanted : 0;
   }
 
   mapDma(memory: DmaMemory): void {
     if (this.#memories.has(memory)) return;
     if (this.#memoriesSent) throw new Error("memory is shared before queues are started");
     if (this.#memories.size === REGIONS) {
-      throw new UsageError(`${this.address}: takes at most ${REGIONS} pieces of memory`);
+      throw new UsageError(
+        `${this.address}: takes at most ${REGIONS} pieces of memory, of which rings are one: have ` +
+          `queues share pools`,
+      );
     }
     this.#memories.add(memory);
     memory.hold();

@@ -91,6 +91,15 @@ export interface Bus {
    * @throws {UsageError} if the device cannot reach memory of this kind.
    */
   mapDma(memory: DmaMemory): void;
+  /**
+   * Has the function's first MSI-X vectors each signal an eventfd, until the bus closes and closes
+   * them. Once only; it changes nothing that others see. Absent where a bus brings no interrupts:
+   * drivers call {@linkcode openInterrupts}.
+   *
+   * @returns The eventfds, by vector; they do not block.
+   * @throws {UsageError} if the function has fewer vectors.
+   */
+  interrupts?(vectors: number): readonly number[];
   /** Turns bus mastering, and with it all DMA, on or off. */
   setBusMaster(on: boolean): void;
   /**
@@ -125,6 +134,19 @@ export function checkReach(bus: Bus): void {
   throw new UsageError(
     `${bus.address}: an IOMMU keeps the device from memory by physical addresses: bind it to vfio-pci ` +
       `(\`modprobe vfio-pci\`, then driver_override and drivers_probe), or boot with iommu=pt`,
+  );
+}
+
+/**
+ * Has the function's first MSI-X vectors each signal an eventfd, see {@linkcode Bus.interrupts}.
+ *
+ * @throws {UsageError} if the bus brings no interrupts, or the function has fewer vectors.
+ */
+export function openInterrupts(bus: Bus, vectors: number): readonly number[] {
+  if (bus.interrupts) return bus.interrupts(vectors);
+  throw new UsageError(
+    `${bus.address}: interrupts reach a program through VFIO only: bind the device to vfio-pci ` +
+      "(`nic.ts bind` does), or poll it",
   );
 }
 

@@ -78,15 +78,28 @@ class PortBar extends FileRegion {
   }
 }
 
+/** The kernel driver that a function was taken from, and what has to be undone before it has it. */
+interface Taken {
+  /** Its name. */
+  readonly driver: string;
+  /** Whether the function was enabled here. */
+  readonly enabled: boolean;
+  /** Whether INTx was not disabled. */
+  readonly intx: boolean;
+}
+
 /** A PCI function by its files under `/sys/bus/pci/devices`. */
 export class SysfsBus implements Bus {
   readonly address: string;
   readonly addressing = "physical" as const;
   readonly #directory: string;
+  readonly #drivers: string;
   readonly #fd: number;
   readonly #config: FileRegion;
   readonly #bars = new Map<number, MappedBar | PortBar>();
   readonly #mapped = new Set<DmaMemory>();
+  readonly #rebind: boolean;
+  #taken: Taken | undefined;
   #claimed = false;
   #closed = false;
 
@@ -94,12 +107,15 @@ export class SysfsBus implements Bus {
    * Opens the function and changes nothing.
    *
    * @param address Domain, bus, device and function: `0000:03:00.0`.
-   * @param devices Directory that has a directory for each function.
+   * @param devices Directory that has a directory for each function, beside that of the drivers.
+   * @param rebind Whether closing gives the function back to the kernel driver that it is taken from.
    * @throws {UsageError} if there is no such function, it is open already, or root is needed.
    */
-  constructor(address: string, devices = DEVICES) {
+  constructor(address: string, devices = DEVICES, rebind = false) {
     this.address = address;
-    this.#directory = `${devices}/${address}`;
+    this.#rebind = rebind;
+    this.#directory = `${devices}/${address}`; // a link, in the kernel's tree
+    this.#drivers = `${devices}/../drivers`;
     const file = `${this.#directory}/config`;
     const fd = stubs.ixy_open(path(file), O_RDWR, 0);
     if (fd === -Errno.ENOENT) {
@@ -145,16 +161,29 @@ export class SysfsBus implements Bus {
           `\`ip link set ${up[0]} down\` if nothing needs it, or use --force`,
       );
     }
-    if (driver !== undefined) writeText(`${this.#directory}/driver/unbind`, this.address);
-    this.#claimed = true;
-    // A function without a driver may sleep in D3, where every register reads as ones.
-    const enable = `${this.#directory}/enable`;
-    if (list(this.#directory).includes("enable") && readText(enable) === "0") {
-      writeText(enable, "1");
+    if (driver !== undefined) {
+      writeText(`${this.#directory}/driver/unbind`, this.address);
+      this.#taken = { driver, enabled: false, intx: false };
     }
+    this.#claimed = true;
+    const enabled = this.#enable();
     const command = this.readConfig(Config.COMMAND, 2);
+    const intx = (command & Command.INTX_DISABLE) === 0;
+    if (driver !== undefined) this.#taken = { driver, enabled, intx };
     const on = Command.IO | Command.MEMORY | Command.INTX_DISABLE;
     this.writeConfig(Config.COMMAND, 2, (command | on) & ~Command.BUS_MASTER);
+  }
+
+  /**
+   * Wakes a function that nobody has: it may sleep in D3, where every register reads as ones.
+   *
+   * @returns Whether there was something to do.
+   */
+  #enable(): boolean {
+    const enable = `${this.#directory}/enable`;
+    if (!list(this.#directory).includes("enable") || readText(enable) !== "0") return false;
+    writeText(enable, "1");
+    return true;
   }
 
   /** Names of the kernel's interfaces on this function that are up. */
@@ -221,7 +250,34 @@ export class SysfsBus implements Bus {
     if (this.#claimed) this.setBusMaster(false);
     this.#closed = true;
     for (const bar of this.#bars.values()) bar.close();
-    stubs.ixy_close(this.#fd);
     for (const memory of this.#mapped) memory.release();
+    try {
+      if (this.#rebind && this.#taken) this.#giveBack(this.#taken);
+    } finally {
+      stubs.ixy_close(this.#fd); // and with it the lock
+    }
+  }
+
+  /** Gives the function to the kernel driver that had it, as that has left it. */
+  #giveBack({ driver, enabled, intx }: Taken): void {
+    try {
+      // The driver turns bus mastering on before it resets the device: a ring that one which did not
+      // come to rest still has would then be in its reach again.
+      if (list(this.#directory).includes("reset")) writeText(`${this.#directory}/reset`, "1");
+      if (intx) {
+        const command = this.readConfig(Config.COMMAND, 2);
+        this.writeConfig(Config.COMMAND, 2, command & ~Command.INTX_DISABLE);
+      }
+      // The kernel counts, and sets up a function's interrupt when its count goes from 0 to 1 only.
+      if (enabled) writeText(`${this.#directory}/enable`, "0");
+      writeText(`${this.#drivers}/${driver}/bind`, this.address);
+    } catch (error) {
+      if (!(error instanceof SystemError)) throw error;
+      throw new DeviceError(
+        this.address,
+        `DMA is off, but the kernel driver ${driver} does not take it back (${error.message}): see ` +
+          `what dmesg says, then \`nic.ts restore ${this.address}\``,
+      );
+    }
   }
 }

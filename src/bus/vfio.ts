@@ -12,8 +12,9 @@ import type { DmaMemory } from "../dma.ts";
 import { DeviceError, UsageError } from "../errors.ts";
 import { type Bar, type Bus, Command, Config, type Doorbell, writeBusMaster } from "./bus.ts";
 import { FileRegion } from "./file_region.ts";
+import { Interrupts, type IrqInfo, MSIX } from "./interrupts.ts";
 import { VfioGroup } from "./vfio_group.ts";
-import { DeviceFlag, deviceInfo, regionInfo, resetDevice } from "./vfio_ioctl.ts";
+import { DeviceFlag, deviceInfo, irqInfo, regionInfo, resetDevice, setIrqs } from "./vfio_ioctl.ts";
 import {
   CONFIG_REGION,
   mapWindows,
@@ -75,6 +76,7 @@ export class VfioBus implements Bus {
   readonly #config: FileRegion;
   readonly #bars = new Map<number, VfioBar>();
   readonly #mapped = new Set<DmaMemory>();
+  readonly #interrupts: Interrupts;
   #claimed = false;
   #closed = false;
 
@@ -90,6 +92,12 @@ export class VfioBus implements Bus {
     const opened = VfioGroup.openFunction(address, group);
     this.#group = opened.group;
     this.#fd = opened.fd;
+    this.#interrupts = new Interrupts(address, {
+      info: () => this.#irqInfo(),
+      set: (flags, count, fds) => {
+        check(`${address}: set MSI-X vectors`, setIrqs(this.#fd, MSIX, flags, count, fds));
+      },
+    });
     try {
       const flags = check(`${address}: ask what it is`, deviceInfo(this.#fd));
       if ((flags & DeviceFlag.PCI) === 0) throw new UsageError(`${address} is no PCI device`);
@@ -148,6 +156,16 @@ export class VfioBus implements Bus {
     memory.hold();
   }
 
+  interrupts(vectors: number): readonly number[] {
+    return this.#interrupts.enable(vectors);
+  }
+
+  #irqInfo(): IrqInfo {
+    const { result, info } = irqInfo(this.#fd, MSIX);
+    check(`${this.address}: ask for its MSI-X vectors`, result);
+    return info;
+  }
+
   setBusMaster(on: boolean): void {
     writeBusMaster(this, on);
   }
@@ -166,6 +184,7 @@ export class VfioBus implements Bus {
     try {
       if (this.#claimed) this.#stop();
     } finally {
+      this.#interrupts.close(); // the kernel lets go of what it has of them with the function
       for (const bar of this.#bars.values()) bar.unmap();
       try {
         for (const memory of this.#mapped) {
@@ -181,6 +200,7 @@ export class VfioBus implements Bus {
   /** Ends all DMA: that under way too, since a reset waits for it. */
   #stop(): void {
     this.setBusMaster(false);
+    this.#interrupts.disable();
     if (!this.#canReset) return;
     const result = resetDevice(this.#fd);
     // Where somebody else holds the device locked for a moment, closing it resets it.

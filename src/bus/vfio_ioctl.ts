@@ -6,6 +6,7 @@
  */
 
 import { Errno, path, stubs } from "../../native/native.ts";
+import type { IrqInfo } from "./interrupts.ts";
 import { read64, REGION_INFO_BYTES, write64 } from "./vfio_regions.ts";
 
 /** The request numbers, `_IO(';', 100)` and those that follow. */
@@ -18,6 +19,8 @@ const Request = {
   GROUP_GET_DEVICE_FD: 0x3b6a,
   DEVICE_GET_INFO: 0x3b6b,
   DEVICE_GET_REGION_INFO: 0x3b6c,
+  DEVICE_GET_IRQ_INFO: 0x3b6d,
+  DEVICE_SET_IRQS: 0x3b6e,
   DEVICE_RESET: 0x3b6f,
   IOMMU_MAP_DMA: 0x3b71,
   IOMMU_UNMAP_DMA: 0x3b72,
@@ -81,6 +84,25 @@ export function regionInfo(device: number, index: number): { result: number; inf
   request.set([REGION_INFO_BYTES, 0, index]);
   const result = stubs.ixy_ioctl(device, Request.DEVICE_GET_REGION_INFO, request);
   return { result, info: new Uint8Array(request.buffer) };
+}
+
+/** Describes an interrupt index: flags and the number of its vectors. */
+export function irqInfo(device: number, index: number): { result: number; info: IrqInfo } {
+  const info = new Uint32Array([16, 0, index, 0]);
+  const result = stubs.ixy_ioctl(device, Request.DEVICE_GET_IRQ_INFO, info);
+  return { result, info: { flags: info[1], count: info[3] } };
+}
+
+/** Does with vectors from 0 what the flags say; the kernel keeps the eventfds, not the numbers. */
+export function setIrqs(
+  device: number,
+  index: number,
+  flags: number,
+  count: number,
+  fds: readonly number[],
+): number {
+  const request = new Int32Array([20 + 4 * fds.length, flags, index, 0, count, ...fds]);
+  return stubs.ixy_ioctl(device, Request.DEVICE_SET_IRQS, request);
 }
 
 /** Resets a device; fails with EAGAIN while somebody else holds it locked. */

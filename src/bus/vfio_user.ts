@@ -9,6 +9,7 @@
 import type { DmaMemory } from "../dma.ts";
 import { DeviceError, UsageError } from "../errors.ts";
 import { type Bar, type Bus, Command, Config, type Doorbell, writeBusMaster } from "./bus.ts";
+import { Interrupts, type IrqInfo, MSIX } from "./interrupts.ts";
 import {
   CONFIG_REGION,
   mapWindows,
@@ -19,7 +20,10 @@ import {
 } from "./vfio_regions.ts";
 import { VfioUserSocket } from "./vfio_user_socket.ts";
 
-const VERSION = 1, DMA_MAP = 2, REGION_INFO = 5, REGION_READ = 9, REGION_WRITE = 10;
+const VERSION = 1, DMA_MAP = 2, REGION_INFO = 5, IRQ_INFO = 7, SET_IRQS = 8;
+const REGION_READ = 9, REGION_WRITE = 10;
+/** The most descriptors that a message carries. */
+const MAX_FDS = 16;
 
 /** A BAR of a function in another process: messages, but for the areas that the server shares. */
 class RemoteBar implements Bar {
@@ -65,6 +69,7 @@ export class VfioUserBus implements Bus {
   readonly #socket: VfioUserSocket;
   readonly #bars = new Map<number, RemoteBar>();
   readonly #mapped = new Set<DmaMemory>();
+  readonly #interrupts: Interrupts;
   #claimed = false;
   #closed = false;
 
@@ -78,6 +83,10 @@ export class VfioUserBus implements Bus {
   constructor(address: string, socket: string) {
     this.address = address;
     this.#socket = new VfioUserSocket(address, socket);
+    this.#interrupts = new Interrupts(address, {
+      info: () => this.#irqInfo(),
+      set: (flags, count, fds) => this.#setIrqs(flags, count, fds),
+    });
     try {
       const request = new TextEncoder().encode('\0\0\0\0{"capabilities":{"max_msg_fds":16}}\0');
       const reply = this.#socket.request(VERSION, request);
@@ -155,6 +164,26 @@ export class VfioUserBus implements Bus {
     memory.hold();
   }
 
+  interrupts(vectors: number): readonly number[] {
+    return this.#interrupts.enable(vectors);
+  }
+
+  #irqInfo(): IrqInfo {
+    const request = new Uint8Array(new Uint32Array([16, 0, MSIX, 0]).buffer);
+    const reply = this.#socket.request(IRQ_INFO, request);
+    if (reply.length < 16) throw this.#short("an interrupt's description", reply.length);
+    const words = new DataView(reply.buffer, reply.byteOffset);
+    return { flags: words.getUint32(4, true), count: words.getUint32(12, true) };
+  }
+
+  #setIrqs(flags: number, count: number, fds: readonly number[]): void {
+    for (let start = 0; start === 0 || start < fds.length; start += MAX_FDS) {
+      const part = fds.slice(start, start + MAX_FDS);
+      const request = new Uint32Array([20, flags, MSIX, start, part.length || count]);
+      this.#socket.request(SET_IRQS, new Uint8Array(request.buffer), part);
+    }
+  }
+
   setBusMaster(on: boolean): void {
     writeBusMaster(this, on);
   }
@@ -168,11 +197,13 @@ export class VfioUserBus implements Bus {
     this.#closed = true;
     try {
       if (this.#claimed && this.#socket.alive) this.setBusMaster(false);
+      if (this.#socket.alive) this.#interrupts.disable();
     } catch (error) {
       // A server that ends while we close does no DMA, and has nothing to be told.
       if (!(error instanceof DeviceError)) throw error;
     } finally {
       // The server drops what it mapped of ours when the connection ends.
+      this.#interrupts.close();
       for (const bar of this.#bars.values()) bar.unmap();
       this.#socket.close();
       for (const memory of this.#mapped) memory.release();

@@ -6,7 +6,7 @@
  */
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { addressOf, macOf, virtioNic } from "../../vm/devices.ts";
+import { addressOf, macOf, VFIO_USER_QEMU, vfioUserNics, virtioNic } from "../../vm/devices.ts";
 import { formatMac } from "../../src/mac.ts";
 import { Machine } from "../../vm/machine.ts";
 import { assertRefused, Sim, TemporaryDirectory } from "../processes.ts";
@@ -168,21 +168,12 @@ Deno.test("nic.ts shows cards, binds them and gives them back", async (t) => {
   });
 });
 
-/** QEMU's arguments for the ports of the software NIC as cards of the guest. */
-function simCards(sim: Sim): string[] {
-  const memory = "memory-backend-memfd,id=memory,size=1024M,share=on"; // the NIC maps it
-  const devices = sim.addresses.flatMap((address, i) => {
-    const socket = { type: "unix", path: address.replace("vfio-user:", "") };
-    const card = { driver: "vfio-user-pci", rombar: 0, addr: String(SLOTS[i]), socket };
-    return ["-device", JSON.stringify(card)];
-  });
-  return ["-object", memory, "-machine", "memory-backend=memory", ...devices];
-}
-
 Deno.test("nic.ts shows the registers of an 82599 as far as the kernel lets it", async (t) => {
   await using directory = await TemporaryDirectory.make();
   await using sim = await Sim.start(directory, ["none", "none"], ["--doorbells=trap"]);
-  await using guest = await Guest.boot(simCards(sim), { qemu: "10.1" });
+  await using guest = await Guest.boot(vfioUserNics(sim.addresses, SLOTS), {
+    qemu: VFIO_USER_QEMU,
+  });
   const nic = (args: string) => guest.vm.run(`${NIC} ${args}`);
   const config = () => guest.do(`od -A n -t x1 -N 64 /sys/bus/pci/devices/${A}/config`);
 
@@ -221,7 +212,10 @@ Deno.test("nic.ts shows the registers of an 82599 as far as the kernel lets it",
 Deno.test("nic.ts on a machine without an IOMMU", async (t) => {
   await using directory = await TemporaryDirectory.make();
   await using sim = await Sim.start(directory, ["none", "none"], ["--doorbells=trap"]);
-  await using vm = await Machine.boot({ arguments: simCards(sim), qemu: "10.1" });
+  await using vm = await Machine.boot({
+    arguments: vfioUserNics(sim.addresses, SLOTS),
+    qemu: VFIO_USER_QEMU,
+  });
 
   await t.step("bind: says that vfio-pci needs an IOMMU, doctor that sysfs does not", async () => {
     assertRefused(await vm.run(`${NIC} bind ${A} vfio-pci`), /no IOMMU stands before it/);

@@ -34,6 +34,11 @@ export class Guest implements AsyncDisposable {
     return guest;
   }
 
+  /** One without an IOMMU, which has booted; it is the caller's to end. */
+  static of(vm: Machine): Guest {
+    return new Guest(vm);
+  }
+
   /** Runs a command that has to succeed; returns what it prints. */
   async do(command: string): Promise<string> {
     const { code, stdout, stderr } = await this.vm.run(command);

@@ -6,7 +6,7 @@
  */
 
 import { assert, assertEquals } from "@std/assert";
-import { addressOf } from "../../vm/devices.ts";
+import { addressOf, VFIO_USER_QEMU, vfioUserNics } from "../../vm/devices.ts";
 import { Sim, TemporaryDirectory } from "../processes.ts";
 import { FORWARD, Guest, stopForwarder } from "./vfio_guest.ts";
 
@@ -16,22 +16,13 @@ const FRAMES = 1000, RATE = 500;
 /** Longest that they may take, in milliseconds. */
 const FRAMES_MS = 60000;
 
-function cards(sim: Sim): string[] {
-  const memory = "memory-backend-memfd,id=memory,size=1024M,share=on"; // the NIC maps it
-  const devices = sim.addresses.flatMap((address, i) => {
-    const path = address.replace("vfio-user:", "");
-    const socket = { type: "unix", path };
-    const card = { driver: "vfio-user-pci", rombar: 0, addr: String(SLOTS[i]), socket };
-    return ["-device", JSON.stringify(card)];
-  });
-  return ["-object", memory, "-machine", "memory-backend=memory", ...devices];
-}
-
 Deno.test("fwd.ts drives an 82599 by VFIO", async () => {
   await using directory = await TemporaryDirectory.make();
   const wire = `generator:rate=${RATE},size=300`;
   await using sim = await Sim.start(directory, [wire, wire], ["--doorbells=trap"]);
-  await using guest = await Guest.boot(cards(sim), { qemu: "10.1" });
+  await using guest = await Guest.boot(vfioUserNics(sim.addresses, SLOTS), {
+    qemu: VFIO_USER_QEMU,
+  });
   const addresses = SLOTS.map((slot) => addressOf({ slot }));
   await guest.bind(...addresses);
   const forwarder = await guest.startForwarder(`${FORWARD} ${addresses.join(" ")}`);

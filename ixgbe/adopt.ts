@@ -1,0 +1,57 @@
+/**
+ * Queues that the thread which opened their device has handed over: this thread's own objects for them.
+ * No register is touched but the doorbells.
+ *
+ * @module
+ */
+
+import { borrowWords, type LentWords, PairCounts, type QueuePair } from "../src/hand_over.ts";
+import type { Mempool } from "../src/mempool.ts";
+import { IxgbeRxQueue } from "./rx_queue.ts";
+import { IxgbeTxQueue } from "./tx_queue.ts";
+
+/** A receive and a transmit queue of this thread's. */
+export class AdoptedPair implements Disposable {
+  /** The receive queue. */
+  readonly rx: IxgbeRxQueue;
+  /** The transmit queue. */
+  readonly tx: IxgbeTxQueue;
+  readonly #counts: PairCounts;
+  readonly #borrowed: Uint32Array<ArrayBuffer>[] = [];
+
+  /**
+   * Takes the queues over.
+   *
+   * @param pair What `Device.handOver` has returned in the other thread.
+   * @param pool The pool of these queues, made from what `Mempool.handOver` has returned there.
+   */
+  constructor(pair: QueuePair, pool: Mempool) {
+    const { number, addressing, rss, rx, tx } = pair;
+    const borrow = (words: LentWords) => {
+      const view = borrowWords(words);
+      this.#borrowed.push(view);
+      return view;
+    };
+    const doorbell = (words: LentWords) => ({ words: borrow(words), index: 0, ring: undefined });
+    const rdt = doorbell(rx.doorbell), tdt = doorbell(tx.doorbell);
+    this.rx = new IxgbeRxQueue(number, pool, addressing, borrow(rx.ring), rdt, rss, rx.slots);
+    this.tx = new IxgbeTxQueue(number, pool, addressing, borrow(tx.ring), tdt);
+    this.#counts = new PairCounts(pair.counts);
+  }
+
+  /** Lets the other thread see what the queues have counted. */
+  publish(): void {
+    this.#counts.publish(this.rx, this.tx);
+  }
+
+  /**
+   * Lets go of the queues: nothing of this thread reaches their rings any more. What is in the rings
+   * stays there, until the device is closed.
+   */
+  [Symbol.dispose](): void {
+    this.publish();
+    this.rx.letGo();
+    this.tx.letGo();
+    for (const { buffer } of this.#borrowed) buffer.transfer();
+  }
+}

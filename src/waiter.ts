@@ -1,0 +1,86 @@
+/**
+ * Sleeping until packets arrive: on the receive queues of any number of devices at once, so that none
+ * waits for another. When to sleep is not decided here.
+ *
+ * @module
+ */
+
+import { check, Errno, stubs } from "../native/native.ts";
+import type { RxInterrupt, RxQueue } from "./device.ts";
+import { UsageError } from "./errors.ts";
+
+const POLLIN = 1;
+/** 32-bit words of a struct pollfd: the descriptor, then events asked for and, above them, seen. */
+const POLLFD_WORDS = 2;
+const SEEN_SHIFT = 16;
+const LONGEST_MS = 2 ** 31 - 1;
+
+/**
+ * Waits for receive queues of devices that were opened with `interrupts`.
+ *
+ * ```ts
+ * import { open, PacketBatch, Waiter } from "../mod.ts";
+ *
+ * async function drop(address: string): Promise<void> {
+ *   using device = await open(address, { interrupts: true });
+ *   const [queue] = device.rxQueues, batch = new PacketBatch(device.pool);
+ *   const waiter = new Waiter(device.rxQueues);
+ *   const look = () => queue.receive(batch) > 0;
+ *   while (look() || waiter.wait(look, 1000)) batch.free();
+ * }
+ * ```
+ */
+export class Waiter {
+  readonly #interrupts: readonly RxInterrupt[];
+  readonly #pollfds: Int32Array<ArrayBuffer>;
+  readonly #count = new Uint8Array(8);
+
+  /**
+   * Takes the queues to wait for. Queues belong to one waiter at a time.
+   *
+   * @throws {UsageError} if a queue has no interrupt.
+   */
+  constructor(queues: readonly RxQueue[]) {
+    this.#interrupts = queues.map(({ interrupt }) => {
+      if (interrupt !== undefined) return interrupt;
+      throw new UsageError(
+        "a queue without interrupt is waited for: open its device with interrupts",
+      );
+    });
+    this.#pollfds = new Int32Array(queues.length * POLLFD_WORDS);
+    this.#interrupts.forEach(({ fd }, i) => this.#pollfds.set([fd, POLLIN], i * POLLFD_WORDS));
+  }
+
+  /**
+   * Sleeps until a packet arrives at any of the queues, time is over, or a signal comes. It has the
+   * queues interrupt, then looks, then sleeps: a packet that comes before the interrupt is on is seen
+   * by the look, and one that comes after it ends the sleep.
+   *
+   * @param look Looks at every queue once, handles what has arrived, and returns whether anything had.
+   * @param milliseconds How long to sleep at most, to 2^31 - 1.
+   * @returns Whether there is or was something to do: a packet, or an interrupt, which does not always
+   * mean one.
+   * @throws {Error} if a device is closed.
+   */
+  wait(look: () => boolean, milliseconds: number): boolean {
+    for (const interrupt of this.#interrupts) interrupt.arm();
+    if (look()) return true;
+    const pollfds = this.#pollfds;
+    const n = stubs.ixy_poll(
+      pollfds,
+      this.#interrupts.length,
+      Math.min(Math.ceil(milliseconds), LONGEST_MS),
+    );
+    if (n === -Errno.EINTR) return false;
+    if (check("poll the interrupts of receive queues", n) === 0) return false;
+    for (let i = 0; i < pollfds.length; i += POLLFD_WORDS) this.#empty(pollfds, i);
+    return true;
+  }
+
+  /** Empties an eventfd that is readable: else it would end every sleep from now on. */
+  #empty(pollfds: Int32Array, i: number): void {
+    const seen = pollfds[i + 1] >>> SEEN_SHIFT;
+    if (seen === 0) return;
+    check("read an eventfd", stubs.ixy_read(pollfds[i], this.#count, this.#count.length));
+  }
+}

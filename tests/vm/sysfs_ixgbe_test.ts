@@ -1,0 +1,175 @@
+/**
+ * The driver of the 82599 on the kernel's own files, without an IOMMU: in a virtual machine whose
+ * kernel has the cards first. The forwarder takes them over, forwards by physical addresses, and
+ * gives them back; and what is left when it is killed.
+ *
+ * @module
+ */
+
+import { assert, assertEquals } from "@std/assert";
+import { addressOf, VFIO_USER_QEMU, vfioUserNics } from "../../vm/devices.ts";
+import { Machine } from "../../vm/machine.ts";
+import { assertRefused, Sim, type SimPort, TemporaryDirectory } from "../processes.ts";
+import { quitBroken } from "../violations.ts";
+import { FORWARD, Guest, stopForwarder } from "./vfio_guest.ts";
+
+const SLOTS = [3, 4];
+const [A, B] = SLOTS.map((slot) => addressOf({ slot }));
+/** Frames that shall have come through each way, at a rate that the emulated processor can follow. */
+const FRAMES = 1000, RATE = 500;
+/** Longest that they may take, and that the kernel's driver may take to find a cable, in milliseconds. */
+const FRAMES_MS = 60000, CARRIER_SECONDS = 20;
+
+/** What Linux does although the datasheet forbids it, or does not wait for: see sim/README.md. */
+const LINUX = [
+  "DMATXCTL: enabled after EEC.AUTO_RD was seen",
+  "DMATXCTL: enabled after RDRXCTL.DMAIDONE was seen",
+  "EIMC: reserved bits are written as they were read",
+  "EIMS: reserved bits are written as they were read",
+  "FCTRL: changed only while RXCTRL.RXEN is 0",
+  "RDT: the DD bit of a descriptor that is handed over is 0",
+  "RXCTRL: enabled after EEC.AUTO_RD was seen",
+];
+
+/** Two ports of the software NIC, and a guest that has them as cards, with Linux's driver loaded. */
+class Cards {
+  constructor(readonly sim: Sim, readonly guest: Guest) {}
+
+  /** The kernel driver of each card: `ixgbe` or nothing. */
+  async drivers(): Promise<string[]> {
+    const names: string[] = [];
+    for (const address of [A, B]) {
+      const link = `/sys/bus/pci/devices/${address}/driver`;
+      names.push(await this.guest.do(`[ ! -e ${link} ] || basename $(readlink ${link})`));
+    }
+    return names;
+  }
+
+  /** The kernel's interface of each card. */
+  async interfaces(): Promise<string[]> {
+    const list = `for a in ${A} ${B}; do ls /sys/bus/pci/devices/$a/net; done`;
+    return (await this.guest.do(list)).split("\n");
+  }
+
+  /** Takes an interface up, and waits for its cable. */
+  async up(name: string): Promise<void> {
+    const carrier = `[ "$(cat /sys/class/net/${name}/carrier)" = 1 ]`;
+    const wait = `for i in $(seq ${CARRIER_SECONDS * 5}); do ${carrier} && exit 0; usleep 200000`;
+    await this.guest.do(`ip link set ${name} up; ${wait}; done; exit 1`);
+  }
+
+  /** Whether the kernel receives by an interface what the generators send now. */
+  async assertReceives(name: string): Promise<void> {
+    const count = `cat /sys/class/net/${name}/statistics/rx_packets`;
+    const before = Number(await this.guest.do(count));
+    await this.sim.command("start");
+    const more = `[ $(${count}) -gt ${before} ] && exit 0; usleep 200000`;
+    await this.guest.do(`for i in $(seq 50); do ${more}; done; exit 1`);
+    await this.sim.drain();
+  }
+
+  /** Forwards, and asserts that all came through, in order and unaltered. */
+  async forward(options: string): Promise<void> {
+    const forwarder = await this.guest.startForwarder(`${FORWARD} ${options} ${A} ${B}`);
+    const before = await this.#statistics();
+    await this.sim.command("start");
+    const wanted = before.map(({ received }) => received + FRAMES);
+    await this.sim.reaches(
+      "frames each way",
+      (ports) => ports.every(({ wireStatistics }, i) => wireStatistics.received >= wanted[i]),
+      FRAMES_MS,
+    );
+    await this.sim.drain();
+    const totals = await stopForwarder(forwarder);
+    const after = await this.#statistics();
+    for (const [from, to] of [[0, 1], [1, 0]]) {
+      const since = (port: number, name: string) => after[port][name] - before[port][name];
+      const sent = since(from, "sent") - since(from, "missed"), received = since(to, "received");
+      for (const name of ["reordered", "corrupt", "foreign"]) {
+        assertEquals(since(to, name), 0, name);
+      }
+      assertEquals(received, sent - totals[to].dropped);
+      assertEquals([totals[from].rxPackets, totals[to].txPackets], [sent, received]);
+    }
+  }
+
+  /** Asserts that the kernel has neither card, and that neither reaches memory. */
+  async assertFree(): Promise<void> {
+    assertEquals(await this.drivers(), ["", ""]);
+    assertEquals(await this.guest.busMasters(A, B), [false, false]);
+  }
+
+  async #statistics(): Promise<SimPort["wireStatistics"][]> {
+    return (await this.sim.report()).ports.map(({ wireStatistics }) => wireStatistics);
+  }
+
+  /** How often rules of the datasheet were broken so far. */
+  async broken(): Promise<number> {
+    const { ports } = await this.sim.report();
+    return ports.reduce((sum, { broken }) => sum + broken, 0);
+  }
+}
+
+Deno.test("fwd.ts takes 82599s from Linux's ixgbe by sysfs, and gives them back", async (t) => {
+  await using directory = await TemporaryDirectory.make();
+  const wire = `generator:rate=${RATE},size=300`;
+  await using sim = await Sim.start(directory, [wire, wire], ["--doorbells=trap"]);
+  await using vm = await Machine.boot({
+    kernel: "full",
+    machine: "q35",
+    modules: ["ixgbe"],
+    qemu: VFIO_USER_QEMU,
+    arguments: vfioUserNics(sim.addresses, SLOTS),
+  });
+  const guest = Guest.of(vm), cards = new Cards(sim, guest);
+  await guest.do("modprobe ixgbe");
+
+  await t.step("one whose interface is up is refused, and goes on", async () => {
+    const [a] = await cards.interfaces();
+    await cards.up(a);
+    const result = await guest.forward(A, B);
+    assertRefused(result, new RegExp(`00:03\\.0: its kernel interface ${a} is up`));
+    assertEquals(await cards.drivers(), ["ixgbe", "ixgbe"]);
+    await cards.assertReceives(a);
+    await guest.do(`ip link set ${a} down`);
+  });
+  await t.step("once it is down it is taken over; --rebind gives it back", async () => {
+    await cards.forward("--rebind");
+    assertEquals(await cards.drivers(), ["ixgbe", "ixgbe"]);
+    for (const name of await cards.interfaces()) {
+      await cards.up(name);
+      await cards.assertReceives(name);
+    }
+  });
+  await t.step("--force takes it although it is up; nobody has it then", async () => {
+    await cards.forward("--force");
+    await cards.assertFree();
+    assertEquals(await guest.do("ls /sys/class/net"), "lo");
+  });
+  await t.step("no rule of the datasheet is broken from opening to closing", async () => {
+    const before = await cards.broken();
+    assert(before > 0, "by Linux");
+    await cards.forward("--rebind");
+    assertEquals(await cards.broken(), before);
+    await cards.assertFree(); // there was nobody to give them back to
+  });
+  await t.step(
+    "if it is killed, bus mastering stays on until somebody takes the card",
+    async () => {
+      const forwarder = await guest.startForwarder(`${FORWARD} ${A} ${B}`);
+      await forwarder.kill("KILL");
+      assertEquals((await forwarder.finish()).code, 128 + 9);
+      assertEquals(await guest.busMasters(A, B), [true, true]);
+      await cards.forward("");
+      const restore = "deno run --no-prompt --allow-ffi nic.ts restore";
+      await guest.do(`${restore} ${A} && ${restore} ${B}`);
+      assertEquals(await cards.drivers(), ["ixgbe", "ixgbe"]);
+      const [a] = await cards.interfaces();
+      await cards.up(a);
+      await cards.assertReceives(a);
+    },
+  );
+  assertEquals(await guest.do("dmesg | grep -E 'WARNING:|BUG:|Call Trace|Tx Hang' || true"), "");
+  const { rules } = await quitBroken(sim);
+  assertEquals(rules.filter((rule) => !LINUX.includes(rule)), []);
+});
