@@ -67,7 +67,7 @@ function work(mode: string, device: Device, batch: PacketBatch): () => void {
   if (mode === "transmit") return () => transmitRounds(tx, batch, ROUNDS);
   transmitRounds(tx, batch, LOOPED);
   batch.free();
-  const direction = new Direction(device, device, batch.capacity, false);
+  const direction = new Direction(rx, tx, batch.capacity, false);
   return () => loopRounds(direction, ROUNDS);
 }
 
