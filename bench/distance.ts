@@ -1,0 +1,104 @@
+/**
+ * How far apart two cores are: the time that a cache line takes from one to the other and back.
+ *
+ * The host of a virtual machine moves its cores about every few seconds, between two threads of one
+ * core and two ends of a die, and throughput follows. A figure counts only where the distance before
+ * and after it is one.
+ *
+ * @module
+ */
+
+import { median } from "./statistics.ts";
+
+/** Words of the line that goes to and fro: a line each way, and one that ends it, far apart. */
+export const PING = 0, PONG = 64, STOP = 128, WORDS = 192;
+/** What a thread of the probe is told. */
+export interface Order {
+  /** The core to be on; the first order only. */
+  readonly core?: number;
+  /** The line; the first order only. */
+  readonly words?: Int32Array;
+  /** Plays: how many slices of how many milliseconds to send, or to answer. */
+  readonly slices?: number;
+  readonly milliseconds?: number;
+}
+
+/** Slices of a measurement, and milliseconds of each: the median of some stands for all. */
+const SLICES = 15, SLICE_MS = 1;
+/** At first the compiler needs longer. */
+const WARM_UP_SLICES = 60;
+/** Longest that a probe may take, in milliseconds. */
+const DEADLINE_MS = 10000;
+/** How much two distances may differ, as a share and in nanoseconds, to be one. */
+const SAME_SHARE = 0.25, SAME_NS = 20;
+
+/** Whether two distances in nanoseconds are one. */
+export function sameDistance(a: number, b: number): boolean {
+  return Math.abs(a - b) <= Math.max(SAME_NS, SAME_SHARE * Math.min(a, b));
+}
+
+/** A thread on a core. */
+class Player implements Disposable {
+  readonly #worker = new Worker(new URL("./distance_player.ts", import.meta.url), {
+    type: "module",
+  });
+
+  constructor(core: number, words: Int32Array) {
+    this.#worker.postMessage({ core, words } satisfies Order);
+  }
+
+  /** Gives an order; the answer is its result. */
+  async play(slices: number): Promise<number[]> {
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    try {
+      return await new Promise<number[]>((resolve, reject) => {
+        const late = new Error(`the probe of core distance took longer than ${DEADLINE_MS} ms`);
+        timer = setTimeout(() => reject(late), DEADLINE_MS);
+        this.#worker.onmessage = ({ data }) => resolve(data);
+        this.#worker.onerror = (event) => {
+          event.preventDefault();
+          reject(new Error(`the probe of core distance failed: ${event.message}`));
+        };
+        this.#worker.postMessage({ slices, milliseconds: SLICE_MS } satisfies Order);
+      });
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#worker.terminate();
+  }
+}
+
+/** Two threads on two cores, which rest between measurements. */
+export class DistanceProbe implements Disposable {
+  readonly #words = new Int32Array(new SharedArrayBuffer(WORDS * 4));
+  readonly #players: readonly [Player, Player];
+  #warm = false;
+
+  /** Threads on these two cores. */
+  constructor(here: number, there: number) {
+    this.#players = [new Player(here, this.#words), new Player(there, this.#words)];
+  }
+
+  /** The way there and back in nanoseconds; NaN if one of the two did not come to run. */
+  async measure(): Promise<number> {
+    if (!this.#warm) await this.#round(WARM_UP_SLICES);
+    this.#warm = true;
+    return Math.round(await this.#round(SLICES));
+  }
+
+  async #round(slices: number): Promise<number> {
+    const [sender, echo] = this.#players;
+    this.#words[STOP] = 0;
+    const answering = echo.play(0);
+    const times = await sender.play(slices);
+    await answering;
+    return median(times.filter((time) => !Number.isNaN(time)));
+  }
+
+  [Symbol.dispose](): void {
+    for (const player of this.#players) player[Symbol.dispose]();
+  }
+}

@@ -1,0 +1,97 @@
+/// <reference lib="deno.worker" />
+/**
+ * A thread of the probe in `distance.ts`: it sends a number and waits for it to come back, or it is
+ * the one who sends back.
+ *
+ * Loads and stores are plain ones: `Atomics` would be measured instead of the line.
+ *
+ * @module
+ */
+
+import { type Order, PING, PONG, STOP } from "./distance.ts";
+
+/** Numbers sent between two looks at the clock. */
+const NUMBERS = 64;
+/** Loads between two looks at the clock where nothing comes. */
+const PATIENCE = 1 << 16;
+/** Nobody may be waited for longer than this, in milliseconds. */
+const DEADLINE_MS = 500;
+/** Bytes of a set of processors, for the system call. */
+const SET_BYTES = 128;
+
+let words: Int32Array = new Int32Array(0);
+
+/** Puts this thread on a core. */
+function pin(core: number): void {
+  const libc = Deno.dlopen("libc.so.6", {
+    sched_setaffinity: { parameters: ["i32", "usize", "buffer"], result: "i32" },
+  });
+  const set = new Uint8Array(SET_BYTES);
+  set[core >> 3] = 1 << (core & 7);
+  if (libc.symbols.sched_setaffinity(0, BigInt(SET_BYTES), set) !== 0) {
+    throw new Error(`this process may not use core ${core}`);
+  }
+  libc.close();
+}
+
+/** Sends back what comes until it is told to stop, or nothing has come for too long. */
+function echo(line: Int32Array): void {
+  let last = line[PONG], heard = performance.now();
+  for (;;) {
+    for (let i = 0; i < PATIENCE; i++) {
+      const number = line[PING];
+      if (number === last) continue;
+      line[PONG] = last = number;
+      heard = 0;
+    }
+    if (line[STOP] !== 0) return;
+    const now = performance.now();
+    if (heard === 0) heard = now;
+    if (now - heard > DEADLINE_MS) return;
+  }
+}
+
+/** Sends some numbers, one after the other; whether all came back. */
+function send(line: Int32Array): boolean {
+  for (let n = 0; n < NUMBERS; n++) {
+    const number = line[PING] = (line[PING] + 1) | 0;
+    let deadline = Infinity;
+    for (let i = 1; line[PONG] !== number; i++) {
+      if (i % PATIENCE !== 0) continue;
+      // The clock is no part of what is measured: it is looked at only once something is late.
+      const now = performance.now();
+      if (deadline === Infinity) deadline = now + DEADLINE_MS;
+      else if (now > deadline) return false;
+    }
+  }
+  return true;
+}
+
+/** Nanoseconds of a way there and back in each slice; NaN where nothing came back. */
+function measure(line: Int32Array, slices: number, milliseconds: number): number[] {
+  const times: number[] = [];
+  for (let slice = 0; slice < slices; slice++) {
+    const start = performance.now();
+    let now = start, sent = 0, all = true;
+    for (; all && now - start < milliseconds; now = performance.now()) {
+      all = send(line);
+      sent += NUMBERS;
+    }
+    times.push(all ? (now - start) * 1e6 / sent : NaN);
+    if (!all) break;
+  }
+  line[STOP] = 1;
+  return times;
+}
+
+self.onmessage = ({ data }: MessageEvent<Order>) => {
+  if (data.core !== undefined && data.words !== undefined) {
+    words = data.words;
+    pin(data.core);
+  } else if (data.slices === 0) {
+    echo(words);
+    self.postMessage([]);
+  } else {
+    self.postMessage(measure(words, data.slices!, data.milliseconds!));
+  }
+};

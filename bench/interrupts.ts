@@ -1,0 +1,238 @@
+/**
+ * What interrupts bring and cost, on the software NIC: `deno task bench:interrupts`.
+ *
+ * The processor time of a forwarder that has nothing to forward; how long a single packet takes after
+ * a silence; and the rate at full load beside that of pure polling.
+ *
+ * @module
+ */
+
+import { INLINE_MORE } from "../demo.ts";
+import { DeviceError, UsageError } from "../src/errors.ts";
+import { number, parse, run } from "../src/program.ts";
+import { Child, type Line } from "./child.ts";
+import { usableCores } from "./machine.ts";
+import { median, quantile } from "./statistics.ts";
+
+const USAGE = `usage: deno task bench:interrupts [options]
+
+Measures the forwarder with --interrupts on two ports of the software NIC, and without beside it.
+
+  --seconds N   how long each window of the idle and of the busy forwarder takes, 1 to 60 (default 2)
+  --packets N   single packets after the first, 2 to 1000 (default 20)
+  --silence MS  milliseconds of silence before each, 1 to 10000 (default 1000)
+  --rounds N    runs at full load, with and without in turns, 1 to 100 (default 5)
+  --json        print one JSON object as the last line`;
+
+const OPTIONS = { seconds: true, packets: true, silence: true, rounds: true, json: false };
+
+const DEADLINE_MS = 20000;
+/** Until compilers have had their time: with traffic, and without. */
+const WARM_UP_MS = 1500;
+
+/** The forwarder's two ways. */
+const WAYS = ["--interrupts", undefined] as const;
+type Way = (typeof WAYS)[number];
+
+/** A line of the software NIC's counts, or of `pulse.ts`. */
+interface Counts extends Line {
+  readonly seconds: number;
+  readonly ports?: readonly { readonly wireStatistics: { readonly received: number } }[];
+  readonly microseconds?: number;
+}
+
+function wait(milliseconds: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, milliseconds));
+}
+
+/** Where everything is: two cores, and a directory for sockets. */
+class Bench implements AsyncDisposable {
+  readonly #directory: string;
+  readonly #cores = usableCores();
+  #sockets = 0;
+
+  constructor(directory: string) {
+    this.#directory = directory;
+  }
+
+  /** Starts what serves two ports; returns it and the paths of their sockets. */
+  async nic(command: (sockets: string[]) => string[]): Promise<[Child<Counts>, string[]]> {
+    const sockets = [0, 1].map(() => `${this.#directory}/${this.#sockets++}.sock`);
+    const arguments_ = ["run", "--quiet", "--allow-ffi", INLINE_MORE, ...command(sockets)];
+    const nic = new Child<Counts>(
+      "the software NIC",
+      this.#cores.slice(1, 2),
+      [Deno.execPath(), ...arguments_],
+    );
+    await nic.line(({ ready }) => ready === true, DEADLINE_MS);
+    return [nic, sockets];
+  }
+
+  /** Starts a forwarder. */
+  async forwarder(way: Way, sockets: readonly string[]): Promise<Child> {
+    const options = ["--json", "--quiet", ...(way === undefined ? [] : [way])];
+    const addresses = sockets.map((socket) => `vfio-user:${socket}`);
+    const command = ["run", "--quiet", "--allow-ffi", "fwd.ts", ...options, ...addresses];
+    const forwarder = new Child("fwd.ts", this.#cores.slice(0, 1), [Deno.execPath(), ...command]);
+    await forwarder.line(({ ready }) => ready === true, DEADLINE_MS);
+    return forwarder;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Deno.remove(this.#directory, { recursive: true });
+  }
+}
+
+/** The software NIC's program with two ports that have this wire. */
+function simulator(wire: string): (sockets: string[]) => string[] {
+  return (sockets) => [
+    ...["sim/main.ts", "--json", "--quiet", "--control"],
+    ...sockets.flatMap((socket) => ["--socket", socket, "--wire", wire]),
+  ];
+}
+
+/** Milliseconds for which all threads of a process have run. */
+async function processorTime(pid: number): Promise<number> {
+  let nanoseconds = 0;
+  for await (const { name } of Deno.readDir(`/proc/${pid}/task`)) {
+    const file = `/proc/${pid}/task/${name}/schedstat`;
+    nanoseconds += Number((await Deno.readTextFile(file)).split(" ")[0]);
+  }
+  return nanoseconds / 1e6;
+}
+
+/** The part of a core that a forwarder takes while nothing arrives. */
+async function idle(bench: Bench, way: Way, seconds: number): Promise<number> {
+  const [nic, sockets] = await bench.nic(simulator("none"));
+  await using _nic = nic;
+  await using forwarder = await bench.forwarder(way, sockets);
+  await wait(WARM_UP_MS);
+  const start = performance.now(), before = await processorTime(forwarder.pid);
+  await wait(seconds * 1000);
+  const used = await processorTime(forwarder.pid) - before;
+  return used / (performance.now() - start);
+}
+
+/**
+ * Microseconds that each of some packets takes after a silence, in order. For the first one both the
+ * forwarder and what measures it compile much of their code.
+ */
+async function single(
+  bench: Bench,
+  way: Way,
+  packets: number,
+  silence: number,
+): Promise<number[]> {
+  const [nic, sockets] = await bench.nic((sockets) => ["bench/pulse.ts", ...sockets, `${silence}`]);
+  await using _nic = nic;
+  await using _forwarder = await bench.forwarder(way, sockets);
+  const times: number[] = [];
+  for (let i = 0; i < packets; i++) {
+    const arrived = ({ microseconds }: Counts) => microseconds !== undefined;
+    times.push((await nic.line(arrived, DEADLINE_MS + silence)).microseconds!);
+  }
+  return times;
+}
+
+/** Millions of packets a second that the two ports get back, both together. */
+async function rate(
+  bench: Bench,
+  way: Way,
+  nic: Child<Counts>,
+  sockets: readonly string[],
+  seconds: number,
+): Promise<number> {
+  await using forwarder = await bench.forwarder(way, sockets);
+  const received = async () => {
+    const line = nic.line(({ ports }) => ports !== undefined, DEADLINE_MS);
+    await nic.command("stats");
+    const { seconds, ports } = await line;
+    return { seconds, packets: ports!.reduce((sum, p) => sum + p.wireStatistics.received, 0) };
+  };
+  await nic.command("start");
+  await wait(WARM_UP_MS);
+  const first = await received();
+  await wait(seconds * 1000);
+  const last = await received();
+  await nic.command("stop");
+  forwarder.signal("SIGINT");
+  await forwarder.finish(DEADLINE_MS);
+  const packets = last.packets - first.packets;
+  if (packets === 0) throw new DeviceError("fwd.ts", `${way ?? "polling"} forwarded nothing`);
+  return packets / (last.seconds - first.seconds) / 1e6;
+}
+
+/** Rates with and without interrupts, in turns, since the speed of shared machines drifts. */
+async function load(bench: Bench, rounds: number, seconds: number): Promise<[number, number][]> {
+  const [nic, sockets] = await bench.nic(simulator("generator"));
+  await using _nic = nic;
+  const rates: [number, number][] = [];
+  for (let round = 0; round < rounds; round++) {
+    const [first, second] = round % 2 === 0 ? WAYS : WAYS.toReversed();
+    const pair = [
+      await rate(bench, first, nic, sockets, seconds),
+      await rate(bench, second, nic, sockets, seconds),
+    ];
+    const [hybrid, polling] = round % 2 === 0 ? pair : pair.toReversed();
+    rates.push([hybrid, polling]);
+  }
+  return rates;
+}
+
+function name(way: Way): string {
+  return (way === undefined ? "polling" : "interrupts").padEnd(10);
+}
+
+async function main(): Promise<number> {
+  const args = parse(Deno.args, USAGE, OPTIONS);
+  if (args.positionals.length > 0) throw new UsageError("the bench takes no devices: see --help");
+  const seconds = number(args, "seconds", 2, 1, 60, true);
+  const packets = number(args, "packets", 20, 2, 1000);
+  const silence = number(args, "silence", 1000, 1, 10000);
+  const rounds = number(args, "rounds", 5, 1, 100);
+  if (usableCores().length < 2) {
+    throw new UsageError("the bench needs two cores: forwarder and software NIC would take turns");
+  }
+  await using bench = new Bench(await Deno.makeTempDir({ prefix: "ixy-bench-" }));
+
+  console.log("nothing arrives: part of a core that the forwarder takes");
+  const parts: number[] = [];
+  for (const way of WAYS) {
+    parts.push(await idle(bench, way, seconds));
+    console.log(`  ${name(way)} ${(100 * parts.at(-1)!).toFixed(2).padStart(8)} %`);
+  }
+  console.log(`single packets, each after ${silence} ms of silence: µs from wire to wire`);
+  const times: number[][] = [];
+  for (const way of WAYS) {
+    const [first, ...others] = await single(bench, way, packets + 1, silence);
+    times.push(others);
+    const sorted = others.toSorted((a, b) => a - b);
+    const [half, most] = [0.5, 1].map((share) => quantile(sorted, share).toFixed(0).padStart(8));
+    console.log(
+      `  ${
+        name(way)
+      } median ${half}, maximum ${most}; of a program that has forwarded none before ` +
+        first.toFixed(0),
+    );
+  }
+  console.log(`full load, ${rounds} runs of each in turns: Mpps, both directions together`);
+  const rates = await load(bench, rounds, seconds);
+  for (const [i, way] of WAYS.entries()) {
+    const all = rates.map((pair) => pair[i]);
+    const range = [Math.min(...all), Math.max(...all)].map((n) => n.toFixed(2)).join(" to ");
+    console.log(`  ${name(way)} median ${median(all).toFixed(2).padStart(8)}, ${range}`);
+  }
+  const ratio = median(rates.map(([hybrid, polling]) => hybrid / polling));
+  console.log(`  with interrupts, ${ratio.toFixed(3)} of the rate of polling`);
+  if (args.values.json) {
+    const [interrupts, polling] = WAYS.map((_, i) => ({
+      idle: parts[i],
+      microseconds: times[i],
+      mpps: rates.map((pair) => pair[i]),
+    }));
+    console.log(JSON.stringify({ silence, ratio, interrupts, polling }));
+  }
+  return 0;
+}
+
+if (import.meta.main) await run(main);

@@ -1,0 +1,72 @@
+/**
+ * Throughput and latency of the forwarder on the software NIC: `deno task bench`. `bench/README.md`
+ * says what the figures mean.
+ *
+ * @module
+ */
+
+import { dirname } from "node:path";
+import { UsageError } from "../src/errors.ts";
+import { run } from "../src/program.ts";
+import { DistanceProbe } from "./distance.ts";
+import { describe, machine } from "./machine.ts";
+import { benchOptions, type Options } from "./options.ts";
+import { plot } from "./plots.ts";
+import { readResults, type Results, writeResults } from "./results.ts";
+import { runSuite, suiteOf } from "./suites.ts";
+import { notes, table } from "./table.ts";
+
+/** Results to add to: those of a file, if there is one, or none. */
+function startingPoint(options: Options): Results {
+  const now = machine();
+  if (!options.continue || !isFile(options.json!)) return { machine: now, suites: [] };
+  const before = readResults(options.json!);
+  if (JSON.stringify(before.machine) === JSON.stringify(now)) return before;
+  throw new UsageError(
+    `the results in ${options.json} are of another machine, or of other programs on it`,
+  );
+}
+
+function isFile(path: string): boolean {
+  try {
+    return Deno.statSync(path).isFile;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
+}
+
+/** Measures, and writes the results down after each suite. */
+async function measure(options: Options): Promise<Results> {
+  const results = startingPoint(options);
+  // Before anything is measured, since it would be lost.
+  if (options.json !== undefined) Deno.mkdirSync(dirname(options.json), { recursive: true });
+  console.log(describe(results.machine));
+  const [there, here] = options.cores.slice(-2);
+  using probe = new DistanceProbe(here, there);
+  for (const name of options.suites) {
+    const suite = suiteOf(results.suites, name, options);
+    await runSuite(suite, options, probe, (line) => console.error(line));
+    if (options.json !== undefined) writeResults(options.json, results);
+  }
+  return results;
+}
+
+async function main(): Promise<number> {
+  const options = benchOptions();
+  const results = options.from === undefined ? await measure(options) : readResults(options.from);
+  if (options.from !== undefined) console.log(describe(results.machine));
+  const suites = results.suites.filter(({ name }) => options.suites.includes(name));
+  for (const suite of suites) console.log(`\n${table(suite, results.machine)}`);
+  console.log(`\n${notes(results.machine, suites)}`);
+  if (options.plots === undefined) return 0;
+  Deno.mkdirSync(options.plots, { recursive: true });
+  for (const suite of suites) {
+    const file = `${options.plots}/${suite.name}.svg`;
+    Deno.writeTextFileSync(file, plot(suite, results.machine));
+    console.log(`drew ${file}`);
+  }
+  return 0;
+}
+
+if (import.meta.main) await run(main);

@@ -1,0 +1,198 @@
+/**
+ * What the model alone can do, in one process and with no driver to wait for: frames a second from
+ * the wire through `Nic.receive` to descriptors written back, into one queue and, spread by RSS, into
+ * several; and from descriptors to the wire. `deno task bench:sim [ROUNDS]`
+ *
+ * @module
+ */
+
+import { MRQC, RDBAH, RDBAL, RDLEN, RDT, RETA, RSSRK } from "../ixgbe/registers.ts";
+import { RXCSUM, RXDCTL, SRRCTL, TDT } from "../ixgbe/registers.ts";
+import { offsetOf } from "../src/registers.ts";
+import { FrameBuffer, type Wire, type WirePort } from "../sim/wire.ts";
+import { IOVA, RING, RX_BUFFERS, TestDriver, TX_RING } from "../tests/sim_nic_driver.ts";
+
+const QUEUES = [1, 2, 4, 8, 16];
+const MILLISECONDS = 300;
+const SIZE = 60;
+/** Flows that take turns: a power of two. */
+const FLOWS = 1024;
+/** Where the UDP source port is, by halfwords. */
+const SOURCE_PORT = 17;
+const RING_BYTES = RING * 16;
+/** Frames in a round: what the model sends at most, and the rings can take. */
+const BURST = 64;
+/** The key that Microsoft's suite of test vectors has, as RSSRK holds it. */
+const KEY = [
+  0xda565a6d,
+  0xc20e5b25,
+  0x3d256741,
+  0xb08fa343,
+  0xcb2bcad0,
+  0xb4307bae,
+  0xa32dcb77,
+  0x0cf23080,
+  0x3bb7426a,
+  0xfa01acbe,
+];
+
+/** Brings a frame of each flow in turn, and takes what is sent. */
+class FlowWire implements Wire {
+  readonly kind = "flows";
+  readonly fd = -1;
+  /** Whether frames arrive. */
+  arriving = true;
+  received = 0;
+  missed = 0;
+  readonly #frame = new FrameBuffer();
+  /** The frame by halfwords, to number its source port. */
+  readonly #halves = new Uint16Array(this.#frame.bytes.buffer);
+  #flow = 0;
+
+  constructor() {
+    const { bytes } = this.#frame;
+    const view = new DataView(bytes.buffer);
+    bytes.set([2, 0, 0, 0, 5, 0x99, 2, 0, 0, 0, 0, 1, 8, 0, 0x45]);
+    view.setUint16(16, SIZE - 14);
+    view.setUint16(22, 64 << 8 | 17);
+    view.setUint32(26, 0xc6120001);
+    view.setUint32(30, 0xc6130001);
+    view.setUint16(36, 9);
+    view.setUint16(38, SIZE - 34);
+  }
+
+  poll(port: WirePort, budget: number): number {
+    if (!this.arriving) return 0;
+    const frame = this.#frame, halves = this.#halves;
+    let flow = this.#flow, missed = 0;
+    for (let i = 0; i < budget; i++) {
+      halves[SOURCE_PORT] = flow;
+      if (!port.receive(frame, SIZE)) missed++;
+      flow = (flow + 1) & (FLOWS - 1);
+    }
+    this.#flow = flow;
+    this.missed += missed;
+    return budget;
+  }
+
+  transmit(_frame: FrameBuffer, _length: number): void {
+    this.received++;
+  }
+
+  statistics(): Record<string, number> {
+    return { received: this.received, missed: this.missed };
+  }
+
+  close(): void {}
+}
+
+/** A driver of several receive queues that does the least: it hands descriptors back. */
+class Rings {
+  readonly driver = TestDriver.ready();
+  readonly wire = new FlowWire();
+  readonly #queues: number;
+  readonly #next: Uint32Array;
+  #tail = 0;
+
+  constructor(queues: number) {
+    const { driver } = this;
+    this.#queues = queues;
+    this.#next = new Uint32Array(queues);
+    driver.nic.wire = this.wire;
+    for (let queue = 0; queue < queues; queue++) this.#start(queue);
+    if (queues === 1) return;
+    KEY.forEach((word, i) => driver.write(RSSRK, word, i));
+    for (let i = 0; i < RETA.count; i++) {
+      const entries = [0, 1, 2, 3].map((byte) => (i * 4 + byte) % queues << byte * 8);
+      driver.write(RETA, entries.reduce((all, entry) => all | entry) >>> 0, i);
+    }
+    driver.set(RXCSUM, RXCSUM.PCSD);
+    driver.write(MRQC, 1 | MRQC.RSS_IPV4 | MRQC.RSS_UDP_IPV4);
+  }
+
+  #start(queue: number): void {
+    const { driver } = this;
+    for (let i = 0; i < RING; i++) this.#arm(queue, i);
+    if (queue === 0) return;
+    driver.write(RDBAL, (IOVA + queue * RING_BYTES) >>> 0, queue);
+    driver.write(RDBAH, Math.floor(IOVA / 2 ** 32), queue);
+    driver.write(RDLEN, RING_BYTES, queue);
+    driver.write(SRRCTL, SRRCTL.DROP_EN | SRRCTL.DESCTYPE_ADVANCED | 2, queue);
+    driver.set(RXDCTL, RXDCTL.ENABLE, queue);
+    driver.write(RDT, RING - 1, queue);
+  }
+
+  #arm(queue: number, i: number): void {
+    const { words } = this.driver;
+    const at = (queue * RING_BYTES >>> 2) + i * 4;
+    const address = IOVA + RX_BUFFERS + i * 2048;
+    words[at] = address >>> 0;
+    words[at + 1] = Math.floor(address / 2 ** 32);
+    words[at + 2] = 0;
+  }
+
+  /** A round of the model, and its descriptors handed back. */
+  receive(): void {
+    const { driver } = this;
+    driver.nic.poll();
+    for (let queue = 0; queue < this.#queues; queue++) {
+      let next = this.#next[queue];
+      while (driver.words[(queue * RING_BYTES >>> 2) + next * 4 + 2] & 1) {
+        this.#arm(queue, next);
+        next = next + 1 === RING ? 0 : next + 1;
+      }
+      if (next === this.#next[queue]) continue;
+      this.#next[queue] = next;
+      driver.nic.write32(offsetOf(RDT, queue), next === 0 ? RING - 1 : next - 1);
+    }
+  }
+
+  /** A round in which a burst is sent. */
+  send(): void {
+    const { driver } = this;
+    for (let i = 0; i < BURST; i++) {
+      driver.fillTransmit(this.#tail, SIZE, i === BURST - 1 ? 0x2b300000 : 0x23300000);
+      this.#tail = this.#tail + 1 === RING ? 0 : this.#tail + 1;
+    }
+    driver.write(TDT, this.#tail);
+    driver.nic.poll();
+    if ((driver.words[TX_RING / 4 + (this.#tail + RING - 1) % RING * 4 + 3] & 1) === 0) {
+      throw new Error("the model did not send all");
+    }
+  }
+}
+
+/** Millions of frames a second. */
+function measure(step: () => void, done: () => number): number {
+  const before = done();
+  const start = performance.now();
+  let now = start;
+  while (now - start < MILLISECONDS) {
+    for (let i = 0; i < 100; i++) step();
+    now = performance.now();
+  }
+  return (done() - before) / (now - start) / 1000;
+}
+
+function best(step: () => void, done: () => number, rounds: number): string {
+  let most = 0;
+  for (let i = 0; i < rounds; i++) most = Math.max(most, measure(step, done));
+  return most.toFixed(2).padStart(6);
+}
+
+if (import.meta.main) {
+  const rounds = Number(Deno.args[0] ?? 5);
+  for (const queues of QUEUES) {
+    const rings = new Rings(queues);
+    const { nic } = rings.driver;
+    const found = best(() => rings.receive(), () => nic.counters.received, rounds);
+    console.log(`receive, ${String(queues).padStart(2)} queues: ${found} Mpps`);
+    if (rings.wire.missed > 0 || nic.rules.violations.length > 0) {
+      throw new Error(`missed ${rings.wire.missed}: ${rings.driver.broken().join("; ")}`);
+    }
+  }
+  const rings = new Rings(1);
+  rings.wire.arriving = false;
+  const found = best(() => rings.send(), () => rings.wire.received, rounds);
+  console.log(`send,     1 queue:  ${found} Mpps`);
+}
