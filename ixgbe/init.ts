@@ -10,7 +10,7 @@ import { BYTES } from "./descriptors.ts";
 import { setUpLink } from "./link.ts";
 import { type Model, rxPacketBufferKilobytes } from "./models.ts";
 import * as R from "./registers.ts";
-import { withSemaphore } from "./semaphore.ts";
+import { phySemaphore, withSemaphore } from "./semaphore.ts";
 
 /** Largest frame that the NIC takes, in bytes, CRC included (section 8.2.3.22.13, MAXFRS). */
 const MAX_FRAME = 15872;
@@ -51,7 +51,7 @@ export async function reset(regs: Registers, device: string, model: Model): Prom
   await regs.wait(eec, R.EEC.AUTO_RD, R.EEC.AUTO_RD, EEPROM_MS);
   await regs.wait(R.RDRXCTL, R.RDRXCTL.DMAIDONE, R.RDRXCTL.DMAIDONE, DMA_INIT_MS);
   regs.set(R.CTRL_EXT, R.CTRL_EXT.DRV_LOAD); // firmware leaves the device to a driver
-  await setUpLink(regs, model);
+  await setUpLink(regs, device, model);
 }
 
 /** Section 4.6.3.1: interrupts off. Bit 31 of EIMC is reserved. */
@@ -83,12 +83,6 @@ async function globalReset(regs: Registers, model: Model): Promise<void> {
     if (model.mac === "82599") await resetOnce(regs, bits);
     else await withSemaphore(regs, model.mac, phySemaphore(regs), () => resetOnce(regs, bits));
   }
-}
-
-/** The semaphore of this port's PHY. */
-function phySemaphore(regs: Registers): number {
-  const port = regs.read(R.STATUS) & R.STATUS.LAN_ID;
-  return port === 0 ? R.SW_FW_SYNC.SW_PHY_SM0 : R.SW_FW_SYNC.SW_PHY_SM1;
 }
 
 async function resetOnce(regs: Registers, bits: number): Promise<void> {

@@ -7,6 +7,7 @@
 import type { LinkStatus } from "../src/device.ts";
 import type { Registers } from "../src/registers.ts";
 import type { Model } from "./models.ts";
+import { powerUpPhy } from "./phy.ts";
 import { AUTOC, AUTOC2, ESDP, LINKS, SW_FW_SYNC } from "./registers.ts";
 import { withSemaphore } from "./semaphore.ts";
 
@@ -18,9 +19,14 @@ const TX_DISABLE_IS_OUTPUT = ESDP.SDP3_DIR;
  * Brings the link up as far as software has to.
  *
  * Link mode and PMA come from the EEPROM, and stay: only negotiation is restarted. X540 and X550 have
- * a PHY that firmware looks after, and no link mode in AUTOC: they are left alone.
+ * a PHY that firmware looks after, and no link mode in AUTOC: they are left alone, but that an X540's
+ * PHY is given the power that Linux takes from it.
+ *
+ * @param device The device's address, for messages.
+ * @throws {DeviceError} if an X540's PHY cannot be asked.
  */
-export async function setUpLink(regs: Registers, model: Model): Promise<void> {
+export async function setUpLink(regs: Registers, device: string, model: Model): Promise<void> {
+  if (model.mac === "X540") await powerUpPhy(regs, device);
   if (model.mac !== "82599") return;
   if (model.media === "sfp" && (regs.read(ESDP) & TX_DISABLE_IS_OUTPUT) !== 0) {
     regs.clear(ESDP, TX_DISABLE); // laser on

@@ -6,7 +6,7 @@
 
 import type { Registers } from "../src/registers.ts";
 import type { Mac } from "./models.ts";
-import { SW_FW_SYNC, SW_FW_SYNC_X550EM_A, SWSM, SWSM_X550EM_A } from "./registers.ts";
+import { STATUS, SW_FW_SYNC, SW_FW_SYNC_X550EM_A, SWSM, SWSM_X550EM_A } from "./registers.ts";
 
 /** Where a MAC has its semaphores; the bits are the same. */
 const swsm = (mac: Mac) => mac === "X550EM_a" ? SWSM_X550EM_A : SWSM;
@@ -19,6 +19,12 @@ const RETRY_MS = 5;
 /** The firmware's bit for a resource is this much above software's. */
 const FIRMWARE_SHIFT = 5;
 
+/** Software's bit of SW_FW_SYNC for the PHY of this port. */
+export function phySemaphore(regs: Registers): number {
+  const port = regs.read(STATUS) & STATUS.LAN_ID;
+  return port === 0 ? SW_FW_SYNC.SW_PHY_SM0 : SW_FW_SYNC.SW_PHY_SM1;
+}
+
 /**
  * Does something while firmware keeps its hands off a resource.
  *
@@ -26,28 +32,33 @@ const FIRMWARE_SHIFT = 5;
  * that was killed may have left its bits behind.
  *
  * @param resource Software's bit of SW_FW_SYNC for the resource.
+ * @param refusal What to throw where it is firmware that does not let go, of what SW_FW_SYNC then is;
+ * unless given, firmware is taken for dead too.
+ * @returns What the action returns.
  */
-export async function withSemaphore(
+export async function withSemaphore<T>(
   regs: Registers,
   mac: Mac,
   resource: number,
-  action: () => void | Promise<void>,
-): Promise<void> {
+  action: () => T | Promise<T>,
+  refusal?: (sync: number) => Error,
+): Promise<T> {
   const deadline = performance.now() + DEADLINE_MS;
   for (;;) {
     await enter(regs, mac);
     const sync = regs.read(swFwSync(mac));
-    const busy = (sync & (resource | resource << FIRMWARE_SHIFT)) !== 0;
-    if (!busy || performance.now() >= deadline) {
-      regs.write(swFwSync(mac), sync | resource);
-      leave(regs, mac);
-      break;
-    }
+    const byFirmware = (sync & resource << FIRMWARE_SHIFT) !== 0;
+    const busy = byFirmware || (sync & resource) !== 0;
+    const late = performance.now() >= deadline;
+    const taken = !busy || (late && !(byFirmware && refusal));
+    if (taken) regs.write(swFwSync(mac), sync | resource);
     leave(regs, mac);
+    if (taken) break;
+    if (late && refusal) throw refusal(sync);
     await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
   }
   try {
-    await action();
+    return await action();
   } finally {
     await enter(regs, mac);
     regs.clear(swFwSync(mac), resource);

@@ -29,7 +29,7 @@ import {
   SWSM_X550EM_A,
 } from "../ixgbe/registers.ts";
 import { hex, type Register } from "../src/registers.ts";
-import { DEVICE, type DeviceState, isX540OrLater, linkUp } from "./device_state.ts";
+import { DEVICE, type DeviceState, isX540OrLater, linkUp, phyOf } from "./device_state.ts";
 import { installHostInterface } from "./host_interface.ts";
 import { SfpModule } from "./sfp_module.ts";
 
@@ -164,6 +164,7 @@ function installMdio(state: DeviceState): void {
   let address = 0;
   file.onWrite(MSCA, (value) => {
     if ((value & MSCA.MDI_COMMAND) === 0) return value;
+    checkPhyHeld(state);
     const device = (value & MSCA.DEV_ADD) >>> 16;
     const port = (value & MSCA.PHY_ADD) >>> 21;
     const operation = value & MSCA.OP_CODE;
@@ -177,6 +178,17 @@ function installMdio(state: DeviceState): void {
     }
     return value & ~MSCA.MDI_COMMAND;
   });
+}
+
+// The PHY of X540 and X550 has firmware, which uses the same bus.
+function checkPhyHeld({ deviceId, file, rules }: DeviceState): void {
+  if (phyOf(deviceId) === 0) return;
+  const first = (file.get(STATUS) & STATUS.LAN_ID) === 0;
+  const semaphore = first ? SW_FW_SYNC.SW_PHY_SM0 : SW_FW_SYNC.SW_PHY_SM1;
+  const sync = file.get(SW_FW_SYNC);
+  if ((sync & semaphore) !== 0) return;
+  const rule = "a command is given while the port's SW_PHY_SM is held (X540, X550)";
+  rules.violate("MSCA", "10.5.4", rule, `SW_FW_SYNC ${hex(sync)}`);
 }
 
 // An SFP+ board has a module in its cage, and tells by a pin; on others the I2C bus is idle.

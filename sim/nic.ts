@@ -293,18 +293,20 @@ export class Nic implements WirePort {
   /**
    * Puts everything to its initial value, PCI configuration space apart. Violations stay.
    *
-   * @param kind How the reset comes about; both do the same to what is modelled.
+   * @param kind How the reset comes about: only power-on resets the PHY.
    */
   reset(kind: ResetKind = "power-on"): void {
-    this.#state.phy.reset();
+    if (kind === "power-on") {
+      this.#state.phy.reset();
+      this.#rounds = 0;
+    }
     this.#restart();
-    if (kind === "power-on") this.#rounds = 0;
   }
 
-  /** The driver has gone: no DMA, no mappings, and registers as after power-on. */
+  /** The driver has gone: no DMA, no mappings, and registers as after a function level reset. */
   disconnect(): void {
     this.#busMaster = false;
-    this.reset();
+    this.reset("function");
     this.dma.clear();
   }
 

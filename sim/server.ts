@@ -21,7 +21,7 @@ import { Command, Connection, ConnectionEnd, type Request, RequestError } from "
 export interface Model extends RegisterFile {
   /** Where the client's memory is announced. */
   readonly dma: DmaTarget;
-  /** The client is gone: no DMA any more, everything as after power-on. */
+  /** The client is gone: no DMA any more, everything but the PHY as after power-on. */
   disconnect(): void;
 }
 

@@ -35,6 +35,10 @@ function writePhy(driver: TestDriver, device: number, address: number, value: nu
   transfer(driver, device, address, MSCA.OP_WRITE);
 }
 
+function holdPhy(driver: TestDriver): void {
+  driver.write(SW_FW_SYNC, SW_FW_SYNC.SW_PHY_SM0);
+}
+
 /** Whether the link is up, and stays so. */
 function linkUp(driver: TestDriver): boolean {
   driver.read(LINKS);
@@ -57,6 +61,34 @@ Deno.test("Phy without power has no link", () => {
   writePhy(driver, GLOBAL, CONTROL, 0);
   assert(linkUp(driver));
   assertEquals(driver.read(EICR) & EICR.LSC, EICR.LSC);
+});
+
+Deno.test("Phy keeps low power over resets and a driver's going, until power-on", () => {
+  const driver = new TestDriver({ deviceId: DEVICE.X540 });
+  holdPhy(driver);
+  writePhy(driver, GLOBAL, CONTROL, LOW_POWER);
+  assertEquals(driver.broken(), []);
+  driver.reset();
+  assert(!linkUp(driver));
+  driver.nic.reset("function");
+  assert(!linkUp(driver));
+  driver.nic.disconnect();
+  assert(!linkUp(driver));
+  driver.nic.reset("power-on");
+  assert(linkUp(driver));
+});
+
+Deno.test("Phy is asked only by who holds its port's semaphore", () => {
+  const rule = "MSCA: a command is given while the port's SW_PHY_SM is held (X540, X550)";
+  for (const deviceId of [DEVICE.X540, DEVICE.X550]) {
+    const second = new TestDriver({ deviceId, lanId: 1 });
+    holdPhy(second); // the other port's
+    readPhy(second, PMA_PMD, STATUS);
+    assertEquals(second.broken(), [rule]);
+  }
+  const old = new TestDriver(); // the 82599 has no PHY that firmware would ask
+  readPhy(old, PMA_PMD, STATUS);
+  assertEquals(old.broken(), []);
 });
 
 Deno.test("Phy negotiates again when it is told to: the link goes and comes", () => {

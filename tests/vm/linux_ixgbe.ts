@@ -5,10 +5,12 @@
  * @module
  */
 
-import { assert, assertEquals, assertMatch } from "@std/assert";
+import { assertEquals, assertMatch } from "@std/assert";
+import { VFIO_USER_QEMU, vfioUserNics } from "../../vm/devices.ts";
 import { Machine } from "../../vm/machine.ts";
 import { Namespace } from "../namespaces.ts";
 import { Program, Sim, type TemporaryDirectory, tool } from "../processes.ts";
+import { quitBroken } from "../violations.ts";
 
 /** Where the first card is on the guest's bus; the others follow. */
 const FIRST_SLOT = 3;
@@ -49,12 +51,6 @@ export interface Link {
   readonly address: string;
   /** The other end. */
   readonly peer: Namespace;
-}
-
-/** A rule that was broken, as the software NIC reports it. */
-export interface Broken {
-  readonly register: string;
-  readonly rule: string;
 }
 
 /** How fast TCP was, in Mbit/s of what it carried. */
@@ -102,12 +98,12 @@ export class LinuxGuest implements AsyncDisposable {
     const vm = stack.use(
       await Machine.boot({
         kernel: "full",
-        qemu: "10.1",
+        qemu: VFIO_USER_QEMU,
         machine: "q35",
         append: NO_IPV6,
         modules: ["ixgbe", "8021q"],
         programs: { ethtool: ["ethtool"] },
-        arguments: cards(sim),
+        arguments: vfioUserNics(sim.addresses, wires.map((_, i) => FIRST_SLOT + i)),
       }),
     );
     const owned = stack.move();
@@ -196,26 +192,10 @@ export class LinuxGuest implements AsyncDisposable {
 
   /** Ends the software NIC; returns the rules that the driver broke, copies of registers as one. */
   async quit(): Promise<Set<string>> {
-    await this.sim.command("quit");
-    const { stdout } = await this.sim.program.finish();
-    const report: { violations: readonly Broken[] } = JSON.parse(stdout.trim().split("\n").at(-1)!);
-    const nameOf = ({ register, rule }: Broken) => `${register.replace(/\[\d+\]/, "")}: ${rule}`;
-    return new Set(report.violations.map(nameOf));
+    return new Set((await quitBroken(this.sim)).rules);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#owned[Symbol.asyncDispose]();
   }
-}
-
-/** QEMU's arguments: the ports as cards, and memory that the ports can map. */
-function cards(sim: Sim): string[] {
-  const memory = "memory-backend-memfd,id=memory,size=1024M,share=on";
-  assert(sim.addresses.length > 0);
-  const devices = sim.addresses.flatMap((address, i) => {
-    const socket = { type: "unix", path: address.replace("vfio-user:", "") };
-    const card = { driver: "vfio-user-pci", rombar: 0, addr: String(FIRST_SLOT + i), socket };
-    return ["-device", JSON.stringify(card)];
-  });
-  return ["-object", memory, "-machine", "memory-backend=memory", ...devices];
 }

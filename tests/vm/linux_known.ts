@@ -7,7 +7,8 @@
 
 import { assertEquals } from "@std/assert";
 
-const ALWAYS = [
+/** Whenever it brings a card up. */
+export const ALWAYS: readonly string[] = [
   "DMATXCTL: enabled after EEC.AUTO_RD was seen",
   "DMATXCTL: enabled after RDRXCTL.DMAIDONE was seen",
   "EIMC: reserved bits are written as they were read",
@@ -15,7 +16,7 @@ const ALWAYS = [
   "RXCTRL: enabled after EEC.AUTO_RD was seen",
 ];
 /** Only once a queue's ring has gone round. */
-const IN_TRAFFIC = "RDT: the DD bit of a descriptor that is handed over is 0";
+export const IN_TRAFFIC = "RDT: the DD bit of a descriptor that is handed over is 0";
 /** Only if promiscuous modes are turned on or off, or VLANs are filtered. */
 export const FILTERS = "FCTRL: changed only while RXCTRL.RXEN is 0";
 /** On X540 and X550. */

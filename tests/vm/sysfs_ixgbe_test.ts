@@ -1,7 +1,8 @@
 /**
  * The driver of the 82599 on the kernel's own files, without an IOMMU: in a virtual machine whose
  * kernel has the cards first. The forwarder takes them over, forwards by physical addresses, and
- * gives them back; and what is left when it is killed.
+ * gives them back; and what is left when it is killed. X540s have a PHY that the kernel has put to
+ * sleep by then.
  *
  * @module
  */
@@ -11,8 +12,11 @@ import { addressOf, VFIO_USER_QEMU, vfioUserNics } from "../../vm/devices.ts";
 import { Machine } from "../../vm/machine.ts";
 import { assertRefused, Sim, type SimPort, TemporaryDirectory } from "../processes.ts";
 import { quitBroken } from "../violations.ts";
+import { RECEIVE_PATH } from "./linux_known.ts";
+import { ALWAYS, FILTERS, IN_TRAFFIC } from "./linux_known.ts";
 import { FORWARD, Guest, stopForwarder } from "./vfio_guest.ts";
 
+const NIC = "deno run --no-prompt --allow-ffi nic.ts";
 const SLOTS = [3, 4];
 const [A, B] = SLOTS.map((slot) => addressOf({ slot }));
 /** Frames that shall have come through each way, at a rate that the emulated processor can follow. */
@@ -20,16 +24,7 @@ const FRAMES = 1000, RATE = 500;
 /** Longest that they may take, and that the kernel's driver may take to find a cable, in milliseconds. */
 const FRAMES_MS = 60000, CARRIER_SECONDS = 20;
 
-/** What Linux does although the datasheet forbids it, or does not wait for: see sim/README.md. */
-const LINUX = [
-  "DMATXCTL: enabled after EEC.AUTO_RD was seen",
-  "DMATXCTL: enabled after RDRXCTL.DMAIDONE was seen",
-  "EIMC: reserved bits are written as they were read",
-  "EIMS: reserved bits are written as they were read",
-  "FCTRL: changed only while RXCTRL.RXEN is 0",
-  "RDT: the DD bit of a descriptor that is handed over is 0",
-  "RXCTRL: enabled after EEC.AUTO_RD was seen",
-];
+const LINUX = [...ALWAYS, IN_TRAFFIC, FILTERS];
 
 /** Two ports of the software NIC, and a guest that has them as cards, with Linux's driver loaded. */
 class Cards {
@@ -56,6 +51,17 @@ class Cards {
     const carrier = `[ "$(cat /sys/class/net/${name}/carrier)" = 1 ]`;
     const wait = `for i in $(seq ${CARRIER_SECONDS * 5}); do ${carrier} && exit 0; usleep 200000`;
     await this.guest.do(`ip link set ${name} up; ${wait}; done; exit 1`);
+  }
+
+  /** Whether each card has a link; no driver has them. */
+  async links(): Promise<boolean[]> {
+    const up: boolean[] = [];
+    for (const address of [A, B]) {
+      const text = await this.guest.do(`${NIC} regs --json ${address} LINKS`);
+      const { registers: [{ fields }] } = JSON.parse(text);
+      up.push(fields.UP === 1);
+    }
+    return up;
   }
 
   /** Whether the kernel receives by an interface what the generators send now. */
@@ -110,17 +116,27 @@ class Cards {
   }
 }
 
-Deno.test("fwd.ts takes 82599s from Linux's ixgbe by sysfs, and gives them back", async (t) => {
-  await using directory = await TemporaryDirectory.make();
+/** Two ports that generate. */
+function startSim(directory: TemporaryDirectory, ...options: readonly string[]): Promise<Sim> {
   const wire = `generator:rate=${RATE},size=300`;
-  await using sim = await Sim.start(directory, [wire, wire], ["--doorbells=trap"]);
-  await using vm = await Machine.boot({
+  return Sim.start(directory, [wire, wire], ["--doorbells=trap", ...options]);
+}
+
+/** A machine that has them as cards. */
+function boot(sim: Sim): Promise<Machine> {
+  return Machine.boot({
     kernel: "full",
     machine: "q35",
     modules: ["ixgbe"],
     qemu: VFIO_USER_QEMU,
     arguments: vfioUserNics(sim.addresses, SLOTS),
   });
+}
+
+Deno.test("fwd.ts takes 82599s from Linux's ixgbe by sysfs, and gives them back", async (t) => {
+  await using directory = await TemporaryDirectory.make();
+  await using sim = await startSim(directory);
+  await using vm = await boot(sim);
   const guest = Guest.of(vm), cards = new Cards(sim, guest);
   await guest.do("modprobe ixgbe");
 
@@ -161,8 +177,7 @@ Deno.test("fwd.ts takes 82599s from Linux's ixgbe by sysfs, and gives them back"
       assertEquals((await forwarder.finish()).code, 128 + 9);
       assertEquals(await guest.busMasters(A, B), [true, true]);
       await cards.forward("");
-      const restore = "deno run --no-prompt --allow-ffi nic.ts restore";
-      await guest.do(`${restore} ${A} && ${restore} ${B}`);
+      await guest.do(`${NIC} restore ${A} && ${NIC} restore ${B}`);
       assertEquals(await cards.drivers(), ["ixgbe", "ixgbe"]);
       const [a] = await cards.interfaces();
       await cards.up(a);
@@ -172,4 +187,24 @@ Deno.test("fwd.ts takes 82599s from Linux's ixgbe by sysfs, and gives them back"
   assertEquals(await guest.do("dmesg | grep -E 'WARNING:|BUG:|Call Trace|Tx Hang' || true"), "");
   const { rules } = await quitBroken(sim);
   assertEquals(rules.filter((rule) => !LINUX.includes(rule)), []);
+});
+
+Deno.test("fwd.ts finds a link on X540s whose PHY Linux has put to sleep", async () => {
+  await using directory = await TemporaryDirectory.make();
+  await using sim = await startSim(directory, "--device-id=0x1528");
+  await using vm = await boot(sim);
+  const guest = Guest.of(vm), cards = new Cards(sim, guest);
+  await guest.do("modprobe ixgbe");
+  for (const name of await cards.interfaces()) {
+    await cards.up(name);
+    await guest.do(`ip link set ${name} down`);
+  }
+  for (const address of [A, B]) await guest.do(`${NIC} bind ${address} none`);
+  assertEquals(await cards.links(), [false, false]);
+  const before = await cards.broken();
+  await cards.forward("");
+  assertEquals(await cards.links(), [true, true]);
+  assertEquals(await cards.broken(), before);
+  const { rules } = await quitBroken(sim);
+  assertEquals(rules.filter((rule) => ![...LINUX, RECEIVE_PATH].includes(rule)), []);
 });

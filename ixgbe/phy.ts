@@ -1,0 +1,121 @@
+/**
+ * The 10GBASE-T PHY in the X540, as far as software has to see to it: that it has power. It is reached
+ * by MDIO (clause 45 of IEEE 802.3) through MSCA and MSRWD.
+ *
+ * Linux's ixgbe puts the PHY into its low power mode when an interface goes down, and that lasts over
+ * a reset of the MAC: without this, a card that Linux had before would never find a link. What the PHY
+ * negotiates, and whether a link comes, is its firmware's business.
+ *
+ * Linux does so on the X540 only. X550's PHY, and those of the 82599's boards, are not asked.
+ *
+ * @module
+ */
+
+import { DeviceError } from "../src/errors.ts";
+import { hex, offsetOf, type Registers } from "../src/registers.ts";
+import { MSCA, MSRWD, SW_FW_SYNC } from "./registers.ts";
+import { phySemaphore, withSemaphore } from "./semaphore.ts";
+
+// Devices of a PHY (45.2, table 45-1): PMA/PMD, and the vendor's first, for the PHY as a whole.
+const PMA_PMD = 1, GLOBAL = 30;
+// Their registers.
+const CONTROL = 0, ID_HIGH = 2;
+/** Low power, in the control register (45.2.1.1). */
+const LOW_POWER = 1 << 11;
+/** Addresses that a PHY can have on its bus. */
+const PHY_ADDRESSES = 32;
+/** What the bus reads where nobody answers. */
+const NOBODY = 0xffff;
+
+/** Deadline for a frame on the bus, which takes some 30 microseconds, in milliseconds. */
+const FRAME_MS = 100;
+/** How long a PHY may be silent after a reset, in milliseconds, and when it is asked again. */
+const ANSWER_MS = 1000, RETRY_MS = 10;
+
+/** A PHY that answers, by its address, and its control register. */
+interface Found {
+  readonly phy: number;
+  readonly control: number;
+}
+
+/**
+ * Takes an X540's PHY out of low power, if it is in it; else nothing is written. It stays so when the
+ * device is closed: whoever has the device next, Linux included, says anew what it wants.
+ *
+ * A PHY that firmware holds is not taken from it, though the datasheet would have a silent holder taken
+ * for dead: a read or write is two frames, and one in between would send the second elsewhere.
+ *
+ * @param device The device's address, for messages.
+ * @throws {DeviceError} if firmware does not let go of the PHY, no PHY answers, or MSCA does not finish.
+ */
+export async function powerUpPhy(regs: Registers, device: string): Promise<void> {
+  const held = (sync: number) => {
+    const found = `SW_FW_SYNC (${hex(offsetOf(SW_FW_SYNC))}) is ${hex(sync)}`;
+    return new DeviceError(
+      device,
+      `${found}: firmware does not let go of the PHY, so that its power cannot be seen to: ` +
+        "try again, and power-cycle the device if it stays so",
+    );
+  };
+  const deadline = performance.now() + ANSWER_MS;
+  do {
+    // Held for one look only, not until somebody answers.
+    if (await withSemaphore(regs, "X540", phySemaphore(regs), () => wake(regs), held)) return;
+    await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+  } while (performance.now() < deadline);
+  throw new DeviceError(
+    device,
+    `no PHY answers by MDIO (MSCA, ${hex(offsetOf(MSCA))}) within ${ANSWER_MS} ms: ` +
+      "power-cycle the device, and update its firmware if it stays so",
+  );
+}
+
+/** Sees to the PHY's power; returns whether there was a PHY. */
+async function wake(regs: Registers): Promise<boolean> {
+  const found = await find(regs);
+  if (!found) return false;
+  const { phy, control } = found;
+  if (control & LOW_POWER) await write(regs, phy, GLOBAL, CONTROL, control & ~LOW_POWER);
+  return true;
+}
+
+/** Looks for the port's PHY, whose address is the board's choice: it has an identifier. */
+async function find(regs: Registers): Promise<Found | undefined> {
+  for (let phy = 0; phy < PHY_ADDRESSES; phy++) {
+    const identifier = await read(regs, phy, PMA_PMD, ID_HIGH);
+    if (identifier === 0 || identifier === NOBODY) continue;
+    const control = await read(regs, phy, GLOBAL, CONTROL);
+    if (control !== NOBODY) return { phy, control };
+  }
+}
+
+async function read(regs: Registers, phy: number, device: number, address: number) {
+  await transfer(regs, phy, device, address, MSCA.OP_READ);
+  return (regs.read(MSRWD) & MSRWD.MDI_READ_DATA) >>> 16;
+}
+
+async function write(
+  regs: Registers,
+  phy: number,
+  device: number,
+  address: number,
+  value: number,
+): Promise<void> {
+  regs.write(MSRWD, value);
+  await transfer(regs, phy, device, address, MSCA.OP_WRITE);
+}
+
+/** Does the two frames of an access: the register's address, then the operation. */
+async function transfer(
+  regs: Registers,
+  phy: number,
+  device: number,
+  address: number,
+  operation: number,
+): Promise<void> {
+  const where = address | device << 16 | phy << 21;
+  for (const code of [MSCA.OP_ADDRESS, operation]) {
+    regs.write(MSCA, where | code | MSCA.MDI_COMMAND);
+    await regs.wait(MSCA, MSCA.MDI_COMMAND, 0, FRAME_MS);
+  }
+}
