@@ -37,6 +37,8 @@ const SYMBOLS = {
   ixy_recv: { parameters: ["i32", "buffer", "u32", "buffer", "i32"], result: "i32" },
   ixy_eventfd: { parameters: [], result: "i32" },
   ixy_poll: { parameters: ["buffer", "u32", "i32"], result: "i32" },
+  ixy_moment: { parameters: ["buffer", "f64"], result: "void" },
+  ixy_reached: { parameters: ["buffer"], result: "i32" },
   ixy_stop_begin: { parameters: ["buffer"], result: "i32" },
   ixy_stop_end: { parameters: [], result: "i32" },
 } as const;
@@ -45,6 +47,7 @@ const SYMBOLS = {
 export const Errno = {
   EPERM: 1,
   ENOENT: 2,
+  ESRCH: 3,
   EINTR: 4,
   EIO: 5,
   EAGAIN: 11,
@@ -334,5 +337,34 @@ export class StopFlag implements Disposable {
   [Symbol.dispose](): void {
     check("restore signal handlers", stubs.ixy_stop_end());
     for (const signal of SIGNALS) Deno.removeSignalListener(signal, doNothing);
+  }
+}
+
+/**
+ * A time span that is asked again and again whether it is over. That makes no garbage, while each call
+ * of `performance.now()` makes a number on the heap.
+ */
+export class TimeSpan {
+  readonly #milliseconds: number;
+  readonly #end = new Float64Array(1);
+
+  /**
+   * Begins now.
+   *
+   * @param milliseconds How long it is.
+   */
+  constructor(milliseconds: number) {
+    this.#milliseconds = milliseconds;
+    this.restart();
+  }
+
+  /** Whether it is over. */
+  get over(): boolean {
+    return stubs.ixy_reached(this.#end) !== 0;
+  }
+
+  /** Begins again, now. */
+  restart(): void {
+    stubs.ixy_moment(this.#end, this.#milliseconds);
   }
 }

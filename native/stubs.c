@@ -20,6 +20,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #ifndef MFD_HUGE_2MB
@@ -119,12 +120,18 @@ int32_t ixy_reserve(double bytes, uint64_t *address) {
   return 0;
 }
 
-/* Puts part of an open file in the place of reserved address space; with fd -1, takes it out again. */
+/*
+ * Puts part of an open file in the place of reserved address space; with fd -1, takes it out again.
+ * Whatever fails, no hole is left: others may map there, or the process may still look there.
+ */
 int32_t ixy_mmap_at(void *address, int32_t fd, double bytes, double offset) {
-  int flags = MAP_FIXED | (fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE
-                                  : MAP_SHARED | MAP_POPULATE);
+  int reserved = MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+  int flags = fd < 0 ? reserved : MAP_FIXED | MAP_SHARED | MAP_POPULATE;
   void *p = mmap(address, (size_t)bytes, PROT_READ | PROT_WRITE, flags, fd, (off_t)offset);
-  return p == MAP_FAILED ? -errno : 0;
+  if (p != MAP_FAILED) return 0;
+  int error = errno;
+  mmap(address, (size_t)bytes, PROT_READ | PROT_WRITE, reserved, -1, 0);
+  return -error;
 }
 
 /*
@@ -266,6 +273,18 @@ int32_t ixy_eventfd(void) { return result(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)
 int32_t ixy_poll(void *fds, uint32_t count, int32_t milliseconds) {
   return result(poll(fds, count, milliseconds));
 }
+
+static double milliseconds(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec * 1e3 + (double)t.tv_nsec * 1e-6;
+}
+
+/* The moment so many milliseconds from now, to *moment. */
+void ixy_moment(double *moment, double from_now) { *moment = milliseconds() + from_now; }
+
+/* Whether that moment has come. */
+int32_t ixy_reached(const double *moment) { return milliseconds() >= *moment; }
 
 /* The stop flag: SIGINT or SIGTERM stores its number here once; a second one ends the process. */
 
