@@ -73,13 +73,24 @@ function planOf(args: Arguments): Plan {
   return { ...deviceOptions(args), queues, workers, touch: !args.values["no-touch"] };
 }
 
-/** A pool for each thread, large enough that all rings are full and a batch is in hand each way. */
+/**
+ * A pool for each thread, large enough that all rings are full and a batch is in hand each way.
+ *
+ * @throws {UsageError} if full receive rings leave hardly a buffer of the largest pool.
+ */
 function makePools(plan: Plan, pools: DisposableStack): Mempool[] {
   const { queues, workers, rxEntries, txEntries, batch, bufferSize } = plan;
   const threads = Math.max(workers, 1);
   return Array.from({ length: threads }, (_, thread) => {
     const mine = Math.ceil((queues - thread) / threads);
     const buffers = Math.min(2 * mine * (rxEntries + txEntries + batch), MOST_BUFFERS);
+    // Transmit rings need not be full; but what is received needs other buffers in its place.
+    if (buffers < 2 * mine * (rxEntries + batch)) {
+      throw new UsageError(
+        `${mine} queues in a thread, with ${rxEntries} descriptors each to receive, leave too few of ` +
+          `${MOST_BUFFERS} buffers: use fewer --rx-entries or more --workers`,
+      );
+    }
     return pools.use(new Mempool({ buffers, bufferSize }));
   });
 }

@@ -131,8 +131,7 @@ export class Run implements AsyncDisposable {
   /** The software NIC's counts now. */
   async #stats(): Promise<SimLine> {
     const line = this.#sim.line((candidate) => candidate.ports !== undefined, DEADLINE_MS);
-    await this.#sim.command("stats");
-    return await line;
+    return (await Promise.all([line, this.#sim.command("stats")]))[0];
   }
 
   /** Sends no more, and waits until all is back. */
@@ -207,8 +206,7 @@ export class Run implements AsyncDisposable {
   async finish(): Promise<Balance> {
     const dropped = await this.#endForwarder();
     const totals = this.#sim.line((line) => line.total === true, DEADLINE_MS);
-    await this.#sim.command("quit");
-    const line = await totals;
+    const [line] = await Promise.all([totals, this.#sim.command("quit")]);
     // A driver that is not ours may break rules of the datasheet, of which the software NIC complains.
     if (this.#kind.ready) await this.#sim.finish(DEADLINE_MS);
     const [received, missed] = [sum(line, "received"), sum(line, "missed")];

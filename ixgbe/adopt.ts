@@ -24,9 +24,13 @@ export class AdoptedPair implements Disposable {
    *
    * @param pair What `Device.handOver` has returned in the other thread.
    * @param pool The pool of these queues, made from what `Mempool.handOver` has returned there.
+   * @throws {Error} if it is another one.
    */
   constructor(pair: QueuePair, pool: Mempool) {
     const { number, addressing, rss, rx, tx } = pair;
+    if (pool.memory.address !== pair.pool) {
+      throw new Error(`queues ${number} are adopted with another pool than they were opened with`);
+    }
     const borrow = (words: LentWords) => {
       const view = borrowWords(words);
       this.#borrowed.push(view);

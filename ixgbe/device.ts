@@ -18,7 +18,7 @@ import { DeviceError, UsageError } from "../src/errors.ts";
 import { lendWords, PairCounts, type QueuePair } from "../src/hand_over.ts";
 import { waitForLink } from "../src/link.ts";
 import type { Mempool } from "../src/mempool.ts";
-import { type QueueLimits, type QueueOptions, queueOptions } from "../src/queue.ts";
+import { checkBuffers, type QueueLimits, type QueueOptions, queueOptions } from "../src/queue.ts";
 import { offsetOf, Registers } from "../src/registers.ts";
 import { RSS_KEY } from "../src/toeplitz.ts";
 import { BYTES, WORDS } from "./descriptors.ts";
@@ -48,18 +48,19 @@ async function attach(bus: Bus, options: OpenOptions): Promise<IxgbeDevice> {
   checkReach(bus);
   if (options.rssKey) checkRssKey(bus.address, options.rssKey);
   const queues = queueOptions(bus.address, options, LIMITS);
+  using opened = new DisposableStack();
+  if (queues.ownPool) opened.use(queues.pool);
   const rings = new DmaMemory((queues.rxQueues + queues.txQueues) * RING_BYTES);
   const device = new IxgbeDevice(bus, model, queues, rings);
-  try {
-    for (const pool of new Set(queues.pools)) bus.mapDma(pool.memory);
-    bus.mapDma(rings);
-    if (options.interrupts) device.openInterrupts(queues.rxQueues);
-    bus.claim(options.force ?? false);
-    await device.start(options);
-  } catch (error) {
-    device.release();
-    throw error;
-  }
+  opened.move(); // the pool is the device's now
+  using failed = new DisposableStack();
+  failed.defer(() => device.release());
+  for (const pool of new Set(queues.pools)) bus.mapDma(pool.memory);
+  bus.mapDma(rings);
+  if (options.interrupts) device.openInterrupts(queues.rxQueues);
+  bus.claim(options.force ?? false);
+  await device.start(options);
+  failed.move();
   return device;
 }
 
@@ -137,6 +138,7 @@ export class IxgbeDevice implements Device {
     const { addressing } = this.#bus;
     const ring = this.#ring(number, rxEntries);
     const doorbell = bar.doorbell(offsetOf(RDT, number));
+    checkBuffers(this.address, [pool], rxEntries); // again: others may have taken some meanwhile
     const queue = new IxgbeRxQueue(number, pool, addressing, ring.words, doorbell, this.#rss);
     this.rxQueues.push(queue);
     await init.enableRxQueue(regs, number, ring, pool.bufferSize);
@@ -210,10 +212,16 @@ export class IxgbeDevice implements Device {
   }
 
   check(): void {
+    this.#checkOpen();
     this.#bus.check();
   }
 
+  #checkOpen(): void {
+    if (this.#closed) throw new Error(`${this.address} is closed`);
+  }
+
   handOver(number: number): QueuePair {
+    this.#checkOpen();
     const rx = this.rxQueues[number], tx = this.txQueues[number];
     if (rx === undefined || tx === undefined) {
       throw new RangeError(`${this.address} has no receive and transmit queue ${number}`);
@@ -226,6 +234,10 @@ export class IxgbeDevice implements Device {
       );
     }
     if (this.#handed[number]) throw new Error(`queues ${number} are handed over twice`);
+    if (rx.used || tx.used) {
+      const what = rx.used ? "receive" : "transmit";
+      throw new Error(`${this.address}: ${what} queue ${number} is handed over after use`);
+    }
     const counts = new PairCounts();
     const lend = (
       { ring, doorbell: { words, index } }: { ring: Uint32Array; doorbell: Doorbell },
@@ -239,6 +251,7 @@ export class IxgbeDevice implements Device {
       number,
       addressing: this.#bus.addressing,
       rss: this.#rss,
+      pool: rx.pool.memory.address,
       rx: { ...lend(received), slots: received.slots },
       tx: lend(sent),
       counts: counts.memory,
@@ -271,7 +284,7 @@ export class IxgbeDevice implements Device {
     }
   }
 
-  /** Turns DMA off and gives everything back. If DMA cannot be turned off, the memory is kept. */
+  /** Turns DMA off and gives everything back. If the bus cannot be closed, the memory is kept. */
   release(): void {
     if (this.#closed) return;
     this.#closed = true;

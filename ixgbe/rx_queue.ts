@@ -3,7 +3,8 @@
  *
  * The ring is four 32-bit words a descriptor. The NIC writes back a descriptor with DD in word 2 last
  * (and x86 keeps the order of loads), so what is read after DD is what the NIC wrote. RDT is written
- * once a batch, and one descriptor always stays with software: a full ring would look empty.
+ * once an eighth of the ring or 64 descriptors have come back, whichever are fewer, and one descriptor
+ * always stays with software: a full ring would look empty.
  *
  * @module
  */
@@ -215,9 +216,11 @@ export class IxgbeRxQueue implements RxQueue {
     if (dropped > 0) this.#handOver(state[STATE.NEXT]);
     if (state[STATE.EXCEPTION] !== 0 || dropped > this.#mask) return 0;
     this.#recovering = true;
-    const n = this.receive(batch);
-    this.#recovering = false;
-    return n;
+    try {
+      return this.receive(batch);
+    } finally {
+      this.#recovering = false;
+    }
   }
 
   /** Whether the frame in a descriptor is dropped; counts why. */
@@ -244,22 +247,24 @@ export class IxgbeRxQueue implements RxQueue {
     this.#ring.set([address[b], address[b + 1], 0, 0], d);
   }
 
-  /**
-   * Lets go of a ring from which nothing was received yet, for another thread to go on with.
-   *
-   * @throws {Error} if something was.
-   */
+  /** Whether any descriptor has come back. */
+  get used(): boolean {
+    return this.#state[STATE.NEXT] !== 0;
+  }
+
+  /** Lets go of a ring that is not used yet, for another thread to go on with. */
   handOver(): { ring: Uint32Array; slots: Uint32Array; doorbell: Doorbell } {
-    if (this.#state[STATE.NEXT] !== 0) {
-      throw new Error(`receive queue ${this.number} is handed over after use`);
-    }
     const ring = this.#ring;
     this.letGo();
     return { ring, slots: this.#slots, doorbell: this.#doorbell };
   }
 
-  /** Gives every buffer of the ring back. Only once the NIC has stopped. */
+  /**
+   * Gives every buffer of the ring back, unless it was let go: then they are somebody else's. Only once
+   * the NIC has stopped.
+   */
   close(): void {
+    if (this.#closed) return;
     const pool = this.pool;
     for (const buffer of this.#slots) pool.stack[pool.available++] = buffer;
     this.letGo();

@@ -43,7 +43,8 @@ export interface Options {
 }
 
 /** What `--help` prints. */
-export const HELP = `A software 82599: each port is served over vfio-user on a Unix socket.
+export const HELP = `A software 82599: each port is served over vfio-user on a Unix socket,
+or is files in a directory.
 
 deno run --allow-ffi sim/main.ts --socket PATH --wire WIRE [--socket PATH --wire WIRE ...]
 
@@ -51,9 +52,9 @@ deno run --allow-ffi sim/main.ts --socket PATH --wire WIRE [--socket PATH --wire
   --plain DIRECTORY  in place of --socket: a port as files like those of a PCI device in sysfs, for
                      drivers that know nothing else; as root, see sim/README.md
   --wire WIRE        what its cable leads to; none unless given:
-                       generator[:rate=PPS][,size=BYTES][,flows=N][,latency=1]   sends and checks numbered
-                                                            frames, of N flows in turns; and
-                                                            times them, for --json
+                       generator[:rate=PPS][,size=BYTES][,flows=N][,latency=1]
+                                                           sends and checks numbered frames, of N
+                                                           flows in turns; times them, for --json
                        cable:N                             the other port with the same number
                        pcap:in=FILE,out=FILE[,rate=PPS]    replays one file, captures to another
                        tap:NAME                            a TAP device of this machine
@@ -87,6 +88,7 @@ export function parseOptions(args: string[]): Options | undefined {
     if (token.kind !== "option" || token.value === undefined) continue;
     const port = ports.at(-1);
     if (token.name === "socket" || token.name === "plain") {
+      if (token.value === "") throw new UsageError(`--${token.name} takes a path (see --help)`);
       ports.push({ socket: token.value, plain: token.name === "plain" });
     } else if (token.name === "wire" || token.name === "mac") {
       if (port === undefined) {
@@ -101,7 +103,7 @@ export function parseOptions(args: string[]): Options | undefined {
   if (ports.length === 0) throw new UsageError("no port to serve: give --socket PATH (see --help)");
   if (ports.length > PORTS_MAX) throw new UsageError(`at most ${PORTS_MAX} ports, please`);
   if (new Set(ports.map((port) => port.socket)).size < ports.length) {
-    throw new UsageError("two ports cannot have one --socket");
+    throw new UsageError("two ports cannot have one path: give each --socket or --plain its own");
   }
   const doorbells = parseDoorbells(values.doorbells);
   if (doorbells === "trap" && ports.some((port) => port.plain)) {

@@ -27,6 +27,7 @@ export class PlainFiles {
   readonly #directory: string;
   readonly #lock: number;
   readonly #made: string[] = [];
+  readonly #mappings: Mapping[] = [];
 
   /**
    * Makes the files.
@@ -34,7 +35,7 @@ export class PlainFiles {
    * @param directory Where: it is there, and empty.
    * @param deviceId PCI device id.
    * @throws {UsageError} if there is no such directory, it is not empty, another model has it, it
-   * cannot hold such files, or this process is not root.
+   * cannot hold such files, or this process is not root. It leaves no file then.
    */
   constructor(directory: string, deviceId: number) {
     if (!seesPhysicalAddresses()) {
@@ -47,22 +48,26 @@ export class PlainFiles {
       stubs.ixy_close(this.#lock);
       throw new UsageError(`${directory}: another model has it: give a directory for each port`);
     }
-    this.#text("vendor", "0x8086");
-    this.#text("device", `0x${deviceId.toString(16).padStart(4, "0")}`);
-    this.#text("subsystem_vendor", "0x8086");
-    this.#text("subsystem_device", "0x0003");
-    this.#text("class", "0x020000");
-    this.#text("numa_node", "-1");
-    this.#text("driver_override", "(null)");
-    this.#text("enable", "1");
-    this.config = this.#map("config", CONFIG_BYTES);
-    this.bar = this.#map("resource0", BAR0_BYTES);
+    try {
+      this.#text("vendor", "0x8086");
+      this.#text("device", `0x${deviceId.toString(16).padStart(4, "0")}`);
+      this.#text("subsystem_vendor", "0x8086");
+      this.#text("subsystem_device", "0x0003");
+      this.#text("class", "0x020000");
+      this.#text("numa_node", "-1");
+      this.#text("driver_override", "(null)");
+      this.#text("enable", "1");
+      this.config = this.#map("config", CONFIG_BYTES);
+      this.bar = this.#map("resource0", BAR0_BYTES);
+    } catch (error) {
+      this.close();
+      throw error;
+    }
   }
 
   /** Takes the files away; a driver that has mapped them keeps memory that is nobody's. */
   close(): void {
-    this.bar.unmap();
-    this.config.unmap();
+    for (const mapping of this.#mappings) mapping.unmap();
     for (const name of [...this.#made, MARK]) this.#unlink(name);
     stubs.ixy_close(this.#lock);
   }
@@ -95,7 +100,9 @@ export class PlainFiles {
   #map(name: string, bytes: number): Mapping {
     const fd = this.#make(name, new Uint8Array(bytes));
     try {
-      return Mapping.file(`${this.#directory}/${name}`, fd, bytes);
+      const mapping = Mapping.file(`${this.#directory}/${name}`, fd, bytes);
+      this.#mappings.push(mapping);
+      return mapping;
     } catch (error) {
       if (!(error instanceof SystemError)) throw error;
       throw new UsageError(`${error.message}: a plain port's directory is best on a tmpfs`);

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { check, path, stubs, SystemError } from "../native/native.ts";
+import { check, Errno, path, stubs, SystemError } from "../native/native.ts";
 import { list } from "../src/bus/files.ts";
 import { HUGEPAGE } from "../src/dma.ts";
 
@@ -99,8 +99,8 @@ function readStart(file: string, most: number): Uint8Array<ArrayBuffer> {
         bytes = longer;
       }
       const n = stubs.ixy_read(fd, bytes.subarray(used), Math.min(most, bytes.length) - used);
+      if (n === 0 || n === -Errno.ESRCH) break; // it may also end after it was opened
       if (n < 0) throw new SystemError(`read ${file}`, -n);
-      if (n === 0) break;
       used += n;
     }
   } finally {

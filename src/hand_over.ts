@@ -26,6 +26,8 @@ export interface QueuePair {
   readonly addressing: Addressing;
   /** Whether the device hashes packets. */
   readonly rss: boolean;
+  /** Where the memory of their pool begins in this process: tells the pool from others. */
+  readonly pool: bigint;
   /** The receive queue: its ring, the buffer that each descriptor has, its doorbell. */
   readonly rx: {
     readonly ring: LentWords;

@@ -38,12 +38,11 @@ export async function openDevice(
   if (connector?.connect) return await connector.connect(address, path, options);
   const bus = openBus(address, options.rebind ?? false);
   if (!bus) throw badAddress(address, drivers);
-  try {
-    return await driverOf(bus, drivers).attach(bus, options);
-  } catch (error) {
-    bus.close();
-    throw error;
-  }
+  using opened = new DisposableStack();
+  opened.adopt(bus, (bus) => bus.close());
+  const device = await driverOf(bus, drivers).attach(bus, options);
+  opened.move(); // the bus is the device's now
+  return device;
 }
 
 /** The bus that an address names; undefined if it names none. */

@@ -106,8 +106,13 @@ function checkPools(address: string, { pool, pools }: OpenOptions, count: number
   }
 }
 
-/** Checks that each pool can fill the receive rings that it is for. */
-function checkBuffers(address: string, pools: readonly Mempool[], entries: number): void {
+/**
+ * Checks that each pool can fill the receive rings that it is for.
+ *
+ * @param pools The pool of each ring.
+ * @throws {UsageError} if one has too few free buffers.
+ */
+export function checkBuffers(address: string, pools: readonly Mempool[], entries: number): void {
   for (const pool of new Set(pools)) {
     const rings = pools.filter((other) => other === pool).length;
     if (pool.available >= entries * rings) continue;

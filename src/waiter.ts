@@ -57,7 +57,7 @@ export class Waiter {
    * by the look, and one that comes after it ends the sleep.
    *
    * @param look Looks at every queue once, handles what has arrived, and returns whether anything had.
-   * @param milliseconds How long to sleep at most, to 2^31 - 1.
+   * @param milliseconds How long to sleep at most, to 2^31 - 1; not at all if it is 0 or less.
    * @returns Whether there is or was something to do: a packet, or an interrupt, which does not always
    * mean one.
    * @throws {Error} if a device is closed.
@@ -69,7 +69,7 @@ export class Waiter {
     const n = stubs.ixy_poll(
       pollfds,
       this.#interrupts.length,
-      Math.min(Math.ceil(milliseconds), LONGEST_MS),
+      Math.max(0, Math.min(Math.ceil(milliseconds), LONGEST_MS)), // below 0 it would be for ever
     );
     if (n === -Errno.EINTR) return false;
     if (check("poll the interrupts of receive queues", n) === 0) return false;

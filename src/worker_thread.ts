@@ -59,7 +59,8 @@ export function serve<Task>(work: (task: Task, stop: { readonly signal: number }
     try {
       work(data.task, new Stop(data.stop));
       scope.postMessage({ thread, ended: true });
-    } catch (failure) {
+    } catch (error) {
+      const failure = error instanceof Error ? error : String(error); // what is no error may not be sent
       scope.postMessage({ thread, ended: true, failure });
     }
     scope.close();

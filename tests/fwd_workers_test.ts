@@ -138,6 +138,11 @@ Deno.test("fwd.ts refuses queues and workers that cannot be with one sentence", 
     ["more workers than queues", ["--queues=2", "--workers=3"], /3 workers .* there are 2/],
     ["workers without queues", ["--workers=2"], /2 workers .* there are 1: say --queues 2/],
     [
+      "rings that leave no buffer",
+      ["--queues=16", "--rx-entries=4096"],
+      /16 queues in a thread, with 4096 .*: use fewer --rx-entries or more --workers/,
+    ],
+    [
       "workers that sleep",
       ["--queues=2", "--workers=2", "--interrupts"],
       /either --interrupts or --workers/,

@@ -1,6 +1,6 @@
 /** Queues and pools that one thread hands over: both sides of it, on the NIC model, in one thread. */
 
-import { assertEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertThrows } from "@std/assert";
 import { ixgbe, type IxgbeDevice } from "../ixgbe/mod.ts";
 import { AdoptedPair, Mempool, PacketBatch } from "../mod.ts";
 import { DirectBus } from "./direct_bus.ts";
@@ -121,4 +121,39 @@ Deno.test("Device.handOver() refuses queues that were used", async () => {
   bench.device.rxQueues[1].receive(batch);
   assertThrows(() => bench.device.handOver(1), Error, "receive queue 1 is handed over after use");
   bench.device.txQueues[1].transmit(batch);
+});
+
+Deno.test("Device.handOver() that is refused leaves both queues usable", async () => {
+  using bench = await Bench.start();
+  const { device: { rxQueues, txQueues }, pools } = bench;
+  const batch = new PacketBatch(pools[0]);
+  assert(batch.add(new Uint8Array(60)));
+  assertEquals(txQueues[0].transmit(batch), 1);
+  assertThrows(() => bench.device.handOver(0), Error, "transmit queue 0 is handed over after use");
+  bench.arrive(64);
+  const received = rxQueues[0].receive(batch);
+  assert(received > 0);
+  assertEquals(txQueues[0].transmit(batch), received);
+});
+
+Deno.test("AdoptedPair refuses another pool than the queues'", async () => {
+  using bench = await Bench.start();
+  const [first, second] = bench.pools.map((pool) => new Mempool(pool.handOver()));
+  const handed = bench.device.handOver(0);
+  assertThrows(() => new AdoptedPair(handed, second), Error, "queues 0 are adopted with another");
+  using _ = new AdoptedPair(handed, first);
+});
+
+Deno.test("Device.close() does not give away buffers of queues that were handed over", async () => {
+  using bench = await Bench.start();
+  const { pool, pair } = bench.adopt(0);
+  pair[Symbol.dispose]();
+  bench.device.close();
+  const [handed, kept] = bench.pools;
+  assertEquals(
+    [handed.available, kept.available],
+    [0, 256],
+    "they may be in the other thread's hand",
+  );
+  pool[Symbol.dispose]();
 });

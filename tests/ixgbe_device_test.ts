@@ -99,6 +99,24 @@ Deno.test("ixgbe.attach() refuses a ring for which the pool has too few buffers"
   assertEquals(bus.log, []);
 });
 
+Deno.test("ixgbe.attach() that fails says why, and what closing has brought besides", async () => {
+  using pool = new Mempool({ buffers: 1024, memory: "pages" });
+  const bus = new class extends DirectBus {
+    override claim(): never {
+      throw new UsageError("it is in use");
+    }
+    override close(): never {
+      super.close();
+      throw new UsageError("nobody takes it back");
+    }
+  }();
+  const { suppressed, error } = await assertRejects(
+    () => ixgbe.attach(bus, { pool }),
+    SuppressedError,
+  );
+  assertEquals([suppressed.message, error.message], ["it is in use", "nobody takes it back"]);
+});
+
 Deno.test("ixgbe.attach() quiets a NIC that a killed driver left running", async () => {
   const bus = new DirectBus({ mac: Uint8Array.from(OWN) });
   const left = await Bench.start({ promiscuous: true }, bus);
@@ -275,6 +293,8 @@ Deno.test("Device.close() turns DMA off before memory is given back, once", asyn
   assertThrows(() => bench.device.txQueues[0].transmit(bench.batch), Error, "closed");
   assertThrows(() => bench.device.statistics(), Error, "closed");
   assertThrows(() => bench.device.linkStatus(), Error, "closed");
+  assertThrows(() => bench.device.check(), Error, "is closed");
+  assertThrows(() => bench.device.handOver(0), Error, "is closed");
   bench[Symbol.dispose]();
 });
 

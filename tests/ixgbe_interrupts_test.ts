@@ -179,6 +179,7 @@ Deno.test("Waiter.wait() ends when time is over", async () => {
   using bench = await Bench.start();
   assert(!new Waiter(bench.device.rxQueues).wait(() => bench.receive() > 0, 1));
   assert(!new Waiter(bench.device.rxQueues).wait(() => bench.receive() > 0, 0.1));
+  assert(!new Waiter(bench.device.rxQueues).wait(() => bench.receive() > 0, -1));
 });
 
 Deno.test("Waiter.wait() is woken by either device while the other is silent", async () => {

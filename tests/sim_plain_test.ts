@@ -204,10 +204,22 @@ plainTest("sim/main.ts --plain refuses what cannot be with one sentence", async 
     [[taken], /another model has it/],
     [[taken, "--doorbells=trap"], /no messages/],
     [[taken, "--mac=1"], /six pairs/],
+    [["none", "--plain", "none"], /two ports cannot have one path/],
+    [[""], /--plain takes a path/],
   ];
   for (const [args, sentence] of cases) {
     assertRefused(await run(ffiOnly("sim/main.ts", ["--plain", ...args])), sentence);
   }
+});
+
+plainTest("sim/main.ts --plain leaves no file where there is no room", async (directory) => {
+  const place = directory.file("small");
+  Deno.mkdirSync(place);
+  const script =
+    'mount -t tmpfs -o size=64k none "$0" && { "$@"; code=$?; ls -A "$0"; exit $code; }';
+  const model = ffiOnly("sim/main.ts", ["--plain", place]);
+  const result = await run(["unshare", "-m", "sh", "-c", script, place, ...model]);
+  assertRefused(result, /cannot fill .*small\/resource0: no space left/); // and nothing is listed
 });
 
 /** Shares hugepages, says where they are, and waits. */

@@ -173,6 +173,17 @@ Deno.test("open() gives every pool back when the device refuses the number of pa
   assertEquals(direct.log.slice(-2), ["stop", "close"]);
 });
 
+Deno.test("Devices that are opened at once do not take more buffers than their pool has", async () => {
+  using pool = new Mempool({ buffers: 200, memory: "pages" });
+  const options = { pool, rxEntries: RX_ENTRIES, rxQueues: 2, txQueues: 2 };
+  const first = play(2).direct.open(options), { direct } = play(2);
+  const second = direct.open(options);
+  await assertRejects(() => second, UsageError, "needs as many free buffers, and the pool has 8");
+  assertEquals(direct.log.slice(-2), ["stop", "close"]);
+  (await first).close();
+  assertEquals(pool.available, 200);
+});
+
 Deno.test("Queues have the pools they were given, and take no batch of another", async () => {
   using bench = await Bench.open(2);
   const { device, pools } = bench;
@@ -205,7 +216,7 @@ for (const shared of [false, true]) {
         leave: fc.nat({ max: 40 }),
         look: fc.boolean(),
       }),
-      { maxLength: 80 },
+      { maxLength: 80, size: "max" },
     );
     await fc.assert(
       fc.asyncProperty(turns, async (turns) => {

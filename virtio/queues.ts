@@ -7,7 +7,7 @@
 
 import { DmaMemory } from "../src/dma.ts";
 import { UsageError } from "../src/errors.ts";
-import type { QueueOptions } from "../src/queue.ts";
+import { checkBuffers, type QueueOptions } from "../src/queue.ts";
 import { Control, ControlQueue } from "./control_queue.ts";
 import { Feature, INDIRECT_DESC } from "./features.ts";
 import { VirtioRxQueue } from "./rx_queue.ts";
@@ -61,7 +61,7 @@ export class Queues {
    * Where a command says how many pairs are used, all are set up that the device has, as drivers do
    * that devices were tried with; where they are enabled one by one, those that are used.
    *
-   * @throws {UsageError} if the device has not the queues.
+   * @throws {UsageError} if the device has not the queues, or a pool has no buffers for them any more.
    */
   give(options: QueueOptions, { offered, taken, pairs }: Agreement): void {
     const transport = this.#transport, { rxEntries, txEntries, pools } = options;
@@ -86,6 +86,7 @@ export class Queues {
     });
     pools.forEach((pool, pair) => {
       const [rx, tx] = queues.slice(2 * pair);
+      checkBuffers(transport.address, [pool], rxEntries); // others may have taken some meanwhile
       this.rx.push(new VirtioRxQueue(rx, pool, header, merges, rxEntries));
       this.tx.push(new VirtioTxQueue(tx, pool, header, txEntries));
     });

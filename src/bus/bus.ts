@@ -112,7 +112,8 @@ export interface Bus {
    * Gives up the function: bus mastering off where it was claimed, then everything unmapped. Again:
    * nothing happens.
    *
-   * @throws {Error} if bus mastering cannot be turned off; the memory stays out of reach of `free`.
+   * @throws {Error} if bus mastering cannot be turned off: the memory stays out of reach of `free`.
+   * @throws {DeviceError} if the kernel driver that is to have the function again does not take it.
    */
   close(): void;
 }
@@ -133,7 +134,7 @@ export function checkReach(bus: Bus): void {
   if (!bus.translated) return;
   throw new UsageError(
     `${bus.address}: an IOMMU keeps the device from memory by physical addresses: bind it to vfio-pci ` +
-      `(\`modprobe vfio-pci\`, then driver_override and drivers_probe), or boot with iommu=pt`,
+      "(`nic.ts bind` does), or boot with iommu=pt",
   );
 }
 
