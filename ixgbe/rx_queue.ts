@@ -6,6 +6,9 @@
  * once an eighth of the ring or 64 descriptors have come back, whichever are fewer, and one descriptor
  * always stays with software: a full ring would look empty.
  *
+ * Bus addresses are moved as doubles, eight bytes at once. Nothing is calculated with them, so their
+ * bits stay as they are: no address is so high that it would be a NaN.
+ *
  * @module
  */
 
@@ -34,11 +37,13 @@ const STATES = 8;
 interface ReceiveParts {
   readonly pool: Mempool;
   readonly ring: Uint32Array;
+  /** The same memory. */
   readonly ring64: Float64Array;
   readonly slots: Uint32Array;
   readonly address: Float64Array;
   readonly hashes: Uint32Array | undefined;
   readonly state: Float64Array;
+  /** Descriptors that have come back, from which on they are handed over again. */
   readonly owed: number;
   readonly handOver: (next: number) => void;
   readonly exception: (batch: PacketBatch) => number;

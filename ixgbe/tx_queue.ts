@@ -2,7 +2,7 @@
  * A transmit queue: the hot path from a batch to the NIC.
  *
  * Write-back is asked for (RS) on the last descriptor of a run, not on every one: a run ends with a
- * call of `transmit`, or after 32 packets. For each run, its first descriptor's slot in `#ends` holds
+ * call of `transmit`, or after 32 packets. For each run, its first descriptor's slot in `ends` holds
  * its last one, so that freeing looks at one descriptor a run. So every packet's buffer comes back
  * once the packet has left, also the last few before silence.
  *
@@ -40,8 +40,10 @@ const STATES = 8;
 interface TransmitParts {
   readonly pool: Mempool;
   readonly ring: Uint32Array;
+  /** The same memory, by which addresses are moved as in `rx_queue.ts`. */
   readonly ring64: Float64Array;
   readonly slots: Uint32Array;
+  /** At the first descriptor of a run: its last. */
   readonly ends: Uint32Array;
   readonly address: Float64Array;
   readonly state: Float64Array;
