@@ -55,8 +55,8 @@ export class DmaMap {
   /** Whether the device may read the region found. */
   readable = false;
   #sum = 0;
-  // The current region's start as two words, and its bytes up to the next 4 GiB: what most addresses
-  // are held against, in integers.
+  // The current region's start as two words, the low one with a sign, and its bytes up to the next
+  // 4 GiB: what most addresses are held against, in integers.
   #low = 0;
   #high = 0;
   #near = 0;
@@ -217,9 +217,13 @@ export class DmaMap {
 
   #use(region: Region): void {
     this.#current = region;
-    this.#low = region.start % 0x1_0000_0000;
+    this.#low = region.start | 0;
     this.#high = Math.floor(region.start / 0x1_0000_0000);
-    this.#near = Math.min(region.end - region.start, 0x1_0000_0000 - this.#low, 0x7fff_ffff);
+    this.#near = Math.min(
+      region.end - region.start,
+      0x1_0000_0000 - (this.#low >>> 0),
+      0x7fff_ffff,
+    );
     this.words = region.words;
     this.longs = region.longs;
     this.bytes = region.bytes;

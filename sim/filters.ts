@@ -7,14 +7,18 @@
 import { FCTRL, MCSTCTRL, MTA, RAH, RAL } from "../ixgbe/registers.ts";
 import type { RegisterFile } from "./register_file.ts";
 
-/** Why a frame is for the host. */
-export const UNICAST = 0;
-/** Accepted as multicast. */
-export const MULTICAST = 1;
-/** Accepted as broadcast. */
-export const BROADCAST = 2;
-/** Not for the host. */
-export const REJECTED = -1;
+/** What a frame is to the host; an object for the reason that `descriptors.ts` has. */
+export const KIND = {
+  /** Accepted by its own address, or because all are. */
+  UNICAST: 0,
+  /** Accepted as multicast. */
+  MULTICAST: 1,
+  /** Accepted as broadcast. */
+  BROADCAST: 2,
+  /** Not for the host. */
+  REJECTED: -1,
+} as const;
+const { UNICAST, MULTICAST, BROADCAST, REJECTED } = KIND;
 
 /** The filters as the registers set them; to be loaded again after a register changed. */
 export class Filters {

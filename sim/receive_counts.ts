@@ -7,26 +7,35 @@
  */
 
 import { REGISTERS } from "../ixgbe/registers.ts";
-import { RECEIVED_SIZES } from "./frame_sizes.ts";
+import { FRAME, RECEIVED_SIZES } from "./frame_sizes.ts";
 import { QUEUE_BYTES, QUEUE_DROPS, QUEUE_PACKETS, type ReceiveQueue } from "./receive_queue.ts";
 import type { RegisterFile } from "./register_file.ts";
 import type { Statistics } from "./statistics.ts";
 
-// Indices into `fresh`; 0 to 5 are frames by size, see sizeClass().
-/** Frames that arrived while nobody listened. */
-export const IGNORED = 6;
-/** Frames that the filters refused. */
-export const FILTERED = 7;
-/** Frames taken that were to a group, and to everybody. */
-export const MULTICASTS = 8;
-export const BROADCASTS = 9;
-/** Bytes of good frames, CRC included. */
-export const BYTES = 10;
-/** Good frames that there was no room for. */
-export const MISSED = 11;
-/** Frames that were too long, and too short. */
-export const OVERSIZED = 12;
-export const UNDERSIZED = 13;
+/**
+ * Indices into `fresh`; 0 to 5 are frames by size, see sizeClass(). An object for the reason that
+ * `descriptors.ts` has.
+ */
+export const RECEIVED = {
+  /** Frames of the shortest length. */
+  SHORT: 0,
+  /** Frames that arrived while nobody listened. */
+  IGNORED: 6,
+  /** Frames that the filters refused. */
+  FILTERED: 7,
+  /** Frames taken that were to a group, and to everybody. */
+  MULTICASTS: 8,
+  BROADCASTS: 9,
+  /** Bytes of good frames, CRC included, but of those of the shortest length. */
+  BYTES: 10,
+  /** Good frames that there was no room for. */
+  MISSED: 11,
+  /** Frames that were too long, and too short. */
+  OVERSIZED: 12,
+  UNDERSIZED: 13,
+} as const;
+const { SHORT, IGNORED, FILTERED, MULTICASTS, BROADCASTS, BYTES, MISSED } = RECEIVED;
+const { OVERSIZED, UNDERSIZED } = RECEIVED;
 const COUNTS = 14;
 
 /** Counts of all queues together. */
@@ -70,16 +79,17 @@ export class ReceiveCounts {
       good += count[size];
       if (count[size] > 0) statistics.add(RECEIVED_SIZES[size], count[size]);
     }
+    const bytes = count[BYTES] + count[SHORT] * (FRAME.SHORTEST + FRAME.CRC);
     const filtered = count[FILTERED];
     const malformed = count[OVERSIZED] + count[UNDERSIZED];
     if (good + filtered + malformed > 0) {
       // Good packets are those that pass the filters, whether or not there is room for them.
       statistics.add(REGISTERS.GPRC, good);
-      statistics.add(REGISTERS.GORCL, count[BYTES]);
-      statistics.add(REGISTERS.TORL, count[BYTES]);
+      statistics.add(REGISTERS.GORCL, bytes);
+      statistics.add(REGISTERS.TORL, bytes);
       statistics.add(REGISTERS.TPR, good + filtered + malformed);
       statistics.add(REGISTERS.RXNFGPC, good + filtered);
-      statistics.add(REGISTERS.RXNFGBCL, count[BYTES]);
+      statistics.add(REGISTERS.RXNFGBCL, bytes);
       statistics.add(REGISTERS.BPRC, count[BROADCASTS]);
       statistics.add(REGISTERS.MPRC, count[MULTICASTS]);
       statistics.add(REGISTERS.ROC, count[OVERSIZED]);

@@ -7,16 +7,10 @@
 
 import { RXDCTL, SRRCTL } from "../ixgbe/registers.ts";
 import { nameOf } from "../src/registers.ts";
+import { RX_STATUS } from "./descriptors.ts";
 import { RECEIVE, Ring, type RingContext } from "./ring.ts";
 
-// Word 2 of an advanced descriptor and word 3 of a legacy one, once written back (7.1.5, 7.1.6.2).
-/** Descriptor done. */
-export const DD: number = 1 << 0;
-/** End of packet. */
-export const EOP: number = 1 << 1;
-
-/** What a legacy descriptor has of the status. */
-const LEGACY = 0xff;
+const { EOP, LEGACY } = RX_STATUS;
 
 // Indices into a queue's counts.
 /** Frames, and their bytes as they are in memory. */
@@ -120,7 +114,20 @@ export class ReceiveQueue extends Ring {
     if (!this.advanced) this.#writeBackLegacy();
     else if (this.detailed) this.#writeBackDetailed();
     else this.#writeBackPlain();
+    this.#count();
     this.written = this.head;
+  }
+
+  // Counts what is written back: of many frames at once, since it takes time.
+  #count(): void {
+    const { size, head, lengths, statuses } = this;
+    let packets = 0, bytes = 0;
+    for (let i = this.written; i !== head; i = i + 1 === size ? 0 : i + 1) {
+      if (statuses[i] & EOP) packets++;
+      bytes += lengths[i];
+    }
+    this.counts[QUEUE_PACKETS] += packets;
+    this.counts[QUEUE_BYTES] += bytes;
   }
 
   // Three loops, since the model's speed hangs on the plain one.

@@ -12,39 +12,24 @@
 import { HLREG0, MAXFRS, RXPBSIZE } from "../ixgbe/registers.ts";
 import { copy } from "./copy.ts";
 import { crc32 } from "./crc32.ts";
-import { BROADCAST, Filters, REJECTED, UNICAST } from "./filters.ts";
-import { sizeClass } from "./frame_sizes.ts";
+import { RX_STATUS } from "./descriptors.ts";
+import { Filters, KIND } from "./filters.ts";
+import { FRAME, sizeClass } from "./frame_sizes.ts";
 import type { InterruptCauses } from "./interrupt_causes.ts";
 import { PacketBuffer } from "./packet_buffer.ts";
-import {
-  BROADCASTS,
-  BYTES,
-  FILTERED,
-  IGNORED,
-  MISSED,
-  MULTICASTS,
-  OVERSIZED,
-  UNDERSIZED,
-} from "./receive_counts.ts";
+import { RECEIVED } from "./receive_counts.ts";
 import { ReceiveOffloads } from "./receive_offloads.ts";
-import {
-  DD,
-  EOP,
-  QUEUE_BYTES,
-  QUEUE_DROPS,
-  QUEUE_PACKETS,
-  type ReceiveQueue,
-} from "./receive_queue.ts";
+import { QUEUE_DROPS, type ReceiveQueue } from "./receive_queue.ts";
 import { ReceiveQueues } from "./receive_queues.ts";
 import { badBuffer, blocked, notCleared } from "./receive_rules.ts";
 import type { RingContext } from "./ring.ts";
 import type { Statistics } from "./statistics.ts";
 import { FrameBuffer } from "./wire.ts";
 
-/** Bytes of a CRC. */
-const CRC = 4;
-/** Shortest frame without CRC. */
-const SHORTEST = 60;
+const { DD, EOP } = RX_STATUS, { UNICAST, BROADCAST, REJECTED } = KIND;
+const { CRC, SHORTEST } = FRAME;
+const { SHORT, BYTES, BROADCASTS, MULTICASTS } = RECEIVED;
+const { IGNORED, FILTERED, MISSED, OVERSIZED, UNDERSIZED } = RECEIVED;
 /** Longest frame with CRC and without VLAN tag unless HLREG0.JUMBOEN is set (8.2.3.22.8). */
 const LONGEST_STANDARD = 1518;
 /** Bytes of a VLAN tag: also room for one beyond the longest frame. */
@@ -152,8 +137,8 @@ export class Receiver extends ReceiveQueues {
       }
       queue = this.queues[this.offloads.queue];
     }
-    count[length <= SHORTEST ? 0 : sizeClass(length)]++;
-    count[BYTES] += length + CRC;
+    if (length === SHORTEST) count[SHORT]++;
+    else this.#countLonger(length);
     if (!this.#stripCrc) {
       crc32(frame.bytes, length);
       length += CRC;
@@ -216,9 +201,7 @@ export class Receiver extends ReceiveQueues {
       if (!this.#fill(queue, frame, from, bufferBytes, DD)) return;
       from += bufferBytes;
     }
-    if (!this.#fill(queue, frame, from, length - from, DD | EOP)) return;
-    queue.counts[QUEUE_PACKETS]++;
-    queue.counts[QUEUE_BYTES] += length;
+    this.#fill(queue, frame, from, length - from, DD | EOP);
   }
 
   // Writes a part of a frame to the buffer of the descriptor at the head.
@@ -263,6 +246,11 @@ export class Receiver extends ReceiveQueues {
     to.set(frame.bytes.subarray(ADDRESSES + VLAN_TAG, length), ADDRESSES);
     this.offloads.strip();
     return this.#stripped;
+  }
+
+  #countLonger(length: number): void {
+    this.#fresh[sizeClass(length)]++;
+    this.#fresh[BYTES] += length + CRC;
   }
 
   #hasLegalLength(frame: FrameBuffer, length: number): boolean {

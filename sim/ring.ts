@@ -188,7 +188,7 @@ export class Ring {
       return false;
     }
     this.words = dma.words;
-    this.first = dma.base / 4;
+    this.first = dma.base >>> 2; // an integer, where `/ 4` would make a double of every index
     return true;
   }
 

@@ -16,9 +16,7 @@ import { QUEUE_BYTES, QUEUE_PACKETS, type TransmitQueue } from "./transmit_queue
 /** Frames to a group, and to everybody. */
 export const MULTICASTS = 6;
 export const BROADCASTS = 7;
-/** Bytes of frames, CRC included. */
-export const BYTES = 8;
-const COUNTS = 9;
+const COUNTS = 8;
 
 /** Counts of all queues together. */
 export class TransmitCounts {
@@ -59,14 +57,17 @@ export class TransmitCounts {
     statistics.add(REGISTERS.GPTC, good);
     statistics.add(REGISTERS.TPT, good);
     statistics.add(REGISTERS.TXDGPC, good);
-    statistics.add(REGISTERS.GOTCL, count[BYTES]);
-    statistics.add(REGISTERS.TXDGBCL, count[BYTES]);
     statistics.add(REGISTERS.BPTC, count[BROADCASTS]);
     statistics.add(REGISTERS.MPTC, count[MULTICASTS]);
     count.fill(0);
+    let bytes = 0;
     for (const queue of this.#queues) {
-      if (queue !== undefined && queue.counts[QUEUE_PACKETS] > 0) this.#settleQueue(queue);
+      if (queue === undefined || queue.counts[QUEUE_PACKETS] === 0) continue;
+      bytes += queue.counts[QUEUE_BYTES];
+      this.#settleQueue(queue);
     }
+    statistics.add(REGISTERS.GOTCL, bytes);
+    statistics.add(REGISTERS.TXDGBCL, bytes);
   }
 
   #settleQueue({ index, counts }: TransmitQueue): void {

@@ -8,17 +8,12 @@
 
 import { DMATXCTL, DTXTCPFLGH, DTXTCPFLGL } from "../ixgbe/registers.ts";
 import { checksum } from "../src/checksum.ts";
+import { TX_OPTIONS } from "./descriptors.ts";
 import type { RegisterFile } from "./register_file.ts";
 import { FrameBuffer } from "./wire.ts";
 
 /** Most bytes of a transmission that is segmented: 256 KB of PAYLEN and a header. */
 const LARGEST = (1 << 18) + 1024;
-
-// POPTS, in word 3 of a data descriptor (7.2.3.2.4).
-/** Insert the IPv4 header's checksum. */
-export const POPTS_IXSM: number = 1 << 8;
-/** Insert the checksum of TCP, UDP or SCTP. */
-export const POPTS_TXSM: number = 1 << 9;
 
 // TUCMD, in word 2 of a context descriptor (7.2.3.2.3).
 const TUCMD_IPV4 = 1 << 10;
@@ -92,9 +87,9 @@ export class TransmitOffloads {
     options: number,
   ): void {
     const view = new DataView(frame.bytes.buffer);
-    if (options & POPTS_IXSM) ipv4Checksum(view, frame.bytes, context);
+    if (options & TX_OPTIONS.IXSM) ipv4Checksum(view, frame.bytes, context);
     // The driver has put the sum of the pseudo header where the checksum belongs.
-    if (options & POPTS_TXSM) l4Checksum(view, frame.bytes, length, context, 0);
+    if (options & TX_OPTIONS.TXSM) l4Checksum(view, frame.bytes, length, context, 0);
   }
 
   /** Inserts a VLAN tag, and returns the frame's length with it. */
@@ -129,10 +124,10 @@ export class TransmitOffloads {
       const last = at + payload === length;
       this.#ipHeader(view, context, number, payload);
       this.#l4Header(view, context, { number, payload, last });
-      if (options & POPTS_IXSM) ipv4Checksum(view, to, context);
+      if (options & TX_OPTIONS.IXSM) ipv4Checksum(view, to, context);
       // The pseudo header's length is what the driver could not know.
       const bytes = context.l4Length + payload;
-      if (options & POPTS_TXSM) l4Checksum(view, to, header + payload, context, bytes);
+      if (options & TX_OPTIONS.TXSM) l4Checksum(view, to, header + payload, context, bytes);
       emit(this.#segment, header + payload);
     }
   }

@@ -1,5 +1,5 @@
 /**
- * A transmit queue of the modelled device, and the fields of its descriptors (datasheet section 7.2.3).
+ * A transmit queue of the modelled device (datasheet section 7.2.3).
  *
  * @module
  */
@@ -8,33 +8,6 @@ import { TDWBAL, TXDCTL } from "../ixgbe/registers.ts";
 import { Ring, type RingContext, TRANSMIT } from "./ring.ts";
 import type { LargeBuffer } from "./transmit_offloads.ts";
 import { FrameBuffer } from "./wire.ts";
-
-// Word 2 of a descriptor: command bits in the legacy and the advanced format (7.2.3.2).
-/** End of packet. */
-export const COMMAND_EOP: number = 1 << 24;
-/** The device appends the CRC. */
-export const COMMAND_IFCS: number = 1 << 25;
-/** Report status. */
-export const COMMAND_RS: number = 1 << 27;
-/** Advanced format. */
-export const COMMAND_DEXT: number = 1 << 29;
-/** Insert a VLAN tag. */
-export const COMMAND_VLE: number = 1 << 30;
-/** Segment. */
-export const COMMAND_TSE: number = 1 << 31;
-/** Bytes of the buffer. */
-export const COMMAND_LENGTH = 0xffff;
-/** DTYP of an advanced descriptor. */
-export const TYPE_SHIFT = 20;
-export const TYPE_CONTEXT = 2;
-export const TYPE_DATA = 3;
-// Word 3.
-/** Payload length of the frame's first advanced data descriptor. */
-export const PAYLEN_SHIFT = 14;
-/** Which of the queue's two contexts. */
-export const IDX_SHIFT = 4;
-/** Descriptor done, once written back. */
-export const DD = 1;
 
 // Indices into a queue's counts.
 /** Frames, and their bytes on the wire with CRC. */
@@ -84,5 +57,11 @@ export class TransmitQueue extends Ring {
     this.open = false;
     this.hasContext.fill(false);
     this.start();
+  }
+
+  /** Counts frames that were sent, and their bytes on the wire: of many at once, since it takes time. */
+  count(frames: number, bytes: number): void {
+    this.counts[QUEUE_PACKETS] += frames;
+    this.counts[QUEUE_BYTES] += bytes;
   }
 }

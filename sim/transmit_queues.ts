@@ -7,11 +7,14 @@
 
 import { REGISTERS, TDWBAL } from "../ixgbe/registers.ts";
 import { hex, nameOf } from "../src/registers.ts";
+import { TX_COMMAND, TX_OPTIONS } from "./descriptors.ts";
 import type { InterruptCauses } from "./interrupt_causes.ts";
 import type { RingContext } from "./ring.ts";
 import type { Statistics } from "./statistics.ts";
 import { TransmitCounts } from "./transmit_counts.ts";
-import { COMMAND_DEXT, DD, TransmitQueue } from "./transmit_queue.ts";
+import { TransmitQueue } from "./transmit_queue.ts";
+
+const { DEXT } = TX_COMMAND, { DD } = TX_OPTIONS;
 
 /** The queues. What is protected is for the loops that move frames. */
 export class TransmitQueues {
@@ -78,7 +81,7 @@ export class TransmitQueues {
       return;
     }
     const words = queue.words;
-    if (command & COMMAND_DEXT) {
+    if (command & DEXT) {
       words[at] = 0;
       words[at + 1] = 0;
       words[at + 2] = 0;

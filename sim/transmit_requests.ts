@@ -8,24 +8,16 @@
 
 import { REGISTERS } from "../ixgbe/registers.ts";
 import { nameOf } from "../src/registers.ts";
+import { TX_COMMAND, TX_OPTIONS } from "./descriptors.ts";
+import { FRAME } from "./frame_sizes.ts";
 import type { RingContext } from "./ring.ts";
 import {
   type Emit,
-  POPTS_TXSM,
   readContext,
   type TransmitContext,
   TransmitOffloads,
 } from "./transmit_offloads.ts";
-import {
-  COMMAND_TSE,
-  COMMAND_VLE,
-  IDX_SHIFT,
-  PAYLEN_SHIFT,
-  type TransmitQueue,
-} from "./transmit_queue.ts";
-
-/** Longest frame without CRC: 15.5 KB with it (7.2.3.2.2). */
-export const LONGEST = 15_868;
+import type { TransmitQueue } from "./transmit_queue.ts";
 
 /** Does what descriptors ask for, and records what they must not. */
 export class TransmitRequests {
@@ -39,7 +31,7 @@ export class TransmitRequests {
 
   /** Keeps a context descriptor, which begins at word `at` of the ring's memory. */
   keepContext(queue: TransmitQueue, at: number): void {
-    const index = queue.words[at + 3] >>> IDX_SHIFT & 1;
+    const index = queue.words[at + 3] >>> TX_OPTIONS.IDX_SHIFT & 1;
     queue.contexts.set(queue.words.subarray(at, at + 4), index * 4);
     queue.hasContext[index] = true;
   }
@@ -52,23 +44,23 @@ export class TransmitRequests {
    */
   serve(queue: TransmitQueue, length: number, emit: Emit): void {
     const { command, options } = queue;
-    const index = options >>> IDX_SHIFT & 1;
+    const index = options >>> TX_OPTIONS.IDX_SHIFT & 1;
     if (!queue.hasContext[index]) {
       const detail = `IDX ${index}`;
       this.#violate(queue, "7.2.3.2.3", "a context descriptor comes before its use", detail);
       return;
     }
     const context = readContext(queue.contexts, index * 4);
-    if (context.l4 === "other" && (options & POPTS_TXSM || command & COMMAND_TSE)) {
+    if (context.l4 === "other" && (options & TX_OPTIONS.TXSM || command & TX_COMMAND.TSE)) {
       const rule = "checksums are those of TCP and UDP (SCTP: not modelled)";
       this.#violate(queue, "7.2.5", rule, "L4T");
       return;
     }
     const send: Emit = (frame, bytes) => {
-      const tagged = (command & COMMAND_VLE) !== 0;
+      const tagged = (command & TX_COMMAND.VLE) !== 0;
       emit(frame, tagged ? this.#offloads.insertTag(frame, bytes, context.tag) : bytes);
     };
-    if (command & COMMAND_TSE) {
+    if (command & TX_COMMAND.TSE) {
       this.#segment(queue, context, length, send);
     } else {
       this.checkPayload(queue, length);
@@ -80,7 +72,7 @@ export class TransmitRequests {
   #segment(queue: TransmitQueue, context: TransmitContext, length: number, send: Emit): void {
     const header = context.macLength + context.ipLength + context.l4Length;
     this.checkPayload(queue, length - header);
-    if (context.mss === 0 || header >= length || header + context.mss > LONGEST) {
+    if (context.mss === 0 || header >= length || header + context.mss > FRAME.LONGEST) {
       const detail = `MSS ${context.mss}, header ${header}, in all ${length} bytes`;
       this.#violate(queue, "7.2.4.3", "MSS and lengths are those of the transmission", detail);
       return;
@@ -90,7 +82,7 @@ export class TransmitRequests {
 
   /** Records it if the frame's first descriptor says another length than `length`. */
   checkPayload(queue: TransmitQueue, length: number): void {
-    const payload = queue.options >>> PAYLEN_SHIFT;
+    const payload = queue.options >>> TX_OPTIONS.PAYLEN_SHIFT;
     if (payload === length) return;
     const detail = `PAYLEN ${payload}, descriptors ${length} bytes`;
     this.#violate(queue, "7.2.3.2.4", "PAYLEN is the frame's length", detail);
@@ -98,7 +90,7 @@ export class TransmitRequests {
 
   /** Records it if a frame of so many bytes is too long; returns whether it is. */
   isTooLong(queue: TransmitQueue, bytes: number): boolean {
-    const segmented = (queue.command & COMMAND_TSE) !== 0;
+    const segmented = (queue.command & TX_COMMAND.TSE) !== 0;
     if (segmented && bytes <= queue.large!.bytes.length) return false;
     const rule = segmented ? "PAYLEN is less than 256 KB" : "a frame is at most 15.5 KB";
     this.#violate(queue, "7.2.3.2.2", rule, `${bytes} bytes`);

@@ -12,43 +12,28 @@
 import { HLREG0 } from "../ixgbe/registers.ts";
 import { hex } from "../src/registers.ts";
 import { copy } from "./copy.ts";
-import { sizeClass } from "./frame_sizes.ts";
+import { TX_COMMAND, TX_OPTIONS } from "./descriptors.ts";
+import { FRAME, sizeClass } from "./frame_sizes.ts";
 import type { InterruptCauses } from "./interrupt_causes.ts";
 import type { RingContext } from "./ring.ts";
 import type { Statistics } from "./statistics.ts";
-import { BROADCASTS, BYTES, MULTICASTS } from "./transmit_counts.ts";
-import { type Emit, LargeBuffer, POPTS_IXSM, POPTS_TXSM } from "./transmit_offloads.ts";
-import {
-  COMMAND_DEXT,
-  COMMAND_EOP,
-  COMMAND_IFCS,
-  COMMAND_LENGTH,
-  COMMAND_RS,
-  COMMAND_TSE,
-  COMMAND_VLE,
-  PAYLEN_SHIFT,
-  QUEUE_BYTES,
-  QUEUE_PACKETS,
-  type TransmitQueue,
-  TYPE_CONTEXT,
-  TYPE_DATA,
-  TYPE_SHIFT,
-} from "./transmit_queue.ts";
+import { BROADCASTS, MULTICASTS } from "./transmit_counts.ts";
+import { type Emit, LargeBuffer } from "./transmit_offloads.ts";
+import type { TransmitQueue } from "./transmit_queue.ts";
 import { TransmitQueues } from "./transmit_queues.ts";
-import { LONGEST, TransmitRequests } from "./transmit_requests.ts";
+import { TransmitRequests } from "./transmit_requests.ts";
 import type { FrameBuffer } from "./wire.ts";
 
 /** Most descriptors of a queue looked at in one round. */
 const BUDGET = 64;
-/** Bytes of a CRC. */
-const CRC = 4;
-/** Shortest frame without CRC. */
-const SHORTEST = 60;
-const DATA = COMMAND_DEXT | TYPE_DATA << TYPE_SHIFT;
-const TYPE_AND_DEXT = COMMAND_DEXT | 0xf << TYPE_SHIFT;
+const { LENGTH, TYPE, TYPE_CONTEXT, TYPE_DATA, EOP, IFCS, RS, DEXT, VLE, TSE } = TX_COMMAND;
+const { IXSM, TXSM, PAYLEN_SHIFT } = TX_OPTIONS;
+const { CRC, SHORTEST, LONGEST } = FRAME;
+const DATA = DEXT | TYPE_DATA;
+const TYPE_AND_DEXT = DEXT | TYPE;
 /** A whole frame of which nothing is asked but that it be sent. */
-const PLAIN = DATA | COMMAND_EOP | COMMAND_IFCS;
-const PLAIN_MASK = TYPE_AND_DEXT | COMMAND_EOP | COMMAND_IFCS | COMMAND_VLE | COMMAND_TSE;
+const PLAIN = DATA | EOP | IFCS;
+const PLAIN_MASK = TYPE_AND_DEXT | EOP | IFCS | VLE | TSE;
 
 /** Takes the frames that are sent. */
 export interface Outlet {
@@ -115,32 +100,34 @@ export class Transmitter extends TransmitQueues {
   #pollQueue(queue: TransmitQueue, budget: number): number {
     const { words, first, size, frame } = queue;
     const dma = this.context.dma;
-    let head = queue.head;
+    let head = queue.head, frames = 0, bytes = 0;
     dma.readAhead(queue, 0, budget, false);
     for (let done = 0; done < budget; done++) {
       const at = first + head * 4;
       const command = words[at + 2];
-      const length = command & COMMAND_LENGTH;
+      const length = command & LENGTH;
       let from = -1;
       if (
         (command & PLAIN_MASK) === PLAIN && !queue.open && length !== 0 && length <= LONGEST &&
-        (words[at + 3] & (POPTS_IXSM | POPTS_TXSM)) === 0 &&
+        (words[at + 3] & (IXSM | TXSM)) === 0 &&
         words[at + 3] >>> PAYLEN_SHIFT === length
       ) {
         from = dma.follow(words, at, length);
       }
       if (from >= 0 && dma.readable) {
         copy(frame, 0, dma, from, length);
-        this.#emit(queue, command, frame, length);
+        bytes += this.#emit(queue, command, frame, length);
+        frames++;
       } else if (!this.#step(queue, at, command)) {
         queue.running = false;
         break;
       }
-      if (command & COMMAND_RS) this.writeBack(queue, at, command);
-      else if (queue.everyRs && command & COMMAND_EOP) this.#rsMissing(queue);
+      if (command & RS) this.writeBack(queue, at, command);
+      else if (queue.everyRs && command & EOP) this.#rsMissing(queue);
       head = head + 1 === size ? 0 : head + 1;
       queue.head = head;
     }
+    queue.count(frames, bytes);
     if (queue.reported) this.raise(queue);
     if (queue.open && head === queue.tail) {
       this.violate(queue, "7.2.3.3", "the tail is moved by whole frames", "no EOP before it");
@@ -150,15 +137,15 @@ export class Transmitter extends TransmitQueues {
 
   // Any descriptor; returns false if the queue cannot go on.
   #step(queue: TransmitQueue, at: number, command: number): boolean {
-    if ((command & TYPE_AND_DEXT) === DATA || (command & COMMAND_DEXT) === 0) {
+    if ((command & TYPE_AND_DEXT) === DATA || (command & DEXT) === 0) {
       if (!queue.open) {
         queue.open = true;
         queue.command = command | 0; // as integers of 32 bits, which take no memory of their own
         queue.options = queue.words[at + 3] | 0;
       }
-      if (!this.#gather(queue, at, command & COMMAND_LENGTH)) return false;
-      if (command & COMMAND_EOP) this.#finish(queue, command);
-    } else if ((command >>> TYPE_SHIFT & 0xf) === TYPE_CONTEXT) {
+      if (!this.#gather(queue, at, command & LENGTH)) return false;
+      if (command & EOP) this.#finish(queue, command);
+    } else if ((command & TYPE) === TYPE_CONTEXT) {
       this.#requests.keepContext(queue, at);
     } else {
       this.violate(queue, "7.2.3.2.4", "DTYP is 2 (context) or 3 (data)", hex(command));
@@ -169,7 +156,7 @@ export class Transmitter extends TransmitQueues {
   // Copies a buffer's bytes to the end of the queue's frame.
   #gather(queue: TransmitQueue, at: number, length: number): boolean {
     const dma = this.context.dma;
-    const frame = queue.command & COMMAND_TSE ? queue.large ??= new LargeBuffer() : queue.frame;
+    const frame = queue.command & TSE ? queue.large ??= new LargeBuffer() : queue.frame;
     const to = queue.gathered;
     if (length === 0) {
       this.violate(queue, "7.2.3.2", "a descriptor's length is not 0", `descriptor ${queue.head}`);
@@ -193,20 +180,21 @@ export class Transmitter extends TransmitQueues {
     queue.gathered = 0;
     queue.open = false;
     const { command: first, options } = queue;
-    if (first & COMMAND_DEXT) {
-      if (first & (COMMAND_TSE | COMMAND_VLE) || options & (POPTS_IXSM | POPTS_TXSM)) {
-        const emit: Emit = (frame, bytes) => this.#emit(queue, command, frame, bytes);
+    if (first & DEXT) {
+      if (first & (TSE | VLE) || options & (IXSM | TXSM)) {
+        const emit: Emit = (frame, bytes) =>
+          queue.count(1, this.#emit(queue, command, frame, bytes));
         this.#requests.serve(queue, length, emit);
         return;
       }
       this.#requests.checkPayload(queue, length);
     }
-    this.#emit(queue, command, queue.frame, length);
+    queue.count(1, this.#emit(queue, command, queue.frame, length));
   }
 
-  // A frame as it leaves, whoever has put it together.
-  #emit(queue: TransmitQueue, command: number, frame: FrameBuffer, length: number): void {
-    if ((command & COMMAND_IFCS) === 0 || !this.#appendCrc) {
+  // A frame as it leaves, whoever has put it together. Returns its bytes on the wire.
+  #emit(queue: TransmitQueue, command: number, frame: FrameBuffer, length: number): number {
+    if ((command & IFCS) === 0 || !this.#appendCrc) {
       this.#noCrc(queue, command);
       if (length > CRC) length -= CRC; // the last four bytes are the CRC then
     }
@@ -224,10 +212,8 @@ export class Transmitter extends TransmitQueues {
       count[broadcast ? BROADCASTS : MULTICASTS]++;
     }
     count[length <= SHORTEST ? 0 : sizeClass(length)]++;
-    count[BYTES] += length + CRC;
-    queue.counts[QUEUE_PACKETS]++;
-    queue.counts[QUEUE_BYTES] += length + CRC;
     this.#outlet.send(frame, length);
+    return length + CRC;
   }
 
   #rsMissing(queue: TransmitQueue): void {
@@ -240,7 +226,7 @@ export class Transmitter extends TransmitQueues {
       const detail = "TXCRCEN is 0";
       this.context.rules.violate("HLREG0", "8.2.3.22.8", "TXCRCEN for frames without CRC", detail);
     }
-    if ((command & COMMAND_IFCS) === 0) {
+    if ((command & IFCS) === 0) {
       this.violate(queue, "7.2.3.2.4", "IFCS: the device appends the CRC", hex(command));
     }
   }

@@ -4,9 +4,9 @@
  * @module
  */
 
+import { FRAME } from "../frame_sizes.ts";
 import { FrameBuffer, type Wire, type WirePort } from "../wire.ts";
 import { pad } from "./pad.ts";
-import { SIZE_MAX } from "./stream.ts";
 
 /** Bytes of an Ethernet header: what is shorter is no frame. */
 const HEADER_BYTES = 14;
@@ -47,7 +47,7 @@ export abstract class DescriptorWire implements Wire {
       const length = this.read();
       if (length < 0) break;
       done++;
-      if (length < HEADER_BYTES || length > SIZE_MAX) this.#dropped++;
+      if (length < HEADER_BYTES || length > FRAME.LONGEST) this.#dropped++;
       else if (!port.receive(this.frame, pad(this.frame, length))) this.#missed++;
     }
     this.#received += done;

@@ -8,7 +8,7 @@
 import { UsageError } from "../../src/errors.ts";
 import type { FrameBuffer, Wire, WirePort } from "../wire.ts";
 import { Latency } from "./latency.ts";
-import { Checker, SEQUENCE_LOW, Stream } from "./stream.ts";
+import { Checker, Stream, WORD } from "./stream.ts";
 
 /** What a generator sends. */
 export interface GeneratorOptions {
@@ -104,7 +104,7 @@ export class Generator implements Wire {
 
   /** Checks a frame from the port. */
   transmit(frame: FrameBuffer, length: number): void {
-    this.#peer.latency?.back(frame.words[SEQUENCE_LOW]);
+    this.#peer.latency?.back(frame.words[WORD.SEQUENCE_LOW]);
     this.#checker.check(frame, length);
   }
 

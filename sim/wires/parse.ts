@@ -5,13 +5,14 @@
  */
 
 import { UsageError } from "../../src/errors.ts";
+import { FRAME } from "../frame_sizes.ts";
 import type { Wire } from "../wire.ts";
 import { cable } from "./cable.ts";
 import { DatagramWire } from "./dgram.ts";
 import { Generator } from "./generator.ts";
 import { NoWire } from "./none.ts";
 import { PcapWire } from "./pcap.ts";
-import { FLOWS_MAX, SIZE_MAX, SIZE_MIN } from "./stream.ts";
+import { FLOWS_MAX } from "./stream.ts";
 import { TapWire } from "./tap.ts";
 
 /** The forms of a wire, for messages. */
@@ -58,7 +59,7 @@ export function parseWire(text: string): WireSpec {
       return {
         kind,
         ...number(text, values, "rate", 1, RATE_MAX),
-        ...number(text, values, "size", SIZE_MIN, SIZE_MAX),
+        ...number(text, values, "size", FRAME.SHORTEST, FRAME.LONGEST),
         ...number(text, values, "latency", 0, 1),
         ...number(text, values, "flows", 1, FLOWS_MAX),
       };

@@ -5,10 +5,10 @@
  */
 
 import { UsageError } from "../../src/errors.ts";
+import { FRAME } from "../frame_sizes.ts";
 import { FrameBuffer, type Wire, type WirePort } from "../wire.ts";
 import { pad } from "./pad.ts";
 import { PcapReader, PcapWriter } from "./pcap_file.ts";
-import { SIZE_MAX } from "./stream.ts";
 
 /** Which files, and how fast. */
 export interface PcapOptions {
@@ -128,7 +128,7 @@ export class PcapWire implements Wire {
     while (this.#length === 0) {
       const length = this.#input!.next(this.#frame);
       if (length < 0) this.#length = -1;
-      else if (length < HEADER_BYTES || length > SIZE_MAX) this.#skipped++;
+      else if (length < HEADER_BYTES || length > FRAME.LONGEST) this.#skipped++;
       else this.#length = pad(this.#frame, length);
     }
     return this.#length > 0;
