@@ -2,58 +2,44 @@
  * The memory that a device on a plain port can reach: hugepages of the processes of this machine, by
  * physical address, as without an IOMMU. A page is looked for when the device first needs it.
  *
- * The loops that move packets want few mappings, and drivers have many pages: so each 2 GiB of
- * physical addresses is one range of address space, in which the pages stand where their addresses
- * say, and a page more costs nothing.
+ * All pages stand in one arena, and a table says where, by physical page number: a look into it takes
+ * no branch that the processor has to guess, which with every packet in another page it would not.
+ * Pages that follow each other physically do so in the arena, too, as far as one process has them.
  *
  * @module
  */
 
 import { Mapping, path, stubs, SystemError } from "../native/native.ts";
 import { HUGEPAGE } from "../src/dma.ts";
+import { DeviceError } from "../src/errors.ts";
 import { DmaMap } from "./dma_map.ts";
 import { isRunning, type SharedPages, sharedPages } from "./plain_pages.ts";
 import type { Ring } from "./ring.ts";
 
-/** Bits of an address that are the place in a window: 2 GiB, since places are 32-bit integers. */
-const WINDOW_BITS = 31;
-const WINDOW = 2 ** WINDOW_BITS;
-const PLACE = WINDOW - 1;
+/** Bytes of the arena: places in it are integers of 31 bits. */
+const ARENA = 2 ** 31 - HUGEPAGE;
 /** Bits of an address that are the place in a hugepage. */
-const PAGE_BITS = 21;
+const PAGE_BITS = 21, IN_PAGE = HUGEPAGE - 1;
+/** Bits 63:32 of an address are less: no processor has more than 52 bits. */
+const HIGH_MOST = 1 << 20;
+/** Bits by which they are higher than the others in a page number. */
+const HIGH_SHIFT = 32 - PAGE_BITS;
+const NOWHERE = -1;
 const O_RDWR = 2;
 /** Searches in vain before it takes a driver that pulls itself together: each takes milliseconds. */
 const SEARCHES = 64;
 
-/** 2 GiB of physical addresses. */
-interface Window {
-  readonly mapping: Mapping | undefined;
-  readonly words: Uint32Array;
-  readonly longs: BigUint64Array;
-  readonly bytes: Uint8Array;
-  /** 1 for each hugepage that is there. */
-  readonly present: Uint8Array;
-}
-
-const NOWHERE: Window = {
-  mapping: undefined,
-  words: new Uint32Array(0),
-  longs: new BigUint64Array(0),
-  bytes: new Uint8Array(0),
-  present: new Uint8Array(WINDOW / HUGEPAGE),
-};
-
 /** Physical memory, in place of the mappings that a client asks for. */
 export class PlainMemory extends DmaMap {
   readonly #log: (line: string) => void;
-  readonly #windows = new Map<number, Window>();
+  #arena: Mapping | undefined;
+  /** Bytes of the arena that are given away. */
+  #used = 0;
+  /** Where in the arena each physical page is, by its number; or `NOWHERE`. */
+  #places = new Int32Array(0);
   /** Processes whose memory is mapped. */
   readonly #owners = new Set<number>();
   #searches = 0;
-  // The current window: bits 63:32 of its addresses, bit 31, and which pages are there.
-  #high = -1;
-  #top = 0;
-  #present = NOWHERE.present;
   #checksum = 0;
 
   /**
@@ -69,18 +55,17 @@ export class PlainMemory extends DmaMap {
 
   /** Number of hugepages mapped. */
   get pages(): number {
-    let count = 0;
-    for (const { present } of this.#windows.values()) for (const one of present) count += one;
-    return count;
+    return this.#places.reduce((count, place) => place === NOWHERE ? count : count + 1, 0);
   }
 
   /** Drops everything; what is still needed is looked for again. */
   override clear(): void {
-    super.clear();
+    super.clear(); // no view is left
     this.writable = this.readable = true;
-    this.#use(-1, 0, NOWHERE);
-    for (const { mapping } of this.#windows.values()) mapping?.unmap();
-    this.#windows.clear();
+    this.#arena?.unmap();
+    this.#arena = undefined;
+    this.#used = 0;
+    this.#places = new Int32Array(0);
     this.#owners.clear();
     this.#searches = 0;
   }
@@ -92,7 +77,7 @@ export class PlainMemory extends DmaMap {
    */
   check(): boolean {
     for (const pid of this.#owners) if (!isRunning(pid)) this.#owners.delete(pid);
-    return this.#owners.size > 0 || this.#windows.size === 0;
+    return this.#owners.size > 0 || this.#arena === undefined;
   }
 
   override map(): never {
@@ -104,9 +89,14 @@ export class PlainMemory extends DmaMap {
   }
 
   override resolve(low: number, high: number, bytes: number): boolean {
-    const base = this.#search(low, high, bytes);
-    if (base < 0) return false;
-    this.base = base;
+    const start = this.#find(low, high);
+    if (start < 0) return false;
+    this.base = start;
+    const address = high * 2 ** 32 + low;
+    for (let at = HUGEPAGE - low % HUGEPAGE; at < bytes; at += HUGEPAGE) {
+      const next = address + at;
+      if (this.#find(next >>> 0, Math.floor(next / 2 ** 32)) !== start + at) return false;
+    }
     return true;
   }
 
@@ -115,83 +105,74 @@ export class PlainMemory extends DmaMap {
    * a page, and frames are shorter. What is not there takes what is written, and reads as zeros.
    */
   override follow(descriptors: Uint32Array, at: number): number {
-    const low = descriptors[at];
-    if (descriptors[at + 1] === this.#high && low >>> WINDOW_BITS === this.#top) {
-      const place = low & PLACE;
-      if (this.#present[place >>> PAGE_BITS] === 1) return place;
-    }
-    return this.#search(low, descriptors[at + 1], 1);
+    const place = this.#placeOf(descriptors[at], descriptors[at + 1]);
+    return place >= 0 ? place : this.#find(descriptors[at], descriptors[at + 1]);
   }
 
   override readAhead(ring: Ring, from: number, to: number, write: boolean): void {
     const { words: descriptors, first, size } = ring;
-    const words = this.words, present = this.#present;
-    const high = this.#high, top = this.#top;
+    const { words } = this;
     let at = ring.head + from;
     if (at >= size) at -= size;
     let sum = 0;
     for (let i = from; i < to; i++) {
       const d = first + at * 4;
-      const low = descriptors[d];
-      if (descriptors[d + 1] === high && low >>> WINDOW_BITS === top) {
-        const place = low & PLACE;
-        if (present[place >>> PAGE_BITS] === 1) {
-          if (!write) sum ^= words[place >> 2];
-          else if ((place & 3) === 0) words[place >> 2] = 0;
-        }
+      const place = this.#placeOf(descriptors[d], descriptors[d + 1]);
+      if (place >= 0) {
+        if (!write) sum ^= words[place >> 2];
+        else if ((place & 3) === 0) words[place >> 2] = 0;
       }
       if (++at === size) at = 0;
     }
     this.#checksum = sum; // or the compiler would leave the reads out
   }
 
-  /** Where in its window an address is, and makes that window the current one; -1 if no process has it. */
-  #search(low: number, high: number, bytes: number): number {
-    const top = low >>> WINDOW_BITS, place = low & PLACE;
-    const number = high * 2 + top;
-    const first = place >>> PAGE_BITS, last = (place + bytes - 1) >>> PAGE_BITS;
-    for (let page = first; page <= last; page++) {
-      if (this.#windows.get(number)?.present[page] === 1) continue;
-      if (!this.#find((number * WINDOW / HUGEPAGE + page) * HUGEPAGE)) return -1;
-    }
-    this.#use(high, top, this.#windows.get(number)!);
-    return place;
+  /** Where in the arena an address is; less than 0 if its page was not found, or not looked for. */
+  #placeOf(low: number, high: number): number {
+    const number = high << HIGH_SHIFT | low >>> PAGE_BITS;
+    if (high >= HIGH_MOST || number >= this.#places.length) return NOWHERE;
+    return this.#places[number] | low & IN_PAGE; // of NOWHERE, all bits are set already
   }
 
-  #use(high: number, top: number, window: Window): void {
-    this.#high = high;
-    this.#top = top;
-    this.#present = window.present;
-    this.words = window.words;
-    this.longs = window.longs;
-    this.bytes = window.bytes;
-  }
-
-  /** Looks for the process that has a hugepage, and maps what else it has together with it. */
-  #find(address: number): boolean {
-    if (this.#searches >= SEARCHES) return false;
+  /** As `#placeOf`, but looks for the process that has the page, and maps what else it has with it. */
+  #find(low: number, high: number): number {
+    const place = this.#placeOf(low, high);
+    if (place >= 0 || high >= HIGH_MOST || this.#searches >= SEARCHES) return place;
+    const address = high * 2 ** 32 + low - (low & IN_PAGE);
     for (const pages of sharedPages()) {
-      if (pages.addresses.includes(address) && this.#mapAll(pages)) return true;
+      if (pages.addresses.includes(address) && this.#mapAll(pages)) return this.#placeOf(low, high);
     }
     const more = ++this.#searches < SEARCHES ? "" : "; no further address is looked for";
     this.#log(
       `no process has a hugepage at bus address 0x${address.toString(16)}: DMA memory has to be ` +
         `shared, in pages of 2 MiB${more}`,
     );
-    return false;
+    return NOWHERE;
   }
 
+  /** Maps pages in the order of their addresses, with a page between what is not side by side. */
   #mapAll({ pid, file, offset, addresses }: SharedPages): boolean {
     const fd = stubs.ixy_open(path(file), O_RDWR, 0);
     if (fd < 0) return false; // the process has ended meanwhile
+    const pages = addresses.map((address, i) => ({ address, at: offset + i * HUGEPAGE }))
+      .filter(({ address }) => address >= 0).sort((a, b) => a.address - b.address);
     try {
-      addresses.forEach((address, i) => {
-        if (address >= 0) this.#map(address, fd, offset + i * HUGEPAGE);
-      });
+      if (this.#used + 2 * pages.length * HUGEPAGE > ARENA) {
+        throw new DeviceError(
+          file,
+          `${pages.length} hugepages: no room for more than 1 GiB of them`,
+        );
+      }
+      let before = NOWHERE;
+      for (const { address, at } of pages) {
+        if (address !== before + HUGEPAGE) this.#used += HUGEPAGE; // for what reaches beyond an end
+        this.#map(address, fd, at);
+        before = address;
+      }
       this.#owners.add(pid);
       return true;
     } catch (error) {
-      if (!(error instanceof SystemError)) throw error;
+      if (!(error instanceof SystemError || error instanceof DeviceError)) throw error;
       this.#log(`process ${pid}: ${error.message}`);
       return false;
     } finally {
@@ -200,24 +181,26 @@ export class PlainMemory extends DmaMap {
   }
 
   #map(address: number, fd: number, offset: number): void {
-    const number = Math.floor(address / WINDOW);
-    let window = this.#windows.get(number);
-    if (window === undefined) this.#windows.set(number, window = reserve());
-    const page = address % WINDOW / HUGEPAGE;
-    if (window.present[page] === 1) return;
-    window.mapping!.place("a driver's hugepage", page * HUGEPAGE, HUGEPAGE, fd, offset);
-    window.present[page] = 1;
+    const number = address / HUGEPAGE;
+    if (number >= this.#places.length) {
+      const places = new Int32Array(number + 1).fill(NOWHERE);
+      places.set(this.#places);
+      this.#places = places;
+    }
+    if (this.#places[number] !== NOWHERE) return;
+    this.#open().place("a driver's hugepage", this.#used, HUGEPAGE, fd, offset);
+    this.#places[number] = this.#used;
+    this.#used += HUGEPAGE;
   }
-}
 
-/** A page more than a window, for what reaches beyond its end. */
-function reserve(): Window {
-  const mapping = Mapping.reserve(WINDOW + HUGEPAGE);
-  return {
-    mapping,
-    words: new Uint32Array(mapping.buffer),
-    longs: new BigUint64Array(mapping.buffer),
-    bytes: new Uint8Array(mapping.buffer),
-    present: new Uint8Array(NOWHERE.present.length),
-  };
+  /** The arena, from its first page on; a page more, for what reaches beyond its end. */
+  #open(): Mapping {
+    if (this.#arena !== undefined) return this.#arena;
+    this.#arena = Mapping.reserve(ARENA + HUGEPAGE);
+    const { buffer } = this.#arena;
+    this.words = new Uint32Array(buffer);
+    this.longs = new BigUint64Array(buffer);
+    this.bytes = new Uint8Array(buffer);
+    return this.#arena;
+  }
 }

@@ -63,7 +63,7 @@ export class ReceiveOffloads {
   active = false;
   /** Word 0 of the descriptor: RSS type and packet type. */
   type = 0;
-  /** Word 1 of the descriptor. */
+  /** Word 1 of the descriptor, as an integer with a sign: what exceeds 31 bits would take memory. */
   hash = 0;
   /** What is to be added to status and errors, word 2. */
   status = 0;
@@ -201,7 +201,7 @@ export class ReceiveOffloads {
     else return;
     this.type |= type;
     const hash = this.#toeplitz(bytes, addresses, count, 0);
-    this.hash = (hash ^ this.#toeplitz(bytes, l4, ports, count)) >>> 0;
+    this.hash = hash ^ this.#toeplitz(bytes, l4, ports, count);
   }
 
   // `place` is where among all that is hashed the first byte stands.
