@@ -264,6 +264,7 @@ export class IxgbeDevice implements Device {
    *
    * @throws {DeviceError} if the NIC did not come to rest as it should; its memory is safe all the
    * same, since bus mastering is off.
+   * @throws {Error} if the bus cannot be closed, see {@linkcode IxgbeDevice.release}.
    */
   close(): void {
     if (this.#closed) return;
@@ -284,14 +285,29 @@ export class IxgbeDevice implements Device {
     }
   }
 
-  /** Turns DMA off and gives everything back. If the bus cannot be closed, the memory is kept. */
+  /**
+   * Turns DMA off and gives everything back, whatever else fails. Only if DMA cannot be turned off, rings
+   * and the buffers in them stay with the NIC, and allocated, until the process ends.
+   *
+   * @throws {Error} what closing the bus throws.
+   */
   release(): void {
     if (this.#closed) return;
     this.#closed = true;
     this.#regs = undefined;
     this.#counters = undefined;
+    using closed = new DisposableStack();
+    closed.defer(() => this.#giveBack());
     this.#bus.close();
-    for (const queue of [...this.rxQueues, ...this.txQueues]) queue.close();
+  }
+
+  #giveBack(): void {
+    const queues = [...this.rxQueues, ...this.txQueues];
+    if (this.#rings.held) { // a bus lets go of them last
+      for (const queue of queues) queue.letGo();
+      return;
+    }
+    for (const queue of queues) queue.close();
     this.#rings.free();
     if (this.#queues.ownPool) this.pool[Symbol.dispose]();
   }

@@ -19,14 +19,14 @@ const TX_DISABLE_IS_OUTPUT = ESDP.SDP3_DIR;
  * Brings the link up as far as software has to.
  *
  * Link mode and PMA come from the EEPROM, and stay: only negotiation is restarted. X540 and X550 have
- * a PHY that firmware looks after, and no link mode in AUTOC: they are left alone, but that an X540's
- * PHY is given the power that Linux takes from it.
+ * a PHY that firmware looks after, and no link mode in AUTOC: they are left alone, but that the PHY is
+ * given the power that other drivers take from it.
  *
  * @param device The device's address, for messages.
- * @throws {DeviceError} if an X540's PHY cannot be asked.
+ * @throws {DeviceError} if the PHY of an X540 or X550 cannot be asked.
  */
 export async function setUpLink(regs: Registers, device: string, model: Model): Promise<void> {
-  if (model.mac === "X540") await powerUpPhy(regs, device);
+  if (model.mac === "X540" || model.mac === "X550") await powerUpPhy(regs, device, model.mac);
   if (model.mac !== "82599") return;
   if (model.media === "sfp" && (regs.read(ESDP) & TX_DISABLE_IS_OUTPUT) !== 0) {
     regs.clear(ESDP, TX_DISABLE); // laser on

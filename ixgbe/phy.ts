@@ -1,18 +1,21 @@
 /**
- * The 10GBASE-T PHY in the X540, as far as software has to see to it: that it has power. It is reached
- * by MDIO (clause 45 of IEEE 802.3) through MSCA and MSRWD.
+ * The 10GBASE-T PHY in the X540 and X550, as far as software has to see to it: that it has power. It is
+ * reached by MDIO (clause 45 of IEEE 802.3) through MSCA and MSRWD, on both alike.
  *
- * Linux's ixgbe puts the PHY into its low power mode when an interface goes down, and that lasts over
- * a reset of the MAC: without this, a card that Linux had before would never find a link. What the PHY
- * negotiates, and whether a link comes, is its firmware's business.
+ * Drivers put the PHY into its low power mode when they stop, Linux's ixgbe an X540's, DPDK's and
+ * FreeBSD's an X550's too, and that lasts over a reset of the MAC: without this, a card that one of them
+ * had before would never find a link. What the PHY negotiates, and whether a link comes, is its
+ * firmware's business.
  *
- * Linux does so on the X540 only. X550's PHY, and those of the 82599's boards, are not asked.
+ * Others are not asked: the PHYs of the 82599's boards, which nobody puts to sleep; and those beside an
+ * X550EM, which ports share a bus to and which need more than power.
  *
  * @module
  */
 
 import { DeviceError } from "../src/errors.ts";
 import { hex, offsetOf, type Registers } from "../src/registers.ts";
+import type { Mac } from "./models.ts";
 import { MSCA, MSRWD, SW_FW_SYNC } from "./registers.ts";
 import { phySemaphore, withSemaphore } from "./semaphore.ts";
 
@@ -39,8 +42,9 @@ interface Found {
 }
 
 /**
- * Takes an X540's PHY out of low power, if it is in it; else nothing is written. It stays so when the
- * device is closed: whoever has the device next, Linux included, says anew what it wants.
+ * Takes the PHY of an X540 or X550 out of low power, if it is in it; else nothing is written. It stays
+ * so when the device is closed: who would have the PHY asleep puts it there, and Linux's ixgbe, which
+ * might have the device next, wakes an X540's only.
  *
  * A PHY that firmware holds is not taken from it, though the datasheet would have a silent holder taken
  * for dead: a read or write is two frames, and one in between would send the second elsewhere.
@@ -48,7 +52,11 @@ interface Found {
  * @param device The device's address, for messages.
  * @throws {DeviceError} if firmware does not let go of the PHY, no PHY answers, or MSCA does not finish.
  */
-export async function powerUpPhy(regs: Registers, device: string): Promise<void> {
+export async function powerUpPhy(
+  regs: Registers,
+  device: string,
+  mac: Extract<Mac, "X540" | "X550">,
+): Promise<void> {
   const held = (sync: number) => {
     const found = `SW_FW_SYNC (${hex(offsetOf(SW_FW_SYNC))}) is ${hex(sync)}`;
     return new DeviceError(
@@ -60,7 +68,7 @@ export async function powerUpPhy(regs: Registers, device: string): Promise<void>
   const deadline = performance.now() + ANSWER_MS;
   do {
     // Held for one look only, not until somebody answers.
-    if (await withSemaphore(regs, "X540", phySemaphore(regs), () => wake(regs), held)) return;
+    if (await withSemaphore(regs, mac, phySemaphore(regs), () => wake(regs), held)) return;
     await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
   } while (performance.now() < deadline);
   throw new DeviceError(

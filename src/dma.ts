@@ -122,13 +122,18 @@ export class DmaMemory {
     this.#holders--;
   }
 
+  /** Whether a device can reach the memory, so that it cannot be freed. */
+  get held(): boolean {
+    return this.#holders > 0;
+  }
+
   /**
    * Frees the memory and empties every view of it. Again: nothing happens.
    *
    * @throws {Error} if a device can still reach it.
    */
   free(): void {
-    if (this.#holders > 0) {
+    if (this.held) {
       throw new Error(`memory is still in reach of ${this.#holders} device(s): close them first`);
     }
     this.#mapping.unmap();

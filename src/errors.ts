@@ -1,6 +1,6 @@
 /**
  * Errors that a person can act on. Each message is one sentence that names the device, the register
- * or file, and what to do next.
+ * or file, and what to do next; or the worker, and what it met.
  *
  * @module
  */
@@ -34,4 +34,19 @@ export class DeviceError extends Error {
     super(`${device}: ${problem}`);
     this.device = device;
   }
+}
+
+/**
+ * Workers failed: one ended although nobody told it to, or they do not start or stop. Programs print
+ * the message and exit with code 1.
+ */
+export class WorkerError extends Error {
+  /** The class. */
+  override readonly name = "WorkerError";
+}
+
+/** An error, and those that closing devices on its way out has brought; the first one first. */
+export function causes(error: unknown): unknown[] {
+  if (!(error instanceof SuppressedError)) return [error];
+  return [...causes(error.suppressed), ...causes(error.error)];
 }

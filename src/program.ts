@@ -5,7 +5,7 @@
  */
 
 import { parseArgs } from "node:util";
-import { DeviceError, UsageError } from "./errors.ts";
+import { causes, DeviceError, UsageError, WorkerError } from "./errors.ts";
 import { SystemError, UnsupportedError } from "../native/native.ts";
 
 /** Options of a program: true for those that take a value, false for those that are set or not. */
@@ -90,7 +90,7 @@ export function choice<Word extends string>(
 
 /**
  * Runs a program and ends the process: with the exit code that `main` returns, 2 for what the user
- * can mend, 1 for a device that failed. Errors of these kinds are printed as one sentence.
+ * can mend, 1 for a device or worker that failed. Errors of these kinds are printed as one sentence.
  */
 export async function run(main: () => Promise<number>): Promise<never> {
   let code = 1;
@@ -99,15 +99,14 @@ export async function run(main: () => Promise<number>): Promise<never> {
   } catch (error) {
     for (const cause of causes(error)) {
       if (cause instanceof UsageError || cause instanceof UnsupportedError) code = 2;
-      else if (!(cause instanceof DeviceError || cause instanceof SystemError)) throw error;
+      else if (!isFailure(cause)) throw error;
       console.error(`error: ${cause.message}`);
     }
   }
   Deno.exit(code);
 }
 
-/** An error, and those that closing devices on its way out has brought; the first one first. */
-function causes(error: unknown): unknown[] {
-  if (!(error instanceof SuppressedError)) return [error];
-  return [...causes(error.suppressed), ...causes(error.error)];
+/** Whether something says by its message all that there is to say of it. */
+function isFailure(error: unknown): error is Error {
+  return [DeviceError, WorkerError, SystemError].some((kind) => error instanceof kind);
 }

@@ -5,6 +5,7 @@
  */
 
 import { linkName } from "./bus/files.ts";
+import { causes } from "./errors.ts";
 
 /** What the main thread sends, once. */
 export interface Assignment<Task> {
@@ -20,8 +21,8 @@ export interface WorkerReport {
   readonly thread: string;
   /** Whether it has let go of all that belongs to the task. */
   readonly ended: boolean;
-  /** Why it has ended, if it was not told to. */
-  readonly failure?: unknown;
+  /** Why it has ended, if it was not told to: what was thrown, and what that has brought besides. */
+  readonly failures?: readonly unknown[];
 }
 
 /** What a worker knows of itself, in the words of the standard. */
@@ -60,8 +61,10 @@ export function serve<Task>(work: (task: Task, stop: { readonly signal: number }
       work(data.task, new Stop(data.stop));
       scope.postMessage({ thread, ended: true });
     } catch (error) {
-      const failure = error instanceof Error ? error : String(error); // what is no error may not be sent
-      scope.postMessage({ thread, ended: true, failure });
+      // One by one, since errors that others are part of arrive without them; and as text what is no
+      // error, which may not be sent.
+      const failures = causes(error).map((cause) => cause instanceof Error ? cause : String(cause));
+      scope.postMessage({ thread, ended: true, failures });
     }
     scope.close();
   };

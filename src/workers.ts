@@ -11,6 +11,7 @@
 import type { StopFlag } from "../native/native.ts";
 import { list } from "./bus/files.ts";
 import type { Device } from "./device.ts";
+import { WorkerError } from "./errors.ts";
 import type { Report } from "./report.ts";
 import { workerModule } from "./worker_modules.ts";
 import type { Assignment, WorkerReport } from "./worker_thread.ts";
@@ -21,16 +22,6 @@ const START_MS = 20000, STOP_MS = 5000, GONE_MS = 10000;
 const LOOK_MS = 2, TICK_MS = 20;
 /** How often devices are asked whether they are still there. */
 const CHECK_MS = 100;
-
-/** A worker that ended although nobody told it to. */
-export class WorkerError extends Error {
-  override readonly name = "WorkerError";
-
-  /** @param cause What it threw. */
-  constructor(number: number, message: string, cause?: unknown) {
-    super(`worker ${number} failed: ${message}`, { cause });
-  }
-}
 
 /** One worker, and what is known of it. */
 interface Member {
@@ -65,11 +56,12 @@ export class Workers implements AsyncDisposable {
       worker.onmessage = ({ data }: MessageEvent<WorkerReport>) => {
         member.thread = data.thread;
         member.ended = data.ended;
-        if ("failure" in data) member.failure = failed(number, data.failure);
+        if (data.failures) member.failure = failed(number, data.failures);
       };
       worker.onerror = (event) => {
         event.preventDefault(); // else it ends the process, devices open
-        member.failure ??= new WorkerError(number, event.message);
+        const [sentence] = event.message.split("\n"); // Deno has printed all of it, and where that was
+        member.failure ??= failed(number, [sentence]);
       };
       const assignment: Assignment<unknown> = { task, stop: this.#stop };
       worker.postMessage(assignment);
@@ -80,14 +72,14 @@ export class Workers implements AsyncDisposable {
   /**
    * Waits until all have their task.
    *
-   * @throws {WorkerError} if one cannot be started.
+   * @throws {WorkerError} if one cannot be started, or not in time.
    */
   async started(): Promise<void> {
     const all = await until(START_MS, () => {
       this.check();
       return this.#members.every(({ thread }) => thread !== undefined);
     });
-    if (!all) throw new Error(`workers did not start within ${START_MS / 1000} s`);
+    if (!all) throw new WorkerError(`workers did not start within ${START_MS / 1000} s`);
   }
 
   /**
@@ -102,7 +94,7 @@ export class Workers implements AsyncDisposable {
   /**
    * Tells all to stop and waits for their threads to go.
    *
-   * @throws {Error} if one goes on. There is no way to end it but with the process; devices that are
+   * @throws {WorkerError} if one goes on. There is no way to end it but with the process; devices that are
    * closed then turn their DMA off first, but the thread finds its memory unmapped.
    */
   async [Symbol.asyncDispose](): Promise<void> {
@@ -116,7 +108,7 @@ export class Workers implements AsyncDisposable {
       return this.#members.every(({ thread = "" }) => !threads.includes(thread));
     });
     for (const { worker } of this.#members) worker.terminate();
-    if (!gone) throw new Error(`a worker did not stop within ${this.#milliseconds} ms`);
+    if (!gone) throw new WorkerError(`a worker did not stop within ${this.#milliseconds} ms`);
   }
 }
 
@@ -149,8 +141,11 @@ export async function supervise(
   }
 }
 
-function failed(number: number, cause: unknown): WorkerError {
-  return new WorkerError(number, cause instanceof Error ? cause.message : String(cause), cause);
+/** The error for a worker that has thrown something, and what that has brought besides. */
+function failed(number: number, thrown: readonly unknown[]): WorkerError {
+  const messages = thrown.map((cause) => cause instanceof Error ? cause.message : `${cause}`);
+  const cause = thrown.length === 1 ? thrown[0] : thrown;
+  return new WorkerError(`worker ${number} failed: ${messages.join("; ")}`, { cause });
 }
 
 /** Waits until something is so; returns whether it is in time. */

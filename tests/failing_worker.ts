@@ -6,11 +6,21 @@
 
 import { serve } from "../src/worker_thread.ts";
 
-/** Work until told to stop; throw at once; throw later; or go on for a second after it was told. */
-export type Conduct = "good" | "throws" | "fails later" | "is slow";
+/**
+ * Work until told to stop; throw at once; again while letting go; throw later; or go on for a second
+ * after it was told.
+ */
+export type Conduct = "good" | "throws" | "fails twice" | "fails later" | "is slow";
 
 serve<Conduct>((conduct, stop) => {
   if (conduct === "throws") throw new Error("this worker will not work");
+  if (conduct === "fails twice") {
+    using held = new DisposableStack();
+    held.defer(() => {
+      throw new Error("it does not even end well");
+    });
+    throw new Error("this worker fails");
+  }
   const begun = performance.now();
   let told = Infinity;
   while (conduct === "is slow" ? performance.now() < told + 1000 : stop.signal === 0) {

@@ -1,4 +1,4 @@
-/** The ixgbe driver and the X540's PHY on the NIC model: a PHY that was put to sleep is woken. */
+/** The ixgbe driver and the PHY of X540 and X550 on the NIC model: one that was put to sleep is woken. */
 
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { ixgbe, type IxgbeDevice } from "../ixgbe/mod.ts";
@@ -15,8 +15,8 @@ const GLOBAL = 30, LOW_POWER = 1 << 11;
 /** A bit of the control register that is none of the driver's business. */
 const OTHER = 1 << 6;
 
-/** An X540 in whose PHY another driver has left its traces. */
-class X540Bus extends DirectBus {
+/** An X540, unless said otherwise, in whose PHY another driver has left its traces. */
+class CopperBus extends DirectBus {
   constructor(options: NicOptions = {}) {
     super({ deviceId: DEVICE.X540, ...options });
   }
@@ -46,7 +46,7 @@ class X540Bus extends DirectBus {
 }
 
 /** An X540 whose PHY has another address on its bus. */
-class MovedPhyBus extends X540Bus {
+class MovedPhyBus extends CopperBus {
   override bar(index: number): Bar {
     const bar = super.bar(index);
     const move = (value: number) => (value ^ 5 << 21) >>> 0; // 5 becomes 0, and 0 becomes 5
@@ -77,8 +77,10 @@ async function refusal(bus: DirectBus): Promise<string> {
 
 for (
   const [what, bus] of [
-    ["an X540's PHY that was put to sleep", new X540Bus()],
-    ["a second port's", new X540Bus({ lanId: 1 })],
+    ["an X540's PHY that was put to sleep", new CopperBus()],
+    ["an X550's", new CopperBus({ deviceId: DEVICE.X550 })],
+    ["that of an X550 with one port", new CopperBus({ deviceId: 0x15d1 })],
+    ["a second port's", new CopperBus({ lanId: 1 })],
     ["a PHY at another address than 0", new MovedPhyBus()],
   ] as const
 ) {
@@ -95,16 +97,18 @@ for (
 }
 
 Deno.test("ixgbe.attach() writes nothing to a PHY that has power", async () => {
-  const bus = new X540Bus();
-  using _device = await attach(bus);
-  const operations = written(bus, MSCA).map((value) => value & MSCA.OP_CODE);
-  assert(operations.includes(MSCA.OP_READ));
-  assert(!operations.includes(MSCA.OP_WRITE));
-  assertEquals(written(bus, MSRWD), []);
-  assertEquals(bus.nic.rules.violations, []);
+  for (const deviceId of [DEVICE.X540, DEVICE.X550]) {
+    const bus = new CopperBus({ deviceId });
+    using _device = await attach(bus);
+    const operations = written(bus, MSCA).map((value) => value & MSCA.OP_CODE);
+    assert(operations.includes(MSCA.OP_READ));
+    assert(!operations.includes(MSCA.OP_WRITE));
+    assertEquals(written(bus, MSRWD), []);
+    assertEquals(bus.nic.rules.violations, []);
+  }
 });
 
-for (const deviceId of [0x10fb, 0x10f7, 0x151c, 0x1563, 0x15ad, 0x15c8]) {
+for (const deviceId of [0x10fb, 0x10f7, 0x151c, 0x15ad, 0x15ae, 0x15c8, 0x15e4]) {
   Deno.test(`ixgbe.attach() asks no PHY on device ${deviceId.toString(16)}`, async () => {
     const bus = new DirectBus({ deviceId });
     using _device = await attach(bus);
@@ -113,7 +117,7 @@ for (const deviceId of [0x10fb, 0x10f7, 0x151c, 0x1563, 0x15ad, 0x15c8]) {
 }
 
 Deno.test("ixgbe.attach() takes no PHY that firmware holds: it says so, naming SW_FW_SYNC", async () => {
-  const bus = new X540Bus();
+  const bus = new CopperBus();
   bus.control = LOW_POWER;
   bus.nic.write32(offsetOf(SW_FW_SYNC), SW_FW_SYNC.FW_PHY_SM0);
   const message = await refusal(bus);
@@ -124,7 +128,7 @@ Deno.test("ixgbe.attach() takes no PHY that firmware holds: it says so, naming S
 });
 
 Deno.test("ixgbe.attach() takes the PHY from a driver that was killed", async () => {
-  const bus = new X540Bus();
+  const bus = new CopperBus();
   bus.control = LOW_POWER;
   bus.nic.write32(offsetOf(SW_FW_SYNC), SW_FW_SYNC.SW_PHY_SM0);
   const device = await attach(bus);
@@ -134,7 +138,7 @@ Deno.test("ixgbe.attach() takes the PHY from a driver that was killed", async ()
 });
 
 Deno.test("ixgbe.attach() says so if no PHY answers, and lets go of the bus", async () => {
-  const bus = new X540Bus();
+  const bus = new CopperBus();
   bus.overrides.set(offsetOf(MSRWD), 0xffff0000);
   assertMatch(await refusal(bus), /^model: no PHY answers by MDIO \(MSCA, .*: power-cycle/);
   assert(written(bus, MSCA).every((value) => (value & MSCA.OP_CODE) !== MSCA.OP_WRITE));
@@ -142,7 +146,7 @@ Deno.test("ixgbe.attach() says so if no PHY answers, and lets go of the bus", as
 });
 
 Deno.test("ixgbe.attach() says so if MSCA does not finish, and lets go of the bus", async () => {
-  const bus = new X540Bus();
+  const bus = new CopperBus();
   bus.overrides.set(offsetOf(MSCA), MSCA.MDI_COMMAND);
   assertMatch(await refusal(bus), /^model: MSCA \(0x0000425c, .* after 100 ms, .*: power-cycle/);
   assertEquals(written(bus, SW_FW_SYNC).at(-1), 0);

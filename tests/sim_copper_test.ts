@@ -53,14 +53,16 @@ Deno.test("Phy says which devices it has, and which of them are there", () => {
 });
 
 Deno.test("Phy without power has no link", () => {
-  const driver = new TestDriver({ deviceId: DEVICE.X540 });
-  assert(linkUp(driver));
-  writePhy(driver, GLOBAL, CONTROL, LOW_POWER);
-  assert(!linkUp(driver));
-  assertEquals(readPhy(driver, PMA_PMD, STATUS), 0);
-  writePhy(driver, GLOBAL, CONTROL, 0);
-  assert(linkUp(driver));
-  assertEquals(driver.read(EICR) & EICR.LSC, EICR.LSC);
+  for (const deviceId of [DEVICE.X540, DEVICE.X550]) {
+    const driver = new TestDriver({ deviceId });
+    assert(linkUp(driver));
+    writePhy(driver, GLOBAL, CONTROL, LOW_POWER);
+    assert(!linkUp(driver));
+    assertEquals(readPhy(driver, PMA_PMD, STATUS), 0);
+    writePhy(driver, GLOBAL, CONTROL, 0);
+    assert(linkUp(driver));
+    assertEquals(driver.read(EICR) & EICR.LSC, EICR.LSC);
+  }
 });
 
 Deno.test("Phy keeps low power over resets and a driver's going, until power-on", () => {

@@ -1,8 +1,9 @@
 /** Workers: that they start, fail and end as they should, and that none is left behind. */
 
-import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
 import { SystemError } from "../native/native.ts";
-import { WorkerError, Workers } from "../src/workers.ts";
+import { WorkerError } from "../src/errors.ts";
+import { Workers } from "../src/workers.ts";
 import { until } from "./processes.ts";
 import type { Conduct } from "./failing_worker.ts";
 
@@ -61,10 +62,17 @@ Deno.test("Workers.check() throws what a worker throws at work", async () => {
   assertEquals((await failureOf(workers)).message, "worker 0 failed: this worker works no more");
 });
 
+Deno.test("Workers.check() throws all that a worker that fails meets on its way out", async () => {
+  await using workers = start("fails twice");
+  const { message, cause } = await failureOf(workers);
+  assertEquals(message, "worker 0 failed: this worker fails; it does not even end well");
+  assert(Array.isArray(cause) && cause.every((error) => error instanceof Error));
+});
+
 Deno.test("Workers.check() throws if a worker's module cannot be loaded", async () => {
   await using workers = new Workers(new URL("data:text/javascript,import 'nothing:at-all'"), [1]);
   const { message } = await failureOf(workers);
-  assert(message.startsWith("worker 0 failed: "), message);
+  assertMatch(message, /^worker 0 failed: .*"nothing:at-all".*$/);
 });
 
 Deno.test("Workers refuses a module that is not there", () => {
@@ -85,6 +93,10 @@ Deno.test("Workers says if a worker does not stop in time", async () => {
   const before = threads().length;
   const workers = new Workers(MODULE, ["is slow"], 100);
   await workers.started();
-  await assertRejects(() => workers[Symbol.asyncDispose](), Error, "did not stop within 100 ms");
+  await assertRejects(
+    () => workers[Symbol.asyncDispose](),
+    WorkerError,
+    "did not stop within 100 ms",
+  );
   await until("the thread to go", () => threads().length === before);
 });

@@ -243,22 +243,27 @@ export class VirtioDevice implements Device {
   }
 
   /**
-   * Resets the device, and only then gives buffers and rings back. Again: nothing happens.
+   * Resets the device, and only then gives buffers and rings back, whatever else fails. Again: nothing
+   * happens.
    *
    * @throws {DeviceError} if the device does not come to rest; the pool then never gets those buffers
    * back that the device had.
+   * @throws {Error} what closing the transport throws. If DMA cannot be turned off, rings and buffers stay
+   * allocated until the process ends.
    */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
     let atRest = false;
-    try {
-      atRest = this.#transport.stop();
-    } finally {
-      this.#transport.close();
-      this.#queues.close(atRest);
-      if (this.#ownPool) this.pool[Symbol.dispose]();
-    }
+    using stopped = new DisposableStack(); // the last step first
+    stopped.defer(() => this.#giveBack(atRest));
+    stopped.defer(() => this.#transport.close());
+    atRest = this.#transport.stop();
+  }
+
+  #giveBack(atRest: boolean): void {
+    this.#queues.close(atRest);
+    if (this.#ownPool && !this.#queues.held) this.pool[Symbol.dispose]();
   }
 
   /** Closes. */

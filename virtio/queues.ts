@@ -119,15 +119,21 @@ export class Queues {
     );
   }
 
+  /** Whether the device can reach the rings, of which its bus lets go last. */
+  get held(): boolean {
+    return this.#rings?.held ?? false;
+  }
+
   /**
-   * Takes everything back.
+   * Takes everything back; nothing, if the rings are held.
    *
    * @param atRest Whether the device has stopped: buffers that it may still write to are lost to their
    * pools.
    */
   close(atRest: boolean): void {
-    for (const queue of [...this.rx, ...this.tx]) queue.close(atRest);
-    this.#rings?.free();
+    const { held } = this;
+    for (const queue of [...this.rx, ...this.tx]) queue.close(atRest && !held);
+    if (!held) this.#rings?.free();
   }
 }
 

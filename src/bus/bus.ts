@@ -109,11 +109,13 @@ export interface Bus {
    */
   check(): void;
   /**
-   * Gives up the function: bus mastering off where it was claimed, then everything unmapped. Again:
-   * nothing happens.
+   * Gives up the function: bus mastering off where it was claimed, then everything unmapped, memory in
+   * the order in which it was mapped. Again: nothing happens.
    *
-   * @throws {Error} if bus mastering cannot be turned off: the memory stays out of reach of `free`.
-   * @throws {DeviceError} if the kernel driver that is to have the function again does not take it.
+   * @throws {Error} if bus mastering cannot be turned off, or the IOMMU not told: memory that the device
+   * may still reach is not released then, and so stays allocated until the process ends.
+   * @throws {DeviceError} if the kernel driver that is to have the function again does not take it: all
+   * memory is released by then.
    */
   close(): void;
 }

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { check, path, stubs } from "../../native/native.ts";
+import { check, Errno, path, stubs } from "../../native/native.ts";
 
 const O_WRONLY = 1;
 
@@ -34,8 +34,10 @@ export function writeText(file: string, text: string): void {
 
 /** The names in a directory; none if there is no such directory or it cannot be read. */
 export function list(directory: string): string[] {
-  const bytes = new Uint8Array(65536);
-  const n = stubs.ixy_list(path(directory), bytes, bytes.length);
+  let bytes = new Uint8Array(4096), n: number;
+  while ((n = stubs.ixy_list(path(directory), bytes, bytes.length)) === -Errno.ENOBUFS) {
+    bytes = new Uint8Array(4 * bytes.length);
+  }
   if (n <= 0) return [];
   return new TextDecoder().decode(bytes.subarray(0, n - 1)).split("\0");
 }
