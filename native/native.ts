@@ -37,8 +37,7 @@ const SYMBOLS = {
   ixy_recv: { parameters: ["i32", "buffer", "u32", "buffer", "i32"], result: "i32" },
   ixy_eventfd: { parameters: [], result: "i32" },
   ixy_poll: { parameters: ["buffer", "u32", "i32"], result: "i32" },
-  ixy_moment: { parameters: ["buffer", "f64"], result: "void" },
-  ixy_reached: { parameters: ["buffer"], result: "i32" },
+  ixy_milliseconds: { parameters: [], result: "f64" },
   ixy_stop_begin: { parameters: ["buffer"], result: "i32" },
   ixy_stop_end: { parameters: [], result: "i32" },
 } as const;
@@ -341,9 +340,12 @@ export class StopFlag implements Disposable {
 }
 
 /**
- * A time span that is asked again and again whether it is over. That makes no garbage, while each call
- * of `performance.now()` makes a number on the heap.
+ * Milliseconds since some moment in the past, for loops that move packets: it leaves nothing on the heap
+ * where the compiler knows it, while each call of `performance.now()` makes a number there.
  */
+export const milliseconds: () => number = stubs.ixy_milliseconds;
+
+/** A time span that is asked again and again whether it is over. */
 export class TimeSpan {
   readonly #milliseconds: number;
   readonly #end = new Float64Array(1);
@@ -360,11 +362,11 @@ export class TimeSpan {
 
   /** Whether it is over. */
   get over(): boolean {
-    return stubs.ixy_reached(this.#end) !== 0;
+    return milliseconds() >= this.#end[0];
   }
 
   /** Begins again, now. */
   restart(): void {
-    stubs.ixy_moment(this.#end, this.#milliseconds);
+    this.#end[0] = milliseconds() + this.#milliseconds;
   }
 }

@@ -274,17 +274,12 @@ int32_t ixy_poll(void *fds, uint32_t count, int32_t milliseconds) {
   return result(poll(fds, count, milliseconds));
 }
 
-static double milliseconds(void) {
+/* The time since some moment in the past. */
+double ixy_milliseconds(void) {
   struct timespec t;
   clock_gettime(CLOCK_MONOTONIC, &t);
   return (double)t.tv_sec * 1e3 + (double)t.tv_nsec * 1e-6;
 }
-
-/* The moment so many milliseconds from now, to *moment. */
-void ixy_moment(double *moment, double from_now) { *moment = milliseconds() + from_now; }
-
-/* Whether that moment has come. */
-int32_t ixy_reached(const double *moment) { return milliseconds() >= *moment; }
 
 /* The stop flag: SIGINT or SIGTERM stores its number here once; a second one ends the process. */
 

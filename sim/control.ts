@@ -42,7 +42,7 @@ export class Control {
   /**
    * Carries out what has come. The end of the input is as good as `quit`.
    *
-   * @param now The time of `performance.now()`.
+   * @param now The time of `milliseconds()`.
    * @returns Whether to go on.
    */
   poll(now: number): boolean {

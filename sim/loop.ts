@@ -6,7 +6,7 @@
  */
 
 import { setImmediate } from "node:timers";
-import { stubs } from "../native/native.ts";
+import { milliseconds, stubs } from "../native/native.ts";
 import type { Face, Port } from "./port.ts";
 
 /** Rounds between two looks at sockets, clock and signals: some 50 µs when there is traffic. */
@@ -34,12 +34,12 @@ function serve(server: Face): boolean {
   let reads = server.reads;
   if (!server.poll()) return false;
   if (server.reads === reads) return true;
-  const start = performance.now();
+  const start = milliseconds();
   let last = start, now = start;
   while (now - last < FOLLOW_MILLISECONDS && now - start < SERVE_MILLISECONDS) {
     reads = server.reads;
     server.poll();
-    now = performance.now();
+    now = milliseconds();
     if (server.reads !== reads) last = now;
   }
   return true;
@@ -50,7 +50,7 @@ export class Loop {
   readonly #ports: readonly Port[];
   readonly #wakeFd: number;
   readonly #pollfds: Int32Array<ArrayBuffer>;
-  #lastWork = performance.now();
+  #lastWork = milliseconds();
 
   /**
    * A loop that does not run yet.
@@ -68,7 +68,7 @@ export class Loop {
    * Runs the ports.
    *
    * @param look Called some 20,000 times a second in traffic, and after each wait, with the time of
-   * `performance.now()`; returns whether to go on.
+   * `milliseconds()`; returns whether to go on.
    */
   async run(look: (now: number) => boolean): Promise<void> {
     while (this.#slice(look)) {
@@ -81,11 +81,11 @@ export class Loop {
   }
 
   #slice(look: (now: number) => boolean): boolean {
-    const end = performance.now() + SLICE_MILLISECONDS;
+    const end = milliseconds() + SLICE_MILLISECONDS;
     for (;;) {
       let work = this.#rounds();
       for (const port of this.#ports) if (serve(port.server)) work++;
-      const now = performance.now();
+      const now = milliseconds();
       if (!look(now)) return false;
       if (work > 0) this.#lastWork = now;
       else if (now - this.#lastWork > SPIN_MILLISECONDS) return this.#rest();
@@ -108,17 +108,17 @@ export class Loop {
     fds[0] = this.#wakeFd;
     fds[1] = POLLIN;
     let count = 1;
-    let milliseconds = SLEEP_MILLISECONDS;
+    let most = SLEEP_MILLISECONDS;
     for (const { server, wire, nic } of this.#ports) {
       fds[count * POLLFD_WORDS] = server.fd;
       fds[count++ * POLLFD_WORDS + 1] = POLLIN;
-      if (server.busMaster || server.fd < 0) milliseconds = NAP_MILLISECONDS;
+      if (server.busMaster || server.fd < 0) most = NAP_MILLISECONDS;
       // What the port would not take does not wake it.
       if (wire.fd < 0 || !nic.receiving) continue;
       fds[count * POLLFD_WORDS] = wire.fd;
       fds[count++ * POLLFD_WORDS + 1] = POLLIN;
     }
-    stubs.ixy_poll(fds, count, milliseconds);
+    stubs.ixy_poll(fds, count, most);
     return true;
   }
 }

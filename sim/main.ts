@@ -8,7 +8,7 @@
  * @module
  */
 
-import { StopFlag } from "../native/native.ts";
+import { milliseconds, StopFlag } from "../native/native.ts";
 import { UsageError } from "../src/errors.ts";
 import { Control, STDIN } from "./control.ts";
 import { Loop } from "./loop.ts";
@@ -28,7 +28,7 @@ async function run(options: Options): Promise<number> {
   try {
     report.ready();
     const control = options.control ? new Control(ports, report) : undefined;
-    const start = performance.now();
+    const start = milliseconds();
     const end = options.seconds === undefined ? Infinity : start + options.seconds * SECOND;
     let next = start + SECOND;
     await new Loop(ports, control === undefined ? -1 : STDIN).run((now) => {

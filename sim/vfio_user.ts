@@ -149,7 +149,7 @@ export class Connection {
   }
 
   #receive(): boolean {
-    const room = this.#input.subarray(this.#used);
+    const room = this.#used === 0 ? this.#input : this.#input.subarray(this.#used);
     const n = stubs.ixy_recv(this.fd, room, room.length, this.#fdsReceived, MSG_DONTWAIT);
     if (n === -Errno.EAGAIN || n === -Errno.EINTR) return false;
     if (n <= 0) throw new ConnectionEnd(`the client has gone (${-n})`, false);

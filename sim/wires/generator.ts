@@ -5,6 +5,7 @@
  * @module
  */
 
+import { milliseconds } from "../../native/native.ts";
 import { UsageError } from "../../src/errors.ts";
 import type { FrameBuffer, Wire, WirePort } from "../wire.ts";
 import { Latency } from "./latency.ts";
@@ -93,7 +94,7 @@ export class Generator implements Wire {
   /** Sends from now on. */
   start(): void {
     this.#running = true;
-    this.#last = performance.now();
+    this.#last = milliseconds();
     this.#tokens = 0;
   }
 
@@ -111,7 +112,7 @@ export class Generator implements Wire {
   /** Sends what is due. */
   poll(port: WirePort, budget: number): number {
     if (!this.#running) return 0;
-    const now = performance.now();
+    const now = milliseconds();
     const most = Math.max(1, this.#rate * BURST_MILLISECONDS);
     this.#tokens = Math.min(most, this.#tokens + (now - this.#last) * this.#rate);
     this.#last = now;

@@ -5,10 +5,12 @@
  * @module
  */
 
+import { milliseconds } from "../../native/native.ts";
+
 /** Frames that can be on their way at once; a power of two, and more than all rings hold. */
 const ON_THE_WAY = 65536;
-/** Nanoseconds of the finest bin. */
-const UNIT = 10;
+/** Nanoseconds of the finest bin, and of a millisecond. */
+const UNIT = 10, MILLISECOND = 1e6;
 /** Bins of one unit each; beyond, each octave has half as many, and so a width of 0.1 % at most. */
 const LINEAR_BITS = 11, LINEAR = 1 << LINEAR_BITS, HALF = LINEAR / 2;
 /** The longest time that has a bin of its own, in units: five seconds; whatever is longer is in it. */
@@ -31,38 +33,21 @@ function lowestOf(bin: number): number {
   return (bin - shift * HALF) * 2 ** shift;
 }
 
-/**
- * The clock. `performance.now()` takes twice as long and leaves a number on the heap each time, and so
- * garbage collection would be what is measured.
- */
-const LIBC = {
-  clock_gettime: { parameters: ["i32", "buffer"], result: "i32" },
-} as const;
-const CLOCK_MONOTONIC = 1;
-/** Where a timespec has its seconds, low half, and its nanoseconds, as indices of 32-bit words. */
-const SECONDS = 0, NANOSECONDS = 2, TIMESPEC_WORDS = 4;
-
 /** Times of one stream's frames. */
 export class Latency {
-  readonly #clock = Deno.dlopen("libc.so.6", LIBC).symbols.clock_gettime;
-  readonly #timespec = new Uint32Array(TIMESPEC_WORDS);
-  /** When the frames on their way were sent, in nanoseconds, by the low bits of their numbers. */
+  /** When the frames on their way were sent, in milliseconds, by the low bits of their numbers. */
   readonly #sent = new Float64Array(ON_THE_WAY);
   readonly #bins = new Uint32Array(binOf(LONGEST) + 1);
 
   /** A frame is sent now. */
   sent(number: number): void {
-    const time = this.#timespec;
-    this.#clock(CLOCK_MONOTONIC, time);
-    this.#sent[number & (ON_THE_WAY - 1)] = time[SECONDS] * 1e9 + time[NANOSECONDS];
+    this.#sent[number & (ON_THE_WAY - 1)] = milliseconds();
   }
 
   /** A frame has come back. */
   back(number: number): void {
-    const time = this.#timespec;
-    this.#clock(CLOCK_MONOTONIC, time);
-    const now = time[SECONDS] * 1e9 + time[NANOSECONDS];
-    const units = (now - this.#sent[number & (ON_THE_WAY - 1)]) / UNIT;
+    const away = milliseconds() - this.#sent[number & (ON_THE_WAY - 1)];
+    const units = away * (MILLISECOND / UNIT);
     this.#bins[binOf(Math.min(LONGEST, units) >>> 0)]++;
   }
 
