@@ -343,7 +343,9 @@ export class StopFlag implements Disposable {
  * Milliseconds since some moment in the past, for loops that move packets: it leaves nothing on the heap
  * where the compiler knows it, while each call of `performance.now()` makes a number there.
  */
-export const milliseconds: () => number = stubs.ixy_milliseconds;
+export function milliseconds(): number {
+  return stubs.ixy_milliseconds();
+}
 
 /** A time span that is asked again and again whether it is over. */
 export class TimeSpan {

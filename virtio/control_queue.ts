@@ -8,7 +8,7 @@
 import type { DmaMemory } from "../src/dma.ts";
 import { DeviceError } from "../src/errors.ts";
 import type { Transport } from "./transport.ts";
-import { AVAILABLE_RING, DESC_NEXT, DESC_WRITE, USED_RING, type Virtqueue } from "./virtqueue.ts";
+import { DESC_NEXT, DESC_WRITE, LAYOUT, type Virtqueue } from "./virtqueue.ts";
 
 /** Commands that the driver gives, each as class and command. */
 export const Control = {
@@ -66,11 +66,11 @@ export class ControlQueue {
     queue.describe(1, address(DATA), data.length, DESC_NEXT, 2);
     queue.describe(2, address(ACK), 1, DESC_WRITE);
     const { entries } = queue.areas, position = this.#position;
-    queue.available[AVAILABLE_RING + position % entries] = 0;
+    queue.available[LAYOUT.AVAILABLE_RING + position % entries] = 0;
     this.#position = (position + 1) & 0xffff;
     queue.publish(this.#position);
     this.#await(position, `command ${group}.${number}`);
-    if (queue.used[USED_RING + 2 * (position % entries)] !== 0) {
+    if (queue.used[LAYOUT.USED_RING + 2 * (position % entries)] !== 0) {
       throw queue.nonsense(position, "an id that it does not have");
     }
     if (bytes[ACK] !== ACK_OK) {

@@ -18,8 +18,9 @@ import type { PacketBatch } from "../src/batch.ts";
 import type { RxQueue } from "../src/device.ts";
 import type { Mempool } from "../src/mempool.ts";
 import { refuseBatch } from "../src/queue.ts";
-import { AVAILABLE_RING, DESC_WRITE, USED_RING, type Virtqueue, WORDS } from "./virtqueue.ts";
+import { DESC_WRITE, LAYOUT, type Virtqueue } from "./virtqueue.ts";
 
+const { AVAILABLE_RING, USED_RING, WORDS } = LAYOUT;
 const PACKETS = 0, BYTES = 1;
 /** From the id of a chain of two descriptors to its header, in words of 16 bits: a shift. */
 const HEADER_SHIFT = 2;

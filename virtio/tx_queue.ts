@@ -13,8 +13,9 @@ import type { PacketBatch } from "../src/batch.ts";
 import type { TxQueue } from "../src/device.ts";
 import type { Mempool } from "../src/mempool.ts";
 import { keepUnsent, refuseBatch } from "../src/queue.ts";
-import { AVAILABLE_RING, USED_RING, type Virtqueue, WORDS } from "./virtqueue.ts";
+import { LAYOUT, type Virtqueue } from "./virtqueue.ts";
 
+const { AVAILABLE_RING, USED_RING, WORDS } = LAYOUT;
 const PACKETS = 0, BYTES = 1;
 
 /** A virtqueue that transmits packets. */

@@ -30,12 +30,19 @@ const NO_INTERRUPT = 1;
 const NO_NOTIFY = 1;
 /** Bytes kept for a header that has a descriptor of its own. */
 const HEADER_STRIDE = 16;
-/** Words of a descriptor: address low, address high, length, flags and next. */
-export const WORDS = 4;
-/** Index of the ring in the available area's 16-bit words, behind flags and idx. */
-export const AVAILABLE_RING = 2;
-/** Index of the ring in the used area's 32-bit words, behind flags and idx. */
-export const USED_RING = 1;
+/**
+ * Where things are in a virtqueue. An object, for the queues to take constants of their own from: one
+ * that is imported is loaded and checked at each use, one of the module's own is in the machine code.
+ */
+export const LAYOUT = {
+  /** Words of a descriptor: address low, address high, length, flags and next. */
+  WORDS: 4,
+  /** Index of the ring in the available area's 16-bit words, behind flags and idx. */
+  AVAILABLE_RING: 2,
+  /** Index of the ring in the used area's 32-bit words, behind flags and idx. */
+  USED_RING: 1,
+} as const;
+const { WORDS, USED_RING } = LAYOUT;
 
 const PAGE = 4096;
 const align = (n: number, to: number) => Math.ceil(n / to) * to;
@@ -78,13 +85,13 @@ export class Virtqueue {
   readonly perChain: 1 | 2;
   /** Chains that can be with the device at once. */
   readonly chains: number;
-  /** The descriptor table, {@linkcode WORDS} a descriptor. */
+  /** The descriptor table, `LAYOUT.WORDS` a descriptor. */
   readonly descriptors: Uint32Array;
   /** The available ring: flags, idx, then the ring. */
   readonly available: Uint16Array;
   /** The used ring's flags and idx. */
   readonly usedIndex: Uint16Array;
-  /** The used ring: from {@linkcode USED_RING} on, id and length of each entry. */
+  /** The used ring: from `LAYOUT.USED_RING` on, id and length of each entry. */
   readonly used: Uint32Array;
   /** Headers that have a descriptor of their own, 8 words of 16 bits each: chain `i` has the `i`th. */
   readonly headers: Uint16Array;
