@@ -18,7 +18,7 @@ export const SNAPLEN_MAX = 65535;
 /** What bytes are written to: a file, or the standard output. */
 export interface Sink {
   /** Writes some of the bytes, at least one; returns how many. */
-  writeSync(bytes: Uint8Array): number;
+  writeSync(bytes: Uint8Array<ArrayBuffer>): number;
 }
 
 /**

@@ -1,11 +1,12 @@
 /** What the bench says of windows that it has measured, and the instruments that it measures with. */
 
-import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
+import { assertAlmostEquals, assertEquals } from "@std/assert";
 import { Counter, EVENTS } from "../bench/cycles.ts";
 import { sameDistance } from "../bench/distance.ts";
 import { coarse, judge, merge, NOTHING, type Point, type Suite } from "../bench/results.ts";
 import { median, quantile, summarize } from "../bench/statistics.ts";
 import { Latency } from "../sim/wires/latency.ts";
+import { until } from "./processes.ts";
 
 const MACHINE = {
   cpu: "any",
@@ -109,8 +110,7 @@ Deno.test("Counter counts what another process does", async () => {
     using counter = Counter.open(child.pid, EVENTS.taskClock);
     if (counter === undefined) throw new Error("the kernel lets this process count nothing");
     const before = counter.read();
-    await new Promise((resolve) => setTimeout(resolve, 100));
-    assert(counter.read() > before);
+    await until("the count to rise", () => counter.read() > before);
   } finally {
     child.kill("SIGKILL");
     await child.status;

@@ -13,7 +13,6 @@ import { Hugepages } from "./hugepages.ts";
 import {
   assertFailed,
   assertRefused,
-  delay,
   ffiOnly,
   isRoot,
   Program,
@@ -24,7 +23,14 @@ import {
   type SimPort,
   TemporaryDirectory,
 } from "./processes.ts";
-import { Cable, randomFrame, startForwarder, stopProgram, type Totals } from "./programs.ts";
+import {
+  Cable,
+  droppedBy,
+  randomFrame,
+  startForwarder,
+  stopProgram,
+  type Totals,
+} from "./programs.ts";
 
 const GENERATORS = ["generator:rate=200000", "generator:rate=200000"];
 
@@ -265,12 +271,14 @@ async function received(sim: Sim): Promise<number[]> {
   return (await sim.report()).ports.map(count);
 }
 
-/** Stops the generators and the forwarder; returns what both say. */
+/** Stops generators and forwarder once so many frames have passed each way; returns what both say. */
 async function drain(
   sim: Sim,
   program: Program,
+  frames: number,
 ): Promise<{ ports: readonly SimPort[]; totals: Totals }> {
-  await sim.drain();
+  await sim.reaches("frames", (ports) => ports.every((port) => count(port) >= frames));
+  await sim.drain(() => droppedBy(program));
   const totals = await stopProgram(program);
   return { totals, ports: await sim.quit() };
 }
@@ -298,8 +306,7 @@ Deno.test("fwd.ts forwards both ways and loses nothing unseen", async () => {
   await using sim = await Sim.start(directory, GENERATORS);
   await using program = await startForwarder(sim.addresses);
   await sim.command("start");
-  await delay(2000);
-  const { ports, totals } = await drain(sim, program);
+  const { ports, totals } = await drain(sim, program, 100000);
   assertEquals(totals.ports.map((port) => port.address), [...sim.addresses]);
   assertAccounted(ports, totals, 60);
 });
@@ -311,8 +318,7 @@ Deno.test("fwd.ts forwards full frames in small rings and batches", async () => 
   const options = ["--rx-entries=64", "--tx-entries=64", "--batch=1", "--no-touch"];
   await using program = await startForwarder(sim.addresses, options);
   await sim.command("start");
-  await delay(1000);
-  const { ports, totals } = await drain(sim, program);
+  const { ports, totals } = await drain(sim, program, 20000);
   assertAccounted(ports, totals, 1514);
 });
 
@@ -322,8 +328,7 @@ Deno.test("fwd.ts forwards where doorbells are messages", async () => {
   await using sim = await Sim.start(directory, [wire, wire], ["--doorbells=trap"]);
   await using program = await startForwarder(sim.addresses, ["--batch=256"]);
   await sim.command("start");
-  await delay(1000);
-  const { ports, totals } = await drain(sim, program);
+  const { ports, totals } = await drain(sim, program, 10000);
   assertAccounted(ports, totals, 60);
 });
 

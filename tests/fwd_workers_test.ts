@@ -5,7 +5,7 @@
  * @module
  */
 
-import { assert, assertEquals, assertMatch } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import {
   assertFailed,
   assertRefused,
@@ -17,7 +17,7 @@ import {
   TemporaryDirectory,
   tool,
 } from "./processes.ts";
-import { startForwarder, stopProgram } from "./programs.ts";
+import { droppedBy, startForwarder, stopProgram } from "./programs.ts";
 
 const WIRE = "generator:rate=20000,flows=64";
 const WIRES = [WIRE, WIRE];
@@ -39,7 +39,7 @@ for (const plan of PLANS) {
     await using program = await startForwarder(sim.addresses, plan);
     await sim.command("start");
     await sim.reaches("frames", (ports) => ports.every((p) => p.wireStatistics.sent > FRAMES));
-    await sim.drain();
+    await sim.drain(() => droppedBy(program));
     const { ports: totals } = await stopProgram(program, "SIGINT");
     const ports = await sim.quit();
     for (const [i, { wireStatistics: wire }] of ports.entries()) {
@@ -108,9 +108,7 @@ Deno.test("fwd.ts ends with 1 and says why if a worker fails, its devices closed
   await using program = Program.start(command);
   await program.line((line) => line === '{"ready":true}');
   await sim.command("start");
-  const { code, stderr } = await program.finish();
-  assertMatch(stderr, /worker [01] failed: 1000 are enough/);
-  assertEquals(code, 1);
+  assertFailed(await program.finish(), 1, /^error: worker [01] failed: 1000 are enough$/m);
   await sim.reaches("its end", (ports) => ports.every((port) => !port.connected));
   await sim.quit();
 });

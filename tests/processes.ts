@@ -17,8 +17,6 @@ export const isRoot: boolean = Deno.uid() === 0;
 const DEADLINE_MS = 20000;
 /** How long a program that was asked to end may take before it is killed, in milliseconds. */
 const GRACE_MS = 2000;
-/** Frames that do not arrive for so long are not on their way, in milliseconds. */
-const DRAIN_MS = 150;
 /** How often a condition is looked at, in milliseconds. */
 const LOOK_MS = 5;
 
@@ -43,15 +41,17 @@ export function delay(milliseconds: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }
 
-/** Waits until a condition holds; says what was waited for if that takes too long. */
+/** Waits until a condition holds; says what was waited for, as it is then, if that takes too long. */
 export async function until(
-  what: string,
+  what: string | (() => string),
   condition: () => boolean | Promise<boolean>,
   milliseconds = DEADLINE_MS,
 ): Promise<void> {
   const deadline = performance.now() + milliseconds;
   while (!await condition()) {
-    if (performance.now() > deadline) throw new Error(`waited ${milliseconds} ms for ${what}`);
+    if (performance.now() > deadline) {
+      throw new Error(`waited ${milliseconds} ms for ${typeof what === "string" ? what : what()}`);
+    }
     await delay(LOOK_MS);
   }
 }
@@ -140,7 +140,7 @@ export class Program implements AsyncDisposable {
   /** Waits for the next line on its standard output that passes, and passes over those before it. */
   async line(wanted: (line: string) => boolean, milliseconds = DEADLINE_MS): Promise<string> {
     let found: string | undefined;
-    await until(`a line of ${this.#name}, which printed ${this.#printed()}`, () => {
+    await until(() => `a line of ${this.#name}, which printed ${this.#printed()}`, () => {
       const ended = this.ended;
       while (found === undefined) {
         const end = this.#output.stdout.indexOf("\n", this.#read);
@@ -320,16 +320,21 @@ export class Sim implements AsyncDisposable {
     await until(what, async () => condition((await this.report()).ports), milliseconds);
   }
 
-  /** Stops the generators and waits until all frames on their way have arrived. */
-  async drain(): Promise<void> {
+  /**
+   * Stops the generators and waits until every frame that they have sent is accounted for: it has come
+   * back, or found no room at its port, or is known to be lost. Then none is on its way any more.
+   *
+   * @param lost Frames that the ports have taken and that will not come back, as far as is known.
+   */
+  async drain(lost: () => number | Promise<number>): Promise<void> {
     await this.command("stop");
-    let before = "";
-    await until("frames to come to rest", async () => {
-      const now = JSON.stringify((await this.report()).ports);
-      if (now === before) return true;
-      before = now;
-      await delay(DRAIN_MS);
-      return false;
+    let found = {};
+    await until(() => `every frame to be accounted for: ${JSON.stringify(found)}`, async () => {
+      const known = await lost();
+      const wires = (await this.report()).ports.map(({ wireStatistics }) => wireStatistics);
+      found = { lost: known, wires };
+      const sum = (name: string) => wires.reduce((total, wire) => total + wire[name], 0);
+      return sum("received") + sum("missed") + known === sum("sent");
     });
   }
 

@@ -40,7 +40,7 @@ export function totals(stdout: string): Totals {
 
 /** Starts a program with JSON and `--allow-ffi`, and waits until its device is open. */
 export async function startProgram(name: string, args: readonly string[]): Promise<Program> {
-  const program = Program.start(ffiOnly(name, ["--json", "--quiet", ...args]));
+  const program = Program.start(ffiOnly(name, ["--json", ...args]));
   try {
     await program.line((line) => line === '{"ready":true}');
   } catch (error) {
@@ -70,6 +70,13 @@ export function startForwarder(
   options: readonly string[] = [],
 ): Promise<Program> {
   return startProgram("fwd.ts", [...options, ...addresses]);
+}
+
+/** Packets that a forwarder with JSON has dropped, by the last of its lines: one comes each second. */
+export function droppedBy({ stdout }: { readonly stdout: string }): number {
+  const line = stdout.slice(0, stdout.lastIndexOf("\n")).split("\n").at(-1)!;
+  const { ports = [] }: Partial<Totals> = JSON.parse(line);
+  return ports.reduce((sum, { dropped }) => sum + Number(dropped), 0);
 }
 
 /** A datagram socket in the test's hands: a datagram is a frame. */

@@ -5,7 +5,8 @@
  * @module
  */
 
-import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { assertEquals, assertStringIncludes } from "@std/assert";
+import { delay, until } from "./processes.ts";
 
 const MAIN = new URL("../sim/main.ts", import.meta.url).pathname;
 const FORWARD = new URL("../fwd.ts", import.meta.url).pathname;
@@ -124,10 +125,12 @@ Deno.test("sim/main.ts rests when there is nothing to do", () =>
       const fields = Deno.readTextFileSync(`/proc/${model.process.pid}/stat`).split(") ")[1];
       return Number(fields.split(" ")[11]) + Number(fields.split(" ")[12]);
     };
-    await new Promise((resolve) => setTimeout(resolve, 500));
-    const before = ticks();
-    await new Promise((resolve) => setTimeout(resolve, 1000));
-    assert(ticks() - before < 15, `${ticks() - before} ticks of 10 ms in a second`);
+    let before = 0;
+    await until(() => `a second of rest, not of ${ticks() - before} ticks of 10 ms`, async () => {
+      before = ticks();
+      await delay(1000);
+      return ticks() - before < 15;
+    });
   }));
 
 Deno.test("sim/main.ts obeys commands on stdin", () =>

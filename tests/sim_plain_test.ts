@@ -21,7 +21,7 @@ import {
   TemporaryDirectory,
   until,
 } from "./processes.ts";
-import { stopProgram, type Totals } from "./programs.ts";
+import { droppedBy, stopProgram, type Totals } from "./programs.ts";
 
 const ADDRESSES = ["0000:aa:00.0", "0000:bb:00.0"];
 /** More hugepages than the forwarder and the model need together. */
@@ -53,7 +53,7 @@ class Plain implements AsyncDisposable {
 
   /** Starts the forwarder between the ports, and waits until it forwards. */
   async forwarder(...options: string[]): Promise<Program> {
-    const args = ["--json", "--quiet", ...options, ...ADDRESSES];
+    const args = ["--json", ...options, ...ADDRESSES];
     const program = this.program(ffiOnly("fwd.ts", args));
     try {
       await program.line((line) => line === '{"ready":true}');
@@ -111,7 +111,7 @@ plainTest(
     await using program = await plain.forwarder();
     await plain.sim.command("start");
     await plain.forwards(50000);
-    await plain.sim.drain();
+    await plain.sim.drain(() => droppedBy(program));
     const totals = await stopProgram(program);
     assertEquals(totals.ports.map((port) => port.address), ADDRESSES);
     await plain.sim.reaches("both ports let go", (ports) => ports.every((port) => !port.connected));
@@ -128,7 +128,7 @@ plainTest(
     await using program = await plain.forwarder("--rx-entries=64", "--tx-entries=64", "--batch=1");
     await plain.sim.command("start");
     await plain.forwards(10000);
-    await plain.sim.drain();
+    await plain.sim.drain(() => droppedBy(program));
     await assertAccounted(plain.sim, await stopProgram(program));
   },
 );
@@ -163,7 +163,7 @@ plainTest(
     await using program = await plain.forwarder();
     await plain.sim.command("start");
     await plain.forwards(1000);
-    await plain.sim.drain();
+    await plain.sim.drain(() => droppedBy(program));
     await assertAccounted(plain.sim, await stopProgram(program));
   },
 );

@@ -300,6 +300,26 @@ Deno.test("PcapWire replays every kind of classic pcap to a port that refuses so
   });
 });
 
+Deno.test("PcapWire counts what its file takes no more, and says so once", () => {
+  const complaints: unknown[][] = [];
+  const { error } = console;
+  console.error = (...words) => complaints.push(words);
+  try {
+    const wire = new PcapWire({ output: "/dev/full" });
+    const frame = frameOf(samples([1514])[0]);
+    for (let i = 0; i < 2000; i++) wire.transmit(frame, 1514);
+    wire.close();
+    const { received, unwritten } = wire.statistics();
+    assertEquals(received, 2000);
+    assert(unwritten > 0 && unwritten < 2000, `${unwritten} unwritten`);
+  } finally {
+    console.error = error;
+  }
+  assertEquals(complaints, [[
+    "/dev/full: write: no space left: the capture is cut short here",
+  ]]);
+});
+
 Deno.test("PcapWire holds its input back, and keeps a rate", () => {
   withDirectory((directory) => {
     const input = `${directory}/in.pcap`;

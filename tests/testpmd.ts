@@ -91,6 +91,14 @@ export class Testpmd implements AsyncDisposable {
     return { rx: await number("RX"), tx: await number("TX") };
   }
 
+  /** Asks how many packets it has dropped, since the port that they were to go to had no room. */
+  async dropped(): Promise<number> {
+    await this.program.write("show fwd stats all");
+    await this.program.line((line) => line.includes("Accumulated forward statistics"));
+    const pattern = /TX-dropped: +(\d+)/;
+    return Number(pattern.exec(await this.program.line((line) => pattern.test(line)))![1]);
+  }
+
   /** Ends it, and waits for its end. */
   async quit(): Promise<void> {
     await this.program.write("quit");

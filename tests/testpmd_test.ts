@@ -7,9 +7,8 @@
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { Mempool } from "../mod.ts";
-import { PcapReader, PcapWriter } from "../sim/wires/pcap_file.ts";
-import { FrameBuffer } from "../sim/wire.ts";
 import { Feature } from "../virtio/features.ts";
+import { readCapture, writeCapture } from "./captures.ts";
 import { Namespace, ping } from "./namespaces.ts";
 import {
   assertFailed,
@@ -19,25 +18,9 @@ import {
   TemporaryDirectory,
   until,
 } from "./processes.ts";
-import { startForwarder, stopProgram } from "./programs.ts";
+import { droppedBy, startForwarder, stopProgram } from "./programs.ts";
 import { Testpmd } from "./testpmd.ts";
 import { everySize, openVhost, receiveAll, sendAll } from "./vhost_user.ts";
-
-function writeCapture(file: string, frames: readonly Uint8Array[]): void {
-  const writer = new PcapWriter(file), buffer = new FrameBuffer();
-  for (const frame of frames) {
-    buffer.bytes.set(frame);
-    writer.write(buffer, frame.length);
-  }
-  writer.close();
-}
-
-function readCapture(file: string): Uint8Array[] {
-  const reader = new PcapReader(file), buffer = new FrameBuffer(), frames: Uint8Array[] = [];
-  for (let length; (length = reader.next(buffer)) >= 0;) frames.push(buffer.bytes.slice(0, length));
-  reader.close();
-  return frames;
-}
 
 /** Bytes of a ping that fill a frame. */
 const LARGEST_PING = 1472;
@@ -170,7 +153,7 @@ Deno.test({
     await using forwarder = await startForwarder(addresses, ["--no-touch"]);
     await sim.command("start");
     await sim.reaches("frames", ([port]) => port.wireStatistics.received > 20000);
-    await sim.drain();
+    await sim.drain(async () => droppedBy(forwarder) + await testpmd.dropped());
     const [ports, vhost] = [await stopProgram(forwarder), await testpmd.counts(0)];
     const [{ wireStatistics: { received, reordered, corrupt, foreign } }] = await sim.quit();
     assertEquals({ reordered, corrupt, foreign }, { reordered: 0, corrupt: 0, foreign: 0 });

@@ -8,7 +8,7 @@ import { UsageError } from "../../src/errors.ts";
 import { FRAME } from "../frame_sizes.ts";
 import { FrameBuffer, type Wire, type WirePort } from "../wire.ts";
 import { pad } from "./pad.ts";
-import { PcapReader, PcapWriter } from "./pcap_file.ts";
+import { PcapFile, PcapReader } from "./pcap_file.ts";
 
 /** Which files, and how fast. */
 export interface PcapOptions {
@@ -35,7 +35,7 @@ export class PcapWire implements Wire {
   /** Files are always readable: nothing to wait for. */
   readonly fd: number = -1;
   readonly #input: PcapReader | undefined;
-  readonly #output: PcapWriter | undefined;
+  readonly #output: PcapFile | undefined;
   /** Frames a millisecond. */
   readonly #rate: number;
   readonly #frame = new FrameBuffer();
@@ -61,7 +61,7 @@ export class PcapWire implements Wire {
     if (!(rate > 0)) throw new UsageError(`${rate} frames a second cannot be`);
     this.#rate = rate / 1000;
     this.#input = options.input === undefined ? undefined : new PcapReader(options.input);
-    this.#output = options.output === undefined ? undefined : new PcapWriter(options.output);
+    this.#output = options.output === undefined ? undefined : new PcapFile(options.output);
     if (this.#input === undefined) this.#length = -1;
   }
 
@@ -145,6 +145,6 @@ export class PcapWire implements Wire {
   #flushAt(now: number): void {
     if (this.#output === undefined || now - this.#flushed < FLUSH_MILLISECONDS) return;
     this.#flushed = now;
-    if (this.#output.pending) this.#output.flush();
+    this.#output.flush();
   }
 }

@@ -5,7 +5,8 @@
  */
 
 import { path, stubs, SystemError } from "../../native/native.ts";
-import { UsageError } from "../../src/errors.ts";
+import { DeviceError, UsageError } from "../../src/errors.ts";
+import { PcapWriter, SNAPLEN_MAX } from "../../src/pcap_writer.ts";
 import { FrameBuffer } from "../wire.ts";
 
 const MAGIC_MICROSECONDS = 0xa1b2c3d4;
@@ -120,13 +121,10 @@ export class PcapReader {
   }
 }
 
-/** A capture file being written, with nanoseconds. */
-export class PcapWriter {
-  readonly #name: string;
+/** A capture file being written. The model goes on when its file takes no more. */
+export class PcapFile {
   readonly #fd: number;
-  readonly #piece = new Uint8Array(PIECE_BYTES);
-  readonly #view = new DataView(this.#piece.buffer);
-  #used = FILE_HEADER_BYTES;
+  readonly #writer: PcapWriter;
   #failed = false;
 
   /**
@@ -135,58 +133,51 @@ export class PcapWriter {
    * @throws {UsageError} if that cannot be.
    */
   constructor(name: string) {
-    this.#name = name;
     this.#fd = stubs.ixy_open(path(name), O_WRONLY_CREAT_TRUNC, 0o644);
     if (this.#fd < 0) {
       throw new UsageError(`cannot write ${new SystemError(name, -this.#fd).message}`);
     }
-    this.#view.setUint32(0, MAGIC_NANOSECONDS, true);
-    this.#view.setUint16(4, 2, true);
-    this.#view.setUint16(6, 4, true);
-    this.#view.setUint32(16, SNAPSHOT_BYTES, true);
-    this.#view.setUint32(20, LINKTYPE_ETHERNET, true);
+    const sink = { writeSync: (bytes: Uint8Array<ArrayBuffer>) => this.#write(bytes) };
+    this.#writer = new PcapWriter(name, sink, SNAPLEN_MAX);
   }
 
-  /** Appends a frame with the current time; false if the file can take no more. */
+  /** Appends a frame with the current time; false if the file takes no more. */
   write(frame: FrameBuffer, length: number): boolean {
-    if (this.#used + RECORD_HEADER_BYTES + length > PIECE_BYTES) this.flush();
     if (this.#failed) return false;
-    const milliseconds = performance.timeOrigin + performance.now();
-    const seconds = Math.floor(milliseconds / 1000);
-    const view = this.#view;
-    view.setUint32(this.#used, seconds, true);
-    view.setUint32(this.#used + 4, Math.floor((milliseconds - seconds * 1000) * 1e6), true);
-    view.setUint32(this.#used + 8, length, true);
-    view.setUint32(this.#used + 12, length, true);
-    this.#piece.set(frame.bytes.subarray(0, length), this.#used + RECORD_HEADER_BYTES);
-    this.#used += RECORD_HEADER_BYTES + length;
-    return true;
-  }
-
-  /** Whether frames wait to be written out. */
-  get pending(): boolean {
-    return this.#used > 0;
+    try {
+      this.#writer.write(frame.bytes.subarray(0, length), performance.now());
+    } catch (error) {
+      this.#cutShort(error);
+    }
+    return !this.#failed;
   }
 
   /** Writes out what waits. A file system that takes no more is reported once, on stderr. */
   flush(): void {
-    let done = 0;
-    while (done < this.#used && !this.#failed) {
-      const rest = this.#piece.subarray(done, this.#used);
-      const n = stubs.ixy_write(this.#fd, rest, rest.length);
-      if (n > 0) {
-        done += n;
-        continue;
-      }
-      this.#failed = true;
-      console.error(`the capture is cut short: ${new SystemError(this.#name, -n).message}`);
+    if (this.#failed) return;
+    try {
+      this.#writer.flush();
+    } catch (error) {
+      this.#cutShort(error);
     }
-    this.#used = 0;
   }
 
   /** Writes out what waits and closes the file. */
   close(): void {
     this.flush();
     stubs.ixy_close(this.#fd);
+  }
+
+  /** By a system call: the model has no permission to write files. */
+  #write(bytes: Uint8Array<ArrayBuffer>): number {
+    const n = stubs.ixy_write(this.#fd, bytes, bytes.length);
+    if (n <= 0) throw new SystemError("write", -n);
+    return n;
+  }
+
+  #cutShort(error: unknown): void {
+    if (!(error instanceof DeviceError)) throw error;
+    this.#failed = true;
+    console.error(error.message);
   }
 }
