@@ -36,8 +36,8 @@ const FLOWS = 64;
 /** The model's loops are longer than the compiler cares to put together by itself: a tenth faster. */
 export const INLINE_MORE =
   "--v8-flags=--max-inlined-bytecode-size=1000,--max-inlined-bytecode-size-cumulative=3000";
-/** Longest that a child may take to start, and packets to drain, in milliseconds. */
-const START_MS = 20000, DRAIN_MS = 300;
+/** Longest that a child may take to start, and packets to drain, and between looks, in milliseconds. */
+const START_MS = 20000, DRAIN_MS = 3000, LOOK_MS = 50;
 
 /** What the software NIC says every second, as far as it matters here. */
 interface SimLine {
@@ -188,6 +188,19 @@ function count(i: number, sim: SimLine, fwd: FwdLine, drained: boolean): Count {
   return { received, missed, dropped, lost, reordered, corrupt };
 }
 
+/** Waits until every packet that was sent has come back, or was missed or dropped: see `count`. */
+async function drain(sim: Child<SimLine>, fwd: Child<FwdLine>): Promise<void> {
+  const deadline = performance.now() + DRAIN_MS;
+  for (;;) {
+    const next = sim.line((line) => line.ready !== true, START_MS);
+    await sim.command("stats");
+    const line = await next, said = fwd.last; // its next line has the last drops
+    if (said && [0, 1].every((i) => count(i, line, said, true).lost === 0)) return;
+    if (performance.now() > deadline) return; // what has not come by now is lost
+    await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+  }
+}
+
 function row(i: number, time: number, c: Count, mpps: number, size: number): string {
   const mbit = mpps * (size + WIRE_OVERHEAD) * 8;
   const cells = [c.missed, c.dropped, c.lost, c.reordered, c.corrupt];
@@ -234,7 +247,7 @@ async function forward(
   const sockets = [`${directory}/a.sock`, `${directory}/b.sock`];
   // A line of the model is shown once the forwarder's next line has come: see `count`.
   let shown: SimLine | undefined, shownTime = 0, pending: SimLine | undefined, pendingTime = 0;
-  let best = 0, started = 0;
+  let best = 0, started = 0, draining = false;
   const show = (fwd: FwdLine) => {
     if (pending === undefined || fwd.total) return;
     const span = (pendingTime - shownTime) / 1000;
@@ -253,7 +266,7 @@ async function forward(
     "sim/main.ts",
     ["--json", "--control", ...sockets.flatMap((path) => ["--socket", path, "--wire", wire])],
     (line) => {
-      if (line.ready || line.total || started === 0) return;
+      if (line.ready || line.total || started === 0 || draining) return;
       [pending, pendingTime] = [line, performance.now()];
     },
     [INLINE_MORE],
@@ -276,7 +289,8 @@ async function forward(
     ]);
     await sim.command("stop");
     const span = (performance.now() - started) / 1000;
-    await new Promise((resolve) => setTimeout(resolve, DRAIN_MS));
+    draining = true;
+    await drain(sim, fwd);
     fwd.terminate();
     const fwdTotal = await fwd.line((line) => line.total === true, START_MS);
     // The model lives until the forwarder has closed its devices.

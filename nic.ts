@@ -21,7 +21,8 @@ const USAGE = `usage: deno run --allow-ffi nic.ts [options] COMMAND
   bind ADDRESS vfio-pci    gives a card to vfio-pci, for programs to drive by VFIO
   bind ADDRESS none        takes a card from its driver
   restore ADDRESS          gives a card back to the kernel's own driver
-  regs ADDRESS [NAME …]    registers of an 82599, X540 or X550, all or those named, whoever drives it;
+  regs ADDRESS [NAME …]    registers of an 82599, X540 or X550, all or those named, as far as the
+                           kernel lets them be seen: not while vfio-pci has the card;
                            status, features and queues of a VirtIO card that no driver has
   doctor                   whether a card can be driven on this machine, and what is missing
 

@@ -1,6 +1,6 @@
 /**
- * The registers of an 82599, X540 or X550 as they are now, whoever drives it: nothing is claimed,
- * enabled or written. Part of the program `nic.ts`, and so above the drivers.
+ * The registers of an 82599, X540 or X550 as they are now, whoever drives it, as far as the kernel lets
+ * them be mapped (not while vfio-pci has the card): nothing is claimed, enabled or written. Part of the program `nic.ts`, and so above the drivers.
  *
  * @module
  */
