@@ -25,6 +25,8 @@ export interface GeneratorOptions {
   readonly latency?: boolean | undefined;
   /** Flows that its stream is of: 1 to 1024; 1 unless given. */
   readonly flows?: number | undefined;
+  /** Tells the time in milliseconds; the machine's clock unless given. */
+  readonly clock?: (() => number) | undefined;
 }
 
 /** After a stall, frames of this time at most are sent at once; the others were never sent. */
@@ -49,6 +51,7 @@ export class Generator implements Wire {
   #peer: Generator = this;
   /** Frames a millisecond. */
   readonly #rate: number;
+  readonly #clock: () => number;
   #running = false;
   #missed = 0;
   #tokens = 0;
@@ -69,6 +72,7 @@ export class Generator implements Wire {
     const rate = options.rate ?? lineRate(this.#stream.size);
     if (!(rate > 0 && rate < 1e9)) throw new UsageError(`${rate} frames a second cannot be`);
     this.#rate = rate / 1000;
+    this.#clock = options.clock ?? milliseconds;
     this.#checker = new Checker(this.#stream);
     this.latency = options.latency ? new Latency() : undefined;
   }
@@ -94,7 +98,7 @@ export class Generator implements Wire {
   /** Sends from now on. */
   start(): void {
     this.#running = true;
-    this.#last = milliseconds();
+    this.#last = this.#clock();
     this.#tokens = 0;
   }
 
@@ -112,7 +116,7 @@ export class Generator implements Wire {
   /** Sends what is due. */
   poll(port: WirePort, budget: number): number {
     if (!this.#running) return 0;
-    const now = milliseconds();
+    const now = this.#clock();
     const most = Math.max(1, this.#rate * BURST_MILLISECONDS);
     this.#tokens = Math.min(most, this.#tokens + (now - this.#last) * this.#rate);
     this.#last = now;
