@@ -31,6 +31,7 @@ export function initInterrupts(regs: Registers, queues: number): void {
     const entry = queue | R.IVAR.ALLOC_VAL0;
     regs.update(R.IVAR, ENTRY << shift, entry << shift, queue >> 1);
   }
+  regs.write(R.EICR, 0xffffffff); // causes from before
 }
 
 /** Opens the vector of a receive queue for one message; at once if it has a cause already. */

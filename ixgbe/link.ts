@@ -11,7 +11,10 @@ import { powerUpPhy } from "./phy.ts";
 import { AUTOC, AUTOC2, ESDP, LINKS, SW_FW_SYNC } from "./registers.ts";
 import { withSemaphore } from "./semaphore.ts";
 
-/** ESDP.SDP3 is the SFP+ module's transmit disable on every board that has the reference layout. */
+/**
+ * ESDP.SDP3 is the SFP+ module's transmit disable on every board that has the reference layout. It keeps
+ * its value over resets: Linux's ixgbe leaves the laser off.
+ */
 const TX_DISABLE = ESDP.SDP3;
 const TX_DISABLE_IS_OUTPUT = ESDP.SDP3_DIR;
 

@@ -1,6 +1,6 @@
 /**
  * What accesses to the modelled device's control registers do: reset and master disable, EEPROM,
- * semaphores, MDIO, SFP+ module, link, flow director (datasheet sections 8.2.3.1 to 8.2.3.4 and 8.2.3.22).
+ * semaphores, MDIO, SFP+ module, link (datasheet sections 8.2.3.1 to 8.2.3.4 and 8.2.3.22).
  *
  * @module
  */
@@ -8,14 +8,13 @@
 import {
   ANLP1,
   AUTOC,
+  AUTOC2,
   CTRL,
   EEC,
   EEC_X550EM_A,
   EERD,
   EICR,
   ESDP,
-  FDIRCMD,
-  FDIRCTRL,
   I2CCTL,
   LINKS,
   MSCA,
@@ -30,16 +29,21 @@ import {
 } from "../ixgbe/registers.ts";
 import { hex, type Register } from "../src/registers.ts";
 import { DEVICE, type DeviceState, isX540OrLater, linkUp, phyOf } from "./device_state.ts";
+import { installFlowDirector } from "./flow_director.ts";
 import { installHostInterface } from "./host_interface.ts";
 import { SfpModule } from "./sfp_module.ts";
 
-/** Milliseconds after a reset until the device is ready, for a driver that does not look earlier. */
-const READY_AFTER = 1;
+/** Milliseconds after a reset until its bits clear themselves, for a driver that does not look earlier. */
+const RESET_TAKES = 1;
+/** PCI device IDs of the boards that have a cage for an SFP+ module. */
+const CAGES: readonly number[] = [
+  ...[DEVICE.SFP, 0x1507, 0x1529, 0x154a, 0x154d, 0x1557, 0x1558],
+];
+/** The pin that turns the module's laser off: while it is an output, and high. */
+const LASER_OFF = ESDP.SDP3_DIR | ESDP.SDP3;
 
 /** ANLP1.AN_STATE once negotiation has begun. */
 const AN_STATE_WAITING = 1 << 16;
-/** The command of FDIRCMD, which the device clears once it has carried it out. */
-const FDIRCMD_CMD = 3;
 
 /** Says what accesses to control registers do. */
 export function installControl(state: DeviceState): void {
@@ -81,7 +85,7 @@ function installReset(state: DeviceState): void {
   file.onRead(CTRL, (value) => {
     // The reset bits clear themselves; whoever looks within a millisecond sees them once.
     file.set(CTRL, value & ~(CTRL.RST | CTRL.LRST));
-    return performance.now() - state.resetAt < READY_AFTER ? value : file.get(CTRL);
+    return performance.now() - state.resetAt < RESET_TAKES ? value : file.get(CTRL);
   });
   file.onRead(STATUS, (value) => {
     if (file.get(CTRL) & CTRL.GIO_DIS) {
@@ -105,18 +109,17 @@ function checkQueuesStopped(state: DeviceState): void {
 
 function installEeprom(state: DeviceState): void {
   const { file, eeprom, rules } = state;
-  let looks = 0;
   for (const register of [EEC, EEC_X550EM_A] as Register[]) {
+    const early = firstLook(state);
     file.onRead(register, (value) => {
-      if (!ready(state) && looks++ === 0) return value;
-      looks = 0;
+      if (early()) return value;
       state.sawAutoRead = true;
       return value | EEC.AUTO_RD;
     });
   }
+  const early = firstLook(state);
   file.onRead(RDRXCTL, (value) => {
-    if (!ready(state) && looks++ === 0) return value;
-    looks = 0;
+    if (early()) return value;
     state.sawDmaInit = true;
     return value | RDRXCTL.DMAIDONE;
   });
@@ -132,8 +135,15 @@ function installEeprom(state: DeviceState): void {
   });
 }
 
-function ready(state: DeviceState): boolean {
-  return performance.now() - state.resetAt >= READY_AFTER;
+// Whoever looks for the first time after a reset is too early, however late it is: a driver that does
+// not wait is found out.
+function firstLook(state: DeviceState): () => boolean {
+  let seen = NaN;
+  return () => {
+    const first = seen !== state.resetAt;
+    seen = state.resetAt;
+    return first;
+  };
 }
 
 function installSemaphores(state: DeviceState): void {
@@ -191,12 +201,15 @@ function checkPhyHeld({ deviceId, file, rules }: DeviceState): void {
   rules.violate("MSCA", "10.5.4", rule, `SW_FW_SYNC ${hex(sync)}`);
 }
 
+/** ESDP at power-on, by the EEPROM: resets keep it (8.2.3.1.4). The module's laser is on. */
+export function boardPins(deviceId: number): number {
+  return CAGES.includes(deviceId) ? ESDP.SDP3_DIR : 0;
+}
+
 // An SFP+ board has a module in its cage, and tells by a pin; on others the I2C bus is idle.
 function installModule(state: DeviceState): void {
   const { file } = state;
-  const module = boardLinkMode(state.deviceId) === AUTOC.LMS_10G_SERIAL && !isX540OrLater(state)
-    ? new SfpModule()
-    : undefined;
+  const module = CAGES.includes(state.deviceId) ? new SfpModule() : undefined;
   file.onWrite(I2CCTL, (value) => {
     const clock = (value & I2CCTL.CLK_OUT) !== 0, data = (value & I2CCTL.DATA_OUT) !== 0;
     const line = module?.drive(clock, data) ?? data;
@@ -204,6 +217,15 @@ function installModule(state: DeviceState): void {
       (line ? I2CCTL.DATA_IN : 0);
   });
   file.onRead(ESDP, (value) => module && !(value & ESDP.SDP2_DIR) ? value | ESDP.SDP2 : value);
+  file.onWrite(ESDP, (value, old) => {
+    if (module && darkens(value) !== darkens(old)) renegotiate(state);
+    return value;
+  });
+  file.onSettled(ESDP, () => state.update());
+}
+
+function darkens(esdp: number): boolean {
+  return (esdp & LASER_OFF) === LASER_OFF;
 }
 
 function installLink(state: DeviceState): void {
@@ -220,6 +242,7 @@ function installLink(state: DeviceState): void {
     state.negotiating ||= negotiates(file.get(AUTOC));
     state.update();
   });
+  file.onSettled(AUTOC2, () => state.update());
   // In backplane modes the board negotiates, with nobody: the state machine leaves its first state, and
   // does not return to it if another mode is set.
   file.onRead(ANLP1, (value) => {
@@ -248,7 +271,12 @@ function renegotiate(state: DeviceState): void {
 
 /** Whether the link is up now. */
 export function currentLink(state: DeviceState): boolean {
-  return linkUp(state, state.file.get(AUTOC) & AUTOC.LMS, boardLinkMode(state.deviceId));
+  const { deviceId, file } = state;
+  if (!isX540OrLater(state)) {
+    if (CAGES.includes(deviceId) && darkens(file.get(ESDP))) return false; // the partner sees no light
+    if (file.get(AUTOC2) & AUTOC2.LINK_DISABLE) return false;
+  }
+  return linkUp(state, file.get(AUTOC) & AUTOC.LMS, boardLinkMode(deviceId));
 }
 
 /** LINKS.SPEED, with SPEED_NON_STD for the X550's 2.5 and 5 Gb/s. */
@@ -265,10 +293,4 @@ function speedBits(mbps: number): number {
     default:
       return LINKS.SPEED_10G;
   }
-}
-
-// Its memory is ready at once, and filters are taken; nothing is steered by them.
-function installFlowDirector(state: DeviceState): void {
-  state.file.onWrite(FDIRCMD, (value) => value & ~FDIRCMD_CMD);
-  state.file.onRead(FDIRCTRL, (value) => value | FDIRCTRL.INIT_DONE);
 }

@@ -17,8 +17,8 @@ export const RX_STATUS = {
   DD: 1 << 0,
   /** End of packet. */
   EOP: 1 << 1,
-  /** What a legacy descriptor has of it. */
-  LEGACY: 0xff,
+  /** What a legacy descriptor has of it: not that a flow director filter matched. */
+  LEGACY: 0xff & ~(1 << 2),
 } as const;
 
 /** Word 2 of a transmit descriptor in the legacy and the advanced format (7.2.3.2). */

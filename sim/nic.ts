@@ -11,17 +11,19 @@
  * for (;;) nic.poll();
  * ```
  *
- * Not modelled: timing, flow director, receive coalescing, virtual functions.
+ * Not modelled: timing, receive coalescing, virtual functions.
  *
  * @module
  */
 
 import {
   AUTOC,
+  AUTOC2,
   CTRL,
   DMATXCTL,
   EICR,
   EICS,
+  ESDP,
   FWSM,
   HLREG0,
   RAH,
@@ -40,7 +42,13 @@ import {
   TXPBTHRESH,
 } from "../ixgbe/registers.ts";
 import { hex, offsetOf, type Register } from "../src/registers.ts";
-import { boardLinkMode, currentLink, installControl, negotiates } from "./control_effects.ts";
+import {
+  boardLinkMode,
+  boardPins,
+  currentLink,
+  installControl,
+  negotiates,
+} from "./control_effects.ts";
 import { DEVICE, type DeviceState, familyOf, isX540OrLater, phyOf } from "./device_state.ts";
 import { DmaMap } from "./dma_map.ts";
 import { Doorbells } from "./doorbells.ts";
@@ -80,6 +88,8 @@ export interface NicOptions {
   readonly mac?: Uint8Array;
   /** Which of the controller's two ports it is; 0 unless given. */
   readonly lanId?: 0 | 1;
+  /** Whether the EEPROM has the link disabled until a driver clears AUTOC2.LINK_DISABLE (82599). */
+  readonly linkDisabled?: boolean;
   /** BAR0 as memory that the driver maps for its doorbells, by word; private unless given. */
   readonly doorbells?: Uint32Array;
   /** Whether tails are read from `doorbells` in every round; else only `write32()` moves them. */
@@ -127,6 +137,7 @@ export class Nic implements WirePort {
   readonly #state: DeviceState;
   readonly #mac: Uint8Array;
   readonly #lanId: number;
+  readonly #linkDisabled: boolean;
   #busMaster = false;
   #loopback = false;
   /** Whether a round is under way, at the end of which descriptors are written back. */
@@ -143,6 +154,7 @@ export class Nic implements WirePort {
     const deviceId = options.deviceId ?? DEVICE.SFP;
     this.#mac = options.mac?.slice() ?? Uint8Array.of(2, 0, 0, 0, 5, 0x99);
     this.#lanId = options.lanId ?? 0;
+    this.#linkDisabled = options.linkDisabled ?? false;
     if (this.#mac.length !== 6) throw new RangeError("a station address has 6 bytes");
     const polled = options.pollDoorbells ? options.doorbells : undefined;
     this.dma = options.dma ?? new DmaMap();
@@ -181,7 +193,7 @@ export class Nic implements WirePort {
     };
     installControl(this.#state);
     installPath(this.#state);
-    this.#restart();
+    this.reset();
   }
 
   /** Whether the receiver and its first queue are on and the link is up. */
@@ -293,11 +305,12 @@ export class Nic implements WirePort {
   /**
    * Puts everything to its initial value, PCI configuration space apart. Violations stay.
    *
-   * @param kind How the reset comes about: only power-on resets the PHY.
+   * @param kind How the reset comes about: only power-on resets the PHY, and ESDP (8.2.3.1.4).
    */
   reset(kind: ResetKind = "power-on"): void {
     if (kind === "power-on") {
       this.#state.phy.reset();
+      this.#file.set(ESDP, boardPins(this.#state.deviceId));
       this.#rounds = 0;
     }
     this.#restart();
@@ -385,13 +398,16 @@ export class Nic implements WirePort {
     this.#receiver.settle();
     this.#transmitter.settle();
     this.#statistics.reset();
+    const pins = file.get(ESDP);
     file.reset();
+    file.set(ESDP, pins);
     file.set(STATUS, STATUS.GIO_MASTER_ENABLE | this.#lanId << 2);
     file.set(RAL, mac[0] | mac[1] << 8 | mac[2] << 16 | mac[3] << 24);
     file.set(RAH, RAH.AV | mac[4] | mac[5] << 8);
     file.set(FWSM, FWSM.FW_VAL_BIT); // firmware runs, and manages nothing
     file.set(TXPBTHRESH, 0x96);
     file.set(AUTOC, AUTOC.reset & ~AUTOC.LMS | boardLinkMode(state.deviceId));
+    if (this.#linkDisabled) file.set(AUTOC2, AUTOC2.reset | AUTOC2.LINK_DISABLE);
     if (isX540OrLater(state)) {
       for (let i = 0; i < RXPBSIZE.count; i++) file.set(RXPBSIZE, 384 << 10, i);
     }

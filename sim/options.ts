@@ -63,13 +63,13 @@ deno run --allow-ffi sim/main.ts --socket PATH --wire WIRE [--socket PATH --wire
   --mac AA:BB:..     its MAC address
   --device-id ID     PCI device id, 0x10fb (82599 SFP+) unless given; 0x10f7, 0x1528, 0x1563, ...
   --doorbells HOW    poll: a client may write tail registers in shared memory; trap: by messages
-                     only, as QEMU needs it. poll unless given
+                     only, as QEMU needs it. poll unless given, trap with --trace
   --seconds N        end after N seconds
   --json             a line of JSON every second, and one with the totals at the end
   --control          commands on stdin: start, stop (generators and files), stats, link PORT up|down, quit
   --quiet            print nothing but totals and complaints
   --trace FILE       record every register access in a file: seconds, port, read or write, name,
-                     value; with --doorbells=trap the tails too
+                     value; tails too, which are messages then
 `;
 
 const PORTS_MAX = 8;
@@ -105,8 +105,8 @@ export function parseOptions(args: string[]): Options | undefined {
   if (new Set(ports.map((port) => port.socket)).size < ports.length) {
     throw new UsageError("two ports cannot have one path: give each --socket or --plain its own");
   }
-  const doorbells = parseDoorbells(values.doorbells);
-  if (doorbells === "trap" && ports.some((port) => port.plain)) {
+  const doorbells = parseDoorbells(values.doorbells, values.trace !== undefined);
+  if (values.doorbells === "trap" && ports.some((port) => port.plain)) {
     throw new UsageError(
       "--doorbells trap: a plain port has no messages, its registers are memory",
     );
@@ -141,7 +141,7 @@ function parse(args: string[]) {
         wire: { type: "string", multiple: true },
         mac: { type: "string", multiple: true },
         "device-id": { type: "string", default: "0x10fb" },
-        doorbells: { type: "string", default: "poll" },
+        doorbells: { type: "string" },
         seconds: { type: "string" },
         json: { type: "boolean", default: false },
         control: { type: "boolean", default: false },
@@ -176,9 +176,16 @@ function parseDeviceId(text: string): number {
   return id;
 }
 
-function parseDoorbells(text: string): "poll" | "trap" {
+/** A record without the tails would look like one of a driver that writes none. */
+function parseDoorbells(text: string | undefined, trace: boolean): "poll" | "trap" {
+  if (text === undefined) return trace ? "trap" : "poll";
   if (text !== "poll" && text !== "trap") {
     throw new UsageError(`--doorbells ${text}: poll or trap`);
+  }
+  if (text === "poll" && trace) {
+    throw new UsageError(
+      "--doorbells poll: --trace would miss the tails that a client writes in memory: leave one out",
+    );
   }
   return text;
 }

@@ -1,6 +1,6 @@
 /**
  * What the modelled device finds out about frames that it receives: packet type, checksums, RSS hash
- * and queue, VLAN tag (datasheet sections 7.1.2, 7.1.6.2 and 7.1.11). Descriptors are
+ * and queue, VLAN tag (datasheet sections 7.1.2, 7.1.6.2, 7.1.11 and 7.1.13). Descriptors are
  * `receive_queue.ts`'s.
  *
  * A frame is looked into only if a driver has asked for something: the loops that move packets
@@ -12,6 +12,8 @@
 import { ERETA, MRQC, RETA, RSSRK, RXCSUM, RXDCTL, VFTA, VLNCTRL } from "../ixgbe/registers.ts";
 import { checksum } from "../src/checksum.ts";
 import { offsetOf } from "../src/registers.ts";
+import type { FlowDirector } from "./flow_director.ts";
+import { FLOW } from "./flow_key.ts";
 import type { RegisterFile } from "./register_file.ts";
 import type { Rules } from "./rules.ts";
 
@@ -22,17 +24,20 @@ const TYPE_IPV4 = 1 << 4,
   TYPE_IPV6_EXTENDED = 1 << 7;
 const TYPE_TCP = 1 << 8, TYPE_UDP = 1 << 9, TYPE_SCTP = 1 << 10;
 // RSS type: the low bits of the same word.
-const RSS_TYPE = 0xf;
+const RSS_TYPE = 0xf, RSS_TYPE_FLOW_DIRECTOR = 0xf;
+const { OTHER, TCP, UDP, SCTP, IPV6 } = FLOW;
 // Status and errors: word 2.
 const STATUS_VP = 1 << 3, STATUS_UDPCS = 1 << 4, STATUS_L4I = 1 << 5, STATUS_IPCS = 1 << 6;
+const STATUS_UDPV = 1 << 10;
 const ERROR_L4 = 1 << 30, ERROR_IP = 1 << 31;
 
 const ETHERTYPE_AT = 12, ETHERNET_BYTES = 14, TAG_BYTES = 4;
 const ETHERTYPE_IPV4 = 0x0800, ETHERTYPE_IPV6 = 0x86dd;
 const IPV4_BYTES = 20, IPV6_BYTES = 40;
-const PROTOCOL_TCP = 6, PROTOCOL_UDP = 17, PROTOCOL_SCTP = 132;
+const FRAGMENT = 0x3fff, FRAGMENT_OFFSET = 0x1fff; // more fragments and offset, or offset alone
+const PROTOCOL_TCP = 6, PROTOCOL_UDP = 17, PROTOCOL_SCTP = 132, PROTOCOL_FRAGMENT = 44;
 const EXTENSIONS = [0, 43, 60]; // hop-by-hop, routing, destination options: all of one form
-const TCP_BYTES = 20, UDP_BYTES = 8, UDP_CHECKSUM = 6;
+const SCTP_BYTES = 12, TCP_BYTES = 20, UDP_BYTES = 8, UDP_CHECKSUM = 6;
 /** Where the words of both redirection tables are: a frame has no time to look for them. */
 const TABLE_WORDS = Uint32Array.from([
   ...Array.from({ length: RETA.count }, (_, i) => offsetOf(RETA, i) / 4),
@@ -63,7 +68,10 @@ export class ReceiveOffloads {
   active = false;
   /** Word 0 of the descriptor: RSS type and packet type. */
   type = 0;
-  /** Word 1 of the descriptor, as an integer with a sign: what exceeds 31 bits would take memory. */
+  /**
+   * Word 1 of the descriptor: the RSS hash, or sum and identification of a fragment. As an integer with
+   * a sign: what exceeds 31 bits would take memory.
+   */
   hash = 0;
   /** What is to be added to status and errors, word 2. */
   status = 0;
@@ -75,11 +83,22 @@ export class ReceiveOffloads {
   refused = false;
   /** Whether the redirection table has 512 entries of 6 bits, as the X550's, not 128 of 4. */
   largeTable = false;
+  /** Filters that lead flows to queues, if there are such. */
+  director: FlowDirector | undefined;
   readonly #file: RegisterFile;
   readonly #rules: Rules;
   /** What a byte adds to the hash, for each place of it and each value. */
   readonly #table = new Uint32Array(HASHED_BYTES * 256);
   #spread = false;
+  /** Whether the flow director has filters, and where the packet's L4 header is, or -1. */
+  #directs = false;
+  #l4At = -1;
+  /** Whether descriptors have hash and RSS type (RXCSUM.PCSD), or rather what fragments need. */
+  #showsHash = false;
+  /** Whether payloads of UDP fragments are summed up (RXCSUM.IPPCSE). */
+  #sums = false;
+  /** Word 1 of the descriptor where it has no hash. */
+  #fragment = 0;
   /** MRQC: which fields are hashed. */
   #asked = 0;
   /** VLNCTRL. */
@@ -104,19 +123,25 @@ export class ReceiveOffloads {
       const found = `MRQE ${mode}: the model has 0 (one queue) and 1 (RSS)`;
       this.#rules.violate("MRQC", "8.2.3.7.12", "a mode that is modelled", found);
     }
-    this.active = strips || filters || mode !== MRQE_NONE || file.get(RXCSUM) !== 0;
+    const sums = file.get(RXCSUM);
+    this.#showsHash = (sums & RXCSUM.PCSD) !== 0;
+    this.#sums = (sums & (RXCSUM.PCSD | RXCSUM.IPPCSE)) === RXCSUM.IPPCSE;
+    this.#directs = this.director?.enabled ?? false;
+    this.active = strips || filters || mode !== MRQE_NONE || sums !== 0 || this.#directs;
     if (this.#spread) this.#loadKey();
   }
 
-  /** Looks into a frame. */
-  inspect(bytes: Uint8Array, length: number): void {
+  /** Looks into a frame; `again` if it has been looked into, and counted, when it came. */
+  inspect(bytes: Uint8Array, length: number, again = false): void {
     this.type =
       this.hash =
       this.status =
       this.queue =
+      this.#fragment =
         0;
     this.tag = -1;
     this.refused = false;
+    this.#l4At = -1;
     let at = ETHERTYPE_AT;
     const vlan = this.#vlan;
     if (read16(bytes, at) === (vlan & VLNCTRL.VET)) {
@@ -129,6 +154,10 @@ export class ReceiveOffloads {
     if (ethertype === ETHERTYPE_IPV4) this.#ipv4(bytes, ip, length);
     else if (ethertype === ETHERTYPE_IPV6) this.#ipv6(bytes, ip, length);
     if (this.type & RSS_TYPE) this.#choose();
+    if (!this.#showsHash) this.#hideHash();
+    if (!this.#directs) return;
+    this.#direct(bytes, ip, length);
+    if (!again && !this.refused) this.director!.count();
   }
 
   /** The tag is in the descriptor and no longer in the frame: its status bit. */
@@ -153,9 +182,10 @@ export class ReceiveOffloads {
     this.type = header > IPV4_BYTES ? TYPE_IPV4 | TYPE_IPV4_OPTIONS : TYPE_IPV4;
     this.status = STATUS_IPCS;
     if (checksum(bytes, ip, ip + header) !== 0) this.status |= ERROR_IP;
-    const fragment = (read16(bytes, ip + 6) & 0x3fff) !== 0;
-    const protocol = fragment ? 0 : bytes[ip + 9];
-    this.#l4(bytes, protocol, ip + 12, ip + header, end);
+    const fragment = read16(bytes, ip + 6) & FRAGMENT;
+    if (fragment === 0) this.#l4At = ip + header;
+    if (fragment === 0) this.#l4(bytes, bytes[ip + 9], ip + 12, ip + header, end);
+    else if (this.#sums) this.#sum(bytes, fragment, ip, ip + header, end);
     this.#hash(bytes, ip + 12, ip + header);
   }
 
@@ -170,23 +200,63 @@ export class ReceiveOffloads {
       protocol = bytes[l4];
       l4 += (bytes[l4 + 1] + 1) * 8;
     }
+    if (protocol !== PROTOCOL_FRAGMENT) this.#l4At = l4;
     this.#l4(bytes, protocol, ip + 8, l4, end);
     this.#hash(bytes, ip + 8, l4);
   }
 
   // Positions, not an object of them: that would take memory for each frame.
   #l4(bytes: Uint8Array, protocol: number, addresses: number, l4: number, end: number): void {
-    if (protocol === PROTOCOL_SCTP) this.type |= TYPE_SCTP;
+    if (protocol === PROTOCOL_SCTP && l4 + SCTP_BYTES <= end) this.type |= TYPE_SCTP;
     const tcp = protocol === PROTOCOL_TCP && l4 + TCP_BYTES <= end;
     if (!tcp && !(protocol === PROTOCOL_UDP && l4 + UDP_BYTES <= end)) return;
     this.type |= tcp ? TYPE_TCP : TYPE_UDP;
-    if (!tcp && read16(bytes, l4 + UDP_CHECKSUM) === 0) return; // the sender made none
+    const ipv4 = (this.type & TYPE_IPV4) !== 0;
+    const none = !tcp && read16(bytes, l4 + UDP_CHECKSUM) === 0;
+    if (none && ipv4) return; // IPv6 has to have one
     this.status |= tcp ? STATUS_L4I : STATUS_L4I | STATUS_UDPCS;
     // The pseudo header: both addresses, which end where the sum of them does, protocol and length.
     let pseudo = protocol + end - l4;
-    const addressEnd = addresses + (this.type & TYPE_IPV4 ? 8 : 32);
+    const addressEnd = addresses + (ipv4 ? 8 : 32);
     for (let i = addresses; i < addressEnd; i += 2) pseudo += read16(bytes, i);
-    if (checksum(bytes, l4, end, pseudo) !== 0) this.status |= ERROR_L4;
+    if (none || checksum(bytes, l4, end, pseudo) !== 0) this.status |= ERROR_L4;
+  }
+
+  // Of a datagram that has a checksum the sums of all fragments and of the pseudo header add up to 0xffff
+  // (7.1.13). That it has one only the first fragment knows.
+  #sum(bytes: Uint8Array, fragment: number, ip: number, payload: number, end: number): void {
+    if (bytes[ip + 9] !== PROTOCOL_UDP) return;
+    let sum = ~checksum(bytes, payload, end) & 0xffff;
+    const first = (fragment & FRAGMENT_OFFSET) === 0;
+    const none = first && payload + UDP_BYTES <= end && read16(bytes, payload + UDP_CHECKSUM) === 0;
+    if (none) sum = 0;
+    else this.status |= STATUS_UDPV;
+    this.#fragment = sum << 16 | read16(bytes, ip + 4);
+  }
+
+  // The queue was chosen by it all the same.
+  #hideHash(): void {
+    this.type &= ~RSS_TYPE;
+    this.hash = this.#fragment;
+  }
+
+  // Filters of flows come before receive side scaling (7.1.2); other packets and fragments match none.
+  #direct(bytes: Uint8Array, ip: number, length: number): void {
+    const director = this.director!, l4 = this.#l4At;
+    if (l4 < 0) return director.miss();
+    director.look(bytes, ip, l4, this.#flow(), this.tag, length);
+    this.status |= director.status;
+    if (director.queue >= 0) this.queue = director.queue;
+    if (!director.reports || !this.#showsHash) return;
+    this.type = this.type & ~RSS_TYPE | RSS_TYPE_FLOW_DIRECTOR;
+    this.hash = director.id;
+  }
+
+  #flow(): number {
+    const type = this.type, ip = type & TYPE_IPV6 ? IPV6 : 0;
+    if (type & TYPE_TCP) return ip | TCP;
+    if (type & TYPE_UDP) return ip | UDP;
+    return ip | (type & TYPE_SCTP ? SCTP : OTHER);
   }
 
   #hash(bytes: Uint8Array, addresses: number, l4: number): void {

@@ -14,6 +14,7 @@ import { copy } from "./copy.ts";
 import { crc32 } from "./crc32.ts";
 import { RX_STATUS } from "./descriptors.ts";
 import { Filters, KIND } from "./filters.ts";
+import { FlowDirector } from "./flow_director.ts";
 import { FRAME, sizeClass } from "./frame_sizes.ts";
 import type { InterruptCauses } from "./interrupt_causes.ts";
 import { PacketBuffer } from "./packet_buffer.ts";
@@ -50,6 +51,8 @@ export class Receiver extends ReceiveQueues {
   readonly filters: Filters;
   /** What is found out about frames. */
   readonly offloads: ReceiveOffloads;
+  /** Filters that lead flows to queues. */
+  readonly director: FlowDirector;
   readonly #fresh: Float64Array;
   readonly #buffer = new PacketBuffer();
   readonly #waiting = new FrameBuffer();
@@ -63,6 +66,8 @@ export class Receiver extends ReceiveQueues {
     super(context, statistics, causes);
     this.filters = new Filters(context.file);
     this.offloads = new ReceiveOffloads(context.file, context.rules);
+    this.director = new FlowDirector(context.file, context.rules, statistics, causes);
+    this.offloads.director = this.director;
     this.#fresh = this.counts.fresh;
   }
 
@@ -73,6 +78,7 @@ export class Receiver extends ReceiveQueues {
     this.settle();
     this.#buffer.clear();
     this.filters.load();
+    this.director.reset();
     this.loadOffloads();
     this.load();
   }
@@ -182,7 +188,7 @@ export class Receiver extends ReceiveQueues {
       if (!queue.running || queue.room * queue.bufferBytes < this.#buffer.peek()) break;
       const length = this.#buffer.pop(this.#waiting);
       if (this.#looks) {
-        this.offloads.inspect(this.#waiting.bytes, length);
+        this.offloads.inspect(this.#waiting.bytes, length, true);
         this.#deliverLooked(queue, this.#waiting, length);
       } else {
         this.#deliver(queue, this.#waiting, length);

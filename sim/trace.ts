@@ -3,8 +3,8 @@
  * which value. It stands between server and model, so that a model that is not traced knows nothing
  * of it.
  *
- * Tails that a client writes through mapped memory (`--doorbells=poll`) are no messages, and not in
- * the record.
+ * Tails that a client writes through mapped memory are no messages: a program that is asked for the
+ * record shares none, so that they are in it.
  *
  * @module
  */

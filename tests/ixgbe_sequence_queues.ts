@@ -1,11 +1,11 @@
 /**
- * Rules of the 82599's datasheet on how a driver sets up reception and transmission. Not a test itself.
+ * Rules of the datasheet on how a driver sets up reception and transmission. Not a test itself.
  *
  * @module
  */
 
 import * as R from "../ixgbe/registers.ts";
-import type { Register } from "../src/registers.ts";
+import { nameOf, type Register } from "../src/registers.ts";
 import {
   awaited,
   before,
@@ -14,7 +14,6 @@ import {
   receiving,
   type Rule,
   RX_ENABLE,
-  RX_KB,
   RXEN,
   RXEN_OFF,
   table,
@@ -23,20 +22,22 @@ import {
 } from "./ixgbe_sequence_rules.ts";
 import { type Access, type Passes, reads, writes } from "./register_sequence.ts";
 
-/** What the transmit packet buffer holds, in KB (section 4.6.11.3.4). */
-const TX_KB = 0xa0;
+/** What the transmit packet buffer holds, and room in it for the largest frame, in KB (4.6.11.3.4). */
+const TX_KB = 0xa0, TX_FRAME_KB = 16;
+/** For tables that begin with 0 like the rest of them. */
+const none = () => 0;
 
 const RX_TAIL: Passes = (access) => writes(R.RDT)(access) && access.value > 0;
 const TX_TAIL: Passes = (access) => writes(R.TDT)(access) && access.value > 0;
 
 const RECEIVE: readonly Rule[] = [
-  table("4.6.7", R.MTA, 0, "the multicast table is zeroed"),
-  table("4.6.7", R.VFTA, 0, "the VLAN filter table is zeroed"),
-  table("4.6.7", R.PFUTA, 0, "the unicast table is zeroed"),
-  table("4.6.7", R.PFVLVF, 0, "the VLAN pool filter is zeroed"),
-  table("4.6.7", R.PFVLVFB, 0, "the bitmap of the VLAN pool filter is zeroed"),
-  table("4.6.7", R.MPSAR, 1, "address 0 is for pool 0, no other for any"),
-  table("4.6.11.3.4", R.RXPBSIZE, RX_KB << 10, "one packet buffer has all memory"),
+  table("4.6.7", R.MTA, none, "the multicast table is zeroed"),
+  table("4.6.7", R.VFTA, none, "the VLAN filter table is zeroed"),
+  table("4.6.7", R.PFUTA, none, "the unicast table is zeroed"),
+  table("4.6.7", R.PFVLVF, none, "the VLAN pool filter is zeroed"),
+  table("4.6.7", R.PFVLVFB, none, "the bitmap of the VLAN pool filter is zeroed"),
+  table("4.6.7", R.MPSAR, () => 1, "address 0 is for pool 0, no other for any"),
+  table("4.6.11.3.4", R.RXPBSIZE, (board) => board.rxKilobytes << 10, "one buffer has all memory"),
   {
     section: "4.6.7",
     rule: "RAH.AV is 0 of unused addresses",
@@ -120,10 +121,10 @@ const RECEIVE: readonly Rule[] = [
   },
 ];
 
-/** Tails and the end of the receiver's own start; FCTRL has a rule of its own. */
-function harmless(access: Access): boolean {
-  const registers: readonly Register[] = [R.RDT, R.TDT, R.SECRXCTRL, R.FCTRL];
-  return access.what === "read" || registers.some((register) => writes(register)(access));
+/** Tails, vectors that are opened, the end of the receiver's own start; FCTRL has a rule of its own. */
+function harmless({ what, name }: Access): boolean {
+  const registers: readonly Register[] = [R.RDT, R.TDT, R.EIMS_EX, R.SECRXCTRL, R.FCTRL];
+  return what === "read" || registers.some((register) => register.name === name.split("[")[0]);
 }
 
 const TRANSMIT: readonly Rule[] = [
@@ -144,7 +145,8 @@ const TRANSMIT: readonly Rule[] = [
     kept: (r) => (r.valueAt(receiving(r), R.RTTDCS) & R.RTTDCS.ARBDIS) === 0,
     broken: (r) => r.without(r.findLast(writes(R.RTTDCS))),
   },
-  table("4.6.11.3.4", R.TXPBSIZE, TX_KB << 10, "one packet buffer has all memory"),
+  table("4.6.11.3.4", R.TXPBSIZE, () => TX_KB << 10, "one buffer has all memory"),
+  table("4.6.11.3.4", R.TXPBTHRESH, () => TX_KB - TX_FRAME_KB, "one buffer, less a frame"),
   {
     section: "4.6.11.3.4",
     rule: "DTXMXSZRQ.MAX_BYTES_NUM_REQ is 0xfff",
@@ -154,6 +156,20 @@ const TRANSMIT: readonly Rule[] = [
   before("4.6.8", "a transmit ring's place and length are set before it is enabled", [
     ...[writes(R.TDBAL), writes(R.TDBAH), writes(R.TDLEN)],
   ], TX_ENABLE),
+  {
+    section: "8.2.3.9.10",
+    rule: "TXDCTL.HTHRESH is not 0 where PTHRESH is not; WTHRESH is 0 where not all have RS",
+    kept: (r) => {
+      const { PTHRESH, HTHRESH, WTHRESH } = R.TXDCTL;
+      const value = r.valueAt(r.find(TX_ENABLE, opened(r)), R.TXDCTL);
+      return (value & PTHRESH) > 0 && (value & HTHRESH) > 0 && (value & WTHRESH) === 0;
+    },
+    broken: (r) => {
+      const at = r.find(TX_ENABLE, opened(r));
+      const passes = ({ name }: Access) => name === nameOf(R.TXDCTL);
+      return r.changed(r.findLast(passes, at), (value) => value & ~R.TXDCTL.HTHRESH);
+    },
+  },
   before("4.6.8", "DMATXCTL.TE is set before a queue is enabled", [TE], TX_ENABLE),
   awaited("4.6.8", R.TXDCTL, TX_TAIL),
 ];

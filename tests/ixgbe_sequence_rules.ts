@@ -3,14 +3,36 @@
  * kinds of rules that several registers have. The rules themselves are in `ixgbe_sequence_start.ts` and
  * `ixgbe_sequence_queues.ts`. Not a test itself.
  *
- * The record is of one receive and one transmit queue, from opening to closing.
+ * A record is of one transmit and one or more receive queues, from opening to closing. Sections are the
+ * 82599's; the X550's datasheet has the same rules in its sections 4.6.3 to 4.6.8.
  *
  * @module
  */
 
 import * as R from "../ixgbe/registers.ts";
 import type { Register } from "../src/registers.ts";
+import { DEVICE } from "../sim/device_state.ts";
 import { type Passes, reads, type Sequence, writes } from "./register_sequence.ts";
+
+/** A device that a record is made of, and how it is opened. */
+export interface Board {
+  /** Name for people. */
+  readonly name: string;
+  /** PCI device ID. */
+  readonly deviceId: number;
+  /** What the receive packet buffer holds, in KB (section 4.6.11.3.4). */
+  readonly rxKilobytes: number;
+  /** How many receive queues have a vector each; 0 if there are no interrupts. */
+  readonly vectors: number;
+}
+
+/** All that records are made of. */
+export const BOARDS: readonly Board[] = [
+  { name: "82599", deviceId: DEVICE.SFP, rxKilobytes: 512, vectors: 0 },
+  { name: "82599 with interrupts", deviceId: DEVICE.SFP, rxKilobytes: 512, vectors: 3 },
+  { name: "X540", deviceId: DEVICE.X540, rxKilobytes: 384, vectors: 0 },
+  { name: "X550", deviceId: DEVICE.X550, rxKilobytes: 384, vectors: 0 },
+];
 
 /** A rule of the datasheet. */
 export interface Rule {
@@ -18,14 +40,13 @@ export interface Rule {
   readonly section: string;
   /** What has to be so. */
   readonly rule: string;
+  /** The boards that it is for; all unless given. */
+  readonly boards?: (board: Board) => boolean;
   /** Whether a record keeps it. */
-  readonly kept: (record: Sequence) => boolean;
+  readonly kept: (record: Sequence, board: Board) => boolean;
   /** Breaks it in a record that keeps it. */
   readonly broken: (record: Sequence) => Sequence;
 }
-
-/** What the receive packet buffer holds, in KB (section 4.6.11.3.4). */
-export const RX_KB = 0x200;
 
 /** The driver enables reception, or disables it. */
 export const RXEN = writes(R.RXCTRL, 0, R.RXCTRL.RXEN);
@@ -35,6 +56,8 @@ export const TE = writes(R.DMATXCTL, 0, R.DMATXCTL.TE);
 /** It enables the queue. */
 export const RX_ENABLE = writes(R.RXDCTL, 0, R.RXDCTL.ENABLE);
 export const TX_ENABLE = writes(R.TXDCTL, 0, R.TXDCTL.ENABLE);
+/** It masks all causes of EICR. */
+export const MASKED = writes(R.EIMC, 0, R.EIMC.ALL);
 /** It resets the NIC. */
 export const RESET = writes(R.CTRL, 0, R.CTRL.RST);
 
@@ -60,11 +83,16 @@ export function allWritten(record: Sequence, register: Register, value: (index: 
 }
 
 /** Rules about tables that are all zeros, or have a value in their first copy. */
-export function table(section: string, register: Register, first: number, what: string): Rule {
+export function table(
+  section: string,
+  register: Register,
+  first: (board: Board) => number,
+  what: string,
+): Rule {
   return {
     section,
     rule: `${register.name}: ${what}`,
-    kept: (record) => allWritten(record, register, (i) => i === 0 ? first : 0),
+    kept: (record, board) => allWritten(record, register, (i) => i === 0 ? first(board) : 0),
     broken: (record) => record.without(record.find(writes(register, 1), opened(record))),
   };
 }

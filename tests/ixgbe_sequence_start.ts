@@ -1,6 +1,6 @@
 /**
- * Rules of the 82599's datasheet on how a driver brings the NIC up and down: interrupts, resets, what
- * has to be waited for, closing. Not a test itself.
+ * Rules of the datasheet on how a driver brings the NIC up and down: interrupts, resets, what has to be
+ * waited for, semaphores, closing. Not a test itself.
  *
  * @module
  */
@@ -10,27 +10,27 @@ import { nameOf, type Register } from "../src/registers.ts";
 import {
   allWritten,
   between,
+  type Board,
   closed,
+  MASKED,
   opened,
   receiving,
   RESET,
   type Rule,
   RX_ENABLE,
-  RX_KB,
   RXEN,
   seen,
   stopping,
-  TE,
   TX_ENABLE,
 } from "./ixgbe_sequence_rules.ts";
-import { busMaster, reads, type Sequence, writes } from "./register_sequence.ts";
+import { DEVICE } from "../sim/device_state.ts";
+import { type Access, busMaster, reads, type Sequence, writes } from "./register_sequence.ts";
 
 const ALL = 0xffffffff;
 /** Milliseconds without an access after a reset; timers are coarse. */
 const AFTER_GLOBAL_RESET = 10 - 0.5, AFTER_RESET = 1;
 
 const GIO_DIS = writes(R.CTRL, 0, R.CTRL.GIO_DIS, R.CTRL.RST);
-const MASKED = writes(R.EIMC, 0, R.EIMC.ALL);
 
 const INTERRUPTS: readonly Rule[] = [
   {
@@ -116,9 +116,9 @@ const GENERAL: readonly Rule[] = [
   seen("4.6.3", "EEC.AUTO_RD is seen before reception", [R.EEC, R.EEC.AUTO_RD], RXEN),
   seen(
     "4.6.3",
-    "RDRXCTL.DMAIDONE is seen before transmission",
+    "RDRXCTL.DMAIDONE is seen before RDRXCTL is written, and all that follows",
     [R.RDRXCTL, R.RDRXCTL.DMAIDONE],
-    TE,
+    writes(R.RDRXCTL),
   ),
   {
     section: "4.6.3.2",
@@ -129,17 +129,27 @@ const GENERAL: readonly Rule[] = [
   {
     section: "4.6.3.2",
     rule: "FCRTH is 24 KB less than the packet buffer, flow control or not",
-    kept: (r) => allWritten(r, R.FCRTH, (i) => i === 0 ? RX_KB * 1024 - 0x6000 : 0),
+    kept: (r, { rxKilobytes }) =>
+      allWritten(r, R.FCRTH, (i) => i === 0 ? rxKilobytes * 1024 - 0x6000 : 0),
     broken: (r) => r.without(r.findLast(writes(R.FCRTH))),
   },
   {
     section: "10.5.4",
     rule: "AUTOC is changed only by who has SW_FW_SYNC.SW_MAC_CSR_SM",
+    boards: (board) => !hasPhy(board),
     kept: (r) =>
       r.all(writes(R.AUTOC)).every((at) => {
         return (r.valueAt(at, R.SW_FW_SYNC) & R.SW_FW_SYNC.SW_MAC_CSR_SM) !== 0;
       }),
     broken: (r) => r.without(r.find(writes(R.SW_FW_SYNC, 0, R.SW_FW_SYNC.SW_MAC_CSR_SM))),
+  },
+  {
+    section: "10.5.4",
+    rule:
+      "the reset of the initialisation and MSCA's commands are given only by who has SW_PHY_SM0",
+    boards: hasPhy,
+    kept: (r) => phyCommands(r).length > 1 && phyCommands(r).every((at) => holdsPhy(r, at)),
+    broken: (r) => released(r, r.find(writes(R.MSCA))),
   },
   {
     section: "4.6.5",
@@ -157,6 +167,25 @@ const GENERAL: readonly Rule[] = [
     broken: (r) => r.moved(r.find(busMaster(true)), r.find(TX_ENABLE)),
   },
 ];
+
+/** Whether the port has a PHY that firmware uses too. */
+function hasPhy({ deviceId }: Board): boolean {
+  return deviceId === DEVICE.X540 || deviceId === DEVICE.X550;
+}
+
+function phyCommands(record: Sequence): number[] {
+  return [opened(record), ...record.all(writes(R.MSCA))];
+}
+
+function holdsPhy(record: Sequence, at: number): boolean {
+  return (record.valueAt(at, R.SW_FW_SYNC) & R.SW_FW_SYNC.SW_PHY_SM0) !== 0;
+}
+
+/** A record in which the PHY was not held when something was done. */
+function released(record: Sequence, at: number): Sequence {
+  const passes = ({ name }: Access) => name === R.SW_FW_SYNC.name;
+  return record.changed(record.findLast(passes, at), (v) => v & ~R.SW_FW_SYNC.SW_PHY_SM0);
+}
 
 /** Counters that were read while the NIC received. */
 function counted(record: Sequence): (readonly [Register, number])[] {

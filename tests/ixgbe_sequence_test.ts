@@ -1,6 +1,7 @@
 /**
- * What the driver does to a NIC, in which order, held against the 82599's datasheet: each rule with its
- * section. A rule that cannot be broken shows nothing, so each is broken too, and no other with it.
+ * What the driver does to NICs of three kinds, in which order, held against the datasheet: each rule
+ * with its section. A rule that cannot be broken shows nothing, so each is broken too, and no other with
+ * it.
  */
 
 import { assertEquals } from "@std/assert";
@@ -9,16 +10,18 @@ import { Mempool, PacketBatch } from "../mod.ts";
 import type { Bar } from "../src/bus/bus.ts";
 import type { Model } from "../sim/server.ts";
 import { Trace } from "../sim/trace.ts";
-import { DirectBus } from "./direct_bus.ts";
+import { InterruptingBus } from "./interrupt_events.ts";
 import { QUEUES } from "./ixgbe_sequence_queues.ts";
+import { type Board, BOARDS, type Rule } from "./ixgbe_sequence_rules.ts";
 import { START_AND_END } from "./ixgbe_sequence_start.ts";
+import { VECTORS } from "./ixgbe_sequence_vectors.ts";
 import { TemporaryDirectory } from "./processes.ts";
 import { Sequence } from "./register_sequence.ts";
 
 const MAC = [0x02, 0, 0, 0, 0x12, 0x34];
 
 /** The model in this thread, with the record of a trace between driver and model, tails included. */
-class TracedBus extends DirectBus {
+class TracedBus extends InterruptingBus {
   /** What a trace has been put before. */
   model: Model = this.nic;
 
@@ -46,15 +49,20 @@ class TracedBus extends DirectBus {
 }
 
 /** Records a driver from opening to closing, on a NIC that a killed one has left running. */
-async function makeRecord(): Promise<Sequence> {
+async function makeRecord({ deviceId, vectors }: Board): Promise<Sequence> {
   await using directory = await TemporaryDirectory.make();
   const file = directory.file("trace");
-  const bus = new TracedBus({ mac: Uint8Array.from(MAC) });
+  const bus = new TracedBus({ deviceId, mac: Uint8Array.from(MAC) });
   await ixgbe.attach(bus, { pool: new Mempool({ buffers: 1024, memory: "pages" }) });
   bus.model = new Trace(file).before(bus.nic, 0);
-  const pool = new Mempool({ buffers: 1024, memory: "pages" });
-  const device = await ixgbe.attach(bus, { pool });
+  const pool = new Mempool({ buffers: 4096, memory: "pages" });
+  const device = await ixgbe.attach(bus, {
+    pool,
+    interrupts: vectors > 0,
+    rxQueues: Math.max(vectors, 1),
+  });
   const [rx] = device.rxQueues, [tx] = device.txQueues;
+  for (const queue of device.rxQueues) queue.interrupt?.arm();
   const batch = new PacketBatch(pool, 32), frame = new Uint8Array(60);
   frame.set(MAC);
   bus.wire.waiting.push(frame);
@@ -69,25 +77,42 @@ async function makeRecord(): Promise<Sequence> {
   return Sequence.parse(await Deno.readTextFile(file));
 }
 
-const RULES = [...START_AND_END, ...QUEUES];
+const RULES = [...START_AND_END, ...QUEUES, ...VECTORS];
 
-let made: Promise<Sequence> | undefined;
-const record = () => made ??= makeRecord();
+const made = new Map<Board, Promise<Sequence>>();
 
-const names = RULES.map(({ section, rule }) => `section ${section}: ${rule}`);
+function recordOf(board: Board): Promise<Sequence> {
+  const record = made.get(board) ?? makeRecord(board);
+  made.set(board, record);
+  return record;
+}
 
-for (const [i, { kept }] of RULES.entries()) {
-  Deno.test(`ixgbe keeps ${names[i]}`, async () => {
-    assertEquals(kept(await record()), true);
+function nameOf({ section, rule }: Rule): string {
+  return `section ${section}: ${rule}`;
+}
+
+/** Names of the rules that a record does not keep. */
+function brokenBy(record: Sequence, board: Board): string[] {
+  return RULES.filter(({ kept, boards = () => true }) => boards(board) && !kept(record, board))
+    .map(nameOf);
+}
+
+for (const rule of RULES) {
+  Deno.test(`ixgbe keeps ${nameOf(rule)}`, async () => {
+    const on = BOARDS.filter((board) => rule.boards?.(board) ?? true);
+    const records = await Promise.all(on.map(recordOf));
+    assertEquals(on.filter((board, i) => !rule.kept(records[i], board)), []);
+    assertEquals(on.length > 0, true);
   });
 }
 
-Deno.test("each rule of the sequence can be broken, and no other with it", async (t) => {
-  const whole = await record();
-  for (const [i, { broken }] of RULES.entries()) {
-    await t.step(names[i], () => {
-      const altered = broken(whole);
-      assertEquals(names.filter((_, j) => !RULES[j].kept(altered)), [names[i]]);
-    });
-  }
-});
+for (const board of BOARDS) {
+  Deno.test(`each rule of the sequence can be broken, and no other with it: ${board.name}`, async (t) => {
+    const whole = await recordOf(board);
+    for (const rule of RULES.filter(({ boards = () => true }) => boards(board))) {
+      await t.step(nameOf(rule), () => {
+        assertEquals(brokenBy(rule.broken(whole), board), [nameOf(rule)]);
+      });
+    }
+  });
+}

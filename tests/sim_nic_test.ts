@@ -2,8 +2,10 @@ import { assert, assertEquals } from "@std/assert";
 import {
   ANLP1,
   AUTOC,
+  AUTOC2,
   BPRC,
   CTRL,
+  EEC,
   EERD,
   FCTRL,
   GORCH,
@@ -441,4 +443,25 @@ Deno.test("Nic: negotiation has begun in backplane modes, and is not undone by a
   const board = new TestDriver({ deviceId: DEVICE.KX4 });
   board.write(AUTOC, board.read(AUTOC) ^ AUTOC.LMS_KX4_KX_KR);
   assert((board.read(ANLP1) & ANLP1.AN_STATE) !== 0);
+});
+
+Deno.test("Nic is not done with its start when a driver looks first, however late", async () => {
+  const driver = TestDriver.ready();
+  for (let reset = 0; reset < 2; reset++) {
+    driver.nic.reset("function");
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    for (const [register, bit] of [[EEC, EEC.AUTO_RD], [RDRXCTL, RDRXCTL.DMAIDONE]] as const) {
+      assertEquals([1, 2, 3].map(() => driver.read(register) & bit), [0, bit, bit]);
+    }
+  }
+});
+
+Deno.test("Nic that the EEPROM has without a link gets one by AUTOC2.LINK_DISABLE, until a reset", () => {
+  const driver = TestDriver.ready({ linkDisabled: true });
+  const link = () => (driver.read(LINKS) & LINKS.UP) !== 0;
+  assertEquals([link(), driver.nic.receiving], [false, false]);
+  driver.write(AUTOC2, driver.read(AUTOC2) & ~AUTOC2.LINK_DISABLE);
+  assertEquals([link(), driver.nic.receiving], [true, true]);
+  driver.reset();
+  assertEquals(link(), false);
 });

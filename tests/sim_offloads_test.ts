@@ -12,6 +12,7 @@ import {
   VFTA,
   VLNCTRL,
 } from "../ixgbe/registers.ts";
+import { checksum } from "../src/checksum.ts";
 import { ReceiveOffloads } from "../sim/receive_offloads.ts";
 import { RegisterFile } from "../sim/register_file.ts";
 import { Rules } from "../sim/rules.ts";
@@ -34,16 +35,21 @@ const V6: PacketOptions = {
   destination: [0x3f, 0xfe, 0x25, 1, 2, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 1],
 };
 const PACKETS = [V4, { ...V4, protocol: "udp" as const }, V6, { ...V6, protocol: "udp" as const }];
+const UDPV = 1 << 10;
 const VP = 1 << 3, UDPCS = 1 << 4, L4I = 1 << 5, IPCS = 1 << 6, L4E = 1 << 30, IPE = 1 << 31;
 const EOP = 1 << 24, IFCS = 1 << 25, RS = 1 << 27, DEXT = 1 << 29, VLE = 1 << 30, TSE = 1 << 31;
 const DATA = 3 << 20, CONTEXT = 2 << 20, IXSM = 1 << 8, TXSM = 1 << 9;
 
-function offloads(fields: number, file = new RegisterFile()): ReceiveOffloads {
+function offloads(
+  fields: number,
+  file = new RegisterFile(),
+  control = RXCSUM.PCSD,
+): ReceiveOffloads {
   const key = new DataView(Uint8Array.fromHex(KEY).buffer);
   for (let i = 0; i < RSSRK.count; i++) file.set(RSSRK, key.getUint32(i * 4, true), i);
   for (let i = 0; i < RETA.count; i++) file.set(RETA, 0x03020100 + (i & 3) * 0x04040404, i);
   file.set(MRQC, fields === 0 ? 0 : 1 | fields);
-  file.set(RXCSUM, RXCSUM.PCSD);
+  file.set(RXCSUM, control);
   const made = new ReceiveOffloads(file, new Rules());
   made.load();
   return made;
@@ -128,8 +134,62 @@ Deno.test("ReceiveOffloads tells right checksums from wrong ones", () => {
       frame.fill(0, l4 + 6, l4 + 8);
       found.inspect(frame, frame.length);
       assertEquals(found.status & (L4I | L4E), 0, "the sender made no checksum");
+    } else if (udp) {
+      frame.fill(0, l4 + 6, l4 + 8);
+      found.inspect(frame, frame.length);
+      assertEquals(found.status, good | L4E, "IPv6 has to have a checksum");
     }
   }
+});
+
+Deno.test("ReceiveOffloads spreads by a hash that it does not show while RXCSUM.PCSD is 0", () => {
+  for (const control of [0, RXCSUM.IPPCSE]) {
+    const found = offloads(MRQC.RSS_TCP_IPV4, undefined, control), frame = packet(V4);
+    found.inspect(frame, frame.length);
+    assertEquals([found.hash, found.type & 0xf, found.queue], [0, 0, 0x8]);
+  }
+});
+
+/** A datagram in IPv4 fragments of 64 bytes of payload, as the wire brings them. */
+function fragments(datagram: Uint8Array): Uint8Array[] {
+  const payload = datagram.subarray(34), all: Uint8Array[] = [];
+  for (let from = 0; from < payload.length; from += 64) {
+    const part = payload.subarray(from, from + 64);
+    const frame = Uint8Array.of(...datagram.subarray(0, 34), ...part);
+    const view = new DataView(frame.buffer);
+    view.setUint16(16, 20 + part.length);
+    view.setUint16(20, from / 8 | (from + 64 < payload.length ? 0x2000 : 0));
+    view.setUint16(24, 0);
+    view.setUint16(24, checksum(frame, 14, 34));
+    all.push(frame);
+  }
+  return all;
+}
+
+Deno.test("ReceiveOffloads sums up the fragments of an UDP datagram if RXCSUM.IPPCSE is set", () => {
+  const options: PacketOptions = { ...V4, protocol: "udp", payload: 151 };
+  const datagram = packet(options), all = fragments(datagram);
+  assertEquals(all.length, 3);
+  const found = offloads(MRQC.RSS_IPV4, undefined, RXCSUM.IPPCSE);
+  let sum = pseudoSum(options, 8 + 151);
+  for (const frame of all) {
+    found.inspect(frame, frame.length);
+    assertEquals(found.status, IPCS | UDPV);
+    assertEquals([found.hash & 0xffff, found.type], [0x1234, 1 << 4]);
+    sum += found.hash >>> 16;
+  }
+  while (sum > 0xffff) sum = (sum & 0xffff) + (sum >>> 16);
+  assertEquals(sum, 0xffff);
+
+  const [unsummed] = fragments(datagram.fill(0, 40, 42));
+  found.inspect(unsummed, unsummed.length);
+  assertEquals([found.status, found.hash], [IPCS, 0x1234], "the sender made no checksum");
+  const tcp = fragments(packet(V4))[0];
+  found.inspect(tcp, tcp.length);
+  assertEquals([found.status, found.hash], [IPCS, 0], "nothing is done for other protocols");
+  const hashed = offloads(MRQC.RSS_IPV4, undefined, RXCSUM.IPPCSE | RXCSUM.PCSD);
+  hashed.inspect(all[0], all[0].length);
+  assertEquals([hashed.status, hashed.hash >>> 0, hashed.type & 0xf], [IPCS, 0x323e8fc2, 2]);
 });
 
 Deno.test("ReceiveOffloads looks into cut and random frames without an error", () => {

@@ -1,7 +1,7 @@
-/** The SFP+ module of the NIC model, at the end of its I2C bus. */
+/** The SFP+ module of the NIC model: at the end of its I2C bus, and its laser. */
 
 import { assert, assertEquals } from "@std/assert";
-import { ESDP, I2CCTL } from "../ixgbe/registers.ts";
+import { EICR, ESDP, I2CCTL, LINKS, STATUS } from "../ixgbe/registers.ts";
 import { DEVICE } from "../sim/device_state.ts";
 import { TestDriver } from "./sim_nic_driver.ts";
 
@@ -100,4 +100,45 @@ Deno.test("Nic without a cage has no module", () => {
   assert(!bus.modulePin);
   bus.start();
   assert(!bus.send(ADDRESS));
+});
+
+/** Whether there is a link after a change, which the first look comes too early for. */
+function linked(driver: TestDriver): boolean {
+  driver.read(LINKS);
+  const up = (driver.read(LINKS) & LINKS.UP) !== 0;
+  assertEquals((driver.read(STATUS) & STATUS.LINK_UP) !== 0, up);
+  return up;
+}
+
+Deno.test("Nic has no link, and receives nothing, while the module's laser is off", () => {
+  const driver = TestDriver.ready();
+  const pins = driver.read(ESDP);
+  assertEquals(pins, ESDP.SDP3_DIR | ESDP.SDP2, "output and on, with a module in the cage");
+  for (const on of [false, true]) {
+    driver.read(EICR);
+    driver.write(ESDP, on ? pins : pins | ESDP.SDP3);
+    assertEquals((driver.read(EICR) & EICR.LSC) !== 0, true);
+    assertEquals((driver.read(LINKS) & LINKS.UP) !== 0, false, "light comes, the link not yet");
+    assertEquals(linked(driver), on);
+    assertEquals(driver.nic.receiving, on);
+  }
+  driver.write(ESDP, (pins | ESDP.SDP3) & ~ESDP.SDP3_DIR);
+  assertEquals(linked(driver), true, "an input drives no laser");
+  const backplane = TestDriver.ready({ deviceId: DEVICE.KX4 });
+  backplane.write(ESDP, ESDP.SDP3_DIR | ESDP.SDP3);
+  assertEquals(linked(backplane), true, "no cage, no laser");
+});
+
+Deno.test("Nic keeps ESDP over all resets but power-on", () => {
+  const driver = TestDriver.ready();
+  const pins = driver.read(ESDP), dark = pins | ESDP.SDP3;
+  driver.write(ESDP, dark);
+  driver.reset();
+  assertEquals(driver.read(ESDP), dark);
+  driver.nic.reset("function");
+  assertEquals(driver.read(ESDP), dark);
+  driver.nic.disconnect();
+  assertEquals([driver.read(ESDP), linked(driver)], [dark, false]);
+  driver.nic.reset("power-on");
+  assertEquals([driver.read(ESDP), linked(driver)], [pins, true]);
 });

@@ -6,7 +6,7 @@ import { offsetOf } from "../src/registers.ts";
 import { UsageError } from "../src/errors.ts";
 import { Nic } from "../sim/nic.ts";
 import { Trace } from "../sim/trace.ts";
-import { ffiOnly, run, TemporaryDirectory } from "./processes.ts";
+import { assertRefused, ffiOnly, run, TemporaryDirectory } from "./processes.ts";
 
 Deno.test("Trace records accesses by name, in their order, and passes them on", async () => {
   await using directory = await TemporaryDirectory.make();
@@ -42,12 +42,21 @@ Deno.test("Trace says why a file cannot be written", async () => {
   assertMatch(stderr, /^error: cannot write .*none\/trace: [^\n]+\n$/);
 });
 
-Deno.test("sim/main.ts records what a driver does, its tails too where they are messages", async () => {
+Deno.test("sim/main.ts --trace refuses tails that it would not see", async () => {
+  await using directory = await TemporaryDirectory.make();
+  const args = ["--socket", directory.file("nic.sock"), "--trace", directory.file("trace")];
+  assertRefused(
+    await run(ffiOnly("sim/main.ts", [...args, "--doorbells=poll"])),
+    /--trace .* tails/,
+  );
+});
+
+Deno.test("sim/main.ts --trace records what a driver does, its tails too", async () => {
   await using directory = await TemporaryDirectory.make();
   const socket = directory.file("nic.sock"), file = directory.file("trace");
   const sim = run(
     ffiOnly("sim/main.ts", [
-      ...["--socket", socket, "--wire", "none", "--doorbells=trap", "--trace", file],
+      ...["--socket", socket, "--wire", "none", "--trace", file],
       ...["--quiet", "--seconds", "6"],
     ]),
   );

@@ -9,13 +9,15 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { RSS_KEY, toeplitz } from "../../src/toeplitz.ts";
 import { isRoot, TemporaryDirectory, tool, until } from "../processes.ts";
-import { added, assertSame, withNeighbours } from "./linux_counts.ts";
+import { added, assertSame, type Counts, withNeighbours } from "./linux_counts.ts";
 import { LinuxGuest } from "./linux_ixgbe.ts";
 import { assertKnown, RECEIVE_PATH } from "./linux_known.ts";
 import { VlanPeer } from "./vlan_peer.ts";
 
 const KX4 = 0x10f7, X540 = 0x1528, X550 = 0x1563;
 const MEGABYTES = 10;
+/** Port of TCP on the host; and more packets than may come in beside those of a connection. */
+const PORT = 5001, FEW = 20;
 const VLAN = 5, OTHER_VLAN = 6, VLAN_ADDRESS = "10.98.0.2", VLAN_PEER = "10.98.0.1";
 /** Bytes that a frame has on the wire, and not in memory. */
 const TAG_BYTES = 4, CRC = 4;
@@ -41,6 +43,16 @@ async function drive(guest: LinuxGuest): Promise<void> {
       }),
     );
   });
+}
+
+/** Sends a connection there and back while hashes lead to queue 0; returns what was counted. */
+async function connect(guest: LinuxGuest): Promise<Counts["driver"]> {
+  const [link] = guest.links;
+  const { driver } = await added(guest, link, () => guest.echo(link, MEGABYTES));
+  const { fdir_match, fdir_miss, rx_packets } = driver;
+  assertEquals(fdir_match + fdir_miss, rx_packets, "each packet matches a filter, or misses all");
+  assert(fdir_miss < FEW, `${fdir_miss} of ${rx_packets} packets missed all filters`);
+  return driver;
 }
 
 /** Has the second card talk in a VLAN. */
@@ -79,17 +91,25 @@ Deno.test({
     const [near, far] = [directory.file("near"), directory.file("far")];
     await using guest = await LinuxGuest.boot(directory, 1, KX4, [`dgram:${near},${far}`]);
     await drive(guest);
-    await t.step("coalescing and filters of flows are taken, and do no harm", async () => {
-      const [link] = guest.links;
+    await t.step("a connection comes in by the queue that it is sent by (ATR)", async () => {
+      await guest.do("ethtool -X eth0 weight 1 0");
+      const processors = (queue: number) => `/sys/class/net/eth0/queues/tx-${queue}/xps_cpus`;
+      await guest.do(`echo 0 > ${processors(0)} && echo 3 > ${processors(1)}`);
+      const counts = await connect(guest);
+      assertEquals(counts.tx_queue_1_packets, counts.tx_packets);
+      assertEquals(counts.rx_queue_1_packets, counts.fdir_match);
+    });
+    await t.step("coalescing is taken, and filters lead flows to their queue", async () => {
       await guest.do("ethtool -K eth0 lro on ntuple on");
       await guest.carrier("eth0", 1);
       assertMatch(await guest.do("ethtool -k eth0"), /^large-receive-offload: on$/m);
-      const added = await guest.do("ethtool -N eth0 flow-type tcp4 dst-port 80 action 1");
-      await guest.echo(link, MEGABYTES);
+      const added = await guest.do(`ethtool -N eth0 flow-type tcp4 src-port ${PORT} action 1`);
+      const counts = await connect(guest);
+      assertEquals(counts.rx_queue_1_packets, counts.fdir_match);
       await guest.do(`ethtool -N eth0 delete ${/ID (\d+)/.exec(added)?.[1]}`);
       await guest.do("ethtool -K eth0 lro off ntuple off");
       await guest.carrier("eth0", 1);
-      await guest.ping(link);
+      await guest.ping(guest.links[0]);
     });
     await t.step("VLAN tags are put in and taken out, and other VLANs filtered", async () => {
       using peer = new VlanPeer(far, near, VLAN, VLAN_PEER);

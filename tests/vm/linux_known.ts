@@ -14,6 +14,7 @@ export const ALWAYS: readonly string[] = [
   "EIMC: reserved bits are written as they were read",
   "EIMS: reserved bits are written as they were read",
   "RXCTRL: enabled after EEC.AUTO_RD was seen",
+  "RXCTRL: enabled after RDRXCTL.DMAIDONE was seen",
 ];
 /** Only once a queue's ring has gone round. */
 export const IN_TRAFFIC = "RDT: the DD bit of a descriptor that is handed over is 0";
