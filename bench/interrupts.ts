@@ -2,7 +2,8 @@
  * What interrupts bring and cost, on the software NIC: `deno task bench:interrupts`.
  *
  * The processor time of a forwarder that has nothing to forward; how long a single packet takes after
- * a silence; and the rate at full load beside that of pure polling.
+ * a silence; and the rate at full load beside that of pure polling. Exits with 1 if one of these is
+ * beyond its limit.
  *
  * @module
  */
@@ -14,9 +15,16 @@ import { Child, type Line } from "./child.ts";
 import { usableCores } from "./machine.ts";
 import { median, quantile } from "./statistics.ts";
 
+/** Limits: % of a core when idle, µs of a packet after a silence, part of polling's rate. */
+const IDLE_MAX = 2, PACKET_MAX = 1000, RATIO_MIN = 0.95;
+/** One packet of so many may take longer, since any other program can delay it. */
+const SLOW_ONE_OF = 10;
+
 const USAGE = `usage: deno task bench:interrupts [options]
 
 Measures the forwarder with --interrupts on two ports of the software NIC, and without beside it.
+Exits with 1 if, with interrupts, it takes ${IDLE_MAX} % of a core when idle, or ${PACKET_MAX} µs for more than
+one packet of ${SLOW_ONE_OF} after a silence, or has less than ${RATIO_MIN} of the rate of polling.
 
   --seconds N   how long each window of the idle and of the busy forwarder takes, 1 to 60 (default 2)
   --packets N   single packets after the first, 2 to 1000 (default 20)
@@ -179,6 +187,35 @@ async function load(bench: Bench, rounds: number, seconds: number): Promise<[num
   return rates;
 }
 
+/** What the forwarder with interrupts is judged by. */
+export interface Figures {
+  /** The part of a core that it takes while nothing arrives. */
+  readonly idle: number;
+  /** What single packets take after a silence, in microseconds. */
+  readonly microseconds: readonly number[];
+  /** Its rate at full load, as a part of polling's. */
+  readonly ratio: number;
+}
+
+/** A sentence for each limit that was not kept. */
+export function beyond({ idle, microseconds, ratio }: Figures): string[] {
+  const slow = microseconds.filter((time) => !(time < PACKET_MAX)).length;
+  const found: string[] = [];
+  if (!(100 * idle < IDLE_MAX)) {
+    found.push(
+      `idle, it takes ${(100 * idle).toFixed(2)} % of a core, not below ${IDLE_MAX} %`,
+    );
+  }
+  if (slow * SLOW_ONE_OF > microseconds.length) {
+    const packets = `${slow} packets of ${microseconds.length}`;
+    found.push(`after a silence, ${packets} take ${PACKET_MAX} µs, more than 1 of ${SLOW_ONE_OF}`);
+  }
+  if (!(ratio >= RATIO_MIN)) {
+    found.push(`at full load, it has ${ratio.toFixed(3)} of the rate of polling, not ${RATIO_MIN}`);
+  }
+  return found;
+}
+
 function name(way: Way): string {
   return (way === undefined ? "polling" : "interrupts").padEnd(10);
 }
@@ -224,15 +261,17 @@ async function main(): Promise<number> {
   }
   const ratio = median(rates.map(([hybrid, polling]) => hybrid / polling));
   console.log(`  with interrupts, ${ratio.toFixed(3)} of the rate of polling`);
+  const found = beyond({ idle: parts[0], microseconds: times[0], ratio });
+  for (const sentence of found) console.error(`beyond the limit: ${sentence}`);
   if (args.values.json) {
     const [interrupts, polling] = WAYS.map((_, i) => ({
       idle: parts[i],
       microseconds: times[i],
       mpps: rates.map((pair) => pair[i]),
     }));
-    console.log(JSON.stringify({ silence, ratio, interrupts, polling }));
+    console.log(JSON.stringify({ silence, ratio, interrupts, polling, beyond: found }));
   }
-  return 0;
+  return found.length > 0 ? 1 : 0;
 }
 
 if (import.meta.main) await run(main);

@@ -7,14 +7,18 @@
  */
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { isRoot, TemporaryDirectory, tool } from "../processes.ts";
+import { isRoot, run, TemporaryDirectory, tool } from "../processes.ts";
 import { added, assertSame, withNeighbours } from "./linux_counts.ts";
 import { type Link, LinuxGuest } from "./linux_ixgbe.ts";
 import { assertKnown, FILTERS } from "./linux_known.ts";
 
 const SFP = 0x10fb;
 const MEGABYTES = 10, MTU = 9000, RELOADS = 10;
+/** A second address of the card, and one that is nobody's. */
+const SECOND = "02:00:00:00:00:77", FOREIGN = "02:00:00:00:00:78";
 const GROUP = "239.1.2.3", OTHER_GROUP = "239.9.9.9", GROUP_PORT = 5002;
+
+const IPV6_ADDRESS = "fd99::2", IPV6_PEER = "fd99::1";
 
 /** Joins a group and prints the first datagram that comes for it. */
 const JOIN = `
@@ -31,6 +35,21 @@ async function allOf(links: readonly Link[], step: (link: Link) => Promise<unkno
 /** Sends a datagram from the other end of a cable. */
 async function send({ peer }: Link, to: string): Promise<void> {
   await tool(...peer.command("bash", "-c", `echo hello > /dev/udp/${to}/${GROUP_PORT}`));
+}
+
+/** Asserts that a ping to an Ethernet address is let in by the card, or filtered. */
+async function assertTakes(guest: LinuxGuest, link: Link, to: string, taken: boolean) {
+  const { address, peer } = link;
+  const neighbour = (verb: string, ...more: string[]) =>
+    tool("ip", "-n", peer.name, "neigh", verb, address, "dev", peer.device, ...more);
+  await neighbour("replace", "lladdr", to, "nud", "permanent");
+  const { nic, driver } = await added(guest, link, async () => {
+    await run(peer.command("ping", "-n", "-c", "1", "-W", "2", address));
+  });
+  const filtered = taken ? 0 : 1;
+  assertEquals([nic.filtered, nic.received], [filtered, 1 - filtered], to);
+  assertEquals(driver.rx_packets, 1 - filtered);
+  await neighbour("delete");
 }
 
 Deno.test({
@@ -118,21 +137,32 @@ Deno.test({
       await allOf(links, (link) => guest.ping(link, MTU - 28));
       await guest.echo(first, MEGABYTES);
     });
+    await t.step("all groups come in if asked for, and frames for others do not", async () => {
+      await guest.do(`ifconfig ${device} allmulti`);
+      const all = await added(guest, first, () => send(first, OTHER_GROUP));
+      assertEquals([all.nic.filtered, all.nic.received, all.driver.multicast], [0, 1, 1]);
+      await assertTakes(guest, first, FOREIGN, false);
+      await guest.do(`ifconfig ${device} -allmulti`);
+      const none = await added(guest, first, () => send(first, OTHER_GROUP));
+      assertEquals([none.nic.filtered, none.nic.received], [1, 0]);
+    });
     await t.step("frames for others are filtered, unless promiscuous", async () => {
-      const { address } = first;
-      const entry = ["neigh", "replace", address, "lladdr", "02:00:00:00:00:77"];
-      await tool("ip", "-n", peer.name, ...entry, "dev", peer.device, "nud", "permanent");
-      const ask = () =>
-        tool(...peer.command("ping", "-n", "-c", "1", "-W", "2", address))
-          .then(() => assert(false, "Linux answered what is not for it"), () => {});
-      const others = await added(guest, first, ask);
-      assertEquals([others.nic.filtered, others.nic.received], [1, 0]);
+      await assertTakes(guest, first, FOREIGN, false);
       await guest.do(`ip link set ${device} promisc on`);
-      const all = await added(guest, first, ask);
-      assertEquals([all.nic.filtered, all.nic.received, all.driver.rx_packets], [0, 1, 1]);
+      await assertTakes(guest, first, FOREIGN, true);
       await guest.do(`ip link set ${device} promisc off`);
-      await tool("ip", "-n", peer.name, "neigh", "delete", address, "dev", peer.device);
+      await assertTakes(guest, first, FOREIGN, false);
       await guest.ping(first);
+    });
+    await t.step("frames for a second address come in while the card has it", async () => {
+      await assertTakes(guest, first, SECOND, false);
+      await guest.do("modprobe macvlan");
+      await guest.do(`ip link add link ${device} name second address ${SECOND} type macvlan`);
+      await guest.do("ip link set second up");
+      await assertTakes(guest, first, SECOND, true);
+      await assertTakes(guest, first, FOREIGN, false);
+      await guest.do("ip link del second");
+      await assertTakes(guest, first, SECOND, false);
     });
     await t.step("the driver is unloaded and loaded again", async () => {
       for (let i = 0; i < RELOADS; i++) {
@@ -140,6 +170,16 @@ Deno.test({
         await guest.load();
         await allOf(links, (link) => guest.ping(link));
       }
+    });
+    await t.step("TCP over IPv6", async () => {
+      const set = (side: string, name: string) =>
+        `echo 0 > /proc/sys/net/ipv6/conf/${side}/${name}`;
+      await guest.do(`${set(device, "accept_dad")}; ${set(device, "disable_ipv6")}`);
+      await guest.do(`ip -6 addr add ${IPV6_ADDRESS}/64 dev ${device}`);
+      await tool(...peer.command("sh", "-c", set(peer.device, "disable_ipv6")));
+      const address = ["address", "add", `${IPV6_PEER}/64`, "dev", peer.device, "nodad"];
+      await tool("ip", "-n", peer.name, ...address);
+      await guest.echo(first, MEGABYTES, IPV6_PEER);
     });
     await guest.assertQuiet();
     assertKnown(await guest.quit(), FILTERS);

@@ -10,7 +10,10 @@ import { type GuestProgram, type GuestResult, Machine } from "../../vm/machine.t
 import type { MachineOptions } from "../../vm/machine.ts";
 
 /** The forwarder's command line, but for the devices. */
-export const FORWARD = "deno run --no-prompt --allow-ffi fwd.ts --json --quiet";
+export const FORWARD = "deno run --no-prompt --allow-ffi fwd.ts --json";
+
+/** Another user than root. */
+export const USER = 1000;
 
 /** A virtual machine with an IOMMU. */
 export class Guest implements AsyncDisposable {
@@ -72,6 +75,16 @@ export class Guest implements AsyncDisposable {
   async groupFile(address: string): Promise<string> {
     const link = `/sys/bus/pci/devices/${address}/iommu_group`;
     return `/dev/vfio/${await this.do(`basename $(readlink ${link})`)}`;
+  }
+
+  /** Makes a user who is not root; returns a command that is run as that user, who may lock memory. */
+  async addUser(): Promise<(command: string, lockKiB: number) => string> {
+    const users = `root:x:0:0::/:/bin/sh\\nuser:x:${USER}:${USER}::/tmp:/bin/sh\\n`;
+    await this.do(`printf '${users}' > /etc/passwd`);
+    return (command, lockKiB) => {
+      const settings = `ulimit -l ${lockKiB}; export DENO_DIR=/tmp/user`;
+      return `${settings}; exec su user -c 'exec ${command}'`;
+    };
   }
 
   /** Runs the forwarder to its end. */

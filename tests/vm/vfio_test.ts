@@ -11,12 +11,10 @@ import { addressOf, virtioNic } from "../../vm/devices.ts";
 import type { GuestProgram } from "../../vm/machine.ts";
 import { assertRefused, TemporaryDirectory } from "../processes.ts";
 import { exchange, Peer } from "./peers.ts";
-import { FORWARD, Guest, stopForwarder } from "./vfio_guest.ts";
+import { FORWARD, Guest, stopForwarder, USER } from "./vfio_guest.ts";
 import type { VfioReport } from "./vfio_program.ts";
 
 const FRAMES = 2000;
-/** Another user than root. */
-const USER = 1000;
 /** Where cards are: one that has no reset, one behind a port that has, two in one group. */
 const CARD = 3, PORT = 4, TWINS = 5;
 /** One that reaches memory past the IOMMU, as virtio devices of QEMU do unless told otherwise. */
@@ -116,12 +114,8 @@ Deno.test("VfioBus in a virtual machine with an IOMMU", async (t) => {
   });
 
   await t.step("fwd.ts says what a user who is not root lacks, then forwards", async () => {
-    const users = `root:x:0:0::/:/bin/sh\\nuser:x:${USER}:${USER}::/tmp:/bin/sh\\n`;
-    await guest.do(`printf '${users}' > /etc/passwd`);
-    const as = (lockKiB: number) => {
-      const forward = `exec ${FORWARD} ${TWIN_A} ${TWIN_B}`;
-      return `ulimit -l ${lockKiB}; export DENO_DIR=/tmp/user; exec su user -c '${forward}'`;
-    };
+    const asUser = await guest.addUser();
+    const as = (lockKiB: number) => asUser(`${FORWARD} ${TWIN_A} ${TWIN_B}`, lockKiB);
     const stranger = await guest.vm.run(as(65536));
     assertRefused(stranger, /no permission to open \/dev\/vfio\/\d+: .*`chown`/);
     await guest.do(`chown ${USER} ${await guest.groupFile(TWIN_A)}`);
