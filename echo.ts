@@ -13,11 +13,11 @@ import {
   deviceOptions,
   INTERRUPT_OPTIONS,
   INTERRUPT_USAGE,
-} from "./src/device_options.ts";
-import { poll } from "./src/poll.ts";
-import { parse, run } from "./src/program.ts";
-import { count, Report } from "./src/report.ts";
-import { isHostIp, Responder } from "./src/responder.ts";
+} from "./src/program/device_options.ts";
+import { poll } from "./src/program/poll.ts";
+import { parse, run } from "./src/program/program.ts";
+import { count, Report } from "./src/program/report.ts";
+import { isHostIp, Responder } from "./src/program/responder.ts";
 
 const USAGE = `usage: deno run --allow-ffi echo.ts [options] A IP
 

@@ -22,13 +22,13 @@ import {
   deviceOptions,
   INTERRUPT_OPTIONS,
   INTERRUPT_USAGE,
-} from "./src/device_options.ts";
-import { type BothWays, Direction, forwardAll } from "./src/forward.ts";
-import { poll } from "./src/poll.ts";
+} from "./src/program/device_options.ts";
+import { type BothWays, Direction, forwardAll } from "./src/program/forward.ts";
+import { poll } from "./src/program/poll.ts";
 import { MOST_BUFFERS } from "./src/mempool.ts";
-import { type Arguments, number, parse, run } from "./src/program.ts";
-import { count, Report } from "./src/report.ts";
-import { supervise, Workers } from "./src/workers.ts";
+import { type Arguments, number, parse, run } from "./src/program/program.ts";
+import { count, Report } from "./src/program/report.ts";
+import { supervise, Workers } from "./src/program/workers.ts";
 
 const USAGE = `usage: deno run --allow-ffi fwd.ts [options] A B
 

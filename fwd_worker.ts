@@ -5,11 +5,11 @@
  */
 
 import { AdoptedPair } from "./ixgbe/adopt.ts";
-import { type BothWays, Direction, forwardAll } from "./src/forward.ts";
+import { type BothWays, Direction, forwardAll } from "./src/program/forward.ts";
 import type { QueuePair } from "./src/hand_over.ts";
 import { type HandedPool, Mempool } from "./src/mempool.ts";
-import { poll } from "./src/poll.ts";
-import { serve } from "./src/worker_thread.ts";
+import { poll } from "./src/program/poll.ts";
+import { serve } from "./src/program/worker_thread.ts";
 
 /** What a worker of `fwd.ts` is to do. */
 export interface ForwardTask {

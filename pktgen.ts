@@ -6,12 +6,17 @@
  */
 
 import { type Device, Mempool, open, PacketBatch, StopFlag, UsageError } from "./mod.ts";
-import { DEVICE_FORMS, DEVICE_OPTIONS, DEVICE_USAGE, deviceOptions } from "./src/device_options.ts";
-import { Pace } from "./src/pace.ts";
-import { poll } from "./src/poll.ts";
-import { number, parse, run } from "./src/program.ts";
-import { count, Report } from "./src/report.ts";
-import { SIZE_MIN, UdpStream } from "./src/udp_stream.ts";
+import {
+  DEVICE_FORMS,
+  DEVICE_OPTIONS,
+  DEVICE_USAGE,
+  deviceOptions,
+} from "./src/program/device_options.ts";
+import { Pace } from "./src/program/pace.ts";
+import { poll } from "./src/program/poll.ts";
+import { number, parse, run } from "./src/program/program.ts";
+import { count, Report } from "./src/program/report.ts";
+import { SIZE_MIN, UdpStream } from "./src/program/udp_stream.ts";
 
 const USAGE = `usage: deno run --allow-ffi pktgen.ts [options] A
 

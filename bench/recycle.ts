@@ -15,7 +15,7 @@ import type { Bus, Doorbell } from "../src/bus/bus.ts";
 import { SysfsBus } from "../src/bus/sysfs.ts";
 import { VfioUserBus } from "../src/bus/vfio_user.ts";
 import type { Addressing } from "../src/dma.ts";
-import { number, parse, run } from "../src/program.ts";
+import { number, parse, run } from "../src/program/program.ts";
 import { offsetOf } from "../src/registers.ts";
 
 const USAGE = `usage: deno run --allow-ffi bench/recycle.ts [--queues N] A B

@@ -6,7 +6,7 @@
 
 import { PcapReader } from "../sim/wires/pcap_file.ts";
 import { FrameBuffer } from "../sim/wire.ts";
-import { openSink, PcapWriter, SNAPLEN_MAX } from "../src/pcap_writer.ts";
+import { openSink, PcapWriter, SNAPLEN_MAX } from "../src/program/pcap_writer.ts";
 
 /** Writes frames to a capture file. */
 export function writeCapture(file: string, frames: readonly Uint8Array[]): void {

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { serve } from "../src/worker_thread.ts";
+import { serve } from "../src/program/worker_thread.ts";
 
 /**
  * Work until told to stop; throw at once; again while letting go; throw later; or go on for a second

@@ -5,7 +5,7 @@ import fc from "fast-check";
 import { ixgbe, type IxgbeDevice } from "../ixgbe/mod.ts";
 import * as R from "../ixgbe/registers.ts";
 import { Mempool, type OpenOptions, PacketBatch, UsageError, Waiter } from "../mod.ts";
-import { Hybrid } from "../src/hybrid.ts";
+import { Hybrid } from "../src/program/hybrid.ts";
 import { offsetOf, type Register } from "../src/registers.ts";
 import { DirectBus } from "./direct_bus.ts";
 import { eventfds, InterruptingBus, readable, signals } from "./interrupt_events.ts";

@@ -3,7 +3,7 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { ixgbe } from "../ixgbe/mod.ts";
 import { Mempool, PacketBatch, UsageError } from "../mod.ts";
-import { Direction } from "../src/forward.ts";
+import { Direction } from "../src/program/forward.ts";
 import { DirectBus } from "./direct_bus.ts";
 import { FakeRxRing, FakeTxRing } from "./fake_ring.ts";
 

@@ -8,7 +8,7 @@
 import { assert, assertEquals } from "@std/assert";
 import * as fc from "fast-check";
 import { checksum } from "../src/checksum.ts";
-import { Responder } from "../src/responder.ts";
+import { Responder } from "../src/program/responder.ts";
 
 const MAC = Uint8Array.of(2, 0, 0, 0, 0, 0xaa), ASKER = Uint8Array.of(2, 0, 0, 0, 0, 0xbb);
 const IP = Uint8Array.of(192, 0, 2, 9), ASKER_IP = Uint8Array.of(192, 0, 2, 1);

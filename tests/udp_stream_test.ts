@@ -8,7 +8,7 @@ import { assertEquals } from "@std/assert";
 import * as fc from "fast-check";
 import { checksum } from "../src/checksum.ts";
 import { Mempool, PacketBatch } from "../mod.ts";
-import { SIZE_MIN, UdpStream } from "../src/udp_stream.ts";
+import { SIZE_MIN, UdpStream } from "../src/program/udp_stream.ts";
 
 const MAC = Uint8Array.of(2, 0, 0, 0, 0, 7);
 const CLEAN = { missing: 0, reordered: 0, duplicate: 0, corrupt: 0, foreign: 0 };

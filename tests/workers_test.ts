@@ -3,7 +3,7 @@
 import { assert, assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
 import { SystemError } from "../native/native.ts";
 import { WorkerError } from "../src/errors.ts";
-import { Workers } from "../src/workers.ts";
+import { Workers } from "../src/program/workers.ts";
 import { until } from "./processes.ts";
 import type { Conduct } from "./failing_worker.ts";
 

@@ -17,7 +17,7 @@ import {
   UsageError,
 } from "../../mod.ts";
 import { checksum } from "../../src/checksum.ts";
-import { number, parse, run } from "../../src/program.ts";
+import { number, parse, run } from "../../src/program/program.ts";
 
 const USAGE = `usage: deno run --allow-ffi tests/vagrant/round_trip.ts [--count N] A B
 

@@ -9,7 +9,7 @@ import { Command, Config } from "../../src/bus/bus.ts";
 import { linkName, readText } from "../../src/bus/files.ts";
 import { VfioBus } from "../../src/bus/vfio.ts";
 import { DmaMemory } from "../../src/dma.ts";
-import { run } from "../../src/program.ts";
+import { run } from "../../src/program/program.ts";
 
 /** Where QEMU's virtio devices have their common configuration: this BAR, from its first byte. */
 const COMMON_BAR = 4;

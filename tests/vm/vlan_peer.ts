@@ -5,7 +5,7 @@
  * @module
  */
 
-import { Responder } from "../../src/responder.ts";
+import { Responder } from "../../src/program/responder.ts";
 import { FrameBuffer, type WirePort } from "../../sim/wire.ts";
 import { DatagramWire } from "../../sim/wires/dgram.ts";
 

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { OpenOptions } from "./device.ts";
+import type { OpenOptions } from "../device.ts";
 import { type Arguments, choice, number, type OptionKinds } from "./program.ts";
 
 /** What a device is, for usage texts. */

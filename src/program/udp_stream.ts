@@ -13,9 +13,9 @@
  * @module
  */
 
-import type { PacketBatch } from "./batch.ts";
-import { checksum } from "./checksum.ts";
-import type { Mempool } from "./mempool.ts";
+import type { PacketBatch } from "../batch.ts";
+import { checksum } from "../checksum.ts";
+import type { Mempool } from "../mempool.ts";
 
 /** Smallest packet in bytes, without CRC: it is also the smallest that Ethernet has. */
 export const SIZE_MIN = 60;

@@ -5,8 +5,8 @@
  * @module
  */
 
-import type { Device, RxQueue } from "./device.ts";
-import { Waiter } from "./waiter.ts";
+import type { Device, RxQueue } from "../device.ts";
+import { Waiter } from "../waiter.ts";
 
 /** Without a packet for so long, in milliseconds, sleeping is worth the way to the kernel and back. */
 const IDLE_MS = 0.1;

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { DeviceError, UsageError } from "./errors.ts";
+import { DeviceError, UsageError } from "../errors.ts";
 
 const MAGIC_NANOSECONDS = 0xa1b23c4d;
 const VERSION_MAJOR = 2, VERSION_MINOR = 4;

@@ -5,8 +5,8 @@
  */
 
 import { parseArgs } from "node:util";
-import { causes, DeviceError, UsageError, WorkerError } from "./errors.ts";
-import { SystemError, UnsupportedError } from "../native/native.ts";
+import { causes, DeviceError, UsageError, WorkerError } from "../errors.ts";
+import { SystemError, UnsupportedError } from "../../native/native.ts";
 
 /** Options of a program: true for those that take a value, false for those that are set or not. */
 export type OptionKinds = Readonly<Record<string, boolean>>;

@@ -5,8 +5,8 @@
  * @module
  */
 
-import { type StopFlag, TimeSpan } from "../native/native.ts";
-import type { Device } from "./device.ts";
+import { type StopFlag, TimeSpan } from "../../native/native.ts";
+import type { Device } from "../device.ts";
 import { Hybrid } from "./hybrid.ts";
 import type { Report } from "./report.ts";
 

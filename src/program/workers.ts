@@ -8,10 +8,10 @@
  * @module
  */
 
-import type { StopFlag } from "../native/native.ts";
-import { list } from "./bus/files.ts";
-import type { Device } from "./device.ts";
-import { WorkerError } from "./errors.ts";
+import type { StopFlag } from "../../native/native.ts";
+import { list } from "../bus/files.ts";
+import type { Device } from "../device.ts";
+import { WorkerError } from "../errors.ts";
 import type { Report } from "./report.ts";
 import { workerModule } from "./worker_modules.ts";
 import type { Assignment, WorkerReport } from "./worker_thread.ts";

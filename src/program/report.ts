@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Device } from "./device.ts";
+import type { Device } from "../device.ts";
 
 /** Bytes that a packet takes on the wire beside its own: preamble, CRC, gap. */
 export const WIRE_OVERHEAD = 24;

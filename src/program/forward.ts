@@ -4,9 +4,9 @@
  * @module
  */
 
-import { PacketBatch } from "./batch.ts";
-import type { RxQueue, TxQueue } from "./device.ts";
-import { specialise } from "./specialise.ts";
+import { PacketBatch } from "../batch.ts";
+import type { RxQueue, TxQueue } from "../device.ts";
+import { specialise } from "../specialise.ts";
 
 /** Byte of a packet that is incremented: in the destination address, as the whole family does. */
 const TOUCHED = 1, NOT_TOUCHED = -1;

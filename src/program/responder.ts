@@ -6,7 +6,7 @@
  * @module
  */
 
-import { checksum } from "./checksum.ts";
+import { checksum } from "../checksum.ts";
 
 /** Smallest packet that Ethernet has, in bytes without CRC: answers are filled up with zeros. */
 const SHORTEST = 60;

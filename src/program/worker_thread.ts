@@ -4,8 +4,8 @@
  * @module
  */
 
-import { linkName } from "./bus/files.ts";
-import { causes } from "./errors.ts";
+import { linkName } from "../bus/files.ts";
+import { causes } from "../errors.ts";
 
 /** What the main thread sends, once. */
 export interface Assignment<Task> {
