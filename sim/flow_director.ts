@@ -45,8 +45,8 @@ const PACKET_MEMORY = 512, PACKET_MEMORY_X540 = 384;
 const ID_BITS = 0x7fff;
 /** In descriptors signatures have a bit more, which is set where a filter matched. */
 const SIGNATURE_MATCHED = 1 << 15;
-// FDIRCMD as a filter keeps it.
-const DROP = 1 << 9, COLLISION = 1 << 12, QUEUE_EN = 1 << 15, QUEUE_SHIFT = 16, QUEUE = 0x7f;
+const { DROP, COLLISION, QUEUE_EN, RX_QUEUE } = FDIRCMD;
+const QUEUE_SHIFT = 16;
 const MATCHES: Register = FDIRMATCH, MISSES: Register = FDIRMISS;
 
 /** What is known of the packet that was looked at last, and the filters. */
@@ -137,7 +137,7 @@ export class FlowDirector {
     this.#matched = true;
     this.status |= STATUS_FLM;
     if (command & COLLISION) this.status |= ERROR_COLLISION;
-    if (command & QUEUE_EN) this.queue = command >>> QUEUE_SHIFT & QUEUE;
+    if (command & QUEUE_EN) this.queue = (command & RX_QUEUE) >>> QUEUE_SHIFT;
     if ((command & DROP) === 0) return;
     // Too far down its list a filter drops nothing, and says so.
     if (this.status & ERROR_LENGTH) this.status |= ERROR_DROP;

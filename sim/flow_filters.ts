@@ -1,6 +1,6 @@
 /**
  * The table of flow director filters in the modelled device's packet buffer: lists, one for each
- * value of the hash (datasheet section 7.1.2.7). What commands do to it is `flow_director.ts`'s.
+ * value of the hash (datasheet section 7.1.2.7). What commands do to it is `flow_commands.ts`'s.
  *
  * @module
  */
@@ -11,6 +11,8 @@ import type { FlowKey } from "./flow_key.ts";
 export const NONE = -1;
 /** Filters that the table keeps for itself: of 2048, 2046 can be had. */
 const KEPT = 2;
+/** Words of what a filter compares. */
+const FIELDS = 5;
 
 /** What a filter compares in perfect match mode. */
 export interface PerfectMatch {
@@ -124,5 +126,3 @@ export class FlowFilters {
       fields[at + 4] === (key.vlan << 16 | key.flex);
   }
 }
-
-const FIELDS = 5;

@@ -160,7 +160,7 @@ export class PlainMemory extends DmaMap {
       if (this.#used + 2 * pages.length * HUGEPAGE > ARENA) {
         throw new DeviceError(
           file,
-          `${pages.length} hugepages: no room for more than 1 GiB of them`,
+          `${pages.length} hugepages are too many: have the driver take 1 GiB of them at most`,
         );
       }
       let before = NOWHERE;

@@ -27,14 +27,15 @@ export const virtio: Driver = {
     const { virtio: wanted, force = false } = options;
     const choice = chooseInterface(bus, wanted);
     return openVirtio(bus.address, options, (pools) => {
-      try {
-        for (const { memory } of new Set(pools)) bus.mapDma(memory); // before anything is changed
-        bus.claim(force);
-        return choice === "legacy" ? new LegacyPciTransport(bus) : new ModernPciTransport(bus);
-      } catch (error) {
-        bus.close(); // before the pools go, which it can reach
-        throw error;
-      }
+      using undo = new DisposableStack();
+      undo.defer(() => bus.close()); // before the pools go, which it can reach
+      for (const { memory } of new Set(pools)) bus.mapDma(memory); // before anything is changed
+      bus.claim(force);
+      const transport = choice === "legacy"
+        ? new LegacyPciTransport(bus)
+        : new ModernPciTransport(bus);
+      undo.move();
+      return transport;
     });
   },
   connect(address: string, path: string, options: OpenOptions): Promise<Device> {
