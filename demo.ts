@@ -9,8 +9,8 @@
 
 import { TextLineStream } from "@std/streams/text-line-stream";
 import { DeviceError, UsageError } from "./mod.ts";
-import { number, parse, run } from "./src/program/program.ts";
-import { WIRE_OVERHEAD } from "./src/program/report.ts";
+import { number, parse, run } from "./programs/program.ts";
+import { WIRE_OVERHEAD } from "./programs/report.ts";
 
 const USAGE = `usage: deno task demo [options]
 

@@ -13,11 +13,11 @@ import {
   deviceOptions,
   INTERRUPT_OPTIONS,
   INTERRUPT_USAGE,
-} from "./src/program/device_options.ts";
-import { poll } from "./src/program/poll.ts";
-import { parse, run } from "./src/program/program.ts";
-import { count, Report } from "./src/program/report.ts";
-import { isHostIp, Responder } from "./src/program/responder.ts";
+} from "./programs/device_options.ts";
+import { poll } from "./programs/poll.ts";
+import { parse, run } from "./programs/program.ts";
+import { count, Report } from "./programs/report.ts";
+import { isHostIp, Responder } from "./packets/responder.ts";
 
 const USAGE = `usage: deno run --allow-ffi echo.ts [options] A IP
 

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { ForwardTask } from "./fwd_worker.ts";
+import type { ForwardTask } from "./programs/forward_worker.ts";
 import {
   type Device,
   Mempool,
@@ -22,13 +22,13 @@ import {
   deviceOptions,
   INTERRUPT_OPTIONS,
   INTERRUPT_USAGE,
-} from "./src/program/device_options.ts";
-import { type BothWays, Direction, forwardAll } from "./src/program/forward.ts";
-import { poll } from "./src/program/poll.ts";
+} from "./programs/device_options.ts";
+import { type BothWays, Direction, forwardAll } from "./programs/forward.ts";
+import { poll } from "./programs/poll.ts";
 import { MOST_BUFFERS } from "./src/mempool.ts";
-import { type Arguments, number, parse, run } from "./src/program/program.ts";
-import { count, Report } from "./src/program/report.ts";
-import { supervise, Workers } from "./src/program/workers.ts";
+import { type Arguments, number, parse, run } from "./programs/program.ts";
+import { count, Report } from "./programs/report.ts";
+import { supervise, Workers } from "./programs/workers.ts";
 
 const USAGE = `usage: deno run --allow-ffi fwd.ts [options] A B
 
@@ -136,7 +136,10 @@ async function forwardElsewhere(
     tasks.reduce((sum, task) => sum + new Float64Array(task.dropped)[port], 0);
   let report: Report;
   {
-    await using workers = new Workers(new URL("./fwd_worker.ts", import.meta.url), tasks);
+    await using workers = new Workers(
+      new URL("./programs/forward_worker.ts", import.meta.url),
+      tasks,
+    );
     await workers.started();
     report = new Report(plan, [a, b], () => {
       return [count(a, { dropped: dropped(0) }), count(b, { dropped: dropped(1) })];

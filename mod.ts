@@ -23,9 +23,9 @@ export type {
 export { type Addressing, DmaMemory, type LentMemory, type MemoryKind } from "./src/dma.ts";
 export { DeviceError, UsageError } from "./src/errors.ts";
 export { type HandedPool, Mempool, type MempoolOptions, type Reclaimer } from "./src/mempool.ts";
-export type { Bar, Bus, Doorbell } from "./src/bus/bus.ts";
+export type { Bar, Bus, Doorbell } from "./src/pci/function.ts";
 export { AdoptedPair } from "./ixgbe/adopt.ts";
-export type { LentWords, QueuePair } from "./src/hand_over.ts";
+export type { LentWords, QueuePair } from "./src/transfer.ts";
 export { RSS_KEY, RSS_SYMMETRIC_KEY, toeplitz } from "./src/toeplitz.ts";
 export { StopFlag } from "./native/native.ts";
 export { Waiter } from "./src/waiter.ts";

@@ -13,7 +13,7 @@ import { cards, formatCards } from "./nic/list.ts";
 import { dumpFunction, dumpRemote, formatDump, type IxgbeDump } from "./nic/registers.ts";
 import { System } from "./nic/system.ts";
 import { dumpVirtio, formatVirtio, type VirtioDump } from "./nic/virtio.ts";
-import { type Arguments, choice, parse, run } from "./src/program/program.ts";
+import { type Arguments, choice, parse, run } from "./programs/program.ts";
 
 const USAGE = `usage: deno run --allow-ffi nic.ts [options] COMMAND
 

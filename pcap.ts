@@ -13,11 +13,11 @@ import {
   deviceOptions,
   INTERRUPT_OPTIONS,
   INTERRUPT_USAGE,
-} from "./src/program/device_options.ts";
-import { openSink, PcapWriter, SNAPLEN_MAX } from "./src/program/pcap_writer.ts";
-import { poll } from "./src/program/poll.ts";
-import { number, parse, run } from "./src/program/program.ts";
-import { count, Report } from "./src/program/report.ts";
+} from "./programs/device_options.ts";
+import { openSink, PcapWriter, SNAPLEN_MAX } from "./packets/pcap_writer.ts";
+import { poll } from "./programs/poll.ts";
+import { number, parse, run } from "./programs/program.ts";
+import { count, Report } from "./programs/report.ts";
 
 const USAGE = `usage: deno run --allow-ffi --allow-write=FILE pcap.ts [options] A FILE
 

@@ -11,12 +11,12 @@ import {
   DEVICE_OPTIONS,
   DEVICE_USAGE,
   deviceOptions,
-} from "./src/program/device_options.ts";
-import { Pace } from "./src/program/pace.ts";
-import { poll } from "./src/program/poll.ts";
-import { number, parse, run } from "./src/program/program.ts";
-import { count, Report } from "./src/program/report.ts";
-import { SIZE_MIN, UdpStream } from "./src/program/udp_stream.ts";
+} from "./programs/device_options.ts";
+import { Pace } from "./packets/pace.ts";
+import { poll } from "./programs/poll.ts";
+import { number, parse, run } from "./programs/program.ts";
+import { count, Report } from "./programs/report.ts";
+import { SIZE_MIN, UdpStream } from "./packets/udp_stream.ts";
 
 const USAGE = `usage: deno run --allow-ffi pktgen.ts [options] A
 

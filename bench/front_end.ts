@@ -6,8 +6,8 @@
  */
 
 import { Mempool, open, PacketBatch, StopFlag, UsageError } from "../mod.ts";
-import { Direction } from "../src/program/forward.ts";
-import { number, parse, run } from "../src/program/program.ts";
+import { Direction } from "../programs/forward.ts";
+import { number, parse, run } from "../programs/program.ts";
 import type { Device, RxQueue, TxQueue } from "../mod.ts";
 
 const USAGE = `usage: deno run --allow-ffi bench/front_end.ts [--batch N] MODE DEVICE

@@ -10,7 +10,7 @@
 
 import { INLINE_MORE } from "../demo.ts";
 import { DeviceError, UsageError } from "../src/errors.ts";
-import { number, parse, run } from "../src/program/program.ts";
+import { number, parse, run } from "../programs/program.ts";
 import { Child, type Line } from "./child.ts";
 import { usableCores } from "./machine.ts";
 import { median, quantile } from "./statistics.ts";

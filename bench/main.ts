@@ -7,7 +7,7 @@
 
 import { dirname } from "node:path";
 import { UsageError } from "../src/errors.ts";
-import { run } from "../src/program/program.ts";
+import { run } from "../programs/program.ts";
 import { DistanceProbe } from "./distance.ts";
 import { describe, machine } from "./machine.ts";
 import { benchOptions, type Options } from "./options.ts";

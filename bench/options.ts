@@ -5,7 +5,7 @@
  */
 
 import { UsageError } from "../src/errors.ts";
-import { type Arguments, choice, number, parse } from "../src/program/program.ts";
+import { type Arguments, choice, number, parse } from "../programs/program.ts";
 import type { DeviceKind } from "./devices.ts";
 import { against, type Forwarder, type Work } from "./forwarders.ts";
 import { usableCores } from "./machine.ts";

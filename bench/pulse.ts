@@ -12,10 +12,10 @@
  */
 
 import { Mapping, StopFlag } from "../native/native.ts";
-import { BAR0_BYTES } from "../sim/config_space.ts";
-import { Nic } from "../sim/nic.ts";
-import { Server } from "../sim/server.ts";
-import { FrameBuffer, type Wire, type WirePort } from "../sim/wire.ts";
+import { BAR0_BYTES } from "../sim/pci/config_space.ts";
+import { Nic } from "../sim/nic/nic.ts";
+import { Server } from "../sim/pci/server.ts";
+import { FrameBuffer, type Wire, type WirePort } from "../sim/wires/wire.ts";
 
 const DEVICE_ID = 0x10fb;
 const PACKET_BYTES = 60;

@@ -11,11 +11,11 @@ import { Mempool, StopFlag, UsageError } from "../mod.ts";
 import * as D from "../ixgbe/descriptors.ts";
 import { ixgbe, type IxgbeDevice } from "../ixgbe/mod.ts";
 import * as R from "../ixgbe/registers.ts";
-import type { Bus, Doorbell } from "../src/bus/bus.ts";
-import { SysfsBus } from "../src/bus/sysfs.ts";
-import { VfioUserBus } from "../src/bus/vfio_user.ts";
+import type { Bus, Doorbell } from "../src/pci/function.ts";
+import { SysfsBus } from "../src/pci/sysfs.ts";
+import { VfioUserBus } from "../src/pci/vfio_user.ts";
 import type { Addressing } from "../src/dma.ts";
-import { number, parse, run } from "../src/program/program.ts";
+import { number, parse, run } from "../programs/program.ts";
 import { offsetOf } from "../src/registers.ts";
 
 const USAGE = `usage: deno run --allow-ffi bench/recycle.ts [--queues N] A B

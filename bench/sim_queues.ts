@@ -9,10 +9,10 @@
 import { MRQC, RDBAH, RDBAL, RDLEN, RDT, RETA, RSSRK } from "../ixgbe/registers.ts";
 import { RXCSUM, RXDCTL, SRRCTL, TDT } from "../ixgbe/registers.ts";
 import { UsageError } from "../src/errors.ts";
-import { number, parse, run } from "../src/program/program.ts";
+import { number, parse, run } from "../programs/program.ts";
 import { offsetOf } from "../src/registers.ts";
-import { FrameBuffer, type Wire, type WirePort } from "../sim/wire.ts";
-import { IOVA, RING, RX_BUFFERS, TestDriver, TX_RING } from "../tests/sim_nic_driver.ts";
+import { FrameBuffer, type Wire, type WirePort } from "../sim/wires/wire.ts";
+import { IOVA, RING, RX_BUFFERS, TestDriver, TX_RING } from "../tests/support/model_driver.ts";
 
 const USAGE = `usage: deno task bench:sim [--rounds N]
 

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { WIRE_OVERHEAD } from "../src/program/report.ts";
+import { WIRE_OVERHEAD } from "../programs/report.ts";
 import { LIMIT } from "./forwarders.ts";
 import type { Machine } from "./machine.ts";
 import { judge, PERCENTILES, type Suite, usualDistance, type Verdict } from "./results.ts";

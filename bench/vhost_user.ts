@@ -11,7 +11,7 @@
 
 import { TextLineStream } from "@std/streams/text-line-stream";
 import { DeviceError, UsageError } from "../mod.ts";
-import { number, parse, run } from "../src/program/program.ts";
+import { number, parse, run } from "../programs/program.ts";
 
 const USAGE = `usage: deno task bench:vhost-user [options]
 

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { borrowWords, type LentWords, PairCounts, type QueuePair } from "../src/hand_over.ts";
+import { borrowWords, type LentWords, PairCounts, type QueuePair } from "../src/transfer.ts";
 import type { Mempool } from "../src/mempool.ts";
 import { IxgbeRxQueue } from "./rx_queue.ts";
 import { IxgbeTxQueue } from "./tx_queue.ts";

@@ -11,11 +11,11 @@ import {
   Config,
   type Doorbell,
   openInterrupts,
-} from "../src/bus/bus.ts";
+} from "../src/pci/function.ts";
 import type { Device, Driver, LinkStatus, OpenOptions, Statistics } from "../src/device.ts";
 import { DmaMemory } from "../src/dma.ts";
 import { DeviceError, UsageError } from "../src/errors.ts";
-import { lendWords, PairCounts, type QueuePair } from "../src/hand_over.ts";
+import { lendWords, PairCounts, type QueuePair } from "../src/transfer.ts";
 import { waitForLink } from "../src/link.ts";
 import type { Mempool } from "../src/mempool.ts";
 import { checkBuffers, type QueueLimits, type QueueOptions, queueOptions } from "../src/queue.ts";

@@ -10,7 +10,7 @@
  */
 
 import type { PacketBatch } from "../src/batch.ts";
-import type { Doorbell } from "../src/bus/bus.ts";
+import type { Doorbell } from "../src/pci/function.ts";
 import type { TxQueue } from "../src/device.ts";
 import type { Addressing } from "../src/dma.ts";
 import type { Mempool } from "../src/mempool.ts";

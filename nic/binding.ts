@@ -6,8 +6,8 @@
  */
 
 import { Errno, path, stubs, SystemError } from "../native/native.ts";
-import { linkName, writeText } from "../src/bus/files.ts";
-import { SysfsBus } from "../src/bus/sysfs.ts";
+import { linkName, writeText } from "../native/files.ts";
+import { SysfsBus } from "../src/pci/sysfs.ts";
 import { DeviceError, UsageError } from "../src/errors.ts";
 import { inUse } from "./drivers.ts";
 import { ETHERNET, type PciFunction, type System } from "./system.ts";

@@ -6,7 +6,7 @@
  */
 
 import { check, Errno, path, stubs } from "../native/native.ts";
-import { list } from "../src/bus/files.ts";
+import { list } from "../native/files.ts";
 import { identify } from "./drivers.ts";
 import type { PciFunction, System } from "./system.ts";
 

@@ -5,7 +5,7 @@
  * @module
  */
 
-import type { Bar } from "../src/bus/bus.ts";
+import type { Bar } from "../src/pci/function.ts";
 import { UsageError } from "../src/errors.ts";
 import { hex, nameOf, offsetOf, type Register } from "../src/registers.ts";
 

@@ -8,11 +8,11 @@
 import { check, Errno, Mapping, path, stubs, SystemError } from "../native/native.ts";
 import { INTEL, type Mac, modelOf } from "../ixgbe/models.ts";
 import { REGISTERS, STATUS } from "../ixgbe/registers.ts";
-import { type Bar, Command, Config } from "../src/bus/bus.ts";
-import { VfioUserBus } from "../src/bus/vfio_user.ts";
-import { FileRegion } from "../src/bus/file_region.ts";
-import { list, readText } from "../src/bus/files.ts";
-import { Window } from "../src/bus/vfio_regions.ts";
+import { type Bar, Command, Config } from "../src/pci/function.ts";
+import { VfioUserBus } from "../src/pci/vfio_user.ts";
+import { FileRegion } from "../src/pci/file_region.ts";
+import { list, readText } from "../native/files.ts";
+import { Window } from "../src/pci/vfio_regions.ts";
 import { DeviceError, UsageError } from "../src/errors.ts";
 import { offsetOf, type Register } from "../src/registers.ts";
 import { type Dump, dump, format, type Reading, select } from "./dump.ts";

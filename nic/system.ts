@@ -6,9 +6,9 @@
  */
 
 import { check, path, stubs } from "../native/native.ts";
-import { linkName, list, readText } from "../src/bus/files.ts";
-import { netDirectories } from "../src/bus/sysfs.ts";
-import { HARMLESS } from "../src/bus/vfio_group.ts";
+import { linkName, list, readText } from "../native/files.ts";
+import { netDirectories } from "../src/pci/sysfs.ts";
+import { HARMLESS } from "../src/pci/vfio_group.ts";
 import { UsageError } from "../src/errors.ts";
 
 const PCI_ADDRESS = /^(?:([0-9a-f]{4,8}):)?([0-9a-f]{2}:[01][0-9a-f]\.[0-7])$/i;

@@ -6,8 +6,8 @@
  * @module
  */
 
-import { type Bus, Command, Config } from "../src/bus/bus.ts";
-import { SysfsBus } from "../src/bus/sysfs.ts";
+import { type Bus, Command, Config } from "../src/pci/function.ts";
+import { SysfsBus } from "../src/pci/sysfs.ts";
 import { UsageError } from "../src/errors.ts";
 import { formatMac } from "../src/mac.ts";
 import { Feature, featureNames } from "../virtio/features.ts";

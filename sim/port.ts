@@ -5,13 +5,13 @@
  */
 
 import { Mapping } from "../native/native.ts";
-import { BAR0_BYTES } from "./config_space.ts";
-import { Nic } from "./nic.ts";
+import { BAR0_BYTES } from "./pci/config_space.ts";
+import { Nic } from "./nic/nic.ts";
 import type { Options, PortOptions } from "./options.ts";
-import { PlainDevice } from "./plain.ts";
-import { Server } from "./server.ts";
-import { Trace } from "./trace.ts";
-import type { Wire } from "./wire.ts";
+import { PlainDevice } from "./plain/plain.ts";
+import { Server } from "./pci/server.ts";
+import { Trace } from "./pci/trace.ts";
+import type { Wire } from "./wires/wire.ts";
 import { Generator } from "./wires/generator.ts";
 import { PcapWire } from "./wires/pcap.ts";
 import { makeWires } from "./wires/parse.ts";

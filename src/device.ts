@@ -5,8 +5,8 @@
  */
 
 import type { PacketBatch } from "./batch.ts";
-import type { Bus } from "./bus/bus.ts";
-import type { QueuePair } from "./hand_over.ts";
+import type { Bus } from "./pci/function.ts";
+import type { QueuePair } from "./transfer.ts";
 import type { Mempool } from "./mempool.ts";
 
 /** State of a link. */

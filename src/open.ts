@@ -4,11 +4,11 @@
  * @module
  */
 
-import { type Bus, Config } from "./bus/bus.ts";
-import { linkName } from "./bus/files.ts";
-import { SysfsBus } from "./bus/sysfs.ts";
-import { VfioBus } from "./bus/vfio.ts";
-import { VfioUserBus } from "./bus/vfio_user.ts";
+import { type Bus, Config } from "./pci/function.ts";
+import { linkName } from "../native/files.ts";
+import { SysfsBus } from "./pci/sysfs.ts";
+import { VfioBus } from "./pci/vfio.ts";
+import { VfioUserBus } from "./pci/vfio_user.ts";
 import type { Device, Driver, OpenOptions } from "./device.ts";
 import { UsageError } from "./errors.ts";
 

@@ -7,7 +7,7 @@
  * @module
  */
 
-import type { Bar } from "./bus/bus.ts";
+import type { Bar } from "./pci/function.ts";
 import { DeviceError } from "./errors.ts";
 
 /**

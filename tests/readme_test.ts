@@ -1,9 +1,9 @@
 /** The README's example, run as it stands there. */
 
 import { assertEquals, assertMatch } from "@std/assert";
-import { writeCapture } from "./captures.ts";
-import { Program, PROJECT, Sim, TemporaryDirectory } from "./processes.ts";
-import { randomFrame } from "./programs.ts";
+import { writeCapture } from "./support/captures.ts";
+import { Program, PROJECT, Sim, TemporaryDirectory } from "./support/processes.ts";
+import { randomFrame } from "./support/programs.ts";
 
 /** Fewer than a ring has descriptors: none can be lost, however late who forwards them may be. */
 const FRAMES = 300;

@@ -7,7 +7,7 @@
 
 import { assertEquals, assertRejects } from "@std/assert";
 import { cached } from "../vm/cache.ts";
-import { delay, PROJECT, run, TemporaryDirectory } from "./processes.ts";
+import { delay, PROJECT, run, TemporaryDirectory } from "./support/processes.ts";
 
 const DAY_MS = 24 * 3600 * 1000;
 

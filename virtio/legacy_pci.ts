@@ -5,7 +5,7 @@
  * @module
  */
 
-import { type Bar, type Bus, capabilities } from "../src/bus/bus.ts";
+import { type Bar, type Bus, capabilities } from "../src/pci/function.ts";
 import { UsageError } from "../src/errors.ts";
 import { PciTransport, readField } from "./pci.ts";
 import { LEGACY, LEGACY_CONFIG, LEGACY_CONFIG_MSIX, type PciRegister } from "./registers.ts";

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Bus } from "../src/bus/bus.ts";
+import type { Bus } from "../src/pci/function.ts";
 import type { Device, Driver, OpenOptions } from "../src/device.ts";
 import { openVirtio } from "./device.ts";
 import { LegacyPciTransport } from "./legacy_pci.ts";

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { type Bar, type Bus, checkReach } from "../src/bus/bus.ts";
+import { type Bar, type Bus, checkReach } from "../src/pci/function.ts";
 import { DeviceError, UsageError } from "../src/errors.ts";
 import { Feature } from "./features.ts";
 import { CapabilityType, PciTransport, readField, type Structure, structures } from "./pci.ts";

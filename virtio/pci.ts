@@ -5,7 +5,7 @@
  * @module
  */
 
-import { type Bar, type Bus, capabilities, Config, isPortBar } from "../src/bus/bus.ts";
+import { type Bar, type Bus, capabilities, Config, isPortBar } from "../src/pci/function.ts";
 import type { Addressing, DmaMemory } from "../src/dma.ts";
 import { DeviceError, UsageError } from "../src/errors.ts";
 import { Feature } from "./features.ts";

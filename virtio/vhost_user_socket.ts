@@ -5,7 +5,7 @@
  * @module
  */
 
-import { UnixStream } from "../src/bus/unix_stream.ts";
+import { UnixStream } from "../src/unix_stream.ts";
 import { DeviceError } from "../src/errors.ts";
 
 /** The requests that a front-end makes here (section "Front-end message types"). */

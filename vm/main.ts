@@ -5,7 +5,7 @@
  * @module
  */
 
-import { choice, number, parse, run } from "../src/program/program.ts";
+import { choice, number, parse, run } from "../programs/program.ts";
 import { UsageError } from "../src/errors.ts";
 import { Boot, type MachineOptions } from "./boot.ts";
 import { addressOf, VIRTIO_KINDS, type VirtioKind, virtioNic } from "./devices.ts";

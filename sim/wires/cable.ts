@@ -4,7 +4,7 @@
  * @module
  */
 
-import { FrameBuffer, type Wire, type WirePort } from "../wire.ts";
+import { FrameBuffer, type Wire, type WirePort } from "./wire.ts";
 
 /** Words of frames on their way in one direction: 1 MiB. */
 const WORDS = 1 << 18;

@@ -4,8 +4,8 @@
  * @module
  */
 
-import { FRAME } from "../frame_sizes.ts";
-import { FrameBuffer, type Wire, type WirePort } from "../wire.ts";
+import { FRAME } from "../rings/frame_sizes.ts";
+import { FrameBuffer, type Wire, type WirePort } from "./wire.ts";
 import { pad } from "./pad.ts";
 
 /** Bytes of an Ethernet header: what is shorter is no frame. */

@@ -8,7 +8,7 @@
 import { path, stubs, SystemError } from "../../native/native.ts";
 import { UsageError } from "../../src/errors.ts";
 import { freeSocketPath } from "../socket_path.ts";
-import { FrameBuffer } from "../wire.ts";
+import { FrameBuffer } from "./wire.ts";
 import { DescriptorWire } from "./descriptor.ts";
 
 const SOCK_DGRAM = 2;

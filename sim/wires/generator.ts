@@ -7,7 +7,7 @@
 
 import { milliseconds } from "../../native/native.ts";
 import { UsageError } from "../../src/errors.ts";
-import type { FrameBuffer, Wire, WirePort } from "../wire.ts";
+import type { FrameBuffer, Wire, WirePort } from "./wire.ts";
 import { Latency } from "./latency.ts";
 import { Checker, Stream, WORD } from "./stream.ts";
 

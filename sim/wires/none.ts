@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { FrameBuffer, Wire, WirePort } from "../wire.ts";
+import type { FrameBuffer, Wire, WirePort } from "./wire.ts";
 
 /** Counts what the port transmits, and sends nothing. */
 export class NoWire implements Wire {

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { FrameBuffer } from "../wire.ts";
+import type { FrameBuffer } from "./wire.ts";
 
 const SHORTEST = 60;
 

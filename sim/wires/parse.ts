@@ -5,8 +5,8 @@
  */
 
 import { UsageError } from "../../src/errors.ts";
-import { FRAME } from "../frame_sizes.ts";
-import type { Wire } from "../wire.ts";
+import { FRAME } from "../rings/frame_sizes.ts";
+import type { Wire } from "./wire.ts";
 import { cable } from "./cable.ts";
 import { DatagramWire } from "./dgram.ts";
 import { Generator } from "./generator.ts";

@@ -6,8 +6,8 @@
 
 import { path, stubs, SystemError } from "../../native/native.ts";
 import { DeviceError, UsageError } from "../../src/errors.ts";
-import { PcapWriter, SNAPLEN_MAX } from "../../src/program/pcap_writer.ts";
-import { FrameBuffer } from "../wire.ts";
+import { PcapWriter, SNAPLEN_MAX } from "../../packets/pcap_writer.ts";
+import { FrameBuffer } from "./wire.ts";
 
 const MAGIC_MICROSECONDS = 0xa1b2c3d4;
 const MAGIC_NANOSECONDS = 0xa1b23c4d;

@@ -14,8 +14,8 @@
  */
 
 import { UsageError } from "../../src/errors.ts";
-import { FRAME } from "../frame_sizes.ts";
-import { FrameBuffer } from "../wire.ts";
+import { FRAME } from "../rings/frame_sizes.ts";
+import { FrameBuffer } from "./wire.ts";
 
 const { SHORTEST, LONGEST } = FRAME;
 

@@ -6,7 +6,7 @@
 
 import { Errno, path, stubs, SystemError } from "../../native/native.ts";
 import { UsageError } from "../../src/errors.ts";
-import { FrameBuffer } from "../wire.ts";
+import { FrameBuffer } from "./wire.ts";
 import { DescriptorWire } from "./descriptor.ts";
 
 const O_RDWR = 2;

@@ -16,8 +16,8 @@ import {
   StopFlag,
   UsageError,
 } from "../../mod.ts";
-import { checksum } from "../../src/checksum.ts";
-import { number, parse, run } from "../../src/program/program.ts";
+import { checksum } from "../../packets/checksum.ts";
+import { number, parse, run } from "../../programs/program.ts";
 
 const USAGE = `usage: deno run --allow-ffi tests/vagrant/round_trip.ts [--count N] A B
 

@@ -1,8 +1,15 @@
 /** What `up_test.ts` runs in a machine, here on the software NIC: that it sees what is wrong. */
 
 import { assertEquals } from "@std/assert";
-import { assertFailed, ffiOnly, type Result, run, Sim, TemporaryDirectory } from "../processes.ts";
-import { startForwarder, stopProgram } from "../programs.ts";
+import {
+  assertFailed,
+  ffiOnly,
+  type Result,
+  run,
+  Sim,
+  TemporaryDirectory,
+} from "../support/processes.ts";
+import { startForwarder, stopProgram } from "../support/programs.ts";
 
 /** Runs it with a forwarder behind two cables. */
 async function roundTrip(forwarderOptions: readonly string[]): Promise<Result> {

@@ -10,8 +10,8 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import { defaultCache } from "../../vm/cache.ts";
 import { makeBox } from "../../vm/vagrant/box.ts";
 import { Emulation } from "../../vm/vagrant/emulation.ts";
-import { assertFailed, isRoot, Program, PROJECT, type Result, run } from "../processes.ts";
-import { installPackages } from "../packages.ts";
+import { assertFailed, isRoot, Program, PROJECT, type Result, run } from "../support/processes.ts";
+import { installPackages } from "../support/packages.ts";
 import { VAGRANT_PACKAGES } from "./packages.ts";
 
 /** Longest that each may take, in seconds. */

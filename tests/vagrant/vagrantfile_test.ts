@@ -1,8 +1,8 @@
 /** The Vagrantfile as Vagrant reads it; no machine is made. */
 
 import { assertEquals, assertMatch } from "@std/assert";
-import { isRoot, PROJECT, type Result, run, TemporaryDirectory } from "../processes.ts";
-import { installPackages } from "../packages.ts";
+import { isRoot, PROJECT, type Result, run, TemporaryDirectory } from "../support/processes.ts";
+import { installPackages } from "../support/packages.ts";
 import { VAGRANT_PACKAGES } from "./packages.ts";
 
 /** How long Vagrant may take to read a file. */

@@ -7,7 +7,7 @@
 import { assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
 import { unpackPackages } from "../../vm/debian.ts";
 import { UsageError } from "../../src/errors.ts";
-import { TemporaryDirectory, tool } from "../processes.ts";
+import { TemporaryDirectory, tool } from "../support/processes.ts";
 
 const SMALL = { suite: "bookworm", packages: ["hello"] };
 

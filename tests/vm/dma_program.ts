@@ -10,7 +10,7 @@
 
 import { type Addressing, DmaMemory, Mempool, open, PacketBatch } from "../../mod.ts";
 import { type TxQueue, UsageError } from "../../mod.ts";
-import { run } from "../../src/program/program.ts";
+import { run } from "../../programs/program.ts";
 
 /** What the software NIC says of such descriptors. */
 export const NOT_READABLE = "TDT: buffers in memory the device may read";

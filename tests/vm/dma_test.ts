@@ -9,8 +9,8 @@
 import { assertEquals } from "@std/assert";
 import { addressOf, VFIO_USER_QEMU, vfioUserNics } from "../../vm/devices.ts";
 import { Machine } from "../../vm/machine.ts";
-import { Sim, TemporaryDirectory } from "../processes.ts";
-import { quitBroken } from "../violations.ts";
+import { Sim, TemporaryDirectory } from "../support/processes.ts";
+import { quitBroken } from "../support/violations.ts";
 import { type DmaReport, ENOUGH, ENTRIES, NOT_READABLE, NOT_WRITABLE } from "./dma_program.ts";
 import { Guest } from "./vfio_guest.ts";
 

@@ -8,7 +8,7 @@
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { RSS_KEY, toeplitz } from "../../src/toeplitz.ts";
-import { isRoot, TemporaryDirectory, tool, until } from "../processes.ts";
+import { isRoot, TemporaryDirectory, tool, until } from "../support/processes.ts";
 import { added, assertSame, type Counts, withNeighbours } from "./linux_counts.ts";
 import { LinuxGuest } from "./linux_ixgbe.ts";
 import { assertKnown, RECEIVE_PATH } from "./linux_known.ts";

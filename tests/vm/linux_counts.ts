@@ -6,7 +6,7 @@
  */
 
 import { assertEquals } from "@std/assert";
-import { delay, tool, until } from "../processes.ts";
+import { delay, tool, until } from "../support/processes.ts";
 import type { Link, LinuxGuest } from "./linux_ixgbe.ts";
 
 /** Nothing passes any more when nothing has passed for so long. */

@@ -8,9 +8,9 @@
 import { assertEquals, assertMatch } from "@std/assert";
 import { VFIO_USER_QEMU, vfioUserNics } from "../../vm/devices.ts";
 import { Machine } from "../../vm/machine.ts";
-import { Namespace } from "../namespaces.ts";
-import { Program, Sim, type TemporaryDirectory, tool } from "../processes.ts";
-import { quitBroken } from "../violations.ts";
+import { Namespace } from "../support/namespaces.ts";
+import { Program, Sim, type TemporaryDirectory, tool } from "../support/processes.ts";
+import { quitBroken } from "../support/violations.ts";
 
 /** Where the first card is on the guest's bus; the others follow. */
 const FIRST_SLOT = 3;

@@ -7,7 +7,7 @@
  */
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { isRoot, run, TemporaryDirectory, tool } from "../processes.ts";
+import { isRoot, run, TemporaryDirectory, tool } from "../support/processes.ts";
 import { added, assertSame, withNeighbours } from "./linux_counts.ts";
 import { type Link, LinuxGuest } from "./linux_ixgbe.ts";
 import { assertKnown, FILTERS } from "./linux_known.ts";

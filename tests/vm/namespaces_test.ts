@@ -8,8 +8,8 @@
 import { assertEquals } from "@std/assert";
 import { addressOf, virtioNic } from "../../vm/devices.ts";
 import { Machine } from "../../vm/machine.ts";
-import { Namespace, ping, transfer } from "../namespaces.ts";
-import { isRoot, requirePackages, TemporaryDirectory } from "../processes.ts";
+import { Namespace, ping, transfer } from "../support/namespaces.ts";
+import { isRoot, requirePackages, TemporaryDirectory } from "../support/processes.ts";
 
 const SLOTS = [3, 4];
 const BYTES = 5_000_000;

@@ -7,7 +7,7 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { check, Errno, path, stubs, SystemError } from "../../native/native.ts";
-import type { TemporaryDirectory } from "../processes.ts";
+import type { TemporaryDirectory } from "../support/processes.ts";
 
 const SOCK_DGRAM = 2;
 const MSG_DONTWAIT = 0x40;

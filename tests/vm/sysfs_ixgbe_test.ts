@@ -10,9 +10,9 @@
 import { assert, assertEquals } from "@std/assert";
 import { addressOf, VFIO_USER_QEMU, vfioUserNics } from "../../vm/devices.ts";
 import { Machine } from "../../vm/machine.ts";
-import { assertRefused, Sim, type SimPort, TemporaryDirectory } from "../processes.ts";
-import { droppedBy } from "../programs.ts";
-import { quitBroken } from "../violations.ts";
+import { assertRefused, Sim, type SimPort, TemporaryDirectory } from "../support/processes.ts";
+import { droppedBy } from "../support/programs.ts";
+import { quitBroken } from "../support/violations.ts";
 import { RECEIVE_PATH } from "./linux_known.ts";
 import { ALWAYS, FILTERS, IN_TRAFFIC } from "./linux_known.ts";
 import { FORWARD, Guest, stopForwarder } from "./vfio_guest.ts";

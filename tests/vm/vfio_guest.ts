@@ -5,7 +5,7 @@
  */
 
 import { assertEquals } from "@std/assert";
-import { Command } from "../../src/bus/bus.ts";
+import { Command } from "../../src/pci/function.ts";
 import { type GuestProgram, type GuestResult, Machine } from "../../vm/machine.ts";
 import type { MachineOptions } from "../../vm/machine.ts";
 

@@ -7,8 +7,8 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { addressOf, VFIO_USER_QEMU, vfioUserNics } from "../../vm/devices.ts";
-import { Sim, TemporaryDirectory } from "../processes.ts";
-import { droppedBy } from "../programs.ts";
+import { Sim, TemporaryDirectory } from "../support/processes.ts";
+import { droppedBy } from "../support/programs.ts";
 import { FORWARD, Guest, stopForwarder, USER } from "./vfio_guest.ts";
 
 const SLOTS = [3, 4] as const;

@@ -5,11 +5,11 @@
  * @module
  */
 
-import { Command, Config } from "../../src/bus/bus.ts";
-import { linkName, readText } from "../../src/bus/files.ts";
-import { VfioBus } from "../../src/bus/vfio.ts";
+import { Command, Config } from "../../src/pci/function.ts";
+import { linkName, readText } from "../../native/files.ts";
+import { VfioBus } from "../../src/pci/vfio.ts";
 import { DmaMemory } from "../../src/dma.ts";
-import { run } from "../../src/program/program.ts";
+import { run } from "../../programs/program.ts";
 
 /** Where QEMU's virtio devices have their common configuration: this BAR, from its first byte. */
 const COMMON_BAR = 4;

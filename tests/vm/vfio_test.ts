@@ -6,10 +6,10 @@
  */
 
 import { assertEquals } from "@std/assert";
-import { Command } from "../../src/bus/bus.ts";
+import { Command } from "../../src/pci/function.ts";
 import { addressOf, virtioNic } from "../../vm/devices.ts";
 import type { GuestProgram } from "../../vm/machine.ts";
-import { assertRefused, TemporaryDirectory } from "../processes.ts";
+import { assertRefused, TemporaryDirectory } from "../support/processes.ts";
 import { exchange, Peer } from "./peers.ts";
 import { FORWARD, Guest, stopForwarder, USER } from "./vfio_guest.ts";
 import type { VfioReport } from "./vfio_program.ts";

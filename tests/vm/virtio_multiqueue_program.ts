@@ -6,7 +6,7 @@
  */
 
 import { type Device, Mempool, open, PacketBatch } from "../../mod.ts";
-import { checksum } from "../../src/checksum.ts";
+import { checksum } from "../../packets/checksum.ts";
 
 /** What the program is to do: its one argument, as JSON. */
 export interface MultiqueueOrder {

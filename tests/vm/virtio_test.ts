@@ -8,7 +8,7 @@
 import { assertEquals } from "@std/assert";
 import { addressOf, macOf, type VirtioKind, virtioNic } from "../../vm/devices.ts";
 import { Machine } from "../../vm/machine.ts";
-import { TemporaryDirectory } from "../processes.ts";
+import { TemporaryDirectory } from "../support/processes.ts";
 import type { DeviceState } from "./device_state.ts";
 import { assertFilters } from "./filters.ts";
 import { exchange, Peer } from "./peers.ts";

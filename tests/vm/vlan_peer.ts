@@ -5,8 +5,8 @@
  * @module
  */
 
-import { Responder } from "../../src/program/responder.ts";
-import { FrameBuffer, type WirePort } from "../../sim/wire.ts";
+import { Responder } from "../../packets/responder.ts";
+import { FrameBuffer, type WirePort } from "../../sim/wires/wire.ts";
 import { DatagramWire } from "../../sim/wires/dgram.ts";
 
 const MAC = Uint8Array.of(2, 0, 0, 0, 0x98, 1);

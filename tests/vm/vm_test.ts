@@ -9,7 +9,14 @@ import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { addressOf, virtioNic } from "../../vm/devices.ts";
 import { Machine } from "../../vm/machine.ts";
 import { DeviceError } from "../../src/errors.ts";
-import { assertRefused, Program, PROJECT, run, TemporaryDirectory, until } from "../processes.ts";
+import {
+  assertRefused,
+  Program,
+  PROJECT,
+  run,
+  TemporaryDirectory,
+  until,
+} from "../support/processes.ts";
 
 /** Longest that a program that boots a machine may take, in milliseconds. */
 const MACHINE_MS = 180000;

@@ -1,0 +1,210 @@
+/**
+ * A stream of numbered UDP packets, as `pktgen.ts` sends it and checks what comes back of it.
+ *
+ * Every free buffer of the pool holds the packet already, so that sending one is writing its number.
+ * The number's complement follows it: together they add the same to the checksum of UDP, whatever the
+ * number is, and damage to one shows in the other. A packet that comes back and is as it was sent
+ * leaves a buffer that holds the packet again; after any other one the packet is built anew.
+ *
+ *     byte 0  Ethernet header      34  UDP header           44  number, 64 bits, little-endian
+ *         14  IPv4 header          42  id of the stream     52  its complement
+ *                                                           60  each byte's place, modulo 256
+ *
+ * @module
+ */
+
+import type { PacketBatch } from "../src/batch.ts";
+import { checksum } from "./checksum.ts";
+import type { Mempool } from "../src/mempool.ts";
+
+/** Smallest packet in bytes, without CRC: it is also the smallest that Ethernet has. */
+export const SIZE_MIN = 60;
+
+// Where things are, in bytes and, from ADDRESSES on, in 32-bit words.
+const IP = 14, UDP = 34, PAYLOAD = 42;
+const ADDRESSES = 7, PORTS = 8, ID = 10, LOW = 11, HIGH = 12, NOT_LOW = 13, NOT_HIGH = 14;
+const TWO_32 = 2 ** 32;
+/** Byte 1, which forwarders of this family increment, out of word 0. */
+const UNTOUCHED = 0xffff00ff;
+/** Numbers that are remembered to tell a late packet from a repeated one. */
+const WINDOW = 1 << 16;
+
+// Indices of the counts.
+const NEXT = 0, EXPECTED = 1, RECEIVED = 2, REORDERED = 3, DUPLICATE = 4, CORRUPT = 5, FOREIGN = 6;
+
+/** What has become of a stream. */
+export interface StreamCounts {
+  /** Packets that have not come back, though one with a higher number has. */
+  readonly missing: number;
+  /** Packets that came after one with a higher number. */
+  readonly reordered: number;
+  /** Packets that came more than once. */
+  readonly duplicate: number;
+  /** Packets of the stream that came back other than they were sent, byte 1 aside. */
+  readonly corrupt: number;
+  /** Packets that are not of the stream. */
+  readonly foreign: number;
+}
+
+/** The packets of one stream. It has all buffers of its pool. */
+export class UdpStream {
+  /** Bytes of a packet, without CRC. */
+  readonly size: number;
+  readonly #words: Uint32Array;
+  /** Words of a buffer. */
+  readonly #stride: number;
+  /** The packet with number 0. */
+  readonly #packet: Uint32Array;
+  /** The bytes of the packet's last word that belong to it. */
+  readonly #lastMask: number;
+  readonly #first: number;
+  /** Low words of numbers that came back, each at its place. */
+  readonly #seen = new Uint32Array(WINDOW).fill(0xffffffff);
+  // A typed array: a field would change its representation, and the code that uses it, at 2^31.
+  readonly #counts = new Float64Array(7);
+
+  /**
+   * Builds the packet in every free buffer. Others may be in receive rings, not in hand.
+   *
+   * @param pool The pool of all packets that are sent and checked.
+   * @param size Bytes of a packet without CRC, 60 to `pool.bufferSize`.
+   * @param source MAC address that packets come from, 6 bytes.
+   * @param first Number of the first packet, up to 2^53; 0 unless given.
+   */
+  constructor(pool: Mempool, size: number, source: Uint8Array, first = 0) {
+    this.size = size;
+    this.#first = this.#counts[NEXT] = this.#counts[EXPECTED] = first;
+    this.#words = new Uint32Array(pool.memory.buffer, 0, pool.buffers * pool.bufferSize / 4);
+    this.#stride = pool.bufferSize / 4;
+    this.#packet = new Uint32Array(build(size, source).buffer);
+    this.#lastMask = size % 4 === 0 ? -1 : (1 << 8 * (size % 4)) - 1;
+    for (let i = 0; i < pool.available; i++) {
+      this.#words.set(this.#packet, pool.stack[i] * this.#stride);
+    }
+  }
+
+  /** The number that the next packet will have. */
+  get next(): number {
+    return this.#counts[NEXT];
+  }
+
+  /**
+   * What has become of the packets.
+   *
+   * @param end Packets up to this number were sent, and none of them is on its way any more; unless
+   * given, only gaps in what came back are missing.
+   */
+  counts(end: number = this.#counts[EXPECTED]): StreamCounts {
+    const c = this.#counts;
+    return {
+      missing: Math.max(0, end - this.#first - c[RECEIVED] - c[CORRUPT]),
+      reordered: c[REORDERED],
+      duplicate: c[DUPLICATE],
+      corrupt: c[CORRUPT],
+      foreign: c[FOREIGN],
+    };
+  }
+
+  /** Fills a batch with packets, as far as buffers are free, up to the number `limit`. */
+  fill(batch: PacketBatch, limit: number): void {
+    const { pool, buffers } = batch, { length, stack } = pool;
+    const words = this.#words, stride = this.#stride, size = this.size, counts = this.#counts;
+    const first = batch.length, next = counts[NEXT];
+    const n = Math.min(buffers.length - first, pool.available, limit - next);
+    if (n <= 0) return;
+    let low = next >>> 0, high = Math.floor(next / TWO_32), available = pool.available;
+    for (let i = first; i < first + n; i++) {
+      const buffer = stack[--available], w = Math.imul(buffer, stride);
+      length[buffer] = size;
+      words[w + LOW] = low;
+      words[w + HIGH] = high;
+      words[w + NOT_LOW] = ~low;
+      words[w + NOT_HIGH] = ~high;
+      buffers[i] = buffer;
+      low = (low + 1) >>> 0;
+      if (low === 0) high++;
+    }
+    pool.available = available;
+    batch.length = first + n;
+    counts[NEXT] = next + n;
+  }
+
+  /** Checks packets that have come back and frees them. */
+  check(batch: PacketBatch): void {
+    const { pool, buffers, length: n } = batch, { length, stack } = pool;
+    const words = this.#words, stride = this.#stride, size = this.size;
+    const packet = this.#packet, last = packet.length - 1, lastMask = this.#lastMask;
+    let available = pool.available;
+    for (let i = 0; i < n; i++) {
+      const buffer = buffers[i], w = Math.imul(buffer, stride);
+      const low = words[w + LOW], high = words[w + HIGH];
+      let differs = length[buffer] ^ size | (words[w] ^ packet[0]) & UNTOUCHED |
+        ~(low ^ words[w + NOT_LOW]) | ~(high ^ words[w + NOT_HIGH]);
+      for (let k = 1; k < LOW; k++) differs |= words[w + k] ^ packet[k];
+      for (let k = NOT_HIGH + 1; k < last; k++) differs |= words[w + k] ^ packet[k];
+      if (last > NOT_HIGH) differs |= (words[w + last] ^ packet[last]) & lastMask;
+      words[w] = packet[0];
+      if (differs === 0) this.#count(low, high);
+      else this.#restore(w, length[buffer]);
+      length[buffer] = 0;
+      stack[available++] = buffer;
+    }
+    pool.available = available;
+    batch.length = 0;
+  }
+
+  /** Counts an undamaged packet. */
+  #count(low: number, high: number): void {
+    const counts = this.#counts, seen = this.#seen, place = low & (WINDOW - 1);
+    const number = high * TWO_32 + low, expected = counts[EXPECTED];
+    if (number >= counts[NEXT]) {
+      counts[CORRUPT]++; // a number that was never given out
+    } else if (number < expected && (seen[place] === low || expected - number > WINDOW)) {
+      counts[DUPLICATE]++;
+    } else {
+      counts[RECEIVED]++;
+      if (number < expected) counts[REORDERED]++;
+      else counts[EXPECTED] = number + 1;
+      seen[place] = low;
+    }
+  }
+
+  /** Counts a packet that is another one than was sent, and builds the packet anew. */
+  #restore(w: number, length: number): void {
+    const words = this.#words, packet = this.#packet;
+    const ours = length >= 4 * LOW && words[w + ADDRESSES] === packet[ADDRESSES] &&
+      words[w + PORTS] === packet[PORTS] &&
+      words[w + ID] >>> 16 === packet[ID] >>> 16;
+    this.#counts[ours ? CORRUPT : FOREIGN]++;
+    words.set(packet, w);
+  }
+}
+
+/** The packet with number 0, in whole words. */
+function build(size: number, source: Uint8Array): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(Math.ceil(size / 4) * 4);
+  const view = new DataView(bytes.buffer);
+  for (let i = SIZE_MIN; i < size; i++) bytes[i] = i;
+  bytes.set([0x02, 0, 0, 0, 0, 1]); // locally administered
+  bytes.set(source, 6);
+  view.setUint16(12, 0x0800);
+  view.setUint32(IP, 0x45000000 | size - IP);
+  view.setUint32(IP + 4, 0x00004000); // not to be fragmented
+  view.setUint32(IP + 8, 0x40110000); // time to live 64, UDP
+  view.setUint32(IP + 12, 0xc6120001); // 198.18.0.1: RFC 2544 has 198.18.0.0/15 for such packets
+  view.setUint32(IP + 16, 0xc6130001); // 198.19.0.1
+  view.setUint16(IP + 10, checksum(bytes, IP, UDP));
+  view.setUint32(UDP, 0x00090009); // from and to port 9, discard
+  view.setUint16(UDP + 4, size - UDP);
+  crypto.getRandomValues(bytes.subarray(PAYLOAD, 4 * LOW));
+  bytes.fill(0xff, 4 * NOT_LOW, 4 * (NOT_HIGH + 1));
+  // The pseudo header (RFC 768): the addresses, the protocol, the length. A sum of 0 is sent as 0xffff.
+  const sum = checksum(
+    bytes,
+    UDP,
+    size,
+    (checksum(bytes, IP + 12, UDP) ^ 0xffff) + 17 + size - UDP,
+  );
+  view.setUint16(UDP + 6, sum === 0 ? 0xffff : sum);
+  return bytes;
+}

@@ -1,0 +1,53 @@
+/**
+ * A worker of `fwd.ts`: forwards between the queues that it was handed, in a thread of its own.
+ *
+ * @module
+ */
+
+import { AdoptedPair } from "../ixgbe/adopt.ts";
+import { type BothWays, Direction, forwardAll } from "./forward.ts";
+import type { QueuePair } from "../src/transfer.ts";
+import { type HandedPool, Mempool } from "../src/mempool.ts";
+import { poll } from "./poll.ts";
+import { serve } from "./worker_thread.ts";
+
+/** What a worker of `fwd.ts` is to do. */
+export interface ForwardTask {
+  /** The pool of all its queues. */
+  readonly pool: HandedPool;
+  /** Queues of the first device, and those of the second with the same numbers. */
+  readonly pairs: readonly { readonly a: QueuePair; readonly b: QueuePair }[];
+  /** The most packets handled at once. */
+  readonly batch: number;
+  /** Whether to change packets. */
+  readonly touch: boolean;
+  /** Packets for which the first and the second device's transmit rings had no room: two numbers. */
+  readonly dropped: SharedArrayBuffer;
+}
+
+serve<ForwardTask>((task, stop) => {
+  using pool = new Mempool(task.pool);
+  using adopted = new DisposableStack();
+  const adopt = (pair: QueuePair) => adopted.use(new AdoptedPair(pair, pool));
+  const pairs = task.pairs.map(({ a, b }) => ({ a: adopt(a), b: adopt(b) }));
+  const { batch, touch } = task;
+  const ways: BothWays[] = pairs.map(({ a, b }) => ({
+    there: new Direction(a.rx, b.tx, batch, touch),
+    back: new Direction(b.rx, a.tx, batch, touch),
+  }));
+  const dropped = new Float64Array(task.dropped);
+  const publish = () => {
+    for (const { a, b } of pairs) {
+      a.publish();
+      b.publish();
+    }
+    dropped[0] = ways.reduce((sum, { back }) => sum + back.dropped, 0);
+    dropped[1] = ways.reduce((sum, { there }) => sum + there.dropped, 0);
+  };
+  const report = { start: performance.now(), second: publish };
+  poll([], report, stop, Infinity, (rounds) => {
+    forwardAll(ways, rounds);
+    return true;
+  });
+  publish();
+});

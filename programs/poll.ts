@@ -1,0 +1,54 @@
+/**
+ * The loop that a program for devices is: rounds of work, and between them a look at the clock, at
+ * signals and at the devices.
+ *
+ * @module
+ */
+
+import { type StopFlag, TimeSpan } from "../native/native.ts";
+import type { Device } from "../src/device.ts";
+import { Hybrid } from "./adaptive_sleep.ts";
+import type { Report } from "./report.ts";
+
+/**
+ * Rounds between looks at the stop flag and the clock: a tenth of a millisecond idle, some ten busy.
+ * With fewer, the compiler takes the loop of `poll` for a hot one and spoils those inside it.
+ */
+export const ROUNDS = 4096;
+
+/** How often devices are asked whether they are still there. */
+const CHECK_MS = 100;
+/** How often to look at the clock, but for what makes no garbage. */
+const LOOK_MS = 20;
+
+/**
+ * Works until a signal comes, time is over, or the work is done. Prints a line a second, not totals.
+ * Where all devices were opened with interrupts, it sleeps while nothing arrives.
+ *
+ * @param seconds How long at most, by the report's clock.
+ * @param work Does so many rounds; returns whether to go on.
+ * @throws {DeviceError} if a device is gone.
+ */
+export function poll(
+  devices: readonly Device[],
+  report: Pick<Report, "start" | "second">,
+  stop: Pick<StopFlag, "signal">,
+  seconds: number,
+  work: (rounds: number) => boolean,
+): void {
+  const end = report.start + seconds * 1000;
+  const hybrid = Hybrid.of(devices, () => work(1));
+  const rest = new TimeSpan(LOOK_MS);
+  let now = report.start, checked = now;
+  while (stop.signal === 0 && now < end && work(ROUNDS)) {
+    if (hybrid === undefined && !rest.over) continue;
+    rest.restart();
+    now = performance.now();
+    if (now - checked >= CHECK_MS) {
+      checked = now;
+      for (const device of devices) device.check();
+    }
+    report.second(now);
+    if (hybrid !== undefined) hybrid.rest(now, end);
+  }
+}

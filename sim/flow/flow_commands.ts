@@ -1,0 +1,179 @@
+/**
+ * The commands by which a driver adds, removes and queries flow director filters: FDIRCMD, with
+ * FDIRHASH and the fields of perfect filters, and what is counted of them (datasheet sections 7.1.2.7
+ * and 8.2.3.21). A command is done as soon as it is given.
+ *
+ * What is not modelled is refused, counted as a failure to add and recorded: pools, tunnels, low
+ * latency interrupts, and perfect filters of IPv6.
+ *
+ * @module
+ */
+
+import {
+  EICR,
+  FDIRCMD,
+  FDIRCTRL,
+  FDIRFREE,
+  FDIRFSTAT,
+  FDIRHASH,
+  FDIRIPDA,
+  FDIRIPSA,
+  FDIRLEN,
+  FDIRPORT,
+  FDIRUSTAT,
+  FDIRVLAN,
+} from "../../ixgbe/registers.ts";
+import { hex, offsetOf, type Register } from "../../src/registers.ts";
+import { type FlowFilters, NONE, type PerfectMatch } from "./flow_filters.ts";
+import { swapped } from "./flow_key.ts";
+import type { InterruptCauses } from "../registers/interrupt_causes.ts";
+import type { RegisterFile } from "../registers/register_file.ts";
+import type { Rules } from "../registers/rules.ts";
+import type { Statistics } from "../registers/statistics.ts";
+
+const SECTION = "8.2.3.21";
+/** FDIRCTRL.FULL_THRESH counts in so many filters. */
+const THRESHOLD_UNIT = 16;
+const ID_BITS = 0x7fff;
+const { COLLISION, DROP } = FDIRCMD;
+/** What of FDIRCMD a filter keeps. */
+const KEPT = FDIRCMD.L4TYPE | FDIRCMD.IPV6 | DROP | FDIRCMD.LAST | COLLISION | FDIRCMD.QUEUE_EN |
+  FDIRCMD.RX_QUEUE;
+/** What cannot be asked for, by bit of FDIRCMD. */
+const REFUSED: readonly (readonly [number, string])[] = [
+  [FDIRCMD.INT, "no low latency interrupt, which is not modelled"],
+  [FDIRCMD.TUNNEL_FILTER, "no filter of tunnels, which are not modelled"],
+  [FDIRCMD.VT_POOL, "pool 0: pools are not modelled"],
+];
+
+/** What commands need. */
+export interface FlowCommandsContext {
+  readonly file: RegisterFile;
+  readonly rules: Rules;
+  readonly statistics: Statistics;
+  readonly causes: InterruptCauses;
+  readonly filters: FlowFilters;
+}
+
+/** Does commands to a table of filters. */
+export class FlowCommands {
+  readonly #file: RegisterFile;
+  readonly #rules: Rules;
+  readonly #statistics: Statistics;
+  readonly #causes: InterruptCauses;
+  readonly #filters: FlowFilters;
+  #perfect = false;
+  #lists = 0;
+
+  constructor({ file, rules, statistics, causes, filters }: FlowCommandsContext) {
+    this.#file = file;
+    this.#rules = rules;
+    this.#statistics = statistics;
+    this.#causes = causes;
+    this.#filters = filters;
+  }
+
+  /** Takes the mode of a table that is empty, and the bits of the hash that choose a list in it. */
+  begin(perfect: boolean, lists: number): void {
+    this.#perfect = perfect;
+    this.#lists = lists;
+    this.#showFree();
+  }
+
+  /** Does the command of a value of FDIRCMD; returns what the register holds from now on. */
+  carryOut(value: number): number {
+    const command = value & FDIRCMD.CMD;
+    value = (value & ~(FDIRCMD.CMD | FDIRCMD.FILTER_VALID)) >>> 0;
+    const hash = this.#file.get(FDIRHASH);
+    const list = hash & this.#lists, id = hash >>> 16 & ID_BITS;
+    if (command === FDIRCMD.CMD_QUERY) return this.#query(value, list, id);
+    if (command === FDIRCMD.CMD_REMOVE_FLOW) this.#remove(list, id);
+    else this.#add(value, list, id);
+    this.#showFree();
+    return value;
+  }
+
+  #query(value: number, list: number, id: number): number {
+    const filters = this.#filters, file = this.#file, filter = filters.find(list, id);
+    const valid = filters.has(list) ? FDIRHASH.BUCKET_VALID : 0;
+    file.set(FDIRHASH, file.get(FDIRHASH) & ~FDIRHASH.BUCKET_VALID | valid);
+    if (filter === NONE) return value;
+    return (value & ~KEPT | filters.commands[filter] | FDIRCMD.FILTER_VALID) >>> 0;
+  }
+
+  #remove(list: number, id: number): void {
+    const filters = this.#filters, filter = filters.find(list, id);
+    if (filter === NONE) return this.#tally(FDIRFSTAT, 8, 0xff);
+    if (filters.commands[filter] & COLLISION) filters.collisions--;
+    filters.remove(list, filter);
+    this.#tally(FDIRUSTAT, 16, 0xffff);
+  }
+
+  #add(value: number, list: number, id: number): void {
+    if (this.#refuses(value)) return this.#tally(FDIRFSTAT, 0, 0xff);
+    const filters = this.#filters, fields = this.#perfect ? this.#fields(value) : undefined;
+    const known = fields === undefined ? filters.find(list, id) : filters.match(list, fields);
+    const command = value & KEPT & ~COLLISION;
+    if (known === NONE) {
+      if (filters.add(list, id, command, fields) === NONE) this.#tally(FDIRFSTAT, 0, 0xff);
+      else this.#added(list);
+    } else if (value & FDIRCMD.FILTER_UPDATE) {
+      filters.commands[known] = command | filters.commands[known] & COLLISION;
+      filters.ids[known] = id;
+    } else {
+      if ((filters.commands[known] & COLLISION) === 0) filters.collisions++;
+      filters.commands[known] |= COLLISION;
+      this.#tally(FDIRFSTAT, 0, 0xff);
+    }
+  }
+
+  #refuses(value: number): boolean {
+    const rules = this.#rules;
+    if ((value & FDIRCMD.LAST) === 0) {
+      rules.violate("FDIRCMD", SECTION, "LAST is set in a filter that is added", hex(value));
+    }
+    const wrong = REFUSED.filter(([bits]) => value & bits).map(([, rule]) => rule);
+    if (!this.#perfect && value & DROP) wrong.push("only perfect filters drop");
+    if (this.#perfect && value & (FDIRCMD.IPV6 | FDIRCMD.IPV6DMATCH)) {
+      wrong.push("no perfect filter of IPv6, which is not modelled");
+    }
+    for (const rule of wrong) rules.violate("FDIRCMD", SECTION, rule, hex(value));
+    return wrong.length > 0;
+  }
+
+  // Fields that are masked are to be 0: as they stand they are compared with what the masks leave.
+  #fields(value: number): PerfectMatch {
+    const file = this.#file, ports = file.get(FDIRPORT), vlan = file.get(FDIRVLAN);
+    return {
+      flow: (value & FDIRCMD.L4TYPE) >>> 5,
+      source: swapped(file.get(FDIRIPSA)),
+      destination: swapped(file.get(FDIRIPDA)),
+      ports: ports << 16 | ports >>> 16,
+      vlan: vlan & 0xffff,
+      flex: (vlan >>> 16 & 0xff) << 8 | vlan >>> 24,
+    };
+  }
+
+  #added(list: number): void {
+    const { free, distance } = this.#filters, statistics = this.#statistics;
+    this.#tally(FDIRUSTAT, 0, 0xffff);
+    const longest = statistics.peek(offsetOf(FDIRLEN) / 4);
+    const length = Math.min(distance, FDIRLEN.MAXLEN);
+    if (length > (longest & FDIRLEN.MAXLEN)) {
+      statistics.add(FDIRLEN, (list << 16 | length) - longest);
+    }
+    const threshold = this.#file.get(FDIRCTRL) >>> 28;
+    if (free <= threshold * THRESHOLD_UNIT) this.#causes.raiseOther(EICR.FLOW_DIRECTOR);
+  }
+
+  #showFree(): void {
+    const { free, collisions } = this.#filters;
+    this.#file.set(FDIRFREE, collisions << 16 | free);
+  }
+
+  // Two counts stand in one register; each stays at its most.
+  #tally(register: Register, shift: number, most: number): void {
+    const count = this.#statistics.peek(offsetOf(register) / 4) >>> shift & most;
+    if (count < most) this.#statistics.add(register, 2 ** shift);
+  }
+}

@@ -1,0 +1,225 @@
+/**
+ * The modelled device's flow director: filters that lead the packets of a flow to a queue, before
+ * receive side scaling is asked (datasheet sections 7.1.2.7 and 8.2.3.21). A filter knows its flow by
+ * the signature of a hash, or in perfect match mode by the fields themselves.
+ *
+ * It is off until FDIRCTRL gives it memory. What a packet is known by is `flow_key.ts`'s, the table
+ * `flow_filters.ts`'s, what a driver does with it `flow_commands.ts`'s.
+ *
+ * @module
+ */
+
+import {
+  FDIRCMD,
+  FDIRCTRL,
+  FDIRDIP4M,
+  FDIRHKEY,
+  FDIRIP6M,
+  FDIRM,
+  FDIRMATCH,
+  FDIRMISS,
+  FDIRSCTPM,
+  FDIRSIP4M,
+  FDIRSKEY,
+  FDIRTCPM,
+  FDIRUDPM,
+  RXPBSIZE,
+} from "../../ixgbe/registers.ts";
+import { hex, type Register } from "../../src/registers.ts";
+import { type DeviceState, isX540OrLater } from "../nic/device_state.ts";
+import { FlowCommands } from "./flow_commands.ts";
+import { FlowFilters } from "./flow_filters.ts";
+import { FlowKey } from "./flow_key.ts";
+import type { InterruptCauses } from "../registers/interrupt_causes.ts";
+import type { RegisterFile } from "../registers/register_file.ts";
+import type { Rules } from "../registers/rules.ts";
+import type { Statistics } from "../registers/statistics.ts";
+
+const SECTION = "8.2.3.21";
+// Word 2 of a receive descriptor: that a filter matched, and what was wrong with it (7.1.6.2).
+const STATUS_FLM = 1 << 2, ERROR_LENGTH = 1 << 20, ERROR_DROP = 1 << 21, ERROR_COLLISION = 1 << 22;
+/** Filters in the least memory (64 KB) by signature, and in perfect match mode. */
+const SIGNATURES = 8192, PERFECTS = 2048;
+/** Packet memory in KB: of the 82599, and of X540 and X550. */
+const PACKET_MEMORY = 512, PACKET_MEMORY_X540 = 384;
+const ID_BITS = 0x7fff;
+/** In descriptors signatures have a bit more, which is set where a filter matched. */
+const SIGNATURE_MATCHED = 1 << 15;
+const { DROP, COLLISION, QUEUE_EN, RX_QUEUE } = FDIRCMD;
+const QUEUE_SHIFT = 16;
+const MATCHES: Register = FDIRMATCH, MISSES: Register = FDIRMISS;
+
+/** What is known of the packet that was looked at last, and the filters. */
+export class FlowDirector {
+  /** Whether there are filters: only then are packets to be looked at. */
+  enabled = false;
+  /** The queue for the packet, or -1 if that is not the filters' business. */
+  queue = -1;
+  /** What is to be added to status and errors. */
+  status = 0;
+  /** Whether hash and RSS type of the descriptor are {@linkcode FlowDirector.id} and 15. */
+  reports = false;
+  /** Hash in bits 30:16; below it the signature, or the filter's number. */
+  id = 0;
+  readonly #file: RegisterFile;
+  readonly #rules: Rules;
+  readonly #statistics: Statistics;
+  readonly #commands: FlowCommands;
+  readonly #key = new FlowKey();
+  readonly #filters = new FlowFilters();
+  #matched = false;
+  /** Whether the driver has seen FDIRCTRL.INIT_DONE, and since when it may initialise again. */
+  #sawInitDone = false;
+  #mayInitialise = true;
+  // FDIRCTRL.
+  #perfect = false;
+  #reportsMatches = false;
+  #reportsAll = false;
+  #dropQueue = 0;
+  #maxLength = 0;
+  #lists = 0;
+
+  constructor(file: RegisterFile, rules: Rules, statistics: Statistics, causes: InterruptCauses) {
+    this.#file = file;
+    this.#rules = rules;
+    this.#statistics = statistics;
+    this.#commands = new FlowCommands({ file, rules, statistics, causes, filters: this.#filters });
+  }
+
+  /** As after a reset of the registers. */
+  reset(): void {
+    this.enabled = false;
+    this.#mayInitialise = true;
+    this.#sawInitDone = false;
+  }
+
+  /** Takes keys and masks from the registers, which a driver sets before it has filters. */
+  load(): void {
+    this.#key.load(this.#file);
+  }
+
+  /** Looks at a packet of IP that is no fragment. What it is given is as for {@linkcode FlowKey.take}. */
+  look(
+    bytes: Uint8Array,
+    ip: number,
+    l4: number,
+    flow: number,
+    tag: number,
+    length: number,
+  ): void {
+    const key = this.#key, filters = this.#filters;
+    key.take(bytes, ip, l4, flow, tag, length);
+    const list = key.hash & this.#lists, signature = key.hash >>> 16 & ID_BITS;
+    const filter = this.#perfect ? filters.match(list, key) : filters.find(list, signature);
+    this.miss();
+    if (filters.distance > this.#maxLength) this.status = ERROR_LENGTH;
+    if (filter >= 0) this.#follow(filter);
+    this.reports = this.#reportsAll || this.#matched && this.#reportsMatches;
+    if (!this.#perfect) this.id = list << 16 | signature | (this.#matched ? SIGNATURE_MATCHED : 0);
+    else this.id = list << 16 | (this.#matched ? filters.ids[filter] : 0);
+  }
+
+  /** Says of a packet that filters do not look at that none matches. */
+  miss(): void {
+    this.queue = -1;
+    this.status = 0;
+    this.reports = false;
+    this.#matched = false;
+  }
+
+  /** Counts the packet that was looked at last. */
+  count(): void {
+    if (this.enabled) this.#statistics.add(this.#matched ? MATCHES : MISSES, 1);
+  }
+
+  #follow(filter: number): void {
+    const command = this.#filters.commands[filter];
+    this.#matched = true;
+    this.status |= STATUS_FLM;
+    if (command & COLLISION) this.status |= ERROR_COLLISION;
+    if (command & QUEUE_EN) this.queue = (command & RX_QUEUE) >>> QUEUE_SHIFT;
+    if ((command & DROP) === 0) return;
+    // Too far down its list a filter drops nothing, and says so.
+    if (this.status & ERROR_LENGTH) this.status |= ERROR_DROP;
+    else this.queue = this.#dropQueue;
+  }
+
+  /** FDIRCTRL was written: the table is made anew, and empty. */
+  initialise(control: number, packetMemory: number): void {
+    this.#sawInitDone = false;
+    const size = control & FDIRCTRL.PBALLOC;
+    if (size !== 0 && !this.#mayInitialise) {
+      const rule = "written again only once FDIRCMD.CLEARHT was set and cleared (82599 errata)";
+      this.#rules.violate("FDIRCTRL", SECTION, rule, hex(control));
+    }
+    this.enabled = size !== 0;
+    if (!this.enabled) return;
+    this.#mayInitialise = false;
+    this.#checkControl(control, packetMemory);
+    this.#perfect = (control & FDIRCTRL.PERFECT_MATCH) !== 0;
+    this.#reportsMatches = (control & FDIRCTRL.REPORT_STATUS) !== 0;
+    this.#reportsAll = (control & FDIRCTRL.REPORT_STATUS_ALWAYS) !== 0;
+    this.#dropQueue = (control & FDIRCTRL.DROP_QUEUE) >>> 8;
+    this.#maxLength = (control & FDIRCTRL.MAX_LENGTH) >>> 24;
+    const capacity = (this.#perfect ? PERFECTS : SIGNATURES) << size - 1;
+    this.#lists = capacity - 1;
+    this.#filters.clear(capacity);
+    this.#commands.begin(this.#perfect, this.#lists);
+  }
+
+  #checkControl(control: number, packetMemory: number): void {
+    const file = this.#file;
+    const other = control & (FDIRCTRL.FILTERMODE | FDIRCTRL.DROP_NO_MATCH);
+    if (other !== 0) {
+      const rule = "a mode that is modelled: FILTERMODE and DROP_NO_MATCH are 0";
+      this.#rules.violate("FDIRCTRL", SECTION, rule, hex(control));
+    }
+    let kilobytes = 32 << (control & FDIRCTRL.PBALLOC);
+    for (let i = 0; i < RXPBSIZE.count; i++) {
+      kilobytes += (file.get(RXPBSIZE, i) & RXPBSIZE.SIZE) >>> 10;
+    }
+    if (kilobytes > packetMemory) {
+      const rule = `PBALLOC is what RXPBSIZE leaves of ${packetMemory} KB`;
+      this.#rules.violate("FDIRCTRL", "7.1.2.7", rule, `${kilobytes} KB in all`);
+    }
+  }
+
+  /** FDIRCTRL is read: the table is not ready at the first look. Returns what the reader gets. */
+  readControl(control: number): number {
+    if (!this.enabled) return control;
+    this.#file.set(FDIRCTRL, (control | FDIRCTRL.INIT_DONE) >>> 0);
+    this.#sawInitDone = (control & FDIRCTRL.INIT_DONE) !== 0;
+    return control;
+  }
+
+  /** FDIRCMD was written: does what it says; returns what the register holds from now on. */
+  command(value: number): number {
+    if (value & FDIRCMD.CLEARHT) this.#mayInitialise = true;
+    if ((value & FDIRCMD.CMD) === 0) return value;
+    if (!this.#sawInitDone) {
+      const rule = "a command is given once FDIRCTRL.INIT_DONE was seen";
+      this.#rules.violate("FDIRCMD", SECTION, rule, "not seen since FDIRCTRL was written");
+    }
+    return this.enabled ? this.#commands.carryOut(value) : (value & ~FDIRCMD.CMD) >>> 0;
+  }
+}
+
+/** Says what accesses to the flow director's registers do. */
+export function installFlowDirector(state: DeviceState): void {
+  const { file, receiver } = state, { director } = receiver;
+  const memory = isX540OrLater(state) ? PACKET_MEMORY_X540 : PACKET_MEMORY;
+  file.onWrite(FDIRCTRL, (value) => {
+    director.initialise(value, memory);
+    return (value & ~FDIRCTRL.INIT_DONE) >>> 0;
+  });
+  file.onSettled(FDIRCTRL, () => {
+    director.load();
+    receiver.loadOffloads();
+  });
+  file.onRead(FDIRCTRL, (value) => director.readControl(value));
+  file.onWrite(FDIRCMD, (value) => director.command(value));
+  const masks = [FDIRM, FDIRSIP4M, FDIRDIP4M, FDIRTCPM, FDIRUDPM, FDIRSCTPM, FDIRIP6M];
+  for (const register of [FDIRHKEY, FDIRSKEY, ...masks]) {
+    file.onSettled(register, () => director.load());
+  }
+}

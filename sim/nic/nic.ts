@@ -1,0 +1,446 @@
+/**
+ * A register-accurate model of Intel's 82599 10 GbE controller: what a driver reads and writes in
+ * BAR0, what the device does to its descriptors and buffers, and a list of every rule of the
+ * datasheet that the driver broke.
+ *
+ * ```ts
+ * const nic = new Nic();
+ * nic.dma.map(0x10000, memory, 0, memory.byteLength);
+ * nic.setBusMaster(true);
+ * nic.wire = new Generator();
+ * for (;;) nic.poll();
+ * ```
+ *
+ * Not modelled: timing, receive coalescing, virtual functions.
+ *
+ * @module
+ */
+
+import {
+  AUTOC,
+  AUTOC2,
+  CTRL,
+  DMATXCTL,
+  EICR,
+  EICS,
+  ESDP,
+  FWSM,
+  HLREG0,
+  RAH,
+  RAL,
+  RDT,
+  RXCTRL,
+  RXPBSIZE,
+  SECRXCTRL,
+  SECTXCTRL,
+  STATUS,
+  SW_FW_SYNC,
+  SW_FW_SYNC_X550EM_A,
+  SWSM,
+  SWSM_X550EM_A,
+  TDT,
+  TXPBTHRESH,
+} from "../../ixgbe/registers.ts";
+import { hex, offsetOf, type Register } from "../../src/registers.ts";
+import {
+  boardLinkMode,
+  boardPins,
+  currentLink,
+  installControl,
+  negotiates,
+} from "./control_effects.ts";
+import { DEVICE, type DeviceState, familyOf, isX540OrLater, phyOf } from "./device_state.ts";
+import { DmaMap } from "../rings/dma_map.ts";
+import { Doorbells } from "./doorbells.ts";
+import { makeEeprom } from "./eeprom.ts";
+import { resetHostInterface } from "./host_interface.ts";
+import { InterruptCauses } from "../registers/interrupt_causes.ts";
+import { Phy } from "./mdio.ts";
+import { installPath } from "./path_effects.ts";
+import { Receiver } from "../rx/receiver.ts";
+import { REGISTER_SPACE, RegisterFile } from "../registers/register_file.ts";
+import { Rules } from "../registers/rules.ts";
+import { Statistics } from "../registers/statistics.ts";
+import { Transmitter } from "../tx/transmitter.ts";
+import type { FrameBuffer, Wire, WirePort } from "../wires/wire.ts";
+
+export type { DmaMap } from "../rings/dma_map.ts";
+export type { Rules, Violation } from "../registers/rules.ts";
+export type { FrameBuffer, Wire, WirePort } from "../wires/wire.ts";
+
+/** Most frames taken from the wire in one round. */
+const WIRE_BUDGET = 64;
+/** Rounds between two looks at what was written through the doorbell mapping. */
+const INSPECT_EVERY = 1024;
+
+const SEMAPHORES: readonly Register[] = [
+  SWSM,
+  SW_FW_SYNC,
+  SWSM_X550EM_A,
+  SW_FW_SYNC_X550EM_A,
+];
+
+/** What a {@linkcode Nic} is made with. */
+export interface NicOptions {
+  /** PCI device ID: 0x10fb (SFP+, the default), 0x10f7 (KX4), 0x1528 (X540), 0x1563 (X550), … */
+  readonly deviceId?: number;
+  /** Station address, 6 bytes; 02:00:00:00:05:99 unless given. */
+  readonly mac?: Uint8Array;
+  /** Which of the controller's two ports it is; 0 unless given. */
+  readonly lanId?: 0 | 1;
+  /** Whether the EEPROM has the link disabled until a driver clears AUTOC2.LINK_DISABLE (82599). */
+  readonly linkDisabled?: boolean;
+  /** BAR0 as memory that the driver maps for its doorbells, by word; private unless given. */
+  readonly doorbells?: Uint32Array;
+  /** Whether tails are read from `doorbells` in every round; else only `write32()` moves them. */
+  readonly pollDoorbells?: boolean;
+  /** Whether `doorbells` has registers that somebody else looks after, by `peek32()`. */
+  readonly plain?: boolean;
+  /** Memory that the device can reach; nothing unless given. */
+  readonly dma?: DmaMap;
+}
+
+/** Running totals since the model was made, whatever the driver clears or resets. */
+export type NicCounters = {
+  /** Frames from the wire that were for the host and found room. */
+  readonly received: number;
+  /** Frames for the host that found neither descriptor nor packet buffer. */
+  readonly missed: number;
+  /** Frames that the filters or the length limits refused. */
+  readonly filtered: number;
+  /** Frames that arrived while the receiver was off or the link down. */
+  readonly ignored: number;
+  /** Frames sent. */
+  readonly transmitted: number;
+};
+
+/** How a reset comes about. */
+export type ResetKind = "power-on" | "function";
+
+/** One port of the controller. */
+export class Nic implements WirePort {
+  /** Memory that the device can reach. */
+  readonly dma: DmaMap;
+  /** What the driver did that the datasheet forbids. */
+  readonly rules: Rules = new Rules();
+  /** Sends the message of an interrupt vector; nobody is told while there is no one. */
+  onInterrupt: ((vector: number) => void) | undefined;
+  /** The other end of the cable; frames are sent to nowhere while there is none. */
+  wire: Wire | undefined;
+
+  readonly #file = new RegisterFile();
+  readonly #statistics = new Statistics();
+  readonly #receiver: Receiver;
+  readonly #transmitter: Transmitter;
+  readonly #causes: InterruptCauses;
+  readonly #doorbells: Doorbells;
+  readonly #state: DeviceState;
+  readonly #mac: Uint8Array;
+  readonly #lanId: number;
+  readonly #linkDisabled: boolean;
+  #busMaster = false;
+  #loopback = false;
+  /** Whether a round is under way, at the end of which descriptors are written back. */
+  #polling = false;
+  #rounds = 0;
+
+  /**
+   * Makes a port that has just been powered on.
+   *
+   * @param options Which device, and where its doorbells are.
+   * @throws {RangeError} if the address is not 6 bytes or the doorbells are too short.
+   */
+  constructor(options: NicOptions = {}) {
+    const deviceId = options.deviceId ?? DEVICE.SFP;
+    this.#mac = options.mac?.slice() ?? Uint8Array.of(2, 0, 0, 0, 5, 0x99);
+    this.#lanId = options.lanId ?? 0;
+    this.#linkDisabled = options.linkDisabled ?? false;
+    if (this.#mac.length !== 6) throw new RangeError("a station address has 6 bytes");
+    const polled = options.pollDoorbells ? options.doorbells : undefined;
+    this.dma = options.dma ?? new DmaMap();
+    this.#doorbells = new Doorbells(this.#file, this.rules, polled, options.plain);
+    const context = {
+      file: this.#file,
+      dma: this.dma,
+      rules: this.rules,
+      tails: this.#doorbells.words,
+    };
+    this.#causes = new InterruptCauses(this.#file, (vector) => this.onInterrupt?.(vector));
+    this.#receiver = new Receiver(context, this.#statistics, this.#causes);
+    this.#receiver.offloads.largeTable = familyOf(deviceId).startsWith("X550");
+    const outlet = { send: (frame: FrameBuffer, length: number) => this.#send(frame, length) };
+    this.#transmitter = new Transmitter(context, this.#statistics, outlet, this.#causes);
+    this.#state = {
+      deviceId,
+      file: this.#file,
+      rules: this.rules,
+      dma: this.dma,
+      receiver: this.#receiver,
+      transmitter: this.#transmitter,
+      causes: this.#causes,
+      phy: new Phy(phyOf(deviceId)),
+      eeprom: makeEeprom(this.#mac, this.#lanId),
+      linkPartner: true,
+      linkDelay: 0,
+      negotiating: false,
+      resetAt: 0,
+      sawAutoRead: false,
+      sawDmaInit: false,
+      sawMasterDisabled: false,
+      sawReceivePathEmpty: false,
+      softwareReset: () => this.#softwareReset(),
+      update: () => this.#update(),
+    };
+    installControl(this.#state);
+    installPath(this.#state);
+    this.reset();
+  }
+
+  /** Whether the receiver and its first queue are on and the link is up. */
+  get receiving(): boolean {
+    return this.#receiver.receiving && this.#receiver.hasQueue;
+  }
+
+  /** Running totals since the model was made. */
+  get counters(): NicCounters {
+    return { ...this.#receiver.totals, transmitted: this.#transmitter.transmitted };
+  }
+
+  /**
+   * Reads a register, with what reading does to it.
+   *
+   * @param offset Offset in BAR0 in bytes.
+   * @returns 32 bits; 0 where there is no register.
+   */
+  read32(offset: number): number {
+    const home = this.#homeOf(offset);
+    if (home < 0) return 0;
+    const register = this.#file.registerAt(home);
+    if (register.access === "RC") {
+      this.#receiver.settle();
+      this.#transmitter.settle();
+      return this.#statistics.read(home);
+    }
+    if (register === (RDT as Register) || register === (TDT as Register)) {
+      return this.#doorbells.words[home];
+    }
+    const effect = this.#file.readEffectAt(home);
+    if (register.access === "WO" && !effect) return 0;
+    const value = this.#file.words[home];
+    return effect ? effect(value, this.#file.indexAt(home)) >>> 0 : value;
+  }
+
+  /**
+   * What a register shows to a driver whose reads cannot be seen: as {@linkcode Nic.read32}, but that
+   * no count or cause is cleared, and no semaphore taken.
+   *
+   * @param offset Offset in BAR0 in bytes.
+   * @returns 32 bits; 0 where there is no register.
+   */
+  peek32(offset: number): number {
+    const home = this.#homeOf(offset);
+    if (home < 0) return 0;
+    const register = this.#file.registerAt(home);
+    if (register.access === "RC") return this.#statistics.peek(home);
+    if (SEMAPHORES.includes(register)) return this.#file.words[home];
+    if (register === (EICR as Register)) return this.read32(offsetOf(EICS));
+    return this.read32(offset);
+  }
+
+  /** Moves what was counted since the last call to the statistics registers. */
+  settle(): void {
+    this.#receiver.settle();
+    this.#transmitter.settle();
+  }
+
+  /**
+   * Writes a register, with what writing does to it.
+   *
+   * @param offset Offset in BAR0 in bytes.
+   * @param value 32 bits.
+   */
+  write32(offset: number, value: number): void {
+    const home = this.#homeOf(offset);
+    if (home < 0) {
+      const rule = "registers that exist are written";
+      this.rules.violate(hex(offset), "8.2.2", rule, `write of ${hex(value)}`);
+      return;
+    }
+    value >>>= 0;
+    const register = this.#file.registerAt(home);
+    if (register === (RDT as Register) || register === (TDT as Register)) {
+      this.#doorbells.words[home] = value;
+      const index = this.#file.indexAt(home);
+      if (register === (RDT as Register)) this.#receiver.checkTail(index);
+      else this.#transmitter.checkTail(index);
+      return;
+    }
+    this.#doorbells.inspect();
+    if (register.access === "RO" || register.access === "RC") {
+      const rule = "read only: not written";
+      this.rules.violate(this.#file.nameAt(home), register.section, rule, hex(value));
+      return;
+    }
+    const old = this.#file.words[home];
+    this.#checkReserved(register, home, value, old);
+    const effect = this.#file.writeEffectAt(home);
+    if (effect) this.#file.words[home] = effect(value, old, this.#file.indexAt(home));
+    else if (register.access === "W1C") this.#file.words[home] = old & ~value;
+    else if (register.access === "RW1S") this.#file.words[home] = old | value;
+    else if (register.access !== "WO") this.#file.words[home] = value;
+    this.#file.settledEffectAt(home)?.();
+    this.#doorbells.mirror(home);
+  }
+
+  /**
+   * Follows PCI configuration space: the device accesses memory only as bus master.
+   *
+   * @param on Bus Master Enable of the Command register (section 9.3.3.3).
+   */
+  setBusMaster(on: boolean): void {
+    this.#busMaster = on;
+    this.#update();
+  }
+
+  /**
+   * Puts everything to its initial value, PCI configuration space apart. Violations stay.
+   *
+   * @param kind How the reset comes about: only power-on resets the PHY, and ESDP (8.2.3.1.4).
+   */
+  reset(kind: ResetKind = "power-on"): void {
+    if (kind === "power-on") {
+      this.#state.phy.reset();
+      this.#file.set(ESDP, boardPins(this.#state.deviceId));
+      this.#rounds = 0;
+    }
+    this.#restart();
+  }
+
+  /** The driver has gone: no DMA, no mappings, and registers as after a function level reset. */
+  disconnect(): void {
+    this.#busMaster = false;
+    this.reset("function");
+    this.dma.clear();
+  }
+
+  /**
+   * Does one round: descriptors to send, frames that wait for descriptors, frames from the wire.
+   *
+   * @returns Units of work done; 0 lets the caller rest.
+   */
+  poll(): number {
+    if (++this.#rounds % INSPECT_EVERY === 0) this.#doorbells.inspect();
+    this.#polling = true;
+    let work = this.#transmitter.poll() + this.#receiver.poll();
+    const wire = this.wire;
+    if (wire !== undefined) work += wire.poll(this, WIRE_BUDGET);
+    this.#receiver.writeBack();
+    this.#polling = false;
+    if (this.#causes.waiting && this.#busMaster) this.#causes.service();
+    return work;
+  }
+
+  /**
+   * Takes a frame from the wire.
+   *
+   * @param frame Holds the frame. The four bytes after it may be overwritten.
+   * @param length Bytes of the frame, without CRC.
+   * @returns false if there was neither a descriptor nor room to wait for one.
+   */
+  receive(frame: FrameBuffer, length: number): boolean {
+    const taken = this.#receiver.receive(frame, length);
+    if (!this.#polling) this.#receiver.writeBack();
+    return taken;
+  }
+
+  /**
+   * Plugs or unplugs the link partner.
+   *
+   * @param up Whether a partner is there.
+   * @param mbps Speed in Mb/s: 100, 1000, 2500, 5000 or 10000; as before unless given.
+   */
+  setLink(up: boolean, mbps?: number): void {
+    this.#state.linkPartner = up;
+    if (mbps !== undefined) this.#state.phy.mbps = mbps;
+    this.#causes.raiseOther(EICR.LSC);
+    this.#update();
+  }
+
+  #homeOf(offset: number): number {
+    if ((offset & 3) !== 0 || offset < 0 || offset >= REGISTER_SPACE) return -1;
+    return this.#file.home[offset >>> 2];
+  }
+
+  #checkReserved(register: Register, home: number, value: number, old: number): void {
+    // A bit that reads as 0 or that only writing 1 affects must be written as 0.
+    const kept = register.access === "RW" ? old : 0;
+    const changed = ((value ^ kept) & register.reserved) >>> 0;
+    if (changed === 0) return;
+    const rule = "reserved bits are written as they were read";
+    const detail = `bits ${hex(changed)} changed by writing ${hex(value)}`;
+    this.rules.violate(this.#file.nameAt(home), register.section, rule, detail);
+  }
+
+  #send(frame: FrameBuffer, length: number): void {
+    if (this.#loopback) this.#receiver.receive(frame, length);
+    else if (this.wire !== undefined) this.wire.transmit(frame, length);
+  }
+
+  // CTRL.RST keeps what software and firmware agree on through the semaphores (10.5.4).
+  #softwareReset(): void {
+    const kept = SEMAPHORES.map((register) => this.#file.get(register));
+    this.#restart();
+    SEMAPHORES.forEach((register, i) => this.#file.set(register, kept[i]));
+  }
+
+  #restart(): void {
+    const { file, mac, state } = { file: this.#file, mac: this.#mac, state: this.#state };
+    this.#receiver.settle();
+    this.#transmitter.settle();
+    this.#statistics.reset();
+    const pins = file.get(ESDP);
+    file.reset();
+    file.set(ESDP, pins);
+    file.set(STATUS, STATUS.GIO_MASTER_ENABLE | this.#lanId << 2);
+    file.set(RAL, mac[0] | mac[1] << 8 | mac[2] << 16 | mac[3] << 24);
+    file.set(RAH, RAH.AV | mac[4] | mac[5] << 8);
+    file.set(FWSM, FWSM.FW_VAL_BIT); // firmware runs, and manages nothing
+    file.set(TXPBTHRESH, 0x96);
+    file.set(AUTOC, AUTOC.reset & ~AUTOC.LMS | boardLinkMode(state.deviceId));
+    if (this.#linkDisabled) file.set(AUTOC2, AUTOC2.reset | AUTOC2.LINK_DISABLE);
+    if (isX540OrLater(state)) {
+      for (let i = 0; i < RXPBSIZE.count; i++) file.set(RXPBSIZE, 384 << 10, i);
+    }
+    resetHostInterface(state);
+    state.resetAt = performance.now();
+    state.linkDelay = 0;
+    state.negotiating = negotiates(file.get(AUTOC));
+    state.sawAutoRead = false;
+    state.sawDmaInit = false;
+    state.sawMasterDisabled = false;
+    state.sawReceivePathEmpty = false;
+    this.#doorbells.reset();
+    this.#receiver.reset();
+    this.#receiver.resizeBuffer();
+    this.#transmitter.reset();
+    this.#causes.reset();
+    this.#update();
+  }
+
+  #update(): void {
+    const file = this.#file;
+    this.#state.phy.partner = this.#state.linkPartner;
+    const link = currentLink(this.#state);
+    const loopback = (file.get(HLREG0) & HLREG0.LPBK) !== 0;
+    const dma = this.#busMaster && (file.get(CTRL) & CTRL.GIO_DIS) === 0;
+    this.#loopback = loopback;
+    this.#receiver.dmaAllowed = dma;
+    this.#receiver.busMaster = this.#busMaster;
+    this.#transmitter.dmaAllowed = dma;
+    this.#transmitter.busMaster = this.#busMaster;
+    this.#receiver.receiving = (link || loopback) && (file.get(RXCTRL) & RXCTRL.RXEN) !== 0 &&
+      (file.get(SECRXCTRL) & SECRXCTRL.RX_DIS) === 0;
+    this.#transmitter.sending = (link || loopback) && (file.get(DMATXCTL) & DMATXCTL.TE) !== 0 &&
+      (file.get(SECTXCTRL) & SECTXCTRL.TX_DIS) === 0;
+  }
+}

@@ -1,0 +1,297 @@
+/**
+ * What accesses to the registers of the modelled device's data path do, and in which order the
+ * datasheet allows them (sections 4.6.7, 4.6.8 and 8.2.3.7 to 8.2.3.12).
+ *
+ * @module
+ */
+
+import {
+  DMATXCTL,
+  FCTRL,
+  HLREG0,
+  MAXFRS,
+  MCSTCTRL,
+  MRQC,
+  MTQC,
+  RAH,
+  RAL,
+  RDBAH,
+  RDBAL,
+  RDH,
+  RDLEN,
+  RDRXCTL,
+  RSSRK,
+  RTTDCS,
+  RXCSUM,
+  RXCTRL,
+  RXDCTL,
+  RXPBSIZE,
+  SECRXCTRL,
+  SECRXSTAT,
+  SECTXCTRL,
+  SECTXSTAT,
+  SRRCTL,
+  TDBAH,
+  TDBAL,
+  TDH,
+  TDLEN,
+  TDWBAH,
+  TDWBAL,
+  TXDCTL,
+  TXPBSIZE,
+  TXPBTHRESH,
+  VLNCTRL,
+} from "../../ixgbe/registers.ts";
+import { hex, nameOf, type Register } from "../../src/registers.ts";
+import { type DeviceState, isX540OrLater } from "./device_state.ts";
+
+/** Packet memory in KB: receive of the 82599 and of X540 and X550, transmit (8.2.3.8.9, 8.2.3.9.13). */
+const RECEIVE_MEMORY = 512;
+const RECEIVE_MEMORY_X540 = 384;
+const TRANSMIT_MEMORY = 160;
+const STANDARD_FRAME = 1518;
+const THRESHOLDS = TXDCTL.PTHRESH | TXDCTL.HTHRESH | TXDCTL.WTHRESH;
+
+/** Says what accesses to data path registers do. */
+export function installPath(state: DeviceState): void {
+  installFilters(state);
+  installReceive(state);
+  installTransmit(state);
+  installQueues(state);
+  installSecurity(state);
+}
+
+function installFilters(state: DeviceState): void {
+  const { file, rules, receiver } = state;
+  file.onWrite(FCTRL, (value, old) => {
+    if (value !== old && receiverEnabled(state)) {
+      const detail = `${hex(old)} to ${hex(value)}`;
+      rules.violate("FCTRL", "8.2.3.7.1", "changed only while RXCTRL.RXEN is 0", detail);
+    }
+    return value;
+  });
+  for (const register of [FCTRL, MCSTCTRL, RAL, RAH]) {
+    file.onSettled(register, () => receiver.filters.load());
+  }
+  for (const register of [VLNCTRL, RXCSUM, MRQC, RSSRK]) {
+    file.onSettled(register, () => receiver.loadOffloads());
+  }
+}
+
+function installReceive(state: DeviceState): void {
+  const { file, rules, receiver } = state;
+  file.onWrite(RXCTRL, (value, old) => {
+    if (value & ~old & RXCTRL.RXEN) checkReceiver(state);
+    return value;
+  });
+  file.onSettled(RXCTRL, () => state.update());
+  file.onWrite(RXPBSIZE, (value, old, index) => {
+    if (value !== old && receiverEnabled(state)) {
+      const detail = `${hex(old)} to ${hex(value)}`;
+      const rule = "changed only while RXCTRL.RXEN is 0";
+      rules.violate(nameOf(RXPBSIZE, index), "8.2.3.8.9", rule, detail);
+    }
+    return value;
+  });
+  file.onSettled(RXPBSIZE, () => receiver.resizeBuffer());
+  for (const register of [HLREG0, MAXFRS]) {
+    file.onSettled(register, () => {
+      receiver.load();
+      state.transmitter.load();
+      state.update();
+    });
+  }
+}
+
+function receiverEnabled(state: DeviceState): boolean {
+  return (state.file.get(RXCTRL) & RXCTRL.RXEN) !== 0;
+}
+
+// RXCTRL.RXEN is about to be set.
+function checkReceiver(state: DeviceState): void {
+  const { file, rules } = state;
+  checkReady(state, "RXCTRL");
+  const limit = isX540OrLater(state) ? RECEIVE_MEMORY_X540 : RECEIVE_MEMORY;
+  const size = sum(state, RXPBSIZE);
+  if (size > limit) {
+    const rule = `the sizes add up to ${limit} KB at most`;
+    rules.violate("RXPBSIZE", "8.2.3.8.9", rule, `${size} KB when RXEN is set`);
+  }
+  if ((file.get(SECRXCTRL) & SECRXCTRL.RX_DIS) === 0 || !state.sawReceivePathEmpty) {
+    rules.violate(
+      "RXCTRL",
+      "4.6.7",
+      "RXEN is set with SECRXCTRL.RX_DIS set and SECRXSTAT.SECRX_RDY seen",
+      `SECRXCTRL ${hex(file.get(SECRXCTRL))}`,
+    );
+  }
+  const strip = (file.get(HLREG0) & HLREG0.RXCRCSTRP) !== 0;
+  if (strip !== ((file.get(RDRXCTL) & RDRXCTL.CRCSTRIP) !== 0)) {
+    const detail = `HLREG0.RXCRCSTRP is ${Number(strip)}`;
+    rules.violate("RDRXCTL", "8.2.3.8.8", "CRCSTRIP is the same as HLREG0.RXCRCSTRP", detail);
+  }
+}
+
+// Neither direction may be enabled before the device has finished its own start (4.6.3).
+function checkReady(state: DeviceState, register: string): void {
+  const { rules } = state;
+  if (!state.sawAutoRead) {
+    rules.violate(register, "4.6.3", "enabled after EEC.AUTO_RD was seen", "not seen since reset");
+  }
+  if (!state.sawDmaInit) {
+    const rule = "enabled after RDRXCTL.DMAIDONE was seen";
+    rules.violate(register, "4.6.3", rule, "not seen since reset");
+  }
+}
+
+// The sizes of all packet buffers in KB.
+function sum(state: DeviceState, register: Register): number {
+  let total = 0;
+  for (let i = 0; i < register.count; i++) total += (state.file.get(register, i) >>> 10) & 0x3ff;
+  return total;
+}
+
+function installTransmit(state: DeviceState): void {
+  const { file, rules } = state;
+  file.onWrite(DMATXCTL, (value, old) => {
+    if (value & ~old & DMATXCTL.TE) {
+      checkReady(state, "DMATXCTL");
+      checkTransmitBuffers(state);
+    }
+    return value;
+  });
+  file.onSettled(DMATXCTL, () => state.update());
+  for (const register of [TXPBSIZE, TXPBTHRESH]) {
+    file.onSettled(register, () => {
+      if (file.get(DMATXCTL) & DMATXCTL.TE) checkTransmitBuffers(state);
+    });
+  }
+  file.onWrite(MTQC, (value, old) => {
+    if (value !== old && (file.get(RTTDCS) & RTTDCS.ARBDIS) === 0) {
+      const detail = `${hex(old)} to ${hex(value)}`;
+      rules.violate("MTQC", "8.2.3.9.15", "changed only while RTTDCS.ARBDIS is set", detail);
+    }
+    return value;
+  });
+}
+
+function checkTransmitBuffers(state: DeviceState): void {
+  const { file, rules } = state;
+  const total = sum(state, TXPBSIZE);
+  if (total > TRANSMIT_MEMORY) {
+    const rule = `the sizes add up to ${TRANSMIT_MEMORY} KB at most`;
+    rules.violate("TXPBSIZE", "8.2.3.9.13", rule, `${total} KB while TE is set`);
+  }
+  const jumbo = (file.get(HLREG0) & HLREG0.JUMBOEN) !== 0;
+  const frame = Math.ceil((jumbo ? file.get(MAXFRS) >>> 16 : STANDARD_FRAME) / 1024);
+  for (let i = 0; i < TXPBTHRESH.count; i++) {
+    const threshold = file.get(TXPBTHRESH, i) & TXPBTHRESH.THRESH;
+    const size = (file.get(TXPBSIZE, i) & TXPBSIZE.SIZE) >>> 10;
+    if (threshold === 0 || threshold + frame <= size) continue;
+    const rule = "leaves room for one frame below TXPBSIZE";
+    const detail = `${threshold} KB and a frame of ${frame} KB in ${size} KB`;
+    rules.violate(nameOf(TXPBTHRESH, i), "8.2.3.9.16", rule, detail);
+  }
+}
+
+function installQueues(state: DeviceState): void {
+  const { file, rules, receiver, transmitter } = state;
+  for (const register of [RDBAL, RDBAH, RDLEN, RDH]) {
+    onlyWhileDisabled(state, register, RXDCTL, RXDCTL.ENABLE);
+  }
+  for (const register of [TDBAL, TDBAH, TDLEN, TDH, TDWBAL, TDWBAH]) {
+    onlyWhileDisabled(state, register, TXDCTL, TXDCTL.ENABLE);
+  }
+  file.onRead(
+    RDH,
+    (value, index) => enabled(state, RXDCTL, index) ? receiver.headOf(index) : value,
+  );
+  file.onRead(
+    TDH,
+    (value, index) => enabled(state, TXDCTL, index) ? transmitter.headOf(index) : value,
+  );
+  onlyDropEnableWhileEnabled(state);
+  file.onWrite(RXDCTL, (value, old, index) => {
+    const changed = (value ^ old) & RXDCTL.ENABLE;
+    if (changed && value & RXDCTL.ENABLE) receiver.startQueue(index);
+    else if (changed) {
+      file.set(RDH, receiver.headOf(index), index);
+      receiver.stopQueue(index);
+    }
+    return value & ~RXDCTL.SWFLSH;
+  });
+  file.onSettled(RXDCTL, () => receiver.loadOffloads());
+  file.onWrite(TXDCTL, (value, old, index) => {
+    const changed = (value ^ old) & TXDCTL.ENABLE;
+    if (changed && value & TXDCTL.ENABLE) {
+      checkTransmitEnabled(state, index);
+      transmitter.startQueue(index, value);
+    } else if (changed) {
+      file.set(TDH, transmitter.headOf(index), index);
+      transmitter.stopQueue(index);
+    } else if (value & TXDCTL.ENABLE && (value ^ old) & THRESHOLDS) {
+      const rule = "thresholds are set before the queue is enabled";
+      rules.violate(nameOf(TXDCTL, index), "4.6.8.1", rule, `${hex(old)} to ${hex(value)}`);
+    }
+    return value & ~TXDCTL.SWFLSH;
+  });
+}
+
+function enabled(state: DeviceState, control: Register, index: number): boolean {
+  return (state.file.get(control, index) & RXDCTL.ENABLE) !== 0;
+}
+
+function checkTransmitEnabled(state: DeviceState, index: number): void {
+  if (state.file.get(DMATXCTL) & DMATXCTL.TE) return;
+  const rule = "DMATXCTL.TE is set before a queue is enabled";
+  state.rules.violate(nameOf(TXDCTL, index), "4.6.8", rule, "DMATXCTL.TE is 0");
+}
+
+function onlyWhileDisabled(
+  state: DeviceState,
+  register: Register,
+  control: Register,
+  enable: number,
+): void {
+  const { file, rules } = state;
+  file.onWrite(register, (value, old, index) => {
+    if (file.get(control, index) & enable) {
+      const rule = `written only while ${control.name}.ENABLE is 0`;
+      const detail = `${hex(old)} to ${hex(value)}`;
+      rules.violate(nameOf(register, index), register.section, rule, detail);
+    }
+    return value;
+  });
+}
+
+// DROP_EN alone says what becomes of frames, not how descriptors are read: it may change at any time.
+function onlyDropEnableWhileEnabled(state: DeviceState): void {
+  const { file, rules, receiver } = state;
+  file.onWrite(SRRCTL, (value, old, index) => {
+    if (enabled(state, RXDCTL, index) && (value ^ old) & ~SRRCTL.DROP_EN) {
+      const rule = "sizes and type written only while RXDCTL.ENABLE is 0";
+      rules.violate(nameOf(SRRCTL, index), "8.2.3.8.7", rule, `${hex(old)} to ${hex(value)}`);
+    }
+    return value;
+  });
+  file.onSettled(SRRCTL, () => receiver.loadDropEnable());
+}
+
+function installSecurity(state: DeviceState): void {
+  const { file } = state;
+  file.onWrite(SECRXCTRL, (value) => {
+    if ((value & SECRXCTRL.RX_DIS) === 0) state.sawReceivePathEmpty = false;
+    return value;
+  });
+  file.onRead(SECRXSTAT, (value) => {
+    if ((file.get(SECRXCTRL) & SECRXCTRL.RX_DIS) === 0) return value;
+    state.sawReceivePathEmpty = true;
+    return value | SECRXSTAT.SECRX_RDY;
+  });
+  file.onRead(SECTXSTAT, (value) => {
+    const closed = (file.get(SECTXCTRL) & SECTXCTRL.TX_DIS) !== 0;
+    return closed ? value | SECTXSTAT.SECTX_RDY : value;
+  });
+  file.onSettled(SECRXCTRL, () => state.update());
+  file.onSettled(SECTXCTRL, () => state.update());
+}

@@ -1,0 +1,135 @@
+/**
+ * The client's memory as the model reaches it: every DMA_MAP maps a piece of the client's file into
+ * this process, every DMA_UNMAP drops it, and nothing is left when the client has gone.
+ *
+ * @module
+ */
+
+import { Errno, Mapping, stubs, SystemError } from "../../native/native.ts";
+import { RequestError } from "./vfio_user.ts";
+
+/** The model's side of DMA: what looks bus addresses up. */
+export interface DmaTarget {
+  /** Bus addresses from `iova` on are bytes of `memory` from `offset` on. */
+  map(
+    iova: number,
+    memory: ArrayBuffer,
+    offset: number,
+    bytes: number,
+    writable: boolean,
+    readable: boolean,
+  ): void;
+  /** They are so no longer, and no view of the memory is kept. */
+  unmap(iova: number, bytes: number): unknown;
+}
+
+/** A range of bus addresses that the client has mapped. */
+interface Range {
+  readonly iova: bigint;
+  readonly bytes: bigint;
+  /** Absent where the client gave no descriptor: nothing of it can be reached from here. */
+  readonly mapping: Mapping | undefined;
+}
+
+const PAGE = 4096n;
+// Bus addresses are JavaScript numbers in the model.
+const ADDRESS_LIMIT = 1n << 53n;
+const MAP_READ = 0x1;
+const MAP_WRITE = 0x2;
+const UNMAP_ALL = 0x2;
+const EEXIST = 17;
+
+/** All ranges of one client. */
+export class ClientMemory {
+  readonly #target: DmaTarget;
+  #ranges: Range[] = [];
+
+  /**
+   * No range yet.
+   *
+   * @param target Where to announce ranges.
+   */
+  constructor(target: DmaTarget) {
+    this.#target = target;
+  }
+
+  /** Number of ranges mapped. */
+  get size(): number {
+    return this.#ranges.length;
+  }
+
+  /**
+   * DMA_MAP.
+   *
+   * @param flags 1 the device may read, 2 it may write.
+   * @param offset Where the range begins in the file, in bytes.
+   * @param fd The file, or undefined; it stays the caller's.
+   * @throws {RequestError} if the range overlaps another, or the file has no such bytes.
+   */
+  map(flags: number, offset: bigint, iova: bigint, bytes: bigint, fd: number | undefined): void {
+    if (bytes === 0n || ((iova | bytes | offset) & (PAGE - 1n)) !== 0n) {
+      throw new RequestError(Errno.EINVAL, `${span(iova, bytes)} is not of whole pages`);
+    }
+    if (iova + bytes > ADDRESS_LIMIT || offset + bytes > ADDRESS_LIMIT) {
+      throw new RequestError(Errno.EINVAL, `${span(iova, bytes)} is beyond 53-bit addresses`);
+    }
+    if (this.#ranges.some((r) => iova < r.iova + r.bytes && r.iova < iova + bytes)) {
+      throw new RequestError(EEXIST, `${span(iova, bytes)} overlaps a range mapped before`);
+    }
+    const mapping = fd === undefined ? undefined : mapFile(fd, Number(offset), Number(bytes));
+    this.#ranges.push({ iova, bytes, mapping });
+    if (mapping === undefined) return;
+    const writable = (flags & MAP_WRITE) !== 0;
+    const readable = (flags & MAP_READ) !== 0;
+    this.#target.map(Number(iova), mapping.buffer, 0, Number(bytes), writable, readable);
+  }
+
+  /**
+   * DMA_UNMAP: drops every range inside the one given; none at all is fine too.
+   *
+   * @param flags 2 drops all ranges, whatever is given.
+   * @throws {RequestError} if the range cuts another in two.
+   */
+  unmap(flags: number, iova: bigint, bytes: bigint): void {
+    if ((flags & UNMAP_ALL) !== 0) return this.clear();
+    const end = iova + bytes;
+    const touched = this.#ranges.filter((r) => iova < r.iova + r.bytes && r.iova < end);
+    if (touched.some((r) => r.iova < iova || r.iova + r.bytes > end)) {
+      throw new RequestError(Errno.EINVAL, `${span(iova, bytes)} cuts a mapped range in two`);
+    }
+    this.#ranges = this.#ranges.filter((r) => !touched.includes(r));
+    for (const range of touched) this.#drop(range);
+  }
+
+  /** Drops everything. */
+  clear(): void {
+    const ranges = this.#ranges;
+    this.#ranges = [];
+    for (const range of ranges) this.#drop(range);
+  }
+
+  /** The views go first, the memory after them: the other order is a crash. */
+  #drop(range: Range): void {
+    if (range.mapping === undefined) return;
+    this.#target.unmap(Number(range.iova), Number(range.bytes));
+    range.mapping.unmap();
+  }
+}
+
+/** Maps part of the client's file, after a look at its size: bytes beyond it would be a crash. */
+function mapFile(fd: number, offset: number, bytes: number): Mapping {
+  const size = new Float64Array(1);
+  if (stubs.ixy_size(fd, size) < 0 || size[0] < offset + bytes) {
+    throw new RequestError(Errno.EINVAL, `the file of a DMA range has ${size[0]} bytes only`);
+  }
+  try {
+    return Mapping.file("the client's memory", fd, bytes, offset);
+  } catch (error) {
+    if (!(error instanceof SystemError)) throw error;
+    throw new RequestError(error.errno, error.message);
+  }
+}
+
+function span(iova: bigint, bytes: bigint): string {
+  return `DMA range 0x${iova.toString(16)} of ${bytes} bytes`;
+}

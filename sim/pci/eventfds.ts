@@ -1,0 +1,97 @@
+/**
+ * Interrupts on their way to the client: an eventfd per vector, as SET_IRQS assigns them.
+ *
+ * @module
+ */
+
+import { Errno, stubs } from "../../native/native.ts";
+import { MSIX_VECTORS } from "./config_space.ts";
+import { describe, RequestError } from "./vfio_user.ts";
+
+/** Interrupt indices, as VFIO numbers them. */
+export const IrqIndex = { INTX: 0, MSI: 1, MSIX: 2, ERROR: 3, REQUEST: 4 } as const;
+
+/** Vectors of each interrupt index. */
+export const IRQ_COUNTS: readonly number[] = [1, 1, MSIX_VECTORS, 1, 1];
+
+const DATA_NONE = 0x1;
+const DATA_BOOL = 0x2;
+const DATA_EVENTFD = 0x4;
+const ACTION_TRIGGER = 0x20;
+const ACTIONS = 0x38;
+
+/** The eventfds of one client. */
+export class Interrupts {
+  readonly #fds: number[][] = IRQ_COUNTS.map((count) => new Array<number>(count).fill(-1));
+  readonly #one = new Uint8Array([1, 0, 0, 0, 0, 0, 0, 0]);
+
+  /**
+   * SET_IRQS.
+   *
+   * @param flags What the data is and what to do, as VFIO defines them.
+   * @param data Follows the fixed part of the message: a byte per vector for boolean data.
+   * @param fds Descriptors that came along; taken out where kept.
+   * @throws {RequestError} for vectors or flags that do not exist.
+   */
+  set(
+    flags: number,
+    index: number,
+    start: number,
+    count: number,
+    data: Uint8Array,
+    fds: number[],
+  ): void {
+    const vectors = this.#fds[index];
+    if (vectors === undefined || start + count > vectors.length) {
+      throw new RequestError(
+        Errno.EINVAL,
+        `interrupt index ${index} has no vectors ${start} to ${start + count - 1}`,
+      );
+    }
+    // Masking is the client's own business: it takes the signals and may ignore them.
+    if ((flags & ACTIONS) !== ACTION_TRIGGER) return;
+    if ((flags & DATA_EVENTFD) !== 0) {
+      // Anything else that can be written to could make the model wait.
+      if (!fds.every((fd) => describe(fd) === "anon_inode:[eventfd]")) {
+        throw new RequestError(Errno.EINVAL, "SET_IRQS with a descriptor that is no eventfd");
+      }
+      this.#assign(vectors, start, count, fds);
+    } else if ((flags & DATA_NONE) !== 0 && count === 0) {
+      this.#assign(vectors, 0, vectors.length, []);
+    } else if ((flags & DATA_NONE) !== 0) {
+      for (let i = 0; i < count; i++) this.#signal(vectors[start + i]);
+    } else if ((flags & DATA_BOOL) !== 0) {
+      for (let i = 0; i < count; i++) if (data[i] === 1) this.#signal(vectors[start + i]);
+    } else {
+      throw new RequestError(Errno.EINVAL, `SET_IRQS with flags 0x${flags.toString(16)}`);
+    }
+  }
+
+  /** Interrupts the client, through the kind of interrupt that it has enabled. */
+  interrupt(vector: number): void {
+    if (this.#fds[IrqIndex.MSIX].some((fd) => fd >= 0)) {
+      this.#signal(this.#fds[IrqIndex.MSIX][vector] ?? -1);
+    } else {
+      this.#signal(this.#fds[IrqIndex.MSI][0]);
+      this.#signal(this.#fds[IrqIndex.INTX][0]);
+    }
+  }
+
+  /** Closes every eventfd. */
+  clear(): void {
+    for (const vectors of this.#fds) this.#assign(vectors, 0, vectors.length, []);
+  }
+
+  /** Gives vectors the descriptors in order; those without one lose theirs. */
+  #assign(vectors: number[], start: number, count: number, fds: number[]): void {
+    for (let i = start; i < start + count; i++) {
+      if (vectors[i] >= 0) stubs.ixy_close(vectors[i]);
+      vectors[i] = fds.shift() ?? -1;
+    }
+  }
+
+  /** An eventfd that cannot count further has been signalled already, so its error is none. */
+  #signal(fd: number): void {
+    if (fd >= 0) stubs.ixy_write(fd, this.#one, 8);
+  }
+}

@@ -1,0 +1,325 @@
+/**
+ * A vfio-user server for one port: presents the NIC model as a PCI function to one client at a time,
+ * a driver of this project or QEMU. It never waits: the model's one loop polls it.
+ *
+ * Behind the client's back stands SIGKILL: whatever a client does or leaves undone, its memory is
+ * unmapped and the port is ready for the next one.
+ *
+ * @module
+ */
+
+import { Errno, path, stubs, SystemError } from "../../native/native.ts";
+import { UsageError } from "../../src/errors.ts";
+import { ClientMemory, type DmaTarget } from "./client_memory.ts";
+import { Interrupts, IRQ_COUNTS, IrqIndex } from "./eventfds.ts";
+import { putWords, regionAccess, type RegisterFile } from "./regions.ts";
+import { REGIONS, Regions, type RegionsOptions } from "./regions.ts";
+import { freeSocketPath } from "../socket_path.ts";
+import { Command, Connection, ConnectionEnd, type Request, RequestError } from "./vfio_user.ts";
+
+/** The NIC model as the server needs it. */
+export interface Model extends RegisterFile {
+  /** Where the client's memory is announced. */
+  readonly dma: DmaTarget;
+  /** The client is gone: no DMA any more, everything but the PHY as after power-on. */
+  disconnect(): void;
+}
+
+/** What a server is made of. */
+export interface ServerOptions extends RegionsOptions {
+  /** Where the socket is put. */
+  readonly path: string;
+  /** What is served. */
+  readonly model: Model;
+  /** Takes a line about what a client did wrong. */
+  readonly log: (line: string) => void;
+}
+
+const DEVICE_RESET_PCI = 0x3;
+const IRQ_EVENTFD = 0x1;
+const IRQ_NORESIZE = 0x8;
+const SOCK_STREAM = 1;
+const SOCK_NONBLOCK = 0x800;
+const ENOTSUP = 95;
+const VERSION_REPLIES = ['{"capabilities":{"max_msg_fds":16}}\0', "{}\0", ""];
+const LINES_PER_CLIENT = 10;
+
+/** Serves one port on one Unix socket. */
+export class Server {
+  /** Where the socket is. */
+  readonly path: string;
+  readonly #options: ServerOptions;
+  readonly #model: Model;
+  readonly #listener: number;
+  readonly #regions: Regions;
+  readonly #memory: ClientMemory;
+  readonly #interrupts = new Interrupts();
+  #client: Connection | undefined;
+  #negotiated = false;
+  #lines = 0;
+  #polls = 0;
+
+  /**
+   * Binds the socket and listens.
+   *
+   * @throws {UsageError} if somebody serves there already, or the path cannot be a socket.
+   */
+  constructor(options: ServerOptions) {
+    this.path = options.path;
+    this.#options = options;
+    this.#model = options.model;
+    this.#memory = new ClientMemory(options.model.dma);
+    this.#regions = new Regions(options);
+    this.#listener = listen(options.path);
+  }
+
+  /** Whether a client has the port. */
+  get connected(): boolean {
+    return this.#client !== undefined;
+  }
+
+  /** Whether the client lets the port reach memory. */
+  get busMaster(): boolean {
+    return this.#regions.busMaster;
+  }
+
+  /** Ranges of memory that the client has mapped. */
+  get ranges(): number {
+    return this.#memory.size;
+  }
+
+  /** What becomes readable when there is something to do: the client, or who wants to be it. */
+  get fd(): number {
+    return this.#client?.fd ?? this.#listener;
+  }
+
+  /** Region reads answered so far: for a loop that waits for the next one, which often follows. */
+  reads = 0;
+
+  /** Handles what is waiting, and returns whether there was anything. */
+  poll(): boolean {
+    if (this.#client === undefined) return this.#accept();
+    try {
+      if (this.#client.poll(this.#handle)) return true;
+    } catch (error) {
+      if (!(error instanceof ConnectionEnd)) throw error;
+      this.#endClient(error.fault ? error.message : undefined);
+      return true;
+    }
+    // Not in every round: it is a system call, and a second client can wait.
+    if ((++this.#polls & 63) === 0) this.#refuse();
+    return false;
+  }
+
+  /** Interrupts the client with an MSI-X vector. */
+  interrupt(vector: number): void {
+    this.#interrupts.interrupt(vector);
+  }
+
+  /** Ends the client's connection and removes the socket. */
+  close(): void {
+    if (this.#client !== undefined) this.#endClient(undefined);
+    stubs.ixy_close(this.#listener);
+    stubs.ixy_unlink(path(this.path));
+  }
+
+  #accept(): boolean {
+    const fd = stubs.ixy_accept(this.#listener);
+    if (fd < 0) return false;
+    this.#client = new Connection(fd);
+    this.#negotiated = false;
+    this.#lines = 0;
+    return true;
+  }
+
+  /** A second client learns at once that it is none, instead of waiting for a reply for ever. */
+  #refuse(): void {
+    const fd = stubs.ixy_accept(this.#listener);
+    if (fd >= 0) stubs.ixy_close(fd);
+  }
+
+  #endClient(reason: string | undefined): void {
+    const client = this.#client!;
+    this.#client = undefined;
+    if (reason !== undefined) this.#log(reason);
+    // First the model forgets its addresses, then the memory behind them goes.
+    this.#model.disconnect();
+    this.#memory.clear();
+    this.#interrupts.clear();
+    this.#regions.powerOn();
+    client.close();
+  }
+
+  #log(line: string): void {
+    this.#lines++;
+    if (this.#lines <= LINES_PER_CLIENT) this.#options.log(`${this.path}: ${line}`);
+  }
+
+  readonly #handle = (request: Request): void => {
+    try {
+      if (!this.#negotiated && request.command !== Command.VERSION) {
+        throw new ConnectionEnd("the client did not begin with VERSION");
+      }
+      this.#dispatch(request);
+    } catch (error) {
+      if (error instanceof RangeError) {
+        this.#fail(request, Errno.EINVAL, `command ${request.command} is too short`);
+      } else if (error instanceof RequestError) {
+        this.#fail(request, error.errno, error.message);
+      } else {
+        throw error;
+      }
+    }
+  };
+
+  #fail(request: Request, errno: number, message: string): void {
+    this.#log(message);
+    this.#client!.replyError(request, errno);
+  }
+
+  #dispatch(request: Request): void {
+    switch (request.command) {
+      case Command.REGION_WRITE:
+        return this.#regionWrite(request);
+      case Command.REGION_READ:
+        return this.#regionRead(request);
+      case Command.VERSION:
+        return this.#version(request);
+      case Command.DMA_MAP:
+        return this.#dmaMap(request);
+      case Command.DMA_UNMAP:
+        return this.#dmaUnmap(request);
+      case Command.DEVICE_GET_INFO:
+        return this.#deviceInfo(request);
+      case Command.DEVICE_GET_REGION_INFO:
+        return this.#regionInfo(request);
+      case Command.DEVICE_GET_IRQ_INFO:
+        return this.#irqInfo(request);
+      case Command.DEVICE_SET_IRQS:
+        return this.#setIrqs(request);
+      case Command.DEVICE_RESET:
+        this.#regions.reset();
+        return this.#client!.reply(request, 0);
+      default:
+        throw new RequestError(ENOTSUP, `command ${request.command} is not supported`);
+    }
+  }
+
+  #version(request: Request): void {
+    const { body } = request;
+    const client = this.#client!;
+    if (this.#negotiated) throw new RequestError(Errno.EINVAL, "VERSION came twice");
+    const major = body.getUint16(0, true);
+    const minor = body.getUint16(2, true);
+    if (major !== 0) throw new RequestError(Errno.EINVAL, `version ${major}.${minor} is not 0.x`);
+    checkJson(new Uint8Array(body.buffer, body.byteOffset + 4, body.byteLength - 4));
+    // QEMU takes no reply that is longer than its request.
+    const json = VERSION_REPLIES.find((text) => 4 + text.length <= body.byteLength)!;
+    client.out.setUint16(0, 0, true);
+    client.out.setUint16(2, 0, true);
+    new TextEncoder().encodeInto(json, client.outBytes.subarray(4));
+    this.#negotiated = true;
+    client.reply(request, 4 + json.length);
+  }
+
+  #dmaMap(request: Request): void {
+    const { body } = request;
+    this.#memory.map(
+      body.getUint32(4, true),
+      body.getBigUint64(8, true),
+      body.getBigUint64(16, true),
+      body.getBigUint64(24, true),
+      request.fds[0],
+    );
+    this.#client!.reply(request, 0);
+  }
+
+  #dmaUnmap(request: Request): void {
+    const { body } = request;
+    this.#memory.unmap(
+      body.getUint32(4, true),
+      body.getBigUint64(8, true),
+      body.getBigUint64(16, true),
+    );
+    this.#echo(request, 24);
+    this.#client!.reply(request, 24);
+  }
+
+  #deviceInfo(request: Request): void {
+    request.body.getUint32(12, true);
+    putWords(this.#client!.out, 0, [16, DEVICE_RESET_PCI, REGIONS, IRQ_COUNTS.length]);
+    this.#client!.reply(request, 16);
+  }
+
+  #regionInfo(request: Request): void {
+    const room = request.body.getUint32(0, true);
+    const index = request.body.getUint32(8, true);
+    const { bytes, fds } = this.#regions.info(index, room, this.#client!.out);
+    this.#client!.reply(request, bytes, fds);
+  }
+
+  #irqInfo(request: Request): void {
+    const index = request.body.getUint32(8, true);
+    if (index >= IRQ_COUNTS.length) {
+      throw new RequestError(Errno.EINVAL, `there is no interrupt index ${index}`);
+    }
+    const flags = IRQ_EVENTFD | (index === IrqIndex.INTX ? 0 : IRQ_NORESIZE);
+    putWords(this.#client!.out, 0, [16, flags, index, IRQ_COUNTS[index]]);
+    this.#client!.reply(request, 16);
+  }
+
+  #setIrqs(request: Request): void {
+    const { body } = request;
+    this.#interrupts.set(
+      body.getUint32(4, true),
+      body.getUint32(8, true),
+      body.getUint32(12, true),
+      body.getUint32(16, true),
+      new Uint8Array(body.buffer, body.byteOffset + 20, body.byteLength - 20),
+      request.fds,
+    );
+    this.#client!.reply(request, 0);
+  }
+
+  #regionRead(request: Request): void {
+    const access = regionAccess(request.body);
+    this.#echo(request, 16);
+    this.#regions.read(access, this.#client!.out, 16);
+    this.#client!.reply(request, 16 + access.bytes);
+    this.reads++;
+  }
+
+  #regionWrite(request: Request): void {
+    const access = regionAccess(request.body);
+    if (request.body.byteLength < 16 + access.bytes) throw new RangeError("data missing");
+    this.#regions.write(access, request.body, 16);
+    if (request.posted) return;
+    this.#echo(request, 16);
+    this.#client!.reply(request, 16);
+  }
+
+  /** Puts the first bytes of the request's body into the reply's. */
+  #echo(request: Request, bytes: number): void {
+    const { body } = request;
+    this.#client!.outBytes.set(new Uint8Array(body.buffer, body.byteOffset, bytes));
+  }
+}
+
+function checkJson(bytes: Uint8Array): void {
+  const end = bytes.indexOf(0);
+  const text = new TextDecoder().decode(end < 0 ? bytes : bytes.subarray(0, end));
+  if (text === "") return;
+  try {
+    JSON.parse(text);
+  } catch {
+    throw new RequestError(Errno.EINVAL, "VERSION came with something that is not JSON");
+  }
+}
+
+/** Listens at a path that is free. */
+function listen(at: string): number {
+  freeSocketPath(at, SOCK_STREAM);
+  const fd = stubs.ixy_bind(path(at), SOCK_STREAM | SOCK_NONBLOCK);
+  if (fd < 0) throw new UsageError(`cannot listen: ${new SystemError(at, -fd).message}`);
+  return fd;
+}

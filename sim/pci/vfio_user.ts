@@ -1,0 +1,248 @@
+/**
+ * One connection of a vfio-user client: messages cut out of the byte stream, descriptors given to
+ * the message they came with, replies sent. What the messages mean is the server's business.
+ *
+ * @module
+ */
+
+import { Errno, path, stubs } from "../../native/native.ts";
+
+/** Commands that a client sends. */
+export const Command = {
+  VERSION: 1,
+  DMA_MAP: 2,
+  DMA_UNMAP: 3,
+  DEVICE_GET_INFO: 4,
+  DEVICE_GET_REGION_INFO: 5,
+  DEVICE_GET_IRQ_INFO: 7,
+  DEVICE_SET_IRQS: 8,
+  REGION_READ: 9,
+  REGION_WRITE: 10,
+  DEVICE_RESET: 13,
+} as const;
+
+/** Bytes of a message's header. */
+export const HEADER_BYTES = 16;
+/** Bytes of the largest message taken: register accesses are small, and nothing else is large. */
+export const MESSAGE_LIMIT = 16384;
+/** Most descriptors with one message, as the VERSION reply says. */
+export const FDS_LIMIT = 16;
+
+const FLAG_TYPE = 0xf;
+const FLAG_REPLY = 0x1;
+const FLAG_NO_REPLY = 0x10;
+const FLAG_ERROR = 0x20;
+const MSG_DONTWAIT = 0x40;
+const RECEIVE_BYTES = 4 * MESSAGE_LIMIT;
+
+/** A message of the client. */
+export interface Request {
+  /** Number that the reply repeats. */
+  readonly id: number;
+  /** One of {@linkcode Command}, or unknown. */
+  readonly command: number;
+  /** The client waits for no reply. */
+  readonly posted: boolean;
+  /** What follows the header. Valid while the request is handled. */
+  readonly body: DataView<ArrayBuffer>;
+  /** Descriptors that came along. Those still here after handling are closed. */
+  readonly fds: number[];
+}
+
+/** What is wrong with a request: its reply carries the error number. */
+export class RequestError extends Error {
+  /** Its class. */
+  override readonly name: string = "RequestError";
+  /** The positive error number. */
+  readonly errno: number;
+
+  /** An error with the number for the client and a message for the log. */
+  constructor(errno: number, message: string) {
+    super(message);
+    this.errno = errno;
+  }
+}
+
+/** The client's connection has ended, or has to: by going away, or by what it sent. */
+export class ConnectionEnd extends Error {
+  /** Its class. */
+  override readonly name: string = "ConnectionEnd";
+  /** Whether the client did something wrong, and did not just go. */
+  readonly fault: boolean;
+
+  /** An end, by a fault of the client unless said otherwise. */
+  constructor(message: string, fault: boolean = true) {
+    super(message);
+    this.fault = fault;
+  }
+}
+
+/** One client's connection. Nothing here waits. */
+export class Connection {
+  /** The connection's descriptor, readable when the client has sent something. */
+  readonly fd: number;
+  /** Where a reply's body is put before {@linkcode Connection.reply}. */
+  readonly out: DataView<ArrayBuffer>;
+  /** The bytes of {@linkcode Connection.out}. */
+  readonly outBytes: Uint8Array<ArrayBuffer>;
+
+  readonly #reply = new Uint8Array(HEADER_BYTES + MESSAGE_LIMIT);
+  readonly #replyView = new DataView(this.#reply.buffer);
+  #replyBytes = 0;
+  #replySent = 0;
+  #replyFds: Int32Array<ArrayBuffer> = NO_FDS;
+
+  readonly #input = new Uint8Array(RECEIVE_BYTES);
+  readonly #inputView = new DataView(this.#input.buffer);
+  #used = 0;
+  readonly #fdsReceived = new Int32Array(FDS_LIMIT + 1);
+  #fds: number[] = [];
+  /** End of the piece of input that the descriptors came with. */
+  #fdsEnd = 0;
+
+  /** Takes a connection over; {@linkcode Connection.close} closes its descriptor. */
+  constructor(fd: number) {
+    this.fd = fd;
+    this.out = new DataView(this.#reply.buffer, HEADER_BYTES);
+    this.outBytes = new Uint8Array(this.#reply.buffer, HEADER_BYTES);
+  }
+
+  /**
+   * Handles what is waiting.
+   *
+   * @param handle Handles one request: replies to it, or throws {@linkcode RequestError}.
+   * @returns Whether there was anything.
+   * @throws {ConnectionEnd} if the client is gone, or sent what cannot be a message.
+   */
+  poll(handle: (request: Request) => void): boolean {
+    // A client that does not read its reply gets no further request handled: nothing piles up.
+    if (this.blocked) {
+      if (!this.#flush()) return false;
+      this.#handleAll(handle);
+      return true;
+    }
+    const received = this.#receive();
+    if (received) this.#handleAll(handle);
+    return received;
+  }
+
+  /** Whether a reply waits for the client to make room. */
+  get blocked(): boolean {
+    return this.#replySent < this.#replyBytes;
+  }
+
+  /** Sends the first `bytes` of `out` as the reply, with descriptors, which stay this side's. */
+  reply(request: Request, bytes: number, fds: readonly number[] = []): void {
+    this.#send(request, bytes, FLAG_REPLY, 0, fds);
+  }
+
+  /** Answers that a request has failed. */
+  replyError(request: Request, errno: number): void {
+    this.#send(request, 0, FLAG_REPLY | FLAG_ERROR, errno, []);
+  }
+
+  /** Closes the connection and the descriptors nobody took. */
+  close(): void {
+    for (const fd of this.#fds) stubs.ixy_close(fd);
+    this.#fds = [];
+    stubs.ixy_close(this.fd);
+  }
+
+  #receive(): boolean {
+    const room = this.#used === 0 ? this.#input : this.#input.subarray(this.#used);
+    const n = stubs.ixy_recv(this.fd, room, room.length, this.#fdsReceived, MSG_DONTWAIT);
+    if (n === -Errno.EAGAIN || n === -Errno.EINTR) return false;
+    if (n <= 0) throw new ConnectionEnd(`the client has gone (${-n})`, false);
+    this.#used += n;
+    if (this.#fdsReceived[FDS_LIMIT] > 0) {
+      this.#fds.push(...this.#fdsReceived.subarray(0, this.#fdsReceived[FDS_LIMIT]));
+      this.#fdsEnd = this.#used;
+      if (this.#fds.length > FDS_LIMIT) throw new ConnectionEnd("too many descriptors at once");
+      // If it were the client's own end of this connection, nobody would ever see the client go.
+      if (this.#fds.some((fd) => describe(fd).startsWith("socket:"))) {
+        throw new ConnectionEnd("the client sent a socket, which has no use here");
+      }
+    }
+    return true;
+  }
+
+  /** Handles the whole messages in the input, and moves what is left to its start. */
+  #handleAll(handle: (request: Request) => void): void {
+    let at = 0;
+    while (this.#used - at >= HEADER_BYTES && !this.blocked) {
+      const size = this.#inputView.getUint32(at + 4, true);
+      if (size < HEADER_BYTES || size > MESSAGE_LIMIT) {
+        throw new ConnectionEnd(`a message of ${size} bytes cannot be`);
+      }
+      if (this.#used - at < size) break;
+      this.#handleOne(at, size, handle);
+      at += size;
+    }
+    if (at === 0) return;
+    this.#input.copyWithin(0, at, this.#used);
+    this.#used -= at;
+    this.#fdsEnd -= at;
+  }
+
+  #handleOne(at: number, size: number, handle: (request: Request) => void): void {
+    const view = this.#inputView;
+    const flags = view.getUint32(at + 8, true);
+    if ((flags & FLAG_TYPE) !== 0) throw new ConnectionEnd("a reply to nothing came");
+    // The kernel ends a receive after the piece of stream that carries descriptors. So they belong
+    // to the last message that begins in that piece.
+    const mine = this.#fds.length > 0 && at + size >= this.#fdsEnd;
+    const request: Request = {
+      id: view.getUint16(at, true),
+      command: view.getUint16(at + 2, true),
+      posted: (flags & FLAG_NO_REPLY) !== 0,
+      body: new DataView(this.#input.buffer, at + HEADER_BYTES, size - HEADER_BYTES),
+      fds: mine ? this.#fds : [],
+    };
+    if (mine) this.#fds = [];
+    try {
+      handle(request);
+    } finally {
+      for (const fd of request.fds) stubs.ixy_close(fd);
+    }
+  }
+
+  #send(
+    request: Request,
+    bytes: number,
+    flags: number,
+    errno: number,
+    fds: readonly number[],
+  ): void {
+    if (request.posted) return;
+    const view = this.#replyView;
+    view.setUint16(0, request.id, true);
+    view.setUint16(2, request.command, true);
+    view.setUint32(4, HEADER_BYTES + bytes, true);
+    view.setUint32(8, flags, true);
+    view.setUint32(12, errno, true);
+    this.#replyBytes = HEADER_BYTES + bytes;
+    this.#replySent = 0;
+    this.#replyFds = fds.length === 0 ? NO_FDS : Int32Array.from(fds);
+    this.#flush();
+  }
+
+  /** Sends what is left of the reply; false if the client makes no room. */
+  #flush(): boolean {
+    const rest = this.#reply.subarray(this.#replySent, this.#replyBytes);
+    const fds = this.#replySent === 0 ? this.#replyFds : NO_FDS;
+    const n = stubs.ixy_send(this.fd, rest, rest.length, fds, fds.length, MSG_DONTWAIT);
+    if (n === -Errno.EAGAIN || n === -Errno.EINTR) return false;
+    if (n < 0) throw new ConnectionEnd(`the client has gone (${-n})`, false);
+    this.#replySent += n;
+    return this.#replySent === this.#replyBytes;
+  }
+}
+
+const NO_FDS = new Int32Array(0);
+
+/** What a descriptor of this process is: `socket:[123]`, `anon_inode:[eventfd]`, a file's path. */
+export function describe(fd: number): string {
+  const text = new Uint8Array(256);
+  const n = stubs.ixy_readlink(path(`/proc/self/fd/${fd}`), text, text.length);
+  return new TextDecoder().decode(text.subarray(0, Math.max(n, 0)));
+}

@@ -1,0 +1,125 @@
+/**
+ * The files of a plain port: those of `/sys/bus/pci/devices/ADDRESS` by which drivers know, set up and
+ * map a PCI device. What is done with them is not their business.
+ *
+ * There is no file `resource`: it would tell physical addresses of registers, where there are none.
+ *
+ * @module
+ */
+
+import { Mapping, path, stubs, SystemError } from "../../native/native.ts";
+import { list } from "../../native/files.ts";
+import { UsageError } from "../../src/errors.ts";
+import { BAR0_BYTES, CONFIG_BYTES } from "../pci/config_space.ts";
+import { seesPhysicalAddresses } from "./pages.ts";
+
+const O_RDWR_CREAT = 0o102;
+const MODE = 0o644;
+/** The file by which a directory is known as one that a model has made files in; locked by it. */
+const MARK = "software-nic";
+
+/** The files of one port. */
+export class PlainFiles {
+  /** Registers. */
+  readonly bar: Mapping;
+  /** Configuration space. */
+  readonly config: Mapping;
+  readonly #directory: string;
+  readonly #lock: number;
+  readonly #made: string[] = [];
+  readonly #mappings: Mapping[] = [];
+
+  /**
+   * Makes the files.
+   *
+   * @param directory Where: it is there, and empty.
+   * @param deviceId PCI device id.
+   * @throws {UsageError} if there is no such directory, it is not empty, another model has it, it
+   * cannot hold such files, or this process is not root. It leaves no file then.
+   */
+  constructor(directory: string, deviceId: number) {
+    if (!seesPhysicalAddresses()) {
+      throw new UsageError(`${directory}: a plain port needs physical addresses: run this as root`);
+    }
+    this.#directory = directory;
+    this.#checkDirectory();
+    this.#lock = this.#open(MARK);
+    if (stubs.ixy_lock(this.#lock) < 0) {
+      stubs.ixy_close(this.#lock);
+      throw new UsageError(`${directory}: another model has it: give a directory for each port`);
+    }
+    try {
+      this.#text("vendor", "0x8086");
+      this.#text("device", `0x${deviceId.toString(16).padStart(4, "0")}`);
+      this.#text("subsystem_vendor", "0x8086");
+      this.#text("subsystem_device", "0x0003");
+      this.#text("class", "0x020000");
+      this.#text("numa_node", "-1");
+      this.#text("driver_override", "(null)");
+      this.#text("enable", "1");
+      this.config = this.#map("config", CONFIG_BYTES);
+      this.bar = this.#map("resource0", BAR0_BYTES);
+    } catch (error) {
+      this.close();
+      throw error;
+    }
+  }
+
+  /** Takes the files away; a driver that has mapped them keeps memory that is nobody's. */
+  close(): void {
+    for (const mapping of this.#mappings) mapping.unmap();
+    for (const name of [...this.#made, MARK]) this.#unlink(name);
+    stubs.ixy_close(this.#lock);
+  }
+
+  // A real device's files must not be written to.
+  #checkDirectory(): void {
+    const there = list(this.#directory);
+    if (there.length === 0 || there.includes(MARK)) return;
+    throw new UsageError(
+      `${this.#directory}: not empty: a plain port takes an empty directory, best on a tmpfs`,
+    );
+  }
+
+  #open(name: string): number {
+    const file = `${this.#directory}/${name}`;
+    const fd = stubs.ixy_open(path(file), O_RDWR_CREAT, MODE);
+    if (fd >= 0) return fd;
+    const { message } = new SystemError(file, -fd);
+    throw new UsageError(`cannot make ${message}: make the directory first, best on a tmpfs`);
+  }
+
+  #unlink(name: string): void {
+    stubs.ixy_unlink(path(`${this.#directory}/${name}`));
+  }
+
+  #text(name: string, text: string): void {
+    stubs.ixy_close(this.#make(name, new TextEncoder().encode(text + "\n")));
+  }
+
+  #map(name: string, bytes: number): Mapping {
+    const fd = this.#make(name, new Uint8Array(bytes));
+    try {
+      const mapping = Mapping.file(`${this.#directory}/${name}`, fd, bytes);
+      this.#mappings.push(mapping);
+      return mapping;
+    } catch (error) {
+      if (!(error instanceof SystemError)) throw error;
+      throw new UsageError(`${error.message}: a plain port's directory is best on a tmpfs`);
+    } finally {
+      stubs.ixy_close(fd);
+    }
+  }
+
+  // A new file: one that a killed model has left may still be some driver's.
+  #make(name: string, bytes: Uint8Array<ArrayBuffer>): number {
+    this.#unlink(name);
+    const fd = this.#open(name);
+    this.#made.push(name);
+    const n = stubs.ixy_pwrite(fd, bytes, bytes.length, 0);
+    if (n === bytes.length) return fd;
+    stubs.ixy_close(fd);
+    const why = n < 0 ? new SystemError("write", -n).message : "no space left";
+    throw new UsageError(`cannot fill ${this.#directory}/${name}: ${why}: use a tmpfs of 1 MiB`);
+  }
+}

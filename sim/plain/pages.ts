@@ -1,0 +1,110 @@
+/**
+ * Hugepages of other processes by their physical addresses, as `/proc` shows them to root: how a
+ * model reaches what a driver tells it that knows no other addresses. It looks, and maps nothing.
+ *
+ * @module
+ */
+
+import { check, Errno, path, stubs, SystemError } from "../../native/native.ts";
+import { list } from "../../native/files.ts";
+import { HUGEPAGE } from "../../src/dma.ts";
+
+/** Shared memory of a process, in whole hugepages. */
+export interface SharedPages {
+  /** Who has it. */
+  readonly pid: number;
+  /** What to open for it. */
+  readonly file: string;
+  /** Where it begins in the file, in bytes. */
+  readonly offset: number;
+  /** Physical address of each hugepage; -1 where the process has none in memory. */
+  readonly addresses: readonly number[];
+}
+
+const PAGE = 4096;
+const ENTRY_BYTES = 8;
+// A pagemap entry: bit 63 says that the page is there, bits 0 to 54 are its frame's number.
+const PRESENT = 1n << 63n;
+const FRAME = (1n << 55n) - 1n;
+/** A line of maps: memory that is shared and can be written, its range, and its place in the file. */
+const SHARED = /^([0-9a-f]+)-([0-9a-f]+) rw.s ([0-9a-f]+) /gm;
+
+/** All shared hugepages of all other processes. */
+export function* sharedPages(): Generator<SharedPages> {
+  for (const name of list("/proc")) {
+    const pid = Number(name);
+    if (Number.isInteger(pid) && pid !== Deno.pid) yield* pagesOf(pid);
+  }
+}
+
+/** Whether a process runs: one that has ended, and that nobody has asked for its end, has no memory. */
+export function isRunning(pid: number): boolean {
+  return readStart(`/proc/${pid}/maps`, 1).length > 0;
+}
+
+/** Whether this process may see where memory is. */
+export function seesPhysicalAddresses(): boolean {
+  const view = new BigUint64Array(PAGE / ENTRY_BYTES).fill(1n);
+  const entry = new BigUint64Array(1);
+  check(
+    "read /proc/self/pagemap",
+    stubs.ixy_pagemap(Deno.UnsafePointer.of(view), PAGE, 1, entry),
+  );
+  return (entry[0] & FRAME) !== 0n;
+}
+
+function* pagesOf(pid: number): Generator<SharedPages> {
+  const maps = new TextDecoder().decode(readStart(`/proc/${pid}/maps`, Infinity));
+  for (const [, from, to, offset] of maps.matchAll(SHARED)) {
+    const start = parseInt(from, 16), end = parseInt(to, 16);
+    if (start % HUGEPAGE !== 0 || end % HUGEPAGE !== 0) continue;
+    const addresses = addressesOf(pid, start, (end - start) / HUGEPAGE);
+    if (addresses.every((address) => address < 0)) continue;
+    const file = `/proc/${pid}/map_files/${from}-${to}`;
+    yield { pid, file, offset: parseInt(offset, 16), addresses };
+  }
+}
+
+/** Where hugepages are; -1 where there is no page, or small ones. */
+function addressesOf(pid: number, start: number, count: number): number[] {
+  const fd = stubs.ixy_open(path(`/proc/${pid}/pagemap`), 0, 0);
+  if (fd < 0) return []; // the process has ended meanwhile
+  try {
+    const entries = new BigUint64Array(2);
+    return Array.from({ length: count }, (_, i) => {
+      const first = start + i * HUGEPAGE, last = first + HUGEPAGE - PAGE;
+      for (const [n, address] of [first, last].entries()) {
+        const at = address / PAGE * ENTRY_BYTES;
+        const bytes = stubs.ixy_pread(fd, entries.subarray(n), ENTRY_BYTES, at);
+        if (bytes !== ENTRY_BYTES || (entries[n] & PRESENT) === 0n) return -1;
+      }
+      const [low, high] = Array.from(entries, (entry) => Number(entry & FRAME) * PAGE);
+      return low % HUGEPAGE === 0 && high === low + HUGEPAGE - PAGE ? low : -1;
+    });
+  } finally {
+    stubs.ixy_close(fd);
+  }
+}
+
+/** The first bytes of a file, or all; none if there is no such file, since processes end. */
+function readStart(file: string, most: number): Uint8Array<ArrayBuffer> {
+  const fd = stubs.ixy_open(path(file), 0, 0);
+  if (fd < 0) return new Uint8Array(0);
+  let bytes = new Uint8Array(1 << 16), used = 0;
+  try {
+    while (used < most) {
+      if (used === bytes.length) {
+        const longer = new Uint8Array(2 * used);
+        longer.set(bytes);
+        bytes = longer;
+      }
+      const n = stubs.ixy_read(fd, bytes.subarray(used), Math.min(most, bytes.length) - used);
+      if (n === 0 || n === -Errno.ESRCH) break; // it may also end after it was opened
+      if (n < 0) throw new SystemError(`read ${file}`, -n);
+      used += n;
+    }
+  } finally {
+    stubs.ixy_close(fd);
+  }
+  return bytes.subarray(0, used);
+}

@@ -1,0 +1,258 @@
+/**
+ * Which interrupt a cause leads to, and when it is sent (datasheet section 7.3): EICR, EICS, EIMS,
+ * EIMC, EIAC and EIAM with their extended copies, IVAR, GPIE and EITR. How the message reaches the
+ * client is not its business.
+ *
+ * With GPIE.MULTIPLE_MSIX a queue's cause is the number of the vector that IVAR gives it; without, it
+ * is a bit of EICR, and every cause leads to vector 0.
+ *
+ * @module
+ */
+
+import {
+  EIAC,
+  EIAM,
+  EIAM_EX,
+  EICR,
+  EICS,
+  EICS_EX,
+  EIMC,
+  EIMC_EX,
+  EIMS,
+  EIMS_EX,
+  EITR,
+  GPIE,
+  IVAR,
+  IVAR_MISC,
+} from "../../ixgbe/registers.ts";
+import type { RegisterFile } from "./register_file.ts";
+
+/** Bits of EICR that are a queue's, and those of everything else (bit 31 is reserved). */
+const QUEUES = EIMS.RTX_QUEUE, OTHERS = 0x7fff_0000;
+const VECTORS = 64;
+const ENTRY = IVAR.ALLOC0, ENTRY_VALID = IVAR.ALLOC_VAL0;
+const ITR_SHIFT = 3;
+/** EITR counts in 2 µs at 10 Gb/s (8.2.3.5.12). */
+const ITR_UNIT_MILLISECONDS = 0.002;
+const NONE = -1;
+
+/** Causes that wait, masks, and what is sent when. */
+export class InterruptCauses {
+  /** Vector of each receive queue, or -1 where it has none. */
+  readonly receiveVectors: Int8Array = new Int8Array(128).fill(NONE);
+  /** Vector of each transmit queue, or -1 where it has none. */
+  readonly transmitVectors: Int8Array = new Int8Array(128).fill(NONE);
+  /** Whether there may be something to send: {@linkcode InterruptCauses.service} is to be called. */
+  waiting = false;
+  readonly #file: RegisterFile;
+  readonly #send: (vector: number) => void;
+  /** Causes of queues, by vector; bits 15:0 of the first word are those of EICR. */
+  readonly #causes = new Uint32Array(2);
+  /** Those that no message was sent for. */
+  readonly #unsent = new Uint32Array(2);
+  #othersUnsent = 0;
+  /** Before this time no message is sent by a vector, in milliseconds of `performance.now()`. */
+  readonly #notBefore = new Float64Array(VECTORS);
+
+  /**
+   * Says what the registers do.
+   *
+   * @param send Sends the message of a vector.
+   */
+  constructor(file: RegisterFile, send: (vector: number) => void) {
+    this.#file = file;
+    this.#send = send;
+    this.#installCauses();
+    this.#installMasks();
+    file.onSettled(IVAR, () => this.#loadVectors());
+  }
+
+  /** As after a reset of the registers. */
+  reset(): void {
+    this.#causes.fill(0);
+    this.#unsent.fill(0);
+    this.#othersUnsent = 0;
+    this.#notBefore.fill(0);
+    this.waiting = false;
+    this.#loadVectors();
+  }
+
+  /** A queue with this vector has work for the driver. */
+  raise(vector: number): void {
+    const word = vector >>> 5, bit = 1 << (vector & 31);
+    this.#causes[word] |= bit;
+    this.#unsent[word] |= bit;
+    this.waiting = true;
+  }
+
+  /** Something else has happened: bits 30:16 of EICR. */
+  raiseOther(bits: number): void {
+    this.#file.set(EICR, (this.#file.get(EICR) | bits & OTHERS) >>> 0);
+    this.#othersUnsent |= bits & OTHERS;
+    this.waiting = true;
+  }
+
+  /** Sends what is not masked and may be sent by now. */
+  service(): void {
+    this.waiting = false;
+    const file = this.#file;
+    if ((file.get(GPIE) & GPIE.MULTIPLE_MSIX) === 0) return this.#serviceSingle();
+    for (let word = 0; word < 2; word++) {
+      const ready = this.#unsent[word] & file.get(EIMS_EX, word);
+      for (let bit = 0, rest = ready; rest !== 0; bit++, rest >>>= 1) {
+        if (rest & 1 && this.#mayNow(word * 32 + bit)) this.#sendQueues(word, bit);
+      }
+    }
+    const ready = this.#othersUnsent & file.get(EIMS);
+    if (ready === 0) return;
+    const entry = (file.get(IVAR_MISC) & IVAR_MISC.ALLOC1) >>> 8;
+    if ((file.get(IVAR_MISC) & IVAR_MISC.ALLOC_VAL1) === 0 || !this.#mayNow(entry)) return;
+    this.#othersUnsent &= ~ready;
+    file.set(EICR, (file.get(EICR) & ~(file.get(EIAC) & ready)) >>> 0);
+    if (this.#maskByMessage) this.#clearMask(file.get(EIAM) & OTHERS);
+    this.#send(entry);
+  }
+
+  get #maskByMessage(): boolean {
+    return (this.#file.get(GPIE) & GPIE.EIAME) !== 0;
+  }
+
+  #sendQueues(word: number, bit: number): void {
+    const file = this.#file;
+    const mask = 1 << bit;
+    this.#unsent[word] &= ~mask;
+    // Causes that EICR does not show are always cleared by their message.
+    const cleared = word === 0 ? file.get(EIAC) & QUEUES | ~QUEUES : ~0;
+    this.#causes[word] &= ~(mask & cleared);
+    if (this.#maskByMessage) this.#clearQueueMask(word, file.get(EIAM_EX, word) & mask);
+    this.#send(word * 32 + bit);
+  }
+
+  // Legacy interrupts and MSI: one message, whatever the cause.
+  #serviceSingle(): void {
+    const file = this.#file;
+    const enabled = file.get(EIMS);
+    const queues = this.#unsent[0] & enabled & QUEUES;
+    const others = this.#othersUnsent & enabled;
+    if ((queues | others) === 0 || !this.#mayNow(0)) return;
+    this.#unsent[0] &= ~queues;
+    this.#othersUnsent &= ~others;
+    this.#send(0);
+  }
+
+  /** Whether the vector's throttle lets a message through; if so, the next one has to wait. */
+  #mayNow(vector: number): boolean {
+    const now = performance.now();
+    if (now < this.#notBefore[vector]) {
+      this.waiting = true;
+      return false;
+    }
+    const interval = (this.#file.get(EITR, vector) & EITR.ITR_INTERVAL) >>> ITR_SHIFT;
+    this.#notBefore[vector] = now + interval * ITR_UNIT_MILLISECONDS;
+    return true;
+  }
+
+  #shown(): number {
+    return (this.#file.get(EICR) & ~QUEUES | this.#causes[0] & QUEUES) >>> 0;
+  }
+
+  #clearCauses(bits: number): void {
+    const file = this.#file;
+    file.set(EICR, (file.get(EICR) & ~bits & ~QUEUES) >>> 0);
+    this.#causes[0] &= ~(bits & QUEUES);
+    this.#unsent[0] &= ~(bits & QUEUES);
+    this.#othersUnsent &= ~bits;
+    // Without GPIE.EIAME it is the driver's look at EICR that masks (8.2.3.5.6).
+    if (!this.#maskByMessage) {
+      const masked = file.get(EIAM) & 0x7fff_ffff;
+      this.#clearMask(masked);
+      this.#clearQueueMask(0, masked & QUEUES);
+    }
+  }
+
+  #clearMask(bits: number): void {
+    this.#file.set(EIMS, (this.#file.get(EIMS) & ~bits) >>> 0);
+  }
+
+  #clearQueueMask(word: number, bits: number): void {
+    const file = this.#file;
+    file.set(EIMS_EX, (file.get(EIMS_EX, word) & ~bits) >>> 0, word);
+    if (word === 0) this.#clearMask(bits & QUEUES);
+  }
+
+  #installCauses(): void {
+    const file = this.#file;
+    file.onRead(EICR, () => {
+      const shown = this.#shown();
+      this.#clearCauses(0x7fff_ffff);
+      return shown;
+    });
+    file.onWrite(EICR, (value) => {
+      this.#clearCauses(value);
+      return file.get(EICR);
+    });
+    // Not in the datasheet, which has EICS as write only; Linux looks at causes by it, since it clears
+    // none.
+    file.onRead(EICS, () => this.#shown());
+    file.onWrite(EICS, (value) => {
+      this.#set(0, value & QUEUES);
+      if (value & OTHERS) this.raiseOther(value);
+      this.service();
+      return 0;
+    });
+    file.onWrite(EICS_EX, (value, _old, index) => {
+      this.#set(index, value);
+      this.service();
+      return 0;
+    });
+  }
+
+  #set(word: number, bits: number): void {
+    this.#causes[word] |= bits;
+    this.#unsent[word] |= bits;
+  }
+
+  #installMasks(): void {
+    const file = this.#file;
+    file.onWrite(EIMS, (value, old) => {
+      this.#unmaskQueues(0, value & QUEUES);
+      this.#othersUnsent |= value & ~old & file.get(EICR) & OTHERS;
+      return (old | value) >>> 0;
+    });
+    file.onSettled(EIMS, () => this.service());
+    file.onWrite(EIMS_EX, (value, old, index) => {
+      this.#unmaskQueues(index, value);
+      if (index === 0) file.set(EIMS, (file.get(EIMS) | value & QUEUES) >>> 0);
+      return (old | value) >>> 0;
+    });
+    file.onSettled(EIMS_EX, () => this.service());
+    file.onWrite(EIMC, (value) => {
+      this.#clearMask(value);
+      this.#clearQueueMask(0, value & QUEUES);
+      return 0;
+    });
+    file.onWrite(EIMC_EX, (value, _old, index) => {
+      this.#clearQueueMask(index, value);
+      return 0;
+    });
+  }
+
+  /** What was caused while the mask was shut is sent now. */
+  #unmaskQueues(word: number, bits: number): void {
+    const old = this.#file.get(EIMS_EX, word);
+    this.#unsent[word] |= bits & ~old & this.#causes[word];
+    this.#file.set(EIMS_EX, (old | bits) >>> 0, word);
+  }
+
+  // Each IVAR has four entries: receive and transmit of one queue, then of the next.
+  #loadVectors(): void {
+    for (let index = 0; index < IVAR.count; index++) {
+      const entries = this.#file.get(IVAR, index);
+      for (let part = 0; part < 4; part++) {
+        const entry = entries >>> (8 * part);
+        const vectors = part & 1 ? this.transmitVectors : this.receiveVectors;
+        vectors[index * 2 + (part >>> 1)] = entry & ENTRY_VALID ? entry & ENTRY : NONE;
+      }
+    }
+  }
+}

@@ -1,0 +1,92 @@
+/**
+ * The modelled device's statistics registers (datasheet section 8.2.3.23): 32 bits, cleared by
+ * reading, stuck at their greatest value; byte counts are 36 bits in two registers.
+ *
+ * @module
+ */
+
+import { REGISTERS } from "../../ixgbe/registers.ts";
+import { offsetOf, type Register } from "../../src/registers.ts";
+import { ALL, REGISTER_SPACE } from "./register_file.ts";
+
+const MOST_32 = 0xffff_ffff;
+const MOST_36 = 0xf_ffff_ffff;
+
+const PAIRS: readonly (readonly [Register, Register])[] = [
+  [REGISTERS.GORCL, REGISTERS.GORCH],
+  [REGISTERS.GOTCL, REGISTERS.GOTCH],
+  [REGISTERS.TORL, REGISTERS.TORH],
+  [REGISTERS.RXNFGBCL, REGISTERS.RXNFGBCH],
+  [REGISTERS.RXDGBCL, REGISTERS.RXDGBCH],
+  [REGISTERS.RXDDGBCL, REGISTERS.RXDDGBCH],
+  [REGISTERS.RXLPBKGBCL, REGISTERS.RXLPBKGBCH],
+  [REGISTERS.TXDGBCL, REGISTERS.TXDGBCH],
+  [REGISTERS.QBRC_L, REGISTERS.QBRC_H],
+  [REGISTERS.QBTC_L, REGISTERS.QBTC_H],
+];
+
+/** Counters behind the registers with access `RC`. */
+export class Statistics {
+  // By word of BAR0. A byte counter is whole at its low word; the high word's entry is what the
+  // low word's reader saw and the high word's reader will take away.
+  readonly #counts = new Float64Array(REGISTER_SPACE / 4);
+  readonly #highOf = new Int32Array(REGISTER_SPACE / 4).fill(-1);
+  readonly #lowOf = new Int32Array(REGISTER_SPACE / 4).fill(-1);
+
+  constructor() {
+    for (const [low, high] of PAIRS) {
+      for (let index = 0; index < low.count; index++) {
+        this.#highOf[offsetOf(low, index) / 4] = offsetOf(high, index) / 4;
+        this.#lowOf[offsetOf(high, index) / 4] = offsetOf(low, index) / 4;
+      }
+    }
+  }
+
+  /** Adds to a counter. For a byte counter, to its low register. */
+  add(register: Register, amount: number, index = 0): void {
+    this.#counts[offsetOf(register, index) / 4] += amount;
+  }
+
+  /** Sets all counters to 0. */
+  reset(): void {
+    for (const register of ALL) {
+      if (register.access !== "RC") continue;
+      for (let index = 0; index < register.count; index++) {
+        this.#counts[offsetOf(register, index) / 4] = 0;
+      }
+    }
+  }
+
+  /** What a reader of the word would get who has read nothing yet; nothing is cleared. */
+  peek(word: number): number {
+    const low = this.#lowOf[word];
+    if (low >= 0) return Math.floor(Math.min(this.#counts[low], MOST_36) / 0x1_0000_0000);
+    if (this.#highOf[word] < 0) return Math.min(this.#counts[word], MOST_32);
+    return Math.min(this.#counts[word], MOST_36) % 0x1_0000_0000;
+  }
+
+  /**
+   * What a reader of the word gets; reading clears it.
+   *
+   * A byte counter is read low half first. Reading the high half clears both, so a driver that
+   * never reads it sees the low half wrap.
+   */
+  read(word: number): number {
+    const high = this.#highOf[word];
+    if (high >= 0) {
+      const total = Math.min(this.#counts[word], MOST_36);
+      this.#counts[high] = total;
+      return total % 0x1_0000_0000;
+    }
+    const low = this.#lowOf[word];
+    if (low >= 0) {
+      const seen = this.#counts[word] || Math.min(this.#counts[low], MOST_36);
+      this.#counts[low] -= seen;
+      this.#counts[word] = 0;
+      return Math.floor(seen / 0x1_0000_0000);
+    }
+    const count = Math.min(this.#counts[word], MOST_32);
+    this.#counts[word] = 0;
+    return count;
+  }
+}

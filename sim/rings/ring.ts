@@ -1,0 +1,198 @@
+/**
+ * A descriptor ring of the modelled device (datasheet sections 7.1.7 and 7.2.3.3): where it is in
+ * memory, its head and tail, and the rules for both. What the descriptors mean is not its business.
+ *
+ * @module
+ */
+
+import { REGISTERS } from "../../ixgbe/registers.ts";
+import { hex, nameOf, offsetOf, type Register } from "../../src/registers.ts";
+import type { DmaMap } from "./dma_map.ts";
+import type { RegisterFile } from "../registers/register_file.ts";
+import type { Rules } from "../registers/rules.ts";
+
+/** Bytes of a descriptor. */
+const DESCRIPTOR = 16;
+/** Ring lengths are a multiple of this many bytes (8.2.3.8.3, 8.2.3.9.7). */
+const LENGTH_UNIT = 128;
+/** Longest ring in bytes that the datasheet calls validated: 8 K descriptors. */
+const LONGEST = 128 * 1024;
+
+/** The registers of one kind of ring. */
+export interface RingRegisters {
+  readonly baseLow: Register;
+  readonly baseHigh: Register;
+  readonly length: Register;
+  readonly head: Register;
+  readonly tail: Register;
+  readonly control: Register;
+  /** Whether the device reads (transmit) or also fills (receive) what the ring points at. */
+  readonly transmit: boolean;
+}
+
+/** Registers of receive rings. */
+export const RECEIVE: RingRegisters = {
+  baseLow: REGISTERS.RDBAL,
+  baseHigh: REGISTERS.RDBAH,
+  length: REGISTERS.RDLEN,
+  head: REGISTERS.RDH,
+  tail: REGISTERS.RDT,
+  control: REGISTERS.RXDCTL,
+  transmit: false,
+};
+
+/** Registers of transmit rings. */
+export const TRANSMIT: RingRegisters = {
+  baseLow: REGISTERS.TDBAL,
+  baseHigh: REGISTERS.TDBAH,
+  length: REGISTERS.TDLEN,
+  head: REGISTERS.TDH,
+  tail: REGISTERS.TDT,
+  control: REGISTERS.TXDCTL,
+  transmit: true,
+};
+
+/** What rings share with the rest of the device. */
+export interface RingContext {
+  readonly file: RegisterFile;
+  readonly dma: DmaMap;
+  readonly rules: Rules;
+  /** Where tails are read from, by word of BAR0. */
+  readonly tails: Uint32Array;
+}
+
+/** One ring. Its fields are public for the loops that move packets. */
+export class Ring {
+  readonly index: number;
+  readonly registers: RingRegisters;
+  /** Whether the queue is enabled and its ring is usable. */
+  running = false;
+  /** Memory that holds the descriptors. */
+  words: Uint32Array = new Uint32Array(0);
+  /** Index in {@linkcode Ring.words} of descriptor 0. */
+  first = 0;
+  /** Descriptors in the ring. */
+  size = 0;
+  /** Next descriptor for the device. */
+  head = 0;
+  /** One beyond the last descriptor for the device. */
+  tail = 0;
+  /** State of the DMA mappings when the ring was last located. */
+  generation = -1;
+  readonly #context: RingContext;
+  readonly #tailWord: number;
+  #lastTail = 0;
+
+  constructor(index: number, registers: RingRegisters, context: RingContext) {
+    this.index = index;
+    this.registers = registers;
+    this.#context = context;
+    this.#tailWord = offsetOf(registers.tail, index) / 4;
+  }
+
+  /** Descriptors between head and tail, as far as the tail was read. */
+  get room(): number {
+    const room = this.tail - this.head;
+    return room < 0 ? room + this.size : room;
+  }
+
+  /** Starts the ring as its registers say; a ring that breaks a rule beyond use does not run. */
+  start(): void {
+    const { file, tails } = this.#context;
+    const { length, head } = this.registers;
+    const bytes = file.get(length, this.index);
+    const last = this.registers.transmit ? "8.2.3.9.7" : "8.2.3.8.3";
+    if (bytes === 0 || bytes % LENGTH_UNIT !== 0) {
+      this.#violate(length, last, "a multiple of 128 bytes, not 0", `${bytes} bytes`);
+    } else if (bytes > LONGEST) {
+      this.#violate(length, last, "at most 128 KB (8 K descriptors)", `${bytes} bytes`);
+    }
+    this.size = Math.floor(bytes / DESCRIPTOR);
+    this.head = file.get(head, this.index);
+    this.tail = this.#lastTail = tails[this.#tailWord];
+    if (this.head >= this.size && this.size > 0) {
+      this.#violate(head, head.section, "inside the ring", `${this.head} of ${this.size}`);
+      this.head = 0;
+    }
+    if (this.tail !== this.head) {
+      this.#violate(
+        this.registers.tail,
+        this.registers.transmit ? "4.6.8" : "4.6.7.1",
+        "moved only after the queue is enabled",
+        `tail ${this.tail}, head ${this.head} when enabled`,
+      );
+      if (this.tail >= this.size) this.tail = this.#lastTail = this.head;
+    }
+    this.running = this.size > 0 && this.#locate();
+  }
+
+  /** Stops the ring. The head stays where it is, for a driver to read. */
+  stop(): void {
+    this.running = false;
+    this.words = new Uint32Array(0);
+  }
+
+  /**
+   * Reads the tail, and checks it; to be called once a round.
+   *
+   * @returns Descriptors between head and tail.
+   */
+  refresh(): number {
+    const tail = this.#context.tails[this.#tailWord];
+    if (this.generation !== this.#context.dma.generation && !this.#locate()) {
+      this.running = false;
+      return 0;
+    }
+    if (tail !== this.#lastTail) this.#moved(tail);
+    return this.room;
+  }
+
+  #moved(tail: number): void {
+    const register = this.registers.tail;
+    this.#lastTail = tail;
+    if (tail >= this.size) {
+      this.#violate(register, register.section, "inside the ring", `${tail} of ${this.size}`);
+      return;
+    }
+    const held = (this.tail - this.head + this.size) % this.size;
+    const added = (tail - this.tail + this.size) % this.size;
+    if (held + added >= this.size) {
+      this.#violate(
+        register,
+        register.section,
+        "not moved past the head",
+        `tail ${this.tail} to ${tail} with head ${this.head} and ${this.size} descriptors`,
+      );
+    }
+    this.tail = tail;
+  }
+
+  // Where the ring is in this process; again after every change of the DMA mappings.
+  #locate(): boolean {
+    const { file, dma } = this.#context;
+    const { baseLow, baseHigh } = this.registers;
+    const low = file.get(baseLow, this.index);
+    const high = file.get(baseHigh, this.index);
+    this.generation = dma.generation;
+    if (low % LENGTH_UNIT !== 0) {
+      this.#violate(baseLow, baseLow.section, "aligned to 128 bytes", hex(low));
+      return false;
+    }
+    if (!dma.resolve(low, high, this.size * DESCRIPTOR) || !dma.writable || !dma.readable) {
+      this.#violate(
+        baseLow,
+        baseLow.section,
+        "a ring in memory the device may read and write",
+        `${this.size} descriptors at ${hex(high)}:${hex(low)}`,
+      );
+      return false;
+    }
+    this.words = dma.words;
+    this.first = dma.base >>> 2; // an integer, where `/ 4` would make a double of every index
+    return true;
+  }
+
+  #violate(register: Register, section: string, rule: string, detail: string): void {
+    this.#context.rules.violate(nameOf(register, this.index), section, rule, detail);
+  }
+}

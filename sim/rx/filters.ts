@@ -1,0 +1,83 @@
+/**
+ * Layer 2 filters of the modelled device (datasheet section 7.1.1): which frames are for the host.
+ *
+ * @module
+ */
+
+import { FCTRL, MCSTCTRL, MTA, RAH, RAL } from "../../ixgbe/registers.ts";
+import type { RegisterFile } from "../registers/register_file.ts";
+
+/** What a frame is to the host; an object for the reason that `descriptors.ts` has. */
+export const KIND = {
+  /** Accepted by its own address, or because all are. */
+  UNICAST: 0,
+  /** Accepted as multicast. */
+  MULTICAST: 1,
+  /** Accepted as broadcast. */
+  BROADCAST: 2,
+  /** Not for the host. */
+  REJECTED: -1,
+} as const;
+const { UNICAST, MULTICAST, BROADCAST, REJECTED } = KIND;
+
+/** The filters as the registers set them; to be loaded again after a register changed. */
+export class Filters {
+  readonly #file: RegisterFile;
+  readonly #low = new Uint32Array(RAL.count);
+  readonly #high = new Uint32Array(RAL.count);
+  #addresses = 0;
+  #unicastAll = false;
+  #multicastAll = false;
+  #broadcast = false;
+  #hashed = false;
+  #hashShift = 0;
+
+  constructor(file: RegisterFile) {
+    this.#file = file;
+  }
+
+  /** Takes the filters from the registers. */
+  load(): void {
+    const file = this.#file;
+    const control = file.get(FCTRL);
+    const multicast = file.get(MCSTCTRL);
+    this.#unicastAll = (control & FCTRL.UPE) !== 0;
+    this.#multicastAll = (control & FCTRL.MPE) !== 0;
+    this.#broadcast = (control & FCTRL.BAM) !== 0;
+    this.#hashed = (multicast & MCSTCTRL.MFE) !== 0;
+    // MO selects bits 47:36, 46:35, 45:34 or 43:32 of the address (8.2.3.7.3).
+    this.#hashShift = [4, 3, 2, 0][multicast & MCSTCTRL.MO];
+    this.#addresses = 0;
+    for (let index = 0; index < RAL.count; index++) {
+      const high = file.get(RAH, index);
+      if ((high & RAH.AV) === 0) continue;
+      this.#low[this.#addresses] = file.get(RAL, index);
+      this.#high[this.#addresses++] = high & RAH.RAH;
+    }
+  }
+
+  /** `UNICAST`, `MULTICAST`, `BROADCAST` or `REJECTED`, by a frame's first two words. */
+  classify(low: number, next: number): number {
+    const high = next & 0xffff;
+    if (low & 1) return this.#classifyGroup(low, high);
+    if (this.#unicastAll) return UNICAST;
+    for (let i = 0; i < this.#addresses; i++) {
+      if (this.#low[i] === low && this.#high[i] === high) return UNICAST;
+    }
+    return REJECTED;
+  }
+
+  #classifyGroup(low: number, high: number): number {
+    if (low === 0xffff_ffff && high === 0xffff) {
+      return this.#broadcast ? BROADCAST : REJECTED;
+    }
+    if (this.#multicastAll) return MULTICAST;
+    for (let i = 0; i < this.#addresses; i++) {
+      if (this.#low[i] === low && this.#high[i] === high) return MULTICAST;
+    }
+    if (!this.#hashed) return REJECTED;
+    const hash = (high >>> this.#hashShift) & 0xfff;
+    const word = this.#file.get(MTA, hash >>> 5);
+    return (word >>> (hash & 31)) & 1 ? MULTICAST : REJECTED;
+  }
+}

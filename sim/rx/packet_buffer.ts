@@ -1,0 +1,84 @@
+/**
+ * The receive packet buffer: frames that were accepted and wait for descriptors.
+ *
+ * @module
+ */
+
+import type { FrameBuffer } from "../wires/wire.ts";
+
+/** The word before a frame: its length, and from this bit on its queue. */
+const LENGTH = 0xffff, QUEUE_SHIFT = 16;
+
+/** A first-in first-out queue of frames in a ring of words; nothing is allocated per frame. */
+export class PacketBuffer {
+  /** Frames that wait. */
+  frames = 0;
+  #words = new Uint32Array(0);
+  #read = 0;
+  #used = 0;
+
+  /** Sets the size in bytes, and drops what waits. */
+  resize(bytes: number): void {
+    if (this.#words.length !== bytes >>> 2) this.#words = new Uint32Array(bytes >>> 2);
+    this.clear();
+  }
+
+  /** Drops what waits. */
+  clear(): void {
+    this.frames = 0;
+    this.#read = 0;
+    this.#used = 0;
+  }
+
+  /**
+   * Copies a frame in.
+   *
+   * @param queue The queue that it waits for.
+   * @returns false if there is no room.
+   */
+  push(frame: FrameBuffer, length: number, queue: number): boolean {
+    const ring = this.#words;
+    const count = (length + 3) >>> 2;
+    const capacity = ring.length;
+    if (this.#used + count + 1 > capacity) return false;
+    let write = this.#read + this.#used;
+    if (write >= capacity) write -= capacity;
+    const words = frame.words;
+    ring[write] = length | queue << QUEUE_SHIFT;
+    for (let i = 0; i < count; i++) {
+      if (++write === capacity) write = 0;
+      ring[write] = words[i];
+    }
+    this.#used += count + 1;
+    this.frames++;
+    return true;
+  }
+
+  /** Length in bytes of the frame that waits longest; only while {@linkcode frames} is not 0. */
+  peek(): number {
+    return this.#words[this.#read] & LENGTH;
+  }
+
+  /** The queue that the frame that waits longest is for; only while there is one. */
+  peekQueue(): number {
+    return this.#words[this.#read] >>> QUEUE_SHIFT;
+  }
+
+  /** Moves the frame that waits longest to a frame buffer, and returns its length in bytes. */
+  pop(frame: FrameBuffer): number {
+    const ring = this.#words;
+    const capacity = ring.length;
+    const words = frame.words;
+    let read = this.#read;
+    const length = ring[read] & LENGTH;
+    const count = (length + 3) >>> 2;
+    for (let i = 0; i < count; i++) {
+      if (++read === capacity) read = 0;
+      words[i] = ring[read];
+    }
+    this.#read = read + 1 === capacity ? 0 : read + 1;
+    this.#used -= count + 1;
+    this.frames--;
+    return length;
+  }
+}

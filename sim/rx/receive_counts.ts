@@ -1,0 +1,114 @@
+/**
+ * What the modelled device's receive side counts, and how it gets to the statistics registers
+ * (datasheet section 8.2.3.23). The loops that move frames only add to `fresh`, and to their queues'
+ * counts; everything else happens when somebody looks.
+ *
+ * @module
+ */
+
+import { REGISTERS } from "../../ixgbe/registers.ts";
+import { FRAME, RECEIVED_SIZES } from "../rings/frame_sizes.ts";
+import { QUEUE_BYTES, QUEUE_DROPS, QUEUE_PACKETS, type ReceiveQueue } from "./receive_queue.ts";
+import type { RegisterFile } from "../registers/register_file.ts";
+import type { Statistics } from "../registers/statistics.ts";
+
+/**
+ * Indices into `fresh`; 0 to 5 are frames by size, see sizeClass(). An object for the reason that
+ * `descriptors.ts` has.
+ */
+export const RECEIVED = {
+  /** Frames of the shortest length. */
+  SHORT: 0,
+  /** Frames that arrived while nobody listened. */
+  IGNORED: 6,
+  /** Frames that the filters refused. */
+  FILTERED: 7,
+  /** Frames taken that were to a group, and to everybody. */
+  MULTICASTS: 8,
+  BROADCASTS: 9,
+  /** Bytes of good frames, CRC included, but of those of the shortest length. */
+  BYTES: 10,
+  /** Good frames that there was no room for. */
+  MISSED: 11,
+  /** Frames that were too long, and too short. */
+  OVERSIZED: 12,
+  UNDERSIZED: 13,
+} as const;
+const { SHORT, IGNORED, FILTERED, MULTICASTS, BROADCASTS, BYTES, MISSED } = RECEIVED;
+const { OVERSIZED, UNDERSIZED } = RECEIVED;
+const COUNTS = 14;
+
+/** Counts of all queues together. */
+export class ReceiveCounts {
+  /** What is new since the last {@linkcode ReceiveCounts.settle}. */
+  readonly fresh: Float64Array<ArrayBuffer> = new Float64Array(COUNTS);
+  readonly #totals = new Float64Array(COUNTS);
+  readonly #file: RegisterFile;
+  readonly #statistics: Statistics;
+  readonly #queues: readonly ReceiveQueue[];
+
+  constructor(file: RegisterFile, statistics: Statistics, queues: readonly ReceiveQueue[]) {
+    this.#file = file;
+    this.#statistics = statistics;
+    this.#queues = queues;
+  }
+
+  /** Running totals by name. */
+  get totals(): { received: number; missed: number; filtered: number; ignored: number } {
+    this.settle();
+    const total = this.#totals;
+    return {
+      received: total[0] + total[1] + total[2] + total[3] + total[4] + total[5] - total[MISSED],
+      missed: total[MISSED],
+      filtered: total[FILTERED] + total[OVERSIZED] + total[UNDERSIZED],
+      ignored: total[IGNORED],
+    };
+  }
+
+  /** A frame found no room in the packet buffer either. */
+  bufferFull(): void {
+    this.#statistics.add(REGISTERS.RXMPC, 1);
+  }
+
+  /** Moves what was counted since the last call to the statistics registers. */
+  settle(): void {
+    const count = this.fresh;
+    const statistics = this.#statistics;
+    let good = 0;
+    for (let size = 0; size < RECEIVED_SIZES.length; size++) {
+      good += count[size];
+      if (count[size] > 0) statistics.add(RECEIVED_SIZES[size], count[size]);
+    }
+    const bytes = count[BYTES] + count[SHORT] * (FRAME.SHORTEST + FRAME.CRC);
+    const filtered = count[FILTERED];
+    const malformed = count[OVERSIZED] + count[UNDERSIZED];
+    if (good + filtered + malformed > 0) {
+      // Good packets are those that pass the filters, whether or not there is room for them.
+      statistics.add(REGISTERS.GPRC, good);
+      statistics.add(REGISTERS.GORCL, bytes);
+      statistics.add(REGISTERS.TORL, bytes);
+      statistics.add(REGISTERS.TPR, good + filtered + malformed);
+      statistics.add(REGISTERS.RXNFGPC, good + filtered);
+      statistics.add(REGISTERS.RXNFGBCL, bytes);
+      statistics.add(REGISTERS.BPRC, count[BROADCASTS]);
+      statistics.add(REGISTERS.MPRC, count[MULTICASTS]);
+      statistics.add(REGISTERS.ROC, count[OVERSIZED]);
+      statistics.add(REGISTERS.RUC, count[UNDERSIZED]);
+    }
+    for (let i = 0; i < COUNTS; i++) this.#totals[i] += count[i];
+    count.fill(0);
+    for (const queue of this.#queues) this.#settleQueue(queue);
+  }
+
+  #settleQueue({ index, counts }: ReceiveQueue): void {
+    if (counts[QUEUE_PACKETS] === 0 && counts[QUEUE_DROPS] === 0) return;
+    const statistics = this.#statistics;
+    const map = this.#file.get(REGISTERS.RQSMR, index >>> 2) >>> (8 * (index & 3)) & 0xf;
+    statistics.add(REGISTERS.QPRC, counts[QUEUE_PACKETS], map);
+    statistics.add(REGISTERS.QBRC_L, counts[QUEUE_BYTES], map);
+    statistics.add(REGISTERS.QPRDC, counts[QUEUE_DROPS], map);
+    statistics.add(REGISTERS.RXDGPC, counts[QUEUE_PACKETS]);
+    statistics.add(REGISTERS.RXDGBCL, counts[QUEUE_BYTES]);
+    counts.fill(0);
+  }
+}

@@ -1,0 +1,164 @@
+/**
+ * A receive queue of the modelled device: its ring, how SRRCTL says buffers are filled, and the
+ * write-back of descriptors (datasheet section 7.1.6).
+ *
+ * @module
+ */
+
+import { RXDCTL, SRRCTL } from "../../ixgbe/registers.ts";
+import { nameOf } from "../../src/registers.ts";
+import { RX_STATUS } from "../rings/descriptors.ts";
+import { RECEIVE, Ring, type RingContext } from "../rings/ring.ts";
+
+const { EOP, LEGACY } = RX_STATUS;
+
+// Indices into a queue's counts.
+/** Frames, and their bytes as they are in memory. */
+export const QUEUE_PACKETS = 0;
+export const QUEUE_BYTES = 1;
+/** Frames that there was no descriptor for. */
+export const QUEUE_DROPS = 2;
+
+/** A receive queue. Its fields are public for the loop that moves frames. */
+export class ReceiveQueue extends Ring {
+  /** Bytes of a packet buffer in host memory. */
+  bufferBytes = 2048;
+  /** Whether frames are dropped when there is no descriptor. */
+  dropEnable = false;
+  /** Whether VLAN tags are taken out of frames. */
+  strips = false;
+  /** Whether descriptors are advanced ones. */
+  advanced = false;
+  /** Descriptors from the head on whose buffers' cache lines have been fetched. */
+  ahead = 0;
+  /** The first descriptor that is filled and not written back. */
+  written = 0;
+  /** Bytes, and status, of descriptors from `written` to the head. */
+  lengths = new Uint16Array(0);
+  statuses = new Uint32Array(0);
+  /** Whether descriptors say more of their frames: words 0 and 1, and the tag in word 3. */
+  detailed = false;
+  types = new Uint32Array(0);
+  hashes = new Uint32Array(0);
+  tags = new Uint16Array(0);
+  /** Counts since they were looked at last. */
+  readonly counts: Float64Array<ArrayBuffer> = new Float64Array(3);
+
+  readonly #context: RingContext;
+
+  constructor(index: number, context: RingContext) {
+    super(index, RECEIVE, context);
+    this.#context = context;
+  }
+
+  /** Starts the queue as its registers say. */
+  override start(): void {
+    this.#configure();
+    super.start();
+    this.written = this.head;
+    this.ahead = 0;
+    if (this.lengths.length < this.size) {
+      this.lengths = new Uint16Array(this.size);
+      this.statuses = new Uint32Array(this.size);
+      this.types = new Uint32Array(this.size);
+      this.hashes = new Uint32Array(this.size);
+      this.tags = new Uint16Array(this.size);
+    }
+  }
+
+  /** Takes what a driver may change while the queue runs: SRRCTL.DROP_EN and RXDCTL.VME. */
+  load(): void {
+    const { file } = this.#context;
+    this.dropEnable = (file.get(SRRCTL, this.index) & SRRCTL.DROP_EN) !== 0;
+    this.strips = (file.get(RXDCTL, this.index) & RXDCTL.VME) !== 0;
+  }
+
+  /** Takes buffer size and descriptor type from SRRCTL. */
+  #configure(): void {
+    const { file, rules } = this.#context;
+    const control = file.get(SRRCTL, this.index);
+    const kilobytes = control & SRRCTL.BSIZEPACKET;
+    const type = (control & SRRCTL.DESCTYPE) >>> 25;
+    const name = nameOf(SRRCTL, this.index);
+    if (kilobytes === 0 || kilobytes > 16) {
+      rules.violate(name, "8.2.3.8.7", "BSIZEPACKET is 1 to 16 KB", `${kilobytes} KB`);
+    }
+    if (type > 1) {
+      const found = `DESCTYPE ${type}: the model has 0 (legacy) and 1 (advanced, one buffer)`;
+      rules.violate(name, "8.2.3.8.7", "a descriptor type that exists and is modelled", found);
+    }
+    this.bufferBytes = Math.max(kilobytes, 1) * 1024;
+    this.advanced = type !== 0;
+    this.load();
+  }
+
+  /**
+   * Keeps for the write-back what was found out about the frame that ends at the head. Type, hash and
+   * tag stand in every descriptor of a frame, status and errors in the last (7.1.6.2).
+   *
+   * @param from The frame's first descriptor.
+   */
+  describe(from: number, type: number, hash: number, tag: number, status: number): void {
+    let last = from;
+    for (let at = from; at !== this.head; at = at + 1 === this.size ? 0 : at + 1) {
+      this.types[at] = type;
+      this.hashes[at] = hash;
+      this.tags[at] = tag;
+      last = at;
+    }
+    if (this.statuses[last] & EOP) this.statuses[last] |= status;
+  }
+
+  /** Writes back the descriptors from `written` to the head, the word with DD last. */
+  writeBack(): void {
+    if (!this.advanced) this.#writeBackLegacy();
+    else if (this.detailed) this.#writeBackDetailed();
+    else this.#writeBackPlain();
+    this.#count();
+    this.written = this.head;
+  }
+
+  // Counts what is written back: of many frames at once, since it takes time.
+  #count(): void {
+    const { size, head, lengths, statuses } = this;
+    let packets = 0, bytes = 0;
+    for (let i = this.written; i !== head; i = i + 1 === size ? 0 : i + 1) {
+      if (statuses[i] & EOP) packets++;
+      bytes += lengths[i];
+    }
+    this.counts[QUEUE_PACKETS] += packets;
+    this.counts[QUEUE_BYTES] += bytes;
+  }
+
+  // Three loops, since the model's speed hangs on the plain one.
+  #writeBackPlain(): void {
+    const { words, first, size, head, lengths, statuses } = this;
+    for (let i = this.written; i !== head; i = i + 1 === size ? 0 : i + 1) {
+      const at = first + i * 4;
+      words[at] = 0;
+      words[at + 1] = 0;
+      words[at + 3] = lengths[i];
+      words[at + 2] = statuses[i];
+    }
+  }
+
+  #writeBackDetailed(): void {
+    const { words, first, size, head, lengths, statuses, types, hashes, tags } = this;
+    for (let i = this.written; i !== head; i = i + 1 === size ? 0 : i + 1) {
+      const at = first + i * 4;
+      words[at] = types[i];
+      words[at + 1] = hashes[i];
+      words[at + 3] = lengths[i] | tags[i] << 16;
+      words[at + 2] = statuses[i];
+    }
+  }
+
+  #writeBackLegacy(): void {
+    const { words, first, size, head, lengths, statuses, tags } = this;
+    for (let i = this.written; i !== head; i = i + 1 === size ? 0 : i + 1) {
+      const at = first + i * 4;
+      words[at + 2] = lengths[i];
+      words[at + 3] = statuses[i] & LEGACY | tags[i] << 16;
+    }
+  }
+}

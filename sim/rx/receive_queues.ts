@@ -1,0 +1,125 @@
+/**
+ * All receive queues of the modelled device: which of them run, the look at their tails in every
+ * round, and the write-back of their descriptors. Which frames get into them is `receiver.ts`'s.
+ *
+ * @module
+ */
+
+import type { InterruptCauses } from "../registers/interrupt_causes.ts";
+import { ReceiveCounts } from "./receive_counts.ts";
+import { ReceiveQueue } from "./receive_queue.ts";
+import { RECEIVE, type RingContext } from "../rings/ring.ts";
+import type { Statistics } from "../registers/statistics.ts";
+
+/** Descriptors whose buffers' cache lines are fetched before frames arrive for them. */
+const AHEAD = 64;
+
+/** The queues. What is protected is for the loops that move frames. */
+export class ReceiveQueues {
+  /** Whether the device may access host memory. */
+  dmaAllowed = true;
+  protected readonly context: RingContext;
+  protected readonly queues: readonly ReceiveQueue[];
+  protected readonly first: ReceiveQueue;
+  protected readonly counts: ReceiveCounts;
+  readonly #running: ReceiveQueue[] = [];
+  readonly #causes: InterruptCauses;
+
+  constructor(context: RingContext, statistics: Statistics, causes: InterruptCauses) {
+    const { count } = RECEIVE.tail;
+    this.context = context;
+    this.#causes = causes;
+    this.queues = Array.from({ length: count }, (_, index) => new ReceiveQueue(index, context));
+    this.first = this.queues[0];
+    this.counts = new ReceiveCounts(context.file, statistics, this.queues);
+  }
+
+  /** Whether the first queue is enabled: all or most frames go to it. */
+  get hasQueue(): boolean {
+    return this.first.running;
+  }
+
+  /** Starts a queue as its registers say. */
+  startQueue(index: number): void {
+    const queue = this.queues[index];
+    queue.start();
+    if (queue.running && !this.#running.includes(queue)) this.#running.push(queue);
+  }
+
+  /** Stops a queue. */
+  stopQueue(index: number): void {
+    const queue = this.queues[index];
+    this.writeBack();
+    queue.stop();
+    const place = this.#running.indexOf(queue);
+    if (place >= 0) this.#running.splice(place, 1);
+  }
+
+  /** Stops all queues, as a reset does. */
+  protected stopAll(): void {
+    for (const queue of this.queues) {
+      queue.stop();
+      queue.head = 0;
+    }
+    this.#running.length = 0;
+  }
+
+  /** Takes SRRCTL.DROP_EN and RXDCTL.VME, which a driver may change while queues run. */
+  loadDropEnable(): void {
+    for (const queue of this.#running) queue.load();
+  }
+
+  /** Says whether frames are looked into from now on, so that descriptors have more to say. */
+  protected setDetailed(on: boolean): void {
+    this.writeBack();
+    for (const queue of this.#running) queue.detailed = on;
+  }
+
+  /** Looks at a tail that was just written, so that two writes are not seen as one. */
+  checkTail(index: number): void {
+    const queue = this.queues[index];
+    if (queue.running) queue.refresh();
+  }
+
+  /** Head of a queue. */
+  headOf(index: number): number {
+    return this.queues[index].head;
+  }
+
+  /** Reads tails, and fetches the cache lines of buffers that are filled next. */
+  protected refresh(): void {
+    for (let i = 0; i < this.#running.length; i++) {
+      const queue = this.#running[i];
+      if (!queue.running) continue;
+      const room = queue.refresh();
+      const ahead = room < AHEAD ? room : AHEAD;
+      if (queue.ahead >= ahead || !this.dmaAllowed) continue;
+      this.context.dma.readAhead(queue, queue.ahead, ahead, true);
+      queue.ahead = ahead;
+    }
+  }
+
+  /**
+   * Writes back the descriptors of all frames delivered since the last call, the word with DD last.
+   * In a burst, as the device does: a driver that polls would take each cache line away in between.
+   */
+  writeBack(): void {
+    for (let i = 0; i < this.#running.length; i++) {
+      const queue = this.#running[i];
+      if (queue.written === queue.head) continue;
+      queue.writeBack();
+      const vector = this.#causes.receiveVectors[queue.index];
+      if (vector >= 0) this.#causes.raise(vector);
+    }
+  }
+
+  /** Running totals by name. */
+  get totals(): { received: number; missed: number; filtered: number; ignored: number } {
+    return this.counts.totals;
+  }
+
+  /** Moves what was counted since the last call to the statistics registers. */
+  settle(): void {
+    this.counts.settle();
+  }
+}

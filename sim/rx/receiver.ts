@@ -1,0 +1,272 @@
+/**
+ * The modelled device's receive side: from the wire through filters and packet buffer to receive
+ * queues and host memory (datasheet section 7.1). What is found out about a frame is
+ * `receive_offloads.ts`'s, descriptors are `receive_queue.ts`'s, statistics `receive_counts.ts`'s.
+ *
+ * `receive` and what it calls are the hot path: short functions, so that the compiler puts them
+ * together, and what is rare in functions of its own.
+ *
+ * @module
+ */
+
+import { HLREG0, MAXFRS, RXPBSIZE } from "../../ixgbe/registers.ts";
+import { copy } from "../rings/copy.ts";
+import { crc32 } from "../rings/crc32.ts";
+import { RX_STATUS } from "../rings/descriptors.ts";
+import { Filters, KIND } from "./filters.ts";
+import { FlowDirector } from "../flow/flow_director.ts";
+import { FRAME, sizeClass } from "../rings/frame_sizes.ts";
+import type { InterruptCauses } from "../registers/interrupt_causes.ts";
+import { PacketBuffer } from "./packet_buffer.ts";
+import { RECEIVED } from "./receive_counts.ts";
+import { ReceiveOffloads } from "./receive_offloads.ts";
+import { QUEUE_DROPS, type ReceiveQueue } from "./receive_queue.ts";
+import { ReceiveQueues } from "./receive_queues.ts";
+import { badBuffer, blocked, notCleared } from "./receive_rules.ts";
+import type { RingContext } from "../rings/ring.ts";
+import type { Statistics } from "../registers/statistics.ts";
+import { FrameBuffer } from "../wires/wire.ts";
+
+const { DD, EOP } = RX_STATUS, { UNICAST, BROADCAST, REJECTED } = KIND;
+const { CRC, SHORTEST } = FRAME;
+const { SHORT, BYTES, BROADCASTS, MULTICASTS } = RECEIVED;
+const { IGNORED, FILTERED, MISSED, OVERSIZED, UNDERSIZED } = RECEIVED;
+/** Longest frame with CRC and without VLAN tag unless HLREG0.JUMBOEN is set (8.2.3.22.8). */
+const LONGEST_STANDARD = 1518;
+/** Bytes of a VLAN tag: also room for one beyond the longest frame. */
+const VLAN_TAG = 4;
+/** Bytes of both Ethernet addresses, behind which a VLAN tag stands. */
+const ADDRESSES = 12;
+const ETHERTYPE_VLAN = 0x0081; // 0x8100 as a little-endian halfword
+
+/** Most frames that leave the packet buffer in one round. */
+const DRAIN_BUDGET = 64;
+
+/** Moves frames from the wire to host memory. */
+export class Receiver extends ReceiveQueues {
+  /** Whether frames are looked at: receiver enabled, data path open, link up. */
+  receiving = false;
+  /** Whether PCI configuration space lets the device access host memory. */
+  busMaster = true;
+  readonly filters: Filters;
+  /** What is found out about frames. */
+  readonly offloads: ReceiveOffloads;
+  /** Filters that lead flows to queues. */
+  readonly director: FlowDirector;
+  readonly #fresh: Float64Array;
+  readonly #buffer = new PacketBuffer();
+  readonly #waiting = new FrameBuffer();
+  readonly #stripped = new FrameBuffer();
+  /** Whether frames are looked into. */
+  #looks = false;
+  #longest = LONGEST_STANDARD - CRC;
+  #stripCrc = true;
+
+  constructor(context: RingContext, statistics: Statistics, causes: InterruptCauses) {
+    super(context, statistics, causes);
+    this.filters = new Filters(context.file);
+    this.offloads = new ReceiveOffloads(context.file, context.rules);
+    this.director = new FlowDirector(context.file, context.rules, statistics, causes);
+    this.offloads.director = this.director;
+    this.#fresh = this.counts.fresh;
+  }
+
+  /** Stops all queues, drops what waits, and takes the settings from the registers. */
+  reset(): void {
+    this.stopAll();
+    this.receiving = false;
+    this.settle();
+    this.#buffer.clear();
+    this.filters.load();
+    this.director.reset();
+    this.loadOffloads();
+    this.load();
+  }
+
+  /** Takes frame sizes and the packet buffer's size from the registers. */
+  load(): void {
+    const { file } = this.context;
+    const control = file.get(HLREG0);
+    const jumbo = (control & HLREG0.JUMBOEN) !== 0;
+    this.#longest = (jumbo ? file.get(MAXFRS) >>> 16 : LONGEST_STANDARD) - CRC;
+    this.#stripCrc = (control & HLREG0.RXCRCSTRP) !== 0;
+  }
+
+  /** Takes from the registers what is to be found out about frames. */
+  loadOffloads(): void {
+    this.offloads.load();
+    this.#looks = this.offloads.active;
+    this.setDetailed(this.#looks);
+    this.loadDropEnable();
+  }
+
+  /** Gives the packet buffer the size that RXPBSIZE[0] says. */
+  resizeBuffer(): void {
+    this.#buffer.resize(Math.min(this.context.file.get(RXPBSIZE) & RXPBSIZE.SIZE, 512 * 1024));
+  }
+
+  /** Begins a round: reads tails, and delivers frames that waited for descriptors. */
+  poll(): number {
+    this.refresh();
+    if (this.#buffer.frames === 0) return 0;
+    return this.#drain();
+  }
+
+  /**
+   * Takes a frame from the wire.
+   *
+   * @returns false if there was no descriptor, or no room to wait for one.
+   */
+  receive(frame: FrameBuffer, length: number): boolean {
+    const count = this.#fresh;
+    if (!this.receiving) {
+      count[IGNORED]++;
+      return true;
+    }
+    if ((length < SHORTEST || length > this.#longest) && !this.#hasLegalLength(frame, length)) {
+      return true;
+    }
+    const kind = this.filters.classify(frame.words[0], frame.words[1]);
+    if (kind !== UNICAST) {
+      if (kind === REJECTED) {
+        count[FILTERED]++;
+        return true;
+      }
+      count[kind === BROADCAST ? BROADCASTS : MULTICASTS]++;
+    }
+    let queue = this.first;
+    if (this.#looks) {
+      this.offloads.inspect(frame.bytes, length);
+      if (this.offloads.refused) {
+        count[FILTERED]++;
+        return true;
+      }
+      queue = this.queues[this.offloads.queue];
+    }
+    if (length === SHORTEST) count[SHORT]++;
+    else this.#countLonger(length);
+    if (!this.#stripCrc) {
+      crc32(frame.bytes, length);
+      length += CRC;
+    }
+    if (
+      this.#buffer.frames === 0 && this.dmaAllowed && queue.running &&
+      queue.generation === this.context.dma.generation && queue.room * queue.bufferBytes >= length
+    ) {
+      if (this.#looks) this.#deliverLooked(queue, frame, length);
+      else this.#deliver(queue, frame, length);
+      return true;
+    }
+    return this.#wait(queue, frame, length);
+  }
+
+  // The frame cannot go to host memory now.
+  #wait(queue: ReceiveQueue, frame: FrameBuffer, length: number): boolean {
+    if (queue.running && !this.busMaster) blocked(this.context.rules, queue);
+    if (queue.running && this.dmaAllowed && this.#buffer.frames === 0) {
+      if (queue.refresh() * queue.bufferBytes >= length) {
+        if (this.#looks) this.#deliverLooked(queue, frame, length);
+        else this.#deliver(queue, frame, length);
+        return true;
+      }
+    }
+    if (queue.running && !queue.dropEnable) {
+      if (this.#buffer.push(frame, length, queue.index)) return true;
+      this.counts.bufferFull();
+    } else {
+      queue.counts[QUEUE_DROPS]++;
+    }
+    this.#fresh[MISSED]++;
+    return false;
+  }
+
+  #drain(): number {
+    let moved = 0;
+    while (this.#buffer.frames > 0 && this.dmaAllowed && moved < DRAIN_BUDGET) {
+      // As in the device, a frame waits for its queue, and those behind it for that frame.
+      const queue = this.queues[this.#buffer.peekQueue()];
+      if (!queue.running || queue.room * queue.bufferBytes < this.#buffer.peek()) break;
+      const length = this.#buffer.pop(this.#waiting);
+      if (this.#looks) {
+        this.offloads.inspect(this.#waiting.bytes, length, true);
+        this.#deliverLooked(queue, this.#waiting, length);
+      } else {
+        this.#deliver(queue, this.#waiting, length);
+      }
+      moved++;
+    }
+    this.writeBack();
+    return moved;
+  }
+
+  // Writes a frame to as many buffers as it takes. Descriptors follow in `writeBack`.
+  #deliver(queue: ReceiveQueue, frame: FrameBuffer, length: number): void {
+    const bufferBytes = queue.bufferBytes;
+    let from = 0;
+    while (length - from > bufferBytes) {
+      if (!this.#fill(queue, frame, from, bufferBytes, DD)) return;
+      from += bufferBytes;
+    }
+    this.#fill(queue, frame, from, length - from, DD | EOP);
+  }
+
+  // Writes a part of a frame to the buffer of the descriptor at the head.
+  #fill(
+    queue: ReceiveQueue,
+    frame: FrameBuffer,
+    from: number,
+    length: number,
+    status: number,
+  ): boolean {
+    const { dma, rules } = this.context;
+    const { words, head } = queue;
+    const at = queue.first + head * 4;
+    const to = dma.follow(words, at, queue.bufferBytes);
+    if (to < 0 || !dma.writable) {
+      badBuffer(rules, queue);
+      return false;
+    }
+    if (queue.advanced && (words[at + 2] & DD) !== 0) notCleared(rules, queue);
+    copy(dma, to, frame, from, length);
+    queue.lengths[head] = length;
+    queue.statuses[head] = status;
+    queue.head = head + 1 === queue.size ? 0 : head + 1;
+    if (queue.ahead > 0) queue.ahead--;
+    return true;
+  }
+
+  // Delivers a frame that was looked into.
+  #deliverLooked(queue: ReceiveQueue, frame: FrameBuffer, length: number): void {
+    const { offloads } = this;
+    const from = queue.head;
+    const strips = queue.strips && offloads.tag >= 0;
+    if (strips) this.#deliver(queue, this.#strip(frame, length), length - VLAN_TAG);
+    else this.#deliver(queue, frame, length);
+    queue.describe(from, offloads.type, offloads.hash, strips ? offloads.tag : 0, offloads.status);
+  }
+
+  // The frame without its VLAN tag.
+  #strip(frame: FrameBuffer, length: number): FrameBuffer {
+    const to = this.#stripped.bytes;
+    to.set(frame.bytes.subarray(0, ADDRESSES));
+    to.set(frame.bytes.subarray(ADDRESSES + VLAN_TAG, length), ADDRESSES);
+    this.offloads.strip();
+    return this.#stripped;
+  }
+
+  #countLonger(length: number): void {
+    this.#fresh[sizeClass(length)]++;
+    this.#fresh[BYTES] += length + CRC;
+  }
+
+  #hasLegalLength(frame: FrameBuffer, length: number): boolean {
+    if (length < SHORTEST) {
+      this.#fresh[UNDERSIZED]++;
+      return false;
+    }
+    const tagged = (frame.words[3] & 0xffff) === ETHERTYPE_VLAN;
+    if (length <= this.#longest + (tagged ? VLAN_TAG : 0)) return true;
+    this.#fresh[OVERSIZED]++;
+    return false;
+  }
+}

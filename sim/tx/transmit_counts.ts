@@ -1,0 +1,79 @@
+/**
+ * What the modelled device's transmit side counts, and how it gets to the statistics registers
+ * (datasheet section 8.2.3.23). The loops that move frames only add to `fresh`, and to their queues'
+ * counts; everything else happens when somebody looks.
+ *
+ * @module
+ */
+
+import { REGISTERS } from "../../ixgbe/registers.ts";
+import { SENT_SIZES } from "../rings/frame_sizes.ts";
+import type { RegisterFile } from "../registers/register_file.ts";
+import type { Statistics } from "../registers/statistics.ts";
+import { QUEUE_BYTES, QUEUE_PACKETS, type TransmitQueue } from "./transmit_queue.ts";
+
+// Indices into `fresh`; 0 to 5 are frames by size, see sizeClass().
+/** Frames to a group, and to everybody. */
+export const MULTICASTS = 6;
+export const BROADCASTS = 7;
+const COUNTS = 8;
+
+/** Counts of all queues together. */
+export class TransmitCounts {
+  /** What is new since the last {@linkcode TransmitCounts.settle}. */
+  readonly fresh: Float64Array<ArrayBuffer> = new Float64Array(COUNTS);
+  readonly #file: RegisterFile;
+  readonly #statistics: Statistics;
+  readonly #queues: readonly (TransmitQueue | undefined)[];
+  #transmitted = 0;
+
+  constructor(
+    file: RegisterFile,
+    statistics: Statistics,
+    queues: readonly (TransmitQueue | undefined)[],
+  ) {
+    this.#file = file;
+    this.#statistics = statistics;
+    this.#queues = queues;
+  }
+
+  /** Frames sent since the model was made. */
+  get transmitted(): number {
+    this.settle();
+    return this.#transmitted;
+  }
+
+  /** Moves what was counted since the last call to the statistics registers. */
+  settle(): void {
+    const count = this.fresh;
+    const statistics = this.#statistics;
+    let good = 0;
+    for (let size = 0; size < SENT_SIZES.length; size++) {
+      good += count[size];
+      if (count[size] > 0) statistics.add(SENT_SIZES[size], count[size]);
+    }
+    if (good === 0) return;
+    this.#transmitted += good;
+    statistics.add(REGISTERS.GPTC, good);
+    statistics.add(REGISTERS.TPT, good);
+    statistics.add(REGISTERS.TXDGPC, good);
+    statistics.add(REGISTERS.BPTC, count[BROADCASTS]);
+    statistics.add(REGISTERS.MPTC, count[MULTICASTS]);
+    count.fill(0);
+    let bytes = 0;
+    for (const queue of this.#queues) {
+      if (queue === undefined || queue.counts[QUEUE_PACKETS] === 0) continue;
+      bytes += queue.counts[QUEUE_BYTES];
+      this.#settleQueue(queue);
+    }
+    statistics.add(REGISTERS.GOTCL, bytes);
+    statistics.add(REGISTERS.TXDGBCL, bytes);
+  }
+
+  #settleQueue({ index, counts }: TransmitQueue): void {
+    const map = this.#file.get(REGISTERS.TQSM, index >>> 2) >>> (8 * (index & 3)) & 0xf;
+    this.#statistics.add(REGISTERS.QPTC, counts[QUEUE_PACKETS], map);
+    this.#statistics.add(REGISTERS.QBTC_L, counts[QUEUE_BYTES], map);
+    counts.fill(0);
+  }
+}

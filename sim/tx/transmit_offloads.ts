@@ -1,0 +1,182 @@
+/**
+ * What the modelled device does to frames that a driver sends with a context descriptor: checksums,
+ * a VLAN tag, and segmentation (datasheet sections 7.2.3.2.3, 7.2.4 and 7.2.5). Knows frames as
+ * bytes; descriptors and rings are `transmitter.ts`'s.
+ *
+ * @module
+ */
+
+import { DMATXCTL, DTXTCPFLGH, DTXTCPFLGL } from "../../ixgbe/registers.ts";
+import { checksum } from "../../packets/checksum.ts";
+import { TX_OPTIONS } from "../rings/descriptors.ts";
+import type { RegisterFile } from "../registers/register_file.ts";
+import { FrameBuffer } from "../wires/wire.ts";
+
+/** Most bytes of a transmission that is segmented: 256 KB of PAYLEN and a header. */
+const LARGEST = (1 << 18) + 1024;
+
+// TUCMD, in word 2 of a context descriptor (7.2.3.2.3).
+const TUCMD_IPV4 = 1 << 10;
+const L4T_SHIFT = 11;
+const L4T_UDP = 0, L4T_TCP = 1;
+
+// Fields of headers, in bytes.
+const TAG_AT = 12, TAG_BYTES = 4;
+const IPV4_LENGTH = 2, IPV4_IDENTIFICATION = 4, IPV4_CHECKSUM = 10;
+const IPV6_LENGTH = 4, IPV6_BYTES = 40;
+const TCP_SEQUENCE = 4, TCP_FLAGS = 12, TCP_CHECKSUM = 16;
+const UDP_LENGTH = 4, UDP_CHECKSUM = 6;
+const FLAGS_FIXED = 0xf000; // what the masks of TCP flags leave alone: the data offset
+
+/** A transmission that is too long for one frame, before it is segmented. */
+export class LargeBuffer {
+  readonly longs: BigUint64Array = new BigUint64Array(LARGEST / 8);
+  readonly words: Uint32Array = new Uint32Array(this.longs.buffer);
+  readonly bytes: Uint8Array = new Uint8Array(this.longs.buffer);
+}
+
+/** What a context descriptor says. */
+export interface TransmitContext {
+  /** Bytes of the Ethernet header, of the IP header and of the TCP or UDP header. */
+  readonly macLength: number;
+  readonly ipLength: number;
+  readonly l4Length: number;
+  /** Most bytes of payload in a segment. */
+  readonly mss: number;
+  /** Whether it is IPv4 rather than IPv6. */
+  readonly ipv4: boolean;
+  /** Whether it is UDP, TCP or what the model does not know. */
+  readonly l4: "udp" | "tcp" | "other";
+  /** VLAN tag to insert. */
+  readonly tag: number;
+}
+
+/** Reads a context descriptor's four words, from index `at` on. */
+export function readContext(words: Uint32Array, at: number): TransmitContext {
+  const lengths = words[at], command = words[at + 2], sizes = words[at + 3];
+  const l4 = command >>> L4T_SHIFT & 3;
+  return {
+    ipLength: lengths & 0x1ff,
+    macLength: lengths >>> 9 & 0x7f,
+    tag: lengths >>> 16,
+    ipv4: (command & TUCMD_IPV4) !== 0,
+    l4: l4 === L4T_UDP ? "udp" : l4 === L4T_TCP ? "tcp" : "other",
+    l4Length: sizes >>> 8 & 0xff,
+    mss: sizes >>> 16,
+  };
+}
+
+/** Takes a frame that is ready to be sent. */
+export type Emit = (frame: FrameBuffer, length: number) => void;
+
+/** Does the work, with a buffer for the segments. */
+export class TransmitOffloads {
+  readonly #file: RegisterFile;
+  readonly #segment = new FrameBuffer();
+  readonly #view = new DataView(this.#segment.bytes.buffer);
+
+  constructor(file: RegisterFile) {
+    this.#file = file;
+  }
+
+  /** Inserts the checksums that `options` (POPTS) asks for in a frame that is sent whole. */
+  insertChecksums(
+    frame: FrameBuffer,
+    length: number,
+    context: TransmitContext,
+    options: number,
+  ): void {
+    const view = new DataView(frame.bytes.buffer);
+    if (options & TX_OPTIONS.IXSM) ipv4Checksum(view, frame.bytes, context);
+    // The driver has put the sum of the pseudo header where the checksum belongs.
+    if (options & TX_OPTIONS.TXSM) l4Checksum(view, frame.bytes, length, context, 0);
+  }
+
+  /** Inserts a VLAN tag, and returns the frame's length with it. */
+  insertTag(frame: FrameBuffer, length: number, tag: number): number {
+    frame.bytes.copyWithin(TAG_AT + TAG_BYTES, TAG_AT, length);
+    const view = new DataView(frame.bytes.buffer);
+    view.setUint16(TAG_AT, this.#file.get(DMATXCTL) >>> 16);
+    view.setUint16(TAG_AT + 2, tag);
+    return length + TAG_BYTES;
+  }
+
+  /**
+   * Cuts a transmission into segments, each with the header that it begins with.
+   *
+   * @param from The transmission, whose header is as the datasheet wants it (7.2.4.3): no lengths in
+   * it, and the sum of a pseudo header without length in place of the checksum.
+   * @param length Bytes of it, header included.
+   */
+  segment(
+    from: LargeBuffer,
+    length: number,
+    context: TransmitContext,
+    options: number,
+    emit: Emit,
+  ) {
+    const header = context.macLength + context.ipLength + context.l4Length;
+    const view = this.#view, to = this.#segment.bytes;
+    for (let at = header, number = 0; at < length; at += context.mss, number++) {
+      const payload = Math.min(context.mss, length - at);
+      to.set(from.bytes.subarray(0, header));
+      to.set(from.bytes.subarray(at, at + payload), header);
+      const last = at + payload === length;
+      this.#ipHeader(view, context, number, payload);
+      this.#l4Header(view, context, { number, payload, last });
+      if (options & TX_OPTIONS.IXSM) ipv4Checksum(view, to, context);
+      // The pseudo header's length is what the driver could not know.
+      const bytes = context.l4Length + payload;
+      if (options & TX_OPTIONS.TXSM) l4Checksum(view, to, header + payload, context, bytes);
+      emit(this.#segment, header + payload);
+    }
+  }
+
+  #ipHeader(view: DataView, context: TransmitContext, number: number, payload: number): void {
+    const ip = context.macLength;
+    const bytes = context.l4Length + payload;
+    if (!context.ipv4) {
+      view.setUint16(ip + IPV6_LENGTH, context.ipLength - IPV6_BYTES + bytes);
+      return;
+    }
+    view.setUint16(ip + IPV4_LENGTH, context.ipLength + bytes);
+    const identification = view.getUint16(ip + IPV4_IDENTIFICATION) + number;
+    view.setUint16(ip + IPV4_IDENTIFICATION, identification & 0xffff);
+  }
+
+  #l4Header(
+    view: DataView,
+    context: TransmitContext,
+    { number, payload, last }: { number: number; payload: number; last: boolean },
+  ): void {
+    const l4 = context.macLength + context.ipLength;
+    if (context.l4 === "udp") view.setUint16(l4 + UDP_LENGTH, context.l4Length + payload);
+    if (context.l4 !== "tcp") return;
+    const sequence = view.getUint32(l4 + TCP_SEQUENCE) + number * context.mss;
+    view.setUint32(l4 + TCP_SEQUENCE, sequence >>> 0);
+    const low = this.#file.get(DTXTCPFLGL);
+    const mask = last ? this.#file.get(DTXTCPFLGH) : number === 0 ? low : low >>> 16;
+    const flags = view.getUint16(l4 + TCP_FLAGS);
+    view.setUint16(l4 + TCP_FLAGS, flags & (FLAGS_FIXED | mask & 0xfff));
+  }
+}
+
+function ipv4Checksum(view: DataView, bytes: Uint8Array, context: TransmitContext): void {
+  const ip = context.macLength;
+  view.setUint16(ip + IPV4_CHECKSUM, checksum(bytes, ip, ip + context.ipLength));
+}
+
+/** Puts in place the checksum over what follows the IP header; `extra` is to be summed beside it. */
+function l4Checksum(
+  view: DataView,
+  bytes: Uint8Array,
+  length: number,
+  context: TransmitContext,
+  extra: number,
+): void {
+  const l4 = context.macLength + context.ipLength;
+  const found = checksum(bytes, l4, length, extra);
+  if (context.l4 === "tcp") view.setUint16(l4 + TCP_CHECKSUM, found);
+  // A UDP checksum of 0 would say that there is none.
+  else view.setUint16(l4 + UDP_CHECKSUM, found || 0xffff);
+}

@@ -1,0 +1,128 @@
+/**
+ * All transmit queues of the modelled device: which of them run, and how descriptors are reported as
+ * done. What their descriptors mean is `transmitter.ts`'s.
+ *
+ * @module
+ */
+
+import { REGISTERS, TDWBAL } from "../../ixgbe/registers.ts";
+import { hex, nameOf } from "../../src/registers.ts";
+import { TX_COMMAND, TX_OPTIONS } from "../rings/descriptors.ts";
+import type { InterruptCauses } from "../registers/interrupt_causes.ts";
+import type { RingContext } from "../rings/ring.ts";
+import type { Statistics } from "../registers/statistics.ts";
+import { TransmitCounts } from "./transmit_counts.ts";
+import { TransmitQueue } from "./transmit_queue.ts";
+
+const { DEXT } = TX_COMMAND, { DD } = TX_OPTIONS;
+
+/** The queues. What is protected is for the loops that move frames. */
+export class TransmitQueues {
+  protected readonly context: RingContext;
+  protected readonly running: TransmitQueue[] = [];
+  protected readonly counts: TransmitCounts;
+  /** Made when they are started for the first time: each has room for a frame. */
+  readonly #queues: (TransmitQueue | undefined)[] = [];
+  readonly #causes: InterruptCauses;
+
+  constructor(context: RingContext, statistics: Statistics, causes: InterruptCauses) {
+    this.context = context;
+    this.#causes = causes;
+    this.counts = new TransmitCounts(context.file, statistics, this.#queues);
+  }
+
+  /**
+   * Starts a queue as its registers say.
+   *
+   * @param index Which queue.
+   * @param control The value of its TXDCTL.
+   */
+  startQueue(index: number, control: number): void {
+    const queue = this.#queues[index] ??= new TransmitQueue(index, this.context);
+    queue.begin(control);
+    if (queue.running && !this.running.includes(queue)) this.running.push(queue);
+  }
+
+  /** Stops a queue. */
+  stopQueue(index: number): void {
+    const queue = this.#queues[index];
+    if (!queue) return;
+    queue.stop();
+    const place = this.running.indexOf(queue);
+    if (place >= 0) this.running.splice(place, 1);
+  }
+
+  /** Stops all queues, as a reset does. */
+  protected stopAll(): void {
+    for (const queue of this.#queues) {
+      if (!queue) continue;
+      queue.stop();
+      queue.head = 0;
+    }
+    this.running.length = 0;
+  }
+
+  /** Looks at a tail that was just written, so that two writes are not seen as one. */
+  checkTail(index: number): void {
+    const queue = this.#queues[index];
+    if (queue?.running) queue.refresh();
+  }
+
+  /** Head of a queue. */
+  headOf(index: number): number {
+    return this.#queues[index]?.head ?? 0;
+  }
+
+  /** Reports the descriptor that begins at word `at` as done, the word with DD last. */
+  protected writeBack(queue: TransmitQueue, at: number, command: number): void {
+    queue.reported = true;
+    if (queue.headWriteBack) {
+      this.#writeHead(queue);
+      return;
+    }
+    const words = queue.words;
+    if (command & DEXT) {
+      words[at] = 0;
+      words[at + 1] = 0;
+      words[at + 2] = 0;
+      words[at + 3] = DD;
+    } else {
+      words[at + 3] |= DD;
+    }
+  }
+
+  // Reports the head, where the driver asked for that instead (7.2.3.5.2).
+  #writeHead(queue: TransmitQueue): void {
+    const { file, dma } = this.context;
+    const low = (file.get(TDWBAL, queue.index) & TDWBAL.ADDRESS) >>> 0;
+    const high = file.get(REGISTERS.TDWBAH, queue.index);
+    if (dma.resolve(low, high, 4) && dma.writable) {
+      dma.words[dma.base / 4] = queue.head + 1 === queue.size ? 0 : queue.head + 1;
+    } else {
+      const detail = `${hex(high)}:${hex(low)}`;
+      this.violate(queue, "7.2.3.5.2", "head write-back to memory the device may write", detail);
+    }
+  }
+
+  /** Interrupts for a queue that has reported descriptors, if it has a vector. */
+  protected raise(queue: TransmitQueue): void {
+    queue.reported = false;
+    const vector = this.#causes.transmitVectors[queue.index];
+    if (vector >= 0) this.#causes.raise(vector);
+  }
+
+  /** Records a rule that a queue's driver broke. */
+  protected violate(queue: TransmitQueue, section: string, rule: string, detail: string): void {
+    this.context.rules.violate(nameOf(REGISTERS.TDT, queue.index), section, rule, detail);
+  }
+
+  /** Frames sent since the model was made. */
+  get transmitted(): number {
+    return this.counts.transmitted;
+  }
+
+  /** Moves what was counted since the last call to the statistics registers. */
+  settle(): void {
+    this.counts.settle();
+  }
+}

@@ -1,0 +1,103 @@
+/**
+ * Frames for which a driver asks for more than to be sent: what their context descriptor must say
+ * (datasheet sections 7.2.3.2.3, 7.2.4 and 7.2.5), and who does the work. That is
+ * `transmit_offloads.ts`, which knows no descriptors.
+ *
+ * @module
+ */
+
+import { REGISTERS } from "../../ixgbe/registers.ts";
+import { nameOf } from "../../src/registers.ts";
+import { TX_COMMAND, TX_OPTIONS } from "../rings/descriptors.ts";
+import { FRAME } from "../rings/frame_sizes.ts";
+import type { RingContext } from "../rings/ring.ts";
+import {
+  type Emit,
+  readContext,
+  type TransmitContext,
+  TransmitOffloads,
+} from "./transmit_offloads.ts";
+import type { TransmitQueue } from "./transmit_queue.ts";
+
+/** Does what descriptors ask for, and records what they must not. */
+export class TransmitRequests {
+  readonly #context: RingContext;
+  readonly #offloads: TransmitOffloads;
+
+  constructor(context: RingContext) {
+    this.#context = context;
+    this.#offloads = new TransmitOffloads(context.file);
+  }
+
+  /** Keeps a context descriptor, which begins at word `at` of the ring's memory. */
+  keepContext(queue: TransmitQueue, at: number): void {
+    const index = queue.words[at + 3] >>> TX_OPTIONS.IDX_SHIFT & 1;
+    queue.contexts.set(queue.words.subarray(at, at + 4), index * 4);
+    queue.hasContext[index] = true;
+  }
+
+  /**
+   * Turns the frame that a queue has gathered into the frames that leave.
+   *
+   * @param length Bytes gathered.
+   * @param emit Takes each frame.
+   */
+  serve(queue: TransmitQueue, length: number, emit: Emit): void {
+    const { command, options } = queue;
+    const index = options >>> TX_OPTIONS.IDX_SHIFT & 1;
+    if (!queue.hasContext[index]) {
+      const detail = `IDX ${index}`;
+      this.#violate(queue, "7.2.3.2.3", "a context descriptor comes before its use", detail);
+      return;
+    }
+    const context = readContext(queue.contexts, index * 4);
+    if (context.l4 === "other" && (options & TX_OPTIONS.TXSM || command & TX_COMMAND.TSE)) {
+      const rule = "checksums are those of TCP and UDP (SCTP: not modelled)";
+      this.#violate(queue, "7.2.5", rule, "L4T");
+      return;
+    }
+    const send: Emit = (frame, bytes) => {
+      const tagged = (command & TX_COMMAND.VLE) !== 0;
+      emit(frame, tagged ? this.#offloads.insertTag(frame, bytes, context.tag) : bytes);
+    };
+    if (command & TX_COMMAND.TSE) {
+      this.#segment(queue, context, length, send);
+    } else {
+      this.checkPayload(queue, length);
+      this.#offloads.insertChecksums(queue.frame, length, context, options);
+      send(queue.frame, length);
+    }
+  }
+
+  #segment(queue: TransmitQueue, context: TransmitContext, length: number, send: Emit): void {
+    const header = context.macLength + context.ipLength + context.l4Length;
+    this.checkPayload(queue, length - header);
+    if (context.mss === 0 || header >= length || header + context.mss > FRAME.LONGEST) {
+      const detail = `MSS ${context.mss}, header ${header}, in all ${length} bytes`;
+      this.#violate(queue, "7.2.4.3", "MSS and lengths are those of the transmission", detail);
+      return;
+    }
+    this.#offloads.segment(queue.large!, length, context, queue.options, send);
+  }
+
+  /** Records it if the frame's first descriptor says another length than `length`. */
+  checkPayload(queue: TransmitQueue, length: number): void {
+    const payload = queue.options >>> TX_OPTIONS.PAYLEN_SHIFT;
+    if (payload === length) return;
+    const detail = `PAYLEN ${payload}, descriptors ${length} bytes`;
+    this.#violate(queue, "7.2.3.2.4", "PAYLEN is the frame's length", detail);
+  }
+
+  /** Records it if a frame of so many bytes is too long; returns whether it is. */
+  isTooLong(queue: TransmitQueue, bytes: number): boolean {
+    const segmented = (queue.command & TX_COMMAND.TSE) !== 0;
+    if (segmented && bytes <= queue.large!.bytes.length) return false;
+    const rule = segmented ? "PAYLEN is less than 256 KB" : "a frame is at most 15.5 KB";
+    this.#violate(queue, "7.2.3.2.2", rule, `${bytes} bytes`);
+    return true;
+  }
+
+  #violate(queue: TransmitQueue, section: string, rule: string, detail: string): void {
+    this.#context.rules.violate(nameOf(REGISTERS.TDT, queue.index), section, rule, detail);
+  }
+}

@@ -1,0 +1,238 @@
+/**
+ * The modelled device's transmit side: from transmit queues and their descriptors to frames on the
+ * wire (datasheet section 7.2). Frames that need more than to be sent are `transmit_requests.ts`'s,
+ * statistics `transmit_counts.ts`'s.
+ *
+ * Most frames are in one descriptor and need nothing done: `#pollQueue` sees that at once, and goes
+ * through `#step` with all others.
+ *
+ * @module
+ */
+
+import { HLREG0 } from "../../ixgbe/registers.ts";
+import { hex } from "../../src/registers.ts";
+import { copy } from "../rings/copy.ts";
+import { TX_COMMAND, TX_OPTIONS } from "../rings/descriptors.ts";
+import { FRAME, sizeClass } from "../rings/frame_sizes.ts";
+import type { InterruptCauses } from "../registers/interrupt_causes.ts";
+import type { RingContext } from "../rings/ring.ts";
+import type { Statistics } from "../registers/statistics.ts";
+import { BROADCASTS, MULTICASTS } from "./transmit_counts.ts";
+import { type Emit, LargeBuffer } from "./transmit_offloads.ts";
+import type { TransmitQueue } from "./transmit_queue.ts";
+import { TransmitQueues } from "./transmit_queues.ts";
+import { TransmitRequests } from "./transmit_requests.ts";
+import type { FrameBuffer } from "../wires/wire.ts";
+
+/** Most descriptors of a queue looked at in one round. */
+const BUDGET = 64;
+const { LENGTH, TYPE, TYPE_CONTEXT, TYPE_DATA, EOP, IFCS, RS, DEXT, VLE, TSE } = TX_COMMAND;
+const { IXSM, TXSM, PAYLEN_SHIFT } = TX_OPTIONS;
+const { CRC, SHORTEST, LONGEST } = FRAME;
+const DATA = DEXT | TYPE_DATA;
+const TYPE_AND_DEXT = DEXT | TYPE;
+/** A whole frame of which nothing is asked but that it be sent. */
+const PLAIN = DATA | EOP | IFCS;
+const PLAIN_MASK = TYPE_AND_DEXT | EOP | IFCS | VLE | TSE;
+
+/** Takes the frames that are sent. */
+export interface Outlet {
+  /** Sends a frame to the cable. */
+  send(frame: FrameBuffer, length: number): void;
+}
+
+/** Moves frames from host memory to the wire. */
+export class Transmitter extends TransmitQueues {
+  /** Whether the device may access host memory. */
+  dmaAllowed = true;
+  /** Whether PCI configuration space lets the device access host memory. */
+  busMaster = true;
+  /** Whether frames leave: transmitter enabled and link up. */
+  sending = false;
+  readonly #outlet: Outlet;
+  readonly #requests: TransmitRequests;
+  readonly #fresh: Float64Array;
+  #pad = true;
+  #appendCrc = true;
+
+  constructor(
+    context: RingContext,
+    statistics: Statistics,
+    outlet: Outlet,
+    causes: InterruptCauses,
+  ) {
+    super(context, statistics, causes);
+    this.#outlet = outlet;
+    this.#requests = new TransmitRequests(context);
+    this.#fresh = this.counts.fresh;
+  }
+
+  /** Stops all queues, and takes the settings from the registers. */
+  reset(): void {
+    this.stopAll();
+    this.sending = false;
+    this.settle();
+    this.load();
+  }
+
+  /** Takes padding and CRC from HLREG0. */
+  load(): void {
+    const control = this.context.file.get(HLREG0);
+    this.#pad = (control & HLREG0.TXPADEN) !== 0;
+    this.#appendCrc = (control & HLREG0.TXCRCEN) !== 0;
+  }
+
+  /** Sends what waits in the queues, up to a budget each. @returns Descriptors done. */
+  poll(): number {
+    if (!this.sending) return 0;
+    let done = 0;
+    for (let i = 0; i < this.running.length; i++) {
+      const queue = this.running[i];
+      if (!queue.running) continue;
+      const ready = queue.refresh();
+      if (ready === 0) continue;
+      if (this.dmaAllowed) done += this.#pollQueue(queue, ready < BUDGET ? ready : BUDGET);
+      else if (!this.busMaster) this.#blocked(queue);
+    }
+    return done;
+  }
+
+  #pollQueue(queue: TransmitQueue, budget: number): number {
+    const { words, first, size, frame } = queue;
+    const dma = this.context.dma;
+    let head = queue.head, frames = 0, bytes = 0;
+    dma.readAhead(queue, 0, budget, false);
+    for (let done = 0; done < budget; done++) {
+      const at = first + head * 4;
+      const command = words[at + 2];
+      const length = command & LENGTH;
+      let from = -1;
+      if (
+        (command & PLAIN_MASK) === PLAIN && !queue.open && length !== 0 && length <= LONGEST &&
+        (words[at + 3] & (IXSM | TXSM)) === 0 &&
+        words[at + 3] >>> PAYLEN_SHIFT === length
+      ) {
+        from = dma.follow(words, at, length);
+      }
+      if (from >= 0 && dma.readable) {
+        copy(frame, 0, dma, from, length);
+        bytes += this.#emit(queue, command, frame, length);
+        frames++;
+      } else if (!this.#step(queue, at, command)) {
+        queue.running = false;
+        break;
+      }
+      if (command & RS) this.writeBack(queue, at, command);
+      else if (queue.everyRs && command & EOP) this.#rsMissing(queue);
+      head = head + 1 === size ? 0 : head + 1;
+      queue.head = head;
+    }
+    queue.count(frames, bytes);
+    if (queue.reported) this.raise(queue);
+    if (queue.open && head === queue.tail) {
+      this.violate(queue, "7.2.3.3", "the tail is moved by whole frames", "no EOP before it");
+    }
+    return budget;
+  }
+
+  // Any descriptor; returns false if the queue cannot go on.
+  #step(queue: TransmitQueue, at: number, command: number): boolean {
+    if ((command & TYPE_AND_DEXT) === DATA || (command & DEXT) === 0) {
+      if (!queue.open) {
+        queue.open = true;
+        queue.command = command | 0; // as integers of 32 bits, which take no memory of their own
+        queue.options = queue.words[at + 3] | 0;
+      }
+      if (!this.#gather(queue, at, command & LENGTH)) return false;
+      if (command & EOP) this.#finish(queue, command);
+    } else if ((command & TYPE) === TYPE_CONTEXT) {
+      this.#requests.keepContext(queue, at);
+    } else {
+      this.violate(queue, "7.2.3.2.4", "DTYP is 2 (context) or 3 (data)", hex(command));
+    }
+    return true;
+  }
+
+  // Copies a buffer's bytes to the end of the queue's frame.
+  #gather(queue: TransmitQueue, at: number, length: number): boolean {
+    const dma = this.context.dma;
+    const frame = queue.command & TSE ? queue.large ??= new LargeBuffer() : queue.frame;
+    const to = queue.gathered;
+    if (length === 0) {
+      this.violate(queue, "7.2.3.2", "a descriptor's length is not 0", `descriptor ${queue.head}`);
+      return true;
+    }
+    const from = dma.follow(queue.words, at, length);
+    if (from < 0 || !dma.readable) {
+      const address = `${hex(queue.words[at + 1])}:${hex(queue.words[at])}`;
+      const detail = `descriptor ${queue.head}: ${length} bytes at ${address}`;
+      this.violate(queue, "7.2.3.2", "buffers in memory the device may read", detail);
+      return false;
+    }
+    if (to + length > LONGEST && this.#requests.isTooLong(queue, to + length)) return true;
+    copy(frame, to, dma, from, length);
+    queue.gathered = to + length;
+    return true;
+  }
+
+  #finish(queue: TransmitQueue, command: number): void {
+    const length = queue.gathered;
+    queue.gathered = 0;
+    queue.open = false;
+    const { command: first, options } = queue;
+    if (first & DEXT) {
+      if (first & (TSE | VLE) || options & (IXSM | TXSM)) {
+        const emit: Emit = (frame, bytes) =>
+          queue.count(1, this.#emit(queue, command, frame, bytes));
+        this.#requests.serve(queue, length, emit);
+        return;
+      }
+      this.#requests.checkPayload(queue, length);
+    }
+    queue.count(1, this.#emit(queue, command, queue.frame, length));
+  }
+
+  // A frame as it leaves, whoever has put it together. Returns its bytes on the wire.
+  #emit(queue: TransmitQueue, command: number, frame: FrameBuffer, length: number): number {
+    if ((command & IFCS) === 0 || !this.#appendCrc) {
+      this.#noCrc(queue, command);
+      if (length > CRC) length -= CRC; // the last four bytes are the CRC then
+    }
+    if (length < SHORTEST) {
+      if (!this.#pad) {
+        this.violate(queue, "8.2.3.22.8", "60 bytes at least, or TXPADEN", `${length} bytes`);
+      }
+      frame.bytes.fill(0, length, SHORTEST);
+      length = SHORTEST;
+    }
+    const first = frame.words[0];
+    const count = this.#fresh;
+    if (first & 1) {
+      const broadcast = first === 0xffff_ffff && (frame.words[1] & 0xffff) === 0xffff;
+      count[broadcast ? BROADCASTS : MULTICASTS]++;
+    }
+    count[length <= SHORTEST ? 0 : sizeClass(length)]++;
+    this.#outlet.send(frame, length);
+    return length + CRC;
+  }
+
+  #rsMissing(queue: TransmitQueue): void {
+    const rule = "RS in every frame's last descriptor while TXDCTL.WTHRESH is not 0";
+    this.violate(queue, "8.2.3.9.10", rule, `descriptor ${queue.head}`);
+  }
+
+  #noCrc(queue: TransmitQueue, command: number): void {
+    if (!this.#appendCrc) {
+      const detail = "TXCRCEN is 0";
+      this.context.rules.violate("HLREG0", "8.2.3.22.8", "TXCRCEN for frames without CRC", detail);
+    }
+    if ((command & IFCS) === 0) {
+      this.violate(queue, "7.2.3.2.4", "IFCS: the device appends the CRC", hex(command));
+    }
+  }
+
+  #blocked(queue: TransmitQueue): void {
+    const detail = "descriptors wait while bus master is off";
+    this.violate(queue, "9.3.3.3", "bus master is on before DMA is asked for", detail);
+  }
+}

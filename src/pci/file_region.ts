@@ -1,0 +1,66 @@
+/**
+ * A region of a PCI function that is reached by reads and writes of a file: configuration space, I/O
+ * ports, and whatever cannot be mapped.
+ *
+ * @module
+ */
+
+import { check, Errno, stubs, SystemError } from "../../native/native.ts";
+import { DeviceError, UsageError } from "../errors.ts";
+import type { Bar, Doorbell } from "./function.ts";
+
+/** Part of an open file as registers of 1, 2 or 4 bytes. */
+export class FileRegion implements Bar {
+  readonly size: number;
+  readonly #device: string;
+  readonly #file: string;
+  readonly #fd: number;
+  readonly #base: number;
+  readonly #view = new DataView(new ArrayBuffer(4));
+
+  /**
+   * @param device The device's address, for messages.
+   * @param file The file's name, for messages.
+   * @param fd The open file; whoever opened it closes it.
+   * @param size Bytes of the region.
+   * @param base Where in the file it begins.
+   */
+  constructor(device: string, file: string, fd: number, size: number, base = 0) {
+    this.size = size;
+    this.#device = device;
+    this.#file = file;
+    this.#fd = fd;
+    this.#base = base;
+  }
+
+  read(offset: number, bytes: 1 | 2 | 4): number {
+    this.#view.setUint32(0, 0);
+    const at = this.#base + offset;
+    this.#check("read", offset, bytes, stubs.ixy_pread(this.#fd, this.#view, bytes, at));
+    return this.#view.getUint32(0, true);
+  }
+
+  write(offset: number, bytes: 1 | 2 | 4, value: number): void {
+    this.#view.setUint32(0, value, true);
+    const at = this.#base + offset;
+    this.#check("write", offset, bytes, stubs.ixy_pwrite(this.#fd, this.#view, bytes, at));
+  }
+
+  doorbell(offset: number): Doorbell {
+    const ring = (value: number) => this.write(offset, 4, value);
+    return { words: new Uint32Array(1), index: 0, ring };
+  }
+
+  #check(verb: string, offset: number, bytes: number, result: number): void {
+    const what = `${verb} ${bytes} bytes at ${offset} of ${this.#file}`;
+    if (result === -Errno.EPERM || result === -Errno.EACCES) {
+      throw new UsageError(
+        `${this.#device}: ${new SystemError(what, -result).message}: run this as root, and see ` +
+          `whether the kernel is locked down (/sys/kernel/security/lockdown)`,
+      );
+    }
+    if (check(what, result) !== bytes) {
+      throw new DeviceError(this.#device, `${what}: ${result} done: reset the device`);
+    }
+  }
+}

@@ -1,0 +1,209 @@
+/**
+ * The VFIO bus: the function is bound to vfio-pci, and an IOMMU lets it reach the memory that was
+ * mapped for it and no other, at bus addresses of our choice. Whoever owns `/dev/vfio/N`, N being the
+ * number of the function's IOMMU group, needs neither root nor hugepages; and should the program be
+ * killed, the kernel stops the device.
+ *
+ * @module
+ */
+
+import { check, Errno } from "../../native/native.ts";
+import type { DmaMemory } from "../dma.ts";
+import { DeviceError, UsageError } from "../errors.ts";
+import { type Bar, type Bus, Command, Config, type Doorbell, writeBusMaster } from "./function.ts";
+import { FileRegion } from "./file_region.ts";
+import { Interrupts, type IrqInfo, MSIX } from "./msix.ts";
+import { VfioGroup } from "./vfio_group.ts";
+import { DeviceFlag, deviceInfo, irqInfo, regionInfo, resetDevice, setIrqs } from "./vfio_ioctl.ts";
+import {
+  CONFIG_REGION,
+  mapWindows,
+  parseRegionInfo,
+  type RegionInfo,
+  type Window,
+} from "./vfio_regions.ts";
+
+/**
+ * A BAR: loads and stores where the kernel lets us map it, system calls elsewhere. A load from memory
+ * that is mapped, but turned off in COMMAND, ends the process with SIGBUS.
+ */
+class VfioBar implements Bar {
+  readonly size: number;
+  readonly #windows: readonly Window[];
+  readonly #file: FileRegion;
+
+  constructor(file: FileRegion, windows: readonly Window[]) {
+    this.size = file.size;
+    this.#windows = windows;
+    this.#file = file;
+  }
+
+  #window(offset: number): Window | undefined {
+    return this.#windows.find((window) => window.has(offset));
+  }
+
+  read(offset: number, bytes: 1 | 2 | 4): number {
+    const window = this.#window(offset);
+    if (!window) return this.#file.read(offset, bytes);
+    return window.words[bytes][(offset - window.offset) / bytes];
+  }
+
+  write(offset: number, bytes: 1 | 2 | 4, value: number): void {
+    const window = this.#window(offset);
+    if (window) window.words[bytes][(offset - window.offset) / bytes] = value;
+    else this.#file.write(offset, bytes, value);
+  }
+
+  doorbell(offset: number): Doorbell {
+    const window = this.#window(offset);
+    if (!window) return this.#file.doorbell(offset);
+    return { words: window.words[4], index: (offset - window.offset) >> 2, ring: undefined };
+  }
+
+  unmap(): void {
+    for (const window of this.#windows) window.unmap();
+  }
+}
+
+/** A PCI function that is bound to vfio-pci. */
+export class VfioBus implements Bus {
+  readonly address: string;
+  readonly addressing = "chosen" as const;
+  readonly translated = false;
+  readonly #group: VfioGroup;
+  readonly #fd: number;
+  readonly #canReset: boolean;
+  readonly #config: FileRegion;
+  readonly #bars = new Map<number, VfioBar>();
+  readonly #mapped = new Set<DmaMemory>();
+  readonly #interrupts: Interrupts;
+  #claimed = false;
+  #closed = false;
+
+  /**
+   * Opens the function, which the kernel resets with that, where it can be reset.
+   *
+   * @param address Domain, bus, device and function: `0000:03:00.0`.
+   * @param group The number of its IOMMU group.
+   * @throws {UsageError} if the function or its group is in use, or permission is missing.
+   */
+  constructor(address: string, group: string) {
+    this.address = address;
+    const opened = VfioGroup.openFunction(address, group);
+    this.#group = opened.group;
+    this.#fd = opened.fd;
+    this.#interrupts = new Interrupts(address, {
+      info: () => this.#irqInfo(),
+      set: (flags, count, fds) => {
+        check(`${address}: set MSI-X vectors`, setIrqs(this.#fd, MSIX, flags, count, fds));
+      },
+    });
+    try {
+      const flags = check(`${address}: ask what it is`, deviceInfo(this.#fd));
+      if ((flags & DeviceFlag.PCI) === 0) throw new UsageError(`${address} is no PCI device`);
+      this.#canReset = (flags & DeviceFlag.RESET) !== 0;
+      this.#config = this.#file("configuration space", this.#region(CONFIG_REGION));
+    } catch (error) {
+      this.#group.closeFunction(address, this.#fd);
+      throw error;
+    }
+  }
+
+  readConfig(offset: number, bytes: 1 | 2 | 4): number {
+    return this.#config.read(offset, bytes);
+  }
+
+  writeConfig(offset: number, bytes: 1 | 2 | 4, value: number): void {
+    this.#config.write(offset, bytes, value);
+  }
+
+  // No reset here: opening has done that, and a function that it could not reset, nobody can. What a
+  // former user left such a one with is the driver's affair; its DMA the kernel has turned off.
+  claim(_force: boolean): void {
+    const command = this.readConfig(Config.COMMAND, 2);
+    this.#claimed = true;
+    const on = Command.IO | Command.MEMORY | Command.INTX_DISABLE;
+    this.writeConfig(Config.COMMAND, 2, (command | on) & ~Command.BUS_MASTER);
+  }
+
+  bar(index: number): Bar {
+    let bar = this.#bars.get(index);
+    if (!bar) this.#bars.set(index, bar = this.#openBar(index));
+    return bar;
+  }
+
+  #openBar(index: number): VfioBar {
+    const info = this.#region(index);
+    if (info.size === 0) throw new DeviceError(this.address, `the device has no BAR ${index}`);
+    const windows = mapWindows(this.address, index, this.#fd, info);
+    return new VfioBar(this.#file(`BAR ${index}`, info), windows);
+  }
+
+  #region(index: number): RegionInfo {
+    const { result, info } = regionInfo(this.#fd, index);
+    check(`${this.address}: ask for region ${index}`, result);
+    return parseRegionInfo(info)!;
+  }
+
+  #file(name: string, { size, offset }: RegionInfo): FileRegion {
+    return new FileRegion(this.address, name, this.#fd, size, offset);
+  }
+
+  mapDma(memory: DmaMemory): void {
+    if (this.#mapped.has(memory)) return;
+    this.#group.map(this.address, memory);
+    this.#mapped.add(memory);
+    memory.hold();
+  }
+
+  interrupts(vectors: number): readonly number[] {
+    return this.#interrupts.enable(vectors);
+  }
+
+  #irqInfo(): IrqInfo {
+    const { result, info } = irqInfo(this.#fd, MSIX);
+    check(`${this.address}: ask for its MSI-X vectors`, result);
+    return info;
+  }
+
+  setBusMaster(on: boolean): void {
+    writeBusMaster(this, on);
+  }
+
+  check(): void {
+    // A function that was pulled out reads as ones, but for the ids, which the kernel remembers.
+    if (this.readConfig(Config.CLASS, 2) === 0xffff) {
+      throw new DeviceError(this.address, "configuration space reads as ones: the device is gone");
+    }
+  }
+
+  // Each step is taken even if one before it fails: the IOMMU alone keeps the device from memory.
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    try {
+      if (this.#claimed) this.#stop();
+    } finally {
+      this.#interrupts.close(); // the kernel lets go of what it has of them with the function
+      for (const bar of this.#bars.values()) bar.unmap();
+      try {
+        for (const memory of this.#mapped) {
+          this.#group.unmap(this.address, memory);
+          memory.release();
+        }
+      } finally {
+        this.#group.closeFunction(this.address, this.#fd);
+      }
+    }
+  }
+
+  /** Ends all DMA: that under way too, since a reset waits for it. */
+  #stop(): void {
+    this.setBusMaster(false);
+    this.#interrupts.disable();
+    if (!this.#canReset) return;
+    const result = resetDevice(this.#fd);
+    // Where somebody else holds the device locked for a moment, closing it resets it.
+    if (result !== -Errno.EAGAIN) check(`${this.address}: reset it`, result);
+  }
+}

@@ -1,0 +1,227 @@
+/**
+ * The vfio-user bus: the function lives in another process, which serves it over a Unix socket
+ * (protocol version 0.0 as libvfio-user and QEMU speak it). No root: the server maps our memory by
+ * descriptor, at bus addresses of our choice.
+ *
+ * @module
+ */
+
+import type { DmaMemory } from "../dma.ts";
+import { DeviceError, UsageError } from "../errors.ts";
+import { type Bar, type Bus, Command, Config, type Doorbell, writeBusMaster } from "./function.ts";
+import { Interrupts, type IrqInfo, MSIX } from "./msix.ts";
+import {
+  CONFIG_REGION,
+  mapWindows,
+  parseRegionInfo,
+  REGION_INFO_BYTES,
+  type Window,
+  write64,
+} from "./vfio_regions.ts";
+import { VfioUserSocket } from "./vfio_user_socket.ts";
+
+const VERSION = 1, DMA_MAP = 2, REGION_INFO = 5, IRQ_INFO = 7, SET_IRQS = 8;
+const REGION_READ = 9, REGION_WRITE = 10;
+/** The most descriptors that a message carries. */
+const MAX_FDS = 16;
+
+/** A BAR of a function in another process: messages, but for the areas that the server shares. */
+class RemoteBar implements Bar {
+  readonly size: number;
+  readonly #bus: VfioUserBus;
+  readonly #index: number;
+  readonly #windows: readonly Window[];
+
+  constructor(bus: VfioUserBus, index: number, size: number, windows: readonly Window[]) {
+    this.#bus = bus;
+    this.#index = index;
+    this.size = size;
+    this.#windows = windows;
+  }
+
+  read(offset: number, bytes: 1 | 2 | 4): number {
+    return this.#bus.readRegion(this.#index, offset, bytes);
+  }
+
+  write(offset: number, bytes: 1 | 2 | 4, value: number): void {
+    this.#bus.writeRegion(this.#index, offset, bytes, value);
+  }
+
+  doorbell(offset: number): Doorbell {
+    const window = this.#windows.find((window) => window.has(offset));
+    if (window) {
+      return { words: window.words[4], index: (offset - window.offset) >> 2, ring: undefined };
+    }
+    const ring = (value: number) => this.write(offset, 4, value);
+    return { words: new Uint32Array(1), index: 0, ring };
+  }
+
+  unmap(): void {
+    for (const window of this.#windows) window.unmap();
+  }
+}
+
+/** A PCI function that another process serves over a Unix socket. */
+export class VfioUserBus implements Bus {
+  readonly address: string;
+  readonly addressing = "chosen" as const;
+  readonly translated = false;
+  readonly #socket: VfioUserSocket;
+  readonly #bars = new Map<number, RemoteBar>();
+  readonly #mapped = new Set<DmaMemory>();
+  readonly #interrupts: Interrupts;
+  #claimed = false;
+  #closed = false;
+
+  /**
+   * Connects and agrees on the protocol's version.
+   *
+   * @param address The address to show in messages.
+   * @param socket Path of the server's socket.
+   * @throws {UsageError} if nobody serves the socket, or the server is busy with another client.
+   */
+  constructor(address: string, socket: string) {
+    this.address = address;
+    this.#socket = new VfioUserSocket(address, socket);
+    this.#interrupts = new Interrupts(address, {
+      info: () => this.#irqInfo(),
+      set: (flags, count, fds) => this.#setIrqs(flags, count, fds),
+    });
+    try {
+      const request = new TextEncoder().encode('\0\0\0\0{"capabilities":{"max_msg_fds":16}}\0');
+      const reply = this.#socket.request(VERSION, request);
+      if (reply.length < 4 || reply[0] !== 0 || reply[1] !== 0) {
+        throw new DeviceError(address, "the server speaks another major version of vfio-user");
+      }
+    } catch (error) {
+      this.#socket.close();
+      if (!(error instanceof DeviceError)) throw error;
+      throw new UsageError(`${error.message}, or end the program that uses the device now`);
+    }
+  }
+
+  /** Reads 1, 2 or 4 bytes of a region. */
+  readRegion(region: number, offset: number, bytes: 1 | 2 | 4): number {
+    const reply = this.#socket.request(REGION_READ, access(region, offset, bytes));
+    if (reply.length < 16 + bytes) throw this.#short("a region read", reply.length);
+    let value = 0;
+    for (let i = 0; i < bytes; i++) value += reply[16 + i] * 2 ** (8 * i);
+    return value;
+  }
+
+  /** Writes 1, 2 or 4 bytes of a region; posted, as on PCI: a later read comes after it. */
+  writeRegion(region: number, offset: number, bytes: 1 | 2 | 4, value: number): void {
+    this.#socket.post(REGION_WRITE, access(region, offset, bytes, value));
+  }
+
+  readConfig(offset: number, bytes: 1 | 2 | 4): number {
+    return this.readRegion(CONFIG_REGION, offset, bytes);
+  }
+
+  writeConfig(offset: number, bytes: 1 | 2 | 4, value: number): void {
+    this.writeRegion(CONFIG_REGION, offset, bytes, value);
+  }
+
+  claim(_force: boolean): void {
+    const command = this.readConfig(Config.COMMAND, 2);
+    this.#claimed = true;
+    this.writeConfig(Config.COMMAND, 2, (command | Command.MEMORY) & ~Command.BUS_MASTER);
+  }
+
+  bar(index: number): Bar {
+    let bar = this.#bars.get(index);
+    if (!bar) this.#bars.set(index, bar = this.#openBar(index));
+    return bar;
+  }
+
+  /** Asks for a region and maps what the server shares of it. */
+  #openBar(index: number): RemoteBar {
+    const request = new Uint32Array(REGION_INFO_BYTES / 4);
+    request.set([REGION_INFO_BYTES, 0, index]);
+    const fds: number[] = [];
+    const reply = this.#socket.request(REGION_INFO, new Uint8Array(request.buffer), [], fds);
+    try {
+      const info = parseRegionInfo(reply);
+      if (info === undefined) throw this.#short("a region's description", reply.length);
+      if (info.size === 0) throw new DeviceError(this.address, `the device has no BAR ${index}`);
+      const windows = fds.length > 0 ? mapWindows(this.address, index, fds[0], info) : [];
+      return new RemoteBar(this, index, info.size, windows);
+    } finally {
+      this.#socket.closeAll(fds);
+    }
+  }
+
+  mapDma(memory: DmaMemory): void {
+    if (this.#mapped.has(memory)) return;
+    const request = new DataView(new ArrayBuffer(32));
+    request.setUint32(0, 32, true);
+    request.setUint32(4, 3, true); // readable and writable
+    write64(request, 8, 0);
+    write64(request, 16, memory.busAddress(0, this.addressing));
+    write64(request, 24, memory.bytes);
+    this.#socket.request(DMA_MAP, new Uint8Array(request.buffer), [memory.fd]);
+    this.#mapped.add(memory);
+    memory.hold();
+  }
+
+  interrupts(vectors: number): readonly number[] {
+    return this.#interrupts.enable(vectors);
+  }
+
+  #irqInfo(): IrqInfo {
+    const request = new Uint8Array(new Uint32Array([16, 0, MSIX, 0]).buffer);
+    const reply = this.#socket.request(IRQ_INFO, request);
+    if (reply.length < 16) throw this.#short("an interrupt's description", reply.length);
+    const words = new DataView(reply.buffer, reply.byteOffset);
+    return { flags: words.getUint32(4, true), count: words.getUint32(12, true) };
+  }
+
+  #setIrqs(flags: number, count: number, fds: readonly number[]): void {
+    for (let start = 0; start === 0 || start < fds.length; start += MAX_FDS) {
+      const part = fds.slice(start, start + MAX_FDS);
+      const request = new Uint32Array([20, flags, MSIX, start, part.length || count]);
+      this.#socket.request(SET_IRQS, new Uint8Array(request.buffer), part);
+    }
+  }
+
+  setBusMaster(on: boolean): void {
+    writeBusMaster(this, on);
+  }
+
+  check(): void {
+    this.#socket.check();
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    try {
+      if (this.#claimed && this.#socket.alive) this.setBusMaster(false);
+      if (this.#socket.alive) this.#interrupts.disable();
+    } catch (error) {
+      // A server that ends while we close does no DMA, and has nothing to be told.
+      if (!(error instanceof DeviceError)) throw error;
+    } finally {
+      // The server drops what it mapped of ours when the connection ends.
+      this.#interrupts.close();
+      for (const bar of this.#bars.values()) bar.unmap();
+      this.#socket.close();
+      for (const memory of this.#mapped) memory.release();
+    }
+  }
+
+  #short(what: string, bytes: number): DeviceError {
+    return new DeviceError(this.address, `the server's reply to ${what} has only ${bytes} bytes`);
+  }
+}
+
+/** The body of a REGION_READ or, with a value, a REGION_WRITE. */
+function access(region: number, offset: number, bytes: number, value?: number): Uint8Array {
+  const body = new DataView(new ArrayBuffer(16 + (value === undefined ? 0 : 4)));
+  write64(body, 0, offset);
+  body.setUint32(8, region, true);
+  body.setUint32(12, bytes, true);
+  if (value === undefined) return new Uint8Array(body.buffer);
+  body.setUint32(16, value, true);
+  return new Uint8Array(body.buffer, 0, 16 + bytes);
+}

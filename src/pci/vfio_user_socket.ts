@@ -1,0 +1,113 @@
+/**
+ * Messages of vfio-user over a Unix stream socket: requests with replies, and posted writes.
+ *
+ * @module
+ */
+
+import { Errno, SystemError } from "../../native/native.ts";
+import { DeviceError } from "../errors.ts";
+import { UnixStream } from "../unix_stream.ts";
+
+const HEADER = 16;
+const REPLY = 1, NO_REPLY = 0x10, ERROR = 0x20;
+/** Largest message that we take: more than any reply to what we ask. */
+const MAX_MESSAGE = 65536;
+
+/** The client's side of a connection. */
+export class VfioUserSocket {
+  readonly #stream: UnixStream;
+  #id = 0;
+
+  /**
+   * @param address The device's address, for messages.
+   * @param socket Path of the server's socket.
+   * @throws {UsageError} if nobody serves the socket.
+   */
+  constructor(address: string, socket: string) {
+    this.#stream = new UnixStream(address, socket);
+  }
+
+  /** Whether the server has not been seen to be gone. */
+  get alive(): boolean {
+    return this.#stream.alive;
+  }
+
+  /**
+   * Sends a request and waits for its reply.
+   *
+   * @param send Descriptors to send along.
+   * @param received Takes the descriptors of the reply, which the caller closes.
+   * @returns The reply without its header.
+   * @throws {DeviceError} if the server is gone, does not answer, or refuses.
+   */
+  request(command: number, body: Uint8Array, send: number[] = [], received?: number[]): Uint8Array {
+    const id = this.#send(command, body, 0, send);
+    const stream = this.#stream, deadline = stream.deadline();
+    for (;;) {
+      const header = new DataView(new ArrayBuffer(HEADER));
+      stream.read(new Uint8Array(header.buffer), deadline, "", received);
+      const size = header.getUint32(4, true), flags = header.getUint32(8, true);
+      if (size < HEADER || size > MAX_MESSAGE) throw stream.gone(`sent a message of ${size} bytes`);
+      const reply = new Uint8Array(size - HEADER);
+      stream.read(reply, deadline, "", received);
+      if ((flags & 15) !== REPLY) {
+        this.#refuse(header);
+        continue;
+      }
+      if (header.getUint16(0, true) !== id) throw stream.gone("replied to what was not asked");
+      if (flags & ERROR) {
+        const errno = header.getUint32(12, true);
+        throw new DeviceError(
+          stream.address,
+          new SystemError(`the server refused command ${command}`, errno).message,
+        );
+      }
+      return reply;
+    }
+  }
+
+  /** Sends a request that has no reply. */
+  post(command: number, body: Uint8Array): void {
+    this.#send(command, body, NO_REPLY, []);
+  }
+
+  /**
+   * Looks whether the server has closed the connection.
+   *
+   * @throws {DeviceError} if it has.
+   */
+  check(): void {
+    this.#stream.readable();
+  }
+
+  /** Ends the connection. */
+  close(): void {
+    this.#stream.close();
+  }
+
+  /** Closes descriptors that came with a reply. */
+  closeAll(fds: readonly number[]): void {
+    this.#stream.closeAll(fds);
+  }
+
+  /** Declines a server's own request: it can reach all our memory by descriptor. */
+  #refuse(header: DataView): void {
+    header.setUint32(4, HEADER, true);
+    header.setUint32(8, REPLY | ERROR, true);
+    header.setUint32(12, Errno.EINVAL, true);
+    this.#stream.write(new Uint8Array(header.buffer), []);
+  }
+
+  #send(command: number, body: Uint8Array, flags: number, fds: number[]): number {
+    const message = new Uint8Array(HEADER + body.length);
+    const view = new DataView(message.buffer);
+    this.#id = (this.#id + 1) & 0xffff;
+    view.setUint16(0, this.#id, true);
+    view.setUint16(2, command, true);
+    view.setUint32(4, message.length, true);
+    view.setUint32(8, flags, true);
+    message.set(body, HEADER);
+    this.#stream.write(message, fds);
+    return this.#id;
+  }
+}

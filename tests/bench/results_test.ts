@@ -1,0 +1,129 @@
+/** What the bench says of windows that it has measured, and the instruments that it measures with. */
+
+import { assertAlmostEquals, assertEquals } from "@std/assert";
+import { Counter, EVENTS } from "../../bench/cycles.ts";
+import { sameDistance } from "../../bench/distance.ts";
+import { coarse, judge, merge, NOTHING, type Point, type Suite } from "../../bench/results.ts";
+import { median, quantile, summarize } from "../../bench/statistics.ts";
+import { Latency } from "../../sim/wires/latency.ts";
+import { until } from "../support/processes.ts";
+
+const MACHINE = {
+  cpu: "any",
+  cores: 2,
+  virtual: true,
+  tscMHz: 2000,
+  memoryGiB: 1,
+  kernel: "6.1",
+  deno: "2",
+  v8: "15",
+};
+
+/** A point of windows at these rates, all at one distance. */
+function point(x: number, rates: readonly number[], distance = 100): Point {
+  const windows = rates.map((mpps) => ({
+    mpps,
+    distance: [distance, distance] as const,
+    preempted: 0,
+  }));
+  return { x, workers: 1, windows, balance: NOTHING };
+}
+
+function suiteOf(own: Point, limit: Point): Suite {
+  return {
+    name: "sizes",
+    setting: "a test",
+    series: [{ name: "ixy.ts", points: [own] }, { name: "limit", points: [limit] }],
+  };
+}
+
+/** What is said of the first point. */
+function judged(suite: Suite) {
+  return judge(suite, suite.series[0], suite.series[0].points[0], MACHINE);
+}
+
+Deno.test("judge() marks a rate within 10 % of the limit, and no other", () => {
+  assertEquals(judged(suiteOf(point(60, [9]), point(60, [10]))).limited, true);
+  assertEquals(judged(suiteOf(point(60, [8.9]), point(60, [10]))).limited, false);
+  assertEquals(judged(suiteOf(point(60, [9]), point(1514, [9]))).limited, false);
+});
+
+Deno.test("judge() takes medians, and cycles of the time stamp counter from them", () => {
+  const { mpps, referenceCycles, cycles } = judged(suiteOf(point(60, [5, 4, 9]), point(60, [20])));
+  assertEquals([mpps?.n, mpps?.median, mpps?.min, mpps?.max], [3, 5, 4, 9]);
+  assertEquals([referenceCycles, cycles], [400, undefined]);
+});
+
+Deno.test("judge() discards windows whose distance changed, or is unlike the others'", () => {
+  const own = point(60, [5, 5, 5]);
+  own.windows.push({ mpps: 50, distance: [100, 300], preempted: 0 }); // moved
+  own.windows.push({ mpps: 70, distance: [300, 300], preempted: 0 }); // elsewhere
+  own.windows.push({ mpps: 90, distance: [NaN, NaN], preempted: 0 }); // nobody knows
+  const { mpps, discarded } = judged(suiteOf(own, point(60, [9])));
+  assertEquals([mpps?.max, mpps?.n, discarded], [5, 3, 3]);
+});
+
+Deno.test("judge() says nothing of a point all of whose windows are discarded", () => {
+  const own = point(60, [50], 300);
+  const verdict = judged(suiteOf(own, point(60, [9, 9, 9])));
+  assertEquals(verdict, { discarded: 1, limited: false });
+});
+
+Deno.test("judge() gives percentiles of all windows together, in microseconds", () => {
+  const own: Point = {
+    ...point(1000000, []),
+    windows: [
+      { mpps: 1, distance: [100, 100], preempted: 0, latency: [[1000, 90]] },
+      { mpps: 1, distance: [100, 100], preempted: 0, latency: [[1000, 9], [50000, 1]] },
+    ],
+  };
+  const { latency } = judged(suiteOf(own, point(1000000, [9])));
+  assertAlmostEquals(latency!["50"], 1, 0.01);
+  assertAlmostEquals(latency!["99"], 1, 0.01);
+  assertAlmostEquals(latency!["99.9"], 50, 0.5);
+});
+
+Deno.test("coarse() keeps every packet, and two digits of its time", () => {
+  assertEquals(coarse([[990, 1], [1004, 2], [1040, 3], [12345, 4]]), [[990, 1], [1000, 5], [
+    12000,
+    4,
+  ]]);
+  assertEquals(merge([[[10, 1], [30, 1]], [[20, 2], [30, 3]]]), [[10, 1], [20, 2], [30, 4]]);
+});
+
+Deno.test("summarize() takes quartiles between two numbers by proportion", () => {
+  assertEquals(summarize([4, 1, 3, 2]), { n: 4, min: 1, q1: 1.75, median: 2.5, q3: 3.25, max: 4 });
+  assertEquals(summarize([]), undefined);
+  assertEquals([median([3, 1, 2]), quantile([1, 2], 1)], [2, 2]);
+});
+
+Deno.test("sameDistance() bears a fourth, or what a probe itself is wrong by", () => {
+  assertEquals([sameDistance(400, 500), sameDistance(400, 501)], [true, false]);
+  assertEquals([sameDistance(50, 70), sameDistance(50, 71)], [true, false]);
+  assertEquals(sameDistance(NaN, 100), false);
+});
+
+Deno.test("Counter counts what another process does", async () => {
+  // Cycles are counted on few virtual machines; the time that a thread has run, everywhere.
+  const child = new Deno.Command("sh", { args: ["-c", "while :; do :; done"] }).spawn();
+  try {
+    using counter = Counter.open(child.pid, EVENTS.taskClock);
+    if (counter === undefined) throw new Error("the kernel lets this process count nothing");
+    const before = counter.read();
+    await until("the count to rise", () => counter.read() > before);
+  } finally {
+    child.kill("SIGKILL");
+    await child.status;
+  }
+});
+
+Deno.test("Latency has a bin for every packet that came back, the shortest first", () => {
+  const latency = new Latency();
+  for (let i = 0; i < 1000; i++) latency.sent(i);
+  for (let i = 0; i < 999; i++) latency.back(i);
+  const bins = latency.bins();
+  assertEquals(bins.reduce((sum, [, frames]) => sum + frames, 0), 999);
+  const times = bins.map(([nanoseconds]) => nanoseconds);
+  assertEquals(times, times.toSorted((a, b) => a - b));
+  assertEquals(new Set(times).size, times.length);
+});

@@ -1,0 +1,286 @@
+/** The ixgbe driver on the NIC model: taking a device over, filters, counters, closing. */
+
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { ixgbe } from "../../ixgbe/mod.ts";
+import { DEVICE_IDS } from "../../ixgbe/models.ts";
+import * as R from "../../ixgbe/registers.ts";
+import { DeviceError, Mempool, PacketBatch, UsageError } from "../../mod.ts";
+import type { Bar } from "../../src/pci/function.ts";
+import { offsetOf, type Register } from "../../src/registers.ts";
+import { DirectBus } from "../support/model_function.ts";
+import { Bench, OWN } from "../support/ixgbe_on_model.ts";
+
+const OTHER = [0x06, 0x9a, 0xbc, 0xde, 0x56, 0x78];
+const BROADCAST = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
+const MULTICAST = [0x01, 0x00, 0x5e, 0x01, 0x02, 0x03];
+
+for (const id of DEVICE_IDS) {
+  const name = id.toString(16);
+  Deno.test(`ixgbe.attach() breaks no rule of the datasheet on device ${name}`, async () => {
+    using bench = await Bench.start({}, new DirectBus({ deviceId: id, mac: Uint8Array.from(OWN) }));
+    assert(bench.passes(OWN));
+    assertEquals((await bench.device.waitForLink(1000)).up, true);
+  });
+}
+
+Deno.test("ixgbe.attach() refuses relatives and strangers by name and touches nothing", async () => {
+  const cases: [number, RegExp][] = [
+    [0x10c6, /10c6 \(an 82598\) is not supported/],
+    [0x10ed, /virtual function/],
+    [0x1533, /1533 is not supported/],
+  ];
+  for (const [deviceId, message] of cases) {
+    const bus = new DirectBus({ deviceId });
+    const error = await assertRejects(() => ixgbe.attach(bus, {}), UsageError);
+    assert(message.test(error.message), error.message);
+    assertEquals(bus.log, []);
+  }
+});
+
+Deno.test("ixgbe.attach() refuses ring sizes out of range and touches nothing", async () => {
+  for (const entries of [0, 32, 63, 100, 4097, 8192, 1.5]) {
+    const bus = new DirectBus();
+    await assertRejects(
+      () => ixgbe.attach(bus, { rxEntries: entries }),
+      UsageError,
+      "power of two",
+    );
+    await assertRejects(
+      () => ixgbe.attach(bus, { txEntries: entries }),
+      UsageError,
+      "power of two",
+    );
+    assertEquals(bus.log, []);
+  }
+});
+
+Deno.test("ixgbe.attach() refuses a ring for which the pool has too few buffers", async () => {
+  using pool = new Mempool({ buffers: 64, memory: "pages" });
+  const bus = new DirectBus();
+  await assertRejects(
+    () => ixgbe.attach(bus, { pool, rxEntries: 128 }),
+    UsageError,
+    "make the pool",
+  );
+  assertEquals(bus.log, []);
+});
+
+Deno.test("ixgbe.attach() that fails says why, and what closing has brought besides", async () => {
+  using pool = new Mempool({ buffers: 1024, memory: "pages" });
+  const bus = new class extends DirectBus {
+    override claim(): never {
+      throw new UsageError("it is in use");
+    }
+    override close(): never {
+      super.close();
+      throw new UsageError("nobody takes it back");
+    }
+  }();
+  const { suppressed, error } = await assertRejects(
+    () => ixgbe.attach(bus, { pool }),
+    SuppressedError,
+  );
+  assertEquals([suppressed.message, error.message], ["it is in use", "nobody takes it back"]);
+});
+
+Deno.test("ixgbe.attach() quiets a NIC that a killed driver left running", async () => {
+  const bus = new DirectBus({ mac: Uint8Array.from(OWN) });
+  const left = await Bench.start({ promiscuous: true }, bus);
+  assert(left.passes(OTHER));
+  // The next driver finds queues running and bus mastering on.
+  const pool = new Mempool({ buffers: 1024, memory: "pages" });
+  const device = await ixgbe.attach(bus, { pool });
+  const frame = new Uint8Array(60);
+  frame.set(OWN);
+  bus.wire.waiting.push(frame);
+  bus.nic.poll();
+  assertEquals(device.rxQueues[0].receive(new PacketBatch(pool)), 1);
+  assertEquals(bus.nic.rules.violations, []);
+  device.close();
+});
+
+Deno.test("ixgbe.attach() names EEC when the EEPROM is never read", async () => {
+  const bus = new DirectBus();
+  bus.overrides.set(offsetOf(R.EEC), 0);
+  const error = await assertRejects(() => ixgbe.attach(bus, {}), DeviceError);
+  assert(/^model: EEC \(0x00010010, section .*\) is 0x00000000 after 1000 ms/.test(error.message));
+  assertEquals(bus.log.at(-1), "close");
+});
+
+Deno.test("ixgbe.attach() says so when the device reads as ones", async () => {
+  const bus = new DirectBus();
+  bus.overrides.set(offsetOf(R.STATUS), 0xffffffff);
+  await assertRejects(() => ixgbe.attach(bus, {}), DeviceError, "STATUS reads 0xffffffff");
+});
+
+Deno.test("ixgbe.attach() flushes and resets twice when DMA does not come to rest", async () => {
+  const times: number[] = [];
+  const bus = new class extends DirectBus {
+    override bar(index: number): Bar {
+      const bar = super.bar(index);
+      return {
+        ...bar,
+        write: (offset, bytes, value) => {
+          if (offset === offsetOf(R.GCR_EXT)) times.push(performance.now());
+          bar.write(offset, bytes, value);
+        },
+      };
+    }
+  }();
+  bus.overrides.set(offsetOf(R.STATUS), R.STATUS.GIO_MASTER_ENABLE);
+  const device = await ixgbe.attach(bus, {});
+  const written = bus.writes.flatMap(([offset, value]) => {
+    switch (offset) {
+      case offsetOf(R.CTRL):
+        return value & R.CTRL.RST ? ["reset"] : [];
+      case offsetOf(R.HLREG0):
+        return [value & R.HLREG0.LPBK ? "loopback" : "no loopback"];
+      case offsetOf(R.GCR_EXT):
+        return [value & R.GCR_EXT.BUFFERS_CLEAR_FUNC ? "clear buffers" : "buffers are clear"];
+      default:
+        return [];
+    }
+  });
+  // Section 5.2.5.3.2, and the specification update's clarification of the master disable flow.
+  const flushed = ["loopback", "clear buffers", "buffers are clear", "no loopback"];
+  assertEquals(written.slice(0, 6), [...flushed, "reset", "reset"]);
+  assert(times[1] - times[0] >= 0.02, "buffers take 20 microseconds to clear");
+  assertThrows(() => device.close(), DeviceError, "did not come to rest");
+  assertEquals(bus.log.slice(-2), ["bus master off", "close"]);
+});
+
+for (const deviceId of [0x10fb, 0x1528]) {
+  const name = deviceId.toString(16);
+  Deno.test(`ixgbe.attach() takes semaphores from a dead holder on device ${name}`, async () => {
+    const bus = new DirectBus({ deviceId, mac: Uint8Array.from(OWN) });
+    bus.nic.read32(offsetOf(R.SWSM)); // a driver took SMBI, and was killed
+    using bench = await Bench.start({}, bus);
+    assert(bench.passes(OWN));
+    assertEquals(bench.reads(R.SW_FW_SYNC), 0);
+  });
+}
+
+Deno.test("ixgbe.attach() uses all packet buffer memory", async () => {
+  for (const [deviceId, kilobytes] of [[0x10fb, 512], [0x1528, 384], [0x1563, 384]]) {
+    using bench = await Bench.start({}, new DirectBus({ deviceId }));
+    const total = (register: Register) => {
+      let sum = 0;
+      for (let i = 0; i < 8; i++) sum += bench.reads(register, i) >>> 10 & 0x3ff;
+      return sum;
+    };
+    assertEquals(total(R.RXPBSIZE), kilobytes);
+    assertEquals(total(R.TXPBSIZE), 160);
+    assertEquals(bench.reads(R.TXPBTHRESH), 160 - 16);
+  }
+});
+
+Deno.test("ixgbe.attach() strips the CRC", async () => {
+  using bench = await Bench.start({ promiscuous: true });
+  bench.bus.wire.waiting.push(new Uint8Array(100).fill(7));
+  bench.bus.nic.poll();
+  bench.device.rxQueues[0].receive(bench.batch);
+  assertEquals(bench.batch.packet(0), new Uint8Array(100).fill(7));
+  bench.batch.free();
+});
+
+Deno.test("Device.macAddress() is the EEPROM's", async () => {
+  using bench = await Bench.start();
+  assertEquals([...bench.device.macAddress()], OWN);
+});
+
+Deno.test("Device takes its own address and broadcasts, and nothing else", async () => {
+  using bench = await Bench.start();
+  assertEquals([OWN, BROADCAST, OTHER, MULTICAST].map((mac) => bench.passes(mac)), [
+    true,
+    true,
+    false,
+    false,
+  ]);
+});
+
+Deno.test("Device.setMacAddress() moves reception to the new address", async () => {
+  using bench = await Bench.start();
+  bench.device.setMacAddress(Uint8Array.from(OTHER));
+  assertEquals([...bench.device.macAddress()], OTHER);
+  assertEquals([bench.passes(OTHER), bench.passes(OWN)], [true, false]);
+});
+
+Deno.test("Device.setMacAddress() refuses what is no unicast address", async () => {
+  using bench = await Bench.start();
+  for (const mac of [MULTICAST, BROADCAST, [0, 0, 0, 0, 0, 0], [2, 0, 0], []]) {
+    assertThrows(() => bench.device.setMacAddress(Uint8Array.from(mac)), UsageError);
+  }
+  assertEquals([...bench.device.macAddress()], OWN);
+});
+
+Deno.test("Device.setPromiscuous() takes everything, and can be undone", async () => {
+  using bench = await Bench.start();
+  bench.device.setPromiscuous(true);
+  assertEquals([OWN, OTHER, MULTICAST, BROADCAST].map((mac) => bench.passes(mac)), [
+    true,
+    true,
+    true,
+    true,
+  ]);
+  bench.device.setPromiscuous(false);
+  assertEquals([bench.passes(OTHER), bench.passes(OWN)], [false, true]);
+});
+
+Deno.test("Device.setMulticast() takes the groups named and no longer those before", async () => {
+  using bench = await Bench.start();
+  const another = [...MULTICAST.slice(0, 5), 0x99];
+  bench.device.setMulticast([Uint8Array.from(MULTICAST)]);
+  assertEquals([bench.passes(MULTICAST), bench.passes(another)], [true, false]);
+  bench.device.setMulticast([Uint8Array.from(another)]);
+  assertEquals([bench.passes(MULTICAST), bench.passes(another)], [false, true]);
+  bench.device.setMulticast([]);
+  assertEquals(bench.passes(another), false);
+  assertThrows(() => bench.device.setMulticast([Uint8Array.from(OWN)]), UsageError);
+});
+
+Deno.test("Device.close() turns DMA off before memory is given back, once", async () => {
+  const bench = await Bench.start();
+  assertThrows(() => bench.pool[Symbol.dispose](), Error, "still in reach");
+  bench.device.close();
+  bench.device.close();
+  assertEquals(bench.bus.log, ["claim", "bus master on", "bus master off", "close"]);
+  assertThrows(() => bench.device.rxQueues[0].receive(bench.batch), Error, "closed");
+  assertThrows(() => bench.device.txQueues[0].transmit(bench.batch), Error, "closed");
+  assertThrows(() => bench.device.statistics(), Error, "closed");
+  assertThrows(() => bench.device.linkStatus(), Error, "closed");
+  assertThrows(() => bench.device.check(), Error, "is closed");
+  assertThrows(() => bench.device.handOver(0), Error, "is closed");
+  bench[Symbol.dispose]();
+});
+
+Deno.test("Device.close() lets packets leave that were handed over", async () => {
+  const bench = await Bench.start();
+  for (let i = 0; i < 20; i++) bench.batch.add(new Uint8Array(60));
+  bench.device.txQueues[0].transmit(bench.batch);
+  bench.device.close();
+  assertEquals(bench.bus.wire.sent.length, 20);
+  bench[Symbol.dispose]();
+});
+
+Deno.test("Device.counters() counts beyond 32 bits and adds up what reading clears", async () => {
+  using bench = await Bench.start();
+  bench.bus.overrides.set(offsetOf(R.GORCL), 0xfffffff0);
+  bench.bus.overrides.set(offsetOf(R.GORCH), 0xf);
+  bench.bus.overrides.set(offsetOf(R.GPRC), 0xffffffff);
+  bench.bus.overrides.set(offsetOf(R.QPRDC), 0xffffffff);
+  bench.bus.overrides.set(offsetOf(R.CRCERRS), 3);
+  bench.device.counters();
+  const { GORC, GPRC } = bench.device.counters();
+  assertEquals([GORC, GPRC], [2n * 0xffffffff0n, 2n * 0xffffffffn]);
+  const { rxMissed, rxErrors } = bench.device.statistics();
+  assertEquals([rxMissed, rxErrors], [3n * 0xffffffffn, 9n]);
+  bench.bus.overrides.clear();
+});
+
+Deno.test("Device.counters() begins at 0 whatever the NIC counted before", async () => {
+  const bus = new DirectBus({ mac: Uint8Array.from(OWN) });
+  const first = await Bench.start({}, bus);
+  assert(first.passes(OWN));
+  using second = await Bench.start({}, bus);
+  assertEquals(second.device.counters().GPRC, 0n);
+});

@@ -1,0 +1,266 @@
+/** Interrupts of the ixgbe driver on the NIC model: registers, and that no packet strands. */
+
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import fc from "fast-check";
+import { ixgbe, type IxgbeDevice } from "../../ixgbe/mod.ts";
+import * as R from "../../ixgbe/registers.ts";
+import { Mempool, type OpenOptions, PacketBatch, UsageError, Waiter } from "../../mod.ts";
+import { Hybrid } from "../../programs/adaptive_sleep.ts";
+import { offsetOf, type Register } from "../../src/registers.ts";
+import { DirectBus } from "../support/model_function.ts";
+import { eventfds, InterruptingBus, readable, signals } from "../support/interrupt_events.ts";
+
+/** So long sleeps whoever is not woken, in milliseconds. */
+const STRANDED_MS = 10000;
+
+/** A promiscuous driver with interrupts on a model; disposing checks buffers, rules and eventfds. */
+class Bench implements Disposable {
+  readonly bus = new InterruptingBus();
+  readonly pool: Mempool;
+  readonly batch: PacketBatch;
+  device!: IxgbeDevice;
+
+  private constructor(buffers: number) {
+    this.pool = new Mempool({ buffers, memory: "pages" });
+    this.batch = new PacketBatch(this.pool, 32);
+  }
+
+  static async start(options: OpenOptions = {}, buffers = 1024): Promise<Bench> {
+    const bench = new Bench(buffers);
+    const { pool, bus } = bench;
+    const rest = { promiscuous: true, interrupts: true, ...options };
+    bench.device = await ixgbe.attach(bus, { pool, ...rest }) as IxgbeDevice;
+    return bench;
+  }
+
+  get rx() {
+    return this.device.rxQueues[0];
+  }
+
+  reads(register: Register, index = 0): number {
+    return this.bus.nic.read32(offsetOf(register, index));
+  }
+
+  /** Puts frames on the wire and lets the NIC bring them. */
+  arrive(frames: number): void {
+    for (let i = 0; i < frames; i++) this.bus.wire.waiting.push(new Uint8Array(60).fill(i));
+    while (this.bus.wire.waiting.length > 0) this.bus.nic.poll();
+    this.bus.nic.poll(); // messages leave with the round
+  }
+
+  /** Receives all that is there and returns how many. */
+  receive(): number {
+    let n = 0;
+    while (this.rx.receive(this.batch) > 0) n += this.batch.free();
+    return n;
+  }
+
+  /** How often the interrupt was armed. */
+  get armed(): number {
+    const eims = offsetOf(R.EIMS_EX);
+    return this.bus.writes.filter(([offset]) => offset === eims).length;
+  }
+
+  [Symbol.dispose](): void {
+    this.batch.free();
+    this.device.close();
+    assertEquals(this.bus.nic.rules.violations, []);
+    assertEquals(this.pool.available, this.pool.buffers);
+    assertThrows(() => this.rx.interrupt!.arm(), Error, "closed");
+    this.pool[Symbol.dispose]();
+  }
+}
+
+Deno.test("ixgbe.attach() gives each receive queue a vector and arms none", async () => {
+  using bench = await Bench.start();
+  const valid = R.IVAR.ALLOC_VAL0;
+  assertEquals(bench.reads(R.IVAR), valid | 0, "nothing for the transmit queue");
+  assertEquals(bench.reads(R.IVAR_MISC), 0);
+  const gpie = R.GPIE.MULTIPLE_MSIX | R.GPIE.PBA_SUPPORT | R.GPIE.EIAME;
+  assertEquals(bench.reads(R.GPIE), gpie >>> 0);
+  assertEquals([bench.reads(R.EIAC), bench.reads(R.EIAM_EX)], [1, 1]);
+  assertEquals([bench.reads(R.EIMS), bench.reads(R.EIMS_EX)], [0, 0]);
+  bench.arrive(3);
+  assertEquals(bench.bus.sent, []);
+  assertEquals(bench.receive(), 3);
+});
+
+Deno.test("RxInterrupt.arm() is one write, and good for one message", async () => {
+  using bench = await Bench.start();
+  const { bus, rx } = bench;
+  const before = bus.writes.length;
+  rx.interrupt!.arm();
+  assertEquals(bus.writes.slice(before), [[offsetOf(R.EIMS_EX), 1]]);
+  bench.arrive(1);
+  bench.arrive(1);
+  assertEquals(bus.sent, [0]);
+  assertEquals(bench.reads(R.EIMS_EX), 0);
+  assertEquals(readable([rx.interrupt!.fd]), [true]);
+  bench.receive();
+  rx.interrupt!.arm(); // the second packet's cause is still there, though the packet is not
+  bench.bus.nic.poll();
+  assertEquals(bus.sent, [0, 0]);
+});
+
+Deno.test("ixgbe.attach() gives each of several receive queues its own vector", async () => {
+  using bench = await Bench.start({ rxQueues: 3, rxEntries: 64 });
+  const { bus, device } = bench, valid = R.IVAR.ALLOC_VAL0;
+  assertEquals(
+    [bench.reads(R.IVAR, 0), bench.reads(R.IVAR, 1)],
+    [valid | (valid | 1) << 16, valid | 2],
+  );
+  assertEquals([bench.reads(R.EIAC), bench.reads(R.EIAM_EX)], [7, 7]);
+  assertEquals(new Set(device.rxQueues.map(({ interrupt }) => interrupt!.fd)), new Set(bus.fds));
+  const regs = device.registers;
+  for (const queue of [2, 0, 1]) {
+    device.rxQueues[queue].interrupt!.arm();
+    assertEquals(bench.reads(R.EIMS_EX), 1 << queue);
+    regs.write(R.EICS_EX, 7); // as if packets had come to all of them
+    bus.nic.poll();
+    assertEquals(bus.sent.splice(0), [queue]);
+    assertEquals(readable(bus.fds), bus.fds.map((_, i) => i === queue));
+    signals(bus.fds[queue]);
+    regs.write(R.EICR, 7);
+  }
+});
+
+Deno.test("IxgbeDevice.close() shuts all interrupts", async () => {
+  const bench = await Bench.start();
+  bench.rx.interrupt!.arm();
+  const before = bench.bus.writes.length;
+  bench[Symbol.dispose]();
+  assertEquals(bench.bus.writes[before], [offsetOf(R.EIMC), 0x7fffffff]);
+});
+
+Deno.test("ixgbe.attach() refuses interrupts where the bus brings none, and touches nothing", async () => {
+  using pool = new Mempool({ buffers: 1024, memory: "pages" });
+  const bus = new DirectBus(), before = await eventfds();
+  const attach = () => ixgbe.attach(bus, { pool, interrupts: true });
+  await assertRejects(attach, UsageError, "bind the device to vfio-pci");
+  assertEquals(bus.writes, []);
+  assert(!bus.log.includes("claim"));
+  assertEquals(await eventfds(), before);
+  assertEquals(pool.available, pool.buffers);
+});
+
+Deno.test("Waiter refuses queues without interrupt, and closed devices", async () => {
+  const bench = await Bench.start({ interrupts: false });
+  assertThrows(() => new Waiter(bench.device.rxQueues), UsageError, "open its device with interr");
+  bench.device.close();
+  const other = await Bench.start();
+  const waiter = new Waiter(other.device.rxQueues);
+  other[Symbol.dispose]();
+  assertThrows(() => waiter.wait(() => false, STRANDED_MS), Error, "closed");
+});
+
+Deno.test("Waiter.wait() does not sleep on packets that are in the ring already", async () => {
+  using bench = await Bench.start();
+  const waiter = new Waiter(bench.device.rxQueues);
+  bench.arrive(40);
+  assert(waiter.wait(() => bench.receive() === 40, STRANDED_MS));
+});
+
+Deno.test("Waiter.wait() is woken by a packet that arrives between look and sleep", async () => {
+  using bench = await Bench.start();
+  const waiter = new Waiter(bench.device.rxQueues);
+  for (let i = 0; i < 3; i++) {
+    const woken = waiter.wait(() => {
+      const some = bench.receive() > 0;
+      bench.arrive(1);
+      return some;
+    }, STRANDED_MS);
+    assert(woken);
+    assertEquals(bench.receive(), 1);
+    assertEquals(readable([bench.rx.interrupt!.fd]), [false], "the eventfd is empty again");
+  }
+});
+
+Deno.test("Waiter.wait() ends when time is over", async () => {
+  using bench = await Bench.start();
+  assert(!new Waiter(bench.device.rxQueues).wait(() => bench.receive() > 0, 1));
+  assert(!new Waiter(bench.device.rxQueues).wait(() => bench.receive() > 0, 0.1));
+  assert(!new Waiter(bench.device.rxQueues).wait(() => bench.receive() > 0, -1));
+});
+
+Deno.test("Waiter.wait() is woken by either device while the other is silent", async () => {
+  using a = await Bench.start();
+  using b = await Bench.start();
+  const waiter = new Waiter([...a.device.rxQueues, ...b.device.rxQueues]);
+  for (const busy of [a, b, a, b]) {
+    const woken = waiter.wait(() => {
+      const some = a.receive() + b.receive() > 0;
+      busy.arrive(2);
+      return some;
+    }, STRANDED_MS);
+    assert(woken);
+    assertEquals(busy.receive(), 2);
+  }
+});
+
+Deno.test("Waiter.wait() never sleeps on a packet, whenever packets arrive", async () => {
+  using bench = await Bench.start();
+  const waiter = new Waiter(bench.device.rxQueues);
+  const few = fc.integer({ min: 0, max: 3 });
+  const round = fc.record({ polled: fc.boolean(), before: few, armed: few, looked: few });
+  fc.assert(fc.property(fc.array(round, { maxLength: 20 }), (rounds) => {
+    for (const { polled, before, armed, looked } of rounds) {
+      bench.arrive(before);
+      if (polled) bench.receive();
+      const woken = waiter.wait(() => {
+        bench.arrive(armed);
+        const some = bench.receive() > 0;
+        bench.arrive(looked);
+        return some;
+      }, 0);
+      if (!woken) assertEquals(bench.receive(), 0);
+    }
+    bench.receive();
+  }));
+});
+
+Deno.test("Hybrid.rest() sleeps only after a tenth of a millisecond without a packet", async () => {
+  using bench = await Bench.start();
+  let looks = 0;
+  const hybrid = Hybrid.of([bench.device], () => {
+    looks++;
+    bench.receive();
+  })!;
+  let now = 1000;
+  bench.arrive(1);
+  bench.receive();
+  hybrid.rest(now, Infinity);
+  hybrid.rest(now += 0.05, Infinity);
+  assertEquals([bench.armed, looks], [0, 0]);
+  hybrid.rest(now += 0.06, now);
+  assertEquals([bench.armed, looks], [1, 1]);
+  bench.arrive(1);
+  bench.receive();
+  hybrid.rest(now += 10, Infinity);
+  hybrid.rest(now + 0.09, Infinity);
+  assertEquals([bench.armed, looks], [1, 1]);
+});
+
+Deno.test("Hybrid.of() leaves devices without interrupts to polling", async () => {
+  const bench = await Bench.start({ interrupts: false });
+  assertEquals(Hybrid.of([bench.device], () => {}), undefined);
+  bench.device.close();
+});
+
+Deno.test("RxQueue.receive() after sleep has the buffers of packets that were sent before", async () => {
+  using bench = await Bench.start({ rxEntries: 64 }, 128);
+  const { pool, batch } = bench, [tx] = bench.device.txQueues;
+  for (let buffer; (buffer = pool.allocate(60)) >= 0;) {
+    batch.buffers[batch.length++] = buffer;
+    if (batch.length === batch.capacity) tx.transmit(batch);
+  }
+  assertEquals([pool.available, tx.pending], [0, 64]);
+  const waiter = new Waiter(bench.device.rxQueues);
+  const woken = waiter.wait(() => {
+    const some = bench.receive() > 0;
+    bench.arrive(1);
+    return some;
+  }, STRANDED_MS);
+  assert(woken);
+  assertEquals(bench.receive(), 1);
+  assertEquals(bench.device.statistics().rxNoBuffer, 0n);
+});

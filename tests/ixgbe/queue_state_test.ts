@@ -1,0 +1,92 @@
+/** States of ixgbe queues that programs hardly reach: very many packets, closed, one pool short. */
+
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { ixgbe } from "../../ixgbe/mod.ts";
+import { Mempool, PacketBatch, UsageError } from "../../mod.ts";
+import { Direction } from "../../programs/forward.ts";
+import { DirectBus } from "../support/model_function.ts";
+import { FakeRxRing, FakeTxRing } from "../support/fake_ring.ts";
+
+/** Numbers of a queue's state: its first two are counts of descriptors, the third is one of bytes. */
+const STATES = 8;
+
+/** What `make` returns, and the state that it has made for a queue. */
+function withState<Made>(make: () => Made): [made: Made, state: Float64Array] {
+  const { Float64Array } = globalThis, states: Float64Array[] = [];
+  globalThis.Float64Array = new Proxy(Float64Array, {
+    construct(target, args) {
+      const array = Reflect.construct(target, args);
+      if (args[0] === STATES) states.push(array);
+      return array;
+    },
+  });
+  try {
+    const made = make();
+    assertEquals(states.length, 1);
+    return [made, states[0]];
+  } finally {
+    globalThis.Float64Array = Float64Array;
+  }
+}
+
+const ROUNDS = 2000, BURST = 20;
+
+for (const power of [31, 32, 40]) {
+  const first = 2 ** power - 64 * 100; // the ring's first descriptor is next
+  Deno.test(`RxQueue and TxQueue count and go on beyond 2^${power} packets`, () => {
+    using pool = new Mempool({ buffers: 256, memory: "pages" });
+    const [rx, received] = withState(() => new FakeRxRing(pool, 64));
+    const [tx, sent] = withState(() => new FakeTxRing(pool, 64));
+    received.set([first, first, 60 * first]);
+    sent.set([first, first, 60 * first]);
+    const batch = new PacketBatch(pool, 32);
+    for (let round = 0; round < ROUNDS; round++) {
+      for (let i = 0; i < BURST; i++) rx.fill(60);
+      assertEquals(rx.queue.receive(batch), BURST);
+      assertEquals(tx.queue.transmit(batch), BURST);
+      assert(rx.free >= 56);
+      tx.send();
+    }
+    tx.queue.reclaim();
+    assertEquals(tx.queue.pending, 0);
+    const packets = first + ROUNDS * BURST;
+    assert(packets > 2 ** power, "the power was passed");
+    assertEquals([rx.queue.packets, tx.queue.packets], [packets, packets]);
+    assertEquals([rx.queue.bytes, tx.queue.bytes], [60 * packets, 60 * packets]);
+    assertEquals(pool.available, 256 - 64);
+  });
+}
+
+Deno.test("A closed device's queues refuse whoever still has their functions", async () => {
+  using pool = new Mempool({ buffers: 256, memory: "pages" });
+  const bus = new DirectBus(), batch = new PacketBatch(pool);
+  const device = await ixgbe.attach(bus, { pool, rxEntries: 64, txEntries: 64, promiscuous: true });
+  const [{ receive }] = device.rxQueues, [{ transmit, reclaim }] = device.txQueues;
+  const { forward } = new Direction(device.rxQueues[0], device.txQueues[0], 8, true);
+  const arrive = () => {
+    for (let i = 0; i < 20; i++) bus.wire.waiting.push(new Uint8Array(60));
+    while (bus.wire.waiting.length > 0) bus.nic.poll();
+  };
+  arrive();
+  assertEquals([forward(), receive(batch), transmit(batch)], [8, 12, 12]);
+  arrive(); // is in the ring while it is closed
+  device.close();
+  assertThrows(() => receive(batch), Error, "receive on a closed device");
+  assertThrows(() => transmit(batch), Error, "transmit on a closed device");
+  assertThrows(() => forward(), Error, "receive on a closed device");
+  assert(batch.add(new Uint8Array(60)));
+  assertThrows(() => transmit(batch), Error, "transmit on a closed device");
+  assertEquals([reclaim(), batch.free(), pool.available], [0, 1, 256]);
+  assertEquals(new Set(pool.stack).size, 256, "each buffer is free once");
+});
+
+Deno.test("Devices that are opened at once do not take more buffers than their pool has", async () => {
+  using pool = new Mempool({ buffers: 100, memory: "pages" });
+  const options = { pool, rxEntries: 64 };
+  const first = ixgbe.attach(new DirectBus(), options);
+  const second = ixgbe.attach(new DirectBus(), options);
+  await assertRejects(() => second, UsageError, "needs as many free buffers, and the pool has 36");
+  (await first).close();
+  assertEquals(pool.available, 100);
+  assertEquals(new Set(pool.stack).size, 100);
+});

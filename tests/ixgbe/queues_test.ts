@@ -1,0 +1,347 @@
+/** The ixgbe driver's queues on the NIC model: the data path, and what goes wrong on it. */
+
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import fc from "fast-check";
+import { ixgbe, type IxgbeDevice } from "../../ixgbe/mod.ts";
+import { RX_DD, RX_EOP, RX_RXE, TX_RS } from "../../ixgbe/descriptors.ts";
+import { IxgbeRxQueue } from "../../ixgbe/rx_queue.ts";
+import * as R from "../../ixgbe/registers.ts";
+import { Mempool, type OpenOptions, PacketBatch } from "../../mod.ts";
+import { DirectBus } from "../support/model_function.ts";
+
+interface BenchOptions extends OpenOptions {
+  readonly buffers?: number;
+  readonly bufferSize?: number;
+  readonly batch?: number;
+}
+
+/** A promiscuous driver on a model; disposing checks buffers and rules. */
+class Bench implements Disposable {
+  readonly bus = new DirectBus();
+  readonly pool: Mempool;
+  readonly batch: PacketBatch;
+  device!: IxgbeDevice;
+
+  private constructor({ buffers = 2048, bufferSize = 2048, batch = 32 }: BenchOptions) {
+    this.pool = new Mempool({ buffers, bufferSize, memory: "pages" });
+    this.batch = new PacketBatch(this.pool, batch);
+  }
+
+  static async start(options: BenchOptions = {}): Promise<Bench> {
+    const bench = new Bench(options);
+    const { pool, bus } = bench;
+    const { rxEntries = 512, txEntries = 512 } = options;
+    bench.device = await ixgbe.attach(bus, {
+      pool,
+      rxEntries,
+      txEntries,
+      promiscuous: true,
+    }) as IxgbeDevice;
+    return bench;
+  }
+
+  get rx() {
+    return this.device.rxQueues[0];
+  }
+
+  get tx() {
+    return this.device.txQueues[0];
+  }
+
+  /** Puts frames on the wire and lets the NIC take them. */
+  arrive(...frames: Uint8Array[]): void {
+    this.bus.wire.waiting.push(...frames);
+    while (this.bus.wire.waiting.length > 0) this.bus.nic.poll();
+  }
+
+  /** Descriptors between TDH and TDT that ask for write-back. */
+  reportsRequested(): number {
+    const { nic } = this.bus;
+    const [low, high, bytes] = [R.TDBAL, R.TDBAH, R.TDLEN].map(({ offset }) => nic.read32(offset));
+    if (!nic.dma.resolve(low, high, bytes)) throw new Error("the ring is not mapped");
+    const ring = nic.dma.words, base = nic.dma.base / 4;
+    let n = 0;
+    for (
+      let i = nic.read32(R.TDH.offset);
+      i !== nic.read32(R.TDT.offset);
+      i = (i + 1) % (bytes / 16)
+    ) {
+      if (ring[base + i * 4 + 2] & TX_RS) n++;
+    }
+    return n;
+  }
+
+  /** Lets the NIC work until it has nothing to do. */
+  settle(): void {
+    for (let i = 0; i < 40; i++) this.bus.nic.poll();
+  }
+
+  /** All that the driver receives, as copies. */
+  received(): Uint8Array[] {
+    const packets: Uint8Array[] = [];
+    while (this.rx.receive(this.batch) > 0) {
+      packets.push(...[...this.batch].map((packet) => packet.slice()));
+      this.batch.free();
+    }
+    return packets;
+  }
+
+  [Symbol.dispose](): void {
+    this.batch.free();
+    this.device.close();
+    assertEquals(this.bus.nic.rules.violations, []);
+    assertEquals(this.pool.available, this.pool.buffers);
+    assertEquals(new Set(this.pool.stack).size, this.pool.buffers, "each buffer is free once");
+    this.pool[Symbol.dispose]();
+  }
+}
+
+/** A frame of `length` bytes that tells itself from others. */
+function frame(length: number, seed = length): Uint8Array {
+  return Uint8Array.from({ length }, (_, i) => i * 7 + seed);
+}
+
+for (const capacity of [1, 2, 8, 31, 32, 33, 256]) {
+  Deno.test(`RxQueue.receive() and TxQueue.transmit() in batches of ${capacity}`, async () => {
+    using bench = await Bench.start({ batch: capacity });
+    const frames = Array.from({ length: 2000 }, (_, i) => frame(60 + i % 1400, i));
+    for (let i = 0; i < frames.length; i += 200) {
+      bench.arrive(...frames.slice(i, i + 200));
+      while (bench.rx.receive(bench.batch) > 0) {
+        const n = bench.batch.length;
+        assertEquals(bench.tx.transmit(bench.batch), n);
+        assertEquals(bench.batch.length, 0);
+      }
+      bench.settle();
+    }
+    assertEquals(bench.bus.wire.sent, frames);
+    assertEquals(bench.device.statistics().rxPackets, 2000n);
+    assertEquals(bench.device.statistics().txPackets, 2000n);
+    const bytes = BigInt(frames.reduce((sum, { length }) => sum + length, 0));
+    assertEquals(bench.device.statistics().rxBytes, bytes);
+    assertEquals(bench.device.statistics().txBytes, bytes);
+  });
+}
+
+for (const entries of [64, 128, 1024, 4096]) {
+  Deno.test(`A receive ring of ${entries} holds all but one, then the NIC counts misses`, async () => {
+    using bench = await Bench.start({ buffers: 8192, rxEntries: entries, txEntries: entries });
+    bench.arrive(...Array.from({ length: entries + 9 }, (_, i) => frame(60, i)));
+    assertEquals(bench.received().length, entries - 1);
+    assertEquals(bench.device.statistics().rxMissed, 10n);
+    bench.arrive(frame(60));
+    assertEquals(bench.received().length, 1);
+  });
+}
+
+Deno.test("RxQueue.receive() passes frames of every size whole", async () => {
+  using bench = await Bench.start();
+  const frames = Array.from({ length: 400 }, (_, i) => frame(60 + i * 4, i))
+    .filter(({ length }) => length <= 2044);
+  bench.arrive(...frames);
+  assertEquals(bench.received(), frames);
+});
+
+for (const bufferSize of [4096, 8192, 16384]) {
+  Deno.test(`Buffers of ${bufferSize} bytes take jumbo frames both ways`, async () => {
+    using bench = await Bench.start({ bufferSize });
+    const frames = [bufferSize - 4, 60, Math.min(bufferSize, 15868)].map((n) =>
+      frame(Math.min(n, 15868))
+    );
+    bench.arrive(...frames);
+    assertEquals(bench.rx.receive(bench.batch), 3);
+    bench.tx.transmit(bench.batch);
+    bench.settle();
+    assertEquals(bench.bus.wire.sent, frames);
+  });
+}
+
+Deno.test("A frame longer than a buffer ends at the NIC and is counted", async () => {
+  using bench = await Bench.start();
+  bench.arrive(frame(2049), frame(9000), frame(60));
+  assertEquals(bench.received(), [frame(60)]);
+  assertEquals(bench.device.statistics().rxErrors, 2n);
+});
+
+Deno.test("RxQueue.receive() drops and counts a frame that spans descriptors", async () => {
+  using bench = await Bench.start();
+  // As if the NIC took longer frames than it was told to.
+  bench.bus.nic.write32(R.MAXFRS.offset, 15872 << 16);
+  bench.arrive(frame(60, 1), frame(2049), frame(60, 2), frame(9000), frame(8192), frame(60, 3));
+  assertEquals(bench.received(), [frame(60, 1), frame(60, 2), frame(60, 3)]);
+  assertEquals(bench.device.statistics().rxTooLong, 3n);
+});
+
+Deno.test("RxQueue.receive() drops the rest of a long frame that arrives in parts", async () => {
+  using bench = await Bench.start({ rxEntries: 64 });
+  bench.bus.nic.write32(R.MAXFRS.offset, 15872 << 16);
+  for (let i = 0; i < 50; i++) {
+    bench.arrive(frame(7000), frame(100, i));
+    assertEquals(bench.received(), [frame(100, i)]);
+  }
+  assertEquals(bench.device.statistics().rxTooLong, 50n);
+});
+
+Deno.test("RxQueue.receive() survives an empty pool, counts it, and recovers", async () => {
+  using bench = await Bench.start({ buffers: 64, rxEntries: 64, batch: 8 });
+  assertEquals(bench.pool.available, 0);
+  bench.arrive(...Array.from({ length: 10 }, (_, i) => frame(60, i)));
+  assertEquals(bench.received(), []);
+  assertEquals(bench.device.statistics().rxNoBuffer, 10n);
+});
+
+Deno.test("RxQueue.receive() takes back sent buffers before it drops for an empty pool", async () => {
+  using bench = await Bench.start({ buffers: 96, rxEntries: 64, txEntries: 64, batch: 8 });
+  for (let i = 0; i < 100; i++) {
+    bench.arrive(frame(60, i), frame(60, i + 1));
+    assertEquals(bench.rx.receive(bench.batch), 2);
+    assertEquals(bench.tx.transmit(bench.batch), 2);
+    bench.settle();
+  }
+  assertEquals(bench.device.statistics().rxNoBuffer, 0n);
+  assertEquals(bench.bus.wire.sent.length, 200);
+});
+
+Deno.test("RxQueue.receive() returns although a NIC brings damaged frames for ever", () => {
+  using pool = new Mempool({ buffers: 128, memory: "pages" });
+  const ring = new Uint32Array(64 * 4);
+  const bringMore = () => {
+    for (let i = 0; i < 64; i++) ring.set([RX_DD | RX_EOP | RX_RXE, 60], i * 4 + 2);
+  };
+  const doorbell = { words: new Uint32Array(1), index: 0, ring: bringMore };
+  const queue = new IxgbeRxQueue(0, pool, "chosen", ring, doorbell);
+  bringMore();
+  const batch = new PacketBatch(pool);
+  assertEquals([queue.receive(batch), queue.damaged], [0, 64]);
+  assertEquals([queue.receive(batch), queue.damaged], [0, 128]);
+  queue.close();
+});
+
+Deno.test("RxQueue.receive() refuses a batch that holds packets, or of another pool", async () => {
+  using bench = await Bench.start();
+  bench.arrive(frame(60), frame(60));
+  assertEquals(bench.rx.receive(bench.batch), 2);
+  assertThrows(() => bench.rx.receive(bench.batch), Error, "send or free them");
+  using other = new Mempool({ memory: "pages" });
+  assertThrows(() => bench.rx.receive(new PacketBatch(other)), Error, "another pool");
+  assertThrows(() => bench.tx.transmit(new PacketBatch(other)), Error, "another pool");
+});
+
+Deno.test("TxQueue.transmit() leaves in the batch what the ring has no room for", async () => {
+  using bench = await Bench.start({ txEntries: 64, batch: 100 });
+  for (let i = 0; i < 100; i++) bench.batch.add(frame(60, i));
+  assertEquals(bench.tx.transmit(bench.batch), 63);
+  assertEquals(bench.batch.length, 37);
+  assertEquals(bench.batch.packet(0), frame(60, 63));
+  assertEquals(bench.tx.transmit(bench.batch), 0);
+  bench.settle();
+  assertEquals(bench.tx.transmit(bench.batch), 37);
+  bench.settle();
+  assertEquals(bench.bus.wire.sent, Array.from({ length: 100 }, (_, i) => frame(60, i)));
+});
+
+Deno.test("TxQueue.transmit() asks for write-back once a call, and every 32 packets", async () => {
+  using bench = await Bench.start({ batch: 256 });
+  for (const [packets, reports] of [[1, 1], [5, 1], [32, 1], [33, 2], [100, 4], [256, 8]]) {
+    for (let i = 0; i < packets; i++) bench.batch.add(frame(60));
+    bench.tx.transmit(bench.batch);
+    assertEquals(bench.reportsRequested(), reports, `${packets} packets`);
+    bench.settle();
+  }
+});
+
+Deno.test("TxQueue.reclaim() returns every buffer once its packet has left", async () => {
+  using bench = await Bench.start();
+  const free = bench.pool.available;
+  for (const n of [1, 2, 31, 32, 5, 1, 1]) {
+    for (let i = 0; i < n; i++) bench.batch.add(frame(60));
+    bench.tx.transmit(bench.batch);
+  }
+  assertEquals(bench.tx.pending, 73);
+  bench.settle();
+  assertEquals(bench.tx.reclaim(), 73);
+  assertEquals(bench.tx.pending, 0);
+  assertEquals(bench.pool.available, free);
+});
+
+Deno.test("TxQueue.transmit() does not touch the tail when there is nothing to send", async () => {
+  using bench = await Bench.start();
+  const words = bench.bus.bar(0).doorbell(R.TDT.offset);
+  words.words[words.index] = 0;
+  assertEquals(bench.tx.transmit(bench.batch), 0);
+  bench.batch.add(frame(60));
+  bench.tx.transmit(bench.batch);
+  assertEquals(words.words[words.index], 1);
+});
+
+Deno.test("TxQueue.transmit() refuses a buffer that nobody has in hand", async () => {
+  using bench = await Bench.start();
+  bench.batch.add(frame(60, 1));
+  bench.batch.add(frame(60, 2));
+  const stale = bench.batch.buffers[0];
+  bench.tx.transmit(bench.batch);
+  for (const wrong of [stale, bench.pool.stack[0], 99999]) {
+    bench.batch.add(frame(60, 3));
+    bench.batch.buffers[1] = wrong;
+    bench.batch.length = 2;
+    assertThrows(() => bench.tx.transmit(bench.batch), Error, "nobody has it in hand");
+    assertEquals([bench.batch.length, bench.batch.buffers[0]], [1, wrong]);
+    bench.batch.length = 0;
+  }
+  bench.settle();
+  assertEquals(bench.bus.wire.sent.length, 5);
+});
+
+Deno.test("TxQueue.transmit() refuses a packet longer than a buffer", async () => {
+  using bench = await Bench.start();
+  bench.batch.add(frame(60));
+  bench.pool.length[bench.batch.buffers[0]] = 2049;
+  assertThrows(() => bench.tx.transmit(bench.batch), Error, "2049 bytes");
+});
+
+Deno.test("Queues keep every packet and buffer whatever the pattern of calls", async () => {
+  using bench = await Bench.start({ buffers: 512, rxEntries: 64, txEntries: 64, batch: 20 });
+  let next = 0;
+  fc.assert(
+    fc.property(
+      fc.array(fc.tuple(fc.constantFrom("arrive", "forward", "work", "drop"), fc.nat(30))),
+      (steps) => {
+        const expected: number[] = [];
+        const sent = bench.bus.wire.sent;
+        sent.length = 0;
+        const inRing: number[] = [];
+        for (const [what, n] of steps) {
+          if (what === "arrive") {
+            for (let i = 0; i < n; i++) {
+              const packet = frame(60, 0);
+              new DataView(packet.buffer).setUint32(20, ++next);
+              bench.bus.wire.taken.length = 0;
+              bench.arrive(packet);
+              if (bench.bus.wire.taken[0]) inRing.push(next);
+            }
+          } else if (what === "work") {
+            bench.settle();
+          } else {
+            const got = bench.rx.receive(bench.batch);
+            const batch = inRing.splice(0, got);
+            if (what === "forward") {
+              expected.push(...batch.slice(0, bench.tx.transmit(bench.batch)));
+            }
+            bench.batch.free();
+          }
+        }
+        for (let got; (got = bench.rx.receive(bench.batch)) > 0; bench.batch.free()) {
+          inRing.splice(0, got);
+        }
+        bench.settle();
+        bench.tx.reclaim();
+        const numbers = sent.map((packet) => new DataView(packet.buffer).getUint32(20));
+        assertEquals(numbers, expected);
+        assertEquals(inRing, []);
+        assertEquals(bench.pool.available, 512 - 64);
+        assert(bench.tx.pending === 0);
+      },
+    ),
+    { numRuns: 60 },
+  );
+});

@@ -1,0 +1,148 @@
+/** The ixgbe receive path: when descriptors go back to the NIC, and what is dropped on the way. */
+
+import { assert, assertEquals } from "@std/assert";
+import fc from "fast-check";
+import { RX_DD, RX_EOP, RX_RXE } from "../../ixgbe/descriptors.ts";
+import { ixgbe } from "../../ixgbe/mod.ts";
+import { Mempool, PacketBatch } from "../../mod.ts";
+import { DirectBus } from "../support/model_function.ts";
+import { FakeRxRing } from "../support/fake_ring.ts";
+
+/** Receives until nothing is left, as sizes of the packets. */
+function drain({ queue }: FakeRxRing, batch: PacketBatch): number[] {
+  const sizes: number[] = [];
+  while (queue.receive(batch) > 0) {
+    for (let i = 0; i < batch.length; i++) sizes.push(batch.pool.length[batch.buffers[i]]);
+    batch.free();
+  }
+  return sizes;
+}
+
+/** No buffer is in two places: with the NIC, or in the pool. */
+function assertApart(ring: FakeRxRing, pool: Mempool): void {
+  const places = [...ring.buffers(), ...pool.stack.subarray(0, pool.available)];
+  assertEquals(new Set(places).size, places.length);
+  assert(places.every((buffer) => Number.isInteger(buffer) && buffer < pool.buffers));
+}
+
+for (const [entries, part] of [[64, 8], [128, 16], [512, 64], [4096, 64]]) {
+  Deno.test(`RxQueue.receive() hands ${part} descriptors of ${entries} back at once, and holds back fewer`, () => {
+    const least = entries - part;
+    const bursts = fc.array(fc.integer({ min: 1, max: least }), { minLength: 1, maxLength: 12 });
+    fc.assert(
+      fc.property(bursts, fc.integer({ min: 1, max: 256 }), (bursts, capacity) => {
+        using pool = new Mempool({ buffers: entries + 512, memory: "pages" });
+        const ring = new FakeRxRing(pool, entries), batch = new PacketBatch(pool, capacity);
+        assertEquals(ring.tails, [entries - 1]);
+        let sent = 0;
+        for (const burst of bursts) {
+          const sizes = Array.from({ length: burst }, () => 60 + sent++ % 1000);
+          for (const size of sizes) ring.fill(size);
+          assertEquals(drain(ring, batch), sizes);
+          assert(ring.free >= least, `the NIC has ${ring.free} descriptors`);
+          assertApart(ring, pool);
+        }
+        for (let i = 1; i < ring.tails.length; i++) {
+          assert(((ring.tails[i] - ring.tails[i - 1]) & (entries - 1)) >= part);
+        }
+        assert(ring.tails.length - 1 <= sent / part);
+        ring.queue.close();
+        assertEquals(pool.available, pool.buffers);
+      }),
+      { numRuns: 30 },
+    );
+  });
+}
+
+Deno.test("A receive ring of 64 misses no burst of up to 56 packets, whatever came before", async () => {
+  using pool = new Mempool({ buffers: 256, memory: "pages" });
+  const bus = new DirectBus(), batch = new PacketBatch(pool);
+  using device = await ixgbe.attach(bus, { pool, rxEntries: 64, promiscuous: true });
+  const [queue] = device.rxQueues;
+  let sent = 0;
+  for (let burst = 1; burst <= 56; burst++) {
+    for (let again = 0; again < 9; again++, sent += burst) {
+      for (let i = 0; i < burst; i++) bus.wire.waiting.push(new Uint8Array(60).fill(i));
+      while (bus.wire.waiting.length > 0) bus.nic.poll();
+      let received = 0;
+      for (let n; (n = queue.receive(batch)) > 0; batch.free()) received += n;
+      assertEquals(received, burst, "nothing is left behind");
+    }
+  }
+  assertEquals(queue.packets, sent);
+  assertEquals(device.statistics().rxMissed, 0n);
+  assertEquals(bus.nic.rules.violations, []);
+});
+
+const DONE = RX_DD | RX_EOP;
+/** A frame as descriptors of size and status, and what is to become of it. */
+type Kind = readonly [fate: "received" | "damaged" | "tooLong", ...parts: [number, number][]];
+const KINDS: readonly Kind[] = [
+  ["received", [60, DONE]],
+  ["received", [2048, DONE]],
+  ["damaged", [60, DONE | RX_RXE]],
+  ["damaged", [0, DONE]],
+  ["tooLong", [2048, RX_DD], [1, DONE]],
+  ["tooLong", [2048, RX_DD], [2048, RX_DD], [2048, RX_DD], [60, DONE]],
+  ["tooLong", [2048, RX_DD | RX_RXE], [60, DONE | RX_RXE]],
+  ["tooLong", [2049, DONE]],
+  ["tooLong", [65535, DONE]],
+];
+
+Deno.test("RxQueue.receive() drops damaged and long frames, wherever polls cut them", () => {
+  const frames = fc.array(fc.tuple(fc.constantFrom(...KINDS), fc.array(fc.boolean())), {
+    minLength: 1,
+    maxLength: 150,
+    size: "max", // the ring comes round
+  });
+  fc.assert(
+    fc.property(frames, fc.integer({ min: 1, max: 40 }), (frames, capacity) => {
+      using pool = new Mempool({ buffers: 128, memory: "pages" });
+      const ring = new FakeRxRing(pool, 64), batch = new PacketBatch(pool, capacity);
+      const sizes: number[] = [], expected: number[] = [];
+      const counts = { received: 0, damaged: 0, tooLong: 0 };
+      let bytes = 0;
+      for (const [[fate, ...parts], polls] of frames) {
+        counts[fate]++;
+        for (const [i, [size, status]] of parts.entries()) {
+          if (polls[i] || ring.free === 0) sizes.push(...drain(ring, batch));
+          ring.fill(size, status);
+        }
+        if (fate === "received") {
+          expected.push(parts[0][0]);
+          bytes += parts[0][0];
+        }
+      }
+      sizes.push(...drain(ring, batch));
+      assertEquals(sizes, expected);
+      const { packets, damaged, tooLong, noBuffer, bytes: counted } = ring.queue;
+      assertEquals({ received: packets, damaged, tooLong }, counts);
+      assertEquals([counted, noBuffer], [bytes, 0]);
+      assert(ring.free >= 56);
+      assertApart(ring, pool);
+      ring.queue.close();
+      assertEquals(pool.available, pool.buffers);
+      assertEquals(new Set(pool.stack).size, pool.buffers);
+    }),
+    { numRuns: 300 },
+  );
+});
+
+Deno.test("RxQueue.receive() goes on in the middle of a long frame once buffers come back", () => {
+  using pool = new Mempool({ buffers: 64, memory: "pages" });
+  const ring = new FakeRxRing(pool, 64), batch = new PacketBatch(pool, 8);
+  assertEquals(pool.available, 0);
+  ring.fill(60);
+  ring.fill(2048, RX_DD);
+  assertEquals(drain(ring, batch), []);
+  assertEquals([ring.queue.noBuffer, ring.queue.tooLong], [1, 1]);
+  ring.fill(2048, RX_DD);
+  assertEquals(drain(ring, batch), []);
+  ring.fill(60);
+  ring.fill(61);
+  assertEquals(drain(ring, batch), []);
+  assertEquals([ring.queue.noBuffer, ring.queue.tooLong], [2, 1], "the last was whole");
+  assertEquals(ring.free, 63, "what is dropped goes back at once");
+  ring.queue.close();
+  assertEquals(pool.available, 64);
+});

@@ -1,0 +1,178 @@
+/**
+ * Rules of the datasheet on how a driver sets up reception and transmission. Not a test itself.
+ *
+ * @module
+ */
+
+import * as R from "../../ixgbe/registers.ts";
+import { nameOf, type Register } from "../../src/registers.ts";
+import {
+  awaited,
+  before,
+  between,
+  opened,
+  receiving,
+  type Rule,
+  RX_ENABLE,
+  RXEN,
+  RXEN_OFF,
+  table,
+  TE,
+  TX_ENABLE,
+} from "./sequence_rules.ts";
+import { type Access, type Passes, reads, writes } from "../support/register_sequence.ts";
+
+/** What the transmit packet buffer holds, and room in it for the largest frame, in KB (4.6.11.3.4). */
+const TX_KB = 0xa0, TX_FRAME_KB = 16;
+/** For tables that begin with 0 like the rest of them. */
+const none = () => 0;
+
+const RX_TAIL: Passes = (access) => writes(R.RDT)(access) && access.value > 0;
+const TX_TAIL: Passes = (access) => writes(R.TDT)(access) && access.value > 0;
+
+const RECEIVE: readonly Rule[] = [
+  table("4.6.7", R.MTA, none, "the multicast table is zeroed"),
+  table("4.6.7", R.VFTA, none, "the VLAN filter table is zeroed"),
+  table("4.6.7", R.PFUTA, none, "the unicast table is zeroed"),
+  table("4.6.7", R.PFVLVF, none, "the VLAN pool filter is zeroed"),
+  table("4.6.7", R.PFVLVFB, none, "the bitmap of the VLAN pool filter is zeroed"),
+  table("4.6.7", R.MPSAR, () => 1, "address 0 is for pool 0, no other for any"),
+  table("4.6.11.3.4", R.RXPBSIZE, (board) => board.rxKilobytes << 10, "one buffer has all memory"),
+  {
+    section: "4.6.7",
+    rule: "RAH.AV is 0 of unused addresses",
+    kept: (r) =>
+      Array.from({ length: R.RAH.count - 1 }, (_, i) => i + 1).every((i) => {
+        return between(r, writes(R.RAH, i, 0, R.RAH.AV), opened(r), receiving(r));
+      }),
+    broken: (r) => r.without(r.findLast(writes(R.RAH, 9))),
+  },
+  {
+    section: "4.6.7",
+    rule: "RDRXCTL.CRCSTRIP and HLREG0.RXCRCSTRP are the same",
+    kept: (r) =>
+      r.all(RXEN).every((at) => {
+        const dma = (r.valueAt(at, R.RDRXCTL) & R.RDRXCTL.CRCSTRIP) !== 0;
+        return dma === ((r.valueAt(at, R.HLREG0) & R.HLREG0.RXCRCSTRP) !== 0);
+      }),
+    broken: (r) => r.changed(r.findLast(writes(R.RDRXCTL)), (value) => value & ~R.RDRXCTL.CRCSTRIP),
+  },
+  {
+    section: "4.6.7",
+    rule: "RDRXCTL.RSCFRSTSIZE is 0",
+    kept: (r) => (r.valueAt(receiving(r), R.RDRXCTL) & R.RDRXCTL.RSCFRSTSIZE) === 0,
+    broken: (r) =>
+      r.changed(r.findLast(writes(R.RDRXCTL)), (value) => value | R.RDRXCTL.RSCFRSTSIZE),
+  },
+  before("4.6.7", "a receive ring's place and length are set before it is enabled", [
+    ...[writes(R.RDBAL), writes(R.RDBAH), writes(R.RDLEN)],
+  ], RX_ENABLE),
+  before("4.6.7", "SRRCTL is set before the queue is enabled", [writes(R.SRRCTL)], RX_ENABLE),
+  awaited("4.6.7", R.RXDCTL, RX_TAIL),
+  {
+    section: "4.6.7",
+    rule: "CTRL_EXT.NS_DIS is set and bit 12 of DCA_RXCTRL cleared",
+    kept: (r) =>
+      between(r, writes(R.CTRL_EXT, 0, R.CTRL_EXT.NS_DIS), opened(r), receiving(r)) &&
+      (r.valueAt(receiving(r), R.DCA_RXCTRL) & 1 << 12) === 0,
+    broken: (r) => r.without(r.find(writes(R.DCA_RXCTRL))),
+  },
+  {
+    section: "4.6.7",
+    rule: "RXCTRL.RXEN is set with SECRXCTRL.RX_DIS set and SECRXSTAT.SECRX_RDY seen",
+    kept: (r) =>
+      r.all(RXEN).every((at) => {
+        const from = r.findLast(writes(R.SECRXCTRL), at);
+        return between(r, reads(R.SECRXSTAT, 0, R.SECRXSTAT.SECRX_RDY), from, at) &&
+          writes(R.SECRXCTRL, 0, R.SECRXCTRL.RX_DIS)(r.accesses[from]);
+      }),
+    broken: (r) => r.moved(r.find(RXEN), r.findLast(reads(R.SECRXSTAT), r.find(RXEN))),
+  },
+  {
+    section: "4.6.7",
+    rule: "SECRXCTRL.RX_DIS is cleared once RXCTRL.RXEN is set",
+    kept: (r) =>
+      r.all(RXEN).every((at) => {
+        const next = r.find(writes(R.SECRXCTRL), at);
+        return next >= 0 && (r.accesses[next].value & R.SECRXCTRL.RX_DIS) === 0;
+      }),
+    broken: (r) => {
+      const at = r.find(writes(R.SECRXCTRL, 0, 0, R.SECRXCTRL.RX_DIS), r.findLast(RXEN));
+      return r.changed(at, (value) => value | R.SECRXCTRL.RX_DIS);
+    },
+  },
+  {
+    section: "4.6.7",
+    rule: "RXCTRL.RXEN is set only after all other settings",
+    kept: (r) => r.accesses.slice(receiving(r) + 1, r.find(RXEN_OFF, receiving(r))).every(harmless),
+    broken: (r) => r.moved(r.find(writes(R.MAXFRS)), receiving(r) + 1),
+  },
+  {
+    section: "8.2.3.7.1",
+    rule: "FCTRL is changed only while RXCTRL.RXEN is 0",
+    kept: (r) =>
+      r.all(writes(R.FCTRL)).every((at) => {
+        return (r.valueAt(at, R.RXCTRL) & R.RXCTRL.RXEN) === 0;
+      }),
+    broken: (r) => {
+      const at = r.findLast(writes(R.FCTRL));
+      return r.moved(at, r.findLast(RXEN_OFF, at));
+    },
+  },
+];
+
+/** Tails, vectors that are opened, the end of the receiver's own start; FCTRL has a rule of its own. */
+function harmless({ what, name }: Access): boolean {
+  const registers: readonly Register[] = [R.RDT, R.TDT, R.EIMS_EX, R.SECRXCTRL, R.FCTRL];
+  return what === "read" || registers.some((register) => register.name === name.split("[")[0]);
+}
+
+const TRANSMIT: readonly Rule[] = [
+  {
+    section: "4.6.8",
+    rule: "RTTDCS.ARBDIS is set while DTXMXSZRQ, TXPBSIZE, TXPBTHRESH and MTQC are written",
+    kept: (r) =>
+      [R.DTXMXSZRQ, R.TXPBSIZE, R.TXPBTHRESH, R.MTQC].every((register) => {
+        return r.all(writes(register)).length > 0 && r.all(writes(register)).every((at) => {
+          return (r.valueAt(at, R.RTTDCS) & R.RTTDCS.ARBDIS) !== 0;
+        });
+      }),
+    broken: (r) => r.moved(r.find(writes(R.MTQC)), r.find(writes(R.RTTDCS))),
+  },
+  {
+    section: "4.6.8",
+    rule: "RTTDCS.ARBDIS is cleared again",
+    kept: (r) => (r.valueAt(receiving(r), R.RTTDCS) & R.RTTDCS.ARBDIS) === 0,
+    broken: (r) => r.without(r.findLast(writes(R.RTTDCS))),
+  },
+  table("4.6.11.3.4", R.TXPBSIZE, () => TX_KB << 10, "one buffer has all memory"),
+  table("4.6.11.3.4", R.TXPBTHRESH, () => TX_KB - TX_FRAME_KB, "one buffer, less a frame"),
+  {
+    section: "4.6.11.3.4",
+    rule: "DTXMXSZRQ.MAX_BYTES_NUM_REQ is 0xfff",
+    kept: (r) => r.valueAt(receiving(r), R.DTXMXSZRQ) === 0xfff,
+    broken: (r) => r.changed(r.find(writes(R.DTXMXSZRQ)), () => R.DTXMXSZRQ.reset),
+  },
+  before("4.6.8", "a transmit ring's place and length are set before it is enabled", [
+    ...[writes(R.TDBAL), writes(R.TDBAH), writes(R.TDLEN)],
+  ], TX_ENABLE),
+  {
+    section: "8.2.3.9.10",
+    rule: "TXDCTL.HTHRESH is not 0 where PTHRESH is not; WTHRESH is 0 where not all have RS",
+    kept: (r) => {
+      const { PTHRESH, HTHRESH, WTHRESH } = R.TXDCTL;
+      const value = r.valueAt(r.find(TX_ENABLE, opened(r)), R.TXDCTL);
+      return (value & PTHRESH) > 0 && (value & HTHRESH) > 0 && (value & WTHRESH) === 0;
+    },
+    broken: (r) => {
+      const at = r.find(TX_ENABLE, opened(r));
+      const passes = ({ name }: Access) => name === nameOf(R.TXDCTL);
+      return r.changed(r.findLast(passes, at), (value) => value & ~R.TXDCTL.HTHRESH);
+    },
+  },
+  before("4.6.8", "DMATXCTL.TE is set before a queue is enabled", [TE], TX_ENABLE),
+  awaited("4.6.8", R.TXDCTL, TX_TAIL),
+];
+
+/** The rules, in the order of what they are about. */
+export const QUEUES: readonly Rule[] = [...RECEIVE, ...TRANSMIT];

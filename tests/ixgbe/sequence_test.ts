@@ -1,0 +1,118 @@
+/**
+ * What the driver does to NICs of three kinds, in which order, held against the datasheet: each rule
+ * with its section. A rule that cannot be broken shows nothing, so each is broken too, and no other with
+ * it.
+ */
+
+import { assertEquals } from "@std/assert";
+import { ixgbe } from "../../ixgbe/mod.ts";
+import { Mempool, PacketBatch } from "../../mod.ts";
+import type { Bar } from "../../src/pci/function.ts";
+import type { Model } from "../../sim/pci/server.ts";
+import { Trace } from "../../sim/pci/trace.ts";
+import { InterruptingBus } from "../support/interrupt_events.ts";
+import { QUEUES } from "./sequence_queues.ts";
+import { type Board, BOARDS, type Rule } from "./sequence_rules.ts";
+import { START_AND_END } from "./sequence_start.ts";
+import { VECTORS } from "./sequence_vectors.ts";
+import { TemporaryDirectory } from "../support/processes.ts";
+import { Sequence } from "../support/register_sequence.ts";
+
+const MAC = [0x02, 0, 0, 0, 0x12, 0x34];
+
+/** The model in this thread, with the record of a trace between driver and model, tails included. */
+class TracedBus extends InterruptingBus {
+  /** What a trace has been put before. */
+  model: Model = this.nic;
+
+  override bar(index: number): Bar {
+    const { size, read } = super.bar(index);
+    return {
+      size,
+      read: (offset, bytes) => {
+        if (this.model === this.nic) return read(offset, bytes);
+        this.nic.poll();
+        return this.model.read32(offset);
+      },
+      write: (offset, _bytes, value) => this.model.write32(offset, value),
+      doorbell: (offset) => ({
+        words: new Uint32Array(1),
+        index: 0,
+        ring: (value) => this.model.write32(offset, value),
+      }),
+    };
+  }
+
+  override setBusMaster(on: boolean): void {
+    this.model.setBusMaster(on);
+  }
+}
+
+/** Records a driver from opening to closing, on a NIC that a killed one has left running. */
+async function makeRecord({ deviceId, vectors }: Board): Promise<Sequence> {
+  await using directory = await TemporaryDirectory.make();
+  const file = directory.file("trace");
+  const bus = new TracedBus({ deviceId, mac: Uint8Array.from(MAC) });
+  await ixgbe.attach(bus, { pool: new Mempool({ buffers: 1024, memory: "pages" }) });
+  bus.model = new Trace(file).before(bus.nic, 0);
+  const pool = new Mempool({ buffers: 4096, memory: "pages" });
+  const device = await ixgbe.attach(bus, {
+    pool,
+    interrupts: vectors > 0,
+    rxQueues: Math.max(vectors, 1),
+  });
+  const [rx] = device.rxQueues, [tx] = device.txQueues;
+  for (const queue of device.rxQueues) queue.interrupt?.arm();
+  const batch = new PacketBatch(pool, 32), frame = new Uint8Array(60);
+  frame.set(MAC);
+  bus.wire.waiting.push(frame);
+  bus.nic.poll();
+  assertEquals([rx.receive(batch), tx.transmit(batch)], [1, 1]);
+  device.setPromiscuous(true);
+  device.statistics();
+  device.counters();
+  device.close();
+  assertEquals(bus.wire.sent.length, 1);
+  assertEquals(bus.nic.rules.violations, []);
+  return Sequence.parse(await Deno.readTextFile(file));
+}
+
+const RULES = [...START_AND_END, ...QUEUES, ...VECTORS];
+
+const made = new Map<Board, Promise<Sequence>>();
+
+function recordOf(board: Board): Promise<Sequence> {
+  const record = made.get(board) ?? makeRecord(board);
+  made.set(board, record);
+  return record;
+}
+
+function nameOf({ section, rule }: Rule): string {
+  return `section ${section}: ${rule}`;
+}
+
+/** Names of the rules that a record does not keep. */
+function brokenBy(record: Sequence, board: Board): string[] {
+  return RULES.filter(({ kept, boards = () => true }) => boards(board) && !kept(record, board))
+    .map(nameOf);
+}
+
+for (const rule of RULES) {
+  Deno.test(`ixgbe keeps ${nameOf(rule)}`, async () => {
+    const on = BOARDS.filter((board) => rule.boards?.(board) ?? true);
+    const records = await Promise.all(on.map(recordOf));
+    assertEquals(on.filter((board, i) => !rule.kept(records[i], board)), []);
+    assertEquals(on.length > 0, true);
+  });
+}
+
+for (const board of BOARDS) {
+  Deno.test(`each rule of the sequence can be broken, and no other with it: ${board.name}`, async (t) => {
+    const whole = await recordOf(board);
+    for (const rule of RULES.filter(({ boards = () => true }) => boards(board))) {
+      await t.step(nameOf(rule), () => {
+        assertEquals(brokenBy(rule.broken(whole), board), [nameOf(rule)]);
+      });
+    }
+  });
+}

@@ -1,0 +1,100 @@
+/**
+ * Rules of the datasheet on how a driver sets up interrupts by MSI-X (sections 4.6.6 and 7.3). Not a
+ * test itself.
+ *
+ * @module
+ */
+
+import * as R from "../../ixgbe/registers.ts";
+import type { Register } from "../../src/registers.ts";
+import { between, type Board, closed, MASKED, opened, type Rule } from "./sequence_rules.ts";
+import { type Sequence, writes } from "../support/register_sequence.ts";
+
+const ALL = 0xffffffff;
+/** Bits of the two entries that a queue has in IVAR: receive, then transmit. */
+const QUEUE_BITS = 16;
+
+const boards = ({ vectors }: Board) => vectors > 0;
+/** The numbers of vectors and of receive queues, which are the same. */
+const numbers = ({ vectors }: Board) => Array.from({ length: vectors }, (_, i) => i);
+/** The vectors, a bit for each. */
+const mask = ({ vectors }: Board) => 2 ** vectors - 1;
+/** Where the first vector is opened. */
+const armed = (record: Sequence) => record.find(writes(R.EIMS_EX), opened(record));
+
+/** What a register holds when the first vector is opened. */
+function held(record: Sequence, register: Register, index = 0): number {
+  return armed(record) < 0 ? 0 : record.valueAt(armed(record), register, index);
+}
+
+/** The rules. */
+export const VECTORS: readonly Rule[] = [
+  {
+    section: "7.3",
+    rule: "GPIE.MULTIPLE_MSIX and PBA_SUPPORT are set before a vector is opened",
+    boards,
+    kept: (r) => {
+      const bits = R.GPIE.MULTIPLE_MSIX | R.GPIE.PBA_SUPPORT;
+      return (held(r, R.GPIE) & bits) === bits;
+    },
+    broken: (r) => r.changed(r.find(writes(R.GPIE)), (value) => value & ~R.GPIE.MULTIPLE_MSIX),
+  },
+  {
+    section: "4.6.6",
+    rule: "IVAR gives each receive queue a vector of its own before one is opened",
+    boards,
+    kept: (r, board) => {
+      const entries = numbers(board).map((i) => {
+        return held(r, R.IVAR, i >> 1) >>> i % 2 * QUEUE_BITS & 0xff;
+      });
+      const valid = entries.every((entry) => {
+        const vector = entry & R.IVAR.ALLOC0;
+        return (entry & R.IVAR.ALLOC_VAL0) !== 0 && vector < board.vectors;
+      });
+      return valid && new Set(entries).size === entries.length;
+    },
+    broken: (r) => r.without(r.find(writes(R.IVAR, 1))),
+  },
+  {
+    section: "4.6.6",
+    rule: "EIAC clears the causes of queues by their message, and no other cause",
+    boards,
+    kept: (r, board) => held(r, R.EIAC) === mask(board),
+    broken: (r) => r.changed(r.find(writes(R.EIAC)), (value) => value | R.EICR.TCP_TIMER),
+  },
+  {
+    section: "4.6.6",
+    rule: "EIAM masks what was sent, for all vectors, if GPIE.EIAME says that messages mask",
+    boards,
+    kept: (r, board) => {
+      return (held(r, R.GPIE) & R.GPIE.EIAME) === 0 || held(r, R.EIAM_EX) === mask(board);
+    },
+    broken: (r) => r.without(r.find(writes(R.EIAM_EX))),
+  },
+  {
+    section: "4.6.6",
+    rule: "EITR is set of each vector before one is opened",
+    boards,
+    kept: (r, board) =>
+      numbers(board).every((i) => between(r, writes(R.EITR, i), opened(r), armed(r))),
+    broken: (r) => r.without(r.find(writes(R.EITR, 1))),
+  },
+  {
+    section: "4.6.6",
+    rule: "EICR is cleared of old causes by writing all ones before a vector is opened",
+    boards,
+    kept: (r) => between(r, writes(R.EICR, 0, ALL), opened(r), armed(r)),
+    broken: (r) => r.without(r.find(writes(R.EICR))),
+  },
+  {
+    section: "4.6.3.1",
+    rule: "vectors that were opened are shut before the last reset",
+    boards,
+    kept: (r) => {
+      const last = r.findLast(writes(R.EIMS_EX), closed(r));
+      return between(r, MASKED, last, closed(r)) &&
+        between(r, writes(R.EIMC_EX, 0, ALL), last, closed(r));
+    },
+    broken: (r) => r.without(r.findLast(MASKED, closed(r))),
+  },
+];

@@ -1,0 +1,159 @@
+/** Queues and pools that one thread hands over: both sides of it, on the NIC model, in one thread. */
+
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { ixgbe, type IxgbeDevice } from "../../ixgbe/mod.ts";
+import { AdoptedPair, Mempool, PacketBatch } from "../../mod.ts";
+import { DirectBus } from "../support/model_function.ts";
+import { packet } from "../support/ip_packets.ts";
+
+const SIZE = 64;
+
+/** A device with two pairs of queues, each with a pool. Disposing checks rules. */
+class Bench implements Disposable {
+  readonly bus = new DirectBus();
+  readonly pools = [0, 1].map(() => new Mempool({ buffers: 256, memory: "pages" }));
+  device!: IxgbeDevice;
+
+  static async start(): Promise<Bench> {
+    const bench = new Bench();
+    bench.device = await ixgbe.attach(bench.bus, {
+      rxQueues: 2,
+      txQueues: 2,
+      pools: bench.pools,
+      rxEntries: SIZE,
+      txEntries: SIZE,
+      promiscuous: true,
+    }) as IxgbeDevice;
+    return bench;
+  }
+
+  /** Hands the queues of one number over, and takes them as another thread would. */
+  adopt(number: number): { pool: Mempool; pair: AdoptedPair } {
+    const handed = structuredClone(this.pools[number].handOver());
+    const pool = new Mempool(handed);
+    return { pool, pair: new AdoptedPair(structuredClone(this.device.handOver(number)), pool) };
+  }
+
+  /** Puts packets of many flows on the wire and lets the NIC take them. */
+  arrive(packets: number): void {
+    for (let i = 0; i < packets; i++) {
+      this.bus.wire.waiting.push(packet({
+        source: [10, 0, 0, 1],
+        destination: [10, 0, 0, 2],
+        protocol: "udp",
+        ports: [1000 + i, 9],
+        payload: 32,
+      }));
+    }
+    while (this.bus.wire.waiting.length > 0) this.bus.nic.poll();
+  }
+
+  [Symbol.dispose](): void {
+    this.device.close();
+    for (const pool of this.pools) pool[Symbol.dispose]();
+    assertEquals(this.bus.nic.rules.violations, []);
+  }
+}
+
+Deno.test("AdoptedPair receives and sends what the queues that were handed over would", async () => {
+  using bench = await Bench.start();
+  const { pool, pair } = bench.adopt(1);
+  const batch = new PacketBatch(pool);
+  let forwarded = 0;
+  for (let round = 0; round < 20; round++) { // buffers come round several times
+    bench.arrive(32);
+    while (pair.rx.receive(batch) > 0) {
+      forwarded += pair.tx.transmit(batch);
+      assertEquals(batch.length, 0);
+    }
+    for (let i = 0; i < 4; i++) bench.bus.nic.poll();
+    pair.tx.reclaim();
+    const mine = new PacketBatch(bench.pools[0]);
+    while (bench.device.rxQueues[0].receive(mine) > 0) mine.free();
+  }
+  const kept = Number(bench.device.rxQueues[0].packets);
+  assertEquals(kept + forwarded, 640, "each packet in one of the queues");
+  assertEquals(bench.bus.wire.sent.length, forwarded);
+  assertEquals(pool.available, 256 - SIZE, "all buffers but those of the receive ring are back");
+  assertEquals(bench.pools[0].available, 256 - SIZE);
+
+  pair.publish();
+  const { rxPackets, txPackets, txBytes } = bench.device.statistics();
+  assertEquals([rxPackets, txPackets], [640n, BigInt(forwarded)]);
+  assertEquals(txBytes, BigInt(forwarded * (42 + 32)));
+  pair[Symbol.dispose]();
+  pool[Symbol.dispose]();
+});
+
+Deno.test("AdoptedPair that was disposed reaches no memory, nor does its pool", async () => {
+  using bench = await Bench.start();
+  const { pool, pair } = bench.adopt(0);
+  const batch = new PacketBatch(pool);
+  pair[Symbol.dispose]();
+  assertThrows(() => pair.rx.receive(batch), Error, "a closed device");
+  assertThrows(() => pair.tx.transmit(batch), Error, "a closed device");
+  const { bytes } = pool;
+  pool[Symbol.dispose]();
+  assertEquals(bytes.length, 0);
+  bench.arrive(64); // what the NIC and the other queues have is still there
+  assertEquals(bench.device.rxQueues[1].receive(new PacketBatch(bench.pools[1])) > 0, true);
+});
+
+Deno.test("queues and pools that were handed over cannot be used, nor handed over again", async () => {
+  using bench = await Bench.start();
+  const { pool, pair } = bench.adopt(0);
+  const [own] = bench.pools;
+  assertEquals([own.available, own.allocate(60)], [0, -1]);
+  assertThrows(() => own.handOver(), Error, "handed over twice");
+  const batch = new PacketBatch(own);
+  assertThrows(() => bench.device.rxQueues[0].receive(batch), Error, "that a worker has");
+  assertThrows(() => bench.device.txQueues[0].transmit(batch), Error, "that a worker has");
+  assertThrows(() => bench.device.handOver(0), Error, "queues 0 are handed over twice");
+  assertThrows(() => bench.device.handOver(2), RangeError, "no receive and transmit queue 2");
+  pair[Symbol.dispose]();
+  pool[Symbol.dispose]();
+});
+
+Deno.test("Device.handOver() refuses queues that were used", async () => {
+  using bench = await Bench.start();
+  bench.arrive(64);
+  const batch = new PacketBatch(bench.pools[1]);
+  bench.device.rxQueues[1].receive(batch);
+  assertThrows(() => bench.device.handOver(1), Error, "receive queue 1 is handed over after use");
+  bench.device.txQueues[1].transmit(batch);
+});
+
+Deno.test("Device.handOver() that is refused leaves both queues usable", async () => {
+  using bench = await Bench.start();
+  const { device: { rxQueues, txQueues }, pools } = bench;
+  const batch = new PacketBatch(pools[0]);
+  assert(batch.add(new Uint8Array(60)));
+  assertEquals(txQueues[0].transmit(batch), 1);
+  assertThrows(() => bench.device.handOver(0), Error, "transmit queue 0 is handed over after use");
+  bench.arrive(64);
+  const received = rxQueues[0].receive(batch);
+  assert(received > 0);
+  assertEquals(txQueues[0].transmit(batch), received);
+});
+
+Deno.test("AdoptedPair refuses another pool than the queues'", async () => {
+  using bench = await Bench.start();
+  const [first, second] = bench.pools.map((pool) => new Mempool(pool.handOver()));
+  const handed = bench.device.handOver(0);
+  assertThrows(() => new AdoptedPair(handed, second), Error, "queues 0 are adopted with another");
+  using _ = new AdoptedPair(handed, first);
+});
+
+Deno.test("Device.close() does not give away buffers of queues that were handed over", async () => {
+  using bench = await Bench.start();
+  const { pool, pair } = bench.adopt(0);
+  pair[Symbol.dispose]();
+  bench.device.close();
+  const [handed, kept] = bench.pools;
+  assertEquals(
+    [handed.available, kept.available],
+    [0, 256],
+    "they may be in the other thread's hand",
+  );
+  pool[Symbol.dispose]();
+});

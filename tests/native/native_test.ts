@@ -1,0 +1,151 @@
+/** The C stubs and their binding. */
+
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import {
+  check,
+  Errno,
+  Mapping,
+  path,
+  stubs,
+  SystemError,
+  unsupported,
+} from "../../native/native.ts";
+
+Deno.test("stubs report a failure as the negative errno", () => {
+  assertEquals(stubs.ixy_open(path("/no/such/file"), 0, 0), -Errno.ENOENT);
+  assertEquals(stubs.ixy_connect(path("/no/such/socket"), 1), -Errno.ENOENT);
+  assertEquals(stubs.ixy_connect(path("/" + "x".repeat(200)), 1), -36);
+});
+
+Deno.test("check() throws what failed, and why", () => {
+  const error = assertThrows(() => check("open nic0.sock", -Errno.EACCES), SystemError);
+  assertEquals(error.message, "open nic0.sock: permission denied");
+  assertEquals(check("open", 5), 5);
+});
+
+Deno.test("Mapping.memory() is zeroed, and shared by its descriptor", () => {
+  using memory = Mapping.memory(2 * 1024 * 1024, false);
+  using again = Mapping.file("the same memory", memory.fd, memory.bytes);
+  const one = new Uint32Array(memory.buffer), two = new Uint32Array(again.buffer);
+  assert(one.every((word) => word === 0));
+  one[12345] = 0xdeadbeef;
+  assertEquals(two[12345], 0xdeadbeef);
+});
+
+Deno.test("Mapping.unmap() empties every view, and can be repeated", () => {
+  const memory = Mapping.memory(4096, false);
+  const buffer = memory.buffer;
+  const view = new Uint8Array(buffer), part = new Uint8Array(buffer).subarray(100, 200);
+  memory.unmap();
+  memory.unmap();
+  assertEquals([buffer.byteLength, view.length, part.length, view[0]], [0, 0, 0, undefined]);
+  assertThrows(() => memory.buffer, Error, "after it was unmapped");
+  assertThrows(() => memory.physicalAddresses(4096), Error, "after it was unmapped");
+});
+
+Deno.test("Mapping.file() maps from an offset", () => {
+  using memory = Mapping.memory(8192, false);
+  new Uint8Array(memory.buffer)[4096] = 77;
+  using second = Mapping.file("the second page", memory.fd, 4096, 4096);
+  assertEquals(new Uint8Array(second.buffer)[0], 77);
+});
+
+Deno.test("Mapping.reserve() is zeros, in which place() puts part of a file and takes it out", () => {
+  const page = 4096, bytes = 2 ** 31;
+  using space = Mapping.reserve(bytes);
+  using memory = Mapping.memory(2 * page, false);
+  const words = new Uint32Array(space.buffer);
+  assertEquals([words.length, words[0], words.at(-1)], [bytes / 4, 0, 0]);
+  assertEquals(Number(space.address % 2n ** 21n), 0);
+  new Uint32Array(memory.buffer)[page / 4] = 0xcafe;
+  space.place("a page", 8 * page, page, memory.fd, page);
+  assertEquals([words[7 * page / 4], words[8 * page / 4], words[9 * page / 4]], [0, 0xcafe, 0]);
+  words[8 * page / 4] = 0xbabe;
+  assertEquals(new Uint32Array(memory.buffer)[page / 4], 0xbabe);
+  space.place("nothing", 8 * page, page, -1);
+  assertEquals(words[8 * page / 4], 0);
+  assertThrows(() => space.place("a page", bytes, page, memory.fd), RangeError, "outside");
+});
+
+Deno.test("ixy_send() and ixy_recv() pass bytes and descriptors", () => {
+  const name = path(Deno.makeTempDirSync() + "/socket");
+  const listener = check("bind", stubs.ixy_bind(name, 1));
+  const client = check("connect", stubs.ixy_connect(name, 1));
+  const server = check("accept", stubs.ixy_accept(listener));
+  using memory = Mapping.memory(4096, false);
+  new Uint8Array(memory.buffer)[9] = 9;
+  const fds = new Int32Array(17);
+  const got = new Uint8Array(16);
+  assertEquals(stubs.ixy_recv(server, got, 16, fds, 0x40), -Errno.EAGAIN);
+  stubs.ixy_send(client, Uint8Array.of(1, 2, 3), 3, Int32Array.of(memory.fd), 1, 0);
+  assertEquals(stubs.ixy_recv(server, got, 16, fds, 0), 3);
+  assertEquals([...got.slice(0, 3), fds[16]], [1, 2, 3, 1]);
+  using received = Mapping.file("the memory received", fds[0], 4096);
+  assertEquals(new Uint8Array(received.buffer)[9], 9);
+  stubs.ixy_close(client);
+  assertEquals(stubs.ixy_recv(server, got, 16, fds, 0), 0);
+  for (const fd of [fds[0], server, listener]) stubs.ixy_close(fd);
+  stubs.ixy_unlink(name);
+});
+
+Deno.test("ixy_poll() waits for an eventfd", () => {
+  const event = check("eventfd", stubs.ixy_eventfd());
+  const pollfd = Int32Array.of(event, 1);
+  assertEquals(stubs.ixy_poll(pollfd, 1, 1), 0);
+  stubs.ixy_write(event, BigUint64Array.of(1n), 8);
+  assertEquals(stubs.ixy_poll(pollfd, 1, 1000), 1);
+  stubs.ixy_close(event);
+});
+
+Deno.test("ixy_list() gives the names in a directory, or says that they are too many", () => {
+  const directory = Deno.makeTempDirSync();
+  for (const name of ["one", "two"]) Deno.writeTextFileSync(`${directory}/${name}`, "");
+  const bytes = new Uint8Array(64);
+  const n = stubs.ixy_list(path(directory), bytes, bytes.length);
+  const names = new TextDecoder().decode(bytes.subarray(0, n - 1)).split("\0").sort();
+  assertEquals(names, ["one", "two"]);
+  assertEquals(stubs.ixy_list(path(directory), bytes, 5), -Errno.ENOBUFS);
+  Deno.removeSync(directory, { recursive: true });
+});
+
+Deno.test("ixy_lock() refuses a second lock", () => {
+  const file = Deno.makeTempFileSync();
+  const one = stubs.ixy_open(path(file), 0, 0), two = stubs.ixy_open(path(file), 0, 0);
+  assertEquals([stubs.ixy_lock(one), stubs.ixy_lock(two)], [0, -Errno.EAGAIN]);
+  stubs.ixy_close(one);
+  assertEquals(stubs.ixy_lock(two), 0);
+  stubs.ixy_close(two);
+  Deno.removeSync(file);
+});
+
+Deno.test("StopFlag holds the signal that came, and puts the old handlers back", async () => {
+  const script = `
+    import { StopFlag } from ${
+    JSON.stringify(new URL("../../native/native.ts", import.meta.url).href)
+  };
+    { using stop = new StopFlag();
+      console.log("ready");
+      while (stop.signal === 0);
+      console.log("signal", stop.signal); }
+    for (;;);`;
+  const file = Deno.makeTempFileSync({ suffix: ".ts" });
+  Deno.writeTextFileSync(file, script);
+  const child = new Deno.Command(Deno.execPath(), {
+    args: ["run", "--quiet", "--allow-ffi", file],
+    stdout: "piped",
+  }).spawn();
+  const lines = child.stdout.pipeThrough(new TextDecoderStream()).values();
+  assertEquals((await lines.next()).value, "ready\n");
+  child.kill("SIGTERM");
+  assertEquals((await lines.next()).value, "signal 15\n");
+  child.kill("SIGTERM");
+  assertEquals((await child.status).signal, "SIGTERM");
+  Deno.removeSync(file);
+});
+
+Deno.test("unsupported() says in a sentence that this is for Linux on x86-64", () => {
+  assertEquals(unsupported("linux", "x86_64"), undefined);
+  const sentence = "ixy.ts runs on Linux on x86-64 only, and this is ";
+  assertEquals(unsupported("darwin", "aarch64"), sentence + "darwin on aarch64");
+  assertEquals(unsupported("linux", "aarch64"), sentence + "linux on aarch64");
+});

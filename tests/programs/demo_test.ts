@@ -1,0 +1,68 @@
+/**
+ * The demonstration as a person starts it: `deno task demo`.
+ *
+ * @module
+ */
+
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { PROJECT, type Result, run } from "../support/processes.ts";
+
+function demo(...options: string[]): Promise<Result> {
+  return run([Deno.execPath(), "task", "--quiet", "demo", ...options], { cwd: PROJECT });
+}
+
+for (const threads of [[], ["--queues=2"], ["--queues=2", "--workers=2"]]) {
+  const name = ["demo.ts", ...threads, "forwards and finds nothing lost, reordered or corrupt"];
+  Deno.test(name.join(" "), () => forwards(threads));
+}
+
+async function forwards(threads: readonly string[]): Promise<void> {
+  const options = ["--seconds", "2", "--rate", "100000", "--json", ...threads];
+  const { code, stdout, stderr } = await demo(...options);
+  assertEquals(stderr, "");
+  const summary = JSON.parse(stdout.trim().split("\n").at(-1)!);
+  for (const key of ["mpps", "missed", "dropped", "seconds"]) {
+    assertEquals(typeof summary[key], "number", key);
+  }
+  const { lost, reordered, corrupt, violations } = summary;
+  assertEquals(
+    { lost, reordered, corrupt, violations },
+    { lost: 0, reordered: 0, corrupt: 0, violations: 0 },
+  );
+  assert(summary.mpps > 0, "frames are forwarded");
+  assert(summary.seconds >= 2);
+  assertEquals(code, 0);
+}
+
+Deno.test("demo.ts shows a table to people, with a line for each second and direction", async () => {
+  const { code, stdout, stderr } = await demo("--seconds=3", "--rate=50000", "--size=1514");
+  assertEquals(stderr, "");
+  assertMatch(stdout, /^ *time .*Mpps.*lost/m);
+  assertMatch(stdout, /^ *[0-9.]+ +A -> B +[0-9.]+/m);
+  assertMatch(stdout, /^ *[0-9.]+ +B -> A +[0-9.]+/m);
+  assertMatch(stdout, /^forwarded [1-9][0-9]* packets in [0-9.]+ s: /m);
+  assertEquals(code, 0);
+});
+
+Deno.test("demo.ts refuses what cannot be with one sentence", async (t) => {
+  const cases: [options: string[], sentence: RegExp][] = [
+    [["--frobnicate"], /--frobnicate/],
+    [["--batch=0"], /--batch .* from 1 to 256/],
+    [["--batch=257"], /--batch .* from 1 to 256/],
+    [["--size=59"], /--size .* from 60 to 1514/],
+    [["--seconds=0"], /--seconds/],
+    [["--rate=many"], /--rate .*"many"/],
+    [["--queues=17"], /--queues .* from 1 to 16/],
+    [["--queues=2", "--workers=3"], /3 workers need as many --queues/],
+    [["0000:03:00.0"], /takes no devices/],
+  ];
+  for (const [options, sentence] of cases) {
+    await t.step(`demo.ts refuses ${options.join(" ")}`, async () => {
+      const { code, stdout, stderr } = await demo(...options);
+      assertMatch(stderr, /^error: [^\n]+\n$/);
+      assertMatch(stderr, sentence);
+      assertEquals(stdout, "");
+      assertEquals(code, 2);
+    });
+  }
+});

@@ -1,0 +1,484 @@
+/** The tool for network cards: on files like the kernel's, and on the software NIC. */
+
+import { assert, assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
+import { REGISTERS } from "../../ixgbe/registers.ts";
+import { DeviceError, UsageError } from "../../mod.ts";
+import type { Bar } from "../../src/pci/function.ts";
+import { bind, restore } from "../../nic/binding.ts";
+import { diagnose } from "../../nic/doctor.ts";
+import { assess } from "../../nic/drivers.ts";
+import { dump, format } from "../../nic/dump.ts";
+import { cards, formatCards } from "../../nic/list.ts";
+import { dumpFunction } from "../../nic/registers.ts";
+import { System } from "../../nic/system.ts";
+import { dumpVirtio } from "../../nic/virtio.ts";
+import { assertRefused, ffiOnly, run, Sim, TemporaryDirectory } from "../support/processes.ts";
+
+const CARD = "0000:03:00.0", TWIN = "0000:03:00.1";
+const DEVICES = "/sys/bus/pci/devices";
+const BAR_BYTES = 512 * 1024;
+
+/** What a function of the tree is. */
+interface Made {
+  readonly id?: number;
+  readonly vendor?: number;
+  readonly class?: string;
+  readonly driver?: string;
+  /** COMMAND: memory space is on unless given. */
+  readonly command?: number;
+}
+
+/** A directory with files like those of a kernel. */
+class Tree implements Disposable {
+  readonly root = Deno.makeTempDirSync();
+  readonly system = new System(this.root);
+
+  constructor() {
+    this.write("/sys/bus/pci/drivers_probe", "");
+    this.write(
+      "/proc/net/route",
+      "Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\n",
+    );
+  }
+
+  write(file: string, text: string | Uint8Array): void {
+    const path = this.root + file;
+    Deno.mkdirSync(path.slice(0, path.lastIndexOf("/")), { recursive: true });
+    if (typeof text === "string") Deno.writeTextFileSync(path, text);
+    else Deno.writeFileSync(path, text);
+  }
+
+  read(file: string): string {
+    return Deno.readTextFileSync(this.root + file);
+  }
+
+  link(file: string, to: string): void {
+    Deno.mkdirSync(this.root + file.slice(0, file.lastIndexOf("/")), { recursive: true });
+    Deno.mkdirSync(this.root + to, { recursive: true });
+    Deno.symlinkSync(this.root + to, this.root + file);
+  }
+
+  /** Makes a PCI function: an 82599 SFP+ that no driver has, unless told otherwise. */
+  add(address: string, made: Made = {}): void {
+    const { id = 0x10fb, vendor = 0x8086, driver, command = 0x0002 } = made;
+    const directory = `${DEVICES}/${address}`;
+    this.write(`${directory}/vendor`, `0x${vendor.toString(16)}\n`);
+    this.write(`${directory}/device`, `0x${id.toString(16).padStart(4, "0")}\n`);
+    this.write(`${directory}/class`, `${made.class ?? "0x020000"}\n`);
+    this.write(`${directory}/driver_override`, "(null)\n");
+    this.write(`${directory}/modalias`, "pci:v00008086d000010FB\n");
+    const config = new DataView(new ArrayBuffer(256));
+    config.setUint16(0, vendor, true);
+    config.setUint16(2, id, true);
+    config.setUint16(4, command, true);
+    this.write(`${directory}/config`, new Uint8Array(config.buffer));
+    if (driver === undefined) return;
+    this.link(`${directory}/driver`, `/sys/bus/pci/drivers/${driver}`);
+    this.write(`/sys/bus/pci/drivers/${driver}/unbind`, "");
+  }
+
+  /** Gives a function an interface with these IFF_ flags. */
+  interface(address: string, name: string, flags: string, child = ""): void {
+    this.write(`${DEVICES}/${address}${child}/net/${name}/flags`, `${flags}\n`);
+  }
+
+  /** Puts functions into an IOMMU group. */
+  group(number: string, type: string, ...addresses: readonly string[]): void {
+    const group = `/sys/kernel/iommu_groups/${number}`;
+    this.write(`${group}/type`, `${type}\n`);
+    for (const address of addresses) {
+      this.link(`${DEVICES}/${address}/iommu_group`, group);
+      this.link(`${group}/devices/${address}`, `${DEVICES}/${address}`);
+    }
+  }
+
+  /** Everything that commands could have changed about a function. */
+  state(address: string): unknown {
+    const unbind = `${DEVICES}/${address}/driver/unbind`;
+    return [
+      this.read(`${DEVICES}/${address}/driver_override`),
+      this.read("/sys/bus/pci/drivers_probe"),
+      Deno.readFileSync(`${this.root}${DEVICES}/${address}/config`)[4],
+      this.system.function(address).driver === null ? "" : this.read(unbind),
+    ];
+  }
+
+  [Symbol.dispose](): void {
+    Deno.removeSync(this.root, { recursive: true });
+  }
+}
+
+/** A default route through an interface. */
+function route(name: string): string {
+  return `Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\n` +
+    `${name}\t00000000\t010200C0\t0003\t0\t0\t0\t00000000\t0\t0\t0\n`;
+}
+
+Deno.test("cards() lists Ethernet controllers only, by address, with model and driver", () => {
+  using tree = new Tree();
+  tree.add("0000:04:00.0", { vendor: 0x1af4, id: 0x1041, driver: "virtio-pci" });
+  tree.add(CARD, { driver: "ixgbe" });
+  tree.add("0000:02:00.0", { class: "0x010802" });
+  tree.interface(CARD, "eth2", "0x1002");
+  tree.interface("0000:04:00.0", "eth0", "0x1003", "/virtio0");
+  const found = cards(tree.system).map(({ address, driver, interfaces, use }) => {
+    return [
+      address,
+      driver,
+      interfaces.map(({ name, up }) => `${name} ${up}`),
+      use.driver,
+      use.name,
+    ];
+  });
+  assertEquals(found, [
+    [CARD, "ixgbe", ["eth2 false"], "ixgbe", "82599 SFP+"],
+    ["0000:04:00.0", "virtio-pci", ["eth0 true"], "virtio", "VirtIO network card (modern only)"],
+  ]);
+  const text = [...formatCards(cards(tree.system))].join("\n");
+  assertMatch(text, /03:00\.0 {2}8086:10fb {2}82599 SFP\+\n.*driver ixgbe; interface eth2 down\n/);
+});
+
+Deno.test("cards() says what no driver is for, and what it is if that is known", () => {
+  using tree = new Tree();
+  tree.add("0000:05:00.0", { id: 0x10ed });
+  tree.add("0000:06:00.0", { vendor: 0x14e4, id: 0x1657 });
+  const [virtual, foreign] = cards(tree.system).map(({ use }) => use);
+  assertEquals([virtual.driver, virtual.bus, foreign.driver], [null, null, null]);
+  assertMatch(virtual.problems[0], /a virtual function of an 82599/);
+  assertMatch(foreign.problems[0], /no driver here is for it/);
+});
+
+Deno.test("assess() takes sysfs, or VFIO where vfio-pci has the function in a group", () => {
+  using tree = new Tree();
+  tree.add(CARD);
+  assertEquals(assess(tree.system.function(CARD)).bus, "sysfs");
+  assertEquals(assess(tree.system.function(CARD)).problems, []);
+  tree.add(TWIN, { driver: "vfio-pci" });
+  tree.group("7", "DMA-FQ", CARD, TWIN);
+  assertEquals(assess(tree.system.function(TWIN)).bus, "vfio");
+  assertEquals(assess(tree.system.function(TWIN)).problems, []);
+  assertMatch(assess(tree.system.function(CARD)).problems[0], /an IOMMU keeps it from memory/);
+});
+
+Deno.test("assess() names those of the group that the kernel drives", () => {
+  using tree = new Tree();
+  tree.add(CARD, { driver: "vfio-pci" });
+  tree.add(TWIN, { driver: "ixgbe" });
+  tree.group("7", "DMA", CARD, TWIN);
+  const { group } = tree.system.function(CARD);
+  assertEquals(group?.others, [{ address: TWIN, driver: "ixgbe", blocks: true }]);
+  const { problems } = assess(tree.system.function(CARD));
+  assertEquals(problems.length, 1);
+  assertMatch(problems[0], /ixgbe has 0000:03:00\.1 .*`nic\.ts bind 0000:03:00\.1 none`/);
+});
+
+Deno.test("System.function() takes short addresses, and refuses what is none or not there", () => {
+  using tree = new Tree();
+  tree.add(CARD);
+  assertEquals(tree.system.function("03:00.0").address, CARD);
+  for (const name of ["eth0", "../03:00.0", "03:00.8", "", "vfio-user:a"]) {
+    assertThrows(() => tree.system.function(name), UsageError, "no address of a PCI function");
+  }
+  assertThrows(() => tree.system.function("09:00.0"), UsageError, "no such PCI device");
+});
+
+Deno.test("System finds the default route, IPv4 or IPv6, also through what stands on a card", () => {
+  using tree = new Tree();
+  tree.add(CARD, { driver: "ixgbe" });
+  tree.interface(CARD, "eth2", "0x1003");
+  const carries = () => tree.system.function(CARD).interfaces[0].defaultRoute;
+  assertEquals(carries(), false);
+  tree.write("/proc/net/route", route("eth2"));
+  assertEquals(carries(), true);
+  tree.write("/proc/net/route", route("br0"));
+  assertEquals(carries(), false);
+  tree.write("/sys/class/net/eth2/upper_bond0/ifindex", "8\n");
+  tree.write("/sys/class/net/bond0/upper_br0/ifindex", "9\n");
+  assertEquals(carries(), true);
+  const zeros = "0".repeat(32), tail = "00000400 00000001 00000000 00000003";
+  const gateway = `fe80${"0".repeat(27)}1`;
+  const v6 = (name: string) => `${zeros} 00 ${zeros} 00 ${gateway} ${tail} ${name}\n`;
+  tree.write("/proc/net/route", "");
+  tree.write("/proc/net/ipv6_route", v6("lo").repeat(200) + v6("eth2")); // longer than a page
+  assertEquals(carries(), true);
+  tree.write("/proc/net/ipv6_route", v6("lo"));
+  assertEquals(carries(), false);
+});
+
+Deno.test("bind() refuses a card in use, or that cannot be had, and changes nothing", () => {
+  const refusals: [RegExp, (tree: Tree) => void][] = [
+    [/its kernel interface eth2 is up: `ip link set eth2 down`/, (tree) => {
+      tree.add(CARD, { driver: "ixgbe" });
+      tree.interface(CARD, "eth2", "0x1003");
+    }],
+    [/eth2 carries the default route: let another/, (tree) => {
+      tree.add(CARD, { driver: "ixgbe" });
+      tree.interface(CARD, "eth2", "0x1002");
+      tree.write("/proc/net/route", route("eth2"));
+    }],
+    [/no Ethernet controller \(class 0108\)/, (tree) => tree.add(CARD, { class: "0x010802" })],
+    [/no IOMMU stands before it/, (tree) => tree.add(CARD, { driver: "ixgbe" })],
+    [/no vfio-pci yet: `modprobe vfio-pci`/, (tree) => {
+      tree.add(CARD, { driver: "ixgbe" });
+      tree.group("3", "DMA", CARD);
+    }],
+  ];
+  for (const [sentence, prepare] of refusals) {
+    using tree = new Tree();
+    prepare(tree);
+    const before = tree.state(CARD);
+    const error = assertThrows(() => bind(tree.system, CARD, "vfio-pci", false), UsageError);
+    assertMatch(error.message, sentence);
+    assertEquals(tree.state(CARD), before);
+  }
+});
+
+Deno.test("bind() to none unbinds a card that is up if forced only", () => {
+  using tree = new Tree();
+  tree.add(CARD, { driver: "ixgbe" });
+  tree.interface(CARD, "eth2", "0x1003");
+  assertThrows(() => bind(tree.system, CARD, "none", false), UsageError, "eth2 is up");
+  assertEquals(tree.read("/sys/bus/pci/drivers/ixgbe/unbind"), "");
+  bind(tree.system, CARD, "none", true);
+  assertEquals(tree.read("/sys/bus/pci/drivers/ixgbe/unbind"), CARD);
+  assertEquals(tree.read("/sys/bus/pci/drivers_probe"), "");
+});
+
+Deno.test("bind() lets any driver have a card again that vfio-pci does not take", () => {
+  using tree = new Tree();
+  tree.add(CARD);
+  tree.group("3", "DMA", CARD);
+  tree.write("/sys/bus/pci/drivers/vfio-pci/unbind", "");
+  const error = assertThrows(() => bind(tree.system, CARD, "vfio-pci", false), DeviceError);
+  assertMatch(error.message, /vfio-pci does not take it/);
+  assertEquals(tree.read(`${DEVICES}/${CARD}/driver_override`)[0], "\n", "any driver");
+  assertEquals(tree.read("/sys/bus/pci/drivers_probe"), CARD);
+});
+
+Deno.test("restore() says which module to load if no kernel driver takes the card", async () => {
+  using tree = new Tree();
+  tree.add(CARD);
+  await assertRejects(() => restore(tree.system, CARD), DeviceError, "`modprobe pci:v00008086d");
+  assertEquals(tree.read("/sys/bus/pci/drivers_probe"), CARD);
+});
+
+Deno.test("restore() leaves a card alone that the kernel's driver has", async () => {
+  using tree = new Tree();
+  tree.add(CARD, { driver: "ixgbe" });
+  tree.interface(CARD, "eth2", "0x1003");
+  const before = tree.state(CARD);
+  const { driver, interfaces } = await restore(tree.system, CARD);
+  assertEquals([driver, interfaces], ["ixgbe", ["eth2"]]);
+  assertEquals(tree.state(CARD), before);
+});
+
+/** A BAR that remembers what was read of it. */
+function recordingBar(read: (offset: number) => number, offsets: number[]): Bar {
+  const refuse = () => {
+    throw new Error("a dump wrote to a register");
+  };
+  return {
+    size: BAR_BYTES,
+    read: (offset) => {
+      offsets.push(offset);
+      return read(offset);
+    },
+    write: refuse,
+    doorbell: refuse,
+  };
+}
+
+Deno.test("dump() reads no register that changes by it, and format() folds equal copies", () => {
+  const offsets: number[] = [];
+  const { LINKS, GPRC, RDT } = REGISTERS;
+  const reading = {
+    changes: ({ access }: { access: string }) => access === "RC" ? "cleared" : undefined,
+    never: () => undefined,
+  };
+  const bar = recordingBar((offset) => offset === LINKS.offset ? 0x40000000 : 7, offsets);
+  const found = dump(bar, [LINKS, GPRC, RDT], { ...reading, all: false });
+  assertEquals(offsets.includes(GPRC.offset), false);
+  assertEquals(found.skipped, [{ name: "GPRC", reason: "cleared" }]);
+  assertEquals(found.registers.length, 1 + RDT.count);
+  assertEquals(found.registers[0].fields.UP, 1);
+  const lines = [...format(found, Object.values(REGISTERS))];
+  assertMatch(lines[0], /^042a4 {2}LINKS +0x40000000 {2}.*: UP$/);
+  assertMatch(lines[1], /^01018 {2}RDT\[0\.\.127\] +0x00000007/);
+  assertEquals(lines.length, 2);
+  assertEquals(dump(bar, [GPRC], { ...reading, all: true }).registers[0].value, 7);
+});
+
+Deno.test("dumpFunction() reads a card that a kernel driver has, and changes nothing", () => {
+  using tree = new Tree();
+  tree.add(CARD, { driver: "ixgbe" });
+  tree.interface(CARD, "eth2", "0x1003");
+  const bytes = new Uint8Array(BAR_BYTES);
+  new DataView(bytes.buffer).setUint32(REGISTERS.LINKS.offset, 0x40000000, true);
+  tree.write(`${DEVICES}/${CARD}/resource0`, bytes);
+  const before = tree.state(CARD);
+  const options = { names: ["links", "gprc", "SWSM"], all: false };
+  const found = dumpFunction(tree.system, tree.system.function(CARD), options);
+  assertEquals(found.model, "82599 SFP+");
+  assertEquals(found.registers.map(({ name, value }) => [name, value]), [["LINKS", 0x40000000]]);
+  assertEquals(found.skipped.map(({ name }) => name), ["GPRC", "SWSM"]);
+  assertEquals(tree.state(CARD), before);
+  assertEquals(Deno.readFileSync(`${tree.root}${DEVICES}/${CARD}/resource0`), bytes);
+});
+
+Deno.test("dumpFunction() refuses registers that are turned off, and names that are none", () => {
+  using tree = new Tree();
+  tree.add(CARD, { command: 0 });
+  const read = (names: string[]) => {
+    dumpFunction(tree.system, tree.system.function(CARD), { names, all: false });
+  };
+  assertThrows(() => read(["NOTHING"]), UsageError, '"NOTHING" is no register');
+  assertThrows(() => read([]), UsageError, "registers are turned off (COMMAND 0000");
+});
+
+Deno.test("dumpFunction() says so if the registers read as ones", () => {
+  using tree = new Tree();
+  tree.add(CARD);
+  tree.write(`${DEVICES}/${CARD}/resource0`, new Uint8Array(BAR_BYTES).fill(0xff));
+  const found = tree.system.function(CARD);
+  const read = () => dumpFunction(tree.system, found, { names: [], all: false });
+  assertThrows(read, DeviceError, "asleep or gone");
+});
+
+Deno.test("dumpVirtio() refuses a card that a driver has", () => {
+  using tree = new Tree();
+  tree.add(CARD, { vendor: 0x1af4, id: 0x1041, driver: "virtio-pci" });
+  const before = tree.state(CARD);
+  const found = tree.system.function(CARD);
+  assertThrows(() => dumpVirtio(tree.system, found), UsageError, "selectors that this driver uses");
+  assertEquals(tree.state(CARD), before);
+});
+
+/** Fills a tree with a machine that lacks nothing. */
+function complete(tree: Tree): void {
+  tree.add(CARD, { driver: "vfio-pci" });
+  tree.group("5", "identity", CARD);
+  tree.write("/sys/module/vfio_iommu_type1/refcnt", "0\n");
+  tree.write("/dev/vfio/vfio", "");
+  tree.write("/dev/vfio/5", "");
+  const limit = "Max locked memory         8388608              8388608              bytes\n";
+  tree.write("/proc/self/limits", limit);
+  tree.write("/proc/self/status", "Uid:\t0\t0\t0\t0\nCapEff:\t000001ffffffffff\n");
+  const hugepages = "/sys/kernel/mm/hugepages/hugepages-2048kB";
+  tree.write(`${hugepages}/nr_hugepages`, "256\n");
+  tree.write(`${hugepages}/free_hugepages`, "200\n");
+  tree.write("/sys/kernel/security/lockdown", "[none] integrity confidentiality\n");
+}
+
+Deno.test("diagnose() finds both ways open on a machine that lacks nothing", () => {
+  using tree = new Tree();
+  complete(tree);
+  const { findings, ways, ready } = diagnose(tree.system, { deno: "2.9.6", processors: 2 });
+  assertEquals(findings.filter(({ ok }) => !ok), []);
+  assertEquals([ways, ready], [["vfio", "sysfs"], true]);
+});
+
+Deno.test("diagnose() closes the ways that need what is missing, and says what to do", () => {
+  const user = "Uid:\t1000\t1000\t1000\t1000\nCapEff:\t0000000000000000\n";
+  const lacks: [string, string[], RegExp, (tree: Tree) => void][] = [
+    ["bus addresses", ["vfio"], /iommu=pt/, (tree) => {
+      tree.write("/sys/kernel/iommu_groups/5/type", "DMA-FQ\n");
+    }],
+    ["hugepages", ["vfio"], /echo 256 >/, (tree) => {
+      tree.write("/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages", "0\n");
+      tree.write("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages", "0\n");
+    }],
+    ["lockdown", ["vfio"], /VFIO works with it/, (tree) => {
+      tree.write("/sys/kernel/security/lockdown", "none [integrity] confidentiality\n");
+    }],
+    ["vfio modules", ["sysfs"], /modprobe/, (tree) => {
+      Deno.removeSync(`${tree.root}/sys/module`, { recursive: true });
+    }],
+    ["locked memory", [], /ulimit -l/, (tree) => tree.write("/proc/self/status", user)],
+    ["cards", [], /the one that carries the default route/, (tree) => {
+      tree.interface(CARD, "eth2", "0x1003");
+      tree.write("/proc/net/route", route("eth2"));
+    }],
+    ["cards", [], /deno task demo/, (tree) => {
+      Deno.removeSync(`${tree.root}${DEVICES}/${CARD}`, { recursive: true });
+    }],
+  ];
+  for (const [name, ways, fix, remove] of lacks) {
+    using tree = new Tree();
+    complete(tree);
+    remove(tree);
+    const diagnosis = diagnose(tree.system, { deno: "2.9.6", processors: 2 });
+    const found = diagnosis.findings.find((finding) => finding.name === name)!;
+    assertEquals([found.ok, diagnosis.ways, diagnosis.ready], [false, ways, ways.length > 0], name);
+    assertMatch(found.fix!, fix);
+  }
+});
+
+Deno.test("nic.ts refuses what is no command, in a sentence", async () => {
+  const cases: [string[], RegExp][] = [
+    [[], /takes a command: list, bind, restore, regs, doctor/],
+    [["lst"], /"lst" is no command/],
+    [["list", "eth0"], /list takes nothing/],
+    [["bind", CARD], /bind takes an address, and vfio-pci or none/],
+    [["bind", CARD, "ixgbe"], /not "ixgbe"/],
+    [["list", "--force"], /list has no option --force/],
+    [["regs", "nowhere"], /"nowhere" is no address of a PCI function/],
+    [["regs", "vfio-user:/nowhere.sock"], /connect to \/nowhere\.sock/],
+    [["--frobnicate"], /'--frobnicate'/],
+  ];
+  for (const [args, sentence] of cases) {
+    assertRefused(await run(ffiOnly("nic.ts", args)), sentence);
+  }
+});
+
+Deno.test("nic.ts list and doctor run anywhere", async () => {
+  const list = await run(ffiOnly("nic.ts", ["--json", "list"]));
+  assertEquals([list.code, list.stderr, Array.isArray(JSON.parse(list.stdout))], [0, "", true]);
+  const doctor = await run(ffiOnly("nic.ts", ["doctor", "--json"]));
+  assertEquals([doctor.code, doctor.stderr], [JSON.parse(doctor.stdout).ready ? 0 : 1, ""]);
+});
+
+Deno.test("nic.ts regs reads the software NIC, and breaks no rule", async () => {
+  await using directory = await TemporaryDirectory.make();
+  await using sim = await Sim.start(directory, ["none"]);
+  const regs = async (...args: string[]) => {
+    const { code, stdout, stderr } = await run(ffiOnly("nic.ts", ["regs", ...args]));
+    assertEquals([code, stderr], [0, ""]);
+    return stdout;
+  };
+  const [address] = sim.addresses;
+  const text = await regs(address);
+  assertMatch(text, /^vfio-user:.*: 82599 /);
+  assertMatch(text, /^00000 {2}CTRL /m);
+  assertMatch(text, /^not read, since reading clears it .*: .*\bGPRC\b/m);
+  assertMatch(text, /^not read, since reading clears the interrupt causes .*: .*\bEICR\b/m);
+  assert(!/^[0-9a-f]{5} {2}(GPRC|SWSM|EICS) /m.test(text), "left alone");
+  const all = JSON.parse(await regs(address, "--all", "--json"));
+  const names = all.registers.map(({ name }: { name: string }) => name);
+  assert(names.includes("GPRC") && names.includes("QPRC[15]"));
+  const changed = Object.values(REGISTERS).filter(({ name, access, readEffect }) => {
+    return access === "WO" || (readEffect !== null && name !== "SW_FW_SYNC");
+  });
+  assert(changed.some(({ name }) => name === "PCSS1") && names.includes("PCSS1"));
+  for (const { name } of changed) {
+    assert(!new RegExp(`^[0-9a-f]{5} {2}${name}[[ ]`, "m").test(text));
+  }
+  assert(!names.includes("SWSM") && !names.includes("EICS"), "never read");
+  assertEquals(names.length, new Set(names).size);
+  const one = JSON.parse(await regs(address, "--json", "STATUS"));
+  assertEquals(one.registers.map(({ name }: { name: string }) => name), ["STATUS"]);
+  await sim.quit();
+});
+
+Deno.test("nic.ts regs takes no semaphore: SW_FW_SYNC is one where the MAC is an X540's", async () => {
+  await using directory = await TemporaryDirectory.make();
+  for (const [id, semaphore] of [["0x10fb", false], ["0x1528", true]] as const) {
+    await using sim = await Sim.start(directory, ["none"], ["--device-id", id]);
+    const args = ["regs", "--json", "--all", sim.addresses[0], "SW_FW_SYNC", "SWSM"];
+    const { registers, skipped } = JSON.parse((await run(ffiOnly("nic.ts", args))).stdout);
+    assertEquals(registers.length, semaphore ? 0 : 1);
+    const reason = "reading takes the semaphore from drivers";
+    const names = semaphore ? ["SW_FW_SYNC", "SWSM"] : ["SWSM"];
+    assertEquals(skipped, names.map((name) => ({ name, reason })));
+    await sim.quit();
+  }
+});

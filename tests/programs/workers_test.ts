@@ -1,0 +1,102 @@
+/** Workers: that they start, fail and end as they should, and that none is left behind. */
+
+import { assert, assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
+import { SystemError } from "../../native/native.ts";
+import { WorkerError } from "../../src/errors.ts";
+import { Workers } from "../../programs/workers.ts";
+import { until } from "../support/processes.ts";
+import type { Conduct } from "../support/failing_worker.ts";
+
+const MODULE = new URL("../support/failing_worker.ts", import.meta.url);
+
+function threads(): string[] {
+  return [...Deno.readDirSync("/proc/self/task")].map(({ name }) => name).filter((thread) => {
+    return /^worker/.test(Deno.readTextFileSync(`/proc/self/task/${thread}/comm`));
+  });
+}
+
+function start(...conducts: Conduct[]): Workers {
+  return new Workers(MODULE, conducts);
+}
+
+/** The failure that `check` throws, once it does. */
+async function failureOf(workers: Workers): Promise<WorkerError> {
+  const failures: unknown[] = [];
+  await until("a worker's failure", () => {
+    try {
+      workers.check();
+    } catch (error) {
+      failures.push(error);
+    }
+    return failures.length > 0;
+  });
+  if (!(failures[0] instanceof WorkerError)) throw failures[0];
+  return failures[0];
+}
+
+Deno.test("Workers work until they are disposed, and their threads are gone then", async () => {
+  const before = threads().length;
+  {
+    await using workers = start("good", "good");
+    await workers.started();
+    workers.check();
+    assertEquals(threads().length, before + 2);
+  }
+  assertEquals(threads().length, before);
+});
+
+Deno.test("Workers.started() throws what a worker throws at once", async () => {
+  const before = threads().length;
+  {
+    await using workers = start("good", "throws");
+    const error = await failureOf(workers);
+    assertEquals(error.message, "worker 1 failed: this worker will not work");
+    assert(error.cause instanceof Error, "what was thrown comes along");
+    await assertRejects(() => workers.started(), WorkerError, "this worker will not work");
+  }
+  assertEquals(threads().length, before, "the others have ended too");
+});
+
+Deno.test("Workers.check() throws what a worker throws at work", async () => {
+  await using workers = start("fails later", "good");
+  assertEquals((await failureOf(workers)).message, "worker 0 failed: this worker works no more");
+});
+
+Deno.test("Workers.check() throws all that a worker that fails meets on its way out", async () => {
+  await using workers = start("fails twice");
+  const { message, cause } = await failureOf(workers);
+  assertEquals(message, "worker 0 failed: this worker fails; it does not even end well");
+  assert(Array.isArray(cause) && cause.every((error) => error instanceof Error));
+});
+
+Deno.test("Workers.check() throws if a worker's module cannot be loaded", async () => {
+  await using workers = new Workers(new URL("data:text/javascript,import 'nothing:at-all'"), [1]);
+  const { message } = await failureOf(workers);
+  assertMatch(message, /^worker 0 failed: .*"nothing:at-all".*$/);
+});
+
+Deno.test("Workers refuses a module that is not there", () => {
+  const module = new URL("nothing.ts", import.meta.url);
+  assertThrows(() => new Workers(module, [1]), SystemError, "no such file or directory");
+});
+
+Deno.test("Workers waits for a worker that is slow to stop", async () => {
+  const before = threads().length;
+  {
+    await using workers = start("is slow", "good");
+    await workers.started();
+  }
+  assertEquals(threads().length, before);
+});
+
+Deno.test("Workers says if a worker does not stop in time", async () => {
+  const before = threads().length;
+  const workers = new Workers(MODULE, ["is slow"], 100);
+  await workers.started();
+  await assertRejects(
+    () => workers[Symbol.asyncDispose](),
+    WorkerError,
+    "did not stop within 100 ms",
+  );
+  await until("the thread to go", () => threads().length === before);
+});

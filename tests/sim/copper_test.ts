@@ -1,0 +1,185 @@
+/** The NIC model as X540 and X550: their PHY on the MDIO bus, and the firmware that they have. */
+
+import { assert, assertEquals } from "@std/assert";
+import {
+  EICR,
+  FLEX_MNG,
+  HICR,
+  LINKS,
+  MSCA,
+  MSRWD,
+  RXCTRL,
+  SW_FW_SYNC,
+} from "../../ixgbe/registers.ts";
+import { DEVICE } from "../../sim/nic/device_state.ts";
+import { TestDriver } from "../support/model_driver.ts";
+
+const PMA_PMD = 1, WIS = 2, AUTO_NEGOTIATION = 7, GLOBAL = 30;
+const CONTROL = 0, STATUS = 1, LOW_POWER = 1 << 11, RESTART = 1 << 9;
+const MAC_POINTER = 0x0b, PBA_GUARD = 0x15;
+
+function transfer(driver: TestDriver, device: number, address: number, operation: number): void {
+  for (const code of [MSCA.OP_ADDRESS, operation]) {
+    driver.write(MSCA, address | device << 16 | code | MSCA.MDI_COMMAND);
+    assertEquals(driver.read(MSCA) & MSCA.MDI_COMMAND, 0);
+  }
+}
+
+function readPhy(driver: TestDriver, device: number, address: number): number {
+  transfer(driver, device, address, MSCA.OP_READ);
+  return driver.read(MSRWD) >>> 16;
+}
+
+function writePhy(driver: TestDriver, device: number, address: number, value: number): void {
+  driver.write(MSRWD, value);
+  transfer(driver, device, address, MSCA.OP_WRITE);
+}
+
+function holdPhy(driver: TestDriver): void {
+  driver.write(SW_FW_SYNC, SW_FW_SYNC.SW_PHY_SM0);
+}
+
+/** Whether the link is up, and stays so. */
+function linkUp(driver: TestDriver): boolean {
+  driver.read(LINKS);
+  return (driver.read(LINKS) & LINKS.UP) !== 0;
+}
+
+Deno.test("Phy says which devices it has, and which of them are there", () => {
+  const driver = new TestDriver({ deviceId: DEVICE.X540 });
+  const devices = readPhy(driver, PMA_PMD, 5) | readPhy(driver, PMA_PMD, 6) << 16;
+  assertEquals(devices, 1 << 1 | 1 << 3 | 1 << 4 | 1 << 7 | 1 << 30);
+  assertEquals([readPhy(driver, PMA_PMD, 8) >>> 14, readPhy(driver, WIS, 8)], [2, 0xffff]);
+});
+
+Deno.test("Phy without power has no link", () => {
+  for (const deviceId of [DEVICE.X540, DEVICE.X550]) {
+    const driver = new TestDriver({ deviceId });
+    assert(linkUp(driver));
+    writePhy(driver, GLOBAL, CONTROL, LOW_POWER);
+    assert(!linkUp(driver));
+    assertEquals(readPhy(driver, PMA_PMD, STATUS), 0);
+    writePhy(driver, GLOBAL, CONTROL, 0);
+    assert(linkUp(driver));
+    assertEquals(driver.read(EICR) & EICR.LSC, EICR.LSC);
+  }
+});
+
+Deno.test("Phy keeps low power over resets and a driver's going, until power-on", () => {
+  const driver = new TestDriver({ deviceId: DEVICE.X540 });
+  holdPhy(driver);
+  writePhy(driver, GLOBAL, CONTROL, LOW_POWER);
+  assertEquals(driver.broken(), []);
+  driver.reset();
+  assert(!linkUp(driver));
+  driver.nic.reset("function");
+  assert(!linkUp(driver));
+  driver.nic.disconnect();
+  assert(!linkUp(driver));
+  driver.nic.reset("power-on");
+  assert(linkUp(driver));
+});
+
+Deno.test("Phy is asked only by who holds its port's semaphore", () => {
+  const rule = "MSCA: a command is given while the port's SW_PHY_SM is held (X540, X550)";
+  for (const deviceId of [DEVICE.X540, DEVICE.X550]) {
+    const second = new TestDriver({ deviceId, lanId: 1 });
+    holdPhy(second); // the other port's
+    readPhy(second, PMA_PMD, STATUS);
+    assertEquals(second.broken(), [rule]);
+  }
+  const old = new TestDriver(); // the 82599 has no PHY that firmware would ask
+  readPhy(old, PMA_PMD, STATUS);
+  assertEquals(old.broken(), []);
+});
+
+Deno.test("Phy negotiates again when it is told to: the link goes and comes", () => {
+  const driver = new TestDriver({ deviceId: DEVICE.X550 });
+  assert(linkUp(driver));
+  driver.read(EICR);
+  writePhy(driver, AUTO_NEGOTIATION, CONTROL, RESTART);
+  assertEquals(readPhy(driver, AUTO_NEGOTIATION, CONTROL), 0);
+  assertEquals(driver.read(EICR) & EICR.LSC, EICR.LSC);
+  assertEquals(driver.read(LINKS) & LINKS.UP, 0);
+  assertEquals(driver.read(LINKS) & LINKS.UP, LINKS.UP);
+});
+
+/** Gives the firmware a command of some bytes; returns whether it was answered, and how. */
+function command(driver: TestDriver, bytes: number[]): [answered: boolean, words: number[]] {
+  const words = new DataView(new ArrayBuffer(16));
+  bytes.forEach((byte, i) => words.setUint8(i, byte));
+  for (let i = 0; i < 4; i++) driver.write(FLEX_MNG, words.getUint32(4 * i, true), i);
+  driver.write(HICR, driver.read(HICR) | HICR.C);
+  assertEquals(driver.read(HICR) & HICR.C, HICR.C, "the first look comes too early");
+  const status = driver.read(HICR);
+  assertEquals(status & HICR.C, 0);
+  const answer = [0, 1, 2, 3].map((i) => driver.read(FLEX_MNG, i));
+  return [(status & HICR.SV) !== 0, answer];
+}
+
+function withFirmware(deviceId: number = DEVICE.X550): TestDriver {
+  const driver = new TestDriver({ deviceId });
+  driver.write(SW_FW_SYNC, driver.read(SW_FW_SYNC) | SW_FW_SYNC.SW_MNG_SM);
+  return driver;
+}
+
+Deno.test("The firmware reads the EEPROM", () => {
+  const driver = withFirmware();
+  const read = (word: number, words: number) =>
+    command(driver, [0x31, 0, 6, 0xff, 0, 0, word >> 7, word << 1 & 0xff, 0, 2 * words]);
+  const [answered, [header, , , data]] = read(PBA_GUARD, 1);
+  assert(answered);
+  assertEquals([header >>> 16 & 0xff, data & 0xffff], [1, 0xfafa]);
+  const pointer = read(MAC_POINTER, 1)[1][3] & 0xffff;
+  assertEquals(read(pointer + 1, 2)[1][3], 0x0000_0002, "the station address begins 02 00 00 00");
+  assertEquals(driver.broken(), []);
+  assert(!read(1023, 2)[0]);
+  assertEquals(driver.broken(), ["FLEX_MNG: words inside the EEPROM are read, 512 at most"]);
+});
+
+Deno.test("The firmware switches the receiver off, and takes a driver's version", () => {
+  const driver = withFirmware();
+  driver.openReceivePath();
+  const rules = driver.broken();
+  assert(command(driver, [0xde, 1, 0, 0xff, 0])[0]);
+  assertEquals(driver.read(RXCTRL) & RXCTRL.RXEN, 0);
+  const version = [0xdd, 5, 0, 0, 0, 1, 2, 3, 4];
+  version[3] = 256 - version.reduce((sum, byte) => sum + byte) & 0xff;
+  const [answered, [header]] = command(driver, version);
+  assertEquals([answered, header >>> 16 & 0xff], [true, 1]);
+  assert(!command(driver, [0x99, 0, 0, 0xff])[0], "an unknown command");
+  assertEquals(driver.broken(), rules);
+});
+
+Deno.test("The firmware's commands keep to the rules", async (t) => {
+  const cases: [rule: string, action: () => TestDriver][] = [
+    ["HICR: a command is given while EN is set", () => {
+      const driver = withFirmware(DEVICE.X540);
+      const old = new TestDriver(); // the 82599 has no such firmware
+      old.write(HICR, HICR.C);
+      assertEquals([old.read(HICR), driver.read(HICR)], [0, HICR.EN]);
+      return old;
+    }],
+    ["HICR: a command is given while SW_MNG_SM is held", () => {
+      const driver = new TestDriver({ deviceId: DEVICE.X550 });
+      command(driver, [0xdd, 0, 0, 0xff]);
+      return driver;
+    }],
+    ["FLEX_MNG: a command's bytes add up to 0", () => {
+      const driver = withFirmware();
+      command(driver, [0xdd, 1, 0, 5, 9]);
+      return driver;
+    }],
+    ["FLEX_MNG: the answer is read after HICR.C was seen clear", () => {
+      const driver = withFirmware();
+      driver.write(FLEX_MNG, 0xff0000dd);
+      driver.write(HICR, HICR.C);
+      driver.read(HICR);
+      driver.read(FLEX_MNG);
+      return driver;
+    }],
+  ];
+  for (const [rule, action] of cases) {
+    await t.step(rule, () => assertEquals(action().broken(), [rule]));
+  }
+});

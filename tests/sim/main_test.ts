@@ -1,0 +1,240 @@
+/**
+ * The NIC model's program, as a process of its own: its command line, its signals, and clients that
+ * are killed.
+ *
+ * @module
+ */
+
+import { assertEquals, assertStringIncludes } from "@std/assert";
+import { delay, until } from "../support/processes.ts";
+
+const MAIN = new URL("../../sim/main.ts", import.meta.url).pathname;
+const FORWARD = new URL("../../fwd.ts", import.meta.url).pathname;
+const NATIVE = new URL("../../native/native.ts", import.meta.url).href;
+
+/** A client that agrees on a version, shares memory, becomes bus master, says so, and waits. */
+const CLIENT = `
+import { Mapping, path, stubs } from ${JSON.stringify(NATIVE)};
+const fd = stubs.ixy_connect(path(Deno.args[0]), 1);
+const reply = new Uint8Array(4096), fds = new Int32Array(17);
+let id = 0;
+function call(command: number, body: Uint8Array, send: number[] = []) {
+  const message = new Uint8Array(16 + body.length);
+  const view = new DataView(message.buffer);
+  view.setUint16(0, ++id, true);
+  view.setUint16(2, command, true);
+  view.setUint32(4, message.length, true);
+  message.set(body, 16);
+  stubs.ixy_send(fd, message, message.length, Int32Array.from(send), send.length, 0);
+  const n = stubs.ixy_recv(fd, reply, reply.length, fds, 0);
+  if (n < 16 || reply[8] !== 1) throw new Error("command " + command + ": " + n);
+}
+const words = (...values: number[]) => new Uint8Array(Uint32Array.from(values).buffer);
+call(1, new TextEncoder().encode('\\0\\0\\0\\0{"capabilities":{"max_msg_fds":16}}\\0'));
+const memory = Mapping.memory(2 << 20, false);
+call(2, words(32, 3, 0, 0, 0x200000, 0, 2 << 20, 0), [memory.fd]);
+call(10, words(4, 0, 7, 4, 6));
+call(9, words(0, 0, 7, 4));
+console.log("up", (reply[32] | reply[33] << 8).toString(16));
+setInterval(() => {}, 1000);
+`;
+
+interface Program extends AsyncDisposable {
+  readonly process: Deno.ChildProcess;
+  /** The next line on stdout, or undefined at its end. */
+  line(): Promise<string | undefined>;
+  /** Types a line on stdin. */
+  type(text: string): Promise<void>;
+}
+
+function start(args: string[], stdin: "null" | "piped" = "null"): Program {
+  const process = new Deno.Command(Deno.execPath(), {
+    args: ["run", "--allow-ffi", "--quiet", ...args],
+    stdin,
+    stdout: "piped",
+    stderr: "inherit",
+  }).spawn();
+  const reader = process.stdout.pipeThrough(new TextDecoderStream()).getReader();
+  const writer = stdin === "piped" ? process.stdin.getWriter() : undefined;
+  let text = "";
+  return {
+    process,
+    async line() {
+      for (let end = text.indexOf("\n"); end < 0; end = text.indexOf("\n")) {
+        const { value, done } = await reader.read();
+        if (done) return undefined;
+        text += value;
+      }
+      const line = text.slice(0, text.indexOf("\n"));
+      text = text.slice(line.length + 1);
+      return line;
+    },
+    async type(line) {
+      await writer!.write(new TextEncoder().encode(line + "\n"));
+    },
+    async [Symbol.asyncDispose]() {
+      try {
+        process.kill("SIGKILL");
+      } catch {
+        // It has ended by itself.
+      }
+      await process.status;
+      await writer?.abort().catch(() => {});
+      await reader.cancel();
+    },
+  };
+}
+
+async function withDirectory(test: (directory: string) => Promise<void>): Promise<void> {
+  const directory = Deno.makeTempDirSync();
+  try {
+    await test(directory);
+  } finally {
+    Deno.removeSync(directory, { recursive: true });
+  }
+}
+
+Deno.test("sim/main.ts outlives clients that are killed, and cleans up when it is told to end", () =>
+  withDirectory(async (directory) => {
+    const client = `${directory}/client.ts`;
+    Deno.writeTextFileSync(client, CLIENT);
+    const socket = `${directory}/nic.sock`;
+    await using model = start([MAIN, "--socket", socket, "--wire", "none", "--json", "--quiet"]);
+    assertEquals(await model.line(), '{"ready":true}');
+    for (let i = 0; i < 3; i++) {
+      await using killed = start([client, socket]);
+      assertEquals(await killed.line(), "up 8086", `client ${i}`);
+    }
+    // The doorbells' memory is the model's own; the clients' must not stay.
+    const mapped = () =>
+      Deno.readTextFileSync(`/proc/${model.process.pid}/maps`).split("memfd:ixy ").length - 1;
+    for (let i = 0; i < 100 && mapped() > 1; i++) await new Promise((r) => setTimeout(r, 20));
+    assertEquals(mapped(), 1);
+    model.process.kill("SIGTERM");
+    const total = JSON.parse((await model.line())!);
+    assertEquals([total.total, total.violations, total.ports.length], [true, [], 1]);
+    assertEquals((await model.process.status).code, 0);
+    assertEquals([...Deno.readDirSync(directory)].map((entry) => entry.name), ["client.ts"]);
+  }));
+
+Deno.test("sim/main.ts rests when there is nothing to do", () =>
+  withDirectory(async (directory) => {
+    await using model = start([MAIN, "--socket", `${directory}/nic.sock`, "--quiet"]);
+    assertEquals(await model.line(), "ready");
+    const ticks = () => {
+      const fields = Deno.readTextFileSync(`/proc/${model.process.pid}/stat`).split(") ")[1];
+      return Number(fields.split(" ")[11]) + Number(fields.split(" ")[12]);
+    };
+    let before = 0;
+    await until(() => `a second of rest, not of ${ticks() - before} ticks of 10 ms`, async () => {
+      before = ticks();
+      await delay(1000);
+      return ticks() - before < 15;
+    });
+  }));
+
+Deno.test("sim/main.ts obeys commands on stdin", () =>
+  withDirectory(async (directory) => {
+    const args = [MAIN, "--socket", `${directory}/nic.sock`, "--wire", "generator"];
+    await using model = start([...args, "--control", "--quiet"], "piped");
+    assertEquals(await model.line(), "ready");
+    await new Promise((resolve) => setTimeout(resolve, 1500));
+    await model.type("start\nlink 0 down\nlink 0 up\nstop\nstats");
+    const stats = JSON.parse((await model.line())!);
+    assertEquals(stats.ports[0].wire, "generator");
+    assertEquals(stats.ports[0].wireStatistics.sent, 0, "nobody receives");
+    assertEquals(stats.ports[0].counters.received, 0);
+    assertEquals(stats.ports[0].violations, 0);
+    await model.type("quit");
+    assertStringIncludes((await model.line())!, "total");
+    assertEquals((await model.process.status).code, 0);
+  }));
+
+Deno.test("sim/main.ts says in one sentence what cannot be done", () =>
+  withDirectory(async (directory) => {
+    const socket = `${directory}/nic.sock`;
+    const wrong: [string[], string][] = [
+      [[], "--socket"],
+      [["--wire", "none"], "--socket"],
+      [["--socket", socket, "--wire", "laser"], "a wire is generator"],
+      [["--socket", socket, "--wire", "none", "--wire", "none"], "two of --wire"],
+      [["--socket", socket, "--socket", socket], "--socket"],
+      [["--socket", socket, "--wire", "cable:1"], "joins two ports"],
+      [["--socket", socket, "--mac", "1:2"], "--mac"],
+      [["--socket", socket, "--device-id", "ixgbe"], "--device-id"],
+      [["--socket", socket, "--doorbells", "ring"], "--doorbells"],
+      [["--socket", socket, "--seconds", "-1"], "--seconds"],
+      [["--socket", socket, "--loud"], "--loud"],
+      [["--socket", `${directory}/none/nic.sock`], "no such file"],
+      [["--socket", directory], directory],
+      [["--socket", socket, "--wire", `pcap:in=${directory}/none`], "no such file"],
+      [["--socket", `${directory}/${"x".repeat(120)}`], "name too long"],
+    ];
+    for (const [args, part] of wrong) {
+      const { code, stderr, stdout } = await new Deno.Command(Deno.execPath(), {
+        args: ["run", "--allow-ffi", "--quiet", MAIN, ...args],
+      }).output();
+      const text = new TextDecoder().decode(stderr);
+      assertEquals([code, stdout.length], [2, 0], `${args}: ${text}`);
+      assertEquals(text.trimEnd().split("\n").length, 1, text);
+      assertStringIncludes(text, part);
+      assertEquals([...Deno.readDirSync(directory)], [], "nothing is left behind");
+    }
+  }));
+
+Deno.test("sim/main.ts captures what a forwarder makes of a capture", () =>
+  withDirectory(async (directory) => {
+    const frames = Array.from({ length: 2000 }, (_, n) => {
+      return Uint8Array.from(
+        { length: 60 + (n * 31) % 1455 },
+        (_, i) => i * 7 + n & 255 & ~(i ? 0 : 1),
+      );
+    });
+    const input = `${directory}/in.pcap`;
+    const output = `${directory}/out.pcap`;
+    Deno.writeFileSync(input, capture(frames));
+    const sockets = [`${directory}/a.sock`, `${directory}/b.sock`];
+    await using model = start([
+      ...[MAIN, "--json"],
+      ...["--socket", sockets[0], "--wire", `pcap:in=${input},rate=5000`],
+      ...["--socket", sockets[1], "--wire", `pcap:out=${output}`],
+    ]);
+    assertEquals(await model.line(), '{"ready":true}');
+    const devices = sockets.map((socket) => `vfio-user:${socket}`);
+    await using _forwarder = start([
+      FORWARD,
+      "--no-touch",
+      "--quiet",
+      "--seconds",
+      "20",
+      ...devices,
+    ]);
+    let received = 0;
+    for (let seconds = 0; received < frames.length && seconds < 15; seconds++) {
+      received = JSON.parse((await model.line())!).ports[1].wireStatistics.received;
+    }
+    assertEquals(received, frames.length);
+    model.process.kill("SIGINT");
+    assertEquals((await model.process.status).code, 0);
+    assertEquals(Deno.readFileSync(output).length, Deno.readFileSync(input).length);
+    assertEquals(framesIn(output), frames);
+  }));
+
+/** A capture file with nanoseconds, little-endian. */
+function capture(frames: readonly Uint8Array[]): Uint8Array {
+  const header = Uint32Array.of(0xa1b23c4d, 0x00040002, 0, 0, 65535, 1);
+  const records = frames.flatMap((frame) => {
+    return [...new Uint8Array(Uint32Array.of(0, 0, frame.length, frame.length).buffer), ...frame];
+  });
+  return Uint8Array.from([...new Uint8Array(header.buffer), ...records]);
+}
+
+function framesIn(file: string): Uint8Array[] {
+  const bytes = Deno.readFileSync(file);
+  const view = new DataView(bytes.buffer);
+  const frames: Uint8Array[] = [];
+  for (let at = 24; at < bytes.length; at += 16 + frames.at(-1)!.length) {
+    frames.push(bytes.slice(at + 16, at + 16 + view.getUint32(at + 8, true)));
+  }
+  return frames;
+}

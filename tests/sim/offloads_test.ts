@@ -1,0 +1,287 @@
+/** What the NIC model does to frames beside moving them: checksums, segments, tags, hashes. */
+
+import { assertEquals } from "@std/assert";
+import {
+  ERETA,
+  MRQC,
+  RETA,
+  RSSRK,
+  RXCSUM,
+  RXDCTL,
+  TDT,
+  VFTA,
+  VLNCTRL,
+} from "../../ixgbe/registers.ts";
+import { checksum } from "../../packets/checksum.ts";
+import { ReceiveOffloads } from "../../sim/rx/receive_offloads.ts";
+import { RegisterFile } from "../../sim/registers/register_file.ts";
+import { Rules } from "../../sim/registers/rules.ts";
+import { RX_BUFFERS, RX_RING, TestDriver, TX_BUFFERS, TX_RING } from "../support/model_driver.ts";
+import { headerOf, l4Of, packet, type PacketOptions, pseudoSum } from "../support/ip_packets.ts";
+
+// What Microsoft publishes to verify receive side scaling with: a key, and hashes of addresses.
+const KEY = "6d5a56da255b0ec24167253d43a38fb0d0ca2bcbae7b30b477cb2da38030f20c6a42b73bbeac01fa";
+const PORTS = [2794, 1766] as const;
+const V4: PacketOptions = {
+  source: [66, 9, 149, 187],
+  destination: [161, 142, 100, 80],
+  protocol: "tcp",
+  ports: PORTS,
+  payload: 100,
+};
+const V6: PacketOptions = {
+  ...V4,
+  source: [0x3f, 0xfe, 0x25, 1, 2, 0, 0x1f, 0xff, 0, 0, 0, 0, 0, 0, 0, 7],
+  destination: [0x3f, 0xfe, 0x25, 1, 2, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 1],
+};
+const PACKETS = [V4, { ...V4, protocol: "udp" as const }, V6, { ...V6, protocol: "udp" as const }];
+const UDPV = 1 << 10;
+const VP = 1 << 3, UDPCS = 1 << 4, L4I = 1 << 5, IPCS = 1 << 6, L4E = 1 << 30, IPE = 1 << 31;
+const EOP = 1 << 24, IFCS = 1 << 25, RS = 1 << 27, DEXT = 1 << 29, VLE = 1 << 30, TSE = 1 << 31;
+const DATA = 3 << 20, CONTEXT = 2 << 20, IXSM = 1 << 8, TXSM = 1 << 9;
+
+function offloads(
+  fields: number,
+  file = new RegisterFile(),
+  control = RXCSUM.PCSD,
+): ReceiveOffloads {
+  const key = new DataView(Uint8Array.fromHex(KEY).buffer);
+  for (let i = 0; i < RSSRK.count; i++) file.set(RSSRK, key.getUint32(i * 4, true), i);
+  for (let i = 0; i < RETA.count; i++) file.set(RETA, 0x03020100 + (i & 3) * 0x04040404, i);
+  file.set(MRQC, fields === 0 ? 0 : 1 | fields);
+  file.set(RXCSUM, control);
+  const made = new ReceiveOffloads(file, new Rules());
+  made.load();
+  return made;
+}
+
+/** Puts a context and one buffer with a frame into the transmit ring, and returns what is sent. */
+function send(
+  driver: TestDriver,
+  options: PacketOptions,
+  frame: Uint8Array,
+  { command = 0, mss = 0, tag = 0 }: { command?: number; mss?: number; tag?: number },
+): Uint8Array[] {
+  const l4 = l4Of(options), header = headerOf(options), context = TX_RING / 4, data = context + 4;
+  const v4 = options.source.length === 4, tcp = options.protocol === "tcp";
+  driver.words[context] = tag << 16 | 14 << 9 | l4 - 14;
+  driver.words[context + 2] = DEXT | CONTEXT | (v4 ? 1 << 10 : 0) | (tcp ? 1 << 11 : 0);
+  driver.words[context + 3] = mss << 16 | (header - l4) << 8;
+  driver.bytes.set(frame, TX_BUFFERS);
+  driver.fillTransmit(1, frame.length, EOP | IFCS | RS | DEXT | DATA | command);
+  const payload = command & TSE ? frame.length - header : frame.length;
+  driver.words[data + 3] = payload << 14 | TXSM | (v4 ? IXSM : 0);
+  // fillTransmit() has given buffer 1; the frame may be longer than 2 KB, and is at 0.
+  driver.words[data] -= 2048;
+  driver.write(TDT, 2);
+  driver.nic.poll();
+  return driver.wire.sent;
+}
+
+/** A packet as a driver hands it over: no IPv4 checksum, the pseudo header's sum for the other. */
+function unfinished(options: PacketOptions, length: number): Uint8Array {
+  const frame = packet(options), view = new DataView(frame.buffer);
+  if (options.source.length === 4) view.setUint16(24, 0);
+  const at = l4Of(options) + (options.protocol === "tcp" ? 16 : 6);
+  view.setUint16(at, pseudoSum(options, length));
+  return frame;
+}
+
+Deno.test("ReceiveOffloads hashes as Microsoft's verification suite does", () => {
+  const all = MRQC.RSS_IPV4 | MRQC.RSS_TCP_IPV4 | MRQC.RSS_IPV6 | MRQC.RSS_TCP_IPV6;
+  const expected = [
+    [V4, all, 0x51ccc178, 1],
+    [V4, MRQC.RSS_IPV4, 0x323e8fc2, 2],
+    [V6, all, 0x40207d3d, 3],
+    [V6, MRQC.RSS_IPV6, 0x2cc18cd5, 5],
+    [V4, MRQC.RSS_IPV6, 0, 0],
+  ] as const;
+  for (const [options, fields, hash, type] of expected) {
+    const found = offloads(fields), frame = packet(options);
+    found.inspect(frame, frame.length);
+    assertEquals([found.hash >>> 0, found.type & 0xf], [hash, type]);
+    assertEquals(found.queue, hash === 0 ? 0 : hash & 0xf, "RETA holds 0 to 15, again and again");
+  }
+});
+
+Deno.test("ReceiveOffloads of an X550 looks up nine bits of the hash", () => {
+  const file = new RegisterFile(), made = offloads(MRQC.RSS_IPV4, file), frame = packet(V4);
+  for (let i = 0; i < ERETA.count; i++) file.set(ERETA, 0x3f3f3f3f, i);
+  made.inspect(frame, frame.length);
+  assertEquals([(made.hash >>> 0) % 512, made.queue], [0x1c2, 2]);
+  made.largeTable = true;
+  made.inspect(frame, frame.length);
+  assertEquals(made.queue, 0x3f);
+});
+
+Deno.test("ReceiveOffloads tells right checksums from wrong ones", () => {
+  for (const options of PACKETS) {
+    const found = offloads(0), frame = packet(options), l4 = l4Of(options);
+    const v4 = options.source.length === 4, udp = options.protocol === "udp";
+    const good = L4I | (v4 ? IPCS : 0) | (udp ? UDPCS : 0);
+    found.inspect(frame, frame.length);
+    assertEquals(found.status, good);
+    frame[frame.length - 1] ^= 1;
+    found.inspect(frame, frame.length);
+    assertEquals(found.status, good | L4E);
+    frame[frame.length - 1] ^= 1;
+    if (v4) {
+      frame[22] ^= 1; // the time to live is in no pseudo header
+      found.inspect(frame, frame.length);
+      assertEquals(found.status, good | IPE);
+    }
+    if (v4 && udp) {
+      frame.fill(0, l4 + 6, l4 + 8);
+      found.inspect(frame, frame.length);
+      assertEquals(found.status & (L4I | L4E), 0, "the sender made no checksum");
+    } else if (udp) {
+      frame.fill(0, l4 + 6, l4 + 8);
+      found.inspect(frame, frame.length);
+      assertEquals(found.status, good | L4E, "IPv6 has to have a checksum");
+    }
+  }
+});
+
+Deno.test("ReceiveOffloads spreads by a hash that it does not show while RXCSUM.PCSD is 0", () => {
+  for (const control of [0, RXCSUM.IPPCSE]) {
+    const found = offloads(MRQC.RSS_TCP_IPV4, undefined, control), frame = packet(V4);
+    found.inspect(frame, frame.length);
+    assertEquals([found.hash, found.type & 0xf, found.queue], [0, 0, 0x8]);
+  }
+});
+
+/** A datagram in IPv4 fragments of 64 bytes of payload, as the wire brings them. */
+function fragments(datagram: Uint8Array): Uint8Array[] {
+  const payload = datagram.subarray(34), all: Uint8Array[] = [];
+  for (let from = 0; from < payload.length; from += 64) {
+    const part = payload.subarray(from, from + 64);
+    const frame = Uint8Array.of(...datagram.subarray(0, 34), ...part);
+    const view = new DataView(frame.buffer);
+    view.setUint16(16, 20 + part.length);
+    view.setUint16(20, from / 8 | (from + 64 < payload.length ? 0x2000 : 0));
+    view.setUint16(24, 0);
+    view.setUint16(24, checksum(frame, 14, 34));
+    all.push(frame);
+  }
+  return all;
+}
+
+Deno.test("ReceiveOffloads sums up the fragments of an UDP datagram if RXCSUM.IPPCSE is set", () => {
+  const options: PacketOptions = { ...V4, protocol: "udp", payload: 151 };
+  const datagram = packet(options), all = fragments(datagram);
+  assertEquals(all.length, 3);
+  const found = offloads(MRQC.RSS_IPV4, undefined, RXCSUM.IPPCSE);
+  let sum = pseudoSum(options, 8 + 151);
+  for (const frame of all) {
+    found.inspect(frame, frame.length);
+    assertEquals(found.status, IPCS | UDPV);
+    assertEquals([found.hash & 0xffff, found.type], [0x1234, 1 << 4]);
+    sum += found.hash >>> 16;
+  }
+  while (sum > 0xffff) sum = (sum & 0xffff) + (sum >>> 16);
+  assertEquals(sum, 0xffff);
+
+  const [unsummed] = fragments(datagram.fill(0, 40, 42));
+  found.inspect(unsummed, unsummed.length);
+  assertEquals([found.status, found.hash], [IPCS, 0x1234], "the sender made no checksum");
+  const tcp = fragments(packet(V4))[0];
+  found.inspect(tcp, tcp.length);
+  assertEquals([found.status, found.hash], [IPCS, 0], "nothing is done for other protocols");
+  const hashed = offloads(MRQC.RSS_IPV4, undefined, RXCSUM.IPPCSE | RXCSUM.PCSD);
+  hashed.inspect(all[0], all[0].length);
+  assertEquals([hashed.status, hashed.hash >>> 0, hashed.type & 0xf], [IPCS, 0x323e8fc2, 2]);
+});
+
+Deno.test("ReceiveOffloads looks into cut and random frames without an error", () => {
+  const found = offloads(0xffff_0000);
+  for (let n = 0; n < 2000; n++) {
+    const frame = packet(PACKETS[n % 4]);
+    for (let i = 0; i < 3; i++) frame[12 + (n * 7 + i * 11) % 60] = n * 31 + i;
+    const length = 60 + n % (frame.length - 59);
+    found.inspect(frame, length);
+    assertEquals(found.queue >= 0 && found.queue < 16, true);
+  }
+});
+
+Deno.test("Nic.receive() takes out VLAN tags where RXDCTL.VME says so, and filters by them", () => {
+  const driver = TestDriver.ready();
+  const plain = packet(V4);
+  const tagged = (id: number) => {
+    const tag = [0x81, 0x00, 0x60 | id >> 8, id & 0xff];
+    return Uint8Array.of(...plain.subarray(0, 12), ...tag, ...plain.subarray(12));
+  };
+  driver.set(VLNCTRL, VLNCTRL.VFE);
+  driver.write(VFTA, 1 << (5 & 31), 0);
+  driver.set(RXDCTL, RXDCTL.VME);
+  driver.wire.waiting.push(tagged(5), tagged(6), plain);
+  driver.nic.poll();
+  assertEquals(driver.nic.counters, {
+    received: 2,
+    missed: 0,
+    filtered: 1,
+    ignored: 0,
+    transmitted: 0,
+  });
+  for (const [n, tag] of [[0, 0x6005], [1, 0]]) {
+    const at = RX_RING / 4 + n * 4;
+    assertEquals(driver.words[at + 3], tag << 16 | plain.length);
+    assertEquals((driver.words[at + 2] & VP) !== 0, tag !== 0);
+    const from = RX_BUFFERS + n * 2048;
+    assertEquals(driver.bytes.slice(from, from + plain.length), plain);
+  }
+  assertEquals(driver.broken(), []);
+});
+
+Deno.test("Nic.poll() inserts checksums and tags", () => {
+  for (const options of PACKETS) {
+    const whole = packet(options);
+    const frame = unfinished(options, whole.length - l4Of(options));
+    assertEquals(send(TestDriver.ready(), options, frame, {}), [whole]);
+    const driver = TestDriver.ready();
+    const [tagged] = send(driver, options, frame, { command: VLE, tag: 0x2007 });
+    const tag = [0x81, 0x00, 0x20, 0x07];
+    assertEquals(tagged, Uint8Array.of(...whole.subarray(0, 12), ...tag, ...whole.subarray(12)));
+    assertEquals(driver.broken(), []);
+  }
+});
+
+Deno.test("Nic.poll() cuts transmissions into segments with headers of their own", () => {
+  const mss = 700, payload = 3 * mss + 1;
+  for (const packetOptions of PACKETS) {
+    const options = { ...packetOptions, payload };
+    const header = headerOf(options), l4 = l4Of(options), v4 = options.source.length === 4;
+    const driver = TestDriver.ready();
+    const frame = unfinished(options, 0);
+    const sent = send(driver, options, frame, { command: TSE, mss });
+    assertEquals(driver.broken(), []);
+    assertEquals(
+      sent.map(({ length }) => length),
+      [mss, mss, mss, 1].map((n) => header + n)
+        .map((n) => Math.max(n, 60)),
+    );
+    const found = offloads(0);
+    sent.forEach((segment, n) => {
+      const view = new DataView(segment.buffer);
+      found.inspect(segment, segment.length);
+      assertEquals(found.status & (L4I | L4E | IPE), L4I, `segment ${n}`);
+      const bytes = n < 3 ? mss : 1;
+      const from = header + n * mss;
+      assertEquals(segment.slice(header, header + bytes), frame.slice(from, from + bytes));
+      if (v4) assertEquals(view.getUint16(18), 0x1234 + n);
+      if (options.protocol === "udp") return;
+      assertEquals(view.getUint32(l4 + 4), (0xffff_ff00 + n * mss) >>> 0);
+      // By the masks' reset values only the last segment has PSH and FIN, and it has no CWR.
+      assertEquals(view.getUint16(l4 + 12) & 0xff, n < 3 ? 0x90 : 0x19);
+    });
+  }
+});
+
+Deno.test("Nic.poll() records what no context descriptor was given for", () => {
+  const driver = TestDriver.ready();
+  driver.fillTransmit(0, 100, EOP | IFCS | RS | DEXT | DATA);
+  driver.words[TX_RING / 4 + 3] |= TXSM;
+  driver.write(TDT, 1);
+  driver.nic.poll();
+  assertEquals(driver.broken(), ["TDT[0]: a context descriptor comes before its use"]);
+  assertEquals(driver.wire.sent, []);
+});

@@ -1,0 +1,263 @@
+/**
+ * The NIC model as ordinary PCI devices: programs that know nothing of it drive it by address, with
+ * physical addresses. As root, and in mount namespaces of their own, where the devices are.
+ *
+ * @module
+ */
+
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { TDT } from "../../ixgbe/registers.ts";
+import { PlainMemory } from "../../sim/plain/memory.ts";
+import { offsetOf } from "../../src/registers.ts";
+import { Hugepages } from "../support/hugepages.ts";
+import {
+  assertRefused,
+  ffiOnly,
+  isRoot,
+  Program,
+  PROJECT,
+  run,
+  Sim,
+  TemporaryDirectory,
+  until,
+} from "../support/processes.ts";
+import { droppedBy, stopProgram, type Totals } from "../support/programs.ts";
+
+const ADDRESSES = ["0000:aa:00.0", "0000:bb:00.0"];
+/** More hugepages than the forwarder and the model need together. */
+const PAGES = 32;
+
+/** The software NIC with two plain ports. */
+class Plain implements AsyncDisposable {
+  readonly sim: Sim;
+  readonly #directory: TemporaryDirectory;
+
+  private constructor(sim: Sim, directory: TemporaryDirectory) {
+    this.sim = sim;
+    this.#directory = directory;
+  }
+
+  static async start(directory: TemporaryDirectory, wire: string): Promise<Plain> {
+    const ports = ADDRESSES.flatMap((address) => {
+      Deno.mkdirSync(directory.file(`pci/${address}`), { recursive: true });
+      return ["--plain", directory.file(`pci/${address}`), "--wire", wire];
+    });
+    return new Plain(await Sim.start(directory, [], ports), directory);
+  }
+
+  /** Runs a program where the ports are the machine's PCI devices. */
+  program(command: readonly string[]): Program {
+    const mount = `mount --bind '${this.#directory.file("pci")}' /sys/bus/pci/devices`;
+    return Program.start(["unshare", "-m", "sh", "-c", `${mount} && exec "$@"`, "sh", ...command]);
+  }
+
+  /** Starts the forwarder between the ports, and waits until it forwards. */
+  async forwarder(...options: string[]): Promise<Program> {
+    const args = ["--json", ...options, ...ADDRESSES];
+    const program = this.program(ffiOnly("fwd.ts", args));
+    try {
+      await program.line((line) => line === '{"ready":true}');
+    } catch (error) {
+      await program[Symbol.asyncDispose]();
+      throw error;
+    }
+    return program;
+  }
+
+  /** Waits until so many frames more have come back from each port. */
+  async forwards(frames: number): Promise<void> {
+    const counts = async () =>
+      (await this.sim.report()).ports.map((port) => port.wireStatistics.received);
+    const before = await counts();
+    await until(`${frames} frames`, async () => {
+      return (await counts()).every((count, i) => count >= before[i] + frames);
+    });
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.sim[Symbol.asyncDispose]();
+  }
+}
+
+function plainTest(name: string, test: (directory: TemporaryDirectory) => Promise<void>) {
+  Deno.test({
+    name,
+    ignore: !isRoot,
+    async fn() {
+      await using directory = await TemporaryDirectory.make();
+      using _pages = new Hugepages(PAGES);
+      await test(directory);
+    },
+  });
+}
+
+/** Asserts that every frame came through in order, or was counted where it was given up. */
+async function assertAccounted(sim: Sim, totals: Totals): Promise<void> {
+  const ports = await sim.quit();
+  for (const [from, to] of [[0, 1], [1, 0]]) {
+    const { sent, missed } = ports[from].wireStatistics;
+    const { received, reordered, corrupt, foreign } = ports[to].wireStatistics;
+    assert(received > 0, "frames are forwarded");
+    assertEquals({ reordered, corrupt, foreign }, { reordered: 0, corrupt: 0, foreign: 0 });
+    assertEquals(received, sent - missed - Number(totals.ports[to].dropped), "frames that arrive");
+  }
+}
+
+plainTest(
+  "sim/main.ts --plain is forwarded by PCI addresses, and loses nothing",
+  async (directory) => {
+    const free = Hugepages.free;
+    await using plain = await Plain.start(directory, "generator:rate=100000");
+    await using program = await plain.forwarder();
+    await plain.sim.command("start");
+    await plain.forwards(50000);
+    await plain.sim.drain(() => droppedBy(program));
+    const totals = await stopProgram(program);
+    assertEquals(totals.ports.map((port) => port.address), ADDRESSES);
+    await plain.sim.reaches("both ports let go", (ports) => ports.every((port) => !port.connected));
+    await until("the hugepages to be free", () => Hugepages.free >= free);
+    await assertAccounted(plain.sim, totals);
+    assertEquals([...Deno.readDirSync(directory.file(`pci/${ADDRESSES[0]}`))], []);
+  },
+);
+
+plainTest(
+  "sim/main.ts --plain forwards full frames in small rings and batches",
+  async (directory) => {
+    await using plain = await Plain.start(directory, "generator:rate=20000,size=1514");
+    await using program = await plain.forwarder("--rx-entries=64", "--tx-entries=64", "--batch=1");
+    await plain.sim.command("start");
+    await plain.forwards(10000);
+    await plain.sim.drain(() => droppedBy(program));
+    await assertAccounted(plain.sim, await stopProgram(program));
+  },
+);
+
+plainTest(
+  "sim/main.ts --plain outlives drivers that are killed, and serves the next",
+  async (directory) => {
+    const free = Hugepages.free;
+    await using plain = await Plain.start(directory, "generator:rate=20000");
+    await plain.sim.command("start");
+    for (let i = 0; i < 3; i++) {
+      await using program = await plain.forwarder();
+      await plain.forwards(1000);
+      program.kill("SIGKILL");
+      await program.finish();
+      await plain.sim.reaches("the end is noticed", (ports) => ports.every((p) => !p.connected));
+      await until("the hugepages to be free", () => Hugepages.free >= free);
+    }
+    await plain.sim.quit();
+  },
+);
+
+plainTest(
+  "sim/main.ts --plain takes the directories of a model that was killed",
+  async (directory) => {
+    {
+      await using killed = await Plain.start(directory, "none");
+      killed.sim.program.kill("SIGKILL");
+      await killed.sim.program.finish();
+    }
+    await using plain = await Plain.start(directory, "generator:rate=20000");
+    await using program = await plain.forwarder();
+    await plain.sim.command("start");
+    await plain.forwards(1000);
+    await plain.sim.drain(() => droppedBy(program));
+    await assertAccounted(plain.sim, await stopProgram(program));
+  },
+);
+
+plainTest(
+  "sim/main.ts --plain notes what a driver does wrong, and ends with 0",
+  async (directory) => {
+    await using plain = await Plain.start(directory, "none");
+    await using program = await plain.forwarder();
+    // Behind the forwarder's back: a tail that is outside its ring.
+    using bar = await Deno.open(directory.file(`pci/${ADDRESSES[0]}/resource0`), { write: true });
+    await bar.seek(offsetOf(TDT), Deno.SeekMode.Start);
+    await bar.write(Uint8Array.of(0xff, 0xff));
+    await plain.sim.reaches("a violation", ([port]) => port.violations > 0);
+    await stopProgram(program);
+    await plain.sim.program.write("quit");
+    const { code, stderr } = await plain.sim.program.finish();
+    assertMatch(stderr, /^note: .*0000:aa:00\.0: TDT\[0\] \(section .*\): inside the ring: .*\n$/);
+    assertEquals(code, 0);
+  },
+);
+
+plainTest("sim/main.ts --plain shows what nic.ts reads of a device", async (directory) => {
+  await using plain = await Plain.start(directory, "none");
+  await using program = plain.program(ffiOnly("nic.ts", ["list"]));
+  const { code, stdout, stderr } = await program.finish();
+  assertEquals(stderr, "");
+  assertMatch(stdout, /0000:aa:00\.0.*82599/);
+  assertEquals(code, 0);
+});
+
+plainTest("sim/main.ts --plain refuses what cannot be with one sentence", async (directory) => {
+  await using _plain = await Plain.start(directory, "none");
+  const [taken, full] = [directory.file(`pci/${ADDRESSES[0]}`), directory.path];
+  const cases: [args: string[], sentence: RegExp][] = [
+    [[directory.file("none")], /none\/software-nic: no such file .*make the directory first/],
+    [[full], /not empty: a plain port takes an empty directory/],
+    [[taken], /another model has it/],
+    [[taken, "--doorbells=trap"], /no messages/],
+    [[taken, "--mac=1"], /six pairs/],
+    [["none", "--plain", "none"], /two ports cannot have one path/],
+    [[""], /--plain takes a path/],
+  ];
+  for (const [args, sentence] of cases) {
+    assertRefused(await run(ffiOnly("sim/main.ts", ["--plain", ...args])), sentence);
+  }
+});
+
+plainTest("sim/main.ts --plain leaves no file where there is no room", async (directory) => {
+  const place = directory.file("small");
+  Deno.mkdirSync(place);
+  const script =
+    'mount -t tmpfs -o size=64k none "$0" && { "$@"; code=$?; ls -A "$0"; exit $code; }';
+  const model = ffiOnly("sim/main.ts", ["--plain", place]);
+  const result = await run(["unshare", "-m", "sh", "-c", script, place, ...model]);
+  assertRefused(result, /cannot fill .*small\/resource0: no space left/); // and nothing is listed
+});
+
+/** Shares hugepages, says where they are, and waits. */
+const SHARER = `
+import { Mapping } from "${PROJECT}native/native.ts";
+const memory = Mapping.memory(3 << 21, true);
+memory.physicalAddresses(1 << 21).forEach((_, i) => new Uint32Array(memory.buffer)[i << 19] = 7 + i);
+console.log(JSON.stringify(memory.physicalAddresses(1 << 21)));
+setInterval(() => {}, 1000);
+`;
+
+plainTest("PlainMemory finds hugepages of another process, and no others", async (directory) => {
+  const file = directory.file("sharer.ts");
+  await Deno.writeTextFile(file, SHARER);
+  const args = ["run", "--quiet", "--no-config", "--allow-ffi", file];
+  await using program = Program.start([Deno.execPath(), ...args]);
+  const addresses: number[] = JSON.parse(await program.line((line) => line.startsWith("[")));
+  const lines: string[] = [];
+  const memory = new PlainMemory((line) => lines.push(line));
+  const split = (address: number): [number, number] => [
+    address % 2 ** 32,
+    Math.floor(address / 2 ** 32),
+  ];
+  addresses.forEach((address, i) => {
+    assert(memory.resolve(...split(address), 64));
+    assertEquals([memory.words[memory.base / 4], memory.pages], [7 + i, 3]);
+    const descriptor = Uint32Array.from(split(address + 4096));
+    assertEquals(memory.follow(descriptor, 0), memory.base + 4096);
+  });
+  assertEquals(lines, []);
+  const [first, second] = addresses, adjacent = second === first + (1 << 21);
+  assertEquals(memory.resolve(...split(first), 1 << 22), adjacent, "two pages, if side by side");
+  assertEquals(memory.resolve(0xffe00000, 0x3ff, 64), false);
+  assertMatch(lines.join(), /no process has a hugepage at bus address 0x3ffffe00000/);
+  assertEquals(memory.check(), true);
+  program.kill("SIGKILL");
+  await program.finish();
+  assertEquals(memory.check(), false);
+  memory.clear();
+  assertEquals([memory.pages, memory.words.length, memory.check()], [0, 0, true]);
+});

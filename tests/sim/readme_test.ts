@@ -1,0 +1,44 @@
+/** The NIC model's own list of registers that do nothing, held against its code. */
+
+import { assertEquals } from "@std/assert";
+import { REGISTERS } from "../../ixgbe/registers.ts";
+import { PROJECT } from "../support/processes.ts";
+
+const SECTION = /### Registers that only hold what is written\n([^]*?)(?=\n##|$)/;
+/** Named in the list for what they do. */
+const EXPLAINED = ["TXPBTHRESH", "TXPBSIZE", "TPR", "RXNFGPC", "TORL", "RXNFGBCL"];
+/** Registers that code names although it does nothing to them but adding up halves of counters. */
+const PAIRS = ["RXDDGBCL", "RXDDGBCH", "RXLPBKGBCL", "RXLPBKGBCH"];
+
+/** Names in the model's code, comments aside. */
+async function namesInCode(): Promise<Set<string>> {
+  const names = new Set<string>();
+  const visit = async (directory: string) => {
+    for await (const { name, isDirectory } of Deno.readDir(directory)) {
+      if (isDirectory) await visit(`${directory}/${name}`);
+      if (!name.endsWith(".ts")) continue;
+      const code = (await Deno.readTextFile(`${directory}/${name}`))
+        .replaceAll(/\/\*[^]*?\*\/|\/\/.*/g, "");
+      for (const [word] of code.matchAll(/\b[A-Z][A-Z0-9_]+\b/g)) names.add(word);
+    }
+  };
+  await visit(`${PROJECT}sim`);
+  return names;
+}
+
+function pattern(word: string): RegExp {
+  return new RegExp(`^${word.replaceAll("*", "[A-Z0-9_]*")}$`);
+}
+
+Deno.test("sim/README.md lists each register that the model does nothing with, and no other", async () => {
+  const readme = await Deno.readTextFile(`${PROJECT}sim/README.md`);
+  const [, section] = SECTION.exec(readme)!;
+  const words = [...section.matchAll(/\b[A-Z][A-Z0-9_*]+/g)].map(([word]) => word);
+  const known = await namesInCode();
+  const all = Object.keys(REGISTERS);
+  const idle = all.filter((name) => !known.has(name) || PAIRS.includes(name));
+  const listed = words.filter((word) => all.some((name) => pattern(word).test(name)));
+  assertEquals(idle.filter((name) => !listed.some((word) => pattern(word).test(name))), []);
+  const named = listed.filter((word) => !EXPLAINED.includes(word));
+  assertEquals(named.filter((word) => !idle.some((name) => pattern(word).test(name))), []);
+});

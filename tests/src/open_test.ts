@@ -1,0 +1,48 @@
+/** From addresses to drivers. */
+
+import { assertEquals, assertRejects } from "@std/assert";
+import type { Device, Driver } from "../../src/device.ts";
+import { openDevice } from "../../src/open.ts";
+import { UsageError } from "../../mod.ts";
+
+/** Drivers of which each takes what it is given, and reports it. */
+function drivers(taken: unknown[]): Driver[] {
+  const attach = (): Promise<Device> => Promise.reject(new Error("no function is to be attached"));
+  const connect = (...of: unknown[]) => {
+    taken.push(of);
+    return Promise.resolve({} as Device);
+  };
+  return [
+    { name: "first", vendor: 0x8086, attach },
+    { name: "second", vendor: 0x1af4, scheme: "vhost-user", attach, connect },
+  ];
+}
+
+Deno.test("openDevice() gives an address with a driver's scheme to that driver", async () => {
+  const taken: unknown[] = [];
+  const options = { rxEntries: 64 };
+  await openDevice("vhost-user:/tmp/a:b.sock", drivers(taken), options);
+  assertEquals(taken, [["vhost-user:/tmp/a:b.sock", "/tmp/a:b.sock", options]]);
+});
+
+Deno.test("openDevice() names the forms of addresses, with the schemes of the drivers", async () => {
+  for (const address of ["eth0", "vhost-user:", "vfio-user:", "virtio:x", ":x", "03:00.8", ""]) {
+    const { message } = await assertRejects(() => openDevice(address, drivers([])), UsageError);
+    for (const form of [`"${address}"`, "0000:03:00.0", "vfio-user:PATH", "vhost-user:PATH"]) {
+      assertEquals(message.includes(form), true, message);
+    }
+  }
+});
+
+Deno.test("openDevice() looks for what has no driver's scheme where it says", async () => {
+  await assertRejects(
+    () => openDevice("ffff:ff:1f.7", drivers([])),
+    UsageError,
+    "ffff:ff:1f.7: no such PCI device",
+  );
+  await assertRejects(
+    () => openDevice("vfio-user:/nowhere.sock", drivers([])),
+    UsageError,
+    "connect to /nowhere.sock",
+  );
+});

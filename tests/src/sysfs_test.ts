@@ -1,0 +1,303 @@
+/** The sysfs bus, on files like the kernel's. */
+
+import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
+import { Command, Config } from "../../src/pci/function.ts";
+import { SysfsBus } from "../../src/pci/sysfs.ts";
+import { HUGEPAGE } from "../../src/dma.ts";
+import { DeviceError, DmaMemory, UsageError } from "../../mod.ts";
+
+const ADDRESS = "0000:03:00.0";
+
+/** A directory of PCI functions with one 82599 in it. */
+class Tree implements Disposable {
+  readonly root = Deno.makeTempDirSync();
+  readonly devices = `${this.root}/devices`;
+  readonly device = `${this.devices}/${ADDRESS}`;
+
+  constructor() {
+    Deno.mkdirSync(this.device, { recursive: true });
+    const config = new Uint8Array(256);
+    config.set([0x86, 0x80, 0xfb, 0x10, 0x01, 0x04, 0, 0, 0x01, 0, 0, 0x02]);
+    Deno.writeFileSync(`${this.device}/config`, config);
+    Deno.writeFileSync(`${this.device}/resource0`, new Uint8Array(512 * 1024));
+    this.write("enable", "0\n");
+  }
+
+  write(file: string, text: string): void {
+    Deno.writeTextFileSync(`${this.device}/${file}`, text);
+  }
+
+  read(file: string): string {
+    return Deno.readTextFileSync(`${this.device}/${file}`);
+  }
+
+  get command(): number {
+    return Deno.readFileSync(`${this.device}/config`)[4];
+  }
+
+  /** Whether INTx is disabled. */
+  get intxDisabled(): boolean {
+    return (Deno.readFileSync(`${this.device}/config`)[5] << 8 & Command.INTX_DISABLE) !== 0;
+  }
+
+  /** Binds the function to a kernel driver. */
+  bind(driver: string): void {
+    const directory = `${this.root}/drivers/${driver}`;
+    Deno.mkdirSync(directory, { recursive: true });
+    Deno.writeTextFileSync(`${directory}/unbind`, "");
+    Deno.writeTextFileSync(`${directory}/bind`, "");
+    Deno.symlinkSync(directory, `${this.device}/driver`);
+  }
+
+  /** What was unbound from a kernel driver, and what was bound to it. */
+  bound(driver: string): string[] {
+    const file = (name: string) => Deno.readTextFileSync(`${this.root}/drivers/${driver}/${name}`);
+    return [file("unbind"), file("bind")];
+  }
+
+  /** Gives the function a kernel interface with the IFF_ flags. */
+  interface(name: string, flags: string): void {
+    Deno.mkdirSync(`${this.device}/net/${name}`, { recursive: true });
+    this.write(`net/${name}/flags`, flags + "\n");
+  }
+
+  open(rebind = false): SysfsBus {
+    return new SysfsBus(ADDRESS, this.devices, rebind);
+  }
+
+  [Symbol.dispose](): void {
+    Deno.removeSync(this.root, { recursive: true });
+  }
+}
+
+Deno.test("SysfsBus reads ids and changes nothing before claim()", () => {
+  using tree = new Tree();
+  const bus = tree.open();
+  assertEquals(bus.readConfig(Config.VENDOR_ID, 2), 0x8086);
+  assertEquals(bus.readConfig(Config.DEVICE_ID, 2), 0x10fb);
+  assertEquals(bus.readConfig(Config.CLASS, 2), 0x0200);
+  assertEquals(bus.readConfig(0, 4), 0x10fb8086);
+  bus.close();
+  assertEquals([tree.command, tree.read("enable")], [0x01, "0\n"]);
+});
+
+Deno.test("SysfsBus says which device is missing", () => {
+  using tree = new Tree();
+  assertThrows(() => new SysfsBus("0000:04:00.0", tree.devices), UsageError, "no such PCI device");
+});
+
+Deno.test("SysfsBus refuses a function that is open already", () => {
+  using tree = new Tree();
+  const bus = tree.open();
+  assertThrows(() => tree.open(), UsageError, "another program");
+  bus.close();
+  tree.open().close();
+});
+
+Deno.test("SysfsBus.claim() wakes the function and enables memory space, not yet DMA", () => {
+  using tree = new Tree();
+  const bus = tree.open();
+  bus.claim(false);
+  assertEquals(tree.command, 0x01 | Command.MEMORY);
+  assertEquals(tree.read("enable").trim(), "1");
+  bus.setBusMaster(true);
+  assertEquals(tree.command, 0x01 | Command.MEMORY | Command.BUS_MASTER);
+  bus.close();
+  assertEquals(tree.command, 0x01 | Command.MEMORY);
+});
+
+Deno.test("SysfsBus.claim() turns off the DMA that a killed program left on", () => {
+  using tree = new Tree();
+  const left = tree.open();
+  left.writeConfig(Config.COMMAND, 2, Command.BUS_MASTER);
+  left.close();
+  const bus = tree.open();
+  bus.claim(false);
+  assertEquals(tree.command & Command.BUS_MASTER, 0);
+  bus.close();
+});
+
+Deno.test("SysfsBus.claim() refuses a NIC whose kernel interface is up, naming it", () => {
+  using tree = new Tree();
+  tree.bind("ixgbe");
+  tree.interface("eth7", "0x1003");
+  const bus = tree.open();
+  assertThrows(() => bus.claim(false), UsageError, "its kernel interface eth7 is up");
+  bus.close();
+  assertEquals(tree.command, 0x01);
+  assertEquals(tree.bound("ixgbe"), ["", ""]);
+});
+
+Deno.test("SysfsBus.claim() takes the NIC from its kernel driver if down, or if forced", () => {
+  for (const [flags, force] of [["0x1002", false], ["0x1003", true]] as const) {
+    using tree = new Tree();
+    tree.bind("ixgbe");
+    tree.interface("eth7", flags);
+    const bus = tree.open();
+    bus.claim(force);
+    bus.close();
+    assertEquals(tree.bound("ixgbe"), [ADDRESS, ""]);
+  }
+});
+
+Deno.test("SysfsBus.close() gives the NIC back to its kernel driver as it was, if told to", () => {
+  using tree = new Tree();
+  tree.bind("ixgbe");
+  tree.write("reset", "");
+  const config = Deno.readFileSync(`${tree.device}/config`);
+  config[5] = 0; // INTx on
+  Deno.writeFileSync(`${tree.device}/config`, config);
+  const bus = tree.open(true);
+  bus.claim(false);
+  bus.setBusMaster(true);
+  assertEquals([tree.read("enable").trim(), tree.intxDisabled], ["1", true]);
+  assertEquals(tree.bound("ixgbe"), [ADDRESS, ""]);
+  bus.close();
+  assertEquals(tree.bound("ixgbe"), [ADDRESS, ADDRESS]);
+  assertEquals([tree.read("enable").trim(), tree.read("reset")], ["0", "1"]);
+  assertEquals([tree.command & Command.BUS_MASTER, tree.intxDisabled], [0, false]);
+  tree.open().close();
+});
+
+Deno.test("SysfsBus.close() gives nothing back that it did not take", () => {
+  using refused = new Tree();
+  refused.bind("ixgbe");
+  refused.interface("eth7", "0x1003");
+  const bus = refused.open(true);
+  assertThrows(() => bus.claim(false), UsageError, "eth7 is up");
+  bus.close();
+  assertEquals(refused.bound("ixgbe"), ["", ""]);
+  using nobodys = new Tree();
+  nobodys.write("reset", "");
+  const other = nobodys.open(true);
+  other.claim(false);
+  other.close();
+  assertEquals([nobodys.read("enable").trim(), nobodys.read("reset")], ["1", ""]);
+});
+
+Deno.test("SysfsBus.close() says so if the kernel driver is gone; DMA is off, and the lock free", () => {
+  using tree = new Tree();
+  tree.bind("ixgbe");
+  const bus = tree.open(true);
+  bus.claim(false);
+  bus.setBusMaster(true);
+  Deno.removeSync(`${tree.root}/drivers/ixgbe`, { recursive: true });
+  const { message } = assertThrows(() => bus.close(), DeviceError, "ixgbe does not take it back");
+  assertMatch(message, /^0000:03:00\.0: DMA is off, .*bind.*`nic\.ts restore 0000:03:00\.0`$/);
+  assertEquals(tree.command & Command.BUS_MASTER, 0);
+  bus.close();
+  tree.open().close();
+});
+
+Deno.test("SysfsBus.claim() leaves a function to vfio-pci", () => {
+  using tree = new Tree();
+  tree.bind("vfio-pci");
+  const bus = tree.open();
+  assertThrows(() => bus.claim(true), UsageError, "bound to vfio-pci");
+  bus.close();
+  assertEquals(tree.command, 0x01);
+});
+
+Deno.test("SysfsBus.bar() maps the whole BAR; closing empties its views", () => {
+  using tree = new Tree();
+  const bus = tree.open();
+  bus.claim(false);
+  const bar = bus.bar(0);
+  assertEquals([bar.size, bus.bar(0) === bar], [512 * 1024, true]);
+  bar.write(0x1018, 4, 0xcafe);
+  assertEquals(bar.read(0x1018, 4), 0xcafe);
+  const doorbell = bar.doorbell(0x1018);
+  assertEquals([doorbell.words[doorbell.index], doorbell.ring], [0xcafe, undefined]);
+  assertThrows(() => bus.bar(3), DeviceError, "resource3");
+  bus.close();
+  bus.close();
+  assertEquals(doorbell.words.length, 0);
+  const bytes = Deno.readFileSync(`${tree.device}/resource0`);
+  assertEquals([bytes[0x1018], bytes[0x1019]], [0xfe, 0xca]);
+});
+
+Deno.test("SysfsBus.mapDma() refuses memory without physical addresses", () => {
+  using tree = new Tree();
+  const bus = tree.open();
+  const memory = new DmaMemory(1, "pages");
+  assertThrows(() => bus.mapDma(memory), UsageError, "nr_hugepages");
+  bus.close();
+  memory.free();
+});
+
+Deno.test("SysfsBus.check() notices a device that was pulled out", () => {
+  using tree = new Tree();
+  const bus = tree.open();
+  bus.check();
+  Deno.writeFileSync(`${tree.device}/config`, new Uint8Array(256).fill(0xff));
+  assertThrows(() => bus.check(), DeviceError, "the device is gone");
+  bus.close();
+});
+
+Deno.test({
+  name: "DmaMemory of hugepages has physical addresses for root, and the sysfs bus takes it",
+  ignore: Deno.uid() !== 0,
+  fn() {
+    const file = "/proc/sys/vm/nr_hugepages";
+    const before = Deno.readTextFileSync(file);
+    if (Number(before) < 8) Deno.writeTextFileSync(file, "8");
+    try {
+      using tree = new Tree();
+      const bus = tree.open();
+      const memory = new DmaMemory(4 * 1024 * 1024, "hugepages");
+      assertEquals(memory.has("physical"), true);
+      for (const page of [0, HUGEPAGE]) {
+        const address = memory.busAddress(page, "physical");
+        assert(address > 0 && address % HUGEPAGE === 0, `${address}`);
+        assertEquals(memory.busAddress(page + 5, "physical"), address + 5);
+      }
+      bus.mapDma(memory);
+      bus.mapDma(memory);
+      assertThrows(() => memory.free(), Error, "still in reach of 1 device");
+      bus.close();
+      memory.free();
+    } finally {
+      Deno.writeTextFileSync(file, before);
+    }
+  },
+});
+
+Deno.test("SysfsBus.translated says whether an IOMMU takes other addresses", () => {
+  using tree = new Tree();
+  const bus = tree.open();
+  assertEquals(bus.translated, false);
+  Deno.mkdirSync(`${tree.device}/iommu_group`);
+  for (
+    const [type, translated] of [["identity", false], ["DMA", true], ["DMA-FQ", true]] as const
+  ) {
+    tree.write("iommu_group/type", `${type}\n`);
+    assertEquals(bus.translated, translated);
+  }
+  bus.close();
+});
+
+Deno.test("SysfsBus.claim() finds an interface that is up on a child device too", () => {
+  using tree = new Tree();
+  tree.interface("../virtio0/net/eth0", "0x1003");
+  const bus = tree.open();
+  assertThrows(() => bus.claim(false), UsageError, "its kernel interface eth0 is up");
+  bus.close();
+});
+
+Deno.test("SysfsBus.bar() of I/O ports reads and writes registers of 1, 2 and 4 bytes", () => {
+  using tree = new Tree();
+  const config = Deno.readFileSync(`${tree.device}/config`);
+  config[0x10] = 1;
+  Deno.writeFileSync(`${tree.device}/config`, config);
+  Deno.writeFileSync(`${tree.device}/resource0`, Uint8Array.from({ length: 32 }, (_, i) => i));
+  const bus = tree.open();
+  const bar = bus.bar(0);
+  assertEquals(bar.size, 32);
+  assertEquals([bar.read(18, 1), bar.read(12, 2), bar.read(4, 4)], [18, 0x0d0c, 0x07060504]);
+  bar.write(16, 2, 0xabcd);
+  assertEquals([...Deno.readFileSync(`${tree.device}/resource0`).subarray(15, 19)], [
+    ...[15, 0xcd, 0xab, 18],
+  ]);
+  assertThrows(() => bar.read(32, 4), DeviceError, "read 4 bytes at 32 of");
+  bus.close();
+});

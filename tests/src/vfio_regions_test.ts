@@ -1,0 +1,69 @@
+/** Descriptions of regions, as VFIO and vfio-user give them, and windows into a region. */
+
+import { assertEquals, assertThrows } from "@std/assert";
+import { mapWindows, parseRegionInfo } from "../../src/pci/vfio_regions.ts";
+import { DeviceError, DmaMemory } from "../../mod.ts";
+
+const MMAP = 4;
+
+/** A description: flags, capability offset and 64-bit words, of which the first two are the header. */
+function info(flags: number, capabilities: number, ...words: bigint[]): Uint8Array {
+  const bytes = new Uint8Array(16 + 8 * words.length);
+  new Uint32Array(bytes.buffer, 0, 4).set([bytes.length, flags, 2, capabilities]);
+  new BigUint64Array(bytes.buffer, 16).set(words);
+  return bytes;
+}
+
+/** A capability's first word. */
+function capability(id: number, next: number): bigint {
+  return BigInt(id) | 1n << 16n | BigInt(next) << 32n;
+}
+
+Deno.test("parseRegionInfo() reads size and offset, and maps all or nothing without areas", () => {
+  const offset = 7n << 40n;
+  assertEquals(parseRegionInfo(info(3, 0, 0x8000n, offset)), {
+    size: 0x8000,
+    offset: 7 * 2 ** 40,
+    areas: [],
+  });
+  assertEquals(parseRegionInfo(info(3 | MMAP, 0, 0x8000n, offset))?.areas, [[0, 0x8000]]);
+});
+
+Deno.test("parseRegionInfo() finds the areas behind other capabilities", () => {
+  const words = [capability(3, 40), capability(1, 0), 2n, 0n, 0x1000n, 0x3000n, 0x2000n];
+  const areas = parseRegionInfo(info(MMAP, 32, 0x8000n, 0n, ...words))?.areas;
+  assertEquals(areas, [[0, 0x1000], [0x3000, 0x2000]]);
+});
+
+Deno.test("parseRegionInfo() ends on lists that turn back, lie outside or claim too much", () => {
+  const all = [[0, 0x8000]];
+  const areas = (at: number, ...words: bigint[]) =>
+    parseRegionInfo(info(MMAP, at, 0x8000n, 0n, ...words))?.areas;
+  assertEquals(areas(32, capability(3, 32), 0n), all);
+  assertEquals(areas(4096, capability(1, 0), 1n), all);
+  assertEquals(areas(8, capability(1, 0), 1n), all);
+  assertEquals(areas(32, capability(1, 0), 1000n, 0n, 0x1000n), [[0, 0x1000]]);
+  assertEquals(parseRegionInfo(new Uint8Array(31)), undefined);
+});
+
+Deno.test("mapWindows() maps each area where it is, and refuses those outside of the BAR", () => {
+  const memory = new DmaMemory(1, "pages");
+  new Uint32Array(memory.buffer, 0x5000)[1] = 0xcafe;
+  const windows = mapWindows("nic", 2, memory.fd, {
+    size: 0x8000,
+    offset: 0x1000,
+    areas: [[0, 0x1000], [0x4000, 0x2000]],
+  });
+  const window = windows[1];
+  const inside = [0x3fff, 0x4000, 0x5fff, 0x6000].map((at) => window.has(at));
+  assertEquals(inside, [false, true, true, false]);
+  const { words } = window;
+  assertEquals([words[1][4], words[2][2], words[4][1]], [0xfe, 0xcafe, 0xcafe]);
+  for (const each of windows) each.unmap();
+  assertEquals(window.words[4].length, 0);
+  for (const area of [[0x7000, 0x2000], [0x1000, 0]] as const) {
+    const outside = { size: 0x8000, offset: 0, areas: [[0, 0x1000], area] as const };
+    assertThrows(() => mapWindows("nic", 2, memory.fd, outside), DeviceError, "nic: part of BAR 2");
+  }
+  memory.free();
+});

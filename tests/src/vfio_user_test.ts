@@ -1,0 +1,67 @@
+/** The vfio-user bus, against the software NIC in a process of its own. */
+
+import { assertEquals, assertThrows } from "@std/assert";
+import { DeviceError, DmaMemory, Mempool, open, PacketBatch, UsageError } from "../../mod.ts";
+import { Config } from "../../src/pci/function.ts";
+import { VfioUserBus } from "../../src/pci/vfio_user.ts";
+import { Sim, TemporaryDirectory } from "../support/processes.ts";
+
+/** The path behind an address. */
+function socketOf(address: string): string {
+  return address.slice("vfio-user:".length);
+}
+
+async function kill(sim: Sim): Promise<void> {
+  sim.program.kill("SIGKILL");
+  await sim.program.finish();
+}
+
+Deno.test("VfioUserBus maps doorbells where they are shared, and sends them where not", async () => {
+  for (const how of ["poll", "trap"]) {
+    await using directory = await TemporaryDirectory.make();
+    await using sim = await Sim.start(directory, ["none"], [`--doorbells=${how}`]);
+    const bus = new VfioUserBus("nic", socketOf(sim.addresses[0]));
+    assertEquals(bus.readConfig(Config.VENDOR_ID, 2), 0x8086);
+    const doorbell = bus.bar(0).doorbell(0x1018);
+    assertEquals(doorbell.ring === undefined, how === "poll");
+    assertThrows(() => bus.bar(3), DeviceError, "no BAR 3");
+    bus.close();
+    bus.close();
+    if (how === "poll") assertEquals(doorbell.words.length, 0);
+    await sim.quit();
+  }
+});
+
+Deno.test("VfioUserBus refuses a device that another client has", async () => {
+  await using directory = await TemporaryDirectory.make();
+  await using sim = await Sim.start(directory, ["none"]);
+  const first = new VfioUserBus("nic", socketOf(sim.addresses[0]));
+  const second = () => new VfioUserBus("nic", socketOf(sim.addresses[0]));
+  assertThrows(second, UsageError, "end the program that uses the device");
+  first.close();
+});
+
+Deno.test("VfioUserBus.close() gives memory back although the server is gone", async () => {
+  await using directory = await TemporaryDirectory.make();
+  await using sim = await Sim.start(directory, ["none"]);
+  const bus = new VfioUserBus("nic", socketOf(sim.addresses[0]));
+  const memory = new DmaMemory(1, "pages");
+  bus.mapDma(memory);
+  bus.claim(false);
+  await kill(sim);
+  bus.close();
+  memory.free();
+});
+
+Deno.test("Device says that its server is gone, and can still be closed", async () => {
+  await using directory = await TemporaryDirectory.make();
+  await using sim = await Sim.start(directory, ["none"]);
+  using pool = new Mempool({ buffers: 1024 });
+  const device = await open(sim.addresses[0], { pool });
+  device.check();
+  await kill(sim);
+  assertThrows(() => device.check(), DeviceError, "has closed the connection: start it again");
+  device.close();
+  assertEquals(pool.available, pool.buffers);
+  assertThrows(() => device.rxQueues[0].receive(new PacketBatch(pool)), Error, "closed");
+});

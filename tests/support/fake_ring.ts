@@ -1,0 +1,76 @@
+/**
+ * Rings of an ixgbe device whose other side the test plays, descriptor by descriptor: for what the NIC
+ * model does not do, or not at a moment of the test's choice.
+ *
+ * @module
+ */
+
+import { assert, assertEquals } from "@std/assert";
+import { RX_DD, RX_EOP, TX_DD, WORDS } from "../../ixgbe/descriptors.ts";
+import { IxgbeRxQueue } from "../../ixgbe/rx_queue.ts";
+import { IxgbeTxQueue } from "../../ixgbe/tx_queue.ts";
+import type { Mempool } from "../../mod.ts";
+
+/** A receive queue, and the NIC's side of its ring. */
+export class FakeRxRing {
+  readonly queue: IxgbeRxQueue;
+  /** What RDT was set to, each time, and last. */
+  readonly tails: number[] = [];
+  readonly #ring: Uint32Array;
+  readonly #mask: number;
+  readonly #pool: Mempool;
+  /** The descriptor that the NIC fills next. */
+  #head = 0;
+
+  constructor(pool: Mempool, entries: number) {
+    this.#pool = pool;
+    this.#ring = new Uint32Array(entries * WORDS);
+    this.#mask = entries - 1;
+    const doorbell = {
+      words: new Uint32Array(1),
+      index: 0,
+      ring: (tail: number) => void this.tails.push(tail),
+    };
+    this.queue = new IxgbeRxQueue(0, pool, "chosen", this.#ring, doorbell);
+    this.queue.start();
+  }
+
+  /** Descriptors that the NIC can fill. */
+  get free(): number {
+    return (this.tails.at(-1)! - this.#head) & this.#mask;
+  }
+
+  /** Fills a descriptor as the NIC does. The NIC may not if it has none. */
+  fill(size: number, status = RX_DD | RX_EOP): void {
+    assert(this.free > 0, "the NIC has a free descriptor");
+    assertEquals(this.#ring[this.#head * WORDS + 2], 0, "it was armed");
+    this.#ring.set([status, size], this.#head * WORDS + 2);
+    this.#head = (this.#head + 1) & this.#mask;
+  }
+
+  /** Numbers of the buffers that the NIC can write to. */
+  buffers(): number[] {
+    const { memory, bufferSize } = this.#pool, base = memory.busAddress(0, "chosen");
+    return Array.from({ length: this.free }, (_, n) => {
+      const d = ((this.#head + n) & this.#mask) * WORDS;
+      return (this.#ring[d] + this.#ring[d + 1] * 2 ** 32 - base) / bufferSize;
+    });
+  }
+}
+
+/** A transmit queue, and the NIC's side of its ring. */
+export class FakeTxRing {
+  readonly queue: IxgbeTxQueue;
+  readonly #ring: Uint32Array;
+
+  constructor(pool: Mempool, entries: number) {
+    this.#ring = new Uint32Array(entries * WORDS);
+    const doorbell = { words: new Uint32Array(1), index: 0, ring: undefined };
+    this.queue = new IxgbeTxQueue(0, pool, "chosen", this.#ring, doorbell);
+  }
+
+  /** All packets leave. */
+  send(): void {
+    for (let word = 3; word < this.#ring.length; word += WORDS) this.#ring[word] |= TX_DD;
+  }
+}

@@ -1,0 +1,58 @@
+/**
+ * What tests of interrupts share: eventfds as the system sees them, and a bus that joins the driver to
+ * the NIC model in one thread, interrupts included. Not a test itself.
+ *
+ * @module
+ */
+
+import { check, stubs } from "../../native/native.ts";
+import { DirectBus } from "./model_function.ts";
+
+const POLLIN = 1;
+
+/** Whether each descriptor becomes readable: those that do not are waited for so long altogether. */
+export function readable(fds: readonly number[], milliseconds = 0): boolean[] {
+  const pollfds = Int32Array.from(fds.flatMap((fd) => [fd, POLLIN]));
+  check("poll eventfds", stubs.ixy_poll(pollfds, fds.length, milliseconds));
+  return fds.map((_, i) => pollfds[2 * i + 1] >>> 16 === POLLIN);
+}
+
+/** How often an eventfd was signalled since it was read last. */
+export function signals(fd: number): number {
+  const count = new BigUint64Array(1);
+  return stubs.ixy_read(fd, new Uint8Array(count.buffer), 8) === 8 ? Number(count[0]) : 0;
+}
+
+/** How many eventfds a process has: this one, unless given. */
+export async function eventfds(pid: number = Deno.pid): Promise<number> {
+  let n = 0;
+  for await (const { name } of Deno.readDir(`/proc/${pid}/fd`)) {
+    const target = await Deno.readLink(`/proc/${pid}/fd/${name}`).catch(() => "closed meanwhile");
+    if (target === "anon_inode:[eventfd]") n++;
+  }
+  return n;
+}
+
+/** The model as a PCI function of this thread, whose interrupts signal eventfds at once. */
+export class InterruptingBus extends DirectBus {
+  /** The eventfds, by vector. */
+  fds: number[] = [];
+  /** Vectors whose message was sent, in order. */
+  readonly sent: number[] = [];
+
+  interrupts(vectors: number): readonly number[] {
+    this.fds = Array.from({ length: vectors }, () => check("eventfd", stubs.ixy_eventfd()));
+    const one = new Uint8Array(new BigUint64Array([1n]).buffer);
+    this.nic.onInterrupt = (vector) => {
+      this.sent.push(vector);
+      check("write an eventfd", stubs.ixy_write(this.fds[vector], one, one.length));
+    };
+    return this.fds;
+  }
+
+  override close(): void {
+    super.close();
+    for (const fd of this.fds) stubs.ixy_close(fd);
+    this.fds = [];
+  }
+}

@@ -1,0 +1,49 @@
+/**
+ * What tests of the ixgbe driver share: the driver on the NIC model, in one thread. Not a test itself.
+ *
+ * @module
+ */
+
+import { assertEquals } from "@std/assert";
+import { ixgbe, type IxgbeDevice } from "../../ixgbe/mod.ts";
+import { Mempool, type OpenOptions, PacketBatch } from "../../mod.ts";
+import { offsetOf, type Register } from "../../src/registers.ts";
+import { DirectBus } from "./model_function.ts";
+
+/** The station address of the model. */
+export const OWN = [0x02, 0, 0, 0, 0x12, 0x34];
+
+/** A driver on a model, and what a test needs of both; disposing checks that no rule was broken. */
+export class Bench implements Disposable {
+  readonly pool = new Mempool({ buffers: 1024, memory: "pages" });
+  readonly batch = new PacketBatch(this.pool, 32);
+  device!: IxgbeDevice;
+
+  private constructor(readonly bus: DirectBus) {}
+
+  static async start(options: OpenOptions = {}, bus?: DirectBus): Promise<Bench> {
+    const bench = new Bench(bus ?? new DirectBus({ mac: Uint8Array.from(OWN) }));
+    bench.device = await ixgbe.attach(bench.bus, { pool: bench.pool, ...options }) as IxgbeDevice;
+    return bench;
+  }
+
+  /** Sends a frame to the NIC; returns whether it came out of the driver. */
+  passes(destination: readonly number[]): boolean {
+    const frame = new Uint8Array(60);
+    frame.set(destination);
+    this.bus.wire.waiting.push(frame);
+    this.bus.nic.poll();
+    return this.device.rxQueues[0].receive(this.batch) === 1 && this.batch.free() === 1;
+  }
+
+  reads(register: Register, index = 0): number {
+    return this.bus.nic.read32(offsetOf(register, index));
+  }
+
+  [Symbol.dispose](): void {
+    this.device.close();
+    assertEquals(this.bus.nic.rules.violations, []);
+    assertEquals(this.pool.available, this.pool.buffers);
+    this.pool[Symbol.dispose]();
+  }
+}

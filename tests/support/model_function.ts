@@ -1,0 +1,121 @@
+/**
+ * A bus that joins the driver to the NIC model in one thread: every register access is a call, and
+ * reading one lets the model work, so that tests go step by step and need no process.
+ *
+ * @module
+ */
+
+import type { Bar, Bus, Doorbell } from "../../src/pci/function.ts";
+import type { DmaMemory } from "../../src/dma.ts";
+import { Nic, type NicOptions } from "../../sim/nic/nic.ts";
+import { FrameBuffer, type Wire, type WirePort } from "../../sim/wires/wire.ts";
+
+/** A wire in a test's hands: what the port sent, and what it is to receive. */
+export class TestWire implements Wire {
+  readonly kind = "test";
+  readonly fd = -1;
+  /** Frames that the port sent. */
+  readonly sent: Uint8Array[] = [];
+  /** Frames that are on their way to the port. */
+  readonly waiting: Uint8Array[] = [];
+  /** Whether each frame handed over was taken. */
+  readonly taken: boolean[] = [];
+  readonly #frame = new FrameBuffer();
+
+  transmit(frame: FrameBuffer, length: number): void {
+    this.sent.push(frame.bytes.slice(0, length));
+  }
+
+  poll(port: WirePort, budget: number): number {
+    let n = 0;
+    for (; n < budget && this.waiting.length > 0; n++) {
+      const frame = this.waiting.shift()!;
+      this.#frame.bytes.set(frame);
+      this.taken.push(port.receive(this.#frame, frame.length));
+    }
+    return n;
+  }
+
+  statistics(): Record<string, number> {
+    return { sent: this.sent.length };
+  }
+
+  close(): void {}
+}
+
+/** The model as a PCI function of this thread. */
+export class DirectBus implements Bus {
+  readonly address = "model";
+  readonly addressing = "chosen" as const;
+  readonly translated = false;
+  readonly nic: Nic;
+  readonly wire = new TestWire();
+  /** What was done, for tests of order: `claim`, `bus master on`, `close`, … */
+  readonly log: string[] = [];
+  /** Register writes, as offset and value. */
+  readonly writes: [number, number][] = [];
+  /** What registers read instead of what the model says, by offset. */
+  readonly overrides = new Map<number, number>();
+  readonly #deviceId: number;
+  readonly #words = new Uint32Array(512 * 1024 / 4);
+  readonly #mapped = new Set<DmaMemory>();
+
+  constructor(options: NicOptions = {}) {
+    this.#deviceId = options.deviceId ?? 0x10fb;
+    this.nic = new Nic({ ...options, doorbells: this.#words, pollDoorbells: true });
+    this.nic.wire = this.wire;
+  }
+
+  readConfig(offset: number, _bytes: 1 | 2 | 4): number {
+    return ({ 0: 0x8086, 2: this.#deviceId, 4: 0, 10: 0x0200 } as Record<number, number>)[offset];
+  }
+
+  writeConfig(): void {}
+
+  claim(): void {
+    this.log.push("claim");
+  }
+
+  bar(_index: number): Bar {
+    const nic = this.nic;
+    return {
+      size: 512 * 1024,
+      read: (offset) => {
+        nic.poll();
+        return this.overrides.get(offset) ?? nic.read32(offset);
+      },
+      write: (offset, _bytes, value) => {
+        this.writes.push([offset, value]);
+        nic.write32(offset, value);
+      },
+      doorbell: (offset): Doorbell => ({
+        words: this.#words,
+        index: offset / 4,
+        ring: undefined,
+      }),
+    };
+  }
+
+  mapDma(memory: DmaMemory): void {
+    if (this.#mapped.has(memory)) return;
+    this.#mapped.add(memory);
+    memory.hold();
+    this.nic.dma.map(memory.busAddress(0, "chosen"), memory.buffer, 0, memory.bytes);
+  }
+
+  setBusMaster(on: boolean): void {
+    this.log.push(`bus master ${on ? "on" : "off"}`);
+    this.nic.setBusMaster(on);
+  }
+
+  check(): void {}
+
+  close(): void {
+    if (this.log.at(-1) === "close") return;
+    this.setBusMaster(false);
+    this.log.push("close");
+    this.nic.disconnect();
+    for (const memory of this.#mapped) memory.release();
+    this.#mapped.clear();
+  }
+}

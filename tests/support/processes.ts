@@ -1,0 +1,355 @@
+/**
+ * Programs as processes: what the end-to-end tests share. Starts the software NIC, the forwarder and
+ * tools of the system, waits for what they print and for their end, and leaves nothing behind. Not a
+ * test itself.
+ *
+ * @module
+ */
+
+import { assertEquals, assertMatch } from "@std/assert";
+
+/** The directory of the project, with a slash at its end. */
+export const PROJECT: string = new URL("../../", import.meta.url).pathname;
+/** Whether the tests run as root, which devices, namespaces and mounts need. */
+export const isRoot: boolean = Deno.uid() === 0;
+
+/** Longest that anything may take that is not said to take longer, in milliseconds. */
+const DEADLINE_MS = 20000;
+/** How long a program that was asked to end may take before it is killed, in milliseconds. */
+const GRACE_MS = 2000;
+/** How often a condition is looked at, in milliseconds. */
+const LOOK_MS = 5;
+
+/** How a program ended. */
+export interface Result {
+  /** Exit code; 128 and the signal's number if a signal ended it. */
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Options of {@linkcode Program.start}. */
+export interface ProgramOptions {
+  /** Directory to run it in. */
+  readonly cwd?: string;
+  /** Environment variables to add. */
+  readonly env?: Record<string, string>;
+}
+
+/** Waits for so many milliseconds. */
+export function delay(milliseconds: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, milliseconds));
+}
+
+/** Waits until a condition holds; says what was waited for, as it is then, if that takes too long. */
+export async function until(
+  what: string | (() => string),
+  condition: () => boolean | Promise<boolean>,
+  milliseconds = DEADLINE_MS,
+): Promise<void> {
+  const deadline = performance.now() + milliseconds;
+  while (!await condition()) {
+    if (performance.now() > deadline) {
+      throw new Error(`waited ${milliseconds} ms for ${typeof what === "string" ? what : what()}`);
+    }
+    await delay(LOOK_MS);
+  }
+}
+
+/** Fails, saying what to install, if a program of the system is not there. */
+export async function requirePackages(...packages: ("tcpdump" | "tshark" | "iproute2" | "ping")[]) {
+  const programs = { tcpdump: "tcpdump", tshark: "tshark", iproute2: "ip", ping: "ping" };
+  for (const name of packages) {
+    const { success } = await new Deno.Command("sh", {
+      args: ["-c", `command -v ${programs[name]}`],
+      stdout: "null",
+    }).output();
+    const install = name === "ping" ? "iputils-ping" : name;
+    if (!success) throw new Error(`this test needs ${name}: apt-get install ${install}`);
+  }
+}
+
+/** A directory for a test's files and sockets, removed with all that is in it. */
+export class TemporaryDirectory implements AsyncDisposable {
+  /** @param path Where it is. */
+  private constructor(readonly path: string) {}
+
+  /** Makes one. */
+  static async make(): Promise<TemporaryDirectory> {
+    return new TemporaryDirectory(await Deno.makeTempDir({ prefix: "ixy-test-" }));
+  }
+
+  /** The path of a file in it. */
+  file(name: string): string {
+    return `${this.path}/${name}`;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Deno.remove(this.path, { recursive: true });
+  }
+}
+
+/** A program that a test has started, and that does not outlive the test. */
+export class Program implements AsyncDisposable {
+  readonly #name: string;
+  readonly #child: Deno.ChildProcess;
+  readonly #input: WritableStreamDefaultWriter<Uint8Array>;
+  readonly #ended: Promise<Result>;
+  readonly #output = { stdout: "", stderr: "" };
+  #result: Result | undefined;
+  #read = 0;
+
+  /** Starts a program: its path, then its arguments. */
+  static start(command: readonly string[], options: ProgramOptions = {}): Program {
+    return new Program(command, options);
+  }
+
+  private constructor([program, ...args]: readonly string[], options: ProgramOptions) {
+    this.#name = [program, ...args].join(" ");
+    this.#child = new Deno.Command(program, {
+      args,
+      ...options,
+      stdin: "piped",
+      stdout: "piped",
+      stderr: "piped",
+    }).spawn();
+    this.#input = this.#child.stdin.getWriter();
+    this.#ended = this.#end();
+  }
+
+  /** Its process id. */
+  get pid(): number {
+    return this.#child.pid;
+  }
+
+  /** Whether it has ended. */
+  get ended(): boolean {
+    return this.#result !== undefined;
+  }
+
+  /** What it has printed so far. */
+  get stdout(): string {
+    return this.#output.stdout;
+  }
+
+  /** The complaints that it has printed so far. */
+  get stderr(): string {
+    return this.#output.stderr;
+  }
+
+  /** Waits for the next line on its standard output that passes, and passes over those before it. */
+  async line(wanted: (line: string) => boolean, milliseconds = DEADLINE_MS): Promise<string> {
+    let found: string | undefined;
+    await until(() => `a line of ${this.#name}, which printed ${this.#printed()}`, () => {
+      const ended = this.ended;
+      while (found === undefined) {
+        const end = this.#output.stdout.indexOf("\n", this.#read);
+        if (end < 0) break;
+        const line = this.#output.stdout.slice(this.#read, end);
+        this.#read = end + 1;
+        if (wanted(line)) found = line;
+      }
+      if (found === undefined && ended) {
+        throw new Error(`${this.#name} ended and had printed ${this.#printed()}`);
+      }
+      return found !== undefined;
+    }, milliseconds);
+    return found!;
+  }
+
+  /** Writes a line to its standard input. */
+  async write(line: string): Promise<void> {
+    await this.#input.write(new TextEncoder().encode(line + "\n"));
+  }
+
+  /** Sends it a signal. */
+  kill(signal: Deno.Signal): void {
+    this.#child.kill(signal);
+  }
+
+  /** Waits for its end. */
+  async finish(milliseconds = DEADLINE_MS): Promise<Result> {
+    await until(`the end of ${this.#name}`, () => this.ended, milliseconds);
+    return this.#result!;
+  }
+
+  /** Sees to it that it has ended: asked first, for the sake of those that it has started. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#input.close().catch(() => {});
+    if (!this.ended) this.#killIfThere("SIGTERM");
+    const deadline = performance.now() + GRACE_MS;
+    while (!this.ended && performance.now() < deadline) await delay(LOOK_MS);
+    if (!this.ended) this.#killIfThere("SIGKILL");
+    await this.#ended;
+  }
+
+  async #end(): Promise<Result> {
+    const [{ code }] = await Promise.all([
+      this.#child.status,
+      this.#collect("stdout"),
+      this.#collect("stderr"),
+    ]);
+    return this.#result = { code, ...this.#output };
+  }
+
+  async #collect(stream: "stdout" | "stderr"): Promise<void> {
+    for await (const text of this.#child[stream].pipeThrough(new TextDecoderStream())) {
+      this.#output[stream] += text;
+    }
+  }
+
+  #printed(): string {
+    const { stdout, stderr } = this.#output;
+    return JSON.stringify(stdout.slice(-500)) + " and " + JSON.stringify(stderr.slice(-2000));
+  }
+
+  #killIfThere(signal: Deno.Signal): void {
+    try {
+      this.#child.kill(signal);
+    } catch (error) {
+      if (!(error instanceof TypeError)) throw error; // it has ended already
+    }
+  }
+}
+
+/** Runs a program to its end. */
+export async function run(
+  command: readonly string[],
+  options: ProgramOptions & { readonly milliseconds?: number } = {},
+): Promise<Result> {
+  const { milliseconds, ...rest } = options;
+  await using program = Program.start(command, rest);
+  return await program.finish(milliseconds);
+}
+
+/** Runs a program of the system that has to succeed; returns what it prints. */
+export async function tool(...command: string[]): Promise<string> {
+  const { code, stdout, stderr } = await run(command);
+  assertEquals(code, 0, `${command.join(" ")}: ${stderr}`);
+  return stdout;
+}
+
+/** The command line of a program of this project: it may load the stubs, and nothing else. */
+export function ffiOnly(program: string, args: readonly string[]): string[] {
+  const file = PROJECT + program;
+  return [Deno.execPath(), "run", "--quiet", "--no-prompt", "--allow-ffi", file, ...args];
+}
+
+/** Asserts that a program refused to work: one sentence on stderr that matches, and exit code 2. */
+export function assertRefused(result: Result, sentence: RegExp): void {
+  assertFailed(result, 2, sentence);
+  assertEquals(result.stdout, "");
+}
+
+/** Asserts that a program failed with one sentence on stderr that matches, and no stack trace. */
+export function assertFailed(result: Result, code: number, sentence: RegExp): void {
+  assertMatch(result.stderr, /^error: [^\n]+\n$/);
+  assertMatch(result.stderr, sentence);
+  assertEquals(result.code, code, result.stderr);
+}
+
+/** A port in a report of the software NIC. */
+export interface SimPort {
+  readonly connected: boolean;
+  readonly counters: Readonly<Record<string, number>>;
+  readonly wireStatistics: Readonly<Record<string, number>>;
+  /** Rules of the datasheet that were broken, and how often in all. */
+  readonly violations: number;
+  readonly broken: number;
+}
+
+/** What the software NIC says about itself. */
+export interface SimReport {
+  readonly ports: readonly SimPort[];
+  /** What drivers did that the datasheet forbids; in the last report only. */
+  readonly violations?: readonly unknown[];
+}
+
+/** The software NIC as a process, with a port for each wire. */
+export class Sim implements AsyncDisposable {
+  /** The ports' addresses, as a driver opens them. */
+  readonly addresses: readonly string[];
+  /** The process. */
+  readonly program: Program;
+
+  private constructor(sockets: readonly string[], program: Program) {
+    this.addresses = sockets.map((socket) => `vfio-user:${socket}`);
+    this.program = program;
+  }
+
+  /**
+   * Starts it and waits until its sockets listen, `0.sock`, `1.sock`, … in a directory. Generators
+   * wait for the command `start`.
+   */
+  static async start(
+    directory: TemporaryDirectory,
+    wires: readonly string[],
+    options: readonly string[] = [],
+  ): Promise<Sim> {
+    const sockets = wires.map((_, i) => directory.file(`${i}.sock`));
+    const ports = wires.flatMap((wire, i) => ["--socket", sockets[i], "--wire", wire]);
+    // Its standard input is ours: should the tests be killed, it ends too.
+    const args = ["--json", "--quiet", "--control", ...options, ...ports];
+    const sim = new Sim(sockets, Program.start(ffiOnly("sim/main.ts", args)));
+    try {
+      await sim.program.line((line) => line.includes('"ready"'));
+    } catch (error) {
+      await sim[Symbol.asyncDispose]();
+      throw error;
+    }
+    return sim;
+  }
+
+  /** Gives it a command: `start`, `stop`, `link 0 down`. */
+  command(text: string): Promise<void> {
+    return this.program.write(text);
+  }
+
+  /** Asks for its counts. */
+  async report(): Promise<SimReport> {
+    await this.program.write("stats");
+    return JSON.parse(await this.program.line(() => true));
+  }
+
+  /** Waits until its counts are as they should be. */
+  async reaches(
+    what: string,
+    condition: (ports: readonly SimPort[]) => boolean,
+    milliseconds?: number,
+  ): Promise<void> {
+    await until(what, async () => condition((await this.report()).ports), milliseconds);
+  }
+
+  /**
+   * Stops the generators and waits until every frame that they have sent is accounted for: it has come
+   * back, or found no room at its port, or is known to be lost. Then none is on its way any more.
+   *
+   * @param lost Frames that the ports have taken and that will not come back, as far as is known.
+   */
+  async drain(lost: () => number | Promise<number>): Promise<void> {
+    await this.command("stop");
+    let found = {};
+    await until(() => `every frame to be accounted for: ${JSON.stringify(found)}`, async () => {
+      const known = await lost();
+      const wires = (await this.report()).ports.map(({ wireStatistics }) => wireStatistics);
+      found = { lost: known, wires };
+      const sum = (name: string) => wires.reduce((total, wire) => total + wire[name], 0);
+      return sum("received") + sum("missed") + known === sum("sent");
+    });
+  }
+
+  /** Ends it; asserts that no driver did what the datasheet forbids. Returns its last counts. */
+  async quit(): Promise<readonly SimPort[]> {
+    await this.program.write("quit");
+    const { code, stdout, stderr } = await this.program.finish();
+    const report: SimReport = JSON.parse(stdout.trim().split("\n").at(-1)!);
+    assertEquals(report.violations, []);
+    assertEquals(stderr, "");
+    assertEquals(code, 0);
+    return report.ports;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.program[Symbol.asyncDispose]();
+  }
+}

@@ -1,0 +1,125 @@
+/**
+ * What the tests of programs share: starting one that has a device, ending it, and the far end of a
+ * cable that leads to the test. Not a test itself.
+ *
+ * @module
+ */
+
+import { assert, assertEquals } from "@std/assert";
+import { path, stubs } from "../../native/native.ts";
+import { ffiOnly, Program, until } from "./processes.ts";
+
+const SOCK_DGRAM = 2;
+const MSG_DONTWAIT = 0x40;
+
+/** A device in a program's last line. A program's own counts come after these. */
+export interface Port {
+  readonly address: string;
+  readonly rxPackets: number;
+  readonly rxBytes: number;
+  readonly txPackets: number;
+  readonly txBytes: number;
+  readonly missed: number;
+  readonly errors: number;
+  readonly [name: string]: number | string;
+}
+
+/** A program's last line. */
+export interface Totals {
+  readonly total: boolean;
+  readonly seconds: number;
+  readonly ports: readonly Port[];
+}
+
+/** The last line of a program's JSON. */
+export function totals(stdout: string): Totals {
+  const line: Totals = JSON.parse(stdout.trim().split("\n").at(-1)!);
+  assertEquals(line.total, true);
+  return line;
+}
+
+/** Starts a program with JSON and `--allow-ffi`, and waits until its device is open. */
+export async function startProgram(name: string, args: readonly string[]): Promise<Program> {
+  const program = Program.start(ffiOnly(name, ["--json", ...args]));
+  try {
+    await program.line((line) => line === '{"ready":true}');
+  } catch (error) {
+    await program[Symbol.asyncDispose]();
+    throw error;
+  }
+  return program;
+}
+
+/** Waits for the end of a program with JSON, and asserts that it ends well; returns its totals. */
+export async function totalsOf(program: Program, code = 0): Promise<Totals> {
+  const result = await program.finish();
+  assertEquals(result.stderr, "");
+  assertEquals(result.code, code, result.stdout);
+  return totals(result.stdout);
+}
+
+/** The same for a program that ends by a signal. */
+export function stopProgram(program: Program, signal: Deno.Signal = "SIGTERM"): Promise<Totals> {
+  program.kill(signal);
+  return totalsOf(program);
+}
+
+/** Starts the forwarder between two devices and waits until it forwards. */
+export function startForwarder(
+  addresses: readonly string[],
+  options: readonly string[] = [],
+): Promise<Program> {
+  return startProgram("fwd.ts", [...options, ...addresses]);
+}
+
+/** Packets that a forwarder with JSON has dropped, by the last of its lines: one comes each second. */
+export function droppedBy({ stdout }: { readonly stdout: string }): number {
+  const line = stdout.slice(0, stdout.lastIndexOf("\n")).split("\n").at(-1)!;
+  const { ports = [] }: Partial<Totals> = JSON.parse(line);
+  return ports.reduce((sum, { dropped }) => sum + Number(dropped), 0);
+}
+
+/** A datagram socket in the test's hands: a datagram is a frame. */
+export class Cable implements Disposable {
+  readonly #fd: number;
+  readonly #remote: Uint8Array<ArrayBuffer>;
+
+  /** @param local Where frames come in. @param remote Where frames go to. */
+  constructor(local: string, remote: string) {
+    this.#fd = stubs.ixy_bind(path(local), SOCK_DGRAM);
+    this.#remote = path(remote);
+    assert(this.#fd >= 0);
+  }
+
+  /** Sends a frame. Without a reader the socket has room for ten. */
+  send(frame: Uint8Array<ArrayBuffer>): void {
+    const n = stubs.ixy_sendto(this.#fd, frame, frame.length, this.#remote, MSG_DONTWAIT);
+    assertEquals(n, frame.length);
+  }
+
+  /** The frame that has come, if one has. */
+  receive(): Uint8Array<ArrayBuffer> | undefined {
+    const frame = new Uint8Array(16384);
+    const n = stubs.ixy_recv(this.#fd, frame, frame.length, new Int32Array(17), MSG_DONTWAIT);
+    return n < 0 ? undefined : frame.slice(0, n);
+  }
+
+  /** The next frames. */
+  async take(frames: number): Promise<Uint8Array<ArrayBuffer>[]> {
+    const taken: Uint8Array<ArrayBuffer>[] = [];
+    await until(`frame ${taken.length} of ${frames}`, () => {
+      for (let frame; (frame = this.receive()) !== undefined;) taken.push(frame);
+      return taken.length >= frames;
+    });
+    return taken;
+  }
+
+  [Symbol.dispose](): void {
+    stubs.ixy_close(this.#fd);
+  }
+}
+
+/** A frame of random bytes. */
+export function randomFrame(bytes: number): Uint8Array<ArrayBuffer> {
+  return crypto.getRandomValues(new Uint8Array(bytes));
+}

@@ -1,0 +1,64 @@
+/**
+ * vhost-user devices opened with choices that `open` does not offer, and frames to send through them.
+ * What the tests against back-ends share; not a test itself.
+ *
+ * @module
+ */
+
+import { type OpenOptions, PacketBatch } from "../../mod.ts";
+import { openVirtio, type VirtioDevice } from "../../virtio/device.ts";
+import { type VhostUserOptions, VhostUserTransport } from "../../virtio/vhost_user.ts";
+import { until } from "./processes.ts";
+
+/** Sizes of Ethernet frames without CRC. */
+export const SHORTEST = 60, LONGEST = 1514;
+
+/** Opens the device behind a socket. */
+export function openVhost(
+  socket: string,
+  how: VhostUserOptions,
+  options: OpenOptions,
+): Promise<VirtioDevice> {
+  const address = `vhost-user:${socket}`;
+  return openVirtio(address, options, () => new VhostUserTransport(address, socket, how));
+}
+
+/** A frame of each size, no two alike. */
+export function everySize(): Uint8Array[] {
+  return Array.from({ length: LONGEST - SHORTEST + 1 }, (_, n) => {
+    const frame = Uint8Array.from({ length: SHORTEST + n }, (_, i) => 31 * i + 7 * n + (i >> 8));
+    frame[0] &= ~1; // unicast
+    return frame;
+  });
+}
+
+/** Receives what has arrived by a pair of queues; copies of the packets. */
+export function receiveAll(device: VirtioDevice, pair = 0): Uint8Array[] {
+  const queue = device.rxQueues[pair];
+  const batch = new PacketBatch(queue.pool), frames: Uint8Array[] = [];
+  try {
+    while (queue.receive(batch) > 0) {
+      for (const packet of batch) frames.push(packet.slice());
+      batch.free();
+    }
+  } finally {
+    batch.free(); // what came before an error
+  }
+  return frames;
+}
+
+/** Sends frames in order by a pair of queues, and waits for room where there is none. */
+export async function sendAll(
+  device: VirtioDevice,
+  frames: readonly Uint8Array[],
+  pair = 0,
+): Promise<void> {
+  const queue = device.txQueues[pair];
+  const batch = new PacketBatch(queue.pool);
+  let next = 0;
+  await until("all frames to be sent", () => {
+    while (next < frames.length && batch.add(frames[next])) next++;
+    queue.transmit(batch);
+    return next === frames.length && batch.length === 0;
+  });
+}

@@ -1,0 +1,264 @@
+/** The PCI transports of the VirtIO driver, on a function that the test plays. */
+
+import { assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
+import type { Bar, Bus } from "../../src/pci/function.ts";
+import type { Addressing, DmaMemory } from "../../src/dma.ts";
+import { DeviceError, Mempool, UsageError } from "../../mod.ts";
+import { Feature } from "../../virtio/features.ts";
+import { chooseInterface } from "../../virtio/pci.ts";
+import { virtio } from "../../virtio/mod.ts";
+import { COMMON, LEGACY } from "../../virtio/registers.ts";
+
+/** What a function is. */
+interface FunctionOptions {
+  readonly id?: number;
+  readonly subsystem?: number;
+  readonly ports?: boolean;
+  /** Types of its structures, each in BAR 4 at 256 times its type. */
+  readonly structures?: readonly number[];
+  readonly addressing?: Addressing;
+}
+
+/** A VirtIO function in memory: configuration space and BARs are bytes. */
+class TestFunction implements Bus {
+  readonly address = "0000:00:03.0";
+  readonly addressing: Addressing;
+  translated = false;
+  readonly config = new DataView(new ArrayBuffer(256));
+  readonly bars = Array.from({ length: 6 }, () => new DataView(new ArrayBuffer(4096)));
+  /** What was written to registers, as BAR and offset. */
+  readonly log: string[] = [];
+  /** What registers read, whatever is in them. */
+  readonly overrides = new Map<string, () => number>();
+  readonly #mapped: DmaMemory[] = [];
+
+  constructor(options: FunctionOptions = {}) {
+    const { id = 0x1000, subsystem = 1, ports = true, structures = [] } = options;
+    this.addressing = options.addressing ?? "physical";
+    this.config.setUint16(0, 0x1af4, true);
+    this.config.setUint16(2, id, true);
+    this.config.setUint16(0x2e, subsystem, true);
+    this.config.setUint32(0x10, ports ? 0xc001 : 0, true);
+    if (structures.length === 0) return;
+    this.config.setUint16(6, 0x10, true);
+    this.config.setUint8(0x34, 0x40);
+    structures.forEach((type, i) => {
+      const at = 0x40 + 24 * i;
+      this.config.setUint8(at, 9);
+      this.config.setUint8(at + 1, i + 1 < structures.length ? at + 24 : 0);
+      this.config.setUint8(at + 3, type);
+      this.config.setUint8(at + 4, 4);
+      this.config.setUint32(at + 8, 256 * type, true);
+      this.config.setUint32(at + 12, 256, true);
+      this.config.setUint32(at + 16, 4, true);
+    });
+  }
+
+  readConfig(offset: number, bytes: 1 | 2 | 4): number {
+    return get(this.config, offset, bytes);
+  }
+
+  writeConfig(): void {}
+
+  /** Called when the function is taken over. */
+  onClaim: () => void = () => {};
+
+  claim(): void {
+    this.log.push("claim");
+    this.onClaim();
+  }
+
+  bar(index: number): Bar {
+    const view = this.bars[index];
+    return {
+      size: view.byteLength,
+      read: (offset, bytes) => {
+        return this.overrides.get(`${index}:${offset}`)?.() ?? get(view, offset, bytes);
+      },
+      write: (offset, bytes, value) => {
+        this.log.push(`${index}:${offset} ${value}`);
+        if (bytes === 1) view.setUint8(offset, value);
+        else if (bytes === 2) view.setUint16(offset, value, true);
+        else view.setUint32(offset, value, true);
+      },
+      doorbell: () => {
+        throw new Error("not for VirtIO");
+      },
+    };
+  }
+
+  mapDma(memory: DmaMemory): void {
+    if (!this.#mapped.includes(memory)) memory.hold();
+    this.#mapped.push(memory);
+  }
+
+  setBusMaster(on: boolean): void {
+    this.log.push(`bus master ${on ? "on" : "off"}`);
+  }
+
+  check(): void {}
+
+  close(): void {
+    this.log.push("close");
+    for (const memory of new Set(this.#mapped.splice(0))) memory.release();
+  }
+}
+
+function get(view: DataView, offset: number, bytes: 1 | 2 | 4): number {
+  if (bytes === 1) return view.getUint8(offset);
+  return bytes === 2 ? view.getUint16(offset, true) : view.getUint32(offset, true);
+}
+
+const MODERN = [1, 2, 4];
+
+Deno.test("chooseInterface() takes legacy where there is one, unless told otherwise", () => {
+  const legacy = new TestFunction();
+  const transitional = new TestFunction({ structures: MODERN });
+  const modern = new TestFunction({ id: 0x1041, ports: false, structures: MODERN });
+  assertEquals(chooseInterface(legacy), "legacy");
+  assertEquals(chooseInterface(transitional), "legacy");
+  assertEquals(chooseInterface(transitional, "modern"), "modern");
+  assertEquals(chooseInterface(modern), "modern");
+  assertEquals(chooseInterface(new TestFunction({ ports: false, structures: MODERN })), "modern");
+  assertThrows(() => chooseInterface(legacy, "modern"), UsageError, "legacy device only");
+  assertThrows(() => chooseInterface(modern, "legacy"), UsageError, "modern device only");
+  for (const bus of [legacy, transitional, modern]) assertEquals(bus.log, [], "nothing is changed");
+});
+
+Deno.test("chooseInterface() gives a legacy device no addresses of our choice", () => {
+  const addressing = "chosen";
+  const transitional = new TestFunction({ structures: MODERN, addressing });
+  assertEquals(chooseInterface(transitional), "modern");
+  assertThrows(() => chooseInterface(transitional, "legacy"), UsageError, "bypasses the IOMMU");
+  assertThrows(() => chooseInterface(new TestFunction({ addressing })), UsageError, "bypasses");
+});
+
+Deno.test("chooseInterface() refuses what is no network card or has neither interface", () => {
+  const cases: [FunctionOptions, RegExp][] = [
+    [{ id: 0x1001 }, /1af4:1001 is no network card/],
+    [{ id: 0x1042 }, /1af4:1042 is no network card/],
+    [{ subsystem: 2 }, /no network card/],
+    [{ ports: false }, /neither the legacy interface .* nor the modern one/],
+    [{ id: 0x1041 }, /neither/],
+    [{ id: 0x1041, structures: [2, 4] }, /neither/],
+  ];
+  for (const [options, message] of cases) {
+    const error = assertThrows(() => chooseInterface(new TestFunction(options)), UsageError);
+    assertMatch(error.message, message);
+  }
+});
+
+Deno.test("chooseInterface() survives a list of capabilities that goes round in circles", () => {
+  const bus = new TestFunction({ structures: [2] });
+  bus.config.setUint8(0x41, 0x40);
+  assertEquals(chooseInterface(bus), "legacy");
+});
+
+/** Tries to open a function; the error. */
+async function failure(bus: TestFunction, type: typeof DeviceError | typeof UsageError) {
+  using pool = new Mempool({ buffers: 1024, memory: "pages" });
+  // The caller of attach() closes the bus when it fails.
+  const error = await assertRejects(() =>
+    virtio.attach(bus, { pool }).catch((error) => {
+      bus.close();
+      throw error;
+    }), type);
+  assertEquals(pool.available, pool.buffers);
+  return error.message;
+}
+
+Deno.test("A legacy device without a queue is refused and left reset", async () => {
+  for (const size of [0, 48]) {
+    const bus = new TestFunction({ addressing: "physical" });
+    // Memory of ordinary pages will do: nothing here reaches it.
+    bus.bars[0].setUint16(LEGACY.QUEUE_SIZE.offset, size, true);
+    assertMatch(await failure(bus, UsageError), new RegExp(`queue 0 has ${size} descriptors`));
+    assertEquals(bus.bars[0].getUint8(LEGACY.DEVICE_STATUS.offset), 0);
+    assertEquals(bus.log.at(-1), "close");
+  }
+});
+
+Deno.test("A device with a pool of its own that is in use is refused, and nothing else goes wrong", async () => {
+  const bus = new TestFunction();
+  bus.onClaim = () => {
+    throw new UsageError("its kernel interface eth0 is up");
+  };
+  await assertRejects(() => virtio.attach(bus, {}), UsageError, "eth0 is up");
+  assertEquals(bus.log, ["claim", "close"]);
+});
+
+Deno.test("A device that does not reset itself is an error that says so", async () => {
+  const bus = new TestFunction();
+  bus.overrides.set(`0:${LEGACY.DEVICE_STATUS.offset}`, () => 15);
+  using pool = new Mempool({ buffers: 1024, memory: "pages" });
+  // Neither at the beginning nor at the end.
+  const error = await assertRejects(() => virtio.attach(bus, { pool }), SuppressedError);
+  assertMatch((error.suppressed as Error).message, /no reset within 1000 ms: .* still reads 15/);
+  assertMatch((error.error as Error).message, /no reset within 1000 ms/);
+  assertEquals([bus.log.includes("bus master on"), bus.log.at(-1)], [false, "close"]);
+});
+
+Deno.test("A modern device without VERSION_1 is refused and left reset", async () => {
+  const bus = new TestFunction({ id: 0x1041, structures: MODERN });
+  assertMatch(await failure(bus, UsageError), /offers no VERSION_1/);
+  assertEquals(bus.bars[4].getUint8(256 + COMMON.DEVICE_STATUS.offset), 0);
+});
+
+Deno.test("A modern device behind an IOMMU needs ACCESS_PLATFORM, else its DMA would go astray", async () => {
+  const bus = new TestFunction({ id: 0x1041, structures: MODERN, addressing: "chosen" });
+  bus.overrides.set(`4:${256 + COMMON.DEVICE_FEATURE.offset}`, () => 1);
+  assertMatch(await failure(bus, UsageError), /ACCESS_PLATFORM/);
+  assertEquals(bus.bars[4].getUint8(256 + COMMON.DEVICE_STATUS.offset), 0);
+});
+
+Deno.test("A device that an IOMMU keeps from memory is refused, if it is one that goes through it", async () => {
+  const bus = new TestFunction({ id: 0x1041, structures: MODERN });
+  bus.translated = true;
+  bus.overrides.set(`4:${256 + COMMON.DEVICE_FEATURE.offset}`, () => 3);
+  assertMatch(await failure(bus, UsageError), /an IOMMU keeps the device from memory/);
+  assertEquals(bus.bars[4].getUint8(256 + COMMON.DEVICE_STATUS.offset), 0);
+});
+
+Deno.test("A device with fewer pairs of queues than are wanted is refused, and not even reset", async () => {
+  const multiqueue = Number(Feature.MQ | Feature.CTRL_VQ), pairsAt = 8;
+  const [legacy, uncontrolled, modern] = [
+    new TestFunction(),
+    new TestFunction(),
+    new TestFunction({ id: 0x1041, ports: false, structures: MODERN }),
+  ];
+  legacy.bars[0].setUint32(LEGACY.DEVICE_FEATURES.offset, multiqueue, true);
+  legacy.bars[0].setUint16(20 + pairsAt, 2, true);
+  uncontrolled.bars[0].setUint32(LEGACY.DEVICE_FEATURES.offset, Number(Feature.MQ), true);
+  uncontrolled.bars[0].setUint16(20 + pairsAt, 2, true);
+  modern.overrides.set(`4:${256 + COMMON.DEVICE_FEATURE.offset}`, () => multiqueue);
+  modern.bars[4].setUint16(4 * 256 + pairsAt, 2, true);
+  const selected = `4:${256 + COMMON.DEVICE_FEATURE_SELECT.offset}`;
+  const cases: [TestFunction, wanted: number, RegExp, log: string[]][] = [
+    [legacy, 3, /has 2 pairs of queues, not 3/, []],
+    [new TestFunction(), 2, /has 1 pair of queues, not 2/, []],
+    [uncontrolled, 2, /has 1 pair of queues, not 2/, []],
+    [modern, 16, /has 2 pairs of queues, not 16/, [`${selected} 0`, `${selected} 1`]],
+  ];
+  for (const [bus, wanted, message, log] of cases) {
+    using pool = new Mempool({ buffers: 16384, memory: "pages" });
+    const open = () => virtio.attach(bus, { pool, rxQueues: wanted, txQueues: wanted });
+    const error = await assertRejects(open, UsageError);
+    assertMatch(error.message, message);
+    assertEquals(bus.log, ["claim", ...log, "close"]);
+    assertEquals(pool.available, pool.buffers);
+  }
+});
+
+Deno.test("A modern device's structures are checked against their BARs", async () => {
+  const missing = new TestFunction({ id: 0x1041, structures: [1, 2] });
+  assertMatch(await failure(missing, DeviceError), /no capability for its device configuration/);
+  const outside = new TestFunction({ id: 0x1041, structures: MODERN });
+  outside.config.setUint32(0x40 + 8, 4000, true);
+  assertMatch(
+    await failure(outside, DeviceError),
+    /common configuration structure has 256 bytes at/,
+  );
+  const short = new TestFunction({ id: 0x1041, structures: MODERN });
+  short.config.setUint32(0x40 + 12, 16, true);
+  assertMatch(await failure(short, DeviceError), /has 16 bytes/);
+});

@@ -1,0 +1,341 @@
+/** The virtqueues of the VirtIO driver, against a device that the test plays. */
+
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import fc from "fast-check";
+import { DeviceError, Mempool, PacketBatch } from "../../mod.ts";
+import { Feature } from "../../virtio/features.ts";
+import type { VirtioDevice } from "../../virtio/device.ts";
+import { type DirectOptions, DirectVirtio } from "../support/direct_virtio.ts";
+
+/** A device, its driver and their pool. */
+class Bench implements Disposable {
+  private constructor(
+    readonly direct: DirectVirtio,
+    readonly pool: Mempool,
+    readonly device: VirtioDevice,
+  ) {}
+
+  static async open(
+    options: DirectOptions & { buffers?: number; rxEntries?: number; txEntries?: number } = {},
+  ): Promise<Bench> {
+    const { buffers = 1024, rxEntries = 512, txEntries = 512 } = options;
+    const pool = new Mempool({ buffers, memory: "pages" });
+    const direct = new DirectVirtio(options);
+    return new Bench(direct, pool, await direct.open({ pool, rxEntries, txEntries }));
+  }
+
+  get rx() {
+    return this.device.rxQueues[0];
+  }
+
+  get tx() {
+    return this.device.txQueues[0];
+  }
+
+  /** Receives what has arrived: the packets' first bytes, and frees them. */
+  receive(capacity = 32): number[] {
+    const batch = new PacketBatch(this.pool, capacity);
+    this.rx.receive(batch);
+    const first = [...batch].map((packet) => packet[0]);
+    batch.free();
+    return first;
+  }
+
+  /** Sends packets whose bytes are all of a value. */
+  send(...values: number[]): number {
+    const batch = new PacketBatch(this.pool, 256);
+    for (const value of values) assert(batch.add(packet(value)));
+    const sent = this.tx.transmit(batch);
+    batch.free();
+    return sent;
+  }
+
+  [Symbol.dispose](): void {
+    this.device.close();
+    assertEquals(this.pool.available, this.pool.buffers, "every buffer is back");
+    this.pool[Symbol.dispose]();
+  }
+}
+
+function packet(value: number, bytes = 60): Uint8Array {
+  return new Uint8Array(bytes).fill(value);
+}
+
+Deno.test("VirtioRxQueue.receive() returns packets in order, for many times the ring", async () => {
+  using bench = await Bench.open();
+  let next = 0;
+  for (let round = 0; round < 2000; round++) {
+    const count = round % 40;
+    const sent = Array.from({ length: count }, (_, i) => (next + i) & 0xff);
+    for (const value of sent) bench.direct.deliver(packet(value));
+    assertEquals([...bench.receive(), ...bench.receive()], sent);
+    next += count;
+  }
+  assertEquals(bench.rx.packets, next);
+  assertEquals(bench.rx.bytes, next * 60);
+});
+
+Deno.test("VirtioRxQueue has at most rxEntries buffers with the device", async () => {
+  using bench = await Bench.open({ entries: [1024, 256], rxEntries: 64 });
+  assertEquals(bench.direct.queues[0].waiting, 64);
+  for (let i = 0; i < 3000; i++) {
+    bench.direct.deliver(packet(i & 0xff, 60 + i % 1400));
+    assertEquals(bench.receive(), [i & 0xff]);
+    assertEquals(bench.direct.queues[0].waiting, 64);
+  }
+});
+
+for (const [name, features] of [["any order", 0n], ["merging", Feature.MRG_RXBUF]] as const) {
+  Deno.test(`VirtioRxQueue and VirtioTxQueue take chains back in ${name}`, async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.record({ count: fc.integer({ min: 1, max: 40 }), seed: fc.nat() }), {
+          maxLength: 60,
+        }),
+        async (rounds) => {
+          using bench = await Bench.open({ features, entries: [64, 64] });
+          for (const { count, seed } of rounds) {
+            const n = Math.min(count, 32);
+            const shuffle = (ids: number[]) => {
+              let x = seed;
+              for (let i = ids.length - 1; i > 0; i--) {
+                x = (Math.imul(x, 1103515245) + 12345) >>> 0;
+                const j = x % (i + 1);
+                [ids[i], ids[j]] = [ids[j], ids[i]];
+              }
+              return ids;
+            };
+            const values = new Map<number, number>();
+            for (let i = 0; i < n; i++) values.set(bench.direct.fill(packet(i + 1)), i + 1);
+            const ids = shuffle([...values.keys()]);
+            for (const id of ids) bench.direct.queues[0].put(id, 72);
+            const received: number[] = [];
+            while (received.length < n) {
+              const some = bench.receive();
+              assert(some.length > 0);
+              received.push(...some);
+            }
+            assertEquals(received, ids.map((id) => values.get(id)));
+
+            const sent = bench.send(...received);
+            assert(sent <= n);
+            const collected = Array.from({ length: sent }, () => bench.direct.collect());
+            assertEquals(collected.map(({ packet }) => packet[0]), received.slice(0, sent));
+            const some = shuffle(collected.map(({ id }) => id)).slice(
+              0,
+              seed % 3 ? sent : sent >> 1,
+            );
+            const left = collected.map(({ id }) => id).filter((id) => !some.includes(id));
+            for (const id of some) bench.direct.queues[1].put(id, 0);
+            bench.tx.reclaim();
+            for (const id of left) bench.direct.queues[1].put(id, 0);
+            bench.tx.reclaim();
+            assertEquals(bench.tx.pending, 0);
+          }
+        },
+      ),
+      { numRuns: 30 },
+    );
+  });
+}
+
+Deno.test("VirtioTxQueue sends zero headers of 12 bytes, or 10 before VirtIO 1.0", async () => {
+  for (const [legacy, bytes] of [[false, 12], [true, 10]] as const) {
+    using bench = await Bench.open({ legacy });
+    assertEquals(bench.send(7), 1);
+    const { header, packet: sent, id } = bench.direct.collect();
+    assertEquals(header, new Uint8Array(bytes));
+    assertEquals(sent, packet(7));
+    bench.direct.queues[1].put(id, 0);
+    bench.direct.deliver(packet(9), bytes);
+    assertEquals(bench.receive(), [9]);
+  }
+});
+
+Deno.test("VirtioTxQueue.transmit() stops at a full ring and goes on once packets have left", async () => {
+  using bench = await Bench.open({ entries: [64, 64] });
+  assertEquals(bench.send(...Array(40).keys()), 32);
+  assertEquals(bench.tx.pending, 32);
+  for (let i = 0; i < 20; i++) bench.direct.queues[1].put(bench.direct.collect().id, 0);
+  assertEquals(bench.send(...Array(40).keys()), 20);
+  assertEquals(bench.direct.queues[1].waiting, 32);
+});
+
+Deno.test("A queue notifies once a batch, and only if the device wants it", async () => {
+  using bench = await Bench.open();
+  const { log, queues } = bench.direct;
+  assertEquals(queues.map((queue) => queue.availableFlags), [1, 1]);
+  log.length = 0;
+  bench.send(1, 2, 3);
+  assertEquals(log, ["notify 1"]);
+  queues[1].flags = 1;
+  bench.send(1, 2, 3);
+  assertEquals(log, ["notify 1"]);
+  for (let i = 0; i < 3; i++) bench.direct.deliver(packet(i));
+  bench.receive();
+  assertEquals(log, ["notify 1", "notify 0"]);
+  queues[0].flags = 1;
+  bench.direct.deliver(packet(1));
+  bench.receive();
+  assertEquals(log, ["notify 1", "notify 0"]);
+});
+
+Deno.test("IN_ORDER: one used entry stands for all chains up to its own", async () => {
+  using bench = await Bench.open({ features: Feature.IN_ORDER });
+  const [rx, tx] = bench.direct.queues;
+  bench.send(1, 2, 3, 4, 5);
+  const ids = Array.from({ length: 5 }, () => bench.direct.collect().id);
+  tx.put(ids[3], 0, 4);
+  assertEquals(bench.tx.reclaim(), 4);
+  tx.put(ids[4], 0);
+  assertEquals(bench.tx.reclaim(), 1);
+
+  // Those before the last were filled completely (section 2.7.9).
+  const full = [1, 2].map((value) => bench.direct.fill(packet(value, 2036)));
+  assertEquals(full.length, 2);
+  rx.put(bench.direct.fill(packet(3)), 72, 3);
+  bench.direct.deliver(packet(4));
+  assertEquals(bench.receive(), [1, 2, 3, 4]);
+  assertEquals(bench.rx.bytes, 2 * 2036 + 2 * 60);
+});
+
+Deno.test("IN_ORDER: an id of a chain that the index does not cover is refused", async () => {
+  using bench = await Bench.open({ features: Feature.IN_ORDER });
+  bench.send(1, 2, 3);
+  const ids = Array.from({ length: 3 }, () => bench.direct.collect().id);
+  bench.direct.queues[1].put(ids[2], 0, 1);
+  assertThrows(() => bench.tx.reclaim(), DeviceError, `id ${ids[2]}, which it does not have`);
+});
+
+Deno.test("MRG_RXBUF: a packet over several buffers is dropped and counted, others pass", async () => {
+  using bench = await Bench.open({ features: Feature.MRG_RXBUF });
+  const [rx] = bench.direct.queues;
+  bench.direct.deliver(packet(1));
+  rx.put(bench.direct.fill(packet(2, 2036), 3), 2048);
+  for (let i = 0; i < 2; i++) {
+    const id = rx.take();
+    rx.chain(id)[0].bytes.fill(0xee);
+    rx.put(id, i === 0 ? 2048 : 100);
+  }
+  bench.direct.deliver(packet(3));
+  assertEquals([...bench.receive(), ...bench.receive()], [1, 3]);
+  assertEquals(bench.rx.tooLong, 1);
+  assertEquals(rx.waiting, 256);
+});
+
+Deno.test("MRG_RXBUF is not taken from a legacy device without ANY_LAYOUT", async () => {
+  using without = await Bench.open({ legacy: true, features: Feature.MRG_RXBUF });
+  assertEquals(without.direct.taken, 0n);
+  const both = Feature.MRG_RXBUF | Feature.ANY_LAYOUT;
+  using bench = await Bench.open({ legacy: true, features: both });
+  assertEquals(bench.direct.taken, both);
+});
+
+Deno.test("VirtioRxQueue drops packets while the pool is empty, and goes on afterwards", async () => {
+  using bench = await Bench.open({ entries: [64, 64], buffers: 128, rxEntries: 64 });
+  const { pool } = bench;
+  const held: number[] = [];
+  for (let b = pool.allocate(1); b >= 0; b = pool.allocate(1)) held.push(b);
+  for (let i = 0; i < 5; i++) bench.direct.deliver(packet(i));
+  assertEquals(bench.receive(), []);
+  assertEquals(bench.rx.noBuffer, 5);
+  assertEquals(bench.direct.queues[0].waiting, 64);
+  for (const b of held) pool.free(b);
+  bench.direct.deliver(packet(9));
+  assertEquals(bench.receive(), [9]);
+});
+
+/** What a device may not put into the used ring. */
+const NONSENSE: Record<string, [RegExp, (direct: DirectVirtio) => void]> = {
+  "an id beyond the ring": [
+    /queue 0: .*id 256/,
+    (d) => (d.fill(packet(1)), d.queues[0].put(256, 72)),
+  ],
+  "a huge id": [/queue 0: .*id 4294967295/, (d) => {
+    d.fill(packet(1));
+    d.queues[0].put(0xffffffff, 72);
+  }],
+  "an id twice": [/queue 0: .*entry 1 .*id 0,/, (d) => {
+    d.deliver(packet(1));
+    d.fill(packet(2));
+    d.queues[0].put(0, 72);
+  }],
+  "a length of 0": [/queue 0: .*length of 0 bytes/, (d) => d.queues[0].put(d.fill(packet(1)), 0)],
+  "a length without packet": [/length of 12 bytes/, (d) => d.queues[0].put(d.fill(packet(1)), 12)],
+  "a length beyond the buffer": [/length of 2049 bytes/, (d) => {
+    d.queues[0].put(d.fill(packet(1)), 2048 + 1);
+  }],
+  "a huge length": [/length of 4294967295 bytes/, (d) => {
+    d.queues[0].put(d.fill(packet(1)), 0xffffffff);
+  }],
+  "an index ahead of what was given": [/queue 0: .*index is 257/, (d) => {
+    d.queues[0].put(d.fill(packet(1)), 72, 257);
+  }],
+  "an index that goes back": [/queue 0: .*index is 65535/, (d) => d.queues[0].put(0, 72, -1)],
+};
+
+for (const [name, [message, play]] of Object.entries(NONSENSE)) {
+  Deno.test(`VirtioRxQueue.receive() throws an error for ${name}`, async () => {
+    using bench = await Bench.open();
+    play(bench.direct);
+    const batch = new PacketBatch(bench.pool, 32);
+    const receive = () => {
+      while (bench.rx.receive(batch) > 0) batch.free();
+    };
+    const error = assertThrows(receive, DeviceError);
+    assert(message.test(error.message), error.message);
+    batch.free();
+  });
+}
+
+Deno.test("VirtioRxQueue.receive() throws an error for the id of a chain's second part", async () => {
+  using bench = await Bench.open({ legacy: true });
+  bench.direct.fill(packet(1), 1, 10);
+  bench.direct.queues[0].put(1, 70);
+  assertThrows(() => bench.receive(), DeviceError, "id 1, which it does not have");
+});
+
+Deno.test("VirtioRxQueue.receive() moves packets of every size to where their buffers begin", async () => {
+  for (const [legacy, header] of [[false, 12], [true, 10]] as const) {
+    using bench = await Bench.open({ legacy });
+    const batch = new PacketBatch(bench.pool, 1);
+    for (let size = 1; size <= 2036; size++) {
+      const sent = Uint8Array.from({ length: size }, (_, i) => i * 7 + size);
+      bench.direct.deliver(sent, header);
+      assertEquals(bench.rx.receive(batch), 1);
+      assertEquals(batch.packet(0), sent);
+      batch.free();
+    }
+  }
+});
+
+Deno.test("VirtioTxQueue.reclaim() throws an error for what was not sent, or twice", async () => {
+  using bench = await Bench.open();
+  const [, tx] = bench.direct.queues;
+  bench.send(1, 2);
+  const ids = [bench.direct.collect().id, bench.direct.collect().id];
+  tx.put(ids[1], 0);
+  assertEquals(bench.tx.reclaim(), 1);
+  tx.put(ids[1], 0);
+  assertThrows(() => bench.tx.reclaim(), DeviceError, "queue 1: the device returned, in entry 1");
+  assertEquals(bench.tx.pending, 1);
+  tx.put(ids[0], 0, 5);
+  assertThrows(() => bench.tx.reclaim(), DeviceError, "queue 1: the used ring's index is");
+});
+
+Deno.test("VirtioRxQueue and VirtioTxQueue refuse what they cannot take", async () => {
+  using bench = await Bench.open();
+  using other = new Mempool({ buffers: 64, memory: "pages" });
+  const foreign = new PacketBatch(other, 1);
+  assertThrows(() => bench.rx.receive(foreign), Error, "another pool");
+  assertThrows(() => bench.tx.transmit(foreign), Error, "another pool");
+  const batch = new PacketBatch(bench.pool, 4);
+  batch.add(packet(1));
+  assertThrows(() => bench.rx.receive(batch), Error, "send or free");
+  batch.buffers[batch.length++] = batch.buffers[0];
+  assertThrows(() => bench.tx.transmit(batch), Error, "nobody has it in hand");
+  batch.length = 0;
+  bench.device.close();
+  assertThrows(() => bench.rx.receive(batch), Error, "closed device");
+  assertThrows(() => bench.tx.transmit(batch), Error, "closed device");
+});

@@ -1,0 +1,218 @@
+/**
+ * vhost-user devices against DPDK's testpmd: the same bytes both ways, for every kind of header; a
+ * network stack behind it; and its end. As root only, since the packages are installed for root.
+ *
+ * @module
+ */
+
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { Mempool } from "../../mod.ts";
+import { Feature } from "../../virtio/features.ts";
+import { readCapture, writeCapture } from "../support/captures.ts";
+import { Namespace, ping } from "../support/namespaces.ts";
+import {
+  assertFailed,
+  isRoot,
+  requirePackages,
+  Sim,
+  TemporaryDirectory,
+  until,
+} from "../support/processes.ts";
+import { droppedBy, startForwarder, stopProgram } from "../support/programs.ts";
+import { Testpmd } from "../support/testpmd.ts";
+import { everySize, openVhost, receiveAll, sendAll } from "../support/vhost_user.ts";
+
+/** Bytes of a ping that fill a frame. */
+const LARGEST_PING = 1472;
+
+/** Features that a device can do without. */
+const LACKING: readonly (readonly [lacking: string, without: bigint])[] = [
+  ["with all features", 0n],
+  ["without MRG_RXBUF", Feature.MRG_RXBUF],
+  ["without IN_ORDER", Feature.IN_ORDER],
+];
+
+Deno.test({
+  name: "VhostUserTransport moves frames of all sizes unchanged, whatever their header is",
+  ignore: !isRoot,
+  fn: async (t) => {
+    const sent = everySize();
+    const captured = 24 + sent.reduce((bytes, frame) => bytes + 16 + frame.length, 0);
+    for (const virtio of ["legacy", "modern"] as const) {
+      for (const [lacking, without] of LACKING) {
+        await t.step(`${virtio}, ${lacking}`, async () => {
+          await using directory = await TemporaryDirectory.make();
+          const [socket, from, to] = ["v.sock", "in.pcap", "out.pcap"].map((f) =>
+            directory.file(f)
+          );
+          writeCapture(from, sent);
+          const capture = `net_pcap0,rx_pcap=${from},tx_pcap=${to}`;
+          await using testpmd = await Testpmd.start(directory, [Testpmd.vhost(0, socket), capture]);
+          using pool = new Mempool({ buffers: 16384 });
+          const options = { pool, rxEntries: 4096 };
+          using device = await openVhost(socket, { virtio, without }, options);
+          assertEquals((device.features & Feature.VERSION_1) !== 0n, virtio === "modern");
+          assertEquals((device.features & Feature.MRG_RXBUF) !== 0n, without !== Feature.MRG_RXBUF);
+          assertEquals((device.features & Feature.IN_ORDER) !== 0n, without !== Feature.IN_ORDER);
+          await testpmd.forward();
+          const received: Uint8Array[] = [];
+          await until("every frame", () => {
+            received.push(...receiveAll(device));
+            device.check();
+            return received.length >= sent.length;
+          });
+          assertEquals(received, sent);
+          await sendAll(device, sent);
+          await until("the capture", async () => (await Deno.stat(to)).size >= captured);
+          assertEquals(readCapture(to), sent);
+        });
+      }
+    }
+  },
+});
+
+Deno.test({
+  name: "VirtioDevice moves frames in each of several pairs of queues",
+  ignore: !isRoot,
+  fn: async (t) => {
+    const frames = everySize();
+    for (const virtio of ["legacy", "modern"] as const) {
+      for (const [used, offered] of [[2, 2], [2, 3]]) {
+        await t.step(`${virtio}, ${used} of ${offered}`, async () => {
+          await using directory = await TemporaryDirectory.make();
+          const socket = directory.file("v.sock"), pairs = [...Array(used).keys()];
+          // A port alone is its own peer: what comes in a queue goes back by the queue of its number.
+          const port = Testpmd.vhost(0, socket, offered);
+          await using testpmd = await Testpmd.start(directory, [port], "io", used);
+          using stack = new DisposableStack();
+          const pools = pairs.map(() => stack.use(new Mempool({ buffers: 4096 })));
+          const options = { pools, rxQueues: used, txQueues: used };
+          using device = await openVhost(socket, { virtio }, options);
+          assertEquals((device.features & Feature.MQ) !== 0n, true);
+          await testpmd.forward();
+          const sent = pairs.map((pair) => frames.filter((_, i) => i % used === pair));
+          const received = pairs.map(() => [] as Uint8Array[]);
+          // No more on their way than every ring has room for.
+          for (let i = 0; i < sent[0].length; i += 128) {
+            const some = sent.map((frames) => frames.slice(i, i + 128));
+            for (const pair of pairs) await sendAll(device, some[pair], pair);
+            await until("frames to come back", () => {
+              for (const pair of pairs) received[pair].push(...receiveAll(device, pair));
+              device.check();
+              return pairs.every((pair) => received[pair].length >= i + some[pair].length);
+            });
+          }
+          assertEquals(received, sent);
+          const { rx, tx } = await testpmd.counts(0);
+          assertEquals([rx, tx], [frames.length, frames.length]);
+        });
+      }
+    }
+  },
+});
+
+Deno.test({
+  name: "fwd.ts joins two network stacks behind vhost-user devices",
+  ignore: !isRoot,
+  fn: async () => {
+    await requirePackages("iproute2", "ping");
+    await using directory = await TemporaryDirectory.make();
+    const sockets = ["a.sock", "b.sock"].map((name) => directory.file(name));
+    const [tapA, tapB] = ["a", "b"].map((end) => `ixyv${Deno.pid}${end}`);
+    await using testpmd = await Testpmd.start(directory, [
+      ...[`net_tap0,iface=${tapA}`, Testpmd.vhost(0, sockets[0])],
+      ...[`net_tap1,iface=${tapB}`, Testpmd.vhost(1, sockets[1])],
+    ]);
+    await using a = await Namespace.make(tapA, tapA, "192.0.2.1");
+    await using b = await Namespace.make(tapB, tapB, "192.0.2.2");
+    await testpmd.forward();
+    const addresses = sockets.map((socket) => `vhost-user:${socket}`);
+    for (const virtio of ["legacy", "modern"]) {
+      await using forwarder = await startForwarder(addresses, ["--no-touch", `--virtio=${virtio}`]);
+      await ping(a, b);
+      await ping(b, a, LARGEST_PING);
+      for (const { errors, dropped } of (await stopProgram(forwarder)).ports) {
+        assertEquals([errors, dropped], [0, 0]);
+      }
+    }
+    await testpmd.quit();
+  },
+});
+
+Deno.test({
+  name: "fwd.ts forwards between a vfio-user and a vhost-user device with one pool",
+  ignore: !isRoot,
+  fn: async () => {
+    await using directory = await TemporaryDirectory.make();
+    const socket = directory.file("v.sock");
+    await using sim = await Sim.start(directory, ["generator:rate=50000"]);
+    // A port alone is its own peer: what the generator sends comes back to it.
+    await using testpmd = await Testpmd.start(directory, [Testpmd.vhost(0, socket)]);
+    await testpmd.forward();
+    const addresses = [...sim.addresses, `vhost-user:${socket}`];
+    await using forwarder = await startForwarder(addresses, ["--no-touch"]);
+    await sim.command("start");
+    await sim.reaches("frames", ([port]) => port.wireStatistics.received > 20000);
+    await sim.drain(async () => droppedBy(forwarder) + await testpmd.dropped());
+    const [ports, vhost] = [await stopProgram(forwarder), await testpmd.counts(0)];
+    const [{ wireStatistics: { received, reordered, corrupt, foreign } }] = await sim.quit();
+    assertEquals({ reordered, corrupt, foreign }, { reordered: 0, corrupt: 0, foreign: 0 });
+    assertEquals(ports.ports.map(({ errors }) => errors), [0, 0]);
+    assertEquals(received, ports.ports[0].txPackets);
+    assertEquals(vhost.tx, ports.ports[1].rxPackets);
+    assertEquals(vhost.rx, ports.ports[1].txPackets);
+  },
+});
+
+Deno.test({
+  name:
+    "fwd.ts ends with a sentence when the back-end does, however that ends, and can begin again",
+  ignore: !isRoot,
+  fn: async (t) => {
+    await using directory = await TemporaryDirectory.make();
+    const sockets = ["a.sock", "b.sock"].map((name) => directory.file(name));
+    const addresses = sockets.map((socket) => `vhost-user:${socket}`);
+    for (const signal of ["SIGTERM", "SIGKILL"] as const) {
+      await t.step(signal, async () => {
+        const ports = sockets.map((socket, i) => Testpmd.vhost(i, socket));
+        await using testpmd = await Testpmd.start(directory, ports, "flowgen");
+        await using forwarder = await startForwarder(addresses);
+        await testpmd.forward();
+        await until("frames", async () => (await testpmd.counts(0)).rx > 1000);
+        testpmd.program.kill(signal);
+        assertFailed(
+          await forwarder.finish(),
+          1,
+          /vhost-user:\S+[ab]\.sock: the server of this device has closed .*: start it again$/m,
+        );
+        await testpmd.program.finish();
+        if (signal === "SIGKILL") return; // its sockets are left behind
+        for (const socket of sockets) {
+          await assertRejects(() => Deno.stat(socket), Deno.errors.NotFound);
+        }
+      });
+    }
+  },
+});
+
+Deno.test({
+  name: "testpmd goes on when fwd.ts ends, however that ends, and takes the next one",
+  ignore: !isRoot,
+  fn: async () => {
+    await using directory = await TemporaryDirectory.make();
+    const sockets = ["a.sock", "b.sock"].map((name) => directory.file(name));
+    const addresses = sockets.map((socket) => `vhost-user:${socket}`);
+    const ports = sockets.map((socket, i) => Testpmd.vhost(i, socket));
+    await using testpmd = await Testpmd.start(directory, ports, "flowgen");
+    await testpmd.forward();
+    for (const signal of ["SIGTERM", "SIGKILL", "SIGINT"] as const) {
+      const before = await testpmd.counts(0);
+      await using forwarder = await startForwarder(addresses);
+      await until("frames", async () => (await testpmd.counts(0)).rx > before.rx + 1000);
+      if (signal === "SIGKILL") forwarder.kill(signal);
+      else assert((await stopProgram(forwarder, signal)).ports[0].rxPackets > 0);
+      await forwarder.finish();
+    }
+    await testpmd.quit();
+  },
+});
