@@ -12,7 +12,6 @@ import { virtio } from "./virtio/mod.ts";
 export { MAX_BATCH, PacketBatch } from "./src/batch.ts";
 export type {
   Device,
-  Driver,
   LinkStatus,
   OpenOptions,
   RxInterrupt,
@@ -20,6 +19,7 @@ export type {
   Statistics,
   TxQueue,
 } from "./src/device.ts";
+export type { Driver } from "./src/driver.ts";
 export { type Addressing, DmaMemory, type LentMemory, type MemoryKind } from "./src/dma.ts";
 export { DeviceError, UsageError } from "./src/errors.ts";
 export { type HandedPool, Mempool, type MempoolOptions, type Reclaimer } from "./src/mempool.ts";
@@ -27,7 +27,7 @@ export type { Bar, Bus, Doorbell } from "./src/pci/function.ts";
 export { AdoptedPair } from "./ixgbe/adopt.ts";
 export type { LentWords, QueuePair } from "./src/transfer.ts";
 export { RSS_KEY, RSS_SYMMETRIC_KEY, toeplitz } from "./src/toeplitz.ts";
-export { StopFlag } from "./native/native.ts";
+export { StopFlag } from "./native/stop.ts";
 export { Waiter } from "./src/waiter.ts";
 
 /**

@@ -5,10 +5,18 @@
  * @module
  */
 
-import { Mempool, open, PacketBatch, StopFlag, UsageError } from "../mod.ts";
+import {
+  type Device,
+  Mempool,
+  open,
+  PacketBatch,
+  type RxQueue,
+  StopFlag,
+  type TxQueue,
+  UsageError,
+} from "../mod.ts";
 import { Direction } from "../programs/forward.ts";
 import { number, parse, run } from "../programs/program.ts";
-import type { Device, RxQueue, TxQueue } from "../mod.ts";
 
 const USAGE = `usage: deno run --allow-ffi bench/front_end.ts [--batch N] MODE DEVICE
 

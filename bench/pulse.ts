@@ -11,7 +11,8 @@
  * @module
  */
 
-import { Mapping, StopFlag } from "../native/native.ts";
+import { Mapping } from "../native/mapping.ts";
+import { StopFlag } from "../native/stop.ts";
 import { BAR0_BYTES } from "../sim/pci/config_space.ts";
 import { Nic } from "../sim/nic/nic.ts";
 import { Server } from "../sim/pci/server.ts";

@@ -6,8 +6,19 @@
  * @module
  */
 
-import { MRQC, RDBAH, RDBAL, RDLEN, RDT, RETA, RSSRK } from "../ixgbe/registers.ts";
-import { RXCSUM, RXDCTL, SRRCTL, TDT } from "../ixgbe/registers.ts";
+import {
+  MRQC,
+  RDBAH,
+  RDBAL,
+  RDLEN,
+  RDT,
+  RETA,
+  RSSRK,
+  RXCSUM,
+  RXDCTL,
+  SRRCTL,
+  TDT,
+} from "../ixgbe/registers.ts";
 import { UsageError } from "../src/errors.ts";
 import { number, parse, run } from "../programs/program.ts";
 import { offsetOf } from "../src/registers.ts";

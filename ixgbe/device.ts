@@ -12,23 +12,35 @@ import {
   type Doorbell,
   openInterrupts,
 } from "../src/pci/function.ts";
-import type { Device, Driver, LinkStatus, OpenOptions, Statistics } from "../src/device.ts";
+import type { Device, LinkStatus, OpenOptions, Statistics } from "../src/device.ts";
+import {
+  checkBuffers,
+  type Driver,
+  type QueueLimits,
+  type QueueOptions,
+  queueOptions,
+  waitForLink,
+} from "../src/driver.ts";
 import { DmaMemory } from "../src/dma.ts";
 import { DeviceError, UsageError } from "../src/errors.ts";
 import { lendWords, PairCounts, type QueuePair } from "../src/transfer.ts";
-import { waitForLink } from "../src/link.ts";
 import type { Mempool } from "../src/mempool.ts";
-import { checkBuffers, type QueueLimits, type QueueOptions, queueOptions } from "../src/queue.ts";
 import { offsetOf, Registers } from "../src/registers.ts";
 import { RSS_KEY } from "../src/toeplitz.ts";
 import { BYTES, WORDS } from "./descriptors.ts";
 import * as init from "./init.ts";
-import { armInterrupt, initInterrupts } from "./interrupts.ts";
-import { getMac, setMac, setMulticast, setPromiscuous } from "./filters.ts";
+import {
+  checkRssKey,
+  getMac,
+  initRss,
+  RSS_QUEUES,
+  setMac,
+  setMulticast,
+  setPromiscuous,
+} from "./filters.ts";
 import { linkStatus } from "./link.ts";
 import { INTEL, type Model, modelOf } from "./models.ts";
 import { RDT, TDT } from "./registers.ts";
-import { checkRssKey, initRss, RSS_QUEUES } from "./rss.ts";
 import { IxgbeRxQueue } from "./rx_queue.ts";
 import { Counters } from "./statistics.ts";
 import { IxgbeTxQueue } from "./tx_queue.ts";
@@ -126,9 +138,9 @@ export class IxgbeDevice implements Device {
     init.initTransmit(regs);
     for (let i = 0; i < txQueues; i++) await this.#startTxQueue(regs, bar, i);
 
-    initInterrupts(regs, this.#interruptFds.length);
+    init.initInterrupts(regs, this.#interruptFds.length);
     this.#interruptFds.forEach((fd, i) => {
-      this.rxQueues[i].interrupt = { fd, arm: () => armInterrupt(this.registers, i) };
+      this.rxQueues[i].interrupt = { fd, arm: () => init.armInterrupt(this.registers, i) };
     });
     init.enableReceiver(regs);
   }

@@ -1,13 +1,39 @@
 /**
- * Which packets the NIC takes: receive address, multicast, promiscuous mode (82599: section 7.1.1).
+ * Which packets the NIC takes, by receive address, multicast and promiscuous mode (82599: section
+ * 7.1.1), and which queue they go to: receive side scaling spreads them by a hash of their addresses
+ * and ports, so that each flow stays in one queue (section 7.1.2.8).
  *
  * @module
  */
 
-import { checkMulticast, checkUnicast } from "../src/mac.ts";
+import { UsageError } from "../src/errors.ts";
+import { checkMulticast, checkUnicast } from "../src/driver.ts";
 import type { Registers } from "../src/registers.ts";
+import { RSS_KEY_BYTES } from "../src/toeplitz.ts";
 import { enableReceiver } from "./init.ts";
-import { FCTRL, MCSTCTRL, MTA, RAH, RAL, RXCTRL } from "./registers.ts";
+import type { Model } from "./models.ts";
+import {
+  ERETA,
+  FCTRL,
+  MCSTCTRL,
+  MRQC,
+  MTA,
+  RAH,
+  RAL,
+  RETA,
+  RSSRK,
+  RXCSUM,
+  RXCTRL,
+} from "./registers.ts";
+
+/** The most receive queues: an entry of the redirection table has four bits. */
+export const RSS_QUEUES = 16;
+
+/** MRQC.MRQE: receive side scaling, no virtualization, one traffic class. */
+const MRQE_RSS = 1;
+/** Ports are hashed where there are any, else addresses alone. */
+const HASHED = MRQC.RSS_IPV4 | MRQC.RSS_TCP_IPV4 | MRQC.RSS_UDP_IPV4 |
+  MRQC.RSS_IPV6 | MRQC.RSS_TCP_IPV6 | MRQC.RSS_UDP_IPV6;
 
 /** The receive address: RAL and RAH 0. */
 export function getMac(regs: Registers): Uint8Array {
@@ -63,4 +89,35 @@ export function setPromiscuous(regs: Registers, on: boolean): void {
   const every = FCTRL.MPE | FCTRL.UPE;
   regs.update(FCTRL, every | FCTRL.BAM, (on ? every : 0) | FCTRL.BAM);
   if (receiving) enableReceiver(regs);
+}
+
+/**
+ * Checks a hash key.
+ *
+ * @throws {UsageError} if it has not 40 bytes.
+ */
+export function checkRssKey(device: string, key: Uint8Array): void {
+  if (key.length === RSS_KEY_BYTES) return;
+  throw new UsageError(`${device}: an RSS key has ${RSS_KEY_BYTES} bytes, not ${key.length}`);
+}
+
+/** Spreads packets over the first `queues` queues, their hash in the descriptor. RXEN is off. */
+export function initRss(regs: Registers, model: Model, queues: number, key: Uint8Array): void {
+  for (let i = 0; i < RSSRK.count; i++) {
+    const [a, b, c, d] = key.subarray(4 * i);
+    regs.write(RSSRK, a | b << 8 | c << 16 | d << 24, i);
+  }
+  // Hash values take turns. X550 has 512 of them, the others 128.
+  const tables = model.mac.startsWith("X550") ? [RETA, ERETA] : [RETA];
+  let next = 0;
+  for (const table of tables) {
+    for (let i = 0; i < table.count; i++) {
+      let entries = 0;
+      for (let n = 0; n < 4; n++) entries |= (next++ % queues) << 8 * n;
+      regs.write(table, entries, i);
+    }
+  }
+  // The hash and the checksum of a fragment share a place in the descriptor (section 8.2.3.7.5).
+  regs.set(RXCSUM, RXCSUM.PCSD);
+  regs.write(MRQC, MRQE_RSS | HASHED);
 }

@@ -27,6 +27,11 @@ const RESET_PAUSE_MS = 1;
 const MASTER_DISABLE_MS = 800, RESET_MS = 100, EEPROM_MS = 1000, DMA_INIT_MS = 1000;
 const QUEUE_MS = 100, RX_PATH_MS = 40;
 
+/** A valid entry of IVAR. */
+const ENTRY = R.IVAR.ALLOC0 | R.IVAR.ALLOC_VAL0;
+/** Bits of the two entries that a queue has in IVAR: receive, then transmit. */
+const QUEUE_BITS = 16;
+
 /** What a ring needs to be known to the NIC. */
 export interface Ring {
   /** Bus address of the first descriptor. */
@@ -219,6 +224,33 @@ export function enableReceiver(regs: Registers): void {
   regs.spin(R.SECRXSTAT, R.SECRXSTAT.SECRX_RDY, R.SECRXSTAT.SECRX_RDY, RX_PATH_MS);
   regs.set(R.RXCTRL, R.RXCTRL.RXEN);
   regs.clear(R.SECRXCTRL, R.SECRXCTRL.RX_DIS);
+}
+
+/**
+ * Section 4.6.6: receive queue `i` gets vector `i`. All vectors stay shut until they are armed.
+ *
+ * @param queues How many receive queues get a vector, 16 at most.
+ */
+export function initInterrupts(regs: Registers, queues: number): void {
+  if (queues === 0) return;
+  const vectors = 2 ** queues - 1;
+  // EIAME: a message also shuts its vector, so that none follows while the program polls.
+  regs.set(R.GPIE, R.GPIE.MULTIPLE_MSIX | R.GPIE.PBA_SUPPORT | R.GPIE.EIAME);
+  regs.write(R.EIAC, vectors & R.EIAC.RTX_QUEUE); // nobody reads EICR to clear causes
+  regs.write(R.EIAM_EX, vectors);
+  for (let queue = 0; queue < queues; queue++) {
+    // No throttling: vectors are armed only after silence, which keeps messages apart.
+    regs.write(R.EITR, 0, queue);
+    const shift = queue % 2 * QUEUE_BITS;
+    const entry = queue | R.IVAR.ALLOC_VAL0;
+    regs.update(R.IVAR, ENTRY << shift, entry << shift, queue >> 1);
+  }
+  regs.write(R.EICR, 0xffffffff); // causes from before
+}
+
+/** Opens the vector of a receive queue for one message; at once if it has a cause already. */
+export function armInterrupt(regs: Registers, queue: number): void {
+  regs.write(R.EIMS_EX, 1 << queue);
 }
 
 /**

@@ -17,7 +17,7 @@ import type { Doorbell } from "../src/pci/function.ts";
 import type { RxInterrupt, RxQueue } from "../src/device.ts";
 import type { Addressing } from "../src/dma.ts";
 import type { Mempool } from "../src/mempool.ts";
-import { refuseBatch } from "../src/queue.ts";
+import { refuseBatch } from "../src/driver.ts";
 import { specialise } from "../src/specialise.ts";
 import { RX_DD, RX_EOP, RX_RXE, WORDS } from "./descriptors.ts";
 

@@ -15,7 +15,7 @@ import type { TxQueue } from "../src/device.ts";
 import type { Addressing } from "../src/dma.ts";
 import type { Mempool } from "../src/mempool.ts";
 import { specialise } from "../src/specialise.ts";
-import { keepUnsent, refuseBatch } from "../src/queue.ts";
+import { keepUnsent, refuseBatch } from "../src/driver.ts";
 import {
   TX_DD,
   TX_DEXT,

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { check, Errno, path, stubs } from "./native.ts";
+import { check, Errno, path, stubs } from "./stubs.ts";
 
 const O_WRONLY = 1;
 

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { Errno, path, stubs, SystemError } from "../native/native.ts";
+import { Errno, path, stubs, SystemError } from "../native/stubs.ts";
 import { linkName, writeText } from "../native/files.ts";
 import { SysfsBus } from "../src/pci/sysfs.ts";
 import { DeviceError, UsageError } from "../src/errors.ts";

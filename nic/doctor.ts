@@ -5,7 +5,7 @@
  * @module
  */
 
-import { check, Errno, path, stubs } from "../native/native.ts";
+import { check, Errno, path, stubs } from "../native/stubs.ts";
 import { list } from "../native/files.ts";
 import { identify } from "./drivers.ts";
 import type { PciFunction, System } from "./system.ts";

@@ -5,7 +5,8 @@
  * @module
  */
 
-import { check, Errno, Mapping, path, stubs, SystemError } from "../native/native.ts";
+import { check, Errno, path, stubs, SystemError } from "../native/stubs.ts";
+import { Mapping } from "../native/mapping.ts";
 import { INTEL, type Mac, modelOf } from "../ixgbe/models.ts";
 import { REGISTERS, STATUS } from "../ixgbe/registers.ts";
 import { type Bar, Command, Config } from "../src/pci/function.ts";

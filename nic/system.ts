@@ -5,7 +5,7 @@
  * @module
  */
 
-import { check, path, stubs } from "../native/native.ts";
+import { check, path, stubs } from "../native/stubs.ts";
 import { linkName, list, readText } from "../native/files.ts";
 import { netDirectories } from "../src/pci/sysfs.ts";
 import { HARMLESS } from "../src/pci/vfio_group.ts";

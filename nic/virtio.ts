@@ -9,7 +9,7 @@
 import { type Bus, Command, Config } from "../src/pci/function.ts";
 import { SysfsBus } from "../src/pci/sysfs.ts";
 import { UsageError } from "../src/errors.ts";
-import { formatMac } from "../src/mac.ts";
+import { formatMac } from "../src/driver.ts";
 import { Feature, featureNames } from "../virtio/features.ts";
 import { LegacyPciTransport } from "../virtio/legacy_pci.ts";
 import { ModernPciTransport } from "../virtio/modern_pci.ts";

@@ -5,7 +5,8 @@
  * @module
  */
 
-import { type StopFlag, TimeSpan } from "../native/native.ts";
+import type { StopFlag } from "../native/stop.ts";
+import { TimeSpan } from "../native/clock.ts";
 import type { Device } from "../src/device.ts";
 import { Hybrid } from "./adaptive_sleep.ts";
 import type { Report } from "./report.ts";

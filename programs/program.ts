@@ -6,7 +6,7 @@
 
 import { parseArgs } from "node:util";
 import { causes, DeviceError, UsageError, WorkerError } from "../src/errors.ts";
-import { SystemError, UnsupportedError } from "../native/native.ts";
+import { SystemError, UnsupportedError } from "../native/stubs.ts";
 
 /** Options of a program: true for those that take a value, false for those that are set or not. */
 export type OptionKinds = Readonly<Record<string, boolean>>;

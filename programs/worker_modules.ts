@@ -6,7 +6,7 @@
  * @module
  */
 
-import { check, path, stubs } from "../native/native.ts";
+import { check, path, stubs } from "../native/stubs.ts";
 
 /** Statements by which a module imports another of this project, in the form that `deno fmt` gives. */
 const IMPORT = /^((?:import|export)\b[^;"]*?)"(\.{1,2}\/[^"]+)";$/gm;

@@ -8,7 +8,7 @@
  * @module
  */
 
-import type { StopFlag } from "../native/native.ts";
+import type { StopFlag } from "../native/stop.ts";
 import { list } from "../native/files.ts";
 import type { Device } from "../src/device.ts";
 import { WorkerError } from "../src/errors.ts";

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { Errno, stubs } from "../native/native.ts";
+import { Errno, stubs } from "../native/stubs.ts";
 import { type Port, setSenders } from "./port.ts";
 import type { Report } from "./report.ts";
 

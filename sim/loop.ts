@@ -6,7 +6,8 @@
  */
 
 import { setImmediate } from "node:timers";
-import { milliseconds, stubs } from "../native/native.ts";
+import { milliseconds } from "../native/clock.ts";
+import { stubs } from "../native/stubs.ts";
 import type { Face, Port } from "./port.ts";
 
 /** Rounds between two looks at sockets, clock and signals: some 50 µs when there is traffic. */

@@ -8,7 +8,8 @@
  * @module
  */
 
-import { milliseconds, StopFlag } from "../native/native.ts";
+import { milliseconds } from "../native/clock.ts";
+import { StopFlag } from "../native/stop.ts";
 import { UsageError } from "../src/errors.ts";
 import { Control, STDIN } from "./control.ts";
 import { Loop } from "./loop.ts";

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { Mapping } from "../native/native.ts";
+import { Mapping } from "../native/mapping.ts";
 import { BAR0_BYTES } from "./pci/config_space.ts";
 import { Nic } from "./nic/nic.ts";
 import type { Options, PortOptions } from "./options.ts";

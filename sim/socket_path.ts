@@ -4,7 +4,7 @@
  * @module
  */
 
-import { Errno, path, stubs } from "../native/native.ts";
+import { Errno, path, stubs } from "../native/stubs.ts";
 import { UsageError } from "../src/errors.ts";
 
 const O_NONBLOCK = 0x800;

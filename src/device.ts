@@ -5,7 +5,6 @@
  */
 
 import type { PacketBatch } from "./batch.ts";
-import type { Bus } from "./pci/function.ts";
 import type { QueuePair } from "./transfer.ts";
 import type { Mempool } from "./mempool.ts";
 
@@ -212,30 +211,4 @@ export interface OpenOptions {
    * (where the bus allows it), and `modern` of a vhost-user back-end. Other devices ignore it.
    */
   readonly virtio?: "legacy" | "modern";
-}
-
-/** A driver: which functions it drives, and how it takes one over. */
-export interface Driver {
-  /** Name of the driver. */
-  readonly name: string;
-  /** The PCI vendor id of the functions that it is for. */
-  readonly vendor: number;
-  /** The scheme of addresses of devices that are no PCI functions: `vhost-user`. */
-  readonly scheme?: string;
-  /**
-   * Opens a device of this scheme. If it throws, nothing was changed.
-   *
-   * @param address The whole address, for messages.
-   * @param path What follows the scheme.
-   * @throws {UsageError} if there is no such device, it is not supported or an option is out of range.
-   * @throws {DeviceError} if the device does not do as its specification says.
-   */
-  connect?(address: string, path: string, options: OpenOptions): Promise<Device>;
-  /**
-   * Takes a function over. If it throws, the caller closes the bus.
-   *
-   * @throws {UsageError} if the driver does not support the device or an option is out of range.
-   * @throws {DeviceError} if the device does not do as its specification says.
-   */
-  attach(bus: Bus, options: OpenOptions): Promise<Device>;
 }

@@ -9,7 +9,8 @@
  * @module
  */
 
-import { Errno, Mapping, SystemError } from "../native/native.ts";
+import { Errno, SystemError } from "../native/stubs.ts";
+import { Mapping } from "../native/mapping.ts";
 import { UsageError } from "./errors.ts";
 
 /** Bytes of a hugepage; all DMA memory is a multiple of it. */

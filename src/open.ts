@@ -9,7 +9,8 @@ import { linkName } from "../native/files.ts";
 import { SysfsBus } from "./pci/sysfs.ts";
 import { VfioBus } from "./pci/vfio.ts";
 import { VfioUserBus } from "./pci/vfio_user.ts";
-import type { Device, Driver, OpenOptions } from "./device.ts";
+import type { Device, OpenOptions } from "./device.ts";
+import type { Driver } from "./driver.ts";
 import { UsageError } from "./errors.ts";
 
 const PCI_DEVICES = "/sys/bus/pci/devices";

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { check, Errno, path, stubs, SystemError } from "../native/native.ts";
+import { check, Errno, path, stubs, SystemError } from "../native/stubs.ts";
 import { DeviceError, UsageError } from "./errors.ts";
 
 const SOCK_STREAM = 1, SOCK_NONBLOCK = 0x800;

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { check, Errno, stubs } from "../native/native.ts";
+import { check, Errno, stubs } from "../native/stubs.ts";
 import type { RxInterrupt, RxQueue } from "./device.ts";
 import { UsageError } from "./errors.ts";
 

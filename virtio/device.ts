@@ -6,10 +6,14 @@
 
 import type { Device, LinkStatus, OpenOptions, Statistics } from "../src/device.ts";
 import { UsageError } from "../src/errors.ts";
-import { waitForLink } from "../src/link.ts";
-import { checkMulticast, checkUnicast } from "../src/mac.ts";
+import {
+  checkMulticast,
+  checkUnicast,
+  type QueueOptions,
+  queueOptions,
+  waitForLink,
+} from "../src/driver.ts";
 import type { Mempool } from "../src/mempool.ts";
-import { type QueueOptions, queueOptions } from "../src/queue.ts";
 import { Control, MOST_DATA } from "./control_queue.ts";
 import { Feature, negotiate } from "./features.ts";
 import { Queues } from "./queues.ts";

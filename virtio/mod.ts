@@ -5,7 +5,8 @@
  */
 
 import type { Bus } from "../src/pci/function.ts";
-import type { Device, Driver, OpenOptions } from "../src/device.ts";
+import type { Device, OpenOptions } from "../src/device.ts";
+import type { Driver } from "../src/driver.ts";
 import { openVirtio } from "./device.ts";
 import { LegacyPciTransport } from "./legacy_pci.ts";
 import { ModernPciTransport } from "./modern_pci.ts";
@@ -16,7 +17,7 @@ export { VirtioDevice } from "./device.ts";
 export { Feature, featureNames } from "./features.ts";
 export type { VirtioRxQueue } from "./rx_queue.ts";
 export type { VirtioTxQueue } from "./tx_queue.ts";
-export type { QueueOptions } from "../src/queue.ts";
+export type { QueueOptions } from "../src/driver.ts";
 
 /** The driver of VirtIO network devices. */
 export const virtio: Driver = {

@@ -7,7 +7,7 @@
 
 import { DmaMemory } from "../src/dma.ts";
 import { UsageError } from "../src/errors.ts";
-import { checkBuffers, type QueueOptions } from "../src/queue.ts";
+import { checkBuffers, type QueueOptions } from "../src/driver.ts";
 import { Control, ControlQueue } from "./control_queue.ts";
 import { Feature, INDIRECT_DESC } from "./features.ts";
 import { VirtioRxQueue } from "./rx_queue.ts";

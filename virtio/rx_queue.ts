@@ -17,7 +17,7 @@
 import type { PacketBatch } from "../src/batch.ts";
 import type { RxQueue } from "../src/device.ts";
 import type { Mempool } from "../src/mempool.ts";
-import { refuseBatch } from "../src/queue.ts";
+import { refuseBatch } from "../src/driver.ts";
 import { DESC_WRITE, LAYOUT, type Virtqueue } from "./virtqueue.ts";
 
 const { AVAILABLE_RING, USED_RING, WORDS } = LAYOUT;

@@ -12,7 +12,7 @@
 import type { PacketBatch } from "../src/batch.ts";
 import type { TxQueue } from "../src/device.ts";
 import type { Mempool } from "../src/mempool.ts";
-import { keepUnsent, refuseBatch } from "../src/queue.ts";
+import { keepUnsent, refuseBatch } from "../src/driver.ts";
 import { LAYOUT, type Virtqueue } from "./virtqueue.ts";
 
 const { AVAILABLE_RING, USED_RING, WORDS } = LAYOUT;

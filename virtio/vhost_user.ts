@@ -8,7 +8,7 @@
  * @module
  */
 
-import { check, Errno, stubs } from "../native/native.ts";
+import { check, Errno, stubs } from "../native/stubs.ts";
 import type { DmaMemory } from "../src/dma.ts";
 import { DeviceError, UsageError } from "../src/errors.ts";
 import { Feature } from "./features.ts";

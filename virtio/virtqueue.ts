@@ -15,8 +15,7 @@
  * @module
  */
 
-import type { Addressing, DmaMemory } from "../src/dma.ts";
-import { HUGEPAGE } from "../src/dma.ts";
+import { type Addressing, type DmaMemory, HUGEPAGE } from "../src/dma.ts";
 import { DeviceError } from "../src/errors.ts";
 import type { QueueAreas, Transport } from "./transport.ts";
 

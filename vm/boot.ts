@@ -4,7 +4,7 @@
  * @module
  */
 
-import { Mapping } from "../native/native.ts";
+import { Mapping } from "../native/mapping.ts";
 import { baseArchive, projectArchive } from "./initramfs.ts";
 import { type Flavour, Kernel } from "./kernel.ts";
 import { programArchive, type Programs } from "./programs.ts";

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { formatMac } from "../src/mac.ts";
+import { formatMac } from "../src/driver.ts";
 
 /** The interfaces that a virtio device has: the one before version 1.0, both, or the one since. */
 export const VIRTIO_KINDS = ["legacy", "transitional", "modern"] as const;

@@ -5,7 +5,8 @@
  * @module
  */
 
-import { Errno, Mapping, stubs, SystemError } from "../../native/native.ts";
+import { Errno, stubs, SystemError } from "../../native/stubs.ts";
+import { Mapping } from "../../native/mapping.ts";
 import { RequestError } from "./vfio_user.ts";
 
 /** The model's side of DMA: what looks bus addresses up. */

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { Errno, stubs } from "../../native/native.ts";
+import { Errno, stubs } from "../../native/stubs.ts";
 import { MSIX_VECTORS } from "./config_space.ts";
 import { describe, RequestError } from "./vfio_user.ts";
 

@@ -5,9 +5,16 @@
  * @module
  */
 
-import { Errno, type Mapping } from "../../native/native.ts";
-import { BAR0_BYTES, BAR4_BYTES, CONFIG_BYTES, ConfigSpace } from "./config_space.ts";
-import { MSIX_TABLE, MSIX_VECTORS } from "./config_space.ts";
+import { Errno } from "../../native/stubs.ts";
+import type { Mapping } from "../../native/mapping.ts";
+import {
+  BAR0_BYTES,
+  BAR4_BYTES,
+  CONFIG_BYTES,
+  ConfigSpace,
+  MSIX_TABLE,
+  MSIX_VECTORS,
+} from "./config_space.ts";
 import { DOORBELL_PAGES } from "../nic/doorbells.ts";
 import { RequestError } from "./vfio_user.ts";
 

@@ -8,12 +8,18 @@
  * @module
  */
 
-import { Errno, path, stubs, SystemError } from "../../native/native.ts";
+import { Errno, path, stubs, SystemError } from "../../native/stubs.ts";
 import { UsageError } from "../../src/errors.ts";
 import { ClientMemory, type DmaTarget } from "./client_memory.ts";
 import { Interrupts, IRQ_COUNTS, IrqIndex } from "./eventfds.ts";
-import { putWords, regionAccess, type RegisterFile } from "./regions.ts";
-import { REGIONS, Regions, type RegionsOptions } from "./regions.ts";
+import {
+  putWords,
+  regionAccess,
+  REGIONS,
+  Regions,
+  type RegionsOptions,
+  type RegisterFile,
+} from "./regions.ts";
 import { freeSocketPath } from "../socket_path.ts";
 import { Command, Connection, ConnectionEnd, type Request, RequestError } from "./vfio_user.ts";
 

@@ -9,7 +9,7 @@
  * @module
  */
 
-import { path, stubs, SystemError } from "../../native/native.ts";
+import { path, stubs, SystemError } from "../../native/stubs.ts";
 import { UsageError } from "../../src/errors.ts";
 import { hex } from "../../src/registers.ts";
 import { REGISTER_SPACE, RegisterFile } from "../registers/register_file.ts";

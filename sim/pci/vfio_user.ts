@@ -5,7 +5,7 @@
  * @module
  */
 
-import { Errno, path, stubs } from "../../native/native.ts";
+import { Errno, path, stubs } from "../../native/stubs.ts";
 
 /** Commands that a client sends. */
 export const Command = {

@@ -9,7 +9,8 @@
  * @module
  */
 
-import { Mapping, path, stubs, SystemError } from "../../native/native.ts";
+import { Mapping } from "../../native/mapping.ts";
+import { path, stubs, SystemError } from "../../native/stubs.ts";
 import { HUGEPAGE } from "../../src/dma.ts";
 import { DeviceError } from "../../src/errors.ts";
 import { DmaMap } from "../rings/dma_map.ts";

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { check, Errno, path, stubs, SystemError } from "../../native/native.ts";
+import { check, Errno, path, stubs, SystemError } from "../../native/stubs.ts";
 import { list } from "../../native/files.ts";
 import { HUGEPAGE } from "../../src/dma.ts";
 

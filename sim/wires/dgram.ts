@@ -5,7 +5,7 @@
  * @module
  */
 
-import { path, stubs, SystemError } from "../../native/native.ts";
+import { path, stubs, SystemError } from "../../native/stubs.ts";
 import { UsageError } from "../../src/errors.ts";
 import { freeSocketPath } from "../socket_path.ts";
 import { FrameBuffer } from "./wire.ts";

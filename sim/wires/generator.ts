@@ -5,7 +5,7 @@
  * @module
  */
 
-import { milliseconds } from "../../native/native.ts";
+import { milliseconds } from "../../native/clock.ts";
 import { UsageError } from "../../src/errors.ts";
 import type { FrameBuffer, Wire, WirePort } from "./wire.ts";
 import { Latency } from "./latency.ts";

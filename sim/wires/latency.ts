@@ -5,7 +5,7 @@
  * @module
  */
 
-import { milliseconds } from "../../native/native.ts";
+import { milliseconds } from "../../native/clock.ts";
 
 /** Frames that can be on their way at once; a power of two, and more than all rings hold. */
 const ON_THE_WAY = 65536;

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { path, stubs, SystemError } from "../../native/native.ts";
+import { path, stubs, SystemError } from "../../native/stubs.ts";
 import { DeviceError, UsageError } from "../../src/errors.ts";
 import { PcapWriter, SNAPLEN_MAX } from "../../packets/pcap_writer.ts";
 import { FrameBuffer } from "./wire.ts";

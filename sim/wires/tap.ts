@@ -4,7 +4,7 @@
  * @module
  */
 
-import { Errno, path, stubs, SystemError } from "../../native/native.ts";
+import { Errno, path, stubs, SystemError } from "../../native/stubs.ts";
 import { UsageError } from "../../src/errors.ts";
 import { FrameBuffer } from "./wire.ts";
 import { DescriptorWire } from "./descriptor.ts";

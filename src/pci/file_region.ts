@@ -5,7 +5,7 @@
  * @module
  */
 
-import { check, Errno, stubs, SystemError } from "../../native/native.ts";
+import { check, Errno, stubs, SystemError } from "../../native/stubs.ts";
 import { DeviceError, UsageError } from "../errors.ts";
 import type { Bar, Doorbell } from "./function.ts";
 

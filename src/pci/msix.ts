@@ -6,7 +6,7 @@
  * @module
  */
 
-import { check, stubs } from "../../native/native.ts";
+import { check, stubs } from "../../native/stubs.ts";
 import { UsageError } from "../errors.ts";
 
 /** Number of the interrupt index that MSI-X has in Linux's `<linux/vfio.h>`. */

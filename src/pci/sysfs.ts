@@ -5,7 +5,8 @@
  * @module
  */
 
-import { check, Errno, Mapping, path, stubs, SystemError } from "../../native/native.ts";
+import { check, Errno, path, stubs, SystemError } from "../../native/stubs.ts";
+import { Mapping } from "../../native/mapping.ts";
 import type { DmaMemory } from "../dma.ts";
 import { DeviceError, UsageError } from "../errors.ts";
 import {

@@ -7,7 +7,7 @@
  * @module
  */
 
-import { check, Errno } from "../../native/native.ts";
+import { check, Errno } from "../../native/stubs.ts";
 import type { DmaMemory } from "../dma.ts";
 import { DeviceError, UsageError } from "../errors.ts";
 import { type Bar, type Bus, Command, Config, type Doorbell, writeBusMaster } from "./function.ts";

@@ -7,7 +7,7 @@
  * @module
  */
 
-import { check, Errno, path, stubs, SystemError } from "../../native/native.ts";
+import { check, Errno, path, stubs, SystemError } from "../../native/stubs.ts";
 import type { DmaMemory } from "../dma.ts";
 import { DeviceError, UsageError } from "../errors.ts";
 import { linkName, list, readText } from "../../native/files.ts";

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { Errno, path, stubs } from "../../native/native.ts";
+import { Errno, path, stubs } from "../../native/stubs.ts";
 import type { IrqInfo } from "./msix.ts";
 import { read64, REGION_INFO_BYTES, write64 } from "./vfio_regions.ts";
 

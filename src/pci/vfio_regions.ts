@@ -6,7 +6,7 @@
  * @module
  */
 
-import { Mapping } from "../../native/native.ts";
+import { Mapping } from "../../native/mapping.ts";
 import { DeviceError } from "../errors.ts";
 
 /** Number of the region that is configuration space; regions 0 to 5 are the BARs. */

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { Errno, SystemError } from "../../native/native.ts";
+import { Errno, SystemError } from "../../native/stubs.ts";
 import { DeviceError } from "../errors.ts";
 import { UnixStream } from "../unix_stream.ts";
 

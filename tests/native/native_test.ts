@@ -1,15 +1,8 @@
 /** The C stubs and their binding. */
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import {
-  check,
-  Errno,
-  Mapping,
-  path,
-  stubs,
-  SystemError,
-  unsupported,
-} from "../../native/native.ts";
+import { check, Errno, path, stubs, SystemError, unsupported } from "../../native/stubs.ts";
+import { Mapping } from "../../native/mapping.ts";
 
 Deno.test("stubs report a failure as the negative errno", () => {
   assertEquals(stubs.ixy_open(path("/no/such/file"), 0, 0), -Errno.ENOENT);
@@ -121,7 +114,7 @@ Deno.test("ixy_lock() refuses a second lock", () => {
 Deno.test("StopFlag holds the signal that came, and puts the old handlers back", async () => {
   const script = `
     import { StopFlag } from ${
-    JSON.stringify(new URL("../../native/native.ts", import.meta.url).href)
+    JSON.stringify(new URL("../../native/stubs.ts", import.meta.url).href)
   };
     { using stop = new StopFlag();
       console.log("ready");

@@ -8,7 +8,7 @@
  */
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { path, stubs } from "../../native/native.ts";
+import { path, stubs } from "../../native/stubs.ts";
 import { Hugepages } from "../support/hugepages.ts";
 import {
   assertFailed,

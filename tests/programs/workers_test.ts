@@ -1,7 +1,7 @@
 /** Workers: that they start, fail and end as they should, and that none is left behind. */
 
 import { assert, assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
-import { SystemError } from "../../native/native.ts";
+import { SystemError } from "../../native/stubs.ts";
 import { WorkerError } from "../../src/errors.ts";
 import { Workers } from "../../programs/workers.ts";
 import { until } from "../support/processes.ts";

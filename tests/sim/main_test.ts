@@ -10,7 +10,7 @@ import { delay, until } from "../support/processes.ts";
 
 const MAIN = new URL("../../sim/main.ts", import.meta.url).pathname;
 const FORWARD = new URL("../../fwd.ts", import.meta.url).pathname;
-const NATIVE = new URL("../../native/native.ts", import.meta.url).href;
+const NATIVE = new URL("../../native/stubs.ts", import.meta.url).href;
 
 /** A client that agrees on a version, shares memory, becomes bus master, says so, and waits. */
 const CLIENT = `

@@ -6,7 +6,8 @@
  */
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { Errno, Mapping, path, stubs } from "../../native/native.ts";
+import { Errno, path, stubs } from "../../native/stubs.ts";
+import { Mapping } from "../../native/mapping.ts";
 import { UsageError } from "../../src/errors.ts";
 import { BAR0_BYTES, CONFIG_BYTES } from "../../sim/pci/config_space.ts";
 import { Server } from "../../sim/pci/server.ts";

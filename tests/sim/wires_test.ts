@@ -5,7 +5,7 @@
  */
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { path, stubs } from "../../native/native.ts";
+import { path, stubs } from "../../native/stubs.ts";
 import { UsageError } from "../../src/errors.ts";
 import { FrameBuffer, type WirePort } from "../../sim/wires/wire.ts";
 import { cable } from "../../sim/wires/cable.ts";

@@ -1,7 +1,8 @@
 /** From addresses to drivers. */
 
 import { assertEquals, assertRejects } from "@std/assert";
-import type { Device, Driver } from "../../src/device.ts";
+import type { Device } from "../../src/device.ts";
+import type { Driver } from "../../src/driver.ts";
 import { openDevice } from "../../src/open.ts";
 import { UsageError } from "../../mod.ts";
 

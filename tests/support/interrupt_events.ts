@@ -5,7 +5,7 @@
  * @module
  */
 
-import { check, stubs } from "../../native/native.ts";
+import { check, stubs } from "../../native/stubs.ts";
 import { DirectBus } from "./model_function.ts";
 
 const POLLIN = 1;

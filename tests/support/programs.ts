@@ -6,7 +6,7 @@
  */
 
 import { assert, assertEquals } from "@std/assert";
-import { path, stubs } from "../../native/native.ts";
+import { path, stubs } from "../../native/stubs.ts";
 import { ffiOnly, Program, until } from "./processes.ts";
 
 const SOCK_DGRAM = 2;

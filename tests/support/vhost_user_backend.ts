@@ -5,7 +5,8 @@
  * @module
  */
 
-import { check, Errno, Mapping, path, stubs } from "../../native/native.ts";
+import { check, Errno, path, stubs } from "../../native/stubs.ts";
+import { Mapping } from "../../native/mapping.ts";
 import { type Driver, type Nonsense, Ring } from "./vhost_user_ring.ts";
 
 const SOCK_STREAM = 1, POLLIN = 1, POLLHUP = 16;

@@ -6,7 +6,7 @@
  */
 
 import { assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
-import { path, stubs } from "../../native/native.ts";
+import { path, stubs } from "../../native/stubs.ts";
 import { UnixStream } from "../../src/unix_stream.ts";
 import { DeviceError, Mempool, UsageError } from "../../mod.ts";
 import { Feature, featureNames } from "../../virtio/features.ts";

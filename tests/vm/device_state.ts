@@ -5,7 +5,8 @@
  * @module
  */
 
-import { check, Mapping, path, stubs } from "../../native/native.ts";
+import { check, path, stubs } from "../../native/stubs.ts";
+import { Mapping } from "../../native/mapping.ts";
 
 const O_RDWR = 2;
 const CONFIG_COMMAND = 4, CONFIG_CAPABILITIES = 0x34, BUS_MASTER = 4;

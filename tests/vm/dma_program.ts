@@ -8,8 +8,15 @@
  * @module
  */
 
-import { type Addressing, DmaMemory, Mempool, open, PacketBatch } from "../../mod.ts";
-import { type TxQueue, UsageError } from "../../mod.ts";
+import {
+  type Addressing,
+  DmaMemory,
+  Mempool,
+  open,
+  PacketBatch,
+  type TxQueue,
+  UsageError,
+} from "../../mod.ts";
 import { run } from "../../programs/program.ts";
 
 /** What the software NIC says of such descriptors. */

@@ -7,7 +7,7 @@
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { addressOf, macOf, VFIO_USER_QEMU, vfioUserNics, virtioNic } from "../../vm/devices.ts";
-import { formatMac } from "../../src/mac.ts";
+import { formatMac } from "../../src/driver.ts";
 import { Machine } from "../../vm/machine.ts";
 import { assertRefused, Sim, TemporaryDirectory } from "../support/processes.ts";
 import { FORWARD, Guest, stopForwarder } from "./vfio_guest.ts";

@@ -6,7 +6,7 @@
  */
 
 import { assert, assertEquals } from "@std/assert";
-import { check, Errno, path, stubs, SystemError } from "../../native/native.ts";
+import { check, Errno, path, stubs, SystemError } from "../../native/stubs.ts";
 import type { TemporaryDirectory } from "../support/processes.ts";
 
 const SOCK_DGRAM = 2;

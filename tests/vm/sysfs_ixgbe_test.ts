@@ -13,8 +13,7 @@ import { Machine } from "../../vm/machine.ts";
 import { assertRefused, Sim, type SimPort, TemporaryDirectory } from "../support/processes.ts";
 import { droppedBy } from "../support/programs.ts";
 import { quitBroken } from "../support/violations.ts";
-import { RECEIVE_PATH } from "./linux_known.ts";
-import { ALWAYS, FILTERS, IN_TRAFFIC } from "./linux_known.ts";
+import { ALWAYS, FILTERS, IN_TRAFFIC, RECEIVE_PATH } from "./linux_known.ts";
 import { FORWARD, Guest, stopForwarder } from "./vfio_guest.ts";
 
 const NIC = "deno run --no-prompt --allow-ffi nic.ts";

@@ -6,8 +6,12 @@
 
 import { assertEquals } from "@std/assert";
 import { Command } from "../../src/pci/function.ts";
-import { type GuestProgram, type GuestResult, Machine } from "../../vm/machine.ts";
-import type { MachineOptions } from "../../vm/machine.ts";
+import {
+  type GuestProgram,
+  type GuestResult,
+  Machine,
+  type MachineOptions,
+} from "../../vm/machine.ts";
 
 /** The forwarder's command line, but for the devices. */
 export const FORWARD = "deno run --no-prompt --allow-ffi fwd.ts --json";

@@ -9,7 +9,7 @@
 import { assertEquals, assertMatch } from "@std/assert";
 import { addressOf, macOf, virtioNic } from "../../vm/devices.ts";
 import { type GuestResult, Machine } from "../../vm/machine.ts";
-import { formatMac } from "../../src/mac.ts";
+import { formatMac } from "../../src/driver.ts";
 import { Namespace } from "../support/namespaces.ts";
 import { isRoot, Program, PROJECT, requirePackages, tool } from "../support/processes.ts";
 import type { DeviceState } from "./device_state.ts";

@@ -1,16 +1,43 @@
 /**
- * What queues of all drivers have in common, away from the hot path: what they refuse, and what they
- * need of a pool.
+ * What drivers are to `open`, and what they share away from the hot path: options checked, the pools
+ * that queues need, what queues refuse, MAC addresses, waiting for a link.
  *
  * @module
  */
 
 import type { PacketBatch } from "./batch.ts";
-import type { OpenOptions } from "./device.ts";
-import { UsageError } from "./errors.ts";
+import type { Device, LinkStatus, OpenOptions } from "./device.ts";
+import { DeviceError, UsageError } from "./errors.ts";
 import { Mempool, MOST_BUFFERS } from "./mempool.ts";
+import type { Bus } from "./pci/function.ts";
 
 const LEAST = 64, MOST = 4096, DEFAULT = 512;
+
+/** A driver: which functions it drives, and how it takes one over. */
+export interface Driver {
+  /** Name of the driver. */
+  readonly name: string;
+  /** The PCI vendor id of the functions that it is for. */
+  readonly vendor: number;
+  /** The scheme of addresses of devices that are no PCI functions: `vhost-user`. */
+  readonly scheme?: string;
+  /**
+   * Opens a device of this scheme. If it throws, nothing was changed.
+   *
+   * @param address The whole address, for messages.
+   * @param path What follows the scheme.
+   * @throws {UsageError} if there is no such device, it is not supported or an option is out of range.
+   * @throws {DeviceError} if the device does not do as its specification says.
+   */
+  connect?(address: string, path: string, options: OpenOptions): Promise<Device>;
+  /**
+   * Takes a function over. If it throws, the caller closes the bus.
+   *
+   * @throws {UsageError} if the driver does not support the device or an option is out of range.
+   * @throws {DeviceError} if the device does not do as its specification says.
+   */
+  attach(bus: Bus, options: OpenOptions): Promise<Device>;
+}
 
 /** How many queues a device has at most. */
 export interface QueueLimits {
@@ -163,4 +190,56 @@ export function keepUnsent(batch: PacketBatch, sent: number, refused: boolean): 
       ? `the packet in buffer ${buffer} has ${size} bytes, a buffer has ${batch.pool.bufferSize}`
       : `buffer ${buffer} is sent, but nobody has it in hand`,
   );
+}
+
+/**
+ * Checks an address that a device is to have.
+ *
+ * @throws {UsageError} if it is no unicast address of 6 bytes.
+ */
+export function checkUnicast(device: string, mac: Uint8Array): void {
+  if (mac.length === 6 && !(mac[0] & 1) && mac.some((byte) => byte !== 0)) return;
+  throw new UsageError(`${device}: ${formatMac(mac)} is no unicast MAC address of 6 bytes`);
+}
+
+/**
+ * Checks addresses of groups.
+ *
+ * @throws {UsageError} if one is no multicast address of 6 bytes.
+ */
+export function checkMulticast(device: string, addresses: readonly Uint8Array[]): void {
+  for (const mac of addresses) {
+    if (mac.length === 6 && mac[0] & 1) continue;
+    throw new UsageError(`${device}: ${formatMac(mac)} is no multicast MAC address of 6 bytes`);
+  }
+}
+
+/** An address as people write it: `52:54:00:12:34:56`. */
+export function formatMac(mac: Uint8Array): string {
+  return Array.from(mac, (byte) => byte.toString(16).padStart(2, "0")).join(":") || "nothing";
+}
+
+/**
+ * Waits until a link is up.
+ *
+ * @param status Asks the device.
+ * @throws {DeviceError} if the link is still down after so many milliseconds.
+ */
+export async function waitForLink(
+  device: string,
+  status: () => LinkStatus,
+  milliseconds: number,
+): Promise<LinkStatus> {
+  const deadline = performance.now() + milliseconds;
+  for (;;) {
+    const now = status();
+    if (now.up) return now;
+    if (performance.now() >= deadline) {
+      throw new DeviceError(
+        device,
+        `no link after ${milliseconds} ms: check the cable, the module and the other end`,
+      );
+    }
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
 }

@@ -1,0 +1,39 @@
+/**
+ * Signals that end a program, for loops that do not return to the event loop.
+ *
+ * @module
+ */
+
+import { check, stubs } from "./stubs.ts";
+
+const SIGNALS = ["SIGINT", "SIGTERM"] as const;
+const doNothing = () => {};
+
+/**
+ * Catches SIGINT and SIGTERM: the first one stores its number where a loop can look for it without
+ * leaving JavaScript, the second one of a kind ends the process.
+ */
+export class StopFlag implements Disposable {
+  readonly #word: Int32Array;
+
+  /** Installs the signal handlers. */
+  constructor() {
+    // Deno installs its own handlers when it first needs them, which would undo ours: do that now.
+    for (const signal of SIGNALS) Deno.addSignalListener(signal, doNothing);
+    const address = new BigUint64Array(1);
+    check("install signal handlers", stubs.ixy_stop_begin(address));
+    const pointer = Deno.UnsafePointer.create(address[0])!;
+    this.#word = new Int32Array(Deno.UnsafePointerView.getArrayBuffer(pointer, 4));
+  }
+
+  /** The signal's number once one has come, else 0. */
+  get signal(): number {
+    return this.#word[0];
+  }
+
+  /** Puts the former handlers back. */
+  [Symbol.dispose](): void {
+    check("restore signal handlers", stubs.ixy_stop_end());
+    for (const signal of SIGNALS) Deno.removeSignalListener(signal, doNothing);
+  }
+}
