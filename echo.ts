@@ -65,12 +65,12 @@ async function main(): Promise<number> {
       if (rx.receive(batch) === 0) continue;
       for (const buffer of batch.buffers.subarray(0, batch.length)) {
         const bytes = pool.bytes.subarray(buffer * bufferSize, (buffer + 1) * bufferSize);
-        const kind = responder.answer(bytes, pool.length[buffer]);
+        const kind = responder.answer(bytes, pool.lengths[buffer]);
         counts[kind]++;
         if (kind === "ignored") {
           pool.free(buffer);
         } else {
-          pool.length[buffer] = responder.length;
+          pool.lengths[buffer] = responder.length;
           answers.buffers[answers.length++] = buffer;
         }
       }

@@ -10,8 +10,8 @@ import {
   Mempool,
   open,
   type OpenOptions,
-  type QueuePair,
   StopFlag,
+  type TransferredQueues,
   UsageError,
 } from "./mod.ts";
 import {
@@ -25,7 +25,7 @@ import {
 } from "./programs/device_options.ts";
 import { type BothWays, Direction, forwardAll } from "./programs/forward.ts";
 import { poll } from "./programs/poll.ts";
-import { MOST_BUFFERS } from "./src/mempool.ts";
+import { MAX_BUFFERS } from "./src/mempool.ts";
 import { type Arguments, number, parse, run } from "./programs/program.ts";
 import { count, Report } from "./programs/report.ts";
 import { supervise, Workers } from "./programs/workers.ts";
@@ -46,7 +46,7 @@ dropped: packets that the device's transmit ring had no room for.`;
 
 /** Rounds between the statistics of one device and of the other. */
 const BETWEEN = 64;
-const MOST_QUEUES = 16;
+const MAX_QUEUES = 16;
 
 /** What `main` has found in its arguments, beyond what every program has. */
 interface Plan extends DeviceOptions {
@@ -59,8 +59,8 @@ interface Plan extends DeviceOptions {
 }
 
 function planOf(args: Arguments): Plan {
-  const queues = number(args, "queues", 1, 1, MOST_QUEUES);
-  const workers = number(args, "workers", 0, 0, MOST_QUEUES);
+  const queues = number(args, "queues", 1, 1, MAX_QUEUES);
+  const workers = number(args, "workers", 0, 0, MAX_QUEUES);
   if (workers > queues) {
     throw new UsageError(
       `${workers} workers need as many queues, one each at least, and there are ${queues}: ` +
@@ -83,12 +83,12 @@ function makePools(plan: Plan, pools: DisposableStack): Mempool[] {
   const threads = Math.max(workers, 1);
   return Array.from({ length: threads }, (_, thread) => {
     const mine = Math.ceil((queues - thread) / threads);
-    const buffers = Math.min(2 * mine * (rxEntries + txEntries + batch), MOST_BUFFERS);
+    const buffers = Math.min(2 * mine * (rxEntries + txEntries + batch), MAX_BUFFERS);
     // Transmit rings need not be full; but what is received needs other buffers in its place.
     if (buffers < 2 * mine * (rxEntries + batch)) {
       throw new UsageError(
         `${mine} queues in a thread, with ${rxEntries} descriptors each to receive, leave too few of ` +
-          `${MOST_BUFFERS} buffers: use fewer --rx-entries or more --workers`,
+          `${MAX_BUFFERS} buffers: use fewer --rx-entries or more --workers`,
       );
     }
     return pools.use(new Mempool({ buffers, bufferSize }));
@@ -124,9 +124,9 @@ async function forwardElsewhere(
   b: Device,
   stop: StopFlag,
 ): Promise<void> {
-  const pairs = a.rxQueues.map((_, i) => ({ a: handOver(a, i), b: handOver(b, i) }));
+  const pairs = a.rxQueues.map((_, i) => ({ a: transfer(a, i), b: transfer(b, i) }));
   const tasks = pools.map((pool, thread): ForwardTask => ({
-    pool: pool.handOver(),
+    pool: pool.transfer(),
     pairs: pairs.filter((_, i) => i % pools.length === thread),
     batch: plan.batch,
     touch: plan.touch,
@@ -150,8 +150,8 @@ async function forwardElsewhere(
   report.total();
 }
 
-function handOver(device: Device, number: number): QueuePair {
-  if (device.handOver) return device.handOver(number);
+function transfer(device: Device, number: number): TransferredQueues {
+  if (device.transferQueues) return device.transferQueues(number);
   throw new UsageError(
     `${device.address}: workers cannot drive a ${device.driver} device: do without --workers`,
   );

@@ -20,12 +20,17 @@ export type {
   TxQueue,
 } from "./src/device.ts";
 export type { Driver } from "./src/driver.ts";
-export { type Addressing, DmaMemory, type LentMemory, type MemoryKind } from "./src/dma.ts";
+export { type Addressing, DmaMemory, type MemoryKind, type SharedMemory } from "./src/dma.ts";
 export { DeviceError, UsageError } from "./src/errors.ts";
-export { type HandedPool, Mempool, type MempoolOptions, type Reclaimer } from "./src/mempool.ts";
-export type { Bar, Bus, Doorbell } from "./src/pci/function.ts";
-export { AdoptedPair } from "./ixgbe/adopt.ts";
-export type { LentWords, QueuePair } from "./src/transfer.ts";
+export {
+  Mempool,
+  type MempoolOptions,
+  type Reclaimer,
+  type TransferredPool,
+} from "./src/mempool.ts";
+export type { Bar, Doorbell, PciFunction } from "./src/pci/function.ts";
+export { AdoptedQueues } from "./ixgbe/adopt.ts";
+export type { SharedWords, TransferredQueues } from "./src/transfer.ts";
 export { RSS_KEY, RSS_SYMMETRIC_KEY, toeplitz } from "./src/toeplitz.ts";
 export { StopFlag } from "./native/stop.ts";
 export { Waiter } from "./src/waiter.ts";

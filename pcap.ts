@@ -14,7 +14,7 @@ import {
   INTERRUPT_OPTIONS,
   INTERRUPT_USAGE,
 } from "./programs/device_options.ts";
-import { openSink, PcapWriter, SNAPLEN_MAX } from "./packets/pcap_writer.ts";
+import { MAX_SNAPLEN, openSink, PcapWriter } from "./packets/pcap_writer.ts";
 import { poll } from "./programs/poll.ts";
 import { number, parse, run } from "./programs/program.ts";
 import { count, Report } from "./programs/report.ts";
@@ -27,7 +27,7 @@ FILE may be -, the standard output, which needs no --allow-write; counts then go
 standard error: deno run --allow-ffi pcap.ts A - | tshark -r -
 
   --count N        stop after so many packets
-  --snaplen N      bytes of each packet to keep, 1 to ${SNAPLEN_MAX} (default ${SNAPLEN_MAX})
+  --snaplen N      bytes of each packet to keep, 1 to ${MAX_SNAPLEN} (default ${MAX_SNAPLEN})
 ${INTERRUPT_USAGE}
 ${DEVICE_USAGE}
 
@@ -47,7 +47,7 @@ async function main(): Promise<number> {
   const options = deviceOptions(args);
   const { batch: batchSize, rxEntries, txEntries, bufferSize } = options;
   const packets = number(args, "count", Infinity, 1, Number.MAX_SAFE_INTEGER);
-  const snaplen = number(args, "snaplen", SNAPLEN_MAX, 1, SNAPLEN_MAX);
+  const snaplen = number(args, "snaplen", MAX_SNAPLEN, 1, MAX_SNAPLEN);
 
   using pool = new Mempool({ buffers: rxEntries + txEntries + batchSize, bufferSize });
   using stop = new StopFlag();

@@ -16,7 +16,7 @@ import { Pace } from "./packets/pace.ts";
 import { poll } from "./programs/poll.ts";
 import { number, parse, run } from "./programs/program.ts";
 import { count, Report } from "./programs/report.ts";
-import { SIZE_MIN, UdpStream } from "./packets/udp_stream.ts";
+import { MIN_SIZE, UdpStream } from "./packets/udp_stream.ts";
 
 const USAGE = `usage: deno run --allow-ffi pktgen.ts [options] A
 
@@ -80,7 +80,7 @@ class Traffic {
       const due = pace === undefined ? count : pace.due(performance.now(), stream.next);
       stream.fill(out, Math.min(count, due));
       tx.transmit(out);
-      if (check && rx.receive(back) > 0) stream.check(back);
+      if (check && rx.receive(back) > 0) stream.verify(back);
     }
     return this.#sent < count;
   }
@@ -91,11 +91,11 @@ class Traffic {
     const { check } = this.#plan, start = performance.now();
     let left = Infinity;
     for (let now = start, last = start; now - last < SILENCE_MS && now - start < DRAIN_MS;) {
-      this.#device.check();
+      this.#device.checkAlive();
       for (let i = 0; i < DRAIN_ROUNDS; i++) {
         tx.transmit(this.#out);
         tx.reclaim();
-        if (check && rx.receive(this.#back) > 0) this.#stream.check(this.#back);
+        if (check && rx.receive(this.#back) > 0) this.#stream.verify(this.#back);
       }
       now = performance.now();
       const missing = check ? this.#stream.counts(this.#sent).missing : 0;
@@ -123,7 +123,7 @@ async function main(): Promise<number> {
   }
   const options = deviceOptions(args);
   const { batch, rxEntries, txEntries, bufferSize } = options;
-  const size = number(args, "size", SIZE_MIN, SIZE_MIN, bufferSize);
+  const size = number(args, "size", MIN_SIZE, MIN_SIZE, bufferSize);
   const packets = number(args, "count", Infinity, 1, Number.MAX_SAFE_INTEGER);
   const rate = number(args, "rate", Infinity, 1, 1e8);
   const check = args.values.check === true;

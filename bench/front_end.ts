@@ -41,16 +41,16 @@ function receiveRounds(rx: RxQueue, batch: PacketBatch, rounds: number): void {
 }
 
 function transmitRounds(tx: TxQueue, batch: PacketBatch, rounds: number): void {
-  const { pool, buffers, capacity } = batch, { length, stack } = pool;
+  const { pool, buffers, capacity } = batch, { lengths, freeStack } = pool;
   const words = new Uint32Array(pool.memory.buffer), stride = pool.bufferSize >> 2;
   for (let i = 0; i < rounds; i++) {
-    let available = pool.available, n = batch.length;
+    let available = pool.freeCount, n = batch.length;
     for (; n < capacity && available > 0; n++) {
-      const buffer = buffers[n] = stack[--available];
-      length[buffer] = SIZE;
+      const buffer = buffers[n] = freeStack[--available];
+      lengths[buffer] = SIZE;
       words[Math.imul(buffer, stride) + SEQUENCE_WORD]++;
     }
-    pool.available = available;
+    pool.freeCount = available;
     batch.length = n;
     tx.transmit(batch);
   }
@@ -93,7 +93,7 @@ async function main(): Promise<number> {
   const step = work(mode, device, batch);
   while (stop.signal === 0) {
     step();
-    device.check();
+    device.checkAlive();
   }
   return 0;
 }

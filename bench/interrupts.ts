@@ -16,15 +16,15 @@ import { usableCores } from "./machine.ts";
 import { median, quantile } from "./statistics.ts";
 
 /** Limits: % of a core when idle, µs of a packet after a silence, part of polling's rate. */
-const IDLE_MAX = 2, PACKET_MAX = 1000, RATIO_MIN = 0.95;
+const MAX_IDLE = 2, MAX_PACKET = 1000, MIN_RATIO = 0.95;
 /** One packet of so many may take longer, since any other program can delay it. */
 const SLOW_ONE_OF = 10;
 
 const USAGE = `usage: deno task bench:interrupts [options]
 
 Measures the forwarder with --interrupts on two ports of the software NIC, and without beside it.
-Exits with 1 if, with interrupts, it takes ${IDLE_MAX} % of a core when idle, or ${PACKET_MAX} µs for more than
-one packet of ${SLOW_ONE_OF} after a silence, or has less than ${RATIO_MIN} of the rate of polling.
+Exits with 1 if, with interrupts, it takes ${MAX_IDLE} % of a core when idle, or ${MAX_PACKET} µs for more than
+one packet of ${SLOW_ONE_OF} after a silence, or has less than ${MIN_RATIO} of the rate of polling.
 
   --seconds N   how long each window of the idle and of the busy forwarder takes, 1 to 60 (default 2)
   --packets N   single packets after the first, 2 to 1000 (default 20)
@@ -199,19 +199,19 @@ export interface Figures {
 
 /** A sentence for each limit that was not kept. */
 export function beyond({ idle, microseconds, ratio }: Figures): string[] {
-  const slow = microseconds.filter((time) => !(time < PACKET_MAX)).length;
+  const slow = microseconds.filter((time) => !(time < MAX_PACKET)).length;
   const found: string[] = [];
-  if (!(100 * idle < IDLE_MAX)) {
+  if (!(100 * idle < MAX_IDLE)) {
     found.push(
-      `idle, it takes ${(100 * idle).toFixed(2)} % of a core, not below ${IDLE_MAX} %`,
+      `idle, it takes ${(100 * idle).toFixed(2)} % of a core, not below ${MAX_IDLE} %`,
     );
   }
   if (slow * SLOW_ONE_OF > microseconds.length) {
     const packets = `${slow} packets of ${microseconds.length}`;
-    found.push(`after a silence, ${packets} take ${PACKET_MAX} µs, more than 1 of ${SLOW_ONE_OF}`);
+    found.push(`after a silence, ${packets} take ${MAX_PACKET} µs, more than 1 of ${SLOW_ONE_OF}`);
   }
-  if (!(ratio >= RATIO_MIN)) {
-    found.push(`at full load, it has ${ratio.toFixed(3)} of the rate of polling, not ${RATIO_MIN}`);
+  if (!(ratio >= MIN_RATIO)) {
+    found.push(`at full load, it has ${ratio.toFixed(3)} of the rate of polling, not ${MIN_RATIO}`);
   }
   return found;
 }

@@ -11,9 +11,9 @@ import { Mempool, StopFlag, UsageError } from "../mod.ts";
 import * as D from "../ixgbe/descriptors.ts";
 import { ixgbe, type IxgbeDevice } from "../ixgbe/mod.ts";
 import * as R from "../ixgbe/registers.ts";
-import type { Bus, Doorbell } from "../src/pci/function.ts";
-import { SysfsBus } from "../src/pci/sysfs.ts";
-import { VfioUserBus } from "../src/pci/vfio_user.ts";
+import type { Doorbell, PciFunction } from "../src/pci/function.ts";
+import { SysfsFunction } from "../src/pci/sysfs.ts";
+import { VfioUserFunction } from "../src/pci/vfio_user.ts";
 import type { Addressing } from "../src/dma.ts";
 import { number, parse, run } from "../programs/program.ts";
 import { offsetOf } from "../src/registers.ts";
@@ -39,7 +39,7 @@ const LOOK_MS = 25;
 
 /** A port that is open, and what the program needs beside the device. */
 interface Port {
-  readonly bus: Bus;
+  readonly bus: PciFunction;
   readonly device: IxgbeDevice;
 }
 
@@ -51,7 +51,9 @@ interface Ring {
 
 async function openPort(address: string, pool: Mempool, queues: number): Promise<Port> {
   const socket = /^vfio-user:(.+)$/.exec(address)?.[1];
-  const bus = socket === undefined ? new SysfsBus(address) : new VfioUserBus(address, socket);
+  const bus = socket === undefined
+    ? new SysfsFunction(address)
+    : new VfioUserFunction(address, socket);
   try {
     const device = await ixgbe.attach(bus, {
       pools: Array<Mempool>(queues).fill(pool),
@@ -177,7 +179,7 @@ class Lane {
 
 function ringDoorbell(doorbell: Doorbell, value: number): void {
   doorbell.words[doorbell.index] = value;
-  if (doorbell.ring !== undefined) doorbell.ring(value);
+  if (doorbell.write !== undefined) doorbell.write(value);
 }
 
 /** A function of its own, so that the compiler optimizes the loop as a whole. */
@@ -207,8 +209,8 @@ async function main(): Promise<number> {
   console.log(JSON.stringify({ ready: true }));
   while (stop.signal === 0) {
     recycleRounds(lanes);
-    portA.bus.check();
-    portB.bus.check();
+    portA.bus.checkAlive();
+    portB.bus.checkAlive();
   }
   return 0;
 }

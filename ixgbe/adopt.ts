@@ -1,46 +1,51 @@
 /**
- * Queues that the thread which opened their device has handed over: this thread's own objects for them.
+ * Queues that the thread which opened their device has transferred: this thread's own objects for them.
  * No register is touched but the doorbells.
  *
  * @module
  */
 
-import { borrowWords, type LentWords, PairCounts, type QueuePair } from "../src/transfer.ts";
+import {
+  adoptWords,
+  QueueCounts,
+  type SharedWords,
+  type TransferredQueues,
+} from "../src/transfer.ts";
 import type { Mempool } from "../src/mempool.ts";
 import { IxgbeRxQueue } from "./rx_queue.ts";
 import { IxgbeTxQueue } from "./tx_queue.ts";
 
 /** A receive and a transmit queue of this thread's. */
-export class AdoptedPair implements Disposable {
+export class AdoptedQueues implements Disposable {
   /** The receive queue. */
   readonly rx: IxgbeRxQueue;
   /** The transmit queue. */
   readonly tx: IxgbeTxQueue;
-  readonly #counts: PairCounts;
+  readonly #counts: QueueCounts;
   readonly #borrowed: Uint32Array<ArrayBuffer>[] = [];
 
   /**
    * Takes the queues over.
    *
-   * @param pair What `Device.handOver` has returned in the other thread.
-   * @param pool The pool of these queues, made from what `Mempool.handOver` has returned there.
+   * @param pair What `Device.transferQueues` has returned in the other thread.
+   * @param pool The pool of these queues, made from what `Mempool.transfer` has returned there.
    * @throws {Error} if it is another one.
    */
-  constructor(pair: QueuePair, pool: Mempool) {
+  constructor(pair: TransferredQueues, pool: Mempool) {
     const { number, addressing, rss, rx, tx } = pair;
     if (pool.memory.address !== pair.pool) {
       throw new Error(`queues ${number} are adopted with another pool than they were opened with`);
     }
-    const borrow = (words: LentWords) => {
-      const view = borrowWords(words);
+    const borrow = (words: SharedWords) => {
+      const view = adoptWords(words);
       this.#borrowed.push(view);
       return view;
     };
-    const doorbell = (words: LentWords) => ({ words: borrow(words), index: 0, ring: undefined });
+    const doorbell = (words: SharedWords) => ({ words: borrow(words), index: 0, write: undefined });
     const rdt = doorbell(rx.doorbell), tdt = doorbell(tx.doorbell);
     this.rx = new IxgbeRxQueue(number, pool, addressing, borrow(rx.ring), rdt, rss, rx.slots);
     this.tx = new IxgbeTxQueue(number, pool, addressing, borrow(tx.ring), tdt);
-    this.#counts = new PairCounts(pair.counts);
+    this.#counts = new QueueCounts(pair.counts);
   }
 
   /** Lets the other thread see what the queues have counted. */
@@ -54,8 +59,8 @@ export class AdoptedPair implements Disposable {
    */
   [Symbol.dispose](): void {
     this.publish();
-    this.rx.letGo();
-    this.tx.letGo();
+    this.rx.detach();
+    this.tx.detach();
     for (const { buffer } of this.#borrowed) buffer.transfer();
   }
 }

@@ -6,11 +6,11 @@
 
 import {
   type Bar,
-  type Bus,
   checkReach,
   Config,
   type Doorbell,
   openInterrupts,
+  type PciFunction,
 } from "../src/pci/function.ts";
 import type { Device, LinkStatus, OpenOptions, Statistics } from "../src/device.ts";
 import {
@@ -23,7 +23,7 @@ import {
 } from "../src/driver.ts";
 import { DmaMemory } from "../src/dma.ts";
 import { DeviceError, UsageError } from "../src/errors.ts";
-import { lendWords, PairCounts, type QueuePair } from "../src/transfer.ts";
+import { QueueCounts, shareWords, type TransferredQueues } from "../src/transfer.ts";
 import type { Mempool } from "../src/mempool.ts";
 import { offsetOf, Registers } from "../src/registers.ts";
 import { RSS_KEY } from "../src/toeplitz.ts";
@@ -55,22 +55,22 @@ const LIMITS: QueueLimits = { rx: RSS_QUEUES, tx: 64 };
 export const ixgbe: Driver = { name: "ixgbe", vendor: INTEL, attach };
 
 /** Takes a function over and starts it; what was allocated on the way is freed if that fails. */
-async function attach(bus: Bus, options: OpenOptions): Promise<IxgbeDevice> {
-  const model = modelOf(bus.address, bus.readConfig(Config.DEVICE_ID, 2));
-  checkReach(bus);
-  if (options.rssKey) checkRssKey(bus.address, options.rssKey);
-  const queues = queueOptions(bus.address, options, LIMITS);
+async function attach(pci: PciFunction, options: OpenOptions): Promise<IxgbeDevice> {
+  const model = modelOf(pci.address, pci.readConfig(Config.DEVICE_ID, 2));
+  checkReach(pci);
+  if (options.rssKey) checkRssKey(pci.address, options.rssKey);
+  const queues = queueOptions(pci.address, options, LIMITS);
   using opened = new DisposableStack();
   if (queues.ownPool) opened.use(queues.pool);
-  const rings = new DmaMemory((queues.rxQueues + queues.txQueues) * RING_BYTES);
-  const device = new IxgbeDevice(bus, model, queues, rings);
+  const rings = DmaMemory.allocate((queues.rxQueues + queues.txQueues) * RING_BYTES);
+  const device = new IxgbeDevice(pci, model, queues, rings);
   opened.move(); // the pool is the device's now
   using failed = new DisposableStack();
   failed.defer(() => device.release());
-  for (const pool of new Set(queues.pools)) bus.mapDma(pool.memory);
-  bus.mapDma(rings);
+  for (const pool of new Set(queues.pools)) pci.mapDma(pool.memory);
+  pci.mapDma(rings);
   if (options.interrupts) device.openInterrupts(queues.rxQueues);
-  bus.claim(options.force ?? false);
+  pci.claim(options.force ?? false);
   await device.start(options);
   failed.move();
   return device;
@@ -84,12 +84,12 @@ export class IxgbeDevice implements Device {
   readonly pool: Mempool;
   readonly rxQueues: IxgbeRxQueue[] = [];
   readonly txQueues: IxgbeTxQueue[] = [];
-  readonly #bus: Bus;
+  readonly #pci: PciFunction;
   readonly #model: Model;
   readonly #rings: DmaMemory;
   readonly #queues: QueueOptions;
   /** Counts of the queues that workers have, by number. */
-  readonly #handed: PairCounts[] = [];
+  readonly #transferred: QueueCounts[] = [];
   /** Whether packets are hashed. */
   #rss = false;
   #regs: Registers | undefined;
@@ -98,11 +98,11 @@ export class IxgbeDevice implements Device {
   #closed = false;
 
   /** Nothing is touched before {@linkcode IxgbeDevice.start}. */
-  constructor(bus: Bus, model: Model, queues: QueueOptions, rings: DmaMemory) {
-    this.address = bus.address;
+  constructor(pci: PciFunction, model: Model, queues: QueueOptions, rings: DmaMemory) {
+    this.address = pci.address;
     this.model = model.name;
     this.pool = queues.pool;
-    this.#bus = bus;
+    this.#pci = pci;
     this.#model = model;
     this.#rings = rings;
     this.#queues = queues;
@@ -116,17 +116,17 @@ export class IxgbeDevice implements Device {
 
   /** Has receive queues interrupt, each by a vector of its own. Before {@linkcode IxgbeDevice.start}. */
   openInterrupts(rxQueues: number): void {
-    this.#interruptFds = openInterrupts(this.#bus, rxQueues);
+    this.#interruptFds = openInterrupts(this.#pci, rxQueues);
   }
 
   /** Brings the NIC up in the order of section 4.6.3. */
   async start({ promiscuous = false, rssKey }: OpenOptions): Promise<void> {
-    const bar = this.#bus.bar(0);
+    const bar = this.#pci.bar(0);
     const regs = this.#regs = new Registers(bar, this.address);
     const { rxQueues, txQueues } = this.#queues;
     const { bufferSize } = this.pool;
     await init.reset(regs, this.address, this.#model);
-    this.#bus.setBusMaster(true);
+    this.#pci.setBusMaster(true);
     this.#counters = new Counters(regs);
 
     init.initReceive(regs, this.#model, bufferSize);
@@ -147,7 +147,7 @@ export class IxgbeDevice implements Device {
 
   async #startRxQueue(regs: Registers, bar: Bar, number: number): Promise<void> {
     const { rxEntries, pools } = this.#queues, pool = pools[number];
-    const { addressing } = this.#bus;
+    const { addressing } = this.#pci;
     const ring = this.#ring(number, rxEntries);
     const doorbell = bar.doorbell(offsetOf(RDT, number));
     checkBuffers(this.address, [pool], rxEntries); // again: others may have taken some meanwhile
@@ -161,7 +161,7 @@ export class IxgbeDevice implements Device {
     const { rxQueues, txEntries, pools } = this.#queues;
     const ring = this.#ring(rxQueues + number, txEntries);
     const doorbell = bar.doorbell(offsetOf(TDT, number));
-    const { addressing } = this.#bus;
+    const { addressing } = this.#pci;
     this.txQueues.push(
       new IxgbeTxQueue(number, pools[number], addressing, ring.words, doorbell),
     );
@@ -172,7 +172,7 @@ export class IxgbeDevice implements Device {
   #ring(number: number, entries: number): init.Ring & { words: Uint32Array } {
     const offset = number * RING_BYTES;
     const words = new Uint32Array(this.#rings.buffer, offset, entries * WORDS);
-    return { words, entries, busAddress: this.#rings.busAddress(offset, this.#bus.addressing) };
+    return { words, entries, busAddress: this.#rings.busAddress(offset, this.#pci.addressing) };
   }
 
   linkStatus(): LinkStatus {
@@ -202,8 +202,8 @@ export class IxgbeDevice implements Device {
   statistics(): Statistics {
     if (this.#counters === undefined) throw new Error(`${this.address} is closed`);
     const { missed, errors } = this.#counters.failures();
-    const rx = this.rxQueues.map((queue, i) => this.#handed[i]?.rx ?? queue);
-    const tx = this.txQueues.map((queue, i) => this.#handed[i]?.tx ?? queue);
+    const rx = this.rxQueues.map((queue, i) => this.#transferred[i]?.rx ?? queue);
+    const tx = this.txQueues.map((queue, i) => this.#transferred[i]?.tx ?? queue);
     const sum = <Q>(queues: readonly Q[], of: (queue: Q) => number): bigint =>
       queues.reduce((total, queue) => total + BigInt(of(queue)), 0n);
     return {
@@ -223,45 +223,44 @@ export class IxgbeDevice implements Device {
     return this.#counters.all();
   }
 
-  check(): void {
+  checkAlive(): void {
     this.#checkOpen();
-    this.#bus.check();
+    this.#pci.checkAlive();
   }
 
   #checkOpen(): void {
     if (this.#closed) throw new Error(`${this.address} is closed`);
   }
 
-  handOver(number: number): QueuePair {
+  transferQueues(number: number): TransferredQueues {
     this.#checkOpen();
     const rx = this.rxQueues[number], tx = this.txQueues[number];
     if (rx === undefined || tx === undefined) {
       throw new RangeError(`${this.address} has no receive and transmit queue ${number}`);
     }
     for (const register of [RDT, TDT]) {
-      if (this.#bus.bar(0).doorbell(offsetOf(register, number)).ring === undefined) continue;
+      if (this.#pci.bar(0).doorbell(offsetOf(register, number)).write === undefined) continue;
       throw new UsageError(
         `${this.address}: its doorbells are messages, which workers cannot send: do without ` +
           "workers, or have it offer its doorbells as memory",
       );
     }
-    if (this.#handed[number]) throw new Error(`queues ${number} are handed over twice`);
+    if (this.#transferred[number]) throw new Error(`queues ${number} are transferred twice`);
     if (rx.used || tx.used) {
       const what = rx.used ? "receive" : "transmit";
-      throw new Error(`${this.address}: ${what} queue ${number} is handed over after use`);
+      throw new Error(`${this.address}: ${what} queue ${number} is transferred after use`);
     }
-    const counts = new PairCounts();
+    const counts = new QueueCounts();
     const lend = (
       { ring, doorbell: { words, index } }: { ring: Uint32Array; doorbell: Doorbell },
     ) => {
-      return { ring: lendWords(ring), doorbell: lendWords(words.subarray(index, index + 1)) };
+      return { ring: shareWords(ring), doorbell: shareWords(words.subarray(index, index + 1)) };
     };
-    const received = rx.handOver(), sent = tx.handOver();
-    this.#handed[number] = counts;
+    const received = rx.transfer(), sent = tx.transfer();
+    this.#transferred[number] = counts;
     return {
-      driver: this.driver,
       number,
-      addressing: this.#bus.addressing,
+      addressing: this.#pci.addressing,
       rss: this.#rss,
       pool: rx.pool.memory.address,
       rx: { ...lend(received), slots: received.slots },
@@ -310,13 +309,13 @@ export class IxgbeDevice implements Device {
     this.#counters = undefined;
     using closed = new DisposableStack();
     closed.defer(() => this.#giveBack());
-    this.#bus.close();
+    this.#pci.close();
   }
 
   #giveBack(): void {
     const queues = [...this.rxQueues, ...this.txQueues];
-    if (this.#rings.held) { // a bus lets go of them last
-      for (const queue of queues) queue.letGo();
+    if (this.#rings.pinned) { // a bus lets go of them last
+      for (const queue of queues) queue.detach();
       return;
     }
     for (const queue of queues) queue.close();

@@ -45,7 +45,7 @@ interface ReceiveParts {
   readonly state: Float64Array;
   /** Descriptors that have come back, from which on they are handed over again. */
   readonly owed: number;
-  readonly handOver: (next: number) => void;
+  readonly transfer: (next: number) => void;
   readonly exception: (batch: PacketBatch) => number;
   readonly refuse: (batch: PacketBatch) => void;
   readonly flags: typeof FLAGS;
@@ -55,36 +55,36 @@ interface ReceiveParts {
 /** Makes `receive`; see `specialise` for what it must not do. */
 function makeReceive(parts: ReceiveParts): (batch: PacketBatch) => number {
   const { pool, ring, ring64, slots, address, hashes, state, owed } = parts;
-  const { handOver, exception, refuse } = parts;
+  const { transfer, exception, refuse } = parts;
   const { DONE, WHOLE, LOOK_AT } = parts.flags;
   const { NEXT, TOLD, BYTES, EXCEPTION } = parts.at;
-  const { length, stack, bufferSize } = pool;
+  const { lengths, freeStack, bufferSize } = pool;
   const mask = slots.length - 1;
   return function receive(batch: PacketBatch): number {
     if (batch.pool !== pool || batch.length !== 0) refuse(batch);
     if (state[EXCEPTION] !== 0) return exception(batch);
     const { buffers } = batch, capacity = buffers.length, next = state[NEXT];
-    let i = next & mask, n = 0, bytes = 0, available = pool.available;
+    let i = next & mask, n = 0, bytes = 0, available = pool.freeCount;
     for (; n < capacity; n++) {
       if ((ring[i << 2 | 2] & LOOK_AT) !== WHOLE) break;
       const size = ring[i << 2 | 3] & 0xffff;
       if (available === 0 || (size - 1) >>> 0 >= bufferSize) break;
-      const buffer = slots[i], fresh = stack[--available];
+      const buffer = slots[i], fresh = freeStack[--available];
       slots[i] = fresh;
       if (hashes !== undefined) hashes[buffer] = ring[i << 2 | 1];
       ring64[i << 1] = address[fresh];
       ring64[i << 1 | 1] = 0;
-      length[buffer] = size;
+      lengths[buffer] = size;
       bytes = (bytes + size) | 0;
       buffers[n] = buffer;
       i = (i + 1) & mask;
     }
     if (n > 0) {
-      pool.available = available;
+      pool.freeCount = available;
       state[NEXT] = next + n;
       state[BYTES] += bytes;
       batch.length = n;
-      if (next + n - state[TOLD] >= owed) handOver(next + n);
+      if (next + n - state[TOLD] >= owed) transfer(next + n);
     } else if ((ring[i << 2 | 2] & DONE) !== 0) {
       return exception(batch);
     }
@@ -155,7 +155,7 @@ export class IxgbeRxQueue implements RxQueue {
       hashes: rss ? pool.rssHash : undefined,
       state: this.#state,
       owed: Math.min(entries / OWED_PART, OWED_MOST),
-      handOver: (next) => this.#handOver(next),
+      transfer: (next) => this.#handOver(next),
       exception: (batch) => this.#exception(batch),
       refuse: (batch) => refuseBatch("receive", batch, pool, this.#closed),
       flags: FLAGS,
@@ -168,7 +168,7 @@ export class IxgbeRxQueue implements RxQueue {
     const pool = this.pool;
     for (let i = 0; i < this.#slots.length; i++) {
       const buffer = pool.allocate(1);
-      pool.length[buffer] = 0;
+      pool.lengths[buffer] = 0;
       this.#slots[i] = buffer;
       this.#arm(i);
     }
@@ -194,7 +194,7 @@ export class IxgbeRxQueue implements RxQueue {
     const doorbell = this.#doorbell, tail = (next - 1) & this.#mask;
     this.#state[STATE.TOLD] = next;
     doorbell.words[doorbell.index] = tail;
-    if (doorbell.ring !== undefined) doorbell.ring(tail);
+    if (doorbell.write !== undefined) doorbell.write(tail);
   }
 
   get #closed(): boolean {
@@ -238,7 +238,7 @@ export class IxgbeRxQueue implements RxQueue {
       state[STATE.EXCEPTION] = end ? 0 : 1; // the rest of the frame is dropped too, when it comes
     } else if ((status & RX_RXE) !== 0 || size === 0) {
       this.damaged++;
-    } else if (pool.available > 0 || pool.reclaim() > 0) {
+    } else if (pool.freeCount > 0 || pool.reclaim() > 0) {
       return false; // the frame is whole after all, and there is a buffer again
     } else {
       this.noBuffer++;
@@ -258,9 +258,9 @@ export class IxgbeRxQueue implements RxQueue {
   }
 
   /** Lets go of a ring that is not used yet, for another thread to go on with. */
-  handOver(): { ring: Uint32Array; slots: Uint32Array; doorbell: Doorbell } {
+  transfer(): { ring: Uint32Array; slots: Uint32Array; doorbell: Doorbell } {
     const ring = this.#ring;
-    this.letGo();
+    this.detach();
     return { ring, slots: this.#slots, doorbell: this.#doorbell };
   }
 
@@ -271,12 +271,12 @@ export class IxgbeRxQueue implements RxQueue {
   close(): void {
     if (this.#closed) return;
     const pool = this.pool;
-    for (const buffer of this.#slots) pool.stack[pool.available++] = buffer;
-    this.letGo();
+    for (const buffer of this.#slots) pool.freeStack[pool.freeCount++] = buffer;
+    this.detach();
   }
 
   /** Lets go of the ring, with the buffers in it. */
-  letGo(): void {
+  detach(): void {
     this.#ring = new Uint32Array(0);
     this.#state[STATE.EXCEPTION] = 1;
   }

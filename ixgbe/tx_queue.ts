@@ -57,19 +57,19 @@ interface TransmitParts {
 
 /** Makes `reclaim`; see `specialise` for what it must not do. */
 function makeReclaim(parts: TransmitParts): () => number {
-  const { pool, ring, slots, ends, state } = parts, { stack } = pool;
+  const { pool, ring, slots, ends, state } = parts, { freeStack } = pool;
   const { DD } = parts.command, { TAIL, CLEAN } = parts.at;
   const mask = slots.length - 1;
   return function reclaim(): number {
-    const tail = state[TAIL] & mask, before = pool.available;
+    const tail = state[TAIL] & mask, before = pool.freeCount;
     let clean = state[CLEAN] & mask, available = before;
     while (clean !== tail) {
       const end = ends[clean];
       if ((ring[end << 2 | 3] & DD) === 0) break;
       const after = (end + 1) & mask;
-      for (; clean !== after; clean = (clean + 1) & mask) stack[available++] = slots[clean];
+      for (; clean !== after; clean = (clean + 1) & mask) freeStack[available++] = slots[clean];
     }
-    pool.available = available;
+    pool.freeCount = available;
     state[CLEAN] += available - before;
     return available - before;
   };
@@ -84,8 +84,8 @@ function makeTransmit(
   const { DATA, RS, RUN } = parts.command,
     { TAIL, CLEAN, BYTES, CLOSED } = parts.at,
     { payloadShift } = parts;
-  const { words, index, ring: tell } = parts.doorbell;
-  const { length, bufferSize } = pool;
+  const { words, index, write: tell } = parts.doorbell;
+  const { lengths, bufferSize } = pool;
   const mask = slots.length - 1, reclaimFrom = slots.length / 2;
   return function transmit(batch: PacketBatch): number {
     if (batch.pool !== pool || state[CLOSED] !== 0) refuse(batch);
@@ -94,9 +94,9 @@ function makeTransmit(
     const { buffers } = batch, count = Math.min(batch.length, mask - (tail - state[CLEAN]));
     let t = tail & mask, n = 0, bytes = 0;
     for (; n < count; n++) {
-      const buffer = buffers[n], size = length[buffer] | 0; // 0 too where there is no such buffer
+      const buffer = buffers[n], size = lengths[buffer] | 0; // 0 too where there is no such buffer
       if ((size - 1) >>> 0 >= bufferSize) break;
-      length[buffer] = 0;
+      lengths[buffer] = 0;
       slots[t] = buffer;
       ring64[t << 1] = address[buffer];
       ring[t << 2 | 2] = DATA | size;
@@ -196,13 +196,13 @@ export class IxgbeTxQueue implements TxQueue {
   }
 
   /** Lets go of a ring that is not used yet, for another thread to go on with. */
-  handOver(): { ring: Uint32Array; doorbell: Doorbell } {
-    this.letGo();
+  transfer(): { ring: Uint32Array; doorbell: Doorbell } {
+    this.detach();
     return { ring: this.#ring, doorbell: this.#doorbell };
   }
 
   /** Lets go of the ring, with the buffers in it. */
-  letGo(): void {
+  detach(): void {
     this.#state[STATE.CLOSED] = 1;
   }
 
@@ -210,9 +210,9 @@ export class IxgbeTxQueue implements TxQueue {
   close(): void {
     const pool = this.pool, state = this.#state;
     for (; state[STATE.CLEAN] < state[STATE.TAIL]; state[STATE.CLEAN]++) {
-      pool.stack[pool.available++] = this.#slots[state[STATE.CLEAN] & this.#mask];
+      pool.freeStack[pool.freeCount++] = this.#slots[state[STATE.CLEAN] & this.#mask];
     }
     pool.removeReclaimer(this);
-    this.letGo();
+    this.detach();
   }
 }

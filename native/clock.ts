@@ -15,7 +15,7 @@ export function milliseconds(): number {
 }
 
 /** A time span that is asked again and again whether it is over. */
-export class TimeSpan {
+export class Timer {
   readonly #milliseconds: number;
   readonly #end = new Float64Array(1);
 

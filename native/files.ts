@@ -5,16 +5,16 @@
  * @module
  */
 
-import { check, Errno, path, stubs } from "./stubs.ts";
+import { checkErrno, Errno, path, stubs } from "./stubs.ts";
 
 const O_WRONLY = 1;
 
 /** The text of a small file, without white space at its ends; throws SystemError. */
 export function readText(file: string): string {
-  const fd = check(`open ${file}`, stubs.ixy_open(path(file), 0, 0));
+  const fd = checkErrno(`open ${file}`, stubs.ixy_open(path(file), 0, 0));
   try {
     const bytes = new Uint8Array(4096);
-    const n = check(`read ${file}`, stubs.ixy_pread(fd, bytes, bytes.length, 0));
+    const n = checkErrno(`read ${file}`, stubs.ixy_pread(fd, bytes, bytes.length, 0));
     return new TextDecoder().decode(bytes.subarray(0, n)).trim();
   } finally {
     stubs.ixy_close(fd);
@@ -23,10 +23,10 @@ export function readText(file: string): string {
 
 /** Writes text to a file that exists; throws SystemError. */
 export function writeText(file: string, text: string): void {
-  const fd = check(`open ${file}`, stubs.ixy_open(path(file), O_WRONLY, 0));
+  const fd = checkErrno(`open ${file}`, stubs.ixy_open(path(file), O_WRONLY, 0));
   try {
     const bytes = new TextEncoder().encode(text);
-    check(`write ${file}`, stubs.ixy_write(fd, bytes, bytes.length));
+    checkErrno(`write ${file}`, stubs.ixy_write(fd, bytes, bytes.length));
   } finally {
     stubs.ixy_close(fd);
   }

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { check, stubs } from "./stubs.ts";
+import { checkErrno, stubs } from "./stubs.ts";
 
 /**
  * Memory mapped into this process. Unmapping detaches every view of it, whoever holds one: a view
@@ -17,7 +17,7 @@ export class Mapping implements Disposable {
   readonly fd: number;
   /** Whether it is in 2 MiB pages. */
   readonly huge: boolean;
-  readonly #borrowed: boolean;
+  readonly #adopted: boolean;
   #pointer: Deno.PointerObject | undefined;
   #buffer: ArrayBuffer | undefined;
 
@@ -28,7 +28,7 @@ export class Mapping implements Disposable {
     huge: boolean,
     borrowed = false,
   ) {
-    this.#borrowed = borrowed;
+    this.#adopted = borrowed;
     this.bytes = bytes;
     this.fd = fd;
     this.huge = huge;
@@ -39,7 +39,7 @@ export class Mapping implements Disposable {
   /** Maps part of an open file, for reading and writing, shared. */
   static file(what: string, fd: number, bytes: number, offset = 0): Mapping {
     const address = new BigUint64Array(1);
-    check(`mmap ${what}`, stubs.ixy_mmap(fd, bytes, offset, address));
+    checkErrno(`mmap ${what}`, stubs.ixy_mmap(fd, bytes, offset, address));
     return new Mapping(address[0], bytes, -1, false);
   }
 
@@ -50,7 +50,7 @@ export class Mapping implements Disposable {
    */
   static memory(bytes: number, huge: boolean): Mapping {
     const address = new BigUint64Array(1);
-    const fd = check(
+    const fd = checkErrno(
       `map ${bytes} bytes of ${huge ? "hugepages" : "memory"}`,
       stubs.ixy_memory(bytes, huge ? 1 : 0, address),
     );
@@ -60,7 +60,7 @@ export class Mapping implements Disposable {
   /** Address space for {@linkcode Mapping.place}: zeros, and no memory until it is written. */
   static reserve(bytes: number): Mapping {
     const address = new BigUint64Array(1);
-    check(`reserve ${bytes} bytes of address space`, stubs.ixy_reserve(bytes, address));
+    checkErrno(`reserve ${bytes} bytes of address space`, stubs.ixy_reserve(bytes, address));
     return new Mapping(address[0], bytes, -1, false);
   }
 
@@ -74,7 +74,7 @@ export class Mapping implements Disposable {
   place(what: string, at: number, bytes: number, fd: number, offset = 0): void {
     if (!(at >= 0 && at + bytes <= this.bytes)) throw new RangeError(`${what} at ${at}: outside`);
     const pointer = Deno.UnsafePointer.create(this.address + BigInt(at));
-    check(`mmap ${what}`, stubs.ixy_mmap_at(pointer, fd, bytes, offset));
+    checkErrno(`mmap ${what}`, stubs.ixy_mmap_at(pointer, fd, bytes, offset));
   }
 
   /**
@@ -83,7 +83,7 @@ export class Mapping implements Disposable {
    *
    * @param address What {@linkcode Mapping.address} is in the other thread, or lies behind it.
    */
-  static borrowed(address: bigint, bytes: number): Mapping {
+  static adopted(address: bigint, bytes: number): Mapping {
     return new Mapping(address, bytes, -1, false, true);
   }
 
@@ -107,7 +107,7 @@ export class Mapping implements Disposable {
   physicalAddresses(step: number): number[] | undefined {
     const entries = new BigUint64Array(this.bytes / step);
     if (this.#pointer === undefined) throw new Error("memory used after it was unmapped");
-    check(
+    checkErrno(
       "read /proc/self/pagemap",
       stubs.ixy_pagemap(this.#pointer, step, entries.length, entries),
     );
@@ -124,9 +124,9 @@ export class Mapping implements Disposable {
     this.#pointer = undefined;
     this.buffer.transfer();
     this.#buffer = undefined;
-    if (this.#borrowed) return;
-    check("munmap", stubs.ixy_munmap(pointer, this.bytes));
-    if (this.fd >= 0) check("close", stubs.ixy_close(this.fd));
+    if (this.#adopted) return;
+    checkErrno("munmap", stubs.ixy_munmap(pointer, this.bytes));
+    if (this.fd >= 0) checkErrno("close", stubs.ixy_close(this.fd));
   }
 
   /** Unmaps. */

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { check, stubs } from "./stubs.ts";
+import { checkErrno, stubs } from "./stubs.ts";
 
 const SIGNALS = ["SIGINT", "SIGTERM"] as const;
 const doNothing = () => {};
@@ -21,7 +21,7 @@ export class StopFlag implements Disposable {
     // Deno installs its own handlers when it first needs them, which would undo ours: do that now.
     for (const signal of SIGNALS) Deno.addSignalListener(signal, doNothing);
     const address = new BigUint64Array(1);
-    check("install signal handlers", stubs.ixy_stop_begin(address));
+    checkErrno("install signal handlers", stubs.ixy_stop_begin(address));
     const pointer = Deno.UnsafePointer.create(address[0])!;
     this.#word = new Int32Array(Deno.UnsafePointerView.getArrayBuffer(pointer, 4));
   }
@@ -33,7 +33,7 @@ export class StopFlag implements Disposable {
 
   /** Puts the former handlers back. */
   [Symbol.dispose](): void {
-    check("restore signal handlers", stubs.ixy_stop_end());
+    checkErrno("restore signal handlers", stubs.ixy_stop_end());
     for (const signal of SIGNALS) Deno.removeSignalListener(signal, doNothing);
   }
 }

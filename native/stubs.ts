@@ -173,7 +173,7 @@ export const stubs: Stubs = load();
  * @param what The call and what it was for, for the message.
  * @throws {SystemError} if the result is negative.
  */
-export function check(what: string, result: number): number {
+export function checkErrno(what: string, result: number): number {
   if (result < 0) throw new SystemError(what, -result);
   return result;
 }

@@ -7,10 +7,10 @@
 
 import { Errno, path, stubs, SystemError } from "../native/stubs.ts";
 import { linkName, writeText } from "../native/files.ts";
-import { SysfsBus } from "../src/pci/sysfs.ts";
+import { SysfsFunction } from "../src/pci/sysfs.ts";
 import { DeviceError, UsageError } from "../src/errors.ts";
 import { inUse } from "./drivers.ts";
-import { ETHERNET, type PciFunction, type System } from "./system.ts";
+import { ETHERNET, type FunctionFiles, type System } from "./system.ts";
 
 const VFIO_PCI = "vfio-pci";
 const O_RDWR = 2;
@@ -112,7 +112,7 @@ export async function restore(system: System, name: string): Promise<Binding> {
 }
 
 /** Refuses a function that the kernel needs, or that is no network card. */
-function checkFree(found: PciFunction): void {
+function checkFree(found: FunctionFiles): void {
   const { address, class: deviceClass } = found;
   if (deviceClass !== ETHERNET) {
     throw new UsageError(
@@ -125,7 +125,7 @@ function checkFree(found: PciFunction): void {
   }
 }
 
-function checkVfio(system: System, { address, group }: PciFunction): void {
+function checkVfio(system: System, { address, group }: FunctionFiles): void {
   if (group === null) {
     throw new UsageError(
       `${address}: no IOMMU stands before it, which vfio-pci needs: turn VT-d or AMD-Vi on in the ` +
@@ -145,20 +145,20 @@ function checkVfio(system: System, { address, group }: PciFunction): void {
  */
 function hold(
   system: System,
-  { address, driver, group }: PciFunction,
+  { address, driver, group }: FunctionFiles,
   forKernel: boolean,
 ): () => void {
-  const bus = new SysfsBus(address, system.devices);
+  const pci = new SysfsFunction(address, system.devices);
   // vfio-pci may get more functions of a group that is in use; the kernel's drivers may not.
-  if (group === null || (driver !== VFIO_PCI && !forKernel)) return () => bus.close();
+  if (group === null || (driver !== VFIO_PCI && !forKernel)) return () => pci.close();
   const file = system.file(`/dev/vfio/${group.number}`);
   const fd = stubs.ixy_open(path(file), O_RDWR, 0);
   if (fd === -Errno.EBUSY) {
-    bus.close();
+    pci.close();
     throw new UsageError(`${address}: another program is using the device's ${file}: end it`);
   }
   if (fd >= 0) stubs.ixy_close(fd); // held open, it would keep vfio-pci from letting go
-  return () => bus.close();
+  return () => pci.close();
 }
 
 function unbind(directory: string, address: string): void {
@@ -186,14 +186,14 @@ function probeVfio(system: System, address: string): void {
   );
 }
 
-function neighbours({ group }: PciFunction): string[] {
+function neighbours({ group }: FunctionFiles): string[] {
   return group!.others.filter(({ blocks }) => blocks).map(({ address, driver }) =>
     `kernel driver ${driver} has ${address} of the same IOMMU group, which is for the kernel or for ` +
     `programs as a whole: \`nic.ts bind ${address} none\``
   );
 }
 
-function binding(system: System, before: PciFunction): Binding {
+function binding(system: System, before: FunctionFiles): Binding {
   const now = system.function(before.address);
   const vfio = now.driver === VFIO_PCI;
   return {

@@ -5,16 +5,16 @@
  * @module
  */
 
-import { check, Errno, path, stubs } from "../native/stubs.ts";
+import { checkErrno, Errno, path, stubs } from "../native/stubs.ts";
 import { list } from "../native/files.ts";
 import { identify } from "./drivers.ts";
-import type { PciFunction, System } from "./system.ts";
+import type { FunctionFiles, System } from "./system.ts";
 
 const O_RDWR = 2;
 /** The bits of these capabilities in the kernel's sets. */
 const CAP_IPC_LOCK = 14n, CAP_SYS_ADMIN = 21n;
 /** What a small pool and its rings take, in bytes: two hugepages, or as much locked memory. */
-const LEAST_HUGEPAGES = 2, LEAST_LOCKED = 16 * 1024 * 1024;
+const MIN_HUGEPAGES = 2, MIN_LOCKED = 16 * 1024 * 1024;
 /** The oldest Deno that this is tried with. */
 const DENO = [2, 9] as const;
 
@@ -109,7 +109,7 @@ function* machine({ deno, processors }: Process): Generator<Finding> {
 }
 
 /** Cards that a driver here is for, and that the machine is not reached by. */
-function candidates(system: System): PciFunction[] {
+function candidates(system: System): FunctionFiles[] {
   return system.ethernetFunctions().filter((found) => {
     return identify(found).driver !== null && !found.interfaces.some((each) => each.defaultRoute);
   });
@@ -188,7 +188,7 @@ function vfioAccess(system: System): Finding {
 
 function mayOpen(file: string): boolean {
   const fd = stubs.ixy_open(path(file), O_RDWR, 0);
-  if (fd >= 0) check(`close ${file}`, stubs.ixy_close(fd));
+  if (fd >= 0) checkErrno(`close ${file}`, stubs.ixy_close(fd));
   return fd >= 0 || fd === -Errno.EBUSY;
 }
 
@@ -196,7 +196,7 @@ function lockedMemory(system: System): Finding {
   const limits = system.text("/proc/self/limits") ?? "";
   const soft = /^Max locked memory\s+(\S+)/m.exec(limits)?.[1] ?? "unlimited";
   const free = hasCapability(system, CAP_IPC_LOCK);
-  const enough = free || soft === "unlimited" || Number(soft) >= LEAST_LOCKED;
+  const enough = free || soft === "unlimited" || Number(soft) >= MIN_LOCKED;
   return finding(
     "locked memory",
     free ? "no limit for this user" : soft === "unlimited" ? soft : `${Number(soft) / 1024} KiB`,
@@ -224,7 +224,7 @@ function hugepages(system: System): Finding {
   return finding(
     "hugepages",
     `${free} of ${total} pages of 2 MiB free`,
-    free >= LEAST_HUGEPAGES,
+    free >= MIN_HUGEPAGES,
     ["sysfs"],
     `\`echo ${total - free + 256} > /proc/sys/vm/nr_hugepages\``,
   );

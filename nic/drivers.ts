@@ -8,7 +8,7 @@
 import { INTEL, modelOf } from "../ixgbe/models.ts";
 import { MODERN_NET, RED_HAT, TRANSITIONAL_NET } from "../virtio/pci.ts";
 import { UsageError } from "../src/errors.ts";
-import type { PciFunction } from "./system.ts";
+import type { FunctionFiles } from "./system.ts";
 
 /** Names of VirtIO network cards. */
 const VIRTIO_NET: Readonly<Record<number, string>> = {
@@ -35,7 +35,7 @@ export interface Assessment extends Model {
 }
 
 /** What is known of a function by its ids. */
-export function identify({ address, vendor, device }: PciFunction): Model {
+export function identify({ address, vendor, device }: FunctionFiles): Model {
   if (vendor === RED_HAT && device in VIRTIO_NET) {
     return { driver: "virtio", name: VIRTIO_NET[device], problem: null };
   }
@@ -53,7 +53,7 @@ export function identify({ address, vendor, device }: PciFunction): Model {
 }
 
 /** How a function could be driven now, and what is in the way. */
-export function assess(found: PciFunction): Assessment {
+export function assess(found: FunctionFiles): Assessment {
   const model = identify(found);
   if (model.driver === null) return { ...model, bus: null, problems: [model.problem!] };
   const vfio = found.driver === "vfio-pci" && found.group !== null;
@@ -61,13 +61,13 @@ export function assess(found: PciFunction): Assessment {
   return { ...model, bus: vfio ? "vfio" : "sysfs", problems };
 }
 
-function vfioProblems({ group }: PciFunction): string[] {
+function vfioProblems({ group }: FunctionFiles): string[] {
   return group!.others.filter(({ blocks }) => blocks).map(({ address, driver }) =>
     `kernel driver ${driver} has ${address} of the same IOMMU group: \`nic.ts bind ${address} none\``
   );
 }
 
-function sysfsProblems(found: PciFunction, model: "ixgbe" | "virtio"): string[] {
+function sysfsProblems(found: FunctionFiles, model: "ixgbe" | "virtio"): string[] {
   const { address, driver, interfaces, group } = found;
   const problems = inUse(found).map(({ problem, remedy }) => `${problem}: ${remedy}`);
   if (driver === "vfio-pci") {
@@ -84,7 +84,7 @@ function sysfsProblems(found: PciFunction, model: "ixgbe" | "virtio"): string[] 
 }
 
 /** What a function is needed for now, and what to do about it. */
-export function inUse({ interfaces }: PciFunction): { problem: string; remedy: string }[] {
+export function inUse({ interfaces }: FunctionFiles): { problem: string; remedy: string }[] {
   return interfaces.flatMap(({ name, up, defaultRoute }) => {
     if (defaultRoute) {
       return [{

@@ -5,10 +5,10 @@
  */
 
 import { assess, type Assessment } from "./drivers.ts";
-import type { PciFunction, System } from "./system.ts";
+import type { FunctionFiles, System } from "./system.ts";
 
 /** A card, and what this project can do with it. */
-export type Card = PciFunction & { readonly use: Assessment };
+export type Card = FunctionFiles & { readonly use: Assessment };
 
 /** Every Ethernet controller, in the order of their addresses. */
 export function cards(system: System): Card[] {

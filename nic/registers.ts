@@ -5,19 +5,19 @@
  * @module
  */
 
-import { check, Errno, path, stubs, SystemError } from "../native/stubs.ts";
+import { checkErrno, Errno, path, stubs, SystemError } from "../native/stubs.ts";
 import { Mapping } from "../native/mapping.ts";
 import { INTEL, type Mac, modelOf } from "../ixgbe/models.ts";
 import { REGISTERS, STATUS } from "../ixgbe/registers.ts";
 import { type Bar, Command, Config } from "../src/pci/function.ts";
-import { VfioUserBus } from "../src/pci/vfio_user.ts";
+import { VfioUserFunction } from "../src/pci/vfio_user.ts";
 import { FileRegion } from "../src/pci/file_region.ts";
 import { list, readText } from "../native/files.ts";
 import { Window } from "../src/pci/vfio_regions.ts";
 import { DeviceError, UsageError } from "../src/errors.ts";
 import { offsetOf, type Register } from "../src/registers.ts";
 import { type Dump, dump, format, type Reading, select } from "./dump.ts";
-import type { PciFunction, System } from "./system.ts";
+import type { FunctionFiles, System } from "./system.ts";
 
 const O_RDONLY = 0, O_RDWR = 2;
 /** What a function reads that is asleep or gone. */
@@ -42,17 +42,17 @@ export interface DumpOptions {
 /** Reads the registers of a function in another process: the software NIC. */
 export function dumpRemote(address: string, socket: string, options: DumpOptions): IxgbeDump {
   select(REGISTERS, options.names); // before the device is bothered
-  const bus = new VfioUserBus(address, socket);
+  const pci = new VfioUserFunction(address, socket);
   try {
-    const vendor = bus.readConfig(Config.VENDOR_ID, 2);
+    const vendor = pci.readConfig(Config.VENDOR_ID, 2);
     if (vendor !== INTEL) {
       throw new UsageError(
         `${address}: no register table for a device of vendor ${vendor.toString(16)}`,
       );
     }
-    return dumpBar(address, bus.readConfig(Config.DEVICE_ID, 2), bus.bar(0), options);
+    return dumpBar(address, pci.readConfig(Config.DEVICE_ID, 2), pci.bar(0), options);
   } finally {
-    bus.close();
+    pci.close();
   }
 }
 
@@ -62,7 +62,11 @@ export function dumpRemote(address: string, socket: string, options: DumpOptions
  * @throws {UsageError} if the kernel does not let this process read them, or they are turned off.
  * @throws {DeviceError} if the function is asleep or gone.
  */
-export function dumpFunction(system: System, found: PciFunction, options: DumpOptions): IxgbeDump {
+export function dumpFunction(
+  system: System,
+  found: FunctionFiles,
+  options: DumpOptions,
+): IxgbeDump {
   const { address, device } = found;
   select(REGISTERS, options.names);
   modelOf(address, device);
@@ -129,7 +133,7 @@ function has(mac: Mac, section: string): boolean {
 /** Refuses a function whose registers are turned off: turning them on would be a change. */
 function checkAwake(system: System, address: string): void {
   const directory = `${system.devices}/${address}`, file = `${directory}/config`;
-  const fd = check(`open ${file}`, stubs.ixy_open(path(file), O_RDONLY, 0));
+  const fd = checkErrno(`open ${file}`, stubs.ixy_open(path(file), O_RDONLY, 0));
   try {
     const command = new FileRegion(address, file, fd, 64).read(Config.COMMAND, 2);
     const power = list(directory).includes("power_state")
@@ -148,7 +152,7 @@ function checkAwake(system: System, address: string): void {
 }
 
 /** The stubs map for writing too: that nothing is written is up to `readOnly`. */
-function mapBar0(system: System, { address, driver }: PciFunction): Mapping {
+function mapBar0(system: System, { address, driver }: FunctionFiles): Mapping {
   const file = `${system.devices}/${address}/resource0`;
   const fd = stubs.ixy_open(path(file), O_RDWR, 0);
   if (fd === -Errno.EACCES || fd === -Errno.EPERM) {
@@ -157,10 +161,10 @@ function mapBar0(system: System, { address, driver }: PciFunction): Mapping {
         "locked down (/sys/kernel/security/lockdown)",
     );
   }
-  check(`open ${file}`, fd);
+  checkErrno(`open ${file}`, fd);
   try {
     const size = new Float64Array(1);
-    check(`stat ${file}`, stubs.ixy_size(fd, size));
+    checkErrno(`stat ${file}`, stubs.ixy_size(fd, size));
     return Mapping.file(file, fd, size[0]);
   } catch (error) {
     if (!(error instanceof SystemError)) throw error;

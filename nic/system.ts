@@ -5,7 +5,7 @@
  * @module
  */
 
-import { check, path, stubs } from "../native/stubs.ts";
+import { checkErrno, path, stubs } from "../native/stubs.ts";
 import { linkName, list, readText } from "../native/files.ts";
 import { netDirectories } from "../src/pci/sysfs.ts";
 import { HARMLESS } from "../src/pci/vfio_group.ts";
@@ -48,7 +48,7 @@ export interface IommuGroup {
 }
 
 /** A PCI function. */
-export interface PciFunction {
+export interface FunctionFiles {
   /** Domain, bus, device and function: `0000:03:00.0`. */
   readonly address: string;
   /** PCI vendor id. */
@@ -101,7 +101,7 @@ export class System {
     try {
       let text = "";
       for (let at = 0;;) {
-        const n = check(`read ${name}`, stubs.ixy_pread(fd, bytes, bytes.length, at));
+        const n = checkErrno(`read ${name}`, stubs.ixy_pread(fd, bytes, bytes.length, at));
         if (n === 0) return text;
         text += decoder.decode(bytes.subarray(0, n), { stream: true });
         at += n;
@@ -112,7 +112,7 @@ export class System {
   }
 
   /** Every Ethernet controller, in the order of their addresses. */
-  ethernetFunctions(): PciFunction[] {
+  ethernetFunctions(): FunctionFiles[] {
     return list(this.devices).sort().map((address) => this.#read(address))
       .filter((found) => found.class === ETHERNET);
   }
@@ -123,7 +123,7 @@ export class System {
    * @param name `0000:03:00.0` or `03:00.0`.
    * @throws {UsageError} if the name has no such form, or there is no such function.
    */
-  function(name: string): PciFunction {
+  function(name: string): FunctionFiles {
     const [, domain = "0000", rest] = PCI_ADDRESS.exec(name) ?? [];
     if (rest === undefined) {
       throw new UsageError(
@@ -139,7 +139,7 @@ export class System {
     return this.#read(address);
   }
 
-  #read(address: string): PciFunction {
+  #read(address: string): FunctionFiles {
     const directory = `${this.devices}/${address}`;
     const id = (name: string) => Number(readText(`${directory}/${name}`));
     // Kernels older than the file driver_override do not matter here: it came with 3.16.

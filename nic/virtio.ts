@@ -6,8 +6,8 @@
  * @module
  */
 
-import { type Bus, Command, Config } from "../src/pci/function.ts";
-import { SysfsBus } from "../src/pci/sysfs.ts";
+import { Command, Config, type PciFunction } from "../src/pci/function.ts";
+import { SysfsFunction } from "../src/pci/sysfs.ts";
 import { UsageError } from "../src/errors.ts";
 import { formatMac } from "../src/driver.ts";
 import { Feature, featureNames } from "../virtio/features.ts";
@@ -16,10 +16,10 @@ import { ModernPciTransport } from "../virtio/modern_pci.ts";
 import { chooseInterface } from "../virtio/pci.ts";
 import { NetConfig } from "../virtio/registers.ts";
 import { Status, type Transport } from "../virtio/transport.ts";
-import type { PciFunction, System } from "./system.ts";
+import type { FunctionFiles, System } from "./system.ts";
 
 /** More queues than any card has that is listed here. */
-const MOST_QUEUES = 1024;
+const MAX_QUEUES = 1024;
 const LINK_UP = 1;
 
 /** What a card says of itself. */
@@ -44,8 +44,8 @@ export interface VirtioDump {
 }
 
 /** No DMA is asked for here, so that an IOMMU is no obstacle. */
-class LookingBus extends SysfsBus {
-  override get translated(): boolean {
+class ObservedFunction extends SysfsFunction {
+  override get behindIommu(): boolean {
     return false;
   }
 }
@@ -58,7 +58,7 @@ class LookingBus extends SysfsBus {
  */
 export function dumpVirtio(
   system: System,
-  { address, driver }: PciFunction,
+  { address, driver }: FunctionFiles,
   wanted?: "legacy" | "modern",
 ): VirtioDump {
   if (driver !== null) {
@@ -70,21 +70,21 @@ export function dumpVirtio(
         `\`nic.ts bind ${address} none\``,
     );
   }
-  const bus = new LookingBus(address, system.devices);
+  const pci = new ObservedFunction(address, system.devices);
   try {
-    const choice = chooseInterface(bus, wanted);
-    checkOn(bus, choice === "legacy" ? Command.IO : Command.MEMORY);
-    return ask(choice === "legacy" ? new LegacyPciTransport(bus) : new ModernPciTransport(bus));
+    const choice = chooseInterface(pci, wanted);
+    checkOn(pci, choice === "legacy" ? Command.IO : Command.MEMORY);
+    return ask(choice === "legacy" ? new LegacyPciTransport(pci) : new ModernPciTransport(pci));
   } finally {
-    bus.close();
+    pci.close();
   }
 }
 
-function checkOn(bus: Bus, space: number): void {
-  const command = bus.readConfig(Config.COMMAND, 2);
+function checkOn(pci: PciFunction, space: number): void {
+  const command = pci.readConfig(Config.COMMAND, 2);
   if ((command & space) !== 0) return;
   throw new UsageError(
-    `${bus.address}: its registers are turned off (COMMAND ${
+    `${pci.address}: its registers are turned off (COMMAND ${
       command.toString(16).padStart(4, "0")
     }): run a driver on it once, which turns them on`,
   );
@@ -95,7 +95,7 @@ function ask(transport: Transport): VirtioDump {
   const features = transport.features();
   const has = (feature: bigint) => (features & feature) !== 0n;
   const queueSizes: number[] = [];
-  for (let i = 0; i < MOST_QUEUES; i++) {
+  for (let i = 0; i < MAX_QUEUES; i++) {
     const size = transport.queueSize(i, 0);
     if (size === 0) break;
     queueSizes.push(size);

@@ -13,7 +13,7 @@ const FILE_HEADER = 24, RECORD_HEADER = 16;
 /** Bytes that are written at once while packets keep coming. */
 const PIECE = 1 << 20;
 /** Longest that a packet can be kept, in bytes: what no program that reads captures refuses. */
-export const SNAPLEN_MAX = 65535;
+export const MAX_SNAPLEN = 65535;
 
 /** What bytes are written to: a file, or the standard output. */
 export interface Sink {
@@ -92,7 +92,7 @@ export class PcapWriter {
     view.setUint32(at + 12, packet.length, true);
     this.#piece.set(kept < packet.length ? packet.subarray(0, kept) : packet, at + RECORD_HEADER);
     this.#used = at + RECORD_HEADER + kept;
-    if (this.#used > PIECE - RECORD_HEADER - SNAPLEN_MAX) this.flush();
+    if (this.#used > PIECE - RECORD_HEADER - MAX_SNAPLEN) this.flush();
   }
 
   /**

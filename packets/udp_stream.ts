@@ -18,7 +18,7 @@ import { checksum } from "./checksum.ts";
 import type { Mempool } from "../src/mempool.ts";
 
 /** Smallest packet in bytes, without CRC: it is also the smallest that Ethernet has. */
-export const SIZE_MIN = 60;
+export const MIN_SIZE = 60;
 
 // Where things are, in bytes and, from ADDRESSES on, in 32-bit words.
 const IP = 14, UDP = 34, PAYLOAD = 42;
@@ -78,8 +78,8 @@ export class UdpStream {
     this.#stride = pool.bufferSize / 4;
     this.#packet = new Uint32Array(build(size, source).buffer);
     this.#lastMask = size % 4 === 0 ? -1 : (1 << 8 * (size % 4)) - 1;
-    for (let i = 0; i < pool.available; i++) {
-      this.#words.set(this.#packet, pool.stack[i] * this.#stride);
+    for (let i = 0; i < pool.freeCount; i++) {
+      this.#words.set(this.#packet, pool.freeStack[i] * this.#stride);
     }
   }
 
@@ -107,15 +107,15 @@ export class UdpStream {
 
   /** Fills a batch with packets, as far as buffers are free, up to the number `limit`. */
   fill(batch: PacketBatch, limit: number): void {
-    const { pool, buffers } = batch, { length, stack } = pool;
+    const { pool, buffers } = batch, { lengths, freeStack } = pool;
     const words = this.#words, stride = this.#stride, size = this.size, counts = this.#counts;
     const first = batch.length, next = counts[NEXT];
-    const n = Math.min(buffers.length - first, pool.available, limit - next);
+    const n = Math.min(buffers.length - first, pool.freeCount, limit - next);
     if (n <= 0) return;
-    let low = next >>> 0, high = Math.floor(next / TWO_32), available = pool.available;
+    let low = next >>> 0, high = Math.floor(next / TWO_32), available = pool.freeCount;
     for (let i = first; i < first + n; i++) {
-      const buffer = stack[--available], w = Math.imul(buffer, stride);
-      length[buffer] = size;
+      const buffer = freeStack[--available], w = Math.imul(buffer, stride);
+      lengths[buffer] = size;
       words[w + LOW] = low;
       words[w + HIGH] = high;
       words[w + NOT_LOW] = ~low;
@@ -124,32 +124,32 @@ export class UdpStream {
       low = (low + 1) >>> 0;
       if (low === 0) high++;
     }
-    pool.available = available;
+    pool.freeCount = available;
     batch.length = first + n;
     counts[NEXT] = next + n;
   }
 
   /** Checks packets that have come back and frees them. */
-  check(batch: PacketBatch): void {
-    const { pool, buffers, length: n } = batch, { length, stack } = pool;
+  verify(batch: PacketBatch): void {
+    const { pool, buffers, length: n } = batch, { lengths, freeStack } = pool;
     const words = this.#words, stride = this.#stride, size = this.size;
     const packet = this.#packet, last = packet.length - 1, lastMask = this.#lastMask;
-    let available = pool.available;
+    let available = pool.freeCount;
     for (let i = 0; i < n; i++) {
       const buffer = buffers[i], w = Math.imul(buffer, stride);
       const low = words[w + LOW], high = words[w + HIGH];
-      let differs = length[buffer] ^ size | (words[w] ^ packet[0]) & UNTOUCHED |
+      let differs = lengths[buffer] ^ size | (words[w] ^ packet[0]) & UNTOUCHED |
         ~(low ^ words[w + NOT_LOW]) | ~(high ^ words[w + NOT_HIGH]);
       for (let k = 1; k < LOW; k++) differs |= words[w + k] ^ packet[k];
       for (let k = NOT_HIGH + 1; k < last; k++) differs |= words[w + k] ^ packet[k];
       if (last > NOT_HIGH) differs |= (words[w + last] ^ packet[last]) & lastMask;
       words[w] = packet[0];
       if (differs === 0) this.#count(low, high);
-      else this.#restore(w, length[buffer]);
-      length[buffer] = 0;
-      stack[available++] = buffer;
+      else this.#restore(w, lengths[buffer]);
+      lengths[buffer] = 0;
+      freeStack[available++] = buffer;
     }
-    pool.available = available;
+    pool.freeCount = available;
     batch.length = 0;
   }
 
@@ -184,7 +184,7 @@ export class UdpStream {
 function build(size: number, source: Uint8Array): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(Math.ceil(size / 4) * 4);
   const view = new DataView(bytes.buffer);
-  for (let i = SIZE_MIN; i < size; i++) bytes[i] = i;
+  for (let i = MIN_SIZE; i < size; i++) bytes[i] = i;
   bytes.set([0x02, 0, 0, 0, 0, 1]); // locally administered
   bytes.set(source, 6);
   view.setUint16(12, 0x0800);

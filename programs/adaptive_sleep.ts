@@ -17,7 +17,7 @@ const IDLE_MS = 0.1;
 const SLEEP_MS = 100;
 
 /** Decides, between rounds of work, whether to sleep. */
-export class Hybrid {
+export class AdaptiveSleep {
   readonly #queues: readonly RxQueue[];
   readonly #waiter: Waiter;
   readonly #look: () => boolean;
@@ -30,10 +30,10 @@ export class Hybrid {
    *
    * @param work Does a round of work: looks at each queue once.
    */
-  static of(devices: readonly Device[], work: () => void): Hybrid | undefined {
+  static of(devices: readonly Device[], work: () => void): AdaptiveSleep | undefined {
     const queues = devices.flatMap((device) => device.rxQueues);
     const all = queues.length > 0 && queues.every(({ interrupt }) => interrupt !== undefined);
-    return all ? new Hybrid(queues, work) : undefined;
+    return all ? new AdaptiveSleep(queues, work) : undefined;
   }
 
   private constructor(queues: readonly RxQueue[], work: () => void) {
@@ -60,7 +60,7 @@ export class Hybrid {
    * @param now The time of `performance.now()`.
    * @param until The time at which to be awake in any case.
    */
-  rest(now: number, until: number): void {
+  sleepIfIdle(now: number, until: number): void {
     if (this.#received()) {
       this.#busy = now;
     } else if (now - this.#busy >= IDLE_MS) {

@@ -4,19 +4,19 @@
  * @module
  */
 
-import { AdoptedPair } from "../ixgbe/adopt.ts";
+import { AdoptedQueues } from "../ixgbe/adopt.ts";
 import { type BothWays, Direction, forwardAll } from "./forward.ts";
-import type { QueuePair } from "../src/transfer.ts";
-import { type HandedPool, Mempool } from "../src/mempool.ts";
+import type { TransferredQueues } from "../src/transfer.ts";
+import { Mempool, type TransferredPool } from "../src/mempool.ts";
 import { poll } from "./poll.ts";
 import { serve } from "./worker_thread.ts";
 
 /** What a worker of `fwd.ts` is to do. */
 export interface ForwardTask {
   /** The pool of all its queues. */
-  readonly pool: HandedPool;
+  readonly pool: TransferredPool;
   /** Queues of the first device, and those of the second with the same numbers. */
-  readonly pairs: readonly { readonly a: QueuePair; readonly b: QueuePair }[];
+  readonly pairs: readonly { readonly a: TransferredQueues; readonly b: TransferredQueues }[];
   /** The most packets handled at once. */
   readonly batch: number;
   /** Whether to change packets. */
@@ -26,9 +26,9 @@ export interface ForwardTask {
 }
 
 serve<ForwardTask>((task, stop) => {
-  using pool = new Mempool(task.pool);
+  using pool = Mempool.adopt(task.pool);
   using adopted = new DisposableStack();
-  const adopt = (pair: QueuePair) => adopted.use(new AdoptedPair(pair, pool));
+  const adopt = (pair: TransferredQueues) => adopted.use(new AdoptedQueues(pair, pool));
   const pairs = task.pairs.map(({ a, b }) => ({ a: adopt(a), b: adopt(b) }));
   const { batch, touch } = task;
   const ways: BothWays[] = pairs.map(({ a, b }) => ({

@@ -6,9 +6,9 @@
  */
 
 import type { StopFlag } from "../native/stop.ts";
-import { TimeSpan } from "../native/clock.ts";
+import { Timer } from "../native/clock.ts";
 import type { Device } from "../src/device.ts";
-import { Hybrid } from "./adaptive_sleep.ts";
+import { AdaptiveSleep } from "./adaptive_sleep.ts";
 import type { Report } from "./report.ts";
 
 /**
@@ -38,18 +38,18 @@ export function poll(
   work: (rounds: number) => boolean,
 ): void {
   const end = report.start + seconds * 1000;
-  const hybrid = Hybrid.of(devices, () => work(1));
-  const rest = new TimeSpan(LOOK_MS);
+  const sleep = AdaptiveSleep.of(devices, () => work(1));
+  const rest = new Timer(LOOK_MS);
   let now = report.start, checked = now;
   while (stop.signal === 0 && now < end && work(ROUNDS)) {
-    if (hybrid === undefined && !rest.over) continue;
+    if (sleep === undefined && !rest.over) continue;
     rest.restart();
     now = performance.now();
     if (now - checked >= CHECK_MS) {
       checked = now;
-      for (const device of devices) device.check();
+      for (const device of devices) device.checkAlive();
     }
     report.second(now);
-    if (hybrid !== undefined) hybrid.rest(now, end);
+    if (sleep !== undefined) sleep.sleepIfIdle(now, end);
   }
 }

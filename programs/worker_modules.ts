@@ -6,7 +6,7 @@
  * @module
  */
 
-import { check, path, stubs } from "../native/stubs.ts";
+import { checkErrno, path, stubs } from "../native/stubs.ts";
 
 /** Statements by which a module imports another of this project, in the form that `deno fmt` gives. */
 const IMPORT = /^((?:import|export)\b[^;"]*?)"(\.{1,2}\/[^"]+)";$/gm;
@@ -41,12 +41,12 @@ export function workerModule(module: URL): string {
 }
 
 function readFile(file: string): string {
-  const fd = check(`open ${file}`, stubs.ixy_open(path(file), 0, 0));
+  const fd = checkErrno(`open ${file}`, stubs.ixy_open(path(file), 0, 0));
   try {
     const size = new Float64Array(1);
-    check(`stat ${file}`, stubs.ixy_size(fd, size));
+    checkErrno(`stat ${file}`, stubs.ixy_size(fd, size));
     const bytes = new Uint8Array(size[0]);
-    const n = check(`read ${file}`, stubs.ixy_pread(fd, bytes, bytes.length, 0));
+    const n = checkErrno(`read ${file}`, stubs.ixy_pread(fd, bytes, bytes.length, 0));
     return new TextDecoder().decode(bytes.subarray(0, n));
   } finally {
     stubs.ixy_close(fd);

@@ -76,7 +76,7 @@ export class Workers implements AsyncDisposable {
    */
   async started(): Promise<void> {
     const all = await until(START_MS, () => {
-      this.check();
+      this.checkAlive();
       return this.#members.every(({ thread }) => thread !== undefined);
     });
     if (!all) throw new WorkerError(`workers did not start within ${START_MS / 1000} s`);
@@ -87,7 +87,7 @@ export class Workers implements AsyncDisposable {
    *
    * @throws {WorkerError} if one is not.
    */
-  check(): void {
+  checkAlive(): void {
     for (const { failure } of this.#members) if (failure) throw failure;
   }
 
@@ -131,11 +131,11 @@ export async function supervise(
   let now = report.start, checked = now;
   while (stop.signal === 0 && now < end) {
     await new Promise((resolve) => setTimeout(resolve, Math.min(TICK_MS, end - now)));
-    workers.check();
+    workers.checkAlive();
     now = performance.now();
     if (now - checked >= CHECK_MS) {
       checked = now;
-      for (const device of devices) device.check();
+      for (const device of devices) device.checkAlive();
     }
     report.second(now);
   }

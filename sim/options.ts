@@ -72,7 +72,7 @@ deno run --allow-ffi sim/main.ts --socket PATH --wire WIRE [--socket PATH --wire
                      value; tails too, which are messages then
 `;
 
-const PORTS_MAX = 8;
+const MAX_PORTS = 8;
 
 /**
  * Reads the command line.
@@ -101,7 +101,7 @@ export function parseOptions(args: string[]): Options | undefined {
     }
   }
   if (ports.length === 0) throw new UsageError("no port to serve: give --socket PATH (see --help)");
-  if (ports.length > PORTS_MAX) throw new UsageError(`at most ${PORTS_MAX} ports, please`);
+  if (ports.length > MAX_PORTS) throw new UsageError(`at most ${MAX_PORTS} ports, please`);
   if (new Set(ports.map((port) => port.socket)).size < ports.length) {
     throw new UsageError("two ports cannot have one path: give each --socket or --plain its own");
   }

@@ -5,7 +5,7 @@
  */
 
 import type { PacketBatch } from "./batch.ts";
-import type { QueuePair } from "./transfer.ts";
+import type { TransferredQueues } from "./transfer.ts";
 import type { Mempool } from "./mempool.ts";
 
 /** State of a link. */
@@ -149,7 +149,7 @@ export interface Device extends Disposable {
    *
    * @throws {DeviceError} if it is gone.
    */
-  check(): void;
+  checkAlive(): void;
   /**
    * Hands the receive and the transmit queue of one number over to a worker, which makes queues of its
    * own of what is returned (`adopt`). Here they can no longer be used, nor can their pool;
@@ -159,7 +159,7 @@ export interface Device extends Disposable {
    * @param number The number of the queues. Both have been used for nothing yet.
    * @throws {UsageError} if the device's doorbells are no memory, so that a worker cannot ring them.
    */
-  handOver?(number: number): QueuePair;
+  transferQueues?(number: number): TransferredQueues;
   /** Stops the device, and only then gives up its memory. Again: nothing happens. */
   close(): void;
 }

@@ -20,56 +20,64 @@ export const HUGEPAGE: number = 2 * 1024 * 1024;
 export type MemoryKind = "auto" | "hugepages" | "pages";
 
 /** What a device's bus addresses are: the machine's own, or those that we map. */
-export type Addressing = "physical" | "chosen";
+export type Addressing = "physical" | "iova";
 
 /** Memory of one thread as plain values, from which another one of this process makes its own views. */
-export interface LentMemory {
+export interface SharedMemory {
   /** Size in bytes. */
   readonly bytes: number;
   /** Where it begins in this process. */
   readonly address: bigint;
   /** Its chosen bus address. */
-  readonly chosen: number;
+  readonly iova: number;
   /** The physical address of each hugepage. */
   readonly physical: readonly number[] | undefined;
 }
 
 // Chosen bus addresses are never used twice: a late DMA to freed memory hits nothing. They begin
 // above 4 GiB, so that a driver that drops the high half is found out.
-let nextBusAddress = 2 ** 32;
+let nextIova = 2 ** 32;
 
 /** Memory that devices may reach: zeroed, locked, in one piece for this process. */
 export class DmaMemory {
   /** Size in bytes, a multiple of {@linkcode HUGEPAGE}. */
   readonly bytes: number;
   readonly #mapping: Mapping;
-  readonly #chosen: number;
+  readonly #iova: number;
   /** Physical address of each hugepage; undefined if there are none, or the kernel hides them. */
   readonly #physical: readonly number[] | undefined;
-  #holders = 0;
+  #pins = 0;
+
+  private constructor(mapping: Mapping, iova: number, physical: readonly number[] | undefined) {
+    this.bytes = mapping.bytes;
+    this.#mapping = mapping;
+    this.#iova = iova;
+    this.#physical = physical;
+  }
 
   /**
    * Allocates memory.
    *
-   * @param bytes Size in bytes, rounded up to whole hugepages; or memory that another thread lends,
-   * and frees itself once it is free here.
-   * @param kind `hugepages`: 2 MiB pages; `pages`: ordinary ones; `auto`: the first if there are
-   * enough, else the second.
+   * @param bytes Size in bytes, rounded up to whole hugepages.
+   * @param kind `hugepages`: 2 MiB pages; `pages`: ordinary ones; `auto` (the default): hugepages if
+   * there are enough, else ordinary pages.
    * @throws {UsageError} if there are too few hugepages and `kind` is `hugepages`, or no memory.
    */
-  constructor(bytes: number | LentMemory, kind: MemoryKind = "auto") {
-    if (typeof bytes !== "number") {
-      this.bytes = bytes.bytes;
-      this.#mapping = Mapping.borrowed(bytes.address, bytes.bytes);
-      this.#physical = bytes.physical;
-      this.#chosen = bytes.chosen;
-      return;
-    }
-    this.bytes = Math.ceil(bytes / HUGEPAGE) * HUGEPAGE;
-    this.#mapping = allocate(this.bytes, kind);
-    this.#physical = this.#mapping.huge ? this.#mapping.physicalAddresses(HUGEPAGE) : undefined;
-    this.#chosen = nextBusAddress;
-    nextBusAddress += this.bytes;
+  static allocate(bytes: number, kind: MemoryKind = "auto"): DmaMemory {
+    const mapping = allocate(Math.ceil(bytes / HUGEPAGE) * HUGEPAGE, kind);
+    const physical = mapping.huge ? mapping.physicalAddresses(HUGEPAGE) : undefined;
+    const iova = nextIova;
+    nextIova += mapping.bytes;
+    return new DmaMemory(mapping, iova, physical);
+  }
+
+  /**
+   * Views of memory that another thread shares. Free it here before that thread frees it.
+   *
+   * @param shared What {@linkcode DmaMemory.share} returned there.
+   */
+  static adopt({ address, bytes, iova, physical }: SharedMemory): DmaMemory {
+    return new DmaMemory(Mapping.adopted(address, bytes), iova, physical);
   }
 
   /** The memory. Its views become empty when it is freed. */
@@ -88,14 +96,14 @@ export class DmaMemory {
   }
 
   /** What another thread makes views of the same memory from. */
-  lend(): LentMemory {
+  share(): SharedMemory {
     const { bytes, address } = this;
-    return { bytes, address, chosen: this.#chosen, physical: this.#physical };
+    return { bytes, address, iova: this.#iova, physical: this.#physical };
   }
 
   /** Whether devices on a bus with this scheme can be told where it is. */
   has(addressing: Addressing): boolean {
-    return addressing === "chosen" || this.#physical !== undefined;
+    return addressing === "iova" || this.#physical !== undefined;
   }
 
   /**
@@ -108,24 +116,24 @@ export class DmaMemory {
     if (!(offset >= 0 && offset < this.bytes)) {
       throw new RangeError(`offset ${offset} is not in ${this.bytes} bytes of memory`);
     }
-    if (addressing === "chosen") return this.#chosen + offset;
+    if (addressing === "iova") return this.#iova + offset;
     if (this.#physical === undefined) throw new RangeError("the memory has no physical addresses");
     return this.#physical[Math.floor(offset / HUGEPAGE)] + offset % HUGEPAGE;
   }
 
   /** Counts a device that can reach the memory: it cannot be freed before `release`. */
-  hold(): void {
-    this.#holders++;
+  pin(): void {
+    this.#pins++;
   }
 
   /** Takes back one `hold`. */
-  release(): void {
-    this.#holders--;
+  unpin(): void {
+    this.#pins--;
   }
 
   /** Whether a device can reach the memory, so that it cannot be freed. */
-  get held(): boolean {
-    return this.#holders > 0;
+  get pinned(): boolean {
+    return this.#pins > 0;
   }
 
   /**
@@ -134,8 +142,8 @@ export class DmaMemory {
    * @throws {Error} if a device can still reach it.
    */
   free(): void {
-    if (this.held) {
-      throw new Error(`memory is still in reach of ${this.#holders} device(s): close them first`);
+    if (this.pinned) {
+      throw new Error(`memory is still in reach of ${this.#pins} device(s): close them first`);
     }
     this.#mapping.unmap();
   }

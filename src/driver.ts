@@ -8,10 +8,10 @@
 import type { PacketBatch } from "./batch.ts";
 import type { Device, LinkStatus, OpenOptions } from "./device.ts";
 import { DeviceError, UsageError } from "./errors.ts";
-import { Mempool, MOST_BUFFERS } from "./mempool.ts";
-import type { Bus } from "./pci/function.ts";
+import { MAX_BUFFERS, Mempool } from "./mempool.ts";
+import type { PciFunction } from "./pci/function.ts";
 
-const LEAST = 64, MOST = 4096, DEFAULT = 512;
+const MIN_ENTRIES = 64, MAX_ENTRIES = 4096, DEFAULT_ENTRIES = 512;
 
 /** A driver: which functions it drives, and how it takes one over. */
 export interface Driver {
@@ -36,7 +36,7 @@ export interface Driver {
    * @throws {UsageError} if the driver does not support the device or an option is out of range.
    * @throws {DeviceError} if the device does not do as its specification says.
    */
-  attach(bus: Bus, options: OpenOptions): Promise<Device>;
+  attach(pci: PciFunction, options: OpenOptions): Promise<Device>;
 }
 
 /** How many queues a device has at most. */
@@ -77,7 +77,8 @@ export function queueOptions(
   options: OpenOptions,
   limits: QueueLimits = { rx: 1, tx: 1 },
 ): QueueOptions {
-  const { rxEntries = DEFAULT, txEntries = DEFAULT, rxQueues = 1, txQueues = 1 } = options;
+  const { rxEntries = DEFAULT_ENTRIES, txEntries = DEFAULT_ENTRIES, rxQueues = 1, txQueues = 1 } =
+    options;
   checkEntries(address, "receive", rxEntries);
   checkEntries(address, "transmit", txEntries);
   checkQueues(address, "receive", rxQueues, limits.rx);
@@ -101,12 +102,12 @@ export function queueOptions(
 
 /** A pool that all rings can be filled from, and some hundred packets be in hand beside. */
 function ownPool(
-  { rxEntries = DEFAULT, txEntries = DEFAULT }: OpenOptions,
+  { rxEntries = DEFAULT_ENTRIES, txEntries = DEFAULT_ENTRIES }: OpenOptions,
   rx: number,
   tx: number,
 ) {
   // Transmit rings share what is left where they are more than a pool has buffers for.
-  const buffers = Math.min(rxEntries * rx + txEntries * tx + 1024, MOST_BUFFERS);
+  const buffers = Math.min(rxEntries * rx + txEntries * tx + 1024, MAX_BUFFERS);
   return new Mempool({ buffers });
 }
 
@@ -142,21 +143,23 @@ function checkPools(address: string, { pool, pools }: OpenOptions, count: number
 export function checkBuffers(address: string, pools: readonly Mempool[], entries: number): void {
   for (const pool of new Set(pools)) {
     const rings = pools.filter((other) => other === pool).length;
-    if (pool.available >= entries * rings) continue;
+    if (pool.freeCount >= entries * rings) continue;
     const what = rings === 1
       ? `a receive ring of ${entries} needs`
       : `${rings} receive rings of ${entries} need`;
     throw new UsageError(
-      `${address}: ${what} as many free buffers, and the pool has ${pool.available}: make the pool ` +
+      `${address}: ${what} as many free buffers, and the pool has ${pool.freeCount}: make the pool ` +
         "larger or the ring smaller",
     );
   }
 }
 
 function checkEntries(address: string, what: string, entries: number): void {
-  if (entries >= LEAST && entries <= MOST && Number.isInteger(Math.log2(entries))) return;
+  if (entries >= MIN_ENTRIES && entries <= MAX_ENTRIES && Number.isInteger(Math.log2(entries))) {
+    return;
+  }
   throw new UsageError(
-    `${address}: a ${what} ring has ${LEAST} to ${MOST} descriptors, a power of two, not ${entries}`,
+    `${address}: a ${what} ring has ${MIN_ENTRIES} to ${MAX_ENTRIES} descriptors, a power of two, not ${entries}`,
   );
 }
 
@@ -184,7 +187,7 @@ export function keepUnsent(batch: PacketBatch, sent: number, refused: boolean): 
   batch.buffers.copyWithin(0, sent, batch.length);
   batch.length -= sent;
   if (!refused) return;
-  const buffer = batch.buffers[0], size = batch.pool.length[buffer];
+  const buffer = batch.buffers[0], size = batch.pool.lengths[buffer];
   throw new Error(
     size > 0
       ? `the packet in buffer ${buffer} has ${size} bytes, a buffer has ${batch.pool.bufferSize}`

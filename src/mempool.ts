@@ -9,11 +9,11 @@
  * @module
  */
 
-import { type Addressing, DmaMemory, type LentMemory, type MemoryKind } from "./dma.ts";
+import { type Addressing, DmaMemory, type MemoryKind, type SharedMemory } from "./dma.ts";
 import { UsageError } from "./errors.ts";
 
 /** The most buffers of a pool. */
-export const MOST_BUFFERS = 131072;
+export const MAX_BUFFERS = 131072;
 
 /** Options of {@linkcode Mempool}. */
 export interface MempoolOptions {
@@ -25,14 +25,14 @@ export interface MempoolOptions {
   readonly memory?: MemoryKind;
 }
 
-/** A pool that one thread has handed over, as plain values: see {@linkcode Mempool.handOver}. */
-export interface HandedPool {
+/** A pool that one thread has transferred, as plain values: see {@linkcode Mempool.transfer}. */
+export interface TransferredPool {
   /** Number of buffers. */
   readonly buffers: number;
   /** Bytes of a buffer. */
   readonly bufferSize: number;
   /** The memory of all buffers. */
-  readonly lent: LentMemory;
+  readonly memory: SharedMemory;
   /** Numbers of the free buffers. */
   readonly free: Uint32Array;
 }
@@ -54,27 +54,28 @@ export class Mempool implements Disposable {
   /** All packet bytes. */
   readonly bytes: Uint8Array;
   /** Bytes of the packet in each buffer that somebody has in hand; 0 for all others. */
-  readonly length: Uint16Array;
+  readonly lengths: Uint16Array;
   /** Numbers of the free buffers, from 0 to `available`; the last one freed is used first. */
-  readonly stack: Uint32Array;
+  readonly freeStack: Uint32Array;
   /** Number of free buffers. */
-  available: number;
+  freeCount: number;
   #hashes: Uint32Array | undefined;
-  #handed = false;
+  #transferred = false;
   readonly #addresses: Partial<Record<Addressing, Uint32Array>> = {};
   readonly #reclaimers = new Set<Reclaimer>();
 
   /**
    * Allocates the memory; all buffers are free.
    *
-   * @param options Numbers and sizes; or a pool that another thread has handed over, which this one has
-   * from now on.
    * @throws {UsageError} if an option is out of range or there is not enough memory.
    */
-  constructor(options: MempoolOptions | HandedPool = {}) {
+  constructor(options?: MempoolOptions);
+  /** Adopts, where `transferred` is given: see {@linkcode Mempool.adopt}. */
+  constructor(options: MempoolOptions, transferred: TransferredPool);
+  constructor(options: MempoolOptions = {}, transferred?: TransferredPool) {
     const { buffers = 4096, bufferSize = 2048 } = options;
-    if (!Number.isInteger(buffers) || buffers < 64 || buffers > MOST_BUFFERS) {
-      throw new UsageError(`a pool has 64 to ${MOST_BUFFERS} buffers, not ${buffers}`);
+    if (!Number.isInteger(buffers) || buffers < 64 || buffers > MAX_BUFFERS) {
+      throw new UsageError(`a pool has 64 to ${MAX_BUFFERS} buffers, not ${buffers}`);
     }
     // Powers of two: a buffer then never crosses a hugepage, so its bus addresses are contiguous.
     if (![2048, 4096, 8192, 16384].includes(bufferSize)) {
@@ -82,15 +83,26 @@ export class Mempool implements Disposable {
     }
     this.buffers = buffers;
     this.bufferSize = bufferSize;
-    const handed = "lent" in options ? options : undefined;
-    const allocate = () => new DmaMemory(buffers * bufferSize, (options as MempoolOptions).memory);
-    this.memory = handed ? new DmaMemory(handed.lent) : allocate();
+    this.memory = transferred
+      ? DmaMemory.adopt(transferred.memory)
+      : DmaMemory.allocate(buffers * bufferSize, options.memory);
     this.bytes = new Uint8Array(this.memory.buffer, 0, buffers * bufferSize);
-    this.length = new Uint16Array(buffers);
-    this.stack = new Uint32Array(buffers);
-    this.available = handed ? handed.free.length : buffers;
-    if (handed) this.stack.set(handed.free);
-    else for (let b = 0; b < buffers; b++) this.stack[b] = buffers - 1 - b;
+    this.lengths = new Uint16Array(buffers);
+    this.freeStack = new Uint32Array(buffers);
+    this.freeCount = transferred ? transferred.free.length : buffers;
+    if (transferred) this.freeStack.set(transferred.free);
+    else for (let b = 0; b < buffers; b++) this.freeStack[b] = buffers - 1 - b;
+  }
+
+  /**
+   * The pool that another thread has transferred: from now on it is this thread's. Dispose it before
+   * the other thread disposes its own.
+   *
+   * @param transferred What {@linkcode Mempool.transfer} returned there.
+   */
+  static adopt(transferred: TransferredPool): Mempool {
+    const { buffers, bufferSize } = transferred;
+    return new Mempool({ buffers, bufferSize }, transferred);
   }
 
   /**
@@ -107,16 +119,21 @@ export class Mempool implements Disposable {
    * Mempool(handed)` there is the pool from then on, and this one has no buffers to give any more.
    * Devices stay with this thread, and hand their queues over. Dispose this one last.
    *
-   * @throws {Error} if it was handed over before.
+   * @throws {Error} if it was transferred before.
    */
-  handOver(): HandedPool {
-    if (this.#handed) {
-      throw new Error("a pool is handed over twice: each thread has one of its own");
+  transfer(): TransferredPool {
+    if (this.#transferred) {
+      throw new Error("a pool is transferred twice: each thread has one of its own");
     }
-    this.#handed = true;
-    const { buffers, bufferSize, available } = this;
-    this.available = 0;
-    return { buffers, bufferSize, lent: this.memory.lend(), free: this.stack.slice(0, available) };
+    this.#transferred = true;
+    const { buffers, bufferSize, freeCount } = this;
+    this.freeCount = 0;
+    return {
+      buffers,
+      bufferSize,
+      memory: this.memory.share(),
+      free: this.freeStack.slice(0, freeCount),
+    };
   }
 
   /**
@@ -148,9 +165,9 @@ export class Mempool implements Disposable {
     if (!(length >= 1 && length <= this.bufferSize)) {
       throw new RangeError(`a packet has 1 to ${this.bufferSize} bytes here, not ${length}`);
     }
-    if (this.available === 0 && this.reclaim() === 0) return -1;
-    const buffer = this.stack[--this.available];
-    this.length[buffer] = length;
+    if (this.freeCount === 0 && this.reclaim() === 0) return -1;
+    const buffer = this.freeStack[--this.freeCount];
+    this.lengths[buffer] = length;
     return buffer;
   }
 
@@ -161,11 +178,11 @@ export class Mempool implements Disposable {
    * such buffer.
    */
   free(buffer: number): void {
-    if (!(this.length[buffer] > 0)) {
+    if (!(this.lengths[buffer] > 0)) {
       throw new Error(`buffer ${buffer} is freed, but nobody has it in hand`);
     }
-    this.length[buffer] = 0;
-    this.stack[this.available++] = buffer;
+    this.lengths[buffer] = 0;
+    this.freeStack[this.freeCount++] = buffer;
   }
 
   /**
@@ -174,7 +191,7 @@ export class Mempool implements Disposable {
    */
   packet(buffer: number): Uint8Array {
     const start = buffer * this.bufferSize;
-    return this.bytes.subarray(start, start + this.length[buffer]);
+    return this.bytes.subarray(start, start + this.lengths[buffer]);
   }
 
   /** Asks every transmit queue for the buffers that are done; returns how many came back. */

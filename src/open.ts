@@ -4,11 +4,11 @@
  * @module
  */
 
-import { type Bus, Config } from "./pci/function.ts";
+import { Config, type PciFunction } from "./pci/function.ts";
 import { linkName } from "../native/files.ts";
-import { SysfsBus } from "./pci/sysfs.ts";
-import { VfioBus } from "./pci/vfio.ts";
-import { VfioUserBus } from "./pci/vfio_user.ts";
+import { SysfsFunction } from "./pci/sysfs.ts";
+import { VfioFunction } from "./pci/vfio.ts";
+import { VfioUserFunction } from "./pci/vfio_user.ts";
 import type { Device, OpenOptions } from "./device.ts";
 import type { Driver } from "./driver.ts";
 import { UsageError } from "./errors.ts";
@@ -37,47 +37,47 @@ export async function openDevice(
   const [, scheme = "", path = ""] = SCHEME.exec(address) ?? [];
   const connector = drivers.find((driver) => driver.scheme === scheme);
   if (connector?.connect) return await connector.connect(address, path, options);
-  const bus = openBus(address, options.rebind ?? false);
-  if (!bus) throw badAddress(address, drivers);
+  const pci = openFunction(address, options.rebind ?? false);
+  if (!pci) throw badAddress(address, drivers);
   using opened = new DisposableStack();
-  opened.adopt(bus, (bus) => bus.close());
-  const device = await driverOf(bus, drivers).attach(bus, options);
+  opened.adopt(pci, (pci) => pci.close());
+  const device = await driverOf(pci, drivers).attach(pci, options);
   opened.move(); // the bus is the device's now
   return device;
 }
 
 /** The bus that an address names; undefined if it names none. */
-function openBus(address: string, rebind: boolean): Bus | undefined {
+function openFunction(address: string, rebind: boolean): PciFunction | undefined {
   const pci = PCI.exec(address);
   if (pci) return openPci(`${pci[1] ?? "0000"}:${pci[2]}`.toLowerCase(), rebind);
   const [, scheme, path] = SCHEME.exec(address) ?? [];
-  return scheme === "vfio-user" ? new VfioUserBus(address, path) : undefined;
+  return scheme === "vfio-user" ? new VfioUserFunction(address, path) : undefined;
 }
 
 /** VFIO where somebody has bound the function to it, else sysfs. */
-function openPci(address: string, rebind: boolean): Bus {
+function openPci(address: string, rebind: boolean): PciFunction {
   const driver = linkName(`${PCI_DEVICES}/${address}/driver`);
   const group = linkName(`${PCI_DEVICES}/${address}/iommu_group`);
-  if (driver === "vfio-pci" && group !== undefined) return new VfioBus(address, group);
-  return new SysfsBus(address, PCI_DEVICES, rebind);
+  if (driver === "vfio-pci" && group !== undefined) return new VfioFunction(address, group);
+  return new SysfsFunction(address, PCI_DEVICES, rebind);
 }
 
-function driverOf(bus: Bus, drivers: readonly Driver[]): Driver {
-  const vendor = bus.readConfig(Config.VENDOR_ID, 2);
-  const id = bus.readConfig(Config.DEVICE_ID, 2);
-  const deviceClass = bus.readConfig(Config.CLASS, 2);
+function driverOf(pci: PciFunction, drivers: readonly Driver[]): Driver {
+  const vendor = pci.readConfig(Config.VENDOR_ID, 2);
+  const id = pci.readConfig(Config.DEVICE_ID, 2);
+  const deviceClass = pci.readConfig(Config.CLASS, 2);
   const driver = drivers.find((candidate) => candidate.vendor === vendor);
   if (driver && deviceClass === ETHERNET_CONTROLLER) return driver;
   const hex = (n: number) => n.toString(16).padStart(4, "0");
   const device = `device ${hex(vendor)}:${hex(id)} of class ${hex(deviceClass)}`;
   if (deviceClass !== ETHERNET_CONTROLLER) {
     throw new UsageError(
-      `${bus.address}: ${device} is not supported, since it is no Ethernet controller (class ` +
+      `${pci.address}: ${device} is not supported, since it is no Ethernet controller (class ` +
         `${hex(ETHERNET_CONTROLLER)}): \`lspci -Dnn -d ::0200\` shows those there are`,
     );
   }
   throw new UsageError(
-    `${bus.address}: ${device} is not supported: supported are ` +
+    `${pci.address}: ${device} is not supported: supported are ` +
       `${
         drivers.map((d) => `${d.name} (vendor ${hex(d.vendor)})`).join(", ")
       } Ethernet controllers`,

@@ -9,17 +9,15 @@
 import type { Addressing } from "./dma.ts";
 
 /** 32-bit words in memory that another thread of the process keeps mapped. */
-export interface LentWords {
+export interface SharedWords {
   /** Where they begin in this process. */
   readonly address: bigint;
   /** How many. */
   readonly length: number;
 }
 
-/** A receive and a transmit queue of one number that a device has handed over. */
-export interface QueuePair {
-  /** Name of the driver. */
-  readonly driver: string;
+/** A receive and a transmit queue of one number that a device has transferred. */
+export interface TransferredQueues {
   /** Number of both queues. */
   readonly number: number;
   /** What bus addresses the device uses. */
@@ -30,13 +28,13 @@ export interface QueuePair {
   readonly pool: bigint;
   /** The receive queue: its ring, the buffer that each descriptor has, its doorbell. */
   readonly rx: {
-    readonly ring: LentWords;
+    readonly ring: SharedWords;
     readonly slots: Uint32Array;
-    readonly doorbell: LentWords;
+    readonly doorbell: SharedWords;
   };
   /** The transmit queue, with nothing in its ring. */
-  readonly tx: { readonly ring: LentWords; readonly doorbell: LentWords };
-  /** The memory of its {@linkcode PairCounts}. */
+  readonly tx: { readonly ring: SharedWords; readonly doorbell: SharedWords };
+  /** The memory of its {@linkcode QueueCounts}. */
   readonly counts: SharedArrayBuffer;
 }
 
@@ -63,10 +61,10 @@ export interface TxCounts {
 }
 
 /**
- * Counts of queues that were handed over: written by the thread that has them, now and then, and read
+ * Counts of queues that were transferred: written by the thread that has them, now and then, and read
  * by the one that opened their device. Each count is whole; together they may be of two moments.
  */
-export class PairCounts {
+export class QueueCounts {
   /** The memory of the counts. */
   readonly memory: SharedArrayBuffer;
   readonly #counts: Float64Array<SharedArrayBuffer>;
@@ -97,13 +95,13 @@ export class PairCounts {
 }
 
 /** Words as another thread is told of them. They have to stay mapped while it uses them. */
-export function lendWords(words: Uint32Array): LentWords {
+export function shareWords(words: Uint32Array): SharedWords {
   const pointer = Deno.UnsafePointer.of(words as Uint32Array<ArrayBuffer>);
   return { address: Deno.UnsafePointer.value(pointer), length: words.length };
 }
 
 /** This thread's view of such words. Transfer its buffer once it is done with. */
-export function borrowWords({ address, length }: LentWords): Uint32Array<ArrayBuffer> {
+export function adoptWords({ address, length }: SharedWords): Uint32Array<ArrayBuffer> {
   const pointer = Deno.UnsafePointer.create(address);
   if (pointer === null) throw new RangeError("words at address 0");
   return new Uint32Array(Deno.UnsafePointerView.getArrayBuffer(pointer, length * 4));

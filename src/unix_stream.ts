@@ -5,7 +5,7 @@
  * @module
  */
 
-import { check, Errno, path, stubs, SystemError } from "../native/stubs.ts";
+import { checkErrno, Errno, path, stubs, SystemError } from "../native/stubs.ts";
 import { DeviceError, UsageError } from "./errors.ts";
 
 const SOCK_STREAM = 1, SOCK_NONBLOCK = 0x800;
@@ -55,7 +55,7 @@ export class UnixStream {
             `program that uses the device now, or start its server again`,
         );
       }
-      check("wait for a server", stubs.ixy_poll(this.#pollfd, 0, RETRY_MS));
+      checkErrno("wait for a server", stubs.ixy_poll(this.#pollfd, 0, RETRY_MS));
     }
     if (fd < 0) {
       const { message } = new SystemError(`connect to ${socket}`, -fd);
@@ -164,6 +164,6 @@ export class UnixStream {
     this.#pollfd[0] = this.#fd;
     this.#pollfd[1] = events;
     const n = stubs.ixy_poll(this.#pollfd, 1, left);
-    if (n !== -Errno.EINTR) check("poll the socket of a device", n);
+    if (n !== -Errno.EINTR) checkErrno("poll the socket of a device", n);
   }
 }

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { check, Errno, stubs } from "../native/stubs.ts";
+import { checkErrno, Errno, stubs } from "../native/stubs.ts";
 import type { RxInterrupt, RxQueue } from "./device.ts";
 import { UsageError } from "./errors.ts";
 
@@ -72,7 +72,7 @@ export class Waiter {
       Math.max(0, Math.min(Math.ceil(milliseconds), LONGEST_MS)), // below 0 it would be for ever
     );
     if (n === -Errno.EINTR) return false;
-    if (check("poll the interrupts of receive queues", n) === 0) return false;
+    if (checkErrno("poll the interrupts of receive queues", n) === 0) return false;
     for (let i = 0; i < pollfds.length; i += POLLFD_WORDS) this.#empty(pollfds, i);
     return true;
   }
@@ -81,6 +81,6 @@ export class Waiter {
   #empty(pollfds: Int32Array, i: number): void {
     const seen = pollfds[i + 1] >>> SEEN_SHIFT;
     if (seen === 0) return;
-    check("read an eventfd", stubs.ixy_read(pollfds[i], this.#count, this.#count.length));
+    checkErrno("read an eventfd", stubs.ixy_read(pollfds[i], this.#count, this.#count.length));
   }
 }

@@ -28,7 +28,7 @@ const DEADLINE_MS = 1000;
 const DATA = 16, ACK = 8;
 const PAGE = 4096;
 /** The most bytes of data that a command can have. */
-export const MOST_DATA: number = PAGE - DATA;
+export const MAX_DATA: number = PAGE - DATA;
 
 /** The queue that carries commands. */
 export class ControlQueue {
@@ -71,7 +71,7 @@ export class ControlQueue {
     queue.publish(this.#position);
     this.#await(position, `command ${group}.${number}`);
     if (queue.used[LAYOUT.USED_RING + 2 * (position % entries)] !== 0) {
-      throw queue.nonsense(position, "an id that it does not have");
+      throw queue.malformed(position, "an id that it does not have");
     }
     if (bytes[ACK] !== ACK_OK) {
       throw new DeviceError(
@@ -87,7 +87,7 @@ export class ControlQueue {
     for (;;) {
       const arrived = (this.#queue.usedIndex[1] - position) & 0xffff;
       if (arrived === 1) return;
-      if (arrived !== 0) throw this.#queue.ahead(position, 1);
+      if (arrived !== 0) throw this.#queue.overrun(position, 1);
       if (performance.now() > deadline) {
         throw new DeviceError(
           this.#transport.address,

@@ -14,7 +14,7 @@ import {
   waitForLink,
 } from "../src/driver.ts";
 import type { Mempool } from "../src/mempool.ts";
-import { Control, MOST_DATA } from "./control_queue.ts";
+import { Control, MAX_DATA } from "./control_queue.ts";
 import { Feature, negotiate } from "./features.ts";
 import { Queues } from "./queues.ts";
 import { NetConfig } from "./registers.ts";
@@ -140,7 +140,7 @@ export class VirtioDevice implements Device {
       }
     }
     for (const { memory } of new Set(options.pools)) transport.mapDma(memory);
-    this.#queues.give(options, { offered, taken, pairs: this.#pairs });
+    this.#queues.setUp(options, { offered, taken, pairs: this.#pairs });
     setStatus(Status.DRIVER_OK);
     this.#queues.start();
     this.setPromiscuous(promiscuous);
@@ -208,7 +208,7 @@ export class VirtioDevice implements Device {
     if (!this.#has(Feature.CTRL_RX)) return;
     // Two tables (section 5.1.6.5.2), each a count and as many addresses: unicast, multicast.
     const tables = new Uint8Array(8 + 6 * addresses.length);
-    const all = tables.length > MOST_DATA;
+    const all = tables.length > MAX_DATA;
     if (!all) {
       new DataView(tables.buffer).setUint32(4, addresses.length, true);
       addresses.forEach((mac, i) => tables.set(mac, 8 + 6 * i));
@@ -237,9 +237,9 @@ export class VirtioDevice implements Device {
     return {};
   }
 
-  check(): void {
+  checkAlive(): void {
     this.#checkOpen();
-    this.#transport.check();
+    this.#transport.checkAlive();
   }
 
   #checkOpen(): void {
@@ -267,7 +267,7 @@ export class VirtioDevice implements Device {
 
   #giveBack(atRest: boolean): void {
     this.#queues.close(atRest);
-    if (this.#ownPool && !this.#queues.held) this.pool[Symbol.dispose]();
+    if (this.#ownPool && !this.#queues.pinned) this.pool[Symbol.dispose]();
   }
 
   /** Closes. */

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { type Bar, type Bus, capabilities } from "../src/pci/function.ts";
+import { type Bar, capabilities, type PciFunction } from "../src/pci/function.ts";
 import { UsageError } from "../src/errors.ts";
 import { PciTransport, readField } from "./pci.ts";
 import { LEGACY, LEGACY_CONFIG, LEGACY_CONFIG_MSIX, type PciRegister } from "./registers.ts";
@@ -26,12 +26,12 @@ export class LegacyPciTransport extends PciTransport implements Transport {
   readonly #bar: Bar;
   readonly #config: number;
 
-  /** @param bus The function, claimed. */
-  constructor(bus: Bus) {
-    super(bus);
-    this.#bar = bus.bar(0);
-    const msix = [...capabilities(bus)].find(({ id }) => id === MSIX);
-    const enabled = msix && (bus.readConfig(msix.offset + 2, 2) & MSIX_ENABLE) !== 0;
+  /** @param pci The function, claimed. */
+  constructor(pci: PciFunction) {
+    super(pci);
+    this.#bar = pci.bar(0);
+    const msix = [...capabilities(pci)].find(({ id }) => id === MSIX);
+    const enabled = msix && (pci.readConfig(msix.offset + 2, 2) & MSIX_ENABLE) !== 0;
     this.#config = enabled ? LEGACY_CONFIG_MSIX : LEGACY_CONFIG;
   }
 

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Bus } from "../src/pci/function.ts";
+import type { PciFunction } from "../src/pci/function.ts";
 import type { Device, OpenOptions } from "../src/device.ts";
 import type { Driver } from "../src/driver.ts";
 import { openVirtio } from "./device.ts";
@@ -24,17 +24,17 @@ export const virtio: Driver = {
   name: "virtio",
   vendor: RED_HAT,
   scheme: "vhost-user",
-  attach(bus: Bus, options: OpenOptions): Promise<Device> {
+  attach(pci: PciFunction, options: OpenOptions): Promise<Device> {
     const { virtio: wanted, force = false } = options;
-    const choice = chooseInterface(bus, wanted);
-    return openVirtio(bus.address, options, (pools) => {
+    const choice = chooseInterface(pci, wanted);
+    return openVirtio(pci.address, options, (pools) => {
       using undo = new DisposableStack();
-      undo.defer(() => bus.close()); // before the pools go, which it can reach
-      for (const { memory } of new Set(pools)) bus.mapDma(memory); // before anything is changed
-      bus.claim(force);
+      undo.defer(() => pci.close()); // before the pools go, which it can reach
+      for (const { memory } of new Set(pools)) pci.mapDma(memory); // before anything is changed
+      pci.claim(force);
       const transport = choice === "legacy"
-        ? new LegacyPciTransport(bus)
-        : new ModernPciTransport(bus);
+        ? new LegacyPciTransport(pci)
+        : new ModernPciTransport(pci);
       undo.move();
       return transport;
     });

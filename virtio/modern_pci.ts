@@ -5,7 +5,7 @@
  * @module
  */
 
-import { type Bar, type Bus, checkReach } from "../src/pci/function.ts";
+import { type Bar, checkReach, type PciFunction } from "../src/pci/function.ts";
 import { DeviceError, UsageError } from "../src/errors.ts";
 import { Feature } from "./features.ts";
 import { CapabilityType, PciTransport, readField, type Structure, structures } from "./pci.ts";
@@ -36,27 +36,27 @@ export class ModernPciTransport extends PciTransport implements Transport {
   readonly #doorbells: number[] = [];
 
   /**
-   * @param bus The function, claimed.
+   * @param pci The function, claimed.
    * @throws {DeviceError} if a structure is missing or does not lie in its BAR.
    */
-  constructor(bus: Bus) {
-    super(bus);
-    const all = structures(bus);
+  constructor(pci: PciFunction) {
+    super(pci);
+    const all = structures(pci);
     const find = (type: number, what: string, least: number) => {
       const found = all.find((structure) => structure.type === type);
-      if (!found) throw new DeviceError(bus.address, `no capability for its ${what} structure`);
+      if (!found) throw new DeviceError(pci.address, `no capability for its ${what} structure`);
       return { found, window: this.#window(found, what, least) };
     };
     this.#common = find(CapabilityType.COMMON, "common configuration", COMMON_BYTES).window;
     this.#config = find(CapabilityType.DEVICE, "device configuration", 8).window;
     const notify = find(CapabilityType.NOTIFY, "notification", 2);
     this.#notify = notify.window;
-    this.#multiplier = bus.readConfig(notify.found.capability + MULTIPLIER, 4);
+    this.#multiplier = pci.readConfig(notify.found.capability + MULTIPLIER, 4);
   }
 
   #window(structure: Structure, what: string, least: number): Window {
     const { offset, length } = structure;
-    const bar = this.bus.bar(structure.bar);
+    const bar = this.pci.bar(structure.bar);
     if (length < least || offset + length > bar.size) {
       throw new DeviceError(
         this.address,
@@ -82,13 +82,13 @@ export class ModernPciTransport extends PciTransport implements Transport {
     };
     const offered = half(0) | half(1) << 32n;
     // Such a device takes our addresses for physical ones, and would write anywhere (section 6.1).
-    if (this.addressing === "chosen" && (offered & Feature.ACCESS_PLATFORM) === 0n) {
+    if (this.addressing === "iova" && (offered & Feature.ACCESS_PLATFORM) === 0n) {
       throw new UsageError(
         `${this.address}: the device does not go through the IOMMU (no ACCESS_PLATFORM; in QEMU, ` +
           `iommu_platform=on): unbind it from vfio-pci`,
       );
     }
-    if ((offered & Feature.ACCESS_PLATFORM) !== 0n) checkReach(this.bus);
+    if ((offered & Feature.ACCESS_PLATFORM) !== 0n) checkReach(this.pci);
     return offered;
   }
 

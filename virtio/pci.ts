@@ -5,7 +5,13 @@
  * @module
  */
 
-import { type Bar, type Bus, capabilities, Config, isPortBar } from "../src/pci/function.ts";
+import {
+  type Bar,
+  capabilities,
+  Config,
+  isPortBar,
+  type PciFunction,
+} from "../src/pci/function.ts";
 import type { Addressing, DmaMemory } from "../src/dma.ts";
 import { DeviceError, UsageError } from "../src/errors.ts";
 import { Feature } from "./features.ts";
@@ -38,14 +44,14 @@ export interface Structure {
 }
 
 /** The structures that a function's capabilities point to; of each type, the preferred one first. */
-export function structures(bus: Bus): Structure[] {
-  return [...capabilities(bus)].filter(({ id }) => id === VENDOR_SPECIFIC).map((
+export function structures(pci: PciFunction): Structure[] {
+  return [...capabilities(pci)].filter(({ id }) => id === VENDOR_SPECIFIC).map((
     { offset: at },
   ) => ({
-    type: bus.readConfig(at + 3, 1),
-    bar: bus.readConfig(at + 4, 1),
-    offset: bus.readConfig(at + 8, 4),
-    length: bus.readConfig(at + 12, 4),
+    type: pci.readConfig(at + 3, 1),
+    bar: pci.readConfig(at + 4, 1),
+    offset: pci.readConfig(at + 8, 4),
+    length: pci.readConfig(at + 12, 4),
     capability: at,
   })).filter(({ bar }) => bar <= 5); // other values are reserved, to be ignored (section 4.1.4)
 }
@@ -56,36 +62,39 @@ export function structures(bus: Bus): Structure[] {
  *
  * @throws {UsageError} if it is no network device, or has no such interface.
  */
-export function chooseInterface(bus: Bus, wanted?: "legacy" | "modern"): "legacy" | "modern" {
-  const id = bus.readConfig(Config.DEVICE_ID, 2);
+export function chooseInterface(
+  pci: PciFunction,
+  wanted?: "legacy" | "modern",
+): "legacy" | "modern" {
+  const id = pci.readConfig(Config.DEVICE_ID, 2);
   const isLegacy = id === TRANSITIONAL_NET;
   if (id !== MODERN_NET && !isLegacy) {
     throw new UsageError(
-      `${bus.address}: VirtIO device 1af4:${id.toString(16)} is no network card (1000 or 1041)`,
+      `${pci.address}: VirtIO device 1af4:${id.toString(16)} is no network card (1000 or 1041)`,
     );
   }
-  if (isLegacy && bus.readConfig(Config.SUBSYSTEM_ID, 2) !== NETWORK_CARD) {
-    throw new UsageError(`${bus.address}: this VirtIO device is no network card`);
+  if (isLegacy && pci.readConfig(Config.SUBSYSTEM_ID, 2) !== NETWORK_CARD) {
+    throw new UsageError(`${pci.address}: this VirtIO device is no network card`);
   }
-  const legacy = isLegacy && isPortBar(bus, 0);
-  const modern = structures(bus).some(({ type }) => type === CapabilityType.COMMON);
+  const legacy = isLegacy && isPortBar(pci, 0);
+  const modern = structures(pci).some(({ type }) => type === CapabilityType.COMMON);
   if (!legacy && !modern) {
     throw new UsageError(
-      `${bus.address}: this VirtIO device has neither the legacy interface (I/O ports in BAR 0) nor ` +
+      `${pci.address}: this VirtIO device has neither the legacy interface (I/O ports in BAR 0) nor ` +
         `the modern one (capabilities): set it up with one of them`,
     );
   }
   if (wanted === "modern" && !modern) {
-    throw new UsageError(`${bus.address}: a legacy device only: leave out --virtio=modern`);
+    throw new UsageError(`${pci.address}: a legacy device only: leave out --virtio=modern`);
   }
   if (wanted === "legacy" && !legacy) {
-    throw new UsageError(`${bus.address}: a modern device only: leave out --virtio=legacy`);
+    throw new UsageError(`${pci.address}: a modern device only: leave out --virtio=legacy`);
   }
   const choice = wanted ??
-    (legacy && (bus.addressing === "physical" || !modern) ? "legacy" : "modern");
-  if (choice === "legacy" && bus.addressing !== "physical") {
+    (legacy && (pci.addressing === "physical" || !modern) ? "legacy" : "modern");
+  if (choice === "legacy" && pci.addressing !== "physical") {
     throw new UsageError(
-      `${bus.address}: a legacy device bypasses the IOMMU and wants physical addresses: unbind it ` +
+      `${pci.address}: a legacy device bypasses the IOMMU and wants physical addresses: unbind it ` +
         `from vfio-pci${modern ? ", or use --virtio=modern" : ""}`,
     );
   }
@@ -111,13 +120,13 @@ export function readField(bar: Bar, offset: number, bytes: number): Uint8Array {
 export abstract class PciTransport {
   readonly address: string;
   readonly addressing: Addressing;
-  protected readonly bus: Bus;
+  protected readonly pci: PciFunction;
 
-  /** @param bus The function, claimed. */
-  constructor(bus: Bus) {
-    this.address = bus.address;
-    this.addressing = bus.addressing;
-    this.bus = bus;
+  /** @param pci The function, claimed. */
+  constructor(pci: PciFunction) {
+    this.address = pci.address;
+    this.addressing = pci.addressing;
+    this.pci = pci;
   }
 
   /** The device status. */
@@ -144,15 +153,15 @@ export abstract class PciTransport {
       if (performance.now() > deadline) throw this.#notReset();
       await new Promise((resolve) => setTimeout(resolve, 1));
     }
-    this.bus.setBusMaster(true);
+    this.pci.setBusMaster(true);
   }
 
   mapDma(memory: DmaMemory): void {
-    this.bus.mapDma(memory);
+    this.pci.mapDma(memory);
   }
 
-  check(): void {
-    this.bus.check();
+  checkAlive(): void {
+    this.pci.checkAlive();
     const status = this.status();
     if (status === 0xff) throw new DeviceError(this.address, "registers read as ones: it is gone");
     if ((status & Status.DEVICE_NEEDS_RESET) !== 0) {
@@ -178,7 +187,7 @@ export abstract class PciTransport {
   }
 
   close(): void {
-    this.bus.close();
+    this.pci.close();
   }
 
   #notReset(): DeviceError {

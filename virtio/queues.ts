@@ -18,11 +18,11 @@ import { placeQueues, Virtqueue } from "./virtqueue.ts";
 /** Bytes of the header before each packet: before VirtIO 1.0 it had no num_buffers, unless merging. */
 const SHORT_HEADER = 10, HEADER = 12;
 /** A control queue needs so many descriptors, a packet two. */
-const LEAST_ENTRIES = 4, MOST_ENTRIES = 32768;
+const MIN_ENTRIES = 4, MAX_ENTRIES = 32768;
 const CONTROL_ENTRIES = 64, CONTROL_PAGE = 4096;
 
 /** What the driver and the device have agreed on. */
-export interface Agreement {
+export interface Negotiated {
   /** Features that the device offers, and those that the driver has taken of them. */
   readonly offered: bigint;
   readonly taken: bigint;
@@ -31,7 +31,7 @@ export interface Agreement {
 }
 
 /** What queues are there for. */
-interface Purpose {
+interface QueueRole {
   readonly name: "receive" | "transmit" | "control";
   /** Descriptors of a chain. */
   readonly perChain: 1 | 2;
@@ -39,7 +39,7 @@ interface Purpose {
   readonly wanted: number;
 }
 
-/** The virtqueues of a device. There are none before {@linkcode Queues.give}. */
+/** The virtqueues of a device. There are none before {@linkcode Queues.setUp}. */
 export class Queues {
   /** The receive queues that are used. */
   readonly rx: VirtioRxQueue[] = [];
@@ -63,25 +63,25 @@ export class Queues {
    *
    * @throws {UsageError} if the device has not the queues, or a pool has no buffers for them any more.
    */
-  give(options: QueueOptions, { offered, taken, pairs }: Agreement): void {
+  setUp(options: QueueOptions, { offered, taken, pairs }: Negotiated): void {
     const transport = this.#transport, { rxEntries, txEntries, pools } = options;
     const has = (feature: bigint) => (taken & feature) !== 0n;
     const merges = has(Feature.MRG_RXBUF), controlled = has(Feature.CTRL_VQ);
     const header = has(Feature.VERSION_1) || merges ? HEADER : SHORT_HEADER;
     const chain = receivesChains(offered, taken, header) ? 2 : 1;
-    const receive: Purpose = { name: "receive", perChain: chain, wanted: chain * rxEntries };
-    const transmit: Purpose = { name: "transmit", perChain: 2, wanted: 2 * txEntries };
-    const control: Purpose = { name: "control", perChain: 1, wanted: CONTROL_ENTRIES };
+    const receive: QueueRole = { name: "receive", perChain: chain, wanted: chain * rxEntries };
+    const transmit: QueueRole = { name: "transmit", perChain: 2, wanted: 2 * txEntries };
+    const control: QueueRole = { name: "control", perChain: 1, wanted: CONTROL_ENTRIES };
     const all = controlled ? pairs : pools.length;
-    const purposes = Array.from({ length: all }, () => [receive, transmit]).flat();
-    if (controlled) purposes.push(control);
+    const roles = Array.from({ length: all }, () => [receive, transmit]).flat();
+    if (controlled) roles.push(control);
 
-    const entries = purposes.map((purpose, index) => this.#size(index, purpose));
+    const entries = roles.map((role, index) => this.#size(index, role));
     const { offsets, bytes } = placeQueues(entries);
-    const rings = this.#rings = new DmaMemory(bytes + CONTROL_PAGE);
+    const rings = this.#rings = DmaMemory.allocate(bytes + CONTROL_PAGE);
     transport.mapDma(rings);
     const inOrder = has(Feature.IN_ORDER);
-    const queues = purposes.map(({ perChain }, i) => {
+    const queues = roles.map(({ perChain }, i) => {
       return new Virtqueue(transport, i, entries[i], perChain, rings, offsets[i], inOrder);
     });
     pools.forEach((pool, pair) => {
@@ -108,20 +108,20 @@ export class Queues {
     for (const queue of this.rx) queue.start();
   }
 
-  #size(index: number, { name, wanted }: Purpose): number {
+  #size(index: number, { name, wanted }: QueueRole): number {
     const { address } = this.#transport, entries = this.#transport.queueSize(index, wanted);
-    const good = entries >= LEAST_ENTRIES && entries <= MOST_ENTRIES &&
+    const good = entries >= MIN_ENTRIES && entries <= MAX_ENTRIES &&
       Number.isInteger(Math.log2(entries));
     if (good) return entries;
     throw new UsageError(
       `${address}: its ${name} queue ${index} has ${entries} descriptors, which is not a power of ` +
-        `two from ${LEAST_ENTRIES} to ${MOST_ENTRIES}: set the device up otherwise`,
+        `two from ${MIN_ENTRIES} to ${MAX_ENTRIES}: set the device up otherwise`,
     );
   }
 
   /** Whether the device can reach the rings, of which its bus lets go last. */
-  get held(): boolean {
-    return this.#rings?.held ?? false;
+  get pinned(): boolean {
+    return this.#rings?.pinned ?? false;
   }
 
   /**
@@ -131,9 +131,9 @@ export class Queues {
    * pools.
    */
   close(atRest: boolean): void {
-    const { held } = this;
-    for (const queue of [...this.rx, ...this.tx]) queue.close(atRest && !held);
-    if (!held) this.#rings?.free();
+    const { pinned } = this;
+    for (const queue of [...this.rx, ...this.tx]) queue.close(atRest && !pinned);
+    if (!pinned) this.#rings?.free();
   }
 }
 

@@ -91,7 +91,7 @@ export class VirtioRxQueue implements RxQueue {
     queue.describeChains(headerBytes, pool.bufferSize, DESC_WRITE, !merges);
     for (let p = 0; p < this.#posted; p++) {
       const buffer = pool.allocate(1);
-      pool.length[buffer] = 0;
+      pool.lengths[buffer] = 0;
       this.#post(p, buffer);
     }
   }
@@ -119,21 +119,21 @@ export class VirtioRxQueue implements RxQueue {
     const queue = this.#queue, first = this.#next, posted = this.#posted;
     const arrived = (queue.usedIndex[1] - first) & 0xffff;
     if (arrived === 0) return 0;
-    if (arrived > posted) throw queue.ahead(first, posted);
+    if (arrived > posted) throw queue.overrun(first, posted);
     const { order, available, descriptors } = queue, last = queue.perChain - 1;
     const slots = this.#slots, address = this.#address, headerBytes = this.#headerBytes;
     const inBuffer = this.#inBuffer, mostBytes = this.#mostBytes;
-    const { length, stack, bufferSize } = pool, buffers = batch.buffers;
+    const { lengths, freeStack, bufferSize } = pool, buffers = batch.buffers;
     const merges = this.#merges, headers = this.#headers, stride = bufferSize >> 1;
     const orderMask = order.length - 1, mask = queue.areas.entries - 1;
-    let free = pool.available, n = 0, bytes = 0;
+    let free = pool.freeCount, n = 0, bytes = 0;
     const count = Math.min(arrived, buffers.length, this.#dropping === 0 ? free : 0);
     // No call is in the loop: then the compiler keeps the arrays' addresses in registers.
     for (; n < count; n++) {
       const position = first + n, entry = USED_RING + ((position & mask) << 1);
       const id = used[entry], size = (used[entry + 1] - headerBytes) | 0;
       if (id !== order[position & orderMask] || (size - 1) >>> 0 >= mostBytes) break;
-      const buffer = slots[id], fresh = stack[free - 1];
+      const buffer = slots[id], fresh = freeStack[free - 1];
       if (merges) {
         const header = inBuffer === 0 ? id << HEADER_SHIFT : Math.imul(buffer, stride);
         if (headers[header + NUM_BUFFERS] !== 1) break;
@@ -145,12 +145,12 @@ export class VirtioRxQueue implements RxQueue {
       descriptors[d] = address[fresh << 1];
       descriptors[d | 1] = address[fresh << 1 | 1];
       if (available[place] !== next) available[place] = next;
-      length[buffer] = size;
+      lengths[buffer] = size;
       bytes = (bytes + size) | 0;
       buffers[n] = buffer;
     }
     if (n > 0) {
-      pool.available = free;
+      pool.freeCount = free;
       this.#next = (first + n) & 0xffff;
       this.#counts[PACKETS] += n;
       this.#counts[BYTES] += bytes;
@@ -166,10 +166,10 @@ export class VirtioRxQueue implements RxQueue {
 
   /** Moves packets to where their buffers begin, over their headers of 12 bytes. */
   #strip(buffers: Uint32Array, n: number): void {
-    const { length, bufferSize, bytes } = this.pool, words = this.#words;
+    const { lengths, bufferSize, bytes } = this.pool, words = this.#words;
     const header = this.#inBuffer >> 2, stride = bufferSize >> 2;
     for (let i = 0; i < n; i++) {
-      const buffer = buffers[i], size = length[buffer];
+      const buffer = buffers[i], size = lengths[buffer];
       let w = Math.imul(buffer, stride);
       if (size < LONG) {
         for (const end = w + ((size + 3) >> 2); w < end; w++) words[w] = words[w + header];
@@ -209,7 +209,7 @@ export class VirtioRxQueue implements RxQueue {
     const bytes = this.#used[entry + 1], most = this.#headerBytes + this.#mostBytes;
     const least = this.#dropping > 0 ? 1 : this.#headerBytes + 1;
     if (bytes < least || bytes > most) {
-      throw queue.nonsense(position, `a length of ${bytes} bytes`);
+      throw queue.malformed(position, `a length of ${bytes} bytes`);
     }
     if (this.#dropping > 0) {
       this.#dropping--;
@@ -218,10 +218,10 @@ export class VirtioRxQueue implements RxQueue {
       const header = inBuffer ? buffer * this.pool.bufferSize / 2 : expected << HEADER_SHIFT;
       const spread = this.#merges ? this.#headers[header + NUM_BUFFERS] : 1;
       if (spread === 0 || spread > this.#posted) {
-        throw queue.nonsense(position, `a packet in ${spread} buffers`);
+        throw queue.malformed(position, `a packet in ${spread} buffers`);
       }
       if (spread > 1) this.tooLong++;
-      else if (this.pool.available > 0 || this.pool.reclaim() > 0) return; // there is a buffer again
+      else if (this.pool.freeCount > 0 || this.pool.reclaim() > 0) return; // there is a buffer again
       else this.noBuffer++;
       this.#dropping = spread - 1;
     }
@@ -261,7 +261,7 @@ export class VirtioRxQueue implements RxQueue {
   close(atRest: boolean): void {
     const { order, chains } = this.#queue, pool = this.pool;
     for (let i = 0; atRest && i < this.#posted; i++) {
-      pool.stack[pool.available++] = this.#slots[order[(this.#next + i) % chains]];
+      pool.freeStack[pool.freeCount++] = this.#slots[order[(this.#next + i) % chains]];
     }
     this.#used = new Uint32Array(0);
   }

@@ -90,7 +90,7 @@ export interface Transport {
    *
    * @throws {DeviceError} if it is gone, or needs a reset.
    */
-  check(): void;
+  checkAlive(): void;
   /**
    * Stops the device for good.
    *

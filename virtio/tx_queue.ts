@@ -80,15 +80,15 @@ export class VirtioTxQueue implements TxQueue {
     }
     if (this.pending >= this.#reclaimFrom) this.reclaim();
     const { order, available, descriptors } = queue;
-    const slots = this.#slots, address = this.#address, { length, bufferSize } = pool;
+    const slots = this.#slots, address = this.#address, { lengths, bufferSize } = pool;
     const orderMask = order.length - 1, mask = queue.areas.entries - 1;
     const buffers = batch.buffers, first = this.#tail;
     const count = Math.min(batch.length, this.#most - this.pending);
     let n = 0, bytes = 0;
     for (; n < count; n++) {
-      const buffer = buffers[n], size = length[buffer] | 0;
+      const buffer = buffers[n], size = lengths[buffer] | 0;
       if ((size - 1) >>> 0 >= bufferSize) break;
-      length[buffer] = 0;
+      lengths[buffer] = 0;
       const position = first + n, id = order[position & orderMask];
       const d = id << 2 | WORDS, place = AVAILABLE_RING + (position & mask);
       slots[id >> 1] = buffer;
@@ -117,19 +117,19 @@ export class VirtioTxQueue implements TxQueue {
   reclaim(): number {
     const queue = this.#queue, used = this.#used, pool = this.pool;
     if (used.length === 0) return 0;
-    const { order } = queue, slots = this.#slots, stack = pool.stack;
+    const { order } = queue, slots = this.#slots, stack = pool.freeStack;
     const orderMask = order.length - 1, mask = queue.areas.entries - 1;
     const first = this.#clean, pending = this.pending;
     const arrived = (queue.usedIndex[1] - first) & 0xffff;
-    if (arrived > pending) throw queue.ahead(first, pending);
-    let available = pool.available, n = 0;
+    if (arrived > pending) throw queue.overrun(first, pending);
+    let available = pool.freeCount, n = 0;
     for (; n < arrived; n++) {
       const position = first + n;
       const id = used[USED_RING + ((position & mask) << 1)];
       if (id !== order[position & orderMask]) break;
       stack[available++] = slots[id >> 1];
     }
-    pool.available = available;
+    pool.freeCount = available;
     this.#clean = (first + n) & 0xffff;
     return n < arrived ? n + this.#mend(arrived - n) : n;
   }
@@ -144,7 +144,7 @@ export class VirtioTxQueue implements TxQueue {
       if (id !== queue.order[position % queue.chains]) {
         queue.arrange(position, this.pending, left - n, 0);
       }
-      pool.stack[pool.available++] = this.#slots[queue.order[position % queue.chains] >> 1];
+      pool.freeStack[pool.freeCount++] = this.#slots[queue.order[position % queue.chains] >> 1];
       this.#clean = (position + 1) & 0xffff;
     }
     return n;
@@ -158,7 +158,7 @@ export class VirtioTxQueue implements TxQueue {
   close(atRest: boolean): void {
     const { order, chains } = this.#queue, pool = this.pool;
     for (let n = this.pending, i = 0; atRest && i < n; i++) {
-      pool.stack[pool.available++] = this.#slots[order[(this.#clean + i) % chains] >> 1];
+      pool.freeStack[pool.freeCount++] = this.#slots[order[(this.#clean + i) % chains] >> 1];
     }
     this.#clean = this.#tail;
     pool.removeReclaimer(this);

@@ -8,7 +8,7 @@
  * @module
  */
 
-import { check, Errno, stubs } from "../native/stubs.ts";
+import { checkErrno, Errno, stubs } from "../native/stubs.ts";
 import type { DmaMemory } from "../src/dma.ts";
 import { DeviceError, UsageError } from "../src/errors.ts";
 import { Feature } from "./features.ts";
@@ -43,7 +43,7 @@ export interface VhostUserOptions {
 export class VhostUserTransport implements Transport {
   readonly address: string;
   readonly name = "vhost-user";
-  readonly addressing = "chosen" as const;
+  readonly addressing = "iova" as const;
   readonly legacy: boolean;
   readonly #socket: VhostUserSocket;
   /** Features that the back-end offers, and those that it offers of the protocol. */
@@ -162,7 +162,7 @@ export class VhostUserTransport implements Transport {
       );
     }
     this.#memories.add(memory);
-    memory.hold();
+    memory.pin();
   }
 
   startQueue(index: number, areas: QueueAreas): void {
@@ -187,10 +187,10 @@ export class VhostUserTransport implements Transport {
   notify(index: number): void {
     const n = stubs.ixy_write(this.#kicks[index], this.#one, 8);
     // A count that is full has notifications in it that the back-end has yet to see.
-    if (n !== -Errno.EAGAIN) check(`notify queue ${index} of ${this.address}`, n);
+    if (n !== -Errno.EAGAIN) checkErrno(`notify queue ${index} of ${this.address}`, n);
   }
 
-  check(): void {
+  checkAlive(): void {
     const status = this.#socket.look();
     if (status !== undefined && (Number(status) & Status.DEVICE_NEEDS_RESET) !== 0) {
       throw new DeviceError(this.address, "the device says that it needs a reset: open it again");
@@ -236,7 +236,7 @@ export class VhostUserTransport implements Transport {
     // The back-end drops what it has mapped of ours when the connection ends.
     this.#socket.close();
     for (const fd of [...this.#kicks, ...this.#calls]) stubs.ixy_close(fd);
-    for (const memory of this.#memories) memory.release();
+    for (const memory of this.#memories) memory.unpin();
   }
 
   #enableQueues(): void {
@@ -262,5 +262,5 @@ export class VhostUserTransport implements Transport {
 }
 
 function eventfd(): number {
-  return check("make an eventfd", stubs.ixy_eventfd());
+  return checkErrno("make an eventfd", stubs.ixy_eventfd());
 }

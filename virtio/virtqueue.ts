@@ -200,7 +200,7 @@ export class Virtqueue {
     const among = this.#inOrder ? arrived : outstanding;
     let distance = 0;
     while (distance < among && order[(position + distance) % chains] !== id) distance++;
-    if (distance === among) throw this.nonsense(position, `id ${id}, which it does not have`);
+    if (distance === among) throw this.malformed(position, `id ${id}, which it does not have`);
     if (!this.#inOrder) {
       order[(position + distance) % chains] = order[position % chains];
       order[position % chains] = id;
@@ -215,7 +215,7 @@ export class Virtqueue {
   }
 
   /** An error of the device, by the entry of the used ring that has it. */
-  nonsense(position: number, what: string): DeviceError {
+  malformed(position: number, what: string): DeviceError {
     return new DeviceError(
       this.#transport.address,
       `queue ${this.index}: the device returned, in entry ${
@@ -228,7 +228,7 @@ export class Virtqueue {
   }
 
   /** The error of a used index that is ahead of what was made available. */
-  ahead(position: number, outstanding: number): DeviceError {
+  overrun(position: number, outstanding: number): DeviceError {
     return new DeviceError(
       this.#transport.address,
       `queue ${this.index}: the used ring's index is ${this.usedIndex[1]}, although from ` +

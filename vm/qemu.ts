@@ -15,7 +15,7 @@ const SUITE = "trixie-backports", PACKAGES = ["qemu-system-x86"];
 const VERSION_MS = 30000;
 
 /** The oldest version that this project was tried with. */
-export const QEMU_LEAST = "7.2";
+export const MIN_QEMU = "7.2";
 
 /**
  * The command line that runs QEMU for x86-64.
@@ -23,7 +23,7 @@ export const QEMU_LEAST = "7.2";
  * @param least The oldest version that will do, such as `10.1`.
  * @throws {UsageError} if there is none, and none can be downloaded.
  */
-export async function findQemu(least: string = QEMU_LEAST): Promise<string[]> {
+export async function findQemu(least: string = MIN_QEMU): Promise<string[]> {
   if (newer(await version([PROGRAM]), least)) return [PROGRAM];
   const unpacked = await unpackPackages({ suite: SUITE, packages: PACKAGES });
   const { root } = unpacked;

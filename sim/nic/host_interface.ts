@@ -24,7 +24,7 @@ const DRIVER_INFO = 0xdd;
 const DISABLE_RXEN = 0xde;
 /** Reads the EEPROM's copy: address and bytes, most significant byte first; data follow. */
 const READ_SHADOW_RAM = 0x31;
-const ADDRESS = 4, BYTES = 8, DATA = 12, MOST_DATA = 1024;
+const ADDRESS = 4, BYTES = 8, DATA = 12, MAX_DATA = 1024;
 
 /** Says what accesses to HICR and its memory do. */
 export function installHostInterface(state: DeviceState): void {
@@ -101,7 +101,7 @@ function checkSum({ rules }: DeviceState, memory: DataView): void {
 
 function readShadowRam({ eeprom, rules }: DeviceState, memory: DataView): boolean {
   const first = memory.getUint32(ADDRESS) / 2, words = memory.getUint16(BYTES) / 2;
-  if (first % 1 || words % 1 || words > MOST_DATA / 2 || first + words > eeprom.length) {
+  if (first % 1 || words % 1 || words > MAX_DATA / 2 || first + words > eeprom.length) {
     const rule = "words inside the EEPROM are read, 512 at most";
     rules.violate("FLEX_MNG", "10.5.3.2", rule, `${words} words from word ${first} on`);
     return false;

@@ -22,7 +22,7 @@ const ARENA = 2 ** 31 - HUGEPAGE;
 /** Bits of an address that are the place in a hugepage. */
 const PAGE_BITS = 21, IN_PAGE = HUGEPAGE - 1;
 /** Bits 63:32 of an address are less: no processor has more than 52 bits. */
-const HIGH_MOST = 1 << 20;
+const MAX_HIGH = 1 << 20;
 /** Bits by which they are higher than the others in a page number. */
 const HIGH_SHIFT = 32 - PAGE_BITS;
 const NOWHERE = -1;
@@ -131,14 +131,14 @@ export class PlainMemory extends DmaMap {
   /** Where in the arena an address is; less than 0 if its page was not found, or not looked for. */
   #placeOf(low: number, high: number): number {
     const number = high << HIGH_SHIFT | low >>> PAGE_BITS;
-    if (high >= HIGH_MOST || number >= this.#places.length) return NOWHERE;
+    if (high >= MAX_HIGH || number >= this.#places.length) return NOWHERE;
     return this.#places[number] | low & IN_PAGE; // of NOWHERE, all bits are set already
   }
 
   /** As `#placeOf`, but looks for the process that has the page, and maps what else it has with it. */
   #find(low: number, high: number): number {
     const place = this.#placeOf(low, high);
-    if (place >= 0 || high >= HIGH_MOST || this.#searches >= SEARCHES) return place;
+    if (place >= 0 || high >= MAX_HIGH || this.#searches >= SEARCHES) return place;
     const address = high * 2 ** 32 + low - (low & IN_PAGE);
     for (const pages of sharedPages()) {
       if (pages.addresses.includes(address) && this.#mapAll(pages)) return this.#placeOf(low, high);

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { check, Errno, path, stubs, SystemError } from "../../native/stubs.ts";
+import { checkErrno, Errno, path, stubs, SystemError } from "../../native/stubs.ts";
 import { list } from "../../native/files.ts";
 import { HUGEPAGE } from "../../src/dma.ts";
 
@@ -46,7 +46,7 @@ export function isRunning(pid: number): boolean {
 export function seesPhysicalAddresses(): boolean {
   const view = new BigUint64Array(PAGE / ENTRY_BYTES).fill(1n);
   const entry = new BigUint64Array(1);
-  check(
+  checkErrno(
     "read /proc/self/pagemap",
     stubs.ixy_pagemap(Deno.UnsafePointer.of(view), PAGE, 1, entry),
   );

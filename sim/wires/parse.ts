@@ -12,7 +12,7 @@ import { DatagramWire } from "./dgram.ts";
 import { Generator } from "./generator.ts";
 import { NoWire } from "./none.ts";
 import { PcapWire } from "./pcap.ts";
-import { FLOWS_MAX } from "./stream.ts";
+import { MAX_FLOWS } from "./stream.ts";
 import { TapWire } from "./tap.ts";
 
 /** The forms of a wire, for messages. */
@@ -20,8 +20,8 @@ export const WIRE_FORMS: string =
   "generator[:rate=PPS][,size=BYTES][,flows=N][,latency=1], cable:N, " +
   "pcap:in=FILE,out=FILE[,rate=PPS], tap:NAME, dgram:LOCAL,REMOTE or none";
 
-const RATE_MAX = 100e6;
-const CABLES_MAX = 65535;
+const MAX_RATE = 100e6;
+const MAX_CABLES = 65535;
 
 /** A wire as it was asked for; nothing has been opened yet. */
 export type WireSpec =
@@ -58,14 +58,14 @@ export function parseWire(text: string): WireSpec {
       const values = options(text, rest, ["rate", "size", "latency", "flows"]);
       return {
         kind,
-        ...number(text, values, "rate", 1, RATE_MAX),
+        ...number(text, values, "rate", 1, MAX_RATE),
         ...number(text, values, "size", FRAME.SHORTEST, FRAME.LONGEST),
         ...number(text, values, "latency", 0, 1),
-        ...number(text, values, "flows", 1, FLOWS_MAX),
+        ...number(text, values, "flows", 1, MAX_FLOWS),
       };
     }
     case "cable": {
-      const { n } = number(text, new Map([["n", rest]]), "n", 0, CABLES_MAX);
+      const { n } = number(text, new Map([["n", rest]]), "n", 0, MAX_CABLES);
       return { kind, number: n };
     }
     case "pcap": {
@@ -77,7 +77,7 @@ export function parseWire(text: string): WireSpec {
         kind,
         ...(input === undefined ? {} : { input }),
         ...(output === undefined ? {} : { output }),
-        ...number(text, values, "rate", 1, RATE_MAX),
+        ...number(text, values, "rate", 1, MAX_RATE),
       };
     }
     case "tap":

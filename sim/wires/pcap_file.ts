@@ -6,7 +6,7 @@
 
 import { path, stubs, SystemError } from "../../native/stubs.ts";
 import { DeviceError, UsageError } from "../../src/errors.ts";
-import { PcapWriter, SNAPLEN_MAX } from "../../packets/pcap_writer.ts";
+import { MAX_SNAPLEN, PcapWriter } from "../../packets/pcap_writer.ts";
 import { FrameBuffer } from "./wire.ts";
 
 const MAGIC_MICROSECONDS = 0xa1b2c3d4;
@@ -138,7 +138,7 @@ export class PcapFile {
       throw new UsageError(`cannot write ${new SystemError(name, -this.#fd).message}`);
     }
     const sink = { writeSync: (bytes: Uint8Array<ArrayBuffer>) => this.#write(bytes) };
-    this.#writer = new PcapWriter(name, sink, SNAPLEN_MAX);
+    this.#writer = new PcapWriter(name, sink, MAX_SNAPLEN);
   }
 
   /** Appends a frame with the current time; false if the file takes no more. */

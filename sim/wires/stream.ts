@@ -20,7 +20,7 @@ import { FrameBuffer } from "./wire.ts";
 const { SHORTEST, LONGEST } = FRAME;
 
 /** The most flows of a stream. */
-export const FLOWS_MAX = 1024;
+export const MAX_FLOWS = 1024;
 
 /** Where things are in a frame, by 32-bit words; an object for the reason that `descriptors.ts` has. */
 export const WORD = {
@@ -71,8 +71,8 @@ export class Stream {
     if (!Number.isInteger(size) || size < SHORTEST || size > LONGEST) {
       throw new UsageError(`frames have ${SHORTEST} to ${LONGEST} bytes, not ${size}`);
     }
-    if (!Number.isInteger(flows) || flows < 1 || flows > FLOWS_MAX) {
-      throw new UsageError(`a stream has 1 to ${FLOWS_MAX} flows, not ${flows}`);
+    if (!Number.isInteger(flows) || flows < 1 || flows > MAX_FLOWS) {
+      throw new UsageError(`a stream has 1 to ${MAX_FLOWS} flows, not ${flows}`);
     }
     this.size = size;
     this.flows = flows;

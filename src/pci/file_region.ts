@@ -5,7 +5,7 @@
  * @module
  */
 
-import { check, Errno, stubs, SystemError } from "../../native/stubs.ts";
+import { checkErrno, Errno, stubs, SystemError } from "../../native/stubs.ts";
 import { DeviceError, UsageError } from "../errors.ts";
 import type { Bar, Doorbell } from "./function.ts";
 
@@ -47,8 +47,8 @@ export class FileRegion implements Bar {
   }
 
   doorbell(offset: number): Doorbell {
-    const ring = (value: number) => this.write(offset, 4, value);
-    return { words: new Uint32Array(1), index: 0, ring };
+    const write = (value: number) => this.write(offset, 4, value);
+    return { words: new Uint32Array(1), index: 0, write };
   }
 
   #check(verb: string, offset: number, bytes: number, result: number): void {
@@ -59,7 +59,7 @@ export class FileRegion implements Bar {
           `whether the kernel is locked down (/sys/kernel/security/lockdown)`,
       );
     }
-    if (check(what, result) !== bytes) {
+    if (checkErrno(what, result) !== bytes) {
       throw new DeviceError(this.#device, `${what}: ${result} done: reset the device`);
     }
   }

@@ -43,7 +43,7 @@ export interface Doorbell {
    * Sends the value to a register that the bus cannot map; undefined where storing it in `words`
    * reaches the device.
    */
-  readonly ring: ((value: number) => void) | undefined;
+  readonly write: ((value: number) => void) | undefined;
 }
 
 /** What a base address register leads to: memory or I/O ports. Offsets and sizes are in bytes. */
@@ -59,13 +59,13 @@ export interface Bar {
 }
 
 /** A PCI function: configuration space, BARs and DMA. */
-export interface Bus {
+export interface PciFunction {
   /** The address under which the function was opened. */
   readonly address: string;
   /** What bus addresses the device uses. */
   readonly addressing: Addressing;
   /** Whether an IOMMU stands before memory that takes other addresses than these from the device. */
-  readonly translated: boolean;
+  readonly behindIommu: boolean;
   /** Reads 1, 2 or 4 bytes of configuration space. */
   readConfig(offset: number, bytes: 1 | 2 | 4): number;
   /** Writes 1, 2 or 4 bytes of configuration space. */
@@ -79,7 +79,7 @@ export interface Bus {
    */
   claim(force: boolean): void;
   /**
-   * Opens a BAR; the same object for the same index. After {@linkcode Bus.claim}.
+   * Opens a BAR; the same object for the same index. After {@linkcode PciFunction.claim}.
    *
    * @throws {DeviceError} if the function has no such BAR.
    * @throws {UsageError} if the kernel does not let this process use it.
@@ -107,7 +107,7 @@ export interface Bus {
    *
    * @throws {DeviceError} if it is gone.
    */
-  check(): void;
+  checkAlive(): void;
   /**
    * Gives up the function: bus mastering off where it was claimed, then everything unmapped, memory in
    * the order in which it was mapped. Again: nothing happens.
@@ -121,10 +121,10 @@ export interface Bus {
 }
 
 /** Sets or clears the bus master bit and leaves the rest of COMMAND as it is. */
-export function writeBusMaster(bus: Bus, on: boolean): void {
-  const command = bus.readConfig(Config.COMMAND, 2);
+export function writeBusMaster(pci: PciFunction, on: boolean): void {
+  const command = pci.readConfig(Config.COMMAND, 2);
   const next = on ? command | Command.BUS_MASTER : command & ~Command.BUS_MASTER;
-  if (next !== command) bus.writeConfig(Config.COMMAND, 2, next);
+  if (next !== command) pci.writeConfig(Config.COMMAND, 2, next);
 }
 
 /**
@@ -132,39 +132,39 @@ export function writeBusMaster(bus: Bus, on: boolean): void {
  *
  * @throws {UsageError} if not.
  */
-export function checkReach(bus: Bus): void {
-  if (!bus.translated) return;
+export function checkReach(pci: PciFunction): void {
+  if (!pci.behindIommu) return;
   throw new UsageError(
-    `${bus.address}: an IOMMU keeps the device from memory by physical addresses: bind it to vfio-pci ` +
+    `${pci.address}: an IOMMU keeps the device from memory by physical addresses: bind it to vfio-pci ` +
       "(`nic.ts bind` does), or boot with iommu=pt",
   );
 }
 
 /**
- * Has the function's first MSI-X vectors each signal an eventfd, see {@linkcode Bus.interrupts}.
+ * Has the function's first MSI-X vectors each signal an eventfd, see {@linkcode PciFunction.interrupts}.
  *
  * @throws {UsageError} if the bus brings no interrupts, or the function has fewer vectors.
  */
-export function openInterrupts(bus: Bus, vectors: number): readonly number[] {
-  if (bus.interrupts) return bus.interrupts(vectors);
+export function openInterrupts(pci: PciFunction, vectors: number): readonly number[] {
+  if (pci.interrupts) return pci.interrupts(vectors);
   throw new UsageError(
-    `${bus.address}: interrupts reach a program through VFIO only: bind the device to vfio-pci ` +
+    `${pci.address}: interrupts reach a program through VFIO only: bind the device to vfio-pci ` +
       "(`nic.ts bind` does), or poll it",
   );
 }
 
 /** Whether a BAR is for I/O ports. */
-export function isPortBar(bus: Bus, index: number): boolean {
-  return (bus.readConfig(Config.BAR0 + 4 * index, 4) & BAR_IO) !== 0;
+export function isPortBar(pci: PciFunction, index: number): boolean {
+  return (pci.readConfig(Config.BAR0 + 4 * index, 4) & BAR_IO) !== 0;
 }
 
 /** Id and offset of each capability of a function, in the order of its list (section 6.7). */
-export function* capabilities(bus: Bus): Generator<{ id: number; offset: number }> {
-  if ((bus.readConfig(Config.STATUS, 2) & STATUS_CAPABILITIES) === 0) return;
-  let offset = bus.readConfig(Config.CAPABILITIES, 1) & ~3;
+export function* capabilities(pci: PciFunction): Generator<{ id: number; offset: number }> {
+  if ((pci.readConfig(Config.STATUS, 2) & STATUS_CAPABILITIES) === 0) return;
+  let offset = pci.readConfig(Config.CAPABILITIES, 1) & ~3;
   // 48 is as many as fit behind the header: a list that is longer goes round in circles.
   for (let i = 0; i < 48 && offset >= 0x40; i++) {
-    yield { id: bus.readConfig(offset, 1), offset };
-    offset = bus.readConfig(offset + 1, 1) & ~3;
+    yield { id: pci.readConfig(offset, 1), offset };
+    offset = pci.readConfig(offset + 1, 1) & ~3;
   }
 }

@@ -6,7 +6,7 @@
  * @module
  */
 
-import { check, stubs } from "../../native/stubs.ts";
+import { checkErrno, stubs } from "../../native/stubs.ts";
 import { UsageError } from "../errors.ts";
 
 /** Number of the interrupt index that MSI-X has in Linux's `<linux/vfio.h>`. */
@@ -66,7 +66,7 @@ export class Interrupts {
     }
     try {
       for (let i = 0; i < vectors; i++) {
-        this.#fds.push(check("make an eventfd", stubs.ixy_eventfd()));
+        this.#fds.push(checkErrno("make an eventfd", stubs.ixy_eventfd()));
       }
       this.#requests.set(DATA_EVENTFD | ACTION_TRIGGER, vectors, this.#fds);
     } catch (error) {

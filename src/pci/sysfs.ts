@@ -5,17 +5,17 @@
  * @module
  */
 
-import { check, Errno, path, stubs, SystemError } from "../../native/stubs.ts";
+import { checkErrno, Errno, path, stubs, SystemError } from "../../native/stubs.ts";
 import { Mapping } from "../../native/mapping.ts";
 import type { DmaMemory } from "../dma.ts";
 import { DeviceError, UsageError } from "../errors.ts";
 import {
   type Bar,
-  type Bus,
   Command,
   Config,
   type Doorbell,
   isPortBar,
+  type PciFunction,
   writeBusMaster,
 } from "./function.ts";
 import { FileRegion } from "./file_region.ts";
@@ -57,7 +57,7 @@ class MappedBar implements Bar {
   }
 
   doorbell(offset: number): Doorbell {
-    return { words: this.#window.words[4], index: offset >> 2, ring: undefined };
+    return { words: this.#window.words[4], index: offset >> 2, write: undefined };
   }
 
   close(): void {
@@ -90,7 +90,7 @@ interface Taken {
 }
 
 /** A PCI function by its files under `/sys/bus/pci/devices`. */
-export class SysfsBus implements Bus {
+export class SysfsFunction implements PciFunction {
   readonly address: string;
   readonly addressing = "physical" as const;
   readonly #directory: string;
@@ -125,7 +125,7 @@ export class SysfsBus implements Bus {
     if (fd === -Errno.EACCES || fd === -Errno.EPERM) {
       throw new UsageError(`${address}: no permission to open ${file}: run this as root`);
     }
-    this.#fd = check(`open ${file}`, fd);
+    this.#fd = checkErrno(`open ${file}`, fd);
     this.#config = new FileRegion(address, file, fd, CONFIG_BYTES);
     if (stubs.ixy_lock(fd) < 0) {
       stubs.ixy_close(fd);
@@ -133,7 +133,7 @@ export class SysfsBus implements Bus {
     }
   }
 
-  get translated(): boolean {
+  get behindIommu(): boolean {
     const type = `${this.#directory}/iommu_group/type`;
     const known = list(`${this.#directory}/iommu_group`).includes("type");
     return known && readText(type).startsWith("DMA");
@@ -211,7 +211,7 @@ export class SysfsBus implements Bus {
     let ports: PortBar | undefined;
     try {
       const size = new Float64Array(1);
-      check(`stat ${file}`, stubs.ixy_size(fd, size));
+      checkErrno(`stat ${file}`, stubs.ixy_size(fd, size));
       if (!isPortBar(this, index)) return new MappedBar(Mapping.file(file, fd, size[0]));
       return ports = new PortBar(this.address, file, fd, size[0]);
     } catch (error) {
@@ -231,7 +231,7 @@ export class SysfsBus implements Bus {
           `or may not see their addresses: run as root after \`echo 256 > /proc/sys/vm/nr_hugepages\``,
       );
     }
-    if (!this.#mapped.has(memory)) memory.hold();
+    if (!this.#mapped.has(memory)) memory.pin();
     this.#mapped.add(memory);
   }
 
@@ -239,7 +239,7 @@ export class SysfsBus implements Bus {
     writeBusMaster(this, on);
   }
 
-  check(): void {
+  checkAlive(): void {
     // A function that was pulled out reads as ones everywhere.
     if (this.readConfig(Config.VENDOR_ID, 2) === 0xffff) {
       throw new DeviceError(this.address, "configuration space reads as ones: the device is gone");
@@ -251,7 +251,7 @@ export class SysfsBus implements Bus {
     if (this.#claimed) this.setBusMaster(false);
     this.#closed = true;
     for (const bar of this.#bars.values()) bar.close();
-    for (const memory of this.#mapped) memory.release();
+    for (const memory of this.#mapped) memory.unpin();
     try {
       if (this.#rebind && this.#taken) this.#giveBack(this.#taken);
     } finally {

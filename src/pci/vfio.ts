@@ -7,10 +7,17 @@
  * @module
  */
 
-import { check, Errno } from "../../native/stubs.ts";
+import { checkErrno, Errno } from "../../native/stubs.ts";
 import type { DmaMemory } from "../dma.ts";
 import { DeviceError, UsageError } from "../errors.ts";
-import { type Bar, type Bus, Command, Config, type Doorbell, writeBusMaster } from "./function.ts";
+import {
+  type Bar,
+  Command,
+  Config,
+  type Doorbell,
+  type PciFunction,
+  writeBusMaster,
+} from "./function.ts";
 import { FileRegion } from "./file_region.ts";
 import { Interrupts, type IrqInfo, MSIX } from "./msix.ts";
 import { VfioGroup } from "./vfio_group.ts";
@@ -57,7 +64,7 @@ class VfioBar implements Bar {
   doorbell(offset: number): Doorbell {
     const window = this.#window(offset);
     if (!window) return this.#file.doorbell(offset);
-    return { words: window.words[4], index: (offset - window.offset) >> 2, ring: undefined };
+    return { words: window.words[4], index: (offset - window.offset) >> 2, write: undefined };
   }
 
   unmap(): void {
@@ -66,10 +73,10 @@ class VfioBar implements Bar {
 }
 
 /** A PCI function that is bound to vfio-pci. */
-export class VfioBus implements Bus {
+export class VfioFunction implements PciFunction {
   readonly address: string;
-  readonly addressing = "chosen" as const;
-  readonly translated = false;
+  readonly addressing = "iova" as const;
+  readonly behindIommu = false;
   readonly #group: VfioGroup;
   readonly #fd: number;
   readonly #canReset: boolean;
@@ -95,11 +102,11 @@ export class VfioBus implements Bus {
     this.#interrupts = new Interrupts(address, {
       info: () => this.#irqInfo(),
       set: (flags, count, fds) => {
-        check(`${address}: set MSI-X vectors`, setIrqs(this.#fd, MSIX, flags, count, fds));
+        checkErrno(`${address}: set MSI-X vectors`, setIrqs(this.#fd, MSIX, flags, count, fds));
       },
     });
     try {
-      const flags = check(`${address}: ask what it is`, deviceInfo(this.#fd));
+      const flags = checkErrno(`${address}: ask what it is`, deviceInfo(this.#fd));
       if ((flags & DeviceFlag.PCI) === 0) throw new UsageError(`${address} is no PCI device`);
       this.#canReset = (flags & DeviceFlag.RESET) !== 0;
       this.#config = this.#file("configuration space", this.#region(CONFIG_REGION));
@@ -141,7 +148,7 @@ export class VfioBus implements Bus {
 
   #region(index: number): RegionInfo {
     const { result, info } = regionInfo(this.#fd, index);
-    check(`${this.address}: ask for region ${index}`, result);
+    checkErrno(`${this.address}: ask for region ${index}`, result);
     return parseRegionInfo(info)!;
   }
 
@@ -153,7 +160,7 @@ export class VfioBus implements Bus {
     if (this.#mapped.has(memory)) return;
     this.#group.map(this.address, memory);
     this.#mapped.add(memory);
-    memory.hold();
+    memory.pin();
   }
 
   interrupts(vectors: number): readonly number[] {
@@ -162,7 +169,7 @@ export class VfioBus implements Bus {
 
   #irqInfo(): IrqInfo {
     const { result, info } = irqInfo(this.#fd, MSIX);
-    check(`${this.address}: ask for its MSI-X vectors`, result);
+    checkErrno(`${this.address}: ask for its MSI-X vectors`, result);
     return info;
   }
 
@@ -170,7 +177,7 @@ export class VfioBus implements Bus {
     writeBusMaster(this, on);
   }
 
-  check(): void {
+  checkAlive(): void {
     // A function that was pulled out reads as ones, but for the ids, which the kernel remembers.
     if (this.readConfig(Config.CLASS, 2) === 0xffff) {
       throw new DeviceError(this.address, "configuration space reads as ones: the device is gone");
@@ -189,7 +196,7 @@ export class VfioBus implements Bus {
       try {
         for (const memory of this.#mapped) {
           this.#group.unmap(this.address, memory);
-          memory.release();
+          memory.unpin();
         }
       } finally {
         this.#group.closeFunction(this.address, this.#fd);
@@ -204,6 +211,6 @@ export class VfioBus implements Bus {
     if (!this.#canReset) return;
     const result = resetDevice(this.#fd);
     // Where somebody else holds the device locked for a moment, closing it resets it.
-    if (result !== -Errno.EAGAIN) check(`${this.address}: reset it`, result);
+    if (result !== -Errno.EAGAIN) checkErrno(`${this.address}: reset it`, result);
   }
 }

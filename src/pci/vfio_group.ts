@@ -7,7 +7,7 @@
  * @module
  */
 
-import { check, Errno, path, stubs, SystemError } from "../../native/stubs.ts";
+import { checkErrno, Errno, path, stubs, SystemError } from "../../native/stubs.ts";
 import type { DmaMemory } from "../dma.ts";
 import { DeviceError, UsageError } from "../errors.ts";
 import { linkName, list, readText } from "../../native/files.ts";
@@ -79,11 +79,14 @@ export class VfioGroup {
 
   /** Puts the group into its container and turns the IOMMU on for it: nothing is mapped yet. */
   #join(address: string): void {
-    const status = check(`ask for the state of group ${this.#number}`, groupStatus(this.#group));
+    const status = checkErrno(
+      `ask for the state of group ${this.#number}`,
+      groupStatus(this.#group),
+    );
     if ((status & GROUP_VIABLE) === 0) throw notViable(address, this.#number);
     const joined = setContainer(this.#group, this.#container);
     if (joined === -Errno.EBUSY || joined === -Errno.EPERM) throw notViable(address, this.#number);
-    check(`put group ${this.#number} into a container`, joined);
+    checkErrno(`put group ${this.#number} into a container`, joined);
     const on = setIommu(this.#container, TYPE1V2_IOMMU);
     if (on === -Errno.EPERM) {
       throw new UsageError(
@@ -92,7 +95,7 @@ export class VfioGroup {
           "`echo 1 > /sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts`",
       );
     }
-    check(`turn the IOMMU on for group ${this.#number}`, on);
+    checkErrno(`turn the IOMMU on for group ${this.#number}`, on);
   }
 
   #openFunction(address: string): number {
@@ -134,7 +137,7 @@ export class VfioGroup {
   map(address: string, memory: DmaMemory): void {
     const holders = this.#maps.get(memory) ?? 0;
     if (holders === 0) {
-      const busAddress = memory.busAddress(0, "chosen");
+      const busAddress = memory.busAddress(0, "iova");
       const result = mapDma(this.#container, memory.address, busAddress, memory.bytes);
       if (result === -Errno.ENOMEM) throw lockLimit(address, memory.bytes);
       if (result < 0) {
@@ -149,8 +152,8 @@ export class VfioGroup {
   unmap(address: string, memory: DmaMemory): void {
     const holders = this.#maps.get(memory)! - 1;
     if (holders === 0) {
-      const result = unmapDma(this.#container, memory.busAddress(0, "chosen"), memory.bytes);
-      check(`${address}: unmap memory`, result);
+      const result = unmapDma(this.#container, memory.busAddress(0, "iova"), memory.bytes);
+      checkErrno(`${address}: unmap memory`, result);
       this.#maps.delete(memory);
     } else {
       this.#maps.set(memory, holders);

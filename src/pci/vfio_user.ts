@@ -8,7 +8,14 @@
 
 import type { DmaMemory } from "../dma.ts";
 import { DeviceError, UsageError } from "../errors.ts";
-import { type Bar, type Bus, Command, Config, type Doorbell, writeBusMaster } from "./function.ts";
+import {
+  type Bar,
+  Command,
+  Config,
+  type Doorbell,
+  type PciFunction,
+  writeBusMaster,
+} from "./function.ts";
 import { Interrupts, type IrqInfo, MSIX } from "./msix.ts";
 import {
   CONFIG_REGION,
@@ -28,32 +35,32 @@ const MAX_FDS = 16;
 /** A BAR of a function in another process: messages, but for the areas that the server shares. */
 class RemoteBar implements Bar {
   readonly size: number;
-  readonly #bus: VfioUserBus;
+  readonly #pci: VfioUserFunction;
   readonly #index: number;
   readonly #windows: readonly Window[];
 
-  constructor(bus: VfioUserBus, index: number, size: number, windows: readonly Window[]) {
-    this.#bus = bus;
+  constructor(pci: VfioUserFunction, index: number, size: number, windows: readonly Window[]) {
+    this.#pci = pci;
     this.#index = index;
     this.size = size;
     this.#windows = windows;
   }
 
   read(offset: number, bytes: 1 | 2 | 4): number {
-    return this.#bus.readRegion(this.#index, offset, bytes);
+    return this.#pci.readRegion(this.#index, offset, bytes);
   }
 
   write(offset: number, bytes: 1 | 2 | 4, value: number): void {
-    this.#bus.writeRegion(this.#index, offset, bytes, value);
+    this.#pci.writeRegion(this.#index, offset, bytes, value);
   }
 
   doorbell(offset: number): Doorbell {
     const window = this.#windows.find((window) => window.has(offset));
     if (window) {
-      return { words: window.words[4], index: (offset - window.offset) >> 2, ring: undefined };
+      return { words: window.words[4], index: (offset - window.offset) >> 2, write: undefined };
     }
-    const ring = (value: number) => this.write(offset, 4, value);
-    return { words: new Uint32Array(1), index: 0, ring };
+    const write = (value: number) => this.write(offset, 4, value);
+    return { words: new Uint32Array(1), index: 0, write };
   }
 
   unmap(): void {
@@ -62,10 +69,10 @@ class RemoteBar implements Bar {
 }
 
 /** A PCI function that another process serves over a Unix socket. */
-export class VfioUserBus implements Bus {
+export class VfioUserFunction implements PciFunction {
   readonly address: string;
-  readonly addressing = "chosen" as const;
-  readonly translated = false;
+  readonly addressing = "iova" as const;
+  readonly behindIommu = false;
   readonly #socket: VfioUserSocket;
   readonly #bars = new Map<number, RemoteBar>();
   readonly #mapped = new Set<DmaMemory>();
@@ -161,7 +168,7 @@ export class VfioUserBus implements Bus {
     write64(request, 24, memory.bytes);
     this.#socket.request(DMA_MAP, new Uint8Array(request.buffer), [memory.fd]);
     this.#mapped.add(memory);
-    memory.hold();
+    memory.pin();
   }
 
   interrupts(vectors: number): readonly number[] {
@@ -188,8 +195,8 @@ export class VfioUserBus implements Bus {
     writeBusMaster(this, on);
   }
 
-  check(): void {
-    this.#socket.check();
+  checkAlive(): void {
+    this.#socket.checkAlive();
   }
 
   close(): void {
@@ -206,7 +213,7 @@ export class VfioUserBus implements Bus {
       this.#interrupts.close();
       for (const bar of this.#bars.values()) bar.unmap();
       this.#socket.close();
-      for (const memory of this.#mapped) memory.release();
+      for (const memory of this.#mapped) memory.unpin();
     }
   }
 

@@ -76,7 +76,7 @@ export class VfioUserSocket {
    *
    * @throws {DeviceError} if it has.
    */
-  check(): void {
+  checkAlive(): void {
     this.#stream.readable();
   }
 

@@ -7,7 +7,7 @@ import * as R from "../../ixgbe/registers.ts";
 import { DeviceError, Mempool, PacketBatch, UsageError } from "../../mod.ts";
 import type { Bar } from "../../src/pci/function.ts";
 import { offsetOf, type Register } from "../../src/registers.ts";
-import { DirectBus } from "../support/model_function.ts";
+import { ModelFunction } from "../support/model_function.ts";
 import { Bench, OWN } from "../support/ixgbe_on_model.ts";
 
 const OTHER = [0x06, 0x9a, 0xbc, 0xde, 0x56, 0x78];
@@ -17,7 +17,10 @@ const MULTICAST = [0x01, 0x00, 0x5e, 0x01, 0x02, 0x03];
 for (const id of DEVICE_IDS) {
   const name = id.toString(16);
   Deno.test(`ixgbe.attach() breaks no rule of the datasheet on device ${name}`, async () => {
-    using bench = await Bench.start({}, new DirectBus({ deviceId: id, mac: Uint8Array.from(OWN) }));
+    using bench = await Bench.start(
+      {},
+      new ModelFunction({ deviceId: id, mac: Uint8Array.from(OWN) }),
+    );
     assert(bench.passes(OWN));
     assertEquals((await bench.device.waitForLink(1000)).up, true);
   });
@@ -30,7 +33,7 @@ Deno.test("ixgbe.attach() refuses relatives and strangers by name and touches no
     [0x1533, /1533 is not supported/],
   ];
   for (const [deviceId, message] of cases) {
-    const bus = new DirectBus({ deviceId });
+    const bus = new ModelFunction({ deviceId });
     const error = await assertRejects(() => ixgbe.attach(bus, {}), UsageError);
     assert(message.test(error.message), error.message);
     assertEquals(bus.log, []);
@@ -39,7 +42,7 @@ Deno.test("ixgbe.attach() refuses relatives and strangers by name and touches no
 
 Deno.test("ixgbe.attach() refuses ring sizes out of range and touches nothing", async () => {
   for (const entries of [0, 32, 63, 100, 4097, 8192, 1.5]) {
-    const bus = new DirectBus();
+    const bus = new ModelFunction();
     await assertRejects(
       () => ixgbe.attach(bus, { rxEntries: entries }),
       UsageError,
@@ -56,7 +59,7 @@ Deno.test("ixgbe.attach() refuses ring sizes out of range and touches nothing", 
 
 Deno.test("ixgbe.attach() refuses a ring for which the pool has too few buffers", async () => {
   using pool = new Mempool({ buffers: 64, memory: "pages" });
-  const bus = new DirectBus();
+  const bus = new ModelFunction();
   await assertRejects(
     () => ixgbe.attach(bus, { pool, rxEntries: 128 }),
     UsageError,
@@ -67,7 +70,7 @@ Deno.test("ixgbe.attach() refuses a ring for which the pool has too few buffers"
 
 Deno.test("ixgbe.attach() that fails says why, and what closing has brought besides", async () => {
   using pool = new Mempool({ buffers: 1024, memory: "pages" });
-  const bus = new class extends DirectBus {
+  const bus = new class extends ModelFunction {
     override claim(): never {
       throw new UsageError("it is in use");
     }
@@ -84,7 +87,7 @@ Deno.test("ixgbe.attach() that fails says why, and what closing has brought besi
 });
 
 Deno.test("ixgbe.attach() quiets a NIC that a killed driver left running", async () => {
-  const bus = new DirectBus({ mac: Uint8Array.from(OWN) });
+  const bus = new ModelFunction({ mac: Uint8Array.from(OWN) });
   const left = await Bench.start({ promiscuous: true }, bus);
   assert(left.passes(OTHER));
   // The next driver finds queues running and bus mastering on.
@@ -100,7 +103,7 @@ Deno.test("ixgbe.attach() quiets a NIC that a killed driver left running", async
 });
 
 Deno.test("ixgbe.attach() names EEC when the EEPROM is never read", async () => {
-  const bus = new DirectBus();
+  const bus = new ModelFunction();
   bus.overrides.set(offsetOf(R.EEC), 0);
   const error = await assertRejects(() => ixgbe.attach(bus, {}), DeviceError);
   assert(/^model: EEC \(0x00010010, section .*\) is 0x00000000 after 1000 ms/.test(error.message));
@@ -108,14 +111,14 @@ Deno.test("ixgbe.attach() names EEC when the EEPROM is never read", async () => 
 });
 
 Deno.test("ixgbe.attach() says so when the device reads as ones", async () => {
-  const bus = new DirectBus();
+  const bus = new ModelFunction();
   bus.overrides.set(offsetOf(R.STATUS), 0xffffffff);
   await assertRejects(() => ixgbe.attach(bus, {}), DeviceError, "STATUS reads 0xffffffff");
 });
 
 Deno.test("ixgbe.attach() flushes and resets twice when DMA does not come to rest", async () => {
   const times: number[] = [];
-  const bus = new class extends DirectBus {
+  const bus = new class extends ModelFunction {
     override bar(index: number): Bar {
       const bar = super.bar(index);
       return {
@@ -152,7 +155,7 @@ Deno.test("ixgbe.attach() flushes and resets twice when DMA does not come to res
 for (const deviceId of [0x10fb, 0x1528]) {
   const name = deviceId.toString(16);
   Deno.test(`ixgbe.attach() takes semaphores from a dead holder on device ${name}`, async () => {
-    const bus = new DirectBus({ deviceId, mac: Uint8Array.from(OWN) });
+    const bus = new ModelFunction({ deviceId, mac: Uint8Array.from(OWN) });
     bus.nic.read32(offsetOf(R.SWSM)); // a driver took SMBI, and was killed
     using bench = await Bench.start({}, bus);
     assert(bench.passes(OWN));
@@ -162,7 +165,7 @@ for (const deviceId of [0x10fb, 0x1528]) {
 
 Deno.test("ixgbe.attach() uses all packet buffer memory", async () => {
   for (const [deviceId, kilobytes] of [[0x10fb, 512], [0x1528, 384], [0x1563, 384]]) {
-    using bench = await Bench.start({}, new DirectBus({ deviceId }));
+    using bench = await Bench.start({}, new ModelFunction({ deviceId }));
     const total = (register: Register) => {
       let sum = 0;
       for (let i = 0; i < 8; i++) sum += bench.reads(register, i) >>> 10 & 0x3ff;
@@ -248,8 +251,8 @@ Deno.test("Device.close() turns DMA off before memory is given back, once", asyn
   assertThrows(() => bench.device.txQueues[0].transmit(bench.batch), Error, "closed");
   assertThrows(() => bench.device.statistics(), Error, "closed");
   assertThrows(() => bench.device.linkStatus(), Error, "closed");
-  assertThrows(() => bench.device.check(), Error, "is closed");
-  assertThrows(() => bench.device.handOver(0), Error, "is closed");
+  assertThrows(() => bench.device.checkAlive(), Error, "is closed");
+  assertThrows(() => bench.device.transferQueues(0), Error, "is closed");
   bench[Symbol.dispose]();
 });
 
@@ -278,7 +281,7 @@ Deno.test("Device.counters() counts beyond 32 bits and adds up what reading clea
 });
 
 Deno.test("Device.counters() begins at 0 whatever the NIC counted before", async () => {
-  const bus = new DirectBus({ mac: Uint8Array.from(OWN) });
+  const bus = new ModelFunction({ mac: Uint8Array.from(OWN) });
   const first = await Bench.start({}, bus);
   assert(first.passes(OWN));
   using second = await Bench.start({}, bus);

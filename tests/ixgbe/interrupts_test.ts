@@ -5,9 +5,9 @@ import fc from "fast-check";
 import { ixgbe, type IxgbeDevice } from "../../ixgbe/mod.ts";
 import * as R from "../../ixgbe/registers.ts";
 import { Mempool, type OpenOptions, PacketBatch, UsageError, Waiter } from "../../mod.ts";
-import { Hybrid } from "../../programs/adaptive_sleep.ts";
+import { AdaptiveSleep } from "../../programs/adaptive_sleep.ts";
 import { offsetOf, type Register } from "../../src/registers.ts";
-import { DirectBus } from "../support/model_function.ts";
+import { ModelFunction } from "../support/model_function.ts";
 import { eventfds, InterruptingBus, readable, signals } from "../support/interrupt_events.ts";
 
 /** So long sleeps whoever is not woken, in milliseconds. */
@@ -65,7 +65,7 @@ class Bench implements Disposable {
     this.batch.free();
     this.device.close();
     assertEquals(this.bus.nic.rules.violations, []);
-    assertEquals(this.pool.available, this.pool.buffers);
+    assertEquals(this.pool.freeCount, this.pool.buffers);
     assertThrows(() => this.rx.interrupt!.arm(), Error, "closed");
     this.pool[Symbol.dispose]();
   }
@@ -134,13 +134,13 @@ Deno.test("IxgbeDevice.close() shuts all interrupts", async () => {
 
 Deno.test("ixgbe.attach() refuses interrupts where the bus brings none, and touches nothing", async () => {
   using pool = new Mempool({ buffers: 1024, memory: "pages" });
-  const bus = new DirectBus(), before = await eventfds();
+  const bus = new ModelFunction(), before = await eventfds();
   const attach = () => ixgbe.attach(bus, { pool, interrupts: true });
   await assertRejects(attach, UsageError, "bind the device to vfio-pci");
   assertEquals(bus.writes, []);
   assert(!bus.log.includes("claim"));
   assertEquals(await eventfds(), before);
-  assertEquals(pool.available, pool.buffers);
+  assertEquals(pool.freeCount, pool.buffers);
 });
 
 Deno.test("Waiter refuses queues without interrupt, and closed devices", async () => {
@@ -221,28 +221,28 @@ Deno.test("Waiter.wait() never sleeps on a packet, whenever packets arrive", asy
 Deno.test("Hybrid.rest() sleeps only after a tenth of a millisecond without a packet", async () => {
   using bench = await Bench.start();
   let looks = 0;
-  const hybrid = Hybrid.of([bench.device], () => {
+  const hybrid = AdaptiveSleep.of([bench.device], () => {
     looks++;
     bench.receive();
   })!;
   let now = 1000;
   bench.arrive(1);
   bench.receive();
-  hybrid.rest(now, Infinity);
-  hybrid.rest(now += 0.05, Infinity);
+  hybrid.sleepIfIdle(now, Infinity);
+  hybrid.sleepIfIdle(now += 0.05, Infinity);
   assertEquals([bench.armed, looks], [0, 0]);
-  hybrid.rest(now += 0.06, now);
+  hybrid.sleepIfIdle(now += 0.06, now);
   assertEquals([bench.armed, looks], [1, 1]);
   bench.arrive(1);
   bench.receive();
-  hybrid.rest(now += 10, Infinity);
-  hybrid.rest(now + 0.09, Infinity);
+  hybrid.sleepIfIdle(now += 10, Infinity);
+  hybrid.sleepIfIdle(now + 0.09, Infinity);
   assertEquals([bench.armed, looks], [1, 1]);
 });
 
 Deno.test("Hybrid.of() leaves devices without interrupts to polling", async () => {
   const bench = await Bench.start({ interrupts: false });
-  assertEquals(Hybrid.of([bench.device], () => {}), undefined);
+  assertEquals(AdaptiveSleep.of([bench.device], () => {}), undefined);
   bench.device.close();
 });
 
@@ -253,7 +253,7 @@ Deno.test("RxQueue.receive() after sleep has the buffers of packets that were se
     batch.buffers[batch.length++] = buffer;
     if (batch.length === batch.capacity) tx.transmit(batch);
   }
-  assertEquals([pool.available, tx.pending], [0, 64]);
+  assertEquals([pool.freeCount, tx.pending], [0, 64]);
   const waiter = new Waiter(bench.device.rxQueues);
   const woken = waiter.wait(() => {
     const some = bench.receive() > 0;

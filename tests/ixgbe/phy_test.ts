@@ -8,7 +8,7 @@ import type { Bar } from "../../src/pci/function.ts";
 import { offsetOf, type Register } from "../../src/registers.ts";
 import { DEVICE } from "../../sim/nic/device_state.ts";
 import type { NicOptions } from "../../sim/nic/nic.ts";
-import { DirectBus } from "../support/model_function.ts";
+import { ModelFunction } from "../support/model_function.ts";
 
 /** The PHY as a whole, and its control register. */
 const GLOBAL = 30, LOW_POWER = 1 << 11;
@@ -16,7 +16,7 @@ const GLOBAL = 30, LOW_POWER = 1 << 11;
 const OTHER = 1 << 6;
 
 /** An X540, unless said otherwise, in whose PHY another driver has left its traces. */
-class CopperBus extends DirectBus {
+class CopperBus extends ModelFunction {
   constructor(options: NicOptions = {}) {
     super({ deviceId: DEVICE.X540, ...options });
   }
@@ -59,17 +59,17 @@ class MovedPhyBus extends CopperBus {
   }
 }
 
-async function attach(bus: DirectBus): Promise<IxgbeDevice> {
+async function attach(bus: ModelFunction): Promise<IxgbeDevice> {
   return await ixgbe.attach(bus, {}) as IxgbeDevice;
 }
 
 /** What the driver wrote to a register. */
-function written(bus: DirectBus, register: Register): number[] {
+function written(bus: ModelFunction, register: Register): number[] {
   return bus.writes.flatMap(([offset, value]) => offset === offsetOf(register) ? [value] : []);
 }
 
 /** Asserts that a device is refused, and let go of; returns what was said. */
-async function refusal(bus: DirectBus): Promise<string> {
+async function refusal(bus: ModelFunction): Promise<string> {
   const { message } = await assertRejects(() => attach(bus), DeviceError);
   assertEquals(bus.log.slice(-2), ["bus master off", "close"]);
   return message;
@@ -110,7 +110,7 @@ Deno.test("ixgbe.attach() writes nothing to a PHY that has power", async () => {
 
 for (const deviceId of [0x10fb, 0x10f7, 0x151c, 0x15ad, 0x15ae, 0x15c8, 0x15e4]) {
   Deno.test(`ixgbe.attach() asks no PHY on device ${deviceId.toString(16)}`, async () => {
-    const bus = new DirectBus({ deviceId });
+    const bus = new ModelFunction({ deviceId });
     using _device = await attach(bus);
     assertEquals(written(bus, MSCA), []);
   });

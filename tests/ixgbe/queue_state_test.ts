@@ -4,7 +4,7 @@ import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { ixgbe } from "../../ixgbe/mod.ts";
 import { Mempool, PacketBatch, UsageError } from "../../mod.ts";
 import { Direction } from "../../programs/forward.ts";
-import { DirectBus } from "../support/model_function.ts";
+import { ModelFunction } from "../support/model_function.ts";
 import { FakeRxRing, FakeTxRing } from "../support/fake_ring.ts";
 
 /** Numbers of a queue's state: its first two are counts of descriptors, the third is one of bytes. */
@@ -53,13 +53,13 @@ for (const power of [31, 32, 40]) {
     assert(packets > 2 ** power, "the power was passed");
     assertEquals([rx.queue.packets, tx.queue.packets], [packets, packets]);
     assertEquals([rx.queue.bytes, tx.queue.bytes], [60 * packets, 60 * packets]);
-    assertEquals(pool.available, 256 - 64);
+    assertEquals(pool.freeCount, 256 - 64);
   });
 }
 
 Deno.test("A closed device's queues refuse whoever still has their functions", async () => {
   using pool = new Mempool({ buffers: 256, memory: "pages" });
-  const bus = new DirectBus(), batch = new PacketBatch(pool);
+  const bus = new ModelFunction(), batch = new PacketBatch(pool);
   const device = await ixgbe.attach(bus, { pool, rxEntries: 64, txEntries: 64, promiscuous: true });
   const [{ receive }] = device.rxQueues, [{ transmit, reclaim }] = device.txQueues;
   const { forward } = new Direction(device.rxQueues[0], device.txQueues[0], 8, true);
@@ -76,17 +76,17 @@ Deno.test("A closed device's queues refuse whoever still has their functions", a
   assertThrows(() => forward(), Error, "receive on a closed device");
   assert(batch.add(new Uint8Array(60)));
   assertThrows(() => transmit(batch), Error, "transmit on a closed device");
-  assertEquals([reclaim(), batch.free(), pool.available], [0, 1, 256]);
-  assertEquals(new Set(pool.stack).size, 256, "each buffer is free once");
+  assertEquals([reclaim(), batch.free(), pool.freeCount], [0, 1, 256]);
+  assertEquals(new Set(pool.freeStack).size, 256, "each buffer is free once");
 });
 
 Deno.test("Devices that are opened at once do not take more buffers than their pool has", async () => {
   using pool = new Mempool({ buffers: 100, memory: "pages" });
   const options = { pool, rxEntries: 64 };
-  const first = ixgbe.attach(new DirectBus(), options);
-  const second = ixgbe.attach(new DirectBus(), options);
+  const first = ixgbe.attach(new ModelFunction(), options);
+  const second = ixgbe.attach(new ModelFunction(), options);
   await assertRejects(() => second, UsageError, "needs as many free buffers, and the pool has 36");
   (await first).close();
-  assertEquals(pool.available, 100);
-  assertEquals(new Set(pool.stack).size, 100);
+  assertEquals(pool.freeCount, 100);
+  assertEquals(new Set(pool.freeStack).size, 100);
 });

@@ -7,7 +7,7 @@ import { RX_DD, RX_EOP, RX_RXE, TX_RS } from "../../ixgbe/descriptors.ts";
 import { IxgbeRxQueue } from "../../ixgbe/rx_queue.ts";
 import * as R from "../../ixgbe/registers.ts";
 import { Mempool, type OpenOptions, PacketBatch } from "../../mod.ts";
-import { DirectBus } from "../support/model_function.ts";
+import { ModelFunction } from "../support/model_function.ts";
 
 interface BenchOptions extends OpenOptions {
   readonly buffers?: number;
@@ -17,7 +17,7 @@ interface BenchOptions extends OpenOptions {
 
 /** A promiscuous driver on a model; disposing checks buffers and rules. */
 class Bench implements Disposable {
-  readonly bus = new DirectBus();
+  readonly bus = new ModelFunction();
   readonly pool: Mempool;
   readonly batch: PacketBatch;
   device!: IxgbeDevice;
@@ -90,8 +90,8 @@ class Bench implements Disposable {
     this.batch.free();
     this.device.close();
     assertEquals(this.bus.nic.rules.violations, []);
-    assertEquals(this.pool.available, this.pool.buffers);
-    assertEquals(new Set(this.pool.stack).size, this.pool.buffers, "each buffer is free once");
+    assertEquals(this.pool.freeCount, this.pool.buffers);
+    assertEquals(new Set(this.pool.freeStack).size, this.pool.buffers, "each buffer is free once");
     this.pool[Symbol.dispose]();
   }
 }
@@ -184,7 +184,7 @@ Deno.test("RxQueue.receive() drops the rest of a long frame that arrives in part
 
 Deno.test("RxQueue.receive() survives an empty pool, counts it, and recovers", async () => {
   using bench = await Bench.start({ buffers: 64, rxEntries: 64, batch: 8 });
-  assertEquals(bench.pool.available, 0);
+  assertEquals(bench.pool.freeCount, 0);
   bench.arrive(...Array.from({ length: 10 }, (_, i) => frame(60, i)));
   assertEquals(bench.received(), []);
   assertEquals(bench.device.statistics().rxNoBuffer, 10n);
@@ -208,8 +208,8 @@ Deno.test("RxQueue.receive() returns although a NIC brings damaged frames for ev
   const bringMore = () => {
     for (let i = 0; i < 64; i++) ring.set([RX_DD | RX_EOP | RX_RXE, 60], i * 4 + 2);
   };
-  const doorbell = { words: new Uint32Array(1), index: 0, ring: bringMore };
-  const queue = new IxgbeRxQueue(0, pool, "chosen", ring, doorbell);
+  const doorbell = { words: new Uint32Array(1), index: 0, write: bringMore };
+  const queue = new IxgbeRxQueue(0, pool, "iova", ring, doorbell);
   bringMore();
   const batch = new PacketBatch(pool);
   assertEquals([queue.receive(batch), queue.damaged], [0, 64]);
@@ -252,7 +252,7 @@ Deno.test("TxQueue.transmit() asks for write-back once a call, and every 32 pack
 
 Deno.test("TxQueue.reclaim() returns every buffer once its packet has left", async () => {
   using bench = await Bench.start();
-  const free = bench.pool.available;
+  const free = bench.pool.freeCount;
   for (const n of [1, 2, 31, 32, 5, 1, 1]) {
     for (let i = 0; i < n; i++) bench.batch.add(frame(60));
     bench.tx.transmit(bench.batch);
@@ -261,7 +261,7 @@ Deno.test("TxQueue.reclaim() returns every buffer once its packet has left", asy
   bench.settle();
   assertEquals(bench.tx.reclaim(), 73);
   assertEquals(bench.tx.pending, 0);
-  assertEquals(bench.pool.available, free);
+  assertEquals(bench.pool.freeCount, free);
 });
 
 Deno.test("TxQueue.transmit() does not touch the tail when there is nothing to send", async () => {
@@ -280,7 +280,7 @@ Deno.test("TxQueue.transmit() refuses a buffer that nobody has in hand", async (
   bench.batch.add(frame(60, 2));
   const stale = bench.batch.buffers[0];
   bench.tx.transmit(bench.batch);
-  for (const wrong of [stale, bench.pool.stack[0], 99999]) {
+  for (const wrong of [stale, bench.pool.freeStack[0], 99999]) {
     bench.batch.add(frame(60, 3));
     bench.batch.buffers[1] = wrong;
     bench.batch.length = 2;
@@ -295,7 +295,7 @@ Deno.test("TxQueue.transmit() refuses a buffer that nobody has in hand", async (
 Deno.test("TxQueue.transmit() refuses a packet longer than a buffer", async () => {
   using bench = await Bench.start();
   bench.batch.add(frame(60));
-  bench.pool.length[bench.batch.buffers[0]] = 2049;
+  bench.pool.lengths[bench.batch.buffers[0]] = 2049;
   assertThrows(() => bench.tx.transmit(bench.batch), Error, "2049 bytes");
 });
 
@@ -338,7 +338,7 @@ Deno.test("Queues keep every packet and buffer whatever the pattern of calls", a
         const numbers = sent.map((packet) => new DataView(packet.buffer).getUint32(20));
         assertEquals(numbers, expected);
         assertEquals(inRing, []);
-        assertEquals(bench.pool.available, 512 - 64);
+        assertEquals(bench.pool.freeCount, 512 - 64);
         assert(bench.tx.pending === 0);
       },
     ),

@@ -5,14 +5,14 @@ import fc from "fast-check";
 import { RX_DD, RX_EOP, RX_RXE } from "../../ixgbe/descriptors.ts";
 import { ixgbe } from "../../ixgbe/mod.ts";
 import { Mempool, PacketBatch } from "../../mod.ts";
-import { DirectBus } from "../support/model_function.ts";
+import { ModelFunction } from "../support/model_function.ts";
 import { FakeRxRing } from "../support/fake_ring.ts";
 
 /** Receives until nothing is left, as sizes of the packets. */
 function drain({ queue }: FakeRxRing, batch: PacketBatch): number[] {
   const sizes: number[] = [];
   while (queue.receive(batch) > 0) {
-    for (let i = 0; i < batch.length; i++) sizes.push(batch.pool.length[batch.buffers[i]]);
+    for (let i = 0; i < batch.length; i++) sizes.push(batch.pool.lengths[batch.buffers[i]]);
     batch.free();
   }
   return sizes;
@@ -20,7 +20,7 @@ function drain({ queue }: FakeRxRing, batch: PacketBatch): number[] {
 
 /** No buffer is in two places: with the NIC, or in the pool. */
 function assertApart(ring: FakeRxRing, pool: Mempool): void {
-  const places = [...ring.buffers(), ...pool.stack.subarray(0, pool.available)];
+  const places = [...ring.buffers(), ...pool.freeStack.subarray(0, pool.freeCount)];
   assertEquals(new Set(places).size, places.length);
   assert(places.every((buffer) => Number.isInteger(buffer) && buffer < pool.buffers));
 }
@@ -47,7 +47,7 @@ for (const [entries, part] of [[64, 8], [128, 16], [512, 64], [4096, 64]]) {
         }
         assert(ring.tails.length - 1 <= sent / part);
         ring.queue.close();
-        assertEquals(pool.available, pool.buffers);
+        assertEquals(pool.freeCount, pool.buffers);
       }),
       { numRuns: 30 },
     );
@@ -56,7 +56,7 @@ for (const [entries, part] of [[64, 8], [128, 16], [512, 64], [4096, 64]]) {
 
 Deno.test("A receive ring of 64 misses no burst of up to 56 packets, whatever came before", async () => {
   using pool = new Mempool({ buffers: 256, memory: "pages" });
-  const bus = new DirectBus(), batch = new PacketBatch(pool);
+  const bus = new ModelFunction(), batch = new PacketBatch(pool);
   using device = await ixgbe.attach(bus, { pool, rxEntries: 64, promiscuous: true });
   const [queue] = device.rxQueues;
   let sent = 0;
@@ -121,8 +121,8 @@ Deno.test("RxQueue.receive() drops damaged and long frames, wherever polls cut t
       assert(ring.free >= 56);
       assertApart(ring, pool);
       ring.queue.close();
-      assertEquals(pool.available, pool.buffers);
-      assertEquals(new Set(pool.stack).size, pool.buffers);
+      assertEquals(pool.freeCount, pool.buffers);
+      assertEquals(new Set(pool.freeStack).size, pool.buffers);
     }),
     { numRuns: 300 },
   );
@@ -131,7 +131,7 @@ Deno.test("RxQueue.receive() drops damaged and long frames, wherever polls cut t
 Deno.test("RxQueue.receive() goes on in the middle of a long frame once buffers come back", () => {
   using pool = new Mempool({ buffers: 64, memory: "pages" });
   const ring = new FakeRxRing(pool, 64), batch = new PacketBatch(pool, 8);
-  assertEquals(pool.available, 0);
+  assertEquals(pool.freeCount, 0);
   ring.fill(60);
   ring.fill(2048, RX_DD);
   assertEquals(drain(ring, batch), []);
@@ -144,5 +144,5 @@ Deno.test("RxQueue.receive() goes on in the middle of a long frame once buffers 
   assertEquals([ring.queue.noBuffer, ring.queue.tooLong], [2, 1], "the last was whole");
   assertEquals(ring.free, 63, "what is dropped goes back at once");
   ring.queue.close();
-  assertEquals(pool.available, 64);
+  assertEquals(pool.freeCount, 64);
 });

@@ -13,7 +13,7 @@ import {
   UsageError,
 } from "../../mod.ts";
 import type { NicOptions } from "../../sim/nic/nic.ts";
-import { DirectBus } from "../support/model_function.ts";
+import { ModelFunction } from "../support/model_function.ts";
 import { VECTORS } from "../support/rss_vectors.ts";
 import { packet, type PacketOptions } from "../support/ip_packets.ts";
 
@@ -26,12 +26,12 @@ interface Arrival {
 
 /** A promiscuous driver on a model; disposing checks rules, and that all buffers have come back. */
 class Bench implements Disposable {
-  readonly bus: DirectBus;
+  readonly bus: ModelFunction;
   readonly pools: Mempool[] = [];
   device!: IxgbeDevice;
 
   private constructor(nic: NicOptions) {
-    this.bus = new DirectBus(nic);
+    this.bus = new ModelFunction(nic);
   }
 
   /** With a pool for each pair of queues. */
@@ -79,7 +79,7 @@ class Bench implements Disposable {
   [Symbol.dispose](): void {
     this.device.close();
     for (const pool of this.pools) {
-      assertEquals(pool.available, pool.buffers);
+      assertEquals(pool.freeCount, pool.buffers);
       pool[Symbol.dispose]();
     }
     assertEquals(this.bus.nic.rules.violations, []);
@@ -260,7 +260,7 @@ Deno.test("open() refuses queues, keys and pools that cannot be", async (t) => {
   ];
   for (const [rule, options, sentence] of cases) {
     await t.step(rule, async () => {
-      const bus = new DirectBus();
+      const bus = new ModelFunction();
       await assertRejects(
         () => ixgbe.attach(bus, options),
         UsageError,

@@ -38,7 +38,7 @@ class TracedBus extends InterruptingBus {
       doorbell: (offset) => ({
         words: new Uint32Array(1),
         index: 0,
-        ring: (value) => this.model.write32(offset, value),
+        write: (value) => this.model.write32(offset, value),
       }),
     };
   }

@@ -2,15 +2,15 @@
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { ixgbe, type IxgbeDevice } from "../../ixgbe/mod.ts";
-import { AdoptedPair, Mempool, PacketBatch } from "../../mod.ts";
-import { DirectBus } from "../support/model_function.ts";
+import { AdoptedQueues, Mempool, PacketBatch } from "../../mod.ts";
+import { ModelFunction } from "../support/model_function.ts";
 import { packet } from "../support/ip_packets.ts";
 
 const SIZE = 64;
 
 /** A device with two pairs of queues, each with a pool. Disposing checks rules. */
 class Bench implements Disposable {
-  readonly bus = new DirectBus();
+  readonly bus = new ModelFunction();
   readonly pools = [0, 1].map(() => new Mempool({ buffers: 256, memory: "pages" }));
   device!: IxgbeDevice;
 
@@ -28,10 +28,13 @@ class Bench implements Disposable {
   }
 
   /** Hands the queues of one number over, and takes them as another thread would. */
-  adopt(number: number): { pool: Mempool; pair: AdoptedPair } {
-    const handed = structuredClone(this.pools[number].handOver());
-    const pool = new Mempool(handed);
-    return { pool, pair: new AdoptedPair(structuredClone(this.device.handOver(number)), pool) };
+  adopt(number: number): { pool: Mempool; pair: AdoptedQueues } {
+    const handed = structuredClone(this.pools[number].transfer());
+    const pool = Mempool.adopt(handed);
+    return {
+      pool,
+      pair: new AdoptedQueues(structuredClone(this.device.transferQueues(number)), pool),
+    };
   }
 
   /** Puts packets of many flows on the wire and lets the NIC take them. */
@@ -55,7 +58,7 @@ class Bench implements Disposable {
   }
 }
 
-Deno.test("AdoptedPair receives and sends what the queues that were handed over would", async () => {
+Deno.test("AdoptedQueues receives and sends what the queues that were transferred would", async () => {
   using bench = await Bench.start();
   const { pool, pair } = bench.adopt(1);
   const batch = new PacketBatch(pool);
@@ -74,8 +77,8 @@ Deno.test("AdoptedPair receives and sends what the queues that were handed over 
   const kept = Number(bench.device.rxQueues[0].packets);
   assertEquals(kept + forwarded, 640, "each packet in one of the queues");
   assertEquals(bench.bus.wire.sent.length, forwarded);
-  assertEquals(pool.available, 256 - SIZE, "all buffers but those of the receive ring are back");
-  assertEquals(bench.pools[0].available, 256 - SIZE);
+  assertEquals(pool.freeCount, 256 - SIZE, "all buffers but those of the receive ring are back");
+  assertEquals(bench.pools[0].freeCount, 256 - SIZE);
 
   pair.publish();
   const { rxPackets, txPackets, txBytes } = bench.device.statistics();
@@ -85,7 +88,7 @@ Deno.test("AdoptedPair receives and sends what the queues that were handed over 
   pool[Symbol.dispose]();
 });
 
-Deno.test("AdoptedPair that was disposed reaches no memory, nor does its pool", async () => {
+Deno.test("AdoptedQueues that was disposed reaches no memory, nor does its pool", async () => {
   using bench = await Bench.start();
   const { pool, pair } = bench.adopt(0);
   const batch = new PacketBatch(pool);
@@ -99,59 +102,67 @@ Deno.test("AdoptedPair that was disposed reaches no memory, nor does its pool", 
   assertEquals(bench.device.rxQueues[1].receive(new PacketBatch(bench.pools[1])) > 0, true);
 });
 
-Deno.test("queues and pools that were handed over cannot be used, nor handed over again", async () => {
+Deno.test("queues and pools that were transferred cannot be used, nor transferred again", async () => {
   using bench = await Bench.start();
   const { pool, pair } = bench.adopt(0);
   const [own] = bench.pools;
-  assertEquals([own.available, own.allocate(60)], [0, -1]);
-  assertThrows(() => own.handOver(), Error, "handed over twice");
+  assertEquals([own.freeCount, own.allocate(60)], [0, -1]);
+  assertThrows(() => own.transfer(), Error, "transferred twice");
   const batch = new PacketBatch(own);
   assertThrows(() => bench.device.rxQueues[0].receive(batch), Error, "that a worker has");
   assertThrows(() => bench.device.txQueues[0].transmit(batch), Error, "that a worker has");
-  assertThrows(() => bench.device.handOver(0), Error, "queues 0 are handed over twice");
-  assertThrows(() => bench.device.handOver(2), RangeError, "no receive and transmit queue 2");
+  assertThrows(() => bench.device.transferQueues(0), Error, "queues 0 are transferred twice");
+  assertThrows(() => bench.device.transferQueues(2), RangeError, "no receive and transmit queue 2");
   pair[Symbol.dispose]();
   pool[Symbol.dispose]();
 });
 
-Deno.test("Device.handOver() refuses queues that were used", async () => {
+Deno.test("Device.transferQueues() refuses queues that were used", async () => {
   using bench = await Bench.start();
   bench.arrive(64);
   const batch = new PacketBatch(bench.pools[1]);
   bench.device.rxQueues[1].receive(batch);
-  assertThrows(() => bench.device.handOver(1), Error, "receive queue 1 is handed over after use");
+  assertThrows(
+    () => bench.device.transferQueues(1),
+    Error,
+    "receive queue 1 is transferred after use",
+  );
   bench.device.txQueues[1].transmit(batch);
 });
 
-Deno.test("Device.handOver() that is refused leaves both queues usable", async () => {
+Deno.test("Device.transferQueues() that is refused leaves both queues usable", async () => {
   using bench = await Bench.start();
   const { device: { rxQueues, txQueues }, pools } = bench;
   const batch = new PacketBatch(pools[0]);
   assert(batch.add(new Uint8Array(60)));
   assertEquals(txQueues[0].transmit(batch), 1);
-  assertThrows(() => bench.device.handOver(0), Error, "transmit queue 0 is handed over after use");
+  assertThrows(
+    () => bench.device.transferQueues(0),
+    Error,
+    "transmit queue 0 is transferred after use",
+  );
   bench.arrive(64);
   const received = rxQueues[0].receive(batch);
   assert(received > 0);
   assertEquals(txQueues[0].transmit(batch), received);
 });
 
-Deno.test("AdoptedPair refuses another pool than the queues'", async () => {
+Deno.test("AdoptedQueues refuses another pool than the queues'", async () => {
   using bench = await Bench.start();
-  const [first, second] = bench.pools.map((pool) => new Mempool(pool.handOver()));
-  const handed = bench.device.handOver(0);
-  assertThrows(() => new AdoptedPair(handed, second), Error, "queues 0 are adopted with another");
-  using _ = new AdoptedPair(handed, first);
+  const [first, second] = bench.pools.map((pool) => Mempool.adopt(pool.transfer()));
+  const handed = bench.device.transferQueues(0);
+  assertThrows(() => new AdoptedQueues(handed, second), Error, "queues 0 are adopted with another");
+  using _ = new AdoptedQueues(handed, first);
 });
 
-Deno.test("Device.close() does not give away buffers of queues that were handed over", async () => {
+Deno.test("Device.close() does not give away buffers of queues that were transferred", async () => {
   using bench = await Bench.start();
   const { pool, pair } = bench.adopt(0);
   pair[Symbol.dispose]();
   bench.device.close();
   const [handed, kept] = bench.pools;
   assertEquals(
-    [handed.available, kept.available],
+    [handed.freeCount, kept.freeCount],
     [0, 256],
     "they may be in the other thread's hand",
   );

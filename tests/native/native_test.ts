@@ -1,7 +1,7 @@
 /** The C stubs and their binding. */
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { check, Errno, path, stubs, SystemError, unsupported } from "../../native/stubs.ts";
+import { checkErrno, Errno, path, stubs, SystemError, unsupported } from "../../native/stubs.ts";
 import { Mapping } from "../../native/mapping.ts";
 
 Deno.test("stubs report a failure as the negative errno", () => {
@@ -11,9 +11,9 @@ Deno.test("stubs report a failure as the negative errno", () => {
 });
 
 Deno.test("check() throws what failed, and why", () => {
-  const error = assertThrows(() => check("open nic0.sock", -Errno.EACCES), SystemError);
+  const error = assertThrows(() => checkErrno("open nic0.sock", -Errno.EACCES), SystemError);
   assertEquals(error.message, "open nic0.sock: permission denied");
-  assertEquals(check("open", 5), 5);
+  assertEquals(checkErrno("open", 5), 5);
 });
 
 Deno.test("Mapping.memory() is zeroed, and shared by its descriptor", () => {
@@ -62,9 +62,9 @@ Deno.test("Mapping.reserve() is zeros, in which place() puts part of a file and 
 
 Deno.test("ixy_send() and ixy_recv() pass bytes and descriptors", () => {
   const name = path(Deno.makeTempDirSync() + "/socket");
-  const listener = check("bind", stubs.ixy_bind(name, 1));
-  const client = check("connect", stubs.ixy_connect(name, 1));
-  const server = check("accept", stubs.ixy_accept(listener));
+  const listener = checkErrno("bind", stubs.ixy_bind(name, 1));
+  const client = checkErrno("connect", stubs.ixy_connect(name, 1));
+  const server = checkErrno("accept", stubs.ixy_accept(listener));
   using memory = Mapping.memory(4096, false);
   new Uint8Array(memory.buffer)[9] = 9;
   const fds = new Int32Array(17);
@@ -82,7 +82,7 @@ Deno.test("ixy_send() and ixy_recv() pass bytes and descriptors", () => {
 });
 
 Deno.test("ixy_poll() waits for an eventfd", () => {
-  const event = check("eventfd", stubs.ixy_eventfd());
+  const event = checkErrno("eventfd", stubs.ixy_eventfd());
   const pollfd = Int32Array.of(event, 1);
   assertEquals(stubs.ixy_poll(pollfd, 1, 1), 0);
   stubs.ixy_write(event, BigUint64Array.of(1n), 8);
@@ -114,7 +114,7 @@ Deno.test("ixy_lock() refuses a second lock", () => {
 Deno.test("StopFlag holds the signal that came, and puts the old handlers back", async () => {
   const script = `
     import { StopFlag } from ${
-    JSON.stringify(new URL("../../native/stubs.ts", import.meta.url).href)
+    JSON.stringify(new URL("../../native/stop.ts", import.meta.url).href)
   };
     { using stop = new StopFlag();
       console.log("ready");

@@ -8,7 +8,7 @@ import { assertEquals } from "@std/assert";
 import * as fc from "fast-check";
 import { checksum } from "../../packets/checksum.ts";
 import { Mempool, PacketBatch } from "../../mod.ts";
-import { SIZE_MIN, UdpStream } from "../../packets/udp_stream.ts";
+import { MIN_SIZE, UdpStream } from "../../packets/udp_stream.ts";
 
 const MAC = Uint8Array.of(2, 0, 0, 0, 0, 7);
 const CLEAN = { missing: 0, reordered: 0, duplicate: 0, corrupt: 0, foreign: 0 };
@@ -18,7 +18,7 @@ function numberOf(packet: Uint8Array): bigint {
 }
 
 /** A stream, a batch of its first packets, and the same packets as bytes. */
-function first(pool: Mempool, packets: number, size = SIZE_MIN, number = 0) {
+function first(pool: Mempool, packets: number, size = MIN_SIZE, number = 0) {
   const stream = new UdpStream(pool, size, MAC, number);
   const batch = new PacketBatch(pool, packets);
   stream.fill(batch, Infinity);
@@ -31,7 +31,7 @@ function check(stream: UdpStream, pool: Mempool, packets: Iterable<Uint8Array>):
   const batch = new PacketBatch(pool, 1);
   for (const packet of packets) {
     batch.add(packet);
-    stream.check(batch);
+    stream.verify(batch);
   }
 }
 
@@ -40,9 +40,9 @@ Deno.test("UdpStream.fill() numbers packets one by one, across 2^32 too", () => 
   const start = 2 ** 32 * 5 - 3;
   const { stream, batch, bytes } = first(pool, 7, 60, start);
   assertEquals(bytes.map(numberOf), Array.from({ length: 7 }, (_, i) => BigInt(start + i)));
-  stream.check(batch);
+  stream.verify(batch);
   assertEquals(stream.counts(stream.next), CLEAN);
-  assertEquals(pool.available, 64);
+  assertEquals(pool.freeCount, 64);
 });
 
 Deno.test("UdpStream.fill() stops at its limit, and where no buffer is free", () => {
@@ -54,14 +54,14 @@ Deno.test("UdpStream.fill() stops at its limit, and where no buffer is free", ()
   stream.fill(batch, 10);
   assertEquals([batch.length, stream.next], [10, 10]);
   stream.fill(batch, Infinity);
-  assertEquals([batch.length, stream.next, pool.available], [64, 64, 0]);
+  assertEquals([batch.length, stream.next, pool.freeCount], [64, 64, 0]);
   assertEquals(Array.from(batch, numberOf), Array.from({ length: 64 }, (_, i) => BigInt(i)));
 });
 
 Deno.test("UdpStream's packets have right lengths and checksums, whatever size and number", () => {
   fc.assert(
     fc.property(
-      fc.integer({ min: SIZE_MIN, max: 2048 }),
+      fc.integer({ min: MIN_SIZE, max: 2048 }),
       fc.maxSafeNat(),
       (size, number) => {
         using pool = new Mempool({ buffers: 64 });
@@ -92,7 +92,7 @@ Deno.test("UdpStream's packets have right lengths and checksums, whatever size a
 Deno.test("UdpStream.check() takes any value of byte 1, and notices any other change", () => {
   fc.assert(
     fc.property(
-      fc.integer({ min: SIZE_MIN, max: 70 }),
+      fc.integer({ min: MIN_SIZE, max: 70 }),
       fc.nat(),
       fc.integer({ min: 1, max: 255 }),
       (size, place, change) => {
@@ -126,7 +126,7 @@ Deno.test("UdpStream.check() does not look at what is behind a packet", () => {
     batch.add(packet);
     const end = batch.buffers[0] * pool.bufferSize + size;
     pool.bytes.fill(0xee, end, end + 4);
-    stream.check(batch);
+    stream.verify(batch);
     assertEquals(stream.counts(1), CLEAN);
   }
 });

@@ -24,7 +24,7 @@ async function failureOf(workers: Workers): Promise<WorkerError> {
   const failures: unknown[] = [];
   await until("a worker's failure", () => {
     try {
-      workers.check();
+      workers.checkAlive();
     } catch (error) {
       failures.push(error);
     }
@@ -39,7 +39,7 @@ Deno.test("Workers work until they are disposed, and their threads are gone then
   {
     await using workers = start("good", "good");
     await workers.started();
-    workers.check();
+    workers.checkAlive();
     assertEquals(threads().length, before + 2);
   }
   assertEquals(threads().length, before);

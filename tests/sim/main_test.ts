@@ -10,11 +10,12 @@ import { delay, until } from "../support/processes.ts";
 
 const MAIN = new URL("../../sim/main.ts", import.meta.url).pathname;
 const FORWARD = new URL("../../fwd.ts", import.meta.url).pathname;
-const NATIVE = new URL("../../native/stubs.ts", import.meta.url).href;
+const NATIVE = new URL("../../native/", import.meta.url).href;
 
 /** A client that agrees on a version, shares memory, becomes bus master, says so, and waits. */
 const CLIENT = `
-import { Mapping, path, stubs } from ${JSON.stringify(NATIVE)};
+import { path, stubs } from ${JSON.stringify(`${NATIVE}stubs.ts`)};
+import { Mapping } from ${JSON.stringify(`${NATIVE}mapping.ts`)};
 const fd = stubs.ixy_connect(path(Deno.args[0]), 1);
 const reply = new Uint8Array(4096), fds = new Int32Array(17);
 let id = 0;

@@ -224,7 +224,7 @@ plainTest("sim/main.ts --plain leaves no file where there is no room", async (di
 
 /** Shares hugepages, says where they are, and waits. */
 const SHARER = `
-import { Mapping } from "${PROJECT}native/stubs.ts";
+import { Mapping } from "${PROJECT}native/mapping.ts";
 const memory = Mapping.memory(3 << 21, true);
 memory.physicalAddresses(1 << 21).forEach((_, i) => new Uint32Array(memory.buffer)[i << 19] = 7 + i);
 console.log(JSON.stringify(memory.physicalAddresses(1 << 21)));

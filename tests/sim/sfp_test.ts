@@ -8,7 +8,7 @@ import { TestDriver } from "../support/model_driver.ts";
 const ADDRESS = 0xa0;
 
 /** A driver's end of the bus, bit by bit. */
-class Bus {
+class PciFunction {
   readonly #driver: TestDriver;
 
   constructor(deviceId: number) {
@@ -63,7 +63,7 @@ class Bus {
   }
 }
 
-function readBytes(bus: Bus, offset: number, count: number): number[] {
+function readBytes(bus: PciFunction, offset: number, count: number): number[] {
   bus.start();
   assert(bus.send(ADDRESS) && bus.send(offset));
   bus.start();
@@ -74,7 +74,7 @@ function readBytes(bus: Bus, offset: number, count: number): number[] {
 }
 
 Deno.test("SfpModule answers with the memory of a 10GBASE-SR module", () => {
-  const bus = new Bus(DEVICE.SFP);
+  const bus = new PciFunction(DEVICE.SFP);
   assert(bus.modulePin);
   for (let i = 0; i < 2; i++) {
     assertEquals(readBytes(bus, 0, 4), [3, 4, 7, 0x10]);
@@ -87,7 +87,7 @@ Deno.test("SfpModule answers with the memory of a 10GBASE-SR module", () => {
 });
 
 Deno.test("SfpModule acknowledges its own address only", () => {
-  const bus = new Bus(DEVICE.SFP);
+  const bus = new PciFunction(DEVICE.SFP);
   bus.start();
   assert(!bus.send(0xa4));
   assert(!bus.send(0));
@@ -96,7 +96,7 @@ Deno.test("SfpModule acknowledges its own address only", () => {
 });
 
 Deno.test("Nic without a cage has no module", () => {
-  const bus = new Bus(DEVICE.KX4);
+  const bus = new PciFunction(DEVICE.KX4);
   assert(!bus.modulePin);
   bus.start();
   assert(!bus.send(ADDRESS));

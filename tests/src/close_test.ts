@@ -14,13 +14,13 @@ import {
   UsageError,
 } from "../../mod.ts";
 import type { VirtioDevice } from "../../virtio/mod.ts";
-import { DirectBus } from "../support/model_function.ts";
+import { ModelFunction } from "../support/model_function.ts";
 import { DirectVirtio } from "../support/direct_virtio.ts";
 
 /** When closing fails: once the memory is out of the device's reach, or before. */
 type Moment = "late" | "early";
 
-class FailingBus extends DirectBus {
+class FailingBus extends ModelFunction {
   /** Undefined for not at all. */
   fails: Moment | undefined;
 
@@ -89,7 +89,7 @@ for (const [driver, attach] of Object.entries(DRIVERS)) {
     using pool = new Mempool({ buffers: 1024, memory: "pages" });
     const shared = await attach("late", { pool });
     assertThrows(() => shared.device.close(), DeviceError, "nobody takes it back");
-    assertEquals(pool.available, pool.buffers);
+    assertEquals(pool.freeCount, pool.buffers);
     assertClosed(shared.device);
   });
 
@@ -97,9 +97,9 @@ for (const [driver, attach] of Object.entries(DRIVERS)) {
     const before = pieces();
     for (const options of [{}, { pool: new Mempool({ buffers: 1024, memory: "pages" }) }]) {
       const { bus, device } = await attach("early", options);
-      const { available, memory } = device.pool, kept = pieces();
+      const { freeCount, memory } = device.pool, kept = pieces();
       assertThrows(() => device.close(), Error, "bus mastering stays on");
-      assertEquals([pieces(), device.pool.available], [kept, available]);
+      assertEquals([pieces(), device.pool.freeCount], [kept, freeCount]);
       assertThrows(() => device.pool[Symbol.dispose](), Error, "still in reach of 1 device");
       assertClosed(device);
       bus.fails = undefined;

@@ -14,7 +14,7 @@ for (const [mode, rule] of [["transmit", NOT_READABLE], ["receive", NOT_WRITABLE
     await using directory = await TemporaryDirectory.make();
     await using sim = await Sim.start(directory, ["generator:rate=10000,size=300"]);
     await sim.command("start");
-    const args = [sim.addresses[0], mode, "chosen"];
+    const args = [sim.addresses[0], mode, "iova"];
     const { code, stdout, stderr } = await run(ffiOnly("tests/vm/dma_program.ts", args));
     assertEquals([code, stderr], [0, ""]);
     const { untouched, packets, pending } = JSON.parse(stdout);

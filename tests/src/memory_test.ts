@@ -6,8 +6,8 @@ import { DmaMemory, Mempool, PacketBatch, UsageError } from "../../mod.ts";
 import { HUGEPAGE } from "../../src/dma.ts";
 
 Deno.test("DmaMemory has a chosen address that is used once, contiguous, above 4 GiB", () => {
-  const one = new DmaMemory(1, "pages"), two = new DmaMemory(3 * HUGEPAGE, "pages");
-  const address = (memory: DmaMemory, offset = 0) => memory.busAddress(offset, "chosen");
+  const one = DmaMemory.allocate(1, "pages"), two = DmaMemory.allocate(3 * HUGEPAGE, "pages");
+  const address = (memory: DmaMemory, offset = 0) => memory.busAddress(offset, "iova");
   assertEquals([one.bytes, two.bytes], [HUGEPAGE, 3 * HUGEPAGE]);
   assert(address(one) >= 2 ** 32);
   assertEquals(address(two, 3 * HUGEPAGE - 1), address(two) + 3 * HUGEPAGE - 1);
@@ -15,7 +15,7 @@ Deno.test("DmaMemory has a chosen address that is used once, contiguous, above 4
   const last = address(two);
   one.free();
   two.free();
-  const three = new DmaMemory(1, "pages");
+  const three = DmaMemory.allocate(1, "pages");
   assert(address(three) > last);
   assertThrows(() => address(three, HUGEPAGE), RangeError);
   assertThrows(() => address(three, -1), RangeError);
@@ -23,23 +23,23 @@ Deno.test("DmaMemory has a chosen address that is used once, contiguous, above 4
 });
 
 Deno.test("DmaMemory of ordinary pages has no physical addresses", () => {
-  const memory = new DmaMemory(1, "pages");
-  assertEquals([memory.has("physical"), memory.has("chosen")], [false, true]);
+  const memory = DmaMemory.allocate(1, "pages");
+  assertEquals([memory.has("physical"), memory.has("iova")], [false, true]);
   assertThrows(() => memory.busAddress(0, "physical"), RangeError, "no physical");
   memory.free();
 });
 
 Deno.test("DmaMemory.free() refuses while a device can reach the memory", () => {
-  const memory = new DmaMemory(1, "pages");
-  memory.hold();
+  const memory = DmaMemory.allocate(1, "pages");
+  memory.pin();
   assertThrows(() => memory.free(), Error, "still in reach of 1 device");
-  memory.release();
+  memory.unpin();
   memory.free();
   memory.free();
 });
 
 Deno.test("DmaMemory says how to reserve hugepages when there are too few", () => {
-  const error = assertThrows(() => new DmaMemory(1e12, "hugepages"), UsageError);
+  const error = assertThrows(() => DmaMemory.allocate(1e12, "hugepages"), UsageError);
   assert(/^no 476838 free hugepages .*nr_hugepages/.test(error.message), error.message);
 });
 
@@ -55,14 +55,14 @@ Deno.test("Mempool refuses sizes out of range", () => {
 Deno.test("Mempool gives every buffer a bus address within the memory, none twice", () => {
   for (const bufferSize of [2048, 16384]) {
     using pool = new Mempool({ buffers: 300, bufferSize, memory: "pages" });
-    const column = pool.addresses("chosen");
+    const column = pool.addresses("iova");
     const addresses = Array.from(
-      pool.length,
+      pool.lengths,
       (_, b) => column[2 * b] + column[2 * b + 1] * 2 ** 32,
     );
-    const expected = addresses.map((_, b) => pool.memory.busAddress(b * bufferSize, "chosen"));
+    const expected = addresses.map((_, b) => pool.memory.busAddress(b * bufferSize, "iova"));
     assertEquals(addresses, expected);
-    assertEquals(pool.addresses("chosen"), column);
+    assertEquals(pool.addresses("iova"), column);
   }
 });
 
@@ -71,9 +71,9 @@ Deno.test("Mempool.allocate() and free() hand each buffer out once", () => {
   const taken = Array.from({ length: 64 }, () => pool.allocate(60));
   assertEquals(new Set(taken).size, 64);
   assertEquals(pool.allocate(60), -1);
-  assertEquals(pool.available, 0);
+  assertEquals(pool.freeCount, 0);
   for (const buffer of taken) pool.free(buffer);
-  assertEquals(pool.available, 64);
+  assertEquals(pool.freeCount, 64);
 });
 
 Deno.test("Mempool.free() refuses a buffer twice, or one that there is not", () => {
@@ -83,7 +83,7 @@ Deno.test("Mempool.free() refuses a buffer twice, or one that there is not", () 
   for (const wrong of [buffer, 63, 64, -1, 0.5, NaN]) {
     assertThrows(() => pool.free(wrong), Error, "nobody has it in hand");
   }
-  assertEquals(pool.available, 64);
+  assertEquals(pool.freeCount, 64);
 });
 
 Deno.test("Mempool.allocate() refuses lengths that do not fit", () => {
@@ -91,7 +91,7 @@ Deno.test("Mempool.allocate() refuses lengths that do not fit", () => {
   for (const length of [0, -1, 2049, NaN]) {
     assertThrows(() => pool.allocate(length), RangeError, "1 to 2048");
   }
-  assertEquals(pool.available, 64);
+  assertEquals(pool.freeCount, 64);
 });
 
 Deno.test("Mempool stays whole whatever the order of calls", () => {
@@ -114,7 +114,7 @@ Deno.test("Mempool stays whole whatever the order of calls", () => {
         } else {
           assertThrows(() => pool.free(n));
         }
-        assertEquals(pool.available, 64 - mine.size);
+        assertEquals(pool.freeCount, 64 - mine.size);
       }
     }),
     { numRuns: 100 },

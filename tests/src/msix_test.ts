@@ -4,9 +4,9 @@ import { assertEquals, assertThrows } from "@std/assert";
 import { EICS_EX, EIMS_EX, GPIE } from "../../ixgbe/registers.ts";
 import { UsageError } from "../../mod.ts";
 import { openInterrupts } from "../../src/pci/function.ts";
-import { VfioUserBus } from "../../src/pci/vfio_user.ts";
+import { VfioUserFunction } from "../../src/pci/vfio_user.ts";
 import { Registers } from "../../src/registers.ts";
-import { DirectBus } from "../support/model_function.ts";
+import { ModelFunction } from "../support/model_function.ts";
 import { eventfds, readable, signals } from "../support/interrupt_events.ts";
 import { Sim, TemporaryDirectory, until } from "../support/processes.ts";
 
@@ -14,12 +14,12 @@ import { Sim, TemporaryDirectory, until } from "../support/processes.ts";
 const MANY = 20;
 const DEADLINE_MS = 10000;
 
-function busOf(sim: Sim): VfioUserBus {
-  return new VfioUserBus("nic", sim.addresses[0].slice("vfio-user:".length));
+function busOf(sim: Sim): VfioUserFunction {
+  return new VfioUserFunction("nic", sim.addresses[0].slice("vfio-user:".length));
 }
 
 /** Has the software NIC send messages whenever EICS_EX is written. */
-function ready(bus: VfioUserBus): Registers {
+function ready(bus: VfioUserFunction): Registers {
   const regs = new Registers(bus.bar(0), "nic");
   regs.write(GPIE, GPIE.MULTIPLE_MSIX);
   regs.write(EIMS_EX, 0xffffffff);
@@ -87,5 +87,9 @@ Deno.test("Bus.close() closes eventfds although the server is gone", async () =>
 });
 
 Deno.test("openInterrupts() says what to do where a bus brings none", () => {
-  assertThrows(() => openInterrupts(new DirectBus(), 1), UsageError, "bind the device to vfio-pci");
+  assertThrows(
+    () => openInterrupts(new ModelFunction(), 1),
+    UsageError,
+    "bind the device to vfio-pci",
+  );
 });

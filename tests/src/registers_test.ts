@@ -31,7 +31,7 @@ function memoryBar(words = new Uint32Array(4096)): Bar {
     size: words.length * 4,
     read: (offset) => words[offset / 4],
     write: (offset, _bytes, value) => words[offset / 4] = value,
-    doorbell: (offset) => ({ words, index: offset / 4, ring: undefined }),
+    doorbell: (offset) => ({ words, index: offset / 4, write: undefined }),
   };
 }
 

@@ -2,7 +2,7 @@
 
 import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { Command, Config } from "../../src/pci/function.ts";
-import { SysfsBus } from "../../src/pci/sysfs.ts";
+import { SysfsFunction } from "../../src/pci/sysfs.ts";
 import { HUGEPAGE } from "../../src/dma.ts";
 import { DeviceError, DmaMemory, UsageError } from "../../mod.ts";
 
@@ -61,8 +61,8 @@ class Tree implements Disposable {
     this.write(`net/${name}/flags`, flags + "\n");
   }
 
-  open(rebind = false): SysfsBus {
-    return new SysfsBus(ADDRESS, this.devices, rebind);
+  open(rebind = false): SysfsFunction {
+    return new SysfsFunction(ADDRESS, this.devices, rebind);
   }
 
   [Symbol.dispose](): void {
@@ -83,7 +83,11 @@ Deno.test("SysfsBus reads ids and changes nothing before claim()", () => {
 
 Deno.test("SysfsBus says which device is missing", () => {
   using tree = new Tree();
-  assertThrows(() => new SysfsBus("0000:04:00.0", tree.devices), UsageError, "no such PCI device");
+  assertThrows(
+    () => new SysfsFunction("0000:04:00.0", tree.devices),
+    UsageError,
+    "no such PCI device",
+  );
 });
 
 Deno.test("SysfsBus refuses a function that is open already", () => {
@@ -207,7 +211,7 @@ Deno.test("SysfsBus.bar() maps the whole BAR; closing empties its views", () => 
   bar.write(0x1018, 4, 0xcafe);
   assertEquals(bar.read(0x1018, 4), 0xcafe);
   const doorbell = bar.doorbell(0x1018);
-  assertEquals([doorbell.words[doorbell.index], doorbell.ring], [0xcafe, undefined]);
+  assertEquals([doorbell.words[doorbell.index], doorbell.write], [0xcafe, undefined]);
   assertThrows(() => bus.bar(3), DeviceError, "resource3");
   bus.close();
   bus.close();
@@ -219,7 +223,7 @@ Deno.test("SysfsBus.bar() maps the whole BAR; closing empties its views", () => 
 Deno.test("SysfsBus.mapDma() refuses memory without physical addresses", () => {
   using tree = new Tree();
   const bus = tree.open();
-  const memory = new DmaMemory(1, "pages");
+  const memory = DmaMemory.allocate(1, "pages");
   assertThrows(() => bus.mapDma(memory), UsageError, "nr_hugepages");
   bus.close();
   memory.free();
@@ -228,9 +232,9 @@ Deno.test("SysfsBus.mapDma() refuses memory without physical addresses", () => {
 Deno.test("SysfsBus.check() notices a device that was pulled out", () => {
   using tree = new Tree();
   const bus = tree.open();
-  bus.check();
+  bus.checkAlive();
   Deno.writeFileSync(`${tree.device}/config`, new Uint8Array(256).fill(0xff));
-  assertThrows(() => bus.check(), DeviceError, "the device is gone");
+  assertThrows(() => bus.checkAlive(), DeviceError, "the device is gone");
   bus.close();
 });
 
@@ -244,7 +248,7 @@ Deno.test({
     try {
       using tree = new Tree();
       const bus = tree.open();
-      const memory = new DmaMemory(4 * 1024 * 1024, "hugepages");
+      const memory = DmaMemory.allocate(4 * 1024 * 1024, "hugepages");
       assertEquals(memory.has("physical"), true);
       for (const page of [0, HUGEPAGE]) {
         const address = memory.busAddress(page, "physical");
@@ -265,13 +269,13 @@ Deno.test({
 Deno.test("SysfsBus.translated says whether an IOMMU takes other addresses", () => {
   using tree = new Tree();
   const bus = tree.open();
-  assertEquals(bus.translated, false);
+  assertEquals(bus.behindIommu, false);
   Deno.mkdirSync(`${tree.device}/iommu_group`);
   for (
     const [type, translated] of [["identity", false], ["DMA", true], ["DMA-FQ", true]] as const
   ) {
     tree.write("iommu_group/type", `${type}\n`);
-    assertEquals(bus.translated, translated);
+    assertEquals(bus.behindIommu, translated);
   }
   bus.close();
 });

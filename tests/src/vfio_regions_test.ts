@@ -47,7 +47,7 @@ Deno.test("parseRegionInfo() ends on lists that turn back, lie outside or claim 
 });
 
 Deno.test("mapWindows() maps each area where it is, and refuses those outside of the BAR", () => {
-  const memory = new DmaMemory(1, "pages");
+  const memory = DmaMemory.allocate(1, "pages");
   new Uint32Array(memory.buffer, 0x5000)[1] = 0xcafe;
   const windows = mapWindows("nic", 2, memory.fd, {
     size: 0x8000,

@@ -3,7 +3,7 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { DeviceError, DmaMemory, Mempool, open, PacketBatch, UsageError } from "../../mod.ts";
 import { Config } from "../../src/pci/function.ts";
-import { VfioUserBus } from "../../src/pci/vfio_user.ts";
+import { VfioUserFunction } from "../../src/pci/vfio_user.ts";
 import { Sim, TemporaryDirectory } from "../support/processes.ts";
 
 /** The path behind an address. */
@@ -20,10 +20,10 @@ Deno.test("VfioUserBus maps doorbells where they are shared, and sends them wher
   for (const how of ["poll", "trap"]) {
     await using directory = await TemporaryDirectory.make();
     await using sim = await Sim.start(directory, ["none"], [`--doorbells=${how}`]);
-    const bus = new VfioUserBus("nic", socketOf(sim.addresses[0]));
+    const bus = new VfioUserFunction("nic", socketOf(sim.addresses[0]));
     assertEquals(bus.readConfig(Config.VENDOR_ID, 2), 0x8086);
     const doorbell = bus.bar(0).doorbell(0x1018);
-    assertEquals(doorbell.ring === undefined, how === "poll");
+    assertEquals(doorbell.write === undefined, how === "poll");
     assertThrows(() => bus.bar(3), DeviceError, "no BAR 3");
     bus.close();
     bus.close();
@@ -35,8 +35,8 @@ Deno.test("VfioUserBus maps doorbells where they are shared, and sends them wher
 Deno.test("VfioUserBus refuses a device that another client has", async () => {
   await using directory = await TemporaryDirectory.make();
   await using sim = await Sim.start(directory, ["none"]);
-  const first = new VfioUserBus("nic", socketOf(sim.addresses[0]));
-  const second = () => new VfioUserBus("nic", socketOf(sim.addresses[0]));
+  const first = new VfioUserFunction("nic", socketOf(sim.addresses[0]));
+  const second = () => new VfioUserFunction("nic", socketOf(sim.addresses[0]));
   assertThrows(second, UsageError, "end the program that uses the device");
   first.close();
 });
@@ -44,8 +44,8 @@ Deno.test("VfioUserBus refuses a device that another client has", async () => {
 Deno.test("VfioUserBus.close() gives memory back although the server is gone", async () => {
   await using directory = await TemporaryDirectory.make();
   await using sim = await Sim.start(directory, ["none"]);
-  const bus = new VfioUserBus("nic", socketOf(sim.addresses[0]));
-  const memory = new DmaMemory(1, "pages");
+  const bus = new VfioUserFunction("nic", socketOf(sim.addresses[0]));
+  const memory = DmaMemory.allocate(1, "pages");
   bus.mapDma(memory);
   bus.claim(false);
   await kill(sim);
@@ -58,10 +58,10 @@ Deno.test("Device says that its server is gone, and can still be closed", async 
   await using sim = await Sim.start(directory, ["none"]);
   using pool = new Mempool({ buffers: 1024 });
   const device = await open(sim.addresses[0], { pool });
-  device.check();
+  device.checkAlive();
   await kill(sim);
-  assertThrows(() => device.check(), DeviceError, "has closed the connection: start it again");
+  assertThrows(() => device.checkAlive(), DeviceError, "has closed the connection: start it again");
   device.close();
-  assertEquals(pool.available, pool.buffers);
+  assertEquals(pool.freeCount, pool.buffers);
   assertThrows(() => device.rxQueues[0].receive(new PacketBatch(pool)), Error, "closed");
 });

@@ -6,12 +6,12 @@
 
 import { PcapReader } from "../../sim/wires/pcap_file.ts";
 import { FrameBuffer } from "../../sim/wires/wire.ts";
-import { openSink, PcapWriter, SNAPLEN_MAX } from "../../packets/pcap_writer.ts";
+import { MAX_SNAPLEN, openSink, PcapWriter } from "../../packets/pcap_writer.ts";
 
 /** Writes frames to a capture file. */
 export function writeCapture(file: string, frames: readonly Uint8Array[]): void {
   using sink = openSink(file);
-  const writer = new PcapWriter(file, sink, SNAPLEN_MAX);
+  const writer = new PcapWriter(file, sink, MAX_SNAPLEN);
   for (const frame of frames) writer.write(frame, performance.now());
   writer.flush();
 }

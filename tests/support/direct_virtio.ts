@@ -96,7 +96,7 @@ export interface DirectOptions {
 export class DirectVirtio implements Transport {
   readonly address = "virtio";
   readonly name = "direct";
-  readonly addressing = "chosen" as const;
+  readonly addressing = "iova" as const;
   readonly legacy: boolean;
   /** What was done: status bits, features, notifications, … */
   readonly log: string[] = [];
@@ -173,7 +173,7 @@ export class DirectVirtio implements Transport {
 
   mapDma(memory: DmaMemory): void {
     this.#memories.push(memory);
-    memory.hold();
+    memory.pin();
   }
 
   startQueue(index: number, areas: QueueAreas): void {
@@ -186,7 +186,7 @@ export class DirectVirtio implements Transport {
     this.onNotify(index);
   }
 
-  check(): void {}
+  checkAlive(): void {}
 
   stop(): boolean {
     this.log.push("stop");
@@ -195,16 +195,16 @@ export class DirectVirtio implements Transport {
 
   close(): void {
     this.log.push("close");
-    for (const memory of this.#memories.splice(0)) memory.release();
+    for (const memory of this.#memories.splice(0)) memory.unpin();
   }
 
   #bytes(address: number, bytes: number): Uint8Array {
     const memory = this.#memories.find((m) => {
-      const at = address - m.busAddress(0, "chosen");
+      const at = address - m.busAddress(0, "iova");
       return at >= 0 && at + bytes <= m.bytes;
     });
     if (!memory) throw new Error(`the driver gave an address that is not its own: ${address}`);
-    return new Uint8Array(memory.buffer, address - memory.busAddress(0, "chosen"), bytes);
+    return new Uint8Array(memory.buffer, address - memory.busAddress(0, "iova"), bytes);
   }
 
   /** Fills the next receive chain of a pair with a packet; its id. Does not report it. */

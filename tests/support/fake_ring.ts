@@ -29,9 +29,9 @@ export class FakeRxRing {
     const doorbell = {
       words: new Uint32Array(1),
       index: 0,
-      ring: (tail: number) => void this.tails.push(tail),
+      write: (tail: number) => void this.tails.push(tail),
     };
-    this.queue = new IxgbeRxQueue(0, pool, "chosen", this.#ring, doorbell);
+    this.queue = new IxgbeRxQueue(0, pool, "iova", this.#ring, doorbell);
     this.queue.start();
   }
 
@@ -50,7 +50,7 @@ export class FakeRxRing {
 
   /** Numbers of the buffers that the NIC can write to. */
   buffers(): number[] {
-    const { memory, bufferSize } = this.#pool, base = memory.busAddress(0, "chosen");
+    const { memory, bufferSize } = this.#pool, base = memory.busAddress(0, "iova");
     return Array.from({ length: this.free }, (_, n) => {
       const d = ((this.#head + n) & this.#mask) * WORDS;
       return (this.#ring[d] + this.#ring[d + 1] * 2 ** 32 - base) / bufferSize;
@@ -65,8 +65,8 @@ export class FakeTxRing {
 
   constructor(pool: Mempool, entries: number) {
     this.#ring = new Uint32Array(entries * WORDS);
-    const doorbell = { words: new Uint32Array(1), index: 0, ring: undefined };
-    this.queue = new IxgbeTxQueue(0, pool, "chosen", this.#ring, doorbell);
+    const doorbell = { words: new Uint32Array(1), index: 0, write: undefined };
+    this.queue = new IxgbeTxQueue(0, pool, "iova", this.#ring, doorbell);
   }
 
   /** All packets leave. */

@@ -5,15 +5,15 @@
  * @module
  */
 
-import { check, stubs } from "../../native/stubs.ts";
-import { DirectBus } from "./model_function.ts";
+import { checkErrno, stubs } from "../../native/stubs.ts";
+import { ModelFunction } from "./model_function.ts";
 
 const POLLIN = 1;
 
 /** Whether each descriptor becomes readable: those that do not are waited for so long altogether. */
 export function readable(fds: readonly number[], milliseconds = 0): boolean[] {
   const pollfds = Int32Array.from(fds.flatMap((fd) => [fd, POLLIN]));
-  check("poll eventfds", stubs.ixy_poll(pollfds, fds.length, milliseconds));
+  checkErrno("poll eventfds", stubs.ixy_poll(pollfds, fds.length, milliseconds));
   return fds.map((_, i) => pollfds[2 * i + 1] >>> 16 === POLLIN);
 }
 
@@ -34,18 +34,18 @@ export async function eventfds(pid: number = Deno.pid): Promise<number> {
 }
 
 /** The model as a PCI function of this thread, whose interrupts signal eventfds at once. */
-export class InterruptingBus extends DirectBus {
+export class InterruptingBus extends ModelFunction {
   /** The eventfds, by vector. */
   fds: number[] = [];
   /** Vectors whose message was sent, in order. */
   readonly sent: number[] = [];
 
   interrupts(vectors: number): readonly number[] {
-    this.fds = Array.from({ length: vectors }, () => check("eventfd", stubs.ixy_eventfd()));
+    this.fds = Array.from({ length: vectors }, () => checkErrno("eventfd", stubs.ixy_eventfd()));
     const one = new Uint8Array(new BigUint64Array([1n]).buffer);
     this.nic.onInterrupt = (vector) => {
       this.sent.push(vector);
-      check("write an eventfd", stubs.ixy_write(this.fds[vector], one, one.length));
+      checkErrno("write an eventfd", stubs.ixy_write(this.fds[vector], one, one.length));
     };
     return this.fds;
   }

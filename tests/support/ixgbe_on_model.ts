@@ -8,7 +8,7 @@ import { assertEquals } from "@std/assert";
 import { ixgbe, type IxgbeDevice } from "../../ixgbe/mod.ts";
 import { Mempool, type OpenOptions, PacketBatch } from "../../mod.ts";
 import { offsetOf, type Register } from "../../src/registers.ts";
-import { DirectBus } from "./model_function.ts";
+import { ModelFunction } from "./model_function.ts";
 
 /** The station address of the model. */
 export const OWN = [0x02, 0, 0, 0, 0x12, 0x34];
@@ -19,10 +19,10 @@ export class Bench implements Disposable {
   readonly batch = new PacketBatch(this.pool, 32);
   device!: IxgbeDevice;
 
-  private constructor(readonly bus: DirectBus) {}
+  private constructor(readonly bus: ModelFunction) {}
 
-  static async start(options: OpenOptions = {}, bus?: DirectBus): Promise<Bench> {
-    const bench = new Bench(bus ?? new DirectBus({ mac: Uint8Array.from(OWN) }));
+  static async start(options: OpenOptions = {}, bus?: ModelFunction): Promise<Bench> {
+    const bench = new Bench(bus ?? new ModelFunction({ mac: Uint8Array.from(OWN) }));
     bench.device = await ixgbe.attach(bench.bus, { pool: bench.pool, ...options }) as IxgbeDevice;
     return bench;
   }
@@ -43,7 +43,7 @@ export class Bench implements Disposable {
   [Symbol.dispose](): void {
     this.device.close();
     assertEquals(this.bus.nic.rules.violations, []);
-    assertEquals(this.pool.available, this.pool.buffers);
+    assertEquals(this.pool.freeCount, this.pool.buffers);
     this.pool[Symbol.dispose]();
   }
 }

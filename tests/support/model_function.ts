@@ -5,7 +5,7 @@
  * @module
  */
 
-import type { Bar, Bus, Doorbell } from "../../src/pci/function.ts";
+import type { Bar, Doorbell, PciFunction } from "../../src/pci/function.ts";
 import type { DmaMemory } from "../../src/dma.ts";
 import { Nic, type NicOptions } from "../../sim/nic/nic.ts";
 import { FrameBuffer, type Wire, type WirePort } from "../../sim/wires/wire.ts";
@@ -44,10 +44,10 @@ export class TestWire implements Wire {
 }
 
 /** The model as a PCI function of this thread. */
-export class DirectBus implements Bus {
+export class ModelFunction implements PciFunction {
   readonly address = "model";
-  readonly addressing = "chosen" as const;
-  readonly translated = false;
+  readonly addressing = "iova" as const;
+  readonly behindIommu = false;
   readonly nic: Nic;
   readonly wire = new TestWire();
   /** What was done, for tests of order: `claim`, `bus master on`, `close`, … */
@@ -91,7 +91,7 @@ export class DirectBus implements Bus {
       doorbell: (offset): Doorbell => ({
         words: this.#words,
         index: offset / 4,
-        ring: undefined,
+        write: undefined,
       }),
     };
   }
@@ -99,8 +99,8 @@ export class DirectBus implements Bus {
   mapDma(memory: DmaMemory): void {
     if (this.#mapped.has(memory)) return;
     this.#mapped.add(memory);
-    memory.hold();
-    this.nic.dma.map(memory.busAddress(0, "chosen"), memory.buffer, 0, memory.bytes);
+    memory.pin();
+    this.nic.dma.map(memory.busAddress(0, "iova"), memory.buffer, 0, memory.bytes);
   }
 
   setBusMaster(on: boolean): void {
@@ -108,14 +108,14 @@ export class DirectBus implements Bus {
     this.nic.setBusMaster(on);
   }
 
-  check(): void {}
+  checkAlive(): void {}
 
   close(): void {
     if (this.log.at(-1) === "close") return;
     this.setBusMaster(false);
     this.log.push("close");
     this.nic.disconnect();
-    for (const memory of this.#mapped) memory.release();
+    for (const memory of this.#mapped) memory.unpin();
     this.#mapped.clear();
   }
 }

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { check, Errno, path, stubs } from "../../native/stubs.ts";
+import { checkErrno, Errno, path, stubs } from "../../native/stubs.ts";
 import { Mapping } from "../../native/mapping.ts";
 import { type Driver, type Nonsense, Ring } from "./vhost_user_ring.ts";
 
@@ -42,7 +42,7 @@ export type Fault = "close" | "hang" | "refuse" | "short" | "other" | "chatter";
 function readable(fd: number, milliseconds: number): boolean {
   const pollfds = Int32Array.of(fd, POLLIN, 0, POLLIN);
   const n = stubs.ixy_poll(pollfds, 2, milliseconds);
-  if (n !== -Errno.EINTR) check("poll", n);
+  if (n !== -Errno.EINTR) checkErrno("poll", n);
   // Nothing is ever written to us: whoever started us has ended.
   if ((pollfds[3] >> 16 & (POLLIN | POLLHUP)) !== 0) Deno.exit(0);
   return (pollfds[1] >> 16) !== 0;
@@ -176,11 +176,11 @@ class Connection implements Driver {
 
 if (import.meta.main) {
   const [socket, scripts] = Deno.args;
-  const listener = check(`listen on ${socket}`, stubs.ixy_bind(path(socket), SOCK_STREAM));
+  const listener = checkErrno(`listen on ${socket}`, stubs.ixy_bind(path(socket), SOCK_STREAM));
   console.log("ready");
   for (const script of JSON.parse(scripts) as Script[]) {
     while (!readable(listener, 1000));
-    const connection = new Connection(check("accept", stubs.ixy_accept(listener)), script);
+    const connection = new Connection(checkErrno("accept", stubs.ixy_accept(listener)), script);
     connection.serve();
     console.log(JSON.stringify(connection.requests));
   }

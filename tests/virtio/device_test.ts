@@ -29,7 +29,7 @@ async function refused(direct: DirectVirtio, message: RegExp): Promise<void> {
   assertMatch(error.message, message);
   assertMatch(error.message, /^[^\n]+$/);
   assertEquals(direct.log.slice(-2), ["stop", "close"], "left reset");
-  assertEquals(pool.available, pool.buffers);
+  assertEquals(pool.freeCount, pool.buffers);
 }
 
 Deno.test("open() brings a device up in the order of section 3.1.1, one status bit at a time", async () => {
@@ -93,7 +93,7 @@ Deno.test("open() gives the pool back when it fails", async () => {
   using pool = new Mempool({ buffers: 1024, memory: "pages" });
   await assertRejects(() => direct.open({ pool }), DeviceError, "refused command 0.0");
   assertEquals(direct.log.slice(-2), ["stop", "close"]);
-  assertEquals(pool.available, pool.buffers);
+  assertEquals(pool.freeCount, pool.buffers);
 });
 
 Deno.test("Device.setPromiscuous() and setMulticast() give acknowledged commands", async () => {
@@ -185,7 +185,7 @@ Deno.test("A closed device refuses to work, and says so", async () => {
   const device = await new DirectVirtio().open({});
   device.close();
   const calls = [
-    () => device.check(),
+    () => device.checkAlive(),
     () => device.linkStatus(),
     () => device.macAddress(),
     () => device.setPromiscuous(true),
@@ -197,9 +197,9 @@ Deno.test("A device that may still be at work when it is closed keeps its buffer
   using pool = new Mempool({ buffers: 1024, memory: "pages" });
   const direct = new DirectVirtio();
   const device = await direct.open({ pool });
-  const { available } = pool;
-  assertEquals(available, 1024 - 256);
+  const { freeCount } = pool;
+  assertEquals(freeCount, 1024 - 256);
   direct.atRest = false;
   device.close();
-  assertEquals(pool.available, available);
+  assertEquals(pool.freeCount, freeCount);
 });

@@ -75,7 +75,7 @@ class Bench implements Disposable {
   [Symbol.dispose](): void {
     this.device.close();
     for (const pool of this.pools) {
-      assertEquals(pool.available, pool.buffers, "every buffer is back in its pool");
+      assertEquals(pool.freeCount, pool.buffers, "every buffer is back in its pool");
       pool[Symbol.dispose]();
     }
   }
@@ -148,7 +148,7 @@ Deno.test("open() refuses numbers of queues that the device has not, and leaves 
     assertMatch(error.message, /^virtio: [^\n]+$/);
     assertMatch(error.message, message);
     assertEquals(direct.log, log);
-    assertEquals(pool.available, pool.buffers);
+    assertEquals(pool.freeCount, pool.buffers);
   }
   const { direct } = play(1, 0n);
   const two = () => direct.open({ rxQueues: 2, txQueues: 2 });
@@ -169,7 +169,7 @@ Deno.test("open() gives every pool back when the device refuses the number of pa
   using b = new Mempool({ buffers: 1024, memory: "pages" });
   const open = () => direct.open({ pools: [a, b], rxQueues: 2, txQueues: 2 });
   await assertRejects(open, DeviceError, "refused command 4.0");
-  assertEquals([a.available, b.available], [1024, 1024]);
+  assertEquals([a.freeCount, b.freeCount], [1024, 1024]);
   assertEquals(direct.log.slice(-2), ["stop", "close"]);
 });
 
@@ -181,7 +181,7 @@ Deno.test("Devices that are opened at once do not take more buffers than their p
   await assertRejects(() => second, UsageError, "needs as many free buffers, and the pool has 8");
   assertEquals(direct.log.slice(-2), ["stop", "close"]);
   (await first).close();
-  assertEquals(pool.available, 200);
+  assertEquals(pool.freeCount, 200);
 });
 
 Deno.test("Queues have the pools they were given, and take no batch of another", async () => {
@@ -190,7 +190,7 @@ Deno.test("Queues have the pools they were given, and take no batch of another",
   assertEquals(device.rxQueues.map(({ pool }) => pools.indexOf(pool)), [0, 1]);
   assertEquals(device.txQueues.map(({ pool }) => pools.indexOf(pool)), [0, 1]);
   assertEquals(pools.indexOf(device.pool), 0);
-  assertEquals(pools.map(({ available }) => available), [1024 - RX_ENTRIES, 1024 - RX_ENTRIES]);
+  assertEquals(pools.map(({ freeCount }) => freeCount), [1024 - RX_ENTRIES, 1024 - RX_ENTRIES]);
   const batch = new PacketBatch(pools[0], 4);
   assertThrows(() => device.rxQueues[1].receive(batch), Error, "another pool");
   batch.add(packet(1));
@@ -200,7 +200,7 @@ Deno.test("Queues have the pools they were given, and take no batch of another",
 
 Deno.test("Queues can share a pool", async () => {
   using bench = await Bench.open(3, { offered: 5, shared: true });
-  assertEquals(bench.pools[0].available, 1024 - 3 * RX_ENTRIES);
+  assertEquals(bench.pools[0].freeCount, 1024 - 3 * RX_ENTRIES);
   assertEquals(bench.device.rxQueues.every(({ pool }) => pool === bench.pools[0]), true);
   bench.direct.deliver(packet(7), 12, 2);
   assertEquals([0, 1, 2].map((pair) => bench.receive(pair)), [[], [], [7]]);
@@ -288,7 +288,7 @@ Deno.test("A closed device's queues are all closed; one that may be at work keep
   const device = await direct.open({ pools: [a, b], rxQueues: 2, txQueues: 2 });
   direct.atRest = false;
   device.close();
-  assertEquals([a.available, b.available], [1024 - 256, 1024 - 256]);
+  assertEquals([a.freeCount, b.freeCount], [1024 - 256, 1024 - 256]);
   for (const queue of device.rxQueues) {
     assertThrows(() => queue.receive(new PacketBatch(queue.pool, 1)), Error, "closed device");
   }

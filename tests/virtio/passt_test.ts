@@ -85,7 +85,7 @@ async function ask(
       if (isAnswer(packet)) answer ??= packet.slice();
     }
     batch.free();
-    device.check();
+    device.checkAlive();
     return answer !== undefined;
   });
   return answer!;

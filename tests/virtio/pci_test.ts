@@ -1,7 +1,7 @@
 /** The PCI transports of the VirtIO driver, on a function that the test plays. */
 
 import { assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
-import type { Bar, Bus } from "../../src/pci/function.ts";
+import type { Bar, PciFunction } from "../../src/pci/function.ts";
 import type { Addressing, DmaMemory } from "../../src/dma.ts";
 import { DeviceError, Mempool, UsageError } from "../../mod.ts";
 import { Feature } from "../../virtio/features.ts";
@@ -20,10 +20,10 @@ interface FunctionOptions {
 }
 
 /** A VirtIO function in memory: configuration space and BARs are bytes. */
-class TestFunction implements Bus {
+class TestFunction implements PciFunction {
   readonly address = "0000:00:03.0";
   readonly addressing: Addressing;
-  translated = false;
+  behindIommu = false;
   readonly config = new DataView(new ArrayBuffer(256));
   readonly bars = Array.from({ length: 6 }, () => new DataView(new ArrayBuffer(4096)));
   /** What was written to registers, as BAR and offset. */
@@ -88,7 +88,7 @@ class TestFunction implements Bus {
   }
 
   mapDma(memory: DmaMemory): void {
-    if (!this.#mapped.includes(memory)) memory.hold();
+    if (!this.#mapped.includes(memory)) memory.pin();
     this.#mapped.push(memory);
   }
 
@@ -96,11 +96,11 @@ class TestFunction implements Bus {
     this.log.push(`bus master ${on ? "on" : "off"}`);
   }
 
-  check(): void {}
+  checkAlive(): void {}
 
   close(): void {
     this.log.push("close");
-    for (const memory of new Set(this.#mapped.splice(0))) memory.release();
+    for (const memory of new Set(this.#mapped.splice(0))) memory.unpin();
   }
 }
 
@@ -126,7 +126,7 @@ Deno.test("chooseInterface() takes legacy where there is one, unless told otherw
 });
 
 Deno.test("chooseInterface() gives a legacy device no addresses of our choice", () => {
-  const addressing = "chosen";
+  const addressing = "iova";
   const transitional = new TestFunction({ structures: MODERN, addressing });
   assertEquals(chooseInterface(transitional), "modern");
   assertThrows(() => chooseInterface(transitional, "legacy"), UsageError, "bypasses the IOMMU");
@@ -163,7 +163,7 @@ async function failure(bus: TestFunction, type: typeof DeviceError | typeof Usag
       bus.close();
       throw error;
     }), type);
-  assertEquals(pool.available, pool.buffers);
+  assertEquals(pool.freeCount, pool.buffers);
   return error.message;
 }
 
@@ -205,7 +205,7 @@ Deno.test("A modern device without VERSION_1 is refused and left reset", async (
 });
 
 Deno.test("A modern device behind an IOMMU needs ACCESS_PLATFORM, else its DMA would go astray", async () => {
-  const bus = new TestFunction({ id: 0x1041, structures: MODERN, addressing: "chosen" });
+  const bus = new TestFunction({ id: 0x1041, structures: MODERN, addressing: "iova" });
   bus.overrides.set(`4:${256 + COMMON.DEVICE_FEATURE.offset}`, () => 1);
   assertMatch(await failure(bus, UsageError), /ACCESS_PLATFORM/);
   assertEquals(bus.bars[4].getUint8(256 + COMMON.DEVICE_STATUS.offset), 0);
@@ -213,7 +213,7 @@ Deno.test("A modern device behind an IOMMU needs ACCESS_PLATFORM, else its DMA w
 
 Deno.test("A device that an IOMMU keeps from memory is refused, if it is one that goes through it", async () => {
   const bus = new TestFunction({ id: 0x1041, structures: MODERN });
-  bus.translated = true;
+  bus.behindIommu = true;
   bus.overrides.set(`4:${256 + COMMON.DEVICE_FEATURE.offset}`, () => 3);
   assertMatch(await failure(bus, UsageError), /an IOMMU keeps the device from memory/);
   assertEquals(bus.bars[4].getUint8(256 + COMMON.DEVICE_STATUS.offset), 0);
@@ -245,7 +245,7 @@ Deno.test("A device with fewer pairs of queues than are wanted is refused, and n
     const error = await assertRejects(open, UsageError);
     assertMatch(error.message, message);
     assertEquals(bus.log, ["claim", ...log, "close"]);
-    assertEquals(pool.available, pool.buffers);
+    assertEquals(pool.freeCount, pool.buffers);
   }
 });
 

@@ -52,7 +52,7 @@ class Bench implements Disposable {
 
   [Symbol.dispose](): void {
     this.device.close();
-    assertEquals(this.pool.available, this.pool.buffers, "every buffer is back");
+    assertEquals(this.pool.freeCount, this.pool.buffers, "every buffer is back");
     this.pool[Symbol.dispose]();
   }
 }

@@ -58,7 +58,7 @@ Deno.test({
           const received: Uint8Array[] = [];
           await until("every frame", () => {
             received.push(...receiveAll(device));
-            device.check();
+            device.checkAlive();
             return received.length >= sent.length;
           });
           assertEquals(received, sent);
@@ -98,7 +98,7 @@ Deno.test({
             for (const pair of pairs) await sendAll(device, some[pair], pair);
             await until("frames to come back", () => {
               for (const pair of pairs) received[pair].push(...receiveAll(device, pair));
-              device.check();
+              device.checkAlive();
               return pairs.every((pair) => received[pair].length >= i + some[pair].length);
             });
           }

@@ -105,7 +105,7 @@ Deno.test("VhostUserTransport speaks only of what the back-end offers", async (t
     await t.step(offers, async () => {
       using pool = new Mempool();
       (await openVhost(backend.socket, {}, { pool })).close();
-      assertEquals(pool.available, pool.buffers);
+      assertEquals(pool.freeCount, pool.buffers);
       assertEquals(await backend.requests(), requests);
     });
   }
@@ -139,7 +139,7 @@ Deno.test("VirtioDevice moves packets, however the back-end returns their buffer
           await sendAll(device, some);
           await until("packets to come back", () => {
             received.push(...receiveAll(device));
-            device.check();
+            device.checkAlive();
             return received.length >= i + some.length;
           });
         }
@@ -148,7 +148,7 @@ Deno.test("VirtioDevice moves packets, however the back-end returns their buffer
         const { rxPackets, txPackets } = device.statistics();
         assertEquals([rxPackets, txPackets], [BigInt(sent.length), BigInt(sent.length)]);
       }
-      assertEquals(pool.available, pool.buffers);
+      assertEquals(pool.freeCount, pool.buffers);
       await backend.requests();
     });
   }
@@ -167,7 +167,7 @@ Deno.test("VhostUserTransport sets up and enables each queue of the pairs that a
   const device = await openVhost(backend.socket, {}, { pool, rxQueues: 2, txQueues: 2 });
   assertEquals(featureNames(device.features), ["MQ", "VERSION_1"]);
   device.close();
-  assertEquals(pool.available, pool.buffers);
+  assertEquals(pool.freeCount, pool.buffers);
   assertEquals(await backend.requests(), [
     ...["SET_OWNER", "GET_FEATURES", "GET_PROTOCOL_FEATURES", "SET_PROTOCOL_FEATURES"],
     ...["GET_QUEUE_NUM", "SET_FEATURES", "SET_MEM_TABLE", ...QUEUE, ...QUEUE, ...QUEUE, ...QUEUE],
@@ -191,7 +191,7 @@ Deno.test("VirtioDevice moves packets in each of several pairs of queues", async
       for (const pair of pools.keys()) await sendAll(device, sent[pair].slice(i, i + 40), pair);
       await until("packets to come back", () => {
         pools.forEach((_, pair) => received[pair].push(...receiveAll(device, pair)));
-        device.check();
+        device.checkAlive();
         return received.every(({ length }) => length >= i + 40);
       });
     }
@@ -199,7 +199,7 @@ Deno.test("VirtioDevice moves packets in each of several pairs of queues", async
     assertEquals(received.map(bySize), sent);
     assertEquals(device.statistics().rxPackets, 600n);
   }
-  for (const pool of pools) assertEquals(pool.available, pool.buffers);
+  for (const pool of pools) assertEquals(pool.freeCount, pool.buffers);
   await backend.requests();
   await backend.finish();
 });
@@ -221,7 +221,7 @@ Deno.test("VhostUserTransport refuses more pairs of queues than the back-end has
       const open = () => openVhost(backend.socket, {}, { pool, rxQueues: 3, txQueues: 3 });
       const { message } = await assertRejects(open, UsageError);
       assertMatch(message, sentence);
-      assertEquals([pool.available, openFiles()], [pool.buffers, files]);
+      assertEquals([pool.freeCount, openFiles()], [pool.buffers, files]);
       assertEquals((await backend.requests()).slice(4), requests);
     });
   }
@@ -238,7 +238,7 @@ Deno.test("VhostUserTransport shares no more pools than a back-end takes, and sa
   };
   await assertRejects(() => open(pools), UsageError, "at most 8 pieces of memory");
   (await open(pools.with(7, pools[0]))).close();
-  for (const pool of pools) assertEquals(pool.available, pool.buffers);
+  for (const pool of pools) assertEquals(pool.freeCount, pool.buffers);
   await backend.requests();
   await backend.requests();
   await backend.finish();
@@ -295,7 +295,7 @@ Deno.test("VirtioDevice reports nonsense in a used ring, and comes to no harm", 
           if (!part.test(thrown.message)) throw new Error(`${thrown.message} lacks ${part}`);
         }
       }
-      assertEquals(pool.available, pool.buffers);
+      assertEquals(pool.freeCount, pool.buffers);
       await backend.requests();
     });
   }
@@ -348,7 +348,7 @@ Deno.test("VhostUserTransport says at which request a back-end failed, and how",
       assertMatch(message, /^vhost-user:.*backend\.sock: the server of this device /);
       // A queue was started, and nobody knows whether the back-end is done with its buffers.
       const kept = STARTED.includes(noticed) && !["close", "refuse"].includes(how);
-      assertEquals(pool.available, pool.buffers - (kept ? POSTED : 0));
+      assertEquals(pool.freeCount, pool.buffers - (kept ? POSTED : 0));
       pool[Symbol.dispose]();
       assertEquals(openFiles(), files);
       await backend.requests();
@@ -379,14 +379,14 @@ Deno.test("VirtioDevice.check() notices what becomes of the back-end", async (t)
       const { message } = await assertRejects(async () => {
         using device = await openVhost(backend.socket, { milliseconds: SHORT_MS }, { pool });
         await until("an error", () => {
-          device.check();
+          device.checkAlive();
           return false;
         });
       }, DeviceError);
       assertMatch(message, sentence);
       // One that still has the connection, but cannot be talked to, may still use its buffers.
       const asked = /reset|closed/.test(sentence.source);
-      assertEquals(pool.available, pool.buffers - (asked ? 0 : POSTED));
+      assertEquals(pool.freeCount, pool.buffers - (asked ? 0 : POSTED));
       await backend.requests();
     });
   }
@@ -410,7 +410,7 @@ Deno.test("VhostUserTransport refuses what the back-end lacks, and says so", asy
   }
   const none = () => openVhost(directory.file("none.sock"), {}, { pool });
   await assertRejects(none, UsageError, "start the server of this device first");
-  assertEquals(pool.available, pool.buffers);
+  assertEquals(pool.freeCount, pool.buffers);
   await backend.requests();
   await backend.requests();
   await backend.finish();

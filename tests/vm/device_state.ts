@@ -5,7 +5,7 @@
  * @module
  */
 
-import { check, path, stubs } from "../../native/stubs.ts";
+import { checkErrno, path, stubs } from "../../native/stubs.ts";
 import { Mapping } from "../../native/mapping.ts";
 
 const O_RDWR = 2;
@@ -34,11 +34,11 @@ function stateOf(address: string): DeviceState {
     at = config.getUint8(at + 1);
   }
   const bar = `${directory}/resource${at === 0 ? 0 : config.getUint8(at + 4)}`;
-  const fd = check(`open ${bar}`, stubs.ixy_open(path(bar), O_RDWR, 0));
+  const fd = checkErrno(`open ${bar}`, stubs.ixy_open(path(bar), O_RDWR, 0));
   try {
     if (at === 0) {
       const status = new Uint8Array(1);
-      check(`read ${bar}`, stubs.ixy_pread(fd, status, 1, LEGACY_STATUS));
+      checkErrno(`read ${bar}`, stubs.ixy_pread(fd, status, 1, LEGACY_STATUS));
       return { status: status[0], busMaster };
     }
     using mapping = Mapping.file(bar, fd, 4096, config.getUint32(at + 8, true));

@@ -45,7 +45,7 @@ export interface DmaReport {
 
 /** Has all buffers' bus addresses lead elsewhere, whichever scheme the device uses. */
 function corrupt(pool: Mempool, address: number): void {
-  for (const scheme of ["chosen", "physical"] as const) {
+  for (const scheme of ["iova", "physical"] as const) {
     if (!pool.memory.has(scheme)) continue;
     const column = pool.addresses(scheme);
     for (let b = 0; b < pool.buffers; b++) {
@@ -68,7 +68,7 @@ async function send(tx: TxQueue, batch: PacketBatch, packet: Uint8Array): Promis
 }
 
 async function use(name: string, mode: string, scheme: Addressing): Promise<DmaReport> {
-  const victim = new DmaMemory(1);
+  const victim = DmaMemory.allocate(1);
   const bytes = new Uint8Array(victim.buffer).fill(PATTERN);
   if (!victim.has(scheme)) throw new UsageError("no hugepages, or they hide their addresses");
   using pool = new Mempool({ buffers: 4 * ENTRIES });

@@ -6,7 +6,7 @@
  */
 
 import { assert, assertEquals } from "@std/assert";
-import { check, Errno, path, stubs, SystemError } from "../../native/stubs.ts";
+import { checkErrno, Errno, path, stubs, SystemError } from "../../native/stubs.ts";
 import type { TemporaryDirectory } from "../support/processes.ts";
 
 const SOCK_DGRAM = 2;
@@ -15,7 +15,7 @@ const POLLIN = 1;
 /** Room for more than any frame, so that one that has grown is noticed. */
 const CAPACITY = 4096;
 /** Sizes of frames in bytes, without the checksum. */
-const SIZE_LEAST = 60, SIZE_MOST = 1514, SIZES = SIZE_MOST - SIZE_LEAST + 1;
+const MIN_SIZE = 60, MAX_SIZE = 1514, SIZES = MAX_SIZE - MIN_SIZE + 1;
 /** With a step that has no divisor in common with their number, sizes jump and none is left out. */
 const SIZE_STEP = 1033;
 /** Where a frame has its sequence number, behind the Ethernet header; and its bytes. */
@@ -45,7 +45,7 @@ export class Peer implements Disposable {
     const [local, remote] = [directory.file(`${name}.host`), directory.file(`${name}.guest`)];
     this.#name = name;
     this.#remote = path(remote);
-    this.fd = check(`bind ${local}`, stubs.ixy_bind(path(local), SOCK_DGRAM));
+    this.fd = checkErrno(`bind ${local}`, stubs.ixy_bind(path(local), SOCK_DGRAM));
     this.netdev = `dgram,local.type=unix,local.path=${remote},` +
       `remote.type=unix,remote.path=${local}`;
   }
@@ -99,11 +99,11 @@ export async function exchange(a: Peer, b: Peer, { frames, seed }: ExchangeOptio
       continue;
     }
     assert(now - last < LOST_MS, `no frame for ${LOST_MS} ms: ${flows.join(", ")}`);
-    check("poll", stubs.ixy_poll(fds, flows.length, POLL_MS));
+    checkErrno("poll", stubs.ixy_poll(fds, flows.length, POLL_MS));
     await new Promise((resolve) => setTimeout(resolve)); // the virtual machine's output is read
   }
   // A frame that arrives twice would be here by now or soon.
-  check("poll", stubs.ixy_poll(fds, flows.length, POLL_MS));
+  checkErrno("poll", stubs.ixy_poll(fds, flows.length, POLL_MS));
   for (const { to, name } of flows) assertEquals(to.receive(), undefined, `${name}: one too many`);
 }
 
@@ -147,7 +147,7 @@ class Flow {
     assert(n < this.#frames, `${this.name}: more frames than were sent`);
     const expected = frameOf(this.#seed, n);
     expected[1]++;
-    if (frame.length >= SIZE_LEAST) {
+    if (frame.length >= MIN_SIZE) {
       assertEquals(sequenceOf(frame), sequenceOf(expected), `${this.name}: number of frame ${n}`);
     }
     const same = frame.length === expected.length && frame.every((byte, i) => byte === expected[i]);
@@ -161,7 +161,7 @@ class Flow {
 
 /** Frame number n of those from a seed: all of it random but its number; sizes are all in turn. */
 function frameOf(seed: number, n: number): Uint8Array<ArrayBuffer> {
-  const frame = new Uint8Array(SIZE_LEAST + (n * SIZE_STEP) % SIZES);
+  const frame = new Uint8Array(MIN_SIZE + (n * SIZE_STEP) % SIZES);
   const words = new Uint32Array(Math.ceil(frame.length / 4));
   // Numbers of Marsaglia's xorshift, which may not start from 0.
   let state = (Math.imul(seed ^ n, 0x9e3779b1) ^ seed) | 1;

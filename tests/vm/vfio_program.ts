@@ -7,7 +7,7 @@
 
 import { Command, Config } from "../../src/pci/function.ts";
 import { linkName, readText } from "../../native/files.ts";
-import { VfioBus } from "../../src/pci/vfio.ts";
+import { VfioFunction } from "../../src/pci/vfio.ts";
 import { DmaMemory } from "../../src/dma.ts";
 import { run } from "../../programs/program.ts";
 
@@ -38,8 +38,8 @@ export interface VfioReport {
   readonly views: number;
 }
 
-function open(address: string): VfioBus {
-  return new VfioBus(address, linkName(`/sys/bus/pci/devices/${address}/iommu_group`)!);
+function open(address: string): VfioFunction {
+  return new VfioFunction(address, linkName(`/sys/bus/pci/devices/${address}/iommu_group`)!);
 }
 
 function message(action: () => void): string {
@@ -55,10 +55,10 @@ function locked(): number {
   return Number(/^VmLck:\s*(\d+)/m.exec(readText("/proc/self/status"))![1]);
 }
 
-function barOf(bus: VfioBus, index: number): [number, boolean] | string {
+function barOf(bus: VfioFunction, index: number): [number, boolean] | string {
   try {
     const bar = bus.bar(index);
-    return [bar.size, bar.doorbell(0).ring === undefined];
+    return [bar.size, bar.doorbell(0).write === undefined];
   } catch (error) {
     return (error as Error).message;
   }
@@ -78,7 +78,7 @@ function use(addresses: readonly string[]): VfioReport {
   common.write(STATUS, 1, 3);
   const registers = [common.read(FEATURE_SELECT, 4), common.read(CONFIG_VECTOR, 2)];
   registers.push(common.read(STATUS, 1));
-  const memory = new DmaMemory(BYTES), own = new DmaMemory(BYTES);
+  const memory = DmaMemory.allocate(BYTES), own = DmaMemory.allocate(BYTES);
   const before = locked();
   for (const each of [...buses, ...buses]) each.mapDma(memory);
   bus.mapDma(own);
@@ -86,7 +86,7 @@ function use(addresses: readonly string[]): VfioReport {
   bus.setBusMaster(true);
   const bits = Command.IO | Command.MEMORY | Command.BUS_MASTER | Command.INTX_DISABLE;
   const commands = [claimed & bits, command() & bits];
-  bus.check();
+  bus.checkAlive();
   const refused = [message(() => memory.free()), message(() => open(addresses[0]))];
   const { words } = common.doorbell(0);
   for (const each of buses) {

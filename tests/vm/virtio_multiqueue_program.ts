@@ -39,7 +39,7 @@ export const GUEST_IP: readonly number[] = [192, 0, 2, 2];
 /** Flows of each queue, and the port of the first. */
 const FLOWS = 8, FIRST_PORT = 5000;
 /** Sizes of packets: a step that shares no divisor with their number leaves none out. */
-const SIZE_LEAST = 60, SIZES = 1455, SIZE_STEP = 1033;
+const MIN_SIZE = 60, SIZES = 1455, SIZE_STEP = 1033;
 /** Packets on their way: as many as the host's socket has room for. */
 const WINDOW = 32;
 const BATCH = 32;
@@ -57,7 +57,7 @@ function flowOf(n: number, pairs: number): number {
 /** Packet number `n`. */
 function build(n: number, own: Uint8Array, { pairs, mac, ip, port }: MultiqueueOrder): Uint8Array {
   const bytes = Uint8Array.from(
-    { length: SIZE_LEAST + n * SIZE_STEP % SIZES },
+    { length: MIN_SIZE + n * SIZE_STEP % SIZES },
     (_, i) => n + i * (n % 7 + 1),
   );
   const view = new DataView(bytes.buffer);
@@ -127,7 +127,7 @@ class Exchange {
   #check(packet: Uint8Array, pair: number): void {
     const view = new DataView(packet.buffer, packet.byteOffset, packet.length);
     const { port, pairs } = this.#order;
-    const ours = packet.length >= SIZE_LEAST && view.getUint16(12) === 0x0800 &&
+    const ours = packet.length >= MIN_SIZE && view.getUint16(12) === 0x0800 &&
       packet[IP + 9] === 17 && view.getUint16(UDP) === port;
     if (!ours) return; // the host's network stack speaks of its own accord too
     const n = view.getUint32(PAYLOAD), flow = view.getUint16(UDP + 2) - FIRST_PORT;
