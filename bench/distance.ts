@@ -8,20 +8,8 @@
  * @module
  */
 
+import { type Order, STOP, WORDS } from "./distance_line.ts";
 import { median } from "./statistics.ts";
-
-/** Words of the line that goes to and fro: a line each way, and one that ends it, far apart. */
-export const PING = 0, PONG = 64, STOP = 128, WORDS = 192;
-/** What a thread of the probe is told. */
-export interface Order {
-  /** The core to be on; the first order only. */
-  readonly core?: number;
-  /** The line; the first order only. */
-  readonly words?: Int32Array;
-  /** Plays: how many slices of how many milliseconds to send, or to answer. */
-  readonly slices?: number;
-  readonly milliseconds?: number;
-}
 
 /** Slices of a measurement, and milliseconds of each: the median of some stands for all. */
 const SLICES = 15, SLICE_MS = 1;

@@ -8,7 +8,7 @@
  * @module
  */
 
-import { type Order, PING, PONG, STOP } from "./distance.ts";
+import { type Order, PING, PONG, STOP } from "./distance_line.ts";
 
 /** Numbers sent between two looks at the clock. */
 const NUMBERS = 64;
