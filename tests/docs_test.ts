@@ -1,0 +1,101 @@
+/** What Markdown files say of files, of what is declared in them and of registers, held against those. */
+
+import { assertEquals } from "@std/assert";
+import { REGISTERS } from "../ixgbe/registers.ts";
+import type { Register } from "../src/registers.ts";
+import { PROJECT } from "./support/processes.ts";
+import { declarationsOf, projectFiles } from "./support/source.ts";
+
+/** A link: its text, and where it leads. */
+const LINK = /\[([^\]]+)\]\(([^)\s]+)\)/g;
+/** A link to a register, with its section in the datasheet behind it. */
+const REGISTER = /\[`([A-Z0-9_]+)`\]\([^)]*registers\.ts\) \(([\d.]+)\)/g;
+/** The path of a source or Markdown file. */
+const PATH = /(?:[\w-]+\/)*[\w-][\w.-]*\.(?:ts|c|md)\b(?!\.)/g;
+/** A driver of the family, which is named like a file. */
+const DRIVER = /(?:^|\/)ixy\.\w+$/;
+
+/** What is wrong with the links of a document: a sentence each. */
+async function badLinks(document: string, text: string): Promise<string[]> {
+  const bad: string[] = [];
+  for (const [, label, target] of text.matchAll(LINK)) {
+    if (/^[a-z]+:/.test(target)) continue;
+    const file = new URL(target, `file:///${document}`).pathname.slice(1);
+    let source: string;
+    try {
+      const info = await Deno.stat(PROJECT + file);
+      source = info.isFile && file.endsWith(".ts") ? await Deno.readTextFile(PROJECT + file) : "";
+    } catch (error) {
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+      bad.push(`${document} links to ${file}, which does not exist`);
+      continue;
+    }
+    const name = /^`([\w.#]+)`$/.exec(label)?.[1];
+    if (source === "" || name === undefined || name.endsWith(".ts")) continue;
+    if (!declarationsOf(file, source).has(name)) {
+      bad.push(`${document} links to ${name} in ${file}, which does not declare it`);
+    }
+  }
+  return bad;
+}
+
+/** The sections of registers in a document that the register table has otherwise: a sentence each. */
+function badSections(document: string, text: string): string[] {
+  const table: Readonly<Record<string, Register | undefined>> = REGISTERS;
+  return [...text.matchAll(REGISTER)]
+    .filter(([, name, section]) => table[name]?.section !== section)
+    .map(([, name, section]) =>
+      `${document} has ${name} in section ${section}, and the register table in ${
+        table[name]?.section
+      }`
+    );
+}
+
+/** Paths in a document, whole or the end of one, that no file of the project has: a sentence each. */
+function badPaths(document: string, text: string, files: readonly string[]): string[] {
+  return [...text.matchAll(PATH)]
+    .filter(([path]) => !DRIVER.test(path))
+    .filter(([path]) => !files.some((file) => file === path || file.endsWith(`/${path}`)))
+    .map(([path]) => `${document} names ${path}, which does not exist`);
+}
+
+const files = await projectFiles();
+const documents = await Promise.all(
+  files.filter((file) => file.endsWith(".md")).map(async (file) => {
+    return { file, text: await Deno.readTextFile(PROJECT + file) };
+  }),
+);
+
+Deno.test("Links in Markdown files lead to files, and to what these declare", async () => {
+  const bad = await Promise.all(documents.map(({ file, text }) => badLinks(file, text)));
+  assertEquals(bad.flat(), []);
+});
+
+Deno.test("Markdown files name registers with the sections that the register table has", () => {
+  assertEquals(documents.flatMap(({ file, text }) => badSections(file, text)), []);
+});
+
+Deno.test("Markdown files name source and Markdown files that exist", () => {
+  assertEquals(documents.flatMap(({ file, text }) => badPaths(file, text, files)), []);
+});
+
+Deno.test("A link to a lost file, a lost name and a wrong section is found", async () => {
+  const text = "[`open`](../mod.ts) [`close`](../mod.ts) [a](../gone.ts) [`IxgbeRxQueue.receive`]" +
+    "(../ixgbe/rx_queue.ts) [`IxgbeRxQueue.transmit`](../ixgbe/rx_queue.ts) [b](https://host/x) " +
+    "[`RDT`](../ixgbe/registers.ts) (8.2.3.8.5) [`TDT`](../ixgbe/registers.ts) (8.2.3.8.5)";
+  assertEquals(await badLinks("docs/x.md", text), [
+    "docs/x.md links to close in mod.ts, which does not declare it",
+    "docs/x.md links to gone.ts, which does not exist",
+    "docs/x.md links to IxgbeRxQueue.transmit in ixgbe/rx_queue.ts, which does not declare it",
+  ]);
+  assertEquals(badSections("docs/x.md", text), [
+    "docs/x.md has TDT in section 8.2.3.8.5, and the register table in 8.2.3.9.9",
+  ]);
+  assertEquals(
+    badPaths("x.md", "`src/mempool.ts` `mempool.ts` `src/bus/bus.ts` `pool.ts`", files),
+    [
+      "x.md names src/bus/bus.ts, which does not exist",
+      "x.md names pool.ts, which does not exist",
+    ],
+  );
+});
