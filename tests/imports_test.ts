@@ -1,0 +1,129 @@
+/** Which file imports which: no import leads up, none in a circle, and a URL is all `mod.ts` needs. */
+
+import { assertEquals } from "@std/assert";
+import { circles, packagesOf, projectImports, upwardImports } from "./support/imports.ts";
+import { type Import, importsOf, NOT_LITERAL } from "./support/source.ts";
+
+/** What is run from a URL, where no import map of this project is read. */
+const PROGRAMS = ["example", "fwd", "pktgen", "pcap", "echo", "nic"].map((name) => `${name}.ts`);
+/** What needs no import map. */
+const WHOLE = /^(node|npm|jsr):/;
+
+/** Imports from pairs of files, `a.ts b.ts`. */
+function made(...pairs: string[]): Import[] {
+  return pairs.map((pair) => pair.split(/ (.*)/)).map(([from, to]) => ({ from, to, url: false }));
+}
+
+Deno.test("importsOf() finds every form of import, and nothing in comments and strings", () => {
+  const text = `
+    import { a } from "./static.ts";
+    import "./side.ts";
+    import type { B } from "../type.ts";
+    export * from "./all.ts";
+    export { d } from './named.ts';
+    export const none = 1;
+    let e: import("./argument.ts").E;
+    let f: typeof import("./typeof.ts");
+    await import("./dynamic.ts");
+    await import(none);
+    import g from "package";
+    new Worker(new URL("./worker.ts", import.meta.url));
+    new URL("resolved.ts", import.meta.url);
+    import.meta.resolve("./meta.ts");
+    new URL("stubs.c", import.meta.url), new URL("./other.ts", location.href);
+    // import "./comment.ts";
+    const text = \`import "./string.ts"\`;
+  `;
+  const imports = importsOf("room/file.ts", text);
+  assertEquals(imports.filter(({ url }) => !url).map(({ to }) => to), [
+    ...["room/static.ts", "room/side.ts", "type.ts", "room/all.ts", "room/named.ts"],
+    ...[
+      "room/argument.ts",
+      "room/typeof.ts",
+      "room/dynamic.ts",
+      "(not a string literal)",
+      "package",
+    ],
+  ]);
+  assertEquals(imports.filter(({ url }) => url).map(({ to }) => to), [
+    ...["room/worker.ts", "room/resolved.ts", "room/meta.ts"],
+  ]);
+});
+
+Deno.test("upwardImports() names file, import and rule", () => {
+  assertEquals(
+    upwardImports(made(
+      ...["ixgbe/device.ts src/dma.ts", "ixgbe/device.ts ixgbe/link.ts", "sim/nic.ts npm:x@1/y.ts"],
+      ...["native/stop.ts src/errors.ts", "ixgbe/device.ts virtio/mod.ts", "attic/old.ts mod.ts"],
+      ...["sim/nic.ts ixgbe/registers.ts", "sim/nic.ts ixgbe/descriptors.ts"],
+      ...["programs/worker.ts ixgbe/adopt.ts", "programs/worker.ts ixgbe/mod.ts"],
+      ...["bench/run.ts demo.ts", "bench/run.ts tests/support/processes.ts"],
+      ...["fwd.ts mod.ts", "fwd.ts ixgbe/mod.ts", "packets/pcap.ts programs/program.ts"],
+      `nic/list.ts ${NOT_LITERAL}`,
+    )),
+    [
+      "native/stop.ts imports src/errors.ts: native/ may import no other room",
+      "ixgbe/device.ts imports virtio/mod.ts: ixgbe/ may import only src/, native/",
+      "attic/old.ts: attic/ has no floor yet: say in FLOORS what it may import",
+      "sim/nic.ts imports ixgbe/descriptors.ts: sim/ may import only ixgbe/registers.ts, packets/, " +
+      "src/, native/",
+      "programs/worker.ts imports ixgbe/mod.ts: programs/ may import only ixgbe/adopt.ts, " +
+      "mod.ts, wrappers/, packets/, src/, native/",
+      "bench/run.ts imports demo.ts: no file imports a top-level program",
+      "bench/run.ts imports tests/support/processes.ts: bench/ may import only sim/, programs/, " +
+      "packets/, mod.ts, ixgbe/, virtio/, src/, native/",
+      "fwd.ts imports ixgbe/mod.ts: top-level programs may import only nic/, programs/, " +
+      "wrappers/, packets/, mod.ts, src/, native/",
+      "packets/pcap.ts imports programs/program.ts: packets/ may import only src/, native/",
+      "nic/list.ts imports what its text does not name: name a file",
+    ],
+  );
+});
+
+Deno.test("upwardImports() lets tests run a program by URL, and a library not", () => {
+  const named = (from: string) => ({ from, to: "fwd.ts", url: true });
+  assertEquals(upwardImports([named("tests/fwd_test.ts"), named("bench/run.ts")]), []);
+  assertEquals(upwardImports([named("src/open.ts")]), [
+    "src/open.ts imports fwd.ts: no file imports a top-level program",
+  ]);
+});
+
+Deno.test("circles() finds each circle once, by the files that it goes through", () => {
+  assertEquals(circles(made("a.ts b.ts", "b.ts c.ts", "a.ts c.ts")), []);
+  assertEquals(circles(made("a.ts b.ts", "b.ts c.ts", "c.ts a.ts", "d.ts a.ts", "e.ts e.ts")), [
+    "a.ts -> b.ts -> c.ts -> a.ts",
+    "e.ts -> e.ts",
+  ]);
+});
+
+Deno.test("packagesOf() finds packages and URLs behind other files", () => {
+  const imports = made("mod.ts a.ts", "a.ts bare", "a.ts node:util", "a.ts https://host/x.ts");
+  assertEquals(packagesOf(imports, ["mod.ts"]), [
+    "a.ts imports bare: what mod.ts needs has relative imports only",
+    "a.ts imports node:util: what mod.ts needs has relative imports only",
+    "a.ts imports https://host/x.ts: what mod.ts needs has relative imports only",
+  ]);
+  const rule = "what mod.ts needs has relative imports, and those that match /^node:/";
+  assertEquals(packagesOf(imports, ["mod.ts"], /^node:/), [
+    `a.ts imports bare: ${rule}`,
+    `a.ts imports https://host/x.ts: ${rule}`,
+  ]);
+  assertEquals(packagesOf(imports, ["b.ts"]), []);
+});
+
+const imports = await projectImports();
+
+Deno.test("Every import leads down, to a room that its own room may know", () => {
+  assertEquals(upwardImports(imports), []);
+});
+
+Deno.test("No imports go in a circle, those of types included", () => {
+  assertEquals(circles(imports), []);
+});
+
+Deno.test("mod.ts needs relative imports only, and programs need no import map", () => {
+  const files = new Set(imports.map(({ from }) => from));
+  assertEquals(["mod.ts", ...PROGRAMS].filter((file) => !files.has(file)), []);
+  assertEquals(packagesOf(imports, ["mod.ts"]), []);
+  assertEquals(packagesOf(imports, PROGRAMS, WHOLE), []);
+});
