@@ -120,13 +120,6 @@ export interface PciFunction {
   close(): void;
 }
 
-/** Sets or clears the bus master bit and leaves the rest of COMMAND as it is. */
-export function writeBusMaster(pci: PciFunction, on: boolean): void {
-  const command = pci.readConfig(Config.COMMAND, 2);
-  const next = on ? command | Command.BUS_MASTER : command & ~Command.BUS_MASTER;
-  if (next !== command) pci.writeConfig(Config.COMMAND, 2, next);
-}
-
 /**
  * Checks that a device which goes through the IOMMU, if there is one, can reach memory.
  *
