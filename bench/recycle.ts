@@ -11,6 +11,7 @@ import { Mempool, StopFlag, UsageError } from "../mod.ts";
 import * as D from "../ixgbe/descriptors.ts";
 import { ixgbe, type IxgbeDevice } from "../ixgbe/mod.ts";
 import * as R from "../ixgbe/registers.ts";
+import { parsePciAddress } from "../src/pci/address.ts";
 import type { Doorbell, PciFunction } from "../src/pci/function.ts";
 import { SysfsFunction } from "../src/pci/sysfs.ts";
 import { VfioUserFunction } from "../src/pci/vfio_user.ts";
@@ -49,11 +50,16 @@ interface Ring {
   readonly busAddress: number;
 }
 
-async function openPort(address: string, pool: Mempool, queues: number): Promise<Port> {
+function openFunction(address: string): PciFunction {
   const socket = /^vfio-user:(.+)$/.exec(address)?.[1];
-  const bus = socket === undefined
-    ? new SysfsFunction(address)
-    : new VfioUserFunction(address, socket);
+  if (socket !== undefined) return new VfioUserFunction(address, socket);
+  const pci = parsePciAddress(address);
+  if (pci !== undefined) return new SysfsFunction(pci);
+  throw new UsageError(`"${address}" is not an address of a device: see --help`);
+}
+
+async function openPort(address: string, pool: Mempool, queues: number): Promise<Port> {
+  const bus = openFunction(address);
   try {
     const device = await ixgbe.attach(bus, {
       pools: Array<Mempool>(queues).fill(pool),

@@ -7,10 +7,11 @@
 
 import { Errno, path, stubs, SystemError } from "../native/stubs.ts";
 import { linkName, writeText } from "../native/files.ts";
+import { ETHERNET_CONTROLLER } from "../src/pci/function.ts";
 import { SysfsFunction } from "../src/pci/sysfs.ts";
 import { DeviceError, UsageError } from "../src/errors.ts";
 import { inUse } from "./drivers.ts";
-import { ETHERNET, type FunctionFiles, type System } from "./system.ts";
+import type { FunctionFiles, System } from "./system.ts";
 
 const VFIO_PCI = "vfio-pci";
 const O_RDWR = 2;
@@ -114,7 +115,7 @@ export async function restore(system: System, name: string): Promise<Binding> {
 /** Refuses a function that the kernel needs, or that is no network card. */
 function checkFree(found: FunctionFiles): void {
   const { address, class: deviceClass } = found;
-  if (deviceClass !== ETHERNET) {
+  if (deviceClass !== ETHERNET_CONTROLLER) {
     throw new UsageError(
       `${address}: no Ethernet controller (class ${deviceClass.toString(16).padStart(4, "0")}): ` +
         `--force if the kernel can do without it`,

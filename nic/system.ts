@@ -7,13 +7,12 @@
 
 import { checkErrno, path, stubs } from "../native/stubs.ts";
 import { linkName, list, readText } from "../native/files.ts";
+import { parsePciAddress } from "../src/pci/address.ts";
+import { ETHERNET_CONTROLLER } from "../src/pci/function.ts";
 import { netDirectories } from "../src/pci/sysfs.ts";
 import { HARMLESS } from "../src/pci/vfio_group.ts";
 import { UsageError } from "../src/errors.ts";
 
-const PCI_ADDRESS = /^(?:([0-9a-f]{4,8}):)?([0-9a-f]{2}:[01][0-9a-f]\.[0-7])$/i;
-/** Base class and sub-class of Ethernet controllers. */
-export const ETHERNET = 0x0200;
 const IFF_UP = 1;
 const READ_BYTES = 65536;
 
@@ -114,7 +113,7 @@ export class System {
   /** Every Ethernet controller, in the order of their addresses. */
   ethernetFunctions(): FunctionFiles[] {
     return list(this.devices).sort().map((address) => this.#read(address))
-      .filter((found) => found.class === ETHERNET);
+      .filter((found) => found.class === ETHERNET_CONTROLLER);
   }
 
   /**
@@ -124,13 +123,12 @@ export class System {
    * @throws {UsageError} if the name has no such form, or there is no such function.
    */
   function(name: string): FunctionFiles {
-    const [, domain = "0000", rest] = PCI_ADDRESS.exec(name) ?? [];
-    if (rest === undefined) {
+    const address = parsePciAddress(name);
+    if (address === undefined) {
       throw new UsageError(
         `"${name}" is no address of a PCI function: use 0000:03:00.0, as \`nic.ts list\` shows it`,
       );
     }
-    const address = `${domain}:${rest}`.toLowerCase();
     if (!list(this.devices).includes(address)) {
       throw new UsageError(
         `${address}: no such PCI device: see \`nic.ts list\` for those there are`,

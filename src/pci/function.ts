@@ -20,6 +20,9 @@ export const Config = {
   CAPABILITIES: 0x34,
 } as const;
 
+/** Base class and sub-class of Ethernet controllers, as CLASS reads. */
+export const ETHERNET_CONTROLLER = 0x0200;
+
 /** Bits of the COMMAND register. */
 export const Command = {
   IO: 1 << 0,
