@@ -11,7 +11,7 @@ import { REGISTERS, STATUS } from "../ixgbe/registers.ts";
 import { type Bar, Command, Config } from "../src/pci/function.ts";
 import { VfioUserFunction } from "../src/pci/vfio_user.ts";
 import { FileRegion } from "../src/pci/file_region.ts";
-import { list, readText } from "../native/files.ts";
+import { ifReadable, readText } from "../native/files.ts";
 import { openResource } from "../src/pci/resource_file.ts";
 import { DeviceError, UsageError } from "../src/errors.ts";
 import { offsetOf, type Register } from "../src/registers.ts";
@@ -137,9 +137,7 @@ function checkAwake(system: System, address: string): void {
   const fd = checkErrno(`open ${file}`, stubs.ixy_open(path(file), O_RDONLY, 0));
   try {
     const command = new FileRegion(address, file, fd).read(Config.COMMAND, 2);
-    const power = list(directory).includes("power_state")
-      ? readText(`${directory}/power_state`)
-      : "unknown";
+    const power = ifReadable(() => readText(`${directory}/power_state`)) ?? "unknown";
     if ((command & Command.MEMORY) !== 0 && !power.startsWith("D3")) return;
     throw new UsageError(
       `${address}: its registers are turned off (COMMAND ${

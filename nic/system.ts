@@ -5,8 +5,7 @@
  * @module
  */
 
-import { checkErrno, path, stubs } from "../native/stubs.ts";
-import { linkName, list, readText } from "../native/files.ts";
+import { ifReadable, linkName, list, readText } from "../native/files.ts";
 import { parsePciAddress } from "../src/pci/address.ts";
 import { ETHERNET_CONTROLLER } from "../src/pci/function.ts";
 import { netDirectories } from "../src/pci/sysfs.ts";
@@ -14,7 +13,6 @@ import { HARMLESS } from "../src/pci/vfio_group.ts";
 import { UsageError } from "../src/errors.ts";
 
 const IFF_UP = 1;
-const READ_BYTES = 65536;
 
 /** An interface of the kernel on a function. */
 export interface KernelInterface {
@@ -89,25 +87,12 @@ export class System {
   }
 
   /**
-   * The text of a file, however long.
+   * The text of a file, without white space at its ends.
    *
    * @returns Undefined if there is no such file, or this user may not read it.
    */
   text(name: string): string | undefined {
-    const fd = stubs.ixy_open(path(this.file(name)), 0, 0);
-    if (fd < 0) return undefined;
-    const decoder = new TextDecoder(), bytes = new Uint8Array(READ_BYTES);
-    try {
-      let text = "";
-      for (let at = 0;;) {
-        const n = checkErrno(`read ${name}`, stubs.ixy_pread(fd, bytes, bytes.length, at));
-        if (n === 0) return text;
-        text += decoder.decode(bytes.subarray(0, n), { stream: true });
-        at += n;
-      }
-    } finally {
-      stubs.ixy_close(fd);
-    }
+    return ifReadable(() => readText(this.file(name)));
   }
 
   /** Every Ethernet controller, in the order of their addresses. */
@@ -195,7 +180,7 @@ export class System {
     const directory = `${this.devices}/${address}/iommu_group`;
     const number = linkName(directory);
     if (number === undefined) return null;
-    const type = list(directory).includes("type") ? readText(`${directory}/type`) : null;
+    const type = ifReadable(() => readText(`${directory}/type`)) ?? null;
     const members = list(this.file(`/sys/kernel/iommu_groups/${number}/devices`)).sort();
     const others = members.filter((member) => member !== address).map((member) => {
       const driver = linkName(`${this.devices}/${member}/driver`) ?? null;

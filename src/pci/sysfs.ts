@@ -12,7 +12,7 @@ import { Command, Config, isPortBar } from "./function.ts";
 import { FunctionBase } from "./function_base.ts";
 import { FileRegion } from "./file_region.ts";
 import type { MappedBar } from "./mapped_bar.ts";
-import { linkName, list, readText, writeText } from "../../native/files.ts";
+import { ifReadable, linkName, list, readText, writeText } from "../../native/files.ts";
 import { openResource } from "./resource_file.ts";
 
 const DEVICES = "/sys/bus/pci/devices";
@@ -81,9 +81,8 @@ export class SysfsFunction extends FunctionBase {
   }
 
   get behindIommu(): boolean {
-    const type = `${this.#directory}/iommu_group/type`;
-    const known = list(`${this.#directory}/iommu_group`).includes("type");
-    return known && readText(type).startsWith("DMA");
+    const type = ifReadable(() => readText(`${this.#directory}/iommu_group/type`));
+    return type !== undefined && type.startsWith("DMA");
   }
 
   claim(force: boolean): void {
@@ -120,7 +119,7 @@ export class SysfsFunction extends FunctionBase {
    */
   #enable(): boolean {
     const enable = `${this.#directory}/enable`;
-    if (!list(this.#directory).includes("enable") || readText(enable) !== "0") return false;
+    if (ifReadable(() => readText(enable)) !== "0") return false;
     writeText(enable, "1");
     return true;
   }
