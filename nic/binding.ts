@@ -6,6 +6,7 @@
  */
 
 import { Errno, path, stubs, SystemError } from "../native/stubs.ts";
+import { delay } from "../native/clock.ts";
 import { linkName, writeText } from "../native/files.ts";
 import { ETHERNET_CONTROLLER } from "../src/pci/function.ts";
 import { SysfsFunction } from "../src/pci/sysfs.ts";
@@ -97,7 +98,7 @@ export async function restore(system: System, name: string): Promise<Binding> {
   }
   const driver = linkName(`${directory}/driver`) ?? null;
   if (driver === null) {
-    const alias = system.text(`/sys/bus/pci/devices/${address}/modalias`)?.trim() ?? "its modalias";
+    const alias = system.text(`/sys/bus/pci/devices/${address}/modalias`) ?? "its modalias";
     throw new DeviceError(
       address,
       `no kernel driver takes it: load the module with \`modprobe ${alias}\``,
@@ -105,7 +106,7 @@ export async function restore(system: System, name: string): Promise<Binding> {
   }
   const deadline = performance.now() + INTERFACE_MS;
   while (system.function(address).interfaces.length === 0 && performance.now() < deadline) {
-    await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+    await delay(LOOK_MS);
   }
   const result = binding(system, before);
   if (result.interfaces.length > 0) return result;
