@@ -7,6 +7,7 @@
  * @module
  */
 
+import { delay } from "jsr:@std/async@1/delay";
 import { Mempool, StopFlag, UsageError } from "../mod.ts";
 import * as D from "../ixgbe/descriptors.ts";
 import { ixgbe, type IxgbeDevice } from "../ixgbe/mod.ts";
@@ -96,7 +97,7 @@ async function moveTo(ring: Ring, port: Port, queue: number, way: "rx" | "tx"): 
   const control = way === "rx" ? R.RXDCTL : R.TXDCTL, { ENABLE } = control;
   regs.clear(control, ENABLE, queue);
   await regs.wait(control, ENABLE, 0, QUEUE_MS, queue);
-  await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+  await delay(LOOK_MS);
   regs.write(low, ring.busAddress % 2 ** 32, queue);
   regs.write(high, Math.floor(ring.busAddress / 2 ** 32), queue);
   regs.write(length, ENTRIES * D.BYTES, queue);
@@ -104,7 +105,7 @@ async function moveTo(ring: Ring, port: Port, queue: number, way: "rx" | "tx"): 
   regs.write(tail, 0, queue);
   regs.set(control, ENABLE, queue);
   await regs.wait(control, ENABLE, ENABLE, QUEUE_MS, queue);
-  await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+  await delay(LOOK_MS);
   return port.bus.bar(0).doorbell(offsetOf(tail, queue));
 }
 
