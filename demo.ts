@@ -7,10 +7,12 @@
  * @module
  */
 
-import { TextLineStream } from "@std/streams/text-line-stream";
-import { DeviceError, UsageError } from "./mod.ts";
+import { delay } from "jsr:@std/async@1/delay";
+import { UsageError } from "./mod.ts";
+import { Program } from "./programs/process.ts";
 import { number, parse, run } from "./programs/program.ts";
 import { WIRE_OVERHEAD } from "./programs/report.ts";
+import { INLINE_MORE } from "./sim/v8_flags.ts";
 
 const USAGE = `usage: deno task demo [options]
 
@@ -33,11 +35,10 @@ const OPTIONS = {
 };
 /** Flows of a direction where they are to be spread over queues. */
 const FLOWS = 64;
-/** The model's loops are longer than the compiler cares to put together by itself: a tenth faster. */
-export const INLINE_MORE =
-  "--v8-flags=--max-inlined-bytecode-size=1000,--max-inlined-bytecode-size-cumulative=3000";
-/** Longest that a child may take to start, and packets to drain, and between looks, in milliseconds. */
-const START_MS = 20000, DRAIN_MS = 3000, LOOK_MS = 50;
+/** Longest that packets may take to drain, and between looks, in milliseconds. */
+const DRAIN_MS = 3000, LOOK_MS = 50;
+/** How much of what a program printed is kept, in characters. */
+const KEEP = 65536;
 
 /** What the software NIC says every second, as far as it matters here. */
 interface SimLine {
@@ -65,95 +66,13 @@ interface FwdLine {
   ports: { dropped: number }[];
 }
 
-/** A program of this project, which prints a line of JSON now and then. */
-class Child<Line extends { ready?: boolean; total?: boolean }> {
-  /** The last line. */
-  last: Line | undefined;
-  readonly #name: string;
-  readonly #process: Deno.ChildProcess;
-  readonly #input: WritableStreamDefaultWriter<Uint8Array>;
-  readonly #waiting: { test: (line: Line) => boolean; resolve: (line: Line) => void }[] = [];
-
-  constructor(program: string, args: string[], onLine: (line: Line) => void, flags: string[] = []) {
-    this.#name = program;
-    const url = new URL(program, import.meta.url).href;
-    this.#process = new Deno.Command(Deno.execPath(), {
-      args: ["run", "--quiet", "--allow-ffi", ...flags, url, ...args],
-      stdin: "piped",
-      stdout: "piped",
-      stderr: "inherit",
-    }).spawn();
-    this.#input = this.#process.stdin.getWriter();
-    this.#read(onLine);
-  }
-
-  async #read(onLine: (line: Line) => void): Promise<void> {
-    const lines = this.#process.stdout.pipeThrough(new TextDecoderStream())
-      .pipeThrough(new TextLineStream() as TransformStream<string, string>);
-    for await (const text of lines) {
-      if (text === "") continue;
-      const line: Line = JSON.parse(text);
-      if (!line.ready) this.last = line;
-      onLine(line);
-      for (const { test, resolve } of this.#waiting) if (test(line)) resolve(line);
-    }
-  }
-
-  /** Waits for a line; the end of the process or the deadline is an error. */
-  async line(test: (line: Line) => boolean, milliseconds: number): Promise<Line> {
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    const line = new Promise<Line>((resolve) => this.#waiting.push({ test, resolve }));
-    const late = new Promise<never>((_, reject) => {
-      const error = new DeviceError(this.#name, `said nothing for ${milliseconds} ms`);
-      timer = setTimeout(() => reject(error), milliseconds);
-    });
-    const ended = this.#process.status.then(async ({ code }) => {
-      await new Promise((resolve) => setTimeout(resolve, 100)); // its last lines may be on the way
-      throw new DeviceError(this.#name, `ended with exit code ${code}: see what it printed above`);
-    });
-    ended.catch(() => {});
-    late.catch(() => {});
-    try {
-      return await Promise.race([line, late, ended]);
-    } finally {
-      clearTimeout(timer);
-    }
-  }
-
-  /** Gives it a command on its standard input. */
-  command(text: string): Promise<void> {
-    return this.#input.write(new TextEncoder().encode(text + "\n"));
-  }
-
-  /** Asks it to end; it prints its totals. */
-  terminate(): void {
-    this.#process.kill("SIGTERM");
-  }
-
-  /** Waits until it has ended by itself; returns its exit code. */
-  async finish(milliseconds: number): Promise<number> {
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    const late = new Promise<never>((_, reject) => {
-      const error = new DeviceError(this.#name, `did not end within ${milliseconds} ms`);
-      timer = setTimeout(() => reject(error), milliseconds);
-    });
-    try {
-      return (await Promise.race([this.#process.status, late])).code;
-    } finally {
-      clearTimeout(timer);
-    }
-  }
-
-  /** Ends it whatever it does. */
-  async kill(): Promise<void> {
-    try {
-      this.#process.kill("SIGKILL");
-    } catch (error) {
-      if (!(error instanceof TypeError)) throw error; // it has ended already
-    }
-    await this.#process.status;
-    await this.#input.close().catch(() => {});
-  }
+/** Starts a program of this project that prints lines of JSON; it ends with this one. */
+function start(program: string, flags: string[], args: string[], onLine: (line: string) => void) {
+  const url = new URL(program, import.meta.url).href;
+  const command = [Deno.execPath(), "run", "--quiet", "--allow-ffi", ...flags, url, ...args];
+  return Program.start(command, {
+    ...{ name: program, stderr: "inherit", keep: KEEP, onLine, signals: true },
+  });
 }
 
 /**
@@ -189,15 +108,14 @@ function count(i: number, sim: SimLine, fwd: FwdLine, drained: boolean): Count {
 }
 
 /** Waits until every packet that was sent has come back, or was missed or dropped: see `count`. */
-async function drain(sim: Child<SimLine>, fwd: Child<FwdLine>): Promise<void> {
+async function drain(sim: Program, said: () => FwdLine | undefined): Promise<void> {
   const deadline = performance.now() + DRAIN_MS;
   for (;;) {
-    const next = sim.line((line) => line.ready !== true, START_MS);
-    await sim.command("stats");
-    const line = await next, said = fwd.last; // its next line has the last drops
-    if (said && [0, 1].every((i) => count(i, line, said, true).lost === 0)) return;
+    const line = await sim.ask("stats", ({ ports }: SimLine) => ports !== undefined);
+    const fwd = said(); // its next line has the last drops
+    if (fwd && [0, 1].every((i) => count(i, line, fwd, true).lost === 0)) return;
     if (performance.now() > deadline) return; // what has not come by now is lost
-    await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+    await delay(LOOK_MS);
   }
 }
 
@@ -262,47 +180,41 @@ async function forward(
     best = Math.max(best, sum);
     [shown, shownTime, pending] = [pending, pendingTime, undefined];
   };
-  const sim = new Child<SimLine>(
+  await using sim = start(
     "sim/main.ts",
+    [INLINE_MORE],
     ["--json", "--control", ...sockets.flatMap((path) => ["--socket", path, "--wire", wire])],
-    (line) => {
+    (text) => {
+      const line: SimLine = JSON.parse(text);
       if (line.ready || line.total || started === 0 || draining) return;
       [pending, pendingTime] = [line, performance.now()];
     },
-    [INLINE_MORE],
   );
-  let fwd: Child<FwdLine> | undefined;
-  try {
-    await sim.line((line) => line.ready === true, START_MS);
-    fwd = new Child<FwdLine>(
-      "fwd.ts",
-      ["--json", ...options, ...sockets.map((path) => `vfio-user:${path}`)],
-      (line) => line.ready || show(line),
-    );
-    await fwd.line((line) => line.ready === true, START_MS);
-    if (!json) console.log(HEADER);
-    await sim.command("start");
-    started = shownTime = performance.now();
-    await Promise.race([
-      new Promise((resolve) => setTimeout(resolve, seconds * 1000)),
-      ...[sim, fwd].map((child) => (child as Child<SimLine>).line(() => false, 1e9)),
-    ]);
-    await sim.command("stop");
-    const span = (performance.now() - started) / 1000;
-    draining = true;
-    await drain(sim, fwd);
-    fwd.terminate();
-    const fwdTotal = await fwd.line((line) => line.total === true, START_MS);
-    // The model lives until the forwarder has closed its devices.
-    const code = await fwd.finish(START_MS);
-    if (code !== 0) throw new DeviceError("fwd.ts", `ended with exit code ${code}`);
-    await sim.command("quit");
-    const simTotal = await sim.line((line) => line.total === true, START_MS);
-    return summary(simTotal, fwdTotal, span, best, json);
-  } finally {
-    await fwd?.kill();
-    await sim.kill();
-  }
+  await sim.ready();
+  let said: FwdLine | undefined;
+  await using fwd = start(
+    "fwd.ts",
+    [],
+    ["--json", ...options, ...sockets.map((path) => `vfio-user:${path}`)],
+    (text) => {
+      const line: FwdLine = JSON.parse(text);
+      if (!line.ready) show(said = line);
+    },
+  );
+  await fwd.ready();
+  if (!json) console.log(HEADER);
+  await sim.write("start");
+  started = shownTime = performance.now();
+  await Promise.race([delay(seconds * 1000), sim.fail(), fwd.fail()]);
+  await sim.write("stop");
+  const span = (performance.now() - started) / 1000;
+  draining = true;
+  await drain(sim, () => said);
+  fwd.kill("SIGTERM");
+  const fwdTotal = await fwd.json(({ total }: FwdLine) => total === true);
+  await fwd.succeed(); // the model lives until the forwarder has closed its devices
+  const simTotal = await sim.ask("quit", ({ total }: SimLine) => total === true);
+  return summary(simTotal, fwdTotal, span, best, json);
 }
 
 /** Prints the totals; returns the exit code. */

@@ -8,11 +8,13 @@
  * @module
  */
 
-import { INLINE_MORE } from "../demo.ts";
+import { delay } from "jsr:@std/async@1/delay";
 import { DeviceError, UsageError } from "../src/errors.ts";
+import type { Program } from "../programs/process.ts";
 import { number, parse, run } from "../programs/program.ts";
-import { Child, type Line } from "./child.ts";
+import { INLINE_MORE } from "../sim/v8_flags.ts";
 import { usableCores } from "./machine.ts";
+import { startOn } from "./pinned.ts";
 import { median, quantile } from "./statistics.ts";
 
 /** Limits: % of a core when idle, µs of a packet after a silence, part of polling's rate. */
@@ -34,6 +36,7 @@ one packet of ${SLOW_ONE_OF} after a silence, or has less than ${MIN_RATIO} of t
 
 const OPTIONS = { seconds: true, packets: true, silence: true, rounds: true, json: false };
 
+/** Longest that a packet may take after its silence, in milliseconds. */
 const DEADLINE_MS = 20000;
 /** Until compilers have had their time: with traffic, and without. */
 const WARM_UP_MS = 1500;
@@ -43,14 +46,10 @@ const WAYS = ["--interrupts", undefined] as const;
 type Way = (typeof WAYS)[number];
 
 /** A line of the software NIC's counts, or of `pulse.ts`. */
-interface Counts extends Line {
+interface Counts {
   readonly seconds: number;
   readonly ports?: readonly { readonly wireStatistics: { readonly received: number } }[];
   readonly microseconds?: number;
-}
-
-function wait(milliseconds: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }
 
 /** Where everything is: two cores, and a directory for sockets. */
@@ -64,26 +63,20 @@ class Bench implements AsyncDisposable {
   }
 
   /** Starts what serves two ports; returns it and the paths of their sockets. */
-  async nic(command: (sockets: string[]) => string[]): Promise<[Child<Counts>, string[]]> {
+  async nic(command: (sockets: string[]) => string[]): Promise<[Program, string[]]> {
     const sockets = [0, 1].map(() => `${this.#directory}/${this.#sockets++}.sock`);
     const arguments_ = ["run", "--quiet", "--allow-ffi", INLINE_MORE, ...command(sockets)];
-    const nic = new Child<Counts>(
-      "the software NIC",
-      this.#cores.slice(1, 2),
-      [Deno.execPath(), ...arguments_],
-    );
-    await nic.line(({ ready }) => ready === true, DEADLINE_MS);
-    return [nic, sockets];
+    const program = [Deno.execPath(), ...arguments_];
+    const nic = startOn("the software NIC", this.#cores.slice(1, 2), program);
+    return [await nic.ready(), sockets];
   }
 
   /** Starts a forwarder. */
-  async forwarder(way: Way, sockets: readonly string[]): Promise<Child> {
+  async forwarder(way: Way, sockets: readonly string[]): Promise<Program> {
     const options = ["--json", "--quiet", ...(way === undefined ? [] : [way])];
     const addresses = sockets.map((socket) => `vfio-user:${socket}`);
     const command = ["run", "--quiet", "--allow-ffi", "fwd.ts", ...options, ...addresses];
-    const forwarder = new Child("fwd.ts", this.#cores.slice(0, 1), [Deno.execPath(), ...command]);
-    await forwarder.line(({ ready }) => ready === true, DEADLINE_MS);
-    return forwarder;
+    return await startOn("fwd.ts", this.#cores.slice(0, 1), [Deno.execPath(), ...command]).ready();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -114,9 +107,9 @@ async function idle(bench: Bench, way: Way, seconds: number): Promise<number> {
   const [nic, sockets] = await bench.nic(simulator("none"));
   await using _nic = nic;
   await using forwarder = await bench.forwarder(way, sockets);
-  await wait(WARM_UP_MS);
+  await delay(WARM_UP_MS);
   const start = performance.now(), before = await processorTime(forwarder.pid);
-  await wait(seconds * 1000);
+  await delay(seconds * 1000);
   const used = await processorTime(forwarder.pid) - before;
   return used / (performance.now() - start);
 }
@@ -137,7 +130,7 @@ async function single(
   const times: number[] = [];
   for (let i = 0; i < packets; i++) {
     const arrived = ({ microseconds }: Counts) => microseconds !== undefined;
-    times.push((await nic.line(arrived, DEADLINE_MS + silence)).microseconds!);
+    times.push((await nic.json(arrived, DEADLINE_MS + silence)).microseconds!);
   }
   return times;
 }
@@ -146,25 +139,23 @@ async function single(
 async function rate(
   bench: Bench,
   way: Way,
-  nic: Child<Counts>,
+  nic: Program,
   sockets: readonly string[],
   seconds: number,
 ): Promise<number> {
   await using forwarder = await bench.forwarder(way, sockets);
   const received = async () => {
-    const line = nic.line(({ ports }) => ports !== undefined, DEADLINE_MS);
-    await nic.command("stats");
-    const { seconds, ports } = await line;
+    const { seconds, ports } = await nic.ask("stats", ({ ports }: Counts) => ports !== undefined);
     return { seconds, packets: ports!.reduce((sum, p) => sum + p.wireStatistics.received, 0) };
   };
-  await nic.command("start");
-  await wait(WARM_UP_MS);
+  await nic.write("start");
+  await delay(WARM_UP_MS);
   const first = await received();
-  await wait(seconds * 1000);
+  await delay(seconds * 1000);
   const last = await received();
-  await nic.command("stop");
-  forwarder.signal("SIGINT");
-  await forwarder.finish(DEADLINE_MS);
+  await nic.write("stop");
+  forwarder.kill("SIGINT");
+  await forwarder.succeed();
   const packets = last.packets - first.packets;
   if (packets === 0) throw new DeviceError("fwd.ts", `${way ?? "polling"} forwarded nothing`);
   return packets / (last.seconds - first.seconds) / 1e6;

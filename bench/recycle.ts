@@ -7,10 +7,12 @@
  * @module
  */
 
+import { delay } from "jsr:@std/async@1/delay";
 import { Mempool, StopFlag, UsageError } from "../mod.ts";
 import * as D from "../ixgbe/descriptors.ts";
 import { ixgbe, type IxgbeDevice } from "../ixgbe/mod.ts";
 import * as R from "../ixgbe/registers.ts";
+import { parsePciAddress } from "../src/pci/address.ts";
 import type { Doorbell, PciFunction } from "../src/pci/function.ts";
 import { SysfsFunction } from "../src/pci/sysfs.ts";
 import { VfioUserFunction } from "../src/pci/vfio_user.ts";
@@ -49,11 +51,16 @@ interface Ring {
   readonly busAddress: number;
 }
 
-async function openPort(address: string, pool: Mempool, queues: number): Promise<Port> {
+function openFunction(address: string): PciFunction {
   const socket = /^vfio-user:(.+)$/.exec(address)?.[1];
-  const bus = socket === undefined
-    ? new SysfsFunction(address)
-    : new VfioUserFunction(address, socket);
+  if (socket !== undefined) return new VfioUserFunction(address, socket);
+  const pci = parsePciAddress(address);
+  if (pci !== undefined) return new SysfsFunction(pci);
+  throw new UsageError(`"${address}" is not an address of a device: see --help`);
+}
+
+async function openPort(address: string, pool: Mempool, queues: number): Promise<Port> {
+  const bus = openFunction(address);
   try {
     const device = await ixgbe.attach(bus, {
       pools: Array<Mempool>(queues).fill(pool),
@@ -90,7 +97,7 @@ async function moveTo(ring: Ring, port: Port, queue: number, way: "rx" | "tx"): 
   const control = way === "rx" ? R.RXDCTL : R.TXDCTL, { ENABLE } = control;
   regs.clear(control, ENABLE, queue);
   await regs.wait(control, ENABLE, 0, QUEUE_MS, queue);
-  await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+  await delay(LOOK_MS);
   regs.write(low, ring.busAddress % 2 ** 32, queue);
   regs.write(high, Math.floor(ring.busAddress / 2 ** 32), queue);
   regs.write(length, ENTRIES * D.BYTES, queue);
@@ -98,7 +105,7 @@ async function moveTo(ring: Ring, port: Port, queue: number, way: "rx" | "tx"): 
   regs.write(tail, 0, queue);
   regs.set(control, ENABLE, queue);
   await regs.wait(control, ENABLE, ENABLE, QUEUE_MS, queue);
-  await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+  await delay(LOOK_MS);
   return port.bus.bar(0).doorbell(offsetOf(tail, queue));
 }
 

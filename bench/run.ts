@@ -6,14 +6,16 @@
  * @module
  */
 
-import { INLINE_MORE } from "../demo.ts";
+import { delay } from "jsr:@std/async@1/delay";
+import type { Program } from "../programs/process.ts";
+import { INLINE_MORE } from "../sim/v8_flags.ts";
 import { DeviceError } from "../src/errors.ts";
-import { Child } from "./child.ts";
 import { Counter, EVENTS } from "./cycles.ts";
 import type { Devices } from "./devices.ts";
 import type { DistanceProbe } from "./distance.ts";
 import type { Forwarder } from "./forwarders.ts";
 import { preemptions } from "./machine.ts";
+import { startOn } from "./pinned.ts";
 import {
   type Balance,
   type FwdLine,
@@ -25,7 +27,7 @@ import {
   wireOf,
 } from "./window.ts";
 
-/** Longest that a program may take to start, to answer and to end, in milliseconds. */
+/** Longest that packets may take to come back at first, in milliseconds. */
 const DEADLINE_MS = 20000;
 /** After a stop, until both programs are warm again; and until packets have come to rest. */
 const SETTLE_MS = 100, DRAIN_MS = 60;
@@ -41,22 +43,18 @@ const SELDOM_COLLECT = ",--single-threaded-gc,--min-semi-space-size=128,--max-se
 /** What a window brings by itself. */
 type Brought = Omit<Window, "distance" | "preempted">;
 
-function wait(milliseconds: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, milliseconds));
-}
-
 /** A running pair of software NIC and forwarder. */
 export class Run implements AsyncDisposable {
-  readonly #sim: Child<SimLine>;
-  readonly #forwarder: Child<FwdLine>;
+  readonly #sim: Program;
+  readonly #forwarder: Program;
   readonly #kind: Forwarder;
   readonly #probe: DistanceProbe;
   readonly #counter: Counter | undefined;
   #distance = NaN;
 
   private constructor(
-    sim: Child<SimLine>,
-    forwarder: Child<FwdLine>,
+    sim: Program,
+    forwarder: Program,
     kind: Forwarder,
     probe: DistanceProbe,
   ) {
@@ -89,65 +87,56 @@ export class Run implements AsyncDisposable {
       ...[Deno.execPath(), "run", "--quiet", "--allow-ffi", flags, "sim/main.ts"],
       ...["--json", "--quiet", "--control", ...devices.simOptions(wireOf(traffic))],
     ];
-    const sim = stack.use(
-      new Child<SimLine>("the software NIC", cores.slice(-1), command),
-    );
-    await sim.line((line) => line.ready === true, DEADLINE_MS);
-    const forwarderCores = cores.slice(0, -1);
-    const child = stack.use(
-      new Child<FwdLine>(
-        forwarder.name,
-        forwarderCores,
-        devices.forwarderCommand(forwarder.command(devices.addresses)),
-      ),
-    );
-    if (forwarder.ready) await child.line((line) => line.ready === true, DEADLINE_MS);
-    const run = new Run(sim, child, forwarder, probe);
+    const sim = stack.use(startOn("the software NIC", cores.slice(-1), command));
+    await sim.ready();
+    const around = devices.forwarderCommand(forwarder.command(devices.addresses));
+    const program = stack.use(startOn(forwarder.name, cores.slice(0, -1), around));
+    if (forwarder.ready) await program.ready();
+    const run = new Run(sim, program, forwarder, probe);
     await run.#warmUp(warmUp);
     stack.move();
     return run;
   }
 
   async #warmUp(milliseconds: number): Promise<void> {
-    await this.#sim.command("start");
+    await this.#sim.write("start");
     const deadline = performance.now() + DEADLINE_MS;
     for (;;) {
-      await wait(LOOK_MS);
+      await delay(LOOK_MS);
       const { ports } = await this.#stats();
       if (ports.every(({ wireStatistics }) => wireStatistics.received > 0)) break;
-      const { ended, complaints } = this.#forwarder;
+      const { ended, stderr } = this.#forwarder;
       if (performance.now() < deadline && !ended) continue;
       throw new DeviceError(
         this.#kind.name,
         (ended ? "ended" : `brought nothing back both ways within ${DEADLINE_MS} ms`) +
           `: is it told the right devices? It printed: ` +
-          complaints.replaceAll("\n", " | ").slice(-500),
+          stderr.trim().replaceAll("\n", " | ").slice(-500),
       );
     }
-    await wait(milliseconds);
+    await delay(milliseconds);
     await this.#rest();
   }
 
   /** The software NIC's counts now. */
   async #stats(): Promise<SimLine> {
-    const line = this.#sim.line((candidate) => candidate.ports !== undefined, DEADLINE_MS);
-    return (await Promise.all([line, this.#sim.command("stats")]))[0];
+    return await this.#sim.ask("stats", ({ ports }: SimLine) => ports !== undefined);
   }
 
   /** Sends no more, and waits until all is back. */
   async #rest(): Promise<void> {
-    await this.#sim.command("stop");
-    await wait(DRAIN_MS);
+    await this.#sim.write("stop");
+    await delay(DRAIN_MS);
   }
 
   /** The distance between the cores, while both programs are stopped. */
   async #probed(): Promise<number> {
     const programs = [this.#forwarder, this.#sim];
-    for (const program of programs) program.signal("SIGSTOP");
+    for (const program of programs) program.kill("SIGSTOP");
     try {
       return await this.#probe.measure();
     } finally {
-      for (const program of programs) program.signal("SIGCONT");
+      for (const program of programs) program.kill("SIGCONT");
     }
   }
 
@@ -173,10 +162,10 @@ export class Run implements AsyncDisposable {
 
   /** A window in the middle of traffic. */
   async #counted(milliseconds: number): Promise<Brought> {
-    await this.#sim.command("start");
-    await wait(SETTLE_MS);
+    await this.#sim.write("start");
+    await delay(SETTLE_MS);
     const first = await this.#stats(), cycles = this.#counter?.read();
-    await wait(milliseconds);
+    await delay(milliseconds);
     const last = await this.#stats(), packets = sum(last, "received") - sum(first, "received");
     const spent = this.#counter === undefined ? undefined : this.#counter.read() - cycles!;
     await this.#rest();
@@ -188,10 +177,10 @@ export class Run implements AsyncDisposable {
 
   /** A window that has every packet of its traffic, and so no packet that waited for a report. */
   async #timed(milliseconds: number): Promise<Brought> {
-    await wait(SETTLE_MS);
+    await delay(SETTLE_MS);
     const first = await this.#stats(), start = performance.now();
-    await this.#sim.command("start");
-    await wait(milliseconds);
+    await this.#sim.write("start");
+    await delay(milliseconds);
     const end = performance.now();
     await this.#rest();
     const last = await this.#stats(), packets = sum(last, "received") - sum(first, "received");
@@ -205,10 +194,9 @@ export class Run implements AsyncDisposable {
    */
   async finish(): Promise<Balance> {
     const dropped = await this.#endForwarder();
-    const totals = this.#sim.line((line) => line.total === true, DEADLINE_MS);
-    const [line] = await Promise.all([totals, this.#sim.command("quit")]);
+    const line = await this.#sim.ask("quit", ({ total }: SimLine) => total === true);
     // A driver that is not ours may break rules of the datasheet, of which the software NIC complains.
-    if (this.#kind.ready) await this.#sim.finish(DEADLINE_MS);
+    if (this.#kind.ready) await this.#sim.succeed();
     const [received, missed] = [sum(line, "received"), sum(line, "missed")];
     return {
       received,
@@ -222,13 +210,13 @@ export class Run implements AsyncDisposable {
 
   /** Ends the forwarder; returns the packets that it says to have dropped. */
   async #endForwarder(): Promise<number> {
-    if (!this.#kind.ready) return await this.#forwarder.kill().then(() => 0);
-    const totals = this.#kind.counts
-      ? this.#forwarder.line((line) => line.total === true, DEADLINE_MS)
-      : undefined;
-    this.#forwarder.signal("SIGINT");
-    const dropped = (await totals)?.ports.reduce((all, port) => all + port.dropped, 0) ?? 0;
-    await this.#forwarder.finish(DEADLINE_MS);
+    this.#forwarder.kill(this.#kind.ready ? "SIGINT" : "SIGKILL");
+    if (!this.#kind.ready) return await this.#forwarder.finish().then(() => 0);
+    const dropped = this.#kind.counts
+      ? (await this.#forwarder.json(({ total }: FwdLine) => total === true)).ports
+        .reduce((all, port) => all + port.dropped, 0)
+      : 0;
+    await this.#forwarder.succeed();
     return dropped;
   }
 

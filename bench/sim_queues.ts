@@ -22,8 +22,8 @@ import {
 import { UsageError } from "../src/errors.ts";
 import { number, parse, run } from "../programs/program.ts";
 import { offsetOf } from "../src/registers.ts";
+import { IOVA, MinimalDriver, RING, RX_BUFFERS, TX_RING } from "../sim/minimal_driver.ts";
 import { FrameBuffer, type Wire, type WirePort } from "../sim/wires/wire.ts";
-import { IOVA, RING, RX_BUFFERS, TestDriver, TX_RING } from "../tests/support/model_driver.ts";
 
 const USAGE = `usage: deno task bench:sim [--rounds N]
 
@@ -106,7 +106,7 @@ class FlowWire implements Wire {
 
 /** A driver of several receive queues that does the least: it hands descriptors back. */
 class Rings {
-  readonly driver = TestDriver.ready();
+  readonly driver = MinimalDriver.ready();
   readonly wire = new FlowWire();
   readonly #queues: number;
   readonly #next: Uint32Array;

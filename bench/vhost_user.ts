@@ -9,9 +9,11 @@
  * @module
  */
 
-import { TextLineStream } from "@std/streams/text-line-stream";
-import { DeviceError, UsageError } from "../mod.ts";
+import { delay } from "jsr:@std/async@1/delay";
+import { UsageError } from "../mod.ts";
+import { Program } from "../programs/process.ts";
 import { number, parse, run } from "../programs/program.ts";
+import { startOn } from "./pinned.ts";
 
 const USAGE = `usage: deno task bench:vhost-user [options]
 
@@ -42,83 +44,64 @@ const DEADLINE_MS = 30000;
 
 /** A testpmd on both cores: it listens on core 0 and moves packets on a core of its choice. */
 class Testpmd implements AsyncDisposable {
-  readonly #child: Deno.ChildProcess;
-  readonly #input: WritableStreamDefaultWriter<Uint8Array>;
-  readonly #lines: ReadableStreamDefaultReader<string>;
+  readonly #program: Program;
 
-  constructor(name: string, directory: string, core: number, vdev: string, options: string[]) {
-    this.#child = new Deno.Command("stdbuf", {
-      args: [
-        ...["-oL", "dpdk-testpmd", "--lcores", `0@0,1@${core}`, "--no-pci", "-n", "1"],
-        ...["--no-huge", "-m", "200", `--file-prefix=${name}`, "--single-file-segments"],
-        ...["--vdev", vdev, "--", "-i", "--no-numa", "--total-num-mbufs=16384", ...options],
-      ],
-      env: { RUNTIME_DIRECTORY: directory },
-      stdin: "piped",
-      stdout: "piped",
-      stderr: "null",
-    }).spawn();
-    this.#input = this.#child.stdin.getWriter();
-    this.#lines = this.#child.stdout.pipeThrough(new TextDecoderStream())
-      .pipeThrough<string>(new TextLineStream()).getReader();
+  private constructor(program: Program) {
+    this.#program = program;
+  }
+
+  /** Starts it and waits for its port. */
+  static async start(
+    name: string,
+    directory: string,
+    core: number,
+    vdev: string,
+    options: readonly string[],
+  ): Promise<Testpmd> {
+    const program = Program.start([
+      ...["stdbuf", "-oL", "dpdk-testpmd", "--lcores", `0@0,1@${core}`, "--no-pci", "-n", "1"],
+      ...["--no-huge", "-m", "200", `--file-prefix=${name}`, "--single-file-segments"],
+      ...["--vdev", vdev, "--", "-i", "--no-numa", "--total-num-mbufs=16384", ...options],
+    ], { name: "testpmd", env: { RUNTIME_DIRECTORY: directory }, signals: true });
+    try {
+      await program.line((line) => line.startsWith("Done"), DEADLINE_MS);
+    } catch (error) {
+      await program[Symbol.asyncDispose]();
+      throw error;
+    }
+    return new Testpmd(program);
   }
 
   async command(text: string): Promise<void> {
-    await this.#input.write(new TextEncoder().encode(text + "\n"));
-  }
-
-  /** The next line that matches. */
-  async line(pattern: RegExp): Promise<RegExpExecArray> {
-    const late = setTimeout(() => this.#child.kill("SIGKILL"), DEADLINE_MS);
-    try {
-      for (;;) {
-        const { value, done } = await this.#lines.read();
-        if (done) throw new DeviceError("testpmd", `ended, or printed no ${pattern}`);
-        const match = pattern.exec(value);
-        if (match) return match;
-      }
-    } finally {
-      clearTimeout(late);
-    }
+    await this.#program.write(text);
   }
 
   /** Packets received and transmitted by its port. */
   async counts(): Promise<{ rx: number; tx: number; time: number }> {
     await this.command("show port stats 0");
-    const rx = Number((await this.line(/RX-packets: +(\d+)/))[1]);
-    const tx = Number((await this.line(/TX-packets: +(\d+)/))[1]);
+    const rx = await this.#number(/RX-packets: +(\d+)/),
+      tx = await this.#number(/TX-packets: +(\d+)/);
     return { rx, tx, time: performance.now() };
   }
 
+  async #number(pattern: RegExp): Promise<number> {
+    const line = await this.#program.line((line) => pattern.test(line), DEADLINE_MS);
+    return Number(pattern.exec(line)![1]);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.command("quit").catch(() => {});
-    const late = setTimeout(() => this.#child.kill("SIGKILL"), DEADLINE_MS);
-    while (!(await this.#lines.read()).done);
-    await this.#child.status;
-    clearTimeout(late);
+    await using program = this.#program;
+    if (program.ended) return;
+    await program.write("quit");
+    await program.finish(DEADLINE_MS);
   }
 }
 
 /** The project's front-end, on core 0. */
-class Ours implements AsyncDisposable {
-  readonly #child: Deno.ChildProcess;
-
-  constructor(mode: Mode, socket: string) {
-    const program = new URL("front_end.ts", import.meta.url).pathname;
-    this.#child = new Deno.Command("taskset", {
-      args: [
-        ...["-c", "0", Deno.execPath(), "run", "--quiet", "--allow-ffi"],
-        ...[program, mode, `vhost-user:${socket}`],
-      ],
-      stdout: "null",
-      stderr: "inherit",
-    }).spawn();
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#child.kill("SIGTERM");
-    await this.#child.status;
-  }
+function startOurs(mode: Mode, socket: string): Program {
+  const deno = [Deno.execPath(), "run", "--quiet", "--allow-ffi"];
+  const command = [...deno, "bench/front_end.ts", mode, `vhost-user:${socket}`];
+  return startOn("bench/front_end.ts", [0], command, "inherit");
 }
 
 async function startFrontEnd(
@@ -127,11 +110,11 @@ async function startFrontEnd(
   directory: string,
   socket: string,
 ): Promise<AsyncDisposable> {
-  if (name === "ixy.ts") return new Ours(mode, socket);
+  if (name === "ixy.ts") return startOurs(mode, socket);
   // Its commands and its packets share core 0, as with ours.
   const vdev = `net_virtio_user0,path=${socket},queues=1,mrg_rxbuf=0,in_order=0`;
-  const front = new Testpmd("front", directory, 0, vdev, [`--forward-mode=${DPDK[mode]}`]);
-  await front.line(/^Done/);
+  const options = [`--forward-mode=${DPDK[mode]}`];
+  const front = await Testpmd.start("front", directory, 0, vdev, options);
   await front.command(mode === "loop" ? "start tx_first 8" : "start");
   return front;
 }
@@ -143,15 +126,14 @@ async function measure(name: FrontEnd, mode: Mode, seconds: number): Promise<num
     const socket = `${directory}/vhost.sock`;
     const vdev = `net_vhost0,iface=${socket},queues=1`;
     const options = [`--forward-mode=${OPPOSITE[mode]}`];
-    await using back = new Testpmd("back", directory, 1, vdev, options);
-    await back.line(/^Done/);
+    await using back = await Testpmd.start("back", directory, 1, vdev, options);
     await back.command("start");
     await using _front = await startFrontEnd(name, mode, directory, socket);
-    await new Promise((resolve) => setTimeout(resolve, WARM_UP_MS));
+    await delay(WARM_UP_MS);
     const rates: number[] = [];
     let before = await back.counts();
     for (const start = before.time; before.time - start < seconds * 1000;) {
-      await new Promise((resolve) => setTimeout(resolve, SAMPLE_MS));
+      await delay(SAMPLE_MS);
       const now = await back.counts();
       const packets = mode === "receive" ? now.tx - before.tx : now.rx - before.rx;
       rates.push(packets / (now.time - before.time) / 1000);

@@ -6,7 +6,6 @@
  */
 
 import type { LatencyBins } from "../sim/wires/latency.ts";
-import type { Line } from "./child.ts";
 
 /** What the generators send. */
 export interface Traffic {
@@ -47,8 +46,9 @@ export interface Balance {
   readonly corrupt: number;
 }
 
-/** A line of the software NIC's counts. */
-export interface SimLine extends Line {
+/** A line of the software NIC's counts; the last one is its total. */
+export interface SimLine {
+  readonly total?: boolean;
   readonly seconds: number;
   readonly ports: readonly {
     readonly wireStatistics: Readonly<Record<string, number>>;
@@ -56,8 +56,9 @@ export interface SimLine extends Line {
   }[];
 }
 
-/** A line of this project's forwarder. */
-export interface FwdLine extends Line {
+/** A line of this project's forwarder; the last one is its total. */
+export interface FwdLine {
+  readonly total?: boolean;
   readonly ports: readonly { readonly dropped: number }[];
 }
 

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { delay } from "../native/clock.ts";
 import { DeviceError } from "../src/errors.ts";
 import { hex, type Register, type Registers } from "../src/registers.ts";
 import { BYTES } from "./descriptors.ts";
@@ -93,7 +94,7 @@ async function globalReset(regs: Registers, model: Model): Promise<void> {
 async function resetOnce(regs: Registers, bits: number): Promise<void> {
   regs.set(R.CTRL, bits);
   // The device needs 10 ms before its registers may be touched again (section 8.2.3.1.1).
-  await new Promise((resolve) => setTimeout(resolve, 10));
+  await delay(10);
   await regs.wait(R.CTRL, R.CTRL.RST | R.CTRL.LRST, 0, RESET_MS);
 }
 

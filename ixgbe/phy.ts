@@ -13,6 +13,7 @@
  * @module
  */
 
+import { delay } from "../native/clock.ts";
 import { DeviceError } from "../src/errors.ts";
 import { hex, offsetOf, type Registers } from "../src/registers.ts";
 import type { Mac } from "./models.ts";
@@ -69,7 +70,7 @@ export async function powerUpPhy(
   do {
     // Held for one look only, not until somebody answers.
     if (await withSemaphore(regs, mac, phySemaphore(regs), () => wake(regs), held)) return;
-    await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+    await delay(RETRY_MS);
   } while (performance.now() < deadline);
   throw new DeviceError(
     device,

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { delay } from "../native/clock.ts";
 import type { Registers } from "../src/registers.ts";
 import type { Mac } from "./models.ts";
 import { STATUS, SW_FW_SYNC, SW_FW_SYNC_X550EM_A, SWSM, SWSM_X550EM_A } from "./registers.ts";
@@ -55,7 +56,7 @@ export async function withSemaphore<T>(
     leave(regs, mac);
     if (taken) break;
     if (late && refusal) throw refusal(sync);
-    await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+    await delay(RETRY_MS);
   }
   try {
     return await action();

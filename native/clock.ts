@@ -1,5 +1,5 @@
 /**
- * A clock for loops that move packets.
+ * A clock for loops that move packets, and a pause for all else.
  *
  * @module
  */
@@ -12,6 +12,11 @@ import { stubs } from "./stubs.ts";
  */
 export function milliseconds(): number {
   return stubs.ixy_milliseconds();
+}
+
+/** Resolves after so many milliseconds, in which other tasks run. */
+export function delay(milliseconds: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }
 
 /** A time span that is asked again and again whether it is over. */

@@ -5,19 +5,58 @@
  * @module
  */
 
-import { checkErrno, Errno, path, stubs } from "./stubs.ts";
+import { checkErrno, Errno, path, stubs, SystemError } from "./stubs.ts";
 
-const O_WRONLY = 1;
+const O_RDONLY = 0, O_WRONLY = 1;
+/** Errors of a file that this process cannot have; that of another process goes when that one ends. */
+const ABSENT: readonly number[] = [Errno.ENOENT, Errno.ESRCH, Errno.EPERM, Errno.EACCES];
 
-/** The text of a small file, without white space at its ends; throws SystemError. */
-export function readText(file: string): string {
-  const fd = checkErrno(`open ${file}`, stubs.ixy_open(path(file), 0, 0));
+/**
+ * The bytes of a file up to its end, which is where reading finds it: the kernel's files tell no size.
+ *
+ * @param most How many bytes to read at most.
+ * @throws {SystemError} if it cannot be opened or read.
+ */
+export function readBytes(file: string, most = Infinity): Uint8Array<ArrayBuffer> {
+  const fd = checkErrno(`open ${file}`, stubs.ixy_open(path(file), O_RDONLY, 0));
   try {
-    const bytes = new Uint8Array(4096);
-    const n = checkErrno(`read ${file}`, stubs.ixy_pread(fd, bytes, bytes.length, 0));
-    return new TextDecoder().decode(bytes.subarray(0, n)).trim();
+    let bytes = new Uint8Array(Math.min(most, 4096)), used = 0;
+    for (;;) {
+      const room = bytes.subarray(used);
+      const n = checkErrno(`read ${file}`, stubs.ixy_read(fd, room, room.length));
+      used += n;
+      if (n === 0 || used === most) return bytes.subarray(0, used);
+      if (used < bytes.length) continue;
+      const longer = new Uint8Array(Math.min(most, 4 * used));
+      longer.set(bytes);
+      bytes = longer;
+    }
   } finally {
     stubs.ixy_close(fd);
+  }
+}
+
+/**
+ * The text of a file, without white space at its ends.
+ *
+ * @throws {SystemError} if it cannot be opened or read.
+ */
+export function readText(file: string): string {
+  return new TextDecoder().decode(readBytes(file)).trim();
+}
+
+/**
+ * What `read` returns; undefined if it finds that there is no such file, or that this user may not read
+ * it.
+ *
+ * @throws {SystemError} if it fails for another reason.
+ */
+export function ifReadable<T>(read: () => T): T | undefined {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof SystemError && ABSENT.includes(error.errno)) return undefined;
+    throw error;
   }
 }
 

@@ -6,11 +6,13 @@
  */
 
 import { Errno, path, stubs, SystemError } from "../native/stubs.ts";
+import { delay } from "../native/clock.ts";
 import { linkName, writeText } from "../native/files.ts";
+import { ETHERNET_CONTROLLER } from "../src/pci/function.ts";
 import { SysfsFunction } from "../src/pci/sysfs.ts";
 import { DeviceError, UsageError } from "../src/errors.ts";
 import { inUse } from "./drivers.ts";
-import { ETHERNET, type FunctionFiles, type System } from "./system.ts";
+import type { FunctionFiles, System } from "./system.ts";
 
 const VFIO_PCI = "vfio-pci";
 const O_RDWR = 2;
@@ -96,7 +98,7 @@ export async function restore(system: System, name: string): Promise<Binding> {
   }
   const driver = linkName(`${directory}/driver`) ?? null;
   if (driver === null) {
-    const alias = system.text(`/sys/bus/pci/devices/${address}/modalias`)?.trim() ?? "its modalias";
+    const alias = system.text(`/sys/bus/pci/devices/${address}/modalias`) ?? "its modalias";
     throw new DeviceError(
       address,
       `no kernel driver takes it: load the module with \`modprobe ${alias}\``,
@@ -104,7 +106,7 @@ export async function restore(system: System, name: string): Promise<Binding> {
   }
   const deadline = performance.now() + INTERFACE_MS;
   while (system.function(address).interfaces.length === 0 && performance.now() < deadline) {
-    await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+    await delay(LOOK_MS);
   }
   const result = binding(system, before);
   if (result.interfaces.length > 0) return result;
@@ -114,7 +116,7 @@ export async function restore(system: System, name: string): Promise<Binding> {
 /** Refuses a function that the kernel needs, or that is no network card. */
 function checkFree(found: FunctionFiles): void {
   const { address, class: deviceClass } = found;
-  if (deviceClass !== ETHERNET) {
+  if (deviceClass !== ETHERNET_CONTROLLER) {
     throw new UsageError(
       `${address}: no Ethernet controller (class ${deviceClass.toString(16).padStart(4, "0")}): ` +
         `--force if the kernel can do without it`,

@@ -5,21 +5,20 @@
  * @module
  */
 
-import { checkErrno, Errno, path, stubs, SystemError } from "../native/stubs.ts";
-import { Mapping } from "../native/mapping.ts";
+import { checkErrno, path, stubs } from "../native/stubs.ts";
 import { INTEL, type Mac, modelOf } from "../ixgbe/models.ts";
 import { REGISTERS, STATUS } from "../ixgbe/registers.ts";
 import { type Bar, Command, Config } from "../src/pci/function.ts";
 import { VfioUserFunction } from "../src/pci/vfio_user.ts";
 import { FileRegion } from "../src/pci/file_region.ts";
-import { list, readText } from "../native/files.ts";
-import { Window } from "../src/pci/vfio_regions.ts";
+import { ifReadable, readText } from "../native/files.ts";
+import { openResource } from "../src/pci/resource_file.ts";
 import { DeviceError, UsageError } from "../src/errors.ts";
 import { offsetOf, type Register } from "../src/registers.ts";
 import { type Dump, dump, format, type Reading, select } from "./dump.ts";
 import type { FunctionFiles, System } from "./system.ts";
 
-const O_RDONLY = 0, O_RDWR = 2;
+const O_RDONLY = 0;
 /** What a function reads that is asleep or gone. */
 const ONES = 0xffffffff;
 
@@ -71,13 +70,15 @@ export function dumpFunction(
   select(REGISTERS, options.names);
   modelOf(address, device);
   checkAwake(system, address);
-  const mapping = mapBar0(system, found);
-  const window = new Window(mapping, 0);
+  const user = found.driver === null ? "a program" : `the driver ${found.driver}`;
+  const remedy =
+    `the kernel keeps registers for ${user} alone: boot with iomem=relaxed, or see what ` +
+    "`ethtool -d` shows";
+  const bar = openResource(address, `${system.devices}/${address}`, 0, false, remedy);
   try {
-    const bar = readOnly(mapping.bytes, (offset, bytes) => window.words[bytes][offset / bytes]);
-    return dumpBar(address, device, bar, options);
+    return dumpBar(address, device, readOnly(bar), options);
   } finally {
-    window.unmap();
+    bar.close();
   }
 }
 
@@ -135,10 +136,8 @@ function checkAwake(system: System, address: string): void {
   const directory = `${system.devices}/${address}`, file = `${directory}/config`;
   const fd = checkErrno(`open ${file}`, stubs.ixy_open(path(file), O_RDONLY, 0));
   try {
-    const command = new FileRegion(address, file, fd, 64).read(Config.COMMAND, 2);
-    const power = list(directory).includes("power_state")
-      ? readText(`${directory}/power_state`)
-      : "unknown";
+    const command = new FileRegion(address, file, fd).read(Config.COMMAND, 2);
+    const power = ifReadable(() => readText(`${directory}/power_state`)) ?? "unknown";
     if ((command & Command.MEMORY) !== 0 && !power.startsWith("D3")) return;
     throw new UsageError(
       `${address}: its registers are turned off (COMMAND ${
@@ -151,37 +150,15 @@ function checkAwake(system: System, address: string): void {
   }
 }
 
-/** The stubs map for writing too: that nothing is written is up to `readOnly`. */
-function mapBar0(system: System, { address, driver }: FunctionFiles): Mapping {
-  const file = `${system.devices}/${address}/resource0`;
-  const fd = stubs.ixy_open(path(file), O_RDWR, 0);
-  if (fd === -Errno.EACCES || fd === -Errno.EPERM) {
-    throw new UsageError(
-      `${address}: no permission to open ${file}: run this as root, and see whether the kernel is ` +
-        "locked down (/sys/kernel/security/lockdown)",
-    );
-  }
-  checkErrno(`open ${file}`, fd);
-  try {
-    const size = new Float64Array(1);
-    checkErrno(`stat ${file}`, stubs.ixy_size(fd, size));
-    return Mapping.file(file, fd, size[0]);
-  } catch (error) {
-    if (!(error instanceof SystemError)) throw error;
-    const user = driver === null ? "a program" : `the driver ${driver}`;
-    throw new UsageError(
-      `${address}: ${error.message}: the kernel keeps registers for ${user} alone: boot with ` +
-        "iomem=relaxed, or see what `ethtool -d` shows",
-    );
-  } finally {
-    stubs.ixy_close(fd);
-  }
-}
-
-/** A BAR that nobody can write to by mistake. */
-function readOnly(size: number, read: Bar["read"]): Bar {
+/** A BAR that nobody can write to by mistake: it is mapped for writing too. */
+function readOnly(bar: Bar): Bar {
   const refuse = () => {
     throw new Error("a register dump writes nothing");
   };
-  return { size, read, write: refuse, doorbell: refuse };
+  return {
+    size: bar.size,
+    read: (offset, bytes) => bar.read(offset, bytes),
+    write: refuse,
+    doorbell: refuse,
+  };
 }

@@ -5,17 +5,14 @@
  * @module
  */
 
-import { checkErrno, path, stubs } from "../native/stubs.ts";
-import { linkName, list, readText } from "../native/files.ts";
+import { ifReadable, linkName, list, readText } from "../native/files.ts";
+import { parsePciAddress } from "../src/pci/address.ts";
+import { ETHERNET_CONTROLLER } from "../src/pci/function.ts";
 import { netDirectories } from "../src/pci/sysfs.ts";
 import { HARMLESS } from "../src/pci/vfio_group.ts";
 import { UsageError } from "../src/errors.ts";
 
-const PCI_ADDRESS = /^(?:([0-9a-f]{4,8}):)?([0-9a-f]{2}:[01][0-9a-f]\.[0-7])$/i;
-/** Base class and sub-class of Ethernet controllers. */
-export const ETHERNET = 0x0200;
 const IFF_UP = 1;
-const READ_BYTES = 65536;
 
 /** An interface of the kernel on a function. */
 export interface KernelInterface {
@@ -90,31 +87,18 @@ export class System {
   }
 
   /**
-   * The text of a file, however long.
+   * The text of a file, without white space at its ends.
    *
    * @returns Undefined if there is no such file, or this user may not read it.
    */
   text(name: string): string | undefined {
-    const fd = stubs.ixy_open(path(this.file(name)), 0, 0);
-    if (fd < 0) return undefined;
-    const decoder = new TextDecoder(), bytes = new Uint8Array(READ_BYTES);
-    try {
-      let text = "";
-      for (let at = 0;;) {
-        const n = checkErrno(`read ${name}`, stubs.ixy_pread(fd, bytes, bytes.length, at));
-        if (n === 0) return text;
-        text += decoder.decode(bytes.subarray(0, n), { stream: true });
-        at += n;
-      }
-    } finally {
-      stubs.ixy_close(fd);
-    }
+    return ifReadable(() => readText(this.file(name)));
   }
 
   /** Every Ethernet controller, in the order of their addresses. */
   ethernetFunctions(): FunctionFiles[] {
     return list(this.devices).sort().map((address) => this.#read(address))
-      .filter((found) => found.class === ETHERNET);
+      .filter((found) => found.class === ETHERNET_CONTROLLER);
   }
 
   /**
@@ -124,13 +108,12 @@ export class System {
    * @throws {UsageError} if the name has no such form, or there is no such function.
    */
   function(name: string): FunctionFiles {
-    const [, domain = "0000", rest] = PCI_ADDRESS.exec(name) ?? [];
-    if (rest === undefined) {
+    const address = parsePciAddress(name);
+    if (address === undefined) {
       throw new UsageError(
         `"${name}" is no address of a PCI function: use 0000:03:00.0, as \`nic.ts list\` shows it`,
       );
     }
-    const address = `${domain}:${rest}`.toLowerCase();
     if (!list(this.devices).includes(address)) {
       throw new UsageError(
         `${address}: no such PCI device: see \`nic.ts list\` for those there are`,
@@ -197,7 +180,7 @@ export class System {
     const directory = `${this.devices}/${address}/iommu_group`;
     const number = linkName(directory);
     if (number === undefined) return null;
-    const type = list(directory).includes("type") ? readText(`${directory}/type`) : null;
+    const type = ifReadable(() => readText(`${directory}/type`)) ?? null;
     const members = list(this.file(`/sys/kernel/iommu_groups/${number}/devices`)).sort();
     const others = members.filter((member) => member !== address).map((member) => {
       const driver = linkName(`${this.devices}/${member}/driver`) ?? null;

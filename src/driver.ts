@@ -5,6 +5,7 @@
  * @module
  */
 
+import { delay } from "../native/clock.ts";
 import type { PacketBatch } from "./batch.ts";
 import type { Device, LinkStatus, OpenOptions } from "./device.ts";
 import { DeviceError, UsageError } from "./errors.ts";
@@ -243,6 +244,6 @@ export async function waitForLink(
         `no link after ${milliseconds} ms: check the cable, the module and the other end`,
       );
     }
-    await new Promise((resolve) => setTimeout(resolve, 10));
+    await delay(10);
   }
 }

@@ -4,7 +4,8 @@
  * @module
  */
 
-import { Config, type PciFunction } from "./pci/function.ts";
+import { parsePciAddress } from "./pci/address.ts";
+import { Config, ETHERNET_CONTROLLER, type PciFunction } from "./pci/function.ts";
 import { linkName } from "../native/files.ts";
 import { SysfsFunction } from "./pci/sysfs.ts";
 import { VfioFunction } from "./pci/vfio.ts";
@@ -14,9 +15,7 @@ import type { Driver } from "./driver.ts";
 import { UsageError } from "./errors.ts";
 
 const PCI_DEVICES = "/sys/bus/pci/devices";
-const PCI = /^(?:([0-9a-f]{4}):)?([0-9a-f]{2}:[01][0-9a-f]\.[0-7])$/i;
 const SCHEME = /^([a-z][a-z0-9-]*):(.+)$/;
-const ETHERNET_CONTROLLER = 0x0200;
 
 /**
  * Opens a device.
@@ -48,8 +47,8 @@ export async function openDevice(
 
 /** The bus that an address names; undefined if it names none. */
 function openFunction(address: string, rebind: boolean): PciFunction | undefined {
-  const pci = PCI.exec(address);
-  if (pci) return openPci(`${pci[1] ?? "0000"}:${pci[2]}`.toLowerCase(), rebind);
+  const pci = parsePciAddress(address);
+  if (pci !== undefined) return openPci(pci, rebind);
   const [, scheme, path] = SCHEME.exec(address) ?? [];
   return scheme === "vfio-user" ? new VfioUserFunction(address, path) : undefined;
 }

@@ -7,6 +7,7 @@
  * @module
  */
 
+import { delay } from "../native/clock.ts";
 import type { Bar } from "./pci/function.ts";
 import { DeviceError } from "./errors.ts";
 
@@ -213,7 +214,7 @@ export class Registers {
     for (;;) {
       if (((this.read(register, index) ^ value) & mask) === 0) return true;
       if (performance.now() >= deadline) return false;
-      await new Promise((resolve) => setTimeout(resolve, 1));
+      await delay(1);
     }
   }
 }

@@ -6,8 +6,9 @@
  */
 
 import { assertEquals, assertRejects } from "@std/assert";
+import { delay } from "jsr:@std/async@1/delay";
 import { cached } from "../vm/cache.ts";
-import { delay, PROJECT, run, TemporaryDirectory } from "./support/processes.ts";
+import { PROJECT, run, TemporaryDirectory } from "./support/processes.ts";
 
 const DAY_MS = 24 * 3600 * 1000;
 

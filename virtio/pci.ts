@@ -5,6 +5,7 @@
  * @module
  */
 
+import { delay } from "../native/clock.ts";
 import {
   type Bar,
   capabilities,
@@ -151,7 +152,7 @@ export abstract class PciTransport {
     const deadline = performance.now() + RESET_MS;
     while (this.status() !== 0) {
       if (performance.now() > deadline) throw this.#notReset();
-      await new Promise((resolve) => setTimeout(resolve, 1));
+      await delay(1);
     }
     this.pci.setBusMaster(true);
   }

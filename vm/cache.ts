@@ -6,6 +6,7 @@
  * @module
  */
 
+import { delay } from "jsr:@std/async@1/delay";
 import { dirname } from "node:path";
 import { UsageError } from "../src/errors.ts";
 
@@ -96,7 +97,7 @@ async function lock(directory: string): Promise<Deno.FsFile> {
           "find it by `fuser`, end it, and try again",
       );
     }
-    await new Promise((resolve) => setTimeout(resolve, TRY_MS));
+    await delay(TRY_MS);
   }
   return file;
 }

@@ -5,8 +5,8 @@
  * @module
  */
 
-import { checkErrno, Errno, path, stubs, SystemError } from "../../native/stubs.ts";
-import { list } from "../../native/files.ts";
+import { checkErrno, path, stubs } from "../../native/stubs.ts";
+import { ifReadable, list, readBytes, readText } from "../../native/files.ts";
 import { HUGEPAGE } from "../../src/dma.ts";
 
 /** Shared memory of a process, in whole hugepages. */
@@ -39,7 +39,7 @@ export function* sharedPages(): Generator<SharedPages> {
 
 /** Whether a process runs: one that has ended, and that nobody has asked for its end, has no memory. */
 export function isRunning(pid: number): boolean {
-  return readStart(`/proc/${pid}/maps`, 1).length > 0;
+  return (ifReadable(() => readBytes(`/proc/${pid}/maps`, 1))?.length ?? 0) > 0;
 }
 
 /** Whether this process may see where memory is. */
@@ -54,7 +54,7 @@ export function seesPhysicalAddresses(): boolean {
 }
 
 function* pagesOf(pid: number): Generator<SharedPages> {
-  const maps = new TextDecoder().decode(readStart(`/proc/${pid}/maps`, Infinity));
+  const maps = ifReadable(() => readText(`/proc/${pid}/maps`)) ?? ""; // processes end meanwhile
   for (const [, from, to, offset] of maps.matchAll(SHARED)) {
     const start = parseInt(from, 16), end = parseInt(to, 16);
     if (start % HUGEPAGE !== 0 || end % HUGEPAGE !== 0) continue;
@@ -84,27 +84,4 @@ function addressesOf(pid: number, start: number, count: number): number[] {
   } finally {
     stubs.ixy_close(fd);
   }
-}
-
-/** The first bytes of a file, or all; none if there is no such file, since processes end. */
-function readStart(file: string, most: number): Uint8Array<ArrayBuffer> {
-  const fd = stubs.ixy_open(path(file), 0, 0);
-  if (fd < 0) return new Uint8Array(0);
-  let bytes = new Uint8Array(1 << 16), used = 0;
-  try {
-    while (used < most) {
-      if (used === bytes.length) {
-        const longer = new Uint8Array(2 * used);
-        longer.set(bytes);
-        bytes = longer;
-      }
-      const n = stubs.ixy_read(fd, bytes.subarray(used), Math.min(most, bytes.length) - used);
-      if (n === 0 || n === -Errno.ESRCH) break; // it may also end after it was opened
-      if (n < 0) throw new SystemError(`read ${file}`, -n);
-      used += n;
-    }
-  } finally {
-    stubs.ixy_close(fd);
-  }
-  return bytes.subarray(0, used);
 }

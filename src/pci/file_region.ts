@@ -7,11 +7,23 @@
 
 import { checkErrno, Errno, stubs, SystemError } from "../../native/stubs.ts";
 import { DeviceError, UsageError } from "../errors.ts";
-import type { Bar, Doorbell } from "./function.ts";
+import type { RegionAccess } from "./mapped_bar.ts";
+
+/**
+ * The refusal of a file of the kernel for want of permission.
+ *
+ * @param device The device's address.
+ * @param message What was refused, and why.
+ */
+export function forbidden(device: string, message: string): UsageError {
+  return new UsageError(
+    `${device}: ${message}: run this as root, and see whether the kernel is locked down ` +
+      "(/sys/kernel/security/lockdown)",
+  );
+}
 
 /** Part of an open file as registers of 1, 2 or 4 bytes. */
-export class FileRegion implements Bar {
-  readonly size: number;
+export class FileRegion implements RegionAccess {
   readonly #device: string;
   readonly #file: string;
   readonly #fd: number;
@@ -22,11 +34,9 @@ export class FileRegion implements Bar {
    * @param device The device's address, for messages.
    * @param file The file's name, for messages.
    * @param fd The open file; whoever opened it closes it.
-   * @param size Bytes of the region.
    * @param base Where in the file it begins.
    */
-  constructor(device: string, file: string, fd: number, size: number, base = 0) {
-    this.size = size;
+  constructor(device: string, file: string, fd: number, base = 0) {
     this.#device = device;
     this.#file = file;
     this.#fd = fd;
@@ -46,18 +56,10 @@ export class FileRegion implements Bar {
     this.#check("write", offset, bytes, stubs.ixy_pwrite(this.#fd, this.#view, bytes, at));
   }
 
-  doorbell(offset: number): Doorbell {
-    const write = (value: number) => this.write(offset, 4, value);
-    return { words: new Uint32Array(1), index: 0, write };
-  }
-
   #check(verb: string, offset: number, bytes: number, result: number): void {
     const what = `${verb} ${bytes} bytes at ${offset} of ${this.#file}`;
     if (result === -Errno.EPERM || result === -Errno.EACCES) {
-      throw new UsageError(
-        `${this.#device}: ${new SystemError(what, -result).message}: run this as root, and see ` +
-          `whether the kernel is locked down (/sys/kernel/security/lockdown)`,
-      );
+      throw forbidden(this.#device, new SystemError(what, -result).message);
     }
     if (checkErrno(what, result) !== bytes) {
       throw new DeviceError(this.#device, `${what}: ${result} done: reset the device`);

@@ -20,6 +20,9 @@ export const Config = {
   CAPABILITIES: 0x34,
 } as const;
 
+/** Base class and sub-class of Ethernet controllers, as CLASS reads. */
+export const ETHERNET_CONTROLLER = 0x0200;
+
 /** Bits of the COMMAND register. */
 export const Command = {
   IO: 1 << 0,
@@ -118,13 +121,6 @@ export interface PciFunction {
    * memory is released by then.
    */
   close(): void;
-}
-
-/** Sets or clears the bus master bit and leaves the rest of COMMAND as it is. */
-export function writeBusMaster(pci: PciFunction, on: boolean): void {
-  const command = pci.readConfig(Config.COMMAND, 2);
-  const next = on ? command | Command.BUS_MASTER : command & ~Command.BUS_MASTER;
-  if (next !== command) pci.writeConfig(Config.COMMAND, 2, next);
 }
 
 /**

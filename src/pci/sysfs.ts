@@ -6,26 +6,18 @@
  */
 
 import { checkErrno, Errno, path, stubs, SystemError } from "../../native/stubs.ts";
-import { Mapping } from "../../native/mapping.ts";
 import type { DmaMemory } from "../dma.ts";
 import { DeviceError, UsageError } from "../errors.ts";
-import {
-  type Bar,
-  Command,
-  Config,
-  type Doorbell,
-  isPortBar,
-  type PciFunction,
-  writeBusMaster,
-} from "./function.ts";
+import { Command, Config, isPortBar } from "./function.ts";
+import { FunctionBase } from "./function_base.ts";
 import { FileRegion } from "./file_region.ts";
-import { linkName, list, readText, writeText } from "../../native/files.ts";
-import { Window } from "./vfio_regions.ts";
+import type { MappedBar } from "./mapped_bar.ts";
+import { ifReadable, linkName, list, readText, writeText } from "../../native/files.ts";
+import { openResource } from "./resource_file.ts";
 
 const DEVICES = "/sys/bus/pci/devices";
 const O_RDWR = 2;
 const IFF_UP = 1;
-const CONFIG_BYTES = 256;
 
 /**
  * Where the kernel's interfaces on a function may be: in its directory, or in that of a child device,
@@ -36,47 +28,6 @@ const CONFIG_BYTES = 256;
 export function netDirectories(directory: string): string[] {
   const inside = (name: string) => linkName(`${directory}/${name}`) === undefined;
   return [".", ...list(directory).filter(inside)].map((child) => `${directory}/${child}/net`);
-}
-
-/** A BAR that the kernel lets us map whole: every access is a load or a store. */
-class MappedBar implements Bar {
-  readonly size: number;
-  readonly #window: Window;
-
-  constructor(mapping: Mapping) {
-    this.size = mapping.bytes;
-    this.#window = new Window(mapping, 0);
-  }
-
-  read(offset: number, bytes: 1 | 2 | 4): number {
-    return this.#window.words[bytes][offset / bytes];
-  }
-
-  write(offset: number, bytes: 1 | 2 | 4, value: number): void {
-    this.#window.words[bytes][offset / bytes] = value;
-  }
-
-  doorbell(offset: number): Doorbell {
-    return { words: this.#window.words[4], index: offset >> 2, write: undefined };
-  }
-
-  close(): void {
-    this.#window.unmap();
-  }
-}
-
-/** A BAR of I/O ports: every access is a system call. */
-class PortBar extends FileRegion {
-  readonly #fd: number;
-
-  constructor(device: string, file: string, fd: number, size: number) {
-    super(device, file, fd, size);
-    this.#fd = fd;
-  }
-
-  close(): void {
-    stubs.ixy_close(this.#fd);
-  }
 }
 
 /** The kernel driver that a function was taken from, and what has to be undone before it has it. */
@@ -90,18 +41,14 @@ interface Taken {
 }
 
 /** A PCI function by its files under `/sys/bus/pci/devices`. */
-export class SysfsFunction implements PciFunction {
-  readonly address: string;
+export class SysfsFunction extends FunctionBase {
   readonly addressing = "physical" as const;
   readonly #directory: string;
   readonly #drivers: string;
   readonly #fd: number;
-  readonly #config: FileRegion;
-  readonly #bars = new Map<number, MappedBar | PortBar>();
-  readonly #mapped = new Set<DmaMemory>();
+  protected readonly config: FileRegion;
   readonly #rebind: boolean;
   #taken: Taken | undefined;
-  #claimed = false;
   #closed = false;
 
   /**
@@ -113,7 +60,7 @@ export class SysfsFunction implements PciFunction {
    * @throws {UsageError} if there is no such function, it is open already, or root is needed.
    */
   constructor(address: string, devices = DEVICES, rebind = false) {
-    this.address = address;
+    super(address);
     this.#rebind = rebind;
     this.#directory = `${devices}/${address}`; // a link, in the kernel's tree
     this.#drivers = `${devices}/../drivers`;
@@ -126,7 +73,7 @@ export class SysfsFunction implements PciFunction {
       throw new UsageError(`${address}: no permission to open ${file}: run this as root`);
     }
     this.#fd = checkErrno(`open ${file}`, fd);
-    this.#config = new FileRegion(address, file, fd, CONFIG_BYTES);
+    this.config = new FileRegion(address, file, fd);
     if (stubs.ixy_lock(fd) < 0) {
       stubs.ixy_close(fd);
       throw new UsageError(`${address}: another program of this kind is using the device: end it`);
@@ -134,17 +81,8 @@ export class SysfsFunction implements PciFunction {
   }
 
   get behindIommu(): boolean {
-    const type = `${this.#directory}/iommu_group/type`;
-    const known = list(`${this.#directory}/iommu_group`).includes("type");
-    return known && readText(type).startsWith("DMA");
-  }
-
-  readConfig(offset: number, bytes: 1 | 2 | 4): number {
-    return this.#config.read(offset, bytes);
-  }
-
-  writeConfig(offset: number, bytes: 1 | 2 | 4, value: number): void {
-    this.#config.write(offset, bytes, value);
+    const type = ifReadable(() => readText(`${this.#directory}/iommu_group/type`));
+    return type !== undefined && type.startsWith("DMA");
   }
 
   claim(force: boolean): void {
@@ -166,13 +104,12 @@ export class SysfsFunction implements PciFunction {
       writeText(`${this.#directory}/driver/unbind`, this.address);
       this.#taken = { driver, enabled: false, intx: false };
     }
-    this.#claimed = true;
+    this.claimed = true;
     const enabled = this.#enable();
-    const command = this.readConfig(Config.COMMAND, 2);
-    const intx = (command & Command.INTX_DISABLE) === 0;
+    if (driver !== undefined) this.#taken = { driver, enabled, intx: false };
+    const before = this.claimCommand(Command.IO | Command.MEMORY | Command.INTX_DISABLE);
+    const intx = (before & Command.INTX_DISABLE) === 0;
     if (driver !== undefined) this.#taken = { driver, enabled, intx };
-    const on = Command.IO | Command.MEMORY | Command.INTX_DISABLE;
-    this.writeConfig(Config.COMMAND, 2, (command | on) & ~Command.BUS_MASTER);
   }
 
   /**
@@ -182,7 +119,7 @@ export class SysfsFunction implements PciFunction {
    */
   #enable(): boolean {
     const enable = `${this.#directory}/enable`;
-    if (!list(this.#directory).includes("enable") || readText(enable) !== "0") return false;
+    if (ifReadable(() => readText(enable)) !== "0") return false;
     writeText(enable, "1");
     return true;
   }
@@ -194,49 +131,16 @@ export class SysfsFunction implements PciFunction {
     });
   }
 
-  bar(index: number): Bar {
-    let bar = this.#bars.get(index);
-    if (!bar) this.#bars.set(index, bar = this.#openBar(index));
-    return bar;
+  protected openBar(index: number): MappedBar {
+    return openResource(this.address, this.#directory, index, isPortBar(this, index));
   }
 
-  #openBar(index: number): MappedBar | PortBar {
-    const file = `${this.#directory}/resource${index}`;
-    const fd = stubs.ixy_open(path(file), O_RDWR, 0);
-    if (fd === -Errno.ENOENT) throw new DeviceError(this.address, `no BAR ${index}: no ${file}`);
-    if (fd < 0) {
-      const { message } = new SystemError(`open ${file}`, -fd);
-      throw new UsageError(`${this.address}: ${message}: is the kernel locked down?`);
-    }
-    let ports: PortBar | undefined;
-    try {
-      const size = new Float64Array(1);
-      checkErrno(`stat ${file}`, stubs.ixy_size(fd, size));
-      if (!isPortBar(this, index)) return new MappedBar(Mapping.file(file, fd, size[0]));
-      return ports = new PortBar(this.address, file, fd, size[0]);
-    } catch (error) {
-      if (!(error instanceof SystemError)) throw error;
-      throw new UsageError(
-        `${this.address}: ${error.message}: boot with iomem=relaxed, or end what uses the device`,
-      );
-    } finally {
-      if (!ports) stubs.ixy_close(fd);
-    }
-  }
-
-  mapDma(memory: DmaMemory): void {
-    if (!memory.has(this.addressing)) {
-      throw new UsageError(
-        `${this.address}: needs memory with physical addresses, and this process has no hugepages ` +
-          `or may not see their addresses: run as root after \`echo 256 > /proc/sys/vm/nr_hugepages\``,
-      );
-    }
-    if (!this.#mapped.has(memory)) memory.pin();
-    this.#mapped.add(memory);
-  }
-
-  setBusMaster(on: boolean): void {
-    writeBusMaster(this, on);
+  protected mapMemory(memory: DmaMemory): void {
+    if (memory.has(this.addressing)) return;
+    throw new UsageError(
+      `${this.address}: needs memory with physical addresses, and this process has no hugepages ` +
+        `or may not see their addresses: run as root after \`echo 256 > /proc/sys/vm/nr_hugepages\``,
+    );
   }
 
   checkAlive(): void {
@@ -248,10 +152,10 @@ export class SysfsFunction implements PciFunction {
 
   close(): void {
     if (this.#closed) return;
-    if (this.#claimed) this.setBusMaster(false);
+    if (this.claimed) this.setBusMaster(false);
     this.#closed = true;
-    for (const bar of this.#bars.values()) bar.close();
-    for (const memory of this.#mapped) memory.unpin();
+    this.closeBars();
+    for (const memory of this.mapped) memory.unpin();
     try {
       if (this.#rebind && this.#taken) this.#giveBack(this.#taken);
     } finally {

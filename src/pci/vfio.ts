@@ -10,81 +10,24 @@
 import { checkErrno, Errno } from "../../native/stubs.ts";
 import type { DmaMemory } from "../dma.ts";
 import { DeviceError, UsageError } from "../errors.ts";
-import {
-  type Bar,
-  Command,
-  Config,
-  type Doorbell,
-  type PciFunction,
-  writeBusMaster,
-} from "./function.ts";
+import { Command, Config } from "./function.ts";
+import { FunctionBase } from "./function_base.ts";
 import { FileRegion } from "./file_region.ts";
+import { MappedBar } from "./mapped_bar.ts";
 import { Interrupts, type IrqInfo, MSIX } from "./msix.ts";
 import { VfioGroup } from "./vfio_group.ts";
 import { DeviceFlag, deviceInfo, irqInfo, regionInfo, resetDevice, setIrqs } from "./vfio_ioctl.ts";
-import {
-  CONFIG_REGION,
-  mapWindows,
-  parseRegionInfo,
-  type RegionInfo,
-  type Window,
-} from "./vfio_regions.ts";
-
-/**
- * A BAR: loads and stores where the kernel lets us map it, system calls elsewhere. A load from memory
- * that is mapped, but turned off in COMMAND, ends the process with SIGBUS.
- */
-class VfioBar implements Bar {
-  readonly size: number;
-  readonly #windows: readonly Window[];
-  readonly #file: FileRegion;
-
-  constructor(file: FileRegion, windows: readonly Window[]) {
-    this.size = file.size;
-    this.#windows = windows;
-    this.#file = file;
-  }
-
-  #window(offset: number): Window | undefined {
-    return this.#windows.find((window) => window.has(offset));
-  }
-
-  read(offset: number, bytes: 1 | 2 | 4): number {
-    const window = this.#window(offset);
-    if (!window) return this.#file.read(offset, bytes);
-    return window.words[bytes][(offset - window.offset) / bytes];
-  }
-
-  write(offset: number, bytes: 1 | 2 | 4, value: number): void {
-    const window = this.#window(offset);
-    if (window) window.words[bytes][(offset - window.offset) / bytes] = value;
-    else this.#file.write(offset, bytes, value);
-  }
-
-  doorbell(offset: number): Doorbell {
-    const window = this.#window(offset);
-    if (!window) return this.#file.doorbell(offset);
-    return { words: window.words[4], index: (offset - window.offset) >> 2, write: undefined };
-  }
-
-  unmap(): void {
-    for (const window of this.#windows) window.unmap();
-  }
-}
+import { CONFIG_REGION, mapAreas, parseRegionInfo, type RegionInfo } from "./vfio_regions.ts";
 
 /** A PCI function that is bound to vfio-pci. */
-export class VfioFunction implements PciFunction {
-  readonly address: string;
+export class VfioFunction extends FunctionBase {
   readonly addressing = "iova" as const;
   readonly behindIommu = false;
   readonly #group: VfioGroup;
   readonly #fd: number;
   readonly #canReset: boolean;
-  readonly #config: FileRegion;
-  readonly #bars = new Map<number, VfioBar>();
-  readonly #mapped = new Set<DmaMemory>();
+  protected readonly config: FileRegion;
   readonly #interrupts: Interrupts;
-  #claimed = false;
   #closed = false;
 
   /**
@@ -95,7 +38,7 @@ export class VfioFunction implements PciFunction {
    * @throws {UsageError} if the function or its group is in use, or permission is missing.
    */
   constructor(address: string, group: string) {
-    this.address = address;
+    super(address);
     const opened = VfioGroup.openFunction(address, group);
     this.#group = opened.group;
     this.#fd = opened.fd;
@@ -109,41 +52,24 @@ export class VfioFunction implements PciFunction {
       const flags = checkErrno(`${address}: ask what it is`, deviceInfo(this.#fd));
       if ((flags & DeviceFlag.PCI) === 0) throw new UsageError(`${address} is no PCI device`);
       this.#canReset = (flags & DeviceFlag.RESET) !== 0;
-      this.#config = this.#file("configuration space", this.#region(CONFIG_REGION));
+      this.config = this.#file("configuration space", this.#region(CONFIG_REGION));
     } catch (error) {
       this.#group.closeFunction(address, this.#fd);
       throw error;
     }
   }
 
-  readConfig(offset: number, bytes: 1 | 2 | 4): number {
-    return this.#config.read(offset, bytes);
-  }
-
-  writeConfig(offset: number, bytes: 1 | 2 | 4, value: number): void {
-    this.#config.write(offset, bytes, value);
-  }
-
   // No reset here: opening has done that, and a function that it could not reset, nobody can. What a
   // former user left such a one with is the driver's affair; its DMA the kernel has turned off.
   claim(_force: boolean): void {
-    const command = this.readConfig(Config.COMMAND, 2);
-    this.#claimed = true;
-    const on = Command.IO | Command.MEMORY | Command.INTX_DISABLE;
-    this.writeConfig(Config.COMMAND, 2, (command | on) & ~Command.BUS_MASTER);
+    this.claimCommand(Command.IO | Command.MEMORY | Command.INTX_DISABLE);
   }
 
-  bar(index: number): Bar {
-    let bar = this.#bars.get(index);
-    if (!bar) this.#bars.set(index, bar = this.#openBar(index));
-    return bar;
-  }
-
-  #openBar(index: number): VfioBar {
+  protected openBar(index: number): MappedBar {
     const info = this.#region(index);
     if (info.size === 0) throw new DeviceError(this.address, `the device has no BAR ${index}`);
-    const windows = mapWindows(this.address, index, this.#fd, info);
-    return new VfioBar(this.#file(`BAR ${index}`, info), windows);
+    const areas = mapAreas(this.address, index, this.#fd, info);
+    return new MappedBar(info.size, areas, this.#file(`BAR ${index}`, info));
   }
 
   #region(index: number): RegionInfo {
@@ -152,15 +78,12 @@ export class VfioFunction implements PciFunction {
     return parseRegionInfo(info)!;
   }
 
-  #file(name: string, { size, offset }: RegionInfo): FileRegion {
-    return new FileRegion(this.address, name, this.#fd, size, offset);
+  #file(name: string, { offset }: RegionInfo): FileRegion {
+    return new FileRegion(this.address, name, this.#fd, offset);
   }
 
-  mapDma(memory: DmaMemory): void {
-    if (this.#mapped.has(memory)) return;
+  protected mapMemory(memory: DmaMemory): void {
     this.#group.map(this.address, memory);
-    this.#mapped.add(memory);
-    memory.pin();
   }
 
   interrupts(vectors: number): readonly number[] {
@@ -171,10 +94,6 @@ export class VfioFunction implements PciFunction {
     const { result, info } = irqInfo(this.#fd, MSIX);
     checkErrno(`${this.address}: ask for its MSI-X vectors`, result);
     return info;
-  }
-
-  setBusMaster(on: boolean): void {
-    writeBusMaster(this, on);
   }
 
   checkAlive(): void {
@@ -189,12 +108,12 @@ export class VfioFunction implements PciFunction {
     if (this.#closed) return;
     this.#closed = true;
     try {
-      if (this.#claimed) this.#stop();
+      if (this.claimed) this.#stop();
     } finally {
       this.#interrupts.close(); // the kernel lets go of what it has of them with the function
-      for (const bar of this.#bars.values()) bar.unmap();
+      this.closeBars();
       try {
-        for (const memory of this.#mapped) {
+        for (const memory of this.mapped) {
           this.#group.unmap(this.address, memory);
           memory.unpin();
         }

@@ -1,13 +1,14 @@
 /**
  * Regions of a function as VFIO and vfio-user describe them, both with `struct vfio_region_info` of
- * Linux's `<linux/vfio.h>`, and the windows through which memory of a region is reached without a
- * system call or message. How a region is read and written otherwise is the bus's affair.
+ * Linux's `<linux/vfio.h>`, and the mapping of the areas that it allows to map. How a region is read and
+ * written otherwise is the bus's affair.
  *
  * @module
  */
 
 import { Mapping } from "../../native/mapping.ts";
 import { DeviceError } from "../errors.ts";
+import { MappedArea } from "./mapped_bar.ts";
 
 /** Number of the region that is configuration space; regions 0 to 5 are the BARs. */
 export const CONFIG_REGION = 7;
@@ -24,7 +25,7 @@ export interface RegionInfo {
   readonly size: number;
   /** Where the region begins in the file that it is reached by. */
   readonly offset: number;
-  /** Offset in the region and size of each part that may be mapped. */
+  /** Offset in the region and size of each area that may be mapped. */
   readonly areas: readonly (readonly [offset: number, bytes: number])[];
 }
 
@@ -60,60 +61,34 @@ function sparseAreas(view: DataView): [number, number][] | undefined {
   return undefined;
 }
 
-/** A mapped part of a region: every access is a load or a store. */
-export class Window {
-  /** Offset of its first byte in the region. */
-  readonly offset: number;
-  /** It as registers of 1, 2 or 4 bytes; empty once it is unmapped. */
-  readonly words: { readonly 1: Uint8Array; readonly 2: Uint16Array; readonly 4: Uint32Array };
-  readonly #mapping: Mapping;
-
-  /** @param offset Offset of its first byte in the region. */
-  constructor(mapping: Mapping, offset: number) {
-    const { buffer } = mapping;
-    this.offset = offset;
-    this.words = {
-      1: new Uint8Array(buffer),
-      2: new Uint16Array(buffer),
-      4: new Uint32Array(buffer),
-    };
-    this.#mapping = mapping;
-  }
-
-  /** Whether the byte at this offset of the region is in it. */
-  has(offset: number): boolean {
-    return offset >= this.offset && offset < this.offset + this.#mapping.bytes;
-  }
-
-  /** Unmaps it and empties its views. Again: nothing happens. */
-  unmap(): void {
-    this.#mapping.unmap();
-  }
-}
-
 /**
- * Maps every part of a BAR that may be mapped.
+ * Maps every area of a BAR that may be mapped.
  *
  * @param device The device's address, for messages.
  * @param index The BAR's number, for messages.
  * @param fd The file that the region is in.
- * @throws {DeviceError} if a part does not lie in the region.
+ * @throws {DeviceError} if an area does not lie in the region.
  */
-export function mapWindows(device: string, index: number, fd: number, info: RegionInfo): Window[] {
-  const windows: Window[] = [];
+export function mapAreas(
+  device: string,
+  index: number,
+  fd: number,
+  info: RegionInfo,
+): MappedArea[] {
+  const areas: MappedArea[] = [];
   try {
     for (const [offset, bytes] of info.areas) {
       if (bytes === 0 || offset + bytes > info.size) {
-        throw new DeviceError(device, `part of BAR ${index} that can be mapped lies outside of it`);
+        throw new DeviceError(device, `mappable area of BAR ${index} lies outside of it`);
       }
       const what = `BAR ${index} of ${device}`;
-      windows.push(new Window(Mapping.file(what, fd, bytes, info.offset + offset), offset));
+      areas.push(new MappedArea(Mapping.file(what, fd, bytes, info.offset + offset), offset));
     }
   } catch (error) {
-    for (const window of windows) window.unmap();
+    for (const area of areas) area.unmap();
     throw error;
   }
-  return windows;
+  return areas;
 }
 
 /** Reads 8 bytes, which are exact to 2^53. */

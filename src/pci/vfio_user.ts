@@ -8,21 +8,15 @@
 
 import type { DmaMemory } from "../dma.ts";
 import { DeviceError, UsageError } from "../errors.ts";
-import {
-  type Bar,
-  Command,
-  Config,
-  type Doorbell,
-  type PciFunction,
-  writeBusMaster,
-} from "./function.ts";
+import { Command } from "./function.ts";
+import { FunctionBase } from "./function_base.ts";
+import { MappedBar, type RegionAccess } from "./mapped_bar.ts";
 import { Interrupts, type IrqInfo, MSIX } from "./msix.ts";
 import {
   CONFIG_REGION,
-  mapWindows,
+  mapAreas,
   parseRegionInfo,
   REGION_INFO_BYTES,
-  type Window,
   write64,
 } from "./vfio_regions.ts";
 import { VfioUserSocket } from "./vfio_user_socket.ts";
@@ -32,52 +26,37 @@ const REGION_READ = 9, REGION_WRITE = 10;
 /** The most descriptors that a message carries. */
 const MAX_FDS = 16;
 
-/** A BAR of a function in another process: messages, but for the areas that the server shares. */
-class RemoteBar implements Bar {
-  readonly size: number;
-  readonly #pci: VfioUserFunction;
+/** A region of a function in another process: every access is a message. */
+class RemoteRegion implements RegionAccess {
+  readonly #socket: VfioUserSocket;
   readonly #index: number;
-  readonly #windows: readonly Window[];
 
-  constructor(pci: VfioUserFunction, index: number, size: number, windows: readonly Window[]) {
-    this.#pci = pci;
+  constructor(socket: VfioUserSocket, index: number) {
+    this.#socket = socket;
     this.#index = index;
-    this.size = size;
-    this.#windows = windows;
   }
 
   read(offset: number, bytes: 1 | 2 | 4): number {
-    return this.#pci.readRegion(this.#index, offset, bytes);
+    const reply = this.#socket.request(REGION_READ, access(this.#index, offset, bytes));
+    if (reply.length < 16 + bytes) throw short(this.#socket, "a region read", reply.length);
+    let value = 0;
+    for (let i = 0; i < bytes; i++) value += reply[16 + i] * 2 ** (8 * i);
+    return value;
   }
 
+  /** Posted, as on PCI: a later read comes after it. */
   write(offset: number, bytes: 1 | 2 | 4, value: number): void {
-    this.#pci.writeRegion(this.#index, offset, bytes, value);
-  }
-
-  doorbell(offset: number): Doorbell {
-    const window = this.#windows.find((window) => window.has(offset));
-    if (window) {
-      return { words: window.words[4], index: (offset - window.offset) >> 2, write: undefined };
-    }
-    const write = (value: number) => this.write(offset, 4, value);
-    return { words: new Uint32Array(1), index: 0, write };
-  }
-
-  unmap(): void {
-    for (const window of this.#windows) window.unmap();
+    this.#socket.post(REGION_WRITE, access(this.#index, offset, bytes, value));
   }
 }
 
 /** A PCI function that another process serves over a Unix socket. */
-export class VfioUserFunction implements PciFunction {
-  readonly address: string;
+export class VfioUserFunction extends FunctionBase {
   readonly addressing = "iova" as const;
   readonly behindIommu = false;
+  protected readonly config: RegionAccess;
   readonly #socket: VfioUserSocket;
-  readonly #bars = new Map<number, RemoteBar>();
-  readonly #mapped = new Set<DmaMemory>();
   readonly #interrupts: Interrupts;
-  #claimed = false;
   #closed = false;
 
   /**
@@ -88,8 +67,9 @@ export class VfioUserFunction implements PciFunction {
    * @throws {UsageError} if nobody serves the socket, or the server is busy with another client.
    */
   constructor(address: string, socket: string) {
-    this.address = address;
+    super(address);
     this.#socket = new VfioUserSocket(address, socket);
+    this.config = new RemoteRegion(this.#socket, CONFIG_REGION);
     this.#interrupts = new Interrupts(address, {
       info: () => this.#irqInfo(),
       set: (flags, count, fds) => this.#setIrqs(flags, count, fds),
@@ -107,59 +87,31 @@ export class VfioUserFunction implements PciFunction {
     }
   }
 
-  /** Reads 1, 2 or 4 bytes of a region. */
-  readRegion(region: number, offset: number, bytes: 1 | 2 | 4): number {
-    const reply = this.#socket.request(REGION_READ, access(region, offset, bytes));
-    if (reply.length < 16 + bytes) throw this.#short("a region read", reply.length);
-    let value = 0;
-    for (let i = 0; i < bytes; i++) value += reply[16 + i] * 2 ** (8 * i);
-    return value;
-  }
-
-  /** Writes 1, 2 or 4 bytes of a region; posted, as on PCI: a later read comes after it. */
-  writeRegion(region: number, offset: number, bytes: 1 | 2 | 4, value: number): void {
-    this.#socket.post(REGION_WRITE, access(region, offset, bytes, value));
-  }
-
-  readConfig(offset: number, bytes: 1 | 2 | 4): number {
-    return this.readRegion(CONFIG_REGION, offset, bytes);
-  }
-
-  writeConfig(offset: number, bytes: 1 | 2 | 4, value: number): void {
-    this.writeRegion(CONFIG_REGION, offset, bytes, value);
-  }
-
   claim(_force: boolean): void {
-    const command = this.readConfig(Config.COMMAND, 2);
-    this.#claimed = true;
-    this.writeConfig(Config.COMMAND, 2, (command | Command.MEMORY) & ~Command.BUS_MASTER);
+    this.claimCommand(Command.MEMORY);
   }
 
-  bar(index: number): Bar {
-    let bar = this.#bars.get(index);
-    if (!bar) this.#bars.set(index, bar = this.#openBar(index));
-    return bar;
-  }
-
-  /** Asks for a region and maps what the server shares of it. */
-  #openBar(index: number): RemoteBar {
+  /**
+   * Asks for a region and maps what the server shares of it, for doorbells only: a server that looks at
+   * shared memory now and then does not do at once what a register has to do.
+   */
+  protected openBar(index: number): MappedBar {
     const request = new Uint32Array(REGION_INFO_BYTES / 4);
     request.set([REGION_INFO_BYTES, 0, index]);
     const fds: number[] = [];
     const reply = this.#socket.request(REGION_INFO, new Uint8Array(request.buffer), [], fds);
     try {
       const info = parseRegionInfo(reply);
-      if (info === undefined) throw this.#short("a region's description", reply.length);
+      if (info === undefined) throw short(this.#socket, "a region's description", reply.length);
       if (info.size === 0) throw new DeviceError(this.address, `the device has no BAR ${index}`);
-      const windows = fds.length > 0 ? mapWindows(this.address, index, fds[0], info) : [];
-      return new RemoteBar(this, index, info.size, windows);
+      const areas = fds.length > 0 ? mapAreas(this.address, index, fds[0], info) : [];
+      return new MappedBar(info.size, areas, new RemoteRegion(this.#socket, index), true);
     } finally {
       this.#socket.closeAll(fds);
     }
   }
 
-  mapDma(memory: DmaMemory): void {
-    if (this.#mapped.has(memory)) return;
+  protected mapMemory(memory: DmaMemory): void {
     const request = new DataView(new ArrayBuffer(32));
     request.setUint32(0, 32, true);
     request.setUint32(4, 3, true); // readable and writable
@@ -167,8 +119,6 @@ export class VfioUserFunction implements PciFunction {
     write64(request, 16, memory.busAddress(0, this.addressing));
     write64(request, 24, memory.bytes);
     this.#socket.request(DMA_MAP, new Uint8Array(request.buffer), [memory.fd]);
-    this.#mapped.add(memory);
-    memory.pin();
   }
 
   interrupts(vectors: number): readonly number[] {
@@ -178,7 +128,7 @@ export class VfioUserFunction implements PciFunction {
   #irqInfo(): IrqInfo {
     const request = new Uint8Array(new Uint32Array([16, 0, MSIX, 0]).buffer);
     const reply = this.#socket.request(IRQ_INFO, request);
-    if (reply.length < 16) throw this.#short("an interrupt's description", reply.length);
+    if (reply.length < 16) throw short(this.#socket, "an interrupt's description", reply.length);
     const words = new DataView(reply.buffer, reply.byteOffset);
     return { flags: words.getUint32(4, true), count: words.getUint32(12, true) };
   }
@@ -191,10 +141,6 @@ export class VfioUserFunction implements PciFunction {
     }
   }
 
-  setBusMaster(on: boolean): void {
-    writeBusMaster(this, on);
-  }
-
   checkAlive(): void {
     this.#socket.checkAlive();
   }
@@ -203,7 +149,7 @@ export class VfioUserFunction implements PciFunction {
     if (this.#closed) return;
     this.#closed = true;
     try {
-      if (this.#claimed && this.#socket.alive) this.setBusMaster(false);
+      if (this.claimed && this.#socket.alive) this.setBusMaster(false);
       if (this.#socket.alive) this.#interrupts.disable();
     } catch (error) {
       // A server that ends while we close does no DMA, and has nothing to be told.
@@ -211,15 +157,15 @@ export class VfioUserFunction implements PciFunction {
     } finally {
       // The server drops what it mapped of ours when the connection ends.
       this.#interrupts.close();
-      for (const bar of this.#bars.values()) bar.unmap();
+      this.closeBars();
       this.#socket.close();
-      for (const memory of this.#mapped) memory.unpin();
+      for (const memory of this.mapped) memory.unpin();
     }
   }
+}
 
-  #short(what: string, bytes: number): DeviceError {
-    return new DeviceError(this.address, `the server's reply to ${what} has only ${bytes} bytes`);
-  }
+function short({ address }: VfioUserSocket, what: string, bytes: number): DeviceError {
+  return new DeviceError(address, `the server's reply to ${what} has only ${bytes} bytes`);
 }
 
 /** The body of a REGION_READ or, with a value, a REGION_WRITE. */

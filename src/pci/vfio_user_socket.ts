@@ -27,6 +27,11 @@ export class VfioUserSocket {
     this.#stream = new UnixStream(address, socket);
   }
 
+  /** The device's address. */
+  get address(): string {
+    return this.#stream.address;
+  }
+
   /** Whether the server has not been seen to be gone. */
   get alive(): boolean {
     return this.#stream.alive;

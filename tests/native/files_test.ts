@@ -1,27 +1,43 @@
-/** Small files and directories through the stubs. */
+/** Files of the kernel, and files like them. */
 
-import { assertEquals } from "@std/assert";
-import { list } from "../../native/files.ts";
+import { assertEquals, assertThrows } from "@std/assert";
+import { ifReadable, readBytes, readText } from "../../native/files.ts";
+import { Errno, SystemError } from "../../native/stubs.ts";
 
-Deno.test("list() gives every name in a directory, however many there are", () => {
-  const directory = Deno.makeTempDirSync();
+/** A file with this content, for as long as `use` takes. */
+function withFile(content: Uint8Array, use: (file: string) => void): void {
+  const file = Deno.makeTempFileSync();
   try {
-    assertEquals(list(directory), []);
-    const names: string[] = [];
-    for (const count of [1, 100, 1000]) { // 1000 names of 200 bytes
-      while (names.length < count) {
-        const name = `${names.length}`.padStart(200, "-");
-        Deno.writeTextFileSync(`${directory}/${name}`, "");
-        names.push(name);
-      }
-      assertEquals(list(directory).sort(), names.toSorted());
-    }
+    Deno.writeFileSync(file, content);
+    use(file);
   } finally {
-    Deno.removeSync(directory, { recursive: true });
+    Deno.removeSync(file);
+  }
+}
+
+Deno.test("readBytes() reads a file to its end, or as many bytes as are wanted", () => {
+  for (const size of [0, 1, 4095, 4096, 4097, 100_000]) {
+    const content = Uint8Array.from({ length: size }, (_, i) => i * 7);
+    withFile(content, (file) => {
+      assertEquals(readBytes(file), content);
+      assertEquals(readBytes(file, 5000), content.subarray(0, 5000));
+      assertEquals(readBytes(file, 1), content.subarray(0, 1));
+    });
   }
 });
 
-Deno.test("list() gives no name where there is no directory", () => {
-  assertEquals(list("/proc/self/nothing"), []);
-  assertEquals(list("/proc/self/status"), []);
+Deno.test("readText() leaves out white space at the ends, and reads files of unknown size", () => {
+  withFile(new TextEncoder().encode(" \n0x0200 é\n"), (file) => {
+    assertEquals(readText(file), "0x0200 é");
+  });
+  assertEquals(Deno.statSync("/proc/self/maps").size, 0);
+  assertEquals(readText("/proc/self/maps").length > 4096, true);
+});
+
+Deno.test("ifReadable() is undefined for a file that is not there, and throws other errors", () => {
+  assertEquals(ifReadable(() => readText("/proc/self/comm").length > 0), true);
+  assertEquals(ifReadable(() => readText("/no/such/file")), undefined);
+  const { errno } = assertThrows(() => readText("/no/such/file"), SystemError);
+  assertEquals(errno, Errno.ENOENT);
+  assertThrows(() => ifReadable(() => readText("/")), SystemError, "is a directory");
 });

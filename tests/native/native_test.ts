@@ -3,6 +3,7 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { checkErrno, Errno, path, stubs, SystemError, unsupported } from "../../native/stubs.ts";
 import { Mapping } from "../../native/mapping.ts";
+import { Program } from "../../programs/process.ts";
 
 Deno.test("stubs report a failure as the negative errno", () => {
   assertEquals(stubs.ixy_open(path("/no/such/file"), 0, 0), -Errno.ENOENT);
@@ -123,16 +124,12 @@ Deno.test("StopFlag holds the signal that came, and puts the old handlers back",
     for (;;);`;
   const file = Deno.makeTempFileSync({ suffix: ".ts" });
   Deno.writeTextFileSync(file, script);
-  const child = new Deno.Command(Deno.execPath(), {
-    args: ["run", "--quiet", "--allow-ffi", file],
-    stdout: "piped",
-  }).spawn();
-  const lines = child.stdout.pipeThrough(new TextDecoderStream()).values();
-  assertEquals((await lines.next()).value, "ready\n");
-  child.kill("SIGTERM");
-  assertEquals((await lines.next()).value, "signal 15\n");
-  child.kill("SIGTERM");
-  assertEquals((await child.status).signal, "SIGTERM");
+  await using program = Program.start([Deno.execPath(), "run", "--quiet", "--allow-ffi", file]);
+  await program.line((line) => line === "ready");
+  program.kill("SIGTERM");
+  await program.line((line) => line === "signal 15");
+  program.kill("SIGTERM");
+  assertEquals((await program.finish()).code, 128 + 15);
   Deno.removeSync(file);
 });
 

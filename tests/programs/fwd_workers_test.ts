@@ -105,8 +105,7 @@ Deno.test("fwd.ts ends with 1 and says why if a worker fails, its devices closed
   const command = ffiOnly("fwd.ts", args).map((word) => {
     return word === `${PROJECT}fwd.ts` ? `${copy}/fwd.ts` : word;
   });
-  await using program = Program.start(command);
-  await program.line((line) => line === '{"ready":true}');
+  await using program = await Program.start(command).ready();
   await sim.command("start");
   assertFailed(await program.finish(), 1, /^error: worker [01] failed: 1000 are enough$/m);
   await sim.reaches("its end", (ports) => ports.every((port) => !port.connected));

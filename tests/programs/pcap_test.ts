@@ -28,10 +28,8 @@ function command(args: readonly string[], file: string): string[] {
   return [Deno.execPath(), "run", "--quiet", ...permissions, `${PROJECT}pcap.ts`, ...args, file];
 }
 
-async function start(args: readonly string[], file: string): Promise<Program> {
-  const program = Program.start(command(["--json", "--quiet", ...args], file));
-  await program.line((line) => line === '{"ready":true}');
-  return program;
+function start(args: readonly string[], file: string): Promise<Program> {
+  return Program.start(command(["--json", "--quiet", ...args], file)).ready();
 }
 
 /** Length on the wire, length kept and hash of each packet in a capture, as tshark sees them. */

@@ -6,7 +6,8 @@
  */
 
 import { assertEquals, assertStringIncludes } from "@std/assert";
-import { delay, until } from "../support/processes.ts";
+import { delay } from "jsr:@std/async@1/delay";
+import { Program, until } from "../support/processes.ts";
 
 const MAIN = new URL("../../sim/main.ts", import.meta.url).pathname;
 const FORWARD = new URL("../../fwd.ts", import.meta.url).pathname;
@@ -40,50 +41,8 @@ console.log("up", (reply[32] | reply[33] << 8).toString(16));
 setInterval(() => {}, 1000);
 `;
 
-interface Program extends AsyncDisposable {
-  readonly process: Deno.ChildProcess;
-  /** The next line on stdout, or undefined at its end. */
-  line(): Promise<string | undefined>;
-  /** Types a line on stdin. */
-  type(text: string): Promise<void>;
-}
-
-function start(args: string[], stdin: "null" | "piped" = "null"): Program {
-  const process = new Deno.Command(Deno.execPath(), {
-    args: ["run", "--allow-ffi", "--quiet", ...args],
-    stdin,
-    stdout: "piped",
-    stderr: "inherit",
-  }).spawn();
-  const reader = process.stdout.pipeThrough(new TextDecoderStream()).getReader();
-  const writer = stdin === "piped" ? process.stdin.getWriter() : undefined;
-  let text = "";
-  return {
-    process,
-    async line() {
-      for (let end = text.indexOf("\n"); end < 0; end = text.indexOf("\n")) {
-        const { value, done } = await reader.read();
-        if (done) return undefined;
-        text += value;
-      }
-      const line = text.slice(0, text.indexOf("\n"));
-      text = text.slice(line.length + 1);
-      return line;
-    },
-    async type(line) {
-      await writer!.write(new TextEncoder().encode(line + "\n"));
-    },
-    async [Symbol.asyncDispose]() {
-      try {
-        process.kill("SIGKILL");
-      } catch {
-        // It has ended by itself.
-      }
-      await process.status;
-      await writer?.abort().catch(() => {});
-      await reader.cancel();
-    },
-  };
+function start(args: string[]): Program {
+  return Program.start([Deno.execPath(), "run", "--allow-ffi", "--quiet", ...args]);
 }
 
 async function withDirectory(test: (directory: string) => Promise<void>): Promise<void> {
@@ -101,29 +60,30 @@ Deno.test("sim/main.ts outlives clients that are killed, and cleans up when it i
     Deno.writeTextFileSync(client, CLIENT);
     const socket = `${directory}/nic.sock`;
     await using model = start([MAIN, "--socket", socket, "--wire", "none", "--json", "--quiet"]);
-    assertEquals(await model.line(), '{"ready":true}');
+    assertEquals(await model.line(() => true), '{"ready":true}');
     for (let i = 0; i < 3; i++) {
       await using killed = start([client, socket]);
-      assertEquals(await killed.line(), "up 8086", `client ${i}`);
+      assertEquals(await killed.line(() => true), "up 8086", `client ${i}`);
+      killed.kill("SIGKILL");
     }
     // The doorbells' memory is the model's own; the clients' must not stay.
     const mapped = () =>
-      Deno.readTextFileSync(`/proc/${model.process.pid}/maps`).split("memfd:ixy ").length - 1;
-    for (let i = 0; i < 100 && mapped() > 1; i++) await new Promise((r) => setTimeout(r, 20));
+      Deno.readTextFileSync(`/proc/${model.pid}/maps`).split("memfd:ixy ").length - 1;
+    for (let i = 0; i < 100 && mapped() > 1; i++) await delay(20);
     assertEquals(mapped(), 1);
-    model.process.kill("SIGTERM");
-    const total = JSON.parse((await model.line())!);
+    model.kill("SIGTERM");
+    const total = JSON.parse(await model.line(() => true));
     assertEquals([total.total, total.violations, total.ports.length], [true, [], 1]);
-    assertEquals((await model.process.status).code, 0);
+    assertEquals((await model.finish()).code, 0);
     assertEquals([...Deno.readDirSync(directory)].map((entry) => entry.name), ["client.ts"]);
   }));
 
 Deno.test("sim/main.ts rests when there is nothing to do", () =>
   withDirectory(async (directory) => {
     await using model = start([MAIN, "--socket", `${directory}/nic.sock`, "--quiet"]);
-    assertEquals(await model.line(), "ready");
+    assertEquals(await model.line(() => true), "ready");
     const ticks = () => {
-      const fields = Deno.readTextFileSync(`/proc/${model.process.pid}/stat`).split(") ")[1];
+      const fields = Deno.readTextFileSync(`/proc/${model.pid}/stat`).split(") ")[1];
       return Number(fields.split(" ")[11]) + Number(fields.split(" ")[12]);
     };
     let before = 0;
@@ -137,18 +97,18 @@ Deno.test("sim/main.ts rests when there is nothing to do", () =>
 Deno.test("sim/main.ts obeys commands on stdin", () =>
   withDirectory(async (directory) => {
     const args = [MAIN, "--socket", `${directory}/nic.sock`, "--wire", "generator"];
-    await using model = start([...args, "--control", "--quiet"], "piped");
-    assertEquals(await model.line(), "ready");
-    await new Promise((resolve) => setTimeout(resolve, 1500));
-    await model.type("start\nlink 0 down\nlink 0 up\nstop\nstats");
-    const stats = JSON.parse((await model.line())!);
+    await using model = start([...args, "--control", "--quiet"]);
+    assertEquals(await model.line(() => true), "ready");
+    await delay(1500);
+    await model.write("start\nlink 0 down\nlink 0 up\nstop\nstats");
+    const stats = JSON.parse(await model.line(() => true));
     assertEquals(stats.ports[0].wire, "generator");
     assertEquals(stats.ports[0].wireStatistics.sent, 0, "nobody receives");
     assertEquals(stats.ports[0].counters.received, 0);
     assertEquals(stats.ports[0].violations, 0);
-    await model.type("quit");
-    assertStringIncludes((await model.line())!, "total");
-    assertEquals((await model.process.status).code, 0);
+    await model.write("quit");
+    assertStringIncludes(await model.line(() => true), "total");
+    assertEquals((await model.finish()).code, 0);
   }));
 
 Deno.test("sim/main.ts says in one sentence what cannot be done", () =>
@@ -200,7 +160,7 @@ Deno.test("sim/main.ts captures what a forwarder makes of a capture", () =>
       ...["--socket", sockets[0], "--wire", `pcap:in=${input},rate=5000`],
       ...["--socket", sockets[1], "--wire", `pcap:out=${output}`],
     ]);
-    assertEquals(await model.line(), '{"ready":true}');
+    assertEquals(await model.line(() => true), '{"ready":true}');
     const devices = sockets.map((socket) => `vfio-user:${socket}`);
     await using _forwarder = start([
       FORWARD,
@@ -212,11 +172,11 @@ Deno.test("sim/main.ts captures what a forwarder makes of a capture", () =>
     ]);
     let received = 0;
     for (let seconds = 0; received < frames.length && seconds < 15; seconds++) {
-      received = JSON.parse((await model.line())!).ports[1].wireStatistics.received;
+      received = JSON.parse(await model.line(() => true)).ports[1].wireStatistics.received;
     }
     assertEquals(received, frames.length);
-    model.process.kill("SIGINT");
-    assertEquals((await model.process.status).code, 0);
+    model.kill("SIGINT");
+    assertEquals((await model.finish()).code, 0);
     assertEquals(Deno.readFileSync(output).length, Deno.readFileSync(input).length);
     assertEquals(framesIn(output), frames);
   }));

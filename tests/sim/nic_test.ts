@@ -1,4 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
+import { delay } from "jsr:@std/async@1/delay";
 import {
   ANLP1,
   AUTOC,
@@ -449,7 +450,7 @@ Deno.test("Nic is not done with its start when a driver looks first, however lat
   const driver = TestDriver.ready();
   for (let reset = 0; reset < 2; reset++) {
     driver.nic.reset("function");
-    await new Promise((resolve) => setTimeout(resolve, 5));
+    await delay(5);
     for (const [register, bit] of [[EEC, EEC.AUTO_RD], [RDRXCTL, RDRXCTL.DMAIDONE]] as const) {
       assertEquals([1, 2, 3].map(() => driver.read(register) & bit), [0, bit, bit]);
     }

@@ -52,16 +52,8 @@ class Plain implements AsyncDisposable {
   }
 
   /** Starts the forwarder between the ports, and waits until it forwards. */
-  async forwarder(...options: string[]): Promise<Program> {
-    const args = ["--json", ...options, ...ADDRESSES];
-    const program = this.program(ffiOnly("fwd.ts", args));
-    try {
-      await program.line((line) => line === '{"ready":true}');
-    } catch (error) {
-      await program[Symbol.asyncDispose]();
-      throw error;
-    }
-    return program;
+  forwarder(...options: string[]): Promise<Program> {
+    return this.program(ffiOnly("fwd.ts", ["--json", ...options, ...ADDRESSES])).ready();
   }
 
   /** Waits until so many frames more have come back from each port. */

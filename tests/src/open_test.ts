@@ -36,11 +36,13 @@ Deno.test("openDevice() names the forms of addresses, with the schemes of the dr
 });
 
 Deno.test("openDevice() looks for what has no driver's scheme where it says", async () => {
-  await assertRejects(
-    () => openDevice("ffff:ff:1f.7", drivers([])),
-    UsageError,
-    "ffff:ff:1f.7: no such PCI device",
-  );
+  for (const address of ["ffff:ff:1f.7", "1ffff:ff:1f.7"]) {
+    await assertRejects(
+      () => openDevice(address.toUpperCase(), drivers([])),
+      UsageError,
+      `${address}: no such PCI device`,
+    );
+  }
   await assertRejects(
     () => openDevice("vfio-user:/nowhere.sock", drivers([])),
     UsageError,

@@ -70,7 +70,7 @@ class Tree implements Disposable {
   }
 }
 
-Deno.test("SysfsBus reads ids and changes nothing before claim()", () => {
+Deno.test("SysfsFunction reads ids and changes nothing before claim()", () => {
   using tree = new Tree();
   const bus = tree.open();
   assertEquals(bus.readConfig(Config.VENDOR_ID, 2), 0x8086);
@@ -81,7 +81,7 @@ Deno.test("SysfsBus reads ids and changes nothing before claim()", () => {
   assertEquals([tree.command, tree.read("enable")], [0x01, "0\n"]);
 });
 
-Deno.test("SysfsBus says which device is missing", () => {
+Deno.test("SysfsFunction says which device is missing", () => {
   using tree = new Tree();
   assertThrows(
     () => new SysfsFunction("0000:04:00.0", tree.devices),
@@ -90,7 +90,7 @@ Deno.test("SysfsBus says which device is missing", () => {
   );
 });
 
-Deno.test("SysfsBus refuses a function that is open already", () => {
+Deno.test("SysfsFunction refuses a function that is open already", () => {
   using tree = new Tree();
   const bus = tree.open();
   assertThrows(() => tree.open(), UsageError, "another program");
@@ -98,7 +98,7 @@ Deno.test("SysfsBus refuses a function that is open already", () => {
   tree.open().close();
 });
 
-Deno.test("SysfsBus.claim() wakes the function and enables memory space, not yet DMA", () => {
+Deno.test("SysfsFunction.claim() wakes the function and enables memory space, not yet DMA", () => {
   using tree = new Tree();
   const bus = tree.open();
   bus.claim(false);
@@ -110,7 +110,7 @@ Deno.test("SysfsBus.claim() wakes the function and enables memory space, not yet
   assertEquals(tree.command, 0x01 | Command.MEMORY);
 });
 
-Deno.test("SysfsBus.claim() turns off the DMA that a killed program left on", () => {
+Deno.test("SysfsFunction.claim() turns off the DMA that a killed program left on", () => {
   using tree = new Tree();
   const left = tree.open();
   left.writeConfig(Config.COMMAND, 2, Command.BUS_MASTER);
@@ -121,7 +121,7 @@ Deno.test("SysfsBus.claim() turns off the DMA that a killed program left on", ()
   bus.close();
 });
 
-Deno.test("SysfsBus.claim() refuses a NIC whose kernel interface is up, naming it", () => {
+Deno.test("SysfsFunction.claim() refuses a NIC whose kernel interface is up, naming it", () => {
   using tree = new Tree();
   tree.bind("ixgbe");
   tree.interface("eth7", "0x1003");
@@ -132,7 +132,7 @@ Deno.test("SysfsBus.claim() refuses a NIC whose kernel interface is up, naming i
   assertEquals(tree.bound("ixgbe"), ["", ""]);
 });
 
-Deno.test("SysfsBus.claim() takes the NIC from its kernel driver if down, or if forced", () => {
+Deno.test("SysfsFunction.claim() takes the NIC from its kernel driver if down, or if forced", () => {
   for (const [flags, force] of [["0x1002", false], ["0x1003", true]] as const) {
     using tree = new Tree();
     tree.bind("ixgbe");
@@ -144,7 +144,7 @@ Deno.test("SysfsBus.claim() takes the NIC from its kernel driver if down, or if 
   }
 });
 
-Deno.test("SysfsBus.close() gives the NIC back to its kernel driver as it was, if told to", () => {
+Deno.test("SysfsFunction.close() gives the NIC back to its kernel driver as it was, if told to", () => {
   using tree = new Tree();
   tree.bind("ixgbe");
   tree.write("reset", "");
@@ -163,7 +163,7 @@ Deno.test("SysfsBus.close() gives the NIC back to its kernel driver as it was, i
   tree.open().close();
 });
 
-Deno.test("SysfsBus.close() gives nothing back that it did not take", () => {
+Deno.test("SysfsFunction.close() gives nothing back that it did not take", () => {
   using refused = new Tree();
   refused.bind("ixgbe");
   refused.interface("eth7", "0x1003");
@@ -179,7 +179,7 @@ Deno.test("SysfsBus.close() gives nothing back that it did not take", () => {
   assertEquals([nobodys.read("enable").trim(), nobodys.read("reset")], ["1", ""]);
 });
 
-Deno.test("SysfsBus.close() says so if the kernel driver is gone; DMA is off, and the lock free", () => {
+Deno.test("SysfsFunction.close() says so if the kernel driver is gone; DMA is off, and the lock free", () => {
   using tree = new Tree();
   tree.bind("ixgbe");
   const bus = tree.open(true);
@@ -193,7 +193,7 @@ Deno.test("SysfsBus.close() says so if the kernel driver is gone; DMA is off, an
   tree.open().close();
 });
 
-Deno.test("SysfsBus.claim() leaves a function to vfio-pci", () => {
+Deno.test("SysfsFunction.claim() leaves a function to vfio-pci", () => {
   using tree = new Tree();
   tree.bind("vfio-pci");
   const bus = tree.open();
@@ -202,7 +202,7 @@ Deno.test("SysfsBus.claim() leaves a function to vfio-pci", () => {
   assertEquals(tree.command, 0x01);
 });
 
-Deno.test("SysfsBus.bar() maps the whole BAR; closing empties its views", () => {
+Deno.test("SysfsFunction.bar() maps the whole BAR; closing empties its views", () => {
   using tree = new Tree();
   const bus = tree.open();
   bus.claim(false);
@@ -220,7 +220,7 @@ Deno.test("SysfsBus.bar() maps the whole BAR; closing empties its views", () => 
   assertEquals([bytes[0x1018], bytes[0x1019]], [0xfe, 0xca]);
 });
 
-Deno.test("SysfsBus.mapDma() refuses memory without physical addresses", () => {
+Deno.test("SysfsFunction.mapDma() refuses memory without physical addresses", () => {
   using tree = new Tree();
   const bus = tree.open();
   const memory = DmaMemory.allocate(1, "pages");
@@ -229,7 +229,7 @@ Deno.test("SysfsBus.mapDma() refuses memory without physical addresses", () => {
   memory.free();
 });
 
-Deno.test("SysfsBus.check() notices a device that was pulled out", () => {
+Deno.test("SysfsFunction.checkAlive() notices a device that was pulled out", () => {
   using tree = new Tree();
   const bus = tree.open();
   bus.checkAlive();
@@ -266,7 +266,7 @@ Deno.test({
   },
 });
 
-Deno.test("SysfsBus.translated says whether an IOMMU takes other addresses", () => {
+Deno.test("SysfsFunction.behindIommu says whether an IOMMU takes other addresses", () => {
   using tree = new Tree();
   const bus = tree.open();
   assertEquals(bus.behindIommu, false);
@@ -280,7 +280,7 @@ Deno.test("SysfsBus.translated says whether an IOMMU takes other addresses", () 
   bus.close();
 });
 
-Deno.test("SysfsBus.claim() finds an interface that is up on a child device too", () => {
+Deno.test("SysfsFunction.claim() finds an interface that is up on a child device too", () => {
   using tree = new Tree();
   tree.interface("../virtio0/net/eth0", "0x1003");
   const bus = tree.open();
@@ -288,7 +288,7 @@ Deno.test("SysfsBus.claim() finds an interface that is up on a child device too"
   bus.close();
 });
 
-Deno.test("SysfsBus.bar() of I/O ports reads and writes registers of 1, 2 and 4 bytes", () => {
+Deno.test("SysfsFunction.bar() of I/O ports reads and writes registers of 1, 2 and 4 bytes", () => {
   using tree = new Tree();
   const config = Deno.readFileSync(`${tree.device}/config`);
   config[0x10] = 1;

@@ -1,7 +1,7 @@
-/** Descriptions of regions, as VFIO and vfio-user give them, and windows into a region. */
+/** Descriptions of regions, as VFIO and vfio-user give them, and mapped areas of a region. */
 
 import { assertEquals, assertThrows } from "@std/assert";
-import { mapWindows, parseRegionInfo } from "../../src/pci/vfio_regions.ts";
+import { mapAreas, parseRegionInfo } from "../../src/pci/vfio_regions.ts";
 import { DeviceError, DmaMemory } from "../../mod.ts";
 
 const MMAP = 4;
@@ -46,24 +46,24 @@ Deno.test("parseRegionInfo() ends on lists that turn back, lie outside or claim 
   assertEquals(parseRegionInfo(new Uint8Array(31)), undefined);
 });
 
-Deno.test("mapWindows() maps each area where it is, and refuses those outside of the BAR", () => {
+Deno.test("mapAreas() maps each area where it is, and refuses those outside of the BAR", () => {
   const memory = DmaMemory.allocate(1, "pages");
   new Uint32Array(memory.buffer, 0x5000)[1] = 0xcafe;
-  const windows = mapWindows("nic", 2, memory.fd, {
+  const areas = mapAreas("nic", 2, memory.fd, {
     size: 0x8000,
     offset: 0x1000,
     areas: [[0, 0x1000], [0x4000, 0x2000]],
   });
-  const window = windows[1];
-  const inside = [0x3fff, 0x4000, 0x5fff, 0x6000].map((at) => window.has(at));
+  const area = areas[1];
+  const inside = [0x3fff, 0x4000, 0x5fff, 0x6000].map((at) => area.has(at));
   assertEquals(inside, [false, true, true, false]);
-  const { words } = window;
+  const { words } = area;
   assertEquals([words[1][4], words[2][2], words[4][1]], [0xfe, 0xcafe, 0xcafe]);
-  for (const each of windows) each.unmap();
-  assertEquals(window.words[4].length, 0);
-  for (const area of [[0x7000, 0x2000], [0x1000, 0]] as const) {
-    const outside = { size: 0x8000, offset: 0, areas: [[0, 0x1000], area] as const };
-    assertThrows(() => mapWindows("nic", 2, memory.fd, outside), DeviceError, "nic: part of BAR 2");
+  for (const each of areas) each.unmap();
+  assertEquals(area.words[4].length, 0);
+  for (const wrong of [[0x7000, 0x2000], [0x1000, 0]] as const) {
+    const outside = { size: 0x8000, offset: 0, areas: [[0, 0x1000], wrong] as const };
+    assertThrows(() => mapAreas("nic", 2, memory.fd, outside), DeviceError, "area of BAR 2 lies");
   }
   memory.free();
 });

@@ -16,7 +16,7 @@ async function kill(sim: Sim): Promise<void> {
   await sim.program.finish();
 }
 
-Deno.test("VfioUserBus maps doorbells where they are shared, and sends them where not", async () => {
+Deno.test("VfioUserFunction maps doorbells where they are shared, and sends them where not", async () => {
   for (const how of ["poll", "trap"]) {
     await using directory = await TemporaryDirectory.make();
     await using sim = await Sim.start(directory, ["none"], [`--doorbells=${how}`]);
@@ -32,7 +32,7 @@ Deno.test("VfioUserBus maps doorbells where they are shared, and sends them wher
   }
 });
 
-Deno.test("VfioUserBus refuses a device that another client has", async () => {
+Deno.test("VfioUserFunction refuses a device that another client has", async () => {
   await using directory = await TemporaryDirectory.make();
   await using sim = await Sim.start(directory, ["none"]);
   const first = new VfioUserFunction("nic", socketOf(sim.addresses[0]));
@@ -41,7 +41,7 @@ Deno.test("VfioUserBus refuses a device that another client has", async () => {
   first.close();
 });
 
-Deno.test("VfioUserBus.close() gives memory back although the server is gone", async () => {
+Deno.test("VfioUserFunction.close() gives memory back although the server is gone", async () => {
   await using directory = await TemporaryDirectory.make();
   await using sim = await Sim.start(directory, ["none"]);
   const bus = new VfioUserFunction("nic", socketOf(sim.addresses[0]));

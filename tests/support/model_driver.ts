@@ -1,56 +1,22 @@
 /**
- * The least driver that breaks no rule of the datasheet, for tests of the NIC model: one queue in
- * each direction, its memory laid out by hand.
+ * A driver for tests of the NIC model, with a wire in the test's hands.
  *
  * @module
  */
 
-import {
-  CTRL,
-  DMATXCTL,
-  EEC,
-  FCTRL,
-  HLREG0,
-  MAXFRS,
-  RDBAH,
-  RDBAL,
-  RDH,
-  RDLEN,
-  RDRXCTL,
-  RDT,
-  RTTDCS,
-  RXCTRL,
-  RXDCTL,
-  RXPBSIZE,
-  SECRXCTRL,
-  SECRXSTAT,
-  SRRCTL,
-  STATUS,
-  TDBAH,
-  TDBAL,
-  TDH,
-  TDLEN,
-  TDT,
-  TXDCTL,
-  TXPBSIZE,
-} from "../../ixgbe/registers.ts";
-import { offsetOf, type Register } from "../../src/registers.ts";
-import { Nic, type NicOptions } from "../../sim/nic/nic.ts";
+import { MinimalDriver } from "../../sim/minimal_driver.ts";
+import type { NicOptions } from "../../sim/nic/nic.ts";
 import { FrameBuffer, type Wire, type WirePort } from "../../sim/wires/wire.ts";
 
-/** Bus address of the memory; not 0, so that an address that was forgotten is not mapped. */
-export const IOVA = 0x1_2340_0000;
-/** Bytes of memory. */
-export const MEMORY = 4 << 20;
-/** Where in the memory things are, in bytes. */
-export const RX_RING = 0;
-export const TX_RING = 0x20000;
-export const RX_BUFFERS = 0x100000;
-export const TX_BUFFERS = 0x200000;
-/** Descriptors in each ring. */
-export const RING = 256;
-
-const EOP_IFCS_RS_DEXT_DATA = 0x2b300000;
+export {
+  IOVA,
+  MEMORY,
+  RING,
+  RX_BUFFERS,
+  RX_RING,
+  TX_BUFFERS,
+  TX_RING,
+} from "../../sim/minimal_driver.ts";
 
 /** A wire that keeps what is sent, and brings what it is given. */
 export class TestWire implements Wire {
@@ -83,142 +49,13 @@ export class TestWire implements Wire {
   close(): void {}
 }
 
-/** A NIC, its memory and its wire, and the steps of a driver. */
-export class TestDriver {
-  readonly nic: Nic;
+/** The least driver, at a test's wire. */
+export class TestDriver extends MinimalDriver {
   readonly wire = new TestWire();
-  readonly memory = new ArrayBuffer(MEMORY);
-  readonly words = new Uint32Array(this.memory);
-  readonly bytes = new Uint8Array(this.memory);
 
   constructor(options: NicOptions = {}) {
-    this.nic = new Nic(options);
+    super(options);
     this.nic.wire = this.wire;
-    this.nic.dma.map(IOVA, this.memory, 0, MEMORY);
-    this.nic.setBusMaster(true);
-  }
-
-  /** A driver that has done everything in order. */
-  static ready(options: NicOptions = {}): TestDriver {
-    const driver = new TestDriver(options);
-    driver.reset();
-    driver.configure();
-    driver.enableTransmit();
-    driver.enableReceive();
-    return driver;
-  }
-
-  read(register: Register, index = 0): number {
-    return this.nic.read32(offsetOf(register, index));
-  }
-
-  write(register: Register, value: number, index = 0): void {
-    this.nic.write32(offsetOf(register, index), value);
-  }
-
-  set(register: Register, bits: number, index = 0): void {
-    this.write(register, this.read(register, index) | bits, index);
-  }
-
-  /** Rules broken so far, as `register: rule`. */
-  broken(): string[] {
-    return this.nic.rules.violations.map(({ register, rule }) => `${register}: ${rule}`);
-  }
-
-  /** Master disable, reset, and waiting for the device (5.2.5.3.2, 4.6.3). */
-  reset(): void {
-    this.set(CTRL, CTRL.GIO_DIS);
-    this.#until(() => (this.read(STATUS) & STATUS.GIO_MASTER_ENABLE) === 0);
-    this.set(CTRL, CTRL.RST);
-    this.#until(() => (this.read(CTRL) & CTRL.RST) === 0);
-    this.#until(() => (this.read(EEC) & EEC.AUTO_RD) !== 0);
-    this.#until(() => (this.read(RDRXCTL) & RDRXCTL.DMAIDONE) !== 0);
-  }
-
-  /** Global settings, and ring 0 of both directions; queues stay disabled. */
-  configure(): void {
-    this.set(FCTRL, FCTRL.BAM);
-    this.set(RDRXCTL, RDRXCTL.CRCSTRIP);
-    this.write(MAXFRS, 9018 << 16);
-    this.set(HLREG0, HLREG0.JUMBOEN);
-    this.set(RTTDCS, RTTDCS.ARBDIS);
-    for (let i = 1; i < 8; i++) {
-      this.write(RXPBSIZE, 0, i);
-      this.write(TXPBSIZE, 0, i);
-    }
-    const high = Math.floor(IOVA / 2 ** 32);
-    this.write(RDBAL, (IOVA + RX_RING) >>> 0);
-    this.write(RDBAH, high);
-    this.write(RDLEN, RING * 16);
-    this.write(RDH, 0);
-    this.write(RDT, 0);
-    this.write(SRRCTL, SRRCTL.DROP_EN | SRRCTL.DESCTYPE_ADVANCED | 2);
-    this.write(TDBAL, (IOVA + TX_RING) >>> 0);
-    this.write(TDBAH, high);
-    this.write(TDLEN, RING * 16);
-    this.write(TDH, 0);
-    this.write(TDT, 0);
-    this.write(TXDCTL, 8 << 8 | 36);
-    for (let i = 0; i < RING; i++) this.fillReceive(i);
-  }
-
-  enableTransmit(): void {
-    this.set(DMATXCTL, DMATXCTL.TE);
-    this.set(TXDCTL, TXDCTL.ENABLE);
-  }
-
-  enableReceive(): void {
-    this.openReceivePath();
-    this.set(RXDCTL, RXDCTL.ENABLE);
-    this.write(RDT, RING - 1);
-  }
-
-  /** RXEN between halting and releasing the receive data path (4.6.7). */
-  openReceivePath(): void {
-    this.set(SECRXCTRL, SECRXCTRL.RX_DIS);
-    this.#until(() => (this.read(SECRXSTAT) & SECRXSTAT.SECRX_RDY) !== 0);
-    this.set(RXCTRL, RXCTRL.RXEN);
-    this.write(SECRXCTRL, this.read(SECRXCTRL) & ~SECRXCTRL.RX_DIS);
-  }
-
-  /** Points a receive descriptor at its buffer of 2 KB. */
-  fillReceive(index: number): void {
-    const at = RX_RING / 4 + index * 4;
-    const address = IOVA + RX_BUFFERS + index * 2048;
-    this.words[at] = address >>> 0;
-    this.words[at + 1] = Math.floor(address / 2 ** 32);
-    this.words[at + 2] = 0;
-    this.words[at + 3] = 0;
-  }
-
-  /** Points a transmit descriptor at its buffer of 2 KB; flags beyond a whole frame's are given. */
-  fillTransmit(
-    index: number,
-    length: number,
-    command = EOP_IFCS_RS_DEXT_DATA,
-    total = length,
-  ): void {
-    const at = TX_RING / 4 + index * 4;
-    const address = IOVA + TX_BUFFERS + index * 2048;
-    this.words[at] = address >>> 0;
-    this.words[at + 1] = Math.floor(address / 2 ** 32);
-    this.words[at + 2] = command | length;
-    this.words[at + 3] = total << 14;
-  }
-
-  /** Status word of a receive descriptor: DD is bit 0, EOP bit 1. */
-  receiveStatus(index: number): number {
-    return this.words[RX_RING / 4 + index * 4 + 2];
-  }
-
-  /** Length word of a receive descriptor. */
-  receiveLength(index: number): number {
-    return this.words[RX_RING / 4 + index * 4 + 3] & 0xffff;
-  }
-
-  #until(done: () => boolean): void {
-    for (let i = 0; i < 1000; i++) if (done()) return;
-    throw new Error("the model never became ready");
   }
 }
 

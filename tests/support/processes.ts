@@ -1,45 +1,25 @@
 /**
- * Programs as processes: what the end-to-end tests share. Starts the software NIC, the forwarder and
- * tools of the system, waits for what they print and for their end, and leaves nothing behind. Not a
- * test itself.
+ * What the end-to-end tests share: the software NIC, tools of the system, directories and conditions to
+ * wait for, and what is to be said of how a program ends. Not a test itself.
  *
  * @module
  */
 
 import { assertEquals, assertMatch } from "@std/assert";
+import { delay } from "jsr:@std/async@1/delay";
+import { Program, type Result, runProgram as run } from "../../programs/process.ts";
+
+export { Program, type Result, run };
 
 /** The directory of the project, with a slash at its end. */
 export const PROJECT: string = new URL("../../", import.meta.url).pathname;
 /** Whether the tests run as root, which devices, namespaces and mounts need. */
 export const isRoot: boolean = Deno.uid() === 0;
 
-/** Longest that anything may take that is not said to take longer, in milliseconds. */
+/** Longest that a condition may take that is not said to take longer, in milliseconds. */
 const DEADLINE_MS = 20000;
-/** How long a program that was asked to end may take before it is killed, in milliseconds. */
-const GRACE_MS = 2000;
 /** How often a condition is looked at, in milliseconds. */
 const LOOK_MS = 5;
-
-/** How a program ended. */
-export interface Result {
-  /** Exit code; 128 and the signal's number if a signal ended it. */
-  readonly code: number;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-/** Options of {@linkcode Program.start}. */
-export interface ProgramOptions {
-  /** Directory to run it in. */
-  readonly cwd?: string;
-  /** Environment variables to add. */
-  readonly env?: Record<string, string>;
-}
-
-/** Waits for so many milliseconds. */
-export function delay(milliseconds: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, milliseconds));
-}
 
 /** Waits until a condition holds; says what was waited for, as it is then, if that takes too long. */
 export async function until(
@@ -87,139 +67,6 @@ export class TemporaryDirectory implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await Deno.remove(this.path, { recursive: true });
   }
-}
-
-/** A program that a test has started, and that does not outlive the test. */
-export class Program implements AsyncDisposable {
-  readonly #name: string;
-  readonly #child: Deno.ChildProcess;
-  readonly #input: WritableStreamDefaultWriter<Uint8Array>;
-  readonly #ended: Promise<Result>;
-  readonly #output = { stdout: "", stderr: "" };
-  #result: Result | undefined;
-  #read = 0;
-
-  /** Starts a program: its path, then its arguments. */
-  static start(command: readonly string[], options: ProgramOptions = {}): Program {
-    return new Program(command, options);
-  }
-
-  private constructor([program, ...args]: readonly string[], options: ProgramOptions) {
-    this.#name = [program, ...args].join(" ");
-    this.#child = new Deno.Command(program, {
-      args,
-      ...options,
-      stdin: "piped",
-      stdout: "piped",
-      stderr: "piped",
-    }).spawn();
-    this.#input = this.#child.stdin.getWriter();
-    this.#ended = this.#end();
-  }
-
-  /** Its process id. */
-  get pid(): number {
-    return this.#child.pid;
-  }
-
-  /** Whether it has ended. */
-  get ended(): boolean {
-    return this.#result !== undefined;
-  }
-
-  /** What it has printed so far. */
-  get stdout(): string {
-    return this.#output.stdout;
-  }
-
-  /** The complaints that it has printed so far. */
-  get stderr(): string {
-    return this.#output.stderr;
-  }
-
-  /** Waits for the next line on its standard output that passes, and passes over those before it. */
-  async line(wanted: (line: string) => boolean, milliseconds = DEADLINE_MS): Promise<string> {
-    let found: string | undefined;
-    await until(() => `a line of ${this.#name}, which printed ${this.#printed()}`, () => {
-      const ended = this.ended;
-      while (found === undefined) {
-        const end = this.#output.stdout.indexOf("\n", this.#read);
-        if (end < 0) break;
-        const line = this.#output.stdout.slice(this.#read, end);
-        this.#read = end + 1;
-        if (wanted(line)) found = line;
-      }
-      if (found === undefined && ended) {
-        throw new Error(`${this.#name} ended and had printed ${this.#printed()}`);
-      }
-      return found !== undefined;
-    }, milliseconds);
-    return found!;
-  }
-
-  /** Writes a line to its standard input. */
-  async write(line: string): Promise<void> {
-    await this.#input.write(new TextEncoder().encode(line + "\n"));
-  }
-
-  /** Sends it a signal. */
-  kill(signal: Deno.Signal): void {
-    this.#child.kill(signal);
-  }
-
-  /** Waits for its end. */
-  async finish(milliseconds = DEADLINE_MS): Promise<Result> {
-    await until(`the end of ${this.#name}`, () => this.ended, milliseconds);
-    return this.#result!;
-  }
-
-  /** Sees to it that it has ended: asked first, for the sake of those that it has started. */
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#input.close().catch(() => {});
-    if (!this.ended) this.#killIfThere("SIGTERM");
-    const deadline = performance.now() + GRACE_MS;
-    while (!this.ended && performance.now() < deadline) await delay(LOOK_MS);
-    if (!this.ended) this.#killIfThere("SIGKILL");
-    await this.#ended;
-  }
-
-  async #end(): Promise<Result> {
-    const [{ code }] = await Promise.all([
-      this.#child.status,
-      this.#collect("stdout"),
-      this.#collect("stderr"),
-    ]);
-    return this.#result = { code, ...this.#output };
-  }
-
-  async #collect(stream: "stdout" | "stderr"): Promise<void> {
-    for await (const text of this.#child[stream].pipeThrough(new TextDecoderStream())) {
-      this.#output[stream] += text;
-    }
-  }
-
-  #printed(): string {
-    const { stdout, stderr } = this.#output;
-    return JSON.stringify(stdout.slice(-500)) + " and " + JSON.stringify(stderr.slice(-2000));
-  }
-
-  #killIfThere(signal: Deno.Signal): void {
-    try {
-      this.#child.kill(signal);
-    } catch (error) {
-      if (!(error instanceof TypeError)) throw error; // it has ended already
-    }
-  }
-}
-
-/** Runs a program to its end. */
-export async function run(
-  command: readonly string[],
-  options: ProgramOptions & { readonly milliseconds?: number } = {},
-): Promise<Result> {
-  const { milliseconds, ...rest } = options;
-  await using program = Program.start(command, rest);
-  return await program.finish(milliseconds);
 }
 
 /** Runs a program of the system that has to succeed; returns what it prints. */
@@ -290,14 +137,7 @@ export class Sim implements AsyncDisposable {
     const ports = wires.flatMap((wire, i) => ["--socket", sockets[i], "--wire", wire]);
     // Its standard input is ours: should the tests be killed, it ends too.
     const args = ["--json", "--quiet", "--control", ...options, ...ports];
-    const sim = new Sim(sockets, Program.start(ffiOnly("sim/main.ts", args)));
-    try {
-      await sim.program.line((line) => line.includes('"ready"'));
-    } catch (error) {
-      await sim[Symbol.asyncDispose]();
-      throw error;
-    }
-    return sim;
+    return new Sim(sockets, await Program.start(ffiOnly("sim/main.ts", args)).ready());
   }
 
   /** Gives it a command: `start`, `stop`, `link 0 down`. */

@@ -39,15 +39,8 @@ export function totals(stdout: string): Totals {
 }
 
 /** Starts a program with JSON and `--allow-ffi`, and waits until its device is open. */
-export async function startProgram(name: string, args: readonly string[]): Promise<Program> {
-  const program = Program.start(ffiOnly(name, ["--json", ...args]));
-  try {
-    await program.line((line) => line === '{"ready":true}');
-  } catch (error) {
-    await program[Symbol.asyncDispose]();
-    throw error;
-  }
-  return program;
+export function startProgram(name: string, args: readonly string[]): Promise<Program> {
+  return Program.start(ffiOnly(name, ["--json", ...args])).ready();
 }
 
 /** Waits for the end of a program with JSON, and asserts that it ends well; returns its totals. */

@@ -8,6 +8,7 @@
  * @module
  */
 
+import { delay } from "../../native/clock.ts";
 import {
   type Addressing,
   DmaMemory,
@@ -62,7 +63,7 @@ async function send(tx: TxQueue, batch: PacketBatch, packet: Uint8Array): Promis
   for (const since = performance.now(); performance.now() - since < SILENCE_MS;) {
     const n = tx.reclaim();
     if (n > 0) return n;
-    await new Promise((resolve) => setTimeout(resolve, 1));
+    await delay(1);
   }
   return 0;
 }

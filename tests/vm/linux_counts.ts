@@ -6,7 +6,8 @@
  */
 
 import { assertEquals } from "@std/assert";
-import { delay, tool, until } from "../support/processes.ts";
+import { delay } from "jsr:@std/async@1/delay";
+import { tool, until } from "../support/processes.ts";
 import type { Link, LinuxGuest } from "./linux_ixgbe.ts";
 
 /** Nothing passes any more when nothing has passed for so long. */

@@ -6,6 +6,7 @@
  */
 
 import { assert, assertEquals } from "@std/assert";
+import { delay } from "jsr:@std/async@1/delay";
 import { checkErrno, Errno, path, stubs, SystemError } from "../../native/stubs.ts";
 import type { TemporaryDirectory } from "../support/processes.ts";
 
@@ -100,7 +101,7 @@ export async function exchange(a: Peer, b: Peer, { frames, seed }: ExchangeOptio
     }
     assert(now - last < LOST_MS, `no frame for ${LOST_MS} ms: ${flows.join(", ")}`);
     checkErrno("poll", stubs.ixy_poll(fds, flows.length, POLL_MS));
-    await new Promise((resolve) => setTimeout(resolve)); // the virtual machine's output is read
+    await delay(0); // the virtual machine's output is read
   }
   // A frame that arrives twice would be here by now or soon.
   checkErrno("poll", stubs.ixy_poll(fds, flows.length, POLL_MS));

@@ -52,7 +52,7 @@ async function assertForwarded(forwarder: GuestProgram, frames: number): Promise
   }
 }
 
-Deno.test("VfioBus in a virtual machine with an IOMMU", async (t) => {
+Deno.test("VfioFunction in a virtual machine with an IOMMU", async (t) => {
   await using directory = await TemporaryDirectory.make();
   using stack = new DisposableStack();
   const peers = ["a", "b", "twin-a", "twin-b", "outside"].map((name) => {
@@ -62,7 +62,7 @@ Deno.test("VfioBus in a virtual machine with an IOMMU", async (t) => {
   await using guest = await Guest.boot(cards(peers));
 
   await t.step(
-    "VfioBus refuses a function while a kernel driver has one of its group",
+    "VfioFunction refuses a function while a kernel driver has one of its group",
     async () => {
       await guest.do("modprobe virtio_pci");
       await guest.bind(TWIN_A);
@@ -73,7 +73,7 @@ Deno.test("VfioBus in a virtual machine with an IOMMU", async (t) => {
 
   await guest.bind(A, B, TWIN_B, OUTSIDE);
   for (const addresses of [[A], [B], [TWIN_A, TWIN_B]]) {
-    await t.step(`VfioBus gives ${addresses.join(" and ")}, and takes all back`, async () => {
+    await t.step(`VfioFunction gives ${addresses.join(" and ")}, and takes all back`, async () => {
       const [address] = addresses;
       const none = (index: number) => `${address}: the device has no BAR ${index}`;
       const on = Command.IO | Command.MEMORY | Command.INTX_DISABLE;

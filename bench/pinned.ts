@@ -1,0 +1,36 @@
+/**
+ * Programs that the bench runs on cores of their own, and that do not outlive it.
+ *
+ * @module
+ */
+
+import { Program } from "../programs/process.ts";
+import { UsageError } from "../src/errors.ts";
+
+const PROJECT = new URL("..", import.meta.url).pathname;
+/** How much of what a program printed is kept, in characters. */
+const KEEP = 65536;
+
+/**
+ * Starts a program in the project's directory.
+ *
+ * @param name What errors call it.
+ * @param cores The cores that it may use.
+ * @param command The program and its arguments.
+ * @param stderr Where its standard error goes, see {@linkcode Program}.
+ * @throws {UsageError} if this machine has no taskset.
+ */
+export function startOn(
+  name: string,
+  cores: readonly number[],
+  command: readonly string[],
+  stderr: "piped" | "inherit" = "piped",
+): Program {
+  const options = { name, cwd: PROJECT, stderr, keep: KEEP, signals: true };
+  try {
+    return Program.start(["taskset", "-c", cores.join(), ...command], options);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+    throw new UsageError("the bench puts programs on cores by taskset: apt-get install util-linux");
+  }
+}

@@ -1,0 +1,355 @@
+/**
+ * Programs as processes of their own: started, told lines, heard, waited for, and ended with whoever
+ * started them.
+ *
+ * @module
+ */
+
+import { DeviceError } from "../src/errors.ts";
+
+/** Longest that a program may take to start, to answer and to end, in milliseconds. */
+const DEADLINE_MS = 20000;
+/** How long a program that was asked to end may take before it is killed, in milliseconds. */
+const GRACE_MS = 2000;
+/** How much of what a program printed an error shows, in characters. */
+const SHOWN = 500;
+/** Signals that end this process. */
+const SIGNALS = ["SIGINT", "SIGTERM"] as const;
+
+/** How a program ended. */
+export interface Result {
+  /** Exit code; 128 and the signal's number if a signal ended it. */
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Options of {@linkcode Program.start}. */
+export interface ProgramOptions {
+  /** What errors call it; default its command line. */
+  readonly name?: string;
+  /** Directory to run it in. */
+  readonly cwd?: string;
+  /** Environment variables to add. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** Where its standard error goes: default `piped`, to {@linkcode Program.stderr}. */
+  readonly stderr?: "piped" | "inherit";
+  /** How much of each output to keep, in characters: the last lines; default all. */
+  readonly keep?: number;
+  /** Is given each line of its standard output as it comes. */
+  readonly onLine?: (line: string) => void;
+  /** Whether SIGINT and SIGTERM, which no longer end this process then, kill the program. */
+  readonly signals?: boolean;
+}
+
+/** A program that runs until its end, or until it is disposed of. */
+export class Program implements AsyncDisposable {
+  readonly #name: string;
+  readonly #keep: number;
+  readonly #onLine: ((line: string) => void) | undefined;
+  readonly #child: Deno.ChildProcess;
+  readonly #input: WritableStreamDefaultWriter<Uint8Array>;
+  readonly #ended: Promise<void>;
+  /** Whether its standard error comes here. */
+  readonly #complaints: boolean;
+  readonly #signals: readonly Deno.Signal[];
+  /** Ends the reading of its outputs. */
+  readonly #unread = new AbortController();
+  readonly #output = { stdout: "", stderr: "" };
+  #result: Result | undefined;
+  /** Whether a signal to this process has killed it. */
+  #stopped = false;
+  /** Where in stdout the lines begin that were not given to `onLine` and not waited for yet. */
+  #heard = 0;
+  #read = 0;
+  #changed = Promise.withResolvers<void>();
+
+  /**
+   * Starts a program: its path, then its arguments.
+   *
+   * @throws {Deno.errors.NotFound} if there is no such program.
+   */
+  static start(command: readonly string[], options: ProgramOptions = {}): Program {
+    return new Program(command, options);
+  }
+
+  private constructor([program, ...args]: readonly string[], options: ProgramOptions) {
+    const { name = [program, ...args].join(" "), keep = Infinity, onLine, signals } = options;
+    const { cwd, env, stderr = "piped" } = options;
+    this.#name = name;
+    this.#keep = keep;
+    this.#onLine = onLine;
+    this.#child = new Deno.Command(program, {
+      args,
+      ...(cwd !== undefined && { cwd }),
+      ...(env !== undefined && { env }),
+      stdin: "piped",
+      stdout: "piped",
+      stderr,
+    }).spawn();
+    this.#input = this.#child.stdin.getWriter();
+    this.#signals = signals ? SIGNALS : [];
+    for (const signal of this.#signals) Deno.addSignalListener(signal, this.#onSignal);
+    this.#complaints = stderr === "piped";
+    this.#ended = this.#follow();
+  }
+
+  /** Its process id. */
+  get pid(): number {
+    return this.#child.pid;
+  }
+
+  /** Whether it has ended. */
+  get ended(): boolean {
+    return this.#result !== undefined;
+  }
+
+  /** What of its standard output is kept so far. */
+  get stdout(): string {
+    return this.#output.stdout;
+  }
+
+  /** What of its standard error is kept so far. */
+  get stderr(): string {
+    return this.#output.stderr;
+  }
+
+  /**
+   * Waits for the next line on its standard output that passes, and passes over those before it.
+   *
+   * @throws {DeviceError} if the program ends, or no such line comes in time.
+   */
+  async line(wanted: (line: string) => boolean, milliseconds = DEADLINE_MS): Promise<string> {
+    const late = `printed no line that was waited for within ${milliseconds} ms`;
+    return await this.#until(late, milliseconds, (): string | undefined => {
+      for (let line; (line = this.#lineAt(this.#read)) !== undefined;) {
+        this.#read += line.length + 1;
+        if (wanted(line)) return line;
+      }
+      if (this.#result) throw this.#failure(`ended with exit code ${this.#result.code}`);
+    });
+  }
+
+  /**
+   * The same for lines of JSON objects; other lines are passed over.
+   *
+   * @throws {DeviceError} if the program ends, or no such line comes in time.
+   */
+  async json<Line>(wanted: (line: Line) => boolean, milliseconds = DEADLINE_MS): Promise<Line> {
+    let found!: Line;
+    await this.line(
+      (text) => text.startsWith("{") && wanted(found = JSON.parse(text)),
+      milliseconds,
+    );
+    return found;
+  }
+
+  /**
+   * Waits for the line that programs of this project print once their devices are open.
+   *
+   * @returns The program.
+   * @throws {DeviceError} if the line does not come in time; the program has ended then.
+   */
+  async ready(milliseconds = DEADLINE_MS): Promise<this> {
+    try {
+      await this.json(({ ready }: { ready?: boolean }) => ready === true, milliseconds);
+      return this;
+    } catch (error) {
+      await this[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  /**
+   * Writes a line to its standard input.
+   *
+   * @throws {DeviceError} if it has ended.
+   */
+  async write(line: string): Promise<void> {
+    try {
+      await this.#input.write(new TextEncoder().encode(line + "\n"));
+    } catch (error) {
+      if (!(error instanceof Deno.errors.BrokenPipe)) throw error;
+      await this.fail();
+    }
+  }
+
+  /**
+   * Writes a line to its standard input and waits for the first line of JSON from then on that passes.
+   *
+   * @throws {DeviceError} if the program ends, or no such line comes in time.
+   */
+  async ask<Line>(
+    line: string,
+    wanted: (line: Line) => boolean,
+    milliseconds = DEADLINE_MS,
+  ): Promise<Line> {
+    this.#read = this.#output.stdout.lastIndexOf("\n") + 1;
+    await this.write(line);
+    return await this.json(wanted, milliseconds);
+  }
+
+  /** Sends it a signal; nothing happens if it has ended. */
+  kill(signal: Deno.Signal): void {
+    try {
+      this.#child.kill(signal);
+    } catch (error) {
+      if (!(error instanceof TypeError)) throw error; // it has ended already
+    }
+  }
+
+  /**
+   * Waits for its end, however it ends.
+   *
+   * @throws {DeviceError} if it does not end in time.
+   */
+  async finish(milliseconds = DEADLINE_MS): Promise<Result> {
+    const late = `did not end within ${milliseconds} ms`;
+    return await this.#until(late, milliseconds, () => this.#result);
+  }
+
+  /**
+   * Waits for its end with exit code 0.
+   *
+   * @throws {DeviceError} if it does not end in time, or with another exit code.
+   */
+  async succeed(milliseconds = DEADLINE_MS): Promise<Result> {
+    const result = await this.finish(milliseconds);
+    if (result.code !== 0) throw this.#failure(`ended with exit code ${result.code}`);
+    return result;
+  }
+
+  /**
+   * Waits for its end, which is not expected.
+   *
+   * @throws {DeviceError} once it ends.
+   */
+  async fail(): Promise<never> {
+    await this.#ended;
+    throw this.#failure(`ended with exit code ${this.#result!.code}`);
+  }
+
+  /**
+   * Sees to it that it has ended: asked first, for the sake of those that it has started. Idempotent.
+   */
+  async [Symbol.asyncDispose](): Promise<void> {
+    const closed = this.#input.close().catch(() => {}); // a pipe that nobody reads is closed
+    this.kill("SIGTERM");
+    const timer = setTimeout(() => {
+      this.kill("SIGKILL");
+      this.#unread.abort(); // those that it has started may have its outputs, and stay
+    }, GRACE_MS);
+    await this.#ended;
+    clearTimeout(timer);
+    await closed; // not before the end: it waits for what nobody may read
+    for (const signal of this.#signals) Deno.removeSignalListener(signal, this.#onSignal);
+  }
+
+  /**
+   * This process is to end. Whoever waits for the program hears that it has ended, and cleans up. It is
+   * killed, since one that is stopped would take no other signal.
+   */
+  readonly #onSignal = (): void => {
+    this.#stopped = true;
+    this.kill("SIGKILL");
+  };
+
+  /** Asks again and again, when something has changed, until there is an answer. */
+  async #until<T>(late: string, milliseconds: number, get: () => T | undefined): Promise<T> {
+    let over = false;
+    const timer = setTimeout(() => {
+      over = true;
+      this.#notify();
+    }, milliseconds);
+    try {
+      for (;;) {
+        const changed = this.#changed.promise; // before asking, lest a change be missed
+        const got = get();
+        if (got !== undefined) return got;
+        if (over) throw this.#failure(late);
+        await changed;
+      }
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  #notify(): void {
+    this.#changed.resolve();
+    this.#changed = Promise.withResolvers();
+  }
+
+  #failure(problem: string): DeviceError {
+    if (this.#stopped) {
+      return new DeviceError(this.#name, "ended, since a signal ended this program");
+    }
+    if (!this.#complaints) {
+      return new DeviceError(this.#name, `${problem}: see what it printed above`);
+    }
+    const printed = [this.#output.stderr, this.#output.stdout].map((text) => text.trim())
+      .filter((text) => text !== "").map((text) => text.slice(-SHOWN).replaceAll("\n", " | "));
+    return new DeviceError(
+      this.#name,
+      printed.length > 0 ? `${problem}; it printed: ${printed.join(" and ")}` : problem,
+    );
+  }
+
+  async #follow(): Promise<void> {
+    const [{ code }] = await Promise.all([
+      this.#child.status,
+      this.#collect("stdout"),
+      ...(this.#complaints ? [this.#collect("stderr")] : []),
+    ]);
+    this.#result = { code, ...this.#output };
+    this.#notify();
+  }
+
+  async #collect(stream: "stdout" | "stderr"): Promise<void> {
+    const { signal } = this.#unread;
+    try {
+      const texts = this.#child[stream].pipeThrough(new TextDecoderStream(), { signal });
+      for await (const text of texts) {
+        this.#output[stream] += text;
+        if (stream === "stdout") this.#hear();
+        this.#forget(stream);
+        this.#notify();
+      }
+    } catch (error) {
+      if (error !== signal.reason) throw error;
+    }
+  }
+
+  #hear(): void {
+    for (let line; (line = this.#lineAt(this.#heard)) !== undefined;) {
+      this.#heard += line.length + 1;
+      this.#onLine?.(line);
+    }
+  }
+
+  /** The whole line of stdout that begins there, if it has come. */
+  #lineAt(start: number): string | undefined {
+    const { stdout } = this.#output, end = stdout.indexOf("\n", start);
+    return end < 0 ? undefined : stdout.slice(start, end);
+  }
+
+  /** Drops the first lines, once it is much that is beyond what is to be kept. */
+  #forget(stream: "stdout" | "stderr"): void {
+    const text = this.#output[stream];
+    if (text.length < 2 * this.#keep) return;
+    const dropped = text.lastIndexOf("\n", text.length - this.#keep) + 1;
+    this.#output[stream] = text.slice(dropped);
+    if (stream === "stderr") return;
+    this.#heard = Math.max(0, this.#heard - dropped);
+    this.#read = Math.max(0, this.#read - dropped);
+  }
+}
+
+/** Runs a program to its end, however it ends. */
+export async function runProgram(
+  command: readonly string[],
+  options: ProgramOptions & { readonly milliseconds?: number } = {},
+): Promise<Result> {
+  const { milliseconds, ...rest } = options;
+  await using program = Program.start(command, rest);
+  return await program.finish(milliseconds);
+}

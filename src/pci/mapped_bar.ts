@@ -1,0 +1,119 @@
+/**
+ * A BAR as registers: loads and stores in the areas of it that are mapped into this process, and in the
+ * others what the bus has instead, system calls or messages.
+ *
+ * @module
+ */
+
+import type { Mapping } from "../../native/mapping.ts";
+import type { Bar, Doorbell } from "./function.ts";
+
+/** Access to a region of a function without mapping it. Offsets are in bytes. */
+export interface RegionAccess {
+  /** Reads the register of 1, 2 or 4 bytes at a multiple of its size. */
+  read(offset: number, bytes: 1 | 2 | 4): number;
+  /** Writes the register of 1, 2 or 4 bytes at a multiple of its size. */
+  write(offset: number, bytes: 1 | 2 | 4, value: number): void;
+  /** Closes what only this region uses. Idempotent. */
+  close?(): void;
+}
+
+/** A mapped area of a region. */
+export class MappedArea {
+  /** Offset of its first byte in the region. */
+  readonly offset: number;
+  /** The area as registers of 1, 2 or 4 bytes; empty once it is unmapped. */
+  readonly words: { readonly 1: Uint8Array; readonly 2: Uint16Array; readonly 4: Uint32Array };
+  readonly #mapping: Mapping;
+
+  /** @param offset Offset of its first byte in the region. */
+  constructor(mapping: Mapping, offset: number) {
+    const { buffer } = mapping;
+    this.offset = offset;
+    this.words = {
+      1: new Uint8Array(buffer),
+      2: new Uint16Array(buffer),
+      4: new Uint32Array(buffer),
+    };
+    this.#mapping = mapping;
+  }
+
+  /** Whether the byte at this offset of the region is in the area. */
+  has(offset: number): boolean {
+    return offset >= this.offset && offset < this.offset + this.#mapping.bytes;
+  }
+
+  /** Unmaps the area and empties its views. Idempotent. */
+  unmap(): void {
+    this.#mapping.unmap();
+  }
+}
+
+/**
+ * A BAR of which areas are mapped. A load from an area whose memory is turned off in COMMAND ends the
+ * process with SIGBUS.
+ */
+export class MappedBar implements Bar {
+  readonly size: number;
+  readonly #areas: readonly MappedArea[];
+  readonly #access: RegionAccess | undefined;
+  readonly #doorbellsOnly: boolean;
+
+  /**
+   * Takes areas over: {@linkcode MappedBar.close} unmaps them.
+   *
+   * @param size Size of the BAR in bytes.
+   * @param areas The mapped areas.
+   * @param access Access to what is not in an area; may be left out where the areas are the whole BAR.
+   * @param doorbellsOnly Whether the areas are for doorbells alone, and all other access takes `access`.
+   */
+  constructor(
+    size: number,
+    areas: readonly MappedArea[],
+    access?: RegionAccess,
+    doorbellsOnly = false,
+  ) {
+    this.size = size;
+    this.#areas = areas;
+    this.#access = access;
+    this.#doorbellsOnly = doorbellsOnly;
+  }
+
+  read(offset: number, bytes: 1 | 2 | 4): number {
+    const area = this.#doorbellsOnly ? undefined : this.#area(offset);
+    if (!area) return this.#unmapped(offset).read(offset, bytes);
+    return area.words[bytes][(offset - area.offset) / bytes];
+  }
+
+  write(offset: number, bytes: 1 | 2 | 4, value: number): void {
+    const area = this.#doorbellsOnly ? undefined : this.#area(offset);
+    if (area) area.words[bytes][(offset - area.offset) / bytes] = value;
+    else this.#unmapped(offset).write(offset, bytes, value);
+  }
+
+  doorbell(offset: number): Doorbell {
+    const area = this.#area(offset);
+    if (area) return { words: area.words[4], index: (offset - area.offset) >> 2, write: undefined };
+    const access = this.#unmapped(offset);
+    return {
+      words: new Uint32Array(1),
+      index: 0,
+      write: (value) => access.write(offset, 4, value),
+    };
+  }
+
+  /** Unmaps all areas, which empties their views. Idempotent. */
+  close(): void {
+    for (const area of this.#areas) area.unmap();
+    this.#access?.close?.();
+  }
+
+  #area(offset: number): MappedArea | undefined {
+    return this.#areas.find((area) => area.has(offset));
+  }
+
+  #unmapped(offset: number): RegionAccess {
+    if (this.#access) return this.#access;
+    throw new RangeError(`register at ${offset} of a BAR of ${this.size} bytes`);
+  }
+}

@@ -1,0 +1,66 @@
+/**
+ * BARs by the kernel's files `resource0` to `resource5` of a function.
+ *
+ * @module
+ */
+
+import { checkErrno, Errno, path, stubs, SystemError } from "../../native/stubs.ts";
+import { Mapping } from "../../native/mapping.ts";
+import { DeviceError, UsageError } from "../errors.ts";
+import { FileRegion, forbidden } from "./file_region.ts";
+import { MappedArea, MappedBar } from "./mapped_bar.ts";
+
+const O_RDWR = 2;
+
+/** I/O ports: every access is a system call. */
+class Ports extends FileRegion {
+  #fd: number | undefined;
+
+  constructor(device: string, file: string, fd: number) {
+    super(device, file, fd);
+    this.#fd = fd;
+  }
+
+  close(): void {
+    if (this.#fd !== undefined) stubs.ixy_close(this.#fd);
+    this.#fd = undefined;
+  }
+}
+
+/**
+ * Opens a BAR: memory is mapped whole, for reading and writing; I/O ports are a file.
+ *
+ * @param device The device's address, for messages.
+ * @param directory The function's directory of files.
+ * @param ports Whether the BAR is for I/O ports.
+ * @param remedy What to do if the kernel does not let it be mapped.
+ * @throws {DeviceError} if the function has no such BAR.
+ * @throws {UsageError} if the kernel does not let this process use it.
+ */
+export function openResource(
+  device: string,
+  directory: string,
+  index: number,
+  ports: boolean,
+  remedy = "boot with iomem=relaxed, or end what uses the device",
+): MappedBar {
+  const file = `${directory}/resource${index}`;
+  const fd = stubs.ixy_open(path(file), O_RDWR, 0);
+  if (fd === -Errno.ENOENT) throw new DeviceError(device, `no BAR ${index}: no ${file}`);
+  if (fd < 0) throw forbidden(device, new SystemError(`open ${file}`, -fd).message);
+  let kept = false;
+  try {
+    const size = new Float64Array(1);
+    checkErrno(`stat ${file}`, stubs.ixy_size(fd, size));
+    if (!ports) {
+      return new MappedBar(size[0], [new MappedArea(Mapping.file(file, fd, size[0]), 0)]);
+    }
+    kept = true;
+    return new MappedBar(size[0], [], new Ports(device, file, fd));
+  } catch (error) {
+    if (!(error instanceof SystemError)) throw error;
+    throw new UsageError(`${device}: ${error.message}: ${remedy}`);
+  } finally {
+    if (!kept) stubs.ixy_close(fd);
+  }
+}

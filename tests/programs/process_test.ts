@@ -1,0 +1,131 @@
+/** Programs as processes: what they print, how they are waited for, and that none stays. */
+
+import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
+import { Program, runProgram } from "../../programs/process.ts";
+import { DeviceError } from "../../src/errors.ts";
+
+/** The command line of a shell script. */
+function sh(script: string): string[] {
+  return ["sh", "-c", script];
+}
+
+/** Whether a process runs, or has ended and was not asked for its end. */
+function exists(pid: number): boolean {
+  try {
+    return Deno.statSync(`/proc/${pid}`).isDirectory;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
+}
+
+Deno.test("Program.line() gives the next line that passes, and none twice", async () => {
+  await using program = Program.start(sh("printf 'one\\ntwo\\nthr'; sleep 0.05; echo ee; cat"));
+  assertEquals(await program.line((line) => line.startsWith("t")), "two");
+  assertEquals(await program.line(() => true), "three");
+  const line = program.line(() => true);
+  await program.write("four");
+  assertEquals(await line, "four");
+  assertEquals(program.stdout, "one\ntwo\nthree\nfour\n");
+});
+
+Deno.test("Program.line() says what the program printed that ended or is late", async () => {
+  const nothing = () => false;
+  await using ended = Program.start(sh("echo out; echo err >&2; exit 3"), { name: "it" });
+  const { message } = await assertRejects(() => ended.line(nothing), DeviceError);
+  assertEquals(message, "it: ended with exit code 3; it printed: err and out");
+  await using late = Program.start(sh("echo out; exec sleep 100"), { name: "it" });
+  await late.line(() => true);
+  const error = await assertRejects(() => late.line(nothing, 20), DeviceError);
+  assertMatch(error.message, /^it: printed no line that was waited for within 20 ms; .*: out$/);
+});
+
+Deno.test("Program.json() passes over what is no JSON object, and Program.ask() over old lines", async () => {
+  const script = 'echo hello; echo "{\\"n\\":1}"; while read -r n; do echo "{\\"n\\":$n}"; done';
+  await using program = Program.start(sh(script));
+  const any = ({ n }: { n: number }) => n > 0;
+  assertEquals(await program.json(any), { n: 1 });
+  await program.write("2");
+  await program.write("3");
+  await program.json(({ n }: { n: number }) => n === 3);
+  assertEquals(await program.ask("4", any), { n: 4 });
+});
+
+Deno.test("Program.ready() waits for the line of a program that is ready, or ends it", async () => {
+  const ready = `echo '{"ready":true}'; exec sleep 100`;
+  await using program = await Program.start(sh(ready)).ready();
+  assertEquals(program.ended, false);
+  const mute = Program.start(sh("exec sleep 100"));
+  await assertRejects(() => mute.ready(20), DeviceError, "within 20 ms");
+  assertEquals([mute.ended, exists(mute.pid)], [true, false]);
+});
+
+Deno.test("Program.write() and Program.fail() say that the program has ended", async () => {
+  await using program = Program.start(sh("exit 4"), { name: "it" });
+  await program.finish();
+  program.kill("SIGTERM"); // nothing happens
+  for (const use of [() => program.write("x"), () => program.fail()]) {
+    await assertRejects(use, DeviceError, "it: ended with exit code 4");
+  }
+});
+
+Deno.test("Program.finish() gives code and outputs; Program.succeed() refuses other codes than 0", async () => {
+  assertEquals(
+    await runProgram(sh('echo "$A"; pwd; echo err >&2; kill -TERM $$'), {
+      ...{ env: { A: "b" }, cwd: "/" },
+    }),
+    { code: 128 + 15, stdout: "b\n/\n", stderr: "err\n" },
+  );
+  await using good = Program.start(sh("exit 0")), bad = Program.start(sh("echo no >&2; exit 5"));
+  assertEquals((await good.succeed()).code, 0);
+  await assertRejects(() => bad.succeed(), DeviceError, "ended with exit code 5; it printed: no");
+  await using slow = Program.start(sh("exec sleep 100"));
+  await assertRejects(() => slow.finish(20), DeviceError, "did not end within 20 ms");
+});
+
+Deno.test("Program keeps the last lines only where it is told so, and hears them all", async () => {
+  const heard: string[] = [];
+  const count = "i=0; while [ $i -lt 2000 ]; do i=$((i+1)); echo line $i; done";
+  await using program = Program.start(sh(`${count}; read -r x; echo $x`), {
+    keep: 100,
+    onLine: (line) => heard.push(line),
+  });
+  await program.line((line) => line === "line 2000");
+  assertEquals(heard, Array.from({ length: 2000 }, (_, i) => `line ${i + 1}`));
+  assertMatch(program.stdout, /^(line \d+\n)+$/);
+  assert(program.stdout.length < 200);
+  await program.write("last");
+  assertEquals(await program.line(() => true), "last");
+});
+
+Deno.test("Program asks to end when it is disposed of, and kills what does not", async () => {
+  const polite = Program.start(
+    sh("trap 'echo bye; exit 0' TERM; echo up; while :; do sleep 0.01; done"),
+  );
+  await polite.line((line) => line === "up");
+  await polite[Symbol.asyncDispose]();
+  assertEquals([polite.stdout, exists(polite.pid)], ["up\nbye\n", false]);
+  const stubborn = Program.start(sh("trap '' TERM; echo up; while :; do sleep 0.01; done"));
+  await stubborn.line((line) => line === "up");
+  await stubborn[Symbol.asyncDispose]();
+  await stubborn[Symbol.asyncDispose]();
+  assertEquals([(await stubborn.finish()).code, exists(stubborn.pid)], [128 + 9, false]);
+});
+
+Deno.test("Program does not wait for those that it has started and that stay", async () => {
+  const program = Program.start(sh("sleep 100 & echo $!; exec sleep 100"));
+  const other = Number(await program.line(() => true));
+  await program[Symbol.asyncDispose]();
+  assertEquals([exists(program.pid), exists(other)], [false, true]);
+  Deno.kill(other, "SIGKILL");
+});
+
+Deno.test("Program with signals is killed, even if it is stopped, when this process is to end", async () => {
+  await using program = Program.start(sh("echo up; exec sleep 100"), { signals: true });
+  await program.line((line) => line === "up");
+  program.kill("SIGSTOP");
+  const failed = assertRejects(() => program.fail(), DeviceError, "a signal ended this program");
+  Deno.kill(Deno.pid, "SIGTERM");
+  assertEquals((await program.finish()).code, 128 + 9);
+  await failed;
+});
