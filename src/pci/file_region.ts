@@ -5,8 +5,8 @@
  * @module
  */
 
-import { checkErrno, Errno, stubs, SystemError } from "../../native/stubs.ts";
-import { DeviceError, UsageError } from "../errors.ts";
+import { Errno, stubs, SystemError } from "../../native/stubs.ts";
+import { checkCall, DeviceError, UsageError } from "../errors.ts";
 import type { Bar, Doorbell } from "./function.ts";
 
 /** Part of an open file as registers of 1, 2 or 4 bytes. */
@@ -52,15 +52,17 @@ export class FileRegion implements Bar {
   }
 
   #check(verb: string, offset: number, bytes: number, result: number): void {
+    if (result === bytes) return;
     const what = `${verb} ${bytes} bytes at ${offset} of ${this.#file}`;
     if (result === -Errno.EPERM || result === -Errno.EACCES) {
+      const cause = new SystemError(what, -result);
       throw new UsageError(
-        `${this.#device}: ${new SystemError(what, -result).message}: run this as root, and see ` +
-          `whether the kernel is locked down (/sys/kernel/security/lockdown)`,
+        `${this.#device}: ${cause.message}: run this as root, and see whether the kernel is locked ` +
+          `down (/sys/kernel/security/lockdown)`,
+        { cause },
       );
     }
-    if (checkErrno(what, result) !== bytes) {
-      throw new DeviceError(this.#device, `${what}: ${result} done: reset the device`);
-    }
+    checkCall(this.#device, what, result, "reset the device");
+    throw new DeviceError(this.#device, `${what}: ${result} done: reset the device`);
   }
 }

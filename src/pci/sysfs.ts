@@ -8,7 +8,7 @@
 import { checkErrno, Errno, path, stubs, SystemError } from "../../native/stubs.ts";
 import { Mapping } from "../../native/mapping.ts";
 import type { DmaMemory } from "../dma.ts";
-import { DeviceError, UsageError } from "../errors.ts";
+import { DeviceError, makeCalls, UsageError } from "../errors.ts";
 import {
   type Bar,
   Command,
@@ -125,7 +125,11 @@ export class SysfsFunction implements PciFunction {
     if (fd === -Errno.EACCES || fd === -Errno.EPERM) {
       throw new UsageError(`${address}: no permission to open ${file}: run this as root`);
     }
-    this.#fd = checkErrno(`open ${file}`, fd);
+    if (fd < 0) {
+      const cause = new SystemError(`open ${file}`, -fd);
+      throw new UsageError(`${address}: ${cause.message}: is /sys mounted for writing?`, { cause });
+    }
+    this.#fd = fd;
     this.#config = new FileRegion(address, file, fd, CONFIG_BYTES);
     if (stubs.ixy_lock(fd) < 0) {
       stubs.ixy_close(fd);
@@ -136,7 +140,7 @@ export class SysfsFunction implements PciFunction {
   get behindIommu(): boolean {
     const type = `${this.#directory}/iommu_group/type`;
     const known = list(`${this.#directory}/iommu_group`).includes("type");
-    return known && readText(type).startsWith("DMA");
+    return known && makeCalls(this.address, () => readText(type)).startsWith("DMA");
   }
 
   readConfig(offset: number, bytes: 1 | 2 | 4): number {
@@ -148,6 +152,10 @@ export class SysfsFunction implements PciFunction {
   }
 
   claim(force: boolean): void {
+    makeCalls(this.address, () => this.#claim(force));
+  }
+
+  #claim(force: boolean): void {
     const driver = linkName(`${this.#directory}/driver`);
     if (driver === "vfio-pci") {
       throw new UsageError(
@@ -159,7 +167,8 @@ export class SysfsFunction implements PciFunction {
     if (up.length > 0 && !force) {
       throw new UsageError(
         `${this.address}: its kernel interface ${up.join(", ")} is up: take it down with ` +
-          `\`ip link set ${up[0]} down\` if nothing needs it, or use --force`,
+          `\`ip link set ${up[0]} down\` if nothing needs it, or set \`force\``,
+        { option: "force" },
       );
     }
     if (driver !== undefined) {
@@ -205,8 +214,10 @@ export class SysfsFunction implements PciFunction {
     const fd = stubs.ixy_open(path(file), O_RDWR, 0);
     if (fd === -Errno.ENOENT) throw new DeviceError(this.address, `no BAR ${index}: no ${file}`);
     if (fd < 0) {
-      const { message } = new SystemError(`open ${file}`, -fd);
-      throw new UsageError(`${this.address}: ${message}: is the kernel locked down?`);
+      const cause = new SystemError(`open ${file}`, -fd);
+      throw new UsageError(`${this.address}: ${cause.message}: is the kernel locked down?`, {
+        cause,
+      });
     }
     let ports: PortBar | undefined;
     try {
@@ -218,6 +229,7 @@ export class SysfsFunction implements PciFunction {
       if (!(error instanceof SystemError)) throw error;
       throw new UsageError(
         `${this.address}: ${error.message}: boot with iomem=relaxed, or end what uses the device`,
+        { cause: error },
       );
     } finally {
       if (!ports) stubs.ixy_close(fd);
@@ -277,7 +289,8 @@ export class SysfsFunction implements PciFunction {
       throw new DeviceError(
         this.address,
         `DMA is off, but the kernel driver ${driver} does not take it back (${error.message}): see ` +
-          `what dmesg says, then \`nic.ts restore ${this.address}\``,
+          `what dmesg says, then \`echo ${this.address} > ${this.#drivers}/${driver}/bind\``,
+        { cause: error },
       );
     }
   }

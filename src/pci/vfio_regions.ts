@@ -7,7 +7,7 @@
  */
 
 import { Mapping } from "../../native/mapping.ts";
-import { DeviceError } from "../errors.ts";
+import { DeviceError, makeCalls } from "../errors.ts";
 
 /** Number of the region that is configuration space; regions 0 to 5 are the BARs. */
 export const CONFIG_REGION = 7;
@@ -106,8 +106,8 @@ export function mapWindows(device: string, index: number, fd: number, info: Regi
       if (bytes === 0 || offset + bytes > info.size) {
         throw new DeviceError(device, `part of BAR ${index} that can be mapped lies outside of it`);
       }
-      const what = `BAR ${index} of ${device}`;
-      windows.push(new Window(Mapping.file(what, fd, bytes, info.offset + offset), offset));
+      const map = () => Mapping.file(`BAR ${index}`, fd, bytes, info.offset + offset);
+      windows.push(new Window(makeCalls(device, map), offset));
     }
   } catch (error) {
     for (const window of windows) window.unmap();

@@ -103,7 +103,9 @@ export class VfioUserFunction implements PciFunction {
     } catch (error) {
       this.#socket.close();
       if (!(error instanceof DeviceError)) throw error;
-      throw new UsageError(`${error.message}, or end the program that uses the device now`);
+      throw new UsageError(`${error.message}, or end the program that uses the device now`, {
+        cause: error,
+      });
     }
   }
 
