@@ -204,8 +204,8 @@ export class IxgbeDevice implements Device {
     const { missed, errors } = this.#counters.failures();
     const rx = this.rxQueues.map((queue, i) => this.#transferred[i]?.rx ?? queue);
     const tx = this.txQueues.map((queue, i) => this.#transferred[i]?.tx ?? queue);
-    const sum = <Q>(queues: readonly Q[], of: (queue: Q) => number): bigint =>
-      queues.reduce((total, queue) => total + BigInt(of(queue)), 0n);
+    const sum = <Q>(queues: readonly Q[], of: (queue: Q) => number): number =>
+      queues.reduce((total, queue) => total + of(queue), 0);
     return {
       rxPackets: sum(rx, (q) => q.packets),
       rxBytes: sum(rx, (q) => q.bytes),
@@ -218,7 +218,7 @@ export class IxgbeDevice implements Device {
     };
   }
 
-  counters(): Record<string, bigint> {
+  counters(): Readonly<Record<string, number>> {
     if (this.#counters === undefined) throw new Error(`${this.address} is closed`);
     return this.#counters.all();
   }

@@ -219,21 +219,23 @@ export class VirtioDevice implements Device {
 
   /** A VirtIO device counts nothing: misses and errors are 0. */
   statistics(): Statistics {
+    this.#checkOpen();
     const { rxQueues, txQueues } = this;
     return {
       rxPackets: total(rxQueues, (queue) => queue.packets),
       rxBytes: total(rxQueues, (queue) => queue.bytes),
       txPackets: total(txQueues, (queue) => queue.packets),
       txBytes: total(txQueues, (queue) => queue.bytes),
-      rxMissed: 0n,
-      rxErrors: 0n,
+      rxMissed: 0,
+      rxErrors: 0,
       rxTooLong: total(rxQueues, (queue) => queue.tooLong),
       rxNoBuffer: total(rxQueues, (queue) => queue.noBuffer),
     };
   }
 
   /** None: a VirtIO device counts nothing. */
-  counters(): Record<string, bigint> {
+  counters(): Readonly<Record<string, number>> {
+    this.#checkOpen();
     return {};
   }
 
@@ -276,7 +278,7 @@ export class VirtioDevice implements Device {
   }
 }
 
-/** A count of all queues together, each of which is exact. */
-function total<Q>(queues: readonly Q[], count: (queue: Q) => number): bigint {
-  return queues.reduce((sum, queue) => sum + BigInt(count(queue)), 0n);
+/** A count of all queues together. */
+function total<Q>(queues: readonly Q[], count: (queue: Q) => number): number {
+  return queues.reduce((sum, queue) => sum + count(queue), 0);
 }
