@@ -9,7 +9,7 @@
 
 import { Mempool, StopFlag, UsageError } from "../mod.ts";
 import * as D from "../ixgbe/descriptors.ts";
-import { ixgbe, type IxgbeDevice } from "../ixgbe/mod.ts";
+import { ixgbe, type IxgbeDevice } from "../ixgbe/device.ts";
 import * as R from "../ixgbe/registers.ts";
 import type { Doorbell, PciFunction } from "../src/pci/function.ts";
 import { SysfsFunction } from "../src/pci/sysfs.ts";

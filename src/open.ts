@@ -12,6 +12,7 @@ import { VfioUserFunction } from "./pci/vfio_user.ts";
 import type { Device, OpenOptions } from "./device.ts";
 import type { Driver } from "./driver.ts";
 import { UsageError } from "./errors.ts";
+import { checkOptions } from "./options.ts";
 
 const PCI_DEVICES = "/sys/bus/pci/devices";
 const PCI = /^(?:([0-9a-f]{4}):)?([0-9a-f]{2}:[01][0-9a-f]\.[0-7])$/i;
@@ -34,6 +35,7 @@ export async function openDevice(
   drivers: readonly Driver[],
   options: OpenOptions = {},
 ): Promise<Device> {
+  checkOptions(address, options);
   const [, scheme = "", path = ""] = SCHEME.exec(address) ?? [];
   const connector = drivers.find((driver) => driver.scheme === scheme);
   if (connector?.connect) return await connector.connect(address, path, options);

@@ -8,15 +8,8 @@
  * @module
  */
 
-import {
-  type Addressing,
-  DmaMemory,
-  Mempool,
-  open,
-  PacketBatch,
-  type TxQueue,
-  UsageError,
-} from "../../mod.ts";
+import { Mempool, open, PacketBatch, type TxQueue, UsageError } from "../../mod.ts";
+import { type Addressing, DmaMemory } from "../../src/dma.ts";
 import { run } from "../../programs/program.ts";
 
 /** What the software NIC says of such descriptors. */
