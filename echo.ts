@@ -53,8 +53,7 @@ async function main(): Promise<number> {
   using stop = new StopFlag();
   using device = await open(args.positionals[0], { ...options.open, pool });
   const [rx] = device.rxQueues, [tx] = device.txQueues;
-  const batch = new PacketBatch(pool, options.batch),
-    answers = new PacketBatch(pool, options.batch);
+  const batch = new PacketBatch(pool, options.batch);
   const responder = new Responder(device.macAddress(), ip);
   const counts = { arp: 0, echo: 0, ignored: 0, dropped: 0 };
 
@@ -63,20 +62,15 @@ async function main(): Promise<number> {
   poll([device], report, stop, options.seconds, (rounds) => {
     for (let i = 0; i < rounds; i++) {
       if (rx.receive(batch) === 0) continue;
-      for (const buffer of batch.buffers.subarray(0, batch.length)) {
-        const bytes = pool.bytes.subarray(buffer * bufferSize, (buffer + 1) * bufferSize);
-        const kind = responder.answer(bytes, pool.lengths[buffer]);
+      for (let p = 0; p < batch.length;) {
+        const { length } = batch.packet(p);
+        const kind = responder.answer(batch.resize(p, bufferSize), length); // it may become longer
         counts[kind]++;
-        if (kind === "ignored") {
-          pool.free(buffer);
-        } else {
-          pool.lengths[buffer] = responder.length;
-          answers.buffers[answers.length++] = buffer;
-        }
+        if (kind === "ignored") batch.drop(p);
+        else batch.resize(p++, responder.length);
       }
-      batch.length = 0; // each buffer is either free again or among the answers
-      tx.transmit(answers);
-      counts.dropped += answers.free();
+      tx.transmit(batch);
+      counts.dropped += batch.free();
     }
     return true;
   });

@@ -5,15 +5,8 @@
  */
 
 import type { ForwardTask } from "./programs/forward_worker.ts";
-import {
-  type Device,
-  Mempool,
-  open,
-  type OpenOptions,
-  StopFlag,
-  type TransferredQueues,
-  UsageError,
-} from "./mod.ts";
+import { type Device, Mempool, open, type OpenOptions, StopFlag, UsageError } from "./mod.ts";
+import { IxgbeDevice, type TransferredQueues } from "./ixgbe/mod.ts";
 import {
   DEVICE_FORMS,
   DEVICE_OPTIONS,
@@ -151,7 +144,7 @@ async function forwardElsewhere(
 }
 
 function transfer(device: Device, number: number): TransferredQueues {
-  if (device.transferQueues) return device.transferQueues(number);
+  if (device instanceof IxgbeDevice) return device.transferQueues(number);
   throw new UsageError(
     `${device.address}: workers cannot drive a ${device.driver} device: do without --workers`,
   );

@@ -5,9 +5,9 @@
  */
 
 import type { Device, OpenOptions } from "./src/device.ts";
-import { ixgbe } from "./ixgbe/mod.ts";
+import { ixgbe } from "./ixgbe/device.ts";
 import { openDevice } from "./src/open.ts";
-import { virtio } from "./virtio/mod.ts";
+import { virtio } from "./virtio/driver.ts";
 
 export { MAX_BATCH, PacketBatch } from "./src/batch.ts";
 export type {
@@ -19,18 +19,8 @@ export type {
   Statistics,
   TxQueue,
 } from "./src/device.ts";
-export type { Driver } from "./src/driver.ts";
-export { type Addressing, DmaMemory, type MemoryKind, type SharedMemory } from "./src/dma.ts";
-export { DeviceError, UsageError } from "./src/errors.ts";
-export {
-  Mempool,
-  type MempoolOptions,
-  type Reclaimer,
-  type TransferredPool,
-} from "./src/mempool.ts";
-export type { Bar, Doorbell, PciFunction } from "./src/pci/function.ts";
-export { AdoptedQueues } from "./ixgbe/adopt.ts";
-export type { SharedWords, TransferredQueues } from "./src/transfer.ts";
+export { DeviceError, SystemError, UsageError } from "./src/errors.ts";
+export { Mempool, type MempoolOptions } from "./src/mempool.ts";
 export { RSS_KEY, RSS_SYMMETRIC_KEY, toeplitz } from "./src/toeplitz.ts";
 export { StopFlag } from "./native/stop.ts";
 export { Waiter } from "./src/waiter.ts";
@@ -46,11 +36,17 @@ export { Waiter } from "./src/waiter.ts";
  * console.log(await nic.waitForLink());
  * ```
  *
+ * If it throws, everything is given back that was taken on the way; the function may have been unbound
+ * from its kernel driver by then.
+ *
  * @param address `0000:03:00.0` (or `03:00.0`) for a PCI function, `vfio-user:PATH` for one that
  * another process serves on a Unix socket, `vhost-user:PATH` for a VirtIO back-end on a Unix socket.
- * @throws {UsageError} if the address has no such form, there is no such device, it is in use, not
- * supported, or permission is missing. Nothing was changed then.
- * @throws {DeviceError} if the device does not do as its specification says.
+ * @throws {UsageError} if the address has no such form, there is no such device, it is in use or not
+ * supported, it does not support an option, an option is unknown or out of range, memory or a permission
+ * is missing, or this is not Linux on x86-64 with `--allow-ffi`.
+ * @throws {DeviceError} if the device does not do as its specification says, or the kernel refuses a
+ * call that it needs.
+ * @throws {SuppressedError} if giving back fails besides: `suppressed` has the first of both errors.
  */
 export function open(address: string, options: OpenOptions = {}): Promise<Device> {
   return openDevice(address, [ixgbe, virtio], options);

@@ -10,7 +10,7 @@
 import { delay } from "jsr:@std/async@1/delay";
 import { Mempool, StopFlag, UsageError } from "../mod.ts";
 import * as D from "../ixgbe/descriptors.ts";
-import { ixgbe, type IxgbeDevice } from "../ixgbe/mod.ts";
+import { ixgbe, type IxgbeDevice } from "../ixgbe/device.ts";
 import * as R from "../ixgbe/registers.ts";
 import { parsePciAddress } from "../src/pci/address.ts";
 import type { Doorbell, PciFunction } from "../src/pci/function.ts";

@@ -11,6 +11,7 @@ import {
   type SharedWords,
   type TransferredQueues,
 } from "../src/transfer.ts";
+import type { RxQueue, TxQueue } from "../src/device.ts";
 import type { Mempool } from "../src/mempool.ts";
 import { IxgbeRxQueue } from "./rx_queue.ts";
 import { IxgbeTxQueue } from "./tx_queue.ts";
@@ -18,17 +19,19 @@ import { IxgbeTxQueue } from "./tx_queue.ts";
 /** A receive and a transmit queue of this thread's. */
 export class AdoptedQueues implements Disposable {
   /** The receive queue. */
-  readonly rx: IxgbeRxQueue;
+  readonly rx: RxQueue;
   /** The transmit queue. */
-  readonly tx: IxgbeTxQueue;
+  readonly tx: TxQueue;
+  readonly #rx: IxgbeRxQueue;
+  readonly #tx: IxgbeTxQueue;
   readonly #counts: QueueCounts;
   readonly #borrowed: Uint32Array<ArrayBuffer>[] = [];
 
   /**
    * Takes the queues over.
    *
-   * @param pair What `Device.transferQueues` has returned in the other thread.
-   * @param pool The pool of these queues, made from what `Mempool.transfer` has returned there.
+   * @param pair What {@linkcode IxgbeDevice.prototype.transferQueues} has returned in the other thread.
+   * @param pool The pool of these queues, adopted from what `Mempool.transfer()` has returned there.
    * @throws {Error} if it is another one.
    */
   constructor(pair: TransferredQueues, pool: Mempool) {
@@ -43,14 +46,22 @@ export class AdoptedQueues implements Disposable {
     };
     const doorbell = (words: SharedWords) => ({ words: borrow(words), index: 0, write: undefined });
     const rdt = doorbell(rx.doorbell), tdt = doorbell(tx.doorbell);
-    this.rx = new IxgbeRxQueue(number, pool, addressing, borrow(rx.ring), rdt, rss, rx.slots);
-    this.tx = new IxgbeTxQueue(number, pool, addressing, borrow(tx.ring), tdt);
+    this.rx = this.#rx = new IxgbeRxQueue(
+      number,
+      pool,
+      addressing,
+      borrow(rx.ring),
+      rdt,
+      rss,
+      rx.slots,
+    );
+    this.tx = this.#tx = new IxgbeTxQueue(number, pool, addressing, borrow(tx.ring), tdt);
     this.#counts = new QueueCounts(pair.counts);
   }
 
   /** Lets the other thread see what the queues have counted. */
   publish(): void {
-    this.#counts.publish(this.rx, this.tx);
+    this.#counts.publish(this.#rx, this.#tx);
   }
 
   /**
@@ -59,8 +70,8 @@ export class AdoptedQueues implements Disposable {
    */
   [Symbol.dispose](): void {
     this.publish();
-    this.rx.detach();
-    this.tx.detach();
+    this.#rx.detach();
+    this.#tx.detach();
     for (const { buffer } of this.#borrowed) buffer.transfer();
   }
 }

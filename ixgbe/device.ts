@@ -12,7 +12,14 @@ import {
   openInterrupts,
   type PciFunction,
 } from "../src/pci/function.ts";
-import type { Device, LinkStatus, OpenOptions, Statistics } from "../src/device.ts";
+import type {
+  Device,
+  LinkStatus,
+  OpenOptions,
+  RxQueue,
+  Statistics,
+  TxQueue,
+} from "../src/device.ts";
 import {
   checkBuffers,
   type Driver,
@@ -25,6 +32,7 @@ import { DmaMemory } from "../src/dma.ts";
 import { DeviceError, UsageError } from "../src/errors.ts";
 import { QueueCounts, shareWords, type TransferredQueues } from "../src/transfer.ts";
 import type { Mempool } from "../src/mempool.ts";
+import { refuseOptions } from "../src/options.ts";
 import { offsetOf, Registers } from "../src/registers.ts";
 import { RSS_KEY } from "../src/toeplitz.ts";
 import { BYTES, WORDS } from "./descriptors.ts";
@@ -57,6 +65,7 @@ export const ixgbe: Driver = { name: "ixgbe", vendor: INTEL, attach };
 /** Takes a function over and starts it; what was allocated on the way is freed if that fails. */
 async function attach(pci: PciFunction, options: OpenOptions): Promise<IxgbeDevice> {
   const model = modelOf(pci.address, pci.readConfig(Config.DEVICE_ID, 2));
+  refuseOptions(pci.address, "ixgbe", options, ["virtio"]);
   checkReach(pci);
   if (options.rssKey) checkRssKey(pci.address, options.rssKey);
   const queues = queueOptions(pci.address, options, LIMITS);
@@ -82,8 +91,10 @@ export class IxgbeDevice implements Device {
   readonly driver = "ixgbe";
   readonly model: string;
   readonly pool: Mempool;
-  readonly rxQueues: IxgbeRxQueue[] = [];
-  readonly txQueues: IxgbeTxQueue[] = [];
+  readonly #rx: IxgbeRxQueue[] = [];
+  readonly #tx: IxgbeTxQueue[] = [];
+  readonly rxQueues: readonly RxQueue[] = this.#rx;
+  readonly txQueues: readonly TxQueue[] = this.#tx;
   readonly #pci: PciFunction;
   readonly #model: Model;
   readonly #rings: DmaMemory;
@@ -97,7 +108,7 @@ export class IxgbeDevice implements Device {
   #interruptFds: readonly number[] = [];
   #closed = false;
 
-  /** Nothing is touched before {@linkcode IxgbeDevice.start}. */
+  /** @ignore For `attach`. Nothing is touched before {@linkcode IxgbeDevice.start}. */
   constructor(pci: PciFunction, model: Model, queues: QueueOptions, rings: DmaMemory) {
     this.address = pci.address;
     this.model = model.name;
@@ -108,18 +119,23 @@ export class IxgbeDevice implements Device {
     this.#queues = queues;
   }
 
-  /** The device's registers, for those who want to look closer. */
+  /**
+   * The device's registers. Reading one may change it (`readEffect`), and writing one may break what the
+   * driver relies on.
+   *
+   * @throws {Error} if the device is closed.
+   */
   get registers(): Registers {
     if (this.#regs === undefined) throw new Error(`${this.address} is closed`);
     return this.#regs;
   }
 
-  /** Has receive queues interrupt, each by a vector of its own. Before {@linkcode IxgbeDevice.start}. */
+  /** @ignore Has receive queues interrupt, each by a vector of its own. Before `start`. */
   openInterrupts(rxQueues: number): void {
     this.#interruptFds = openInterrupts(this.#pci, rxQueues);
   }
 
-  /** Brings the NIC up in the order of section 4.6.3. */
+  /** @ignore For `attach`. Brings the NIC up in the order of section 4.6.3. */
   async start({ promiscuous = false, rssKey }: OpenOptions): Promise<void> {
     const bar = this.#pci.bar(0);
     const regs = this.#regs = new Registers(bar, this.address);
@@ -140,7 +156,7 @@ export class IxgbeDevice implements Device {
 
     init.initInterrupts(regs, this.#interruptFds.length);
     this.#interruptFds.forEach((fd, i) => {
-      this.rxQueues[i].interrupt = { fd, arm: () => init.armInterrupt(this.registers, i) };
+      this.#rx[i].interrupt = { fd, arm: () => init.armInterrupt(this.registers, i) };
     });
     init.enableReceiver(regs);
   }
@@ -152,7 +168,7 @@ export class IxgbeDevice implements Device {
     const doorbell = bar.doorbell(offsetOf(RDT, number));
     checkBuffers(this.address, [pool], rxEntries); // again: others may have taken some meanwhile
     const queue = new IxgbeRxQueue(number, pool, addressing, ring.words, doorbell, this.#rss);
-    this.rxQueues.push(queue);
+    this.#rx.push(queue);
     await init.enableRxQueue(regs, number, ring, pool.bufferSize);
     queue.start();
   }
@@ -162,7 +178,7 @@ export class IxgbeDevice implements Device {
     const ring = this.#ring(rxQueues + number, txEntries);
     const doorbell = bar.doorbell(offsetOf(TDT, number));
     const { addressing } = this.#pci;
-    this.txQueues.push(
+    this.#tx.push(
       new IxgbeTxQueue(number, pools[number], addressing, ring.words, doorbell),
     );
     await init.enableTxQueue(regs, number, ring);
@@ -202,10 +218,10 @@ export class IxgbeDevice implements Device {
   statistics(): Statistics {
     if (this.#counters === undefined) throw new Error(`${this.address} is closed`);
     const { missed, errors } = this.#counters.failures();
-    const rx = this.rxQueues.map((queue, i) => this.#transferred[i]?.rx ?? queue);
-    const tx = this.txQueues.map((queue, i) => this.#transferred[i]?.tx ?? queue);
-    const sum = <Q>(queues: readonly Q[], of: (queue: Q) => number): bigint =>
-      queues.reduce((total, queue) => total + BigInt(of(queue)), 0n);
+    const rx = this.#rx.map((queue, i) => this.#transferred[i]?.rx ?? queue);
+    const tx = this.#tx.map((queue, i) => this.#transferred[i]?.tx ?? queue);
+    const sum = <Q>(queues: readonly Q[], of: (queue: Q) => number): number =>
+      queues.reduce((total, queue) => total + of(queue), 0);
     return {
       rxPackets: sum(rx, (q) => q.packets),
       rxBytes: sum(rx, (q) => q.bytes),
@@ -218,7 +234,7 @@ export class IxgbeDevice implements Device {
     };
   }
 
-  counters(): Record<string, bigint> {
+  counters(): Readonly<Record<string, number>> {
     if (this.#counters === undefined) throw new Error(`${this.address} is closed`);
     return this.#counters.all();
   }
@@ -232,9 +248,20 @@ export class IxgbeDevice implements Device {
     if (this.#closed) throw new Error(`${this.address} is closed`);
   }
 
+  /**
+   * Transfers the receive and the transmit queue of one number to a worker, which makes queues of its own
+   * of what is returned: {@linkcode AdoptedQueues}. Here they can no longer be used, nor can their pool, which
+   * `pool.transfer()` gives to the same worker; {@linkcode IxgbeDevice.prototype.statistics} goes on
+   * counting what the worker does. Close the device only once the worker's thread has ended.
+   *
+   * @param number The number of the queues. Neither has received or sent anything yet.
+   * @throws {UsageError} if the device's doorbells are not memory, so that a worker cannot write them.
+   * @throws {RangeError} if the device has no receive and transmit queue of this number.
+   * @throws {Error} if they were used or transferred before, or the device is closed.
+   */
   transferQueues(number: number): TransferredQueues {
     this.#checkOpen();
-    const rx = this.rxQueues[number], tx = this.txQueues[number];
+    const rx = this.#rx[number], tx = this.#tx[number];
     if (rx === undefined || tx === undefined) {
       throw new RangeError(`${this.address} has no receive and transmit queue ${number}`);
     }
@@ -271,20 +298,24 @@ export class IxgbeDevice implements Device {
 
   /**
    * Stops the NIC (packets handed over still leave), resets it, turns bus mastering off, and only
-   * then gives buffers and rings back. Again: nothing happens.
+   * then gives buffers and rings back. Idempotent.
    *
-   * @throws {DeviceError} if the NIC did not come to rest as it should; its memory is safe all the
-   * same, since bus mastering is off.
-   * @throws {Error} if the bus cannot be closed, see {@linkcode IxgbeDevice.release}.
+   * @throws {DeviceError} if the NIC did not come to rest as it should: its memory is safe all the same,
+   * since bus mastering is off. Or if that cannot be turned off: rings and the buffers in them then stay
+   * with the NIC, and allocated, until the process ends. Or if the kernel driver of `rebind` does not
+   * take it.
+   * @throws {SuppressedError} if more than one of these happens.
+   * @throws {SystemError} if the kernel refuses to unmap memory.
    */
   close(): void {
     if (this.#closed) return;
     let late: string[] = [];
     try {
-      if (this.#regs) late = init.shutDown(this.#regs, this.rxQueues.length, this.txQueues.length);
+      if (this.#regs) late = init.shutDown(this.#regs, this.#rx.length, this.#tx.length);
     } catch (error) {
-      // A device that is gone does no DMA; the error that says so has been or will be seen.
-      if (!(error instanceof DeviceError)) throw error;
+      // A device that is gone does no DMA; the error that says so has been or will be seen. A system
+      // call that fails says nothing of the device.
+      if (!(error instanceof DeviceError) || error.cause !== undefined) throw error;
     } finally {
       this.release();
     }
@@ -297,10 +328,11 @@ export class IxgbeDevice implements Device {
   }
 
   /**
-   * Turns DMA off and gives everything back, whatever else fails. Only if DMA cannot be turned off, rings
-   * and the buffers in them stay with the NIC, and allocated, until the process ends.
+   * For `attach` and {@linkcode IxgbeDevice.close}: turns DMA off and gives everything back, whatever
+   * else fails.
    *
-   * @throws {Error} what closing the bus throws.
+   * @ignore
+   * @throws what closing the function throws, see {@linkcode PciFunction.close}.
    */
   release(): void {
     if (this.#closed) return;
@@ -313,7 +345,7 @@ export class IxgbeDevice implements Device {
   }
 
   #giveBack(): void {
-    const queues = [...this.rxQueues, ...this.txQueues];
+    const queues = [...this.#rx, ...this.#tx];
     if (this.#rings.pinned) { // a bus lets go of them last
       for (const queue of queues) queue.detach();
       return;

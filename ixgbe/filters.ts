@@ -98,7 +98,10 @@ export function setPromiscuous(regs: Registers, on: boolean): void {
  */
 export function checkRssKey(device: string, key: Uint8Array): void {
   if (key.length === RSS_KEY_BYTES) return;
-  throw new UsageError(`${device}: an RSS key has ${RSS_KEY_BYTES} bytes, not ${key.length}`);
+  throw new UsageError(
+    `${device}: an RSS key has ${RSS_KEY_BYTES} bytes, not ${key.length}`,
+    { option: "rssKey" },
+  );
 }
 
 /** Spreads packets over the first `queues` queues, their hash in the descriptor. RXEN is off. */

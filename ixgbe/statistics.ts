@@ -36,7 +36,7 @@ const BYTES: readonly (readonly [string, Register, Register])[] = [
 /** Sums of the NIC's counters, by register name. */
 export class Counters {
   readonly #regs: Registers;
-  #sums: Record<string, bigint> = {};
+  #sums: Record<string, number> = {};
 
   /** Reads all counters once, which clears them, and starts at 0. */
   constructor(regs: Registers) {
@@ -46,12 +46,12 @@ export class Counters {
   }
 
   /** Packets missed, and packets with errors. */
-  failures(): { missed: bigint; errors: bigint } {
+  failures(): { missed: number; errors: number } {
     return { missed: this.#update(MISSED), errors: this.#update(ERRORS) };
   }
 
   /** All sums, up to date. */
-  all(): Record<string, bigint> {
+  all(): Record<string, number> {
     this.failures();
     this.#update(PACKETS);
     for (const [name, low, high] of BYTES) {
@@ -62,15 +62,15 @@ export class Counters {
   }
 
   /** Adds what registers have counted since they were last read; returns the sum of their sums. */
-  #update(registers: readonly Register[]): bigint {
-    let total = 0n;
+  #update(registers: readonly Register[]): number {
+    let total = 0;
     for (const register of registers) {
       total += this.#add(register.name, this.#regs.read(register));
     }
     return total;
   }
 
-  #add(name: string, n: number): bigint {
-    return this.#sums[name] = (this.#sums[name] ?? 0n) + BigInt(n);
+  #add(name: string, n: number): number {
+    return this.#sums[name] = (this.#sums[name] ?? 0) + n;
   }
 }

@@ -6,7 +6,10 @@
  * @module
  */
 
+import { SystemError, UsageError } from "./errors.ts";
 import { STUBS } from "./stubs.generated.ts";
+
+export { SystemError } from "./errors.ts";
 
 const SYMBOLS = {
   ixy_open: { parameters: ["buffer", "i32", "i32"], result: "i32" },
@@ -62,66 +65,15 @@ export const Errno = {
   EADDRINUSE: 98,
 } as const;
 
-const MEANING: Record<number, string> = {
-  1: "operation not permitted",
-  2: "no such file or directory",
-  4: "interrupted",
-  5: "input/output error",
-  6: "no such device or address",
-  9: "bad file descriptor",
-  11: "would block",
-  12: "out of memory",
-  13: "permission denied",
-  14: "bad address",
-  16: "busy",
-  17: "file exists",
-  19: "no such device",
-  20: "not a directory",
-  21: "is a directory",
-  22: "invalid argument",
-  24: "too many open files",
-  28: "no space left",
-  30: "read-only file system",
-  32: "the other side has closed",
-  36: "name too long",
-  90: "message too long",
-  98: "address in use",
-  104: "connection reset",
-  105: "no buffer space",
-  107: "not connected",
-  111: "connection refused",
-};
-
-/** A system call that failed. */
-export class SystemError extends Error {
-  override readonly name = "SystemError";
-  /** The positive error number, one of {@linkcode Errno} as a rule. */
-  readonly errno: number;
-
-  /**
-   * @param what The call and what it was for: `open nic0.sock`.
-   * @param errno The positive error number.
-   */
-  constructor(what: string, errno: number) {
-    super(`${what}: ${MEANING[errno] ?? `error ${errno}`}`);
-    this.errno = errno;
-  }
-}
-
 /** Why the stubs cannot run on a machine, in a sentence; undefined if they can. */
 export function unsupported(os: string, arch: string): string | undefined {
   if (os === "linux" && arch === "x86_64") return undefined;
   return `ixy.ts runs on Linux on x86-64 only, and this is ${os} on ${arch}`;
 }
 
-/** The stubs cannot be used: another machine than they are for, or no permission. */
-export class UnsupportedError extends Error {
-  override readonly name = "UnsupportedError";
-}
-
 type Stubs = Deno.DynamicLibrary<typeof SYMBOLS>["symbols"];
 
-/** Loads the stubs. Where that cannot be, the first use of one says why, not the import. */
+/** Loads the stubs. Where that is not possible, the first use throws a UsageError, not the import. */
 function load(): Stubs {
   let problem = unsupported(Deno.build.os, Deno.build.arch);
   if (problem === undefined) {
@@ -134,7 +86,7 @@ function load(): Stubs {
   }
   return new Proxy({} as Stubs, {
     get() {
-      throw new UnsupportedError(problem);
+      throw new UsageError(problem);
     },
   });
 }

@@ -5,8 +5,7 @@
  */
 
 import { parseArgs } from "node:util";
-import { causes, DeviceError, UsageError, WorkerError } from "../src/errors.ts";
-import { SystemError, UnsupportedError } from "../native/stubs.ts";
+import { causes, DeviceError, SystemError, UsageError, WorkerError } from "../src/errors.ts";
 
 /** Options of a program: true for those that take a value, false for those that are set or not. */
 export type OptionKinds = Readonly<Record<string, boolean>>;
@@ -98,12 +97,31 @@ export async function run(main: () => Promise<number>): Promise<never> {
     code = await main();
   } catch (error) {
     for (const cause of causes(error)) {
-      if (cause instanceof UsageError || cause instanceof UnsupportedError) code = 2;
+      if (cause instanceof UsageError) code = 2;
       else if (!isFailure(cause)) throw error;
-      console.error(`error: ${cause.message}`);
+      console.error(`error: ${cause.message}${ownOption(cause)}`);
     }
   }
   Deno.exit(code);
+}
+
+/** The programs' names of what the library calls otherwise. */
+const OWN_OPTIONS: Readonly<Record<string, string>> = {
+  force: "--force",
+  rebind: "--rebind",
+  interrupts: "--interrupts",
+  virtio: "--virtio",
+  rxQueues: "--queues",
+  txQueues: "--queues",
+  rxEntries: "--rx-entries",
+  txEntries: "--tx-entries",
+  bufferSize: "--buffer-size",
+};
+
+/** The option of the program that an error of the library is about, for the end of its message. */
+function ownOption(error: Error): string {
+  const { option = "" } = error instanceof UsageError ? error : {};
+  return Object.hasOwn(OWN_OPTIONS, option) ? ` (${OWN_OPTIONS[option]})` : "";
 }
 
 /** Whether something says by its message all that there is to say of it. */

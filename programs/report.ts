@@ -24,12 +24,12 @@ export interface Counts {
 export function count(device: Device, own: Readonly<Record<string, number>> = {}): Counts {
   const s = device.statistics();
   return {
-    rxPackets: Number(s.rxPackets),
-    rxBytes: Number(s.rxBytes),
-    txPackets: Number(s.txPackets),
-    txBytes: Number(s.txBytes),
-    missed: Number(s.rxMissed),
-    errors: Number(s.rxErrors + s.rxTooLong + s.rxNoBuffer),
+    rxPackets: s.rxPackets,
+    rxBytes: s.rxBytes,
+    txPackets: s.txPackets,
+    txBytes: s.txBytes,
+    missed: s.rxMissed,
+    errors: s.rxErrors + s.rxTooLong + s.rxNoBuffer,
     ...own,
   };
 }

@@ -65,7 +65,7 @@ export class DmaMemory {
    */
   static allocate(bytes: number, kind: MemoryKind = "auto"): DmaMemory {
     const mapping = allocate(Math.ceil(bytes / HUGEPAGE) * HUGEPAGE, kind);
-    const physical = mapping.huge ? mapping.physicalAddresses(HUGEPAGE) : undefined;
+    const physical = mapping.huge ? physicalAddresses(mapping) : undefined;
     const iova = nextIova;
     nextIova += mapping.bytes;
     return new DmaMemory(mapping, iova, physical);
@@ -159,6 +159,7 @@ function allocate(bytes: number, kind: MemoryKind): Mapping {
         throw new UsageError(
           `no ${bytes / HUGEPAGE} free hugepages of 2 MiB (${error.message}): reserve them with ` +
             `\`echo 256 > /proc/sys/vm/nr_hugepages\` as root`,
+          { cause: error },
         );
       }
     }
@@ -166,7 +167,28 @@ function allocate(bytes: number, kind: MemoryKind): Mapping {
   try {
     return Mapping.memory(bytes, false);
   } catch (error) {
-    if (!(error instanceof SystemError) || error.errno !== Errno.ENOMEM) throw error;
-    throw new UsageError(`no ${bytes} bytes of memory: ask for fewer or smaller buffers`);
+    if (!(error instanceof SystemError)) throw error;
+    const { message, errno } = error;
+    throw new UsageError(
+      errno === Errno.ENOMEM
+        ? `no ${bytes} bytes of memory: ask for fewer or smaller buffers`
+        : `no memory for devices (${message}): see \`ulimit -a\` for the limits of this process`,
+      { cause: error },
+    );
+  }
+}
+
+/** The physical address of each hugepage; undefined if the kernel hides them. */
+function physicalAddresses(mapping: Mapping): readonly number[] | undefined {
+  try {
+    return mapping.physicalAddresses(HUGEPAGE);
+  } catch (error) {
+    mapping.unmap();
+    if (!(error instanceof SystemError)) throw error;
+    throw new UsageError(
+      `no physical addresses of memory (${error.message}): is /proc mounted, and are there free file ` +
+        "descriptors?",
+      { cause: error },
+    );
   }
 }

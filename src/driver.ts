@@ -80,10 +80,10 @@ export function queueOptions(
 ): QueueOptions {
   const { rxEntries = DEFAULT_ENTRIES, txEntries = DEFAULT_ENTRIES, rxQueues = 1, txQueues = 1 } =
     options;
-  checkEntries(address, "receive", rxEntries);
-  checkEntries(address, "transmit", txEntries);
-  checkQueues(address, "receive", rxQueues, limits.rx);
-  checkQueues(address, "transmit", txQueues, limits.tx);
+  checkEntries(address, "rxEntries", rxEntries);
+  checkEntries(address, "txEntries", txEntries);
+  checkQueues(address, "rxQueues", rxQueues, limits.rx);
+  checkQueues(address, "txQueues", txQueues, limits.tx);
   const count = Math.max(rxQueues, txQueues);
   checkPools(address, options, count);
   const {
@@ -112,26 +112,40 @@ function ownPool(
   return new Mempool({ buffers });
 }
 
-function checkQueues(address: string, what: string, queues: number, most: number): void {
+/** What options of queues are about, in messages. */
+const DIRECTION = {
+  rxQueues: "receive",
+  txQueues: "transmit",
+  rxEntries: "receive",
+  txEntries: "transmit",
+} as const;
+
+function checkQueues(
+  address: string,
+  option: "rxQueues" | "txQueues",
+  queues: number,
+  most: number,
+): void {
   if (Number.isInteger(queues) && queues >= 1 && queues <= most) return;
+  const what = DIRECTION[option];
   throw new UsageError(
     most === 1
       ? `${address}: the device has one ${what} queue, not ${queues}`
       : `${address}: the device has 1 to ${most} ${what} queues, not ${queues}`,
+    { option },
   );
 }
 
 function checkPools(address: string, { pool, pools }: OpenOptions, count: number): void {
   if (pools === undefined) return;
-  if (pool !== undefined) throw new UsageError(`${address}: give either a pool or pools, not both`);
+  const refuse = (problem: string) => new UsageError(`${address}: ${problem}`, { option: "pools" });
+  if (pool !== undefined) throw refuse("give either a pool or pools, not both");
   if (pools.length !== count) {
-    throw new UsageError(
-      `${address}: of pools there is one for each queue, ${count}, not ${pools.length}`,
-    );
+    throw refuse(`of pools there is one for each queue, ${count}, not ${pools.length}`);
   }
   const { bufferSize } = pools[0];
   if (pools.some((other) => other.bufferSize !== bufferSize)) {
-    throw new UsageError(`${address}: the pools of a device have buffers of one size`);
+    throw refuse("the pools of a device have buffers of one size");
   }
 }
 
@@ -151,16 +165,20 @@ export function checkBuffers(address: string, pools: readonly Mempool[], entries
     throw new UsageError(
       `${address}: ${what} as many free buffers, and the pool has ${pool.freeCount}: make the pool ` +
         "larger or the ring smaller",
+      { option: "rxEntries" },
     );
   }
 }
 
-function checkEntries(address: string, what: string, entries: number): void {
+function checkEntries(address: string, option: "rxEntries" | "txEntries", entries: number): void {
   if (entries >= MIN_ENTRIES && entries <= MAX_ENTRIES && Number.isInteger(Math.log2(entries))) {
     return;
   }
   throw new UsageError(
-    `${address}: a ${what} ring has ${MIN_ENTRIES} to ${MAX_ENTRIES} descriptors, a power of two, not ${entries}`,
+    `${address}: a ${
+      DIRECTION[option]
+    } ring has ${MIN_ENTRIES} to ${MAX_ENTRIES} descriptors, a power of two, not ${entries}`,
+    { option },
   );
 }
 
@@ -228,12 +246,16 @@ export function formatMac(mac: Uint8Array): string {
  *
  * @param status Asks the device.
  * @throws {DeviceError} if the link is still down after so many milliseconds.
+ * @throws {UsageError} if that is not a number from 0 up.
  */
 export async function waitForLink(
   device: string,
   status: () => LinkStatus,
   milliseconds: number,
 ): Promise<LinkStatus> {
+  if (!(milliseconds >= 0)) {
+    throw new UsageError(`${device}: to wait for a link takes 0 ms or more, not ${milliseconds}`);
+  }
   const deadline = performance.now() + milliseconds;
   for (;;) {
     const now = status();

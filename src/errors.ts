@@ -5,14 +5,9 @@
  * @module
  */
 
-/**
- * What was asked for cannot be done: a bad address, ring size or batch size, a missing device or
- * permission. Nothing was changed. Programs print the message and exit with code 2.
- */
-export class UsageError extends Error {
-  /** The class. */
-  override readonly name = "UsageError";
-}
+import { SystemError, UsageError } from "../native/errors.ts";
+
+export { SystemError, UsageError };
 
 /**
  * A device failed while in use: a wait reached its deadline, a register reads what cannot be, the
@@ -29,10 +24,53 @@ export class DeviceError extends Error {
    *
    * @param device The address under which the device was opened.
    * @param problem What failed, and what to do next.
+   * @param options The error that led to this one: a {@linkcode SystemError} where a call failed.
    */
-  constructor(device: string, problem: string) {
-    super(`${device}: ${problem}`);
+  constructor(device: string, problem: string, options?: { readonly cause?: unknown }) {
+    super(`${device}: ${problem}`, options);
     this.device = device;
+  }
+}
+
+/** What to do next about a system call that fails although it should not. */
+const SEE_DMESG = "see what dmesg says";
+
+/**
+ * Passes the result of a device's system call on, if it is no error.
+ *
+ * @param device The device's address.
+ * @param what The call and what it was for: `notify queue 3`.
+ * @param remedy What to do next.
+ * @throws {DeviceError} if the result is negative, which is an error number.
+ */
+export function checkCall(
+  device: string,
+  what: string,
+  result: number,
+  remedy: string = SEE_DMESG,
+): number {
+  if (result >= 0) return result;
+  const cause = new SystemError(what, -result);
+  throw new DeviceError(device, `${cause.message}: ${remedy}`, { cause });
+}
+
+/**
+ * Makes several system calls for a device.
+ *
+ * @param device The device's address.
+ * @param remedy What to do next.
+ * @throws {DeviceError} if one of them throws a {@linkcode SystemError}.
+ */
+export function makeCalls<Result>(
+  device: string,
+  calls: () => Result,
+  remedy: string = SEE_DMESG,
+): Result {
+  try {
+    return calls();
+  } catch (error) {
+    if (!(error instanceof SystemError)) throw error;
+    throw new DeviceError(device, `${error.message}: ${remedy}`, { cause: error });
   }
 }
 

@@ -9,29 +9,46 @@
  * @module
  */
 
-import { type Addressing, DmaMemory, type MemoryKind, type SharedMemory } from "./dma.ts";
+import { type Addressing, DmaMemory, type SharedMemory } from "./dma.ts";
 import { UsageError } from "./errors.ts";
 
+/** The fewest buffers of a pool. */
+const MIN_BUFFERS = 64;
 /** The most buffers of a pool. */
 export const MAX_BUFFERS = 131072;
 
 /** Options of {@linkcode Mempool}. */
 export interface MempoolOptions {
-  /** Number of buffers, 64 to 131,072; 4096 unless given. */
+  /** Number of buffers, 64 to 131,072; by default 4096. */
   readonly buffers?: number;
   /** Bytes of a buffer: 2048 (the default), 4096, 8192 or 16384. */
   readonly bufferSize?: number;
-  /** Where the memory comes from, see {@linkcode DmaMemory}; `auto` unless given. */
-  readonly memory?: MemoryKind;
+  /**
+   * Where the memory comes from. `hugepages`: pages of 2 MiB, which devices need that are reached by
+   * sysfs; `pages`: ordinary pages; `auto` (the default): hugepages if there are enough, else ordinary
+   * pages.
+   */
+  readonly memory?: "auto" | "hugepages" | "pages";
 }
 
-/** A pool that one thread has transferred, as plain values: see {@linkcode Mempool.transfer}. */
+/** The options, so that the compiler notices one that is missing here. */
+const OPTIONS: Readonly<Record<keyof MempoolOptions, true>> = {
+  buffers: true,
+  bufferSize: true,
+  memory: true,
+};
+
+/** A pool that one thread has transferred, as plain values: what `Mempool.transfer()` returns. */
 export interface TransferredPool {
   /** Number of buffers. */
   readonly buffers: number;
   /** Bytes of a buffer. */
   readonly bufferSize: number;
-  /** The memory of all buffers. */
+  /**
+   * The memory of all buffers.
+   *
+   * @ignore
+   */
   readonly memory: SharedMemory;
   /** Numbers of the free buffers. */
   readonly free: Uint32Array;
@@ -49,13 +66,17 @@ export class Mempool implements Disposable {
   readonly buffers: number;
   /** Bytes of a buffer. */
   readonly bufferSize: number;
-  /** The memory of all buffers: buffer `b` begins at byte `b * bufferSize`. */
+  /**
+   * The memory of all buffers. For drivers.
+   *
+   * @ignore
+   */
   readonly memory: DmaMemory;
-  /** All packet bytes. */
+  /** The bytes of all buffers: buffer `b` begins at byte `b * bufferSize`. */
   readonly bytes: Uint8Array;
   /** Bytes of the packet in each buffer that somebody has in hand; 0 for all others. */
   readonly lengths: Uint16Array;
-  /** Numbers of the free buffers, from 0 to `available`; the last one freed is used first. */
+  /** Numbers of the free buffers, from 0 to `freeCount`; the last one freed is used first. */
   readonly freeStack: Uint32Array;
   /** Number of free buffers. */
   freeCount: number;
@@ -67,42 +88,35 @@ export class Mempool implements Disposable {
   /**
    * Allocates the memory; all buffers are free.
    *
-   * @throws {UsageError} if an option is out of range or there is not enough memory.
+   * @throws {UsageError} if an option is unknown or out of range, there is not enough memory, or this is
+   * not Linux on x86-64 with `--allow-ffi`.
    */
   constructor(options?: MempoolOptions);
-  /** Adopts, where `transferred` is given: see {@linkcode Mempool.adopt}. */
-  constructor(options: MempoolOptions, transferred: TransferredPool);
-  constructor(options: MempoolOptions = {}, transferred?: TransferredPool) {
-    const { buffers = 4096, bufferSize = 2048 } = options;
-    if (!Number.isInteger(buffers) || buffers < 64 || buffers > MAX_BUFFERS) {
-      throw new UsageError(`a pool has 64 to ${MAX_BUFFERS} buffers, not ${buffers}`);
-    }
-    // Powers of two: a buffer then never crosses a hugepage, so its bus addresses are contiguous.
-    if (![2048, 4096, 8192, 16384].includes(bufferSize)) {
-      throw new UsageError(`a buffer has 2048, 4096, 8192 or 16384 bytes, not ${bufferSize}`);
-    }
+  /** @ignore For {@linkcode Mempool.adopt}. */
+  constructor(options: MempoolOptions, memory: DmaMemory);
+  constructor(options: MempoolOptions = {}, memory?: DmaMemory) {
+    const { buffers = 4096, bufferSize = 2048 } = checkOptions(options);
     this.buffers = buffers;
     this.bufferSize = bufferSize;
-    this.memory = transferred
-      ? DmaMemory.adopt(transferred.memory)
-      : DmaMemory.allocate(buffers * bufferSize, options.memory);
+    this.memory = memory ?? DmaMemory.allocate(buffers * bufferSize, options.memory);
     this.bytes = new Uint8Array(this.memory.buffer, 0, buffers * bufferSize);
     this.lengths = new Uint16Array(buffers);
     this.freeStack = new Uint32Array(buffers);
-    this.freeCount = transferred ? transferred.free.length : buffers;
-    if (transferred) this.freeStack.set(transferred.free);
-    else for (let b = 0; b < buffers; b++) this.freeStack[b] = buffers - 1 - b;
+    this.freeCount = buffers;
+    for (let b = 0; b < buffers; b++) this.freeStack[b] = buffers - 1 - b;
   }
 
   /**
-   * The pool that another thread has transferred: from now on it is this thread's. Dispose it before
-   * the other thread disposes its own.
+   * Makes this thread's view of a pool that another thread has transferred. Dispose it before the other
+   * thread disposes its own.
    *
-   * @param transferred What {@linkcode Mempool.transfer} returned there.
+   * @param transferred What {@linkcode Mempool.prototype.transfer} returned there.
    */
-  static adopt(transferred: TransferredPool): Mempool {
-    const { buffers, bufferSize } = transferred;
-    return new Mempool({ buffers, bufferSize }, transferred);
+  static adopt({ buffers, bufferSize, memory, free }: TransferredPool): Mempool {
+    const pool = new Mempool({ buffers, bufferSize }, DmaMemory.adopt(memory));
+    pool.freeStack.set(free);
+    pool.freeCount = free.length;
+    return pool;
   }
 
   /**
@@ -115,9 +129,9 @@ export class Mempool implements Disposable {
   }
 
   /**
-   * Hands the pool over to another thread, a worker, as plain values that can be sent to it: `new
-   * Mempool(handed)` there is the pool from then on, and this one has no buffers to give any more.
-   * Devices stay with this thread, and hand their queues over. Dispose this one last.
+   * Transfers the pool to another thread, a worker, as plain values that can be sent to it:
+   * {@linkcode Mempool.adopt} there makes a pool of them. This one has no free buffers from then on.
+   * Devices stay with this thread and transfer their queues. Dispose this pool last.
    *
    * @throws {Error} if it was transferred before.
    */
@@ -138,8 +152,9 @@ export class Mempool implements Disposable {
 
   /**
    * The buffers' bus addresses for devices on a bus with this scheme, as a column: low and high 32
-   * bits of buffer `b` at `2 * b`.
+   * bits of buffer `b` at `2 * b`. For drivers.
    *
+   * @ignore
    * @throws {RangeError} if the memory has no such addresses.
    */
   addresses(addressing: Addressing): Uint32Array {
@@ -158,11 +173,12 @@ export class Mempool implements Disposable {
    * Takes a free buffer into hand.
    *
    * @param length Bytes of the packet to be: 1 to `bufferSize`.
-   * @returns The buffer's number, or -1 if no buffer is free.
+   * @returns The buffer's number, or -1 if no buffer is free. The buffer has the bytes that it had before.
    * @throws {RangeError} if the length is out of range.
+   * @throws {DeviceError} as {@linkcode Mempool.prototype.reclaim}.
    */
   allocate(length: number): number {
-    if (!(length >= 1 && length <= this.bufferSize)) {
+    if (!(Number.isInteger(length) && length >= 1 && length <= this.bufferSize)) {
       throw new RangeError(`a packet has 1 to ${this.bufferSize} bytes here, not ${length}`);
     }
     if (this.freeCount === 0 && this.reclaim() === 0) return -1;
@@ -194,29 +210,66 @@ export class Mempool implements Disposable {
     return this.bytes.subarray(start, start + this.lengths[buffer]);
   }
 
-  /** Asks every transmit queue for the buffers that are done; returns how many came back. */
+  /**
+   * Asks every transmit queue for the buffers of packets that have left.
+   *
+   * @returns How many came back.
+   * @throws {DeviceError} if a device returns buffers that it does not have.
+   */
   reclaim(): number {
     let n = 0;
     for (const holder of this.#reclaimers) n += holder.reclaim();
     return n;
   }
 
-  /** Has {@linkcode Mempool.reclaim} ask a transmit queue. For drivers. */
+  /** @ignore Has {@linkcode Mempool.prototype.reclaim} ask a transmit queue. For drivers. */
   addReclaimer(holder: Reclaimer): void {
     this.#reclaimers.add(holder);
   }
 
-  /** Takes back {@linkcode Mempool.addReclaimer}. For drivers. */
+  /** @ignore Takes back {@linkcode Mempool.prototype.addReclaimer}. For drivers. */
   removeReclaimer(holder: Reclaimer): void {
     this.#reclaimers.delete(holder);
   }
 
   /**
-   * Frees the memory. Close the devices that use the pool first.
+   * Frees the memory and empties every view of it. Close the devices that use the pool first. Idempotent.
    *
    * @throws {Error} if a device can still reach the memory.
+   * @throws {SystemError} if the kernel refuses to unmap it.
    */
   [Symbol.dispose](): void {
     this.memory.free();
   }
+}
+
+/**
+ * Checks the options of a pool.
+ *
+ * @throws {UsageError} if one is unknown or out of range.
+ */
+function checkOptions(options: MempoolOptions): MempoolOptions {
+  const refuse = (option: string, sentence: string) => new UsageError(sentence, { option });
+  for (const option of Object.keys(options)) {
+    if (Object.hasOwn(OPTIONS, option)) continue;
+    const known = Object.keys(OPTIONS).join(", ");
+    throw refuse(option, `a pool has no option \`${option}\`: it has ${known}`);
+  }
+  const { buffers, bufferSize, memory } = options;
+  if (
+    buffers !== undefined &&
+    !(Number.isInteger(buffers) && buffers >= MIN_BUFFERS && buffers <= MAX_BUFFERS)
+  ) {
+    throw refuse("buffers", `a pool has ${MIN_BUFFERS} to ${MAX_BUFFERS} buffers, not ${buffers}`);
+  }
+  // Powers of two: a buffer then never crosses a hugepage, so its bus addresses are contiguous.
+  if (bufferSize !== undefined && ![2048, 4096, 8192, 16384].includes(bufferSize)) {
+    const sizes = "2048, 4096, 8192 or 16384 bytes";
+    throw refuse("bufferSize", `a buffer has ${sizes}, not ${bufferSize}`);
+  }
+  if (memory !== undefined && !["auto", "hugepages", "pages"].includes(memory)) {
+    const kinds = '"auto", "hugepages" or "pages"';
+    throw refuse("memory", `the memory of a pool is ${kinds}, not "${memory}"`);
+  }
+  return options;
 }

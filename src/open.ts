@@ -13,6 +13,7 @@ import { VfioUserFunction } from "./pci/vfio_user.ts";
 import type { Device, OpenOptions } from "./device.ts";
 import type { Driver } from "./driver.ts";
 import { UsageError } from "./errors.ts";
+import { checkOptions } from "./options.ts";
 
 const PCI_DEVICES = "/sys/bus/pci/devices";
 const SCHEME = /^([a-z][a-z0-9-]*):(.+)$/;
@@ -33,6 +34,7 @@ export async function openDevice(
   drivers: readonly Driver[],
   options: OpenOptions = {},
 ): Promise<Device> {
+  checkOptions(address, options);
   const [, scheme = "", path = ""] = SCHEME.exec(address) ?? [];
   const connector = drivers.find((driver) => driver.scheme === scheme);
   if (connector?.connect) return await connector.connect(address, path, options);

@@ -127,7 +127,10 @@ export function nameOf(register: Register, index = 0): string {
   return register.count > 1 ? `${register.name}[${index}]` : register.name;
 }
 
-/** A device's registers: one BAR, by the names in a table. For set-up, not for the hot path. */
+/**
+ * A device's registers: one BAR, by the names in a table. For set-up, not for the hot path. Each method
+ * throws a RangeError if the register has no such copy, and a DeviceError if the device is gone.
+ */
 export class Registers {
   readonly #bar: Bar;
   readonly #device: string;
@@ -135,6 +138,7 @@ export class Registers {
   /**
    * Joins a BAR to a device's name.
    *
+   * @ignore
    * @param bar The BAR that the table's offsets are in.
    * @param device The device's address, for messages.
    */
@@ -193,7 +197,7 @@ export class Registers {
     );
   }
 
-  /** As {@linkcode Registers.reaches}, without returning to the event loop: for closing. */
+  /** As {@linkcode Registers.prototype.reaches}, without returning to the event loop: for closing. */
   spin(register: Register, mask: number, value: number, milliseconds: number, index = 0): boolean {
     const deadline = performance.now() + milliseconds;
     do {
@@ -202,7 +206,7 @@ export class Registers {
     return false;
   }
 
-  /** As {@linkcode Registers.wait}, but returns false at the deadline. */
+  /** As {@linkcode Registers.prototype.wait}, but returns false at the deadline. */
   async reaches(
     register: Register,
     mask: number,

@@ -16,25 +16,28 @@ export interface SharedWords {
   readonly length: number;
 }
 
-/** A receive and a transmit queue of one number that a device has transferred. */
+/**
+ * A receive and a transmit queue of one number that a device has transferred, as plain values that can
+ * be sent to a worker.
+ */
 export interface TransferredQueues {
   /** Number of both queues. */
   readonly number: number;
-  /** What bus addresses the device uses. */
+  /** @ignore What bus addresses the device uses. */
   readonly addressing: Addressing;
-  /** Whether the device hashes packets. */
+  /** @ignore Whether the device hashes packets. */
   readonly rss: boolean;
-  /** Where the memory of their pool begins in this process: tells the pool from others. */
+  /** @ignore Where the memory of their pool begins in this process: tells the pool from others. */
   readonly pool: bigint;
-  /** The receive queue: its ring, the buffer that each descriptor has, its doorbell. */
+  /** @ignore The receive queue: its ring, the buffer that each descriptor has, its doorbell. */
   readonly rx: {
     readonly ring: SharedWords;
     readonly slots: Uint32Array;
     readonly doorbell: SharedWords;
   };
-  /** The transmit queue, with nothing in its ring. */
+  /** @ignore The transmit queue, with nothing in its ring. */
   readonly tx: { readonly ring: SharedWords; readonly doorbell: SharedWords };
-  /** The memory of its {@linkcode QueueCounts}. */
+  /** @ignore The memory of its {@linkcode QueueCounts}. */
   readonly counts: SharedArrayBuffer;
 }
 

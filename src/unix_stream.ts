@@ -5,8 +5,8 @@
  * @module
  */
 
-import { checkErrno, Errno, path, stubs, SystemError } from "../native/stubs.ts";
-import { DeviceError, UsageError } from "./errors.ts";
+import { Errno, path, stubs, SystemError } from "../native/stubs.ts";
+import { checkCall, DeviceError, UsageError } from "./errors.ts";
 
 const SOCK_STREAM = 1, SOCK_NONBLOCK = 0x800;
 const MSG_PEEK = 0x2, MSG_DONTWAIT = 0x40;
@@ -55,12 +55,14 @@ export class UnixStream {
             `program that uses the device now, or start its server again`,
         );
       }
-      checkErrno("wait for a server", stubs.ixy_poll(this.#pollfd, 0, RETRY_MS));
+      const n = stubs.ixy_poll(this.#pollfd, 0, RETRY_MS);
+      if (n !== -Errno.EINTR) checkCall(address, "wait for the server", n);
     }
     if (fd < 0) {
-      const { message } = new SystemError(`connect to ${socket}`, -fd);
+      const cause = new SystemError(`connect to ${socket}`, -fd);
       throw new UsageError(
-        `${address}: ${message}: start the server of this device first, or check the path`,
+        `${address}: ${cause.message}: start the server of this device first, or check the path`,
+        { cause },
       );
     }
     this.#fd = fd;
@@ -164,6 +166,6 @@ export class UnixStream {
     this.#pollfd[0] = this.#fd;
     this.#pollfd[1] = events;
     const n = stubs.ixy_poll(this.#pollfd, 1, left);
-    if (n !== -Errno.EINTR) checkErrno("poll the socket of a device", n);
+    if (n !== -Errno.EINTR) checkCall(this.address, "poll the socket", n);
   }
 }

@@ -44,7 +44,8 @@ export class Waiter {
     this.#interrupts = queues.map(({ interrupt }) => {
       if (interrupt !== undefined) return interrupt;
       throw new UsageError(
-        "a queue without interrupt is waited for: open its device with interrupts",
+        "a queue without interrupt is waited for: open its device with `interrupts`",
+        { option: "interrupts" },
       );
     });
     this.#pollfds = new Int32Array(queues.length * POLLFD_WORDS);
@@ -61,6 +62,9 @@ export class Waiter {
    * @returns Whether there is or was something to do: a packet, or an interrupt, which does not always
    * mean one.
    * @throws {Error} if a device is closed.
+   * @throws {DeviceError} if a device is gone.
+   * @throws {SystemError} if the kernel refuses to wait.
+   * @throws whatever `look` throws.
    */
   wait(look: () => boolean, milliseconds: number): boolean {
     for (const interrupt of this.#interrupts) interrupt.arm();

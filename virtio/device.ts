@@ -4,7 +4,14 @@
  * @module
  */
 
-import type { Device, LinkStatus, OpenOptions, Statistics } from "../src/device.ts";
+import type {
+  Device,
+  LinkStatus,
+  OpenOptions,
+  RxQueue,
+  Statistics,
+  TxQueue,
+} from "../src/device.ts";
 import { UsageError } from "../src/errors.ts";
 import {
   checkMulticast,
@@ -14,13 +21,12 @@ import {
   waitForLink,
 } from "../src/driver.ts";
 import type { Mempool } from "../src/mempool.ts";
+import { refuseOptions } from "../src/options.ts";
 import { Control, MAX_DATA } from "./control_queue.ts";
 import { Feature, negotiate } from "./features.ts";
 import { Queues } from "./queues.ts";
 import { NetConfig } from "./registers.ts";
-import type { VirtioRxQueue } from "./rx_queue.ts";
 import { Status, type Transport } from "./transport.ts";
-import type { VirtioTxQueue } from "./tx_queue.ts";
 
 /** The most queues of each kind that are used. */
 const LIMITS = { rx: 16, tx: 16 } as const;
@@ -40,14 +46,13 @@ export async function openVirtio(
   options: OpenOptions,
   connect: (pools: readonly Mempool[]) => Transport,
 ): Promise<VirtioDevice> {
-  if (options.interrupts) {
-    throw new UsageError(`${address}: VirtIO devices are polled only: open it without interrupts`);
-  }
+  refuseOptions(address, "VirtIO", options, ["interrupts", "rssKey"]);
   const { rxQueues = 1, txQueues = 1 } = options;
   if (rxQueues !== txQueues) {
     throw new UsageError(
       `${address}: a VirtIO device has its queues in pairs, as many to receive as to transmit, not ` +
         `${rxQueues} and ${txQueues}`,
+      { option: "txQueues" },
     );
   }
   const queues = queueOptions(address, options, LIMITS);
@@ -74,6 +79,7 @@ function checkPairs(transport: Transport, wanted: number): number {
       pairs === 1 ? "" : "s"
     } of queues, not ${wanted}: use ` +
       `fewer, or set the device up with more`,
+    { option: "rxQueues" },
   );
 }
 
@@ -83,8 +89,8 @@ export class VirtioDevice implements Device {
   readonly driver = "virtio";
   readonly model: string;
   readonly pool: Mempool;
-  readonly rxQueues: readonly VirtioRxQueue[];
-  readonly txQueues: readonly VirtioTxQueue[];
+  readonly rxQueues: readonly RxQueue[];
+  readonly txQueues: readonly TxQueue[];
   readonly #transport: Transport;
   readonly #queues: Queues;
   /** Pairs of queues that the device has; 1 if only one is used. */
@@ -95,7 +101,7 @@ export class VirtioDevice implements Device {
   readonly #mac = crypto.getRandomValues(new Uint8Array(6));
   #closed = false;
 
-  /** Nothing is done before {@linkcode VirtioDevice.start}. */
+  /** @ignore For `openVirtio`. Nothing is done before {@linkcode VirtioDevice.start}. */
   constructor(transport: Transport, { pool, ownPool }: QueueOptions, pairs: number) {
     this.address = transport.address;
     this.model = `VirtIO, ${transport.name}`;
@@ -109,12 +115,12 @@ export class VirtioDevice implements Device {
     this.#mac[0] = this.#mac[0] & ~1 | 2; // unicast, locally administered
   }
 
-  /** The features that were negotiated, for those who want to look closer. */
+  /** The features that were negotiated: bits of `Feature`. */
   get features(): bigint {
     return this.#features;
   }
 
-  /** Brings the device up in the order of section 3.1.1. */
+  /** @ignore For `openVirtio`. Brings the device up in the order of section 3.1.1. */
   async start(options: QueueOptions, promiscuous: boolean): Promise<void> {
     const transport = this.#transport;
     await transport.reset();
@@ -219,21 +225,23 @@ export class VirtioDevice implements Device {
 
   /** A VirtIO device counts nothing: misses and errors are 0. */
   statistics(): Statistics {
-    const { rxQueues, txQueues } = this;
+    this.#checkOpen();
+    const { rx: rxQueues, tx: txQueues } = this.#queues;
     return {
       rxPackets: total(rxQueues, (queue) => queue.packets),
       rxBytes: total(rxQueues, (queue) => queue.bytes),
       txPackets: total(txQueues, (queue) => queue.packets),
       txBytes: total(txQueues, (queue) => queue.bytes),
-      rxMissed: 0n,
-      rxErrors: 0n,
+      rxMissed: 0,
+      rxErrors: 0,
       rxTooLong: total(rxQueues, (queue) => queue.tooLong),
       rxNoBuffer: total(rxQueues, (queue) => queue.noBuffer),
     };
   }
 
   /** None: a VirtIO device counts nothing. */
-  counters(): Record<string, bigint> {
+  counters(): Readonly<Record<string, number>> {
+    this.#checkOpen();
     return {};
   }
 
@@ -247,13 +255,13 @@ export class VirtioDevice implements Device {
   }
 
   /**
-   * Resets the device, and only then gives buffers and rings back, whatever else fails. Again: nothing
-   * happens.
+   * Resets the device, and only then gives buffers and rings back, whatever else fails. Idempotent.
    *
-   * @throws {DeviceError} if the device does not come to rest; the pool then never gets those buffers
-   * back that the device had.
-   * @throws {Error} what closing the transport throws. If DMA cannot be turned off, rings and buffers stay
-   * allocated until the process ends.
+   * @throws {DeviceError} if the device does not come to rest: the pool then never gets those buffers
+   * back that the device had. Or if DMA cannot be turned off: rings and buffers then stay allocated until
+   * the process ends. Or if the kernel driver of `rebind` does not take it.
+   * @throws {SuppressedError} if more than one of these happens.
+   * @throws {SystemError} if the kernel refuses to unmap memory.
    */
   close(): void {
     if (this.#closed) return;
@@ -276,7 +284,7 @@ export class VirtioDevice implements Device {
   }
 }
 
-/** A count of all queues together, each of which is exact. */
-function total<Q>(queues: readonly Q[], count: (queue: Q) => number): bigint {
-  return queues.reduce((sum, queue) => sum + BigInt(count(queue)), 0n);
+/** A count of all queues together. */
+function total<Q>(queues: readonly Q[], count: (queue: Q) => number): number {
+  return queues.reduce((sum, queue) => sum + count(queue), 0);
 }

@@ -1,48 +1,19 @@
 /**
- * The driver for VirtIO network devices: PCI, legacy and modern, and vhost-user.
+ * VirtIO network devices: what `open` returns for one, whether it is a PCI function or a vhost-user
+ * back-end, has beside what every device has the features that were negotiated.
+ *
+ * ```ts
+ * import { open } from "../mod.ts";
+ * import { featureNames, VirtioDevice } from "./mod.ts";
+ *
+ * async function features(address: string): Promise<readonly string[]> {
+ *   using device = await open(address);
+ *   return device instanceof VirtioDevice ? featureNames(device.features) : [];
+ * }
+ * ```
  *
  * @module
  */
 
-import type { PciFunction } from "../src/pci/function.ts";
-import type { Device, OpenOptions } from "../src/device.ts";
-import type { Driver } from "../src/driver.ts";
-import { openVirtio } from "./device.ts";
-import { LegacyPciTransport } from "./legacy_pci.ts";
-import { ModernPciTransport } from "./modern_pci.ts";
-import { chooseInterface, RED_HAT } from "./pci.ts";
-import { VhostUserTransport } from "./vhost_user.ts";
-
 export { VirtioDevice } from "./device.ts";
 export { Feature, featureNames } from "./features.ts";
-export type { VirtioRxQueue } from "./rx_queue.ts";
-export type { VirtioTxQueue } from "./tx_queue.ts";
-export type { QueueOptions } from "../src/driver.ts";
-
-/** The driver of VirtIO network devices. */
-export const virtio: Driver = {
-  name: "virtio",
-  vendor: RED_HAT,
-  scheme: "vhost-user",
-  attach(pci: PciFunction, options: OpenOptions): Promise<Device> {
-    const { virtio: wanted, force = false } = options;
-    const choice = chooseInterface(pci, wanted);
-    return openVirtio(pci.address, options, (pools) => {
-      using undo = new DisposableStack();
-      undo.defer(() => pci.close()); // before the pools go, which it can reach
-      for (const { memory } of new Set(pools)) pci.mapDma(memory); // before anything is changed
-      pci.claim(force);
-      const transport = choice === "legacy"
-        ? new LegacyPciTransport(pci)
-        : new ModernPciTransport(pci);
-      undo.move();
-      return transport;
-    });
-  },
-  connect(address: string, path: string, options: OpenOptions): Promise<Device> {
-    const { virtio } = options;
-    return openVirtio(address, options, () => {
-      return new VhostUserTransport(address, path, virtio ? { virtio } : {});
-    });
-  },
-};

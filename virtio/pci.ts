@@ -86,17 +86,24 @@ export function chooseInterface(
     );
   }
   if (wanted === "modern" && !modern) {
-    throw new UsageError(`${pci.address}: a legacy device only: leave out --virtio=modern`);
+    throw new UsageError(
+      `${pci.address}: a legacy device only: leave out \`virtio\`, or set it to "legacy"`,
+      { option: "virtio" },
+    );
   }
   if (wanted === "legacy" && !legacy) {
-    throw new UsageError(`${pci.address}: a modern device only: leave out --virtio=legacy`);
+    throw new UsageError(
+      `${pci.address}: a modern device only: leave out \`virtio\`, or set it to "modern"`,
+      { option: "virtio" },
+    );
   }
   const choice = wanted ??
     (legacy && (pci.addressing === "physical" || !modern) ? "legacy" : "modern");
   if (choice === "legacy" && pci.addressing !== "physical") {
     throw new UsageError(
       `${pci.address}: a legacy device bypasses the IOMMU and wants physical addresses: unbind it ` +
-        `from vfio-pci${modern ? ", or use --virtio=modern" : ""}`,
+        `from vfio-pci${modern ? ', or set `virtio` to "modern"' : ""}`,
+      modern ? { option: "virtio" } : {},
     );
   }
   return choice;

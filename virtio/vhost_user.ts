@@ -8,9 +8,9 @@
  * @module
  */
 
-import { checkErrno, Errno, stubs } from "../native/stubs.ts";
+import { Errno, stubs } from "../native/stubs.ts";
 import type { DmaMemory } from "../src/dma.ts";
-import { DeviceError, UsageError } from "../src/errors.ts";
+import { checkCall, DeviceError, UsageError } from "../src/errors.ts";
 import { Feature } from "./features.ts";
 import { type QueueAreas, Status, type Transport } from "./transport.ts";
 import { type RequestName, u32, u64, VhostUserSocket } from "./vhost_user_socket.ts";
@@ -89,6 +89,7 @@ export class VhostUserTransport implements Transport {
         throw new UsageError(
           `${address}: the server of this device offers no interface of VirtIO 1.0 or later: use ` +
             `the legacy one`,
+          { option: "virtio" },
         );
       }
       this.legacy = options.virtio === "legacy" || !modern;
@@ -167,7 +168,9 @@ export class VhostUserTransport implements Transport {
 
   startQueue(index: number, areas: QueueAreas): void {
     if (!this.#memoriesSent) this.#shareMemories();
-    const [kick, call] = [this.#kicks, this.#calls].map((fds) => fds[index] ??= eventfd());
+    const [kick, call] = [this.#kicks, this.#calls].map((fds) =>
+      fds[index] ??= eventfd(this.address)
+    );
     const at = (offset: number) => BigInt(areas.memory.busAddress(offset, this.addressing));
     const payload = new DataView(new ArrayBuffer(40));
     payload.setUint32(0, index, true);
@@ -187,7 +190,7 @@ export class VhostUserTransport implements Transport {
   notify(index: number): void {
     const n = stubs.ixy_write(this.#kicks[index], this.#one, 8);
     // A count that is full has notifications in it that the back-end has yet to see.
-    if (n !== -Errno.EAGAIN) checkErrno(`notify queue ${index} of ${this.address}`, n);
+    if (n < 0 && n !== -Errno.EAGAIN) checkCall(this.address, `notify queue ${index}`, n);
   }
 
   checkAlive(): void {
@@ -261,6 +264,6 @@ export class VhostUserTransport implements Transport {
   }
 }
 
-function eventfd(): number {
-  return checkErrno("make an eventfd", stubs.ixy_eventfd());
+function eventfd(address: string): number {
+  return checkCall(address, "make an eventfd", stubs.ixy_eventfd());
 }

@@ -5,20 +5,21 @@
  * @module
  */
 
-import { checkErrno, Errno, stubs, SystemError } from "../../native/stubs.ts";
-import { DeviceError, UsageError } from "../errors.ts";
+import { Errno, stubs, SystemError } from "../../native/stubs.ts";
+import { checkCall, DeviceError, UsageError } from "../errors.ts";
 import type { RegionAccess } from "./mapped_bar.ts";
 
 /**
  * The refusal of a file of the kernel for want of permission.
  *
  * @param device The device's address.
- * @param message What was refused, and why.
+ * @param cause What was refused, and why.
  */
-export function forbidden(device: string, message: string): UsageError {
+export function forbidden(device: string, cause: SystemError): UsageError {
   return new UsageError(
-    `${device}: ${message}: run this as root, and see whether the kernel is locked down ` +
+    `${device}: ${cause.message}: run this as root, and see whether the kernel is locked down ` +
       "(/sys/kernel/security/lockdown)",
+    { cause },
   );
 }
 
@@ -57,12 +58,12 @@ export class FileRegion implements RegionAccess {
   }
 
   #check(verb: string, offset: number, bytes: number, result: number): void {
+    if (result === bytes) return;
     const what = `${verb} ${bytes} bytes at ${offset} of ${this.#file}`;
     if (result === -Errno.EPERM || result === -Errno.EACCES) {
-      throw forbidden(this.#device, new SystemError(what, -result).message);
+      throw forbidden(this.#device, new SystemError(what, -result));
     }
-    if (checkErrno(what, result) !== bytes) {
-      throw new DeviceError(this.#device, `${what}: ${result} done: reset the device`);
-    }
+    checkCall(this.#device, what, result, "reset the device");
+    throw new DeviceError(this.#device, `${what}: ${result} done: reset the device`);
   }
 }

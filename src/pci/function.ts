@@ -131,8 +131,8 @@ export interface PciFunction {
 export function checkReach(pci: PciFunction): void {
   if (!pci.behindIommu) return;
   throw new UsageError(
-    `${pci.address}: an IOMMU keeps the device from memory by physical addresses: bind it to vfio-pci ` +
-      "(`nic.ts bind` does), or boot with iommu=pt",
+    `${pci.address}: an IOMMU keeps the device from memory by physical addresses: bind it to ` +
+      "vfio-pci, or boot with iommu=pt",
   );
 }
 
@@ -144,8 +144,9 @@ export function checkReach(pci: PciFunction): void {
 export function openInterrupts(pci: PciFunction, vectors: number): readonly number[] {
   if (pci.interrupts) return pci.interrupts(vectors);
   throw new UsageError(
-    `${pci.address}: interrupts reach a program through VFIO only: bind the device to vfio-pci ` +
-      "(`nic.ts bind` does), or poll it",
+    `${pci.address}: interrupts reach a program through VFIO only: bind the device to vfio-pci, ` +
+      "or open it without `interrupts`",
+    { option: "interrupts" },
   );
 }
 

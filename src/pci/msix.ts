@@ -6,8 +6,8 @@
  * @module
  */
 
-import { checkErrno, stubs } from "../../native/stubs.ts";
-import { UsageError } from "../errors.ts";
+import { stubs } from "../../native/stubs.ts";
+import { checkCall, UsageError } from "../errors.ts";
 
 /** Number of the interrupt index that MSI-X has in Linux's `<linux/vfio.h>`. */
 export const MSIX = 2;
@@ -62,11 +62,12 @@ export class Interrupts {
       throw new UsageError(
         `${this.#address}: the device has ${usable} MSI-X vectors, and its receive queues need ` +
           `${vectors}: open it with fewer queues or without interrupts`,
+        { option: "interrupts" },
       );
     }
     try {
       for (let i = 0; i < vectors; i++) {
-        this.#fds.push(checkErrno("make an eventfd", stubs.ixy_eventfd()));
+        this.#fds.push(checkCall(this.#address, "make an eventfd", stubs.ixy_eventfd()));
       }
       this.#requests.set(DATA_EVENTFD | ACTION_TRIGGER, vectors, this.#fds);
     } catch (error) {

@@ -47,7 +47,7 @@ export function openResource(
   const file = `${directory}/resource${index}`;
   const fd = stubs.ixy_open(path(file), O_RDWR, 0);
   if (fd === -Errno.ENOENT) throw new DeviceError(device, `no BAR ${index}: no ${file}`);
-  if (fd < 0) throw forbidden(device, new SystemError(`open ${file}`, -fd).message);
+  if (fd < 0) throw forbidden(device, new SystemError(`open ${file}`, -fd));
   let kept = false;
   try {
     const size = new Float64Array(1);
@@ -59,7 +59,7 @@ export function openResource(
     return new MappedBar(size[0], [], new Ports(device, file, fd));
   } catch (error) {
     if (!(error instanceof SystemError)) throw error;
-    throw new UsageError(`${device}: ${error.message}: ${remedy}`);
+    throw new UsageError(`${device}: ${error.message}: ${remedy}`, { cause: error });
   } finally {
     if (!kept) stubs.ixy_close(fd);
   }

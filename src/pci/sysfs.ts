@@ -5,9 +5,9 @@
  * @module
  */
 
-import { checkErrno, Errno, path, stubs, SystemError } from "../../native/stubs.ts";
+import { Errno, path, stubs, SystemError } from "../../native/stubs.ts";
 import type { DmaMemory } from "../dma.ts";
-import { DeviceError, UsageError } from "../errors.ts";
+import { DeviceError, makeCalls, UsageError } from "../errors.ts";
 import { Command, Config, isPortBar } from "./function.ts";
 import { FunctionBase } from "./function_base.ts";
 import { FileRegion } from "./file_region.ts";
@@ -72,7 +72,11 @@ export class SysfsFunction extends FunctionBase {
     if (fd === -Errno.EACCES || fd === -Errno.EPERM) {
       throw new UsageError(`${address}: no permission to open ${file}: run this as root`);
     }
-    this.#fd = checkErrno(`open ${file}`, fd);
+    if (fd < 0) {
+      const cause = new SystemError(`open ${file}`, -fd);
+      throw new UsageError(`${address}: ${cause.message}: is /sys mounted for writing?`, { cause });
+    }
+    this.#fd = fd;
     this.config = new FileRegion(address, file, fd);
     if (stubs.ixy_lock(fd) < 0) {
       stubs.ixy_close(fd);
@@ -86,6 +90,10 @@ export class SysfsFunction extends FunctionBase {
   }
 
   claim(force: boolean): void {
+    makeCalls(this.address, () => this.#claim(force));
+  }
+
+  #claim(force: boolean): void {
     const driver = linkName(`${this.#directory}/driver`);
     if (driver === "vfio-pci") {
       throw new UsageError(
@@ -97,7 +105,8 @@ export class SysfsFunction extends FunctionBase {
     if (up.length > 0 && !force) {
       throw new UsageError(
         `${this.address}: its kernel interface ${up.join(", ")} is up: take it down with ` +
-          `\`ip link set ${up[0]} down\` if nothing needs it, or use --force`,
+          `\`ip link set ${up[0]} down\` if nothing needs it, or set \`force\``,
+        { option: "force" },
       );
     }
     if (driver !== undefined) {
@@ -181,7 +190,8 @@ export class SysfsFunction extends FunctionBase {
       throw new DeviceError(
         this.address,
         `DMA is off, but the kernel driver ${driver} does not take it back (${error.message}): see ` +
-          `what dmesg says, then \`nic.ts restore ${this.address}\``,
+          `what dmesg says, then \`echo ${this.address} > ${this.#drivers}/${driver}/bind\``,
+        { cause: error },
       );
     }
   }

@@ -7,9 +7,9 @@
  * @module
  */
 
-import { checkErrno, Errno } from "../../native/stubs.ts";
+import { Errno } from "../../native/stubs.ts";
 import type { DmaMemory } from "../dma.ts";
-import { DeviceError, UsageError } from "../errors.ts";
+import { checkCall, DeviceError, UsageError } from "../errors.ts";
 import { Command, Config } from "./function.ts";
 import { FunctionBase } from "./function_base.ts";
 import { FileRegion } from "./file_region.ts";
@@ -45,11 +45,11 @@ export class VfioFunction extends FunctionBase {
     this.#interrupts = new Interrupts(address, {
       info: () => this.#irqInfo(),
       set: (flags, count, fds) => {
-        checkErrno(`${address}: set MSI-X vectors`, setIrqs(this.#fd, MSIX, flags, count, fds));
+        checkCall(address, "set MSI-X vectors", setIrqs(this.#fd, MSIX, flags, count, fds));
       },
     });
     try {
-      const flags = checkErrno(`${address}: ask what it is`, deviceInfo(this.#fd));
+      const flags = checkCall(address, "ask what it is", deviceInfo(this.#fd));
       if ((flags & DeviceFlag.PCI) === 0) throw new UsageError(`${address} is no PCI device`);
       this.#canReset = (flags & DeviceFlag.RESET) !== 0;
       this.config = this.#file("configuration space", this.#region(CONFIG_REGION));
@@ -74,7 +74,7 @@ export class VfioFunction extends FunctionBase {
 
   #region(index: number): RegionInfo {
     const { result, info } = regionInfo(this.#fd, index);
-    checkErrno(`${this.address}: ask for region ${index}`, result);
+    checkCall(this.address, `ask for region ${index}`, result);
     return parseRegionInfo(info)!;
   }
 
@@ -92,7 +92,7 @@ export class VfioFunction extends FunctionBase {
 
   #irqInfo(): IrqInfo {
     const { result, info } = irqInfo(this.#fd, MSIX);
-    checkErrno(`${this.address}: ask for its MSI-X vectors`, result);
+    checkCall(this.address, "ask for its MSI-X vectors", result);
     return info;
   }
 
@@ -130,6 +130,6 @@ export class VfioFunction extends FunctionBase {
     if (!this.#canReset) return;
     const result = resetDevice(this.#fd);
     // Where somebody else holds the device locked for a moment, closing it resets it.
-    if (result !== -Errno.EAGAIN) checkErrno(`${this.address}: reset it`, result);
+    if (result !== -Errno.EAGAIN) checkCall(this.address, "reset it", result);
   }
 }

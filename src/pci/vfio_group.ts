@@ -7,9 +7,9 @@
  * @module
  */
 
-import { checkErrno, Errno, path, stubs, SystemError } from "../../native/stubs.ts";
+import { Errno, path, stubs, SystemError } from "../../native/stubs.ts";
 import type { DmaMemory } from "../dma.ts";
-import { DeviceError, UsageError } from "../errors.ts";
+import { checkCall, makeCalls, UsageError } from "../errors.ts";
 import { linkName, list, readText } from "../../native/files.ts";
 import {
   API_VERSION,
@@ -79,14 +79,15 @@ export class VfioGroup {
 
   /** Puts the group into its container and turns the IOMMU on for it: nothing is mapped yet. */
   #join(address: string): void {
-    const status = checkErrno(
+    const status = checkCall(
+      address,
       `ask for the state of group ${this.#number}`,
       groupStatus(this.#group),
     );
     if ((status & GROUP_VIABLE) === 0) throw notViable(address, this.#number);
     const joined = setContainer(this.#group, this.#container);
     if (joined === -Errno.EBUSY || joined === -Errno.EPERM) throw notViable(address, this.#number);
-    checkErrno(`put group ${this.#number} into a container`, joined);
+    checkCall(address, `put group ${this.#number} into a container`, joined);
     const on = setIommu(this.#container, TYPE1V2_IOMMU);
     if (on === -Errno.EPERM) {
       throw new UsageError(
@@ -95,7 +96,7 @@ export class VfioGroup {
           "`echo 1 > /sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts`",
       );
     }
-    checkErrno(`turn the IOMMU on for group ${this.#number}`, on);
+    checkCall(address, `turn the IOMMU on for group ${this.#number}`, on);
   }
 
   #openFunction(address: string): number {
@@ -104,9 +105,10 @@ export class VfioGroup {
     }
     const fd = deviceFd(this.#group, address);
     if (fd < 0) {
-      const { message } = new SystemError(`open it in group ${this.#number}`, -fd);
+      const cause = new SystemError(`open it in group ${this.#number}`, -fd);
       throw new UsageError(
-        `${address}: ${message}: see whether it is bound to vfio-pci, and what dmesg says`,
+        `${address}: ${cause.message}: see whether it is bound to vfio-pci, and what dmesg says`,
+        { cause },
       );
     }
     this.#functions.add(address);
@@ -140,10 +142,8 @@ export class VfioGroup {
       const busAddress = memory.busAddress(0, "iova");
       const result = mapDma(this.#container, memory.address, busAddress, memory.bytes);
       if (result === -Errno.ENOMEM) throw lockLimit(address, memory.bytes);
-      if (result < 0) {
-        const { message } = new SystemError(`map memory at ${busAddress.toString(16)}`, -result);
-        throw new DeviceError(address, `${message}: see what dmesg says about the IOMMU`);
-      }
+      const what = `map memory at ${busAddress.toString(16)}`;
+      checkCall(address, what, result, "see what dmesg says about the IOMMU");
     }
     this.#maps.set(memory, holders + 1);
   }
@@ -153,7 +153,7 @@ export class VfioGroup {
     const holders = this.#maps.get(memory)! - 1;
     if (holders === 0) {
       const result = unmapDma(this.#container, memory.busAddress(0, "iova"), memory.bytes);
-      checkErrno(`${address}: unmap memory`, result);
+      checkCall(address, "unmap memory", result);
       this.#maps.delete(memory);
     } else {
       this.#maps.set(memory, holders);
@@ -164,8 +164,11 @@ export class VfioGroup {
 function openContainer(address: string): number {
   const fd = stubs.ixy_open(path(CONTAINER), O_RDWR, 0);
   if (fd < 0) {
-    const { message } = new SystemError(`open ${CONTAINER}`, -fd);
-    throw new UsageError(`${address}: ${message}: load the kernel's module with \`modprobe vfio\``);
+    const cause = new SystemError(`open ${CONTAINER}`, -fd);
+    throw new UsageError(
+      `${address}: ${cause.message}: load the kernel's module with \`modprobe vfio\``,
+      { cause },
+    );
   }
   const version = apiVersion(fd);
   if (version === API_VERSION && checkExtension(fd, TYPE1V2_IOMMU) === 1) return fd;
@@ -192,8 +195,11 @@ function openGroup(address: string, number: string): number {
         `with \`chown\``,
     );
   }
-  const { message } = new SystemError(`open ${file}`, -fd);
-  throw new UsageError(`${address}: ${message}: see whether the device is bound to vfio-pci`);
+  const cause = new SystemError(`open ${file}`, -fd);
+  throw new UsageError(
+    `${address}: ${cause.message}: see whether the device is bound to vfio-pci`,
+    { cause },
+  );
 }
 
 /** Says which functions of a group kernel drivers hold. */
@@ -211,7 +217,8 @@ function notViable(address: string, number: string): UsageError {
 }
 
 function lockLimit(address: string, bytes: number): UsageError {
-  const locked = /^VmLck:\s*(\d+)/m.exec(readText("/proc/self/status"))?.[1] ?? "0";
+  const status = makeCalls(address, () => readText("/proc/self/status"));
+  const locked = /^VmLck:\s*(\d+)/m.exec(status)?.[1] ?? "0";
   return new UsageError(
     `${address}: to lock ${
       bytes / 1024

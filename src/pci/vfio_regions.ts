@@ -7,7 +7,7 @@
  */
 
 import { Mapping } from "../../native/mapping.ts";
-import { DeviceError } from "../errors.ts";
+import { DeviceError, makeCalls } from "../errors.ts";
 import { MappedArea } from "./mapped_bar.ts";
 
 /** Number of the region that is configuration space; regions 0 to 5 are the BARs. */
@@ -81,8 +81,8 @@ export function mapAreas(
       if (bytes === 0 || offset + bytes > info.size) {
         throw new DeviceError(device, `mappable area of BAR ${index} lies outside of it`);
       }
-      const what = `BAR ${index} of ${device}`;
-      areas.push(new MappedArea(Mapping.file(what, fd, bytes, info.offset + offset), offset));
+      const map = () => Mapping.file(`BAR ${index}`, fd, bytes, info.offset + offset);
+      areas.push(new MappedArea(makeCalls(device, map), offset));
     }
   } catch (error) {
     for (const area of areas) area.unmap();

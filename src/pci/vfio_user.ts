@@ -83,7 +83,9 @@ export class VfioUserFunction extends FunctionBase {
     } catch (error) {
       this.#socket.close();
       if (!(error instanceof DeviceError)) throw error;
-      throw new UsageError(`${error.message}, or end the program that uses the device now`);
+      throw new UsageError(`${error.message}, or end the program that uses the device now`, {
+        cause: error,
+      });
     }
   }
 

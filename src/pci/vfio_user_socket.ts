@@ -62,10 +62,8 @@ export class VfioUserSocket {
       if (header.getUint16(0, true) !== id) throw stream.gone("replied to what was not asked");
       if (flags & ERROR) {
         const errno = header.getUint32(12, true);
-        throw new DeviceError(
-          stream.address,
-          new SystemError(`the server refused command ${command}`, errno).message,
-        );
+        const cause = new SystemError(`the server refused command ${command}`, errno);
+        throw new DeviceError(stream.address, cause.message, { cause });
       }
       return reply;
     }

@@ -1,7 +1,7 @@
 /** The ixgbe driver on the NIC model: taking a device over, filters, counters, closing. */
 
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
-import { ixgbe } from "../../ixgbe/mod.ts";
+import { ixgbe } from "../../ixgbe/device.ts";
 import { DEVICE_IDS } from "../../ixgbe/models.ts";
 import * as R from "../../ixgbe/registers.ts";
 import { DeviceError, Mempool, PacketBatch, UsageError } from "../../mod.ts";
@@ -274,9 +274,9 @@ Deno.test("Device.counters() counts beyond 32 bits and adds up what reading clea
   bench.bus.overrides.set(offsetOf(R.CRCERRS), 3);
   bench.device.counters();
   const { GORC, GPRC } = bench.device.counters();
-  assertEquals([GORC, GPRC], [2n * 0xffffffff0n, 2n * 0xffffffffn]);
+  assertEquals([GORC, GPRC], [2 * 0xffffffff0, 2 * 0xffffffff]);
   const { rxMissed, rxErrors } = bench.device.statistics();
-  assertEquals([rxMissed, rxErrors], [3n * 0xffffffffn, 9n]);
+  assertEquals([rxMissed, rxErrors], [3 * 0xffffffff, 9]);
   bench.bus.overrides.clear();
 });
 
@@ -285,5 +285,5 @@ Deno.test("Device.counters() begins at 0 whatever the NIC counted before", async
   const first = await Bench.start({}, bus);
   assert(first.passes(OWN));
   using second = await Bench.start({}, bus);
-  assertEquals(second.device.counters().GPRC, 0n);
+  assertEquals(second.device.counters().GPRC, 0);
 });

@@ -1,7 +1,7 @@
 /** The ixgbe driver and the PHY of X540 and X550 on the NIC model: one that was put to sleep is woken. */
 
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
-import { ixgbe, type IxgbeDevice } from "../../ixgbe/mod.ts";
+import { ixgbe, type IxgbeDevice } from "../../ixgbe/device.ts";
 import { LINKS, MSCA, MSRWD, SW_FW_SYNC } from "../../ixgbe/registers.ts";
 import { DeviceError } from "../../mod.ts";
 import type { Bar } from "../../src/pci/function.ts";

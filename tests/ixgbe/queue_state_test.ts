@@ -1,7 +1,7 @@
 /** States of ixgbe queues that programs hardly reach: very many packets, closed, one pool short. */
 
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
-import { ixgbe } from "../../ixgbe/mod.ts";
+import { ixgbe } from "../../ixgbe/device.ts";
 import { Mempool, PacketBatch, UsageError } from "../../mod.ts";
 import { Direction } from "../../programs/forward.ts";
 import { ModelFunction } from "../support/model_function.ts";

@@ -2,7 +2,7 @@
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
-import { ixgbe, type IxgbeDevice } from "../../ixgbe/mod.ts";
+import { ixgbe, type IxgbeDevice } from "../../ixgbe/device.ts";
 import { RX_DD, RX_EOP, RX_RXE, TX_RS } from "../../ixgbe/descriptors.ts";
 import { IxgbeRxQueue } from "../../ixgbe/rx_queue.ts";
 import * as R from "../../ixgbe/registers.ts";
@@ -115,9 +115,9 @@ for (const capacity of [1, 2, 8, 31, 32, 33, 256]) {
       bench.settle();
     }
     assertEquals(bench.bus.wire.sent, frames);
-    assertEquals(bench.device.statistics().rxPackets, 2000n);
-    assertEquals(bench.device.statistics().txPackets, 2000n);
-    const bytes = BigInt(frames.reduce((sum, { length }) => sum + length, 0));
+    assertEquals(bench.device.statistics().rxPackets, 2000);
+    assertEquals(bench.device.statistics().txPackets, 2000);
+    const bytes = frames.reduce((sum, { length }) => sum + length, 0);
     assertEquals(bench.device.statistics().rxBytes, bytes);
     assertEquals(bench.device.statistics().txBytes, bytes);
   });
@@ -128,7 +128,7 @@ for (const entries of [64, 128, 1024, 4096]) {
     using bench = await Bench.start({ buffers: 8192, rxEntries: entries, txEntries: entries });
     bench.arrive(...Array.from({ length: entries + 9 }, (_, i) => frame(60, i)));
     assertEquals(bench.received().length, entries - 1);
-    assertEquals(bench.device.statistics().rxMissed, 10n);
+    assertEquals(bench.device.statistics().rxMissed, 10);
     bench.arrive(frame(60));
     assertEquals(bench.received().length, 1);
   });
@@ -160,7 +160,7 @@ Deno.test("A frame longer than a buffer ends at the NIC and is counted", async (
   using bench = await Bench.start();
   bench.arrive(frame(2049), frame(9000), frame(60));
   assertEquals(bench.received(), [frame(60)]);
-  assertEquals(bench.device.statistics().rxErrors, 2n);
+  assertEquals(bench.device.statistics().rxErrors, 2);
 });
 
 Deno.test("RxQueue.receive() drops and counts a frame that spans descriptors", async () => {
@@ -169,7 +169,7 @@ Deno.test("RxQueue.receive() drops and counts a frame that spans descriptors", a
   bench.bus.nic.write32(R.MAXFRS.offset, 15872 << 16);
   bench.arrive(frame(60, 1), frame(2049), frame(60, 2), frame(9000), frame(8192), frame(60, 3));
   assertEquals(bench.received(), [frame(60, 1), frame(60, 2), frame(60, 3)]);
-  assertEquals(bench.device.statistics().rxTooLong, 3n);
+  assertEquals(bench.device.statistics().rxTooLong, 3);
 });
 
 Deno.test("RxQueue.receive() drops the rest of a long frame that arrives in parts", async () => {
@@ -179,7 +179,7 @@ Deno.test("RxQueue.receive() drops the rest of a long frame that arrives in part
     bench.arrive(frame(7000), frame(100, i));
     assertEquals(bench.received(), [frame(100, i)]);
   }
-  assertEquals(bench.device.statistics().rxTooLong, 50n);
+  assertEquals(bench.device.statistics().rxTooLong, 50);
 });
 
 Deno.test("RxQueue.receive() survives an empty pool, counts it, and recovers", async () => {
@@ -187,7 +187,7 @@ Deno.test("RxQueue.receive() survives an empty pool, counts it, and recovers", a
   assertEquals(bench.pool.freeCount, 0);
   bench.arrive(...Array.from({ length: 10 }, (_, i) => frame(60, i)));
   assertEquals(bench.received(), []);
-  assertEquals(bench.device.statistics().rxNoBuffer, 10n);
+  assertEquals(bench.device.statistics().rxNoBuffer, 10);
 });
 
 Deno.test("RxQueue.receive() takes back sent buffers before it drops for an empty pool", async () => {
@@ -198,7 +198,7 @@ Deno.test("RxQueue.receive() takes back sent buffers before it drops for an empt
     assertEquals(bench.tx.transmit(bench.batch), 2);
     bench.settle();
   }
-  assertEquals(bench.device.statistics().rxNoBuffer, 0n);
+  assertEquals(bench.device.statistics().rxNoBuffer, 0);
   assertEquals(bench.bus.wire.sent.length, 200);
 });
 

@@ -5,7 +5,7 @@
  */
 
 import { assertEquals } from "@std/assert";
-import { ixgbe } from "../../ixgbe/mod.ts";
+import { ixgbe } from "../../ixgbe/device.ts";
 import { Mempool, PacketBatch } from "../../mod.ts";
 import type { Bar } from "../../src/pci/function.ts";
 import type { Model } from "../../sim/pci/server.ts";

@@ -198,7 +198,7 @@ Deno.test("Programs refuse --interrupts where there are none", async (t) => {
       "a VirtIO device",
       "fwd.ts",
       ["vhost-user:a", "vhost-user:b"],
-      /vhost-user:a: VirtIO .* polled/,
+      /vhost-user:a: VirtIO devices .* `interrupts`: leave it out \(--interrupts\)/,
     ],
     [
       "workers",

@@ -71,11 +71,23 @@ Deno.test("fwd.ts refuses what cannot be with one sentence", async (t) => {
     ["a batch without its value", ["--batch"], /--batch/],
     ["a receive ring of 63", ["--rx-entries=63", a, b], /--rx-entries .* from 64 to 4096/],
     ["a receive ring of 4097", ["--rx-entries=4097", a, b], /--rx-entries .* from 64 to 4096/],
-    ["a receive ring of 100", ["--rx-entries=100", a, b], /receive ring .* power of two/],
+    [
+      "a receive ring of 100",
+      ["--rx-entries=100", a, b],
+      /receive ring .* power of two, not 100 \(--rx-entries\)/,
+    ],
     ["a transmit ring of 63", ["--tx-entries=63", a, b], /--tx-entries .* from 64 to 4096/],
     ["a transmit ring of 4097", ["--tx-entries=4097", a, b], /--tx-entries .* from 64 to 4096/],
-    ["a transmit ring of 100", ["--tx-entries=100", a, b], /transmit ring .* power of two/],
-    ["buffers of 3000 bytes", ["--buffer-size=3000", a, b], /2048, 4096, 8192 or 16384/],
+    [
+      "a transmit ring of 100",
+      ["--tx-entries=100", a, b],
+      /transmit ring .* power of two, not 100 \(--tx-entries\)/,
+    ],
+    [
+      "buffers of 3000 bytes",
+      ["--buffer-size=3000", a, b],
+      /2048, 4096, 8192 or 16384 .* 3000 \(--buffer-size\)/,
+    ],
     ["no time at all", ["--seconds=0", a, b], /--seconds/],
     [
       "an interface that virtio does not have",
@@ -83,6 +95,11 @@ Deno.test("fwd.ts refuses what cannot be with one sentence", async (t) => {
       /legacy or modern, not "old"/,
     ],
     ["an option that it does not have", ["--frobnicate", a, b], /--frobnicate/],
+    [
+      "an option that one of the devices does not support",
+      ["--virtio=modern", a, "vhost-user:none"],
+      /vfio-user:.*0\.sock: ixgbe devices .* `virtio`: leave it out \(--virtio\)/,
+    ],
   ];
   for (const [rule, args, sentence] of cases) {
     await t.step(`fwd.ts refuses ${rule}`, async () => {

@@ -4,7 +4,7 @@
  */
 
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
-import { ixgbe, type IxgbeDevice } from "../../ixgbe/mod.ts";
+import { ixgbe, type IxgbeDevice } from "../../ixgbe/device.ts";
 import {
   type Device,
   DeviceError,
@@ -13,7 +13,7 @@ import {
   PacketBatch,
   UsageError,
 } from "../../mod.ts";
-import type { VirtioDevice } from "../../virtio/mod.ts";
+import type { VirtioDevice } from "../../virtio/device.ts";
 import { ModelFunction } from "../support/model_function.ts";
 import { DirectVirtio } from "../support/direct_virtio.ts";
 

@@ -2,8 +2,8 @@
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
-import { DmaMemory, Mempool, PacketBatch, UsageError } from "../../mod.ts";
-import { HUGEPAGE } from "../../src/dma.ts";
+import { Mempool, PacketBatch, UsageError } from "../../mod.ts";
+import { DmaMemory, HUGEPAGE } from "../../src/dma.ts";
 
 Deno.test("DmaMemory has a chosen address that is used once, contiguous, above 4 GiB", () => {
   const one = DmaMemory.allocate(1, "pages"), two = DmaMemory.allocate(3 * HUGEPAGE, "pages");
@@ -152,4 +152,89 @@ Deno.test("PacketBatch.add() copies packets in, until batch or pool is exhausted
   assertEquals([batch.length, batch.free()], [0, 0]);
   assertThrows(() => batch.add(new Uint8Array(0)), RangeError);
   assertThrows(() => batch.add(new Uint8Array(2049)), RangeError);
+});
+
+Deno.test("PacketBatch.allocate() gives a packet to write in place, until batch or pool is exhausted", () => {
+  using pool = new Mempool({ buffers: 64, memory: "pages" });
+  const batch = new PacketBatch(pool, 2), large = new PacketBatch(pool, 256);
+  for (const n of [60, 2048]) {
+    const packet = batch.allocate(n)!;
+    assertEquals(packet.length, n);
+    packet.fill(n);
+  }
+  assertEquals(batch.allocate(60), undefined);
+  assertEquals([...batch].map((packet) => [packet.length, packet[59]]), [[60, 60], [2048, 0]]);
+  while (large.allocate(1) !== undefined);
+  assertEquals([large.length, pool.freeCount], [62, 0]);
+  assertEquals(batch.free() + large.free(), 64);
+  for (const n of [0, -1, 2049, 1.5, NaN]) {
+    assertThrows(() => batch.allocate(n), RangeError, "1 to 2048");
+  }
+  assertEquals([batch.length, pool.freeCount], [0, 64]);
+});
+
+Deno.test("PacketBatch.push() takes a buffer in hand, with the length that it has or is given", () => {
+  using pool = new Mempool({ buffers: 64, memory: "pages" });
+  const batch = new PacketBatch(pool, 2);
+  const [a, b, c] = [60, 61, 62].map((n) => pool.allocate(n));
+  assertEquals([batch.push(a), batch.push(b, 1514), batch.push(c, 100)], [true, true, false]);
+  assertEquals([...batch].map(({ length }) => length), [60, 1514]);
+  assertEquals(pool.packet(c).length, 62, "what a full batch does not take stays as it is");
+  pool.free(c);
+  assertEquals([batch.free(), pool.freeCount], [2, 64]);
+});
+
+Deno.test("PacketBatch.push() refuses a buffer that is not in hand, and lengths that do not fit", () => {
+  using pool = new Mempool({ buffers: 64, memory: "pages" });
+  const batch = new PacketBatch(pool), buffer = pool.allocate(60);
+  for (const wrong of [(buffer + 1) % 64, 64, -1, 0.5, NaN]) {
+    assertThrows(() => batch.push(wrong, 60), Error, `buffer ${wrong} is put into a batch`);
+  }
+  for (const length of [0, 2049, 60.5, NaN]) {
+    assertThrows(() => batch.push(buffer, length), RangeError, "1 to 2048");
+  }
+  assertEquals([batch.length, pool.packet(buffer).length], [0, 60]);
+  pool.free(buffer);
+});
+
+Deno.test("PacketBatch.resize() changes a packet's length and keeps its bytes", () => {
+  using pool = new Mempool({ buffers: 64, memory: "pages" });
+  const batch = new PacketBatch(pool);
+  for (const n of [1, 2, 3]) batch.add(new Uint8Array(60).fill(n));
+  assertEquals(batch.resize(1, 10), new Uint8Array(10).fill(2));
+  assertEquals(batch.resize(1, 2048).subarray(0, 60), new Uint8Array(60).fill(2));
+  assertEquals([...batch].map(({ length }) => length), [60, 2048, 60]);
+  for (const length of [0, 2049, 1.5, NaN]) {
+    assertThrows(() => batch.resize(1, length), RangeError, "1 to 2048");
+  }
+  for (const index of [3, -1, 0.5, NaN]) {
+    assertThrows(() => batch.resize(index, 60), RangeError, `no packet ${index}`);
+    assertThrows(() => batch.drop(index), RangeError, `no packet ${index}`);
+  }
+  const [first] = batch.buffers;
+  pool.free(first);
+  assertThrows(() => batch.resize(0, 60), Error, `buffer ${first} is put into a batch or resized`);
+  assertThrows(() => batch.drop(0), Error, `buffer ${first} is freed`);
+  assertEquals(batch.length, 3);
+});
+
+Deno.test("PacketBatch.drop() gives back one packet and keeps the order of the others", () => {
+  fc.assert(
+    fc.property(fc.array(fc.nat(255), { maxLength: 300 }), (places) => {
+      using pool = new Mempool({ buffers: 256, memory: "pages" });
+      const batch = new PacketBatch(pool, 256);
+      const expected = Array.from({ length: 256 }, (_, n) => n);
+      for (const n of expected) batch.add(Uint8Array.of(n));
+      for (const place of places) {
+        if (place >= expected.length) continue;
+        batch.drop(place);
+        expected.splice(place, 1);
+        assertEquals(pool.freeCount, 256 - expected.length);
+      }
+      assertEquals([...batch].map(([n]) => n), expected);
+      batch.free();
+      assertEquals(pool.freeCount, 256);
+    }),
+    { numRuns: 50 },
+  );
 });

@@ -2,7 +2,8 @@
 
 import { assertEquals, assertThrows } from "@std/assert";
 import { mapAreas, parseRegionInfo } from "../../src/pci/vfio_regions.ts";
-import { DeviceError, DmaMemory } from "../../mod.ts";
+import { DeviceError } from "../../mod.ts";
+import { DmaMemory } from "../../src/dma.ts";
 
 const MMAP = 4;
 

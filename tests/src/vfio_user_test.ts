@@ -1,7 +1,8 @@
 /** The vfio-user bus, against the software NIC in a process of its own. */
 
 import { assertEquals, assertThrows } from "@std/assert";
-import { DeviceError, DmaMemory, Mempool, open, PacketBatch, UsageError } from "../../mod.ts";
+import { DeviceError, Mempool, open, PacketBatch, UsageError } from "../../mod.ts";
+import { DmaMemory } from "../../src/dma.ts";
 import { Config } from "../../src/pci/function.ts";
 import { VfioUserFunction } from "../../src/pci/vfio_user.ts";
 import { Sim, TemporaryDirectory } from "../support/processes.ts";

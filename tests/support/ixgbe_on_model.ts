@@ -5,7 +5,7 @@
  */
 
 import { assertEquals } from "@std/assert";
-import { ixgbe, type IxgbeDevice } from "../../ixgbe/mod.ts";
+import { ixgbe, type IxgbeDevice } from "../../ixgbe/device.ts";
 import { Mempool, type OpenOptions, PacketBatch } from "../../mod.ts";
 import { offsetOf, type Register } from "../../src/registers.ts";
 import { ModelFunction } from "./model_function.ts";

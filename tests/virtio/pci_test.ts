@@ -6,7 +6,7 @@ import type { Addressing, DmaMemory } from "../../src/dma.ts";
 import { DeviceError, Mempool, UsageError } from "../../mod.ts";
 import { Feature } from "../../virtio/features.ts";
 import { chooseInterface } from "../../virtio/pci.ts";
-import { virtio } from "../../virtio/mod.ts";
+import { virtio } from "../../virtio/driver.ts";
 import { COMMON, LEGACY } from "../../virtio/registers.ts";
 
 /** What a function is. */
@@ -120,8 +120,12 @@ Deno.test("chooseInterface() takes legacy where there is one, unless told otherw
   assertEquals(chooseInterface(transitional, "modern"), "modern");
   assertEquals(chooseInterface(modern), "modern");
   assertEquals(chooseInterface(new TestFunction({ ports: false, structures: MODERN })), "modern");
-  assertThrows(() => chooseInterface(legacy, "modern"), UsageError, "legacy device only");
-  assertThrows(() => chooseInterface(modern, "legacy"), UsageError, "modern device only");
+  const refused = (bus: PciFunction, wanted: "legacy" | "modern", sentence: string) => {
+    const error = assertThrows(() => chooseInterface(bus, wanted), UsageError, sentence);
+    assertEquals(error.option, "virtio");
+  };
+  refused(legacy, "modern", "legacy device only");
+  refused(modern, "legacy", "modern device only");
   for (const bus of [legacy, transitional, modern]) assertEquals(bus.log, [], "nothing is changed");
 });
 

@@ -146,7 +146,7 @@ Deno.test("VirtioDevice moves packets, however the back-end returns their buffer
         const sorted = (frames: Uint8Array[]) => frames.toSorted((a, b) => a.length - b.length);
         assertEquals(loop === "reversed" ? sorted(received) : received, sent);
         const { rxPackets, txPackets } = device.statistics();
-        assertEquals([rxPackets, txPackets], [BigInt(sent.length), BigInt(sent.length)]);
+        assertEquals([rxPackets, txPackets], [sent.length, sent.length]);
       }
       assertEquals(pool.freeCount, pool.buffers);
       await backend.requests();
@@ -197,7 +197,7 @@ Deno.test("VirtioDevice moves packets in each of several pairs of queues", async
     }
     const bySize = (frames: Uint8Array[]) => frames.toSorted((a, b) => a.length - b.length);
     assertEquals(received.map(bySize), sent);
-    assertEquals(device.statistics().rxPackets, 600n);
+    assertEquals(device.statistics().rxPackets, 600);
   }
   for (const pool of pools) assertEquals(pool.freeCount, pool.buffers);
   await backend.requests();

@@ -9,15 +9,8 @@
  */
 
 import { delay } from "../../native/clock.ts";
-import {
-  type Addressing,
-  DmaMemory,
-  Mempool,
-  open,
-  PacketBatch,
-  type TxQueue,
-  UsageError,
-} from "../../mod.ts";
+import { Mempool, open, PacketBatch, type TxQueue, UsageError } from "../../mod.ts";
+import { type Addressing, DmaMemory } from "../../src/dma.ts";
 import { run } from "../../programs/program.ts";
 
 /** What the software NIC says of such descriptors. */

@@ -167,7 +167,7 @@ async function main(): Promise<void> {
     }
   }
   const { received, steered } = exchange;
-  const txPackets = Number(device.statistics().txPackets);
+  const { txPackets } = device.statistics();
   const result: MultiqueueResult = { received, steered, txPackets };
   console.log(JSON.stringify(result));
 }

@@ -1,0 +1,88 @@
+/**
+ * Errors that the lowest room already needs: a failed system call, and what a person has to change.
+ * The other errors are in `src/errors.ts`.
+ *
+ * @module
+ */
+
+const MEANING: Record<number, string> = {
+  1: "operation not permitted",
+  2: "no such file or directory",
+  4: "interrupted",
+  5: "input/output error",
+  6: "no such device or address",
+  9: "bad file descriptor",
+  11: "would block",
+  12: "out of memory",
+  13: "permission denied",
+  14: "bad address",
+  16: "busy",
+  17: "file exists",
+  19: "no such device",
+  20: "not a directory",
+  21: "is a directory",
+  22: "invalid argument",
+  24: "too many open files",
+  28: "no space left",
+  30: "read-only file system",
+  32: "the other side has closed",
+  36: "name too long",
+  90: "message too long",
+  98: "address in use",
+  104: "connection reset",
+  105: "no buffer space",
+  107: "not connected",
+  111: "connection refused",
+};
+
+/**
+ * A system call failed. As a rule it is the `cause` of another error, which says what to do. It
+ * is thrown itself where the kernel refuses what it normally never refuses: to wait, to catch signals,
+ * to unmap memory.
+ */
+export class SystemError extends Error {
+  /** The class. */
+  override readonly name = "SystemError";
+  /** The positive error number of Linux: 2 is ENOENT. */
+  readonly errno: number;
+
+  /**
+   * Makes the message.
+   *
+   * @param what The call and what it was for: `open nic0.sock`.
+   * @param errno The positive error number.
+   */
+  constructor(what: string, errno: number) {
+    super(`${what}: ${MEANING[errno] ?? `error ${errno}`}`);
+    this.errno = errno;
+  }
+}
+
+/**
+ * What was asked for cannot be done: an address, an option or a size is wrong, a device or a permission
+ * is missing. The message is one sentence that says what to change. Programs print it and exit with
+ * code 2.
+ */
+export class UsageError extends Error {
+  /** The class. */
+  override readonly name = "UsageError";
+  /**
+   * The option of `open`, or of a pool, that the error is about: it is wrong, the device does not support
+   * it, or setting it would help. Undefined if the error is not about an option.
+   */
+  readonly option: string | undefined;
+
+  /**
+   * Takes the sentence.
+   *
+   * @param message What cannot be done, and what to change.
+   * @param options The option that the error is about, and the error that led to this one.
+   */
+  constructor(
+    message: string,
+    options: { readonly option?: string; readonly cause?: unknown } = {},
+  ) {
+    super(message, "cause" in options ? { cause: options.cause } : undefined);
+    this.option = options.option;
+  }
+}

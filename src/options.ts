@@ -1,0 +1,82 @@
+/**
+ * The options of `open`: which there are, of what type, and what a device says to those that it does
+ * not support. Ranges that depend on the device are checked where the device is.
+ *
+ * @module
+ */
+
+import type { OpenOptions } from "./device.ts";
+import { UsageError } from "./errors.ts";
+import { Mempool } from "./mempool.ts";
+
+/** What a value has to be, in words, and whether one is. */
+type Kind = readonly [words: string, accepts: (value: unknown) => boolean];
+
+const WHOLE: Kind = ["a whole number", Number.isSafeInteger];
+const SWITCH: Kind = ["true or false", (value) => typeof value === "boolean"];
+const isPool = (value: unknown) => value instanceof Mempool;
+
+/** Every option, so that the compiler notices one that is missing here. */
+const KINDS: Readonly<Record<keyof OpenOptions, Kind>> = {
+  pool: ["a Mempool", isPool],
+  pools: ["an array of Mempools", (value) => Array.isArray(value) && value.every(isPool)],
+  rxQueues: WHOLE,
+  txQueues: WHOLE,
+  rssKey: ["a Uint8Array", (value) => value instanceof Uint8Array],
+  rxEntries: WHOLE,
+  txEntries: WHOLE,
+  promiscuous: SWITCH,
+  interrupts: SWITCH,
+  force: SWITCH,
+  rebind: SWITCH,
+  virtio: ['"legacy" or "modern"', (value) => value === "legacy" || value === "modern"],
+};
+
+/**
+ * Checks names and types of options.
+ *
+ * @param address The device's address, for messages.
+ * @throws {UsageError} if there is no such option, or its value has another type.
+ */
+export function checkOptions(address: string, options: OpenOptions): void {
+  for (const [option, value] of Object.entries(options)) {
+    if (!Object.hasOwn(KINDS, option)) {
+      throw new UsageError(
+        `${address}: \`open\` has no option \`${option}\`: it has ${Object.keys(KINDS).join(", ")}`,
+        { option },
+      );
+    }
+    const [words, accepts] = KINDS[option as keyof OpenOptions];
+    if (value === undefined || accepts(value)) continue;
+    throw new UsageError(`${address}: \`${option}\` is ${words}, not ${show(value)}`, { option });
+  }
+}
+
+/** A value as a message shows it. */
+function show(value: unknown): string {
+  if (typeof value === "string") return `"${value}"`;
+  return typeof value === "object" && value !== null ? "another object" : String(value);
+}
+
+/**
+ * Refuses options that devices of a kind do not support. One that is `false` asks for nothing.
+ *
+ * @param address The device's address, for messages.
+ * @param kind The kind of device, for messages: `VirtIO`.
+ * @param unsupported The options that such devices do not support.
+ * @throws {UsageError} if one of them is set.
+ */
+export function refuseOptions(
+  address: string,
+  kind: string,
+  options: OpenOptions,
+  unsupported: readonly (keyof OpenOptions)[],
+): void {
+  for (const option of unsupported) {
+    if (options[option] === undefined || options[option] === false) continue;
+    throw new UsageError(
+      `${address}: ${kind} devices do not support the option \`${option}\`: leave it out`,
+      { option },
+    );
+  }
+}

@@ -1,0 +1,106 @@
+/**
+ * What others get of the project: the package, and the documentation of its entries.
+ *
+ * @module
+ */
+
+import { assert, assertEquals } from "@std/assert";
+import config from "../deno.json" with { type: "json" };
+import { PROJECT, run, TemporaryDirectory } from "./support/processes.ts";
+
+const ENTRIES = Object.values(config.exports).map((entry) => PROJECT + entry);
+/** The programs that README.md runs. */
+const PROGRAMS = ["demo", "fwd", "pktgen", "pcap", "echo", "nic", "sim/main"];
+
+function deno(...args: string[]): Promise<string> {
+  return succeed([Deno.execPath(), ...args]);
+}
+
+async function succeed(command: string[]): Promise<string> {
+  const { code, stdout, stderr } = await run(command, { cwd: PROJECT, env: { NO_COLOR: "1" } });
+  assertEquals(code, 0, stdout + stderr);
+  return stdout + stderr;
+}
+
+/** Files of the project that a module imports, itself included. */
+async function graph(module: string): Promise<string[]> {
+  const { modules } = JSON.parse(await deno("info", "--quiet", "--json", module));
+  return modules.flatMap(({ local }: { local?: string }) => {
+    return local?.startsWith(PROJECT) ? [local.slice(PROJECT.length)] : [];
+  });
+}
+
+Deno.test("deno publish takes the package: entries and programs whole, without what tests them", async () => {
+  const output = await deno("publish", "--dry-run", "--allow-dirty");
+  const published = [...output.matchAll(/file:\/\/(\S+)/g)].map(([, file]) => {
+    return decodeURIComponent(file).slice(PROJECT.length);
+  });
+  for (const file of ["LICENSE", "README.md", "deno.json", "mod.ts"]) {
+    assert(published.includes(file), file);
+  }
+  for (const module of [...ENTRIES, ...PROGRAMS.map((name) => `${PROJECT}${name}.ts`)]) {
+    for (const file of await graph(module)) assert(published.includes(file), file);
+  }
+  const rooms = new Set(published.map((file) => file.split("/")[0]));
+  for (const room of ["tests", "bench", "vm", "Vagrantfile", ".git", ".ci"]) {
+    assert(!rooms.has(room), room);
+  }
+});
+
+Deno.test("mod.ts exports what a user needs, and nothing else", async () => {
+  const { nodes } = JSON.parse(await deno("doc", "--quiet", "--json", `${PROJECT}mod.ts`));
+  const [{ symbols }] = Object.values(nodes) as [{ symbols: { name: string }[] }];
+  assertEquals(symbols.map(({ name }) => name).sort(), [
+    ...["Device", "DeviceError", "LinkStatus", "MAX_BATCH", "Mempool", "MempoolOptions"],
+    ...["OpenOptions", "PacketBatch", "RSS_KEY", "RSS_SYMMETRIC_KEY", "RxInterrupt", "RxQueue"],
+    ...["Statistics", "StopFlag", "SystemError", "TxQueue", "UsageError", "Waiter", "open"],
+    "toeplitz",
+  ]);
+});
+
+/** All pages under a directory. */
+async function* pages(directory: string): AsyncGenerator<string> {
+  for await (const { name, isDirectory } of Deno.readDir(directory)) {
+    if (isDirectory) yield* pages(`${directory}/${name}`);
+    else if (name.endsWith(".html") && name !== "all_symbols.html") yield `${directory}/${name}`;
+  }
+}
+
+/** The names that documentation links to: `{@linkcode Mempool}`. */
+async function linkTargets(): Promise<string[]> {
+  const json = await deno("doc", "--quiet", "--json", ...ENTRIES);
+  return [...new Set([...json.matchAll(/\{@link\w* ([^\s}]+)\}/g)].map(([, name]) => name))];
+}
+
+/** What a page links to within the documentation, as paths of files. */
+function localLinks(page: string, html: string): string[] {
+  return [...html.matchAll(/\b(?:href|src)="([^"]+)"/g)].flatMap(([, link]) => {
+    const url = new URL(link.replaceAll("&#x2F;", "/").replaceAll("&amp;", "&"), `file://${page}`);
+    const file = decodeURIComponent(url.pathname);
+    if (url.protocol !== "file:" || file.startsWith(PROJECT)) return [];
+    return [file.endsWith("/") ? `${file}index.html` : file];
+  });
+}
+
+Deno.test("documentation of the entries has no broken link", async () => {
+  await using directory = await TemporaryDirectory.make();
+  const output = directory.file("doc");
+  await deno("doc", "--quiet", "--html", "--name=ixy", `--output=${output}`, ...ENTRIES);
+  const targets = await linkTargets();
+  assert(targets.length > 10);
+  const there = new Map<string, boolean>();
+  for await (const page of pages(output)) {
+    const html = await Deno.readTextFile(page);
+    for (const file of localLinks(page, html)) {
+      if (!there.has(file)) there.set(file, await Deno.stat(file).then(() => true, () => false));
+      assert(there.get(file), `${page}: ${file}`);
+    }
+    for (const target of targets) {
+      // A link to what `deno doc` does not find is shown as code, with no link around it. So a name
+      // that is linked anywhere is linked everywhere.
+      const unlinked = html.replaceAll(`<code>${target}</code></a>`, "");
+      assert(!unlinked.includes(`<code>${target}</code>`), `${page}: ${target}`);
+    }
+  }
+  assert(there.size > 100);
+});
