@@ -13,6 +13,7 @@ import { list } from "../native/files.ts";
 import type { Device } from "../src/device.ts";
 import { WorkerError } from "../src/errors.ts";
 import type { Report } from "./report.ts";
+import { Watch } from "./watch.ts";
 import { workerModule } from "./worker_modules.ts";
 import type { Assignment, WorkerReport } from "./worker_thread.ts";
 
@@ -20,8 +21,6 @@ import type { Assignment, WorkerReport } from "./worker_thread.ts";
 const START_MS = 20000, STOP_MS = 5000, GONE_MS = 10000;
 /** How often to look at threads, and at all else, in milliseconds. */
 const LOOK_MS = 2, TICK_MS = 20;
-/** How often devices are asked whether they are still there. */
-const CHECK_MS = 100;
 
 /** One worker, and what is known of it. */
 interface Member {
@@ -127,17 +126,11 @@ export async function supervise(
   stop: StopFlag,
   seconds: number,
 ): Promise<void> {
-  const end = report.start + seconds * 1000;
-  let now = report.start, checked = now;
-  while (stop.signal === 0 && now < end) {
-    await new Promise((resolve) => setTimeout(resolve, Math.min(TICK_MS, end - now)));
+  const watch = new Watch(devices, report, seconds);
+  while (stop.signal === 0) {
+    await new Promise((resolve) => setTimeout(resolve, TICK_MS));
     workers.checkAlive();
-    now = performance.now();
-    if (now - checked >= CHECK_MS) {
-      checked = now;
-      for (const device of devices) device.checkAlive();
-    }
-    report.second(now);
+    if (watch.look() >= watch.end) return;
   }
 }
 
