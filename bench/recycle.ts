@@ -7,7 +7,8 @@
  * @module
  */
 
-import { Mempool, StopFlag, UsageError } from "../mod.ts";
+import { delay } from "jsr:@std/async@1/delay";
+import { Mempool, StopFlag } from "../mod.ts";
 import * as D from "../ixgbe/descriptors.ts";
 import { ixgbe, type IxgbeDevice } from "../ixgbe/mod.ts";
 import * as R from "../ixgbe/registers.ts";
@@ -15,15 +16,29 @@ import type { Doorbell, PciFunction } from "../src/pci/function.ts";
 import { SysfsFunction } from "../src/pci/sysfs.ts";
 import { VfioUserFunction } from "../src/pci/vfio_user.ts";
 import type { Addressing } from "../src/dma.ts";
-import { number, parse, run } from "../programs/program.ts";
+import { command } from "../programs/command_line.ts";
+import { whole } from "../programs/options.ts";
+import { run } from "../programs/run.ts";
 import { offsetOf } from "../src/registers.ts";
 
-const USAGE = `usage: deno run --allow-ffi bench/recycle.ts [--queues N] A B
+/** What to do. */
+interface Plan {
+  readonly addresses: readonly string[];
+  readonly queues: number;
+}
 
-Hands descriptors from each port of the software NIC to the other, until it is ended by a signal.
-A and B are vfio-user:PATH, or addresses of PCI functions.
-
-  --queues N  receive and transmit queues of each, 1 to 16 (default 1)`;
+/** The program, as it is called. */
+export const RECYCLE = command({
+  start: "deno run --allow-ffi bench/recycle.ts",
+  operands: { shown: "A B", are: "two devices", least: 2, most: 2 },
+  about:
+    `Hands descriptors from each port of the software NIC to the other, until it is ended by a signal.
+A and B are vfio-user:PATH, or addresses of PCI functions.`,
+  options: {
+    queues: whole("receive and transmit queues of each", { least: 1, most: 16, default: 1 }),
+  },
+  plan: ({ values: { queues }, operands: addresses }): Plan => ({ addresses, queues }),
+});
 
 /** Descriptors of a ring: a power of two. */
 const ENTRIES = 512, MASK = ENTRIES - 1;
@@ -90,7 +105,7 @@ async function moveTo(ring: Ring, port: Port, queue: number, way: "rx" | "tx"): 
   const control = way === "rx" ? R.RXDCTL : R.TXDCTL, { ENABLE } = control;
   regs.clear(control, ENABLE, queue);
   await regs.wait(control, ENABLE, 0, QUEUE_MS, queue);
-  await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+  await delay(LOOK_MS);
   regs.write(low, ring.busAddress % 2 ** 32, queue);
   regs.write(high, Math.floor(ring.busAddress / 2 ** 32), queue);
   regs.write(length, ENTRIES * D.BYTES, queue);
@@ -98,7 +113,7 @@ async function moveTo(ring: Ring, port: Port, queue: number, way: "rx" | "tx"): 
   regs.write(tail, 0, queue);
   regs.set(control, ENABLE, queue);
   await regs.wait(control, ENABLE, ENABLE, QUEUE_MS, queue);
-  await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+  await delay(LOOK_MS);
   return port.bus.bar(0).doorbell(offsetOf(tail, queue));
 }
 
@@ -189,14 +204,10 @@ function recycleRounds(lanes: readonly Lane[]): void {
   }
 }
 
-async function main(): Promise<number> {
-  const args = parse(Deno.args, USAGE, { queues: true });
-  if (args.positionals.length !== 2) throw new UsageError("takes two devices: see --help");
-  const queues = number(args, "queues", 1, 1, 16);
+async function main({ addresses: [a, b], queues }: Plan): Promise<number> {
   // Per queue and way: two rings, the buffers between them, and the ring that the driver fills first.
   using pool = new Mempool({ buffers: 4096 * queues });
   using stop = new StopFlag();
-  const [a, b] = args.positionals;
   const portA = await openPort(a, pool, queues);
   using _a = portA.device;
   const portB = await openPort(b, pool, queues);
@@ -215,4 +226,4 @@ async function main(): Promise<number> {
   return 0;
 }
 
-if (import.meta.main) await run(main);
+if (import.meta.main) await run(RECYCLE, main);

@@ -6,6 +6,7 @@
  * @module
  */
 
+import { delay } from "jsr:@std/async@1/delay";
 import { INLINE_MORE } from "../demo.ts";
 import { DeviceError } from "../src/errors.ts";
 import { Child } from "./child.ts";
@@ -40,10 +41,6 @@ const SELDOM_COLLECT = ",--single-threaded-gc,--min-semi-space-size=128,--max-se
 
 /** What a window brings by itself. */
 type Brought = Omit<Window, "distance" | "preempted">;
-
-function wait(milliseconds: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, milliseconds));
-}
 
 /** A running pair of software NIC and forwarder. */
 export class Run implements AsyncDisposable {
@@ -112,7 +109,7 @@ export class Run implements AsyncDisposable {
     await this.#sim.command("start");
     const deadline = performance.now() + DEADLINE_MS;
     for (;;) {
-      await wait(LOOK_MS);
+      await delay(LOOK_MS);
       const { ports } = await this.#stats();
       if (ports.every(({ wireStatistics }) => wireStatistics.received > 0)) break;
       const { ended, complaints } = this.#forwarder;
@@ -124,7 +121,7 @@ export class Run implements AsyncDisposable {
           complaints.replaceAll("\n", " | ").slice(-500),
       );
     }
-    await wait(milliseconds);
+    await delay(milliseconds);
     await this.#rest();
   }
 
@@ -137,7 +134,7 @@ export class Run implements AsyncDisposable {
   /** Sends no more, and waits until all is back. */
   async #rest(): Promise<void> {
     await this.#sim.command("stop");
-    await wait(DRAIN_MS);
+    await delay(DRAIN_MS);
   }
 
   /** The distance between the cores, while both programs are stopped. */
@@ -174,9 +171,9 @@ export class Run implements AsyncDisposable {
   /** A window in the middle of traffic. */
   async #counted(milliseconds: number): Promise<Brought> {
     await this.#sim.command("start");
-    await wait(SETTLE_MS);
+    await delay(SETTLE_MS);
     const first = await this.#stats(), cycles = this.#counter?.read();
-    await wait(milliseconds);
+    await delay(milliseconds);
     const last = await this.#stats(), packets = sum(last, "received") - sum(first, "received");
     const spent = this.#counter === undefined ? undefined : this.#counter.read() - cycles!;
     await this.#rest();
@@ -188,10 +185,10 @@ export class Run implements AsyncDisposable {
 
   /** A window that has every packet of its traffic, and so no packet that waited for a report. */
   async #timed(milliseconds: number): Promise<Brought> {
-    await wait(SETTLE_MS);
+    await delay(SETTLE_MS);
     const first = await this.#stats(), start = performance.now();
     await this.#sim.command("start");
-    await wait(milliseconds);
+    await delay(milliseconds);
     const end = performance.now();
     await this.#rest();
     const last = await this.#stats(), packets = sum(last, "received") - sum(first, "received");

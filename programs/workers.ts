@@ -8,6 +8,7 @@
  * @module
  */
 
+import { delay } from "jsr:@std/async@1/delay";
 import type { StopFlag } from "../native/stop.ts";
 import { list } from "../native/files.ts";
 import type { Device } from "../src/device.ts";
@@ -128,7 +129,7 @@ export async function supervise(
 ): Promise<void> {
   const watch = new Watch(devices, report, seconds);
   while (stop.signal === 0) {
-    await new Promise((resolve) => setTimeout(resolve, TICK_MS));
+    await delay(TICK_MS);
     workers.checkAlive();
     if (watch.look() >= watch.end) return;
   }
@@ -146,7 +147,7 @@ async function until(milliseconds: number, condition: () => boolean): Promise<bo
   const deadline = performance.now() + milliseconds;
   while (!condition()) {
     if (performance.now() >= deadline) return false;
-    await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+    await delay(LOOK_MS);
   }
   return true;
 }

@@ -38,9 +38,13 @@ export function totals(stdout: string): Totals {
   return line;
 }
 
-/** Starts a program with JSON and `--allow-ffi`, and waits until its device is open. */
-export async function startProgram(name: string, args: readonly string[]): Promise<Program> {
-  const program = Program.start(ffiOnly(name, ["--json", ...args]));
+/** Starts a program with JSON, `--allow-ffi` and flags, and waits until its device is open. */
+export async function startProgram(
+  name: string,
+  args: readonly string[],
+  flags: readonly string[] = [],
+): Promise<Program> {
+  const program = Program.start(ffiOnly(name, ["--json", ...args], flags));
   try {
     await program.line((line) => line === '{"ready":true}');
   } catch (error) {
@@ -68,8 +72,9 @@ export function stopProgram(program: Program, signal: Deno.Signal = "SIGTERM"): 
 export function startForwarder(
   addresses: readonly string[],
   options: readonly string[] = [],
+  flags: readonly string[] = [],
 ): Promise<Program> {
-  return startProgram("fwd.ts", [...options, ...addresses]);
+  return startProgram("fwd.ts", [...options, ...addresses], flags);
 }
 
 /** Packets that a forwarder with JSON has dropped, by the last of its lines: one comes each second. */

@@ -17,7 +17,7 @@ import {
   type TxQueue,
   UsageError,
 } from "../../mod.ts";
-import { run } from "../../programs/program.ts";
+import { endWith } from "../../programs/run.ts";
 
 /** What the software NIC says of such descriptors. */
 export const NOT_READABLE = "TDT: buffers in memory the device may read";
@@ -96,7 +96,7 @@ async function use(name: string, mode: string, scheme: Addressing): Promise<DmaR
 }
 
 if (import.meta.main) {
-  await run(async () => {
+  await endWith(async () => {
     const [name, mode, scheme] = Deno.args;
     console.log(JSON.stringify(await use(name, mode, scheme as Addressing)));
     return 0;
