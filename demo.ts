@@ -254,6 +254,8 @@ async function forward(directory: string, plan: Plan): Promise<number> {
     ...["--batch", String(batch), "--queues", String(queues), "--workers", String(workers)],
     ...rings(rate),
   ];
+  // Workers have to read their modules.
+  const flags = workers > 0 ? [`--allow-read=${new URL("./", import.meta.url).pathname}`] : [];
   const sockets = [`${directory}/a.sock`, `${directory}/b.sock`];
   // A line of the model is shown once the forwarder's next line has come: see `count`.
   let shown: SimLine | undefined, shownTime = 0, pending: SimLine | undefined, pendingTime = 0;
@@ -288,6 +290,7 @@ async function forward(directory: string, plan: Plan): Promise<number> {
       "fwd.ts",
       ["--json", ...options, ...sockets.map((path) => `vfio-user:${path}`)],
       (line) => line.ready || show(line),
+      flags,
     );
     await fwd.line((line) => line.ready === true, START_MS);
     if (!json) console.log(HEADER);

@@ -27,8 +27,11 @@ import { flag, whole } from "./programs/options.ts";
 import { poll } from "./programs/poll.ts";
 import { count, Report } from "./programs/report.ts";
 import { run } from "./programs/run.ts";
-import { supervise, Workers } from "./programs/workers.ts";
+import { requireModules, supervise, Workers } from "./programs/workers.ts";
 import { MAX_BUFFERS } from "./src/mempool.ts";
+
+/** Where the modules are that workers run. */
+const MODULES = new URL("./", import.meta.url);
 /** Rounds between the statistics of one device and of the other. */
 const BETWEEN = 64;
 const MAX_QUEUES = 16;
@@ -57,7 +60,8 @@ A device is ${DEVICE_FORMS}.`,
     }),
     workers: whole(
       "threads that share the queues out, at most as many; without it the main thread has them all " +
-        "(82599, X540 and X550; doorbells in memory)",
+        "(82599, X540 and X550; doorbells in memory). From a checkout it also needs permission to " +
+        "read that: --allow-read=.",
       { least: 0, most: MAX_QUEUES, values: "", default: 0 },
     ),
     "no-touch": flag("leave packets as they are; else byte 1 of each is incremented"),
@@ -146,7 +150,7 @@ async function forwardElsewhere(
   let report: Report;
   {
     await using workers = new Workers(
-      new URL("./programs/forward_worker.ts", import.meta.url),
+      new URL("programs/forward_worker.ts", MODULES),
       tasks,
     );
     await workers.started();
@@ -167,6 +171,7 @@ function transfer(device: Device, number: number): TransferredQueues {
 }
 
 async function main(plan: Plan): Promise<number> {
+  if (plan.workers > 0) requireModules(MODULES);
   using memory = new DisposableStack();
   const pools = makePools(plan, memory);
   const options: OpenOptions = {

@@ -9,19 +9,35 @@
  */
 
 import { delay } from "jsr:@std/async@1/delay";
-import type { StopFlag } from "../native/stop.ts";
 import { list } from "../native/files.ts";
+import type { StopFlag } from "../native/stop.ts";
 import type { Device } from "../src/device.ts";
-import { WorkerError } from "../src/errors.ts";
+import { UsageError, WorkerError } from "../src/errors.ts";
 import type { Report } from "./report.ts";
 import { Watch } from "./watch.ts";
-import { workerModule } from "./worker_modules.ts";
 import type { Assignment, WorkerReport } from "./worker_thread.ts";
 
 /** Deadlines in milliseconds: for a worker's modules to load, for it to stop, and for its thread to go. */
 const START_MS = 20000, STOP_MS = 5000, GONE_MS = 10000;
 /** How often to look at threads, and at all else, in milliseconds. */
 const LOOK_MS = 2, TICK_MS = 20;
+
+/**
+ * Asserts that workers can load modules. Those that Deno loads from a URL they can load too; but local
+ * ones, which the main thread loads by itself, only with permission to read them.
+ *
+ * @param directory Where all modules are.
+ * @throws {UsageError} if that permission is missing.
+ */
+export function requireModules(directory: URL): void {
+  if (directory.protocol !== "file:") return;
+  if (Deno.permissions.querySync({ name: "read", path: directory }).state === "granted") return;
+  const path = decodeURIComponent(directory.pathname);
+  throw new UsageError(
+    `--workers needs permission to read the modules that its threads run: run it with ` +
+      `\`deno run --allow-ffi --allow-read='${path}'\``,
+  );
+}
 
 /** One worker, and what is known of it. */
 interface Member {
@@ -45,13 +61,11 @@ export class Workers implements AsyncDisposable {
    * @param module The workers' module, which calls {@linkcode serve}.
    * @param tasks What to send them.
    * @param milliseconds How long they may take to stop.
-   * @throws {SystemError} if the module cannot be read.
    */
   constructor(module: URL, tasks: readonly unknown[], milliseconds = STOP_MS) {
     this.#milliseconds = milliseconds;
-    const url = workerModule(module);
     this.#members = tasks.map((task, number) => {
-      const worker = new Worker(url, { type: "module", name: `${number}` });
+      const worker = new Worker(module.href, { type: "module", name: `${number}` });
       const member: Member = { worker, ended: false };
       worker.onmessage = ({ data }: MessageEvent<WorkerReport>) => {
         member.thread = data.thread;
