@@ -9,30 +9,54 @@
 
 import { delay } from "jsr:@std/async@1/delay";
 import { UsageError } from "./mod.ts";
+import { command } from "./programs/command_line.ts";
+import { decimal, flag, whole } from "./programs/options.ts";
 import { Program } from "./programs/process.ts";
-import { number, parse, run } from "./programs/program.ts";
 import { WIRE_OVERHEAD } from "./programs/report.ts";
+import { run } from "./programs/run.ts";
 import { INLINE_MORE } from "./sim/v8_flags.ts";
 
-const USAGE = `usage: deno task demo [options]
+/** What to do. */
+interface Plan {
+  readonly seconds: number;
+  /** Packets a second and direction; undefined for 10 Gbit/s. */
+  readonly rate: number | undefined;
+  /** Bytes of a packet, without CRC. */
+  readonly size: number;
+  readonly batch: number;
+  readonly queues: number;
+  readonly workers: number;
+  readonly json: boolean;
+}
 
-Forwards packets between two ports of a software NIC and checks every one of them.
+/** The program, as it is called. */
+export const DEMO = command({
+  start: "deno task demo",
+  about: "Forwards packets between two ports of a software NIC and checks every one of them.",
+  options: {
+    seconds: decimal("seconds that it takes", { least: 1, most: 86400, default: 10 }),
+    rate: whole("packets a second and direction", {
+      ...{ value: "PPS", values: "(default: 10 Gbit/s)", least: 1, most: 1e8, default: undefined },
+    }),
+    size: whole("bytes of a packet, without CRC", { least: 60, most: 1514, default: 60 }),
+    batch: whole("most packets the forwarder handles at once", {
+      ...{ alias: "b", least: 1, most: 256, default: 32 },
+    }),
+    queues: whole("receive and transmit queues of each port", { least: 1, most: 16, default: 1 }),
+    workers: whole("threads of the forwarder that share them out", {
+      ...{ values: "(default 0: its main thread has all)", least: 0, most: 16, default: 0 },
+    }),
+    json: flag("print one JSON object as the last line"),
+  },
+  notes: `missed: the NIC had no free descriptor; dropped: the forwarder's transmit ring was full;
+lost: neither, a defect. Exits with 1 if anything was lost, reordered or corrupt.`,
+  plan({ values }): Plan {
+    const { workers, queues } = values;
+    if (workers > queues) throw new UsageError(`${workers} workers need as many --queues`);
+    return values;
+  },
+});
 
-  --seconds N   how long (default 10)
-  --rate PPS    packets a second and direction (default: 10 Gbit/s)
-  --size N      bytes of a packet, without CRC, 60 to 1514 (default 60)
-  --batch N     most packets the forwarder handles at once, 1 to 256 (default 32)
-  --queues N    receive and transmit queues of each port, 1 to 16 (default 1)
-  --workers N   threads of the forwarder that share them out (default 0: its main thread has all)
-  --json        print one JSON object as the last line
-
-missed: the NIC had no free descriptor; dropped: the forwarder's transmit ring was full;
-lost: neither, a defect. Exits with 1 if anything was lost, reordered or corrupt.`;
-
-const OPTIONS = {
-  ...{ seconds: true, rate: true, size: true, batch: true, json: false },
-  ...{ queues: true, workers: true },
-};
 /** Flows of a direction where they are to be spread over queues. */
 const FLOWS = 64;
 /** Longest that packets may take to drain, and between looks, in milliseconds. */
@@ -79,8 +103,8 @@ function start(program: string, flags: string[], args: string[], onLine: (line: 
  * Rings of the forwarder. Three processes share what may be two cores: at a rate that it can bear, it
  * must also bear not to run for some milliseconds; without a limit, smaller rings are faster.
  */
-function rings(rate: number): string[] {
-  return rate > 0 ? ["--rx-entries", "4096", "--tx-entries", "4096"] : [];
+function rings(rate: number | undefined): string[] {
+  return rate !== undefined ? ["--rx-entries", "4096", "--tx-entries", "4096"] : [];
 }
 
 /** Counts of one direction, from port `i` to the other one. */
@@ -130,38 +154,25 @@ function row(i: number, time: number, c: Count, mpps: number, size: number): str
 const HEADER =
   "  time  ports      Mpps  Mbit/s     missed    dropped       lost  reordered    corrupt";
 
-async function main(): Promise<number> {
-  const args = parse(Deno.args, USAGE, OPTIONS);
-  if (args.positionals.length > 0) throw new UsageError("the demo takes no devices: see --help");
-  const seconds = number(args, "seconds", 10, 1, 86400, true);
-  const size = number(args, "size", 60, 60, 1514);
-  const batch = number(args, "batch", 32, 1, 256);
-  const rate = number(args, "rate", 0, 1, 1e8);
-  const queues = number(args, "queues", 1, 1, 16);
-  const workers = number(args, "workers", 0, 0, 16);
-  if (workers > queues) throw new UsageError(`${workers} workers need as many --queues`);
-  const threads = ["--queues", String(queues), "--workers", String(workers)];
-  const wire = `generator:size=${size}${rate > 0 ? `,rate=${rate}` : ""}` +
-    (queues > 1 ? `,flows=${FLOWS}` : "");
-  const json = args.values.json === true;
+async function main(plan: Plan): Promise<number> {
   const directory = await Deno.makeTempDir({ prefix: "ixy-" });
   try {
-    return await forward(directory, wire, seconds, size, json, [
-      ...["--batch", String(batch), ...threads, ...rings(rate)],
-    ]);
+    return await forward(directory, plan);
   } finally {
     await Deno.remove(directory, { recursive: true });
   }
 }
 
-async function forward(
-  directory: string,
-  wire: string,
-  seconds: number,
-  size: number,
-  json: boolean,
-  options: readonly string[],
-): Promise<number> {
+async function forward(directory: string, plan: Plan): Promise<number> {
+  const { seconds, rate, size, batch, queues, workers, json } = plan;
+  const wire = `generator:size=${size}${rate === undefined ? "" : `,rate=${rate}`}` +
+    (queues > 1 ? `,flows=${FLOWS}` : "");
+  const options = [
+    ...["--batch", String(batch), "--queues", String(queues), "--workers", String(workers)],
+    ...rings(rate),
+  ];
+  // Workers have to read their modules.
+  const flags = workers > 0 ? [`--allow-read=${new URL("./", import.meta.url).pathname}`] : [];
   const sockets = [`${directory}/a.sock`, `${directory}/b.sock`];
   // A line of the model is shown once the forwarder's next line has come: see `count`.
   let shown: SimLine | undefined, shownTime = 0, pending: SimLine | undefined, pendingTime = 0;
@@ -194,7 +205,7 @@ async function forward(
   let said: FwdLine | undefined;
   await using fwd = start(
     "fwd.ts",
-    [],
+    flags,
     ["--json", ...options, ...sockets.map((path) => `vfio-user:${path}`)],
     (text) => {
       const line: FwdLine = JSON.parse(text);
@@ -254,4 +265,4 @@ function summary(
   return bad > 0 ? 1 : 0;
 }
 
-if (import.meta.main) await run(main);
+if (import.meta.main) await run(DEMO, main);

@@ -9,26 +9,39 @@ import { Mempool, open, PacketBatch, StopFlag, UsageError } from "./mod.ts";
 import {
   DEVICE_FORMS,
   DEVICE_OPTIONS,
-  DEVICE_USAGE,
+  type DeviceOptions,
   deviceOptions,
   INTERRUPT_OPTIONS,
-  INTERRUPT_USAGE,
 } from "./programs/device_options.ts";
-import { poll } from "./programs/poll.ts";
-import { parse, run } from "./programs/program.ts";
-import { count, Report } from "./programs/report.ts";
 import { isHostIp, Responder } from "./packets/responder.ts";
+import { command } from "./programs/command_line.ts";
+import { poll } from "./programs/poll.ts";
+import { count, Report } from "./programs/report.ts";
+import { run } from "./programs/run.ts";
 
-const USAGE = `usage: deno run --allow-ffi echo.ts [options] A IP
+/** What to do. */
+interface Plan extends DeviceOptions {
+  /** The device. */
+  readonly address: string;
+  /** The IPv4 address to answer for, 4 bytes. */
+  readonly ip: Uint8Array;
+}
 
-Answers ARP requests for the IPv4 address IP and ICMP echo requests to it, at device A, which is
-${DEVICE_FORMS}. All else is ignored.
-
-${INTERRUPT_USAGE}
-${DEVICE_USAGE}
-
-arp, echo: requests answered; ignored: other packets; dropped: answers that the transmit ring
-had no room for.`;
+/** The program, as it is called. */
+export const ECHO = command({
+  start: "deno run --allow-ffi echo.ts",
+  operands: { shown: "A IP", are: "a device and an IP address", least: 2, most: 2 },
+  about:
+    `Answers ARP requests for the IPv4 address IP and ICMP echo requests to it, at device A, which is
+${DEVICE_FORMS}. All else is ignored.`,
+  options: { ...INTERRUPT_OPTIONS, ...DEVICE_OPTIONS },
+  notes:
+    `arp, echo: requests answered; ignored: other packets; dropped: answers that the transmit ring
+had no room for.`,
+  plan({ values, operands: [address, ip] }): Plan {
+    return { ...deviceOptions(values), address, ip: parseIp(ip) };
+  },
+});
 
 /** @throws {UsageError} if the text is not the IPv4 address of one host, in its usual form. */
 function parseIp(text: string): Uint8Array {
@@ -39,27 +52,20 @@ function parseIp(text: string): Uint8Array {
   return Uint8Array.from(ip);
 }
 
-async function main(): Promise<number> {
-  const args = parse(Deno.args, USAGE, { ...DEVICE_OPTIONS, ...INTERRUPT_OPTIONS });
-  if (args.positionals.length !== 2) {
-    const n = args.positionals.length;
-    throw new UsageError(`echo.ts takes a device and an IP address, not ${n} of them: see --help`);
-  }
-  const ip = parseIp(args.positionals[1]);
-  const options = deviceOptions(args);
-  const { rxEntries, txEntries, bufferSize } = options;
+async function main(plan: Plan): Promise<number> {
+  const { rxEntries, txEntries, bufferSize } = plan;
 
-  using pool = new Mempool({ buffers: rxEntries + txEntries + options.batch, bufferSize });
+  using pool = new Mempool({ buffers: rxEntries + txEntries + plan.batch, bufferSize });
   using stop = new StopFlag();
-  using device = await open(args.positionals[0], { ...options.open, pool });
+  using device = await open(plan.address, { ...plan.open, pool });
   const [rx] = device.rxQueues, [tx] = device.txQueues;
-  const batch = new PacketBatch(pool, options.batch);
-  const responder = new Responder(device.macAddress(), ip);
+  const batch = new PacketBatch(pool, plan.batch);
+  const responder = new Responder(device.macAddress(), plan.ip);
   const counts = { arp: 0, echo: 0, ignored: 0, dropped: 0 };
 
-  const report = new Report(options, [device], () => [count(device, counts)]);
+  const report = new Report(plan, [device], () => [count(device, counts)]);
   report.ready();
-  poll([device], report, stop, options.seconds, (rounds) => {
+  poll([device], report, stop, plan.seconds, (rounds) => {
     for (let i = 0; i < rounds; i++) {
       if (rx.receive(batch) === 0) continue;
       for (let p = 0; p < batch.length;) {
@@ -78,4 +84,4 @@ async function main(): Promise<number> {
   return 0;
 }
 
-if (import.meta.main) await run(main);
+if (import.meta.main) await run(ECHO, main);

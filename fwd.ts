@@ -10,39 +10,29 @@ import { IxgbeDevice, type TransferredQueues } from "./ixgbe/mod.ts";
 import {
   DEVICE_FORMS,
   DEVICE_OPTIONS,
-  DEVICE_USAGE,
   type DeviceOptions,
   deviceOptions,
   INTERRUPT_OPTIONS,
-  INTERRUPT_USAGE,
 } from "./programs/device_options.ts";
 import { type BothWays, Direction, forwardAll } from "./programs/forward.ts";
+import { command } from "./programs/command_line.ts";
+import { flag, whole } from "./programs/options.ts";
 import { poll } from "./programs/poll.ts";
-import { MAX_BUFFERS } from "./src/mempool.ts";
-import { type Arguments, number, parse, run } from "./programs/program.ts";
 import { count, Report } from "./programs/report.ts";
-import { supervise, Workers } from "./programs/workers.ts";
+import { run } from "./programs/run.ts";
+import { requireModules, supervise, Workers } from "./programs/workers.ts";
+import { MAX_BUFFERS } from "./src/mempool.ts";
 
-const USAGE = `usage: deno run --allow-ffi fwd.ts [options] A B
-
-Forwards packets from device A to device B and from B to A.
-A device is ${DEVICE_FORMS}.
-
-  --queues N       receive and transmit queues of each device, 1 to 16 (default 1)
-  --workers N      threads that share them out, 1 to as many as there are queues; without it the
-                   main thread has them all (82599, X540 and X550; doorbells in memory)
-  --no-touch       leave packets as they are; else byte 1 of each is incremented
-${INTERRUPT_USAGE}
-${DEVICE_USAGE}
-
-dropped: packets that the device's transmit ring had no room for.`;
-
+/** Where the modules are that workers run. */
+const MODULES = new URL("./", import.meta.url);
 /** Rounds between the statistics of one device and of the other. */
 const BETWEEN = 64;
 const MAX_QUEUES = 16;
 
-/** What `main` has found in its arguments, beyond what every program has. */
+/** What to do. */
 interface Plan extends DeviceOptions {
+  /** The two devices. */
+  readonly addresses: readonly string[];
   /** Queues of each device. */
   readonly queues: number;
   /** Threads beside the main one; 0 if that does the work. */
@@ -51,20 +41,43 @@ interface Plan extends DeviceOptions {
   readonly touch: boolean;
 }
 
-function planOf(args: Arguments): Plan {
-  const queues = number(args, "queues", 1, 1, MAX_QUEUES);
-  const workers = number(args, "workers", 0, 0, MAX_QUEUES);
-  if (workers > queues) {
-    throw new UsageError(
-      `${workers} workers need as many queues, one each at least, and there are ${queues}: ` +
-        `say --queues ${workers} too`,
-    );
-  }
-  if (workers > 0 && args.values.interrupts) {
-    throw new UsageError("workers poll: use either --interrupts or --workers, not both");
-  }
-  return { ...deviceOptions(args), queues, workers, touch: !args.values["no-touch"] };
-}
+/** The program, as it is called. */
+export const FWD = command({
+  start: "deno run --allow-ffi fwd.ts",
+  operands: { shown: "A B", are: "two devices", least: 2, most: 2 },
+  about: `Forwards packets from device A to device B and from B to A.
+A device is ${DEVICE_FORMS}.`,
+  options: {
+    queues: whole("receive and transmit queues of each device", {
+      ...{ least: 1, most: MAX_QUEUES, default: 1 },
+    }),
+    workers: whole(
+      "threads that share the queues out, at most as many; without it the main thread has them all " +
+        "(82599, X540 and X550; doorbells in memory). From a checkout it also needs permission to " +
+        "read that: --allow-read=.",
+      { least: 0, most: MAX_QUEUES, values: "", default: 0 },
+    ),
+    "no-touch": flag("leave packets as they are; else byte 1 of each is incremented"),
+    ...INTERRUPT_OPTIONS,
+    ...DEVICE_OPTIONS,
+  },
+  notes: "dropped: packets that the device's transmit ring had no room for.",
+  plan({ values, operands: addresses }): Plan {
+    const { queues, workers, interrupts, "no-touch": noTouch } = values;
+    const [a, b] = addresses;
+    if (a === b) throw new UsageError(`${a} is named twice: fwd.ts takes two devices`);
+    if (workers > queues) {
+      throw new UsageError(
+        `${workers} workers need as many queues, one each at least, and there are ${queues}: ` +
+          `say --queues ${workers} too`,
+      );
+    }
+    if (workers > 0 && interrupts) {
+      throw new UsageError("workers poll: use either --interrupts or --workers, not both");
+    }
+    return { ...deviceOptions(values), addresses, queues, workers, touch: !noTouch };
+  },
+});
 
 /**
  * A pool for each thread, large enough that all rings are full and a batch is in hand each way.
@@ -130,7 +143,7 @@ async function forwardElsewhere(
   let report: Report;
   {
     await using workers = new Workers(
-      new URL("./programs/forward_worker.ts", import.meta.url),
+      new URL("programs/forward_worker.ts", MODULES),
       tasks,
     );
     await workers.started();
@@ -150,21 +163,8 @@ function transfer(device: Device, number: number): TransferredQueues {
   );
 }
 
-async function main(): Promise<number> {
-  const args = parse(Deno.args, USAGE, {
-    ...DEVICE_OPTIONS,
-    ...INTERRUPT_OPTIONS,
-    queues: true,
-    workers: true,
-    "no-touch": false,
-  });
-  if (args.positionals.length !== 2) {
-    throw new UsageError(`fwd.ts takes two devices, not ${args.positionals.length}: see --help`);
-  }
-  const [a, b] = args.positionals;
-  if (a === b) throw new UsageError(`${a} is named twice: fwd.ts takes two devices`);
-  const plan = planOf(args);
-
+async function main(plan: Plan): Promise<number> {
+  if (plan.workers > 0) requireModules(MODULES);
   using memory = new DisposableStack();
   const pools = makePools(plan, memory);
   const options: OpenOptions = {
@@ -175,6 +175,7 @@ async function main(): Promise<number> {
     promiscuous: true,
   };
   using stop = new StopFlag();
+  const [a, b] = plan.addresses;
   using deviceA = await open(a, options);
   using deviceB = await open(b, options);
   if (plan.workers === 0) forwardHere(plan, deviceA, deviceB, stop);
@@ -182,4 +183,4 @@ async function main(): Promise<number> {
   return 0;
 }
 
-if (import.meta.main) await run(main);
+if (import.meta.main) await run(FWD, main);

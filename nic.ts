@@ -13,11 +13,13 @@ import { cards, formatCards } from "./nic/list.ts";
 import { dumpFunction, dumpRemote, formatDump, type IxgbeDump } from "./nic/registers.ts";
 import { System } from "./nic/system.ts";
 import { dumpVirtio, formatVirtio, type VirtioDump } from "./nic/virtio.ts";
-import { type Arguments, choice, parse, run } from "./programs/program.ts";
+import { VIRTIO_INTERFACES } from "./programs/device_options.ts";
+import { command } from "./programs/command_line.ts";
+import { choice, flag, type Values } from "./programs/options.ts";
+import { run } from "./programs/run.ts";
 
-const USAGE = `usage: deno run --allow-ffi nic.ts [options] COMMAND
-
-  list                     every Ethernet controller: who has it, and how it could be driven here
+const ABOUT =
+  `  list                     every Ethernet controller: who has it, and how it could be driven here
   bind ADDRESS vfio-pci    gives a card to vfio-pci, for programs to drive by VFIO
   bind ADDRESS none        takes a card from its driver
   restore ADDRESS          gives a card back to the kernel's own driver
@@ -27,17 +29,26 @@ const USAGE = `usage: deno run --allow-ffi nic.ts [options] COMMAND
   doctor                   whether a card can be driven on this machine, and what is missing
 
 ADDRESS is 0000:03:00.0 (PCI), or for regs vfio-user:PATH. bind and restore need root, and nothing
-of them outlives a boot.
+of them outlives a boot.`;
 
-  --force                  bind: although its kernel interface is up or carries the default route,
-                           or it is no Ethernet controller
-  --all                    regs: read registers too that are cleared or changed by reading
-  --virtio HOW             regs: interface of a VirtIO card that has two: legacy (default) or modern
-  --json                   print JSON
-
-regs writes nothing to an 82599, X540 or X550. It selects features and queues of a VirtIO card.
+const NOTES =
+  `regs writes nothing to an 82599, X540 or X550. It selects features and queues of a VirtIO card.
 Exit code: 0; 1 if a device failed, or doctor finds no way to drive a card; 2 if something is to be
 mended first, which the message says.`;
+
+const OPTIONS = {
+  force: flag(
+    "bind: although its kernel interface is up or carries the default route, or it is no Ethernet " +
+      "controller",
+  ),
+  all: flag("regs: read registers too that are cleared or changed by reading"),
+  virtio: choice("regs: interface of a VirtIO card that has two", VIRTIO_INTERFACES, {
+    values: "legacy (default) or modern",
+    default: undefined,
+  }),
+  json: flag("print JSON"),
+};
+type Arguments = Values<typeof OPTIONS>;
 
 /** What a command prints, and its exit code. */
 interface Outcome {
@@ -50,7 +61,7 @@ interface Outcome {
 interface Command {
   readonly operands: { readonly least: number; readonly most: number; readonly what: string };
   readonly options: readonly string[];
-  readonly run: (system: System, operands: readonly string[], args: Arguments) =>
+  readonly run: (system: System, operands: readonly string[], values: Arguments) =>
     | Outcome
     | Promise<Outcome>;
 }
@@ -70,11 +81,11 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   bind: {
     operands: { least: 2, most: 2, what: "an address, and vfio-pci or none" },
     options: ["force"],
-    run: (system, [address, driver], { values }) => {
+    run: (system, [address, driver], { force }) => {
       if (driver !== "vfio-pci" && driver !== "none") {
         throw new UsageError(`bind takes vfio-pci or none, not "${driver}": see --help`);
       }
-      return bound(bind(system, address, driver, values.force === true));
+      return bound(bind(system, address, driver, force));
     },
   },
   restore: {
@@ -85,8 +96,8 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   regs: {
     operands: { least: 1, most: Infinity, what: "an address, and names of registers" },
     options: ["all", "virtio"],
-    run: (system, [address, ...names], args) => {
-      const json = registers(system, address, names, args);
+    run: (system, [address, ...names], values) => {
+      const json = registers(system, address, names, values);
       return { json, lines: "transport" in json ? formatVirtio(json) : formatDump(json) };
     },
   },
@@ -105,11 +116,10 @@ function registers(
   system: System,
   address: string,
   names: readonly string[],
-  args: Arguments,
+  { all, virtio }: Arguments,
 ): IxgbeDump | VirtioDump {
-  const options = { names, all: args.values.all === true };
+  const options = { names, all };
   const remote = /^vfio-user:(.+)$/.exec(address);
-  const wanted = choice(args, "virtio", ["legacy", "modern"] as const);
   if (remote) return dumpRemote(address, remote[1], options);
   const found = system.function(address);
   const { driver, problem } = identify(found);
@@ -118,7 +128,7 @@ function registers(
   if (names.length > 0) {
     throw new UsageError(`${found.address}: a VirtIO card is shown whole: leave out ${names[0]}`);
   }
-  return dumpVirtio(system, found, wanted);
+  return dumpVirtio(system, found, virtio);
 }
 
 function bound(json: Binding): Outcome {
@@ -130,30 +140,46 @@ function bound(json: Binding): Outcome {
   return { json, lines: [line, ...notes.map((note) => `${address}: ${note}`)] };
 }
 
-async function main(): Promise<number> {
-  const kinds = { json: false, force: false, all: false, virtio: true };
-  const args = parse(Deno.args, USAGE, kinds);
-  const [name, ...operands] = args.positionals;
-  if (name === undefined || !Object.hasOwn(COMMANDS, name)) {
-    const known = Object.keys(COMMANDS).join(", ");
-    throw new UsageError(
-      name === undefined
-        ? `nic.ts takes a command: ${known}: see --help`
-        : `"${name}" is no command: ${known}: see --help`,
-    );
-  }
-  const { operands: { least, most, what }, options, run } = COMMANDS[name];
-  if (operands.length < least || operands.length > most) {
-    throw new UsageError(`${name} takes ${what}: see --help`);
-  }
-  for (const option of Object.keys(args.values)) {
-    if (option === "json" || options.includes(option)) continue;
-    throw new UsageError(`${name} has no option --${option}: see --help`);
-  }
-  const { json, lines, code = 0 } = await run(new System(), operands, args);
-  if (args.values.json) console.log(JSON.stringify(json));
+/** What to do. */
+interface Plan {
+  readonly command: Command;
+  readonly operands: readonly string[];
+  readonly values: Arguments;
+}
+
+/** The program, as it is called. */
+export const NIC = command({
+  start: "deno run --allow-ffi nic.ts",
+  operands: { shown: "COMMAND", are: "a command", least: 0, most: Infinity },
+  about: ABOUT,
+  options: OPTIONS,
+  notes: NOTES,
+  plan({ values, named, operands: [name, ...operands] }): Plan {
+    if (name === undefined || !Object.hasOwn(COMMANDS, name)) {
+      const known = Object.keys(COMMANDS).join(", ");
+      throw new UsageError(
+        name === undefined
+          ? `nic.ts takes a command: ${known}: see --help`
+          : `"${name}" is no command: ${known}: see --help`,
+      );
+    }
+    const command = COMMANDS[name], { least, most, what } = command.operands;
+    if (operands.length < least || operands.length > most) {
+      throw new UsageError(`${name} takes ${what}: see --help`);
+    }
+    for (const option of named) {
+      if (option === "json" || command.options.includes(option)) continue;
+      throw new UsageError(`${name} has no option --${option}: see --help`);
+    }
+    return { command, operands, values };
+  },
+});
+
+async function main({ command, operands, values }: Plan): Promise<number> {
+  const { json, lines, code = 0 } = await command.run(new System(), operands, values);
+  if (values.json) console.log(JSON.stringify(json));
   else for (const line of lines) console.log(line);
   return code;
 }
 
-if (import.meta.main) await run(main);
+if (import.meta.main) await run(NIC, main);

@@ -5,62 +5,73 @@
  * @module
  */
 
-import { Mempool, open, PacketBatch, StopFlag, UsageError } from "./mod.ts";
+import { Mempool, open, PacketBatch, StopFlag } from "./mod.ts";
 import {
   DEVICE_FORMS,
   DEVICE_OPTIONS,
-  DEVICE_USAGE,
+  type DeviceOptions,
   deviceOptions,
   INTERRUPT_OPTIONS,
-  INTERRUPT_USAGE,
 } from "./programs/device_options.ts";
 import { MAX_SNAPLEN, openSink, PcapWriter } from "./packets/pcap_writer.ts";
+import { command } from "./programs/command_line.ts";
+import { whole } from "./programs/options.ts";
 import { poll } from "./programs/poll.ts";
-import { number, parse, run } from "./programs/program.ts";
 import { count, Report } from "./programs/report.ts";
+import { run } from "./programs/run.ts";
 
-const USAGE = `usage: deno run --allow-ffi --allow-write=FILE pcap.ts [options] A FILE
+/** What to do. */
+interface Plan extends DeviceOptions {
+  /** The device. */
+  readonly address: string;
+  /** Where the packets go to. */
+  readonly file: string;
+  /** Packets in all; infinite if there is no end. */
+  readonly packets: number;
+  /** Bytes of each packet to keep. */
+  readonly snaplen: number;
+}
 
-Writes every packet that arrives at device A to FILE, a pcap file, until it is stopped.
+/** The program, as it is called. */
+export const PCAP = command({
+  start: "deno run --allow-ffi --allow-write=FILE pcap.ts",
+  operands: { shown: "A FILE", are: "a device and a file", least: 2, most: 2 },
+  about: `Writes every packet that arrives at device A to FILE, a pcap file, until it is stopped.
 A is ${DEVICE_FORMS}.
 FILE may be -, the standard output, which needs no --allow-write; counts then go to the
-standard error: deno run --allow-ffi pcap.ts A - | tshark -r -
-
-  --count N        stop after so many packets
-  --snaplen N      bytes of each packet to keep, 1 to ${MAX_SNAPLEN} (default ${MAX_SNAPLEN})
-${INTERRUPT_USAGE}
-${DEVICE_USAGE}
-
-Timestamps say when a packet was taken out of the receive ring, not when it was on the wire:
+standard error: deno run --allow-ffi pcap.ts A - | tshark -r -`,
+  options: {
+    count: whole("stop after so many packets", { alias: "n", least: 1, default: Infinity }),
+    snaplen: whole("bytes of each packet to keep", {
+      ...{ alias: "s", least: 1, most: MAX_SNAPLEN, default: MAX_SNAPLEN },
+    }),
+    ...INTERRUPT_OPTIONS,
+    ...DEVICE_OPTIONS,
+  },
+  notes:
+    `Timestamps say when a packet was taken out of the receive ring, not when it was on the wire:
 packets of one batch have the same. They come from a clock with nanoseconds that was set by the
-system's when the program started, which is known to a microsecond.`;
+system's when the program started, which is known to a microsecond.`,
+  plan({ values, operands: [address, file] }): Plan {
+    const { count: packets, snaplen } = values;
+    return { ...deviceOptions(values), address, file, packets, snaplen };
+  },
+});
 
-const OPTIONS = { ...DEVICE_OPTIONS, ...INTERRUPT_OPTIONS, count: true, snaplen: true };
-
-async function main(): Promise<number> {
-  const args = parse(Deno.args, USAGE, OPTIONS);
-  if (args.positionals.length !== 2) {
-    const n = args.positionals.length;
-    throw new UsageError(`pcap.ts takes a device and a file, not ${n} of them: see --help`);
-  }
-  const [address, file] = args.positionals;
-  const options = deviceOptions(args);
-  const { batch: batchSize, rxEntries, txEntries, bufferSize } = options;
-  const packets = number(args, "count", Infinity, 1, Number.MAX_SAFE_INTEGER);
-  const snaplen = number(args, "snaplen", MAX_SNAPLEN, 1, MAX_SNAPLEN);
-
+async function main(plan: Plan): Promise<number> {
+  const { file, packets, snaplen, batch: batchSize, rxEntries, txEntries, bufferSize } = plan;
   using pool = new Mempool({ buffers: rxEntries + txEntries + batchSize, bufferSize });
   using stop = new StopFlag();
-  using device = await open(address, { ...options.open, pool, promiscuous: true });
+  using device = await open(plan.address, { ...plan.open, pool, promiscuous: true });
   using sink = openSink(file); // after the device: a wrong address shall not empty the file
   const writer = new PcapWriter(file, sink, snaplen);
   const batch = new PacketBatch(pool, batchSize), rx = device.rxQueues[0];
   let written = 0;
 
   const print = file === "-" ? console.error : console.log;
-  const report = new Report(options, [device], () => [count(device, { written })], print);
+  const report = new Report(plan, [device], () => [count(device, { written })], print);
   report.ready();
-  poll([device], report, stop, options.seconds, (rounds) => {
+  poll([device], report, stop, plan.seconds, (rounds) => {
     for (let i = 0; i < rounds && written < packets; i++) {
       if (rx.receive(batch) === 0) continue;
       const now = performance.now();
@@ -78,4 +89,4 @@ async function main(): Promise<number> {
   return 0;
 }
 
-if (import.meta.main) await run(main);
+if (import.meta.main) await run(PCAP, main);

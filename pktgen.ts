@@ -9,62 +9,88 @@ import { type Device, Mempool, open, PacketBatch, StopFlag, UsageError } from ".
 import {
   DEVICE_FORMS,
   DEVICE_OPTIONS,
-  DEVICE_USAGE,
+  type DeviceOptions,
   deviceOptions,
 } from "./programs/device_options.ts";
 import { Pace } from "./packets/pace.ts";
-import { poll } from "./programs/poll.ts";
-import { number, parse, run } from "./programs/program.ts";
-import { count, Report } from "./programs/report.ts";
 import { MIN_SIZE, UdpStream } from "./packets/udp_stream.ts";
-
-const USAGE = `usage: deno run --allow-ffi pktgen.ts [options] A
-
-Sends numbered UDP packets from device A, which is
-${DEVICE_FORMS}.
-
-  --rate PPS       packets a second; long stalls are not made up for (default: all it can)
-  --size N         bytes of a packet, without CRC, from 60 (default) to the size of a buffer
-  --count N        stop after so many packets
-  --check          check what comes back to A; byte 1 may have changed
-${DEVICE_USAGE}
-
-At the end it waits until all packets have left and, with --check, until all are back or none
-has come for a second. It then exits with 1 if any was lost, reordered, duplicate or corrupt.
-missed: A had no free descriptor; lost: neither came back nor was missed, which includes what
-was dropped on the way, so choose a rate that whatever sends the packets back can take.
-foreign: packets of others.`;
-
-const OPTIONS = { ...DEVICE_OPTIONS, rate: true, size: true, count: true, check: false };
+import { command } from "./programs/command_line.ts";
+import { flag, whole } from "./programs/options.ts";
+import { poll } from "./programs/poll.ts";
+import { count, Report } from "./programs/report.ts";
+import { run } from "./programs/run.ts";
 
 /** How long to wait for the next packet that is on its way, and for all of them. */
 const SILENCE_MS = 1000, DRAIN_MS = 10000;
 /** Rounds between looks at the clock while waiting. */
 const DRAIN_ROUNDS = 64;
 
-/** What to send. */
-interface Plan {
+/** What to do. */
+interface Plan extends DeviceOptions {
+  /** The device. */
+  readonly address: string;
+  /** Bytes of a packet, without CRC. */
+  readonly size: number;
   /** Packets in all; infinite if there is no end. */
   readonly count: number;
-  readonly pace: Pace | undefined;
+  /** Packets a second; infinite if there is no limit. */
+  readonly rate: number;
   readonly check: boolean;
 }
+
+/** The program, as it is called. */
+export const PKTGEN = command({
+  start: "deno run --allow-ffi pktgen.ts",
+  operands: { shown: "A", are: "one device", least: 1, most: 1 },
+  about: `Sends numbered UDP packets from device A, which is
+${DEVICE_FORMS}.`,
+  options: {
+    rate: whole("packets a second; long stalls are not made up for", {
+      ...{ value: "PPS", values: "(default: all it can)", least: 1, most: 1e8, default: Infinity },
+    }),
+    size: whole("bytes of a packet, without CRC", {
+      ...{ values: `from ${MIN_SIZE} (default) to the size of a buffer` },
+      ...{ least: MIN_SIZE, most: 16384, default: MIN_SIZE },
+    }),
+    count: whole("stop after so many packets", { alias: "n", least: 1, default: Infinity }),
+    check: flag("check what comes back to A; byte 1 may have changed"),
+    ...DEVICE_OPTIONS,
+  },
+  notes:
+    `At the end it waits until all packets have left and, with --check, until all are back or none
+has come for a second. It then exits with 1 if any was lost, reordered, duplicate or corrupt.
+missed: A had no free descriptor; lost: neither came back nor was missed, which includes what
+was dropped on the way, so choose a rate that whatever sends the packets back can take.
+foreign: packets of others.`,
+  plan({ values, operands: [address] }): Plan {
+    const { size, count, rate, check } = values, options = deviceOptions(values);
+    if (size > options.bufferSize) {
+      throw new UsageError(
+        `--size takes a whole number from ${MIN_SIZE} to ${options.bufferSize}, the size of a ` +
+          `buffer, not "${size}"`,
+      );
+    }
+    return { ...options, address, size, count, rate, check };
+  },
+});
 
 /** A stream on its way out of a device and, if it is checked, back. */
 class Traffic {
   readonly #device: Device;
   readonly #stream: UdpStream;
   readonly #plan: Plan;
+  readonly #pace: Pace | undefined;
   readonly #out: PacketBatch;
   readonly #back: PacketBatch;
   #drained = false;
 
-  constructor(device: Device, stream: UdpStream, plan: Plan, batch: number) {
+  constructor(device: Device, stream: UdpStream, plan: Plan) {
     this.#device = device;
     this.#stream = stream;
     this.#plan = plan;
-    this.#out = new PacketBatch(device.pool, batch);
-    this.#back = new PacketBatch(device.pool, batch);
+    this.#pace = plan.rate === Infinity ? undefined : new Pace(plan.rate);
+    this.#out = new PacketBatch(device.pool, plan.batch);
+    this.#back = new PacketBatch(device.pool, plan.batch);
   }
 
   get #sent(): number {
@@ -73,7 +99,7 @@ class Traffic {
 
   /** Sends what is due and checks what comes, for so many rounds; returns whether there is more. */
   run(rounds: number): boolean {
-    const { count, pace, check } = this.#plan;
+    const { count, check } = this.#plan, pace = this.#pace;
     const stream = this.#stream, out = this.#out, back = this.#back;
     const tx = this.#device.txQueues[0], rx = this.#device.rxQueues[0];
     for (let i = 0; i < rounds; i++) {
@@ -116,33 +142,21 @@ class Traffic {
   }
 }
 
-async function main(): Promise<number> {
-  const args = parse(Deno.args, USAGE, OPTIONS);
-  if (args.positionals.length !== 1) {
-    throw new UsageError(`pktgen.ts takes one device, not ${args.positionals.length}: see --help`);
-  }
-  const options = deviceOptions(args);
-  const { batch, rxEntries, txEntries, bufferSize } = options;
-  const size = number(args, "size", MIN_SIZE, MIN_SIZE, bufferSize);
-  const packets = number(args, "count", Infinity, 1, Number.MAX_SAFE_INTEGER);
-  const rate = number(args, "rate", Infinity, 1, 1e8);
-  const check = args.values.check === true;
-
+async function main(plan: Plan): Promise<number> {
+  const { rxEntries, txEntries, batch, bufferSize, check } = plan;
   // Both rings can be full at once and a batch be in hand each way.
   using pool = new Mempool({ buffers: rxEntries + txEntries + 2 * batch, bufferSize });
   using stop = new StopFlag();
-  using device = await open(args.positionals[0], { ...options.open, pool, promiscuous: check });
+  using device = await open(plan.address, { ...plan.open, pool, promiscuous: check });
   await device.waitForLink();
-  const stream = new UdpStream(pool, size, device.macAddress());
-  const pace = rate === Infinity ? undefined : new Pace(rate);
-  const traffic = new Traffic(device, stream, { count: packets, pace, check }, batch);
+  const traffic = new Traffic(device, new UdpStream(pool, plan.size, device.macAddress()), plan);
 
-  const report = new Report(options, [device], () => [traffic.counts()]);
+  const report = new Report(plan, [device], () => [traffic.counts()]);
   report.ready();
-  poll([device], report, stop, options.seconds, (rounds) => traffic.run(rounds));
+  poll([device], report, stop, plan.seconds, (rounds) => traffic.run(rounds));
   traffic.drain();
   const [{ lost = 0, reordered = 0, duplicate = 0, corrupt = 0 }] = report.total();
   return lost + reordered + duplicate + corrupt > 0 ? 1 : 0;
 }
 
-if (import.meta.main) await run(main);
+if (import.meta.main) await run(PKTGEN, main);

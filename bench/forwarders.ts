@@ -31,6 +31,9 @@ export interface Work {
 
 const DENO = [Deno.execPath(), "run", "--quiet", "--allow-ffi"];
 
+/** What threads of this project's forwarder need beside that: to load their modules. */
+const READ = `--allow-read=${new URL("../", import.meta.url).pathname}`;
+
 /** This project's forwarder. */
 export const OURS = "ixy.ts";
 /** The least that can be done. */
@@ -47,7 +50,10 @@ export function ours({ batch, queues, workers }: Work): Forwarder {
     name: OURS,
     ready: true,
     counts: true,
-    command: (addresses) => [...DENO, "fwd.ts", "--json", ...options, ...addresses],
+    command: (addresses) => [
+      ...[...DENO, ...(workers === 1 ? [] : [READ]), "fwd.ts", "--json"],
+      ...[...options, ...addresses],
+    ],
   };
 }
 

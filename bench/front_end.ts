@@ -16,15 +16,41 @@ import {
   UsageError,
 } from "../mod.ts";
 import { Direction } from "../programs/forward.ts";
-import { number, parse, run } from "../programs/program.ts";
+import { command } from "../programs/command_line.ts";
+import { whole } from "../programs/options.ts";
+import { run } from "../programs/run.ts";
 
-const USAGE = `usage: deno run --allow-ffi bench/front_end.ts [--batch N] MODE DEVICE
+const MODES = ["receive", "transmit", "loop"] as const;
 
-Uses a device as fast as it goes until it is ended by a signal.
+/** What to do. */
+interface Plan {
+  readonly mode: typeof MODES[number];
+  /** The device. */
+  readonly address: string;
+  readonly batch: number;
+}
+
+/** The program, as it is called. */
+export const FRONT_END = command({
+  start: "deno run --allow-ffi bench/front_end.ts",
+  operands: {
+    shown: "MODE DEVICE",
+    are: "receive, transmit or loop, and a device",
+    least: 2,
+    most: 2,
+  },
+  about: `Uses a device as fast as it goes until it is ended by a signal.
 MODE is receive (and drop), transmit (64-byte packets with a sequence number), or loop (send eight
-batches, then send back what comes).
-
-  --batch N  most packets handled at once, 1 to 256 (default 32)`;
+batches, then send back what comes).`,
+  options: {
+    batch: whole("most packets handled at once", { alias: "b", least: 1, most: 256, default: 32 }),
+  },
+  plan({ values: { batch }, operands: [word, address] }): Plan {
+    const mode = MODES.find((known) => known === word);
+    if (mode === undefined) throw new UsageError(`"${word}" is no mode: receive, transmit or loop`);
+    return { mode, address, batch };
+  },
+});
 
 const ROUNDS = 4096;
 /** Bytes of a packet, without CRC. */
@@ -69,7 +95,7 @@ function fill(pool: Mempool): void {
 }
 
 /** What to do again and again. */
-function work(mode: string, device: Device, batch: PacketBatch): () => void {
+function work(mode: Plan["mode"], device: Device, batch: PacketBatch): () => void {
   const rx = device.rxQueues[0], tx = device.txQueues[0];
   if (mode === "receive") return () => receiveRounds(rx, batch, ROUNDS);
   if (mode === "transmit") return () => transmitRounds(tx, batch, ROUNDS);
@@ -79,17 +105,12 @@ function work(mode: string, device: Device, batch: PacketBatch): () => void {
   return () => loopRounds(direction, ROUNDS);
 }
 
-async function main(): Promise<number> {
-  const args = parse(Deno.args, USAGE, { batch: true });
-  const [mode, address] = args.positionals;
-  if (args.positionals.length !== 2 || !["receive", "transmit", "loop"].includes(mode)) {
-    throw new UsageError("takes receive, transmit or loop, and a device: see --help");
-  }
+async function main({ mode, address, batch: batchSize }: Plan): Promise<number> {
   using pool = new Mempool({ buffers: 4096 });
   fill(pool);
   using stop = new StopFlag();
   using device = await open(address, { pool, promiscuous: true, rxEntries: 256, txEntries: 256 });
-  const batch = new PacketBatch(pool, number(args, "batch", 32, 1, 256));
+  const batch = new PacketBatch(pool, batchSize);
   const step = work(mode, device, batch);
   while (stop.signal === 0) {
     step();
@@ -98,4 +119,4 @@ async function main(): Promise<number> {
   return 0;
 }
 
-if (import.meta.main) await run(main);
+if (import.meta.main) await run(FRONT_END, main);

@@ -10,8 +10,10 @@
 
 import { delay } from "jsr:@std/async@1/delay";
 import { DeviceError, UsageError } from "../src/errors.ts";
+import { command } from "../programs/command_line.ts";
+import { decimal, flag, type Values, whole } from "../programs/options.ts";
 import type { Program } from "../programs/process.ts";
-import { number, parse, run } from "../programs/program.ts";
+import { run } from "../programs/run.ts";
 import { INLINE_MORE } from "../sim/v8_flags.ts";
 import { usableCores } from "./machine.ts";
 import { startOn } from "./pinned.ts";
@@ -22,19 +24,32 @@ const MAX_IDLE = 2, MAX_PACKET = 1000, MIN_RATIO = 0.95;
 /** One packet of so many may take longer, since any other program can delay it. */
 const SLOW_ONE_OF = 10;
 
-const USAGE = `usage: deno task bench:interrupts [options]
+const OPTIONS = {
+  seconds: decimal("how long each window of the idle and of the busy forwarder takes", {
+    ...{ least: 1, most: 60, default: 2 },
+  }),
+  packets: whole("single packets after the first", { least: 2, most: 1000, default: 20 }),
+  silence: whole("milliseconds of silence before each", {
+    ...{ value: "MS", least: 1, most: 10000, default: 1000 },
+  }),
+  rounds: whole("runs at full load, with and without in turns", {
+    least: 1,
+    most: 100,
+    default: 5,
+  }),
+  json: flag("print one JSON object as the last line"),
+};
 
-Measures the forwarder with --interrupts on two ports of the software NIC, and without beside it.
+/** The program, as it is called. */
+export const INTERRUPTS = command({
+  start: "deno task bench:interrupts",
+  about:
+    `Measures the forwarder with --interrupts on two ports of the software NIC, and without beside it.
 Exits with 1 if, with interrupts, it takes ${MAX_IDLE} % of a core when idle, or ${MAX_PACKET} µs for more than
-one packet of ${SLOW_ONE_OF} after a silence, or has less than ${MIN_RATIO} of the rate of polling.
-
-  --seconds N   how long each window of the idle and of the busy forwarder takes, 1 to 60 (default 2)
-  --packets N   single packets after the first, 2 to 1000 (default 20)
-  --silence MS  milliseconds of silence before each, 1 to 10000 (default 1000)
-  --rounds N    runs at full load, with and without in turns, 1 to 100 (default 5)
-  --json        print one JSON object as the last line`;
-
-const OPTIONS = { seconds: true, packets: true, silence: true, rounds: true, json: false };
+one packet of ${SLOW_ONE_OF} after a silence, or has less than ${MIN_RATIO} of the rate of polling.`,
+  options: OPTIONS,
+  plan: ({ values }) => values,
+});
 
 /** Longest that a packet may take after its silence, in milliseconds. */
 const DEADLINE_MS = 20000;
@@ -211,13 +226,8 @@ function name(way: Way): string {
   return (way === undefined ? "polling" : "interrupts").padEnd(10);
 }
 
-async function main(): Promise<number> {
-  const args = parse(Deno.args, USAGE, OPTIONS);
-  if (args.positionals.length > 0) throw new UsageError("the bench takes no devices: see --help");
-  const seconds = number(args, "seconds", 2, 1, 60, true);
-  const packets = number(args, "packets", 20, 2, 1000);
-  const silence = number(args, "silence", 1000, 1, 10000);
-  const rounds = number(args, "rounds", 5, 1, 100);
+async function main(values: Values<typeof OPTIONS>): Promise<number> {
+  const { seconds, packets, silence, rounds, json } = values;
   if (usableCores().length < 2) {
     throw new UsageError("the bench needs two cores: forwarder and software NIC would take turns");
   }
@@ -254,7 +264,7 @@ async function main(): Promise<number> {
   console.log(`  with interrupts, ${ratio.toFixed(3)} of the rate of polling`);
   const found = beyond({ idle: parts[0], microseconds: times[0], ratio });
   for (const sentence of found) console.error(`beyond the limit: ${sentence}`);
-  if (args.values.json) {
+  if (json) {
     const [interrupts, polling] = WAYS.map((_, i) => ({
       idle: parts[i],
       microseconds: times[i],
@@ -265,4 +275,4 @@ async function main(): Promise<number> {
   return found.length > 0 ? 1 : 0;
 }
 
-if (import.meta.main) await run(main);
+if (import.meta.main) await run(INTERRUPTS, main);

@@ -7,10 +7,10 @@
 
 import { dirname } from "node:path";
 import { UsageError } from "../src/errors.ts";
-import { run } from "../programs/program.ts";
+import { run } from "../programs/run.ts";
 import { DistanceProbe } from "./distance.ts";
 import { describe, machine } from "./machine.ts";
-import { benchOptions, type Options } from "./options.ts";
+import { BENCH, type Options } from "./options.ts";
 import { plot } from "./plots.ts";
 import { readResults, type Results, writeResults } from "./results.ts";
 import { runSuite, suiteOf } from "./suites.ts";
@@ -52,8 +52,7 @@ async function measure(options: Options): Promise<Results> {
   return results;
 }
 
-async function main(): Promise<number> {
-  const options = benchOptions();
+async function main(options: Options): Promise<number> {
   const results = options.from === undefined ? await measure(options) : readResults(options.from);
   if (options.from !== undefined) console.log(describe(results.machine));
   const suites = results.suites.filter(({ name }) => options.suites.includes(name));
@@ -69,4 +68,4 @@ async function main(): Promise<number> {
   return 0;
 }
 
-if (import.meta.main) await run(main);
+if (import.meta.main) await run(BENCH, main);

@@ -17,15 +17,29 @@ import type { Doorbell, PciFunction } from "../src/pci/function.ts";
 import { SysfsFunction } from "../src/pci/sysfs.ts";
 import { VfioUserFunction } from "../src/pci/vfio_user.ts";
 import type { Addressing } from "../src/dma.ts";
-import { number, parse, run } from "../programs/program.ts";
+import { command } from "../programs/command_line.ts";
+import { whole } from "../programs/options.ts";
+import { run } from "../programs/run.ts";
 import { offsetOf } from "../src/registers.ts";
 
-const USAGE = `usage: deno run --allow-ffi bench/recycle.ts [--queues N] A B
+/** What to do. */
+interface Plan {
+  readonly addresses: readonly string[];
+  readonly queues: number;
+}
 
-Hands descriptors from each port of the software NIC to the other, until it is ended by a signal.
-A and B are vfio-user:PATH, or addresses of PCI functions.
-
-  --queues N  receive and transmit queues of each, 1 to 16 (default 1)`;
+/** The program, as it is called. */
+export const RECYCLE = command({
+  start: "deno run --allow-ffi bench/recycle.ts",
+  operands: { shown: "A B", are: "two devices", least: 2, most: 2 },
+  about:
+    `Hands descriptors from each port of the software NIC to the other, until it is ended by a signal.
+A and B are vfio-user:PATH, or addresses of PCI functions.`,
+  options: {
+    queues: whole("receive and transmit queues of each", { least: 1, most: 16, default: 1 }),
+  },
+  plan: ({ values: { queues }, operands: addresses }): Plan => ({ addresses, queues }),
+});
 
 /** Descriptors of a ring: a power of two. */
 const ENTRIES = 512, MASK = ENTRIES - 1;
@@ -196,14 +210,10 @@ function recycleRounds(lanes: readonly Lane[]): void {
   }
 }
 
-async function main(): Promise<number> {
-  const args = parse(Deno.args, USAGE, { queues: true });
-  if (args.positionals.length !== 2) throw new UsageError("takes two devices: see --help");
-  const queues = number(args, "queues", 1, 1, 16);
+async function main({ addresses: [a, b], queues }: Plan): Promise<number> {
   // Per queue and way: two rings, the buffers between them, and the ring that the driver fills first.
   using pool = new Mempool({ buffers: 4096 * queues });
   using stop = new StopFlag();
-  const [a, b] = args.positionals;
   const portA = await openPort(a, pool, queues);
   using _a = portA.device;
   const portB = await openPort(b, pool, queues);
@@ -222,4 +232,4 @@ async function main(): Promise<number> {
   return 0;
 }
 
-if (import.meta.main) await run(main);
+if (import.meta.main) await run(RECYCLE, main);

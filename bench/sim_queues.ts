@@ -19,16 +19,22 @@ import {
   SRRCTL,
   TDT,
 } from "../ixgbe/registers.ts";
-import { UsageError } from "../src/errors.ts";
-import { number, parse, run } from "../programs/program.ts";
+import { command } from "../programs/command_line.ts";
+import { whole } from "../programs/options.ts";
+import { run } from "../programs/run.ts";
 import { offsetOf } from "../src/registers.ts";
 import { IOVA, MinimalDriver, RING, RX_BUFFERS, TX_RING } from "../sim/minimal_driver.ts";
 import { FrameBuffer, type Wire, type WirePort } from "../sim/wires/wire.ts";
 
-const USAGE = `usage: deno task bench:sim [--rounds N]
-
-What the software NIC can do by itself, in frames of 60 bytes: received into 1 to 16 queues, and sent.
-The best of N rounds each (default 5), 0.3 s long.`;
+/** The program, as it is called. */
+export const SIM_QUEUES = command({
+  start: "deno task bench:sim",
+  about:
+    `What the software NIC can do by itself, in frames of 60 bytes: received into 1 to 16 queues, and sent.
+The best of some rounds each, 0.3 s long.`,
+  options: { rounds: whole("rounds of each", { least: 1, most: 1000, default: 5 }) },
+  plan: ({ values }) => values,
+});
 
 const QUEUES = [1, 2, 4, 8, 16];
 const MILLISECONDS = 300;
@@ -198,10 +204,7 @@ function best(step: () => void, done: () => number, rounds: number): string {
   return most.toFixed(2).padStart(6);
 }
 
-function main(): number {
-  const args = parse(Deno.args, USAGE, { rounds: true });
-  if (args.positionals.length > 0) throw new UsageError("it takes no devices: see --help");
-  const rounds = number(args, "rounds", 5, 1, 1000);
+function main({ rounds }: { readonly rounds: number }): number {
   for (const queues of QUEUES) {
     const rings = new Rings(queues);
     const { nic } = rings.driver;
@@ -218,4 +221,4 @@ function main(): number {
   return 0;
 }
 
-if (import.meta.main) await run(() => Promise.resolve(main()));
+if (import.meta.main) await run(SIM_QUEUES, main);

@@ -11,24 +11,33 @@
 
 import { delay } from "jsr:@std/async@1/delay";
 import { UsageError } from "../mod.ts";
+import { command } from "../programs/command_line.ts";
+import { flag, type Values, whole, words } from "../programs/options.ts";
 import { Program } from "../programs/process.ts";
-import { number, parse, run } from "../programs/program.ts";
+import { run } from "../programs/run.ts";
 import { startOn } from "./pinned.ts";
 
-const USAGE = `usage: deno task bench:vhost-user [options]
-
-Receives, transmits and loops packets of 64 bytes in batches of 32 by vhost-user, with this project's
-driver and with DPDK's (split ring, not vectorised), in turns. Needs DPDK's testpmd: Debian's packages
-dpdk, dpdk-dev, librte-net-vhost23, librte-net-virtio23, librte-mempool-ring23.
-
-  --modes M,…   receive, transmit, loop (default all three)
-  --rounds N    rounds of each, 1 to 100 (default 6)
-  --seconds N   how long each round is measured, 1 to 3600 (default 2)
-  --json        print one JSON object as the last line`;
-
-const OPTIONS = { modes: true, rounds: true, seconds: true, json: false };
 const MODES = ["receive", "transmit", "loop"] as const;
 type Mode = typeof MODES[number];
+
+const OPTIONS = {
+  modes: words("what to measure", MODES, { value: "M,…" }),
+  rounds: whole("rounds of each", { least: 1, most: 100, default: 6 }),
+  seconds: whole("how long each round is measured", { least: 1, most: 3600, default: 2 }),
+  json: flag("print one JSON object as the last line"),
+};
+
+/** The program, as it is called. */
+export const VHOST_USER = command({
+  start: "deno task bench:vhost-user",
+  about:
+    `Receives, transmits and loops packets of 64 bytes in batches of 32 by vhost-user, with this project's
+driver and with DPDK's (split ring, not vectorised), in turns. Needs DPDK's testpmd: Debian's packages
+dpdk, dpdk-dev, librte-net-vhost23, librte-net-virtio23, librte-mempool-ring23.`,
+  options: OPTIONS,
+  plan: ({ values }) => values,
+});
+
 /** What the back-end does while the front-end does what the mode says. */
 const OPPOSITE = { receive: "txonly", transmit: "rxonly", loop: "io" } as const;
 /** What DPDK's front-end does. */
@@ -146,14 +155,8 @@ async function measure(name: FrontEnd, mode: Mode, seconds: number): Promise<num
   }
 }
 
-async function main(): Promise<number> {
-  const args = parse(Deno.args, USAGE, OPTIONS);
-  if (args.positionals.length > 0) throw new UsageError("the bench takes no devices: see --help");
-  const rounds = number(args, "rounds", 6, 1, 100), seconds = number(args, "seconds", 2, 1, 3600);
-  const modes = String(args.values.modes ?? MODES.join()).split(",") as Mode[];
-  if (modes.some((mode) => !MODES.includes(mode))) {
-    throw new UsageError(`--modes takes receive, transmit and loop, with commas, not "${modes}"`);
-  }
+async function main(values: Values<typeof OPTIONS>): Promise<number> {
+  const { modes, rounds, seconds, json } = values;
   if (navigator.hardwareConcurrency < 2) throw new UsageError("the bench needs two cores");
   const results = [];
   console.log("mode      front-end   best Mpps   median   all");
@@ -174,7 +177,7 @@ async function main(): Promise<number> {
     }
     console.log(`${mode}: ${(ratio(rates)).toFixed(2)} of DPDK, best by best`);
   }
-  if (args.values.json) console.log(JSON.stringify({ rounds, seconds, results }));
+  if (json) console.log(JSON.stringify({ rounds, seconds, results }));
   return 0;
 }
 
@@ -182,4 +185,4 @@ function ratio(rates: Record<FrontEnd, number[]>): number {
   return Math.max(...rates["ixy.ts"]) / Math.max(...rates.DPDK);
 }
 
-if (import.meta.main) await run(main);
+if (import.meta.main) await run(VHOST_USER, main);

@@ -10,6 +10,7 @@ import { Timer } from "../native/clock.ts";
 import type { Device } from "../src/device.ts";
 import { AdaptiveSleep } from "./adaptive_sleep.ts";
 import type { Report } from "./report.ts";
+import { Watch } from "./watch.ts";
 
 /**
  * Rounds between looks at the stop flag and the clock: a tenth of a millisecond idle, some ten busy.
@@ -17,8 +18,6 @@ import type { Report } from "./report.ts";
  */
 export const ROUNDS = 4096;
 
-/** How often devices are asked whether they are still there. */
-const CHECK_MS = 100;
 /** How often to look at the clock, but for what makes no garbage. */
 const LOOK_MS = 20;
 
@@ -37,19 +36,14 @@ export function poll(
   seconds: number,
   work: (rounds: number) => boolean,
 ): void {
-  const end = report.start + seconds * 1000;
+  const watch = new Watch(devices, report, seconds);
   const sleep = AdaptiveSleep.of(devices, () => work(1));
   const rest = new Timer(LOOK_MS);
-  let now = report.start, checked = now;
-  while (stop.signal === 0 && now < end && work(ROUNDS)) {
+  while (stop.signal === 0 && work(ROUNDS)) {
     if (sleep === undefined && !rest.over) continue;
     rest.restart();
-    now = performance.now();
-    if (now - checked >= CHECK_MS) {
-      checked = now;
-      for (const device of devices) device.checkAlive();
-    }
-    report.second(now);
-    if (sleep !== undefined) sleep.sleepIfIdle(now, end);
+    const now = watch.look();
+    if (now >= watch.end) return;
+    if (sleep !== undefined) sleep.sleepIfIdle(now, watch.end);
   }
 }

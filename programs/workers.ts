@@ -8,20 +8,36 @@
  * @module
  */
 
-import type { StopFlag } from "../native/stop.ts";
+import { delay } from "jsr:@std/async@1/delay";
 import { list } from "../native/files.ts";
+import type { StopFlag } from "../native/stop.ts";
 import type { Device } from "../src/device.ts";
-import { WorkerError } from "../src/errors.ts";
+import { UsageError, WorkerError } from "../src/errors.ts";
 import type { Report } from "./report.ts";
-import { workerModule } from "./worker_modules.ts";
+import { Watch } from "./watch.ts";
 import type { Assignment, WorkerReport } from "./worker_thread.ts";
 
 /** Deadlines in milliseconds: for a worker's modules to load, for it to stop, and for its thread to go. */
 const START_MS = 20000, STOP_MS = 5000, GONE_MS = 10000;
 /** How often to look at threads, and at all else, in milliseconds. */
 const LOOK_MS = 2, TICK_MS = 20;
-/** How often devices are asked whether they are still there. */
-const CHECK_MS = 100;
+
+/**
+ * Asserts that workers can load modules. Those that Deno loads from a URL they can load too; but local
+ * ones, which the main thread loads by itself, only with permission to read them.
+ *
+ * @param directory Where all modules are.
+ * @throws {UsageError} if that permission is missing.
+ */
+export function requireModules(directory: URL): void {
+  if (directory.protocol !== "file:") return;
+  if (Deno.permissions.querySync({ name: "read", path: directory }).state === "granted") return;
+  const path = decodeURIComponent(directory.pathname);
+  throw new UsageError(
+    `--workers needs permission to read the modules that its threads run: run it with ` +
+      `\`deno run --allow-ffi --allow-read='${path}'\``,
+  );
+}
 
 /** One worker, and what is known of it. */
 interface Member {
@@ -45,13 +61,11 @@ export class Workers implements AsyncDisposable {
    * @param module The workers' module, which calls {@linkcode serve}.
    * @param tasks What to send them.
    * @param milliseconds How long they may take to stop.
-   * @throws {SystemError} if the module cannot be read.
    */
   constructor(module: URL, tasks: readonly unknown[], milliseconds = STOP_MS) {
     this.#milliseconds = milliseconds;
-    const url = workerModule(module);
     this.#members = tasks.map((task, number) => {
-      const worker = new Worker(url, { type: "module", name: `${number}` });
+      const worker = new Worker(module.href, { type: "module", name: `${number}` });
       const member: Member = { worker, ended: false };
       worker.onmessage = ({ data }: MessageEvent<WorkerReport>) => {
         member.thread = data.thread;
@@ -127,17 +141,11 @@ export async function supervise(
   stop: StopFlag,
   seconds: number,
 ): Promise<void> {
-  const end = report.start + seconds * 1000;
-  let now = report.start, checked = now;
-  while (stop.signal === 0 && now < end) {
-    await new Promise((resolve) => setTimeout(resolve, Math.min(TICK_MS, end - now)));
+  const watch = new Watch(devices, report, seconds);
+  while (stop.signal === 0) {
+    await delay(TICK_MS);
     workers.checkAlive();
-    now = performance.now();
-    if (now - checked >= CHECK_MS) {
-      checked = now;
-      for (const device of devices) device.checkAlive();
-    }
-    report.second(now);
+    if (watch.look() >= watch.end) return;
   }
 }
 
@@ -153,7 +161,7 @@ async function until(milliseconds: number, condition: () => boolean): Promise<bo
   const deadline = performance.now() + milliseconds;
   while (!condition()) {
     if (performance.now() >= deadline) return false;
-    await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+    await delay(LOOK_MS);
   }
   return true;
 }

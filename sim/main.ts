@@ -10,10 +10,10 @@
 
 import { milliseconds } from "../native/clock.ts";
 import { StopFlag } from "../native/stop.ts";
-import { UsageError } from "../src/errors.ts";
+import { run } from "../programs/run.ts";
 import { Control, STDIN } from "./control.ts";
 import { Loop } from "./loop.ts";
-import { HELP, type Options, parseOptions } from "./options.ts";
+import { type Options, SIM } from "./options.ts";
 import { closePorts, openPorts, type Port } from "./port.ts";
 import { Report } from "./report.ts";
 import { Generator } from "./wires/generator.ts";
@@ -22,7 +22,7 @@ import { PcapWire } from "./wires/pcap.ts";
 const SECOND = 1000;
 
 /** Runs the model; returns the exit code. */
-async function run(options: Options): Promise<number> {
+async function main(options: Options): Promise<number> {
   using stop = new StopFlag();
   const ports = openPorts(options, (line) => console.error(line));
   const report = new Report(ports, options.json);
@@ -59,17 +59,4 @@ function startSenders(ports: readonly Port[]): void {
   }
 }
 
-async function main(args: string[]): Promise<number> {
-  try {
-    const options = parseOptions(args);
-    if (options !== undefined) return await run(options);
-    console.log(HELP);
-    return 0;
-  } catch (error) {
-    if (!(error instanceof UsageError)) throw error;
-    console.error(`error: ${error.message}`);
-    return 2;
-  }
-}
-
-if (import.meta.main) Deno.exit(await main(Deno.args));
+if (import.meta.main) await run(SIM, main);

@@ -4,7 +4,15 @@
  * @module
  */
 
-import { parseArgs } from "node:util";
+import { command, type Given } from "../programs/command_line.ts";
+import {
+  choice,
+  decimal,
+  flag,
+  type Options as Declared,
+  repeated,
+  text,
+} from "../programs/options.ts";
 import { UsageError } from "../src/errors.ts";
 import { parseWire, type WireSpec } from "./wires/parse.ts";
 
@@ -42,62 +50,91 @@ export interface Options {
   readonly trace: string | undefined;
 }
 
-/** What `--help` prints. */
-export const HELP = `A software 82599: each port is served over vfio-user on a Unix socket,
-or is files in a directory.
-
-deno run --allow-ffi sim/main.ts --socket PATH --wire WIRE [--socket PATH --wire WIRE ...]
-
-  --socket PATH      serve a port at PATH; what follows is about this port
-  --plain DIRECTORY  in place of --socket: a port as files like those of a PCI device in sysfs, for
-                     drivers that know nothing else; as root, see sim/README.md
-  --wire WIRE        what its cable leads to; none unless given:
-                       generator[:rate=PPS][,size=BYTES][,flows=N][,latency=1]
-                                                           sends and checks numbered frames, of N
-                                                           flows in turns; times them, for --json
-                       cable:N                             the other port with the same number
-                       pcap:in=FILE,out=FILE[,rate=PPS]    replays one file, captures to another
-                       tap:NAME                            a TAP device of this machine
-                       dgram:LOCAL,REMOTE                  Unix datagram sockets
-                       none                                nobody
-  --mac AA:BB:..     its MAC address
-  --device-id ID     PCI device id, 0x10fb (82599 SFP+) unless given; 0x10f7, 0x1528, 0x1563, ...
-  --doorbells HOW    poll: a client may write tail registers in shared memory; trap: by messages
-                     only, as QEMU needs it. poll unless given, trap with --trace
-  --seconds N        end after N seconds
-  --json             a line of JSON every second, and one with the totals at the end
-  --control          commands on stdin: start, stop (generators and files), stats, link PORT up|down, quit
-  --quiet            print nothing but totals and complaints
-  --trace FILE       record every register access in a file: seconds, port, read or write, name,
-                     value; tails too, which are messages then
-`;
-
 const MAX_PORTS = 8;
 
-/**
- * Reads the command line.
- *
- * @returns The options, or undefined if help was asked for.
- * @throws {UsageError} for what cannot be done.
- */
-export function parseOptions(args: string[]): Options | undefined {
-  const { values, tokens } = parse(args);
-  if (values.help) return undefined;
+/** The program, as it is called. */
+export const SIM = command({
+  start: "deno run --allow-ffi sim/main.ts",
+  about:
+    `A software 82599: each port is served over vfio-user on a Unix socket, or is files in a directory.
+
+  --socket PATH --wire WIRE [--socket PATH --wire WIRE ...]`,
+  options: {
+    socket: repeated("serve a port at PATH; what follows is about this port", "PATH", "a path"),
+    plain: repeated(
+      "in place of --socket: a port as files like those of a PCI device in sysfs, for drivers that " +
+        "know nothing else; as root, see sim/README.md",
+      "DIRECTORY",
+      "a path",
+    ),
+    wire: repeated("what the port's cable leads to (default none)", "WIRE", "a wire"),
+    mac: repeated("its MAC address", "AA:BB:..", "a MAC address"),
+    "device-id": text(
+      "PCI device id, 0x10fb (default: 82599 SFP+), 0x10f7, 0x1528, 0x1563, ...",
+      "ID",
+      "a number like 0x10fb",
+    ),
+    doorbells: choice("tail registers", ["poll", "trap"], {
+      values:
+        "poll, a client may write them in shared memory; trap, by messages only, as QEMU needs " +
+        "it (default poll; trap with --trace)",
+      default: undefined,
+    }),
+    seconds: decimal("end after N seconds", {
+      ...{ least: 0.001, most: 1e9, values: "", default: undefined },
+    }),
+    json: flag("a line of JSON every second, and one with the totals at the end"),
+    control: flag(
+      "commands on stdin: start, stop (generators and files), stats, link PORT up|down, quit",
+    ),
+    quiet: flag("print nothing but totals and complaints", { alias: "q" }),
+    trace: text(
+      "record every register access in a file: seconds, port, read or write, name, value; tails " +
+        "too, which are messages then",
+      "FILE",
+      "a path",
+    ),
+  },
+  notes: `WIRE is one of
+  generator[:rate=PPS][,size=BYTES][,flows=N][,latency=1]
+                                    sends and checks numbered frames, of N flows in turns; times
+                                    them, for --json
+  cable:N                           the other port with the same number
+  pcap:in=FILE,out=FILE[,rate=PPS]  replays one file, captures to another
+  tap:NAME                          a TAP device of this machine
+  dgram:LOCAL,REMOTE                Unix datagram sockets
+  none                              nobody`,
+  plan: (given): Options => {
+    const { values } = given, ports = portsOf(given);
+    if (values.doorbells === "trap" && ports.some((port) => port.plain)) {
+      throw new UsageError(
+        "--doorbells trap: a plain port has no messages, its registers are memory",
+      );
+    }
+    return {
+      ports,
+      deviceId: parseDeviceId(values["device-id"] ?? "0x10fb"),
+      doorbells: doorbellsOf(values.doorbells, values.trace !== undefined),
+      seconds: values.seconds,
+      json: values.json,
+      control: values.control,
+      quiet: values.quiet,
+      trace: values.trace,
+    };
+  },
+});
+
+/** The ports, each with what was said after its --socket or --plain. */
+function portsOf({ sequence }: Given<Declared>): PortOptions[] {
   const ports: { socket: string; plain: boolean; wire?: string; mac?: string }[] = [];
-  for (const token of tokens) {
-    if (token.kind !== "option" || token.value === undefined) continue;
+  for (const { name, text } of sequence) {
     const port = ports.at(-1);
-    if (token.name === "socket" || token.name === "plain") {
-      if (token.value === "") throw new UsageError(`--${token.name} takes a path (see --help)`);
-      ports.push({ socket: token.value, plain: token.name === "plain" });
-    } else if (token.name === "wire" || token.name === "mac") {
-      if (port === undefined) {
-        throw new UsageError(`--${token.name} belongs after a --socket or --plain`);
-      }
-      if (port[token.name] !== undefined) {
-        throw new UsageError(`${port.socket} has two of --${token.name}`);
-      }
-      port[token.name] = token.value;
+    if (name === "socket" || name === "plain") {
+      ports.push({ socket: text, plain: name === "plain" });
+    } else if (name === "wire" || name === "mac") {
+      if (port === undefined) throw new UsageError(`--${name} belongs after a --socket or --plain`);
+      if (port[name] !== undefined) throw new UsageError(`${port.socket} has two of --${name}`);
+      port[name] = text;
     }
   }
   if (ports.length === 0) throw new UsageError("no port to serve: give --socket PATH (see --help)");
@@ -105,55 +142,13 @@ export function parseOptions(args: string[]): Options | undefined {
   if (new Set(ports.map((port) => port.socket)).size < ports.length) {
     throw new UsageError("two ports cannot have one path: give each --socket or --plain its own");
   }
-  const doorbells = parseDoorbells(values.doorbells, values.trace !== undefined);
-  if (values.doorbells === "trap" && ports.some((port) => port.plain)) {
-    throw new UsageError(
-      "--doorbells trap: a plain port has no messages, its registers are memory",
-    );
-  }
-  return {
-    ports: ports.map(({ socket, plain, wire = "none", mac }, i) => ({
-      socket,
-      plain,
-      wireText: wire,
-      wire: parseWire(wire),
-      mac: mac === undefined ? defaultMac(i) : parseMac(mac),
-    })),
-    deviceId: parseDeviceId(values["device-id"]),
-    doorbells,
-    seconds: parseSeconds(values.seconds),
-    json: values.json,
-    control: values.control,
-    quiet: values.quiet,
-    trace: values.trace,
-  };
-}
-
-function parse(args: string[]) {
-  try {
-    return parseArgs({
-      args,
-      strict: true,
-      tokens: true,
-      options: {
-        socket: { type: "string", multiple: true },
-        plain: { type: "string", multiple: true },
-        wire: { type: "string", multiple: true },
-        mac: { type: "string", multiple: true },
-        "device-id": { type: "string", default: "0x10fb" },
-        doorbells: { type: "string" },
-        seconds: { type: "string" },
-        json: { type: "boolean", default: false },
-        control: { type: "boolean", default: false },
-        quiet: { type: "boolean", default: false },
-        trace: { type: "string" },
-        help: { type: "boolean", short: "h", default: false },
-      },
-    });
-  } catch (error) {
-    const message = error instanceof Error ? error.message : String(error);
-    throw new UsageError(`${message.split("\n")[0]} (see --help)`);
-  }
+  return ports.map(({ socket, plain, wire = "none", mac }, i) => ({
+    socket,
+    plain,
+    wireText: wire,
+    wire: parseWire(wire),
+    mac: mac === undefined ? defaultMac(i) : parseMac(mac),
+  }));
 }
 
 /** Locally administered, one per port. */
@@ -177,22 +172,12 @@ function parseDeviceId(text: string): number {
 }
 
 /** A record without the tails would look like one of a driver that writes none. */
-function parseDoorbells(text: string | undefined, trace: boolean): "poll" | "trap" {
-  if (text === undefined) return trace ? "trap" : "poll";
-  if (text !== "poll" && text !== "trap") {
-    throw new UsageError(`--doorbells ${text}: poll or trap`);
-  }
-  if (text === "poll" && trace) {
+function doorbellsOf(how: "poll" | "trap" | undefined, trace: boolean): "poll" | "trap" {
+  if (how === undefined) return trace ? "trap" : "poll";
+  if (how === "poll" && trace) {
     throw new UsageError(
       "--doorbells poll: --trace would miss the tails that a client writes in memory: leave one out",
     );
   }
-  return text;
-}
-
-function parseSeconds(text: string | undefined): number | undefined {
-  if (text === undefined) return undefined;
-  const seconds = Number(text);
-  if (!(seconds > 0)) throw new UsageError(`--seconds ${text}: a number above 0`);
-  return seconds;
+  return how;
 }

@@ -10,6 +10,7 @@ import { cached, defaultCache } from "./cache.ts";
 import { runOnHost } from "./command.ts";
 import { Archive } from "./cpio.ts";
 import type { Kernel, Module } from "./kernel.ts";
+import { offline } from "./offline.ts";
 import { UsageError } from "../src/errors.ts";
 
 const PROJECT = new URL("../", import.meta.url).pathname;
@@ -60,6 +61,7 @@ export async function baseArchive(kernel: Kernel, modules: readonly Module[]): P
 /** The archive of this project as it is now, and of the scripts that run in the guest. */
 export async function projectArchive(): Promise<Uint8Array[]> {
   const archive = new Archive();
+  const { configuration, files } = await offline("/std");
   for (const script of SCRIPTS) {
     const content = await Deno.readFile(`${PROJECT}vm/guest/${script}`);
     archive.file(script === "init" ? "init" : `guest/${script}`, content, true);
@@ -70,10 +72,12 @@ export async function projectArchive(): Promise<Uint8Array[]> {
       if (isDirectory) await visit(`${directory}${name}/`);
       if (!isFile || !SOURCES.test(name)) continue;
       const path = directory + name;
-      archive.file(`project/${path}`, await Deno.readFile(PROJECT + path));
+      const content = path === "deno.json" ? configuration : await Deno.readFile(PROJECT + path);
+      archive.file(`project/${path}`, content);
     }
   };
   await visit("");
+  for (const [path, content] of files) archive.file(`std/${path}`, content);
   return archive.end();
 }
 

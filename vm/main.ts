@@ -5,63 +5,65 @@
  * @module
  */
 
-import { choice, number, parse, run } from "../programs/program.ts";
+import { command } from "../programs/command_line.ts";
+import { choice, flag, text, whole } from "../programs/options.ts";
+import { run } from "../programs/run.ts";
 import { UsageError } from "../src/errors.ts";
 import { Boot, type MachineOptions } from "./boot.ts";
 import { addressOf, VIRTIO_KINDS, type VirtioKind, virtioNic } from "./devices.ts";
 import { Machine } from "./machine.ts";
 
-const USAGE = `usage: deno task vm [options] [-- QEMU-ARGUMENT...]
+const SLOTS = [3, 4];
 
-Boots this project in QEMU, with two virtio network cards at 0000:00:03.0 and 0000:00:04.0 that a
+/** What to do. */
+interface Plan {
+  readonly options: MachineOptions;
+  /** The cards' interface. */
+  readonly kind: VirtioKind;
+  /** What to run instead of a shell. */
+  readonly command: string | undefined;
+  /** Longest that it may take. */
+  readonly seconds: number;
+}
+
+/** The program, as it is called. */
+export const VM = command({
+  start: "deno task vm",
+  rest: "QEMU-ARGUMENT...",
+  about:
+    `Boots this project in QEMU, with two virtio network cards at 0000:00:03.0 and 0000:00:04.0 that a
 cable joins, and a shell in the project's directory. \`exit\` ends it; Ctrl-C goes to the program
 that runs in it. The first time it downloads QEMU, unless it is installed, and a kernel from Debian,
-without installing them, to ~/.cache/ixy.ts.
+without installing them, to ~/.cache/ixy.ts.`,
+  options: {
+    devices: choice("interface of the cards", VIRTIO_KINDS, { value: "KIND", default: "legacy" }),
+    machine: choice("pc, or q35 with PCI Express", ["pc", "q35"], {
+      ...{ value: "NAME", values: "(default pc)", default: "pc" },
+    }),
+    memory: whole("memory", { value: "MIB", least: 512, most: 16384, default: 1024 }),
+    kvm: flag("use the host's KVM; else the processor is emulated, about a tenth as fast"),
+    command: text("run it instead of a shell, and exit with its exit code", "COMMAND", "a command"),
+    seconds: whole("longest that it may take", { least: 1, most: 1e6, default: 600 }),
+  },
+  notes: "What follows -- goes to QEMU, for example: -- -device e1000e,addr=6",
+  plan({ values, named, rest }): Plan {
+    const { devices: kind, machine, memory, kvm, command, seconds } = values;
+    if (named.has("seconds") && command === undefined) {
+      throw new UsageError("--seconds belongs to --command");
+    }
+    const cards = SLOTS.flatMap((slot) => virtioNic({ kind, slot, netdev: "hubport,hubid=0" }));
+    return {
+      options: { machine, memory, kvm, arguments: [...cards, ...rest] },
+      kind,
+      command,
+      seconds,
+    };
+  },
+});
 
-  --devices KIND     interface of the cards: legacy (default), transitional or modern
-  --machine NAME     pc (default), or q35 with PCI Express
-  --memory MIB       512 to 16384 (default 1024)
-  --kvm              use the host's KVM; else the processor is emulated, about a tenth as fast
-  --command COMMAND  run it instead of a shell, and exit with its exit code
-  --seconds N        longest that it may take (default 600)
-  --help             print this
-
-What follows -- goes to QEMU, for example: -- -device e1000e,addr=6`;
-
-const OPTIONS = {
-  devices: true,
-  machine: true,
-  memory: true,
-  kvm: false,
-  command: true,
-  seconds: true,
-};
-const MACHINES = ["pc", "q35"] as const;
-const SLOTS = [3, 4];
-const COMMAND_SECONDS = 600;
-
-async function main(): Promise<number> {
-  const separator = Deno.args.indexOf("--");
-  const own = separator < 0 ? Deno.args : Deno.args.slice(0, separator);
-  const args = parse(own, USAGE, OPTIONS);
-  if (args.positionals.length > 0) {
-    throw new UsageError(`${args.positionals[0]} is no option: see --help`);
-  }
-  const kind = choice(args, "devices", VIRTIO_KINDS) ?? "legacy";
-  const options: MachineOptions = {
-    machine: choice(args, "machine", MACHINES) ?? "pc",
-    memory: number(args, "memory", 1024, 512, 16384),
-    kvm: args.values.kvm === true,
-    arguments: [
-      ...SLOTS.flatMap((slot) => virtioNic({ kind, slot, netdev: "hubport,hubid=0" })),
-      ...separator < 0 ? [] : Deno.args.slice(separator + 1),
-    ],
-  };
-  const { command } = args.values;
-  const seconds = number(args, "seconds", COMMAND_SECONDS, 1, 1e6);
-  if (typeof command === "string") return await runCommand(options, command, seconds * 1000);
-  if (args.values.seconds !== undefined) throw new UsageError("--seconds belongs to --command");
-  return await shell(options, kind);
+async function main({ options, kind, command, seconds }: Plan): Promise<number> {
+  if (command === undefined) return await shell(options, kind);
+  return await runCommand(options, command, seconds * 1000);
 }
 
 /** Runs a command, prints what it prints as it comes, and returns its exit code. */
@@ -102,4 +104,4 @@ async function shell(options: MachineOptions, kind: VirtioKind): Promise<number>
   return (await new Deno.Command("setpriv", { args, stdin: "inherit" }).spawn().status).code;
 }
 
-if (import.meta.main) await run(main);
+if (import.meta.main) await run(VM, main);

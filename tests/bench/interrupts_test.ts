@@ -43,7 +43,7 @@ Deno.test("beyond() names each limit that is not kept", () => {
 
 Deno.test("bench/interrupts.ts refuses what cannot be with one sentence", async (t) => {
   const cases: [rule: string, command: string[], sentence: RegExp][] = [
-    ["devices", [...BENCH, "vfio-user:a"], /no devices/],
+    ["devices", [...BENCH, "vfio-user:a"], /no operands/],
     ["no packets", [...BENCH, "--packets=0"], /--packets .* from 2 to 1000/],
     ["one core", ["taskset", "-c", "0", ...BENCH], /two cores/],
   ];

@@ -54,7 +54,7 @@ Deno.test("demo.ts refuses what cannot be with one sentence", async (t) => {
     [["--rate=many"], /--rate .*"many"/],
     [["--queues=17"], /--queues .* from 1 to 16/],
     [["--queues=2", "--workers=3"], /3 workers need as many --queues/],
-    [["0000:03:00.0"], /takes no devices/],
+    [["0000:03:00.0"], /takes no operands/],
   ];
   for (const [options, sentence] of cases) {
     await t.step(`demo.ts refuses ${options.join(" ")}`, async () => {

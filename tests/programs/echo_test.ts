@@ -40,7 +40,6 @@ Deno.test("echo.ts refuses what cannot be with one sentence", async (t) => {
     "192.0.2.256",
     "192.0.02.1",
     "192.0.2.1/24",
-    "",
     "::1",
   ];
   const groups = ["0.0.0.0", "127.0.0.1", "224.0.0.1", "255.255.255.255"];
@@ -48,6 +47,7 @@ Deno.test("echo.ts refuses what cannot be with one sentence", async (t) => {
     [[], /a device and an IP address, not 0/],
     [[a], /a device and an IP address, not 1/],
     [[a, IP, IP], /a device and an IP address, not 3/],
+    [[a, ""], /operand 2 is empty/],
     [[a, IP], /none\.sock: no such file/],
     [["eth0", IP], /"eth0" is no address/],
     [["--batch=0", a, IP], /--batch .* from 1 to 256/],

@@ -8,7 +8,9 @@
  */
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
+import { dirname } from "node:path";
 import { path, stubs } from "../../native/stubs.ts";
+import { offline } from "../../vm/offline.ts";
 import { Hugepages } from "../support/hugepages.ts";
 import {
   assertFailed,
@@ -218,9 +220,18 @@ pciTest("fwd.ts refuses a PCI device without permission", async (pci, directory)
   await Deno.mkdir(cache);
   await Deno.chown(cache, 65534, 65534);
   await Deno.chmod(directory.path, 0o755);
+  const { configuration, files } = await offline(directory.file("std"));
+  for (const [path, content] of files) {
+    const file = directory.file(`std/${path}`);
+    await Deno.mkdir(dirname(file), { recursive: true });
+    await Deno.writeFile(file, content);
+  }
+  const config = directory.file("deno.json");
+  await Deno.writeTextFile(config, configuration);
   const anyone = ["--reuid=65534", "--regid=65534", "--clear-groups"];
-  const args = ["run", "--quiet", "--no-prompt", "--allow-ffi", `${project}/fwd.ts`];
-  // Deno and the project may be where only root may look.
+  const flags = ["--quiet", "--no-prompt", "--allow-ffi", `--config=${config}`];
+  const args = ["run", ...flags, `${project}/fwd.ts`];
+  // Deno, its cache and the project may be where only root may look.
   const mounts: [string, string][] = [[Deno.execPath(), deno], [PROJECT, project]];
   const result = await pci.run(
     ["setpriv", ...anyone, deno, ...args, PCI, OTHER_PCI],

@@ -1,6 +1,7 @@
 /**
  * The forwarder with several queues, shared out among workers or polled by the main thread: that each
- * flow keeps its order and nothing is lost, and how it ends. It has `--allow-ffi` and nothing else.
+ * flow keeps its order and nothing is lost, and how it ends. It has `--allow-ffi` and, for workers, may
+ * read the checkout.
  *
  * @module
  */
@@ -22,6 +23,7 @@ import { droppedBy, startForwarder, stopProgram } from "../support/programs.ts";
 const WIRE = "generator:rate=20000,flows=64";
 const WIRES = [WIRE, WIRE];
 const FRAMES = 4000;
+const READ = [`--allow-read=${PROJECT}`];
 
 const PLANS: readonly (readonly string[])[] = [
   ["--queues=2", "--workers=2"],
@@ -36,7 +38,7 @@ for (const plan of PLANS) {
   Deno.test(`fwd.ts ${plan.join(" ")} forwards every flow in order`, async () => {
     await using directory = await TemporaryDirectory.make();
     await using sim = await Sim.start(directory, WIRES);
-    await using program = await startForwarder(sim.addresses, plan);
+    await using program = await startForwarder(sim.addresses, plan, READ);
     await sim.command("start");
     await sim.reaches("frames", (ports) => ports.every((p) => p.wireStatistics.sent > FRAMES));
     await sim.drain(() => droppedBy(program));
@@ -64,7 +66,7 @@ Deno.test("fwd.ts with workers ends well by SIGTERM under load, and leaves ports
   await sim.command("start");
   for (const signal of ["SIGTERM", "SIGINT"] as const) {
     const before = (await sim.report()).ports.map((port) => port.wireStatistics.received);
-    await using program = await startForwarder(sim.addresses, ["--queues=2", "--workers=2"]);
+    await using program = await startForwarder(sim.addresses, ["--queues=2", "--workers=2"], READ);
     await sim.reaches("more frames", (ports) => {
       return ports.every(({ wireStatistics }, i) => wireStatistics.received > before[i]);
     });
@@ -79,7 +81,7 @@ Deno.test("fwd.ts with workers ends well by SIGTERM under load, and leaves ports
 Deno.test("fwd.ts with workers fails with one sentence when the device's server is killed", async () => {
   await using directory = await TemporaryDirectory.make();
   await using sim = await Sim.start(directory, WIRES);
-  await using program = await startForwarder(sim.addresses, ["--queues=2", "--workers=2"]);
+  await using program = await startForwarder(sim.addresses, ["--queues=2", "--workers=2"], READ);
   await sim.command("start");
   await sim.reaches("frames", (ports) => ports.every((p) => p.wireStatistics.received > 0));
   sim.program.kill("SIGKILL");
@@ -91,7 +93,17 @@ Deno.test("fwd.ts ends with 1 and says why if a worker fails, its devices closed
   await using directory = await TemporaryDirectory.make();
   const copy = directory.file("copy");
   await Deno.mkdir(copy);
-  const parts = ["fwd.ts", "mod.ts", "programs", "src", "ixgbe", "virtio", "native"];
+  const parts = [
+    "deno.json",
+    "deno.lock",
+    "fwd.ts",
+    "mod.ts",
+    "programs",
+    "src",
+    "ixgbe",
+    "virtio",
+    "native",
+  ];
   await tool("cp", "-r", ...parts.map((part) => PROJECT + part), copy);
   const worker = await Deno.readTextFile(`${copy}/programs/forward_worker.ts`);
   const work = "    forwardAll(ways, rounds);\n";
@@ -102,7 +114,7 @@ Deno.test("fwd.ts ends with 1 and says why if a worker fails, its devices closed
 
   await using sim = await Sim.start(directory, WIRES);
   const args = ["--json", "--queues=2", "--workers=2", ...sim.addresses];
-  const command = ffiOnly("fwd.ts", args).map((word) => {
+  const command = ffiOnly("fwd.ts", args, [`--allow-read=${copy}`]).map((word) => {
     return word === `${PROJECT}fwd.ts` ? `${copy}/fwd.ts` : word;
   });
   await using program = await Program.start(command).ready();
@@ -116,7 +128,7 @@ Deno.test("fwd.ts --seconds with workers ends by itself and prints every second"
   await using directory = await TemporaryDirectory.make();
   await using sim = await Sim.start(directory, WIRES);
   const args = ["--queues=2", "--workers=2", "--seconds=2.5", "--json", ...sim.addresses];
-  const { code, stdout, stderr } = await run(ffiOnly("fwd.ts", args));
+  const { code, stdout, stderr } = await run(ffiOnly("fwd.ts", args, READ));
   assertEquals(stderr, "");
   assertEquals(code, 0);
   const lines = stdout.trim().split("\n").map((line) => JSON.parse(line));
@@ -165,7 +177,7 @@ Deno.test("fwd.ts refuses workers for devices that they cannot drive", async () 
   await program.line((line) => line === "ready");
   const args = ["--workers=1", ...sim.addresses, `vhost-user:${socket}`];
   assertRefused(
-    await run(ffiOnly("fwd.ts", args)),
+    await run(ffiOnly("fwd.ts", args, READ)),
     /backend\.sock: workers cannot drive a virtio device: do without --workers/,
   );
   await sim.quit();
@@ -175,6 +187,23 @@ Deno.test("fwd.ts refuses workers where doorbells are messages", async () => {
   await using directory = await TemporaryDirectory.make();
   await using sim = await Sim.start(directory, ["none", "none"], ["--doorbells=trap"]);
   const args = ["--queues=2", "--workers=2", ...sim.addresses];
-  assertRefused(await run(ffiOnly("fwd.ts", args)), /doorbells are messages, which workers cannot/);
+  assertRefused(
+    await run(ffiOnly("fwd.ts", args, READ)),
+    /doorbells are messages, which workers cannot/,
+  );
   await sim.quit();
+});
+
+Deno.test("fwd.ts --workers says which permission it needs, and opens nothing", async () => {
+  await using directory = await TemporaryDirectory.make();
+  const trace = directory.file("trace");
+  await using sim = await Sim.start(directory, ["none", "none"], [`--trace=${trace}`]);
+  const args = ["--queues=2", "--workers=2", ...sim.addresses];
+  for (const flags of [[], [`--allow-read=${PROJECT}programs`]]) {
+    const result = await run(ffiOnly("fwd.ts", args, flags));
+    assertRefused(result, /^error: --workers .*`deno run --allow-ffi --allow-read='\/.*\/'`$/m);
+    assert(result.stderr.includes(`'${PROJECT}'`));
+  }
+  await sim.quit();
+  assertEquals(await Deno.readTextFile(trace), "", "no register was touched");
 });

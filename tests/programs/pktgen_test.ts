@@ -53,7 +53,7 @@ Deno.test("pktgen.ts refuses what cannot be with one sentence", async (t) => {
     [[a, a], /takes one device, not 2/],
     [["eth0"], /"eth0" is no address/],
     [[a], /none\.sock: no such file/],
-    [["--size=59", a], /--size .* from 60 to 2048/],
+    [["--size=59", a], /--size .* from 60 to 16384/],
     [["--size=2049", a], /--size .* from 60 to 2048/],
     [["--rate=0", a], /--rate .* from 1 to/],
     [["--rate=fast", a], /"fast"/],

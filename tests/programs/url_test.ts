@@ -1,25 +1,29 @@
 /**
- * The programs and the library by URL: nothing on disk, no configuration, no import map. The checkout
- * is served over HTTP as it is, and Deno starts with an empty cache, outside the checkout.
+ * The programs and the library by URL: nothing on disk and no configuration. The checkout is served
+ * over HTTP as it is, and Deno starts with an empty cache, outside the checkout. What programs import
+ * from JSR comes from the same server, by an import map; the library imports nothing from there.
  *
  * @module
  */
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
+import { type Offline, offline } from "../../vm/offline.ts";
 import { PROJECT, type Result, run, Sim, TemporaryDirectory } from "../support/processes.ts";
 import type { Totals } from "../support/programs.ts";
 
-/** The checkout on a port of its own on loopback. */
+/** The checkout on a port of its own on loopback, and what is needed of the standard library. */
 class WebServer implements AsyncDisposable {
   /** Files that were asked for and are not there. */
   readonly missing: string[] = [];
   readonly #server: Deno.HttpServer<Deno.NetAddr>;
+  readonly #library: Promise<Offline>;
 
   constructor() {
     this.#server = Deno.serve(
       { hostname: "127.0.0.1", port: 0, onListen: () => {} },
-      (request) => this.#answer(new URL(request.url).pathname),
+      (request) => this.#answer(new URL(request.url).pathname.slice(1)),
     );
+    this.#library = offline(this.url("std"));
   }
 
   /** Host and port, as permissions name them. */
@@ -32,12 +36,18 @@ class WebServer implements AsyncDisposable {
     return `http://${this.host}/${file}`;
   }
 
+  /** Writes an import map that has modules of JSR come from here. */
+  async writeImportMap(file: string): Promise<void> {
+    const { imports } = await this.#library;
+    await Deno.writeTextFile(file, JSON.stringify({ imports }));
+  }
+
   async #answer(file: string): Promise<Response> {
+    const type = file.endsWith(".js") ? "application/javascript" : "application/typescript";
     try {
-      const type = file.endsWith(".json") ? "application/json" : "application/typescript";
-      return new Response(await Deno.readFile(PROJECT + file.slice(1)), {
-        headers: { "content-type": `${type}; charset=utf-8` },
-      });
+      const { files } = await this.#library;
+      const content = files.get(file.replace(/^std\//, "")) ?? await Deno.readFile(PROJECT + file);
+      return new Response(content, { headers: { "content-type": `${type}; charset=utf-8` } });
     } catch {
       this.missing.push(file);
       return new Response("not found", { status: 404 });
@@ -56,11 +66,10 @@ async function deno(
   ...args: string[]
 ): Promise<Result> {
   const empty = directory.file("empty");
-  const permissions = ["--allow-ffi", `--allow-import=${web.host}`];
   await Deno.mkdir(empty);
   try {
     return await run(
-      [Deno.execPath(), "run", "--quiet", "--no-prompt", "--no-config", ...permissions, ...args],
+      [Deno.execPath(), "run", "--quiet", "--no-prompt", "--no-config", "--allow-ffi", ...args],
       { cwd: directory.path, env: { DENO_DIR: empty } },
     );
   } finally {
@@ -69,10 +78,21 @@ async function deno(
   }
 }
 
+/** Runs the forwarder by URL. */
+async function fwd(
+  web: WebServer,
+  directory: TemporaryDirectory,
+  ...args: string[]
+): Promise<Result> {
+  const map = directory.file("import_map.json");
+  await web.writeImportMap(map);
+  return await deno(web, directory, `--import-map=${map}`, web.url("fwd.ts"), ...args);
+}
+
 Deno.test("fwd.ts runs by URL and prints its usage", async () => {
   await using directory = await TemporaryDirectory.make();
   await using web = new WebServer();
-  const { code, stdout, stderr } = await deno(web, directory, web.url("fwd.ts"), "--help");
+  const { code, stdout, stderr } = await fwd(web, directory, "--help");
   assertEquals(stderr, "");
   assertMatch(stdout, /^usage: /);
   assertEquals(code, 0);
@@ -88,7 +108,7 @@ async function forward(threads: readonly string[]): Promise<void> {
   await using sim = await Sim.start(directory, Array(2).fill("generator:rate=50000,flows=16"));
   await sim.command("start");
   const options = ["--json", "--quiet", "--seconds=1", ...threads];
-  const result = await deno(web, directory, web.url("fwd.ts"), ...options, ...sim.addresses);
+  const result = await fwd(web, directory, ...options, ...sim.addresses);
   assertEquals(result.stderr, "");
   assertEquals(result.code, 0);
   const totals: Totals = JSON.parse(result.stdout.trim().split("\n").at(-1)!);
@@ -112,7 +132,7 @@ const { up, megabits } = await nic.waitForLink();
 console.log(nic.model, up, megabits);
 `,
   );
-  const result = await deno(web, directory, script, ...sim.addresses);
+  const result = await deno(web, directory, `--allow-import=${web.host}`, script, ...sim.addresses);
   assertEquals(result.stderr, "");
   assertEquals(result.stdout, "82599 SFP+ true 10000\n");
   assertEquals(result.code, 0);

@@ -197,7 +197,7 @@ plainTest("sim/main.ts --plain refuses what cannot be with one sentence", async 
     [[taken, "--doorbells=trap"], /no messages/],
     [[taken, "--mac=1"], /six pairs/],
     [["none", "--plain", "none"], /two ports cannot have one path/],
-    [[""], /--plain takes a path/],
+    [[""], /--plain has no value: it takes a path/],
   ];
   for (const [args, sentence] of cases) {
     assertRefused(await run(ffiOnly("sim/main.ts", ["--plain", ...args])), sentence);

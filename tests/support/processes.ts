@@ -76,10 +76,14 @@ export async function tool(...command: string[]): Promise<string> {
   return stdout;
 }
 
-/** The command line of a program of this project: it may load the stubs, and nothing else. */
-export function ffiOnly(program: string, args: readonly string[]): string[] {
+/** The command line of a program of this project: it may load the stubs, and nothing else but by flags. */
+export function ffiOnly(
+  program: string,
+  args: readonly string[],
+  flags: readonly string[] = [],
+): string[] {
   const file = PROJECT + program;
-  return [Deno.execPath(), "run", "--quiet", "--no-prompt", "--allow-ffi", file, ...args];
+  return [Deno.execPath(), "run", "--quiet", "--no-prompt", "--allow-ffi", ...flags, file, ...args];
 }
 
 /** Asserts that a program refused to work: one sentence on stderr that matches, and exit code 2. */

@@ -38,9 +38,13 @@ export function totals(stdout: string): Totals {
   return line;
 }
 
-/** Starts a program with JSON and `--allow-ffi`, and waits until its device is open. */
-export function startProgram(name: string, args: readonly string[]): Promise<Program> {
-  return Program.start(ffiOnly(name, ["--json", ...args])).ready();
+/** Starts a program with JSON, `--allow-ffi` and flags, and waits until its device is open. */
+export function startProgram(
+  name: string,
+  args: readonly string[],
+  flags: readonly string[] = [],
+): Promise<Program> {
+  return Program.start(ffiOnly(name, ["--json", ...args], flags)).ready();
 }
 
 /** Waits for the end of a program with JSON, and asserts that it ends well; returns its totals. */
@@ -61,8 +65,9 @@ export function stopProgram(program: Program, signal: Deno.Signal = "SIGTERM"): 
 export function startForwarder(
   addresses: readonly string[],
   options: readonly string[] = [],
+  flags: readonly string[] = [],
 ): Promise<Program> {
-  return startProgram("fwd.ts", [...options, ...addresses]);
+  return startProgram("fwd.ts", [...options, ...addresses], flags);
 }
 
 /** Packets that a forwarder with JSON has dropped, by the last of its lines: one comes each second. */

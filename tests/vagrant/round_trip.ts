@@ -7,21 +7,27 @@
  * @module
  */
 
-import {
-  type Device,
-  DeviceError,
-  Mempool,
-  open,
-  PacketBatch,
-  StopFlag,
-  UsageError,
-} from "../../mod.ts";
+import { type Device, DeviceError, Mempool, open, PacketBatch, StopFlag } from "../../mod.ts";
 import { checksum } from "../../packets/checksum.ts";
-import { number, parse, run } from "../../programs/program.ts";
+import { command } from "../../programs/command_line.ts";
+import { whole } from "../../programs/options.ts";
+import { run } from "../../programs/run.ts";
 
-const USAGE = `usage: deno run --allow-ffi tests/vagrant/round_trip.ts [--count N] A B
+/** What to do. */
+interface Plan {
+  readonly addresses: readonly string[];
+  readonly count: number;
+}
 
-Sends N packets (default 1000) out of A and expects them at B, then out of B and at A.`;
+const ROUND_TRIP = command({
+  start: "deno run --allow-ffi tests/vagrant/round_trip.ts",
+  operands: { shown: "A B", are: "two devices", least: 2, most: 2 },
+  about: "Sends packets out of A and expects them at B, then out of B and at A.",
+  options: {
+    count: whole("packets each way", { alias: "n", least: 1, most: 1e9, default: 1000 }),
+  },
+  plan: ({ values: { count }, operands: addresses }): Plan => ({ addresses, count }),
+});
 
 /** Shortest and longest packet, in bytes without CRC. */
 const SHORTEST = 60, LONGEST = 1514;
@@ -101,16 +107,11 @@ function send(from: Device, to: Device, count: number, stop: StopFlag): number {
   return foreign;
 }
 
-async function main(): Promise<number> {
-  const args = parse(Deno.args, USAGE, { count: true });
-  if (args.positionals.length !== 2) {
-    throw new UsageError(`it takes two devices, not ${args.positionals.length}: see --help`);
-  }
-  const count = number(args, "count", 1000, 1, 1e9);
+async function main({ addresses, count }: Plan): Promise<number> {
   using pool = new Mempool();
   using stop = new StopFlag();
-  using a = await open(args.positionals[0], { pool, promiscuous: true });
-  using b = await open(args.positionals[1], { pool, promiscuous: true });
+  using a = await open(addresses[0], { pool, promiscuous: true });
+  using b = await open(addresses[1], { pool, promiscuous: true });
   for (const device of [a, b]) await device.waitForLink();
   for (const [from, to] of [[a, b], [b, a]]) {
     const foreign = send(from, to, count, stop);
@@ -120,4 +121,4 @@ async function main(): Promise<number> {
   return 0;
 }
 
-if (import.meta.main) await run(main);
+if (import.meta.main) await run(ROUND_TRIP, main);

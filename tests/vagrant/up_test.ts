@@ -8,6 +8,7 @@
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { defaultCache } from "../../vm/cache.ts";
+import { offline } from "../../vm/offline.ts";
 import { makeBox } from "../../vm/vagrant/box.ts";
 import { Emulation } from "../../vm/vagrant/emulation.ts";
 import { assertFailed, isRoot, Program, PROJECT, type Result, run } from "../support/processes.ts";
@@ -110,6 +111,24 @@ async function prepared(machines: Machines, machine: string): Promise<void> {
   assertMatch(cards[0], / virtio-pci up default$/);
 }
 
+/** Gives the machines what programs would fetch: they have no network. */
+async function bringLibrary(machines: Machines): Promise<void> {
+  const { configuration, files } = await offline("/std");
+  const contents = new Map<string, Uint8Array>([
+    ["/home/vagrant/ixy.ts/deno.json", new TextEncoder().encode(configuration)],
+    ...[...files].map(([path, content]) => [`/std/${path}`, content] as const),
+  ]);
+  for (const machine of MACHINES) {
+    for (const [path, content] of contents) {
+      const write = `base64 -d | sudo tee ${path} >/dev/null`;
+      await machines.tell(
+        machine,
+        `sudo mkdir -p $(dirname ${path}); echo ${content.toBase64()} | ${write}`,
+      );
+    }
+  }
+}
+
 /** A link that carries the default route is none: neither `links.sh` nor a program may touch it. */
 async function refusesUsedCards(machines: Machines): Promise<void> {
   const links = "sudo ixy.ts/vm/vagrant/links.sh";
@@ -159,6 +178,7 @@ async function upAndDown(t: Deno.TestContext): Promise<void> {
     await machines.find();
     await prepared(machines, "forwarder");
   });
+  await step("the standard library is there", () => bringLibrary(machines));
   await step("a card in use is left alone", () => refusesUsedCards(machines));
   await step("packets come back in order and altered in one byte", () => forwards(machines));
   await step("vagrant destroy leaves nothing", async () => {

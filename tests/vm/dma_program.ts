@@ -11,7 +11,7 @@
 import { delay } from "../../native/clock.ts";
 import { Mempool, open, PacketBatch, type TxQueue, UsageError } from "../../mod.ts";
 import { type Addressing, DmaMemory } from "../../src/dma.ts";
-import { run } from "../../programs/program.ts";
+import { endWith } from "../../programs/run.ts";
 
 /** What the software NIC says of such descriptors. */
 export const NOT_READABLE = "TDT: buffers in memory the device may read";
@@ -90,7 +90,7 @@ async function use(name: string, mode: string, scheme: Addressing): Promise<DmaR
 }
 
 if (import.meta.main) {
-  await run(async () => {
+  await endWith(async () => {
     const [name, mode, scheme] = Deno.args;
     console.log(JSON.stringify(await use(name, mode, scheme as Addressing)));
     return 0;

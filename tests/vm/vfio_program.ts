@@ -9,7 +9,7 @@ import { Command, Config } from "../../src/pci/function.ts";
 import { linkName, readText } from "../../native/files.ts";
 import { VfioFunction } from "../../src/pci/vfio.ts";
 import { DmaMemory } from "../../src/dma.ts";
-import { run } from "../../programs/program.ts";
+import { endWith } from "../../programs/run.ts";
 
 /** Where QEMU's virtio devices have their common configuration: this BAR, from its first byte. */
 const COMMON_BAR = 4;
@@ -103,7 +103,7 @@ function use(addresses: readonly string[]): VfioReport {
 }
 
 if (import.meta.main) {
-  await run(() => {
+  await endWith(() => {
     console.log(JSON.stringify(use(Deno.args)));
     return Promise.resolve(0);
   });

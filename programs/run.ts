@@ -1,0 +1,70 @@
+/**
+ * How a program begins and ends: its command line, errors and exit code.
+ *
+ * @module
+ */
+
+import { causes, DeviceError, SystemError, UsageError, WorkerError } from "../src/errors.ts";
+import { type Command, parse } from "./command_line.ts";
+import type { Options } from "./options.ts";
+import { usage } from "./usage.ts";
+
+/**
+ * Runs a program on its command line, or prints its usage text, and ends the process, with exit codes as
+ * {@linkcode endWith} has them.
+ *
+ * @param main Does what was asked for, and returns the exit code.
+ */
+export function run<O extends Options, Plan extends object>(
+  command: Command<O, Plan>,
+  main: (plan: Plan) => number | Promise<number>,
+): Promise<never> {
+  return endWith(() => {
+    const plan = parse(command, Deno.args);
+    if (plan !== undefined) return main(plan);
+    console.log(usage(command));
+    return 0;
+  });
+}
+
+/**
+ * Ends the process: with the exit code that `main` returns, 2 for what the user can mend, 1 for a device
+ * or worker that failed. Errors of these kinds are printed as one sentence.
+ */
+export async function endWith(main: () => number | Promise<number>): Promise<never> {
+  let code = 1;
+  try {
+    code = await main();
+  } catch (error) {
+    for (const cause of causes(error)) {
+      if (cause instanceof UsageError) code = 2;
+      else if (!isFailure(cause)) throw error;
+      console.error(`error: ${cause.message}${ownOption(cause)}`);
+    }
+  }
+  Deno.exit(code);
+}
+
+/** The programs' names of what the library calls otherwise. */
+const OWN_OPTIONS: Readonly<Record<string, string>> = {
+  force: "--force",
+  rebind: "--rebind",
+  interrupts: "--interrupts",
+  virtio: "--virtio",
+  rxQueues: "--queues",
+  txQueues: "--queues",
+  rxEntries: "--rx-entries",
+  txEntries: "--tx-entries",
+  bufferSize: "--buffer-size",
+};
+
+/** The option of the program that an error of the library is about, for the end of its message. */
+function ownOption(error: Error): string {
+  const { option = "" } = error instanceof UsageError ? error : {};
+  return Object.hasOwn(OWN_OPTIONS, option) ? ` (${OWN_OPTIONS[option]})` : "";
+}
+
+/** Whether something says by its message all that there is to say of it. */
+function isFailure(error: unknown): error is Error {
+  return [DeviceError, WorkerError, SystemError].some((kind) => error instanceof kind);
+}
