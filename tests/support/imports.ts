@@ -34,8 +34,15 @@ const FLOORS: Readonly<Record<string, readonly string[]>> = {
   "wrappers/": ["packets/", "src/", "native/"],
   "programs/": ["ixgbe/adopt.ts", "mod.ts", "wrappers/", "packets/", "src/", "native/"],
   "nic/": ["programs/", "mod.ts", "ixgbe/", "virtio/", "src/", "native/"],
-  [TOP]: ["nic/", "programs/", "wrappers/", "packets/", "mod.ts", "src/", "native/"],
-  "sim/": ["ixgbe/registers.ts", "packets/", "src/", "native/"],
+  [TOP]: [
+    ...["nic/", "programs/", "wrappers/", "packets/", "mod.ts", "ixgbe/mod.ts", "src/", "native/"],
+    "sim/v8_flags.ts", // what the demo starts the software NIC with
+  ],
+  "sim/": [
+    ...["ixgbe/registers.ts", "packets/", "src/", "native/"],
+    // Its command line.
+    ...["programs/command_line.ts", "programs/options.ts", "programs/run.ts"],
+  ],
   "vm/": ["programs/", "src/", "native/"],
   "bench/": ["sim/", "programs/", "packets/", "mod.ts", "ixgbe/", "virtio/", "src/", "native/"],
   "tests/": [
@@ -69,7 +76,8 @@ export function upwardImports(imports: readonly Import[]): string[] {
       broken.add(`${from}: ${room} has no floor yet: say in FLOORS what it may import`);
     } else if (target === TOP) {
       if (url && STARTS_PROGRAMS.includes(room)) continue;
-      broken.add(`${from} imports ${to}: no file imports a top-level program`);
+      if (from.startsWith("tests/programs/")) continue; // what it tests is in them
+      broken.add(`${from} imports ${to}: only tests/programs/ imports a top-level program`);
     } else if (target !== room && !floor.includes(target) && !floor.includes(to)) {
       const allowed = floor.length > 0 ? `only ${floor.join(", ")}` : "no other room";
       broken.add(`${from} imports ${to}: ${room} may import ${allowed}`);
