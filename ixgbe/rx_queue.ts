@@ -1,13 +1,12 @@
 /**
  * A receive queue: the hot path from the NIC to a batch.
  *
- * The ring is four 32-bit words a descriptor. The NIC writes back a descriptor with DD in word 2 last
- * (and x86 keeps the order of loads), so what is read after DD is what the NIC wrote. RDT is written
- * once an eighth of the ring or 64 descriptors have come back, whichever are fewer, and one descriptor
- * always stays with software: a full ring would look empty.
- *
- * Bus addresses are moved as doubles, eight bytes at once. Nothing is calculated with them, so their
- * bits stay as they are: no address is so high that it would be a NaN.
+ * Each descriptor is four 32-bit words (`descriptors.ts`). The NIC sets DD last when it writes one
+ * back, so what is read after DD is what the NIC wrote; the order of these loads is x86's and V8's
+ * practice, see `src/specialise.ts`. A descriptor whose packet is taken gets a fresh buffer at once,
+ * but RDT is written for many descriptors together. On the software NIC that pays because the register
+ * is a cache line that two cores fight for. On PCIe a write is uncached and posted; fewer of them cost
+ * less there too, by how much was not measured.
  *
  * @module
  */
@@ -21,76 +20,73 @@ import { refuseBatch } from "../src/driver.ts";
 import { specialise } from "../src/specialise.ts";
 import { RX_DD, RX_EOP, RX_RXE, WORDS } from "./descriptors.ts";
 
-const FLAGS = { DONE: RX_DD, WHOLE: RX_DD | RX_EOP, LOOK_AT: RX_DD | RX_EOP | RX_RXE };
-/** Most descriptors that wait to be handed over again, in parts of a ring, and at most. */
-const OWED_PART = 8, OWED_MOST = 64;
+/** RDT is written once this many descriptors, or an eighth of the ring, have fresh buffers. */
+const MAX_UNWRITTEN = 64;
 
 /**
- * Indices into a queue's state, which is doubles, so that counts do not wrap. NEXT: descriptors that
- * came back so far; TOLD: those that were handed over again; EXCEPTION: not 0 while `receive` cannot go
- * on in the ordinary way.
+ * Indices into a queue's state. Counts of descriptors do not wrap; their low bits are the place in the
+ * ring. TAIL is what NEXT_TO_CLEAN was when RDT was last written. SLOW is not 0 while every call takes
+ * the slow path: the queue is closed, or the rest of a frame is to be dropped.
  */
-const STATE = { NEXT: 0, TOLD: 1, BYTES: 2, EXCEPTION: 3 };
-const STATES = 8;
+const NEXT_TO_CLEAN = 0, TAIL = 1, BYTES = 2, SLOW = 3, STATES = 4;
 
-/** What `receive` works on. */
-interface ReceiveParts {
-  readonly pool: Mempool;
-  readonly ring: Uint32Array;
-  /** The same memory. */
-  readonly ring64: Float64Array;
-  readonly slots: Uint32Array;
-  readonly address: Float64Array;
-  readonly hashes: Uint32Array | undefined;
-  readonly state: Float64Array;
-  /** Descriptors that have come back, from which on they are handed over again. */
-  readonly owed: number;
-  readonly transfer: (next: number) => void;
-  readonly exception: (batch: PacketBatch) => number;
-  readonly refuse: (batch: PacketBatch) => void;
-  readonly flags: typeof FLAGS;
-  readonly at: typeof STATE;
-}
-
-/** Makes `receive`; see `specialise` for what it must not do. */
-function makeReceive(parts: ReceiveParts): (batch: PacketBatch) => number {
-  const { pool, ring, ring64, slots, address, hashes, state, owed } = parts;
-  const { transfer, exception, refuse } = parts;
-  const { DONE, WHOLE, LOOK_AT } = parts.flags;
-  const { NEXT, TOLD, BYTES, EXCEPTION } = parts.at;
-  const { lengths, freeStack, bufferSize } = pool;
-  const mask = slots.length - 1;
-  return function receive(batch: PacketBatch): number {
-    if (batch.pool !== pool || batch.length !== 0) refuse(batch);
-    if (state[EXCEPTION] !== 0) return exception(batch);
-    const { buffers } = batch, capacity = buffers.length, next = state[NEXT];
-    let i = next & mask, n = 0, bytes = 0, available = pool.freeCount;
-    for (; n < capacity; n++) {
-      if ((ring[i << 2 | 2] & LOOK_AT) !== WHOLE) break;
-      const size = ring[i << 2 | 3] & 0xffff;
-      if (available === 0 || (size - 1) >>> 0 >= bufferSize) break;
-      const buffer = slots[i], fresh = freeStack[--available];
-      slots[i] = fresh;
-      if (hashes !== undefined) hashes[buffer] = ring[i << 2 | 1];
-      ring64[i << 1] = address[fresh];
-      ring64[i << 1 | 1] = 0;
-      lengths[buffer] = size;
-      bytes = (bytes + size) | 0;
-      buffers[n] = buffer;
-      i = (i + 1) & mask;
-    }
-    if (n > 0) {
-      pool.freeCount = available;
-      state[NEXT] = next + n;
-      state[BYTES] += bytes;
-      batch.length = n;
-      if (next + n - state[TOLD] >= owed) transfer(next + n);
-    } else if ((ring[i << 2 | 2] & DONE) !== 0) {
-      return exception(batch);
-    }
-    return n;
-  };
-}
+/**
+ * Makes the `receive` of a queue. A descriptor that is written back has the RSS hash in word 1, its
+ * status in word 2, and the packet's bytes in the low half of word 3.
+ *
+ * @param slots The buffer of each descriptor.
+ * @param address Bus addresses of the pool's buffers.
+ * @param hashes Where RSS hashes go, by buffer; undefined if the NIC computes none.
+ */
+const makeReceive = specialise(
+  import.meta.url,
+  { RX_DD, RX_EOP, RX_RXE, MAX_UNWRITTEN, NEXT_TO_CLEAN, TAIL, BYTES, SLOW },
+  function receiver(
+    pool: Mempool,
+    ring: Uint32Array,
+    slots: Uint32Array,
+    address: Float64Array,
+    hashes: Uint32Array | undefined,
+    state: Float64Array,
+    writeTail: (next: number) => void,
+    slowPath: (batch: PacketBatch) => number,
+  ) {
+    const WHOLE = RX_DD | RX_EOP, CHECKED = RX_DD | RX_EOP | RX_RXE;
+    const { lengths, freeStack, bufferSize } = pool;
+    const ring64 = new Float64Array(ring.buffer, ring.byteOffset, ring.length / 2);
+    const mask = slots.length - 1, maxUnwritten = Math.min(slots.length / 8, MAX_UNWRITTEN);
+    return function receive(batch: PacketBatch): number {
+      if (batch.pool !== pool || batch.length !== 0 || state[SLOW] !== 0) return slowPath(batch);
+      const { buffers } = batch, capacity = buffers.length, next = state[NEXT_TO_CLEAN];
+      let i = next & mask, n = 0, bytes = 0, freeCount = pool.freeCount;
+      // Stops at a descriptor that is not written back, or that the slow path has to deal with.
+      for (; n < capacity; n++) {
+        if ((ring[i << 2 | 2] & CHECKED) !== WHOLE) break;
+        const size = ring[i << 2 | 3] & 0xffff;
+        if (freeCount === 0 || (size - 1) >>> 0 >= bufferSize) break;
+        const buffer = slots[i], fresh = freeStack[--freeCount];
+        slots[i] = fresh;
+        if (hashes !== undefined) hashes[buffer] = ring[i << 2 | 1];
+        ring64[i << 1] = address[fresh];
+        ring64[i << 1 | 1] = 0; // clears DD
+        lengths[buffer] = size;
+        bytes = (bytes + size) | 0;
+        buffers[n] = buffer;
+        i = (i + 1) & mask;
+      }
+      if (n > 0) {
+        pool.freeCount = freeCount;
+        state[NEXT_TO_CLEAN] = next + n;
+        state[BYTES] += bytes;
+        batch.length = n;
+        if (next + n - state[TAIL] >= maxUnwritten) writeTail(next + n);
+      } else if ((ring[i << 2 | 2] & RX_DD) !== 0) {
+        return slowPath(batch);
+      }
+      return n;
+    };
+  },
+);
 
 /** One receive ring of a device. */
 export class IxgbeRxQueue implements RxQueue {
@@ -105,17 +101,17 @@ export class IxgbeRxQueue implements RxQueue {
   noBuffer = 0;
   /** Packets dropped because the NIC marked them as damaged. */
   damaged = 0;
-  /** The pool's buffers as the device addresses them. */
+  /** Bus addresses of the pool's buffers. */
   readonly #address: Float64Array;
   #ring: Uint32Array;
   readonly #mask: number;
-  /** The buffer that each descriptor has. */
+  /** The buffer of each descriptor. */
   readonly #slots: Uint32Array;
   readonly #doorbell: Doorbell;
   readonly #state = new Float64Array(STATES);
-  /** Packets among the descriptors that were dropped. */
+  /** Descriptors whose packets were dropped. */
   #dropped = 0;
-  /** Whether `receive` is called to go on after an exception. */
+  /** Whether the slow path has called `receive` to go on. */
   #recovering = false;
 
   /**
@@ -125,7 +121,7 @@ export class IxgbeRxQueue implements RxQueue {
    * @param ring The descriptors, four words each; a power of two of them.
    * @param doorbell RDT.
    * @param rss Whether the NIC hashes packets.
-   * @param slots The buffer that each descriptor has already, of a ring that another thread has filled.
+   * @param slots The buffer of each descriptor, if another thread has filled the ring already.
    */
   constructor(
     number: number,
@@ -146,53 +142,51 @@ export class IxgbeRxQueue implements RxQueue {
     this.#doorbell = doorbell;
     if (slots !== undefined) this.#slots.set(slots);
     else this.#fill();
-    this.receive = specialise(makeReceive)({
+    this.receive = makeReceive(
       pool,
       ring,
-      ring64: new Float64Array(ring.buffer, ring.byteOffset, ring.length / 2),
-      slots: this.#slots,
-      address: this.#address,
-      hashes: rss ? pool.rssHash : undefined,
-      state: this.#state,
-      owed: Math.min(entries / OWED_PART, OWED_MOST),
-      transfer: (next) => this.#handOver(next),
-      exception: (batch) => this.#exception(batch),
-      refuse: (batch) => refuseBatch("receive", batch, pool, this.#closed),
-      flags: FLAGS,
-      at: STATE,
-    });
+      this.#slots,
+      this.#address,
+      rss ? pool.rssHash : undefined,
+      this.#state,
+      (next) => this.#writeTail(next),
+      (batch) => this.#slowPath(batch),
+    );
   }
 
-  /** Gives each descriptor a buffer. */
+  /** Writes each descriptor, with a buffer from the pool. */
   #fill(): void {
     const pool = this.pool;
     for (let i = 0; i < this.#slots.length; i++) {
       const buffer = pool.allocate(1);
       pool.lengths[buffer] = 0;
       this.#slots[i] = buffer;
-      this.#arm(i);
+      this.#writeDescriptor(i);
     }
   }
 
   /** Packets handed to the program. */
   get packets(): number {
-    return this.#state[STATE.NEXT] - this.#dropped;
+    return this.#state[NEXT_TO_CLEAN] - this.#dropped;
   }
 
   /** Bytes of these packets. */
   get bytes(): number {
-    return this.#state[STATE.BYTES];
+    return this.#state[BYTES];
   }
 
-  /** Hands all descriptors but one to the NIC. */
+  /** Gives the NIC all descriptors but one. */
   start(): void {
-    this.#handOver(0);
+    this.#writeTail(0);
   }
 
-  /** Tells the NIC that all descriptors before `next` are its own again, but for the last. */
-  #handOver(next: number): void {
+  /**
+   * Writes RDT: the NIC gets the descriptors before `next` but the last, since RDT = RDH would say that
+   * it has none.
+   */
+  #writeTail(next: number): void {
     const doorbell = this.#doorbell, tail = (next - 1) & this.#mask;
-    this.#state[STATE.TOLD] = next;
+    this.#state[TAIL] = next;
     doorbell.words[doorbell.index] = tail;
     if (doorbell.write !== undefined) doorbell.write(tail);
   }
@@ -202,24 +196,26 @@ export class IxgbeRxQueue implements RxQueue {
   }
 
   /**
-   * What happens rarely. Goes past descriptors that hold no whole frame, or for which the pool has no
-   * buffer, and receives what follows. One ring at most: the NIC may bring more of them for as long as
-   * it is let.
+   * Refuses what cannot be received into. Else drops frames that are not whole, or for which the pool
+   * has no buffer, and receives what follows. It looks at one ring of descriptors at most, since the NIC
+   * may fill them as fast as they are dropped.
    */
-  #exception(batch: PacketBatch): number {
-    if (this.#closed) refuseBatch("receive", batch, this.pool, true);
+  #slowPath(batch: PacketBatch): number {
+    const pool = this.pool, state = this.#state;
+    if (this.#closed || batch.pool !== pool || batch.length !== 0) {
+      refuseBatch("receive", batch, pool, this.#closed);
+    }
     if (this.#recovering) return 0;
-    const state = this.#state;
     let dropped = 0;
     for (; dropped <= this.#mask; dropped++) {
-      const i = state[STATE.NEXT] & this.#mask;
-      if ((this.#ring[i * WORDS + 2] & RX_DD) === 0 || !this.#drops(i)) break;
-      this.#arm(i);
+      const i = state[NEXT_TO_CLEAN] & this.#mask;
+      if ((this.#ring[i * WORDS + 2] & RX_DD) === 0 || !this.#mustDrop(i)) break;
+      this.#writeDescriptor(i);
       this.#dropped++;
-      state[STATE.NEXT]++;
+      state[NEXT_TO_CLEAN]++;
     }
-    if (dropped > 0) this.#handOver(state[STATE.NEXT]);
-    if (state[STATE.EXCEPTION] !== 0 || dropped > this.#mask) return 0;
+    if (dropped > 0) this.#writeTail(state[NEXT_TO_CLEAN]);
+    if (state[SLOW] !== 0 || dropped > this.#mask) return 0;
     this.#recovering = true;
     try {
       return this.receive(batch);
@@ -228,14 +224,14 @@ export class IxgbeRxQueue implements RxQueue {
     }
   }
 
-  /** Whether the frame in a descriptor is dropped; counts why. */
-  #drops(i: number): boolean {
+  /** Whether the frame in a descriptor has to be dropped; counts why. */
+  #mustDrop(i: number): boolean {
     const state = this.#state, pool = this.pool;
     const status = this.#ring[i * WORDS + 2], size = this.#ring[i * WORDS + 3] & 0xffff;
-    const end = (status & RX_EOP) !== 0, dropping = state[STATE.EXCEPTION] !== 0;
+    const end = (status & RX_EOP) !== 0, dropping = state[SLOW] !== 0;
     if (dropping || !end || size > pool.bufferSize) {
       if (!dropping) this.tooLong++;
-      state[STATE.EXCEPTION] = end ? 0 : 1; // the rest of the frame is dropped too, when it comes
+      state[SLOW] = end ? 0 : 1; // the rest of the frame is dropped too, when it comes
     } else if ((status & RX_RXE) !== 0 || size === 0) {
       this.damaged++;
     } else if (pool.freeCount > 0 || pool.reclaim() > 0) {
@@ -246,18 +242,18 @@ export class IxgbeRxQueue implements RxQueue {
     return true;
   }
 
-  /** Writes a descriptor that the NIC can fill, with the buffer that it has. */
-  #arm(i: number): void {
+  /** Writes a descriptor for the NIC to fill, with the buffer of its slot. */
+  #writeDescriptor(i: number): void {
     const address = new Uint32Array(this.#address.buffer), d = i * WORDS, b = this.#slots[i] * 2;
     this.#ring.set([address[b], address[b + 1], 0, 0], d);
   }
 
-  /** Whether any descriptor has come back. */
+  /** Whether the NIC has written back any descriptor that was seen. */
   get used(): boolean {
-    return this.#state[STATE.NEXT] !== 0;
+    return this.#state[NEXT_TO_CLEAN] !== 0;
   }
 
-  /** Lets go of a ring that is not used yet, for another thread to go on with. */
+  /** Detaches a ring that was not used yet, for another thread to go on with. */
   transfer(): { ring: Uint32Array; slots: Uint32Array; doorbell: Doorbell } {
     const ring = this.#ring;
     this.detach();
@@ -265,8 +261,8 @@ export class IxgbeRxQueue implements RxQueue {
   }
 
   /**
-   * Gives every buffer of the ring back, unless it was let go: then they are somebody else's. Only once
-   * the NIC has stopped.
+   * Gives the buffers of all descriptors back to the pool, unless the queue is detached: then another
+   * thread has them. The NIC has to have stopped.
    */
   close(): void {
     if (this.#closed) return;
@@ -275,9 +271,9 @@ export class IxgbeRxQueue implements RxQueue {
     this.detach();
   }
 
-  /** Lets go of the ring, with the buffers in it. */
+  /** Detaches from the ring and the buffers in it: the queue is closed from then on. */
   detach(): void {
     this.#ring = new Uint32Array(0);
-    this.#state[STATE.EXCEPTION] = 1;
+    this.#state[SLOW] = 1;
   }
 }

@@ -8,34 +8,38 @@ import { PacketBatch } from "../src/batch.ts";
 import type { RxQueue, TxQueue } from "../src/device.ts";
 import { specialise } from "../src/specialise.ts";
 
-/** Byte of a packet that is incremented: in the destination address, as the whole family does. */
-const TOUCHED = 1, NOT_TOUCHED = -1;
+/** The byte that is incremented, in the destination address: the one that all drivers of ixy touch. */
+const TOUCHED_BYTE = 1;
 
-/** Makes {@linkcode Direction.forward}; see `specialise` for what it must not do. */
-function makeForward(
-  rx: RxQueue,
-  tx: TxQueue,
-  batch: PacketBatch,
-  dropped: Float64Array,
-  touched: number,
-): () => number {
-  const { buffers, pool: { bytes, bufferSize } } = batch;
-  return function forward(): number {
-    const n = rx.receive(batch);
-    if (n === 0) return 0;
-    if (touched >= 0) {
-      for (let i = 0; i < n; i++) bytes[Math.imul(buffers[i], bufferSize) | touched]++;
-    }
-    if (tx.transmit(batch) < n) dropped[0] += batch.free();
-    return n;
-  };
-}
+/** Makes the `forward` of a direction. */
+const makeForward = specialise(
+  import.meta.url,
+  { TOUCHED_BYTE },
+  function forwarder(
+    rx: RxQueue,
+    tx: TxQueue,
+    batch: PacketBatch,
+    dropped: Float64Array,
+    touch: boolean,
+  ) {
+    const { buffers, pool: { bytes, bufferSize } } = batch;
+    return function forward(): number {
+      const n = rx.receive(batch);
+      if (n === 0) return 0;
+      if (touch) {
+        for (let i = 0; i < n; i++) bytes[Math.imul(buffers[i], bufferSize) | TOUCHED_BYTE]++;
+      }
+      if (tx.transmit(batch) < n) dropped[0] += batch.free();
+      return n;
+    };
+  },
+);
 
 /** One way between a queue of one device and a queue of the other. */
 export class Direction {
   /** Forwards what has arrived, at most a batch; returns the packets received. */
   readonly forward: () => number;
-  // A typed array: a field would change its representation, and the code that uses it, at 2^31.
+  /** A counter as `src/specialise.ts` says. */
   readonly #dropped = new Float64Array(1);
 
   /**
@@ -46,13 +50,7 @@ export class Direction {
    */
   constructor(from: RxQueue, to: TxQueue, batch: number, touch: boolean) {
     const packets = new PacketBatch(from.pool, batch);
-    this.forward = specialise(makeForward)(
-      from,
-      to,
-      packets,
-      this.#dropped,
-      touch ? TOUCHED : NOT_TOUCHED,
-    );
+    this.forward = makeForward(from, to, packets, this.#dropped, touch);
   }
 
   /** Packets that the transmit ring had no room for. */
@@ -61,10 +59,7 @@ export class Direction {
   }
 }
 
-/**
- * Forwards both ways for a number of rounds. A function of its own, so that the compiler optimizes the
- * loop as a whole, which it does less well in a long function that also awaits.
- */
+/** Forwards both ways for a number of rounds: a loop of its own, as `src/specialise.ts` says. */
 export function forwardRounds(there: Direction, back: Direction, rounds: number): void {
   for (let i = 0; i < rounds; i++) {
     there.forward();

@@ -8,7 +8,7 @@ import { ModelFunction } from "../support/model_function.ts";
 import { FakeRxRing, FakeTxRing } from "../support/fake_ring.ts";
 
 /** Numbers of a queue's state: its first two are counts of descriptors, the third is one of bytes. */
-const STATES = 8;
+const STATES = 4;
 
 /** What `make` returns, and the state that it has made for a queue. */
 function withState<Made>(make: () => Made): [made: Made, state: Float64Array] {

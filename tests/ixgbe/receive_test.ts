@@ -1,4 +1,4 @@
-/** The ixgbe receive path: when descriptors go back to the NIC, and what is dropped on the way. */
+/** The ixgbe receive path: when RDT is written, and what is dropped on the way. */
 
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
@@ -26,7 +26,7 @@ function assertApart(ring: FakeRxRing, pool: Mempool): void {
 }
 
 for (const [entries, part] of [[64, 8], [128, 16], [512, 64], [4096, 64]]) {
-  Deno.test(`RxQueue.receive() hands ${part} descriptors of ${entries} back at once, and holds back fewer`, () => {
+  Deno.test(`RxQueue.receive() writes RDT for ${part} descriptors of ${entries} at once, never for fewer`, () => {
     const least = entries - part;
     const bursts = fc.array(fc.integer({ min: 1, max: least }), { minLength: 1, maxLength: 12 });
     fc.assert(

@@ -14,7 +14,7 @@ import type { Mempool } from "../../mod.ts";
 /** A receive queue, and the NIC's side of its ring. */
 export class FakeRxRing {
   readonly queue: IxgbeRxQueue;
-  /** What RDT was set to, each time, and last. */
+  /** What was written to RDT, in order. */
   readonly tails: number[] = [];
   readonly #ring: Uint32Array;
   readonly #mask: number;
@@ -43,7 +43,7 @@ export class FakeRxRing {
   /** Fills a descriptor as the NIC does. The NIC may not if it has none. */
   fill(size: number, status = RX_DD | RX_EOP): void {
     assert(this.free > 0, "the NIC has a free descriptor");
-    assertEquals(this.#ring[this.#head * WORDS + 2], 0, "it was armed");
+    assertEquals(this.#ring[this.#head * WORDS + 2], 0, "it has a fresh buffer");
     this.#ring.set([status, size], this.#head * WORDS + 2);
     this.#head = (this.#head + 1) & this.#mask;
   }

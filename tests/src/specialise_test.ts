@@ -1,0 +1,126 @@
+/** What `specialise` compiles: that each text stands on its own, and is a script with a name. */
+
+import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
+import { type Options, parse } from "acorn";
+import { analyze } from "eslint-scope";
+import { Mempool } from "../../mod.ts";
+import { Direction } from "../../programs/forward.ts";
+import { specialise } from "../../src/specialise.ts";
+import { FakeRxRing, FakeTxRing } from "../support/fake_ring.ts";
+
+/** What a text may refer to beside its parameters and its scope. */
+const GLOBALS: ReadonlySet<string> = new Set(["Float64Array", "Math", "Uint32Array", "undefined"]);
+const ROOT = new URL("../../", import.meta.url);
+
+/** The functions that `make` has compiled by `new Function`, as their texts. */
+function compiledBy(make: () => void): string[] {
+  const { Function } = globalThis, texts: string[] = [];
+  globalThis.Function = new Proxy(Function, {
+    construct(target, args) {
+      const compiled = Reflect.construct(target, args);
+      texts.push(String(compiled));
+      return compiled;
+    },
+  });
+  try {
+    make();
+  } finally {
+    globalThis.Function = Function;
+  }
+  return texts;
+}
+
+/** Names that a function's text takes from outside, and parameters of it that it does not use. */
+function namesIn(text: string): { outside: string[]; unused: string[] } {
+  const options = { ecmaVersion: 2024, sourceType: "script", ranges: true } satisfies Options;
+  const scopes = analyze(parse(`(${text})`, options) as unknown as Parameters<typeof analyze>[0], {
+    ecmaVersion: options.ecmaVersion,
+    sourceType: options.sourceType,
+  });
+  const outside = scopes.globalScope!.through.map(({ identifier }) => identifier.name as string);
+  const parameters = scopes.scopes.find(({ type }) => type === "function")!.variables;
+  return {
+    outside: [...new Set(outside)].filter((name) => !GLOBALS.has(name)),
+    unused: parameters.filter((variable) =>
+      variable.defs.length > 0 && variable.references.length === 0
+    ).map(({ name }) => name),
+  };
+}
+
+/** The name of a text's script, from the project's root on. */
+function scriptOf(text: string): string {
+  return text.match(/^\/\/# sourceURL=(.*)$/m)![1].replace(ROOT.href, "");
+}
+
+/** Every function that the project specialises, as its text. */
+function specialised(): string[] {
+  using pool = new Mempool({ buffers: 256, memory: "pages" });
+  return compiledBy(() => {
+    const rx = new FakeRxRing(pool, 64), tx = new FakeTxRing(pool, 64);
+    new Direction(rx.queue, tx.queue, 32, true);
+  });
+}
+
+/** The project's modules that call `specialise`, below a folder. */
+function* callers(folder = ""): Generator<string> {
+  for (const { name, isDirectory } of Deno.readDirSync(new URL(folder, ROOT))) {
+    if (isDirectory && !/^\.|^tests$|^node_modules$/.test(name)) {
+      yield* callers(`${folder}${name}/`);
+    }
+    if (!name.endsWith(".ts")) continue;
+    const text = Deno.readTextFileSync(new URL(folder + name, ROOT));
+    for (const _ of text.matchAll(/\bspecialise\(/g)) yield folder + name;
+  }
+}
+
+Deno.test("specialise() is called nowhere but where these tests look", () => {
+  const looked = specialised().map((text) => scriptOf(text).replace(/#.*/, ""));
+  assertEquals(looked.sort(), [...callers()].sort());
+  assertEquals(looked.length, 3);
+});
+
+Deno.test("Specialised functions refer to parameters, their scope and globals, and to all of it", () => {
+  for (const text of specialised()) {
+    assertEquals(namesIn(text), { outside: [], unused: [] }, scriptOf(text));
+  }
+});
+
+Deno.test("A specialised function that lacks a name of its scope is found out", () => {
+  for (const text of specialised()) {
+    const scope = text.slice(text.indexOf("(") + 1, text.indexOf(")")).split(",");
+    for (const name of scope.map((name) => name.trim())) {
+      const mutant = text.replace(name, `${name}_`);
+      assertEquals(namesIn(mutant), { outside: [name], unused: [`${name}_`] }, scriptOf(text));
+    }
+  }
+});
+
+Deno.test("specialise() gives its scope and parameters to each copy", () => {
+  const STEP = 3, double = (n: number) => 2 * n;
+  const makeStep = specialise(import.meta.url, { STEP, double }, function stepper(first: number) {
+    return () => first + double(STEP);
+  });
+  const [one, other] = [makeStep(1), makeStep(10)];
+  assertEquals([one(), other(), one()], [7, 16, 7]);
+});
+
+Deno.test("specialise() compiles strict code", () => {
+  const make = specialise(import.meta.url, {}, function maker() {
+    return function own(this: unknown) {
+      return this;
+    };
+  });
+  assertEquals(make()(), undefined);
+});
+
+Deno.test("specialise() names the file and the function in stack traces, another for each copy", () => {
+  const makeFailing = specialise(import.meta.url, {}, function failing() {
+    return function fails() {
+      throw new Error("it fails");
+    };
+  });
+  const stacks = [makeFailing(), makeFailing()].map((fails) => assertThrows(fails, Error).stack!);
+  const names = stacks.map((stack) => stack.match(/at fails \((\S+), <anonymous>:\d+:\d+\)/)?.[1]);
+  for (const name of names) assertMatch(name!, /\/specialise_test\.ts#failing-\d+$/);
+  assert(names[0] !== names[1]);
+});
