@@ -88,7 +88,7 @@ Deno.test("upwardImports() lets tests run a program by URL, and a library not", 
   const named = (from: string) => ({ from, to: "fwd.ts", url: true });
   assertEquals(upwardImports([named("tests/fwd_test.ts"), named("bench/run.ts")]), []);
   assertEquals(upwardImports([named("src/open.ts")]), [
-    "src/open.ts imports fwd.ts: no file imports a top-level program",
+    "src/open.ts imports fwd.ts: only tests/programs/ imports a top-level program",
   ]);
 });
 
