@@ -8,7 +8,7 @@ import { Mapping } from "../native/mapping.ts";
 import { BAR0_BYTES } from "./pci/config_space.ts";
 import { Nic } from "./nic/nic.ts";
 import type { Options, PortOptions } from "./options.ts";
-import { PlainDevice } from "./plain/plain.ts";
+import { PlainDevice } from "./plain/device.ts";
 import { Server } from "./pci/server.ts";
 import { Trace } from "./pci/trace.ts";
 import type { Wire } from "./wires/wire.ts";

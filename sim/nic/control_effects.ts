@@ -29,7 +29,7 @@ import {
 } from "../../ixgbe/registers.ts";
 import { hex, type Register } from "../../src/registers.ts";
 import { DEVICE, type DeviceState, isX540OrLater, linkUp, phyOf } from "./device_state.ts";
-import { installFlowDirector } from "../flow/flow_director.ts";
+import { installFlowDirector } from "../flow/director.ts";
 import { installHostInterface } from "./host_interface.ts";
 import { SfpModule } from "./sfp_module.ts";
 

@@ -7,7 +7,7 @@
 
 import type { DmaMap } from "../rings/dma_map.ts";
 import type { InterruptCauses } from "../registers/interrupt_causes.ts";
-import type { Phy } from "./mdio.ts";
+import type { Phy } from "./phy.ts";
 import type { Receiver } from "../rx/receiver.ts";
 import type { RegisterFile } from "../registers/register_file.ts";
 import type { Rules } from "../registers/rules.ts";

@@ -7,7 +7,7 @@
 
 import { Errno, stubs, SystemError } from "../../native/stubs.ts";
 import { Mapping } from "../../native/mapping.ts";
-import { RequestError } from "./vfio_user.ts";
+import { RequestError } from "./connection.ts";
 
 /** The model's side of DMA: what looks bus addresses up. */
 export interface DmaTarget {

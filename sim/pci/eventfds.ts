@@ -6,7 +6,7 @@
 
 import { Errno, stubs } from "../../native/stubs.ts";
 import { MSIX_VECTORS } from "./config_space.ts";
-import { describe, RequestError } from "./vfio_user.ts";
+import { describe, RequestError } from "./connection.ts";
 
 /** Interrupt indices, as VFIO numbers them. */
 export const IrqIndex = { INTX: 0, MSI: 1, MSIX: 2, ERROR: 3, REQUEST: 4 } as const;

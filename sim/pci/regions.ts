@@ -16,7 +16,7 @@ import {
   MSIX_VECTORS,
 } from "./config_space.ts";
 import { DOORBELL_PAGES } from "../nic/doorbells.ts";
-import { RequestError } from "./vfio_user.ts";
+import { RequestError } from "./connection.ts";
 
 /** The NIC model's registers, as regions need them. */
 export interface RegisterFile {

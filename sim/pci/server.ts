@@ -20,8 +20,8 @@ import {
   type RegionsOptions,
   type RegisterFile,
 } from "./regions.ts";
-import { freeSocketPath } from "../socket_path.ts";
-import { Command, Connection, ConnectionEnd, type Request, RequestError } from "./vfio_user.ts";
+import { freeSocketPath } from "../system/paths.ts";
+import { Command, Connection, ConnectionEnd, type Request, RequestError } from "./connection.ts";
 
 /** The NIC model as the server needs it. */
 export interface Model extends RegisterFile {

@@ -7,7 +7,7 @@
 
 import { REGISTERS } from "../../ixgbe/registers.ts";
 import { hex, nameOf } from "../../src/registers.ts";
-import type { ReceiveQueue } from "./receive_queue.ts";
+import type { ReceiveQueue } from "./queue.ts";
 import type { Rules } from "../registers/rules.ts";
 
 /** The buffer of the descriptor at the head cannot be written; the queue stops. */

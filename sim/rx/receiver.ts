@@ -10,18 +10,18 @@
  */
 
 import { HLREG0, MAXFRS, RXPBSIZE } from "../../ixgbe/registers.ts";
-import { copy } from "../rings/copy.ts";
+import { copy } from "../frames/copy.ts";
 import { crc32 } from "../rings/crc32.ts";
 import { RX_STATUS } from "../rings/descriptors.ts";
-import { Filters, KIND } from "./filters.ts";
-import { FlowDirector } from "../flow/flow_director.ts";
-import { FRAME, sizeClass } from "../rings/frame_sizes.ts";
+import { Filters, KIND } from "./address_filters.ts";
+import { FlowDirector } from "../flow/director.ts";
+import { FRAME, sizeClass } from "../frames/frame.ts";
 import type { InterruptCauses } from "../registers/interrupt_causes.ts";
 import { PacketBuffer } from "./packet_buffer.ts";
-import { RECEIVED } from "./receive_counts.ts";
-import { ReceiveOffloads } from "./receive_offloads.ts";
-import { QUEUE_DROPS, type ReceiveQueue } from "./receive_queue.ts";
-import { ReceiveQueues } from "./receive_queues.ts";
+import { RECEIVED } from "./counts.ts";
+import { ReceiveOffloads } from "./offloads.ts";
+import { QUEUE_DROPS, type ReceiveQueue } from "./queue.ts";
+import { ReceiveQueues } from "./queues.ts";
 import { badBuffer, blocked, notCleared } from "./receive_rules.ts";
 import type { RingContext } from "../rings/ring.ts";
 import type { Statistics } from "../registers/statistics.ts";

@@ -11,17 +11,17 @@
 
 import { HLREG0 } from "../../ixgbe/registers.ts";
 import { hex } from "../../src/registers.ts";
-import { copy } from "../rings/copy.ts";
+import { copy } from "../frames/copy.ts";
 import { TX_COMMAND, TX_OPTIONS } from "../rings/descriptors.ts";
-import { FRAME, sizeClass } from "../rings/frame_sizes.ts";
+import { FRAME, sizeClass } from "../frames/frame.ts";
 import type { InterruptCauses } from "../registers/interrupt_causes.ts";
 import type { RingContext } from "../rings/ring.ts";
 import type { Statistics } from "../registers/statistics.ts";
-import { BROADCASTS, MULTICASTS } from "./transmit_counts.ts";
-import { type Emit, LargeBuffer } from "./transmit_offloads.ts";
-import type { TransmitQueue } from "./transmit_queue.ts";
-import { TransmitQueues } from "./transmit_queues.ts";
-import { TransmitRequests } from "./transmit_requests.ts";
+import { BROADCASTS, MULTICASTS } from "./counts.ts";
+import { type Emit, LargeBuffer } from "./offloads.ts";
+import type { TransmitQueue } from "./queue.ts";
+import { TransmitQueues } from "./queues.ts";
+import { TransmitRequests } from "./offload_requests.ts";
 import type { FrameBuffer } from "../wires/wire.ts";
 
 /** Most descriptors of a queue looked at in one round. */

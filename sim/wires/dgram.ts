@@ -7,9 +7,9 @@
 
 import { path, stubs, SystemError } from "../../native/stubs.ts";
 import { UsageError } from "../../src/errors.ts";
-import { freeSocketPath } from "../socket_path.ts";
+import { freeSocketPath } from "../system/paths.ts";
 import { FrameBuffer } from "./wire.ts";
-import { DescriptorWire } from "./descriptor.ts";
+import { DescriptorWire } from "./file_descriptor.ts";
 
 const SOCK_DGRAM = 2;
 const MSG_DONTWAIT = 0x40;

@@ -5,7 +5,7 @@
  */
 
 import { UsageError } from "../../src/errors.ts";
-import { FRAME } from "../rings/frame_sizes.ts";
+import { FRAME } from "../frames/frame.ts";
 import type { Wire } from "./wire.ts";
 import { cable } from "./cable.ts";
 import { DatagramWire } from "./dgram.ts";

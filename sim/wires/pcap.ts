@@ -5,7 +5,7 @@
  */
 
 import { UsageError } from "../../src/errors.ts";
-import { FRAME } from "../rings/frame_sizes.ts";
+import { FRAME } from "../frames/frame.ts";
 import { FrameBuffer, type Wire, type WirePort } from "./wire.ts";
 import { pad } from "./pad.ts";
 import { PcapFile, PcapReader } from "./pcap_file.ts";

@@ -14,7 +14,7 @@
  */
 
 import { UsageError } from "../../src/errors.ts";
-import { FRAME } from "../rings/frame_sizes.ts";
+import { FRAME } from "../frames/frame.ts";
 import { FrameBuffer } from "./wire.ts";
 
 const { SHORTEST, LONGEST } = FRAME;

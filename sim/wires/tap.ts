@@ -7,7 +7,7 @@
 import { Errno, path, stubs, SystemError } from "../../native/stubs.ts";
 import { UsageError } from "../../src/errors.ts";
 import { FrameBuffer } from "./wire.ts";
-import { DescriptorWire } from "./descriptor.ts";
+import { DescriptorWire } from "./file_descriptor.ts";
 
 const O_RDWR = 2;
 const O_NONBLOCK = 0x800;

@@ -13,7 +13,7 @@ import {
   VLNCTRL,
 } from "../../ixgbe/registers.ts";
 import { checksum } from "../../packets/checksum.ts";
-import { ReceiveOffloads } from "../../sim/rx/receive_offloads.ts";
+import { ReceiveOffloads } from "../../sim/rx/offloads.ts";
 import { RegisterFile } from "../../sim/registers/register_file.ts";
 import { Rules } from "../../sim/registers/rules.ts";
 import { RX_BUFFERS, RX_RING, TestDriver, TX_BUFFERS, TX_RING } from "../support/model_driver.ts";

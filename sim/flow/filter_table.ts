@@ -5,7 +5,7 @@
  * @module
  */
 
-import type { FlowKey } from "./flow_key.ts";
+import type { FlowKey } from "./key.ts";
 
 /** No filter. */
 export const NONE = -1;

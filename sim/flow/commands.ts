@@ -24,8 +24,8 @@ import {
   FDIRVLAN,
 } from "../../ixgbe/registers.ts";
 import { hex, offsetOf, type Register } from "../../src/registers.ts";
-import { type FlowFilters, NONE, type PerfectMatch } from "./flow_filters.ts";
-import { swapped } from "./flow_key.ts";
+import { type FlowFilters, NONE, type PerfectMatch } from "./filter_table.ts";
+import { swapped } from "./key.ts";
 import type { InterruptCauses } from "../registers/interrupt_causes.ts";
 import type { RegisterFile } from "../registers/register_file.ts";
 import type { Rules } from "../registers/rules.ts";

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { FRAME } from "../rings/frame_sizes.ts";
+import { FRAME } from "../frames/frame.ts";
 import { FrameBuffer, type Wire, type WirePort } from "./wire.ts";
 import { pad } from "./pad.ts";
 

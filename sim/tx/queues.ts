@@ -11,8 +11,8 @@ import { TX_COMMAND, TX_OPTIONS } from "../rings/descriptors.ts";
 import type { InterruptCauses } from "../registers/interrupt_causes.ts";
 import type { RingContext } from "../rings/ring.ts";
 import type { Statistics } from "../registers/statistics.ts";
-import { TransmitCounts } from "./transmit_counts.ts";
-import { TransmitQueue } from "./transmit_queue.ts";
+import { TransmitCounts } from "./counts.ts";
+import { TransmitQueue } from "./queue.ts";
 
 const { DEXT } = TX_COMMAND, { DD } = TX_OPTIONS;
 

@@ -27,9 +27,9 @@ import {
 } from "../../ixgbe/registers.ts";
 import { hex, type Register } from "../../src/registers.ts";
 import { type DeviceState, isX540OrLater } from "../nic/device_state.ts";
-import { FlowCommands } from "./flow_commands.ts";
-import { FlowFilters } from "./flow_filters.ts";
-import { FlowKey } from "./flow_key.ts";
+import { FlowCommands } from "./commands.ts";
+import { FlowFilters } from "./filter_table.ts";
+import { FlowKey } from "./key.ts";
 import type { InterruptCauses } from "../registers/interrupt_causes.ts";
 import type { RegisterFile } from "../registers/register_file.ts";
 import type { Rules } from "../registers/rules.ts";

@@ -4,8 +4,8 @@
  * @module
  */
 
-import { Errno, path, stubs } from "../native/stubs.ts";
-import { UsageError } from "../src/errors.ts";
+import { Errno, path, stubs } from "../../native/stubs.ts";
+import { UsageError } from "../../src/errors.ts";
 
 const O_NONBLOCK = 0x800;
 const ENXIO = 6;

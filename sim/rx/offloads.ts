@@ -12,8 +12,8 @@
 import { ERETA, MRQC, RETA, RSSRK, RXCSUM, RXDCTL, VFTA, VLNCTRL } from "../../ixgbe/registers.ts";
 import { checksum } from "../../packets/checksum.ts";
 import { offsetOf } from "../../src/registers.ts";
-import type { FlowDirector } from "../flow/flow_director.ts";
-import { FLOW } from "../flow/flow_key.ts";
+import type { FlowDirector } from "../flow/director.ts";
+import { FLOW } from "../flow/key.ts";
 import type { RegisterFile } from "../registers/register_file.ts";
 import type { Rules } from "../registers/rules.ts";
 

@@ -7,8 +7,8 @@
  */
 
 import { REGISTERS } from "../../ixgbe/registers.ts";
-import { FRAME, RECEIVED_SIZES } from "../rings/frame_sizes.ts";
-import { QUEUE_BYTES, QUEUE_DROPS, QUEUE_PACKETS, type ReceiveQueue } from "./receive_queue.ts";
+import { FRAME, RECEIVED_SIZES } from "../frames/frame.ts";
+import { QUEUE_BYTES, QUEUE_DROPS, QUEUE_PACKETS, type ReceiveQueue } from "./queue.ts";
 import type { RegisterFile } from "../registers/register_file.ts";
 import type { Statistics } from "../registers/statistics.ts";
 

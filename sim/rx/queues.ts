@@ -6,8 +6,8 @@
  */
 
 import type { InterruptCauses } from "../registers/interrupt_causes.ts";
-import { ReceiveCounts } from "./receive_counts.ts";
-import { ReceiveQueue } from "./receive_queue.ts";
+import { ReceiveCounts } from "./counts.ts";
+import { ReceiveQueue } from "./queue.ts";
 import { RECEIVE, type RingContext } from "../rings/ring.ts";
 import type { Statistics } from "../registers/statistics.ts";
 

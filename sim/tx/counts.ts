@@ -7,10 +7,10 @@
  */
 
 import { REGISTERS } from "../../ixgbe/registers.ts";
-import { SENT_SIZES } from "../rings/frame_sizes.ts";
+import { SENT_SIZES } from "../frames/frame.ts";
 import type { RegisterFile } from "../registers/register_file.ts";
 import type { Statistics } from "../registers/statistics.ts";
-import { QUEUE_BYTES, QUEUE_PACKETS, type TransmitQueue } from "./transmit_queue.ts";
+import { QUEUE_BYTES, QUEUE_PACKETS, type TransmitQueue } from "./queue.ts";
 
 // Indices into `fresh`; 0 to 5 are frames by size, see sizeClass().
 /** Frames to a group, and to everybody. */

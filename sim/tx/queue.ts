@@ -6,7 +6,7 @@
 
 import { TDWBAL, TXDCTL } from "../../ixgbe/registers.ts";
 import { Ring, type RingContext, TRANSMIT } from "../rings/ring.ts";
-import type { LargeBuffer } from "./transmit_offloads.ts";
+import type { LargeBuffer } from "./offloads.ts";
 import { FrameBuffer } from "../wires/wire.ts";
 
 // Indices into a queue's counts.

@@ -9,15 +9,10 @@
 import { REGISTERS } from "../../ixgbe/registers.ts";
 import { nameOf } from "../../src/registers.ts";
 import { TX_COMMAND, TX_OPTIONS } from "../rings/descriptors.ts";
-import { FRAME } from "../rings/frame_sizes.ts";
+import { FRAME } from "../frames/frame.ts";
 import type { RingContext } from "../rings/ring.ts";
-import {
-  type Emit,
-  readContext,
-  type TransmitContext,
-  TransmitOffloads,
-} from "./transmit_offloads.ts";
-import type { TransmitQueue } from "./transmit_queue.ts";
+import { type Emit, readContext, type TransmitContext, TransmitOffloads } from "./offloads.ts";
+import type { TransmitQueue } from "./queue.ts";
 
 /** Does what descriptors ask for, and records what they must not. */
 export class TransmitRequests {
