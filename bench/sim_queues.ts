@@ -22,7 +22,8 @@ import {
 import { UsageError } from "../src/errors.ts";
 import { number, parse, run } from "../programs/program.ts";
 import { offsetOf } from "../src/registers.ts";
-import { FrameBuffer, type Wire, type WirePort } from "../sim/wires/wire.ts";
+import { FrameBuffer } from "../sim/frames/frame.ts";
+import type { Wire, WirePort } from "../sim/wires/wire.ts";
 import { IOVA, RING, RX_BUFFERS, TestDriver, TX_RING } from "../tests/support/model_driver.ts";
 
 const USAGE = `usage: deno task bench:sim [--rounds N]

@@ -21,7 +21,7 @@ const ACTION_TRIGGER = 0x20;
 const ACTIONS = 0x38;
 
 /** The eventfds of one client. */
-export class Interrupts {
+export class Eventfds {
   readonly #fds: number[][] = IRQ_COUNTS.map((count) => new Array<number>(count).fill(-1));
   readonly #one = new Uint8Array([1, 0, 0, 0, 0, 0, 0, 0]);
 

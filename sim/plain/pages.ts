@@ -5,8 +5,8 @@
  * @module
  */
 
-import { checkErrno, Errno, path, stubs, SystemError } from "../../native/stubs.ts";
 import { list } from "../../native/files.ts";
+import { checkErrno, Errno, path, stubs, SystemError } from "../../native/stubs.ts";
 import { HUGEPAGE } from "../../src/dma.ts";
 
 /** Shared memory of a process, in whole hugepages. */

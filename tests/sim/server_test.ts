@@ -513,7 +513,7 @@ Deno.test("Server replaces a dead socket, and nothing else", () => {
   stubs.ixy_close(dead);
   new Server(options).close();
   Deno.writeTextFileSync(at, "precious");
-  assertThrows(() => new Server(options), UsageError, "no socket");
+  assertThrows(() => new Server(options), UsageError, "not a socket");
   assertEquals(Deno.readTextFileSync(at), "precious");
   assertThrows(
     () => new Server({ ...options, path: `${directory}/none/nic.sock` }),

@@ -36,7 +36,8 @@ import {
 } from "../../ixgbe/registers.ts";
 import { offsetOf, type Register } from "../../src/registers.ts";
 import { Nic, type NicOptions } from "../../sim/nic/nic.ts";
-import { FrameBuffer, type Wire, type WirePort } from "../../sim/wires/wire.ts";
+import { FrameBuffer } from "../../sim/frames/frame.ts";
+import type { Wire, WirePort } from "../../sim/wires/wire.ts";
 
 /** Bus address of the memory; not 0, so that an address that was forgotten is not mapped. */
 export const IOVA = 0x1_2340_0000;
