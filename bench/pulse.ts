@@ -16,7 +16,8 @@ import { StopFlag } from "../native/stop.ts";
 import { BAR0_BYTES } from "../sim/pci/config_space.ts";
 import { Nic } from "../sim/nic/nic.ts";
 import { Server } from "../sim/pci/server.ts";
-import { FrameBuffer, type Wire, type WirePort } from "../sim/wires/wire.ts";
+import { FrameBuffer } from "../sim/frames/frame.ts";
+import type { Wire, WirePort } from "../sim/wires/wire.ts";
 
 const DEVICE_ID = 0x10fb;
 const PACKET_BYTES = 60;

@@ -23,8 +23,9 @@ import { command } from "../programs/command_line.ts";
 import { whole } from "../programs/options.ts";
 import { run } from "../programs/run.ts";
 import { offsetOf } from "../src/registers.ts";
+import { FrameBuffer } from "../sim/frames/frame.ts";
 import { IOVA, MinimalDriver, RING, RX_BUFFERS, TX_RING } from "../sim/minimal_driver.ts";
-import { FrameBuffer, type Wire, type WirePort } from "../sim/wires/wire.ts";
+import type { Wire, WirePort } from "../sim/wires/wire.ts";
 
 /** The program, as it is called. */
 export const SIM_QUEUES = command({

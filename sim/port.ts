@@ -5,16 +5,16 @@
  */
 
 import { Mapping } from "../native/mapping.ts";
-import { BAR0_BYTES } from "./pci/config_space.ts";
 import { Nic } from "./nic/nic.ts";
 import type { Options, PortOptions } from "./options.ts";
-import { PlainDevice } from "./plain/plain.ts";
+import { BAR0_BYTES } from "./pci/config_space.ts";
 import { Server } from "./pci/server.ts";
 import { Trace } from "./pci/trace.ts";
-import type { Wire } from "./wires/wire.ts";
+import { PlainDevice } from "./plain/device.ts";
 import { Generator } from "./wires/generator.ts";
-import { PcapWire } from "./wires/pcap.ts";
 import { makeWires } from "./wires/parse.ts";
+import { PcapWire } from "./wires/pcap.ts";
+import type { Wire } from "./wires/wire.ts";
 
 /** How a port reaches a driver: a socket's server, or a directory of files. */
 export interface Face {

@@ -10,7 +10,7 @@
 
 import { FLEX_MNG, HICR, RXCTRL, SW_FW_SYNC } from "../../ixgbe/registers.ts";
 import { hex, offsetOf } from "../../src/registers.ts";
-import { type DeviceState, isX540OrLater } from "./device_state.ts";
+import type { DeviceState } from "./device_state.ts";
 
 // The header: command, bytes that follow it, status (once answered), checksum.
 const COMMAND = 0, LENGTH = 1, STATUS = 2, CHECKSUM = 3, HEADER_BYTES = 4;
@@ -59,11 +59,6 @@ export function installHostInterface(state: DeviceState): void {
     }
     return value;
   });
-}
-
-/** Gives HICR what it has after a reset: EN where there is firmware. */
-export function resetHostInterface(state: DeviceState): void {
-  state.file.set(HICR, isX540OrLater(state) ? HICR.EN : 0);
 }
 
 /** Carries out the command in memory, and puts the answer there; returns whether it could. */

@@ -17,68 +17,41 @@
  */
 
 import {
-  AUTOC,
-  AUTOC2,
   CTRL,
   DMATXCTL,
   EICR,
-  EICS,
   ESDP,
-  FWSM,
   HLREG0,
-  RAH,
-  RAL,
-  RDT,
   RXCTRL,
-  RXPBSIZE,
   SECRXCTRL,
   SECTXCTRL,
-  STATUS,
-  SW_FW_SYNC,
-  SW_FW_SYNC_X550EM_A,
-  SWSM,
-  SWSM_X550EM_A,
-  TDT,
-  TXPBTHRESH,
 } from "../../ixgbe/registers.ts";
-import { hex, offsetOf, type Register } from "../../src/registers.ts";
-import {
-  boardLinkMode,
-  boardPins,
-  currentLink,
-  installControl,
-  negotiates,
-} from "./control_effects.ts";
-import { DEVICE, type DeviceState, familyOf, isX540OrLater, phyOf } from "./device_state.ts";
-import { DmaMap } from "../rings/dma_map.ts";
-import { Doorbells } from "./doorbells.ts";
-import { makeEeprom } from "./eeprom.ts";
-import { resetHostInterface } from "./host_interface.ts";
+import type { FrameBuffer } from "../frames/frame.ts";
 import { InterruptCauses } from "../registers/interrupt_causes.ts";
-import { Phy } from "./mdio.ts";
-import { installPath } from "./path_effects.ts";
-import { Receiver } from "../rx/receiver.ts";
-import { REGISTER_SPACE, RegisterFile } from "../registers/register_file.ts";
+import { RegisterFile } from "../registers/register_file.ts";
 import { Rules } from "../registers/rules.ts";
 import { Statistics } from "../registers/statistics.ts";
+import { DmaMap } from "../rings/dma_map.ts";
+import type { DeviceCore } from "../rings/ring.ts";
+import { Receiver } from "../rx/receiver.ts";
 import { Transmitter } from "../tx/transmitter.ts";
-import type { FrameBuffer, Wire, WirePort } from "../wires/wire.ts";
-
-export type { DmaMap } from "../rings/dma_map.ts";
-export type { Rules, Violation } from "../registers/rules.ts";
-export type { FrameBuffer, Wire, WirePort } from "../wires/wire.ts";
+import type { Wire, WirePort } from "../wires/wire.ts";
+import { boardPins, DEVICE, hasLargeRedirectionTable, phyOf } from "./boards.ts";
+import { installControl } from "./control_effects.ts";
+import { installDataPath } from "./data_path_effects.ts";
+import type { DeviceState } from "./device_state.ts";
+import { Doorbells } from "./doorbells.ts";
+import { makeEeprom } from "./eeprom.ts";
+import { currentLink, installLink } from "./link_effects.ts";
+import { Phy } from "./phy.ts";
+import { installQueues } from "./queue_effects.ts";
+import { RegisterAccess } from "./register_access.ts";
+import { keepSemaphores, type PortSettings, resetRegisters } from "./reset.ts";
 
 /** Most frames taken from the wire in one round. */
 const WIRE_BUDGET = 64;
 /** Rounds between two looks at what was written through the doorbell mapping. */
 const INSPECT_EVERY = 1024;
-
-const SEMAPHORES: readonly Register[] = [
-  SWSM,
-  SW_FW_SYNC,
-  SWSM_X550EM_A,
-  SW_FW_SYNC_X550EM_A,
-];
 
 /** What a {@linkcode Nic} is made with. */
 export interface NicOptions {
@@ -129,15 +102,13 @@ export class Nic implements WirePort {
   wire: Wire | undefined;
 
   readonly #file = new RegisterFile();
-  readonly #statistics = new Statistics();
+  readonly #causes: InterruptCauses;
   readonly #receiver: Receiver;
   readonly #transmitter: Transmitter;
-  readonly #causes: InterruptCauses;
   readonly #doorbells: Doorbells;
+  readonly #registers: RegisterAccess;
   readonly #state: DeviceState;
-  readonly #mac: Uint8Array;
-  readonly #lanId: number;
-  readonly #linkDisabled: boolean;
+  readonly #settings: PortSettings;
   #busMaster = false;
   #loopback = false;
   /** Whether a round is under way, at the end of which descriptors are written back. */
@@ -152,34 +123,32 @@ export class Nic implements WirePort {
    */
   constructor(options: NicOptions = {}) {
     const deviceId = options.deviceId ?? DEVICE.SFP;
-    this.#mac = options.mac?.slice() ?? Uint8Array.of(2, 0, 0, 0, 5, 0x99);
-    this.#lanId = options.lanId ?? 0;
-    this.#linkDisabled = options.linkDisabled ?? false;
-    if (this.#mac.length !== 6) throw new RangeError("a station address has 6 bytes");
-    const polled = options.pollDoorbells ? options.doorbells : undefined;
+    const mac = options.mac?.slice() ?? Uint8Array.of(2, 0, 0, 0, 5, 0x99);
+    const lanId = options.lanId ?? 0;
+    if (mac.length !== 6) throw new RangeError("a station address has 6 bytes");
+    this.#settings = { mac, lanId, linkDisabled: options.linkDisabled ?? false };
     this.dma = options.dma ?? new DmaMap();
+    const polled = options.pollDoorbells ? options.doorbells : undefined;
     this.#doorbells = new Doorbells(this.#file, this.rules, polled, options.plain);
-    const context = {
+    this.#causes = new InterruptCauses(this.#file, (vector) => this.onInterrupt?.(vector));
+    const core: DeviceCore = {
       file: this.#file,
-      dma: this.dma,
       rules: this.rules,
+      statistics: new Statistics(),
+      causes: this.#causes,
+      dma: this.dma,
       tails: this.#doorbells.words,
     };
-    this.#causes = new InterruptCauses(this.#file, (vector) => this.onInterrupt?.(vector));
-    this.#receiver = new Receiver(context, this.#statistics, this.#causes);
-    this.#receiver.offloads.largeTable = familyOf(deviceId).startsWith("X550");
+    this.#receiver = new Receiver(core, hasLargeRedirectionTable(deviceId));
     const outlet = { send: (frame: FrameBuffer, length: number) => this.#send(frame, length) };
-    this.#transmitter = new Transmitter(context, this.#statistics, outlet, this.#causes);
+    this.#transmitter = new Transmitter(core, outlet);
     this.#state = {
+      ...core,
       deviceId,
-      file: this.#file,
-      rules: this.rules,
-      dma: this.dma,
       receiver: this.#receiver,
       transmitter: this.#transmitter,
-      causes: this.#causes,
       phy: new Phy(phyOf(deviceId)),
-      eeprom: makeEeprom(this.#mac, this.#lanId),
+      eeprom: makeEeprom(mac, lanId),
       linkPartner: true,
       linkDelay: 0,
       negotiating: false,
@@ -188,11 +157,15 @@ export class Nic implements WirePort {
       sawDmaInit: false,
       sawMasterDisabled: false,
       sawReceivePathEmpty: false,
-      softwareReset: () => this.#softwareReset(),
+      // CTRL.RST.
+      softwareReset: () => keepSemaphores(this.#state, () => this.#restart()),
       update: () => this.#update(),
     };
+    this.#registers = new RegisterAccess(this.#state, this.#doorbells);
     installControl(this.#state);
-    installPath(this.#state);
+    installLink(this.#state);
+    installDataPath(this.#state);
+    installQueues(this.#state);
     this.reset();
   }
 
@@ -213,21 +186,7 @@ export class Nic implements WirePort {
    * @returns 32 bits; 0 where there is no register.
    */
   read32(offset: number): number {
-    const home = this.#homeOf(offset);
-    if (home < 0) return 0;
-    const register = this.#file.registerAt(home);
-    if (register.access === "RC") {
-      this.#receiver.settle();
-      this.#transmitter.settle();
-      return this.#statistics.read(home);
-    }
-    if (register === (RDT as Register) || register === (TDT as Register)) {
-      return this.#doorbells.words[home];
-    }
-    const effect = this.#file.readEffectAt(home);
-    if (register.access === "WO" && !effect) return 0;
-    const value = this.#file.words[home];
-    return effect ? effect(value, this.#file.indexAt(home)) >>> 0 : value;
+    return this.#registers.read(offset);
   }
 
   /**
@@ -238,19 +197,12 @@ export class Nic implements WirePort {
    * @returns 32 bits; 0 where there is no register.
    */
   peek32(offset: number): number {
-    const home = this.#homeOf(offset);
-    if (home < 0) return 0;
-    const register = this.#file.registerAt(home);
-    if (register.access === "RC") return this.#statistics.peek(home);
-    if (SEMAPHORES.includes(register)) return this.#file.words[home];
-    if (register === (EICR as Register)) return this.read32(offsetOf(EICS));
-    return this.read32(offset);
+    return this.#registers.peek(offset);
   }
 
   /** Moves what was counted since the last call to the statistics registers. */
   settle(): void {
-    this.#receiver.settle();
-    this.#transmitter.settle();
+    this.#registers.settle();
   }
 
   /**
@@ -260,36 +212,7 @@ export class Nic implements WirePort {
    * @param value 32 bits.
    */
   write32(offset: number, value: number): void {
-    const home = this.#homeOf(offset);
-    if (home < 0) {
-      const rule = "registers that exist are written";
-      this.rules.violate(hex(offset), "8.2.2", rule, `write of ${hex(value)}`);
-      return;
-    }
-    value >>>= 0;
-    const register = this.#file.registerAt(home);
-    if (register === (RDT as Register) || register === (TDT as Register)) {
-      this.#doorbells.words[home] = value;
-      const index = this.#file.indexAt(home);
-      if (register === (RDT as Register)) this.#receiver.checkTail(index);
-      else this.#transmitter.checkTail(index);
-      return;
-    }
-    this.#doorbells.inspect();
-    if (register.access === "RO" || register.access === "RC") {
-      const rule = "read only: not written";
-      this.rules.violate(this.#file.nameAt(home), register.section, rule, hex(value));
-      return;
-    }
-    const old = this.#file.words[home];
-    this.#checkReserved(register, home, value, old);
-    const effect = this.#file.writeEffectAt(home);
-    if (effect) this.#file.words[home] = effect(value, old, this.#file.indexAt(home));
-    else if (register.access === "W1C") this.#file.words[home] = old & ~value;
-    else if (register.access === "RW1S") this.#file.words[home] = old | value;
-    else if (register.access !== "WO") this.#file.words[home] = value;
-    this.#file.settledEffectAt(home)?.();
-    this.#doorbells.mirror(home);
+    this.#registers.write(offset, value);
   }
 
   /**
@@ -366,59 +289,13 @@ export class Nic implements WirePort {
     this.#update();
   }
 
-  #homeOf(offset: number): number {
-    if ((offset & 3) !== 0 || offset < 0 || offset >= REGISTER_SPACE) return -1;
-    return this.#file.home[offset >>> 2];
-  }
-
-  #checkReserved(register: Register, home: number, value: number, old: number): void {
-    // A bit that reads as 0 or that only writing 1 affects must be written as 0.
-    const kept = register.access === "RW" ? old : 0;
-    const changed = ((value ^ kept) & register.reserved) >>> 0;
-    if (changed === 0) return;
-    const rule = "reserved bits are written as they were read";
-    const detail = `bits ${hex(changed)} changed by writing ${hex(value)}`;
-    this.rules.violate(this.#file.nameAt(home), register.section, rule, detail);
-  }
-
   #send(frame: FrameBuffer, length: number): void {
     if (this.#loopback) this.#receiver.receive(frame, length);
     else if (this.wire !== undefined) this.wire.transmit(frame, length);
   }
 
-  // CTRL.RST keeps what software and firmware agree on through the semaphores (10.5.4).
-  #softwareReset(): void {
-    const kept = SEMAPHORES.map((register) => this.#file.get(register));
-    this.#restart();
-    SEMAPHORES.forEach((register, i) => this.#file.set(register, kept[i]));
-  }
-
   #restart(): void {
-    const { file, mac, state } = { file: this.#file, mac: this.#mac, state: this.#state };
-    this.#receiver.settle();
-    this.#transmitter.settle();
-    this.#statistics.reset();
-    const pins = file.get(ESDP);
-    file.reset();
-    file.set(ESDP, pins);
-    file.set(STATUS, STATUS.GIO_MASTER_ENABLE | this.#lanId << 2);
-    file.set(RAL, mac[0] | mac[1] << 8 | mac[2] << 16 | mac[3] << 24);
-    file.set(RAH, RAH.AV | mac[4] | mac[5] << 8);
-    file.set(FWSM, FWSM.FW_VAL_BIT); // firmware runs, and manages nothing
-    file.set(TXPBTHRESH, 0x96);
-    file.set(AUTOC, AUTOC.reset & ~AUTOC.LMS | boardLinkMode(state.deviceId));
-    if (this.#linkDisabled) file.set(AUTOC2, AUTOC2.reset | AUTOC2.LINK_DISABLE);
-    if (isX540OrLater(state)) {
-      for (let i = 0; i < RXPBSIZE.count; i++) file.set(RXPBSIZE, 384 << 10, i);
-    }
-    resetHostInterface(state);
-    state.resetAt = performance.now();
-    state.linkDelay = 0;
-    state.negotiating = negotiates(file.get(AUTOC));
-    state.sawAutoRead = false;
-    state.sawDmaInit = false;
-    state.sawMasterDisabled = false;
-    state.sawReceivePathEmpty = false;
+    resetRegisters(this.#state, this.#settings);
     this.#doorbells.reset();
     this.#receiver.reset();
     this.#receiver.resizeBuffer();

@@ -5,24 +5,10 @@
  * @module
  */
 
-import { Errno, stubs, SystemError } from "../../native/stubs.ts";
 import { Mapping } from "../../native/mapping.ts";
-import { RequestError } from "./vfio_user.ts";
-
-/** The model's side of DMA: what looks bus addresses up. */
-export interface DmaTarget {
-  /** Bus addresses from `iova` on are bytes of `memory` from `offset` on. */
-  map(
-    iova: number,
-    memory: ArrayBuffer,
-    offset: number,
-    bytes: number,
-    writable: boolean,
-    readable: boolean,
-  ): void;
-  /** They are so no longer, and no view of the memory is kept. */
-  unmap(iova: number, bytes: number): unknown;
-}
+import { Errno, stubs, SystemError } from "../../native/stubs.ts";
+import { RequestError } from "./connection.ts";
+import type { DmaTarget } from "./model.ts";
 
 /** A range of bus addresses that the client has mapped. */
 interface Range {
@@ -33,8 +19,8 @@ interface Range {
 }
 
 const PAGE = 4096n;
-// Bus addresses are JavaScript numbers in the model.
-const ADDRESS_LIMIT = 1n << 53n;
+/** Ends of ranges: bus addresses are JavaScript numbers in the model. */
+const MAX_END = 1n << 53n;
 const MAP_READ = 0x1;
 const MAP_WRITE = 0x2;
 const UNMAP_ALL = 0x2;
@@ -71,7 +57,7 @@ export class ClientMemory {
     if (bytes === 0n || ((iova | bytes | offset) & (PAGE - 1n)) !== 0n) {
       throw new RequestError(Errno.EINVAL, `${span(iova, bytes)} is not of whole pages`);
     }
-    if (iova + bytes > ADDRESS_LIMIT || offset + bytes > ADDRESS_LIMIT) {
+    if (iova + bytes > MAX_END || offset + bytes > MAX_END) {
       throw new RequestError(Errno.EINVAL, `${span(iova, bytes)} is beyond 53-bit addresses`);
     }
     if (this.#ranges.some((r) => iova < r.iova + r.bytes && r.iova < iova + bytes)) {

@@ -6,7 +6,7 @@
 
 import { Errno, stubs } from "../../native/stubs.ts";
 import { MSIX_VECTORS } from "./config_space.ts";
-import { describe, RequestError } from "./vfio_user.ts";
+import { describe, RequestError } from "./connection.ts";
 
 /** Interrupt indices, as VFIO numbers them. */
 export const IrqIndex = { INTX: 0, MSI: 1, MSIX: 2, ERROR: 3, REQUEST: 4 } as const;
@@ -21,7 +21,7 @@ const ACTION_TRIGGER = 0x20;
 const ACTIONS = 0x38;
 
 /** The eventfds of one client. */
-export class Interrupts {
+export class Eventfds {
   readonly #fds: number[][] = IRQ_COUNTS.map((count) => new Array<number>(count).fill(-1));
   readonly #one = new Uint8Array([1, 0, 0, 0, 0, 0, 0, 0]);
 

@@ -5,8 +5,9 @@
  * @module
  */
 
-import { Errno } from "../../native/stubs.ts";
 import type { Mapping } from "../../native/mapping.ts";
+import { Errno } from "../../native/stubs.ts";
+import { DOORBELL_PAGES } from "../nic/doorbells.ts";
 import {
   BAR0_BYTES,
   BAR4_BYTES,
@@ -15,33 +16,21 @@ import {
   MSIX_TABLE,
   MSIX_VECTORS,
 } from "./config_space.ts";
-import { DOORBELL_PAGES } from "../nic/doorbells.ts";
-import { RequestError } from "./vfio_user.ts";
-
-/** The NIC model's registers, as regions need them. */
-export interface RegisterFile {
-  /** Reads the register at an offset in BAR0, with its side effects. */
-  read32(offset: number): number;
-  /** Writes the register at an offset in BAR0, with its side effects. */
-  write32(offset: number, value: number): void;
-  /** Memory may be reached from now on, or may not. */
-  setBusMaster(on: boolean): void;
-  /** Everything as after power-on, or after a function level reset. */
-  reset(kind: "power-on" | "function"): void;
-}
+import { RequestError } from "./connection.ts";
+import type { Model } from "./model.ts";
 
 /** What the regions are made of. */
 export interface RegionsOptions {
   /** What is behind BAR0. */
-  readonly model: RegisterFile;
+  readonly model: Model;
   /** PCI device id. */
   readonly deviceId: number;
   /** MAC address, 6 bytes. */
   readonly mac: Uint8Array;
   /**
    * Memory of 512 KiB that the client maps as the tail registers' pages and the model looks into;
-   * without it every register write is a message. A client that maps it must write nothing but tail registers there, so QEMU,
-   * which writes whatever its guest writes, has to go without.
+   * without it every register write is a message. A client that maps it must write nothing but tail
+   * registers there, so QEMU, which writes whatever its guest writes, has to go without.
    */
   readonly doorbells?: Mapping | undefined;
 }
@@ -70,7 +59,7 @@ export interface Access {
 
 /** The regions of one function. */
 export class Regions {
-  readonly #model: RegisterFile;
+  readonly #model: Model;
   readonly #mapping: Mapping | undefined;
   readonly #config: ConfigSpace;
   readonly #bar4 = new Uint8Array(BAR4_BYTES);

@@ -8,35 +8,18 @@
  * @module
  */
 
-import { Errno, path, stubs, SystemError } from "../../native/stubs.ts";
-import { UsageError } from "../../src/errors.ts";
-import { ClientMemory, type DmaTarget } from "./client_memory.ts";
-import { Interrupts, IRQ_COUNTS, IrqIndex } from "./eventfds.ts";
-import {
-  putWords,
-  regionAccess,
-  REGIONS,
-  Regions,
-  type RegionsOptions,
-  type RegisterFile,
-} from "./regions.ts";
-import { freeSocketPath } from "../socket_path.ts";
-import { Command, Connection, ConnectionEnd, type Request, RequestError } from "./vfio_user.ts";
-
-/** The NIC model as the server needs it. */
-export interface Model extends RegisterFile {
-  /** Where the client's memory is announced. */
-  readonly dma: DmaTarget;
-  /** The client is gone: no DMA any more, everything but the PHY as after power-on. */
-  disconnect(): void;
-}
+import { Errno, stubs } from "../../native/stubs.ts";
+import { bindSocket, removeSocket, SOCK } from "../system/paths.ts";
+import { ClientMemory } from "./client_memory.ts";
+import { Command, Connection, ConnectionEnd, type Request, RequestError } from "./connection.ts";
+import { Eventfds, IRQ_COUNTS, IrqIndex } from "./eventfds.ts";
+import type { Model } from "./model.ts";
+import { putWords, regionAccess, REGIONS, Regions, type RegionsOptions } from "./regions.ts";
 
 /** What a server is made of. */
 export interface ServerOptions extends RegionsOptions {
   /** Where the socket is put. */
   readonly path: string;
-  /** What is served. */
-  readonly model: Model;
   /** Takes a line about what a client did wrong. */
   readonly log: (line: string) => void;
 }
@@ -44,11 +27,10 @@ export interface ServerOptions extends RegionsOptions {
 const DEVICE_RESET_PCI = 0x3;
 const IRQ_EVENTFD = 0x1;
 const IRQ_NORESIZE = 0x8;
-const SOCK_STREAM = 1;
-const SOCK_NONBLOCK = 0x800;
 const ENOTSUP = 95;
 const VERSION_REPLIES = ['{"capabilities":{"max_msg_fds":16}}\0', "{}\0", ""];
-const LINES_PER_CLIENT = 10;
+/** Most lines about one client. */
+const MAX_LINES = 10;
 
 /** Serves one port on one Unix socket. */
 export class Server {
@@ -59,7 +41,7 @@ export class Server {
   readonly #listener: number;
   readonly #regions: Regions;
   readonly #memory: ClientMemory;
-  readonly #interrupts = new Interrupts();
+  readonly #eventfds = new Eventfds();
   #client: Connection | undefined;
   #negotiated = false;
   #lines = 0;
@@ -68,7 +50,7 @@ export class Server {
   /**
    * Binds the socket and listens.
    *
-   * @throws {UsageError} if somebody serves there already, or the path cannot be a socket.
+   * @throws {UsageError} if another process serves there already, or the path cannot be a socket.
    */
   constructor(options: ServerOptions) {
     this.path = options.path;
@@ -76,7 +58,7 @@ export class Server {
     this.#model = options.model;
     this.#memory = new ClientMemory(options.model.dma);
     this.#regions = new Regions(options);
-    this.#listener = listen(options.path);
+    this.#listener = bindSocket(options.path, SOCK.STREAM | SOCK.NONBLOCK);
   }
 
   /** Whether a client has the port. */
@@ -119,14 +101,13 @@ export class Server {
 
   /** Interrupts the client with an MSI-X vector. */
   interrupt(vector: number): void {
-    this.#interrupts.interrupt(vector);
+    this.#eventfds.interrupt(vector);
   }
 
   /** Ends the client's connection and removes the socket. */
   close(): void {
     if (this.#client !== undefined) this.#endClient(undefined);
-    stubs.ixy_close(this.#listener);
-    stubs.ixy_unlink(path(this.path));
+    removeSocket(this.path, this.#listener);
   }
 
   #accept(): boolean {
@@ -151,14 +132,14 @@ export class Server {
     // First the model forgets its addresses, then the memory behind them goes.
     this.#model.disconnect();
     this.#memory.clear();
-    this.#interrupts.clear();
+    this.#eventfds.clear();
     this.#regions.powerOn();
     client.close();
   }
 
   #log(line: string): void {
     this.#lines++;
-    if (this.#lines <= LINES_PER_CLIENT) this.#options.log(`${this.path}: ${line}`);
+    if (this.#lines <= MAX_LINES) this.#options.log(`${this.path}: ${line}`);
   }
 
   readonly #handle = (request: Request): void => {
@@ -276,7 +257,7 @@ export class Server {
 
   #setIrqs(request: Request): void {
     const { body } = request;
-    this.#interrupts.set(
+    this.#eventfds.set(
       body.getUint32(4, true),
       body.getUint32(8, true),
       body.getUint32(12, true),
@@ -320,12 +301,4 @@ function checkJson(bytes: Uint8Array): void {
   } catch {
     throw new RequestError(Errno.EINVAL, "VERSION came with something that is not JSON");
   }
-}
-
-/** Listens at a path that is free. */
-function listen(at: string): number {
-  freeSocketPath(at, SOCK_STREAM);
-  const fd = stubs.ixy_bind(path(at), SOCK_STREAM | SOCK_NONBLOCK);
-  if (fd < 0) throw new UsageError(`cannot listen: ${new SystemError(at, -fd).message}`);
-  return fd;
 }

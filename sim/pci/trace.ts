@@ -9,13 +9,12 @@
  * @module
  */
 
-import { path, stubs, SystemError } from "../../native/stubs.ts";
-import { UsageError } from "../../src/errors.ts";
+import { stubs, SystemError } from "../../native/stubs.ts";
 import { hex } from "../../src/registers.ts";
 import { REGISTER_SPACE, RegisterFile } from "../registers/register_file.ts";
-import type { Model } from "./server.ts";
+import { createFile } from "../system/paths.ts";
+import type { Model } from "./model.ts";
 
-const O_WRONLY_CREAT_TRUNC = 0o1101;
 const MICROSECONDS = 6;
 
 /** The file, open until the process ends. A line is written at once: it is there if that is killed. */
@@ -33,10 +32,7 @@ export class Trace {
    */
   constructor(name: string) {
     this.#name = name;
-    this.#fd = stubs.ixy_open(path(name), O_WRONLY_CREAT_TRUNC, 0o644);
-    if (this.#fd < 0) {
-      throw new UsageError(`cannot write ${new SystemError(name, -this.#fd).message}`);
-    }
+    this.#fd = createFile(name);
   }
 
   /**

@@ -7,9 +7,9 @@
  * @module
  */
 
+import { list } from "../../native/files.ts";
 import { Mapping } from "../../native/mapping.ts";
 import { path, stubs, SystemError } from "../../native/stubs.ts";
-import { list } from "../../native/files.ts";
 import { UsageError } from "../../src/errors.ts";
 import { BAR0_BYTES, CONFIG_BYTES } from "../pci/config_space.ts";
 import { seesPhysicalAddresses } from "./pages.ts";

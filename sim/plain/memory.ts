@@ -13,9 +13,8 @@ import { Mapping } from "../../native/mapping.ts";
 import { path, stubs, SystemError } from "../../native/stubs.ts";
 import { HUGEPAGE } from "../../src/dma.ts";
 import { DeviceError } from "../../src/errors.ts";
-import { DmaMap } from "../rings/dma_map.ts";
+import { type DescriptorRing, DmaMap } from "../rings/dma_map.ts";
 import { isRunning, type SharedPages, sharedPages } from "./pages.ts";
-import type { Ring } from "../rings/ring.ts";
 
 /** Bytes of the arena: places in it are integers of 31 bits. */
 const ARENA = 2 ** 31 - HUGEPAGE;
@@ -110,7 +109,7 @@ export class PlainMemory extends DmaMap {
     return place >= 0 ? place : this.#find(descriptors[at], descriptors[at + 1]);
   }
 
-  override readAhead(ring: Ring, from: number, to: number, write: boolean): void {
+  override readAhead(ring: DescriptorRing, from: number, to: number, write: boolean): void {
     const { words: descriptors, first, size } = ring;
     const { words } = this;
     let at = ring.head + from;

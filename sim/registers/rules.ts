@@ -20,8 +20,8 @@ export interface Violation {
 
 /** Collects violations; the same rule broken again at the same register is counted, not listed. */
 export class Rules {
-  /** Most violations listed; a driver that breaks more has been told enough. */
-  static readonly LIMIT = 256;
+  /** Most violations listed: a driver that breaks more rules has been told enough. */
+  static readonly MAX = 256;
   /** In the order in which they were first found. */
   readonly violations: Violation[] = [];
   /** Whether to record nothing: set while it is not known in which order a driver did what. */
@@ -42,7 +42,7 @@ export class Rules {
     const known = this.#known.get(key);
     if (known) {
       known.count++;
-    } else if (this.violations.length < Rules.LIMIT) {
+    } else if (this.violations.length < Rules.MAX) {
       const violation = { register, section, rule, detail, count: 1 };
       this.#known.set(key, violation);
       this.violations.push(violation);

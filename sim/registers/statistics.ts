@@ -9,8 +9,8 @@ import { REGISTERS } from "../../ixgbe/registers.ts";
 import { offsetOf, type Register } from "../../src/registers.ts";
 import { ALL, REGISTER_SPACE } from "./register_file.ts";
 
-const MOST_32 = 0xffff_ffff;
-const MOST_36 = 0xf_ffff_ffff;
+const MAX_32 = 0xffff_ffff;
+const MAX_36 = 0xf_ffff_ffff;
 
 const PAIRS: readonly (readonly [Register, Register])[] = [
   [REGISTERS.GORCL, REGISTERS.GORCH],
@@ -60,9 +60,9 @@ export class Statistics {
   /** What a reader of the word would get who has read nothing yet; nothing is cleared. */
   peek(word: number): number {
     const low = this.#lowOf[word];
-    if (low >= 0) return Math.floor(Math.min(this.#counts[low], MOST_36) / 0x1_0000_0000);
-    if (this.#highOf[word] < 0) return Math.min(this.#counts[word], MOST_32);
-    return Math.min(this.#counts[word], MOST_36) % 0x1_0000_0000;
+    if (low >= 0) return Math.floor(Math.min(this.#counts[low], MAX_36) / 0x1_0000_0000);
+    if (this.#highOf[word] < 0) return Math.min(this.#counts[word], MAX_32);
+    return Math.min(this.#counts[word], MAX_36) % 0x1_0000_0000;
   }
 
   /**
@@ -74,18 +74,18 @@ export class Statistics {
   read(word: number): number {
     const high = this.#highOf[word];
     if (high >= 0) {
-      const total = Math.min(this.#counts[word], MOST_36);
+      const total = Math.min(this.#counts[word], MAX_36);
       this.#counts[high] = total;
       return total % 0x1_0000_0000;
     }
     const low = this.#lowOf[word];
     if (low >= 0) {
-      const seen = this.#counts[word] || Math.min(this.#counts[low], MOST_36);
+      const seen = this.#counts[word] || Math.min(this.#counts[low], MAX_36);
       this.#counts[low] -= seen;
       this.#counts[word] = 0;
       return Math.floor(seen / 0x1_0000_0000);
     }
-    const count = Math.min(this.#counts[word], MOST_32);
+    const count = Math.min(this.#counts[word], MAX_32);
     this.#counts[word] = 0;
     return count;
   }

@@ -1,5 +1,6 @@
 /**
- * Fields of descriptors, as the modelled device reads and writes them.
+ * Fields of descriptors, as the modelled device reads and writes them (82599 datasheet, sections 7.1.6
+ * and 7.2.3).
  *
  * They are in objects, for the modules that move frames to take constants of their own from: a constant
  * that is imported is loaded and checked at each use, one of the module's own is part of the machine
@@ -7,6 +8,20 @@
  *
  * @module
  */
+
+/** Word 0 of an advanced receive descriptor, once written back (7.1.6.2): RSS type and packet type. */
+export const RX_TYPE = {
+  /** The RSS type, and what it is where a flow director filter has said what stands in its place. */
+  RSS: 0xf,
+  RSS_FLOW_DIRECTOR: 0xf,
+  IPV4: 1 << 4,
+  IPV4_OPTIONS: 1 << 5,
+  IPV6: 1 << 6,
+  IPV6_EXTENDED: 1 << 7,
+  TCP: 1 << 8,
+  UDP: 1 << 9,
+  SCTP: 1 << 10,
+} as const;
 
 /**
  * Word 2 of an advanced receive descriptor and word 3 of a legacy one, once written back (7.1.5,
@@ -17,6 +32,26 @@ export const RX_STATUS = {
   DD: 1 << 0,
   /** End of packet. */
   EOP: 1 << 1,
+  /** A flow director filter matched. */
+  FLM: 1 << 2,
+  /** The VLAN tag is in the descriptor, and not in the frame. */
+  VP: 1 << 3,
+  /** The UDP checksum was looked at. */
+  UDPCS: 1 << 4,
+  /** The TCP or UDP checksum was looked at. */
+  L4I: 1 << 5,
+  /** The IPv4 checksum was looked at. */
+  IPCS: 1 << 6,
+  /** The sum of a UDP fragment is in the descriptor. */
+  UDPV: 1 << 10,
+  /** FDIRERR: the list of filters is too long, a perfect filter drops, the filter was set twice. */
+  ERROR_FDIR_LENGTH: 1 << 20,
+  ERROR_FDIR_DROP: 1 << 21,
+  ERROR_FDIR_COLLISION: 1 << 22,
+  /** The TCP or UDP checksum is wrong. */
+  ERROR_L4: 1 << 30,
+  /** The IPv4 checksum is wrong. */
+  ERROR_IP: 1 << 31,
   /** What a legacy descriptor has of it: not that a flow director filter matched. */
   LEGACY: 0xff & ~(1 << 2),
 } as const;
@@ -55,4 +90,14 @@ export const TX_OPTIONS = {
   TXSM: 1 << 9,
   /** Payload length of the frame's first advanced data descriptor. */
   PAYLEN_SHIFT: 14,
+} as const;
+
+/** Word 2 of a context descriptor: TUCMD (7.2.3.2.3). */
+export const TX_CONTEXT = {
+  /** The packet is IPv4, not IPv6. */
+  IPV4: 1 << 10,
+  /** L4T: UDP, TCP or another. */
+  L4T_SHIFT: 11,
+  L4T_UDP: 0,
+  L4T_TCP: 1,
 } as const;

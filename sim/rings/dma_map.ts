@@ -4,7 +4,17 @@
  * @module
  */
 
-import type { Ring } from "./ring.ts";
+/** A ring of descriptors, as far as it takes to find the buffers that they point at. */
+export interface DescriptorRing {
+  /** Memory that holds the descriptors. */
+  readonly words: Uint32Array;
+  /** Index in `words` of descriptor 0. */
+  readonly first: number;
+  /** Descriptors in the ring. */
+  readonly size: number;
+  /** Next descriptor for the device. */
+  readonly head: number;
+}
 
 /** A mapped range of bus addresses, or a part of a long one. */
 interface Region {
@@ -67,6 +77,7 @@ export class DmaMap {
   // The last two regions that held an address: packets and descriptors lie in one or two.
   #current: Region = NOWHERE;
   #previous: Region = NOWHERE;
+
   /**
    * Maps memory at a bus address.
    *
@@ -175,7 +186,7 @@ export class DmaMap {
    * @param to Descriptors after the next one at which to end.
    * @param write Whether the device owns the buffers and will write them: then it begins to.
    */
-  readAhead(ring: Ring, from: number, to: number, write: boolean): void {
+  readAhead(ring: DescriptorRing, from: number, to: number, write: boolean): void {
     const { words: descriptors, first, size } = ring;
     const { words, writable } = this;
     const low = this.#low, high = this.#high, near = this.#near - 4;

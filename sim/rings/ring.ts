@@ -7,16 +7,15 @@
 
 import { REGISTERS } from "../../ixgbe/registers.ts";
 import { hex, nameOf, offsetOf, type Register } from "../../src/registers.ts";
-import type { DmaMap } from "./dma_map.ts";
-import type { RegisterFile } from "../registers/register_file.ts";
-import type { Rules } from "../registers/rules.ts";
+import type { RegisterCore } from "../registers/core.ts";
+import type { DescriptorRing, DmaMap } from "./dma_map.ts";
 
 /** Bytes of a descriptor. */
 const DESCRIPTOR = 16;
 /** Ring lengths are a multiple of this many bytes (8.2.3.8.3, 8.2.3.9.7). */
 const LENGTH_UNIT = 128;
 /** Longest ring in bytes that the datasheet calls validated: 8 K descriptors. */
-const LONGEST = 128 * 1024;
+const MAX_RING_BYTES = 128 * 1024;
 
 /** The registers of one kind of ring. */
 export interface RingRegisters {
@@ -53,16 +52,15 @@ export const TRANSMIT: RingRegisters = {
 };
 
 /** What rings share with the rest of the device. */
-export interface RingContext {
-  readonly file: RegisterFile;
+export interface DeviceCore extends RegisterCore {
+  /** Memory that the device can reach. */
   readonly dma: DmaMap;
-  readonly rules: Rules;
   /** Where tails are read from, by word of BAR0. */
   readonly tails: Uint32Array;
 }
 
 /** One ring. Its fields are public for the loops that move packets. */
-export class Ring {
+export class Ring implements DescriptorRing {
   readonly index: number;
   readonly registers: RingRegisters;
   /** Whether the queue is enabled and its ring is usable. */
@@ -79,14 +77,14 @@ export class Ring {
   tail = 0;
   /** State of the DMA mappings when the ring was last located. */
   generation = -1;
-  readonly #context: RingContext;
+  protected readonly core: DeviceCore;
   readonly #tailWord: number;
   #lastTail = 0;
 
-  constructor(index: number, registers: RingRegisters, context: RingContext) {
+  constructor(index: number, registers: RingRegisters, core: DeviceCore) {
     this.index = index;
     this.registers = registers;
-    this.#context = context;
+    this.core = core;
     this.#tailWord = offsetOf(registers.tail, index) / 4;
   }
 
@@ -98,13 +96,13 @@ export class Ring {
 
   /** Starts the ring as its registers say; a ring that breaks a rule beyond use does not run. */
   start(): void {
-    const { file, tails } = this.#context;
+    const { file, tails } = this.core;
     const { length, head } = this.registers;
     const bytes = file.get(length, this.index);
     const last = this.registers.transmit ? "8.2.3.9.7" : "8.2.3.8.3";
     if (bytes === 0 || bytes % LENGTH_UNIT !== 0) {
       this.#violate(length, last, "a multiple of 128 bytes, not 0", `${bytes} bytes`);
-    } else if (bytes > LONGEST) {
+    } else if (bytes > MAX_RING_BYTES) {
       this.#violate(length, last, "at most 128 KB (8 K descriptors)", `${bytes} bytes`);
     }
     this.size = Math.floor(bytes / DESCRIPTOR);
@@ -138,8 +136,8 @@ export class Ring {
    * @returns Descriptors between head and tail.
    */
   refresh(): number {
-    const tail = this.#context.tails[this.#tailWord];
-    if (this.generation !== this.#context.dma.generation && !this.#locate()) {
+    const tail = this.core.tails[this.#tailWord];
+    if (this.generation !== this.core.dma.generation && !this.#locate()) {
       this.running = false;
       return 0;
     }
@@ -169,7 +167,7 @@ export class Ring {
 
   // Where the ring is in this process; again after every change of the DMA mappings.
   #locate(): boolean {
-    const { file, dma } = this.#context;
+    const { file, dma } = this.core;
     const { baseLow, baseHigh } = this.registers;
     const low = file.get(baseLow, this.index);
     const high = file.get(baseHigh, this.index);
@@ -193,6 +191,6 @@ export class Ring {
   }
 
   #violate(register: Register, section: string, rule: string, detail: string): void {
-    this.#context.rules.violate(nameOf(register, this.index), section, rule, detail);
+    this.core.rules.violate(nameOf(register, this.index), section, rule, detail);
   }
 }

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { FrameBuffer } from "../wires/wire.ts";
+import type { FrameBuffer } from "../frames/frame.ts";
 
 /** The word before a frame: its length, and from this bit on its queue. */
 const LENGTH = 0xffff, QUEUE_SHIFT = 16;

@@ -1,7 +1,7 @@
 /**
  * The modelled device's receive side: from the wire through filters and packet buffer to receive
  * queues and host memory (datasheet section 7.1). What is found out about a frame is
- * `receive_offloads.ts`'s, descriptors are `receive_queue.ts`'s, statistics `receive_counts.ts`'s.
+ * `offloads.ts`'s, descriptors are `queue.ts`'s, statistics `counts.ts`'s.
  *
  * `receive` and what it calls are the hot path: short functions, so that the compiler puts them
  * together, and what is rare in functions of its own.
@@ -10,29 +10,24 @@
  */
 
 import { HLREG0, MAXFRS, RXPBSIZE } from "../../ixgbe/registers.ts";
-import { copy } from "../rings/copy.ts";
-import { crc32 } from "../rings/crc32.ts";
+import { FlowDirector } from "../flow/director.ts";
+import { copy } from "../frames/copy.ts";
+import { appendCrc, FRAME, FrameBuffer, sizeClass } from "../frames/frame.ts";
 import { RX_STATUS } from "../rings/descriptors.ts";
-import { Filters, KIND } from "./filters.ts";
-import { FlowDirector } from "../flow/flow_director.ts";
-import { FRAME, sizeClass } from "../rings/frame_sizes.ts";
-import type { InterruptCauses } from "../registers/interrupt_causes.ts";
+import type { DeviceCore } from "../rings/ring.ts";
+import { AddressFilters, KIND } from "./address_filters.ts";
+import { RECEIVED } from "./counts.ts";
+import { ReceiveOffloads } from "./offloads.ts";
 import { PacketBuffer } from "./packet_buffer.ts";
-import { RECEIVED } from "./receive_counts.ts";
-import { ReceiveOffloads } from "./receive_offloads.ts";
-import { QUEUE_DROPS, type ReceiveQueue } from "./receive_queue.ts";
-import { ReceiveQueues } from "./receive_queues.ts";
-import { badBuffer, blocked, notCleared } from "./receive_rules.ts";
-import type { RingContext } from "../rings/ring.ts";
-import type { Statistics } from "../registers/statistics.ts";
-import { FrameBuffer } from "../wires/wire.ts";
+import { QUEUE_DROPS, type ReceiveQueue } from "./queue.ts";
+import { ReceiveQueues } from "./queues.ts";
 
 const { DD, EOP } = RX_STATUS, { UNICAST, BROADCAST, REJECTED } = KIND;
-const { CRC, SHORTEST } = FRAME;
+const { CRC, MIN: MIN_FRAME } = FRAME;
 const { SHORT, BYTES, BROADCASTS, MULTICASTS } = RECEIVED;
 const { IGNORED, FILTERED, MISSED, OVERSIZED, UNDERSIZED } = RECEIVED;
 /** Longest frame with CRC and without VLAN tag unless HLREG0.JUMBOEN is set (8.2.3.22.8). */
-const LONGEST_STANDARD = 1518;
+const MAX_STANDARD_FRAME = 1518;
 /** Bytes of a VLAN tag: also room for one beyond the longest frame. */
 const VLAN_TAG = 4;
 /** Bytes of both Ethernet addresses, behind which a VLAN tag stands. */
@@ -48,7 +43,7 @@ export class Receiver extends ReceiveQueues {
   receiving = false;
   /** Whether PCI configuration space lets the device access host memory. */
   busMaster = true;
-  readonly filters: Filters;
+  readonly filters: AddressFilters;
   /** What is found out about frames. */
   readonly offloads: ReceiveOffloads;
   /** Filters that lead flows to queues. */
@@ -59,15 +54,15 @@ export class Receiver extends ReceiveQueues {
   readonly #stripped = new FrameBuffer();
   /** Whether frames are looked into. */
   #looks = false;
-  #longest = LONGEST_STANDARD - CRC;
+  #maxFrame = MAX_STANDARD_FRAME - CRC;
   #stripCrc = true;
 
-  constructor(context: RingContext, statistics: Statistics, causes: InterruptCauses) {
-    super(context, statistics, causes);
-    this.filters = new Filters(context.file);
-    this.offloads = new ReceiveOffloads(context.file, context.rules);
-    this.director = new FlowDirector(context.file, context.rules, statistics, causes);
-    this.offloads.director = this.director;
+  /** @param largeTable Whether the redirection table of receive side scaling is the X550's. */
+  constructor(core: DeviceCore, largeTable: boolean) {
+    super(core);
+    this.filters = new AddressFilters(core.file);
+    this.director = new FlowDirector(core);
+    this.offloads = new ReceiveOffloads(core, largeTable, this.director);
     this.#fresh = this.counts.fresh;
   }
 
@@ -85,10 +80,10 @@ export class Receiver extends ReceiveQueues {
 
   /** Takes frame sizes and the packet buffer's size from the registers. */
   load(): void {
-    const { file } = this.context;
+    const { file } = this.core;
     const control = file.get(HLREG0);
     const jumbo = (control & HLREG0.JUMBOEN) !== 0;
-    this.#longest = (jumbo ? file.get(MAXFRS) >>> 16 : LONGEST_STANDARD) - CRC;
+    this.#maxFrame = (jumbo ? file.get(MAXFRS) >>> 16 : MAX_STANDARD_FRAME) - CRC;
     this.#stripCrc = (control & HLREG0.RXCRCSTRP) !== 0;
   }
 
@@ -102,7 +97,7 @@ export class Receiver extends ReceiveQueues {
 
   /** Gives the packet buffer the size that RXPBSIZE[0] says. */
   resizeBuffer(): void {
-    this.#buffer.resize(Math.min(this.context.file.get(RXPBSIZE) & RXPBSIZE.SIZE, 512 * 1024));
+    this.#buffer.resize(Math.min(this.core.file.get(RXPBSIZE) & RXPBSIZE.SIZE, 512 * 1024));
   }
 
   /** Begins a round: reads tails, and delivers frames that waited for descriptors. */
@@ -123,7 +118,7 @@ export class Receiver extends ReceiveQueues {
       count[IGNORED]++;
       return true;
     }
-    if ((length < SHORTEST || length > this.#longest) && !this.#hasLegalLength(frame, length)) {
+    if ((length < MIN_FRAME || length > this.#maxFrame) && !this.#hasLegalLength(frame, length)) {
       return true;
     }
     const kind = this.filters.classify(frame.words[0], frame.words[1]);
@@ -143,15 +138,15 @@ export class Receiver extends ReceiveQueues {
       }
       queue = this.queues[this.offloads.queue];
     }
-    if (length === SHORTEST) count[SHORT]++;
+    if (length === MIN_FRAME) count[SHORT]++;
     else this.#countLonger(length);
     if (!this.#stripCrc) {
-      crc32(frame.bytes, length);
+      appendCrc(frame.bytes, length);
       length += CRC;
     }
     if (
       this.#buffer.frames === 0 && this.dmaAllowed && queue.running &&
-      queue.generation === this.context.dma.generation && queue.room * queue.bufferBytes >= length
+      queue.generation === this.core.dma.generation && queue.room * queue.bufferBytes >= length
     ) {
       if (this.#looks) this.#deliverLooked(queue, frame, length);
       else this.#deliver(queue, frame, length);
@@ -162,7 +157,7 @@ export class Receiver extends ReceiveQueues {
 
   // The frame cannot go to host memory now.
   #wait(queue: ReceiveQueue, frame: FrameBuffer, length: number): boolean {
-    if (queue.running && !this.busMaster) blocked(this.context.rules, queue);
+    if (queue.running && !this.busMaster) queue.violateBusMaster();
     if (queue.running && this.dmaAllowed && this.#buffer.frames === 0) {
       if (queue.refresh() * queue.bufferBytes >= length) {
         if (this.#looks) this.#deliverLooked(queue, frame, length);
@@ -218,15 +213,15 @@ export class Receiver extends ReceiveQueues {
     length: number,
     status: number,
   ): boolean {
-    const { dma, rules } = this.context;
+    const { dma } = this.core;
     const { words, head } = queue;
     const at = queue.first + head * 4;
     const to = dma.follow(words, at, queue.bufferBytes);
     if (to < 0 || !dma.writable) {
-      badBuffer(rules, queue);
+      queue.stopAtBadBuffer();
       return false;
     }
-    if (queue.advanced && (words[at + 2] & DD) !== 0) notCleared(rules, queue);
+    if (queue.advanced && (words[at + 2] & DD) !== 0) queue.violateDd();
     copy(dma, to, frame, from, length);
     queue.lengths[head] = length;
     queue.statuses[head] = status;
@@ -260,12 +255,12 @@ export class Receiver extends ReceiveQueues {
   }
 
   #hasLegalLength(frame: FrameBuffer, length: number): boolean {
-    if (length < SHORTEST) {
+    if (length < MIN_FRAME) {
       this.#fresh[UNDERSIZED]++;
       return false;
     }
     const tagged = (frame.words[3] & 0xffff) === ETHERTYPE_VLAN;
-    if (length <= this.#longest + (tagged ? VLAN_TAG : 0)) return true;
+    if (length <= this.#maxFrame + (tagged ? VLAN_TAG : 0)) return true;
     this.#fresh[OVERSIZED]++;
     return false;
   }

@@ -1,7 +1,7 @@
 /**
  * The modelled device's transmit side: from transmit queues and their descriptors to frames on the
- * wire (datasheet section 7.2). Frames that need more than to be sent are `transmit_requests.ts`'s,
- * statistics `transmit_counts.ts`'s.
+ * wire (datasheet section 7.2). Frames that need more than to be sent are `offload_requests.ts`'s,
+ * statistics `counts.ts`'s.
  *
  * Most frames are in one descriptor and need nothing done: `#pollQueue` sees that at once, and goes
  * through `#step` with all others.
@@ -11,24 +11,22 @@
 
 import { HLREG0 } from "../../ixgbe/registers.ts";
 import { hex } from "../../src/registers.ts";
-import { copy } from "../rings/copy.ts";
+import { copy } from "../frames/copy.ts";
+import { FRAME, sizeClass } from "../frames/frame.ts";
+import type { FrameBuffer } from "../frames/frame.ts";
 import { TX_COMMAND, TX_OPTIONS } from "../rings/descriptors.ts";
-import { FRAME, sizeClass } from "../rings/frame_sizes.ts";
-import type { InterruptCauses } from "../registers/interrupt_causes.ts";
-import type { RingContext } from "../rings/ring.ts";
-import type { Statistics } from "../registers/statistics.ts";
-import { BROADCASTS, MULTICASTS } from "./transmit_counts.ts";
-import { type Emit, LargeBuffer } from "./transmit_offloads.ts";
-import type { TransmitQueue } from "./transmit_queue.ts";
-import { TransmitQueues } from "./transmit_queues.ts";
-import { TransmitRequests } from "./transmit_requests.ts";
-import type { FrameBuffer } from "../wires/wire.ts";
+import type { DeviceCore } from "../rings/ring.ts";
+import { BROADCASTS, MULTICASTS } from "./counts.ts";
+import { OffloadRequests } from "./offload_requests.ts";
+import { type Emit, LargeBuffer } from "./offloads.ts";
+import type { TransmitQueue } from "./queue.ts";
+import { TransmitQueues } from "./queues.ts";
 
 /** Most descriptors of a queue looked at in one round. */
 const BUDGET = 64;
 const { LENGTH, TYPE, TYPE_CONTEXT, TYPE_DATA, EOP, IFCS, RS, DEXT, VLE, TSE } = TX_COMMAND;
 const { IXSM, TXSM, PAYLEN_SHIFT } = TX_OPTIONS;
-const { CRC, SHORTEST, LONGEST } = FRAME;
+const { CRC, MIN: MIN_FRAME, MAX: MAX_FRAME } = FRAME;
 const DATA = DEXT | TYPE_DATA;
 const TYPE_AND_DEXT = DEXT | TYPE;
 /** A whole frame of which nothing is asked but that it be sent. */
@@ -50,20 +48,15 @@ export class Transmitter extends TransmitQueues {
   /** Whether frames leave: transmitter enabled and link up. */
   sending = false;
   readonly #outlet: Outlet;
-  readonly #requests: TransmitRequests;
+  readonly #requests: OffloadRequests;
   readonly #fresh: Float64Array;
   #pad = true;
   #appendCrc = true;
 
-  constructor(
-    context: RingContext,
-    statistics: Statistics,
-    outlet: Outlet,
-    causes: InterruptCauses,
-  ) {
-    super(context, statistics, causes);
+  constructor(core: DeviceCore, outlet: Outlet) {
+    super(core);
     this.#outlet = outlet;
-    this.#requests = new TransmitRequests(context);
+    this.#requests = new OffloadRequests(core);
     this.#fresh = this.counts.fresh;
   }
 
@@ -77,7 +70,7 @@ export class Transmitter extends TransmitQueues {
 
   /** Takes padding and CRC from HLREG0. */
   load(): void {
-    const control = this.context.file.get(HLREG0);
+    const control = this.core.file.get(HLREG0);
     this.#pad = (control & HLREG0.TXPADEN) !== 0;
     this.#appendCrc = (control & HLREG0.TXCRCEN) !== 0;
   }
@@ -99,7 +92,7 @@ export class Transmitter extends TransmitQueues {
 
   #pollQueue(queue: TransmitQueue, budget: number): number {
     const { words, first, size, frame } = queue;
-    const dma = this.context.dma;
+    const dma = this.core.dma;
     let head = queue.head, frames = 0, bytes = 0;
     dma.readAhead(queue, 0, budget, false);
     for (let done = 0; done < budget; done++) {
@@ -108,7 +101,7 @@ export class Transmitter extends TransmitQueues {
       const length = command & LENGTH;
       let from = -1;
       if (
-        (command & PLAIN_MASK) === PLAIN && !queue.open && length !== 0 && length <= LONGEST &&
+        (command & PLAIN_MASK) === PLAIN && !queue.open && length !== 0 && length <= MAX_FRAME &&
         (words[at + 3] & (IXSM | TXSM)) === 0 &&
         words[at + 3] >>> PAYLEN_SHIFT === length
       ) {
@@ -155,7 +148,7 @@ export class Transmitter extends TransmitQueues {
 
   // Copies a buffer's bytes to the end of the queue's frame.
   #gather(queue: TransmitQueue, at: number, length: number): boolean {
-    const dma = this.context.dma;
+    const dma = this.core.dma;
     const frame = queue.command & TSE ? queue.large ??= new LargeBuffer() : queue.frame;
     const to = queue.gathered;
     if (length === 0) {
@@ -169,7 +162,7 @@ export class Transmitter extends TransmitQueues {
       this.violate(queue, "7.2.3.2", "buffers in memory the device may read", detail);
       return false;
     }
-    if (to + length > LONGEST && this.#requests.isTooLong(queue, to + length)) return true;
+    if (to + length > MAX_FRAME && this.#requests.isTooLong(queue, to + length)) return true;
     copy(frame, to, dma, from, length);
     queue.gathered = to + length;
     return true;
@@ -198,12 +191,12 @@ export class Transmitter extends TransmitQueues {
       this.#noCrc(queue, command);
       if (length > CRC) length -= CRC; // the last four bytes are the CRC then
     }
-    if (length < SHORTEST) {
+    if (length < MIN_FRAME) {
       if (!this.#pad) {
         this.violate(queue, "8.2.3.22.8", "60 bytes at least, or TXPADEN", `${length} bytes`);
       }
-      frame.bytes.fill(0, length, SHORTEST);
-      length = SHORTEST;
+      frame.bytes.fill(0, length, MIN_FRAME);
+      length = MIN_FRAME;
     }
     const first = frame.words[0];
     const count = this.#fresh;
@@ -211,7 +204,7 @@ export class Transmitter extends TransmitQueues {
       const broadcast = first === 0xffff_ffff && (frame.words[1] & 0xffff) === 0xffff;
       count[broadcast ? BROADCASTS : MULTICASTS]++;
     }
-    count[length <= SHORTEST ? 0 : sizeClass(length)]++;
+    count[length <= MIN_FRAME ? 0 : sizeClass(length)]++;
     this.#outlet.send(frame, length);
     return length + CRC;
   }
@@ -224,7 +217,7 @@ export class Transmitter extends TransmitQueues {
   #noCrc(queue: TransmitQueue, command: number): void {
     if (!this.#appendCrc) {
       const detail = "TXCRCEN is 0";
-      this.context.rules.violate("HLREG0", "8.2.3.22.8", "TXCRCEN for frames without CRC", detail);
+      this.core.rules.violate("HLREG0", "8.2.3.22.8", "TXCRCEN for frames without CRC", detail);
     }
     if ((command & IFCS) === 0) {
       this.violate(queue, "7.2.3.2.4", "IFCS: the device appends the CRC", hex(command));

@@ -4,7 +4,8 @@
  * @module
  */
 
-import { FrameBuffer, type Wire, type WirePort } from "./wire.ts";
+import { FrameBuffer } from "../frames/frame.ts";
+import type { Wire, WirePort } from "./wire.ts";
 
 /** Words of frames on their way in one direction: 1 MiB. */
 const WORDS = 1 << 18;

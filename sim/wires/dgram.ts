@@ -5,19 +5,17 @@
  * @module
  */
 
-import { path, stubs, SystemError } from "../../native/stubs.ts";
-import { UsageError } from "../../src/errors.ts";
-import { freeSocketPath } from "../socket_path.ts";
-import { FrameBuffer } from "./wire.ts";
-import { DescriptorWire } from "./descriptor.ts";
+import { path, stubs } from "../../native/stubs.ts";
+import { FrameBuffer } from "../frames/frame.ts";
+import { bindSocket, removeSocket, SOCK } from "../system/paths.ts";
+import { FileDescriptorWire } from "./file_descriptor.ts";
 
-const SOCK_DGRAM = 2;
 const MSG_DONTWAIT = 0x40;
 /** Asks for the datagram's length even where it is longer than the buffer. */
 const MSG_TRUNC = 0x20;
 
 /** A socket here, and the path of the one that frames are sent to. */
-export class DatagramWire extends DescriptorWire {
+export class DatagramWire extends FileDescriptorWire {
   /** What it is. */
   override readonly kind: string = "dgram";
   /** The socket: readable when frames wait. */
@@ -35,13 +33,9 @@ export class DatagramWire extends DescriptorWire {
    */
   constructor(local: string, remote: string) {
     super();
-    freeSocketPath(local, SOCK_DGRAM);
     this.#local = local;
     this.#remote = path(remote);
-    this.fd = stubs.ixy_bind(path(local), SOCK_DGRAM);
-    if (this.fd < 0) {
-      throw new UsageError(`cannot receive at ${new SystemError(local, -this.fd).message}`);
-    }
+    this.fd = bindSocket(local, SOCK.DGRAM);
   }
 
   /** Without a remote that has room the frame is dropped. */
@@ -51,8 +45,7 @@ export class DatagramWire extends DescriptorWire {
 
   /** Removes the local socket. */
   override close(): void {
-    stubs.ixy_close(this.fd);
-    stubs.ixy_unlink(path(this.#local));
+    removeSocket(this.#local, this.fd);
   }
 
   protected override read(): number {

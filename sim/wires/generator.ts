@@ -7,9 +7,10 @@
 
 import { milliseconds } from "../../native/clock.ts";
 import { UsageError } from "../../src/errors.ts";
-import type { FrameBuffer, Wire, WirePort } from "./wire.ts";
+import type { FrameBuffer } from "../frames/frame.ts";
 import { Latency } from "./latency.ts";
 import { Checker, Stream, WORD } from "./stream.ts";
+import type { Wire, WirePort } from "./wire.ts";
 
 /** What a generator sends. */
 export interface GeneratorOptions {

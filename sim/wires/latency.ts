@@ -14,7 +14,7 @@ const UNIT = 10, MILLISECOND = 1e6;
 /** Bins of one unit each; beyond, each octave has half as many, and so a width of 0.1 % at most. */
 const LINEAR_BITS = 11, LINEAR = 1 << LINEAR_BITS, HALF = LINEAR / 2;
 /** The longest time that has a bin of its own, in units: five seconds; whatever is longer is in it. */
-const LONGEST = 2 ** 29 - 1;
+const MAX_UNITS = 2 ** 29 - 1;
 
 /** A histogram for output: the shortest time of each bin in nanoseconds, and how many frames are in it. */
 export type LatencyBins = (readonly [nanoseconds: number, frames: number])[];
@@ -37,7 +37,7 @@ function lowestOf(bin: number): number {
 export class Latency {
   /** When the frames on their way were sent, in milliseconds, by the low bits of their numbers. */
   readonly #sent = new Float64Array(ON_THE_WAY);
-  readonly #bins = new Uint32Array(binOf(LONGEST) + 1);
+  readonly #bins = new Uint32Array(binOf(MAX_UNITS) + 1);
 
   /** A frame is sent now. */
   sent(number: number): void {
@@ -48,7 +48,7 @@ export class Latency {
   back(number: number): void {
     const away = milliseconds() - this.#sent[number & (ON_THE_WAY - 1)];
     const units = away * (MILLISECOND / UNIT);
-    this.#bins[binOf(Math.min(LONGEST, units) >>> 0)]++;
+    this.#bins[binOf(Math.min(MAX_UNITS, units) >>> 0)]++;
   }
 
   /** The bins that are not empty, the shortest times first. They are never emptied. */

@@ -5,15 +5,14 @@
  */
 
 import { UsageError } from "../../src/errors.ts";
-import { FRAME } from "../rings/frame_sizes.ts";
-import type { Wire } from "./wire.ts";
+import { FRAME } from "../frames/frame.ts";
 import { cable } from "./cable.ts";
 import { DatagramWire } from "./dgram.ts";
 import { Generator } from "./generator.ts";
-import { NoWire } from "./none.ts";
 import { PcapWire } from "./pcap.ts";
 import { MAX_FLOWS } from "./stream.ts";
 import { TapWire } from "./tap.ts";
+import { NoWire, type Wire } from "./wire.ts";
 
 /** The forms of a wire, for messages. */
 export const WIRE_FORMS: string =
@@ -59,7 +58,7 @@ export function parseWire(text: string): WireSpec {
       return {
         kind,
         ...number(text, values, "rate", 1, MAX_RATE),
-        ...number(text, values, "size", FRAME.SHORTEST, FRAME.LONGEST),
+        ...number(text, values, "size", FRAME.MIN, FRAME.MAX),
         ...number(text, values, "latency", 0, 1),
         ...number(text, values, "flows", 1, MAX_FLOWS),
       };

@@ -5,10 +5,9 @@
  */
 
 import { UsageError } from "../../src/errors.ts";
-import { FRAME } from "../rings/frame_sizes.ts";
-import { FrameBuffer, type Wire, type WirePort } from "./wire.ts";
-import { pad } from "./pad.ts";
+import { FRAME, FrameBuffer, pad } from "../frames/frame.ts";
 import { PcapFile, PcapReader } from "./pcap_file.ts";
+import type { Wire, WirePort } from "./wire.ts";
 
 /** Which files, and how fast. */
 export interface PcapOptions {
@@ -24,7 +23,6 @@ export interface PcapOptions {
 const RETRY_MILLISECONDS = 0.1;
 /** How long frames may wait in memory before the file has them. */
 const FLUSH_MILLISECONDS = 100;
-const HEADER_BYTES = 14;
 /** Frames that may be due at once, after a stall. */
 const BURST = 64;
 
@@ -128,7 +126,7 @@ export class PcapWire implements Wire {
     while (this.#length === 0) {
       const length = this.#input!.next(this.#frame);
       if (length < 0) this.#length = -1;
-      else if (length < HEADER_BYTES || length > FRAME.LONGEST) this.#skipped++;
+      else if (length < FRAME.HEADER || length > FRAME.MAX) this.#skipped++;
       else this.#length = pad(this.#frame, length);
     }
     return this.#length > 0;

@@ -5,9 +5,10 @@
  */
 
 import { path, stubs, SystemError } from "../../native/stubs.ts";
-import { DeviceError, UsageError } from "../../src/errors.ts";
 import { MAX_SNAPLEN, PcapWriter } from "../../packets/pcap_writer.ts";
-import { FrameBuffer } from "./wire.ts";
+import { DeviceError, UsageError } from "../../src/errors.ts";
+import { FrameBuffer } from "../frames/frame.ts";
+import { createFile } from "../system/paths.ts";
 
 const MAGIC_MICROSECONDS = 0xa1b2c3d4;
 const MAGIC_NANOSECONDS = 0xa1b23c4d;
@@ -15,9 +16,7 @@ const FILE_HEADER_BYTES = 24;
 const RECORD_HEADER_BYTES = 16;
 const LINKTYPE_ETHERNET = 1;
 const PIECE_BYTES = 1 << 18;
-const SNAPSHOT_BYTES = 1 << 18;
-
-const O_WRONLY_CREAT_TRUNC = 0o1101;
+const MAX_RECORD_BYTES = 1 << 18;
 
 /** A capture file being read. */
 export class PcapReader {
@@ -67,7 +66,7 @@ export class PcapReader {
     }
     const length = this.#view.getUint32(this.#at + 8, this.#littleEndian);
     if (
-      length > SNAPSHOT_BYTES - RECORD_HEADER_BYTES || !this.#fill(RECORD_HEADER_BYTES + length)
+      length > MAX_RECORD_BYTES - RECORD_HEADER_BYTES || !this.#fill(RECORD_HEADER_BYTES + length)
     ) {
       this.#broken = true;
       return -1;
@@ -133,10 +132,7 @@ export class PcapFile {
    * @throws {UsageError} if that cannot be.
    */
   constructor(name: string) {
-    this.#fd = stubs.ixy_open(path(name), O_WRONLY_CREAT_TRUNC, 0o644);
-    if (this.#fd < 0) {
-      throw new UsageError(`cannot write ${new SystemError(name, -this.#fd).message}`);
-    }
+    this.#fd = createFile(name);
     const sink = { writeSync: (bytes: Uint8Array<ArrayBuffer>) => this.#write(bytes) };
     this.#writer = new PcapWriter(name, sink, MAX_SNAPLEN);
   }

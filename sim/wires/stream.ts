@@ -13,16 +13,16 @@
  * @module
  */
 
+import { checksum } from "../../packets/checksum.ts";
 import { UsageError } from "../../src/errors.ts";
-import { FRAME } from "../rings/frame_sizes.ts";
-import { FrameBuffer } from "./wire.ts";
+import { FRAME, FrameBuffer } from "../frames/frame.ts";
 
-const { SHORTEST, LONGEST } = FRAME;
+const { MIN: MIN_FRAME, MAX: MAX_FRAME } = FRAME;
 
 /** The most flows of a stream. */
 export const MAX_FLOWS = 1024;
 
-/** Where things are in a frame, by 32-bit words; an object for the reason that `descriptors.ts` has. */
+/** Where things are in a frame, by 32-bit words; an object for the reason that `rings/descriptors.ts` has. */
 export const WORD = {
   /** Holds the source port, in its upper half. */
   PORTS: 8,
@@ -68,8 +68,8 @@ export class Stream {
    * @throws {UsageError} for another size or number.
    */
   constructor(id: number, size: number, destination: Uint8Array, flows = 1) {
-    if (!Number.isInteger(size) || size < SHORTEST || size > LONGEST) {
-      throw new UsageError(`frames have ${SHORTEST} to ${LONGEST} bytes, not ${size}`);
+    if (!Number.isInteger(size) || size < MIN_FRAME || size > MAX_FRAME) {
+      throw new UsageError(`frames have ${MIN_FRAME} to ${MAX_FRAME} bytes, not ${size}`);
     }
     if (!Number.isInteger(flows) || flows < 1 || flows > MAX_FLOWS) {
       throw new UsageError(`a stream has 1 to ${MAX_FLOWS} flows, not ${flows}`);
@@ -106,7 +106,7 @@ function fillTemplate(frame: FrameBuffer, id: number, size: number, destination:
   view.setUint32(22, 0x40110000); // time to live 64, UDP
   view.setUint32(26, 0xc6120001 | id << 8); // 198.18.0.0/15: for benchmarks (RFC 2544)
   view.setUint32(30, 0xc6130001 | id << 8);
-  view.setUint16(24, internetChecksum(view, 14, 20));
+  view.setUint16(24, checksum(bytes, 14, 34));
   view.setUint16(34, 9);
   view.setUint16(36, 9); // port 9: discard
   view.setUint16(38, size - 34);
@@ -121,14 +121,6 @@ function flowPorts(word: number, flows: number): Uint32Array {
     const port = FIRST_PORT + flow;
     return word & 0xffff | (port & 0xff) << 24 | (port & 0xff00) << 8;
   });
-}
-
-/** RFC 1071, over an even number of bytes. */
-function internetChecksum(view: DataView, offset: number, bytes: number): number {
-  let sum = 0;
-  for (let i = 0; i < bytes; i += 2) sum += view.getUint16(offset + i);
-  while (sum > 0xffff) sum = (sum & 0xffff) + (sum >>> 16);
-  return ~sum & 0xffff;
 }
 
 /** The flow of a frame, by its sequence number. Of numbers beyond 2^31 the remainder `%` is slow. */
@@ -240,7 +232,7 @@ export class Checker {
       words[7] ^ template[7] | words[8] ^ template[8] | words[9] ^ template[9] |
       words[10] ^ template[10] | words[WORD.MARK] ^ template[WORD.MARK] |
       words[GUARD] ^ words[SEQUENCE_LOW] ^ words[SEQUENCE_HIGH] ^ GUARD_SALT;
-    if (size !== SHORTEST) difference |= this.#payloadDifference(words, size);
+    if (size !== MIN_FRAME) difference |= this.#payloadDifference(words, size);
     return difference === 0;
   }
 

@@ -6,8 +6,8 @@
 
 import { Errno, path, stubs, SystemError } from "../../native/stubs.ts";
 import { UsageError } from "../../src/errors.ts";
-import { FrameBuffer } from "./wire.ts";
-import { DescriptorWire } from "./descriptor.ts";
+import { FrameBuffer } from "../frames/frame.ts";
+import { FileDescriptorWire } from "./file_descriptor.ts";
 
 const O_RDWR = 2;
 const O_NONBLOCK = 0x800;
@@ -19,7 +19,7 @@ const IFREQ_BYTES = 40;
 const NAME_BYTES = 16;
 
 /** A TAP device, there as long as the wire is, unless it was there before. */
-export class TapWire extends DescriptorWire {
+export class TapWire extends FileDescriptorWire {
   /** What it is. */
   override readonly kind: string = "tap";
   /** The device's descriptor: readable when the machine has sent a frame. */

@@ -1,17 +1,11 @@
 /**
- * What stands at the other end of a port's cable, and the frame buffer in which frames change hands.
+ * What stands at the other end of a port's cable, as the port knows it; and the end where nothing
+ * stands.
  *
  * @module
  */
 
-/** Room for one frame, CRC not included, seen as bytes and as words of 32 and 64 bits. */
-export class FrameBuffer {
-  /** Largest frame in bytes: what fits the packet buffers with room to spare. */
-  static readonly CAPACITY = 16384;
-  readonly words: Uint32Array = new Uint32Array(FrameBuffer.CAPACITY / 4);
-  readonly bytes: Uint8Array = new Uint8Array(this.words.buffer);
-  readonly longs: BigUint64Array = new BigUint64Array(this.words.buffer);
-}
+import type { FrameBuffer } from "../frames/frame.ts";
 
 /** The port as a wire sees it. */
 export interface WirePort {
@@ -47,8 +41,36 @@ export interface Wire {
   poll(port: WirePort, budget: number): number;
   /** Counts to print, by name. */
   statistics(): Record<string, number>;
-  /** A descriptor that becomes readable when frames wait, or -1: for a model that has nothing to do. */
+  /**
+   * A file descriptor that becomes readable when frames wait, for a model that has nothing else to do;
+   * or -1.
+   */
   readonly fd: number;
-  /** Ends it: files complete, devices and sockets removed. */
+  /** Ends the wire: completes files, removes devices and sockets. */
   close(): void;
+}
+
+/** A wire with nothing at its end: the link is up, and frames end there. */
+export class NoWire implements Wire {
+  readonly kind: string = "none";
+  readonly fd: number = -1;
+  #received = 0;
+
+  /** Counts a frame. */
+  transmit(_frame: FrameBuffer, _length: number): void {
+    this.#received++;
+  }
+
+  /** Brings no frames. */
+  poll(_port: WirePort, _budget: number): number {
+    return 0;
+  }
+
+  /** Frames that the port has transmitted. */
+  statistics(): Record<string, number> {
+    return { received: this.#received };
+  }
+
+  /** Does nothing: there is nothing to end. */
+  close(): void {}
 }

@@ -6,7 +6,7 @@ import { LINKS, MSCA, MSRWD, SW_FW_SYNC } from "../../ixgbe/registers.ts";
 import { DeviceError } from "../../mod.ts";
 import type { Bar } from "../../src/pci/function.ts";
 import { offsetOf, type Register } from "../../src/registers.ts";
-import { DEVICE } from "../../sim/nic/device_state.ts";
+import { DEVICE } from "../../sim/nic/boards.ts";
 import type { NicOptions } from "../../sim/nic/nic.ts";
 import { ModelFunction } from "../support/model_function.ts";
 

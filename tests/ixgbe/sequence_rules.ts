@@ -11,7 +11,7 @@
 
 import * as R from "../../ixgbe/registers.ts";
 import type { Register } from "../../src/registers.ts";
-import { DEVICE } from "../../sim/nic/device_state.ts";
+import { DEVICE } from "../../sim/nic/boards.ts";
 import { type Passes, reads, type Sequence, writes } from "../support/register_sequence.ts";
 
 /** A device that a record is made of, and how it is opened. */

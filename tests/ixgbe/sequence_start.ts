@@ -23,7 +23,7 @@ import {
   stopping,
   TX_ENABLE,
 } from "./sequence_rules.ts";
-import { DEVICE } from "../../sim/nic/device_state.ts";
+import { DEVICE } from "../../sim/nic/boards.ts";
 import {
   type Access,
   busMaster,

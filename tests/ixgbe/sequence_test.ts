@@ -8,7 +8,7 @@ import { assertEquals } from "@std/assert";
 import { ixgbe } from "../../ixgbe/device.ts";
 import { Mempool, PacketBatch } from "../../mod.ts";
 import type { Bar } from "../../src/pci/function.ts";
-import type { Model } from "../../sim/pci/server.ts";
+import type { Model } from "../../sim/pci/model.ts";
 import { Trace } from "../../sim/pci/trace.ts";
 import { InterruptingBus } from "../support/interrupt_events.ts";
 import { QUEUES } from "./sequence_queues.ts";

@@ -11,7 +11,7 @@ import {
   RXCTRL,
   SW_FW_SYNC,
 } from "../../ixgbe/registers.ts";
-import { DEVICE } from "../../sim/nic/device_state.ts";
+import { DEVICE } from "../../sim/nic/boards.ts";
 import { TestDriver } from "../support/model_driver.ts";
 
 const PMA_PMD = 1, WIS = 2, AUTO_NEGOTIATION = 7, GLOBAL = 30;

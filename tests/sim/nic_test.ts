@@ -51,7 +51,7 @@ import {
   TXDCTL,
 } from "../../ixgbe/registers.ts";
 import { offsetOf } from "../../src/registers.ts";
-import { DEVICE } from "../../sim/nic/device_state.ts";
+import { DEVICE } from "../../sim/nic/boards.ts";
 import {
   BROADCAST,
   frameTo,

@@ -13,7 +13,7 @@ import {
   VLNCTRL,
 } from "../../ixgbe/registers.ts";
 import { checksum } from "../../packets/checksum.ts";
-import { ReceiveOffloads } from "../../sim/rx/receive_offloads.ts";
+import { ReceiveOffloads } from "../../sim/rx/offloads.ts";
 import { RegisterFile } from "../../sim/registers/register_file.ts";
 import { Rules } from "../../sim/registers/rules.ts";
 import { RX_BUFFERS, RX_RING, TestDriver, TX_BUFFERS, TX_RING } from "../support/model_driver.ts";
@@ -44,13 +44,14 @@ function offloads(
   fields: number,
   file = new RegisterFile(),
   control = RXCSUM.PCSD,
+  large = false,
 ): ReceiveOffloads {
   const key = new DataView(Uint8Array.fromHex(KEY).buffer);
   for (let i = 0; i < RSSRK.count; i++) file.set(RSSRK, key.getUint32(i * 4, true), i);
   for (let i = 0; i < RETA.count; i++) file.set(RETA, 0x03020100 + (i & 3) * 0x04040404, i);
   file.set(MRQC, fields === 0 ? 0 : 1 | fields);
   file.set(RXCSUM, control);
-  const made = new ReceiveOffloads(file, new Rules());
+  const made = new ReceiveOffloads({ file, rules: new Rules() }, large);
   made.load();
   return made;
 }
@@ -105,13 +106,13 @@ Deno.test("ReceiveOffloads hashes as Microsoft's verification suite does", () =>
 });
 
 Deno.test("ReceiveOffloads of an X550 looks up nine bits of the hash", () => {
-  const file = new RegisterFile(), made = offloads(MRQC.RSS_IPV4, file), frame = packet(V4);
+  const file = new RegisterFile(), frame = packet(V4);
   for (let i = 0; i < ERETA.count; i++) file.set(ERETA, 0x3f3f3f3f, i);
-  made.inspect(frame, frame.length);
-  assertEquals([(made.hash >>> 0) % 512, made.queue], [0x1c2, 2]);
-  made.largeTable = true;
-  made.inspect(frame, frame.length);
-  assertEquals(made.queue, 0x3f);
+  for (const [large, queue] of [[false, 2], [true, 0x3f]] as const) {
+    const made = offloads(MRQC.RSS_IPV4, file, RXCSUM.PCSD, large);
+    made.inspect(frame, frame.length);
+    assertEquals([(made.hash >>> 0) % 512, made.queue], [0x1c2, queue]);
+  }
 });
 
 Deno.test("ReceiveOffloads tells right checksums from wrong ones", () => {

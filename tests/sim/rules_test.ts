@@ -33,7 +33,7 @@ import {
   TXPBTHRESH,
 } from "../../ixgbe/registers.ts";
 import { offsetOf } from "../../src/registers.ts";
-import { DEVICE } from "../../sim/nic/device_state.ts";
+import { DEVICE } from "../../sim/nic/boards.ts";
 import { DmaMap } from "../../sim/rings/dma_map.ts";
 import { Rules } from "../../sim/registers/rules.ts";
 import {
@@ -571,7 +571,7 @@ Deno.test("Rules.violate() lists a rule once for a register, and counts", () => 
   ]);
   assertEquals(rules.violations[0].detail, "detail 0");
   for (let i = 0; i < 1000; i++) rules.violate(`R${i}`, "", "another", "");
-  assertEquals(rules.violations.length, Rules.LIMIT);
+  assertEquals(rules.violations.length, Rules.MAX);
 });
 
 Deno.test("DmaMap.resolve() finds addresses in one mapping only", () => {

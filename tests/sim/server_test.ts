@@ -11,7 +11,7 @@ import { Mapping } from "../../native/mapping.ts";
 import { UsageError } from "../../src/errors.ts";
 import { BAR0_BYTES, CONFIG_BYTES } from "../../sim/pci/config_space.ts";
 import { Server } from "../../sim/pci/server.ts";
-import { Command } from "../../sim/pci/vfio_user.ts";
+import { Command } from "../../sim/pci/connection.ts";
 
 const CONFIG = 7;
 const POSTED = 0x10;
@@ -513,7 +513,7 @@ Deno.test("Server replaces a dead socket, and nothing else", () => {
   stubs.ixy_close(dead);
   new Server(options).close();
   Deno.writeTextFileSync(at, "precious");
-  assertThrows(() => new Server(options), UsageError, "no socket");
+  assertThrows(() => new Server(options), UsageError, "not a socket");
   assertEquals(Deno.readTextFileSync(at), "precious");
   assertThrows(
     () => new Server({ ...options, path: `${directory}/none/nic.sock` }),

@@ -2,7 +2,7 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { EICR, ESDP, I2CCTL, LINKS, STATUS } from "../../ixgbe/registers.ts";
-import { DEVICE } from "../../sim/nic/device_state.ts";
+import { DEVICE } from "../../sim/nic/boards.ts";
 import { TestDriver } from "../support/model_driver.ts";
 
 const ADDRESS = 0xa0;

@@ -7,7 +7,8 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { path, stubs } from "../../native/stubs.ts";
 import { UsageError } from "../../src/errors.ts";
-import { FrameBuffer, type WirePort } from "../../sim/wires/wire.ts";
+import { FrameBuffer } from "../../sim/frames/frame.ts";
+import type { WirePort } from "../../sim/wires/wire.ts";
 import { cable } from "../../sim/wires/cable.ts";
 import { DatagramWire } from "../../sim/wires/dgram.ts";
 import { Generator, lineRate } from "../../sim/wires/generator.ts";

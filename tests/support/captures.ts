@@ -5,7 +5,7 @@
  */
 
 import { PcapReader } from "../../sim/wires/pcap_file.ts";
-import { FrameBuffer } from "../../sim/wires/wire.ts";
+import { FrameBuffer } from "../../sim/frames/frame.ts";
 import { MAX_SNAPLEN, openSink, PcapWriter } from "../../packets/pcap_writer.ts";
 
 /** Writes frames to a capture file. */

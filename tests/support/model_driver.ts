@@ -4,9 +4,10 @@
  * @module
  */
 
+import { FrameBuffer } from "../../sim/frames/frame.ts";
 import { MinimalDriver } from "../../sim/minimal_driver.ts";
 import type { NicOptions } from "../../sim/nic/nic.ts";
-import { FrameBuffer, type Wire, type WirePort } from "../../sim/wires/wire.ts";
+import type { Wire, WirePort } from "../../sim/wires/wire.ts";
 
 export {
   IOVA,

@@ -8,7 +8,8 @@
 import type { Bar, Doorbell, PciFunction } from "../../src/pci/function.ts";
 import type { DmaMemory } from "../../src/dma.ts";
 import { Nic, type NicOptions } from "../../sim/nic/nic.ts";
-import { FrameBuffer, type Wire, type WirePort } from "../../sim/wires/wire.ts";
+import { FrameBuffer } from "../../sim/frames/frame.ts";
+import type { Wire, WirePort } from "../../sim/wires/wire.ts";
 
 /** A wire in a test's hands: what the port sent, and what it is to receive. */
 export class TestWire implements Wire {

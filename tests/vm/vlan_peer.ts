@@ -6,7 +6,8 @@
  */
 
 import { Responder } from "../../packets/responder.ts";
-import { FrameBuffer, type WirePort } from "../../sim/wires/wire.ts";
+import { FrameBuffer } from "../../sim/frames/frame.ts";
+import type { WirePort } from "../../sim/wires/wire.ts";
 import { DatagramWire } from "../../sim/wires/dgram.ts";
 
 const MAC = Uint8Array.of(2, 0, 0, 0, 0x98, 1);

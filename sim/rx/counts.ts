@@ -7,14 +7,16 @@
  */
 
 import { REGISTERS } from "../../ixgbe/registers.ts";
-import { FRAME, RECEIVED_SIZES } from "../rings/frame_sizes.ts";
-import { QUEUE_BYTES, QUEUE_DROPS, QUEUE_PACKETS, type ReceiveQueue } from "./receive_queue.ts";
+import type { Register } from "../../src/registers.ts";
+import { FRAME } from "../frames/frame.ts";
+import type { RegisterCore } from "../registers/core.ts";
 import type { RegisterFile } from "../registers/register_file.ts";
 import type { Statistics } from "../registers/statistics.ts";
+import { QUEUE_BYTES, QUEUE_DROPS, QUEUE_PACKETS, type ReceiveQueue } from "./queue.ts";
 
 /**
  * Indices into `fresh`; 0 to 5 are frames by size, see sizeClass(). An object for the reason that
- * `descriptors.ts` has.
+ * `rings/descriptors.ts` has.
  */
 export const RECEIVED = {
   /** Frames of the shortest length. */
@@ -38,6 +40,16 @@ const { SHORT, IGNORED, FILTERED, MULTICASTS, BROADCASTS, BYTES, MISSED } = RECE
 const { OVERSIZED, UNDERSIZED } = RECEIVED;
 const COUNTS = 14;
 
+/** Counters of frames by size, see sizeClass(). */
+const SIZES: readonly Register[] = [
+  REGISTERS.PRC64,
+  REGISTERS.PRC127,
+  REGISTERS.PRC255,
+  REGISTERS.PRC511,
+  REGISTERS.PRC1023,
+  REGISTERS.PRC1522,
+];
+
 /** Counts of all queues together. */
 export class ReceiveCounts {
   /** What is new since the last {@linkcode ReceiveCounts.settle}. */
@@ -47,7 +59,7 @@ export class ReceiveCounts {
   readonly #statistics: Statistics;
   readonly #queues: readonly ReceiveQueue[];
 
-  constructor(file: RegisterFile, statistics: Statistics, queues: readonly ReceiveQueue[]) {
+  constructor({ file, statistics }: RegisterCore, queues: readonly ReceiveQueue[]) {
     this.#file = file;
     this.#statistics = statistics;
     this.#queues = queues;
@@ -75,11 +87,11 @@ export class ReceiveCounts {
     const count = this.fresh;
     const statistics = this.#statistics;
     let good = 0;
-    for (let size = 0; size < RECEIVED_SIZES.length; size++) {
+    for (let size = 0; size < SIZES.length; size++) {
       good += count[size];
-      if (count[size] > 0) statistics.add(RECEIVED_SIZES[size], count[size]);
+      if (count[size] > 0) statistics.add(SIZES[size], count[size]);
     }
-    const bytes = count[BYTES] + count[SHORT] * (FRAME.SHORTEST + FRAME.CRC);
+    const bytes = count[BYTES] + count[SHORT] * (FRAME.MIN + FRAME.CRC);
     const filtered = count[FILTERED];
     const malformed = count[OVERSIZED] + count[UNDERSIZED];
     if (good + filtered + malformed > 0) {

@@ -8,27 +8,23 @@
 import { REGISTERS, TDWBAL } from "../../ixgbe/registers.ts";
 import { hex, nameOf } from "../../src/registers.ts";
 import { TX_COMMAND, TX_OPTIONS } from "../rings/descriptors.ts";
-import type { InterruptCauses } from "../registers/interrupt_causes.ts";
-import type { RingContext } from "../rings/ring.ts";
-import type { Statistics } from "../registers/statistics.ts";
-import { TransmitCounts } from "./transmit_counts.ts";
-import { TransmitQueue } from "./transmit_queue.ts";
+import type { DeviceCore } from "../rings/ring.ts";
+import { TransmitCounts } from "./counts.ts";
+import { TransmitQueue } from "./queue.ts";
 
 const { DEXT } = TX_COMMAND, { DD } = TX_OPTIONS;
 
 /** The queues. What is protected is for the loops that move frames. */
 export class TransmitQueues {
-  protected readonly context: RingContext;
+  protected readonly core: DeviceCore;
   protected readonly running: TransmitQueue[] = [];
   protected readonly counts: TransmitCounts;
   /** Made when they are started for the first time: each has room for a frame. */
   readonly #queues: (TransmitQueue | undefined)[] = [];
-  readonly #causes: InterruptCauses;
 
-  constructor(context: RingContext, statistics: Statistics, causes: InterruptCauses) {
-    this.context = context;
-    this.#causes = causes;
-    this.counts = new TransmitCounts(context.file, statistics, this.#queues);
+  constructor(core: DeviceCore) {
+    this.core = core;
+    this.counts = new TransmitCounts(core, this.#queues);
   }
 
   /**
@@ -38,7 +34,7 @@ export class TransmitQueues {
    * @param control The value of its TXDCTL.
    */
   startQueue(index: number, control: number): void {
-    const queue = this.#queues[index] ??= new TransmitQueue(index, this.context);
+    const queue = this.#queues[index] ??= new TransmitQueue(index, this.core);
     queue.begin(control);
     if (queue.running && !this.running.includes(queue)) this.running.push(queue);
   }
@@ -93,7 +89,7 @@ export class TransmitQueues {
 
   // Reports the head, where the driver asked for that instead (7.2.3.5.2).
   #writeHead(queue: TransmitQueue): void {
-    const { file, dma } = this.context;
+    const { file, dma } = this.core;
     const low = (file.get(TDWBAL, queue.index) & TDWBAL.ADDRESS) >>> 0;
     const high = file.get(REGISTERS.TDWBAH, queue.index);
     if (dma.resolve(low, high, 4) && dma.writable) {
@@ -107,13 +103,13 @@ export class TransmitQueues {
   /** Interrupts for a queue that has reported descriptors, if it has a vector. */
   protected raise(queue: TransmitQueue): void {
     queue.reported = false;
-    const vector = this.#causes.transmitVectors[queue.index];
-    if (vector >= 0) this.#causes.raise(vector);
+    const vector = this.core.causes.transmitVectors[queue.index];
+    if (vector >= 0) this.core.causes.raise(vector);
   }
 
   /** Records a rule that a queue's driver broke. */
   protected violate(queue: TransmitQueue, section: string, rule: string, detail: string): void {
-    this.context.rules.violate(nameOf(REGISTERS.TDT, queue.index), section, rule, detail);
+    this.core.rules.violate(nameOf(REGISTERS.TDT, queue.index), section, rule, detail);
   }
 
   /** Frames sent since the model was made. */

@@ -5,9 +5,9 @@
  */
 
 import { TDWBAL, TXDCTL } from "../../ixgbe/registers.ts";
-import { Ring, type RingContext, TRANSMIT } from "../rings/ring.ts";
-import type { LargeBuffer } from "./transmit_offloads.ts";
-import { FrameBuffer } from "../wires/wire.ts";
+import { FrameBuffer } from "../frames/frame.ts";
+import { type DeviceCore, Ring, TRANSMIT } from "../rings/ring.ts";
+import type { LargeBuffer } from "./offloads.ts";
 
 // Indices into a queue's counts.
 /** Frames, and their bytes on the wire with CRC. */
@@ -38,11 +38,9 @@ export class TransmitQueue extends Ring {
   readonly frame: FrameBuffer = new FrameBuffer();
   /** Counts since they were looked at last. */
   readonly counts: Float64Array<ArrayBuffer> = new Float64Array(2);
-  readonly #context: RingContext;
 
-  constructor(index: number, context: RingContext) {
-    super(index, TRANSMIT, context);
-    this.#context = context;
+  constructor(index: number, core: DeviceCore) {
+    super(index, TRANSMIT, core);
   }
 
   /**
@@ -52,7 +50,7 @@ export class TransmitQueue extends Ring {
    */
   begin(control: number): void {
     this.everyRs = (control & TXDCTL.WTHRESH) !== 0;
-    this.headWriteBack = (this.#context.file.get(TDWBAL, this.index) & TDWBAL.HEAD_WB_EN) !== 0;
+    this.headWriteBack = (this.core.file.get(TDWBAL, this.index) & TDWBAL.HEAD_WB_EN) !== 0;
     this.gathered = 0;
     this.open = false;
     this.hasContext.fill(false);

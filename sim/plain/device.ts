@@ -4,20 +4,20 @@
  * or writes, memory is reached by physical address.
  *
  * It is for measuring and for trying drivers out, not for judging them: what is lost beside a port
- * that sees every access is said in `plain_registers.ts`.
+ * that sees every access is said in `registers.ts`.
  *
  * @module
  */
 
 import { CTRL } from "../../ixgbe/registers.ts";
 import { offsetOf } from "../../src/registers.ts";
-import { ConfigSpace } from "../pci/config_space.ts";
 import { Nic } from "../nic/nic.ts";
+import { ConfigSpace } from "../pci/config_space.ts";
+import type { Model } from "../pci/model.ts";
 import { PlainConfig } from "./config.ts";
 import { PlainFiles } from "./files.ts";
 import { PlainMemory } from "./memory.ts";
 import { PlainRegisters } from "./registers.ts";
-import type { Model } from "../pci/server.ts";
 
 /** What a plain port is made of. */
 export interface PlainOptions {

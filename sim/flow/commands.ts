@@ -24,12 +24,13 @@ import {
   FDIRVLAN,
 } from "../../ixgbe/registers.ts";
 import { hex, offsetOf, type Register } from "../../src/registers.ts";
-import { type FlowFilters, NONE, type PerfectMatch } from "./flow_filters.ts";
-import { swapped } from "./flow_key.ts";
+import type { RegisterCore } from "../registers/core.ts";
 import type { InterruptCauses } from "../registers/interrupt_causes.ts";
 import type { RegisterFile } from "../registers/register_file.ts";
 import type { Rules } from "../registers/rules.ts";
 import type { Statistics } from "../registers/statistics.ts";
+import { type FilterTable, NONE, type PerfectMatch } from "./filter_table.ts";
+import { swapped } from "./key.ts";
 
 const SECTION = "8.2.3.21";
 /** FDIRCTRL.FULL_THRESH counts in so many filters. */
@@ -46,26 +47,17 @@ const REFUSED: readonly (readonly [number, string])[] = [
   [FDIRCMD.VT_POOL, "pool 0: pools are not modelled"],
 ];
 
-/** What commands need. */
-export interface FlowCommandsContext {
-  readonly file: RegisterFile;
-  readonly rules: Rules;
-  readonly statistics: Statistics;
-  readonly causes: InterruptCauses;
-  readonly filters: FlowFilters;
-}
-
 /** Does commands to a table of filters. */
 export class FlowCommands {
   readonly #file: RegisterFile;
   readonly #rules: Rules;
   readonly #statistics: Statistics;
   readonly #causes: InterruptCauses;
-  readonly #filters: FlowFilters;
+  readonly #filters: FilterTable;
   #perfect = false;
   #lists = 0;
 
-  constructor({ file, rules, statistics, causes, filters }: FlowCommandsContext) {
+  constructor({ file, rules, statistics, causes }: RegisterCore, filters: FilterTable) {
     this.#file = file;
     this.#rules = rules;
     this.#statistics = statistics;

@@ -1,32 +1,28 @@
 /**
  * Frames for which a driver asks for more than to be sent: what their context descriptor must say
  * (datasheet sections 7.2.3.2.3, 7.2.4 and 7.2.5), and who does the work. That is
- * `transmit_offloads.ts`, which knows no descriptors.
+ * `offloads.ts`, which knows no descriptors.
  *
  * @module
  */
 
 import { REGISTERS } from "../../ixgbe/registers.ts";
 import { nameOf } from "../../src/registers.ts";
+import { FRAME } from "../frames/frame.ts";
+import type { RegisterCore } from "../registers/core.ts";
+import type { Rules } from "../registers/rules.ts";
 import { TX_COMMAND, TX_OPTIONS } from "../rings/descriptors.ts";
-import { FRAME } from "../rings/frame_sizes.ts";
-import type { RingContext } from "../rings/ring.ts";
-import {
-  type Emit,
-  readContext,
-  type TransmitContext,
-  TransmitOffloads,
-} from "./transmit_offloads.ts";
-import type { TransmitQueue } from "./transmit_queue.ts";
+import { type Emit, readContext, type TransmitContext, TransmitOffloads } from "./offloads.ts";
+import type { TransmitQueue } from "./queue.ts";
 
 /** Does what descriptors ask for, and records what they must not. */
-export class TransmitRequests {
-  readonly #context: RingContext;
+export class OffloadRequests {
+  readonly #rules: Rules;
   readonly #offloads: TransmitOffloads;
 
-  constructor(context: RingContext) {
-    this.#context = context;
-    this.#offloads = new TransmitOffloads(context.file);
+  constructor({ file, rules }: RegisterCore) {
+    this.#rules = rules;
+    this.#offloads = new TransmitOffloads(file);
   }
 
   /** Keeps a context descriptor, which begins at word `at` of the ring's memory. */
@@ -72,7 +68,7 @@ export class TransmitRequests {
   #segment(queue: TransmitQueue, context: TransmitContext, length: number, send: Emit): void {
     const header = context.macLength + context.ipLength + context.l4Length;
     this.checkPayload(queue, length - header);
-    if (context.mss === 0 || header >= length || header + context.mss > FRAME.LONGEST) {
+    if (context.mss === 0 || header >= length || header + context.mss > FRAME.MAX) {
       const detail = `MSS ${context.mss}, header ${header}, in all ${length} bytes`;
       this.#violate(queue, "7.2.4.3", "MSS and lengths are those of the transmission", detail);
       return;
@@ -98,6 +94,6 @@ export class TransmitRequests {
   }
 
   #violate(queue: TransmitQueue, section: string, rule: string, detail: string): void {
-    this.#context.rules.violate(nameOf(REGISTERS.TDT, queue.index), section, rule, detail);
+    this.#rules.violate(nameOf(REGISTERS.TDT, queue.index), section, rule, detail);
   }
 }

@@ -1,21 +1,13 @@
 /**
- * Copying frames between memory and frame buffers.
+ * Copying bytes between host memory and frame buffers: a part of a frame at a time.
  *
  * @module
  */
 
-/** Up to this many bytes a loop beats the built-in copy, with the views that one costs. */
-const SHORT = 256;
+import type { FrameMemory } from "./frame.ts";
 
-/** Memory seen in three ways, each from its first byte on. */
-export interface Memory {
-  /** As bytes. */
-  readonly bytes: Uint8Array;
-  /** As 32-bit words. */
-  readonly words: Uint32Array;
-  /** As 64-bit words. Optimized code that only copies them makes no BigInt. */
-  readonly longs: BigUint64Array;
-}
+/** Up to this many bytes a loop is faster than the built-in copy, which takes a view. */
+const MAX_LOOP = 256;
 
 /**
  * Copies bytes.
@@ -25,13 +17,13 @@ export interface Memory {
  * @param length How many bytes.
  */
 export function copy(
-  target: Memory,
+  target: FrameMemory,
   to: number,
-  source: Memory,
+  source: FrameMemory,
   from: number,
   length: number,
 ): void {
-  if (length > SHORT) {
+  if (length > MAX_LOOP) {
     target.bytes.set(source.bytes.subarray(from, from + length), to);
     return;
   }

@@ -4,20 +4,16 @@
  * @module
  */
 
-import { FRAME } from "../rings/frame_sizes.ts";
-import { FrameBuffer, type Wire, type WirePort } from "./wire.ts";
-import { pad } from "./pad.ts";
-
-/** Bytes of an Ethernet header: what is shorter is no frame. */
-const HEADER_BYTES = 14;
+import { FRAME, FrameBuffer, pad } from "../frames/frame.ts";
+import type { Wire, WirePort } from "./wire.ts";
 
 /** A wire whose other end is read and written by system calls. */
-export abstract class DescriptorWire implements Wire {
+export abstract class FileDescriptorWire implements Wire {
   /** What it is. */
   abstract readonly kind: string;
   /** Readable when frames wait. */
   abstract readonly fd: number;
-  /** Where {@linkcode DescriptorWire.read} puts a frame. */
+  /** Where {@linkcode FileDescriptorWire.read} puts a frame. */
   protected readonly frame: FrameBuffer = new FrameBuffer();
   #sent = 0;
   #received = 0;
@@ -47,7 +43,7 @@ export abstract class DescriptorWire implements Wire {
       const length = this.read();
       if (length < 0) break;
       done++;
-      if (length < HEADER_BYTES || length > FRAME.LONGEST) this.#dropped++;
+      if (length < FRAME.HEADER || length > FRAME.MAX) this.#dropped++;
       else if (!port.receive(this.frame, pad(this.frame, length))) this.#missed++;
     }
     this.#received += done;

@@ -3,45 +3,27 @@
  * receive side scaling is asked (datasheet sections 7.1.2.7 and 8.2.3.21). A filter knows its flow by
  * the signature of a hash, or in perfect match mode by the fields themselves.
  *
- * It is off until FDIRCTRL gives it memory. What a packet is known by is `flow_key.ts`'s, the table
- * `flow_filters.ts`'s, what a driver does with it `flow_commands.ts`'s.
+ * It is off until FDIRCTRL gives it memory. What a packet is known by is `key.ts`'s, the table
+ * `filter_table.ts`'s, what a driver does with it `commands.ts`'s.
  *
  * @module
  */
 
-import {
-  FDIRCMD,
-  FDIRCTRL,
-  FDIRDIP4M,
-  FDIRHKEY,
-  FDIRIP6M,
-  FDIRM,
-  FDIRMATCH,
-  FDIRMISS,
-  FDIRSCTPM,
-  FDIRSIP4M,
-  FDIRSKEY,
-  FDIRTCPM,
-  FDIRUDPM,
-  RXPBSIZE,
-} from "../../ixgbe/registers.ts";
+import { FDIRCMD, FDIRCTRL, FDIRMATCH, FDIRMISS, RXPBSIZE } from "../../ixgbe/registers.ts";
 import { hex, type Register } from "../../src/registers.ts";
-import { type DeviceState, isX540OrLater } from "../nic/device_state.ts";
-import { FlowCommands } from "./flow_commands.ts";
-import { FlowFilters } from "./flow_filters.ts";
-import { FlowKey } from "./flow_key.ts";
-import type { InterruptCauses } from "../registers/interrupt_causes.ts";
+import type { RegisterCore } from "../registers/core.ts";
 import type { RegisterFile } from "../registers/register_file.ts";
 import type { Rules } from "../registers/rules.ts";
 import type { Statistics } from "../registers/statistics.ts";
+import { RX_STATUS } from "../rings/descriptors.ts";
+import { FlowCommands } from "./commands.ts";
+import { FilterTable } from "./filter_table.ts";
+import { FlowKey } from "./key.ts";
 
 const SECTION = "8.2.3.21";
-// Word 2 of a receive descriptor: that a filter matched, and what was wrong with it (7.1.6.2).
-const STATUS_FLM = 1 << 2, ERROR_LENGTH = 1 << 20, ERROR_DROP = 1 << 21, ERROR_COLLISION = 1 << 22;
+const { FLM, ERROR_FDIR_LENGTH, ERROR_FDIR_DROP, ERROR_FDIR_COLLISION } = RX_STATUS;
 /** Filters in the least memory (64 KB) by signature, and in perfect match mode. */
 const SIGNATURES = 8192, PERFECTS = 2048;
-/** Packet memory in KB: of the 82599, and of X540 and X550. */
-const PACKET_MEMORY = 512, PACKET_MEMORY_X540 = 384;
 const ID_BITS = 0x7fff;
 /** In descriptors signatures have a bit more, which is set where a filter matched. */
 const SIGNATURE_MATCHED = 1 << 15;
@@ -66,7 +48,7 @@ export class FlowDirector {
   readonly #statistics: Statistics;
   readonly #commands: FlowCommands;
   readonly #key = new FlowKey();
-  readonly #filters = new FlowFilters();
+  readonly #filters = new FilterTable();
   #matched = false;
   /** Whether the driver has seen FDIRCTRL.INIT_DONE, and since when it may initialise again. */
   #sawInitDone = false;
@@ -79,11 +61,11 @@ export class FlowDirector {
   #maxLength = 0;
   #lists = 0;
 
-  constructor(file: RegisterFile, rules: Rules, statistics: Statistics, causes: InterruptCauses) {
-    this.#file = file;
-    this.#rules = rules;
-    this.#statistics = statistics;
-    this.#commands = new FlowCommands({ file, rules, statistics, causes, filters: this.#filters });
+  constructor(core: RegisterCore) {
+    this.#file = core.file;
+    this.#rules = core.rules;
+    this.#statistics = core.statistics;
+    this.#commands = new FlowCommands(core, this.#filters);
   }
 
   /** As after a reset of the registers. */
@@ -112,7 +94,7 @@ export class FlowDirector {
     const list = key.hash & this.#lists, signature = key.hash >>> 16 & ID_BITS;
     const filter = this.#perfect ? filters.match(list, key) : filters.find(list, signature);
     this.miss();
-    if (filters.distance > this.#maxLength) this.status = ERROR_LENGTH;
+    if (filters.distance > this.#maxLength) this.status = ERROR_FDIR_LENGTH;
     if (filter >= 0) this.#follow(filter);
     this.reports = this.#reportsAll || this.#matched && this.#reportsMatches;
     if (!this.#perfect) this.id = list << 16 | signature | (this.#matched ? SIGNATURE_MATCHED : 0);
@@ -135,12 +117,12 @@ export class FlowDirector {
   #follow(filter: number): void {
     const command = this.#filters.commands[filter];
     this.#matched = true;
-    this.status |= STATUS_FLM;
-    if (command & COLLISION) this.status |= ERROR_COLLISION;
+    this.status |= FLM;
+    if (command & COLLISION) this.status |= ERROR_FDIR_COLLISION;
     if (command & QUEUE_EN) this.queue = (command & RX_QUEUE) >>> QUEUE_SHIFT;
     if ((command & DROP) === 0) return;
     // Too far down its list a filter drops nothing, and says so.
-    if (this.status & ERROR_LENGTH) this.status |= ERROR_DROP;
+    if (this.status & ERROR_FDIR_LENGTH) this.status |= ERROR_FDIR_DROP;
     else this.queue = this.#dropQueue;
   }
 
@@ -201,25 +183,5 @@ export class FlowDirector {
       this.#rules.violate("FDIRCMD", SECTION, rule, "not seen since FDIRCTRL was written");
     }
     return this.enabled ? this.#commands.carryOut(value) : (value & ~FDIRCMD.CMD) >>> 0;
-  }
-}
-
-/** Says what accesses to the flow director's registers do. */
-export function installFlowDirector(state: DeviceState): void {
-  const { file, receiver } = state, { director } = receiver;
-  const memory = isX540OrLater(state) ? PACKET_MEMORY_X540 : PACKET_MEMORY;
-  file.onWrite(FDIRCTRL, (value) => {
-    director.initialise(value, memory);
-    return (value & ~FDIRCTRL.INIT_DONE) >>> 0;
-  });
-  file.onSettled(FDIRCTRL, () => {
-    director.load();
-    receiver.loadOffloads();
-  });
-  file.onRead(FDIRCTRL, (value) => director.readControl(value));
-  file.onWrite(FDIRCMD, (value) => director.command(value));
-  const masks = [FDIRM, FDIRSIP4M, FDIRDIP4M, FDIRTCPM, FDIRUDPM, FDIRSCTPM, FDIRIP6M];
-  for (const register of [FDIRHKEY, FDIRSKEY, ...masks]) {
-    file.onSettled(register, () => director.load());
   }
 }

@@ -1,11 +1,11 @@
 /**
  * The table of flow director filters in the modelled device's packet buffer: lists, one for each
- * value of the hash (datasheet section 7.1.2.7). What commands do to it is `flow_commands.ts`'s.
+ * value of the hash (datasheet section 7.1.2.7). What commands do to it is `commands.ts`'s.
  *
  * @module
  */
 
-import type { FlowKey } from "./flow_key.ts";
+import type { FlowKey } from "./key.ts";
 
 /** No filter. */
 export const NONE = -1;
@@ -25,7 +25,7 @@ export interface PerfectMatch {
 }
 
 /** Filters by number, in lists. */
-export class FlowFilters {
+export class FilterTable {
   /** Filters that are not used, and those with a collision. */
   free = 0;
   collisions = 0;

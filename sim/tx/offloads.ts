@@ -8,17 +8,12 @@
 
 import { DMATXCTL, DTXTCPFLGH, DTXTCPFLGL } from "../../ixgbe/registers.ts";
 import { checksum } from "../../packets/checksum.ts";
-import { TX_OPTIONS } from "../rings/descriptors.ts";
+import { FrameBuffer } from "../frames/frame.ts";
 import type { RegisterFile } from "../registers/register_file.ts";
-import { FrameBuffer } from "../wires/wire.ts";
+import { TX_CONTEXT, TX_OPTIONS } from "../rings/descriptors.ts";
 
 /** Most bytes of a transmission that is segmented: 256 KB of PAYLEN and a header. */
-const LARGEST = (1 << 18) + 1024;
-
-// TUCMD, in word 2 of a context descriptor (7.2.3.2.3).
-const TUCMD_IPV4 = 1 << 10;
-const L4T_SHIFT = 11;
-const L4T_UDP = 0, L4T_TCP = 1;
+const MAX_BYTES = (1 << 18) + 1024;
 
 // Fields of headers, in bytes.
 const TAG_AT = 12, TAG_BYTES = 4;
@@ -30,7 +25,7 @@ const FLAGS_FIXED = 0xf000; // what the masks of TCP flags leave alone: the data
 
 /** A transmission that is too long for one frame, before it is segmented. */
 export class LargeBuffer {
-  readonly longs: BigUint64Array = new BigUint64Array(LARGEST / 8);
+  readonly longs: BigUint64Array = new BigUint64Array(MAX_BYTES / 8);
   readonly words: Uint32Array = new Uint32Array(this.longs.buffer);
   readonly bytes: Uint8Array = new Uint8Array(this.longs.buffer);
 }
@@ -54,13 +49,13 @@ export interface TransmitContext {
 /** Reads a context descriptor's four words, from index `at` on. */
 export function readContext(words: Uint32Array, at: number): TransmitContext {
   const lengths = words[at], command = words[at + 2], sizes = words[at + 3];
-  const l4 = command >>> L4T_SHIFT & 3;
+  const l4 = command >>> TX_CONTEXT.L4T_SHIFT & 3;
   return {
     ipLength: lengths & 0x1ff,
     macLength: lengths >>> 9 & 0x7f,
     tag: lengths >>> 16,
-    ipv4: (command & TUCMD_IPV4) !== 0,
-    l4: l4 === L4T_UDP ? "udp" : l4 === L4T_TCP ? "tcp" : "other",
+    ipv4: (command & TX_CONTEXT.IPV4) !== 0,
+    l4: l4 === TX_CONTEXT.L4T_UDP ? "udp" : l4 === TX_CONTEXT.L4T_TCP ? "tcp" : "other",
     l4Length: sizes >>> 8 & 0xff,
     mss: sizes >>> 16,
   };

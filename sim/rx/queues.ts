@@ -5,11 +5,9 @@
  * @module
  */
 
-import type { InterruptCauses } from "../registers/interrupt_causes.ts";
-import { ReceiveCounts } from "./receive_counts.ts";
-import { ReceiveQueue } from "./receive_queue.ts";
-import { RECEIVE, type RingContext } from "../rings/ring.ts";
-import type { Statistics } from "../registers/statistics.ts";
+import { type DeviceCore, RECEIVE } from "../rings/ring.ts";
+import { ReceiveCounts } from "./counts.ts";
+import { ReceiveQueue } from "./queue.ts";
 
 /** Descriptors whose buffers' cache lines are fetched before frames arrive for them. */
 const AHEAD = 64;
@@ -18,20 +16,18 @@ const AHEAD = 64;
 export class ReceiveQueues {
   /** Whether the device may access host memory. */
   dmaAllowed = true;
-  protected readonly context: RingContext;
+  protected readonly core: DeviceCore;
   protected readonly queues: readonly ReceiveQueue[];
   protected readonly first: ReceiveQueue;
   protected readonly counts: ReceiveCounts;
   readonly #running: ReceiveQueue[] = [];
-  readonly #causes: InterruptCauses;
 
-  constructor(context: RingContext, statistics: Statistics, causes: InterruptCauses) {
+  constructor(core: DeviceCore) {
     const { count } = RECEIVE.tail;
-    this.context = context;
-    this.#causes = causes;
-    this.queues = Array.from({ length: count }, (_, index) => new ReceiveQueue(index, context));
+    this.core = core;
+    this.queues = Array.from({ length: count }, (_, index) => new ReceiveQueue(index, core));
     this.first = this.queues[0];
-    this.counts = new ReceiveCounts(context.file, statistics, this.queues);
+    this.counts = new ReceiveCounts(core, this.queues);
   }
 
   /** Whether the first queue is enabled: all or most frames go to it. */
@@ -94,7 +90,7 @@ export class ReceiveQueues {
       const room = queue.refresh();
       const ahead = room < AHEAD ? room : AHEAD;
       if (queue.ahead >= ahead || !this.dmaAllowed) continue;
-      this.context.dma.readAhead(queue, queue.ahead, ahead, true);
+      this.core.dma.readAhead(queue, queue.ahead, ahead, true);
       queue.ahead = ahead;
     }
   }
@@ -108,8 +104,8 @@ export class ReceiveQueues {
       const queue = this.#running[i];
       if (queue.written === queue.head) continue;
       queue.writeBack();
-      const vector = this.#causes.receiveVectors[queue.index];
-      if (vector >= 0) this.#causes.raise(vector);
+      const vector = this.core.causes.receiveVectors[queue.index];
+      if (vector >= 0) this.core.causes.raise(vector);
     }
   }
 

@@ -8,6 +8,17 @@
 import {
   DMATXCTL,
   FCTRL,
+  FDIRCMD,
+  FDIRCTRL,
+  FDIRDIP4M,
+  FDIRHKEY,
+  FDIRIP6M,
+  FDIRM,
+  FDIRSCTPM,
+  FDIRSIP4M,
+  FDIRSKEY,
+  FDIRTCPM,
+  FDIRUDPM,
   HLREG0,
   MAXFRS,
   MCSTCTRL,
@@ -15,50 +26,35 @@ import {
   MTQC,
   RAH,
   RAL,
-  RDBAH,
-  RDBAL,
-  RDH,
-  RDLEN,
   RDRXCTL,
   RSSRK,
   RTTDCS,
   RXCSUM,
   RXCTRL,
-  RXDCTL,
   RXPBSIZE,
   SECRXCTRL,
   SECRXSTAT,
   SECTXCTRL,
   SECTXSTAT,
-  SRRCTL,
-  TDBAH,
-  TDBAL,
-  TDH,
-  TDLEN,
-  TDWBAH,
-  TDWBAL,
-  TXDCTL,
   TXPBSIZE,
   TXPBTHRESH,
   VLNCTRL,
 } from "../../ixgbe/registers.ts";
 import { hex, nameOf, type Register } from "../../src/registers.ts";
-import { type DeviceState, isX540OrLater } from "./device_state.ts";
+import { receiveMemory } from "./boards.ts";
+import type { DeviceState } from "./device_state.ts";
 
-/** Packet memory in KB: receive of the 82599 and of X540 and X550, transmit (8.2.3.8.9, 8.2.3.9.13). */
-const RECEIVE_MEMORY = 512;
-const RECEIVE_MEMORY_X540 = 384;
+/** KB of transmit packet memory (8.2.3.9.13). */
 const TRANSMIT_MEMORY = 160;
 const STANDARD_FRAME = 1518;
-const THRESHOLDS = TXDCTL.PTHRESH | TXDCTL.HTHRESH | TXDCTL.WTHRESH;
 
 /** Says what accesses to data path registers do. */
-export function installPath(state: DeviceState): void {
+export function installDataPath(state: DeviceState): void {
   installFilters(state);
   installReceive(state);
   installTransmit(state);
-  installQueues(state);
   installSecurity(state);
+  installFlowDirector(state);
 }
 
 function installFilters(state: DeviceState): void {
@@ -111,7 +107,7 @@ function receiverEnabled(state: DeviceState): boolean {
 function checkReceiver(state: DeviceState): void {
   const { file, rules } = state;
   checkReady(state, "RXCTRL");
-  const limit = isX540OrLater(state) ? RECEIVE_MEMORY_X540 : RECEIVE_MEMORY;
+  const limit = receiveMemory(state.deviceId);
   const size = sum(state, RXPBSIZE);
   if (size > limit) {
     const rule = `the sizes add up to ${limit} KB at most`;
@@ -194,89 +190,6 @@ function checkTransmitBuffers(state: DeviceState): void {
   }
 }
 
-function installQueues(state: DeviceState): void {
-  const { file, rules, receiver, transmitter } = state;
-  for (const register of [RDBAL, RDBAH, RDLEN, RDH]) {
-    onlyWhileDisabled(state, register, RXDCTL, RXDCTL.ENABLE);
-  }
-  for (const register of [TDBAL, TDBAH, TDLEN, TDH, TDWBAL, TDWBAH]) {
-    onlyWhileDisabled(state, register, TXDCTL, TXDCTL.ENABLE);
-  }
-  file.onRead(
-    RDH,
-    (value, index) => enabled(state, RXDCTL, index) ? receiver.headOf(index) : value,
-  );
-  file.onRead(
-    TDH,
-    (value, index) => enabled(state, TXDCTL, index) ? transmitter.headOf(index) : value,
-  );
-  onlyDropEnableWhileEnabled(state);
-  file.onWrite(RXDCTL, (value, old, index) => {
-    const changed = (value ^ old) & RXDCTL.ENABLE;
-    if (changed && value & RXDCTL.ENABLE) receiver.startQueue(index);
-    else if (changed) {
-      file.set(RDH, receiver.headOf(index), index);
-      receiver.stopQueue(index);
-    }
-    return value & ~RXDCTL.SWFLSH;
-  });
-  file.onSettled(RXDCTL, () => receiver.loadOffloads());
-  file.onWrite(TXDCTL, (value, old, index) => {
-    const changed = (value ^ old) & TXDCTL.ENABLE;
-    if (changed && value & TXDCTL.ENABLE) {
-      checkTransmitEnabled(state, index);
-      transmitter.startQueue(index, value);
-    } else if (changed) {
-      file.set(TDH, transmitter.headOf(index), index);
-      transmitter.stopQueue(index);
-    } else if (value & TXDCTL.ENABLE && (value ^ old) & THRESHOLDS) {
-      const rule = "thresholds are set before the queue is enabled";
-      rules.violate(nameOf(TXDCTL, index), "4.6.8.1", rule, `${hex(old)} to ${hex(value)}`);
-    }
-    return value & ~TXDCTL.SWFLSH;
-  });
-}
-
-function enabled(state: DeviceState, control: Register, index: number): boolean {
-  return (state.file.get(control, index) & RXDCTL.ENABLE) !== 0;
-}
-
-function checkTransmitEnabled(state: DeviceState, index: number): void {
-  if (state.file.get(DMATXCTL) & DMATXCTL.TE) return;
-  const rule = "DMATXCTL.TE is set before a queue is enabled";
-  state.rules.violate(nameOf(TXDCTL, index), "4.6.8", rule, "DMATXCTL.TE is 0");
-}
-
-function onlyWhileDisabled(
-  state: DeviceState,
-  register: Register,
-  control: Register,
-  enable: number,
-): void {
-  const { file, rules } = state;
-  file.onWrite(register, (value, old, index) => {
-    if (file.get(control, index) & enable) {
-      const rule = `written only while ${control.name}.ENABLE is 0`;
-      const detail = `${hex(old)} to ${hex(value)}`;
-      rules.violate(nameOf(register, index), register.section, rule, detail);
-    }
-    return value;
-  });
-}
-
-// DROP_EN alone says what becomes of frames, not how descriptors are read: it may change at any time.
-function onlyDropEnableWhileEnabled(state: DeviceState): void {
-  const { file, rules, receiver } = state;
-  file.onWrite(SRRCTL, (value, old, index) => {
-    if (enabled(state, RXDCTL, index) && (value ^ old) & ~SRRCTL.DROP_EN) {
-      const rule = "sizes and type written only while RXDCTL.ENABLE is 0";
-      rules.violate(nameOf(SRRCTL, index), "8.2.3.8.7", rule, `${hex(old)} to ${hex(value)}`);
-    }
-    return value;
-  });
-  file.onSettled(SRRCTL, () => receiver.loadDropEnable());
-}
-
 function installSecurity(state: DeviceState): void {
   const { file } = state;
   file.onWrite(SECRXCTRL, (value) => {
@@ -294,4 +207,22 @@ function installSecurity(state: DeviceState): void {
   });
   file.onSettled(SECRXCTRL, () => state.update());
   file.onSettled(SECTXCTRL, () => state.update());
+}
+
+function installFlowDirector(state: DeviceState): void {
+  const { file, receiver } = state, { director } = receiver;
+  file.onWrite(FDIRCTRL, (value) => {
+    director.initialise(value, receiveMemory(state.deviceId));
+    return (value & ~FDIRCTRL.INIT_DONE) >>> 0;
+  });
+  file.onSettled(FDIRCTRL, () => {
+    director.load();
+    receiver.loadOffloads();
+  });
+  file.onRead(FDIRCTRL, (value) => director.readControl(value));
+  file.onWrite(FDIRCMD, (value) => director.command(value));
+  const masks = [FDIRM, FDIRSIP4M, FDIRDIP4M, FDIRTCPM, FDIRUDPM, FDIRSCTPM, FDIRIP6M];
+  for (const register of [FDIRHKEY, FDIRSKEY, ...masks]) {
+    file.onSettled(register, () => director.load());
+  }
 }

@@ -7,16 +7,27 @@
  */
 
 import { REGISTERS } from "../../ixgbe/registers.ts";
-import { SENT_SIZES } from "../rings/frame_sizes.ts";
+import type { Register } from "../../src/registers.ts";
+import type { RegisterCore } from "../registers/core.ts";
 import type { RegisterFile } from "../registers/register_file.ts";
 import type { Statistics } from "../registers/statistics.ts";
-import { QUEUE_BYTES, QUEUE_PACKETS, type TransmitQueue } from "./transmit_queue.ts";
+import { QUEUE_BYTES, QUEUE_PACKETS, type TransmitQueue } from "./queue.ts";
 
 // Indices into `fresh`; 0 to 5 are frames by size, see sizeClass().
 /** Frames to a group, and to everybody. */
 export const MULTICASTS = 6;
 export const BROADCASTS = 7;
 const COUNTS = 8;
+
+/** Counters of frames by size, see sizeClass(). */
+const SIZES: readonly Register[] = [
+  REGISTERS.PTC64,
+  REGISTERS.PTC127,
+  REGISTERS.PTC255,
+  REGISTERS.PTC511,
+  REGISTERS.PTC1023,
+  REGISTERS.PTC1522,
+];
 
 /** Counts of all queues together. */
 export class TransmitCounts {
@@ -28,8 +39,7 @@ export class TransmitCounts {
   #transmitted = 0;
 
   constructor(
-    file: RegisterFile,
-    statistics: Statistics,
+    { file, statistics }: RegisterCore,
     queues: readonly (TransmitQueue | undefined)[],
   ) {
     this.#file = file;
@@ -48,9 +58,9 @@ export class TransmitCounts {
     const count = this.fresh;
     const statistics = this.#statistics;
     let good = 0;
-    for (let size = 0; size < SENT_SIZES.length; size++) {
+    for (let size = 0; size < SIZES.length; size++) {
       good += count[size];
-      if (count[size] > 0) statistics.add(SENT_SIZES[size], count[size]);
+      if (count[size] > 0) statistics.add(SIZES[size], count[size]);
     }
     if (good === 0) return;
     this.#transmitted += good;

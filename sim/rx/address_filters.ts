@@ -7,7 +7,7 @@
 import { FCTRL, MCSTCTRL, MTA, RAH, RAL } from "../../ixgbe/registers.ts";
 import type { RegisterFile } from "../registers/register_file.ts";
 
-/** What a frame is to the host; an object for the reason that `descriptors.ts` has. */
+/** What a frame is to the host; an object for the reason that `rings/descriptors.ts` has. */
 export const KIND = {
   /** Accepted by its own address, or because all are. */
   UNICAST: 0,
@@ -21,7 +21,7 @@ export const KIND = {
 const { UNICAST, MULTICAST, BROADCAST, REJECTED } = KIND;
 
 /** The filters as the registers set them; to be loaded again after a register changed. */
-export class Filters {
+export class AddressFilters {
   readonly #file: RegisterFile;
   readonly #low = new Uint32Array(RAL.count);
   readonly #high = new Uint32Array(RAL.count);

@@ -5,10 +5,10 @@
  * @module
  */
 
-import { RXDCTL, SRRCTL } from "../../ixgbe/registers.ts";
-import { nameOf } from "../../src/registers.ts";
+import { RDBAL, RDT, RXDCTL, SRRCTL } from "../../ixgbe/registers.ts";
+import { hex, nameOf } from "../../src/registers.ts";
 import { RX_STATUS } from "../rings/descriptors.ts";
-import { RECEIVE, Ring, type RingContext } from "../rings/ring.ts";
+import { type DeviceCore, RECEIVE, Ring } from "../rings/ring.ts";
 
 const { EOP, LEGACY } = RX_STATUS;
 
@@ -44,11 +44,8 @@ export class ReceiveQueue extends Ring {
   /** Counts since they were looked at last. */
   readonly counts: Float64Array<ArrayBuffer> = new Float64Array(3);
 
-  readonly #context: RingContext;
-
-  constructor(index: number, context: RingContext) {
-    super(index, RECEIVE, context);
-    this.#context = context;
+  constructor(index: number, core: DeviceCore) {
+    super(index, RECEIVE, core);
   }
 
   /** Starts the queue as its registers say. */
@@ -68,14 +65,14 @@ export class ReceiveQueue extends Ring {
 
   /** Takes what a driver may change while the queue runs: SRRCTL.DROP_EN and RXDCTL.VME. */
   load(): void {
-    const { file } = this.#context;
+    const { file } = this.core;
     this.dropEnable = (file.get(SRRCTL, this.index) & SRRCTL.DROP_EN) !== 0;
     this.strips = (file.get(RXDCTL, this.index) & RXDCTL.VME) !== 0;
   }
 
   /** Takes buffer size and descriptor type from SRRCTL. */
   #configure(): void {
-    const { file, rules } = this.#context;
+    const { file, rules } = this.core;
     const control = file.get(SRRCTL, this.index);
     const kilobytes = control & SRRCTL.BSIZEPACKET;
     const type = (control & SRRCTL.DESCTYPE) >>> 25;
@@ -160,5 +157,41 @@ export class ReceiveQueue extends Ring {
       words[at + 2] = lengths[i];
       words[at + 3] = statuses[i] & LEGACY | tags[i] << 16;
     }
+  }
+
+  // The rules for receive descriptors stand here and not in the receiver's loop, which is faster the
+  // shorter it is.
+
+  /** Records that the buffer of the descriptor at the head cannot be written, and stops the queue. */
+  stopAtBadBuffer(): void {
+    const at = this.first + this.head * 4;
+    const address = `${hex(this.words[at + 1])}:${hex(this.words[at])}`;
+    this.core.rules.violate(
+      nameOf(RDBAL, this.index),
+      "7.1.6.1",
+      "buffers of BSIZEPACKET bytes in memory the device may write",
+      `descriptor ${this.head}: ${this.bufferBytes} bytes at ${address}`,
+    );
+    this.running = false;
+  }
+
+  /** Records that a frame has arrived for the queue, which is on, while bus master is off. */
+  violateBusMaster(): void {
+    this.core.rules.violate(
+      nameOf(RDT, this.index),
+      "9.3.3.3",
+      "bus master is on before DMA is asked for",
+      "a frame arrived while bus master is off",
+    );
+  }
+
+  /** Records that the descriptor at the head has its DD bit set already. */
+  violateDd(): void {
+    this.core.rules.violate(
+      nameOf(RDT, this.index),
+      "7.1.6.1",
+      "the DD bit of a descriptor that is handed over is 0",
+      `descriptor ${this.head}`,
+    );
   }
 }

@@ -24,16 +24,16 @@ export const Command = {
 /** Bytes of a message's header. */
 export const HEADER_BYTES = 16;
 /** Bytes of the largest message taken: register accesses are small, and nothing else is large. */
-export const MESSAGE_LIMIT = 16384;
+export const MAX_MESSAGE_BYTES = 16384;
 /** Most descriptors with one message, as the VERSION reply says. */
-export const FDS_LIMIT = 16;
+export const MAX_FDS = 16;
 
 const FLAG_TYPE = 0xf;
 const FLAG_REPLY = 0x1;
 const FLAG_NO_REPLY = 0x10;
 const FLAG_ERROR = 0x20;
 const MSG_DONTWAIT = 0x40;
-const RECEIVE_BYTES = 4 * MESSAGE_LIMIT;
+const RECEIVE_BYTES = 4 * MAX_MESSAGE_BYTES;
 
 /** A message of the client. */
 export interface Request {
@@ -86,7 +86,7 @@ export class Connection {
   /** The bytes of {@linkcode Connection.out}. */
   readonly outBytes: Uint8Array<ArrayBuffer>;
 
-  readonly #reply = new Uint8Array(HEADER_BYTES + MESSAGE_LIMIT);
+  readonly #reply = new Uint8Array(HEADER_BYTES + MAX_MESSAGE_BYTES);
   readonly #replyView = new DataView(this.#reply.buffer);
   #replyBytes = 0;
   #replySent = 0;
@@ -95,7 +95,7 @@ export class Connection {
   readonly #input = new Uint8Array(RECEIVE_BYTES);
   readonly #inputView = new DataView(this.#input.buffer);
   #used = 0;
-  readonly #fdsReceived = new Int32Array(FDS_LIMIT + 1);
+  readonly #fdsReceived = new Int32Array(MAX_FDS + 1);
   #fds: number[] = [];
   /** End of the piece of input that the descriptors came with. */
   #fdsEnd = 0;
@@ -154,10 +154,10 @@ export class Connection {
     if (n === -Errno.EAGAIN || n === -Errno.EINTR) return false;
     if (n <= 0) throw new ConnectionEnd(`the client has gone (${-n})`, false);
     this.#used += n;
-    if (this.#fdsReceived[FDS_LIMIT] > 0) {
-      this.#fds.push(...this.#fdsReceived.subarray(0, this.#fdsReceived[FDS_LIMIT]));
+    if (this.#fdsReceived[MAX_FDS] > 0) {
+      this.#fds.push(...this.#fdsReceived.subarray(0, this.#fdsReceived[MAX_FDS]));
       this.#fdsEnd = this.#used;
-      if (this.#fds.length > FDS_LIMIT) throw new ConnectionEnd("too many descriptors at once");
+      if (this.#fds.length > MAX_FDS) throw new ConnectionEnd("too many descriptors at once");
       // If it were the client's own end of this connection, nobody would ever see the client go.
       if (this.#fds.some((fd) => describe(fd).startsWith("socket:"))) {
         throw new ConnectionEnd("the client sent a socket, which has no use here");
@@ -171,7 +171,7 @@ export class Connection {
     let at = 0;
     while (this.#used - at >= HEADER_BYTES && !this.blocked) {
       const size = this.#inputView.getUint32(at + 4, true);
-      if (size < HEADER_BYTES || size > MESSAGE_LIMIT) {
+      if (size < HEADER_BYTES || size > MAX_MESSAGE_BYTES) {
         throw new ConnectionEnd(`a message of ${size} bytes cannot be`);
       }
       if (this.#used - at < size) break;

@@ -1,0 +1,111 @@
+/**
+ * What accesses to the registers of the modelled device's queues do, and when the datasheet allows them
+ * (sections 4.6.7.1, 4.6.8.1, 8.2.3.8 and 8.2.3.9).
+ *
+ * @module
+ */
+
+import {
+  DMATXCTL,
+  RDBAH,
+  RDBAL,
+  RDH,
+  RDLEN,
+  RXDCTL,
+  SRRCTL,
+  TDBAH,
+  TDBAL,
+  TDH,
+  TDLEN,
+  TDWBAH,
+  TDWBAL,
+  TXDCTL,
+} from "../../ixgbe/registers.ts";
+import { hex, nameOf, type Register } from "../../src/registers.ts";
+import type { DeviceState } from "./device_state.ts";
+
+const THRESHOLDS = TXDCTL.PTHRESH | TXDCTL.HTHRESH | TXDCTL.WTHRESH;
+
+/** Says what accesses to the queues' registers do. */
+export function installQueues(state: DeviceState): void {
+  const { file, rules, receiver, transmitter } = state;
+  for (const register of [RDBAL, RDBAH, RDLEN, RDH]) {
+    onlyWhileDisabled(state, register, RXDCTL, RXDCTL.ENABLE);
+  }
+  for (const register of [TDBAL, TDBAH, TDLEN, TDH, TDWBAL, TDWBAH]) {
+    onlyWhileDisabled(state, register, TXDCTL, TXDCTL.ENABLE);
+  }
+  file.onRead(
+    RDH,
+    (value, index) => enabled(state, RXDCTL, index) ? receiver.headOf(index) : value,
+  );
+  file.onRead(
+    TDH,
+    (value, index) => enabled(state, TXDCTL, index) ? transmitter.headOf(index) : value,
+  );
+  onlyDropEnableWhileEnabled(state);
+  file.onWrite(RXDCTL, (value, old, index) => {
+    const changed = (value ^ old) & RXDCTL.ENABLE;
+    if (changed && value & RXDCTL.ENABLE) receiver.startQueue(index);
+    else if (changed) {
+      file.set(RDH, receiver.headOf(index), index);
+      receiver.stopQueue(index);
+    }
+    return value & ~RXDCTL.SWFLSH;
+  });
+  file.onSettled(RXDCTL, () => receiver.loadOffloads());
+  file.onWrite(TXDCTL, (value, old, index) => {
+    const changed = (value ^ old) & TXDCTL.ENABLE;
+    if (changed && value & TXDCTL.ENABLE) {
+      checkTransmitEnabled(state, index);
+      transmitter.startQueue(index, value);
+    } else if (changed) {
+      file.set(TDH, transmitter.headOf(index), index);
+      transmitter.stopQueue(index);
+    } else if (value & TXDCTL.ENABLE && (value ^ old) & THRESHOLDS) {
+      const rule = "thresholds are set before the queue is enabled";
+      rules.violate(nameOf(TXDCTL, index), "4.6.8.1", rule, `${hex(old)} to ${hex(value)}`);
+    }
+    return value & ~TXDCTL.SWFLSH;
+  });
+}
+
+function enabled(state: DeviceState, control: Register, index: number): boolean {
+  return (state.file.get(control, index) & RXDCTL.ENABLE) !== 0;
+}
+
+function checkTransmitEnabled(state: DeviceState, index: number): void {
+  if (state.file.get(DMATXCTL) & DMATXCTL.TE) return;
+  const rule = "DMATXCTL.TE is set before a queue is enabled";
+  state.rules.violate(nameOf(TXDCTL, index), "4.6.8", rule, "DMATXCTL.TE is 0");
+}
+
+function onlyWhileDisabled(
+  state: DeviceState,
+  register: Register,
+  control: Register,
+  enable: number,
+): void {
+  const { file, rules } = state;
+  file.onWrite(register, (value, old, index) => {
+    if (file.get(control, index) & enable) {
+      const rule = `written only while ${control.name}.ENABLE is 0`;
+      const detail = `${hex(old)} to ${hex(value)}`;
+      rules.violate(nameOf(register, index), register.section, rule, detail);
+    }
+    return value;
+  });
+}
+
+// DROP_EN alone says what becomes of frames, not how descriptors are read: it may change at any time.
+function onlyDropEnableWhileEnabled(state: DeviceState): void {
+  const { file, rules, receiver } = state;
+  file.onWrite(SRRCTL, (value, old, index) => {
+    if (enabled(state, RXDCTL, index) && (value ^ old) & ~SRRCTL.DROP_EN) {
+      const rule = "sizes and type written only while RXDCTL.ENABLE is 0";
+      rules.violate(nameOf(SRRCTL, index), "8.2.3.8.7", rule, `${hex(old)} to ${hex(value)}`);
+    }
+    return value;
+  });
+  file.onSettled(SRRCTL, () => receiver.loadDropEnable());
+}

@@ -1,0 +1,118 @@
+/**
+ * Reads and writes of the modelled device's registers, as they come over the bus: what the register
+ * table says about every register (access, reserved bits), tails, statistics, and then the effects that
+ * a register has of its own.
+ *
+ * @module
+ */
+
+import { EICR, EICS, RDT, TDT } from "../../ixgbe/registers.ts";
+import { hex, offsetOf, type Register } from "../../src/registers.ts";
+import { REGISTER_SPACE, type RegisterFile } from "../registers/register_file.ts";
+import type { Rules } from "../registers/rules.ts";
+import type { Statistics } from "../registers/statistics.ts";
+import { SEMAPHORES } from "./control_effects.ts";
+import type { DeviceState } from "./device_state.ts";
+import type { Doorbells } from "./doorbells.ts";
+
+/** Accesses to one device's registers. */
+export class RegisterAccess {
+  readonly #state: DeviceState;
+  readonly #doorbells: Doorbells;
+  readonly #file: RegisterFile;
+  readonly #rules: Rules;
+  readonly #statistics: Statistics;
+
+  /** Accesses to the registers of `state`, whose tails are in `doorbells`. */
+  constructor(state: DeviceState, doorbells: Doorbells) {
+    this.#state = state;
+    this.#doorbells = doorbells;
+    this.#file = state.file;
+    this.#rules = state.rules;
+    this.#statistics = state.statistics;
+  }
+
+  /** Reads the register at an offset in BAR0, with what reading does to it; 0 where there is none. */
+  read(offset: number): number {
+    const home = this.#homeOf(offset);
+    if (home < 0) return 0;
+    const register = this.#file.registerAt(home);
+    if (register.access === "RC") {
+      this.settle();
+      return this.#statistics.read(home);
+    }
+    if (register === (RDT as Register) || register === (TDT as Register)) {
+      return this.#doorbells.words[home];
+    }
+    const effect = this.#file.readEffectAt(home);
+    if (register.access === "WO" && !effect) return 0;
+    const value = this.#file.words[home];
+    return effect ? effect(value, this.#file.indexAt(home)) >>> 0 : value;
+  }
+
+  /** As {@linkcode RegisterAccess.read}, but clears no count or cause, and takes no semaphore. */
+  peek(offset: number): number {
+    const home = this.#homeOf(offset);
+    if (home < 0) return 0;
+    const register = this.#file.registerAt(home);
+    if (register.access === "RC") return this.#statistics.peek(home);
+    if (SEMAPHORES.includes(register)) return this.#file.words[home];
+    if (register === (EICR as Register)) return this.read(offsetOf(EICS));
+    return this.read(offset);
+  }
+
+  /** Writes the register at an offset in BAR0, with what writing does to it. */
+  write(offset: number, value: number): void {
+    const home = this.#homeOf(offset);
+    if (home < 0) {
+      const rule = "registers that exist are written";
+      this.#rules.violate(hex(offset), "8.2.2", rule, `write of ${hex(value)}`);
+      return;
+    }
+    value >>>= 0;
+    const register = this.#file.registerAt(home);
+    if (register === (RDT as Register) || register === (TDT as Register)) {
+      this.#doorbells.words[home] = value;
+      const index = this.#file.indexAt(home);
+      if (register === (RDT as Register)) this.#state.receiver.checkTail(index);
+      else this.#state.transmitter.checkTail(index);
+      return;
+    }
+    this.#doorbells.inspect();
+    if (register.access === "RO" || register.access === "RC") {
+      const rule = "read only: not written";
+      this.#rules.violate(this.#file.nameAt(home), register.section, rule, hex(value));
+      return;
+    }
+    const old = this.#file.words[home];
+    this.#checkReserved(register, home, value, old);
+    const effect = this.#file.writeEffectAt(home);
+    if (effect) this.#file.words[home] = effect(value, old, this.#file.indexAt(home));
+    else if (register.access === "W1C") this.#file.words[home] = old & ~value;
+    else if (register.access === "RW1S") this.#file.words[home] = old | value;
+    else if (register.access !== "WO") this.#file.words[home] = value;
+    this.#file.settledEffectAt(home)?.();
+    this.#doorbells.mirror(home);
+  }
+
+  /** Moves what the data path has counted since the last call to the statistics registers. */
+  settle(): void {
+    this.#state.receiver.settle();
+    this.#state.transmitter.settle();
+  }
+
+  #homeOf(offset: number): number {
+    if ((offset & 3) !== 0 || offset < 0 || offset >= REGISTER_SPACE) return -1;
+    return this.#file.home[offset >>> 2];
+  }
+
+  #checkReserved(register: Register, home: number, value: number, old: number): void {
+    // A bit that reads as 0 or that only writing 1 affects must be written as 0.
+    const kept = register.access === "RW" ? old : 0;
+    const changed = ((value ^ kept) & register.reserved) >>> 0;
+    if (changed === 0) return;
+    const rule = "reserved bits are written as they were read";
+    const detail = `bits ${hex(changed)} changed by writing ${hex(value)}`;
+    this.#rules.violate(this.#file.nameAt(home), register.section, rule, detail);
+  }
+}

@@ -1,0 +1,128 @@
+/**
+ * Receive side scaling of the modelled device (datasheet section 7.1.2.8): which fields of a packet
+ * are hashed, the hash, and the redirection table that makes a queue of it.
+ *
+ * @module
+ */
+
+import { ERETA, MRQC, RETA, RSSRK } from "../../ixgbe/registers.ts";
+import { offsetOf } from "../../src/registers.ts";
+import type { RegisterFile } from "../registers/register_file.ts";
+import { RX_TYPE } from "../rings/descriptors.ts";
+
+const { IPV4, TCP, UDP } = RX_TYPE;
+/** MRQC.MRQE: no receive side scaling, and receive side scaling alone. */
+export const MRQE_NONE = 0, MRQE_RSS = 1;
+/** Most bytes that are hashed: two IPv6 addresses and two ports. */
+const MAX_HASHED_BYTES = 36;
+/** Entries of the redirection table: of 4 bits, and on the X550 of 6 bits. */
+const ENTRIES = 128, ENTRIES_X550 = 512;
+/** Where the words of RETA and ERETA are: looking for them takes too long for each frame. */
+const TABLE_WORDS = Uint32Array.from([
+  ...Array.from({ length: RETA.count }, (_, i) => offsetOf(RETA, i) / 4),
+  ...Array.from({ length: ERETA.count }, (_, i) => offsetOf(ERETA, i) / 4),
+]);
+
+/** RSS types (7.1.2.8.1), and the bits of MRQC that ask for them. */
+const IPV4_FIELDS = {
+  ...{ tcp: 1, ip: 2, udp: 7 },
+  tcpAsked: MRQC.RSS_TCP_IPV4,
+  ipAsked: MRQC.RSS_IPV4,
+  udpAsked: MRQC.RSS_UDP_IPV4,
+};
+const IPV6_FIELDS: typeof IPV4_FIELDS = {
+  ...{ tcp: 3, ip: 5, udp: 8 },
+  tcpAsked: MRQC.RSS_TCP_IPV6,
+  ipAsked: MRQC.RSS_IPV6,
+  udpAsked: MRQC.RSS_UDP_IPV6,
+};
+
+/** The hash of the packet that was looked at last, and the table. */
+export class Rss {
+  /** Whether it is on: only then are packets hashed. */
+  enabled = false;
+  /** Hash of the packet that was hashed last, as a signed integer: a number of 32 bits without a sign would be allocated. */
+  hash = 0;
+  readonly #file: RegisterFile;
+  readonly #entryMask: number;
+  readonly #queueMask: number;
+  /** What a byte adds to the hash, for each place of it and each value. */
+  readonly #table = new Uint32Array(MAX_HASHED_BYTES * 256);
+  /** MRQC: which fields are hashed. */
+  #asked = 0;
+
+  /**
+   * It is off until {@linkcode Rss.load}.
+   *
+   * @param large Whether the redirection table is the X550's.
+   */
+  constructor(file: RegisterFile, large: boolean) {
+    this.#file = file;
+    this.#entryMask = (large ? ENTRIES_X550 : ENTRIES) - 1;
+    this.#queueMask = large ? 0x3f : 0xf;
+  }
+
+  /** Takes mode and key from the registers. */
+  load(): void {
+    this.#asked = this.#file.get(MRQC);
+    this.enabled = (this.#asked & MRQC.MRQE) === MRQE_RSS;
+    if (this.enabled) this.#loadKey();
+  }
+
+  /**
+   * Hashes a packet.
+   *
+   * @param type Its packet type.
+   * @param addresses Where its addresses are.
+   * @param l4 Where its ports are, if it has any.
+   * @returns Its RSS type; 0 if no driver has asked for a hash of such packets.
+   */
+  take(type: number, bytes: Uint8Array, addresses: number, l4: number): number {
+    const asked = this.#asked, ipv4 = (type & IPV4) !== 0;
+    const fields = ipv4 ? IPV4_FIELDS : IPV6_FIELDS;
+    const count = ipv4 ? 8 : 32;
+    let rssType = fields.ip, ports = 4;
+    if (type & TCP && asked & fields.tcpAsked) rssType = fields.tcp;
+    else if (type & UDP && asked & fields.udpAsked) rssType = fields.udp;
+    else if (asked & fields.ipAsked) ports = 0;
+    else return 0;
+    const hash = this.#toeplitz(bytes, addresses, count, 0);
+    this.hash = hash ^ this.#toeplitz(bytes, l4, ports, count);
+    return rssType;
+  }
+
+  /** The queue of the packet that was hashed last. */
+  queue(): number {
+    const entry = this.hash & this.#entryMask;
+    const word = this.#file.words[TABLE_WORDS[entry >>> 2]];
+    return word >>> (entry & 3) * 8 & this.#queueMask;
+  }
+
+  // `place` is where among all that is hashed the first byte stands.
+  #toeplitz(bytes: Uint8Array, from: number, count: number, place: number): number {
+    const table = this.#table;
+    let hash = 0;
+    for (let i = 0; i < count; i++) hash ^= table[(place + i) << 8 | bytes[from + i]];
+    return hash;
+  }
+
+  // A bit that is set adds the 32 bits of the key that begin at its place; the key's first byte is the
+  // low byte of RSSRK[0].
+  #loadKey(): void {
+    const file = this.#file, table = this.#table;
+    const keyBit = (n: number) => {
+      const byte = file.get(RSSRK, n >>> 5) >>> (n >>> 3 & 3) * 8 & 0xff;
+      return byte >>> (7 - (n & 7)) & 1;
+    };
+    let window = 0;
+    for (let n = 0; n < 32; n++) window = window << 1 | keyBit(n);
+    for (let n = 0; n < MAX_HASHED_BYTES * 8; n++) {
+      const bit = 0x80 >>> (n & 7), column = n >>> 3 << 8;
+      // Higher bits have been gone through: their values are what this one adds to.
+      for (let value = 0; value < 256; value += 2 * bit) {
+        table[column | value | bit] = table[column | value] ^ window;
+      }
+      window = window << 1 | keyBit((n + 32) % (RSSRK.count * 32));
+    }
+  }
+}
