@@ -111,7 +111,7 @@ Deno.test("Device.setPromiscuous() and setMulticast() give acknowledged commands
   ]);
   device.setMulticast(Array.from({ length: 700 }, () => Uint8Array.from(group)));
   assertEquals(commands.splice(0), [[0, 1, 1]], "more than fit: all of them");
-  assertThrows(() => device.setMulticast([new Uint8Array(6)]), UsageError, "no multicast");
+  assertThrows(() => device.setMulticast([new Uint8Array(6)]), UsageError, "not a multicast");
 });
 
 Deno.test("The control queue works for many times its ring", async () => {

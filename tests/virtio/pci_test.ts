@@ -219,7 +219,7 @@ Deno.test("A device that an IOMMU keeps from memory is refused, if it is one tha
   const bus = new TestFunction({ id: 0x1041, structures: MODERN });
   bus.behindIommu = true;
   bus.overrides.set(`4:${256 + COMMON.DEVICE_FEATURE.offset}`, () => 3);
-  assertMatch(await failure(bus, UsageError), /an IOMMU keeps the device from memory/);
+  assertMatch(await failure(bus, UsageError), /an IOMMU blocks access to memory/);
   assertEquals(bus.bars[4].getUint8(256 + COMMON.DEVICE_STATUS.offset), 0);
 });
 

@@ -425,7 +425,7 @@ Deno.test("UnixStream gives up on a server that lets nobody in", async () => {
   const connect = () => {
     for (let i = 0; i < 100; i++) connections.push(new UnixStream("nic", socket, SHORT_MS));
   };
-  assertThrows(connect, UsageError, "let nobody in for 300 ms");
+  assertThrows(connect, UsageError, "not accepted a connection for 300 ms");
   for (const connection of connections) connection.close();
   stubs.ixy_close(listener);
 });
