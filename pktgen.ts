@@ -140,6 +140,7 @@ async function main(): Promise<number> {
   const report = new Report(options, [device], () => [traffic.counts()]);
   report.ready();
   poll([device], report, stop, options.seconds, (rounds) => traffic.run(rounds));
+  report.workEnded();
   traffic.drain();
   const [{ lost = 0, reordered = 0, duplicate = 0, corrupt = 0 }] = report.total();
   return lost + reordered + duplicate + corrupt > 0 ? 1 : 0;
