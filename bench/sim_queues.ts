@@ -20,6 +20,7 @@ import {
   TDT,
 } from "../ixgbe/registers.ts";
 import { UsageError } from "../src/errors.ts";
+import { PACKET_RATE_WIDTH, packetRate } from "../packets/units.ts";
 import { number, parse, run } from "../programs/program.ts";
 import { offsetOf } from "../src/registers.ts";
 import { FrameBuffer, type Wire, type WirePort } from "../sim/wires/wire.ts";
@@ -180,7 +181,7 @@ class Rings {
   }
 }
 
-/** Millions of frames a second. */
+/** Frames a second. */
 function measure(step: () => void, done: () => number): number {
   const before = done();
   const start = performance.now();
@@ -189,13 +190,13 @@ function measure(step: () => void, done: () => number): number {
     for (let i = 0; i < 100; i++) step();
     now = performance.now();
   }
-  return (done() - before) / (now - start) / 1000;
+  return (done() - before) / (now - start) * 1000;
 }
 
 function best(step: () => void, done: () => number, rounds: number): string {
   let most = 0;
   for (let i = 0; i < rounds; i++) most = Math.max(most, measure(step, done));
-  return most.toFixed(2).padStart(6);
+  return packetRate(most).padStart(PACKET_RATE_WIDTH);
 }
 
 function main(): number {
@@ -206,7 +207,7 @@ function main(): number {
     const rings = new Rings(queues);
     const { nic } = rings.driver;
     const found = best(() => rings.receive(), () => nic.counters.received, rounds);
-    console.log(`receive, ${String(queues).padStart(2)} queues: ${found} Mpps`);
+    console.log(`receive, ${String(queues).padStart(2)} queues: ${found}`);
     if (rings.wire.missed > 0 || nic.rules.violations.length > 0) {
       throw new Error(`missed ${rings.wire.missed}: ${rings.driver.broken().join("; ")}`);
     }
@@ -214,7 +215,7 @@ function main(): number {
   const rings = new Rings(1);
   rings.wire.arriving = false;
   const found = best(() => rings.send(), () => rings.wire.received, rounds);
-  console.log(`send,     1 queue:  ${found} Mpps`);
+  console.log(`send,     1 queue:  ${found}`);
   return 0;
 }
 
