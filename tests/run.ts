@@ -5,6 +5,7 @@
  * @module
  */
 
+import { TextLineStream } from "@std/streams/text-line-stream";
 import { Progress } from "../programs/progress.ts";
 import { installPackages } from "./support/packages.ts";
 import { TESTPMD_PACKAGES } from "./support/testpmd.ts";
@@ -73,7 +74,7 @@ async function passOn(
   for await (const piece of child.stdout.pipeThrough(new TextDecoderStream())) {
     text += piece;
     if (!progress.onTerminal) {
-      write(Deno.stdout, piece);
+      write(piece);
       continue;
     }
     // A line that has no end yet is the test that runs.
@@ -83,7 +84,7 @@ async function passOn(
       const name = /^running \d+ tests? from \.\/(.+)$/.exec(line)?.[1];
       if (name !== undefined) [file, begun] = [name, begun + 1];
     }
-    progress.print(() => lines.forEach((line) => write(Deno.stdout, `${line}\n`)));
+    if (lines.length > 0) progress.print(() => write(lines.join("\n") + "\n"));
     if (begun === 0) continue;
     const amount = { done: begun - 1, total: files, unit: "files", steady: false };
     progress.show(running || file, files > 0 ? amount : undefined);
@@ -91,10 +92,10 @@ async function passOn(
   return text;
 }
 
-/** Writes all of a text. */
-function write(to: typeof Deno.stdout, text: string): void {
+/** Writes all of a text to the standard output. */
+function write(text: string): void {
   let bytes = new TextEncoder().encode(text);
-  while (bytes.length > 0) bytes = bytes.subarray(to.writeSync(bytes));
+  while (bytes.length > 0) bytes = bytes.subarray(Deno.stdout.writeSync(bytes));
 }
 
 /** Runs the tests of a suite, and prints what they print as it comes. */
@@ -130,9 +131,9 @@ async function runSuite(suite: Suite, args: readonly string[]): Promise<Counts> 
 
 /** Prints complaints above the bar. */
 async function printAbove(stream: ReadableStream<Uint8Array>, progress: Progress): Promise<void> {
-  for await (const text of stream.pipeThrough(new TextDecoderStream())) {
-    progress.print(() => write(Deno.stderr, text));
-  }
+  const lines = stream.pipeThrough(new TextDecoderStream())
+    .pipeThrough(new TextLineStream() as TransformStream<string, string>);
+  for await (const line of lines) progress.print(() => console.error(line));
 }
 
 /** The suites named first among the arguments; the rest is for `deno test`. */

@@ -103,13 +103,17 @@ export async function unpackPackages(options: UnpackOptions): Promise<Unpacked> 
     await Deno.mkdir(path);
     const debs = await apt.downloaded(), total = debs.length;
     let done = 0;
+    const show = () => {
+      const stage = `unpacking ${packages.join(" ")}`;
+      progress.show(stage, { done, total, unit: "packages", steady: false });
+    };
+    show();
     const unpackSome = async () => {
       for (let deb = debs.pop(); deb !== undefined; deb = debs.pop()) {
         const result = await runOnHost(["dpkg", "-x", deb, path], UNPACK_MS);
         if (!result?.success) throw new UsageError(`cannot unpack ${deb}: ${complaint(result)}`);
-        progress.show(`unpacking ${packages.join(" ")}`, {
-          ...{ done: ++done, total, unit: "packages", steady: false },
-        });
+        done++;
+        show();
       }
     };
     await Promise.all(Array.from({ length: PARALLEL }, unpackSome));
