@@ -10,7 +10,7 @@
 
 import { INLINE_MORE } from "../demo.ts";
 import { DeviceError, UsageError } from "../src/errors.ts";
-import { packetRate } from "../packets/units.ts";
+import { packetRate, packetRates } from "../packets/units.ts";
 import { number, parse, run } from "../programs/program.ts";
 import { Progress } from "../programs/progress.ts";
 import { Child, type Line } from "./child.ts";
@@ -273,7 +273,7 @@ async function measure(bench: Bench, { seconds, packets, silence, rounds }: Plan
   });
   for (const [i, way] of WAYS.entries()) {
     const all = rates.map((pair) => pair[i] * 1e6);
-    const range = [Math.min(...all), Math.max(...all)].map(packetRate).join(" to ");
+    const range = packetRates(Math.min(...all), Math.max(...all));
     say(`  ${name(way)} median ${packetRate(median(all))}, ${range}`);
   }
   return { parts, times, rates };

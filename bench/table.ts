@@ -4,7 +4,7 @@
  * @module
  */
 
-import { bitRate, packetRate } from "../packets/units.ts";
+import { bitRate, packetRate, packetRates } from "../packets/units.ts";
 import { WIRE_OVERHEAD } from "../programs/report.ts";
 import { LIMIT } from "./forwarders.ts";
 import type { Machine } from "./machine.ts";
@@ -77,7 +77,7 @@ const RATES = {
     return [
       millions(mpps?.median),
       limited ? "*" : " ",
-      mpps ? `${millions(mpps.q1)} to ${millions(mpps.q3)}` : "-",
+      mpps ? packetRates(mpps.q1 * 1e6, mpps.q3 * 1e6) : "-",
       mpps ? bitRate(mpps.median * 1e6 * bytes * 8) : "-",
       fixed(referenceCycles, 0),
       fixed(cycles, 0),

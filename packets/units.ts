@@ -20,6 +20,12 @@ export function packetRate(rate: number): string {
   return withPrefix(rate, "pps");
 }
 
+/** Two rates of packets, with the prefix once if both have it: `10.9 to 11.5 Mpps`. */
+export function packetRates(low: number, high: number): string {
+  const [number, unit] = packetRate(low).split(" "), other = packetRate(high);
+  return other.endsWith(` ${unit}`) ? `${number} to ${other}` : `${number} ${unit} to ${other}`;
+}
+
 /**
  * A rate of bits: `0 bit/s`, `672 kbit/s`, `3.74 Gbit/s`.
  *

@@ -6,7 +6,13 @@
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import * as fc from "fast-check";
-import { BIT_RATE_WIDTH, bitRate, PACKET_RATE_WIDTH, packetRate } from "../../packets/units.ts";
+import {
+  BIT_RATE_WIDTH,
+  bitRate,
+  PACKET_RATE_WIDTH,
+  packetRate,
+  packetRates,
+} from "../../packets/units.ts";
 
 const FACTORS = { "": 1, k: 1e3, M: 1e6, G: 1e9, T: 1e12 };
 
@@ -37,6 +43,13 @@ Deno.test("packetRate() writes three significant digits and a prefix", () => {
     [999.9e6, "1.00 Gpps"],
   ];
   for (const [rate, text] of cases) assertEquals(packetRate(rate), text);
+});
+
+Deno.test("packetRates() writes a prefix once if both rates have it", () => {
+  assertEquals(packetRates(10.94e6, 11.46e6), "10.9 to 11.5 Mpps");
+  assertEquals(packetRates(998e3, 1.01e6), "998 kpps to 1.01 Mpps");
+  assertEquals(packetRates(5, 5e3), "5.00 pps to 5.00 kpps");
+  assertEquals(packetRates(0, 12), "0 to 12.0 pps");
 });
 
 Deno.test("bitRate() writes bits a second in the same way", () => {
