@@ -37,7 +37,7 @@ export function* sharedPages(): Generator<SharedPages> {
   }
 }
 
-/** Whether a process runs: one that has ended, and that nobody has asked for its end, has no memory. */
+/** Whether a process runs; one that has ended, and whose parent has not waited for it, does not. */
 export function isRunning(pid: number): boolean {
   return readStart(`/proc/${pid}/maps`, 1).length > 0;
 }
@@ -86,7 +86,7 @@ function addressesOf(pid: number, start: number, count: number): number[] {
   }
 }
 
-/** The first bytes of a file, or all; none if there is no such file, since processes end. */
+/** The first bytes of a file, `most` at most; none if the file is gone, as those of processes go. */
 function readStart(file: string, most: number): Uint8Array<ArrayBuffer> {
   const fd = stubs.ixy_open(path(file), 0, 0);
   if (fd < 0) return new Uint8Array(0);

@@ -4,8 +4,8 @@
  *
  * In which order registers were written cannot be told, so it is done in one that works: what stops
  * something, then settings, then what starts something. Nor can be told that a register was read, or
- * written with what it held: counters go on counting, and are not cleared by reading. Tails are not
- * its business: the model reads them from the same memory in every round.
+ * written with what it held: counters go on counting, and are not cleared by reading. Tails are left
+ * to the model, which reads them from the same memory in every round.
  *
  * @module
  */
@@ -90,7 +90,7 @@ export class PlainRegisters {
     return true;
   }
 
-  /** Shows all registers: after a reset by somebody else. */
+  /** Shows all registers, for one that has reset the model. */
   show(): void {
     this.#showWords(this.#all);
   }

@@ -41,7 +41,10 @@ const IPV6_FIELDS: typeof IPV4_FIELDS = {
 export class Rss {
   /** Whether it is on: only then are packets hashed. */
   enabled = false;
-  /** Hash of the packet that was hashed last, as a signed integer: a number of 32 bits without a sign would be allocated. */
+  /**
+   * Hash of the packet that was hashed last. As a signed integer: an unsigned one of 32 bits would be
+   * allocated.
+   */
   hash = 0;
   readonly #file: RegisterFile;
   readonly #entryMask: number;

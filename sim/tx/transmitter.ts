@@ -185,7 +185,7 @@ export class Transmitter extends TransmitQueues {
     queue.count(1, this.#emit(queue, command, queue.frame, length));
   }
 
-  // A frame as it leaves, whoever has put it together. Returns its bytes on the wire.
+  // Sends a complete frame. Returns its bytes on the wire.
   #emit(queue: TransmitQueue, command: number, frame: FrameBuffer, length: number): number {
     if ((command & IFCS) === 0 || !this.#appendCrc) {
       this.#noCrc(queue, command);
