@@ -1,10 +1,10 @@
 /**
  * The modelled device's flow director: filters that lead the packets of a flow to a queue, before
- * receive side scaling is asked (datasheet sections 7.1.2.7 and 8.2.3.21). A filter knows its flow by
+ * receive side scaling (datasheet sections 7.1.2.7 and 8.2.3.21). A filter knows its flow by
  * the signature of a hash, or in perfect match mode by the fields themselves.
  *
- * It is off until FDIRCTRL gives it memory. What a packet is known by is `key.ts`'s, the table
- * `filter_table.ts`'s, what a driver does with it `commands.ts`'s.
+ * It is off until FDIRCTRL gives it memory. What a packet is known by is in `key.ts`, the table
+ * in `filter_table.ts`, what a driver does with it in `commands.ts`.
  *
  * @module
  */

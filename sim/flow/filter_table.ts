@@ -1,6 +1,6 @@
 /**
  * The table of flow director filters in the modelled device's packet buffer: lists, one for each
- * value of the hash (datasheet section 7.1.2.7). What commands do to it is `commands.ts`'s.
+ * value of the hash (datasheet section 7.1.2.7). What commands do to it is in `commands.ts`.
  *
  * @module
  */

@@ -1,7 +1,7 @@
 /**
  * What the modelled device's flow director knows a packet by: the fields that its masks leave, and
  * the two hashes of them, one to find a list of filters by and one to tell the filters of a list
- * apart (datasheet section 7.1.2.7). The filters are `filter_table.ts`'s.
+ * apart (datasheet section 7.1.2.7). The filters are in `filter_table.ts`.
  *
  * How the hash is made follows from what drivers do. It agrees with the hashes that DPDK's test plan for
  * the 82599 shows in received descriptors.

@@ -2,8 +2,8 @@
  * The memory that a device on a plain port can reach: hugepages of the processes of this machine, by
  * physical address, as without an IOMMU. A page is looked for when the device first needs it.
  *
- * All pages stand in one arena, and a table says where, by physical page number: a look into it takes
- * no branch that the processor has to guess, which with every packet in another page it would not.
+ * All pages stand in one arena, and a table says where, by physical page number. A look into the table
+ * takes no branch: with every packet in another page, the processor could not predict one.
  * Pages that follow each other physically do so in the arena, too, as far as one process has them.
  *
  * @module

@@ -1,6 +1,6 @@
 /**
  * Hugepages of other processes by their physical addresses, as `/proc` shows them to root: how a
- * model reaches what a driver tells it that knows no other addresses. It looks, and maps nothing.
+ * model reaches the memory of a driver that gives it physical addresses. Nothing is mapped here.
  *
  * @module
  */

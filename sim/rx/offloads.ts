@@ -1,7 +1,7 @@
 /**
  * What the modelled device finds out about frames that it receives: packet type, checksums, VLAN tag,
- * hash and queue (datasheet sections 7.1.2, 7.1.6.2, 7.1.11 and 7.1.13). The hash is `rss.ts`'s,
- * descriptors are `queue.ts`'s.
+ * hash and queue (datasheet sections 7.1.2, 7.1.6.2, 7.1.11 and 7.1.13). The hash is in `rss.ts`,
+ * descriptors are in `queue.ts`.
  *
  * A frame is looked into only if a driver has asked for something: the loops that move packets
  * would be slower for drivers that do not.

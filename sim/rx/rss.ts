@@ -23,7 +23,7 @@ const TABLE_WORDS = Uint32Array.from([
   ...Array.from({ length: ERETA.count }, (_, i) => offsetOf(ERETA, i) / 4),
 ]);
 
-/** RSS types (7.1.2.8.1), and the bits of MRQC that ask for them. */
+/** RSS types (7.1.6.2), and the bits of MRQC that ask for them. */
 const IPV4_FIELDS = {
   ...{ tcp: 1, ip: 2, udp: 7 },
   tcpAsked: MRQC.RSS_TCP_IPV4,

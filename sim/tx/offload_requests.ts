@@ -1,6 +1,6 @@
 /**
  * Frames for which a driver asks for offloads: the context descriptors that they need, and the rules for
- * those (datasheet sections 7.2.3.2.3, 7.2.4 and 7.2.5). The work itself is `offloads.ts`'s, which knows
+ * those (datasheet sections 7.2.3.2.3, 7.2.4 and 7.2.5). The work itself is in `offloads.ts`, which knows
  * no descriptors.
  *
  * @module

@@ -1,7 +1,7 @@
 /**
  * The modelled device's transmit side: from transmit queues and their descriptors to frames on the
- * wire (datasheet section 7.2). Frames that need more than to be sent are `offload_requests.ts`'s,
- * statistics `counts.ts`'s.
+ * wire (datasheet section 7.2). Frames that need more than to be sent are in `offload_requests.ts`,
+ * statistics in `counts.ts`.
  *
  * Most frames are in one descriptor and need nothing done: `#pollQueue` sees that at once, and goes
  * through `#step` with all others.
