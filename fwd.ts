@@ -29,6 +29,7 @@ import { MAX_BUFFERS } from "./src/mempool.ts";
 import { type Arguments, number, parse, run } from "./programs/program.ts";
 import { count, Report } from "./programs/report.ts";
 import { supervise, Workers } from "./programs/workers.ts";
+import { CapturedDevice, PcapngWriter } from "./wrappers/mod.ts";
 
 const USAGE = `usage: deno run --allow-ffi fwd.ts [options] A B
 
@@ -39,6 +40,9 @@ A device is ${DEVICE_FORMS}.
   --workers N      threads that share them out, 1 to as many as there are queues; without it the
                    main thread has them all (82599, X540 and X550; doorbells in memory)
   --no-touch       leave packets as they are; else byte 1 of each is incremented
+  --pcap FILE      write what both devices receive to FILE, a pcapng file that says which of them it
+                   was, without --workers (--allow-write=FILE); - is the standard output, and
+                   counts then go to the standard error
 ${INTERRUPT_USAGE}
 ${DEVICE_USAGE}
 
@@ -56,6 +60,8 @@ interface Plan extends DeviceOptions {
   readonly workers: number;
   /** Whether to change packets. */
   readonly touch: boolean;
+  /** The file to write what is received to. */
+  readonly pcap: string | undefined;
 }
 
 function planOf(args: Arguments): Plan {
@@ -70,7 +76,11 @@ function planOf(args: Arguments): Plan {
   if (workers > 0 && args.values.interrupts) {
     throw new UsageError("workers poll: use either --interrupts or --workers, not both");
   }
-  return { ...deviceOptions(args), queues, workers, touch: !args.values["no-touch"] };
+  const pcap = args.values.pcap?.toString();
+  if (workers > 0 && pcap !== undefined) {
+    throw new UsageError("workers capture nothing: use either --pcap or --workers, not both");
+  }
+  return { ...deviceOptions(args), queues, workers, touch: !args.values["no-touch"], pcap };
 }
 
 /**
@@ -96,21 +106,29 @@ function makePools(plan: Plan, pools: DisposableStack): Mempool[] {
 }
 
 /** Forwards in this thread until it is time to end. */
-function forwardHere(plan: Plan, a: Device, b: Device, stop: StopFlag): void {
+function forwardHere(
+  plan: Plan,
+  a: Device,
+  b: Device,
+  capture: PcapngWriter | undefined,
+  stop: StopFlag,
+): void {
   const ways: BothWays[] = a.rxQueues.map((_, i) => ({
     there: new Direction(a.rxQueues[i], b.txQueues[i], plan.batch, plan.touch),
     back: new Direction(b.rxQueues[i], a.txQueues[i], plan.batch, plan.touch),
   }));
   const dropped = (way: keyof BothWays) => ways.reduce((sum, both) => sum + both[way].dropped, 0);
   const devices = [a, b];
+  const print = plan.pcap === "-" ? console.error : console.log;
   const report = new Report(plan, devices, () => {
     const countsA = count(a, { dropped: dropped("back") });
     forwardAll(ways, BETWEEN); // reading registers takes a while on some buses
     return [countsA, count(b, { dropped: dropped("there") })];
-  });
+  }, print);
   report.ready();
   poll(devices, report, stop, plan.seconds, (rounds) => {
     forwardAll(ways, rounds);
+    capture?.flush();
     return true;
   });
   report.total();
@@ -164,6 +182,7 @@ async function main(): Promise<number> {
     queues: true,
     workers: true,
     "no-touch": false,
+    pcap: true,
   });
   if (args.positionals.length !== 2) {
     throw new UsageError(`fwd.ts takes two devices, not ${args.positionals.length}: see --help`);
@@ -184,7 +203,14 @@ async function main(): Promise<number> {
   using stop = new StopFlag();
   using deviceA = await open(a, options);
   using deviceB = await open(b, options);
-  if (plan.workers === 0) forwardHere(plan, deviceA, deviceB, stop);
+  // After the devices: a wrong address shall not empty the file.
+  using capture = plan.pcap === undefined ? undefined : new PcapngWriter(plan.pcap);
+  if (capture) {
+    const [a, b] = [deviceA, deviceB].map((device) => {
+      return new CapturedDevice(device, capture, { only: "receive" });
+    });
+    forwardHere(plan, a, b, capture, stop);
+  } else if (plan.workers === 0) forwardHere(plan, deviceA, deviceB, undefined, stop);
   else await forwardElsewhere(plan, pools, deviceA, deviceB, stop);
   return 0;
 }
