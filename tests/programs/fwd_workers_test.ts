@@ -91,7 +91,7 @@ Deno.test("fwd.ts ends with 1 and says why if a worker fails, its devices closed
   await using directory = await TemporaryDirectory.make();
   const copy = directory.file("copy");
   await Deno.mkdir(copy);
-  const parts = ["fwd.ts", "mod.ts", "programs", "src", "ixgbe", "virtio", "native"];
+  const parts = ["fwd.ts", "mod.ts", "programs", "packets", "src", "ixgbe", "virtio", "native"];
   await tool("cp", "-r", ...parts.map((part) => PROJECT + part), copy);
   const worker = await Deno.readTextFile(`${copy}/programs/forward_worker.ts`);
   const work = "    forwardAll(ways, rounds);\n";
