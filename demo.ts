@@ -145,23 +145,25 @@ async function drain(sim: Program, said: () => FwdLine | undefined): Promise<voi
 }
 
 const COUNTS = ["missed", "dropped", "lost", "reordered", "corrupt"] as const;
-const COUNT_WIDTH = 10;
+const COUNT_WIDTH = 9;
 
 const HEADER = [
-  "  time  ports ",
+  "  time",
+  "ports ",
   "rate".padStart(PACKET_RATE_WIDTH),
   "bit rate".padStart(BIT_RATE_WIDTH),
   ...COUNTS.map((name) => name.padStart(COUNT_WIDTH)),
-].join(" ");
+].join("  ");
 
 /** A line of the table: what port `i` has sent, with `rate` packets a second of this size. */
 function row(i: number, time: number, c: Count, rate: number, size: number): string {
   return [
-    `${time.toFixed(1).padStart(6)}  ${i === 0 ? "A -> B" : "B -> A"}`,
+    time.toFixed(1).padStart(6),
+    i === 0 ? "A -> B" : "B -> A",
     packetRate(rate).padStart(PACKET_RATE_WIDTH),
     bitRate(rate * (size + WIRE_OVERHEAD) * 8).padStart(BIT_RATE_WIDTH),
     ...COUNTS.map((name) => String(c[name]).padStart(COUNT_WIDTH)),
-  ].join(" ");
+  ].join("  ");
 }
 
 async function main(plan: Plan): Promise<number> {
