@@ -5,9 +5,8 @@
  * @module
  */
 
-import { checkErrno, Errno, path, stubs, SystemError } from "./stubs.ts";
+import { checkErrno, Errno, Open, path, stubs, SystemError } from "./stubs.ts";
 
-const O_RDONLY = 0, O_WRONLY = 1;
 /** Errors of a file that this process cannot have; that of another process goes when that one ends. */
 const ABSENT: readonly number[] = [Errno.ENOENT, Errno.ESRCH, Errno.EPERM, Errno.EACCES];
 
@@ -18,7 +17,7 @@ const ABSENT: readonly number[] = [Errno.ENOENT, Errno.ESRCH, Errno.EPERM, Errno
  * @throws {SystemError} if it cannot be opened or read.
  */
 export function readBytes(file: string, most = Infinity): Uint8Array<ArrayBuffer> {
-  const fd = checkErrno(`open ${file}`, stubs.ixy_open(path(file), O_RDONLY, 0));
+  const fd = checkErrno(`open ${file}`, stubs.ixy_open(path(file), Open.RDONLY, 0));
   try {
     let bytes = new Uint8Array(Math.min(most, 4096)), used = 0;
     for (;;) {
@@ -62,7 +61,7 @@ export function ifReadable<T>(read: () => T): T | undefined {
 
 /** Writes text to a file that exists; throws SystemError. */
 export function writeText(file: string, text: string): void {
-  const fd = checkErrno(`open ${file}`, stubs.ixy_open(path(file), O_WRONLY, 0));
+  const fd = checkErrno(`open ${file}`, stubs.ixy_open(path(file), Open.WRONLY, 0));
   try {
     const bytes = new TextEncoder().encode(text);
     checkErrno(`write ${file}`, stubs.ixy_write(fd, bytes, bytes.length));

@@ -45,6 +45,9 @@ const SYMBOLS = {
   ixy_stop_end: { parameters: [], result: "i32" },
 } as const;
 
+/** How a file is opened (`open(2)`). */
+export const Open = { RDONLY: 0, WRONLY: 1, RDWR: 2 } as const;
+
 /** The error numbers of Linux that this project looks for. */
 export const Errno = {
   EPERM: 1,

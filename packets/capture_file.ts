@@ -48,7 +48,7 @@ function reason(error: Error): string {
 
 /** Collects the bytes of a capture and writes them to a sink, a large piece at a time. */
 export class CaptureFile {
-  /** The bytes that wait to be written, up to {@linkcode CaptureFile.end}. */
+  /** The bytes that wait to be written, up to {@linkcode CaptureFile.prototype.end}. */
   readonly bytes: Uint8Array<ArrayBuffer> = new Uint8Array(PIECE);
   /** The same memory. */
   readonly view: DataView<ArrayBuffer> = new DataView(this.bytes.buffer);
@@ -68,7 +68,7 @@ export class CaptureFile {
   }
 
   /**
-   * Appends the record that begins at {@linkcode CaptureFile.end}.
+   * Appends the record that begins at {@linkcode CaptureFile.prototype.end}.
    *
    * @param end Where it ends.
    * @throws {DeviceError} if the file takes no more.

@@ -67,7 +67,7 @@ export class PcapngWriter implements Disposable {
    * Describes an interface that packets pass.
    *
    * @param name What readers of the capture call it, up to 255 bytes of UTF-8.
-   * @returns Its number, for {@linkcode PcapngWriter.write}.
+   * @returns Its number, for {@linkcode PcapngWriter.prototype.write}.
    * @throws {RangeError} if the name is longer.
    * @throws {DeviceError} if the file takes no more.
    */

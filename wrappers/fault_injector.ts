@@ -228,7 +228,10 @@ export interface DeviceFaults {
   readonly transmit: FaultCounts;
 }
 
-/** A device whose packets meet faults. {@linkcode WrappedDevice.statistics} does not know of them. */
+/**
+ * A device whose packets meet faults. {@linkcode WrappedDevice.prototype.statistics} does not count
+ * them.
+ */
 export class FaultyDevice extends WrappedDevice<FaultyRxQueue, FaultyTxQueue> {
   /**
    * Takes a device over: use it through this one only, which also closes it.

@@ -23,6 +23,11 @@ export const Config = {
 /** Base class and sub-class of Ethernet controllers, as CLASS reads. */
 export const ETHERNET_CONTROLLER = 0x0200;
 
+/** A number of 16 bits in configuration space as `lspci` shows it: four hex digits. */
+export function hex16(value: number): string {
+  return value.toString(16).padStart(4, "0");
+}
+
 /** Bits of the COMMAND register. */
 export const Command = {
   IO: 1 << 0,

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { Errno, path, stubs, SystemError } from "../../native/stubs.ts";
+import { Errno, Open, path, stubs, SystemError } from "../../native/stubs.ts";
 import type { DmaMemory } from "../dma.ts";
 import { DeviceError, makeCalls, UsageError } from "../errors.ts";
 import { Command, Config, isPortBar } from "./function.ts";
@@ -16,18 +16,22 @@ import { ifReadable, linkName, list, readText, writeText } from "../../native/fi
 import { openResource } from "./resource_file.ts";
 
 const DEVICES = "/sys/bus/pci/devices";
-const O_RDWR = 2;
 const IFF_UP = 1;
 
 /**
- * Where the kernel's interfaces on a function may be: in its directory, or in that of a child device,
- * where the driver makes one (virtio does). Links lead to other functions, and are left out.
+ * The kernel's interfaces on a function, and whether each is up. They are in its directory, or in that of
+ * a child device, where the driver makes one (virtio does). Links lead to other functions.
  *
  * @param directory The function's directory.
  */
-export function netDirectories(directory: string): string[] {
+export function kernelInterfaces(directory: string): { name: string; up: boolean }[] {
   const inside = (name: string) => linkName(`${directory}/${name}`) === undefined;
-  return [".", ...list(directory).filter(inside)].map((child) => `${directory}/${child}/net`);
+  return [".", ...list(directory).filter(inside)].flatMap((child) => {
+    const net = `${directory}/${child}/net`;
+    return list(net).sort().map((name) => {
+      return { name, up: (Number(readText(`${net}/${name}/flags`)) & IFF_UP) !== 0 };
+    });
+  });
 }
 
 /** The kernel driver that a function was taken from, and what has to be undone before it has it. */
@@ -65,7 +69,7 @@ export class SysfsFunction extends FunctionBase {
     this.#directory = `${devices}/${address}`; // a link, in the kernel's tree
     this.#drivers = `${devices}/../drivers`;
     const file = `${this.#directory}/config`;
-    const fd = stubs.ixy_open(path(file), O_RDWR, 0);
+    const fd = stubs.ixy_open(path(file), Open.RDWR, 0);
     if (fd === -Errno.ENOENT) {
       throw new UsageError(`${address}: no such PCI device: see \`lspci -D\` for those there are`);
     }
@@ -135,9 +139,7 @@ export class SysfsFunction extends FunctionBase {
 
   /** Names of the kernel's interfaces on this function that are up. */
   #interfacesUp(): string[] {
-    return netDirectories(this.#directory).flatMap((net) => {
-      return list(net).filter((name) => Number(readText(`${net}/${name}/flags`)) & IFF_UP);
-    });
+    return kernelInterfaces(this.#directory).filter(({ up }) => up).map(({ name }) => name);
   }
 
   protected openBar(index: number): MappedBar {

@@ -160,17 +160,22 @@ Deno.test("Waiter.wait() does not sleep on packets that are in the ring already"
   assert(waiter.wait(() => bench.receive() === 40, STRANDED_MS));
 });
 
+/** Asserts that a packet is received that arrives between a look and the sleep. */
+function assertWoken(bench: Bench, waiter: Waiter): void {
+  const woken = waiter.wait(() => {
+    const some = bench.receive() > 0;
+    bench.arrive(1);
+    return some;
+  }, STRANDED_MS);
+  assert(woken);
+  assertEquals(bench.receive(), 1);
+}
+
 Deno.test("Waiter.wait() is woken by a packet that arrives between look and sleep", async () => {
   using bench = await Bench.start();
   const waiter = new Waiter(bench.device.rxQueues);
   for (let i = 0; i < 3; i++) {
-    const woken = waiter.wait(() => {
-      const some = bench.receive() > 0;
-      bench.arrive(1);
-      return some;
-    }, STRANDED_MS);
-    assert(woken);
-    assertEquals(bench.receive(), 1);
+    assertWoken(bench, waiter);
     assertEquals(readable([bench.rx.interrupt!.fd]), [false], "the eventfd is empty again");
   }
 });
@@ -255,12 +260,6 @@ Deno.test("RxQueue.receive() after sleep has the buffers of packets that were se
   }
   assertEquals([pool.freeCount, tx.pending], [0, 64]);
   const waiter = new Waiter(bench.device.rxQueues);
-  const woken = waiter.wait(() => {
-    const some = bench.receive() > 0;
-    bench.arrive(1);
-    return some;
-  }, STRANDED_MS);
-  assert(woken);
-  assertEquals(bench.receive(), 1);
+  assertWoken(bench, waiter);
   assertEquals(bench.device.statistics().rxNoBuffer, 0);
 });
