@@ -4,6 +4,7 @@
  * @module
  */
 
+import { hex16 } from "../src/pci/function.ts";
 import { UsageError } from "../src/errors.ts";
 
 /** PCI vendor ID of Intel. */
@@ -105,7 +106,7 @@ export function modelOf(address: string, deviceId: number): Model {
   if (model) return model;
   const relative = RELATIVES.find(([, ids]) => ids.includes(deviceId));
   throw new UsageError(
-    `${address}: Intel device 0x${deviceId.toString(16).padStart(4, "0")}` +
+    `${address}: Intel device 0x${hex16(deviceId)}` +
       `${relative ? ` (${relative[0]})` : ""} is not supported: ` +
       "use an 82599 (X520), X540 or X550",
   );

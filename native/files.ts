@@ -5,9 +5,8 @@
  * @module
  */
 
-import { checkErrno, Errno, path, stubs, SystemError } from "./stubs.ts";
+import { checkErrno, Errno, Open, path, stubs, SystemError } from "./stubs.ts";
 
-const O_RDONLY = 0, O_WRONLY = 1;
 /**
  * Errors that say that a file does not exist or is not readable. ESRCH: a file in `/proc` whose process
  * has ended.
@@ -21,7 +20,7 @@ const ABSENT: readonly number[] = [Errno.ENOENT, Errno.ESRCH, Errno.EPERM, Errno
  * @throws {SystemError} if the file cannot be opened or read.
  */
 export function readBytes(file: string, most = Infinity): Uint8Array<ArrayBuffer> {
-  const fd = checkErrno(`open ${file}`, stubs.ixy_open(path(file), O_RDONLY, 0));
+  const fd = checkErrno(`open ${file}`, stubs.ixy_open(path(file), Open.RDONLY, 0));
   try {
     let bytes = new Uint8Array(Math.min(most, 4096)), used = 0;
     for (;;) {
@@ -68,7 +67,7 @@ export function ifReadable<T>(read: () => T): T | undefined {
  * @throws {SystemError} if the file cannot be opened or written.
  */
 export function writeText(file: string, text: string): void {
-  const fd = checkErrno(`open ${file}`, stubs.ixy_open(path(file), O_WRONLY, 0));
+  const fd = checkErrno(`open ${file}`, stubs.ixy_open(path(file), Open.WRONLY, 0));
   try {
     const bytes = new TextEncoder().encode(text);
     checkErrno(`write ${file}`, stubs.ixy_write(fd, bytes, bytes.length));

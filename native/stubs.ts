@@ -44,6 +44,9 @@ const SYMBOLS = {
   ixy_stop_end: { parameters: [], result: "i32" },
 } as const;
 
+/** Access modes of `open(2)`. */
+export const Open = { RDONLY: 0, WRONLY: 1, RDWR: 2 } as const;
+
 /** The Linux error numbers that this project handles. */
 export const Errno = {
   EPERM: 1,

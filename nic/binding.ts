@@ -5,17 +5,16 @@
  * @module
  */
 
-import { Errno, path, stubs, SystemError } from "../native/stubs.ts";
+import { Errno, Open, path, stubs, SystemError } from "../native/stubs.ts";
 import { delay } from "../native/clock.ts";
 import { linkName, writeText } from "../native/files.ts";
-import { ETHERNET_CONTROLLER } from "../src/pci/function.ts";
+import { ETHERNET_CONTROLLER, hex16 } from "../src/pci/function.ts";
 import { SysfsFunction } from "../src/pci/sysfs.ts";
 import { DeviceError, UsageError } from "../src/errors.ts";
 import { inUse } from "./drivers.ts";
 import type { FunctionFiles, System } from "./system.ts";
 
 const VFIO_PCI = "vfio-pci";
-const O_RDWR = 2;
 /** A driver may make its interface a moment after it has taken the function, in milliseconds. */
 const INTERFACE_MS = 2000;
 const LOOK_MS = 20;
@@ -118,7 +117,7 @@ function checkFree(found: FunctionFiles): void {
   const { address, class: deviceClass } = found;
   if (deviceClass !== ETHERNET_CONTROLLER) {
     throw new UsageError(
-      `${address}: no Ethernet controller (class ${deviceClass.toString(16).padStart(4, "0")}): ` +
+      `${address}: no Ethernet controller (class ${hex16(deviceClass)}): ` +
         `--force if the kernel can do without it`,
     );
   }
@@ -154,7 +153,7 @@ function hold(
   // vfio-pci may get more functions of a group that is in use; the kernel's drivers may not.
   if (group === null || (driver !== VFIO_PCI && !forKernel)) return () => pci.close();
   const file = system.file(`/dev/vfio/${group.number}`);
-  const fd = stubs.ixy_open(path(file), O_RDWR, 0);
+  const fd = stubs.ixy_open(path(file), Open.RDWR, 0);
   if (fd === -Errno.EBUSY) {
     pci.close();
     throw new UsageError(`${address}: another program is using the device's ${file}: end it`);

@@ -6,7 +6,7 @@
  * @module
  */
 
-import { Command, Config, type PciFunction } from "../src/pci/function.ts";
+import { Command, Config, hex16, type PciFunction } from "../src/pci/function.ts";
 import { SysfsFunction } from "../src/pci/sysfs.ts";
 import { UsageError } from "../src/errors.ts";
 import { formatMac } from "../src/driver.ts";
@@ -85,8 +85,9 @@ function checkOn(pci: PciFunction, space: number): void {
   if ((command & space) !== 0) return;
   throw new UsageError(
     `${pci.address}: its registers are turned off (COMMAND ${
-      command.toString(16).padStart(4, "0")
-    }): run a driver on it once, which turns them on`,
+      hex16(command)
+    }): run a driver on it ` +
+      "once, which turns them on",
   );
 }
 

@@ -4,60 +4,20 @@
  * @module
  */
 
-import { DeviceError, UsageError } from "../src/errors.ts";
+import { CaptureFile, type Sink, WallClock } from "./capture_file.ts";
+
+export { MAX_SNAPLEN, openSink, type Sink } from "./capture_file.ts";
 
 const MAGIC_NANOSECONDS = 0xa1b23c4d;
 const VERSION_MAJOR = 2, VERSION_MINOR = 4;
 const LINKTYPE_ETHERNET = 1;
 const FILE_HEADER = 24, RECORD_HEADER = 16;
-/** Bytes that are written at once while packets keep coming. */
-const PIECE = 1 << 20;
-/** Longest that a packet can be kept, in bytes: what no program that reads captures refuses. */
-export const MAX_SNAPLEN = 65535;
-
-/** What bytes are written to: a file, or the standard output. */
-export interface Sink {
-  /** Writes some of the bytes, at least one; returns how many. */
-  writeSync(bytes: Uint8Array<ArrayBuffer>): number;
-}
-
-/**
- * Makes a file to write to, or empties it; `-` is the standard output.
- *
- * @throws {UsageError} if the file cannot be written.
- */
-export function openSink(name: string): Sink & Disposable {
-  if (name === "-") return { writeSync: (b) => Deno.stdout.writeSync(b), [Symbol.dispose]() {} };
-  try {
-    return Deno.openSync(name, { write: true, create: true, truncate: true });
-  } catch (error) {
-    if (!(error instanceof Error)) throw error;
-    if (error instanceof Deno.errors.NotCapable) {
-      const permission = `--allow-write='${name}'`;
-      throw new UsageError(
-        `${name}: no permission to write it: run with \`deno run --allow-ffi ${permission}\``,
-      );
-    }
-    throw new UsageError(`cannot write ${name}: ${reason(error)}: choose another file`);
-  }
-}
-
-/** What the system says, without what Deno puts around it. */
-function reason(error: Error): string {
-  return error.message.replace(/ \(os error .*$/, "").toLowerCase();
-}
 
 /** Writes packets to a file, a large piece at a time. */
 export class PcapWriter {
-  readonly #name: string;
-  readonly #sink: Sink;
+  readonly #file: CaptureFile;
   readonly #snaplen: number;
-  readonly #piece = new Uint8Array(PIECE);
-  readonly #view = new DataView(this.#piece.buffer);
-  /** The wall clock when the monotonic one was 0: whole seconds, and nanoseconds beside them. */
-  readonly #seconds = Math.floor(performance.timeOrigin / 1000);
-  readonly #nanoseconds = (performance.timeOrigin - this.#seconds * 1000) * 1e6;
-  #used = FILE_HEADER;
+  readonly #clock = new WallClock();
 
   /**
    * Writes the file's header, once there is something to write.
@@ -66,14 +26,15 @@ export class PcapWriter {
    * @param snaplen Bytes of a packet that are kept at most.
    */
   constructor(name: string, sink: Sink, snaplen: number) {
-    this.#name = name === "-" ? "standard output" : name;
-    this.#sink = sink;
+    this.#file = new CaptureFile(name, sink);
     this.#snaplen = snaplen;
-    this.#view.setUint32(0, MAGIC_NANOSECONDS, true);
-    this.#view.setUint16(4, VERSION_MAJOR, true);
-    this.#view.setUint16(6, VERSION_MINOR, true);
-    this.#view.setUint32(16, snaplen, true);
-    this.#view.setUint32(20, LINKTYPE_ETHERNET, true);
+    const { view } = this.#file;
+    view.setUint32(0, MAGIC_NANOSECONDS, true);
+    view.setUint16(4, VERSION_MAJOR, true);
+    view.setUint16(6, VERSION_MINOR, true);
+    view.setUint32(16, snaplen, true);
+    view.setUint32(20, LINKTYPE_ETHERNET, true);
+    this.#file.append(FILE_HEADER);
   }
 
   /**
@@ -84,15 +45,15 @@ export class PcapWriter {
    * @throws {DeviceError} if the file takes no more.
    */
   write(packet: Uint8Array, milliseconds: number): void {
-    const kept = Math.min(packet.length, this.#snaplen), at = this.#used, view = this.#view;
-    const time = this.#nanoseconds + milliseconds * 1e6;
-    view.setUint32(at, this.#seconds + Math.floor(time / 1e9), true);
-    view.setUint32(at + 4, Math.floor(time % 1e9), true);
+    const kept = Math.min(packet.length, this.#snaplen), clock = this.#clock;
+    const { bytes, view, end: at } = this.#file;
+    clock.set(milliseconds);
+    view.setUint32(at, clock.seconds, true);
+    view.setUint32(at + 4, clock.nanoseconds, true);
     view.setUint32(at + 8, kept, true);
     view.setUint32(at + 12, packet.length, true);
-    this.#piece.set(kept < packet.length ? packet.subarray(0, kept) : packet, at + RECORD_HEADER);
-    this.#used = at + RECORD_HEADER + kept;
-    if (this.#used > PIECE - RECORD_HEADER - MAX_SNAPLEN) this.flush();
+    bytes.set(kept < packet.length ? packet.subarray(0, kept) : packet, at + RECORD_HEADER);
+    this.#file.append(at + RECORD_HEADER + kept);
   }
 
   /**
@@ -101,15 +62,6 @@ export class PcapWriter {
    * @throws {DeviceError} if the file takes no more.
    */
   flush(): void {
-    const end = this.#used;
-    this.#used = 0; // also if this fails: closing the capture does not try again
-    try {
-      for (let done = 0; done < end;) {
-        done += this.#sink.writeSync(this.#piece.subarray(done, end));
-      }
-    } catch (error) {
-      if (!(error instanceof Error)) throw error;
-      throw new DeviceError(this.#name, `${reason(error)}: the capture is cut short here`);
-    }
+    this.#file.flush();
   }
 }

@@ -5,7 +5,7 @@
  */
 
 import { parsePciAddress } from "./pci/address.ts";
-import { Config, ETHERNET_CONTROLLER, type PciFunction } from "./pci/function.ts";
+import { Config, ETHERNET_CONTROLLER, hex16, type PciFunction } from "./pci/function.ts";
 import { linkName } from "../native/files.ts";
 import { SysfsFunction } from "./pci/sysfs.ts";
 import { VfioFunction } from "./pci/vfio.ts";
@@ -69,17 +69,16 @@ function driverOf(pci: PciFunction, drivers: readonly Driver[]): Driver {
   const deviceClass = pci.readConfig(Config.CLASS, 2);
   const driver = drivers.find((candidate) => candidate.vendor === vendor);
   if (driver && deviceClass === ETHERNET_CONTROLLER) return driver;
-  const hex = (n: number) => n.toString(16).padStart(4, "0");
-  const device = `device ${hex(vendor)}:${hex(id)} of class ${hex(deviceClass)}`;
+  const device = `device ${hex16(vendor)}:${hex16(id)} of class ${hex16(deviceClass)}`;
   if (deviceClass !== ETHERNET_CONTROLLER) {
     throw new UsageError(
       `${pci.address}: ${device} is not supported, because it is not an Ethernet controller (class ` +
-        `${hex(ETHERNET_CONTROLLER)}): \`lspci -Dnn -d ::0200\` lists the Ethernet controllers`,
+        `${hex16(ETHERNET_CONTROLLER)}): \`lspci -Dnn -d ::0200\` lists the Ethernet controllers`,
     );
   }
   throw new UsageError(
     `${pci.address}: ${device} is not supported: use an Ethernet controller of ` +
-      drivers.map((d) => `${d.name} (vendor ${hex(d.vendor)})`).join(" or "),
+      drivers.map((d) => `${d.name} (vendor ${hex16(d.vendor)})`).join(" or "),
   );
 }
 

@@ -23,6 +23,11 @@ export const Config = {
 /** Value of CLASS for Ethernet controllers: base class and sub-class. */
 export const ETHERNET_CONTROLLER = 0x0200;
 
+/** Formats a 16-bit number as `lspci` does: four hex digits. */
+export function hex16(value: number): string {
+  return value.toString(16).padStart(4, "0");
+}
+
 /** Bits of the COMMAND register. */
 export const Command = {
   IO: 1 << 0,

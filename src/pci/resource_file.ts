@@ -4,13 +4,11 @@
  * @module
  */
 
-import { checkErrno, Errno, path, stubs, SystemError } from "../../native/stubs.ts";
+import { checkErrno, Errno, Open, path, stubs, SystemError } from "../../native/stubs.ts";
 import { Mapping } from "../../native/mapping.ts";
 import { DeviceError, UsageError } from "../errors.ts";
 import { FileRegion, forbidden } from "./file_region.ts";
 import { MappedArea, MappedBar } from "./mapped_bar.ts";
-
-const O_RDWR = 2;
 
 /** I/O ports. Every access is a system call. */
 class Ports extends FileRegion {
@@ -47,7 +45,7 @@ export function openResource(
   remedy = "boot with iomem=relaxed, or end the program that uses the device",
 ): MappedBar {
   const file = `${directory}/resource${index}`;
-  const fd = stubs.ixy_open(path(file), O_RDWR, 0);
+  const fd = stubs.ixy_open(path(file), Open.RDWR, 0);
   if (fd === -Errno.ENOENT) {
     throw new DeviceError(device, `the device has no BAR ${index}: ${file} does not exist`);
   }

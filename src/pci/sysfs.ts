@@ -5,7 +5,7 @@
  * @module
  */
 
-import { Errno, path, stubs, SystemError } from "../../native/stubs.ts";
+import { Errno, Open, path, stubs, SystemError } from "../../native/stubs.ts";
 import type { DmaMemory } from "../dma.ts";
 import { DeviceError, makeCalls, UsageError } from "../errors.ts";
 import { Command, Config, isPortBar } from "./function.ts";
@@ -16,19 +16,23 @@ import { ifReadable, linkName, list, readText, writeText } from "../../native/fi
 import { openResource } from "./resource_file.ts";
 
 const DEVICES = "/sys/bus/pci/devices";
-const O_RDWR = 2;
 const IFF_UP = 1;
 
 /**
- * Returns the directories in which the kernel lists a function's network interfaces: in the function's
- * own directory, and in those of child devices, which some drivers create (virtio does). Symbolic links
- * lead to other functions and are skipped.
+ * Returns the kernel's network interfaces on a function, and whether each is up. They are listed in the
+ * function's directory, and in those of child devices, which some drivers create (virtio does). Symbolic
+ * links lead to other functions and are skipped.
  *
  * @param directory The function's sysfs directory.
  */
-export function netDirectories(directory: string): string[] {
+export function kernelInterfaces(directory: string): { name: string; up: boolean }[] {
   const inside = (name: string) => linkName(`${directory}/${name}`) === undefined;
-  return [".", ...list(directory).filter(inside)].map((child) => `${directory}/${child}/net`);
+  return [".", ...list(directory).filter(inside)].flatMap((child) => {
+    const net = `${directory}/${child}/net`;
+    return list(net).sort().map((name) => {
+      return { name, up: (Number(readText(`${net}/${name}/flags`)) & IFF_UP) !== 0 };
+    });
+  });
 }
 
 /** The kernel driver that a function was taken from, and the changes to undo before giving it back. */
@@ -66,7 +70,7 @@ export class SysfsFunction extends FunctionBase {
     this.#directory = `${devices}/${address}`; // a symbolic link in the real sysfs
     this.#drivers = `${devices}/../drivers`;
     const file = `${this.#directory}/config`;
-    const fd = stubs.ixy_open(path(file), O_RDWR, 0);
+    const fd = stubs.ixy_open(path(file), Open.RDWR, 0);
     if (fd === -Errno.ENOENT) {
       throw new UsageError(`${address}: no such PCI device: \`lspci -D\` lists the devices`);
     }
@@ -140,9 +144,7 @@ export class SysfsFunction extends FunctionBase {
 
   /** Returns the names of the function's kernel interfaces that are up. */
   #interfacesUp(): string[] {
-    return netDirectories(this.#directory).flatMap((net) => {
-      return list(net).filter((name) => Number(readText(`${net}/${name}/flags`)) & IFF_UP);
-    });
+    return kernelInterfaces(this.#directory).filter(({ up }) => up).map(({ name }) => name);
   }
 
   protected openBar(index: number): MappedBar {

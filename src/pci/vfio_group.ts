@@ -7,7 +7,7 @@
  * @module
  */
 
-import { Errno, path, stubs, SystemError } from "../../native/stubs.ts";
+import { Errno, Open, path, stubs, SystemError } from "../../native/stubs.ts";
 import type { DmaMemory } from "../dma.ts";
 import { checkCall, makeCalls, UsageError } from "../errors.ts";
 import { linkName, list, readText } from "../../native/files.ts";
@@ -26,7 +26,6 @@ import {
 } from "./vfio_ioctl.ts";
 
 const CONTAINER = "/dev/vfio/vfio";
-const O_RDWR = 2;
 /** Kernel drivers that do no DMA, so that functions bound to them leave the group viable. */
 export const HARMLESS: readonly string[] = ["vfio-pci", "pci-stub", "pcieport"];
 
@@ -167,7 +166,7 @@ export class VfioGroup {
 }
 
 function openContainer(address: string): number {
-  const fd = stubs.ixy_open(path(CONTAINER), O_RDWR, 0);
+  const fd = stubs.ixy_open(path(CONTAINER), Open.RDWR, 0);
   if (fd < 0) {
     const cause = new SystemError(`open ${CONTAINER}`, -fd);
     throw new UsageError(
@@ -192,7 +191,7 @@ function openContainer(address: string): number {
 
 function openGroup(address: string, number: string): number {
   const file = `/dev/vfio/${number}`;
-  const fd = stubs.ixy_open(path(file), O_RDWR, 0);
+  const fd = stubs.ixy_open(path(file), Open.RDWR, 0);
   if (fd >= 0) return fd;
   if (fd === -Errno.EBUSY) {
     throw new UsageError(`${address}: another program is using the device's ${file}: end it`);

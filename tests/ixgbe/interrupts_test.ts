@@ -160,17 +160,22 @@ Deno.test("Waiter.wait() does not sleep if packets are already in the ring", asy
   assert(waiter.wait(() => bench.receive() === 40, STRANDED_MS));
 });
 
+/** Asserts that a packet is received that arrives between polling and sleeping. */
+function assertWoken(bench: Bench, waiter: Waiter): void {
+  const woken = waiter.wait(() => {
+    const some = bench.receive() > 0;
+    bench.arrive(1);
+    return some;
+  }, STRANDED_MS);
+  assert(woken);
+  assertEquals(bench.receive(), 1);
+}
+
 Deno.test("Waiter.wait() is woken by a packet that arrives between polling and sleeping", async () => {
   using bench = await Bench.start();
   const waiter = new Waiter(bench.device.rxQueues);
   for (let i = 0; i < 3; i++) {
-    const woken = waiter.wait(() => {
-      const some = bench.receive() > 0;
-      bench.arrive(1);
-      return some;
-    }, STRANDED_MS);
-    assert(woken);
-    assertEquals(bench.receive(), 1);
+    assertWoken(bench, waiter);
     assertEquals(readable([bench.rx.interrupt!.fd]), [false], "the eventfd is empty again");
   }
 });
@@ -218,7 +223,7 @@ Deno.test("Waiter.wait() never sleeps while packets wait, whenever they arrive",
   }));
 });
 
-Deno.test("Hybrid.rest() sleeps only after a tenth of a millisecond without a packet", async () => {
+Deno.test("AdaptiveSleep.sleepIfIdle() sleeps only after a tenth of a millisecond without a packet", async () => {
   using bench = await Bench.start();
   let looks = 0;
   const hybrid = AdaptiveSleep.of([bench.device], () => {
@@ -240,7 +245,7 @@ Deno.test("Hybrid.rest() sleeps only after a tenth of a millisecond without a pa
   assertEquals([bench.armed, looks], [1, 1]);
 });
 
-Deno.test("Hybrid.of() leaves devices without interrupts to polling", async () => {
+Deno.test("AdaptiveSleep.of() returns undefined for devices without interrupts", async () => {
   const bench = await Bench.start({ interrupts: false });
   assertEquals(AdaptiveSleep.of([bench.device], () => {}), undefined);
   bench.device.close();
@@ -255,12 +260,6 @@ Deno.test("RxQueue.receive() after sleeping reclaims the buffers of packets sent
   }
   assertEquals([pool.freeCount, tx.pending], [0, 64]);
   const waiter = new Waiter(bench.device.rxQueues);
-  const woken = waiter.wait(() => {
-    const some = bench.receive() > 0;
-    bench.arrive(1);
-    return some;
-  }, STRANDED_MS);
-  assert(woken);
-  assertEquals(bench.receive(), 1);
+  assertWoken(bench, waiter);
   assertEquals(bench.device.statistics().rxNoBuffer, 0);
 });

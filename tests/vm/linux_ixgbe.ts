@@ -6,6 +6,7 @@
  */
 
 import { assertEquals, assertMatch } from "@std/assert";
+import { bitRate } from "../../packets/units.ts";
 import { VFIO_USER_QEMU, vfioUserNics } from "../../vm/devices.ts";
 import { Machine } from "../../vm/machine.ts";
 import { Namespace } from "../support/namespaces.ts";
@@ -153,7 +154,7 @@ export class LinuxGuest implements AsyncDisposable {
 
   /**
    * Sends random bytes by TCP, and has them sent back; asserts that all have one SHA-256. Prints how
-   * fast that was, in Mbit/s of what was carried.
+   * fast that was, in bits a second of what was carried.
    */
   async echo({ peer, device }: Link, megabytes: number, address = peer.address): Promise<void> {
     const file = this.directory.file("echo.ts");
@@ -171,10 +172,10 @@ export class LinuxGuest implements AsyncDisposable {
     const sums = (await this.do(`sha256sum ${sent} ${received}`)).split("\n");
     assertEquals(sums.map((line) => line.split(" ")[0]), [hash, hash]);
     await this.do(`rm ${sent} ${received}`);
-    const rate = (milliseconds: number) => Math.round(bytes * 8 / milliseconds / 1000);
+    const rate = (milliseconds: number) => bitRate(bytes * 8 / milliseconds * 1000);
     const mtu = await this.do(`cat /sys/class/net/${device}/mtu`);
     const way = `${megabytes} MB by TCP to and from ${address}, MTU ${mtu}`;
-    console.log(`${device}: ${way}: ${rate(from)} Mbit/s sent, ${rate(to)} Mbit/s received`);
+    console.log(`${device}: ${way}: ${rate(from)} sent, ${rate(to)} received`);
   }
 
   /** How often each vector of an interface has interrupted the guest, by the vector's name. */
