@@ -114,7 +114,7 @@ export function initRss(regs: Registers, model: Model, queues: number, key: Uint
     regs.write(RSSRK, a | b << 8 | c << 16 | d << 24, i);
   }
   // Hash values are assigned to queues in turns. The X550 has 512 table entries, the others have 128.
-  const tables = model.mac.startsWith("X550") ? [RETA, ERETA] : [RETA];
+  const tables = model.mac === "X550" ? [RETA, ERETA] : [RETA];
   let next = 0;
   for (const table of tables) {
     for (let i = 0; i < table.count; i++) {

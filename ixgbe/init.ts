@@ -61,8 +61,7 @@ export async function reset(regs: Registers, device: string, model: Model): Prom
   disableInterrupts(regs);
   disableFlowControl(regs, model);
   // 4.6.3 - wait for EEPROM auto-read and for DMA initialization
-  const eec = model.mac === "X550EM_a" ? R.EEC_X550EM_A : R.EEC;
-  await regs.wait(eec, R.EEC.AUTO_RD, R.EEC.AUTO_RD, EEPROM_MS);
+  await regs.wait(R.EEC, R.EEC.AUTO_RD, R.EEC.AUTO_RD, EEPROM_MS);
   await regs.wait(R.RDRXCTL, R.RDRXCTL.DMAIDONE, R.RDRXCTL.DMAIDONE, DMA_INIT_MS);
   regs.set(R.CTRL_EXT, R.CTRL_EXT.DRV_LOAD); // tells firmware that a driver controls the device
   // 4.6.4 - PHY and link

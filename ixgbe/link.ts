@@ -23,7 +23,7 @@ const TX_DISABLE_IS_OUTPUT = ESDP.SDP3_DIR;
  *
  * 82599: link mode and PMA stay as the EEPROM sets them; the laser is turned on, and auto-negotiation is
  * restarted. X540 and X550: firmware controls the PHY, and AUTOC has no link mode; the PHY is only taken
- * out of low power mode, in which other drivers leave it. X550EM: nothing is changed.
+ * out of low power mode, in which other drivers leave it.
  *
  * @param device The device's address, for messages.
  * @throws {DeviceError} if the PHY of an X540 or X550 cannot be accessed.
@@ -44,7 +44,7 @@ export async function setUpLink(regs: Registers, device: string, model: Model): 
 export function linkStatus(regs: Registers, model: Model): LinkStatus {
   const links = regs.read(LINKS);
   if ((links & LINKS.UP) === 0) return { up: false, megabits: 0 };
-  const nonStandard = model.mac.startsWith("X550") && (links & LINKS.SPEED_NON_STD) !== 0;
+  const nonStandard = model.mac === "X550" && (links & LINKS.SPEED_NON_STD) !== 0;
   switch ((links & LINKS.SPEED) >>> 28) {
     case 3:
       return { up: true, megabits: nonStandard ? 2500 : 10000 };
@@ -53,6 +53,6 @@ export function linkStatus(regs: Registers, model: Model): LinkStatus {
     case 1:
       return { up: true, megabits: nonStandard ? 5000 : 100 };
     default:
-      return { up: true, megabits: model.mac === "X550EM_a" ? 10 : 0 };
+      return { up: true, megabits: 0 };
   }
 }

@@ -11,7 +11,7 @@ import { UsageError } from "../src/errors.ts";
 export const INTEL = 0x8086;
 
 /** The MAC generations that the driver distinguishes. */
-export type Mac = "82599" | "X540" | "X550" | "X550EM_x" | "X550EM_a";
+export type Mac = "82599" | "X540" | "X550";
 
 /**
  * The medium between MAC and cable. `sfp`: a cage; on an 82599 the driver turns its laser on.
@@ -58,38 +58,24 @@ const MODELS: ReadonlyMap<number, Model> = new Map([
   ...models("82599", "copper", { 0x151c: "T3 10GBASE-T" }),
   ...models("X540", "copper", { 0x1528: "10GBASE-T", 0x1560: "10GBASE-T single port" }),
   ...models("X550", "copper", { 0x1563: "10GBASE-T", 0x15d1: "10GBASE-T single port" }),
-  ...models("X550EM_x", "backplane", { 0x15aa: "KX4", 0x15ab: "KR", 0x15b0: "XFI" }),
-  ...models("X550EM_x", "sfp", { 0x15ac: "SFP+" }),
-  ...models("X550EM_x", "copper", { 0x15ad: "10GBASE-T", 0x15ae: "1000BASE-T" }),
-  ...models("X550EM_a", "backplane", {
-    0x15c2: "KR",
-    0x15c3: "KR L",
-    0x15c6: "SGMII",
-    0x15c7: "SGMII L",
-  }),
-  ...models("X550EM_a", "sfp", {
-    0x15c4: "SFP+ N",
-    0x15ca: "QSFP",
-    0x15cc: "QSFP N",
-    0x15ce: "SFP+",
-  }),
-  ...models("X550EM_a", "copper", {
-    0x15c8: "10GBASE-T",
-    0x15e4: "1000BASE-T",
-    0x15e5: "1000BASE-T L",
-  }),
 ]);
 
-/** Related devices that have other registers, and so are not supported. */
-const RELATIVES: readonly [string, readonly number[]][] = [
-  ["an 82598", [
+/** Related devices that are not supported: what they are, why not, and their device IDs. */
+const RELATIVES: readonly (readonly [what: string, why: string, ids: readonly number[]])[] = [
+  ["an 82598", "its registers differ", [
     ...[0x10b6, 0x10c6, 0x10c7, 0x10c8, 0x10db, 0x10dd, 0x10e1, 0x10ec, 0x10f1, 0x10f4],
     ...[0x1508, 0x150b],
   ]],
-  ["a virtual function of an 82599, X540 or X550", [
+  ["a virtual function of an 82599, X540 or X550", "its registers differ", [
     ...[0x10ed, 0x1515, 0x152e, 0x1530, 0x1564, 0x1565, 0x15a8, 0x15a9, 0x15b4, 0x15c5],
   ]],
-  ["an E610", [0x57ad, 0x57ae, 0x57af, 0x57b0, 0x57b1, 0x57b2]],
+  // X550EM_x (SFP+: multiplexer, CS4227, KR; copper: internal KR or iXFI), and X550EM_a, whose PHYs
+  // firmware sets up on request, and which has several registers at other offsets.
+  ["an X550EM, built into Xeon D and Atom C3000 processors", "the driver cannot set up its link", [
+    ...[0x15aa, 0x15ab, 0x15ac, 0x15ad, 0x15ae, 0x15b0],
+    ...[0x15c2, 0x15c3, 0x15c4, 0x15c6, 0x15c7, 0x15c8, 0x15ca, 0x15cc, 0x15ce, 0x15e4, 0x15e5],
+  ]],
+  ["an E610", "its registers differ", [0x57ad, 0x57ae, 0x57af, 0x57b0, 0x57b1, 0x57b2]],
 ];
 
 /** All supported device IDs. */
@@ -104,11 +90,15 @@ export const DEVICE_IDS: readonly number[] = [...MODELS.keys()];
 export function modelOf(address: string, deviceId: number): Model {
   const model = MODELS.get(deviceId);
   if (model) return model;
-  const relative = RELATIVES.find(([, ids]) => ids.includes(deviceId));
+  const relative = RELATIVES.find(([, , ids]) => ids.includes(deviceId));
   throw new UsageError(
-    `${address}: Intel device 0x${hex16(deviceId)}` +
-      `${relative ? ` (${relative[0]})` : ""} is not supported: ` +
-      "use an 82599 (X520), X540 or X550",
+    relative
+      ? `${address}: Intel device 0x${hex16(deviceId)} (${
+        relative[0]
+      }) is not supported, because ` +
+        `${relative[1]}: leave it to the kernel, and use an 82599 (X520), X540 or X550`
+      : `${address}: Intel device 0x${hex16(deviceId)} is not supported: ` +
+        "use an 82599 (X520), X540 or X550",
   );
 }
 

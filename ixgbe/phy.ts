@@ -6,8 +6,7 @@
  * DPDK and FreeBSD on an X550 too. The mode lasts over a reset of the MAC, so the link would never come
  * up after such a driver. Negotiation and the link itself are up to the PHY's firmware.
  *
- * Other PHYs are not accessed. Drivers do not put those on 82599 boards into low power mode. Those beside
- * an X550EM share a bus between ports, and need more than power.
+ * Other PHYs are not accessed: drivers do not put those on 82599 boards into low power mode.
  *
  * @module
  */

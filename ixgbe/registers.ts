@@ -59,7 +59,6 @@ export const TABLE = {
   EEC: { offset: 0x10010, access: "RW", section: "8.2.3.2.1", meaning: "EEPROM and Flash control", reset: 0x00002110,
     fields: { SK: 1 << 0, CS: 1 << 1, DI: 1 << 2, DO: 1 << 3, FWE: 3 << 4, REQ: 1 << 6, GNT: 1 << 7, EE_PRES: 1 << 8,
       AUTO_RD: 1 << 9, EE_ADDR_SIZE: 1 << 10, EE_SIZE: 0xf << 11, FLUPD: 1 << 23, SEC1VAL: 1 << 25, FLUDONE: 1 << 26 } },
-  EEC_X550EM_A: { offset: 0x15ff8, access: "RW", section: "X550EM_a: EEC", meaning: "EEPROM and Flash control at its X550EM_a offset", reset: 0x00002110 },
   EERD: { offset: 0x10014, access: "RW", section: "8.2.3.2.2", meaning: "EEPROM read: address in, word out",
     fields: { START: 1 << 0, DONE: 1 << 1, ADDR: 0x3fff << 2, DATA: 0xffff0000 } },
   EEWR: { offset: 0x10018, access: "RW", section: "8.2.3.2", meaning: "Shadow RAM write (X540, X550)",
@@ -102,8 +101,6 @@ export const TABLE = {
   PCIEPHYDAT: { offset: 0x11044, access: "RW", section: "8.2.3.4", meaning: "PCIe PHY data" },
   SWSM: { offset: 0x10140, access: "RW", readEffect: SEMAPHORE, section: "8.2.3.4", meaning: "Software semaphore; reading sets SMBI",
     fields: { SMBI: 1 << 0, SWESMBI: 1 << 1, WMNG: 1 << 2 } },
-  SWSM_X550EM_A: { offset: 0x15f70, access: "RW", readEffect: SEMAPHORE, section: "X550EM_a: SWSM", meaning: "SWSM at its X550EM_a offset" },
-  SW_FW_SYNC_X550EM_A: { offset: 0x15f78, access: "RW", readEffect: GUARD, section: "X550EM_a: SW_FW_SYNC", meaning: "SW_FW_SYNC at its X550EM_a offset" },
   FWSM: { offset: 0x10148, access: "RW", section: "8.2.3.4.10", meaning: "Firmware semaphore and status",
     fields: { FWSMBI: 1 << 0, FW_MODE: 7 << 1, EEP_RELOAD_IND: 1 << 6, FW_VAL_BIT: 1 << 15, RESET_CNT: 7 << 16, EXT_ERR_IND: 0x3f << 19,
       PCIE_CONFIG_ERR_IND: 1 << 25, PHY_SERDES0_CONFIG_ERR_IND: 1 << 26, PHY_SERDES1_CONFIG_ERR_IND: 1 << 27 } },
@@ -599,10 +596,10 @@ export const ALIASES: readonly Alias[] = [
 // The same registers as names to import, in a block instead of one per line.
 // deno-fmt-ignore
 export const {
-  CTRL, STATUS, CTRL_EXT, ESDP, I2CCTL, FRTIMER, TCPTIMER, LEDCTL, EXVET, EEC, EEC_X550EM_A, EERD,
+  CTRL, STATUS, CTRL_EXT, ESDP, I2CCTL, FRTIMER, TCPTIMER, LEDCTL, EXVET, EEC, EERD,
   EEWR, FLA, EEMNGCTL, EEMNGDATA, FLMNGCTL, FLMNGDATA, FLMNGCNT, FLOP, GRC, SRAMREL, PFCTOP,
   FCTTV, FCRTL, FCRTH, FCRTV, TFCS, FCCFG, GCR, GSCL_1, GSCL_2, GSCN, GSCL_5_8, FACTPS,
-  PCIEPHYADR, PCIEPHYDAT, SWSM, SWSM_X550EM_A, SW_FW_SYNC_X550EM_A, FWSM, SW_FW_SYNC, GCR_EXT,
+  PCIEPHYADR, PCIEPHYDAT, SWSM, FWSM, SW_FW_SYNC, GCR_EXT,
   MREVID, PICAUSE, PIENA, PBACLR, CIAA, CIAD, BARCTRL, EICR, EICS, EIMS, EIMC, EIAC, EIAM,
   EICS_EX, EIMS_EX, EIMC_EX, EIAM_EX, EITRSEL, EITR, L34TIMIR, LLITHRESH, IMIRVP, IVAR, IVAR_MISC,
   GPIE, FCTRL, VLNCTRL, MCSTCTRL, PSRTYPE, RXCSUM, RFCTL, MTA, RAL, RAH, MPSAR, VFTA, MRQC, RQTC,

@@ -7,11 +7,7 @@
 import { delay } from "../native/clock.ts";
 import type { Registers } from "../src/registers.ts";
 import type { Mac } from "./models.ts";
-import { STATUS, SW_FW_SYNC, SW_FW_SYNC_X550EM_A, SWSM, SWSM_X550EM_A } from "./registers.ts";
-
-/** The semaphore registers of a MAC. Only their offsets differ, not their bits. */
-const swsm = (mac: Mac) => mac === "X550EM_a" ? SWSM_X550EM_A : SWSM;
-const swFwSync = (mac: Mac) => mac === "X550EM_a" ? SW_FW_SYNC_X550EM_A : SW_FW_SYNC;
+import { STATUS, SW_FW_SYNC, SWSM } from "./registers.ts";
 
 /** The longest time that a semaphore may be held, in milliseconds. */
 const DEADLINE_MS = 1000;
@@ -47,12 +43,12 @@ export async function withSemaphore<T>(
   const deadline = performance.now() + DEADLINE_MS;
   for (;;) {
     await enter(regs, mac);
-    const sync = regs.read(swFwSync(mac));
+    const sync = regs.read(SW_FW_SYNC);
     const byFirmware = (sync & resource << FIRMWARE_SHIFT) !== 0;
     const busy = byFirmware || (sync & resource) !== 0;
     const late = performance.now() >= deadline;
     const taken = !busy || (late && !(byFirmware && refusal));
-    if (taken) regs.write(swFwSync(mac), sync | resource);
+    if (taken) regs.write(SW_FW_SYNC, sync | resource);
     leave(regs, mac);
     if (taken) break;
     if (late && refusal) throw refusal(sync);
@@ -62,7 +58,7 @@ export async function withSemaphore<T>(
     return await action();
   } finally {
     await enter(regs, mac);
-    regs.clear(swFwSync(mac), resource);
+    regs.clear(SW_FW_SYNC, resource);
     leave(regs, mac);
   }
 }
@@ -70,23 +66,23 @@ export async function withSemaphore<T>(
 /** Takes the semaphores that guard SW_FW_SYNC: first against other drivers, then against firmware. */
 async function enter(regs: Registers, mac: Mac): Promise<void> {
   // Reading SMBI sets it: reading 0 takes the semaphore.
-  await regs.reaches(swsm(mac), SWSM.SMBI, 0, DEADLINE_MS);
+  await regs.reaches(SWSM, SWSM.SMBI, 0, DEADLINE_MS);
   if (mac === "82599") {
     const deadline = performance.now() + DEADLINE_MS;
     do {
-      regs.set(swsm(mac), SWSM.SWESMBI);
-    } while (!(regs.read(swsm(mac)) & SWSM.SWESMBI) && performance.now() < deadline);
+      regs.set(SWSM, SWSM.SWESMBI);
+    } while (!(regs.read(SWSM) & SWSM.SWESMBI) && performance.now() < deadline);
   } else {
-    await regs.reaches(swFwSync(mac), SW_FW_SYNC.REGSMP, 0, DEADLINE_MS);
+    await regs.reaches(SW_FW_SYNC, SW_FW_SYNC.REGSMP, 0, DEADLINE_MS);
   }
 }
 
 /** Releases the semaphores that guard SW_FW_SYNC. */
 function leave(regs: Registers, mac: Mac): void {
   if (mac === "82599") {
-    regs.clear(swsm(mac), SWSM.SWESMBI | SWSM.SMBI);
+    regs.clear(SWSM, SWSM.SWESMBI | SWSM.SMBI);
   } else {
-    regs.clear(swFwSync(mac), SW_FW_SYNC.REGSMP);
-    regs.clear(swsm(mac), SWSM.SMBI);
+    regs.clear(SW_FW_SYNC, SW_FW_SYNC.REGSMP);
+    regs.clear(SWSM, SWSM.SMBI);
   }
 }

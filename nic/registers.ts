@@ -125,8 +125,7 @@ function reading(mac: Mac, all: boolean): Reading {
 
 /** Whether a MAC has what a section describes: those of other datasheets say which have it. */
 function has(mac: Mac, section: string): boolean {
-  if (section.startsWith("X550EM_a")) return mac === "X550EM_a";
-  if (section.startsWith("X550")) return mac.startsWith("X550");
+  if (section.startsWith("X550")) return mac === "X550";
   return !section.startsWith("X540") || mac !== "82599";
 }
 

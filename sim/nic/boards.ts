@@ -11,12 +11,10 @@ import { AUTOC, ESDP } from "../../ixgbe/registers.ts";
 export const DEVICE = { SFP: 0x10fb, KX4: 0x10f7, X540: 0x1528, X550: 0x1563 } as const;
 
 /** Controllers, as far as their registers differ. */
-type Family = "82599" | "X540" | "X550" | "X550EM_a";
+type Family = "82599" | "X540" | "X550";
 
 const X540_IDS = [0x1528, 0x1560];
 const X550_IDS = [0x1563, 0x15d1];
-const FIRST_X550EM_X = 0x15aa;
-const FIRST_X550EM_A = 0x15c2;
 /** Boards with a cage for an SFP+ module. */
 const CAGE_IDS: readonly number[] = [
   ...[DEVICE.SFP, 0x1507, 0x1529, 0x154a, 0x154d, 0x1557, 0x1558],
@@ -25,9 +23,7 @@ const CAGE_IDS: readonly number[] = [
 /** The controller that has a PCI device ID; the 82599 for IDs of no other. */
 function familyOf(deviceId: number): Family {
   if (X540_IDS.includes(deviceId)) return "X540";
-  if (X550_IDS.includes(deviceId)) return "X550";
-  if (deviceId >= FIRST_X550EM_A) return "X550EM_a";
-  return deviceId >= FIRST_X550EM_X ? "X550" : "82599";
+  return X550_IDS.includes(deviceId) ? "X550" : "82599";
 }
 
 /** Whether the controller is an X540 or X550 rather than an 82599. */
@@ -37,7 +33,7 @@ export function isX540OrLater(deviceId: number): boolean {
 
 /** Whether the redirection table of receive side scaling is the X550's. */
 export function hasLargeRedirectionTable(deviceId: number): boolean {
-  return familyOf(deviceId).startsWith("X550");
+  return familyOf(deviceId) === "X550";
 }
 
 /** KB of receive packet memory, which packet buffers and flow director share (8.2.3.8.9). */

@@ -8,15 +8,12 @@
 import {
   CTRL,
   EEC,
-  EEC_X550EM_A,
   EERD,
   RDRXCTL,
   RXDCTL,
   STATUS,
   SW_FW_SYNC,
-  SW_FW_SYNC_X550EM_A,
   SWSM,
-  SWSM_X550EM_A,
 } from "../../ixgbe/registers.ts";
 import { hex, type Register } from "../../src/registers.ts";
 import { isX540OrLater } from "./boards.ts";
@@ -27,12 +24,7 @@ import { currentLink } from "./link_effects.ts";
 /** Milliseconds after a reset until its bits clear themselves, if no driver looks earlier. */
 const RESET_TAKES = 1;
 /** Registers by which software and firmware share the device (10.5.4). */
-export const SEMAPHORES: readonly Register[] = [
-  SWSM,
-  SW_FW_SYNC,
-  SWSM_X550EM_A,
-  SW_FW_SYNC_X550EM_A,
-];
+export const SEMAPHORES: readonly Register[] = [SWSM, SW_FW_SYNC];
 
 /** Says what accesses to control registers do. */
 export function installControl(state: DeviceState): void {
@@ -89,17 +81,15 @@ function checkQueuesStopped(state: DeviceState): void {
 
 function installEeprom(state: DeviceState): void {
   const { file, eeprom, rules } = state;
-  for (const register of [EEC, EEC_X550EM_A] as Register[]) {
-    const early = firstLook(state);
-    file.onRead(register, (value) => {
-      if (early()) return value;
-      state.sawAutoRead = true;
-      return value | EEC.AUTO_RD;
-    });
-  }
-  const early = firstLook(state);
+  const readEarly = firstLook(state);
+  file.onRead(EEC, (value) => {
+    if (readEarly()) return value;
+    state.sawAutoRead = true;
+    return value | EEC.AUTO_RD;
+  });
+  const initEarly = firstLook(state);
   file.onRead(RDRXCTL, (value) => {
-    if (early()) return value;
+    if (initEarly()) return value;
     state.sawDmaInit = true;
     return value | RDRXCTL.DMAIDONE;
   });
@@ -128,18 +118,14 @@ function firstLook(state: DeviceState): () => boolean {
 
 function installSemaphores(state: DeviceState): void {
   const { file, rules } = state;
-  for (const register of [SWSM, SWSM_X550EM_A] as Register[]) {
-    file.onRead(register, (value) => {
-      file.set(register, value | SWSM.SMBI); // a driver that reads it clear has it (8.2.3.4)
-      return value;
-    });
-  }
-  for (const register of [SW_FW_SYNC, SW_FW_SYNC_X550EM_A] as Register[]) {
-    file.onRead(register, (value) => {
-      if (isX540OrLater(state.deviceId)) file.set(register, value | SW_FW_SYNC.REGSMP);
-      return value;
-    });
-  }
+  file.onRead(SWSM, (value) => {
+    file.set(SWSM, value | SWSM.SMBI); // a driver that reads it clear has it (8.2.3.4)
+    return value;
+  });
+  file.onRead(SW_FW_SYNC, (value) => {
+    if (isX540OrLater(state.deviceId)) file.set(SW_FW_SYNC, value | SW_FW_SYNC.REGSMP);
+    return value;
+  });
   file.onWrite(SW_FW_SYNC, (value, old) => {
     if (!isX540OrLater(state.deviceId) && value !== old && (file.get(SWSM) & SWSM.SWESMBI) === 0) {
       const detail = `${hex(old)} to ${hex(value)}`;

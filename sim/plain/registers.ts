@@ -28,7 +28,7 @@ const STOP = 0, SETTING = 1, START = 2, COMMAND = START + STARTS.length;
 /** Registers by whose change a driver knows that something is done: shown after all others. */
 const SIGNALS: readonly Register[] = [MSCA, CTRL];
 /** Registers that change by themselves, beside those that cannot be written at all. */
-const ALIVE = ["EEC", "EEC_X550EM_A", "RDRXCTL", "ESDP", "ANLP1", "RDH", "TDH", "EICR", "FDIRCTRL"];
+const ALIVE = ["EEC", "RDRXCTL", "ESDP", "ANLP1", "RDH", "TDH", "EICR", "FDIRCTRL"];
 
 /** All that drivers write; the model's own are in {@linkcode Nic}. */
 export class PlainRegisters {

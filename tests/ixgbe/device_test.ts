@@ -30,6 +30,12 @@ Deno.test("ixgbe.attach() refuses unsupported devices by name, and changes nothi
   const cases: [number, RegExp][] = [
     [0x10c6, /10c6 \(an 82598\) is not supported/],
     [0x10ed, /virtual function/],
+    [
+      0x15ac,
+      /15ac \(an X550EM, .*\) is not supported, because .* set up its link: leave it to the/,
+    ],
+    [0x15c8, /X550EM/],
+    [0x15e5, /X550EM/],
     [0x1533, /1533 is not supported/],
   ];
   for (const [deviceId, message] of cases) {

@@ -108,7 +108,7 @@ Deno.test("ixgbe.attach() writes nothing to a PHY that is not in low power mode"
   }
 });
 
-for (const deviceId of [0x10fb, 0x10f7, 0x151c, 0x15ad, 0x15ae, 0x15c8, 0x15e4]) {
+for (const deviceId of [0x10fb, 0x10f7, 0x151c]) {
   Deno.test(`ixgbe.attach() accesses no PHY on device ${deviceId.toString(16)}`, async () => {
     const pci = new ModelFunction({ deviceId });
     using _device = await attach(pci);
