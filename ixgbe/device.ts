@@ -48,7 +48,7 @@ import {
 } from "./filters.ts";
 import { linkStatus } from "./link.ts";
 import { INTEL, type Model, modelOf } from "./models.ts";
-import { RDT, TDT } from "./registers.ts";
+import { RDT, STATUS, TDT } from "./registers.ts";
 import { IxgbeRxQueue } from "./rx_queue.ts";
 import { Counters } from "./statistics.ts";
 import { IxgbeTxQueue } from "./tx_queue.ts";
@@ -138,7 +138,7 @@ export class IxgbeDevice implements Device {
   /** @ignore For `attach`. Initialises the NIC in the order of section 4.6.3. */
   async start({ promiscuous = false, rssKey }: OpenOptions): Promise<void> {
     const bar = this.#pci.bar(0);
-    const regs = this.#regs = new Registers(bar, this.address);
+    const regs = this.#regs = new Registers(bar, this.address, STATUS);
     const { rxQueues, txQueues } = this.#queues;
     const { bufferSize } = this.pool;
 
@@ -322,7 +322,7 @@ export class IxgbeDevice implements Device {
     try {
       if (this.#regs) late = init.shutDown(this.#regs, this.#rx.length, this.#tx.length);
     } catch (error) {
-      // A device that is gone does no DMA, and other calls report that it is gone. A failed system call
+      // A device that is gone does no DMA, and all other calls report that it is gone. A failed system call
       // (with a cause) does not mean that the device is gone.
       if (!(error instanceof DeviceError) || error.cause !== undefined) throw error;
     } finally {

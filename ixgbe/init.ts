@@ -6,7 +6,6 @@
  */
 
 import { delay } from "../native/clock.ts";
-import { DeviceError } from "../src/errors.ts";
 import { hex, type Register, type Registers } from "../src/registers.ts";
 import { BYTES } from "./descriptors.ts";
 import { setUpLink } from "./link.ts";
@@ -48,12 +47,6 @@ export interface Ring {
  * @throws {DeviceError} if a wait reaches its deadline, or the device is powered down or gone.
  */
 export async function reset(regs: Registers, device: string, model: Model): Promise<void> {
-  if (regs.read(R.STATUS) === 0xffffffff) {
-    throw new DeviceError(
-      device,
-      "STATUS reads 0xffffffff, so the device is powered down or gone: rescan the PCI bus or reboot",
-    );
-  }
   // 4.6.3.1 - interrupts off
   disableInterrupts(regs);
   // 4.6.3.2 - global reset, interrupts off again, general configuration

@@ -127,13 +127,18 @@ export function nameOf(register: Register, index = 0): string {
   return register.count > 1 ? `${register.name}[${index}]` : register.name;
 }
 
+/** What every register of a device reads that is powered down or gone. */
+const ONES = 0xffffffff;
+
 /**
  * A device's registers: one BAR, accessed by the names in a table. For set-up, not for the hot path. Each
- * method throws a RangeError if the register has no such copy, and a DeviceError if the device is gone.
+ * method throws a RangeError if the register has no such copy, and a DeviceError if the device is powered
+ * down or gone.
  */
 export class Registers {
   readonly #bar: Bar;
   readonly #device: string;
+  readonly #witness: Register | undefined;
 
   /**
    * Creates access to the registers in a BAR.
@@ -141,15 +146,32 @@ export class Registers {
    * @ignore
    * @param bar The BAR that the table's offsets are in.
    * @param device The device's address, for messages.
+   * @param witness A register without side effects that never reads as ones: if it does, the device is
+   * powered down or gone. It is read whenever another register reads as ones (default: no check).
    */
-  constructor(bar: Bar, device: string) {
+  constructor(bar: Bar, device: string, witness?: Register) {
     this.#bar = bar;
     this.#device = device;
+    this.#witness = witness;
   }
 
   /** Reads a register. Its `readEffect` describes side effects. */
   read(register: Register, index = 0): number {
-    return this.#bar.read(offsetOf(register, index), 4);
+    const value = this.#bar.read(offsetOf(register, index), 4);
+    if (value === ONES) this.#checkPresent();
+    return value;
+  }
+
+  #checkPresent(): void {
+    const witness = this.#witness;
+    if (witness === undefined || this.#bar.read(offsetOf(witness), 4) !== ONES) return;
+    throw new DeviceError(
+      this.#device,
+      `${witness.name} reads ${
+        hex(ONES)
+      }, so the device is powered down or gone: rescan the PCI bus ` +
+        "or reboot",
+    );
   }
 
   /** Writes all bits of a register. */

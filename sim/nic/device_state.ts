@@ -19,6 +19,8 @@ export interface DeviceState extends DeviceCore {
   readonly phy: Phy;
   /** The EEPROM's words. */
   readonly eeprom: Uint16Array;
+  /** Whether the device was pulled out: it answers no access and reaches no memory. */
+  removed: boolean;
   /** Whether a link partner is there. */
   linkPartner: boolean;
   /** Reads of LINKS that still show no link after auto-negotiation was restarted. */

@@ -149,6 +149,7 @@ export class Nic implements WirePort {
       transmitter: this.#transmitter,
       phy: new Phy(phyOf(deviceId)),
       eeprom: makeEeprom(mac, lanId),
+      removed: false,
       linkPartner: true,
       linkDelay: 0,
       negotiating: false,
@@ -221,7 +222,7 @@ export class Nic implements WirePort {
    * @param on Bus Master Enable of the Command register (section 9.3.3.3).
    */
   setBusMaster(on: boolean): void {
-    this.#busMaster = on;
+    this.#busMaster = on && !this.#state.removed;
     this.#update();
   }
 
@@ -239,6 +240,15 @@ export class Nic implements WirePort {
     this.#restart();
   }
 
+  /**
+   * Pulls the device out of its slot while the driver has it: all registers read as ones, writes are lost,
+   * and it reaches no memory any more.
+   */
+  remove(): void {
+    this.#state.removed = true;
+    this.setBusMaster(false);
+  }
+
   /** The driver has gone: no DMA, no mappings, and registers as after a function level reset. */
   disconnect(): void {
     this.#busMaster = false;
@@ -252,6 +262,7 @@ export class Nic implements WirePort {
    * @returns Units of work done; 0 lets the caller rest.
    */
   poll(): number {
+    if (this.#state.removed) return 0;
     if (++this.#rounds % INSPECT_EVERY === 0) this.#doorbells.inspect();
     this.#polling = true;
     let work = this.#transmitter.poll() + this.#receiver.poll();

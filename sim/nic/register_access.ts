@@ -15,6 +15,9 @@ import { SEMAPHORES } from "./control_effects.ts";
 import type { DeviceState } from "./device_state.ts";
 import type { Doorbells } from "./doorbells.ts";
 
+/** What a read returns that no device answers. */
+const ONES = 0xffffffff;
+
 /** Accesses to one device's registers. */
 export class RegisterAccess {
   readonly #state: DeviceState;
@@ -34,6 +37,7 @@ export class RegisterAccess {
 
   /** Reads the register at an offset in BAR0, with what reading does to it; 0 where there is none. */
   read(offset: number): number {
+    if (this.#state.removed) return ONES;
     const home = this.#homeOf(offset);
     if (home < 0) return 0;
     const register = this.#file.registerAt(home);
@@ -52,6 +56,7 @@ export class RegisterAccess {
 
   /** As {@linkcode RegisterAccess.read}, but clears no count or cause, and takes no semaphore. */
   peek(offset: number): number {
+    if (this.#state.removed) return ONES;
     const home = this.#homeOf(offset);
     if (home < 0) return 0;
     const register = this.#file.registerAt(home);
@@ -63,6 +68,7 @@ export class RegisterAccess {
 
   /** Writes the register at an offset in BAR0, with what writing does to it. */
   write(offset: number, value: number): void {
+    if (this.#state.removed) return;
     const home = this.#homeOf(offset);
     if (home < 0) {
       const rule = "registers that exist are written";

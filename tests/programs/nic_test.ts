@@ -142,10 +142,13 @@ Deno.test("cards() says what no driver is for, and what it is if that is known",
   using tree = new Tree();
   tree.add("0000:05:00.0", { id: 0x10ed });
   tree.add("0000:06:00.0", { vendor: 0x14e4, id: 0x1657 });
-  const [virtual, foreign] = cards(tree.system).map(({ use }) => use);
+  tree.add("0000:07:00.0", { id: 0x15ac });
+  const [virtual, foreign, embedded] = cards(tree.system).map(({ use }) => use);
   assertEquals([virtual.driver, virtual.bus, foreign.driver], [null, null, null]);
   assertMatch(virtual.problems[0], /a virtual function of an 82599/);
   assertMatch(foreign.problems[0], /no driver here is for it/);
+  assertEquals(embedded.driver, null);
+  assertMatch(embedded.problems[0], /15ac \(an X550EM, .*\) is not supported, because .* its link/);
 });
 
 Deno.test("assess() takes sysfs, or VFIO where vfio-pci has the function in a group", () => {

@@ -412,6 +412,22 @@ Deno.test("Nic: frames are lost while the link is down, and HLREG0.LPBK returns 
   assertEquals(driver.wire.sent.length, 0);
 });
 
+/** What a read returns that no device answers. */
+const ONES = 0xffffffff;
+
+Deno.test("Nic.remove() answers no access any more, and moves nothing", () => {
+  const driver = TestDriver.ready();
+  driver.fillTransmit(0, 60);
+  driver.nic.remove();
+  driver.write(TDT, 1);
+  driver.wire.waiting.push(frameTo(STATION, 60));
+  assertEquals([driver.nic.poll(), driver.wire.sent.length], [0, 0]);
+  for (const register of [STATUS, LINKS, GPRC, TDT]) {
+    assertEquals([driver.read(register), driver.nic.peek32(offsetOf(register))], [ONES, ONES]);
+  }
+  assertEquals(driver.broken(), []);
+});
+
 Deno.test("Nic.disconnect() stops DMA and forgets the memory", () => {
   const driver = TestDriver.ready();
   driver.nic.disconnect();

@@ -35,6 +35,19 @@ function memoryBar(words = new Uint32Array(4096)): Bar {
   };
 }
 
+Deno.test("Registers.read() refuses ones if the witness reads as ones too", () => {
+  const words = new Uint32Array(4096).fill(0xffffffff);
+  const regs = new Registers(memoryBar(words), "nic", TABLE.CTRL);
+  const gone = "nic: CTRL reads 0xffffffff, so the device is powered down or gone: rescan";
+  for (const register of [TABLE.CTRL, TABLE.RING]) {
+    assertThrows(() => regs.read(register), DeviceError, gone);
+  }
+  assertThrows(() => regs.spin(TABLE.RING, 1, 0, 60_000), DeviceError, gone);
+  words[0] = 1;
+  assertEquals(regs.read(TABLE.RING), 0xffffffff);
+  assertEquals(new Registers(memoryBar(), "nic").read(TABLE.CTRL), 0);
+});
+
 Deno.test("offsetOf() follows strides and runs", () => {
   const offsets = [0, 1, 3, 4, 7].map((i) => offsetOf(TABLE.RING, i));
   assertEquals(offsets, [0x100, 0x140, 0x1c0, 0x1000, 0x1030]);

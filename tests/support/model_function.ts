@@ -7,6 +7,7 @@
 
 import type { Bar, Doorbell, PciFunction } from "../../src/pci/function.ts";
 import type { DmaMemory } from "../../src/dma.ts";
+import { DeviceError } from "../../src/errors.ts";
 import { Nic, type NicOptions } from "../../sim/nic/nic.ts";
 import { FrameBuffer } from "../../sim/frames/frame.ts";
 import type { Wire, WirePort } from "../../sim/wires/wire.ts";
@@ -60,6 +61,7 @@ export class ModelFunction implements PciFunction {
   readonly #deviceId: number;
   readonly #words = new Uint32Array(512 * 1024 / 4);
   readonly #mapped = new Set<DmaMemory>();
+  #removed = false;
 
   constructor(options: NicOptions = {}) {
     this.#deviceId = options.deviceId ?? 0x10fb;
@@ -109,7 +111,15 @@ export class ModelFunction implements PciFunction {
     this.nic.setBusMaster(on);
   }
 
-  checkAlive(): void {}
+  checkAlive(): void {
+    if (this.#removed) throw new DeviceError(this.address, "the device is gone");
+  }
+
+  /** Pulls the device out of its slot. */
+  remove(): void {
+    this.#removed = true;
+    this.nic.remove();
+  }
 
   close(): void {
     if (this.log.at(-1) === "close") return;
