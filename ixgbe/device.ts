@@ -308,7 +308,7 @@ export class IxgbeDevice implements Device {
 
   /**
    * Stops the NIC after it has sent the packets in its rings, resets it, turns bus mastering off, and then
-   * frees buffers and rings. Idempotent.
+   * frees buffers and rings. If the link is down, packets in the rings are discarded. Idempotent.
    *
    * @throws {DeviceError} if the NIC did not stop in time: its memory is freed nevertheless, because bus
    * mastering is off. Or if bus mastering cannot be turned off: rings and the buffers in them then stay

@@ -5,21 +5,12 @@
  * @module
  */
 
-import {
-  CTRL,
-  EEC,
-  EERD,
-  RDRXCTL,
-  RXDCTL,
-  STATUS,
-  SW_FW_SYNC,
-  SWSM,
-} from "../../ixgbe/registers.ts";
+import { CTRL, EEC, EERD, RDRXCTL, RXDCTL, SW_FW_SYNC, SWSM } from "../../ixgbe/registers.ts";
 import { hex, type Register } from "../../src/registers.ts";
 import { isX540OrLater } from "./boards.ts";
 import type { DeviceState } from "./device_state.ts";
 import { installHostInterface } from "./host_interface.ts";
-import { currentLink } from "./link_effects.ts";
+import { installRest } from "./master_disable.ts";
 
 /** Milliseconds after a reset until its bits clear themselves, if no driver looks earlier. */
 const RESET_TAKES = 1;
@@ -29,28 +20,22 @@ export const SEMAPHORES: readonly Register[] = [SWSM, SW_FW_SYNC];
 /** Says what accesses to control registers do. */
 export function installControl(state: DeviceState): void {
   installReset(state);
+  installRest(state);
   installEeprom(state);
   installSemaphores(state);
   installHostInterface(state);
 }
 
 function installReset(state: DeviceState): void {
-  const { file, rules } = state;
+  const { file } = state;
   file.onWrite(CTRL, (value) => {
     if (value & (CTRL.RST | CTRL.LRST)) {
-      if (!state.sawMasterDisabled) {
-        rules.violate(
-          "CTRL",
-          "5.2.5.3.2",
-          "CTRL.GIO_DIS set and STATUS.GIO_MASTER_ENABLE seen clear before a reset",
-          file.get(CTRL) & CTRL.GIO_DIS ? "STATUS was not read" : "GIO_DIS is 0",
-        );
-      }
+      state.rest.reset();
       state.softwareReset();
       return (value & (CTRL.RST | CTRL.LRST)) >>> 0;
     }
     if (value & CTRL.GIO_DIS) checkQueuesStopped(state);
-    else state.sawMasterDisabled = false;
+    state.rest.disable((value & CTRL.GIO_DIS) !== 0);
     return value;
   });
   file.onSettled(CTRL, () => state.update());
@@ -58,13 +43,6 @@ function installReset(state: DeviceState): void {
     // The reset bits clear themselves; a driver that looks within a millisecond sees them once.
     file.set(CTRL, value & ~(CTRL.RST | CTRL.LRST));
     return performance.now() - state.resetAt < RESET_TAKES ? value : file.get(CTRL);
-  });
-  file.onRead(STATUS, (value) => {
-    if (file.get(CTRL) & CTRL.GIO_DIS) {
-      state.sawMasterDisabled = true;
-      value &= ~STATUS.GIO_MASTER_ENABLE;
-    }
-    return currentLink(state) ? value | STATUS.LINK_UP : value;
   });
 }
 

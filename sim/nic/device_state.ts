@@ -8,6 +8,7 @@
 import type { DeviceCore } from "../rings/ring.ts";
 import type { Receiver } from "../rx/receiver.ts";
 import type { Transmitter } from "../tx/transmitter.ts";
+import type { Rest } from "./master_disable.ts";
 import type { Phy } from "./phy.ts";
 
 /** State that effects of register accesses read and change. */
@@ -19,6 +20,8 @@ export interface DeviceState extends DeviceCore {
   readonly phy: Phy;
   /** The EEPROM's words. */
   readonly eeprom: Uint16Array;
+  /** Whether the device is at rest, and what keeps it from that. */
+  readonly rest: Rest;
   /** Whether the device was pulled out: it answers no access and reaches no memory. */
   removed: boolean;
   /** Whether a link partner is there. */
@@ -33,8 +36,6 @@ export interface DeviceState extends DeviceCore {
   sawAutoRead: boolean;
   /** Whether the driver has seen RDRXCTL.DMAIDONE since the reset. */
   sawDmaInit: boolean;
-  /** Whether the driver has seen STATUS.GIO_MASTER_ENABLE clear since it set CTRL.GIO_DIS. */
-  sawMasterDisabled: boolean;
   /** Whether the driver has seen SECRXSTAT.SECRX_RDY since it set SECRXCTRL.RX_DIS. */
   sawReceivePathEmpty: boolean;
   /** Does a software reset (section 4.2.1.6.1). */

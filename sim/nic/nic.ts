@@ -43,6 +43,7 @@ import type { DeviceState } from "./device_state.ts";
 import { Doorbells } from "./doorbells.ts";
 import { makeEeprom } from "./eeprom.ts";
 import { currentLink, installLink } from "./link_effects.ts";
+import { Rest } from "./master_disable.ts";
 import { Phy } from "./phy.ts";
 import { installQueues } from "./queue_effects.ts";
 import { RegisterAccess } from "./register_access.ts";
@@ -149,6 +150,7 @@ export class Nic implements WirePort {
       transmitter: this.#transmitter,
       phy: new Phy(phyOf(deviceId)),
       eeprom: makeEeprom(mac, lanId),
+      rest: new Rest(() => this.#state),
       removed: false,
       linkPartner: true,
       linkDelay: 0,
@@ -156,7 +158,6 @@ export class Nic implements WirePort {
       resetAt: 0,
       sawAutoRead: false,
       sawDmaInit: false,
-      sawMasterDisabled: false,
       sawReceivePathEmpty: false,
       // CTRL.RST.
       softwareReset: () => keepSemaphores(this.#state, () => this.#restart()),
@@ -223,6 +224,7 @@ export class Nic implements WirePort {
    */
   setBusMaster(on: boolean): void {
     this.#busMaster = on && !this.#state.removed;
+    this.#state.rest.busMaster();
     this.#update();
   }
 
@@ -237,6 +239,7 @@ export class Nic implements WirePort {
       this.#file.set(ESDP, boardPins(this.#state.deviceId));
       this.#rounds = 0;
     }
+    this.#state.rest.forget();
     this.#restart();
   }
 

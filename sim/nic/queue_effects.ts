@@ -54,20 +54,31 @@ export function installQueues(state: DeviceState): void {
     return value & ~RXDCTL.SWFLSH;
   });
   file.onSettled(RXDCTL, () => receiver.loadOffloads());
+  file.onRead(TXDCTL, (value, index) => {
+    if (!state.rest.ended(index)) return value;
+    stopTransmit(state, index);
+    file.set(TXDCTL, value & ~TXDCTL.ENABLE, index);
+    return value & ~TXDCTL.ENABLE;
+  });
   file.onWrite(TXDCTL, (value, old, index) => {
     const changed = (value ^ old) & TXDCTL.ENABLE;
     if (changed && value & TXDCTL.ENABLE) {
       checkTransmitEnabled(state, index);
       transmitter.startQueue(index, value);
     } else if (changed) {
-      file.set(TDH, transmitter.headOf(index), index);
-      transmitter.stopQueue(index);
+      if (!state.rest.end(index)) return (value | TXDCTL.ENABLE) & ~TXDCTL.SWFLSH;
+      stopTransmit(state, index);
     } else if (value & TXDCTL.ENABLE && (value ^ old) & THRESHOLDS) {
       const rule = "thresholds are set before the queue is enabled";
       rules.violate(nameOf(TXDCTL, index), "4.6.8.1", rule, `${hex(old)} to ${hex(value)}`);
     }
     return value & ~TXDCTL.SWFLSH;
   });
+}
+
+function stopTransmit({ file, transmitter }: DeviceState, index: number): void {
+  file.set(TDH, transmitter.headOf(index), index);
+  transmitter.stopQueue(index);
 }
 
 function enabled(state: DeviceState, control: Register, index: number): boolean {

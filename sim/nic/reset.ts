@@ -63,7 +63,6 @@ export function resetRegisters(
   state.negotiating = negotiates(file.get(AUTOC));
   state.sawAutoRead = false;
   state.sawDmaInit = false;
-  state.sawMasterDisabled = false;
   state.sawReceivePathEmpty = false;
 }
 

@@ -64,6 +64,17 @@ export class TransmitQueues {
     if (queue?.running) queue.refresh();
   }
 
+  /** Whether packets wait in a queue that runs. */
+  waits(index: number): boolean {
+    const queue = this.#queues[index];
+    return queue !== undefined && queue.running && queue.refresh() > 0;
+  }
+
+  /** Whether packets wait in any queue that runs. */
+  get waiting(): boolean {
+    return this.running.some(({ index }) => this.waits(index));
+  }
+
   /** Head of a queue. */
   headOf(index: number): number {
     return this.#queues[index]?.head ?? 0;

@@ -11,6 +11,7 @@ import type { Bar } from "../../src/pci/function.ts";
 import type { Model } from "../../sim/pci/model.ts";
 import { Trace } from "../../sim/pci/trace.ts";
 import { InterruptingFunction } from "../support/interrupt_events.ts";
+import { LINK } from "./sequence_link.ts";
 import { QUEUES } from "./sequence_queues.ts";
 import { type Board, BOARDS, type Rule } from "./sequence_rules.ts";
 import { START_AND_END } from "./sequence_start.ts";
@@ -77,7 +78,7 @@ async function makeRecord({ deviceId, vectors }: Board): Promise<Sequence> {
   return Sequence.parse(await Deno.readTextFile(file));
 }
 
-const RULES = [...START_AND_END, ...QUEUES, ...VECTORS];
+const RULES = [...START_AND_END, ...QUEUES, ...LINK, ...VECTORS];
 
 const made = new Map<Board, Promise<Sequence>>();
 
