@@ -103,6 +103,8 @@ export class IxgbeDevice implements Device {
   readonly #transferred: QueueCounts[] = [];
   /** Whether the NIC hashes packets. */
   #rss = false;
+  /** Why the link may stay down, and what to do. */
+  #linkProblem: string | undefined;
   #regs: Registers | undefined;
   #counters: Counters | undefined;
   #interruptFds: readonly number[] = [];
@@ -142,8 +144,8 @@ export class IxgbeDevice implements Device {
     const { rxQueues, txQueues } = this.#queues;
     const { bufferSize } = this.pool;
 
-    // 4.6.3, steps 1 to 5 - interrupts off, global reset, EEPROM, DMA, PHY and link
-    await init.reset(regs, this.address, this.#model);
+    // 4.6.3, steps 1 to 6 - interrupts off, global reset, EEPROM, DMA, PHY and link
+    this.#linkProblem = await init.reset(regs, this.#model);
     // The reset has stopped queues that a previous driver left running: DMA is safe from here on.
     this.#pci.setBusMaster(true);
 
@@ -206,7 +208,7 @@ export class IxgbeDevice implements Device {
   }
 
   waitForLink(milliseconds = 10000): Promise<LinkStatus> {
-    return waitForLink(this.address, () => this.linkStatus(), milliseconds);
+    return waitForLink(this.address, () => this.linkStatus(), milliseconds, this.#linkProblem);
   }
 
   macAddress(): Uint8Array {
@@ -320,7 +322,9 @@ export class IxgbeDevice implements Device {
     if (this.#closed) return;
     let late: string[] = [];
     try {
-      if (this.#regs) late = init.shutDown(this.#regs, this.#rx.length, this.#tx.length);
+      if (this.#regs) {
+        late = init.shutDown(this.#regs, this.#model, this.#rx.length, this.#tx.length);
+      }
     } catch (error) {
       // A device that is gone does no DMA, and all other calls report that it is gone. A failed system call
       // (with a cause) does not mean that the device is gone.

@@ -8,10 +8,10 @@
 import { delay } from "../native/clock.ts";
 import { hex, nameOf, type Register, type Registers } from "../src/registers.ts";
 import { BYTES } from "./descriptors.ts";
-import { setUpLink } from "./link.ts";
+import { isVetoed, setUpLink } from "./link.ts";
 import { type Model, rxPacketBufferKilobytes } from "./models.ts";
 import * as R from "./registers.ts";
-import { phySemaphore, withSemaphore } from "./semaphore.ts";
+import { phySemaphore, spinWithSemaphore, withSemaphore } from "./semaphore.ts";
 
 /** Largest frame that the NIC accepts, in bytes with CRC (section 8.2.3.22.13, MAXFRS). */
 const MAX_FRAME = 15872;
@@ -24,8 +24,14 @@ const TX_FRAME_KB = 16;
 const FLOW_CONTROL_ROOM = 0x6000;
 /** Time after a reset in which the NIC must not be accessed, in milliseconds (section 8.2.3.1.1). */
 const RESET_PAUSE_MS = 1;
+/**
+ * Time from a reset to the next step of the initialisation, in milliseconds: 10 (section 4.6.3.2). Intel's
+ * drivers give the PHY of X540 and X550 longer.
+ */
+const RESET_SETTLE_MS = { "82599": 10, X540: 100, X550: 100 } as const;
 /** Deadlines in milliseconds: generous for the hardware, short for a person. */
 const MASTER_DISABLE_MS = 100, RESET_MS = 100, EEPROM_MS = 1000, DMA_INIT_MS = 1000;
+const CONFIG_MS = 500;
 const QUEUE_MS = 100, RX_PATH_MS = 40;
 
 /** A valid entry of IVAR. */
@@ -42,11 +48,12 @@ export interface Ring {
 }
 
 /**
- * Section 4.6.3, steps 1 to 5: resets the NIC, waits until it is ready, and sets up the link.
+ * Section 4.6.3, steps 1 to 6: resets the NIC, waits until it is ready, and sets up the link.
  *
+ * @returns Why the link may stay down, and what to do; undefined if nothing stands in its way.
  * @throws {DeviceError} if a wait reaches its deadline, or the device is powered down or gone.
  */
-export async function reset(regs: Registers, device: string, model: Model): Promise<void> {
+export async function reset(regs: Registers, model: Model): Promise<string | undefined> {
   // 4.6.3.1 - interrupts off
   disableInterrupts(regs);
   // 4.6.3.2 - global reset, interrupts off again, general configuration
@@ -55,10 +62,18 @@ export async function reset(regs: Registers, device: string, model: Model): Prom
   disableFlowControl(regs, model);
   // 4.6.3 - wait for EEPROM auto-read and for DMA initialization
   await regs.wait(R.EEC, R.EEC.AUTO_RD, R.EEC.AUTO_RD, EEPROM_MS);
+  // Best effort: firmware that does not report the end of its configuration may still work.
+  const done = port(regs) === 0 ? R.EEMNGCTL.CFG_DONE0 : R.EEMNGCTL.CFG_DONE1;
+  await regs.reaches(R.EEMNGCTL, done, done, CONFIG_MS);
   await regs.wait(R.RDRXCTL, R.RDRXCTL.DMAIDONE, R.RDRXCTL.DMAIDONE, DMA_INIT_MS);
   regs.set(R.CTRL_EXT, R.CTRL_EXT.DRV_LOAD); // tells firmware that a driver controls the device
   // 4.6.4 - PHY and link
-  await setUpLink(regs, device, model);
+  return await setUpLink(regs, model);
+}
+
+/** Returns the number of the NIC's port. */
+function port(regs: Registers): number {
+  return (regs.read(R.STATUS) & R.STATUS.LAN_ID) >>> 2;
 }
 
 /** Section 4.6.3.1: disables all interrupts. Bit 31 of EIMC is reserved. */
@@ -82,19 +97,20 @@ async function globalReset(regs: Registers, model: Model): Promise<void> {
   disableMaster(regs);
   const idle = await regs.reaches(R.STATUS, R.STATUS.GIO_MASTER_ENABLE, 0, MASTER_DISABLE_MS);
   if (!idle) flushTransmit(regs);
-  // A link reset while the link is up would disturb firmware that uses it.
-  const bits = model.mac !== "82599" || linkUp(regs) ? R.CTRL.RST : R.CTRL.RST | R.CTRL.LRST;
+  // A link reset would disturb firmware that uses the link.
+  const keepLink = model.mac !== "82599" || linkUp(regs) || isVetoed(regs);
+  const bits = keepLink ? R.CTRL.RST : R.CTRL.RST | R.CTRL.LRST;
   // If DMA does not stop, a second reset clears what the first one leaves (section 5.2.5.3.2).
   for (let i = idle ? 1 : 2; i > 0; i--) {
-    if (model.mac === "82599") await resetOnce(regs, bits);
-    else await withSemaphore(regs, model.mac, phySemaphore(regs), () => resetOnce(regs, bits));
+    const once = () => resetOnce(regs, bits, RESET_SETTLE_MS[model.mac]);
+    if (model.mac === "82599") await once();
+    else await withSemaphore(regs, model.mac, phySemaphore(regs), once);
   }
 }
 
-async function resetOnce(regs: Registers, bits: number): Promise<void> {
+async function resetOnce(regs: Registers, bits: number, milliseconds: number): Promise<void> {
   regs.set(R.CTRL, bits);
-  // 10 ms must pass before the next access to a register (section 8.2.3.1.1).
-  await delay(10);
+  await delay(milliseconds);
   await regs.wait(R.CTRL, R.CTRL.RST | R.CTRL.LRST, 0, RESET_MS);
 }
 
@@ -283,7 +299,12 @@ export function armInterrupt(regs: Registers, queue: number): void {
  * @returns The registers that did not report the end of a step in time; empty if all did.
  * @throws {DeviceError} if the device is gone.
  */
-export function shutDown(regs: Registers, rxQueues: number, txQueues: number): string[] {
+export function shutDown(
+  regs: Registers,
+  { mac }: Model,
+  rxQueues: number,
+  txQueues: number,
+): string[] {
   const late: string[] = [];
   disableInterrupts(regs);
   regs.clear(R.RXCTRL, R.RXCTRL.RXEN);
@@ -300,11 +321,19 @@ export function shutDown(regs: Registers, rxQueues: number, txQueues: number): s
   if (!idle) flushTransmit(regs);
   regs.clear(R.CTRL_EXT, R.CTRL_EXT.DRV_LOAD);
   for (let i = idle ? 1 : 2; i > 0; i--) { // see globalReset
-    regs.set(R.CTRL, R.CTRL.RST);
-    for (const since = performance.now(); performance.now() - since < RESET_PAUSE_MS;);
-    if (!regs.spin(R.CTRL, R.CTRL.RST, 0, RESET_MS)) late.push("CTRL");
+    const done = mac === "82599"
+      ? spinReset(regs)
+      : spinWithSemaphore(regs, mac, phySemaphore(regs), () => spinReset(regs));
+    if (!done) late.push("CTRL");
   }
   return late;
+}
+
+/** Resets the NIC without awaiting; returns whether the reset ended. */
+function spinReset(regs: Registers): boolean {
+  regs.set(R.CTRL, R.CTRL.RST);
+  for (const since = performance.now(); performance.now() - since < RESET_PAUSE_MS;);
+  return regs.spin(R.CTRL, R.CTRL.RST, 0, RESET_MS);
 }
 
 /** Returns whether the link is up. The first read may show an earlier state. */

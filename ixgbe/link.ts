@@ -8,7 +8,7 @@ import type { LinkStatus } from "../src/device.ts";
 import type { Registers } from "../src/registers.ts";
 import type { Model } from "./models.ts";
 import { powerUpPhy } from "./phy.ts";
-import { AUTOC, AUTOC2, ESDP, LINKS, SW_FW_SYNC } from "./registers.ts";
+import { AUTOC, AUTOC2, ESDP, LINKS, MMNGC, SW_FW_SYNC } from "./registers.ts";
 import { withSemaphore } from "./semaphore.ts";
 
 /**
@@ -22,22 +22,30 @@ const TX_DISABLE_IS_OUTPUT = ESDP.SDP3_DIR;
  * Sets the link up, as far as software has to.
  *
  * 82599: link mode and PMA stay as the EEPROM sets them; the laser is turned on, and auto-negotiation is
- * restarted. X540 and X550: firmware controls the PHY, and AUTOC has no link mode; the PHY is only taken
+ * restarted, unless a management controller has forbidden it (MMNGC.MNG_VETO), whose session would be
+ * lost. X540 and X550: firmware controls the PHY, and AUTOC has no link mode; the PHY is only taken
  * out of low power mode, in which other drivers leave it.
  *
- * @param device The device's address, for messages.
- * @throws {DeviceError} if the PHY of an X540 or X550 cannot be accessed.
+ * @returns Why the link may stay down, and what to do; undefined if nothing stands in its way.
  */
-export async function setUpLink(regs: Registers, device: string, model: Model): Promise<void> {
-  if (model.mac === "X540" || model.mac === "X550") await powerUpPhy(regs, device, model.mac);
-  if (model.mac !== "82599") return;
+export async function setUpLink(regs: Registers, model: Model): Promise<string | undefined> {
+  if (model.mac === "X540" || model.mac === "X550") return await powerUpPhy(regs, model.mac);
   if (model.media === "sfp" && (regs.read(ESDP) & TX_DISABLE_IS_OUTPUT) !== 0) {
     regs.clear(ESDP, TX_DISABLE); // laser on
+  }
+  if (isVetoed(regs)) {
+    return "a management controller uses the link (MMNGC.MNG_VETO), so negotiation was not restarted: " +
+      "check the cable, and the management controller's settings";
   }
   await withSemaphore(regs, model.mac, SW_FW_SYNC.SW_MAC_CSR_SM, () => {
     if (regs.read(AUTOC2) & AUTOC2.LINK_DISABLE) regs.clear(AUTOC2, AUTOC2.LINK_DISABLE);
     regs.set(AUTOC, AUTOC.RESTART_AN);
   });
+}
+
+/** Returns whether a management controller forbids changes of the link. */
+export function isVetoed(regs: Registers): boolean {
+  return (regs.read(MMNGC) & MMNGC.MNG_VETO) !== 0;
 }
 
 /** Returns the state of the link (LINKS; the X550's LINKS adds 2.5 and 5 Gbit/s). */

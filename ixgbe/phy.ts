@@ -12,7 +12,6 @@
  */
 
 import { delay } from "../native/clock.ts";
-import { DeviceError } from "../src/errors.ts";
 import { hex, offsetOf, type Registers } from "../src/registers.ts";
 import type { Mac } from "./models.ts";
 import { MSCA, MSRWD, SW_FW_SYNC } from "./registers.ts";
@@ -31,8 +30,11 @@ const NO_RESPONSE = 0xffff;
 
 /** Deadline for an MDIO frame, in milliseconds; a frame takes some 30 microseconds. */
 const FRAME_MS = 100;
-/** Time in which a PHY must respond after a reset, and time between attempts, in milliseconds. */
-const ANSWER_MS = 1000, RETRY_MS = 10;
+/**
+ * Time in which firmware must release a PHY, and the PHY respond, after a reset; and time between attempts.
+ * In milliseconds.
+ */
+const ANSWER_MS = 2000, RETRY_MS = 10;
 
 /** A PHY that responds: its address, and the value of its control register. */
 interface Found {
@@ -49,43 +51,46 @@ interface Found {
  * timeout: an access is two MDIO frames, and a frame of the firmware in between would redirect the
  * second one.
  *
- * @param device The device's address, for messages.
- * @throws {DeviceError} if firmware does not release the PHY, no PHY responds, or MSCA does not finish.
+ * A PHY that cannot be accessed is not an error: most are not in low power mode, and have a link anyway.
+ *
+ * @returns Why the PHY could not be accessed, and what to do; undefined if it could.
  */
 export async function powerUpPhy(
   regs: Registers,
-  device: string,
   mac: Extract<Mac, "X540" | "X550">,
-): Promise<void> {
+): Promise<string | undefined> {
   const held = (sync: number) => {
-    const found = `SW_FW_SYNC (${hex(offsetOf(SW_FW_SYNC))}) is ${hex(sync)}`;
-    return new DeviceError(
-      device,
-      `${found}: firmware does not release the PHY, which may be in low power mode: ` +
-        "try again, and power-cycle the device if it stays so",
-    );
+    return `SW_FW_SYNC (${hex(offsetOf(SW_FW_SYNC))}) is ${
+      hex(sync)
+    }, firmware does not release the ` +
+      "PHY, which may be in low power mode: open the device again, and power-cycle it if it stays so";
   };
   const deadline = performance.now() + ANSWER_MS;
-  do {
+  for (;;) {
     // The semaphore is held for one attempt at a time.
-    if (await withSemaphore(regs, mac, phySemaphore(regs), () => wake(regs), held)) return;
+    const problem = await withSemaphore(regs, mac, phySemaphore(regs), () => wake(regs), held);
+    if (problem === undefined || performance.now() >= deadline) return problem;
     await delay(RETRY_MS);
-  } while (performance.now() < deadline);
-  throw new DeviceError(
-    device,
-    `no PHY responds to MDIO (MSCA, ${hex(offsetOf(MSCA))}) within ${ANSWER_MS} ms: ` +
-      "power-cycle the device, and update its firmware if it stays so",
-  );
+  }
 }
 
-/** Clears low power mode if it is set; returns whether a PHY responded. */
-async function wake(regs: Registers): Promise<boolean> {
-  const found = await find(regs);
-  if (!found) return false;
-  const { phy, control } = found;
-  if (control & LOW_POWER) await write(regs, phy, GLOBAL, CONTROL, control & ~LOW_POWER);
-  return true;
+/** Clears low power mode if it is set; returns why that failed. */
+async function wake(regs: Registers): Promise<string | undefined> {
+  const msca = `MSCA (${hex(offsetOf(MSCA))})`;
+  const remedy = "power-cycle the device, and update its firmware if it stays so";
+  try {
+    const found = await find(regs);
+    if (!found) return `no PHY responds to MDIO, ${msca}, within ${ANSWER_MS} ms: ${remedy}`;
+    const { phy, control } = found;
+    if (control & LOW_POWER) await write(regs, phy, GLOBAL, CONTROL, control & ~LOW_POWER);
+  } catch (error) {
+    if (!(error instanceof FrameTimeout)) throw error;
+    return `${msca} does not finish an MDIO frame within ${FRAME_MS} ms: ${remedy}`;
+  }
 }
+
+/** An MDIO frame did not end. */
+class FrameTimeout extends Error {}
 
 /** Finds the port's PHY by its identifier: its address depends on the board. */
 async function find(regs: Registers): Promise<Found | undefined> {
@@ -124,6 +129,6 @@ async function transfer(
   const where = address | device << 16 | phy << 21;
   for (const code of [MSCA.OP_ADDRESS, operation]) {
     regs.write(MSCA, where | code | MSCA.MDI_COMMAND);
-    await regs.wait(MSCA, MSCA.MDI_COMMAND, 0, FRAME_MS);
+    if (!await regs.reaches(MSCA, MSCA.MDI_COMMAND, 0, FRAME_MS)) throw new FrameTimeout();
   }
 }

@@ -22,6 +22,15 @@ export function phySemaphore(regs: Registers): number {
   return port === 0 ? SW_FW_SYNC.SW_PHY_SM0 : SW_FW_SYNC.SW_PHY_SM1;
 }
 
+/** Yields before each further attempt: the milliseconds to wait. */
+type Attempts<T> = Generator<number, T, void>;
+
+/** The result of taking a semaphore: the value of SW_FW_SYNC, and whether the semaphore was taken. */
+interface Outcome {
+  readonly sync: number;
+  readonly taken: boolean;
+}
+
 /**
  * Runs an action while holding the semaphore of a resource.
  *
@@ -29,51 +38,81 @@ export function phySemaphore(regs: Registers): number {
  * was killed may have left it set.
  *
  * @param resource The software's bit in SW_FW_SYNC for the resource.
- * @param refusal Creates the error to throw if firmware does not release the resource, from the value of
+ * @param held Runs instead of the action if firmware does not release the resource, with the value of
  * SW_FW_SYNC (default: the semaphore is taken over from firmware too).
- * @returns The result of the action.
+ * @returns The result of the action, or of `held`.
  */
 export async function withSemaphore<T>(
   regs: Registers,
   mac: Mac,
   resource: number,
   action: () => T | Promise<T>,
-  refusal?: (sync: number) => Error,
+  held?: (sync: number) => T,
 ): Promise<T> {
+  const { sync, taken } = await waiting(take(regs, mac, resource, held !== undefined));
+  if (!taken) return held!(sync);
+  try {
+    return await action();
+  } finally {
+    await waiting(release(regs, mac, resource));
+  }
+}
+
+/** As {@linkcode withSemaphore}, but polls without awaiting: for closing. */
+export function spinWithSemaphore<T>(
+  regs: Registers,
+  mac: Mac,
+  resource: number,
+  action: () => T,
+): T {
+  spinning(take(regs, mac, resource, false));
+  try {
+    return action();
+  } finally {
+    spinning(release(regs, mac, resource));
+  }
+}
+
+/** Takes a resource's semaphore. At the deadline firmware keeps it if `yields`. */
+function* take(
+  regs: Registers,
+  mac: Mac,
+  resource: number,
+  yields: boolean,
+): Attempts<Outcome> {
   const deadline = performance.now() + DEADLINE_MS;
   for (;;) {
-    await enter(regs, mac);
+    yield* enter(regs, mac);
     const sync = regs.read(SW_FW_SYNC);
     const byFirmware = (sync & resource << FIRMWARE_SHIFT) !== 0;
     const busy = byFirmware || (sync & resource) !== 0;
     const late = performance.now() >= deadline;
-    const taken = !busy || (late && !(byFirmware && refusal));
+    const taken = !busy || (late && !(byFirmware && yields));
     if (taken) regs.write(SW_FW_SYNC, sync | resource);
     leave(regs, mac);
-    if (taken) break;
-    if (late && refusal) throw refusal(sync);
-    await delay(RETRY_MS);
-  }
-  try {
-    return await action();
-  } finally {
-    await enter(regs, mac);
-    regs.clear(SW_FW_SYNC, resource);
-    leave(regs, mac);
+    if (taken || late) return { sync, taken };
+    yield RETRY_MS;
   }
 }
 
+/** Releases a resource's semaphore. */
+function* release(regs: Registers, mac: Mac, resource: number): Attempts<void> {
+  yield* enter(regs, mac);
+  regs.clear(SW_FW_SYNC, resource);
+  leave(regs, mac);
+}
+
 /** Takes the semaphores that guard SW_FW_SYNC: first against other drivers, then against firmware. */
-async function enter(regs: Registers, mac: Mac): Promise<void> {
+function* enter(regs: Registers, mac: Mac): Attempts<void> {
   // Reading SMBI sets it: reading 0 takes the semaphore.
-  await regs.reaches(SWSM, SWSM.SMBI, 0, DEADLINE_MS);
+  yield* until(() => (regs.read(SWSM) & SWSM.SMBI) === 0);
   if (mac === "82599") {
-    const deadline = performance.now() + DEADLINE_MS;
-    do {
+    yield* until(() => {
       regs.set(SWSM, SWSM.SWESMBI);
-    } while (!(regs.read(SWSM) & SWSM.SWESMBI) && performance.now() < deadline);
+      return (regs.read(SWSM) & SWSM.SWESMBI) !== 0;
+    });
   } else {
-    await regs.reaches(SW_FW_SYNC, SW_FW_SYNC.REGSMP, 0, DEADLINE_MS);
+    yield* until(() => (regs.read(SW_FW_SYNC) & SW_FW_SYNC.REGSMP) === 0);
   }
 }
 
@@ -84,5 +123,28 @@ function leave(regs: Registers, mac: Mac): void {
   } else {
     regs.clear(SW_FW_SYNC, SW_FW_SYNC.REGSMP);
     regs.clear(SWSM, SWSM.SMBI);
+  }
+}
+
+/** Polls a condition every millisecond, up to the deadline. */
+function* until(condition: () => boolean): Attempts<void> {
+  const deadline = performance.now() + DEADLINE_MS;
+  while (!condition() && performance.now() < deadline) yield 1;
+}
+
+async function waiting<T>(attempts: Attempts<T>): Promise<T> {
+  for (;;) {
+    const { done, value } = attempts.next();
+    if (done) return value;
+    await delay(value);
+  }
+}
+
+function spinning<T>(attempts: Attempts<T>): T {
+  for (;;) {
+    const { done, value } = attempts.next();
+    if (done) return value;
+    const end = performance.now() + value;
+    while (performance.now() < end);
   }
 }

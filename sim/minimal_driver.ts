@@ -26,6 +26,7 @@ import {
   SECRXSTAT,
   SRRCTL,
   STATUS,
+  SW_FW_SYNC,
   TDBAH,
   TDBAL,
   TDH,
@@ -35,6 +36,7 @@ import {
   TXPBSIZE,
 } from "../ixgbe/registers.ts";
 import { offsetOf, type Register } from "../src/registers.ts";
+import { DEVICE, phyOf } from "./nic/boards.ts";
 import { Nic, type NicOptions } from "./nic/nic.ts";
 
 /** Bus address of the memory; not 0, so that an address that was forgotten is not mapped. */
@@ -58,7 +60,10 @@ export class MinimalDriver {
   readonly words = new Uint32Array(this.memory);
   readonly bytes = new Uint8Array(this.memory);
 
+  readonly #hasPhy: boolean;
+
   constructor(options: NicOptions = {}) {
+    this.#hasPhy = phyOf(options.deviceId ?? DEVICE.SFP) !== 0;
     this.nic = new Nic(options);
     this.nic.dma.map(IOVA, this.memory, 0, MEMORY);
     this.nic.setBusMaster(true);
@@ -98,7 +103,11 @@ export class MinimalDriver {
   reset(): void {
     this.set(CTRL, CTRL.GIO_DIS);
     this.#until(() => (this.read(STATUS) & STATUS.GIO_MASTER_ENABLE) === 0);
+    // X540 and X550: the PHY's semaphore is held meanwhile.
+    const semaphores = SW_FW_SYNC.SW_PHY_SM0 | SW_FW_SYNC.SW_PHY_SM1;
+    if (this.#hasPhy) this.write(SW_FW_SYNC, semaphores);
     this.set(CTRL, CTRL.RST);
+    if (this.#hasPhy) this.write(SW_FW_SYNC, 0);
     this.#until(() => (this.read(CTRL) & CTRL.RST) === 0);
     this.#until(() => (this.read(EEC) & EEC.AUTO_RD) !== 0);
     this.#until(() => (this.read(RDRXCTL) & RDRXCTL.DMAIDONE) !== 0);

@@ -255,6 +255,7 @@ export function formatMac(mac: Uint8Array): string {
  *
  * @param status Reads the state of the link.
  * @param milliseconds The longest time to wait.
+ * @param remedy What to do if the link is still down, and why (default: what is outside the device).
  * @throws {DeviceError} if the link is still down after that time.
  * @throws {UsageError} if the time is negative or NaN.
  */
@@ -262,6 +263,7 @@ export async function waitForLink(
   device: string,
   status: () => LinkStatus,
   milliseconds: number,
+  remedy = "check the cable, the module and the other end",
 ): Promise<LinkStatus> {
   if (!(milliseconds >= 0)) {
     throw new UsageError(
@@ -273,10 +275,7 @@ export async function waitForLink(
     const now = status();
     if (now.up) return now;
     if (performance.now() >= deadline) {
-      throw new DeviceError(
-        device,
-        `no link after ${milliseconds} ms: check the cable, the module and the other end`,
-      );
+      throw new DeviceError(device, `no link after ${milliseconds} ms: ${remedy}`);
     }
     await delay(10);
   }

@@ -9,6 +9,7 @@ import { CTRL, EEC, EERD, RDRXCTL, RXDCTL, SW_FW_SYNC, SWSM } from "../../ixgbe/
 import { hex, type Register } from "../../src/registers.ts";
 import { isX540OrLater } from "./boards.ts";
 import type { DeviceState } from "./device_state.ts";
+import { checkReset, installFirmware, withHeld } from "./firmware.ts";
 import { installHostInterface } from "./host_interface.ts";
 import { installRest } from "./master_disable.ts";
 
@@ -23,6 +24,7 @@ export function installControl(state: DeviceState): void {
   installRest(state);
   installEeprom(state);
   installSemaphores(state);
+  installFirmware(state);
   installHostInterface(state);
 }
 
@@ -30,6 +32,7 @@ function installReset(state: DeviceState): void {
   const { file } = state;
   file.onWrite(CTRL, (value) => {
     if (value & (CTRL.RST | CTRL.LRST)) {
+      checkReset(state, value);
       state.rest.reset();
       state.softwareReset();
       return (value & (CTRL.RST | CTRL.LRST)) >>> 0;
@@ -100,7 +103,8 @@ function installSemaphores(state: DeviceState): void {
     file.set(SWSM, value | SWSM.SMBI); // a driver that reads it clear has it (8.2.3.4)
     return value;
   });
-  file.onRead(SW_FW_SYNC, (value) => {
+  file.onRead(SW_FW_SYNC, (stored) => {
+    const value = withHeld(state, stored);
     if (isX540OrLater(state.deviceId)) file.set(SW_FW_SYNC, value | SW_FW_SYNC.REGSMP);
     return value;
   });

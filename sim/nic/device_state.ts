@@ -8,6 +8,7 @@
 import type { DeviceCore } from "../rings/ring.ts";
 import type { Receiver } from "../rx/receiver.ts";
 import type { Transmitter } from "../tx/transmitter.ts";
+import type { Firmware } from "./firmware.ts";
 import type { Rest } from "./master_disable.ts";
 import type { Phy } from "./phy.ts";
 
@@ -18,6 +19,8 @@ export interface DeviceState extends DeviceCore {
   readonly receiver: Receiver;
   readonly transmitter: Transmitter;
   readonly phy: Phy;
+  /** How firmware behaves. */
+  readonly firmware: Firmware;
   /** The EEPROM's words. */
   readonly eeprom: Uint16Array;
   /** Whether the device is at rest, and what keeps it from that. */
@@ -32,6 +35,8 @@ export interface DeviceState extends DeviceCore {
   negotiating: boolean;
   /** When the last reset was, in milliseconds of `performance.now()`. */
   resetAt: number;
+  /** When the last reset by CTRL was, likewise. */
+  softwareResetAt: number;
   /** Whether the driver has seen EEC.AUTO_RD since the reset. */
   sawAutoRead: boolean;
   /** Whether the driver has seen RDRXCTL.DMAIDONE since the reset. */

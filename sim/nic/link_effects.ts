@@ -15,12 +15,11 @@ import {
   LINKS,
   MSCA,
   MSRWD,
-  STATUS,
-  SW_FW_SYNC,
 } from "../../ixgbe/registers.ts";
 import { hex } from "../../src/registers.ts";
-import { boardLinkMode, hasCage, isX540OrLater, phyOf } from "./boards.ts";
+import { boardLinkMode, hasCage, isX540OrLater } from "./boards.ts";
 import type { DeviceState } from "./device_state.ts";
+import { checkNegotiation, checkPhyAccess } from "./firmware.ts";
 import { SfpModule } from "./sfp_module.ts";
 
 /** The pin that turns the module's laser off: while it is an output, and high. */
@@ -40,7 +39,7 @@ function installMdio(state: DeviceState): void {
   let address = 0;
   file.onWrite(MSCA, (value) => {
     if ((value & MSCA.MDI_COMMAND) === 0) return value;
-    checkPhyHeld(state);
+    checkPhyAccess(state);
     const device = (value & MSCA.DEV_ADD) >>> 16;
     const port = (value & MSCA.PHY_ADD) >>> 21;
     const operation = value & MSCA.OP_CODE;
@@ -54,17 +53,6 @@ function installMdio(state: DeviceState): void {
     }
     return value & ~MSCA.MDI_COMMAND;
   });
-}
-
-// The PHY of X540 and X550 has firmware, which uses the same bus.
-function checkPhyHeld({ deviceId, file, rules }: DeviceState): void {
-  if (phyOf(deviceId) === 0) return;
-  const first = (file.get(STATUS) & STATUS.LAN_ID) === 0;
-  const semaphore = first ? SW_FW_SYNC.SW_PHY_SM0 : SW_FW_SYNC.SW_PHY_SM1;
-  const sync = file.get(SW_FW_SYNC);
-  if ((sync & semaphore) !== 0) return;
-  const rule = "a command is given while the port's SW_PHY_SM is held (X540, X550)";
-  rules.violate("MSCA", "10.5.4", rule, `SW_FW_SYNC ${hex(sync)}`);
 }
 
 // An SFP+ board has a module in its cage, and tells by a pin; on others the I2C bus is idle.
@@ -96,6 +84,7 @@ function installMode(state: DeviceState): void {
       const rule = "no link mode to set: the PHY decides (X540, X550)";
       rules.violate("AUTOC", "8.2.3.22.19", rule, `${hex(old)} to ${hex(value)}`);
     }
+    checkNegotiation(state, value);
     if (value & AUTOC.RESTART_AN) renegotiate(state);
     return value & ~AUTOC.RESTART_AN;
   });

@@ -42,6 +42,7 @@ import { installDataPath } from "./data_path_effects.ts";
 import type { DeviceState } from "./device_state.ts";
 import { Doorbells } from "./doorbells.ts";
 import { makeEeprom } from "./eeprom.ts";
+import type { Firmware } from "./firmware.ts";
 import { currentLink, installLink } from "./link_effects.ts";
 import { Rest } from "./master_disable.ts";
 import { Phy } from "./phy.ts";
@@ -64,6 +65,8 @@ export interface NicOptions {
   readonly lanId?: 0 | 1;
   /** Whether the EEPROM has the link disabled until a driver clears AUTOC2.LINK_DISABLE (82599). */
   readonly linkDisabled?: boolean;
+  /** How firmware behaves; default: it is done at once, and holds nothing. */
+  readonly firmware?: Firmware;
   /** BAR0 by word, as memory that the driver maps for its doorbells; default private memory. */
   readonly doorbells?: Uint32Array;
   /** Whether tails are read from `doorbells` in every round; else only `write32()` moves them. */
@@ -149,6 +152,7 @@ export class Nic implements WirePort {
       receiver: this.#receiver,
       transmitter: this.#transmitter,
       phy: new Phy(phyOf(deviceId)),
+      firmware: options.firmware ?? {},
       eeprom: makeEeprom(mac, lanId),
       rest: new Rest(() => this.#state),
       removed: false,
@@ -156,11 +160,15 @@ export class Nic implements WirePort {
       linkDelay: 0,
       negotiating: false,
       resetAt: 0,
+      softwareResetAt: -Infinity,
       sawAutoRead: false,
       sawDmaInit: false,
       sawReceivePathEmpty: false,
       // CTRL.RST.
-      softwareReset: () => keepSemaphores(this.#state, () => this.#restart()),
+      softwareReset: () => {
+        keepSemaphores(this.#state, () => this.#restart());
+        this.#state.softwareResetAt = this.#state.resetAt;
+      },
       update: () => this.#update(),
     };
     this.#registers = new RegisterAccess(this.#state, this.#doorbells);
@@ -240,6 +248,7 @@ export class Nic implements WirePort {
       this.#rounds = 0;
     }
     this.#state.rest.forget();
+    this.#state.softwareResetAt = -Infinity;
     this.#restart();
   }
 

@@ -20,6 +20,7 @@ import {
 import { boardLinkMode, isX540OrLater, receiveMemory } from "./boards.ts";
 import { SEMAPHORES } from "./control_effects.ts";
 import type { DeviceState } from "./device_state.ts";
+import { firmwareStatus } from "./firmware.ts";
 import { negotiates } from "./link_effects.ts";
 
 /** What one port's EEPROM says. */
@@ -50,7 +51,7 @@ export function resetRegisters(
   file.set(STATUS, STATUS.GIO_MASTER_ENABLE | lanId << 2);
   file.set(RAL, mac[0] | mac[1] << 8 | mac[2] << 16 | mac[3] << 24);
   file.set(RAH, RAH.AV | mac[4] | mac[5] << 8);
-  file.set(FWSM, FWSM.FW_VAL_BIT); // firmware runs, and manages nothing
+  file.set(FWSM, firmwareStatus(state.firmware));
   file.set(TXPBTHRESH, 0x96);
   file.set(AUTOC, AUTOC.reset & ~AUTOC.LMS | boardLinkMode(deviceId));
   if (linkDisabled) file.set(AUTOC2, AUTOC2.reset | AUTOC2.LINK_DISABLE);

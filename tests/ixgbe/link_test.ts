@@ -70,6 +70,23 @@ Deno.test("Device.linkStatus() reports every speed of the family", async () => {
   }
 });
 
+Deno.test("ixgbe.attach() leaves a link alone that a management controller uses", async () => {
+  const pci = new ModelFunction({ firmware: { veto: true } });
+  pci.nic.setLink(false); // else the link itself would keep the driver from resetting it
+  using bench = await Bench.start({}, pci);
+  assertEquals(bench.pci.writes.filter(([offset]) => offset === offsetOf(R.AUTOC)), []);
+  await assertRejects(() => bench.device.waitForLink(20), DeviceError, "(MMNGC.MNG_VETO)");
+  pci.nic.setLink(true);
+  assertEquals((await bench.device.waitForLink(1000)).up, true);
+});
+
+Deno.test("ixgbe.attach() does not wait forever for firmware's configuration", async () => {
+  for (const configDone of [50, Infinity]) {
+    using bench = await Bench.start({}, new ModelFunction({ firmware: { configDone } }));
+    assertEquals((await bench.device.waitForLink(1000)).up, true);
+  }
+});
+
 Deno.test("Device.waitForLink() gives up at its deadline", async () => {
   using bench = await Bench.start();
   bench.pci.nic.setLink(false);

@@ -68,10 +68,11 @@ function written(pci: ModelFunction, register: Register): number[] {
   return pci.writes.flatMap(([offset, value]) => offset === offsetOf(register) ? [value] : []);
 }
 
-/** Asserts that a device is refused and released; returns the message. */
-async function refusal(pci: ModelFunction): Promise<string> {
-  const { message } = await assertRejects(() => attach(pci), DeviceError);
-  assertEquals(pci.log.slice(-2), ["bus master off", "close"]);
+/** Opens a device whose link stays down; returns what it says about that. */
+async function complaint(pci: ModelFunction): Promise<string> {
+  using device = await attach(pci);
+  pci.nic.setLink(false);
+  const { message } = await assertRejects(() => device.waitForLink(20), DeviceError);
   return message;
 }
 
@@ -116,15 +117,22 @@ for (const deviceId of [0x10fb, 0x10f7, 0x151c]) {
   });
 }
 
-Deno.test("ixgbe.attach() does not take the PHY from firmware, and names SW_FW_SYNC", async () => {
-  const pci = new CopperFunction();
+Deno.test("ixgbe.attach() waits for firmware that holds the PHY after a reset", async () => {
+  const pci = new CopperFunction({ firmware: { holdsPhy: 1500 } });
   pci.control = LOW_POWER;
-  pci.nic.write32(offsetOf(SW_FW_SYNC), SW_FW_SYNC.FW_PHY_SM0);
-  const message = await refusal(pci);
-  assertMatch(message, /^model: SW_FW_SYNC \(0x00010160\) is 0x80000040: firmware .*: try again/);
+  using device = await attach(pci);
+  assertEquals(pci.control, 0);
+  assertEquals((await device.waitForLink(1000)).up, true);
+  assertEquals(pci.nic.rules.violations, []);
+});
+
+Deno.test("ixgbe.attach() leaves the PHY to firmware that holds it, and waitForLink() says so", async () => {
+  const pci = new CopperFunction({ firmware: { holdsPhy: Infinity } });
+  assertMatch(
+    await complaint(pci),
+    /^model: no link after 20 ms: SW_FW_SYNC \(0x00010160\) is 0x80000040, firmware .*: open the/,
+  );
   assertEquals(written(pci, MSCA), []);
-  const sync = written(pci, SW_FW_SYNC).at(-1)!;
-  assertEquals(sync, SW_FW_SYNC.FW_PHY_SM0, "only the firmware's bit is set");
 });
 
 Deno.test("ixgbe.attach() takes over the PHY semaphore of a killed driver", async () => {
@@ -137,17 +145,23 @@ Deno.test("ixgbe.attach() takes over the PHY semaphore of a killed driver", asyn
   device.close();
 });
 
-Deno.test("ixgbe.attach() reports that no PHY responds, and releases the semaphore", async () => {
+Deno.test("Device.waitForLink() reports that no PHY responds; its semaphore is free", async () => {
   const pci = new CopperFunction();
   pci.overrides.set(offsetOf(MSRWD), 0xffff0000);
-  assertMatch(await refusal(pci), /^model: no PHY responds to MDIO \(MSCA, .*: power-cycle/);
+  assertMatch(
+    await complaint(pci),
+    /^model: no link .*: no PHY responds to MDIO, MSCA .*: power-cycle/,
+  );
   assert(written(pci, MSCA).every((value) => (value & MSCA.OP_CODE) !== MSCA.OP_WRITE));
   assertEquals(written(pci, SW_FW_SYNC).at(-1), 0);
 });
 
-Deno.test("ixgbe.attach() reports that MSCA does not finish, and releases the semaphore", async () => {
+Deno.test("Device.waitForLink() reports that MSCA does not finish; its semaphore is free", async () => {
   const pci = new CopperFunction();
   pci.overrides.set(offsetOf(MSCA), MSCA.MDI_COMMAND);
-  assertMatch(await refusal(pci), /^model: MSCA \(0x0000425c, .* after 100 ms, .*: power-cycle/);
+  assertMatch(
+    await complaint(pci),
+    /^model: no link .*: MSCA \(0x0000425c\) does not .*: power-cycle/,
+  );
   assertEquals(written(pci, SW_FW_SYNC).at(-1), 0);
 });

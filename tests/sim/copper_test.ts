@@ -1,14 +1,20 @@
 /** The NIC model as X540 and X550: their PHY on the MDIO bus, and the firmware that they have. */
 
 import { assert, assertEquals } from "@std/assert";
+import { delay } from "../../native/clock.ts";
 import {
+  AUTOC,
+  CTRL,
+  EEMNGCTL,
   EICR,
   FLEX_MNG,
   HICR,
   LINKS,
+  MMNGC,
   MSCA,
   MSRWD,
   RXCTRL,
+  STATUS as DEVICE_STATUS,
   SW_FW_SYNC,
 } from "../../ixgbe/registers.ts";
 import { DEVICE } from "../../sim/nic/boards.ts";
@@ -91,6 +97,60 @@ Deno.test("Phy is asked only by who holds its port's semaphore", () => {
   const old = new TestDriver(); // the 82599 has no PHY that firmware would ask
   readPhy(old, PMA_PMD, STATUS);
   assertEquals(old.broken(), []);
+});
+
+Deno.test("Phy is left alone for 100 ms after a reset, and the reset wants its semaphore", async () => {
+  const rule = "MSCA: no command for 100 ms after CTRL.RST (X540, X550)";
+  for (const deviceId of [DEVICE.X540, DEVICE.X550]) {
+    const driver = new TestDriver({ deviceId });
+    driver.reset();
+    holdPhy(driver);
+    readPhy(driver, PMA_PMD, STATUS);
+    assertEquals(driver.broken(), [rule]);
+    driver.nic.rules.clear();
+    await delay(100);
+    readPhy(driver, PMA_PMD, STATUS);
+    assertEquals(driver.broken(), []);
+    driver.write(SW_FW_SYNC, 0);
+    driver.set(CTRL, CTRL.GIO_DIS);
+    driver.read(DEVICE_STATUS);
+    driver.set(CTRL, CTRL.RST);
+    assertEquals(driver.broken(), [
+      "CTRL: reset only while the port's SW_PHY_SM is held (X540, X550)",
+    ]);
+  }
+});
+
+Deno.test("Firmware holds the PHY, and is done with its configuration, as long as it is told", () => {
+  const held = (holdsPhy: number, lanId: 0 | 1) => {
+    const driver = new TestDriver({ deviceId: DEVICE.X540, lanId, firmware: { holdsPhy } });
+    const sync = driver.read(SW_FW_SYNC);
+    return [(sync & SW_FW_SYNC.FW_PHY_SM0) !== 0, (sync & SW_FW_SYNC.FW_PHY_SM1) !== 0];
+  };
+  assertEquals([held(0, 0), held(Infinity, 0), held(Infinity, 1)], [
+    [false, false],
+    [true, false],
+    [false, true],
+  ]);
+  const done = (configDone: number) => {
+    return new TestDriver({ firmware: { configDone } }).read(EEMNGCTL) & EEMNGCTL.CFG_DONE0;
+  };
+  assertEquals([done(0), done(Infinity)], [EEMNGCTL.CFG_DONE0, 0]);
+});
+
+Deno.test("A management controller's veto forbids link reset and negotiation (82599)", () => {
+  const driver = new TestDriver({ firmware: { veto: true } });
+  assertEquals(driver.read(MMNGC), MMNGC.MNG_VETO);
+  driver.reset();
+  assertEquals(driver.broken(), []);
+  driver.set(AUTOC, AUTOC.RESTART_AN);
+  driver.set(CTRL, CTRL.GIO_DIS);
+  driver.read(DEVICE_STATUS);
+  driver.set(CTRL, CTRL.RST | CTRL.LRST);
+  assertEquals(driver.broken(), [
+    "AUTOC: negotiation is not restarted while MMNGC.MNG_VETO is set",
+    "CTRL: no link reset while MMNGC.MNG_VETO is set",
+  ]);
 });
 
 Deno.test("Phy negotiates again when it is told to: the link goes and comes", () => {

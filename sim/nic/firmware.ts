@@ -1,0 +1,97 @@
+/**
+ * What the modelled device's firmware does with the link and the PHY that it shares with drivers
+ * (datasheet sections 4.6.3, 8.2.3.2.4, 8.2.3.4.10 and 10.5.4).
+ *
+ * @module
+ */
+
+import { AUTOC, CTRL, EEMNGCTL, FWSM, MMNGC, STATUS, SW_FW_SYNC } from "../../ixgbe/registers.ts";
+import { hex } from "../../src/registers.ts";
+import { phyOf } from "./boards.ts";
+import type { DeviceState } from "./device_state.ts";
+
+/** How firmware behaves. Times are in milliseconds after a reset; `Infinity` is never. */
+export interface Firmware {
+  /** When its configuration is done (EEMNGCTL.CFG_DONE0 and CFG_DONE1); default 0. */
+  readonly configDone?: number;
+  /** Until when it holds the port's PHY (SW_FW_SYNC.FW_PHY_SM); default 0. */
+  readonly holdsPhy?: number;
+  /** Whether a management controller uses the link (MMNGC.MNG_VETO); default false. */
+  readonly veto?: boolean;
+  /** The error that it reports (FWSM.EXT_ERR_IND), 0 to 63; default 0. */
+  readonly error?: number;
+}
+
+/** Milliseconds after a software reset in which Intel's drivers leave the PHY of X540 and X550 alone. */
+const PHY_REST = 100;
+
+/** Says what firmware shows in registers. Semaphores are in `control_effects.ts`. */
+export function installFirmware(state: DeviceState): void {
+  const { file, firmware: { configDone = 0, veto = false } } = state;
+  file.onRead(EEMNGCTL, (value) => {
+    const done = performance.now() >= state.resetAt + configDone;
+    return done ? value | EEMNGCTL.CFG_DONE0 | EEMNGCTL.CFG_DONE1 : value;
+  });
+  file.onRead(MMNGC, (value) => veto ? value | MMNGC.MNG_VETO : value);
+}
+
+/** What FWSM holds after a reset: firmware runs, and manages nothing. */
+export function firmwareStatus({ error = 0 }: Firmware): number {
+  return FWSM.FW_VAL_BIT | error << 19;
+}
+
+/** SW_FW_SYNC as a driver reads it: with what firmware holds now. */
+export function withHeld(state: DeviceState, sync: number): number {
+  const { holdsPhy = 0 } = state.firmware;
+  if (holdsPhy === 0) return sync;
+  const held = performance.now() < state.resetAt + holdsPhy;
+  return held ? sync | firmwarePhy(state) : sync & ~firmwarePhy(state);
+}
+
+function isFirstPort({ file }: DeviceState): boolean {
+  return (file.get(STATUS) & STATUS.LAN_ID) === 0;
+}
+
+function firmwarePhy(state: DeviceState): number {
+  return isFirstPort(state) ? SW_FW_SYNC.FW_PHY_SM0 : SW_FW_SYNC.FW_PHY_SM1;
+}
+
+/** Checks that the driver holds what it shares with firmware, and leaves the link of firmware alone. */
+export function checkReset(state: DeviceState, ctrl: number): void {
+  const { deviceId, rules } = state;
+  if (phyOf(deviceId) !== 0 && !holdsPhy(state)) {
+    const rule = "reset only while the port's SW_PHY_SM is held (X540, X550)";
+    rules.violate("CTRL", "10.5.4", rule, `SW_FW_SYNC ${hex(state.file.get(SW_FW_SYNC))}`);
+  }
+  if (ctrl & CTRL.LRST) checkVeto(state, "CTRL", "no link reset");
+}
+
+/** Checks a write of AUTOC. */
+export function checkNegotiation(state: DeviceState, autoc: number): void {
+  if (autoc & AUTOC.RESTART_AN) checkVeto(state, "AUTOC", "negotiation is not restarted");
+}
+
+function checkVeto({ firmware, rules }: DeviceState, register: string, what: string): void {
+  if (!firmware.veto) return;
+  const rule = `${what} while MMNGC.MNG_VETO is set`;
+  rules.violate(register, MMNGC.section, rule, "MNG_VETO is set");
+}
+
+/** Checks that a driver may ask the PHY. That of X540 and X550 has firmware, which uses the same bus. */
+export function checkPhyAccess(state: DeviceState): void {
+  const { deviceId, file, rules } = state;
+  if (phyOf(deviceId) === 0) return;
+  if (!holdsPhy(state)) {
+    const rule = "a command is given while the port's SW_PHY_SM is held (X540, X550)";
+    rules.violate("MSCA", "10.5.4", rule, `SW_FW_SYNC ${hex(file.get(SW_FW_SYNC))}`);
+  }
+  const since = performance.now() - state.softwareResetAt;
+  if (since >= PHY_REST) return;
+  const rule = `no command for ${PHY_REST} ms after CTRL.RST (X540, X550)`;
+  rules.violate("MSCA", "Intel's drivers", rule, `after ${since.toFixed(1)} ms`);
+}
+
+function holdsPhy(state: DeviceState): boolean {
+  const semaphore = isFirstPort(state) ? SW_FW_SYNC.SW_PHY_SM0 : SW_FW_SYNC.SW_PHY_SM1;
+  return (state.file.get(SW_FW_SYNC) & semaphore) !== 0;
+}
