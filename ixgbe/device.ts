@@ -36,10 +36,10 @@ import { refuseOptions } from "../src/options.ts";
 import { offsetOf, Registers } from "../src/registers.ts";
 import { RSS_KEY } from "../src/toeplitz.ts";
 import { BYTES, WORDS } from "./descriptors.ts";
+import { checkEeprom, getMac } from "./eeprom.ts";
 import * as init from "./init.ts";
 import {
   checkRssKey,
-  getMac,
   initRss,
   RSS_QUEUES,
   setMac,
@@ -144,8 +144,9 @@ export class IxgbeDevice implements Device {
     const { rxQueues, txQueues } = this.#queues;
     const { bufferSize } = this.pool;
 
+    checkEeprom(regs, this.address);
     // 4.6.3, steps 1 to 6 - interrupts off, global reset, EEPROM, DMA, PHY and link
-    this.#linkProblem = await init.reset(regs, this.#model);
+    this.#linkProblem = await init.reset(regs, this.address, this.#model);
     // The reset has stopped queues that a previous driver left running: DMA is safe from here on.
     this.#pci.setBusMaster(true);
 

@@ -35,12 +35,6 @@ const MRQE_RSS = 1;
 const HASHED = MRQC.RSS_IPV4 | MRQC.RSS_TCP_IPV4 | MRQC.RSS_UDP_IPV4 |
   MRQC.RSS_IPV6 | MRQC.RSS_TCP_IPV6 | MRQC.RSS_UDP_IPV6;
 
-/** Returns the receive address: RAL[0] and RAH[0]. */
-export function getMac(regs: Registers): Uint8Array {
-  const low = regs.read(RAL), high = regs.read(RAH);
-  return Uint8Array.of(low, low >>> 8, low >>> 16, low >>> 24, high, high >>> 8);
-}
-
 /**
  * Changes the receive address. RAH is written last, with AV: without AV the NIC ignores the address
  * (section 8.2.3.7.9).

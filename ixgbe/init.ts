@@ -8,6 +8,7 @@
 import { delay } from "../native/clock.ts";
 import { hex, nameOf, type Register, type Registers } from "../src/registers.ts";
 import { BYTES } from "./descriptors.ts";
+import { checkMac, firmwareError } from "./eeprom.ts";
 import { isVetoed, setUpLink } from "./link.ts";
 import { type Model, rxPacketBufferKilobytes } from "./models.ts";
 import * as R from "./registers.ts";
@@ -52,8 +53,13 @@ export interface Ring {
  *
  * @returns Why the link may stay down, and what to do; undefined if nothing stands in its way.
  * @throws {DeviceError} if a wait reaches its deadline, or the device is powered down or gone.
+ * @throws {UsageError} if the MAC address is not a unicast address.
  */
-export async function reset(regs: Registers, model: Model): Promise<string | undefined> {
+export async function reset(
+  regs: Registers,
+  device: string,
+  model: Model,
+): Promise<string | undefined> {
   // 4.6.3.1 - interrupts off
   disableInterrupts(regs);
   // 4.6.3.2 - global reset, interrupts off again, general configuration
@@ -62,13 +68,14 @@ export async function reset(regs: Registers, model: Model): Promise<string | und
   disableFlowControl(regs, model);
   // 4.6.3 - wait for EEPROM auto-read and for DMA initialization
   await regs.wait(R.EEC, R.EEC.AUTO_RD, R.EEC.AUTO_RD, EEPROM_MS);
+  checkMac(regs, device); // again: the one before may have been set by another driver
   // Best effort: firmware that does not report the end of its configuration may still work.
   const done = port(regs) === 0 ? R.EEMNGCTL.CFG_DONE0 : R.EEMNGCTL.CFG_DONE1;
   await regs.reaches(R.EEMNGCTL, done, done, CONFIG_MS);
   await regs.wait(R.RDRXCTL, R.RDRXCTL.DMAIDONE, R.RDRXCTL.DMAIDONE, DMA_INIT_MS);
   regs.set(R.CTRL_EXT, R.CTRL_EXT.DRV_LOAD); // tells firmware that a driver controls the device
   // 4.6.4 - PHY and link
-  return await setUpLink(regs, model);
+  return await setUpLink(regs, model) ?? firmwareError(regs);
 }
 
 /** Returns the number of the NIC's port. */

@@ -229,8 +229,13 @@ export function keepUnsent(batch: PacketBatch, sent: number, refused: boolean): 
  * @throws {UsageError} if it is not a unicast address of 6 bytes.
  */
 export function checkUnicast(device: string, mac: Uint8Array): void {
-  if (mac.length === 6 && !(mac[0] & 1) && mac.some((byte) => byte !== 0)) return;
+  if (isUnicast(mac)) return;
   throw new UsageError(`${device}: ${formatMac(mac)} is not a unicast MAC address of 6 bytes`);
+}
+
+/** Returns whether bytes are a unicast MAC address. */
+export function isUnicast(mac: Uint8Array): boolean {
+  return mac.length === 6 && !(mac[0] & 1) && mac.some((byte) => byte !== 0);
 }
 
 /**

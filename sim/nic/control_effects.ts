@@ -5,13 +5,23 @@
  * @module
  */
 
-import { CTRL, EEC, EERD, RDRXCTL, RXDCTL, SW_FW_SYNC, SWSM } from "../../ixgbe/registers.ts";
+import {
+  CTRL,
+  EEC,
+  EERD,
+  GCR_EXT,
+  RDRXCTL,
+  RXDCTL,
+  STATUS,
+  SW_FW_SYNC,
+  SWSM,
+} from "../../ixgbe/registers.ts";
 import { hex, type Register } from "../../src/registers.ts";
 import { isX540OrLater } from "./boards.ts";
 import type { DeviceState } from "./device_state.ts";
 import { checkReset, installFirmware, withHeld } from "./firmware.ts";
 import { installHostInterface } from "./host_interface.ts";
-import { installRest } from "./master_disable.ts";
+import { currentLink } from "./link_effects.ts";
 
 /** Milliseconds after a reset until its bits clear themselves, if no driver looks earlier. */
 const RESET_TAKES = 1;
@@ -46,6 +56,18 @@ function installReset(state: DeviceState): void {
     // The reset bits clear themselves; a driver that looks within a millisecond sees them once.
     file.set(CTRL, value & ~(CTRL.RST | CTRL.LRST));
     return performance.now() - state.resetAt < RESET_TAKES ? value : file.get(CTRL);
+  });
+}
+
+function installRest(state: DeviceState): void {
+  const { file, rest } = state;
+  file.onRead(STATUS, (value) => {
+    if (file.get(CTRL) & CTRL.GIO_DIS && rest.look()) value &= ~STATUS.GIO_MASTER_ENABLE;
+    return currentLink(state) ? value | STATUS.LINK_UP : value;
+  });
+  file.onWrite(GCR_EXT, (value, old) => {
+    if (value & ~old & GCR_EXT.BUFFERS_CLEAR_FUNC) rest.clear();
+    return value;
   });
 }
 

@@ -8,9 +8,20 @@
 import type { DeviceCore } from "../rings/ring.ts";
 import type { Receiver } from "../rx/receiver.ts";
 import type { Transmitter } from "../tx/transmitter.ts";
-import type { Firmware } from "./firmware.ts";
 import type { Rest } from "./master_disable.ts";
 import type { Phy } from "./phy.ts";
+
+/** How firmware behaves. Times are in milliseconds after a reset; `Infinity` is never. */
+export interface Firmware {
+  /** When its configuration is done (EEMNGCTL.CFG_DONE0 and CFG_DONE1); default 0. */
+  readonly configDone?: number;
+  /** Until when it holds the port's PHY (SW_FW_SYNC.FW_PHY_SM); default 0. */
+  readonly holdsPhy?: number;
+  /** Whether a management controller uses the link (MMNGC.MNG_VETO); default false. */
+  readonly veto?: boolean;
+  /** The error that it reports (FWSM.EXT_ERR_IND), 0 to 63; default 0. */
+  readonly error?: number;
+}
 
 /** State that effects of register accesses read and change. */
 export interface DeviceState extends DeviceCore {

@@ -8,19 +8,7 @@
 import { AUTOC, CTRL, EEMNGCTL, FWSM, MMNGC, STATUS, SW_FW_SYNC } from "../../ixgbe/registers.ts";
 import { hex } from "../../src/registers.ts";
 import { phyOf } from "./boards.ts";
-import type { DeviceState } from "./device_state.ts";
-
-/** How firmware behaves. Times are in milliseconds after a reset; `Infinity` is never. */
-export interface Firmware {
-  /** When its configuration is done (EEMNGCTL.CFG_DONE0 and CFG_DONE1); default 0. */
-  readonly configDone?: number;
-  /** Until when it holds the port's PHY (SW_FW_SYNC.FW_PHY_SM); default 0. */
-  readonly holdsPhy?: number;
-  /** Whether a management controller uses the link (MMNGC.MNG_VETO); default false. */
-  readonly veto?: boolean;
-  /** The error that it reports (FWSM.EXT_ERR_IND), 0 to 63; default 0. */
-  readonly error?: number;
-}
+import type { DeviceState, Firmware } from "./device_state.ts";
 
 /** Milliseconds after a software reset in which Intel's drivers leave the PHY of X540 and X550 alone. */
 const PHY_REST = 100;

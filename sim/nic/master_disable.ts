@@ -6,13 +6,15 @@
  * @module
  */
 
-import { CTRL, GCR_EXT, HLREG0, STATUS } from "../../ixgbe/registers.ts";
-import type { DeviceState } from "./device_state.ts";
-import { currentLink } from "./link_effects.ts";
+import { CTRL, HLREG0 } from "../../ixgbe/registers.ts";
+import type { RegisterCore } from "../registers/core.ts";
+import type { Transmitter } from "../tx/transmitter.ts";
 
 /** What keeps the device from coming to rest, and what a driver has done about it. */
 export class Rest {
-  readonly #device: () => DeviceState;
+  readonly #core: RegisterCore;
+  readonly #transmitter: Transmitter;
+  readonly #link: () => boolean;
   /** Queues whose ENABLE was cleared while packets waited in them. */
   readonly #ending = new Set<number>();
   /** Whether the driver has seen STATUS.GIO_MASTER_ENABLE clear since it set CTRL.GIO_DIS. */
@@ -22,30 +24,28 @@ export class Rest {
   /** Whether the last reset came while requests were pending, so that another has to follow. */
   #owed = false;
 
-  /** @param device Returns the device, once it is made. */
-  constructor(device: () => DeviceState) {
-    this.#device = device;
-  }
-
-  get #state(): DeviceState {
-    return this.#device();
+  /** @param link Returns whether the link is up. */
+  constructor(core: RegisterCore, transmitter: Transmitter, link: () => boolean) {
+    this.#core = core;
+    this.#transmitter = transmitter;
+    this.#link = link;
   }
 
   /** Whether master requests are pending: packets wait, and no link takes them. */
   get pending(): boolean {
-    return !currentLink(this.#state) && this.#state.transmitter.waiting;
+    return !this.#link() && this.#transmitter.waiting;
   }
 
   /** Disables a queue; returns false if it stays enabled until its packets are sent. */
   end(index: number): boolean {
-    if (!this.pending || !this.#state.transmitter.waits(index)) return true;
+    if (!this.pending || !this.#transmitter.waits(index)) return true;
     this.#ending.add(index);
     return false;
   }
 
   /** Whether a queue that was disabled while packets waited in it has come to its end. */
   ended(index: number): boolean {
-    if (!this.#ending.has(index) || this.#state.transmitter.waits(index)) return false;
+    if (!this.#ending.has(index) || this.#transmitter.waits(index)) return false;
     return this.#ending.delete(index);
   }
 
@@ -63,7 +63,7 @@ export class Rest {
 
   /** The driver clears the buffers (GCR_EXT.BUFFERS_CLEAR_FUNC). */
   clear(): void {
-    const { file, rules } = this.#state;
+    const { file, rules } = this.#core;
     if (file.get(HLREG0) & HLREG0.LPBK) {
       this.#cleared = true;
       return;
@@ -74,7 +74,7 @@ export class Rest {
 
   /** The driver resets the device. */
   reset(): void {
-    const { file, rules } = this.#state;
+    const { file, rules } = this.#core;
     if (this.#owed) {
       this.#owed = false;
     } else if (this.pending && (file.get(CTRL) & CTRL.GIO_DIS)) {
@@ -106,19 +106,6 @@ export class Rest {
     if (!this.#owed) return;
     this.#owed = false;
     const rule = "a second reset follows one while master requests are pending";
-    this.#state.rules.violate("CTRL", "5.2.5.3.2", rule, "there was one reset");
+    this.#core.rules.violate("CTRL", "5.2.5.3.2", rule, "there was one reset");
   }
-}
-
-/** Says what accesses to the registers do by which the device comes to rest, CTRL's apart. */
-export function installRest(state: DeviceState): void {
-  const { file, rest } = state;
-  file.onRead(STATUS, (value) => {
-    if (file.get(CTRL) & CTRL.GIO_DIS && rest.look()) value &= ~STATUS.GIO_MASTER_ENABLE;
-    return currentLink(state) ? value | STATUS.LINK_UP : value;
-  });
-  file.onWrite(GCR_EXT, (value, old) => {
-    if (value & ~old & GCR_EXT.BUFFERS_CLEAR_FUNC) rest.clear();
-    return value;
-  });
 }

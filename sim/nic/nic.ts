@@ -39,10 +39,9 @@ import type { Wire, WirePort } from "../wires/wire.ts";
 import { boardPins, DEVICE, hasLargeRedirectionTable, phyOf } from "./boards.ts";
 import { installControl } from "./control_effects.ts";
 import { installDataPath } from "./data_path_effects.ts";
-import type { DeviceState } from "./device_state.ts";
+import type { DeviceState, Firmware } from "./device_state.ts";
 import { Doorbells } from "./doorbells.ts";
 import { makeEeprom } from "./eeprom.ts";
-import type { Firmware } from "./firmware.ts";
 import { currentLink, installLink } from "./link_effects.ts";
 import { Rest } from "./master_disable.ts";
 import { Phy } from "./phy.ts";
@@ -63,6 +62,8 @@ export interface NicOptions {
   readonly mac?: Uint8Array;
   /** Which of the controller's two ports it is; default 0. */
   readonly lanId?: 0 | 1;
+  /** Whether the EEPROM is blank (EEC.EE_PRES is 0), so that the address is 0; default false. */
+  readonly blankEeprom?: boolean;
   /** Whether the EEPROM has the link disabled until a driver clears AUTOC2.LINK_DISABLE (82599). */
   readonly linkDisabled?: boolean;
   /** How firmware behaves; default: it is done at once, and holds nothing. */
@@ -127,10 +128,13 @@ export class Nic implements WirePort {
    */
   constructor(options: NicOptions = {}) {
     const deviceId = options.deviceId ?? DEVICE.SFP;
-    const mac = options.mac?.slice() ?? Uint8Array.of(2, 0, 0, 0, 5, 0x99);
+    const blank = options.blankEeprom ?? false;
+    const mac = blank
+      ? new Uint8Array(6)
+      : options.mac?.slice() ?? Uint8Array.of(2, 0, 0, 0, 5, 0x99);
     const lanId = options.lanId ?? 0;
     if (mac.length !== 6) throw new RangeError("a station address has 6 bytes");
-    this.#settings = { mac, lanId, linkDisabled: options.linkDisabled ?? false };
+    this.#settings = { mac, lanId, blank, linkDisabled: options.linkDisabled ?? false };
     this.dma = options.dma ?? new DmaMap();
     const polled = options.pollDoorbells ? options.doorbells : undefined;
     this.#doorbells = new Doorbells(this.#file, this.rules, polled, options.plain);
@@ -154,7 +158,7 @@ export class Nic implements WirePort {
       phy: new Phy(phyOf(deviceId)),
       firmware: options.firmware ?? {},
       eeprom: makeEeprom(mac, lanId),
-      rest: new Rest(() => this.#state),
+      rest: new Rest(core, this.#transmitter, () => currentLink(this.#state)),
       removed: false,
       linkPartner: true,
       linkDelay: 0,

@@ -8,6 +8,7 @@
 import {
   AUTOC,
   AUTOC2,
+  EEC,
   ESDP,
   FWSM,
   HICR,
@@ -29,6 +30,8 @@ export interface PortSettings {
   readonly mac: Uint8Array;
   /** Which of the controller's two ports it is. */
   readonly lanId: 0 | 1;
+  /** Whether it has no valid signature: then it says nothing else either. */
+  readonly blank: boolean;
   /** Whether the link is disabled until a driver clears AUTOC2.LINK_DISABLE (82599). */
   readonly linkDisabled: boolean;
 }
@@ -39,7 +42,7 @@ export interface PortSettings {
  */
 export function resetRegisters(
   state: DeviceState,
-  { mac, lanId, linkDisabled }: PortSettings,
+  { mac, lanId, blank, linkDisabled }: PortSettings,
 ): void {
   const { file, deviceId } = state;
   state.receiver.settle();
@@ -51,6 +54,7 @@ export function resetRegisters(
   file.set(STATUS, STATUS.GIO_MASTER_ENABLE | lanId << 2);
   file.set(RAL, mac[0] | mac[1] << 8 | mac[2] << 16 | mac[3] << 24);
   file.set(RAH, RAH.AV | mac[4] | mac[5] << 8);
+  if (blank) file.set(EEC, EEC.reset & ~EEC.EE_PRES);
   file.set(FWSM, firmwareStatus(state.firmware));
   file.set(TXPBTHRESH, 0x96);
   file.set(AUTOC, AUTOC.reset & ~AUTOC.LMS | boardLinkMode(deviceId));

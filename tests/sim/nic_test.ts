@@ -412,6 +412,15 @@ Deno.test("Nic: frames are lost while the link is down, and HLREG0.LPBK returns 
   assertEquals(driver.wire.sent.length, 0);
 });
 
+Deno.test("A blank EEPROM has no signature and no address, and is read all the same", () => {
+  const driver = new TestDriver({ blankEeprom: true });
+  driver.reset();
+  const bits = EEC.EE_PRES | EEC.AUTO_RD;
+  assertEquals([driver.read(EEC) & bits, driver.read(RAL)], [EEC.AUTO_RD, 0]);
+  assertEquals(driver.read(RAH) & RAH.RAH, 0);
+  assertEquals(new TestDriver().read(EEC) & EEC.EE_PRES, EEC.EE_PRES);
+});
+
 /** What a read returns that no device answers. */
 const ONES = 0xffffffff;
 
