@@ -396,14 +396,14 @@ Deno.test("FaultyDevice refuses faults and seeds out of range with one sentence"
   const rig = await RIGS.ixgbe(512);
   using device = rig.device;
   const cases: [Faults, RegExp][] = [
-    [{ drop: -0.1 }, /drop is 0 to 1, not -0\.1/],
-    [{ corrupt: 1.1 }, /corrupt is 0 to 1, not 1\.1/],
-    [{ reorder: NaN }, /reorder is 0 to 1, not NaN/],
-    [{ drop: 0.6, delay: 0.5 }, /1 at most together, not 1\.1/],
-    [{ delayMilliseconds: -1 }, /delayMilliseconds is 0 to 3600000, not -1/],
-    [{ delayMilliseconds: Infinity }, /delayMilliseconds is 0 to 3600000, not Infinity/],
-    [{ reorderDistance: 0 }, /reorderDistance is 1 to 1000, not 0/],
-    [{ maxHeld: 1.5 }, /maxHeld is 0 to 65536, not 1\.5/],
+    [{ drop: -0.1 }, /drop must be from 0 to 1, not -0\.1/],
+    [{ corrupt: 1.1 }, /corrupt must be from 0 to 1, not 1\.1/],
+    [{ reorder: NaN }, /reorder must be from 0 to 1, not NaN/],
+    [{ drop: 0.6, delay: 0.5 }, /add up to 1 at most, not 1\.1/],
+    [{ delayMilliseconds: -1 }, /delayMilliseconds must be from 0 to 3600000, not -1/],
+    [{ delayMilliseconds: Infinity }, /delayMilliseconds must be from 0 to 3600000, not Infinity/],
+    [{ reorderDistance: 0 }, /reorderDistance must be a whole number from 1 to 1000, not 0/],
+    [{ maxHeld: 1.5 }, /maxHeld must be a whole number from 0 to 65536, not 1\.5/],
   ];
   for (const [faults, sentence] of cases) {
     for (const way of ["receive", "transmit"]) {
@@ -416,7 +416,7 @@ Deno.test("FaultyDevice refuses faults and seeds out of range with one sentence"
   }
   for (const seed of [-1, 2 ** 32, 0.5, NaN]) {
     assertThrows(() => new FaultyDevice(device, { seed }), UsageError, "0 to 2^32 - 1");
-    assertThrows(() => new FaultyRxQueue(device.rxQueues[0], {}, seed), UsageError, "the seed");
+    assertThrows(() => new FaultyRxQueue(device.rxQueues[0], {}, seed), UsageError, "seed must be");
   }
   new FaultyDevice(device, { seed: 2 ** 32 - 1, receive: { drop: 0.7, delay: 0.2, reorder: 0.1 } });
   device.close();
