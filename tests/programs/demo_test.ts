@@ -62,7 +62,7 @@ Deno.test("demo.ts refuses what cannot be with one sentence", async (t) => {
     [["--seconds=0"], /--seconds/],
     [["--rate=many"], /--rate .*"many"/],
     [["--queues=17"], /--queues .* from 1 to 16/],
-    [["--queues=2", "--workers=3"], /3 workers need as many --queues/],
+    [["--queues=2", "--workers=3"], /--workers 3 needs .*: use --queues 3/],
     [["0000:03:00.0"], /takes no operands/],
   ];
   for (const [options, sentence] of cases) {

@@ -55,7 +55,7 @@ Deno.test("echo.ts refuses what cannot be with one sentence", async (t) => {
     [["--count=5", a, IP], /--count/],
     ...[...addresses, ...groups].map((ip): [string[], RegExp] => [
       [a, ip],
-      /is no IPv4 address of a host: use one like 192\.0\.2\.1$/m,
+      /is not the IPv4 address of a host: use one such as 192\.0\.2\.1$/m,
     ]),
   ];
   for (const [args, sentence] of cases) {

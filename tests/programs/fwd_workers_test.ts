@@ -137,8 +137,8 @@ Deno.test("fwd.ts refuses queues and workers that cannot be with one sentence", 
     ["17 queues", ["--queues=17"], /--queues takes a whole number from 1 to 16, not "17"/],
     ["half a worker", ["--queues=2", "--workers=0.5"], /--workers takes a whole number/],
     ["17 workers", ["--queues=16", "--workers=17"], /--workers takes a whole number/],
-    ["more workers than queues", ["--queues=2", "--workers=3"], /3 workers .* there are 2/],
-    ["workers without queues", ["--workers=2"], /2 workers .* there are 1: say --queues 2/],
+    ["more workers than queues", ["--queues=2", "--workers=3"], /3 needs .* --queues is 2/],
+    ["workers without queues", ["--workers=2"], /2 needs .* --queues is 1: use --queues 2/],
     [
       "rings that leave no buffer",
       ["--queues=16", "--rx-entries=4096"],
@@ -171,7 +171,7 @@ Deno.test("fwd.ts refuses workers for devices that they cannot drive", async () 
   const args = ["--workers=1", ...sim.addresses, `vhost-user:${socket}`];
   assertRefused(
     await run(ffiOnly("fwd.ts", args, READ)),
-    /backend\.sock: workers cannot drive a virtio device: do without --workers/,
+    /backend\.sock: workers cannot drive a virtio device: leave out --workers/,
   );
   await sim.quit();
 });

@@ -423,7 +423,7 @@ Deno.test("nic.ts refuses what is no command, in a sentence", async () => {
     [["list", "--force"], /list has no option --force/],
     [["regs", "nowhere"], /"nowhere" is no address of a PCI function/],
     [["regs", "vfio-user:/nowhere.sock"], /connect to \/nowhere\.sock/],
-    [["--frobnicate"], /no option --frobnicate/],
+    [["--frobnicate"], /unknown option --frobnicate/],
   ];
   for (const [args, sentence] of cases) {
     assertRefused(await run(ffiOnly("nic.ts", args)), sentence);

@@ -94,7 +94,7 @@ for (const [program, valid] of PROGRAMS) {
 
   test("refuses an option that it does not have", () => {
     for (const word of NO_OPTIONS) {
-      const found = word.startsWith("--") ? word.split("=")[0] : "no option -";
+      const found = word.startsWith("--") ? word.split("=")[0] : "unknown option -";
       refused(program, [...valid, word], found);
       refused(program, [word, ...valid], found);
       if (!word.includes("=")) refused(program, [`${word}=1`, ...valid], found);
@@ -287,9 +287,13 @@ Deno.test("parse() keeps the order of options that can be given several times", 
 
 Deno.test("parse() refuses choices and lists that are none", () => {
   assertThrows(() => given("--choice=push"), UsageError, '--choice takes poll or trap, not "push"');
-  assertThrows(() => given("--words=red,"), UsageError, "red, green and blue, with commas");
+  assertThrows(() => given("--words=red,"), UsageError, "red, green and blue, separated by commas");
   assertThrows(() => given("--words=toString"), UsageError, "red, green and blue");
-  assertThrows(() => given("--wholes=1,,2"), UsageError, "numbers from 1 to 9, with commas");
+  assertThrows(
+    () => given("--wholes=1,,2"),
+    UsageError,
+    "numbers from 1 to 9, separated by commas",
+  );
   assertThrows(() => given("--whole=257"), UsageError, "a whole number from 1 to 256");
   assertThrows(() => given("--decimal=0.05"), UsageError, "a number from 0.1 to 10");
   assertThrows(() => given("--open=9007199254740993"), UsageError, "a whole number from 0");

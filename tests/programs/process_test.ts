@@ -37,7 +37,7 @@ Deno.test("Program.line() says what the program printed that ended or is late", 
   await using late = Program.start(sh("echo out; exec sleep 100"), { name: "it" });
   await late.line(() => true);
   const error = await assertRejects(() => late.line(nothing, 20), DeviceError);
-  assertMatch(error.message, /^it: printed no line that was waited for within 20 ms; .*: out$/);
+  assertMatch(error.message, /^it: did not print the expected line within 20 ms; .*: out$/);
 });
 
 Deno.test("Program.json() passes over what is no JSON object, and Program.ask() over old lines", async () => {
@@ -124,7 +124,7 @@ Deno.test("Program with signals is killed, even if it is stopped, when this proc
   await using program = Program.start(sh("echo up; exec sleep 100"), { signals: true });
   await program.line((line) => line === "up");
   program.kill("SIGSTOP");
-  const failed = assertRejects(() => program.fail(), DeviceError, "a signal ended this program");
+  const failed = assertRejects(() => program.fail(), DeviceError, "this program got a signal");
   Deno.kill(Deno.pid, "SIGTERM");
   assertEquals((await program.finish()).code, 128 + 9);
   await failed;
