@@ -1,8 +1,9 @@
 /**
  * Shows the driver at work on a machine without a NIC: `deno task demo`.
  *
- * Three processes: a software NIC with two ports, which generates packets and checks those that come
- * back; the forwarder, which drives both ports as it would drive hardware; and this one, which sums up.
+ * Three processes: a software NIC with two ports, which generates packets and checks those that
+ * come back; the forwarder, which drives both ports as it would drive hardware; and this one, which
+ * sums up.
  *
  * @module
  */
@@ -106,9 +107,9 @@ function start(program: string, flags: string[], args: string[], onLine: (line: 
 }
 
 /**
- * Returns the options for the forwarder's rings. Three processes may share two cores. At a rate that
- * the forwarder can sustain, rings have to hold what arrives in the milliseconds in which it does not
- * run; without a limit, smaller rings are faster.
+ * Returns the options for the forwarder's rings. Three processes may share two cores. At a rate
+ * that the forwarder can sustain, rings have to hold what arrives in the milliseconds in which it
+ * does not run; without a limit, smaller rings are faster.
  */
 function rings(rate: number | undefined): string[] {
   return rate !== undefined ? ["--rx-entries", "4096", "--tx-entries", "4096"] : [];
@@ -125,9 +126,9 @@ interface Count {
 }
 
 /**
- * Returns the counts of a direction. A packet that did not arrive and was neither missed nor dropped is
- * lost. While packets are on their way, only gaps in the sequence count, and drops come from a later
- * line, so that no packet seems lost that is not.
+ * Returns the counts of a direction. A packet that did not arrive and was neither missed nor
+ * dropped is lost. While packets are on their way, only gaps in the sequence count, and drops come
+ * from a later line, so that no packet seems lost that is not.
  */
 function count(i: number, sim: SimLine, fwd: FwdLine, drained: boolean): Count {
   const { sent, missed } = sim.ports[i].wireStatistics;

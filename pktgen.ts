@@ -103,7 +103,9 @@ class Traffic {
     return this.#stream.next - this.#out.length;
   }
 
-  /** Sends what is due and checks what arrives, for some rounds; returns whether packets are left. */
+  /**
+   * Sends what is due and checks what arrives, for some rounds; returns whether packets are left.
+   */
   run(rounds: number): boolean {
     const { count, check } = this.#plan, pace = this.#pace;
     const stream = this.#stream, out = this.#out, back = this.#back;

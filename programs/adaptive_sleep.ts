@@ -1,6 +1,6 @@
 /**
- * When a polling program goes to sleep: after a tenth of a millisecond without a packet. A busy program
- * then pays nothing, and an idle one does not occupy a core.
+ * When a polling program goes to sleep: after a tenth of a millisecond without a packet. A busy
+ * program then pays nothing, and an idle one does not occupy a core.
  *
  * @module
  */
@@ -11,8 +11,8 @@ import { Waiter } from "../src/waiter.ts";
 /** Milliseconds without a packet after which sleeping is worth the system call. */
 const IDLE_MS = 0.1;
 /**
- * The longest sleep, in milliseconds. A signal that another thread of the process takes does not end
- * the sleep, and the clock, statistics and devices have to be checked too.
+ * The longest sleep, in milliseconds. A signal that another thread of the process takes does not
+ * end the sleep, and the clock, statistics and devices have to be checked too.
  */
 const SLEEP_MS = 100;
 
@@ -26,8 +26,8 @@ export class AdaptiveSleep {
   #busy = 0;
 
   /**
-   * Returns the decision for all receive queues of the devices; undefined if they were opened without
-   * interrupts.
+   * Creates one for all receive queues of devices; returns undefined if the devices were opened
+   * without interrupts.
    *
    * @param work Does a round of work: polls each queue once.
    */

@@ -1,9 +1,9 @@
 /**
  * Command lines: how a program declares its own, and how it is parsed.
  *
- * `parseArgs` of Deno's standard library splits the words, but guesses where a word is ambiguous. This
- * module refuses such words, each with one sentence. `--` ends the options: operands follow. `--help`
- * and `-h` take precedence over every error.
+ * `parseArgs` of Deno's standard library splits the words, but guesses where a word is ambiguous.
+ * This module refuses such words, each with one sentence. `--` ends the options: operands follow.
+ * `--help` and `-h` take precedence over every error.
  *
  * @module
  */
@@ -68,9 +68,9 @@ export const NO_OPERANDS = { shown: "", are: "no operands", least: 0, most: 0 };
  * Parses a command line.
  *
  * @returns What to do; undefined if `--help` is given.
- * @throws {UsageError} with one sentence that names the option: if it is unknown, is given twice, or has
- * no value or one that it does not take. Also if there are too many or too few operands, one is empty,
- * or `plan` refuses the command line.
+ * @throws {UsageError} with one sentence that names the option: if it is unknown, is given twice,
+ * or has no value or one that it does not take. Also if there are too many or too few operands, one
+ * is empty, or `plan` refuses the command line.
  */
 export function parse<O extends Options, Plan extends object>(
   command: Command<O, Plan>,
@@ -123,7 +123,8 @@ function takeApart(own: Options, words: readonly string[]): Parts {
     string: names.filter((name) => !isFlag(options[name])),
     collect: names, // shows which are given twice
     alias: Object.fromEntries(alias),
-    // Called for each word that is not declared above. Takes operands too: `_` would make them numbers.
+    // Called for each word that is not declared above. Takes operands too: `_` would make them
+    // numbers.
     unknown(word: string, name?: string, value?: unknown): boolean {
       if (name === undefined) operands.push(word);
       else if (Object.hasOwn(options, name)) sequence.push({ name, text: textOf(value) });

@@ -59,7 +59,9 @@ export class Direction {
   }
 }
 
-/** Forwards both ways for some rounds. A short function that only loops: see `src/specialise.ts`. */
+/**
+ * Forwards both ways for some rounds. A short function that only loops: see `src/specialise.ts`.
+ */
 export function forwardRounds(there: Direction, back: Direction, rounds: number): void {
   for (let i = 0; i < rounds; i++) {
     there.forward();

@@ -1,6 +1,6 @@
 /**
- * Options of programs. Each is declared once, as data, from which parsing, defaults, error messages and
- * the usage text follow.
+ * Options of programs. Each is declared once, as data, from which parsing, defaults, error messages
+ * and the usage text follow.
  *
  * @module
  */
@@ -96,7 +96,9 @@ function inRange(text: string, pattern: RegExp, least: number, most: number): nu
   return n >= least && n <= most ? n : undefined;
 }
 
-/** An option that takes whole numbers, separated by commas. Its value is sorted, without duplicates. */
+/**
+ * An option that takes whole numbers, separated by commas. Its value is sorted, without duplicates.
+ */
 export function wholes(
   help: string,
   range: Range<readonly number[]>,

@@ -1,6 +1,6 @@
 /**
- * The main loop of a program that takes devices: rounds of work, and between them checks of the clock,
- * of signals and of the devices.
+ * The main loop of a program that takes devices: rounds of work, and between them checks of the
+ * clock, of signals and of the devices.
  *
  * @module
  */
@@ -13,8 +13,9 @@ import type { Report } from "./report.ts";
 import { Watch } from "./watch.ts";
 
 /**
- * Rounds between checks of the stop flag and the clock: a tenth of a millisecond when idle, about ten
- * milliseconds when busy. With fewer, V8 optimises the loop of `poll`, and the loops inside get slower.
+ * Rounds between checks of the stop flag and the clock: a tenth of a millisecond when idle, about
+ * ten milliseconds when busy. With fewer, V8 optimises the loop of `poll`, and the loops inside get
+ * slower.
  */
 export const ROUNDS = 4096;
 
@@ -22,8 +23,8 @@ export const ROUNDS = 4096;
 const LOOK_MS = 20;
 
 /**
- * Works until a signal arrives, the time is over, or the work is done. Prints a line a second, but no
- * totals. If all devices were opened with interrupts, it sleeps while no packet arrives.
+ * Works until a signal arrives, the time is over, or the work is done. Prints a line a second, but
+ * no totals. If all devices were opened with interrupts, it sleeps while no packet arrives.
  *
  * @param seconds The longest time to work, by the report's clock.
  * @param work Does some rounds; returns whether to continue.

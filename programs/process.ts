@@ -1,6 +1,6 @@
 /**
- * Programs as child processes: starts them, writes and reads lines, waits for them, and ends them with
- * the parent.
+ * Programs as child processes: starts them, writes and reads lines, waits for them, and ends them
+ * with the parent.
  *
  * @module
  */
@@ -115,7 +115,8 @@ export class Program implements AsyncDisposable {
   }
 
   /**
-   * Waits for the next line on its standard output that passes `wanted`, and skips the lines before it.
+   * Waits for the next line on its standard output that passes `wanted`, and skips the lines before
+   * it.
    *
    * @throws {DeviceError} if the program ends first, or no such line arrives in time.
    */
@@ -175,7 +176,8 @@ export class Program implements AsyncDisposable {
   }
 
   /**
-   * Writes a line to its standard input and waits for the first JSON line after it that passes `wanted`.
+   * Writes a line to its standard input and waits for the first JSON line after it that passes
+   * `wanted`.
    *
    * @throws {DeviceError} if the program ends first, or no such line arrives in time.
    */
@@ -246,8 +248,8 @@ export class Program implements AsyncDisposable {
   }
 
   /**
-   * Kills the program, because this process has to end: code that waits for the program then gets an
-   * error and cleans up. SIGKILL, because a stopped process takes no other signal.
+   * Kills the program, because this process has to end: code that waits for the program then gets
+   * an error and cleans up. SIGKILL, because a stopped process takes no other signal.
    */
   readonly #onSignal = (): void => {
     this.#stopped = true;

@@ -1,7 +1,7 @@
 /**
- * Shows the progress of long work on the standard error: a bar on a terminal, otherwise a line now and
- * then. Needs a package, `--allow-env` and `--allow-read`, so it is for programs that run from a
- * checkout, not for those that take devices.
+ * Shows the progress of long work on the standard error: a bar on a terminal, otherwise a line now
+ * and then. Needs a package, `--allow-env` and `--allow-read`, so it is for programs that run from
+ * a checkout, not for those that take devices.
  *
  * @module
  */
@@ -26,7 +26,10 @@ export interface Amount {
   readonly unit: string;
   /** The complete share, 0 to 1, if the units differ in size; default: `done / total`. */
   readonly share?: number;
-  /** Whether equal shares take about the same time, so that the time left can be estimated; default: true. */
+  /**
+   * Whether equal shares take about the same time, so that the time left can be estimated; default:
+   * true.
+   */
   readonly steady?: boolean;
 }
 

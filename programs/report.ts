@@ -145,7 +145,10 @@ export class Report {
     this.#last = now;
   }
 
-  /** Ends the work: mean rates exclude the time from now on, in which only outstanding packets arrive. */
+  /**
+   * Ends the work: mean rates exclude the time from now on, in which only outstanding packets
+   * arrive.
+   */
   workEnded(): void {
     this.#end = performance.now();
   }

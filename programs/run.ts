@@ -10,8 +10,8 @@ import type { Options } from "./options.ts";
 import { usage } from "./usage.ts";
 
 /**
- * Runs a program on its command line, or prints its usage text, and ends the process with the exit code
- * of {@linkcode endWith}.
+ * Runs a program on its command line, or prints its usage text, and ends the process with the exit
+ * code of {@linkcode endWith}.
  *
  * @param main Carries out the plan, and returns the exit code.
  */
@@ -28,8 +28,8 @@ export function run<O extends Options, Plan extends object>(
 }
 
 /**
- * Ends the process with the exit code that `main` returns, 2 for an error that the user can fix, or 1
- * for a device or worker that failed. It prints these errors as one sentence.
+ * Ends the process with the exit code that `main` returns, 2 for an error that the user can fix, or
+ * 1 for a device or worker that failed. It prints these errors as one sentence.
  */
 export async function endWith(main: () => number | Promise<number>): Promise<never> {
   let code = 1;

@@ -35,7 +35,8 @@ export class Watch {
   }
 
   /**
-   * Checks every tenth of a second that the devices are still there, and prints a line every second.
+   * Checks every tenth of a second that the devices are still there, and prints a line every
+   * second.
    *
    * @returns The time, by `performance.now()`.
    * @throws {DeviceError} if a device is gone.

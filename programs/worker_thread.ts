@@ -49,8 +49,8 @@ class Stop {
 /**
  * Runs this worker's task.
  *
- * @param work Runs the task until the signal is not 0. When it returns or throws, it must not hold views
- * of foreign memory, because the main thread unmaps that memory next.
+ * @param work Runs the task until the signal is not 0. When it returns or throws, it must not hold
+ * views of foreign memory, because the main thread unmaps that memory next.
  */
 export function serve<Task>(work: (task: Task, stop: { readonly signal: number }) => void): void {
   const scope = self as unknown as Scope;
@@ -61,8 +61,8 @@ export function serve<Task>(work: (task: Task, stop: { readonly signal: number }
       work(data.task, new Stop(data.stop));
       scope.postMessage({ thread, ended: true });
     } catch (error) {
-      // Each on its own, because structured cloning drops errors nested in others; other values as text,
-      // because some cannot be cloned.
+      // Each on its own, because structured cloning drops errors nested in others. Other values as
+      // text, because some cannot be cloned.
       const failures = causes(error).map((cause) => cause instanceof Error ? cause : String(cause));
       scope.postMessage({ thread, ended: true, failures });
     }

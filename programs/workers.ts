@@ -1,9 +1,9 @@
 /**
- * Threads of a program, from the main thread's side: each gets one task and works until told to stop.
- * `worker_thread.ts` is the threads' side.
+ * Threads of a program, from the main thread's side: each gets one task and works until told to
+ * stop. `worker_thread.ts` is the threads' side.
  *
- * The main thread frees memory that workers have views of only after the kernel lists their threads no
- * longer: `terminate()` does not end a worker that is in a loop.
+ * The main thread frees memory that workers have views of only after the kernel lists their threads
+ * no longer: `terminate()` does not end a worker that is in a loop.
  *
  * @module
  */
@@ -17,14 +17,16 @@ import type { Report } from "./report.ts";
 import { Watch } from "./watch.ts";
 import type { Assignment, WorkerReport } from "./worker_thread.ts";
 
-/** Deadlines for a worker to load its modules, to stop, and for its thread to end, in milliseconds. */
+/**
+ * Deadlines for a worker to load its modules, to stop, and for its thread to end, in milliseconds.
+ */
 const START_MS = 20000, STOP_MS = 5000, GONE_MS = 10000;
 /** Milliseconds between checks of threads, and of all else. */
 const LOOK_MS = 2, TICK_MS = 20;
 
 /**
- * Asserts that workers can load modules: remote ones always, local ones only with permission to read
- * them, which the main thread does not need.
+ * Asserts that workers can load modules: remote ones always, local ones only with permission to
+ * read them, which the main thread does not need.
  *
  * @param directory The directory of all modules.
  * @throws {UsageError} if that permission is missing.
@@ -108,8 +110,8 @@ export class Workers implements AsyncDisposable {
   /**
    * Stops all workers and waits until their threads have ended.
    *
-   * @throws {WorkerError} if one does not stop. Only the end of the process can end it; closing a device
-   * until then turns DMA off first, but unmaps memory that the thread still uses.
+   * @throws {WorkerError} if one does not stop. Only the end of the process can end it; closing a
+   * device until then turns DMA off first, but unmaps memory that the thread still uses.
    */
   async [Symbol.asyncDispose](): Promise<void> {
     Atomics.store(new Int32Array(this.#stop), 0, 1);
@@ -127,8 +129,8 @@ export class Workers implements AsyncDisposable {
 }
 
 /**
- * The main thread's loop while workers work: checks workers, devices, signals and the clock, and prints
- * a line a second.
+ * The main thread's loop while workers work: checks workers, devices, signals and the clock, and
+ * prints a line a second.
  *
  * @param seconds The longest time to run, by the report's clock.
  * @throws {WorkerError} if a worker has failed.

@@ -1,5 +1,6 @@
 /**
- * The fault injector: drops, corrupts, duplicates, delays and reorders packets on their way in or out.
+ * The fault injector: drops, corrupts, duplicates, delays and reorders packets on their way in or
+ * out.
  *
  * Packets that it holds occupy buffers: enlarge the pool by as many as it can hold.
  *
@@ -67,8 +68,8 @@ export class FaultyTxQueue implements TxQueue, Disposable {
   }
 
   /**
-   * Takes the packets of a batch, all or none: none while earlier packets wait for room in the ring.
-   * Also sends packets that were held long enough.
+   * Takes the packets of a batch, all or none: none while earlier packets wait for room in the
+   * ring. Also sends packets that were held long enough.
    */
   transmit(batch: PacketBatch): number {
     const pool = this.pool, stage = this.#stage, { buffers, length } = batch;
@@ -129,8 +130,8 @@ export class FaultyRxQueue implements RxQueue, Disposable {
    *
    * @param seed The seed of the faults, 0 to 2^32 - 1.
    * @param now The clock for held packets, in milliseconds; default: `performance.now()`.
-   * @param txQueues Queues of the same thread that send held packets whenever the program polls this
-   * one: the program may have nothing else to send.
+   * @param txQueues Queues of the same thread that send held packets whenever the program polls
+   * this one: the program may have nothing else to send.
    * @throws {UsageError} if a fault or the seed is out of range.
    */
   constructor(
@@ -169,8 +170,8 @@ export class FaultyRxQueue implements RxQueue, Disposable {
   }
 
   /**
-   * The interrupt of the wrapped queue. While packets are waiting here, arming it signals it at once, so
-   * that the program does not sleep.
+   * The interrupt of the wrapped queue. While packets are waiting here, arming it signals it at
+   * once, so that the program does not sleep.
    */
   get interrupt(): RxInterrupt | undefined {
     const interrupt = this.#queue.interrupt;

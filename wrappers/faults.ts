@@ -1,6 +1,6 @@
 /**
- * The faults: which there are, how one is chosen, and what it does to a packet. `fault_injector.ts` wraps
- * queues around this.
+ * The faults: which there are, how one is chosen, and what it does to a packet. `fault_injector.ts`
+ * wraps queues around this.
  *
  * A fault depends only on the seed and on the number of packets before, not on batches or time.
  *
@@ -15,8 +15,8 @@ const MAX_DELAY = 3_600_000;
 const TWO_32 = 2 ** 32;
 
 /**
- * Faults of packets in one direction. A packet has at most one fault: the probabilities, 0 by default,
- * add up to at most 1. For several faults, wrap one injector in another.
+ * Faults of packets in one direction. A packet has at most one fault: the probabilities, 0 by
+ * default, add up to at most 1. For several faults, wrap one injector in another.
  */
 export interface Faults {
   /** Probability that a packet is dropped. */
@@ -28,13 +28,16 @@ export interface Faults {
   /** Probability that a packet is held for `delayMilliseconds`; later packets pass it. */
   readonly delay?: number;
   /**
-   * Probability that a packet is held until 1 to `reorderDistance` later packets have passed it, but at
-   * most for `delayMilliseconds`.
+   * Probability that a packet is held until 1 to `reorderDistance` later packets have passed it,
+   * but at most for `delayMilliseconds`.
    */
   readonly reorder?: number;
   /** How long packets are held, 0 to 3,600,000 milliseconds; default: 10. */
   readonly delayMilliseconds?: number;
-  /** Maximum number of packets that pass a reordered one, 1 to 1000; default: 3. Held packets do not count. */
+  /**
+   * Maximum number of packets that pass a reordered one, 1 to 1000; default: 3. Held packets do not
+   * count.
+   */
   readonly reorderDistance?: number;
   /** Maximum number of packets that a queue holds at once, 0 to 65,536; default: 64. */
   readonly maxHeld?: number;

@@ -1,12 +1,11 @@
 /**
- * Devices that wrap a device: one prints every packet, one captures packets to a file, and one drops,
- * corrupts, duplicates, delays and reorders some. A wrapped device is a device again, so a program need
- * not know about the wrapper, and wrappers can wrap each other. An unwrapped device costs nothing more;
- * a wrapped one costs some memory and time per packet.
+ * Devices that wrap a device: one prints every packet, one captures packets to a file, and one
+ * drops, corrupts, duplicates, delays and reorders some. A wrapped device is a device again, so a
+ * program need not know about the wrapper, and wrappers can wrap each other. An unwrapped device
+ * costs nothing more; a wrapped one costs some memory and time per packet.
  *
- * This program only receives, as if over a bad line, and prints and captures the packets that pass. Run
- * it as
- * `deno run --allow-ffi --allow-write=line.pcapng example.ts DEVICE`.
+ * This program only receives, as if over a bad line, and prints and captures the packets that pass.
+ * Run it as `deno run --allow-ffi --allow-write=line.pcapng example.ts DEVICE`.
  *
  * ```ts
  * import { Mempool, open, PacketBatch, StopFlag } from "../mod.ts";

@@ -1,8 +1,8 @@
 /**
  * The tracer: calls a function for every packet that a device or a queue receives and transmits.
  *
- * A packet counts as transmitted once the wrapped queue has taken it. By then that queue owns it and may
- * have changed it, so the tracer copies packets before and traces them after.
+ * A packet counts as transmitted once the wrapped queue has taken it. By then that queue owns it
+ * and may have changed it, so the tracer copies packets before and traces them after.
  *
  * @module
  */
@@ -24,7 +24,10 @@ export interface TracedPacket {
   readonly direction: PacketDirection;
   /** The time, by `performance.now()`. Packets of one batch have the same time. */
   readonly milliseconds: number;
-  /** The packet, from the Ethernet header on. Copy it to keep it: the view is valid during the call only. */
+  /**
+   * The packet, from the Ethernet header on. Copy it to keep it: the view is valid during the call
+   * only.
+   */
   readonly bytes: Uint8Array;
 }
 

@@ -9,8 +9,8 @@ import type { Device, LinkStatus, RxQueue, Statistics, TxQueue } from "../src/de
 import type { Mempool } from "../src/mempool.ts";
 
 /**
- * A device that wraps a device. It stays in its thread: only the wrapped device can transfer queues to
- * workers. Closing it closes the wrapped device, so close only the outermost wrapper.
+ * A device that wraps a device. It stays in its thread: only the wrapped device can transfer queues
+ * to workers. Closing it closes the wrapped device, so close only the outermost wrapper.
  */
 export class WrappedDevice<Rx extends RxQueue = RxQueue, Tx extends TxQueue = TxQueue>
   implements Device {

@@ -136,7 +136,10 @@ Deno.test("The bench refuses what cannot be with one sentence", async () => {
   assertRefused(await bench("--loads=0"), /--loads takes numbers from 1000 to 20000000/);
   assertRefused(await bench("--rounds=0"), /--rounds takes a whole number from 1 to 1000/);
   assertRefused(await bench("--bytes=60"), /unknown option --bytes/);
-  assertRefused(await bench("0000:03:00.0"), /no suite "0000:03:00.0": throughput, sizes/);
+  assertRefused(
+    await bench("0000:03:00.0"),
+    /unknown suite "0000:03:00.0": name some of throughput, sizes/,
+  );
   assertRefused(await bench("--against=other-forwarder {a}"), /\{a\} and \{b\}/);
   assertRefused(await bench("--device=usb"), /--device takes plain or vfio-user/);
   assertRefused(await bench("--continue"), /--json/);
