@@ -13,7 +13,7 @@ import { ModelFunction } from "./model_function.ts";
 /** The station address of the model. */
 export const OWN = [0x02, 0, 0, 0, 0x12, 0x34];
 
-/** A driver on a model, and what a test needs of both; disposing checks that no rule was broken. */
+/** A driver on the NIC model. Disposing asserts that the driver broke no rule. */
 export class Bench implements Disposable {
   readonly pool = new Mempool({ buffers: 1024, memory: "pages" });
   readonly batch = new PacketBatch(this.pool, 32);
@@ -27,7 +27,7 @@ export class Bench implements Disposable {
     return bench;
   }
 
-  /** Sends a frame to the NIC; returns whether it came out of the driver. */
+  /** Sends a frame to the NIC; returns whether the driver received it. */
   passes(destination: readonly number[]): boolean {
     const frame = new Uint8Array(60);
     frame.set(destination);
