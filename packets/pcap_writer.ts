@@ -1,5 +1,5 @@
 /**
- * Writes captures: classic pcap files of Ethernet packets, with nanoseconds.
+ * Writes captures: classic pcap files of Ethernet packets, with times in nanoseconds.
  *
  * @module
  */
@@ -10,19 +10,19 @@ const MAGIC_NANOSECONDS = 0xa1b23c4d;
 const VERSION_MAJOR = 2, VERSION_MINOR = 4;
 const LINKTYPE_ETHERNET = 1;
 const FILE_HEADER = 24, RECORD_HEADER = 16;
-/** Bytes that are written at once while packets keep coming. */
+/** Size of the buffer, in bytes. */
 const PIECE = 1 << 20;
-/** Longest that a packet can be kept, in bytes: what no program that reads captures refuses. */
+/** Largest snap length in bytes: every program that reads captures accepts it. */
 export const MAX_SNAPLEN = 65535;
 
-/** What bytes are written to: a file, or the standard output. */
+/** A destination for bytes: a file, or the standard output. */
 export interface Sink {
-  /** Writes some of the bytes, at least one; returns how many. */
+  /** Writes at least one of the bytes; returns how many. */
   writeSync(bytes: Uint8Array<ArrayBuffer>): number;
 }
 
 /**
- * Makes a file to write to, or empties it; `-` is the standard output.
+ * Creates or truncates a file; `-` is the standard output.
  *
  * @throws {UsageError} if the file cannot be written.
  */
@@ -42,28 +42,30 @@ export function openSink(name: string): Sink & Disposable {
   }
 }
 
-/** What the system says, without what Deno puts around it. */
+/** Returns the system's error message, without what Deno adds to it. */
 function reason(error: Error): string {
   return error.message.replace(/ \(os error .*$/, "").toLowerCase();
 }
 
-/** Writes packets to a file, a large piece at a time. */
+/** Writes packets to a file through a buffer. */
 export class PcapWriter {
   readonly #name: string;
   readonly #sink: Sink;
   readonly #snaplen: number;
   readonly #piece = new Uint8Array(PIECE);
   readonly #view = new DataView(this.#piece.buffer);
-  /** The wall clock when the monotonic one was 0: whole seconds, and nanoseconds beside them. */
+  /**
+   * Wall-clock time at which `performance.now()` was 0: seconds, and the nanoseconds of the rest.
+   */
   readonly #seconds = Math.floor(performance.timeOrigin / 1000);
   readonly #nanoseconds = (performance.timeOrigin - this.#seconds * 1000) * 1e6;
   #used = FILE_HEADER;
 
   /**
-   * Writes the file's header, once there is something to write.
+   * Creates a writer. The file's header is written with the first packets.
    *
-   * @param name The file, for messages.
-   * @param snaplen Bytes of a packet that are kept at most.
+   * @param name Name of the file, for messages.
+   * @param snaplen Most bytes to keep of a packet, up to 65535.
    */
   constructor(name: string, sink: Sink, snaplen: number) {
     this.#name = name === "-" ? "standard output" : name;
@@ -80,8 +82,8 @@ export class PcapWriter {
    * Appends a packet.
    *
    * @param packet The packet, up to 65535 bytes.
-   * @param milliseconds When it came, by `performance.now()`.
-   * @throws {DeviceError} if the file takes no more.
+   * @param milliseconds Time of its arrival, from `performance.now()`.
+   * @throws {DeviceError} if the file cannot be written.
    */
   write(packet: Uint8Array, milliseconds: number): void {
     const kept = Math.min(packet.length, this.#snaplen), at = this.#used, view = this.#view;
@@ -96,13 +98,13 @@ export class PcapWriter {
   }
 
   /**
-   * Writes out what waits.
+   * Writes the buffer to the file.
    *
-   * @throws {DeviceError} if the file takes no more.
+   * @throws {DeviceError} if the file cannot be written.
    */
   flush(): void {
     const end = this.#used;
-    this.#used = 0; // also if this fails: closing the capture does not try again
+    this.#used = 0; // even if writing fails: closing the capture does not try again
     try {
       for (let done = 0; done < end;) {
         done += this.#sink.writeSync(this.#piece.subarray(done, end));
