@@ -9,6 +9,7 @@
 
 import { delay } from "jsr:@std/async@1/delay";
 import { UsageError } from "./mod.ts";
+import { BIT_RATE_WIDTH, bitRate, PACKET_RATE_WIDTH, packetRate } from "./packets/units.ts";
 import { command } from "./programs/command_line.ts";
 import { decimal, flag, whole } from "./programs/options.ts";
 import { Program } from "./programs/process.ts";
@@ -143,16 +144,27 @@ async function drain(sim: Program, said: () => FwdLine | undefined): Promise<voi
   }
 }
 
-function row(i: number, time: number, c: Count, mpps: number, size: number): string {
-  const mbit = mpps * (size + WIRE_OVERHEAD) * 8;
-  const cells = [c.missed, c.dropped, c.lost, c.reordered, c.corrupt];
-  return `${time.toFixed(1).padStart(6)}  ${i === 0 ? "A -> B" : "B -> A"} ${
-    mpps.toFixed(2).padStart(7)
-  } ${mbit.toFixed(0).padStart(7)} ${cells.map((n) => String(n).padStart(10)).join(" ")}`;
-}
+const COUNTS = ["missed", "dropped", "lost", "reordered", "corrupt"] as const;
+const COUNT_WIDTH = 9;
 
-const HEADER =
-  "  time  ports      Mpps  Mbit/s     missed    dropped       lost  reordered    corrupt";
+const HEADER = [
+  "  time",
+  "ports ",
+  "rate".padStart(PACKET_RATE_WIDTH),
+  "bit rate".padStart(BIT_RATE_WIDTH),
+  ...COUNTS.map((name) => name.padStart(COUNT_WIDTH)),
+].join("  ");
+
+/** A line of the table: what port `i` has sent, with `rate` packets a second of this size. */
+function row(i: number, time: number, c: Count, rate: number, size: number): string {
+  return [
+    time.toFixed(1).padStart(6),
+    i === 0 ? "A -> B" : "B -> A",
+    packetRate(rate).padStart(PACKET_RATE_WIDTH),
+    bitRate(rate * (size + WIRE_OVERHEAD) * 8).padStart(BIT_RATE_WIDTH),
+    ...COUNTS.map((name) => String(c[name]).padStart(COUNT_WIDTH)),
+  ].join("  ");
+}
 
 async function main(plan: Plan): Promise<number> {
   const directory = await Deno.makeTempDir({ prefix: "ixy-" });
@@ -184,9 +196,9 @@ async function forward(directory: string, plan: Plan): Promise<number> {
     for (const i of [0, 1]) {
       const c = count(i, pending, fwd, false);
       const before = shown?.ports[1 - i].wireStatistics.received ?? 0;
-      const mpps = (c.received - before) / span / 1e6;
-      sum += mpps;
-      if (!json) console.log(row(i, (pendingTime - started) / 1000, c, mpps, size));
+      const rate = (c.received - before) / span;
+      sum += rate;
+      if (!json) console.log(row(i, (pendingTime - started) / 1000, c, rate, size));
     }
     best = Math.max(best, sum);
     [shown, shownTime, pending] = [pending, pendingTime, undefined];
@@ -238,26 +250,23 @@ function summary(
 ): number {
   const ways = [0, 1].map((i) => count(i, sim, fwd, true));
   const sum = (key: keyof Count) => ways[0][key] + ways[1][key];
-  const mpps = sum("received") / seconds / 1e6;
+  const rate = sum("received") / seconds;
   const violations = sim.violations ?? [];
-  const keys = ["missed", "dropped", "lost", "reordered", "corrupt"] as const;
   if (json) {
-    const counts = Object.fromEntries(keys.map((key) => [key, sum(key)]));
+    const counts = Object.fromEntries(COUNTS.map((key) => [key, sum(key)]));
     const round = (n: number) => Math.round(n * 1000) / 1000;
     console.log(JSON.stringify({
-      mpps: round(mpps),
+      mpps: round(rate / 1e6),
       ...counts,
       seconds: round(seconds),
-      best: round(best),
+      best: round(best / 1e6),
       violations: violations.length,
     }));
   } else {
     console.log(
-      `\nforwarded ${sum("received")} packets in ${seconds.toFixed(1)} s: ${
-        mpps.toFixed(2)
-      } Mpps, ` +
-        `best second ${best.toFixed(2)} Mpps\n` +
-        keys.map((key) => `${key} ${sum(key)}`).join(", ") +
+      `\nforwarded ${sum("received")} packets in ${seconds.toFixed(1)} s: ` +
+        `${packetRate(rate)}, best second ${packetRate(best)}\n` +
+        COUNTS.map((key) => `${key} ${sum(key)}`).join(", ") +
         `, violations of the datasheet's rules ${violations.length}`,
     );
   }

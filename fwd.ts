@@ -16,12 +16,13 @@ import {
 } from "./programs/device_options.ts";
 import { type BothWays, Direction, forwardAll } from "./programs/forward.ts";
 import { command } from "./programs/command_line.ts";
-import { flag, whole } from "./programs/options.ts";
+import { flag, text, whole } from "./programs/options.ts";
 import { poll } from "./programs/poll.ts";
 import { count, Report } from "./programs/report.ts";
 import { run } from "./programs/run.ts";
 import { requireModules, supervise, Workers } from "./programs/workers.ts";
 import { MAX_BUFFERS } from "./src/mempool.ts";
+import { CapturedDevice, PcapngWriter } from "./wrappers/mod.ts";
 
 /** Where the modules are that workers run. */
 const MODULES = new URL("./", import.meta.url);
@@ -39,6 +40,8 @@ interface Plan extends DeviceOptions {
   readonly workers: number;
   /** Whether to change packets. */
   readonly touch: boolean;
+  /** The file to write what is received to. */
+  readonly pcap: string | undefined;
 }
 
 /** The program, as it is called. */
@@ -58,12 +61,18 @@ A device is ${DEVICE_FORMS}.`,
       { least: 0, most: MAX_QUEUES, values: "", default: 0 },
     ),
     "no-touch": flag("leave packets as they are; else byte 1 of each is incremented"),
+    pcap: text(
+      "write what both devices receive to FILE, a pcapng file that says which of them it was; not with " +
+        "--workers (--allow-write=FILE). - is the standard output; counts then go to the standard error",
+      "FILE",
+      "the name of a file",
+    ),
     ...INTERRUPT_OPTIONS,
     ...DEVICE_OPTIONS,
   },
   notes: "dropped: packets that the device's transmit ring had no room for.",
   plan({ values, operands: addresses }): Plan {
-    const { queues, workers, interrupts, "no-touch": noTouch } = values;
+    const { queues, workers, interrupts, pcap, "no-touch": noTouch } = values;
     const [a, b] = addresses;
     if (a === b) throw new UsageError(`${a} is named twice: fwd.ts takes two devices`);
     if (workers > queues) {
@@ -75,7 +84,10 @@ A device is ${DEVICE_FORMS}.`,
     if (workers > 0 && interrupts) {
       throw new UsageError("workers poll: use either --interrupts or --workers, not both");
     }
-    return { ...deviceOptions(values), addresses, queues, workers, touch: !noTouch };
+    if (workers > 0 && pcap !== undefined) {
+      throw new UsageError("workers do not capture: use either --pcap or --workers, not both");
+    }
+    return { ...deviceOptions(values), addresses, queues, workers, touch: !noTouch, pcap };
   },
 });
 
@@ -102,21 +114,29 @@ function makePools(plan: Plan, pools: DisposableStack): Mempool[] {
 }
 
 /** Forwards in this thread until it is time to end. */
-function forwardHere(plan: Plan, a: Device, b: Device, stop: StopFlag): void {
+function forwardHere(
+  plan: Plan,
+  a: Device,
+  b: Device,
+  capture: PcapngWriter | undefined,
+  stop: StopFlag,
+): void {
   const ways: BothWays[] = a.rxQueues.map((_, i) => ({
     there: new Direction(a.rxQueues[i], b.txQueues[i], plan.batch, plan.touch),
     back: new Direction(b.rxQueues[i], a.txQueues[i], plan.batch, plan.touch),
   }));
   const dropped = (way: keyof BothWays) => ways.reduce((sum, both) => sum + both[way].dropped, 0);
   const devices = [a, b];
+  const print = plan.pcap === "-" ? console.error : console.log;
   const report = new Report(plan, devices, () => {
     const countsA = count(a, { dropped: dropped("back") });
     forwardAll(ways, BETWEEN); // reading registers takes a while on some buses
     return [countsA, count(b, { dropped: dropped("there") })];
-  });
+  }, print);
   report.ready();
   poll(devices, report, stop, plan.seconds, (rounds) => {
     forwardAll(ways, rounds);
+    capture?.flush();
     return true;
   });
   report.total();
@@ -178,7 +198,14 @@ async function main(plan: Plan): Promise<number> {
   const [a, b] = plan.addresses;
   using deviceA = await open(a, options);
   using deviceB = await open(b, options);
-  if (plan.workers === 0) forwardHere(plan, deviceA, deviceB, stop);
+  // After the devices: a wrong address shall not empty the file.
+  using capture = plan.pcap === undefined ? undefined : new PcapngWriter(plan.pcap);
+  if (capture) {
+    const [a, b] = [deviceA, deviceB].map((device) => {
+      return new CapturedDevice(device, capture, { only: "receive" });
+    });
+    forwardHere(plan, a, b, capture, stop);
+  } else if (plan.workers === 0) forwardHere(plan, deviceA, deviceB, undefined, stop);
   else await forwardElsewhere(plan, pools, deviceA, deviceB, stop);
   return 0;
 }

@@ -10,9 +10,11 @@
 
 import { delay } from "jsr:@std/async@1/delay";
 import { DeviceError, UsageError } from "../src/errors.ts";
+import { packetRate, packetRates } from "../packets/units.ts";
 import { command } from "../programs/command_line.ts";
 import { decimal, flag, type Values, whole } from "../programs/options.ts";
 import type { Program } from "../programs/process.ts";
+import { Progress } from "../programs/progress.ts";
 import { run } from "../programs/run.ts";
 import { INLINE_MORE } from "../sim/v8_flags.ts";
 import { usableCores } from "./machine.ts";
@@ -117,6 +119,9 @@ async function processorTime(pid: number): Promise<number> {
   return nanoseconds / 1e6;
 }
 
+/** Takes the number of measurements that are done. */
+type Done = (done: number) => void;
+
 /** The part of a core that a forwarder takes while nothing arrives. */
 async function idle(bench: Bench, way: Way, seconds: number): Promise<number> {
   const [nic, sockets] = await bench.nic(simulator("none"));
@@ -138,12 +143,14 @@ async function single(
   way: Way,
   packets: number,
   silence: number,
+  progress: Done,
 ): Promise<number[]> {
   const [nic, sockets] = await bench.nic((sockets) => ["bench/pulse.ts", ...sockets, `${silence}`]);
   await using _nic = nic;
   await using _forwarder = await bench.forwarder(way, sockets);
   const times: number[] = [];
   for (let i = 0; i < packets; i++) {
+    progress(i);
     const arrived = ({ microseconds }: Counts) => microseconds !== undefined;
     times.push((await nic.json(arrived, DEADLINE_MS + silence)).microseconds!);
   }
@@ -177,11 +184,17 @@ async function rate(
 }
 
 /** Rates with and without interrupts, in turns, since the speed of shared machines drifts. */
-async function load(bench: Bench, rounds: number, seconds: number): Promise<[number, number][]> {
+async function load(
+  bench: Bench,
+  rounds: number,
+  seconds: number,
+  progress: Done,
+): Promise<[number, number][]> {
   const [nic, sockets] = await bench.nic(simulator("generator"));
   await using _nic = nic;
   const rates: [number, number][] = [];
   for (let round = 0; round < rounds; round++) {
+    progress(round);
     const [first, second] = round % 2 === 0 ? WAYS : WAYS.toReversed();
     const pair = [
       await rate(bench, first, nic, sockets, seconds),
@@ -226,6 +239,52 @@ function name(way: Way): string {
   return (way === undefined ? "polling" : "interrupts").padEnd(10);
 }
 
+/** How long is measured, and how often; see the usage. */
+interface Plan {
+  readonly seconds: number;
+  readonly packets: number;
+  readonly silence: number;
+  readonly rounds: number;
+}
+
+/** Measures both ways, and prints what comes out: parts of a core, times of packets, and rates. */
+async function measure(bench: Bench, { seconds, packets, silence, rounds }: Plan) {
+  using progress = new Progress("bench");
+  const say = (line: string) => progress.print(() => console.log(line));
+  say("nothing arrives: part of a core that the forwarder takes");
+  const parts: number[] = [];
+  for (const way of WAYS) {
+    progress.show("idle", { done: parts.length, total: WAYS.length, unit: "forwarders" });
+    parts.push(await idle(bench, way, seconds));
+    say(`  ${name(way)} ${(100 * parts.at(-1)!).toFixed(2).padStart(8)} %`);
+  }
+  say(`single packets, each after ${silence} ms of silence: µs from wire to wire`);
+  const times: number[][] = [];
+  for (const [i, way] of WAYS.entries()) {
+    const total = WAYS.length * (packets + 1), before = i * (packets + 1);
+    const [first, ...others] = await single(bench, way, packets + 1, silence, (done) => {
+      progress.show("single packets", { done: before + done, total, unit: "packets" });
+    });
+    times.push(others);
+    const sorted = others.toSorted((a, b) => a - b);
+    const [half, most] = [0.5, 1].map((share) => quantile(sorted, share).toFixed(0).padStart(8));
+    say(
+      `  ${name(way)} median ${half}, maximum ${most}; ` +
+        `of a program that has forwarded none before ${first.toFixed(0)}`,
+    );
+  }
+  say(`full load, ${rounds} runs of each in turns: both directions together`);
+  const rates = await load(bench, rounds, seconds, (done) => {
+    progress.show("full load", { done, total: rounds, unit: "rounds" });
+  });
+  for (const [i, way] of WAYS.entries()) {
+    const all = rates.map((pair) => pair[i] * 1e6);
+    const range = packetRates(Math.min(...all), Math.max(...all));
+    say(`  ${name(way)} median ${packetRate(median(all))}, ${range}`);
+  }
+  return { parts, times, rates };
+}
+
 async function main(values: Values<typeof OPTIONS>): Promise<number> {
   const { seconds, packets, silence, rounds, json } = values;
   if (usableCores().length < 2) {
@@ -233,33 +292,7 @@ async function main(values: Values<typeof OPTIONS>): Promise<number> {
   }
   await using bench = new Bench(await Deno.makeTempDir({ prefix: "ixy-bench-" }));
 
-  console.log("nothing arrives: part of a core that the forwarder takes");
-  const parts: number[] = [];
-  for (const way of WAYS) {
-    parts.push(await idle(bench, way, seconds));
-    console.log(`  ${name(way)} ${(100 * parts.at(-1)!).toFixed(2).padStart(8)} %`);
-  }
-  console.log(`single packets, each after ${silence} ms of silence: µs from wire to wire`);
-  const times: number[][] = [];
-  for (const way of WAYS) {
-    const [first, ...others] = await single(bench, way, packets + 1, silence);
-    times.push(others);
-    const sorted = others.toSorted((a, b) => a - b);
-    const [half, most] = [0.5, 1].map((share) => quantile(sorted, share).toFixed(0).padStart(8));
-    console.log(
-      `  ${
-        name(way)
-      } median ${half}, maximum ${most}; of a program that has forwarded none before ` +
-        first.toFixed(0),
-    );
-  }
-  console.log(`full load, ${rounds} runs of each in turns: Mpps, both directions together`);
-  const rates = await load(bench, rounds, seconds);
-  for (const [i, way] of WAYS.entries()) {
-    const all = rates.map((pair) => pair[i]);
-    const range = [Math.min(...all), Math.max(...all)].map((n) => n.toFixed(2)).join(" to ");
-    console.log(`  ${name(way)} median ${median(all).toFixed(2).padStart(8)}, ${range}`);
-  }
+  const { parts, times, rates } = await measure(bench, { seconds, packets, silence, rounds });
   const ratio = median(rates.map(([hybrid, polling]) => hybrid / polling));
   console.log(`  with interrupts, ${ratio.toFixed(3)} of the rate of polling`);
   const found = beyond({ idle: parts[0], microseconds: times[0], ratio });

@@ -7,6 +7,7 @@
 
 import { dirname } from "node:path";
 import { UsageError } from "../src/errors.ts";
+import { Progress } from "../programs/progress.ts";
 import { run } from "../programs/run.ts";
 import { DistanceProbe } from "./distance.ts";
 import { describe, machine } from "./machine.ts";
@@ -44,9 +45,10 @@ async function measure(options: Options): Promise<Results> {
   console.log(describe(results.machine));
   const [there, here] = options.cores.slice(-2);
   using probe = new DistanceProbe(here, there);
+  using progress = new Progress("bench");
   for (const name of options.suites) {
     const suite = suiteOf(results.suites, name, options);
-    await runSuite(suite, options, probe, (line) => console.error(line));
+    await runSuite(suite, options, probe, progress);
     if (options.json !== undefined) writeResults(options.json, results);
   }
   return results;

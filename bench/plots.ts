@@ -5,6 +5,7 @@
  */
 
 import * as echarts from "echarts";
+import { packetRate } from "../packets/units.ts";
 import { lineRate } from "../sim/wires/generator.ts";
 import { LIMIT, OURS } from "./forwarders.ts";
 import type { Machine } from "./machine.ts";
@@ -270,7 +271,7 @@ function tails(suite: Suite, series: Series): Line[] {
     const isLimit = series.name === LIMIT;
     return [{
       type: "line",
-      name: `${series.name}, ${point.x / 1e6} Mpps`,
+      name: `${series.name}, ${packetRate(point.x)}`,
       data,
       color: COLOURS[i % COLOURS.length],
       symbol: "none",

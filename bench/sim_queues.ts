@@ -19,6 +19,7 @@ import {
   SRRCTL,
   TDT,
 } from "../ixgbe/registers.ts";
+import { PACKET_RATE_WIDTH, packetRate } from "../packets/units.ts";
 import { command } from "../programs/command_line.ts";
 import { whole } from "../programs/options.ts";
 import { run } from "../programs/run.ts";
@@ -187,7 +188,7 @@ class Rings {
   }
 }
 
-/** Millions of frames a second. */
+/** Frames a second. */
 function measure(step: () => void, done: () => number): number {
   const before = done();
   const start = performance.now();
@@ -196,13 +197,13 @@ function measure(step: () => void, done: () => number): number {
     for (let i = 0; i < 100; i++) step();
     now = performance.now();
   }
-  return (done() - before) / (now - start) / 1000;
+  return (done() - before) / (now - start) * 1000;
 }
 
 function best(step: () => void, done: () => number, rounds: number): string {
   let most = 0;
   for (let i = 0; i < rounds; i++) most = Math.max(most, measure(step, done));
-  return most.toFixed(2).padStart(6);
+  return packetRate(most).padStart(PACKET_RATE_WIDTH);
 }
 
 function main({ rounds }: { readonly rounds: number }): number {
@@ -210,7 +211,7 @@ function main({ rounds }: { readonly rounds: number }): number {
     const rings = new Rings(queues);
     const { nic } = rings.driver;
     const found = best(() => rings.receive(), () => nic.counters.received, rounds);
-    console.log(`receive, ${String(queues).padStart(2)} queues: ${found} Mpps`);
+    console.log(`receive, ${String(queues).padStart(2)} queues: ${found}`);
     if (rings.wire.missed > 0 || nic.rules.violations.length > 0) {
       throw new Error(`missed ${rings.wire.missed}: ${rings.driver.broken().join("; ")}`);
     }
@@ -218,7 +219,7 @@ function main({ rounds }: { readonly rounds: number }): number {
   const rings = new Rings(1);
   rings.wire.arriving = false;
   const found = best(() => rings.send(), () => rings.wire.received, rounds);
-  console.log(`send,     1 queue:  ${found} Mpps`);
+  console.log(`send,     1 queue:  ${found}`);
   return 0;
 }
 

@@ -5,6 +5,8 @@
  */
 
 import { DeviceError, UsageError } from "../src/errors.ts";
+import { packetRate } from "../packets/units.ts";
+import type { Progress } from "../programs/progress.ts";
 import { makeDevices } from "./devices.ts";
 import type { DistanceProbe } from "./distance.ts";
 import { type Forwarder, limit, ours, type Work } from "./forwarders.ts";
@@ -150,23 +152,26 @@ async function measure(
  * Measures a suite, in turns, since the speed of shared machines drifts. Results are added as they come.
  *
  * @param suite Takes the results.
- * @param progress Takes a line about each run.
+ * @param progress Shows how many runs are done, and the rates of each.
  * @throws {DeviceError} if a forwarder fails, or loses, reorders or damages packets.
  */
 export async function runSuite(
   suite: Suite,
   options: Options,
   probe: DistanceProbe,
-  progress: (line: string) => void,
+  progress: Progress,
 ): Promise<void> {
-  const plan = PLANS[suite.name](options);
+  const plan = PLANS[suite.name](options), total = options.rounds * plan.length;
+  let done = 0;
   for (let round = 0; round < options.rounds; round++) {
     for (const job of plan) {
+      progress.show(suite.name, { done: done++, total, unit: "runs" });
       const point = pointOf(suite, job), { windows, balance } = await measure(job, options, probe);
       point.windows.push(...windows);
       point.balance = plus(point.balance, balance);
-      const rates = windows.map(({ mpps }) => mpps.toFixed(2)).join(" ");
-      progress(`${suite.name} ${job.x} ${job.forwarder.name}, round ${round + 1}: ${rates} Mpps`);
+      const rates = windows.map(({ mpps }) => packetRate(mpps * 1e6)).join(", ");
+      const run = `${suite.name} ${job.x} ${job.forwarder.name}, round ${round + 1}`;
+      progress.print(() => console.error(`${run}: ${rates}`));
     }
   }
 }

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { bitRate, packetRate, packetRates } from "../packets/units.ts";
 import { WIRE_OVERHEAD } from "../programs/report.ts";
 import { LIMIT } from "./forwarders.ts";
 import type { Machine } from "./machine.ts";
@@ -31,8 +32,9 @@ export function table(suite: Suite, machine: Machine): string {
   const rows = suite.series.flatMap((series) =>
     series.points.map((point) => {
       const verdict = judge(suite, series, point, machine);
-      const x = series.name === LIMIT && suite.name === "throughput" ? "" : String(point.x);
-      return { series, point, verdict, cells: [series.name, x] };
+      const x = suite.name === "latency" ? packetRate(point.x) : String(point.x);
+      const once = series.name === LIMIT && suite.name === "throughput";
+      return { series, point, verdict, cells: [series.name, once ? "" : x] };
     })
   );
   const own = suite.name === "latency" ? LATENCY : RATES;
@@ -54,12 +56,15 @@ export function table(suite: Suite, machine: Machine): string {
 
 const fixed = (n: number | undefined, digits: number) => n === undefined ? "-" : n.toFixed(digits);
 
+/** A rate of packets that is given in millions. */
+const millions = (mpps: number | undefined) => mpps === undefined ? "-" : packetRate(mpps * 1e6);
+
 const RATES = {
   header: [
-    "Mpps",
+    "median",
     "",
     "quartiles",
-    "Gbit/s",
+    "bit rate",
     "ref. cycles",
     "cycles",
     "preempted",
@@ -70,10 +75,10 @@ const RATES = {
     const { mpps, limited, cycles, referenceCycles, preempted, discarded } = verdict;
     const bytes = size + WIRE_OVERHEAD;
     return [
-      fixed(mpps?.median, 2),
+      millions(mpps?.median),
       limited ? "*" : " ",
-      mpps ? `${mpps.q1.toFixed(2)}-${mpps.q3.toFixed(2)}` : "-",
-      fixed(mpps && mpps.median * bytes * 8 / 1000, 2),
+      mpps ? packetRates(mpps.q1 * 1e6, mpps.q3 * 1e6) : "-",
+      mpps ? bitRate(mpps.median * 1e6 * bytes * 8) : "-",
       fixed(referenceCycles, 0),
       fixed(cycles, 0),
       fixed(preempted, 0),
@@ -84,10 +89,17 @@ const RATES = {
 };
 
 const LATENCY = {
-  header: ["Mpps", ...PERCENTILES.map((p) => `p${p}`), "max", "preempted", "windows", "discarded"],
+  header: [
+    "median",
+    ...PERCENTILES.map((p) => `p${p}`),
+    "max",
+    "preempted",
+    "windows",
+    "discarded",
+  ],
   cells({ mpps, latency, preempted, discarded }: Verdict): string[] {
     return [
-      fixed(mpps?.median, 2),
+      millions(mpps?.median),
       ...[...PERCENTILES.map(String), "max"].map((name) => fixed(latency?.[name], 2)),
       fixed(preempted, 0),
       String(mpps?.n ?? 0),
@@ -104,6 +116,10 @@ export function notes(machine: Machine, suites: readonly Suite[]): string {
     )
   );
   return [
+    "median, quartiles, bit rate: of packets forwarded a second, both directions together.",
+    ...(suites.some(({ name }) => name === "latency")
+      ? ["p50 to max: percentiles of the latency, in microseconds."]
+      : []),
     "limit: the software NIC with the least that can be done in the forwarder's place.",
     "Windows are discarded where the distance of the two cores changed, or was unlike the others'.",
     "preempted: how often in a window the kernel gave one of the two cores to another program.",

@@ -11,9 +11,11 @@
 
 import { delay } from "jsr:@std/async@1/delay";
 import { UsageError } from "../mod.ts";
+import { PACKET_RATE_WIDTH, packetRate } from "../packets/units.ts";
 import { command } from "../programs/command_line.ts";
 import { flag, type Values, whole, words } from "../programs/options.ts";
 import { Program } from "../programs/process.ts";
+import { Progress } from "../programs/progress.ts";
 import { run } from "../programs/run.ts";
 import { startOn } from "./pinned.ts";
 
@@ -155,28 +157,58 @@ async function measure(name: FrontEnd, mode: Mode, seconds: number): Promise<num
   }
 }
 
-async function main(values: Values<typeof OPTIONS>): Promise<number> {
-  const { modes, rounds, seconds, json } = values;
-  if (navigator.hardwareConcurrency < 2) throw new UsageError("the bench needs two cores");
-  const results = [];
-  console.log("mode      front-end   best Mpps   median   all");
+/** What a front-end has reached in a mode, in Mpps. */
+interface Result {
+  readonly mode: Mode;
+  readonly name: FrontEnd;
+  readonly best: number;
+  readonly median: number;
+  /** The rate of each round. */
+  readonly all: readonly number[];
+}
+
+/** Measures both front-ends in turns, and prints each mode's results. */
+async function measureAll(
+  modes: readonly Mode[],
+  rounds: number,
+  seconds: number,
+): Promise<Result[]> {
+  const results: Result[] = [];
+  using progress = new Progress("bench");
+  const total = modes.length * rounds * FRONT_ENDS.length;
+  let done = 0;
+  progress.print(() => console.log("mode      front-end       best     median  all"));
   for (const mode of modes) {
     const rates: Record<FrontEnd, number[]> = { "ixy.ts": [], DPDK: [] };
     for (let round = 0; round < rounds; round++) {
-      for (const name of FRONT_ENDS) rates[name].push(await measure(name, mode, seconds));
+      for (const name of FRONT_ENDS) {
+        progress.show("vhost-user", { done: done++, total, unit: "runs" });
+        rates[name].push(await measure(name, mode, seconds));
+      }
     }
-    for (const name of FRONT_ENDS) {
+    const ofMode = FRONT_ENDS.map((name): Result => {
       const all = rates[name].toSorted((a, b) => a - b);
-      const best = all.at(-1)!, median = all[all.length >> 1];
-      results.push({ mode, name, best, median, all: rates[name] });
-      const list = rates[name].map((rate) => rate.toFixed(1)).join(" ");
-      console.log(
-        `${mode.padEnd(9)} ${name.padEnd(9)} ${best.toFixed(2).padStart(11)} ` +
-          `${median.toFixed(2).padStart(8)}   ${list}`,
-      );
-    }
-    console.log(`${mode}: ${(ratio(rates)).toFixed(2)} of DPDK, best by best`);
+      return { mode, name, best: all.at(-1)!, median: all[all.length >> 1], all: rates[name] };
+    });
+    results.push(...ofMode);
+    progress.print(() => {
+      for (const result of ofMode) console.log(row(result));
+      console.log(`${mode}: ${ratio(rates).toFixed(2)} of DPDK, best by best`);
+    });
   }
+  return results;
+}
+
+function row({ mode, name, best, median, all }: Result): string {
+  const [first, second, ...others] = [best, median, ...all].map((mpps) => packetRate(mpps * 1e6));
+  return `${mode.padEnd(9)} ${name.padEnd(9)} ${first.padStart(PACKET_RATE_WIDTH)}  ` +
+    `${second.padStart(PACKET_RATE_WIDTH)}  ${others.join(", ")}`;
+}
+
+async function main(values: Values<typeof OPTIONS>): Promise<number> {
+  const { modes, rounds, seconds, json } = values;
+  if (navigator.hardwareConcurrency < 2) throw new UsageError("the bench needs two cores");
+  const results = await measureAll(modes, rounds, seconds);
   if (json) console.log(JSON.stringify({ rounds, seconds, results }));
   return 0;
 }

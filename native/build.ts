@@ -1,6 +1,6 @@
 /**
- * Builds the C stubs and embeds them: `deno task build`. With `--check` it builds them and compares
- * the bytes with those in the tree, and writes nothing.
+ * Builds the C stubs and embeds them: `deno task build`. With `--check` it compares the result with
+ * the file in the tree instead, and writes nothing.
  *
  * @module
  */
@@ -23,7 +23,7 @@ const FLAGS = [
   "-Wl,--build-id=none,-z,noseparate-code,-z,max-page-size=4096",
 ];
 
-/** Compiles the stubs and returns the module that embeds them. */
+/** Compiles the stubs and returns the text of the module that embeds them. */
 async function generate(): Promise<string> {
   const object = await Deno.makeTempFile({ suffix: ".so" });
   try {
@@ -46,9 +46,9 @@ if (!Deno.args.includes("--check")) {
   console.log(`wrote ${GENERATED.pathname}`);
 } else if (module !== await Deno.readTextFile(GENERATED)) {
   console.error(
-    "native/stubs.generated.ts is not what gcc makes of native/stubs.c here: run `deno task build` and commit it",
+    "native/stubs.generated.ts differs from what gcc builds from native/stubs.c: run `deno task build` and commit it",
   );
   Deno.exit(1);
 } else {
-  console.log("native/stubs.generated.ts is what gcc makes of native/stubs.c");
+  console.log("native/stubs.generated.ts is what gcc builds from native/stubs.c");
 }

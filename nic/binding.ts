@@ -5,17 +5,16 @@
  * @module
  */
 
-import { Errno, path, stubs, SystemError } from "../native/stubs.ts";
+import { Errno, Open, path, stubs, SystemError } from "../native/stubs.ts";
 import { delay } from "../native/clock.ts";
 import { linkName, writeText } from "../native/files.ts";
-import { ETHERNET_CONTROLLER } from "../src/pci/function.ts";
+import { ETHERNET_CONTROLLER, hex16 } from "../src/pci/function.ts";
 import { SysfsFunction } from "../src/pci/sysfs.ts";
 import { DeviceError, UsageError } from "../src/errors.ts";
 import { inUse } from "./drivers.ts";
 import type { FunctionFiles, System } from "./system.ts";
 
 const VFIO_PCI = "vfio-pci";
-const O_RDWR = 2;
 /** Longest that a driver may take to create its interface, in milliseconds. */
 const INTERFACE_MS = 2000;
 const POLL_MS = 20;
@@ -119,8 +118,8 @@ function checkFree(found: FunctionFiles): void {
   const { address, class: deviceClass } = found;
   if (deviceClass !== ETHERNET_CONTROLLER) {
     throw new UsageError(
-      `${address}: not an Ethernet controller (class ` +
-        `${deviceClass.toString(16).padStart(4, "0")}): use --force if the kernel does not need it`,
+      `${address}: not an Ethernet controller (class ${hex16(deviceClass)}): use --force if the ` +
+        "kernel does not need it",
     );
   }
   for (const { problem, remedy } of inUse(found)) {
@@ -156,7 +155,7 @@ function hold(
   // vfio-pci may take another function of a group that is in use; a kernel driver may not.
   if (group === null || (driver !== VFIO_PCI && !forKernel)) return () => pci.close();
   const file = system.file(`/dev/vfio/${group.number}`);
-  const fd = stubs.ixy_open(path(file), O_RDWR, 0);
+  const fd = stubs.ixy_open(path(file), Open.RDWR, 0);
   if (fd === -Errno.EBUSY) {
     pci.close();
     throw new UsageError(`${address}: another program is using the device's ${file}: end it`);

@@ -5,12 +5,11 @@
  * @module
  */
 
-import { checkErrno, Errno, path, stubs } from "../native/stubs.ts";
+import { checkErrno, Errno, Open, path, stubs } from "../native/stubs.ts";
 import { list } from "../native/files.ts";
 import { identify } from "./drivers.ts";
 import type { FunctionFiles, System } from "./system.ts";
 
-const O_RDWR = 2;
 /** Bits of the kernel's capability sets. */
 const CAP_IPC_LOCK = 14n, CAP_SYS_ADMIN = 21n;
 /** Memory for a small pool and its rings: hugepages, or locked memory in bytes. */
@@ -190,7 +189,7 @@ function vfioAccess(system: System): Finding {
 }
 
 function mayOpen(file: string): boolean {
-  const fd = stubs.ixy_open(path(file), O_RDWR, 0);
+  const fd = stubs.ixy_open(path(file), Open.RDWR, 0);
   if (fd >= 0) checkErrno(`close ${file}`, stubs.ixy_close(fd));
   return fd >= 0 || fd === -Errno.EBUSY;
 }

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { hex16 } from "../src/pci/function.ts";
 import { assess, type Assessment } from "./drivers.ts";
 import type { FunctionFiles, System } from "./system.ts";
 
@@ -20,7 +21,7 @@ export function* formatCards(found: readonly Card[]): Generator<string> {
   if (found.length === 0) yield "no Ethernet controllers on this machine's PCI buses";
   for (const card of found) {
     const { address, vendor, device, driver, interfaces, group, use } = card;
-    yield `${address}  ${hex(vendor)}:${hex(device)}  ${use.name ?? "unknown model"}`;
+    yield `${address}  ${hex16(vendor)}:${hex16(device)}  ${use.name ?? "unknown model"}`;
     const names = interfaces.map(({ name, up, defaultRoute }) => {
       return `${name} ${up ? "up" : "down"}${defaultRoute ? ", default route" : ""}`;
     });
@@ -40,8 +41,4 @@ export function* formatCards(found: readonly Card[]): Generator<string> {
       : `  ixy.ts    ${use.driver} by ${bus}${use.problems.length === 0 ? "" : ", but:"}`;
     if (use.driver !== null) { for (const problem of use.problems) yield `            ${problem}`; }
   }
-}
-
-function hex(id: number): string {
-  return id.toString(16).padStart(4, "0");
 }

@@ -6,20 +6,19 @@
  * @module
  */
 
-import { checkErrno, path, stubs } from "../native/stubs.ts";
 import { INTEL, type Mac, modelOf } from "../ixgbe/models.ts";
 import { REGISTERS, STATUS } from "../ixgbe/registers.ts";
-import { type Bar, Command, Config } from "../src/pci/function.ts";
+import { type Bar, Command, Config, hex16 } from "../src/pci/function.ts";
 import { VfioUserFunction } from "../src/pci/vfio_user.ts";
-import { FileRegion } from "../src/pci/file_region.ts";
-import { ifReadable, readText } from "../native/files.ts";
+import { ifReadable, readBytes, readText } from "../native/files.ts";
 import { openResource } from "../src/pci/resource_file.ts";
 import { DeviceError, UsageError } from "../src/errors.ts";
 import { offsetOf, type Register } from "../src/registers.ts";
 import { type Dump, dump, format, type Reading, select } from "./dump.ts";
 import type { FunctionFiles, System } from "./system.ts";
 
-const O_RDONLY = 0;
+/** Bytes of configuration space that every user may read. */
+const CONFIG_HEADER = 64;
 /** Value of every register of a function that is asleep or gone. */
 const ONES = 0xffffffff;
 
@@ -47,7 +46,7 @@ export function dumpRemote(address: string, socket: string, options: DumpOptions
     const vendor = pci.readConfig(Config.VENDOR_ID, 2);
     if (vendor !== INTEL) {
       throw new UsageError(
-        `${address}: regs does not support devices of vendor ${vendor.toString(16)}, only of 8086`,
+        `${address}: regs does not support devices of vendor ${hex16(vendor)}, only of 8086`,
       );
     }
     return dumpBar(address, pci.readConfig(Config.DEVICE_ID, 2), pci.bar(0), options);
@@ -138,21 +137,15 @@ function has(mac: Mac, section: string): boolean {
 
 /** Refuses a function whose registers are turned off, since turning them on would change it. */
 function checkAwake(system: System, address: string): void {
-  const directory = `${system.devices}/${address}`, file = `${directory}/config`;
-  const fd = checkErrno(`open ${file}`, stubs.ixy_open(path(file), O_RDONLY, 0));
-  try {
-    const command = new FileRegion(address, file, fd).read(Config.COMMAND, 2);
-    const power = ifReadable(() => readText(`${directory}/power_state`)) ?? "unknown";
-    if ((command & Command.MEMORY) !== 0 && !power.startsWith("D3")) return;
-    throw new UsageError(
-      `${address}: its registers are turned off (COMMAND ${
-        command.toString(16).padStart(4, "0")
-      }, ` +
-        `power state ${power}): start a driver first`,
-    );
-  } finally {
-    stubs.ixy_close(fd);
-  }
+  const directory = `${system.devices}/${address}`;
+  const config = new DataView(readBytes(`${directory}/config`, CONFIG_HEADER).buffer);
+  const command = config.getUint16(Config.COMMAND, true);
+  const power = ifReadable(() => readText(`${directory}/power_state`)) ?? "unknown";
+  if ((command & Command.MEMORY) !== 0 && !power.startsWith("D3")) return;
+  throw new UsageError(
+    `${address}: its registers are turned off (COMMAND ${hex16(command)}, power state ${power}): ` +
+      "start a driver first",
+  );
 }
 
 /** Returns a BAR that refuses writes, because the mapping itself allows them. */

@@ -8,11 +8,9 @@
 import { ifReadable, linkName, list, readText } from "../native/files.ts";
 import { parsePciAddress } from "../src/pci/address.ts";
 import { ETHERNET_CONTROLLER } from "../src/pci/function.ts";
-import { netDirectories } from "../src/pci/sysfs.ts";
+import { kernelInterfaces } from "../src/pci/sysfs.ts";
 import { HARMLESS } from "../src/pci/vfio_group.ts";
 import { UsageError } from "../src/errors.ts";
-
-const IFF_UP = 1;
 
 /** A kernel interface of a function. */
 export interface KernelInterface {
@@ -146,15 +144,9 @@ export class System {
 
   #interfaces(directory: string): KernelInterface[] {
     const routes = this.#defaultRoutes();
-    return netDirectories(directory).flatMap((net) =>
-      list(net).sort().map((name) => ({ name, net }))
-    ).map(
-      ({ name, net }) => ({
-        name,
-        up: (Number(readText(`${net}/${name}/flags`)) & IFF_UP) !== 0,
-        defaultRoute: this.#withUppers(name).some((each) => routes.has(each)),
-      }),
-    );
+    return kernelInterfaces(directory).map(({ name, up }) => {
+      return { name, up, defaultRoute: this.#withUppers(name).some((each) => routes.has(each)) };
+    });
   }
 
   /** Returns the names of an interface and of all on top of it. */

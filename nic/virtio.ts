@@ -6,7 +6,7 @@
  * @module
  */
 
-import { Command, Config, type PciFunction } from "../src/pci/function.ts";
+import { Command, Config, hex16, type PciFunction } from "../src/pci/function.ts";
 import { SysfsFunction } from "../src/pci/sysfs.ts";
 import { UsageError } from "../src/errors.ts";
 import { formatMac } from "../src/driver.ts";
@@ -86,7 +86,7 @@ function checkOn(pci: PciFunction, space: number): void {
   if ((command & space) !== 0) return;
   throw new UsageError(
     `${pci.address}: its registers are turned off (COMMAND ${
-      command.toString(16).padStart(4, "0")
+      hex16(command)
     }): start a driver once, which turns them on`,
   );
 }

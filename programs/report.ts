@@ -4,6 +4,7 @@
  * @module
  */
 
+import { BIT_RATE_WIDTH, bitRate, PACKET_RATE_WIDTH, packetRate } from "../packets/units.ts";
 import type { Device } from "../src/device.ts";
 
 /** Bytes that a packet takes on the wire beside its own: preamble, CRC, gap. */
@@ -40,14 +41,46 @@ function difference(now: Counts, before: Counts | undefined): Counts {
   return Object.fromEntries(entries) as Counts;
 }
 
-function line(address: string, counts: Counts, seconds: number): string {
-  const { rxPackets, rxBytes, txPackets, txBytes, ...others } = counts;
-  const rate = (packets: number, bytes: number) => {
-    const mbit = (bytes + packets * WIRE_OVERHEAD) * 8 / seconds / 1e6;
-    return `${(packets / seconds / 1e6).toFixed(2)} Mpps ${mbit.toFixed(0)} Mbit/s`;
-  };
-  return `${address}: rx ${rate(rxPackets, rxBytes)}, tx ${rate(txPackets, txBytes)}, ` +
-    Object.entries(others).map(([name, n]) => `${name} ${n}`).join(", ");
+/** Packets and bits a second, as wide as other rates. Bits are those that pass on the wire. */
+function rates(packets: number, bytes: number, seconds: number): [packets: string, bits: string] {
+  const bits = (bytes + packets * WIRE_OVERHEAD) * 8;
+  return [
+    packetRate(packets / seconds).padStart(PACKET_RATE_WIDTH),
+    bitRate(bits / seconds).padStart(BIT_RATE_WIDTH),
+  ];
+}
+
+/** What is printed of a device: the name and the value of each count. */
+type Row = readonly (readonly [name: string, value: string])[];
+
+/** Rates, and how often all else happened, of counts that one line covers. */
+function rateRow(
+  { rxPackets, rxBytes, txPackets, txBytes, ...others }: Counts,
+  seconds: number,
+): Row {
+  return [
+    ["rx", rates(rxPackets, rxBytes, seconds).join(" ")],
+    ["tx", rates(txPackets, txBytes, seconds).join(" ")],
+    ...otherColumns(others),
+  ];
+}
+
+/** Packets, with their mean rates beside them, and how often all else happened. */
+function totalRow(
+  { rxPackets, rxBytes, txPackets, txBytes, ...others }: Counts,
+  seconds: number,
+): Row {
+  const total = (packets: number, bytes: number) =>
+    `${packets} (${rates(packets, bytes, seconds).map((text) => text.trim()).join(", ")})`;
+  return [
+    ["received", total(rxPackets, rxBytes)],
+    ["sent", total(txPackets, txBytes)],
+    ...otherColumns(others),
+  ];
+}
+
+function otherColumns(counts: Readonly<Record<string, number>>): Row {
+  return Object.entries(counts).map(([name, n]) => [name, String(n)]);
 }
 
 /** How to print a report. */
@@ -67,6 +100,10 @@ export class Report {
   readonly #start: number;
   #before: readonly Counts[] = [];
   #last: number;
+  /** When the work was over, if that was before the totals. */
+  #end: number | undefined;
+  /** Characters of the widest value of each column so far: lines align with those before them. */
+  readonly #widths: number[] = [];
 
   /**
    * A report whose clock starts now.
@@ -103,20 +140,26 @@ export class Report {
     const counts = this.#counts();
     const { json, quiet } = this.#options;
     if (json && !quiet) this.#json(counts, now, false);
-    else if (!quiet) this.#text(counts, this.#before, now - this.#last);
+    else if (!quiet) this.#rates(counts, (now - this.#last) / 1000);
     this.#before = counts;
     this.#last = now;
   }
 
+  /** The work is over: mean rates leave out the time from now on, in which only the rest arrives. */
+  workEnded(): void {
+    this.#end = performance.now();
+  }
+
   /** Prints the totals and returns them. */
   total(): readonly Counts[] {
-    const now = performance.now(), milliseconds = now - this.#start;
+    const now = performance.now(), seconds = ((this.#end ?? now) - this.#start) / 1000;
     const counts = this.#counts();
     if (this.#options.json) {
       this.#json(counts, now, true);
     } else {
-      this.#print(`totals after ${(milliseconds / 1000).toFixed(1)} s:`);
-      this.#text(counts, [], milliseconds);
+      this.#print(`totals after ${seconds.toFixed(1)} s:`);
+      this.#widths.length = 0;
+      this.#text(counts.map((c) => totalRow(c, seconds)));
     }
     return counts;
   }
@@ -126,9 +169,21 @@ export class Report {
     this.#print(JSON.stringify({ total, seconds: (now - this.#start) / 1000, ports }));
   }
 
-  #text(counts: readonly Counts[], before: readonly Counts[], milliseconds: number): void {
-    counts.forEach((c, i) => {
-      this.#print(line(this.#devices[i].address, difference(c, before[i]), milliseconds / 1000));
+  #rates(counts: readonly Counts[], seconds: number): void {
+    this.#text(counts.map((c, i) => rateRow(difference(c, this.#before[i]), seconds)));
+  }
+
+  /** Prints a line for each device, with columns as wide as their widest value so far. */
+  #text(rows: readonly Row[]): void {
+    const widths = this.#widths;
+    for (const row of rows) {
+      row.forEach(([, value], i) => widths[i] = Math.max(widths[i] ?? 0, value.length));
+    }
+    const addresses = this.#devices.map(({ address }) => address);
+    const widest = Math.max(...addresses.map((address) => address.length));
+    rows.forEach((row, i) => {
+      const cells = row.map(([name, value], column) => `${name} ${value.padStart(widths[column])}`);
+      this.#print(`${`${addresses[i]}:`.padEnd(widest + 1)} ${cells.join(", ")}`);
     });
   }
 }

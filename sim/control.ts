@@ -17,8 +17,8 @@ const LOOK_MILLISECONDS = 10;
 /**
  * Reads commands while the model runs, and carries them out between two rounds.
  *
- * It reads by system calls: Deno's own stdin would be looked at only when its event loop finds the
- * time, which in a loop as busy as the model's is seconds later.
+ * It reads by system calls: Deno's event loop, which the model's loop leaves little time, would read
+ * stdin seconds later.
  */
 export class Control {
   readonly #ports: readonly Port[];
@@ -40,7 +40,7 @@ export class Control {
   }
 
   /**
-   * Carries out what has come. The end of the input is as good as `quit`.
+   * Carries out the commands that have come. The end of the input means `quit`.
    *
    * @param now The time of `milliseconds()`.
    * @returns Whether to go on.
@@ -80,7 +80,9 @@ export class Control {
       case "quit":
         return false;
       default:
-        console.error(`"${words[0]}" is no command: start, stop, stats, link PORT up|down, quit`);
+        console.error(
+          `"${words[0]}" is not a command: start, stop, stats, link PORT up|down, quit`,
+        );
         return true;
     }
   }

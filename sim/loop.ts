@@ -8,7 +8,7 @@
 import { setImmediate } from "node:timers";
 import { milliseconds } from "../native/clock.ts";
 import { stubs } from "../native/stubs.ts";
-import type { Face, Port } from "./port.ts";
+import type { Port, PortServer } from "./port.ts";
 
 /** Rounds between two looks at sockets, clock and signals: some 50 µs when there is traffic. */
 const ROUNDS = 16;
@@ -16,7 +16,7 @@ const ROUNDS = 16;
 const SLICE_MILLISECONDS = 20;
 /** Without traffic for this long, the loop waits instead of spinning. */
 const SPIN_MILLISECONDS = 100;
-/** A driver that is set up may ring a doorbell in memory, which wakes nobody: look often. */
+/** A driver that is set up may ring a doorbell in memory, which wakes no process: look often. */
 const NAP_MILLISECONDS = 1;
 /** Otherwise a socket or a TAP device wakes the loop. */
 const SLEEP_MILLISECONDS = 50;
@@ -31,7 +31,7 @@ const FOLLOW_MILLISECONDS = 0.01, SERVE_MILLISECONDS = 0.2;
  * Handles what a driver asks; returns whether there was anything. A driver that reads its statistics
  * waits for one reply after the other, and forwards nothing meanwhile.
  */
-function serve(server: Face): boolean {
+function serve(server: PortServer): boolean {
   let reads = server.reads;
   if (!server.poll()) return false;
   if (server.reads === reads) return true;
@@ -73,7 +73,7 @@ export class Loop {
    */
   async run(look: (now: number) => boolean): Promise<void> {
     while (this.#slice(look)) {
-      // Deno and V8 have errands of their own. A timer would take two milliseconds, in which frames
+      // Deno's event loop and V8 need their turn. A timer would take two milliseconds, in which frames
       // are missed.
       await new Promise<void>((resolve) => {
         setImmediate(resolve);

@@ -16,8 +16,8 @@ import { makeWires } from "./wires/parse.ts";
 import { PcapWire } from "./wires/pcap.ts";
 import type { Wire } from "./wires/wire.ts";
 
-/** How a port reaches a driver: a socket's server, or a directory of files. */
-export interface Face {
+/** What serves a port to a driver: on a socket, or in a directory of files. */
+export interface PortServer {
   /** Whether a driver has the port. */
   readonly connected: boolean;
   /** Whether the driver lets the port reach memory. */
@@ -36,14 +36,14 @@ export interface Face {
 export interface Port {
   /** Path of its socket, or its directory. */
   readonly socket: string;
-  /** Whether it is a plain one: then what the driver does wrong is noted, not held against it. */
+  /** Whether it is a plain port: rules that its driver breaks do not change the exit code. */
   readonly plain: boolean;
   /** The wire's specification. */
   readonly wireText: string;
   /** The model. */
   readonly nic: Nic;
   /** Who serves it. */
-  readonly server: Face;
+  readonly server: PortServer;
   /** What its cable leads to. */
   readonly wire: Wire;
 }
@@ -84,7 +84,7 @@ function openServer(
   i: number,
   trace: Trace | undefined,
   log: (line: string) => void,
-): { nic: Nic; server: Face } {
+): { nic: Nic; server: PortServer } {
   const doorbells = how === "poll" ? Mapping.memory(BAR0_BYTES, false) : undefined;
   const nic = new Nic({
     deviceId,
@@ -108,7 +108,7 @@ function openPlain(
   i: number,
   trace: Trace | undefined,
   log: (line: string) => void,
-): { nic: Nic; server: Face } {
+): { nic: Nic; server: PortServer } {
   const before = trace && ((nic: Nic) => trace.before(nic, i));
   const server = new PlainDevice({ path: socket, deviceId, mac, before, log });
   return { nic: server.nic, server };

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { PACKET_RATE_WIDTH, packetRate } from "../packets/units.ts";
 import type { Port } from "./port.ts";
 import { Generator } from "./wires/generator.ts";
 
@@ -59,13 +60,12 @@ export class Report {
       const { received, transmitted, missed } = port.nic.counters;
       const last = this.#last[i];
       const now = performance.now();
-      const rate = (frames: number) => (frames / (now - last.now) / 1000).toFixed(3);
+      const rate = (frames: number) =>
+        packetRate(frames / (now - last.now) * 1000).padStart(PACKET_RATE_WIDTH);
       this.#last[i] = { now, received, transmitted };
       this.#print(
         `${port.socket} ${port.server.connected ? "" : "(no client) "}` +
-          `in ${rate(received - last.received)} out ${
-            rate(transmitted - last.transmitted)
-          } Mpps, ` +
+          `in ${rate(received - last.received)}, out ${rate(transmitted - last.transmitted)}, ` +
           `missed ${missed} | ${port.wire.kind}: ${list(port.wire.statistics())}`,
       );
     });

@@ -5,6 +5,8 @@
  * @module
  */
 
+import { TextLineStream } from "@std/streams/text-line-stream";
+import { Progress } from "../programs/progress.ts";
 import { installPackages } from "./support/packages.ts";
 import { TESTPMD_PACKAGES } from "./support/testpmd.ts";
 import { VAGRANT_PACKAGES } from "./vagrant/packages.ts";
@@ -22,6 +24,8 @@ interface Suite {
 }
 
 const NETWORK = ["iproute2", "iputils-ping", "mount", "tcpdump", "tshark", "util-linux"];
+
+const PROJECT = new URL("..", import.meta.url).pathname;
 
 const SUITES: Readonly<Record<string, Suite>> = {
   native: {
@@ -49,24 +53,70 @@ interface Counts {
   skipped: number;
 }
 
+/** The files of tests in a folder, but for those in some folders below it. */
+async function testFiles(folder: string, without: readonly string[]): Promise<number> {
+  let files = 0;
+  for await (const { name, isDirectory } of Deno.readDir(PROJECT + folder)) {
+    const path = `${folder}/${name}`;
+    if (isDirectory) files += without.includes(path) ? 0 : await testFiles(path, without);
+    else if (name.endsWith("_test.ts")) files++;
+  }
+  return files;
+}
+
+/** Passes on what `deno test` prints, and returns it; a terminal shows how far it is beneath. */
+async function passOn(
+  child: Deno.ChildProcess,
+  progress: Progress,
+  files: number,
+): Promise<string> {
+  let text = "", running = "", file = "", begun = 0;
+  for await (const piece of child.stdout.pipeThrough(new TextDecoderStream())) {
+    text += piece;
+    if (!progress.onTerminal) {
+      write(piece);
+      continue;
+    }
+    // A line that has no end yet is the test that runs.
+    const lines = (running + piece).split("\n");
+    running = lines.pop()!;
+    for (const line of lines) {
+      const name = /^running \d+ tests? from \.\/(.+)$/.exec(line)?.[1];
+      if (name !== undefined) [file, begun] = [name, begun + 1];
+    }
+    if (lines.length > 0) progress.print(() => write(lines.join("\n") + "\n"));
+    if (begun === 0) continue;
+    const amount = { done: begun - 1, total: files, unit: "files", steady: false };
+    progress.show(running || file, files > 0 ? amount : undefined);
+  }
+  return text;
+}
+
+/** Writes all of a text to the standard output. */
+function write(text: string): void {
+  let bytes = new TextEncoder().encode(text);
+  while (bytes.length > 0) bytes = bytes.subarray(Deno.stdout.writeSync(bytes));
+}
+
 /** Runs the tests of a suite, and prints what they print as it comes. */
 async function runSuite(suite: Suite, args: readonly string[]): Promise<Counts> {
   if (Deno.uid() === 0) await installPackages(suite.packages);
   else console.log(`not run: ${suite.root}; run this as root for that`);
   const { folder, without = [] } = suite;
   const ignored = without.length > 0 ? [`--ignore=${without.join()}`] : [];
+  using progress = new Progress(folder);
   const child = new Deno.Command(Deno.execPath(), {
     args: ["test", "--allow-all", "--quiet", ...ignored, ...args, folder],
-    cwd: new URL("..", import.meta.url).pathname,
-    env: { NO_COLOR: "1" },
+    cwd: PROJECT,
+    env: { NO_COLOR: "1" }, // counts are read from what it prints
     stdout: "piped",
+    stderr: progress.onTerminal ? "piped" : "inherit",
   }).spawn();
-  let text = "";
-  for await (const piece of child.stdout.pipeThrough(new TextDecoderStream())) {
-    text += piece;
-    let bytes = new TextEncoder().encode(piece);
-    while (bytes.length > 0) bytes = bytes.subarray(await Deno.stdout.write(bytes));
-  }
+  const complaints = progress.onTerminal ? printAbove(child.stderr, progress) : undefined;
+  // Arguments may leave files out, and it is not known which.
+  const files = args.length > 0 ? 0 : await testFiles(folder, without);
+  const text = await passOn(child, progress, files);
+  await complaints;
   const { success } = await child.status;
   const count = (what: string) =>
     Number(text.match(new RegExp(`(\\d+) ${what}`, "g"))?.at(-1)?.split(" ")[0] ?? 0);
@@ -77,6 +127,13 @@ async function runSuite(suite: Suite, args: readonly string[]): Promise<Counts> 
     failed: success ? failed : Math.max(failed, 1),
     skipped: count("ignored"),
   };
+}
+
+/** Prints complaints above the bar. */
+async function printAbove(stream: ReadableStream<Uint8Array>, progress: Progress): Promise<void> {
+  const lines = stream.pipeThrough(new TextDecoderStream())
+    .pipeThrough(new TextLineStream() as TransformStream<string, string>);
+  for await (const line of lines) progress.print(() => console.error(line));
 }
 
 /** The suites named first among the arguments; the rest is for `deno test`. */

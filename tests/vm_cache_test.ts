@@ -118,7 +118,8 @@ Deno.test("cached() gives every process whole entries, while all remove the same
     await Deno.writeTextFile(`${entry}/file`, String(i));
     await Deno.utime(entry, 0, 0);
   }
-  const command = [Deno.execPath(), "run", "--quiet", "-A", cache.file("asker.ts"), directory];
+  const deno = [Deno.execPath(), "run", "--quiet", "-A", `--config=${PROJECT}deno.json`];
+  const command = [...deno, cache.file("asker.ts"), directory];
   const results = await Promise.all(Array.from({ length: 3 }, () => run(command)));
   assertEquals(results, results.map(() => ({ code: 0, stdout: "", stderr: "" })));
   assertEquals(names(directory), ["kind"]);

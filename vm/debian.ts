@@ -7,6 +7,7 @@
  */
 
 import { existsSync } from "node:fs";
+import { type Amount, Progress } from "../programs/progress.ts";
 import { UsageError } from "../src/errors.ts";
 import { cached, defaultCache } from "./cache.ts";
 import { type HostResult, runOnHost } from "./command.ts";
@@ -96,14 +97,23 @@ export async function unpackPackages(options: UnpackOptions): Promise<Unpacked> 
   const { suite, packages, cache = defaultCache() } = options;
   const name = `debian/${suite}/${[...packages].sort().join(",")}`;
   const root = await cached(cache, name, async (path) => {
+    using progress = new Progress("vm");
     const apt = await Apt.configure(`${path}.apt`, suite, packages);
-    await apt.download(packages);
+    await apt.download(packages, progress);
     await Deno.mkdir(path);
-    const debs = await apt.downloaded();
+    const debs = await apt.downloaded(), total = debs.length;
+    let done = 0;
+    const show = () => {
+      const stage = `unpacking ${packages.join(" ")}`;
+      progress.show(stage, { done, total, unit: "packages", steady: false });
+    };
+    show();
     const unpackSome = async () => {
       for (let deb = debs.pop(); deb !== undefined; deb = debs.pop()) {
         const result = await runOnHost(["dpkg", "-x", deb, path], UNPACK_MS);
         if (!result?.success) throw new UsageError(`cannot unpack ${deb}: ${complaint(result)}`);
+        done++;
+        show();
       }
     };
     await Promise.all(Array.from({ length: PARALLEL }, unpackSome));
@@ -163,11 +173,28 @@ class Apt {
   }
 
   /** Downloads packages with their dependencies, and verifies them. */
-  async download(packages: readonly string[]): Promise<void> {
+  async download(packages: readonly string[], progress: Progress): Promise<void> {
     const install = ["install", "-y", "--download-only", "-t", this.#suite, ...packages];
-    for (const args of [["update"], install]) {
+    const steps = [
+      {
+        args: ["update"],
+        stage: `fetching the package lists of Debian ${this.#suite}`,
+        unit: "files",
+      },
+      {
+        args: install,
+        stage: `fetching ${this.#packages} of Debian ${this.#suite}`,
+        unit: "packages",
+      },
+    ];
+    for (const { args, stage, unit } of steps) {
       const env = { APT_CONFIG: `${this.#directory}/apt.conf` };
-      const result = await runOnHost(["apt-get", "-q", ...args], DOWNLOAD_MS, env);
+      const command = ["apt-get", "-q", "-o", "APT::Status-Fd=1", ...args];
+      progress.show(stage);
+      const result = await runOnHost(command, DOWNLOAD_MS, env, (line) => {
+        const amount = downloaded(line, unit);
+        if (amount !== undefined) progress.show(stage, amount);
+      });
       if (!result?.success) throw this.#cannot(complaint(result));
     }
   }
@@ -199,6 +226,17 @@ class Apt {
         `mend that, or install ${this.#packages} by hand`,
     );
   }
+}
+
+/**
+ * How far apt's downloads are, if a line that it has printed says so; see README.progress-reporting
+ * among apt's documents.
+ */
+function downloaded(line: string, unit: string): Amount | undefined {
+  const [, percent, done, total] =
+    /^dlstatus:\d+:([\d.]+):Retrieving file (\d+) of (\d+)/.exec(line) ?? [];
+  if (total === undefined) return undefined;
+  return { done: Number(done), total: Number(total), unit, share: Number(percent) / 100 };
 }
 
 /** The first error that apt or dpkg printed. */

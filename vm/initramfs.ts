@@ -6,6 +6,7 @@
  * @module
  */
 
+import { Progress } from "../programs/progress.ts";
 import { cached, defaultCache } from "./cache.ts";
 import { runOnHost } from "./command.ts";
 import { Archive } from "./cpio.ts";
@@ -46,6 +47,8 @@ export async function baseArchive(kernel: Kernel, modules: readonly Module[]): P
   const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", list)).toHex().slice(0, 12);
   const name = `initramfs/deno-${Deno.version.deno}-linux-${kernel.release}-${hash}.cpio`;
   return await cached(defaultCache(), name, async (path) => {
+    using progress = new Progress("vm");
+    progress.show(`making the guest's file system, with Deno ${Deno.version.deno}`);
     const archive = new Archive();
     for (const directory of ["dev", "proc", "sys", "tmp", "run", "etc"]) {
       archive.directory(directory);

@@ -5,6 +5,7 @@
  * @module
  */
 
+import { Progress } from "../programs/progress.ts";
 import { cached, defaultCache } from "./cache.ts";
 import { runOnHost } from "./command.ts";
 
@@ -42,6 +43,8 @@ export async function vmlinux(image: string, release: string): Promise<string> {
   const found = await runOnHost(["xz", "--version"], UNPACK_MS);
   if (!found?.success) return image;
   return await cached(defaultCache(), `vmlinux/${release}`, async (path) => {
+    using progress = new Progress("vm");
+    progress.show(`unpacking the kernel ${release}`);
     const { offset, length } = payload;
     const pipe = 'tail -c "+$1" "$2" | head -c "$3" | xz -dc --single-stream > "$4"';
     const args = [String(offset + 1), image, String(length - SIZE_BYTES), path];

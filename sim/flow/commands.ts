@@ -1,7 +1,7 @@
 /**
  * The commands by which a driver adds, removes and queries flow director filters: FDIRCMD, with
  * FDIRHASH and the fields of perfect filters, and what is counted of them (datasheet sections 7.1.2.7
- * and 8.2.3.21). A command is done as soon as it is given.
+ * and 8.2.3.21). A command is done at once.
  *
  * What is not modelled is refused, counted as a failure to add and recorded: pools, tunnels, low
  * latency interrupts, and perfect filters of IPv6.
@@ -33,7 +33,7 @@ import { type FilterTable, NONE, type PerfectMatch } from "./filter_table.ts";
 import { swapped } from "./key.ts";
 
 const SECTION = "8.2.3.21";
-/** FDIRCTRL.FULL_THRESH counts in so many filters. */
+/** Filters in one unit of FDIRCTRL.FULL_THRESH. */
 const THRESHOLD_UNIT = 16;
 const ID_BITS = 0x7fff;
 const { COLLISION, DROP } = FDIRCMD;

@@ -1,10 +1,10 @@
 /**
  * The modelled device's flow director: filters that lead the packets of a flow to a queue, before
- * receive side scaling is asked (datasheet sections 7.1.2.7 and 8.2.3.21). A filter knows its flow by
+ * receive side scaling (datasheet sections 7.1.2.7 and 8.2.3.21). A filter knows its flow by
  * the signature of a hash, or in perfect match mode by the fields themselves.
  *
- * It is off until FDIRCTRL gives it memory. What a packet is known by is `key.ts`'s, the table
- * `filter_table.ts`'s, what a driver does with it `commands.ts`'s.
+ * It is off until FDIRCTRL gives it memory. What a packet is known by is in `key.ts`, the table
+ * in `filter_table.ts`, what a driver does with it in `commands.ts`.
  *
  * @module
  */
@@ -31,11 +31,11 @@ const { DROP, COLLISION, QUEUE_EN, RX_QUEUE } = FDIRCMD;
 const QUEUE_SHIFT = 16;
 const MATCHES: Register = FDIRMATCH, MISSES: Register = FDIRMISS;
 
-/** What is known of the packet that was looked at last, and the filters. */
+/** The filters, and what they say of the packet that was looked at last. */
 export class FlowDirector {
   /** Whether there are filters: only then are packets to be looked at. */
   enabled = false;
-  /** The queue for the packet, or -1 if that is not the filters' business. */
+  /** The queue for the packet, or -1 if no filter says one. */
   queue = -1;
   /** What is to be added to status and errors. */
   status = 0;
@@ -50,8 +50,9 @@ export class FlowDirector {
   readonly #key = new FlowKey();
   readonly #filters = new FilterTable();
   #matched = false;
-  /** Whether the driver has seen FDIRCTRL.INIT_DONE, and since when it may initialise again. */
+  /** Whether the driver has seen FDIRCTRL.INIT_DONE. */
   #sawInitDone = false;
+  /** Whether FDIRCMD.CLEARHT was set since the table was made: only then may it be made again. */
   #mayInitialise = true;
   // FDIRCTRL.
   #perfect = false;
@@ -80,7 +81,7 @@ export class FlowDirector {
     this.#key.load(this.#file);
   }
 
-  /** Looks at a packet of IP that is no fragment. What it is given is as for {@linkcode FlowKey.take}. */
+  /** Looks at an IP packet, not a fragment. Its parameters are those of {@linkcode FlowKey.take}. */
   look(
     bytes: Uint8Array,
     ip: number,
@@ -101,7 +102,7 @@ export class FlowDirector {
     else this.id = list << 16 | (this.#matched ? filters.ids[filter] : 0);
   }
 
-  /** Says of a packet that filters do not look at that none matches. */
+  /** Says that no filter matches, for packets that filters do not look at. */
   miss(): void {
     this.queue = -1;
     this.status = 0;
@@ -126,7 +127,12 @@ export class FlowDirector {
     else this.queue = this.#dropQueue;
   }
 
-  /** FDIRCTRL was written: the table is made anew, and empty. */
+  /**
+   * Makes the table anew, and empty: FDIRCTRL was written.
+   *
+   * @param control Its value.
+   * @param packetMemory KB that packet buffers and the table share.
+   */
   initialise(control: number, packetMemory: number): void {
     this.#sawInitDone = false;
     const size = control & FDIRCTRL.PBALLOC;
@@ -166,7 +172,7 @@ export class FlowDirector {
     }
   }
 
-  /** FDIRCTRL is read: the table is not ready at the first look. Returns what the reader gets. */
+  /** What a reader of FDIRCTRL gets: the table is not ready at the first look. */
   readControl(control: number): number {
     if (!this.enabled) return control;
     this.#file.set(FDIRCTRL, (control | FDIRCTRL.INIT_DONE) >>> 0);
@@ -174,7 +180,7 @@ export class FlowDirector {
     return control;
   }
 
-  /** FDIRCMD was written: does what it says; returns what the register holds from now on. */
+  /** Does the command written to FDIRCMD; returns what the register holds from now on. */
   command(value: number): number {
     if (value & FDIRCMD.CLEARHT) this.#mayInitialise = true;
     if ((value & FDIRCMD.CMD) === 0) return value;

@@ -1,6 +1,6 @@
 /**
  * The table of flow director filters in the modelled device's packet buffer: lists, one for each
- * value of the hash (datasheet section 7.1.2.7). What commands do to it is `commands.ts`'s.
+ * value of the hash (datasheet section 7.1.2.7). What commands do to it is in `commands.ts`.
  *
  * @module
  */
@@ -9,7 +9,7 @@ import type { FlowKey } from "./key.ts";
 
 /** No filter. */
 export const NONE = -1;
-/** Filters that the table keeps for itself: of 2048, 2046 can be had. */
+/** Filters that the table keeps for itself: 2046 of 2048 can be used. */
 const KEPT = 2;
 /** Words of what a filter compares. */
 const FIELDS = 5;
@@ -29,9 +29,9 @@ export class FilterTable {
   /** Filters that are not used, and those with a collision. */
   free = 0;
   collisions = 0;
-  /** Filters from the list's first to the one found last, that one too; of the whole list if none was. */
+  /** Filters from the list's first to the one found last, both included; the whole list if none was. */
   distance = 0;
-  /** FDIRCMD of each filter: where a packet goes that matches it. */
+  /** FDIRCMD of each filter: where packets go that match it. */
   commands: Int32Array = new Int32Array(0);
   /** Signature, or number given by software. */
   ids: Int16Array = new Int16Array(0);
@@ -82,7 +82,7 @@ export class FilterTable {
     return this.#heads[list] !== NONE;
   }
 
-  /** Puts a filter at the end of a list; {@linkcode NONE} if there is no room. */
+  /** Puts a filter at the end of a list; returns its number, or {@linkcode NONE} if there is no room. */
   add(list: number, id: number, command: number, fields?: PerfectMatch): number {
     if (this.free <= KEPT) return NONE;
     const filter = this.#unused;

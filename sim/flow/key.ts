@@ -1,10 +1,10 @@
 /**
  * What the modelled device's flow director knows a packet by: the fields that its masks leave, and
  * the two hashes of them, one to find a list of filters by and one to tell the filters of a list
- * apart (datasheet section 7.1.2.7). The filters are `filter_table.ts`'s.
+ * apart (datasheet section 7.1.2.7). The filters are in `filter_table.ts`.
  *
- * How the hash is made is known by what drivers do, and was held against the hashes that DPDK's test
- * plan for the 82599 shows in received descriptors.
+ * How the hash is made follows from what drivers do. It agrees with the hashes that DPDK's test plan for
+ * the 82599 shows in received descriptors.
  *
  * @module
  */
@@ -33,7 +33,7 @@ const IPV6_SOURCE = 8, IPV6_DESTINATION = 24;
 const HASHED_BYTES = 7;
 const VLAN_ID = 0x0fff, VLAN_PRIORITY = 0xf000;
 
-/** The key of the packet that was looked at last. Addresses and ports are as in the packet. */
+/** The key of the packet that was looked at last. Addresses and ports are in network byte order. */
 export class FlowKey {
   /** Hash by FDIRHKEY in bits 15:0, by FDIRSKEY above. */
   hash = 0;

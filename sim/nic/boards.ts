@@ -11,7 +11,7 @@ import { AUTOC, ESDP } from "../../ixgbe/registers.ts";
 export const DEVICE = { SFP: 0x10fb, KX4: 0x10f7, X540: 0x1528, X550: 0x1563 } as const;
 
 /** Controllers, as far as their registers differ. */
-export type Family = "82599" | "X540" | "X550" | "X550EM_a";
+type Family = "82599" | "X540" | "X550" | "X550EM_a";
 
 const X540_IDS = [0x1528, 0x1560];
 const X550_IDS = [0x1563, 0x15d1];
@@ -23,7 +23,7 @@ const CAGE_IDS: readonly number[] = [
 ];
 
 /** The controller that has a PCI device ID; the 82599 for IDs of no other. */
-export function familyOf(deviceId: number): Family {
+function familyOf(deviceId: number): Family {
   if (X540_IDS.includes(deviceId)) return "X540";
   if (X550_IDS.includes(deviceId)) return "X550";
   if (deviceId >= FIRST_X550EM_A) return "X550EM_a";

@@ -24,9 +24,9 @@ import type { DeviceState } from "./device_state.ts";
 import { installHostInterface } from "./host_interface.ts";
 import { currentLink } from "./link_effects.ts";
 
-/** Milliseconds after a reset until its bits clear themselves, for a driver that does not look earlier. */
+/** Milliseconds after a reset until its bits clear themselves, if no driver looks earlier. */
 const RESET_TAKES = 1;
-/** Registers by which software and firmware agree on who uses what. */
+/** Registers by which software and firmware share the device (10.5.4). */
 export const SEMAPHORES: readonly Register[] = [
   SWSM,
   SW_FW_SYNC,
@@ -63,7 +63,7 @@ function installReset(state: DeviceState): void {
   });
   file.onSettled(CTRL, () => state.update());
   file.onRead(CTRL, (value) => {
-    // The reset bits clear themselves; whoever looks within a millisecond sees them once.
+    // The reset bits clear themselves; a driver that looks within a millisecond sees them once.
     file.set(CTRL, value & ~(CTRL.RST | CTRL.LRST));
     return performance.now() - state.resetAt < RESET_TAKES ? value : file.get(CTRL);
   });
@@ -115,8 +115,8 @@ function installEeprom(state: DeviceState): void {
   });
 }
 
-// Whoever looks for the first time after a reset is too early, however late it is: a driver that does
-// not wait is found out.
+// The first look after a reset is too early, however late it is: so a driver that does not wait is found
+// out.
 function firstLook(state: DeviceState): () => boolean {
   let seen = NaN;
   return () => {
@@ -130,7 +130,7 @@ function installSemaphores(state: DeviceState): void {
   const { file, rules } = state;
   for (const register of [SWSM, SWSM_X550EM_A] as Register[]) {
     file.onRead(register, (value) => {
-      file.set(register, value | SWSM.SMBI); // who reads it clear has it (8.2.3.4)
+      file.set(register, value | SWSM.SMBI); // a driver that reads it clear has it (8.2.3.4)
       return value;
     });
   }

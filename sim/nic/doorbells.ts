@@ -1,6 +1,6 @@
 /**
  * The pages of BAR0 that a driver maps to move ring tails without a message: where the model reads
- * tails from, and what else the driver wrote there although it must not.
+ * tails from, and what else a driver has written there against the rules.
  *
  * @module
  */
@@ -17,7 +17,7 @@ export const DOORBELL_PAGES: readonly (readonly [number, number])[] = [
   [0xd000, 0xe000],
 ];
 
-/** The doorbell pages. Words that are no tail show what `write32()` put there. */
+/** The doorbell pages. All other words show what the registers hold. */
 export class Doorbells {
   /** BAR0 by word; tails are here and nowhere else. */
   readonly words: Uint32Array;
@@ -31,8 +31,8 @@ export class Doorbells {
   /**
    * @param file The registers.
    * @param rules Where writes to other registers are recorded.
-   * @param shared Memory that the driver maps; private memory unless given.
-   * @param onlyTails Whether somebody else looks after what is no tail.
+   * @param shared Memory that the driver maps; default private memory.
+   * @param onlyTails Whether all but tails are a plain port's business.
    * @throws {RangeError} if the memory does not hold all doorbell pages.
    */
   constructor(
@@ -79,7 +79,7 @@ export class Doorbells {
     }
   }
 
-  /** Records what was written through the mapping and is no tail, and takes it back. */
+  /** Records what was written through the mapping beside tails, and undoes it. */
   inspect(): void {
     if (!this.#shared || this.#onlyTails) return;
     for (const [start, end] of DOORBELL_PAGES) {

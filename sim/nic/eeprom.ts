@@ -6,7 +6,7 @@
  */
 
 /** Words in the EEPROM, as EEC.EE_SIZE says. */
-export const EEPROM_WORDS = 1024;
+const EEPROM_WORDS = 1024;
 
 const CHECKSUM = 0x3f;
 const SUM = 0xbaba;
@@ -21,12 +21,12 @@ const DEVICE_CAPABILITIES = 0x2c;
 const ALLOW_ANY_SFP = 1;
 // The printed board assembly number, as text (word 0x15: guard, word 0x16: where it is).
 const PBA_GUARD = 0xfafa;
-// Firmware: a section, whose word 4 points at what word 7 of has the version (word 0x0f). Drivers take
-// versions up to 5 for those of early samples.
+// Firmware (word 0x0f): word 4 of its section points at the patch, whose word 7 is the version. Drivers
+// take versions up to 5 for those of early samples.
 const FIRMWARE = 0x0f, FIRMWARE_PATCH = 4, PATCH_VERSION = 7, VERSION = 6;
 const FIRMWARE_AT = 0x100, PATCH_AT = 0x120;
 // What a driver writes to CORECTL for a kind of SFP+ module: a list of kinds (word 0x2b). Kinds 5 and 6
-// are short and long range at the first and the second port. Nothing has to be written here.
+// are short and long range at the first and the second port. The model needs nothing written.
 const MODULES = 0x2b, MODULES_AT = 0x140, MODULE_AT = 0x150;
 const MODULE_KINDS = [5, 6], END = 0xffff;
 
@@ -80,7 +80,7 @@ export function makeEeprom(mac: Uint8Array, port: number): Uint16Array {
  * @param words The EEPROM's words.
  * @returns What word 0x3f must be.
  */
-export function checksumOf(words: Uint16Array): number {
+function checksumOf(words: Uint16Array): number {
   let sum = 0;
   for (let i = 0; i < CHECKSUM; i++) sum += words[i];
   for (let pointer = FIRST_SECTION; pointer <= LAST_SECTION; pointer++) {

@@ -104,8 +104,8 @@ function installMode(state: DeviceState): void {
     state.update();
   });
   file.onSettled(AUTOC2, () => state.update());
-  // In backplane modes the board negotiates, with nobody: the state machine leaves its first state, and
-  // does not return to it if another mode is set.
+  // In backplane modes the board negotiates, without a partner that does: the state machine leaves its
+  // first state, and does not return to it if another mode is set.
   file.onRead(ANLP1, (value) => {
     return state.negotiating ? value & ~ANLP1.AN_STATE | AN_STATE_WAITING : value;
   });

@@ -57,19 +57,19 @@ const INSPECT_EVERY = 1024;
 export interface NicOptions {
   /** PCI device ID: 0x10fb (SFP+, the default), 0x10f7 (KX4), 0x1528 (X540), 0x1563 (X550), … */
   readonly deviceId?: number;
-  /** Station address, 6 bytes; 02:00:00:00:05:99 unless given. */
+  /** Station address, 6 bytes; default 02:00:00:00:05:99. */
   readonly mac?: Uint8Array;
-  /** Which of the controller's two ports it is; 0 unless given. */
+  /** Which of the controller's two ports it is; default 0. */
   readonly lanId?: 0 | 1;
   /** Whether the EEPROM has the link disabled until a driver clears AUTOC2.LINK_DISABLE (82599). */
   readonly linkDisabled?: boolean;
-  /** BAR0 as memory that the driver maps for its doorbells, by word; private unless given. */
+  /** BAR0 by word, as memory that the driver maps for its doorbells; default private memory. */
   readonly doorbells?: Uint32Array;
   /** Whether tails are read from `doorbells` in every round; else only `write32()` moves them. */
   readonly pollDoorbells?: boolean;
-  /** Whether `doorbells` has registers that somebody else looks after, by `peek32()`. */
+  /** Whether the registers in `doorbells` are a plain port's, which shows them by `peek32()`. */
   readonly plain?: boolean;
-  /** Memory that the device can reach; nothing unless given. */
+  /** Memory that the device can reach; default none. */
   readonly dma?: DmaMap;
 }
 
@@ -96,9 +96,9 @@ export class Nic implements WirePort {
   readonly dma: DmaMap;
   /** What the driver did that the datasheet forbids. */
   readonly rules: Rules = new Rules();
-  /** Sends the message of an interrupt vector; nobody is told while there is no one. */
+  /** Sends the message of an interrupt vector; while it is undefined, none is sent. */
   onInterrupt: ((vector: number) => void) | undefined;
-  /** The other end of the cable; frames are sent to nowhere while there is none. */
+  /** The other end of the cable; while it is undefined, frames that are sent are lost. */
   wire: Wire | undefined;
 
   readonly #file = new RegisterFile();
@@ -190,8 +190,8 @@ export class Nic implements WirePort {
   }
 
   /**
-   * What a register shows to a driver whose reads cannot be seen: as {@linkcode Nic.read32}, but that
-   * no count or cause is cleared, and no semaphore taken.
+   * What a register shows to a driver whose reads cannot be seen: as {@linkcode Nic.read32}, but
+   * clears no count or cause, and takes no semaphore.
    *
    * @param offset Offset in BAR0 in bytes.
    * @returns 32 bits; 0 where there is no register.
@@ -280,7 +280,7 @@ export class Nic implements WirePort {
    * Plugs or unplugs the link partner.
    *
    * @param up Whether a partner is there.
-   * @param mbps Speed in Mb/s: 100, 1000, 2500, 5000 or 10000; as before unless given.
+   * @param mbps Speed in Mb/s: 100, 1000, 2500, 5000 or 10000; default unchanged.
    */
   setLink(up: boolean, mbps?: number): void {
     this.#state.linkPartner = up;

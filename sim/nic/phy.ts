@@ -23,7 +23,8 @@ const PRESENT = 2 << 14;
 const SPEEDS = 0x0031;
 /** EXTENDED_ABILITY: 10GBASE-T, 1000BASE-T, 100BASE-TX. */
 const KINDS = 0x00a4;
-const NOBODY = 0xffff;
+/** What is read where no device answers. */
+const NO_DEVICE = 0xffff;
 
 /** A PHY, or none, at MDIO address 0. */
 export class Phy {
@@ -51,7 +52,7 @@ export class Phy {
 
   /** Reads a register: 16 bits. */
   read(phy: number, device: number, address: number): number {
-    if (this.#identifier === 0 || phy !== 0 || !DEVICES.includes(device)) return NOBODY;
+    if (this.#identifier === 0 || phy !== 0 || !DEVICES.includes(device)) return NO_DEVICE;
     switch (address) {
       case ID_HIGH:
         return this.#identifier >>> 16;
@@ -75,7 +76,7 @@ export class Phy {
   /**
    * Writes a register; reset and restart bits clear themselves.
    *
-   * @returns Whether the link goes down by it, be it to come up again.
+   * @returns Whether it takes the link down, even if only for a moment.
    */
   write(phy: number, device: number, address: number, value: number): boolean {
     if (this.#identifier === 0 || phy !== 0 || !DEVICES.includes(device)) return false;

@@ -1,6 +1,6 @@
 /**
  * One connection of a vfio-user client: messages cut out of the byte stream, descriptors given to
- * the message they came with, replies sent. What the messages mean is the server's business.
+ * the message they came with, replies sent. What messages mean is for `server.ts`.
  *
  * @module
  */
@@ -24,7 +24,7 @@ export const Command = {
 /** Bytes of a message's header. */
 export const HEADER_BYTES = 16;
 /** Bytes of the largest message taken: register accesses are small, and nothing else is large. */
-export const MAX_MESSAGE_BYTES = 16384;
+const MAX_MESSAGE_BYTES = 16384;
 /** Most descriptors with one message, as the VERSION reply says. */
 export const MAX_FDS = 16;
 
@@ -63,11 +63,11 @@ export class RequestError extends Error {
   }
 }
 
-/** The client's connection has ended, or has to: by going away, or by what it sent. */
+/** The client's connection has ended, or must end because of what it has sent. */
 export class ConnectionEnd extends Error {
   /** Its class. */
   override readonly name: string = "ConnectionEnd";
-  /** Whether the client did something wrong, and did not just go. */
+  /** Whether the client has done something wrong, and not only closed it. */
   readonly fault: boolean;
 
   /** An end, by a fault of the client unless said otherwise. */
@@ -141,7 +141,7 @@ export class Connection {
     this.#send(request, 0, FLAG_REPLY | FLAG_ERROR, errno, []);
   }
 
-  /** Closes the connection and the descriptors nobody took. */
+  /** Closes the connection and the descriptors that were not taken. */
   close(): void {
     for (const fd of this.#fds) stubs.ixy_close(fd);
     this.#fds = [];
@@ -158,7 +158,7 @@ export class Connection {
       this.#fds.push(...this.#fdsReceived.subarray(0, this.#fdsReceived[MAX_FDS]));
       this.#fdsEnd = this.#used;
       if (this.#fds.length > MAX_FDS) throw new ConnectionEnd("too many descriptors at once");
-      // If it were the client's own end of this connection, nobody would ever see the client go.
+      // If it were the client's own end of this connection, the client's end would never be seen.
       if (this.#fds.some((fd) => describe(fd).startsWith("socket:"))) {
         throw new ConnectionEnd("the client sent a socket, which has no use here");
       }

@@ -48,12 +48,12 @@ export class Eventfds {
         `interrupt index ${index} has no vectors ${start} to ${start + count - 1}`,
       );
     }
-    // Masking is the client's own business: it takes the signals and may ignore them.
+    // Masking is left to the client: it takes the signals and may ignore them.
     if ((flags & ACTIONS) !== ACTION_TRIGGER) return;
     if ((flags & DATA_EVENTFD) !== 0) {
-      // Anything else that can be written to could make the model wait.
+      // Writing to any other file could make the model wait.
       if (!fds.every((fd) => describe(fd) === "anon_inode:[eventfd]")) {
-        throw new RequestError(Errno.EINVAL, "SET_IRQS with a descriptor that is no eventfd");
+        throw new RequestError(Errno.EINVAL, "SET_IRQS with a descriptor that is not an eventfd");
       }
       this.#assign(vectors, start, count, fds);
     } else if ((flags & DATA_NONE) !== 0 && count === 0) {
@@ -90,7 +90,7 @@ export class Eventfds {
     }
   }
 
-  /** An eventfd that cannot count further has been signalled already, so its error is none. */
+  /** The error of an eventfd that cannot count further is ignored: it is signalled already. */
   #signal(fd: number): void {
     if (fd >= 0) stubs.ixy_write(fd, this.#one, 8);
   }

@@ -1,6 +1,5 @@
 /**
- * The NIC model as what serves it to a driver needs it, and as a record of its accesses can stand in for
- * it.
+ * What serves a port to a driver asks of the NIC model; a record of accesses can take its place.
  *
  * @module
  */

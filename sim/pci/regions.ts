@@ -111,7 +111,7 @@ export class Regions {
       putWords(out, 0, [INFO_BYTES, flags, index, 0, size, 0, 0, 0]);
       return { bytes: INFO_BYTES, fds: [] };
     }
-    // As VFIO does it: who has no room for the capabilities learns how much they take.
+    // As VFIO does it: a client without room for the capabilities learns how much they take.
     const total = INFO_BYTES + 16 + DOORBELL_PAGES.length * 16;
     const fits = room >= total;
     const flags = READ_WRITE | MMAP | CAPS;

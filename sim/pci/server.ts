@@ -2,8 +2,8 @@
  * A vfio-user server for one port: presents the NIC model as a PCI function to one client at a time,
  * a driver of this project or QEMU. It never waits: the model's one loop polls it.
  *
- * Behind the client's back stands SIGKILL: whatever a client does or leaves undone, its memory is
- * unmapped and the port is ready for the next one.
+ * A client can be killed at any time: however it ends, its memory is unmapped and the port is ready for
+ * the next one.
  *
  * @module
  */
@@ -76,7 +76,7 @@ export class Server {
     return this.#memory.size;
   }
 
-  /** What becomes readable when there is something to do: the client, or who wants to be it. */
+  /** What becomes readable when there is something to do: the client, or the listening socket. */
   get fd(): number {
     return this.#client?.fd ?? this.#listener;
   }
@@ -94,7 +94,7 @@ export class Server {
       this.#endClient(error.fault ? error.message : undefined);
       return true;
     }
-    // Not in every round: it is a system call, and a second client can wait.
+    // It is a system call, and a second client can wait: not in every round.
     if ((++this.#polls & 63) === 0) this.#refuse();
     return false;
   }
@@ -119,7 +119,7 @@ export class Server {
     return true;
   }
 
-  /** A second client learns at once that it is none, instead of waiting for a reply for ever. */
+  /** A second client is sent away at once, instead of waiting for a reply for ever. */
   #refuse(): void {
     const fd = stubs.ixy_accept(this.#listener);
     if (fd >= 0) stubs.ixy_close(fd);

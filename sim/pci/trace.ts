@@ -1,10 +1,10 @@
 /**
- * A record of every register access that reaches a port as a message: who, when, which register, and
- * which value. It stands between server and model, so that a model that is not traced knows nothing
+ * A record of every register access that reaches a port as a message: when, which port, which register,
+ * and which value. It stands between server and model, so that a model that is not traced knows nothing
  * of it.
  *
- * Tails that a client writes through mapped memory are no messages: a program that is asked for the
- * record shares none, so that they are in it.
+ * Tails that a client writes in mapped memory are not messages: a program that records shares no memory,
+ * so that they are in the record.
  *
  * @module
  */

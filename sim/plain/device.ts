@@ -3,8 +3,8 @@
  * that know nothing of vfio-user. Registers and configuration space are files that the driver maps
  * or writes, memory is reached by physical address.
  *
- * It is for measuring and for trying drivers out, not for judging them: what is lost beside a port
- * that sees every access is said in `registers.ts`.
+ * It is for measuring and for trying drivers out, not for judging them: `registers.ts` says what it does
+ * not see.
  *
  * @module
  */

@@ -1,8 +1,8 @@
 /**
  * The files of a plain port: those of `/sys/bus/pci/devices/ADDRESS` by which drivers know, set up and
- * map a PCI device. What is done with them is not their business.
+ * map a PCI device.
  *
- * There is no file `resource`: it would tell physical addresses of registers, where there are none.
+ * There is no file `resource`: it has physical addresses of registers, and these registers have none.
  *
  * @module
  */
@@ -66,7 +66,7 @@ export class PlainFiles {
     }
   }
 
-  /** Takes the files away; a driver that has mapped them keeps memory that is nobody's. */
+  /** Removes the files; a driver that has mapped them keeps memory that no model looks at. */
   close(): void {
     for (const mapping of this.#mappings) mapping.unmap();
     for (const name of [...this.#made, MARK]) this.#unlink(name);

@@ -2,8 +2,8 @@
  * The memory that a device on a plain port can reach: hugepages of the processes of this machine, by
  * physical address, as without an IOMMU. A page is looked for when the device first needs it.
  *
- * All pages stand in one arena, and a table says where, by physical page number: a look into it takes
- * no branch that the processor has to guess, which with every packet in another page it would not.
+ * All pages stand in one arena, and a table says where, by physical page number. A look into the table
+ * takes no branch: with every packet in another page, the processor could not predict one.
  * Pages that follow each other physically do so in the arena, too, as far as one process has them.
  *
  * @module
@@ -26,8 +26,8 @@ const MAX_HIGH = 1 << 20;
 const HIGH_SHIFT = 32 - PAGE_BITS;
 const NOWHERE = -1;
 const O_RDWR = 2;
-/** Searches in vain before it takes a driver that pulls itself together: each takes milliseconds. */
-const SEARCHES = 64;
+/** Searches in vain after which it stops looking: each takes milliseconds. */
+const MAX_SEARCHES = 64;
 
 /** Physical memory, in place of the mappings that a client asks for. */
 export class PlainMemory extends DmaMap {
@@ -58,7 +58,7 @@ export class PlainMemory extends DmaMap {
     return this.#places.reduce((count, place) => place === NOWHERE ? count : count + 1, 0);
   }
 
-  /** Drops everything; what is still needed is looked for again. */
+  /** Drops all pages; those that are still needed are looked for once more. */
   override clear(): void {
     super.clear(); // no view is left
     this.writable = this.readable = true;
@@ -137,12 +137,12 @@ export class PlainMemory extends DmaMap {
   /** As `#placeOf`, but looks for the process that has the page, and maps what else it has with it. */
   #find(low: number, high: number): number {
     const place = this.#placeOf(low, high);
-    if (place >= 0 || high >= MAX_HIGH || this.#searches >= SEARCHES) return place;
+    if (place >= 0 || high >= MAX_HIGH || this.#searches >= MAX_SEARCHES) return place;
     const address = high * 2 ** 32 + low - (low & IN_PAGE);
     for (const pages of sharedPages()) {
       if (pages.addresses.includes(address) && this.#mapAll(pages)) return this.#placeOf(low, high);
     }
-    const more = ++this.#searches < SEARCHES ? "" : "; no further address is looked for";
+    const more = ++this.#searches < MAX_SEARCHES ? "" : "; no further address is looked for";
     this.#log(
       `no process has a hugepage at bus address 0x${address.toString(16)}: DMA memory has to be ` +
         `shared, in pages of 2 MiB${more}`,

@@ -1,6 +1,6 @@
 /**
  * Hugepages of other processes by their physical addresses, as `/proc` shows them to root: how a
- * model reaches what a driver tells it that knows no other addresses. It looks, and maps nothing.
+ * model reaches the memory of a driver that gives it physical addresses. Nothing is mapped here.
  *
  * @module
  */
@@ -37,7 +37,7 @@ export function* sharedPages(): Generator<SharedPages> {
   }
 }
 
-/** Whether a process runs: one that has ended, and that nobody has asked for its end, has no memory. */
+/** Whether a process runs; one that has ended, and whose parent has not waited for it, does not. */
 export function isRunning(pid: number): boolean {
   return (ifReadable(() => readBytes(`/proc/${pid}/maps`, 1))?.length ?? 0) > 0;
 }

@@ -2,10 +2,10 @@
  * BAR0 as plain memory that a driver maps whole: no access is seen as it happens. Now and then this
  * looks what was written, has the model do it, and shows what the registers hold after it.
  *
- * In which order registers were written cannot be told, so it is done in one that works: what stops
- * something, then settings, then what starts something. Nor can be told that a register was read, or
- * written with what it held: counters go on counting, and are not cleared by reading. Tails are not
- * its business: the model reads them from the same memory in every round.
+ * The order in which registers were written is not known, so the writes are done in one that works: what
+ * stops something, then settings, then what starts something. Reads, and writes of what a register held
+ * already, are not seen: counters are not cleared by reading. Tails are left to the model, which reads
+ * them from the same memory in every round.
  *
  * @module
  */
@@ -90,7 +90,7 @@ export class PlainRegisters {
     return true;
   }
 
-  /** Shows all registers: after a reset by somebody else. */
+  /** Shows all registers, for one that has reset the model. */
   show(): void {
     this.#showWords(this.#all);
   }

@@ -1,5 +1,5 @@
 /**
- * What every part of the modelled device has to do with: registers, rules, statistics, interrupts.
+ * What all parts of the modelled device share: registers, rules, statistics, interrupt causes.
  *
  * @module
  */

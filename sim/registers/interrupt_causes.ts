@@ -1,7 +1,7 @@
 /**
  * Which interrupt a cause leads to, and when it is sent (datasheet section 7.3): EICR, EICS, EIMS,
- * EIMC, EIAC and EIAM with their extended copies, IVAR, GPIE and EITR. How the message reaches the
- * client is not its business.
+ * EIMC, EIAC and EIAM with their extended copies, IVAR, GPIE and EITR. Messages are sent by a function
+ * that it is given.
  *
  * With GPIE.MULTIPLE_MSIX a queue's cause is the number of the vector that IVAR gives it; without, it
  * is a bit of EICR, and every cause leads to vector 0.
@@ -48,7 +48,7 @@ export class InterruptCauses {
   readonly #send: (vector: number) => void;
   /** Causes of queues, by vector; bits 15:0 of the first word are those of EICR. */
   readonly #causes = new Uint32Array(2);
-  /** Those that no message was sent for. */
+  /** Those whose message has not been sent. */
   readonly #unsent = new Uint32Array(2);
   #othersUnsent = 0;
   /** Before this time no message is sent by a vector, in milliseconds of `performance.now()`. */

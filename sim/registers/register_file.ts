@@ -1,6 +1,6 @@
 /**
- * The modelled device's registers: their values, and which register stands at which offset. Made
- * from the same table the driver uses; side effects are the business of whoever registers them.
+ * The modelled device's registers: their values, which register stands at which offset, and what is
+ * called when one is read or written. Made from the driver's own table.
  *
  * @module
  */

@@ -18,7 +18,7 @@ export interface Violation {
   count: number;
 }
 
-/** Collects violations; the same rule broken again at the same register is counted, not listed. */
+/** Collects violations: one entry for each rule and register, with a count. */
 export class Rules {
   /** Most violations listed: a driver that breaks more rules has been told enough. */
   static readonly MAX = 256;

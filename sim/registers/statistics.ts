@@ -57,7 +57,7 @@ export class Statistics {
     }
   }
 
-  /** What a reader of the word would get who has read nothing yet; nothing is cleared. */
+  /** What reading the word would give, if no half of it has been read yet; nothing is cleared. */
   peek(word: number): number {
     const low = this.#lowOf[word];
     if (low >= 0) return Math.floor(Math.min(this.#counts[low], MAX_36) / 0x1_0000_0000);

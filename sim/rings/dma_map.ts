@@ -66,11 +66,11 @@ export class DmaMap {
   readable = false;
   #sum = 0;
   // The current region's start as two words, the low one with a sign, and its bytes up to the next
-  // 4 GiB: what most addresses are held against, in integers.
+  // 4 GiB: most addresses are compared with these, in integers.
   #low = 0;
   #high = 0;
   #near = 0;
-  /** Changes whenever a mapping does: what was resolved before is then to be resolved again. */
+  /** Changes whenever a mapping does: places that were resolved before are then void. */
   generation = 0;
 
   #regions: Region[] = [];

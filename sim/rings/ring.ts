@@ -1,6 +1,6 @@
 /**
  * A descriptor ring of the modelled device (datasheet sections 7.1.7 and 7.2.3.3): where it is in
- * memory, its head and tail, and the rules for both. What the descriptors mean is not its business.
+ * memory, its head and tail, and the rules for both. What its descriptors say is for the queues.
  *
  * @module
  */
@@ -165,7 +165,7 @@ export class Ring implements DescriptorRing {
     this.tail = tail;
   }
 
-  // Where the ring is in this process; again after every change of the DMA mappings.
+  // Finds the ring in this process, also after every change of the DMA mappings.
   #locate(): boolean {
     const { file, dma } = this.core;
     const { baseLow, baseHigh } = this.registers;

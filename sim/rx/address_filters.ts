@@ -20,7 +20,7 @@ export const KIND = {
 } as const;
 const { UNICAST, MULTICAST, BROADCAST, REJECTED } = KIND;
 
-/** The filters as the registers set them; to be loaded again after a register changed. */
+/** The filters as the registers set them when they were loaded last. */
 export class AddressFilters {
   readonly #file: RegisterFile;
   readonly #low = new Uint32Array(RAL.count);

@@ -1,7 +1,7 @@
 /**
  * What the modelled device's receive side counts, and how it gets to the statistics registers
  * (datasheet section 8.2.3.23). The loops that move frames only add to `fresh`, and to their queues'
- * counts; everything else happens when somebody looks.
+ * counts; all else is done when a count is asked for.
  *
  * @module
  */
@@ -21,11 +21,11 @@ import { QUEUE_BYTES, QUEUE_DROPS, QUEUE_PACKETS, type ReceiveQueue } from "./qu
 export const RECEIVED = {
   /** Frames of the shortest length. */
   SHORT: 0,
-  /** Frames that arrived while nobody listened. */
+  /** Frames that arrived while the receiver was off. */
   IGNORED: 6,
   /** Frames that the filters refused. */
   FILTERED: 7,
-  /** Frames taken that were to a group, and to everybody. */
+  /** Frames taken that were multicast, and broadcast. */
   MULTICASTS: 8,
   BROADCASTS: 9,
   /** Bytes of good frames, CRC included, but of those of the shortest length. */
@@ -77,7 +77,7 @@ export class ReceiveCounts {
     };
   }
 
-  /** A frame found no room in the packet buffer either. */
+  /** Counts a frame that found no room in the packet buffer either. */
   bufferFull(): void {
     this.#statistics.add(REGISTERS.RXMPC, 1);
   }

@@ -1,7 +1,7 @@
 /**
  * What the modelled device finds out about frames that it receives: packet type, checksums, VLAN tag,
- * hash and queue (datasheet sections 7.1.2, 7.1.6.2, 7.1.11 and 7.1.13). The hash is `rss.ts`'s,
- * descriptors are `queue.ts`'s.
+ * hash and queue (datasheet sections 7.1.2, 7.1.6.2, 7.1.11 and 7.1.13). The hash is in `rss.ts`,
+ * descriptors are in `queue.ts`.
  *
  * A frame is looked into only if a driver has asked for something: the loops that move packets
  * would be slower for drivers that do not.
@@ -106,8 +106,8 @@ export class ReceiveOffloads {
     this.active = strips || filters || mode !== MRQE_NONE || sums !== 0 || this.#directs;
   }
 
-  /** Looks into a frame; `again` if it has been looked into, and counted, when it came. */
-  inspect(bytes: Uint8Array, length: number, again = false): void {
+  /** Looks into a frame; `counted` if the flow director has counted it already, when it came. */
+  inspect(bytes: Uint8Array, length: number, counted = false): void {
     this.type =
       this.hash =
       this.status =
@@ -131,7 +131,7 @@ export class ReceiveOffloads {
     if (!this.#showsHash) this.#hideHash();
     if (!this.#directs) return;
     this.#direct(bytes, ip, length);
-    if (!again && !this.refused) this.#director!.count();
+    if (!counted && !this.refused) this.#director!.count();
   }
 
   /** The tag is in the descriptor and no longer in the frame: its status bit. */
@@ -208,7 +208,7 @@ export class ReceiveOffloads {
     this.#fragment = sum << 16 | read16(bytes, ip + 4);
   }
 
-  // The queue was chosen by it all the same.
+  // The hash chooses the queue, whether or not descriptors have it.
   #hideHash(): void {
     this.type &= ~RSS;
     this.hash = this.#fragment;

@@ -1,6 +1,6 @@
 /**
  * All receive queues of the modelled device: which of them run, the look at their tails in every
- * round, and the write-back of their descriptors. Which frames get into them is `receiver.ts`'s.
+ * round, and the write-back of their descriptors. Which frames get into them is in `receiver.ts`.
  *
  * @module
  */

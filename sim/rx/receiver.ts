@@ -1,7 +1,7 @@
 /**
  * The modelled device's receive side: from the wire through filters and packet buffer to receive
  * queues and host memory (datasheet section 7.1). What is found out about a frame is
- * `offloads.ts`'s, descriptors are `queue.ts`'s, statistics `counts.ts`'s.
+ * in `offloads.ts`, descriptors are in `queue.ts`, statistics in `counts.ts`.
  *
  * `receive` and what it calls are the hot path: short functions, so that the compiler puts them
  * together, and what is rare in functions of its own.

@@ -23,7 +23,7 @@ const TABLE_WORDS = Uint32Array.from([
   ...Array.from({ length: ERETA.count }, (_, i) => offsetOf(ERETA, i) / 4),
 ]);
 
-/** RSS types (7.1.2.8.1), and the bits of MRQC that ask for them. */
+/** RSS types (7.1.6.2), and the bits of MRQC that ask for them. */
 const IPV4_FIELDS = {
   ...{ tcp: 1, ip: 2, udp: 7 },
   tcpAsked: MRQC.RSS_TCP_IPV4,
@@ -41,7 +41,10 @@ const IPV6_FIELDS: typeof IPV4_FIELDS = {
 export class Rss {
   /** Whether it is on: only then are packets hashed. */
   enabled = false;
-  /** Hash of the packet that was hashed last, as a signed integer: a number of 32 bits without a sign would be allocated. */
+  /**
+   * Hash of the packet that was hashed last. As a signed integer: an unsigned one of 32 bits would be
+   * allocated.
+   */
   hash = 0;
   readonly #file: RegisterFile;
   readonly #entryMask: number;

@@ -1,7 +1,7 @@
 /**
  * What the modelled device's transmit side counts, and how it gets to the statistics registers
  * (datasheet section 8.2.3.23). The loops that move frames only add to `fresh`, and to their queues'
- * counts; everything else happens when somebody looks.
+ * counts; all else is done when a count is asked for.
  *
  * @module
  */
@@ -14,7 +14,7 @@ import type { Statistics } from "../registers/statistics.ts";
 import { QUEUE_BYTES, QUEUE_PACKETS, type TransmitQueue } from "./queue.ts";
 
 // Indices into `fresh`; 0 to 5 are frames by size, see sizeClass().
-/** Frames to a group, and to everybody. */
+/** Frames that were multicast, and broadcast. */
 export const MULTICASTS = 6;
 export const BROADCASTS = 7;
 const COUNTS = 8;

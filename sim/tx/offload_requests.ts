@@ -1,7 +1,7 @@
 /**
- * Frames for which a driver asks for more than to be sent: what their context descriptor must say
- * (datasheet sections 7.2.3.2.3, 7.2.4 and 7.2.5), and who does the work. That is
- * `offloads.ts`, which knows no descriptors.
+ * Frames for which a driver asks for offloads: the context descriptors that they need, and the rules for
+ * those (datasheet sections 7.2.3.2.3, 7.2.4 and 7.2.5). The work itself is in `offloads.ts`, which knows
+ * no descriptors.
  *
  * @module
  */
@@ -84,7 +84,7 @@ export class OffloadRequests {
     this.#violate(queue, "7.2.3.2.4", "PAYLEN is the frame's length", detail);
   }
 
-  /** Records it if a frame of so many bytes is too long; returns whether it is. */
+  /** Whether a frame of `bytes` bytes is too long, which is then recorded. */
   isTooLong(queue: TransmitQueue, bytes: number): boolean {
     const segmented = (queue.command & TX_COMMAND.TSE) !== 0;
     if (segmented && bytes <= queue.large!.bytes.length) return false;

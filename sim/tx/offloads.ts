@@ -1,7 +1,7 @@
 /**
  * What the modelled device does to frames that a driver sends with a context descriptor: checksums,
  * a VLAN tag, and segmentation (datasheet sections 7.2.3.2.3, 7.2.4 and 7.2.5). Knows frames as
- * bytes; descriptors and rings are `transmitter.ts`'s.
+ * bytes; descriptors and rings are in `transmitter.ts`.
  *
  * @module
  */

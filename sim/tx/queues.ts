@@ -1,6 +1,6 @@
 /**
  * All transmit queues of the modelled device: which of them run, and how descriptors are reported as
- * done. What their descriptors mean is `transmitter.ts`'s.
+ * done. What their descriptors mean is in `transmitter.ts`.
  *
  * @module
  */

@@ -1,7 +1,7 @@
 /**
  * The modelled device's transmit side: from transmit queues and their descriptors to frames on the
- * wire (datasheet section 7.2). Frames that need more than to be sent are `offload_requests.ts`'s,
- * statistics `counts.ts`'s.
+ * wire (datasheet section 7.2). Frames that need more than to be sent are in `offload_requests.ts`,
+ * statistics in `counts.ts`.
  *
  * Most frames are in one descriptor and need nothing done: `#pollQueue` sees that at once, and goes
  * through `#step` with all others.
@@ -185,7 +185,7 @@ export class Transmitter extends TransmitQueues {
     queue.count(1, this.#emit(queue, command, queue.frame, length));
   }
 
-  // A frame as it leaves, whoever has put it together. Returns its bytes on the wire.
+  // Sends a complete frame. Returns its bytes on the wire.
   #emit(queue: TransmitQueue, command: number, frame: FrameBuffer, length: number): number {
     if ((command & IFCS) === 0 || !this.#appendCrc) {
       this.#noCrc(queue, command);

@@ -57,7 +57,7 @@ export class DatagramWire extends FileDescriptorWire {
       fds,
       MSG_DONTWAIT | MSG_TRUNC,
     );
-    // Nobody asked for descriptors, but whoever may send datagrams may send some.
+    // File descriptors are not wanted here, but any sender can attach some.
     for (let i = 0; i < fds[16]; i++) stubs.ixy_close(fds[i]);
     return length;
   }

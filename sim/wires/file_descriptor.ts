@@ -1,5 +1,5 @@
 /**
- * What wires have in common that are a file descriptor: one frame a read, one frame a write.
+ * Wires that are a file descriptor, what they have in common: one frame a read, one frame a write.
  *
  * @module
  */

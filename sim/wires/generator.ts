@@ -16,17 +16,17 @@ import type { Wire, WirePort } from "./wire.ts";
 export interface GeneratorOptions {
   /** Tells the streams of a model apart: 0 to 255. */
   readonly id: number;
-  /** Bytes of a frame without CRC: 60 to 15,868; 60 unless given. */
+  /** Bytes of a frame without CRC: 60 to 15,868; default 60. */
   readonly size?: number | undefined;
-  /** Frames a second; as many as fit 10 Gbit/s unless given. */
+  /** Frames a second; default as many as fit 10 Gbit/s. */
   readonly rate?: number | undefined;
-  /** MAC address that the frames go to: a locally administered one unless given. */
+  /** MAC address that the frames go to; default a locally administered one. */
   readonly destination?: Uint8Array | undefined;
-  /** Whether to take the time of every frame of its stream; no unless given. */
+  /** Whether to measure how long each frame of its stream is away; default no. */
   readonly latency?: boolean | undefined;
-  /** Flows that its stream is of: 1 to 1024; 1 unless given. */
+  /** Flows of its stream: 1 to 1024; default 1. */
   readonly flows?: number | undefined;
-  /** Tells the time in milliseconds; the machine's clock unless given. */
+  /** Tells the time in milliseconds; default the machine's clock. */
   readonly clock?: (() => number) | undefined;
 }
 
@@ -61,7 +61,7 @@ export class Generator implements Wire {
   /**
    * Its own stream is expected back, until it is paired.
    *
-   * @throws {UsageError} for a size, rate or number of flows that cannot be.
+   * @throws {UsageError} for a size, rate or number of flows out of range.
    */
   constructor(options: GeneratorOptions) {
     this.#stream = new Stream(

@@ -100,7 +100,7 @@ export function parseWire(text: string): WireSpec {
  * with fourth; one that is left checks its own stream.
  *
  * @param macs The ports' MAC addresses: a generator's frames go to its port.
- * @throws {UsageError} if one cannot be made; none is left open then.
+ * @throws {UsageError} if one cannot be made; all others are closed then.
  */
 export function makeWires(specs: readonly WireSpec[], macs: readonly Uint8Array[]): Wire[] {
   checkCables(specs);
@@ -166,7 +166,7 @@ function options(text: string, rest: string, names: readonly string[]): Map<stri
     const name = part.slice(0, Math.max(equals, 0));
     const value = part.slice(equals + 1);
     if (!names.includes(name) || value === "" || values.has(name)) {
-      throw unknown(text, `"${part}" is no option of it`);
+      throw unknown(text, `"${part}" is not an option of it`);
     }
     values.set(name, value);
   }
@@ -185,7 +185,7 @@ function number<K extends string>(
   if (value === undefined) return {} as Record<K, number>;
   const result = /^\d+(e\d+)?$/.test(value) ? Number(value) : NaN;
   if (!(result >= min && result <= max)) {
-    throw unknown(text, `"${value}" is no whole number of ${min} to ${max}`);
+    throw unknown(text, `"${value}" is not a whole number of ${min} to ${max}`);
   }
   return { [name]: result } as Record<K, number>;
 }

@@ -15,7 +15,7 @@ export interface PcapOptions {
   readonly input?: string | undefined;
   /** File to write, if any. */
   readonly output?: string | undefined;
-  /** Frames a second; as fast as the port takes them unless given. */
+  /** Frames a second; default as fast as the port takes them. */
   readonly rate?: number | undefined;
 }
 
@@ -52,7 +52,7 @@ export class PcapWire implements Wire {
   /**
    * Opens the files.
    *
-   * @throws {UsageError} if a file cannot be opened, or the input is no capture.
+   * @throws {UsageError} if a file cannot be opened, or the input is not a capture.
    */
   constructor(options: PcapOptions) {
     const rate = options.rate ?? Infinity;
@@ -100,8 +100,8 @@ export class PcapWire implements Wire {
   }
 
   /**
-   * Frames handed over, offered in vain (and offered again), skipped for their length, captured, and
-   * not written for want of room in the file system; whether the input was damaged.
+   * Frames handed over, offered in vain (they are offered once more), skipped for their length,
+   * captured, and not written because the file system was full; whether the input was damaged.
    */
   statistics(): Record<string, number> {
     return {
@@ -139,7 +139,7 @@ export class PcapWire implements Wire {
     return Math.min(budget, Math.floor(this.#tokens));
   }
 
-  /** So that who looks at the file while it grows sees what was sent a moment ago. */
+  /** So that a reader of the growing file sees what was sent a moment ago. */
   #flushAt(now: number): void {
     if (this.#output === undefined || now - this.#flushed < FLUSH_MILLISECONDS) return;
     this.#flushed = now;

@@ -32,7 +32,7 @@ export class PcapReader {
   /**
    * Opens the file and reads its header, in either byte order, with micro- or nanoseconds.
    *
-   * @throws {UsageError} if it cannot be read, or is no capture of Ethernet frames.
+   * @throws {UsageError} if it cannot be read, or is not a capture of Ethernet frames.
    */
   constructor(name: string) {
     this.#name = name;
@@ -100,7 +100,7 @@ export class PcapReader {
   }
 
   #noCapture(why: string): UsageError {
-    return new UsageError(`${this.#name} is no classic pcap file of Ethernet frames: ${why}`);
+    return new UsageError(`${this.#name} is not a classic pcap file of Ethernet frames: ${why}`);
   }
 
   /** Makes sure that `bytes` are there at the current place; false at the end of the file. */

@@ -8,7 +8,7 @@
  *
  * A stream can be of several flows, which take turns: the frame with number n is of flow n modulo their
  * number, and its UDP source port says so. A device that spreads flows over queues keeps the order within
- * each, not between them, and so does the checker: each flow is judged by itself.
+ * each, not between them, and so does the checker, which judges each flow separately.
  *
  * @module
  */
@@ -29,7 +29,7 @@ export const WORD = {
   /** The sequence number's halves. */
   SEQUENCE_LOW: 11,
   SEQUENCE_HIGH: 12,
-  /** What tells a frame of ours from somebody else's. */
+  /** Marks frames of a stream, among others on the wire. */
   MARK: 13,
   /** Guards the sequence number. */
   GUARD: 14,
@@ -114,7 +114,7 @@ function fillTemplate(frame: FrameBuffer, id: number, size: number, destination:
   words[WORD.MARK] = MARK;
 }
 
-/** The word with the source port, for each flow; as it is if there is but one. */
+/** The word with the source port, for each flow; a single flow keeps the word as it is. */
 function flowPorts(word: number, flows: number): Uint32Array {
   if (flows === 1) return Uint32Array.of(word);
   return Uint32Array.from({ length: flows }, (_, flow) => {
@@ -254,7 +254,7 @@ export class Checker {
     this.#state[2 * flow + 1]--;
   }
 
-  /** A frame with neither our IP header nor our mark is somebody else's: a guest's ARP, say. */
+  /** A frame with neither a stream's IP header nor its mark is foreign: a guest's ARP, say. */
   #countDamage(words: Uint32Array): void {
     if (words[WORD.MARK] !== MARK && words[3] !== this.#template[3]) this.#foreign++;
     else this.#corrupt++;

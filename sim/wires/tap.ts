@@ -18,7 +18,7 @@ const IFF_NO_PI = 0x1000;
 const IFREQ_BYTES = 40;
 const NAME_BYTES = 16;
 
-/** A TAP device, there as long as the wire is, unless it was there before. */
+/** A TAP device. It goes with the wire, if it was made for it. */
 export class TapWire extends FileDescriptorWire {
   /** What it is. */
   override readonly kind: string = "tap";
@@ -29,13 +29,15 @@ export class TapWire extends FileDescriptorWire {
    * Makes the device, or takes over a persistent one.
    *
    * @param name The interface's name, 1 to 15 bytes.
-   * @throws {UsageError} if the name or the permission will not do.
+   * @throws {UsageError} if the name is not valid, the device is in use, or permission is missing.
    */
   constructor(name: string) {
     super();
     const encoded = new TextEncoder().encode(name);
     if (encoded.length === 0 || encoded.length >= NAME_BYTES || /[\s/%]/.test(name)) {
-      throw new UsageError(`"${name}" is no interface name: it takes 1 to 15 bytes, no "/" or "%"`);
+      throw new UsageError(
+        `"${name}" is not an interface name: it takes 1 to 15 bytes, no "/" or "%"`,
+      );
     }
     const request = new Uint8Array(IFREQ_BYTES);
     request.set(encoded);
@@ -71,7 +73,9 @@ function refusal(name: string, errno: number): UsageError {
     case Errno.EBUSY:
       return new UsageError(`TAP device ${name} is in use by another process: choose another name`);
     case Errno.EINVAL:
-      return new UsageError(`${name} is an interface already, and no TAP: choose another name`);
+      return new UsageError(
+        `${name} is an interface already, and not a TAP device: choose another name`,
+      );
     case Errno.ENOENT:
     case Errno.ENODEV:
       return new UsageError("this kernel has no /dev/net/tun: load the module tun");

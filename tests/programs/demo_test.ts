@@ -37,10 +37,19 @@ async function forwards(threads: readonly string[]): Promise<void> {
 Deno.test("demo.ts shows a table to people, with a line for each second and direction", async () => {
   const { code, stdout, stderr } = await demo("--seconds=3", "--rate=50000", "--size=1514");
   assertEquals(stderr, "");
-  assertMatch(stdout, /^ *time .*Mpps.*lost/m);
-  assertMatch(stdout, /^ *[0-9.]+ +A -> B +[0-9.]+/m);
-  assertMatch(stdout, /^ *[0-9.]+ +B -> A +[0-9.]+/m);
-  assertMatch(stdout, /^forwarded [1-9][0-9]* packets in [0-9.]+ s: /m);
+  const [header, ...rows] = stdout.split("\n\n")[0].split("\n");
+  assertMatch(header, /^ +time +ports +rate +bit rate +missed +dropped +lost +reordered +corrupt$/);
+  assert(rows.length >= 2, stdout);
+  rows.forEach((row, i) => {
+    assert(row.startsWith(i % 2 === 0 ? "A -> B" : "B -> A", "  time  ".length), row);
+    assertMatch(row, /^ +[0-9.]+ +. -> . +[0-9.]+ k?pps +[0-9.]+ [kM]?bit\/s( +\d+){5}$/);
+    assertEquals(row.length, header.length);
+  });
+  assertMatch(
+    stdout,
+    /^forwarded [1-9]\d* packets in [0-9.]+ s: [0-9.]+ k?pps, best second [0-9.]+ k?pps$/m,
+  );
+  assertMatch(stdout, /^missed \d+, dropped \d+, lost 0, .* datasheet's rules 0$/m);
   assertEquals(code, 0);
 });
 

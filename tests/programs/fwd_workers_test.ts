@@ -94,15 +94,8 @@ Deno.test("fwd.ts ends with 1 and says why if a worker fails, its devices closed
   const copy = directory.file("copy");
   await Deno.mkdir(copy);
   const parts = [
-    "deno.json",
-    "deno.lock",
-    "fwd.ts",
-    "mod.ts",
-    "programs",
-    "src",
-    "ixgbe",
-    "virtio",
-    "native",
+    ...["deno.json", "deno.lock", "fwd.ts", "mod.ts", "programs", "packets", "wrappers"],
+    ...["src", "ixgbe", "virtio", "native"],
   ];
   await tool("cp", "-r", ...parts.map((part) => PROJECT + part), copy);
   const worker = await Deno.readTextFile(`${copy}/programs/forward_worker.ts`);

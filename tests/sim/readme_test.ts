@@ -1,6 +1,6 @@
-/** The NIC model's own list of registers that do nothing, held against its code. */
+/** What the NIC model's README says about its files and registers, held against its code. */
 
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import { REGISTERS } from "../../ixgbe/registers.ts";
 import { PROJECT } from "../support/processes.ts";
 
@@ -26,6 +26,16 @@ async function namesInCode(): Promise<Set<string>> {
   return names;
 }
 
+function exists(name: string): boolean {
+  try {
+    Deno.statSync(`${PROJECT}${name}`);
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
+}
+
 function pattern(word: string): RegExp {
   return new RegExp(`^${word.replaceAll("*", "[A-Z0-9_]*")}$`);
 }
@@ -41,4 +51,15 @@ Deno.test("sim/README.md lists each register that the model does nothing with, a
   assertEquals(idle.filter((name) => !listed.some((word) => pattern(word).test(name))), []);
   const named = listed.filter((word) => !EXPLAINED.includes(word));
   assertEquals(named.filter((word) => !idle.some((name) => pattern(word).test(name))), []);
+});
+
+Deno.test("sim/README.md names files and folders of the model that exist", async () => {
+  const readme = await Deno.readTextFile(`${PROJECT}sim/README.md`);
+  const named = Array.from(
+    readme.matchAll(/`((?:[a-z_]+\/)+(?:[a-z_]+\.ts)?)`/g),
+    ([, name]) => name,
+  );
+  assert(named.length > 10, "the README says how the model is built");
+  const missing = named.filter((name) => !exists(`sim/${name}`) && !exists(name));
+  assertEquals(missing, []);
 });

@@ -7,6 +7,7 @@
 import { PcapReader } from "../../sim/wires/pcap_file.ts";
 import { FrameBuffer } from "../../sim/frames/frame.ts";
 import { MAX_SNAPLEN, openSink, PcapWriter } from "../../packets/pcap_writer.ts";
+import { tool } from "./processes.ts";
 
 /** Writes frames to a capture file. */
 export function writeCapture(file: string, frames: readonly Uint8Array[]): void {
@@ -22,4 +23,33 @@ export function readCapture(file: string): Uint8Array[] {
   for (let length; (length = reader.next(buffer)) >= 0;) frames.push(buffer.bytes.slice(0, length));
   reader.close();
   return frames;
+}
+
+/** A packet of a pcapng file. */
+export interface CapturedPacket {
+  /** The name of its interface. */
+  readonly device: string;
+  readonly direction: "receive" | "transmit";
+  /** Seconds since 1970. */
+  readonly time: number;
+  readonly bytes: Uint8Array;
+}
+
+/** The packets of a pcapng file, as tshark sees them. */
+export async function readPcapng(file: string): Promise<CapturedPacket[]> {
+  const names = ["frame.interface_name", "frame.packet_flags_direction", "frame.time_epoch"];
+  const fields = ["-T", "fields", ...names.flatMap((name) => ["-e", name])];
+  const lines = await tool("tshark", "-n", "-r", file, ...fields);
+  // The bytes of all packets: lines of hexadecimal digits, and an empty one after each packet.
+  const dumps = (await tool("tshark", "-n", "-r", file, "-x")).trimEnd().split("\n\n");
+  return lines.trimEnd().split("\n").map((line, i) => {
+    const [device, direction, time] = line.split("\t");
+    const digits = dumps[i].split("\n").map((row) => row.slice(6, 53).replaceAll(" ", ""));
+    return {
+      device,
+      direction: Number(direction) === 1 ? "receive" : "transmit",
+      time: Number(time),
+      bytes: Uint8Array.fromHex(digits.join("")),
+    };
+  });
 }

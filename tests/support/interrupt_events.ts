@@ -1,5 +1,5 @@
 /**
- * What tests of interrupts share: eventfds as the system sees them, and a bus that joins the driver to
+ * What tests of interrupts share: eventfds as the system sees them, and a pci that joins the driver to
  * the NIC model in one thread, interrupts included. Not a test itself.
  *
  * @module
@@ -34,7 +34,7 @@ export async function eventfds(pid: number = Deno.pid): Promise<number> {
 }
 
 /** The model as a PCI function of this thread, whose interrupts signal eventfds at once. */
-export class InterruptingBus extends ModelFunction {
+export class InterruptingFunction extends ModelFunction {
   /** The eventfds, by vector. */
   fds: number[] = [];
   /** Vectors whose message was sent, in order. */

@@ -15,6 +15,7 @@ const TRANSFER_MS = 60000;
 
 /** Takes one connection: prints how much came and its hash. */
 const SERVER = `
+import { createHash } from "node:crypto";
 using listener = Deno.listen({ hostname: Deno.args[0], port: ${PORT} });
 console.log("listening");
 const connection = await listener.accept();

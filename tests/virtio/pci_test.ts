@@ -219,7 +219,7 @@ Deno.test("open() refuses physical addresses for a device with ACCESS_PLATFORM b
   const pci = new TestFunction({ id: 0x1041, structures: MODERN });
   pci.behindIommu = true;
   pci.overrides.set(`4:${256 + COMMON.DEVICE_FEATURE.offset}`, () => 3);
-  assertMatch(await failure(pci, UsageError), /an IOMMU keeps the device from memory/);
+  assertMatch(await failure(pci, UsageError), /an IOMMU blocks access to memory/);
   assertEquals(pci.bars[4].getUint8(256 + COMMON.DEVICE_STATUS.offset), 0);
 });
 

@@ -336,7 +336,7 @@ Deno.test("VirtioRxQueue and VirtioTxQueue refuse wrong batches, and all after c
   batch.add(packet(1));
   assertThrows(() => bench.rx.receive(batch), Error, "send or free");
   batch.buffers[batch.length++] = batch.buffers[0];
-  assertThrows(() => bench.tx.transmit(batch), Error, "nobody has it in hand");
+  assertThrows(() => bench.tx.transmit(batch), Error, "does not own it");
   batch.length = 0;
   bench.device.close();
   assertThrows(() => bench.rx.receive(batch), Error, "closed device");

@@ -434,7 +434,7 @@ Deno.test("UnixStream throws if the server does not accept connections in time",
   const connect = () => {
     for (let i = 0; i < 100; i++) connections.push(new UnixStream("nic", socket, SHORT_MS));
   };
-  assertThrows(connect, UsageError, "let nobody in for 300 ms");
+  assertThrows(connect, UsageError, "not accepted a connection for 300 ms");
   for (const connection of connections) connection.close();
   stubs.ixy_close(listener);
 });

@@ -5,10 +5,9 @@
  * @module
  */
 
-import { checkErrno, path, stubs } from "../../native/stubs.ts";
+import { checkErrno, Open, path, stubs } from "../../native/stubs.ts";
 import { Mapping } from "../../native/mapping.ts";
 
-const O_RDWR = 2;
 const CONFIG_COMMAND = 4, CONFIG_CAPABILITIES = 0x34, BUS_MASTER = 4;
 /** Id of vendor-specific capabilities; virtio's have a type at 3, a BAR at 4 and an offset at 8. */
 const VENDOR = 9, COMMON_CONFIG = 1;
@@ -36,7 +35,7 @@ function stateOf(address: string): DeviceState {
     at = config.getUint8(at + 1);
   }
   const bar = `${directory}/resource${at === 0 ? 0 : config.getUint8(at + 4)}`;
-  const fd = checkErrno(`open ${bar}`, stubs.ixy_open(path(bar), O_RDWR, 0));
+  const fd = checkErrno(`open ${bar}`, stubs.ixy_open(path(bar), Open.RDWR, 0));
   try {
     if (at === 0) {
       const status = new Uint8Array(1);

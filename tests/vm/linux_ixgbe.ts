@@ -6,6 +6,7 @@
  */
 
 import { assertEquals, assertMatch } from "@std/assert";
+import { bitRate } from "../../packets/units.ts";
 import { VFIO_USER_QEMU, vfioUserNics } from "../../vm/devices.ts";
 import { Machine } from "../../vm/machine.ts";
 import { Namespace } from "../support/namespaces.ts";
@@ -155,7 +156,7 @@ export class LinuxGuest implements AsyncDisposable {
 
   /**
    * Sends random bytes by TCP and receives them back; asserts that their SHA-256 stays the same.
-   * Prints the speed, in Mbit/s of payload.
+   * Prints the bit rate of the payload.
    */
   async echo({ peer, device }: Link, megabytes: number, address = peer.address): Promise<void> {
     const file = this.directory.file("echo.ts");
@@ -173,10 +174,10 @@ export class LinuxGuest implements AsyncDisposable {
     const sums = (await this.do(`sha256sum ${sent} ${received}`)).split("\n");
     assertEquals(sums.map((line) => line.split(" ")[0]), [hash, hash]);
     await this.do(`rm ${sent} ${received}`);
-    const rate = (milliseconds: number) => Math.round(bytes * 8 / milliseconds / 1000);
+    const rate = (milliseconds: number) => bitRate(bytes * 8 / milliseconds * 1000);
     const mtu = await this.do(`cat /sys/class/net/${device}/mtu`);
     const way = `${megabytes} MB by TCP to and from ${address}, MTU ${mtu}`;
-    console.log(`${device}: ${way}: ${rate(from)} Mbit/s sent, ${rate(to)} Mbit/s received`);
+    console.log(`${device}: ${way}: ${rate(from)} sent, ${rate(to)} received`);
   }
 
   /** Returns the number of interrupts of each vector of an interface, by the vector's name. */

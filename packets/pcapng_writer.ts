@@ -1,0 +1,173 @@
+/**
+ * Writes captures of several devices: pcapng files of Ethernet packets, with nanoseconds, that say of
+ * each packet which device it passed and in which direction. A classic pcap file says neither.
+ *
+ * The names of blocks and options are those of the pcapng specification
+ * (draft-ietf-opsawg-pcapng, sections 4.1 to 4.3).
+ *
+ * @module
+ */
+
+import { CaptureFile, MAX_SNAPLEN, openSink, type Sink, WallClock } from "./capture_file.ts";
+
+/** Whether a packet came from the wire or goes to it. */
+export type PacketDirection = "receive" | "transmit";
+
+const SECTION_HEADER = 0x0a0d0d0a, INTERFACE_DESCRIPTION = 1, ENHANCED_PACKET = 6;
+const BYTE_ORDER_MAGIC = 0x1a2b3c4d;
+const LINKTYPE_ETHERNET = 1;
+// Options: a code and a length, 16 bits each, then the value, filled up to a multiple of 4 bytes.
+const END_OF_OPTIONS = 0, IF_NAME = 2, IF_TSRESOL = 9, EPB_FLAGS = 2, OPTION_HEADER = 4;
+const NANOSECONDS = 9; // if_tsresol: a power of 10
+const FLAGS: Readonly<Record<PacketDirection, number>> = { receive: 1, transmit: 2 };
+/** Bytes of an enhanced packet block before the packet, and of the options and length after it. */
+const PACKET_HEADER = 28, PACKET_TRAILER = 16;
+/** The longest name of an interface, in bytes. */
+const MAX_NAME = 255;
+const TWO_16 = 2 ** 16, TWO_32 = 2 ** 32;
+
+/** Writes packets to a file, a large piece at a time. Disposing it writes the rest and closes the file. */
+export class PcapngWriter implements Disposable {
+  readonly #sink: Sink & Disposable;
+  readonly #file: CaptureFile;
+  readonly #snaplen: number;
+  readonly #clock = new WallClock();
+  #interfaces = 0;
+  #packets = 0;
+  #closed = false;
+
+  /**
+   * Makes the file, or empties it. Its header is written once there is something to write.
+   *
+   * @param name The file; `-` is the standard output.
+   * @param snaplen Bytes of a packet that are kept at most, 1 to 65535, which is the default.
+   * @param sink What to write to instead of the file.
+   * @throws {UsageError} if the file cannot be written.
+   */
+  constructor(
+    name: string,
+    snaplen: number = MAX_SNAPLEN,
+    sink: Sink & Disposable = openSink(name),
+  ) {
+    this.#sink = sink;
+    this.#snaplen = snaplen;
+    const file = this.#file = new CaptureFile(name, sink), { view } = file;
+    view.setUint32(8, BYTE_ORDER_MAGIC, true);
+    view.setUint16(12, 1, true); // version 1.0
+    view.setBigInt64(16, -1n, true); // how long the section is, is not known
+    this.#block(SECTION_HEADER, 24);
+  }
+
+  /** Packets written so far. */
+  get packets(): number {
+    return this.#packets;
+  }
+
+  /**
+   * Describes an interface that packets pass.
+   *
+   * @param name What readers of the capture call it, up to 255 bytes of UTF-8.
+   * @returns Its number, for {@linkcode PcapngWriter.prototype.write}.
+   * @throws {RangeError} if the name is longer.
+   * @throws {DeviceError} if the file takes no more.
+   */
+  addInterface(name: string): number {
+    const text = new TextEncoder().encode(name);
+    if (text.length > MAX_NAME) {
+      throw new RangeError(`the name of an interface has ${MAX_NAME} bytes at most: ${name}`);
+    }
+    const { view, end: at } = this.#file;
+    view.setUint16(at + 8, LINKTYPE_ETHERNET, true);
+    view.setUint16(at + 10, 0, true);
+    view.setUint32(at + 12, this.#snaplen, true);
+    let end = this.#option(at + 16, IF_NAME, text);
+    end = this.#option(end, IF_TSRESOL, Uint8Array.of(NANOSECONDS));
+    this.#block(INTERFACE_DESCRIPTION, this.#option(end, END_OF_OPTIONS) - at);
+    return this.#interfaces++;
+  }
+
+  /**
+   * Appends a packet.
+   *
+   * @param packet The packet, up to 65535 bytes.
+   * @param milliseconds When it passed, by `performance.now()`.
+   * @param number The interface that it passed.
+   * @throws {DeviceError} if the file takes no more.
+   */
+  write(
+    packet: Uint8Array,
+    milliseconds: number,
+    number: number,
+    direction: PacketDirection,
+  ): void {
+    const { bytes, view, end: at } = this.#file;
+    const kept = Math.min(packet.length, this.#snaplen);
+    view.setUint32(at + 8, number, true);
+    this.#setTime(at + 12, milliseconds);
+    view.setUint32(at + 20, kept, true);
+    view.setUint32(at + 24, packet.length, true);
+    bytes.set(kept < packet.length ? packet.subarray(0, kept) : packet, at + PACKET_HEADER);
+    const end = pad(bytes, at + PACKET_HEADER + kept);
+    view.setUint32(end, EPB_FLAGS | 4 << 16, true);
+    view.setUint32(end + 4, FLAGS[direction], true);
+    view.setUint32(end + 8, END_OF_OPTIONS, true);
+    this.#block(ENHANCED_PACKET, end + PACKET_TRAILER - 4 - at);
+    this.#packets++;
+  }
+
+  /** Nanoseconds since 1970 in two words, the high one first. A double is too short for them. */
+  #setTime(at: number, milliseconds: number): void {
+    const { view } = this.#file, clock = this.#clock;
+    clock.set(milliseconds);
+    const upper = Math.floor(clock.seconds / TWO_16) * 1e9;
+    const lower = (upper % TWO_16) * TWO_16 + (clock.seconds % TWO_16) * 1e9 + clock.nanoseconds;
+    view.setUint32(at, Math.floor(upper / TWO_16) + Math.floor(lower / TWO_32), true);
+    view.setUint32(at + 4, lower % TWO_32, true);
+  }
+
+  /** Puts an option; returns where it ends. */
+  #option(at: number, code: number, value: Uint8Array = new Uint8Array()): number {
+    const { bytes, view } = this.#file;
+    view.setUint16(at, code, true);
+    view.setUint16(at + 2, value.length, true);
+    bytes.set(value, at + OPTION_HEADER);
+    return pad(bytes, at + OPTION_HEADER + value.length);
+  }
+
+  /** Appends a block of so many bytes but for the last 4, which repeat its length. */
+  #block(type: number, bytes: number): void {
+    const { view, end: at } = this.#file, length = bytes + 4;
+    view.setUint32(at, type, true);
+    view.setUint32(at + 4, length, true);
+    view.setUint32(at + bytes, length, true);
+    this.#file.append(at + length);
+  }
+
+  /**
+   * Writes out what waits.
+   *
+   * @throws {DeviceError} if the file takes no more.
+   */
+  flush(): void {
+    this.#file.flush();
+  }
+
+  /**
+   * Writes out what waits and closes the file. Idempotent.
+   *
+   * @throws {DeviceError} if the file takes no more; it is closed all the same.
+   */
+  [Symbol.dispose](): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    using _sink = this.#sink;
+    this.flush();
+  }
+}
+
+/** Fills up with zeros to a multiple of 4; returns where that is. Every block begins at one. */
+function pad(bytes: Uint8Array, at: number): number {
+  const end = (at + 3) & ~3;
+  bytes.fill(0, at, end);
+  return end;
+}

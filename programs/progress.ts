@@ -1,0 +1,114 @@
+/**
+ * How far long work is, on the standard error: a bar that is redrawn where people look at a terminal,
+ * else a line now and then. Needs a package, `--allow-env` and `--allow-read`: it is for what runs
+ * from a checkout, not for programs that take devices.
+ *
+ * @module
+ */
+
+import process from "node:process";
+import { createLogUpdate } from "log-update";
+
+/** How often at most a line tells of the same stage, without a terminal, in milliseconds. */
+const LINE_MS = 10000;
+/** How long a stage takes before its end is estimated, in milliseconds. */
+const ESTIMATE_MS = 2000;
+/** Characters of the bar. */
+const BAR = 20;
+
+/** How much of a stage is done. */
+export interface Amount {
+  /** 0 to {@linkcode Amount.total}. */
+  readonly done: number;
+  /** More than 0. */
+  readonly total: number;
+  /** What is counted, in the plural. */
+  readonly unit: string;
+  /** The share that is done, 0 to 1, where the units differ in size; default `done / total`. */
+  readonly share?: number;
+  /** Whether equal shares take about as long, so that the time left can be told; default true. */
+  readonly steady?: boolean;
+}
+
+/** Shows how far some work is. Disposing it removes the bar. */
+export class Progress implements Disposable {
+  readonly #name: string;
+  readonly #redraw = isWatched()
+    ? createLogUpdate(process.stderr, { showCursor: true })
+    : undefined;
+  #stage = "";
+  #started = 0;
+  #printed = -Infinity;
+  #text = "";
+
+  /** @param name Who works, which each line begins with: `vm`. */
+  constructor(name: string) {
+    this.#name = name;
+  }
+
+  /** Whether it draws a bar. */
+  get onTerminal(): boolean {
+    return this.#redraw !== undefined;
+  }
+
+  /**
+   * Shows what is being done.
+   *
+   * @param stage What, such as `fetching packages`.
+   * @param amount How much of it is done, if that is known.
+   */
+  show(stage: string, amount?: Amount): void {
+    const now = performance.now();
+    if (stage !== this.#stage) {
+      [this.#stage, this.#started, this.#printed] = [stage, now, -Infinity];
+    }
+    const head = `${this.#name}: ${stage}`;
+    const counts = amount &&
+      `${amount.done} of ${amount.total} ${amount.unit}${timeLeft(amount, now - this.#started)}`;
+    if (this.#redraw) {
+      // The bar stands still, and what does not fit the line is the end of the stage.
+      const text = amount ? `${this.#name}: ${bar(amount)} ${counts}: ${stage}` : head;
+      this.#text = text.slice(0, process.stderr.columns - 1);
+      this.#redraw(this.#text);
+    } else if (now - this.#printed >= LINE_MS) {
+      this.#printed = now;
+      console.error(amount ? `${head}, ${counts}` : head);
+    }
+  }
+
+  /** Lets something print lines, which stay above the bar. */
+  print(lines: () => void): void {
+    this.#redraw?.clear();
+    lines();
+    if (this.#text !== "") this.#redraw?.(this.#text);
+  }
+
+  [Symbol.dispose](): void {
+    this.#redraw?.clear();
+    this.#text = "";
+  }
+}
+
+/** Whether people see both standard streams on a terminal that can redraw a line. */
+function isWatched(): boolean {
+  if (!Deno.stdout.isTerminal() || !Deno.stderr.isTerminal()) return false;
+  // A serial console, for one, does not know its size.
+  const { columns, rows } = process.stderr;
+  return columns > 0 && rows > 0 && !Deno.env.get("CI") && Deno.env.get("TERM") !== "dumb";
+}
+
+function shareOf({ done, total, share = done / total }: Amount): number {
+  return Math.min(share, 1);
+}
+
+function bar(amount: Amount): string {
+  const full = Math.floor(BAR * shareOf(amount));
+  return `[${"#".repeat(full)}${"-".repeat(BAR - full)}]`;
+}
+
+function timeLeft(amount: Amount, elapsed: number): string {
+  const share = shareOf(amount);
+  if (amount.steady === false || share === 0 || share === 1 || elapsed < ESTIMATE_MS) return "";
+  const seconds = Math.ceil(elapsed * (1 - share) / share / 1000);
+  return seconds < 100 ? `, ${seconds} s left` : `, ${Math.ceil(seconds / 60)} min left`;
+}

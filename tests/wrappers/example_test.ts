@@ -1,0 +1,59 @@
+/** The wrappers' examples as they stand in their module, which is run, and in the README. */
+
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { readPcapng, writeCapture } from "../support/captures.ts";
+import {
+  Program,
+  PROJECT,
+  requirePackages,
+  run,
+  Sim,
+  TemporaryDirectory,
+} from "../support/processes.ts";
+import { randomFrame } from "../support/programs.ts";
+
+const FRAMES = 300;
+
+/** The module's example, with imports that can be resolved from anywhere. */
+async function moduleExample(): Promise<string> {
+  const text = await Deno.readTextFile(`${PROJECT}wrappers/mod.ts`);
+  const example = /^ \* ```ts\n([^]*?)^ \* ```/m.exec(text);
+  if (!example) throw new Error("wrappers/mod.ts has no example");
+  return example[1].replace(/^ \* ?/gm, "").replace('"../mod.ts"', `"file://${PROJECT}mod.ts"`)
+    .replace('"./mod.ts"', `"file://${PROJECT}wrappers/mod.ts"`);
+}
+
+Deno.test("The example of wrappers/mod.ts shows, captures and counts what comes through", async () => {
+  await requirePackages("tshark");
+  await using directory = await TemporaryDirectory.make();
+  const input = directory.file("in.pcap"), capture = directory.file("line.pcapng");
+  writeCapture(input, Array.from({ length: FRAMES }, () => randomFrame(60)));
+  await Deno.writeTextFile(directory.file("example.ts"), await moduleExample());
+  await using sim = await Sim.start(directory, [`pcap:in=${input}`]);
+  const permissions = ["--allow-ffi", "--allow-write=line.pcapng"];
+  const args = ["run", "--quiet", "--no-prompt", "--check", ...permissions, "example.ts"];
+  const cwd = directory.path;
+  await using program = Program.start([Deno.execPath(), ...args, ...sim.addresses], { cwd });
+  await sim.reaches("a driver", ([{ connected }]) => connected);
+  await sim.command("start");
+  await sim.reaches("every frame", ([{ counters }]) => counters.received === FRAMES);
+  await program.line((line) => / receive 0, 60 bytes: /.test(line));
+  program.kill("SIGINT");
+  const { code, stdout, stderr } = await program.finish();
+  assertEquals([code, stderr], [0, ""]);
+  const last = /(\d+) of (\d+) packets lost, (\d+) damaged\n$/.exec(stdout);
+  if (!last) throw new Error(`the last line counts nothing: ${stdout.slice(-200)}`);
+  const [dropped, packets, corrupted] = last.slice(1).map(Number);
+  assert(dropped > 0 && corrupted > 0 && packets === FRAMES, last[0]);
+  const lines = stdout.trimEnd().split("\n").slice(0, -1);
+  for (const line of lines) assertMatch(line, /^\d+\.\d{6} vfio-user:\S+ receive 0, 60 bytes: /);
+  assertEquals(lines.length, FRAMES - dropped);
+  assertEquals((await readPcapng(capture)).length, FRAMES - dropped);
+  await sim.quit();
+});
+
+Deno.test("The examples of wrappers/mod.ts and the README have no type errors", async () => {
+  const files = ["README.md", "wrappers/mod.ts"];
+  const command = [Deno.execPath(), "check", "--quiet", "--doc", ...files];
+  assertEquals(await run(command, { cwd: PROJECT }), { code: 0, stdout: "", stderr: "" });
+});

@@ -1,0 +1,277 @@
+/**
+ * The fault injector: loses, damages, duplicates, delays and reorders packets on their way in or out.
+ *
+ * Packets that it holds take buffers from the pool; so make the pool larger by what it may hold.
+ *
+ * @module
+ */
+
+import { checkErrno, stubs } from "../native/stubs.ts";
+import { MAX_BATCH, PacketBatch } from "../src/batch.ts";
+import type { Device, RxInterrupt, RxQueue, TxQueue } from "../src/device.ts";
+import { refuseBatch } from "../src/driver.ts";
+import type { Mempool } from "../src/mempool.ts";
+import { checkSeed, type FaultCounts, type Faults, FaultStage, mix, NO_FAULTS } from "./faults.ts";
+import { WrappedDevice } from "./wrapped_device.ts";
+
+/** What is written to an eventfd to make it readable. */
+const ONE: Uint8Array<ArrayBuffer> = new Uint8Array(BigUint64Array.of(1n).buffer);
+
+/** A transmit queue whose packets meet faults. Dispose it before its pool, or close its device. */
+export class FaultyTxQueue implements TxQueue, Disposable {
+  readonly #queue: TxQueue;
+  readonly #stage: FaultStage;
+  /** What is about to be sent; after a call, what the ring had no room for. */
+  readonly #out: PacketBatch;
+  #closed = false;
+
+  /**
+   * Takes a queue over: use it through this one only.
+   *
+   * @param seed What faults depend on: 0 to 2^32 - 1.
+   * @param now The clock that packets are held by, in milliseconds; `performance.now()` by default.
+   * @throws {UsageError} if a fault or the seed is out of range.
+   */
+  constructor(
+    queue: TxQueue,
+    faults: Faults,
+    seed: number,
+    now: () => number = () => performance.now(),
+  ) {
+    this.#queue = queue;
+    this.#stage = new FaultStage(queue.pool, faults, seed, now);
+    this.#out = new PacketBatch(queue.pool, MAX_BATCH);
+  }
+
+  get number(): number {
+    return this.#queue.number;
+  }
+
+  get pool(): Mempool {
+    return this.#queue.pool;
+  }
+
+  /** What was done to packets so far. */
+  get faults(): FaultCounts {
+    return this.#stage.counts;
+  }
+
+  /** Packets that were taken and are not with the device yet: held, or waiting for room in the ring. */
+  get waiting(): number {
+    return this.#stage.packets + this.#out.length;
+  }
+
+  /** Packets with the device whose buffers have not come back, and those that are waiting. */
+  get pending(): number {
+    return this.#queue.pending + this.waiting;
+  }
+
+  /**
+   * Takes the packets of a batch, all or none: none while packets taken before wait for room in the
+   * ring. Also sends what was held long enough.
+   */
+  transmit(batch: PacketBatch): number {
+    const pool = this.pool, stage = this.#stage, { buffers, length } = batch;
+    if (this.#closed || batch.pool !== pool) refuseBatch("transmit", batch, pool, this.#closed);
+    this.#send(); // throws if the device is closed, before anything is taken
+    if (this.#out.length > 0) return 0;
+    let taken = 0;
+    while (taken < length && this.#isInHand(buffers[taken])) stage.take(buffers[taken++]);
+    buffers.copyWithin(0, taken, length);
+    batch.length -= taken;
+    this.#send();
+    if (taken < length) this.#queue.transmit(batch); // refuses the packet, and says why
+    return taken;
+  }
+
+  #isInHand(buffer: number): boolean {
+    const { lengths, bufferSize } = this.pool;
+    return lengths[buffer] > 0 && lengths[buffer] <= bufferSize;
+  }
+
+  /** Sends what is through, as far as there is room, at most a batch at a time. */
+  #send(): void {
+    const out = this.#out, { ready } = this.#stage;
+    this.#stage.release();
+    do {
+      const n = Math.min(ready.length, out.capacity - out.length);
+      out.buffers.set(ready.splice(0, n), out.length);
+      out.length += n;
+      this.#queue.transmit(out);
+    } while (out.length === 0 && ready.length > 0);
+  }
+
+  /** Sends what was held long enough, and gives back the buffers of packets that have left. */
+  reclaim(): number {
+    if (!this.#closed && this.waiting > 0) this.#send();
+    return this.#queue.reclaim();
+  }
+
+  /** Frees the packets that are waiting. They are never sent. Idempotent. */
+  [Symbol.dispose](): void {
+    this.#closed = true;
+    const { buffers, length } = this.#out;
+    this.#out.length = 0;
+    this.#stage.discard([...buffers.subarray(0, length)]);
+  }
+}
+
+/** A receive queue whose packets meet faults. Dispose it before its pool, or close its device. */
+export class FaultyRxQueue implements RxQueue, Disposable {
+  readonly #queue: RxQueue;
+  readonly #stage: FaultStage;
+  readonly #txQueues: readonly FaultyTxQueue[];
+  #packets = 0;
+  #closed = false;
+
+  /**
+   * Takes a queue over: use it through this one only.
+   *
+   * @param seed What faults depend on: 0 to 2^32 - 1.
+   * @param now The clock that packets are held by, in milliseconds; `performance.now()` by default.
+   * @param txQueues Queues of the same thread that send what they held long enough whenever this one is
+   * polled: a program may have nothing else to send by them.
+   * @throws {UsageError} if a fault or the seed is out of range.
+   */
+  constructor(
+    queue: RxQueue,
+    faults: Faults,
+    seed: number,
+    now: () => number = () => performance.now(),
+    txQueues: readonly FaultyTxQueue[] = [],
+  ) {
+    this.#queue = queue;
+    this.#stage = new FaultStage(queue.pool, faults, seed, now);
+    this.#txQueues = txQueues;
+  }
+
+  get number(): number {
+    return this.#queue.number;
+  }
+
+  get pool(): Mempool {
+    return this.#queue.pool;
+  }
+
+  /** Packets handed to the program so far, copies included. */
+  get packets(): number {
+    return this.#packets;
+  }
+
+  /** What was done to packets so far. */
+  get faults(): FaultCounts {
+    return this.#stage.counts;
+  }
+
+  /** Packets that were received and not handed to the program yet: held, or more than fit a batch. */
+  get waiting(): number {
+    return this.#stage.packets;
+  }
+
+  /**
+   * The interrupt of the queue inside. While packets are waiting here, no packet has to arrive for it:
+   * the program does not sleep.
+   */
+  get interrupt(): RxInterrupt | undefined {
+    const interrupt = this.#queue.interrupt;
+    return interrupt && { fd: interrupt.fd, arm: () => this.#arm(interrupt) };
+  }
+
+  #arm(interrupt: RxInterrupt): void {
+    interrupt.arm();
+    if (this.waiting === 0 && this.#txQueues.every(({ waiting }) => waiting === 0)) return;
+    checkErrno("write an eventfd", stubs.ixy_write(interrupt.fd, ONE, ONE.length));
+  }
+
+  receive(batch: PacketBatch): number {
+    const pool = this.pool, stage = this.#stage, { buffers, capacity } = batch;
+    if (this.#closed || batch.pool !== pool || batch.length !== 0) {
+      refuseBatch("receive", batch, pool, this.#closed);
+    }
+    for (const queue of this.#txQueues) if (queue.waiting > 0) queue.reclaim();
+    stage.release();
+    const { ready } = stage;
+    if (ready.length < capacity) {
+      const received = this.#queue.receive(batch);
+      for (let i = 0; i < received; i++) stage.take(buffers[i]);
+    }
+    const n = batch.length = Math.min(ready.length, capacity);
+    if (n > 0) buffers.set(ready.splice(0, n));
+    this.#packets += n;
+    return n;
+  }
+
+  /** Frees the packets that are waiting. Idempotent. */
+  [Symbol.dispose](): void {
+    this.#closed = true;
+    this.#stage.discard();
+  }
+}
+
+/** Options of {@linkcode FaultyDevice}. */
+export interface FaultOptions {
+  /** What faults depend on, 0 to 2^32 - 1: each queue has a sequence of its own, made from it. */
+  readonly seed: number;
+  /** What happens to packets that are received; nothing by default. */
+  readonly receive?: Faults;
+  /** What happens to packets that are transmitted; nothing by default. */
+  readonly transmit?: Faults;
+  /** The clock that packets are held by, in milliseconds; `performance.now()` by default. */
+  readonly now?: () => number;
+}
+
+/** What a device's injector has done so far, its queues together. */
+export interface DeviceFaults {
+  /** To packets that are received. */
+  readonly receive: FaultCounts;
+  /** To packets that are transmitted. */
+  readonly transmit: FaultCounts;
+}
+
+/**
+ * A device whose packets meet faults. {@linkcode WrappedDevice.prototype.statistics} does not count
+ * them.
+ */
+export class FaultyDevice extends WrappedDevice<FaultyRxQueue, FaultyTxQueue> {
+  /**
+   * Takes a device over: use it through this one only, which also closes it.
+   *
+   * @throws {UsageError} if a fault or the seed is out of range.
+   */
+  constructor(device: Device, { seed, receive = {}, transmit = {}, now }: FaultOptions) {
+    checkSeed(seed);
+    const txQueues = device.txQueues.map((queue, i) => {
+      return new FaultyTxQueue(queue, transmit, mix(seed ^ mix(2 * i + 1)), now);
+    });
+    const rxQueues = device.rxQueues.map((queue, i) => {
+      return new FaultyRxQueue(queue, receive, mix(seed ^ mix(2 * i)), now, txQueues);
+    });
+    super(device, rxQueues, txQueues);
+  }
+
+  /** What was done so far. */
+  faults(): DeviceFaults {
+    return { receive: sum(this.rxQueues), transmit: sum(this.txQueues) };
+  }
+
+  /** Also sends what was held long enough, for programs that have nothing else to do. */
+  override checkAlive(): void {
+    super.checkAlive();
+    for (const queue of this.txQueues) queue.reclaim();
+  }
+
+  /** Frees the packets that are waiting, and closes the device inside. */
+  override close(): void {
+    using closed = new DisposableStack();
+    closed.defer(() => super.close()); // last: it may free the pool
+    for (const queue of [...this.rxQueues, ...this.txQueues]) closed.use(queue);
+  }
+}
+
+function sum(queues: readonly { readonly faults: FaultCounts }[]): FaultCounts {
+  const total = { ...NO_FAULTS };
+  for (const { faults } of queues) {
+    for (const name of Object.keys(total) as (keyof FaultCounts)[]) total[name] += faults[name];
+  }
+  return total;
+}

@@ -1,0 +1,56 @@
+/**
+ * Devices around a device: one that shows every packet, one that captures them to a file, and one that
+ * loses, damages, duplicates, delays and reorders some. What they make of a device is a device again;
+ * so a program need not know of them, and they go around each other. A device without them pays nothing
+ * for them; with them, each packet costs some memory and time.
+ *
+ * This program answers nothing and forwards nothing: it receives as over a bad line, and shows and
+ * captures what comes through. Run it as
+ * `deno run --allow-ffi --allow-write=line.pcapng example.ts DEVICE`.
+ *
+ * ```ts
+ * import { Mempool, open, PacketBatch, StopFlag } from "../mod.ts";
+ * import { CapturedDevice, FaultyDevice, PcapngWriter, TracedDevice } from "./mod.ts";
+ *
+ * using pool = new Mempool({ buffers: 2048 });
+ * using capture = new PcapngWriter("line.pcapng");
+ * const card = await open(Deno.args[0], { pool, promiscuous: true });
+ * // The same seed, the same faults: here of 5 % of all packets.
+ * const line = new FaultyDevice(card, { seed: 7, receive: { drop: 0.03, corrupt: 0.02 } });
+ * // Closing the outermost device closes all of them.
+ * using device = new TracedDevice(new CapturedDevice(line, capture));
+ *
+ * using stop = new StopFlag();
+ * const batch = new PacketBatch(pool);
+ * while (stop.signal === 0) {
+ *   if (device.rxQueues[0].receive(batch) > 0) batch.free();
+ * }
+ * const { packets, dropped, corrupted } = line.faults().receive;
+ * console.log(`${dropped} of ${packets} packets lost, ${corrupted} damaged`);
+ * ```
+ *
+ * @module
+ */
+
+export { CapturedDevice, captureTo } from "./capture.ts";
+export {
+  type DeviceFaults,
+  type FaultOptions,
+  FaultyDevice,
+  FaultyRxQueue,
+  FaultyTxQueue,
+} from "./fault_injector.ts";
+export type { FaultCounts, Faults } from "./faults.ts";
+export {
+  type Trace,
+  TracedDevice,
+  type TracedPacket,
+  TracedRxQueue,
+  TracedTxQueue,
+  traceLine,
+  type TraceOptions,
+} from "./tracer.ts";
+export { WrappedDevice } from "./wrapped_device.ts";
+export { MAX_SNAPLEN, openSink, type Sink } from "../packets/capture_file.ts";
+export { type PacketDirection, PcapngWriter } from "../packets/pcapng_writer.ts";
+export { summarize } from "../packets/summary.ts";
