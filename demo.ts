@@ -12,6 +12,7 @@ import { UsageError } from "./mod.ts";
 import { Program } from "./programs/process.ts";
 import { number, parse, run } from "./programs/program.ts";
 import { WIRE_OVERHEAD } from "./programs/report.ts";
+import { TemporaryDirectory } from "./programs/temporary_directory.ts";
 import { INLINE_MORE } from "./sim/v8_flags.ts";
 
 const USAGE = `usage: deno task demo [options]
@@ -144,25 +145,21 @@ async function main(): Promise<number> {
   const wire = `generator:size=${size}${rate > 0 ? `,rate=${rate}` : ""}` +
     (queues > 1 ? `,flows=${FLOWS}` : "");
   const json = args.values.json === true;
-  const directory = await Deno.makeTempDir({ prefix: "ixy-" });
-  try {
-    return await forward(directory, wire, seconds, size, json, [
-      ...["--batch", String(batch), ...threads, ...rings(rate)],
-    ]);
-  } finally {
-    await Deno.remove(directory, { recursive: true });
-  }
+  await using directory = await TemporaryDirectory.make();
+  return await forward(directory, wire, seconds, size, json, [
+    ...["--batch", String(batch), ...threads, ...rings(rate)],
+  ]);
 }
 
 async function forward(
-  directory: string,
+  directory: TemporaryDirectory,
   wire: string,
   seconds: number,
   size: number,
   json: boolean,
   options: readonly string[],
 ): Promise<number> {
-  const sockets = [`${directory}/a.sock`, `${directory}/b.sock`];
+  const sockets = [directory.file("a.sock"), directory.file("b.sock")];
   // A line of the model is shown once the forwarder's next line has come: see `count`.
   let shown: SimLine | undefined, shownTime = 0, pending: SimLine | undefined, pendingTime = 0;
   let best = 0, started = 0, draining = false;

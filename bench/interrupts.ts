@@ -12,6 +12,7 @@ import { delay } from "jsr:@std/async@1/delay";
 import { DeviceError, UsageError } from "../src/errors.ts";
 import type { Program } from "../programs/process.ts";
 import { number, parse, run } from "../programs/program.ts";
+import { TemporaryDirectory } from "../programs/temporary_directory.ts";
 import { INLINE_MORE } from "../sim/v8_flags.ts";
 import { usableCores } from "./machine.ts";
 import { startOn } from "./pinned.ts";
@@ -53,18 +54,18 @@ interface Counts {
 }
 
 /** Where everything is: two cores, and a directory for sockets. */
-class Bench implements AsyncDisposable {
-  readonly #directory: string;
+class Bench {
+  readonly #directory: TemporaryDirectory;
   readonly #cores = usableCores();
   #sockets = 0;
 
-  constructor(directory: string) {
+  constructor(directory: TemporaryDirectory) {
     this.#directory = directory;
   }
 
   /** Starts what serves two ports; returns it and the paths of their sockets. */
   async nic(command: (sockets: string[]) => string[]): Promise<[Program, string[]]> {
-    const sockets = [0, 1].map(() => `${this.#directory}/${this.#sockets++}.sock`);
+    const sockets = [0, 1].map(() => this.#directory.file(`${this.#sockets++}.sock`));
     const arguments_ = ["run", "--quiet", "--allow-ffi", INLINE_MORE, ...command(sockets)];
     const program = [Deno.execPath(), ...arguments_];
     const nic = startOn("the software NIC", this.#cores.slice(1, 2), program);
@@ -77,10 +78,6 @@ class Bench implements AsyncDisposable {
     const addresses = sockets.map((socket) => `vfio-user:${socket}`);
     const command = ["run", "--quiet", "--allow-ffi", "fwd.ts", ...options, ...addresses];
     return await startOn("fwd.ts", this.#cores.slice(0, 1), [Deno.execPath(), ...command]).ready();
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await Deno.remove(this.#directory, { recursive: true });
   }
 }
 
@@ -221,7 +218,8 @@ async function main(): Promise<number> {
   if (usableCores().length < 2) {
     throw new UsageError("the bench needs two cores: forwarder and software NIC would take turns");
   }
-  await using bench = new Bench(await Deno.makeTempDir({ prefix: "ixy-bench-" }));
+  await using directory = await TemporaryDirectory.make();
+  const bench = new Bench(directory);
 
   console.log("nothing arrives: part of a core that the forwarder takes");
   const parts: number[] = [];

@@ -13,7 +13,9 @@ import { delay } from "jsr:@std/async@1/delay";
 import { UsageError } from "../mod.ts";
 import { Program } from "../programs/process.ts";
 import { number, parse, run } from "../programs/program.ts";
+import { TemporaryDirectory } from "../programs/temporary_directory.ts";
 import { startOn } from "./pinned.ts";
+import { median, quantile } from "./statistics.ts";
 
 const USAGE = `usage: deno task bench:vhost-user [options]
 
@@ -121,29 +123,25 @@ async function startFrontEnd(
 
 /** One round: the 90th percentile of the rate in Mpps that the back-end counts. */
 async function measure(name: FrontEnd, mode: Mode, seconds: number): Promise<number> {
-  const directory = await Deno.makeTempDir({ prefix: "ixy-bench-" });
-  try {
-    const socket = `${directory}/vhost.sock`;
-    const vdev = `net_vhost0,iface=${socket},queues=1`;
-    const options = [`--forward-mode=${OPPOSITE[mode]}`];
-    await using back = await Testpmd.start("back", directory, 1, vdev, options);
-    await back.command("start");
-    await using _front = await startFrontEnd(name, mode, directory, socket);
-    await delay(WARM_UP_MS);
-    const rates: number[] = [];
-    let before = await back.counts();
-    for (const start = before.time; before.time - start < seconds * 1000;) {
-      await delay(SAMPLE_MS);
-      const now = await back.counts();
-      const packets = mode === "receive" ? now.tx - before.tx : now.rx - before.rx;
-      rates.push(packets / (now.time - before.time) / 1000);
-      before = now;
-    }
-    rates.sort((a, b) => a - b);
-    return rates[Math.floor(0.9 * (rates.length - 1))];
-  } finally {
-    await Deno.remove(directory, { recursive: true });
+  await using directory = await TemporaryDirectory.make();
+  const socket = directory.file("vhost.sock");
+  const vdev = `net_vhost0,iface=${socket},queues=1`;
+  const options = [`--forward-mode=${OPPOSITE[mode]}`];
+  await using back = await Testpmd.start("back", directory.path, 1, vdev, options);
+  await back.command("start");
+  await using _front = await startFrontEnd(name, mode, directory.path, socket);
+  await delay(WARM_UP_MS);
+  const rates: number[] = [];
+  let before = await back.counts();
+  for (const start = before.time; before.time - start < seconds * 1000;) {
+    await delay(SAMPLE_MS);
+    const now = await back.counts();
+    const packets = mode === "receive" ? now.tx - before.tx : now.rx - before.rx;
+    rates.push(packets / (now.time - before.time) / 1000);
+    before = now;
   }
+  rates.sort((a, b) => a - b);
+  return quantile(rates, 0.9);
 }
 
 async function main(): Promise<number> {
@@ -164,12 +162,12 @@ async function main(): Promise<number> {
     }
     for (const name of FRONT_ENDS) {
       const all = rates[name].toSorted((a, b) => a - b);
-      const best = all.at(-1)!, median = all[all.length >> 1];
-      results.push({ mode, name, best, median, all: rates[name] });
+      const best = all.at(-1)!, middle = median(all);
+      results.push({ mode, name, best, median: middle, all: rates[name] });
       const list = rates[name].map((rate) => rate.toFixed(1)).join(" ");
       console.log(
         `${mode.padEnd(9)} ${name.padEnd(9)} ${best.toFixed(2).padStart(11)} ` +
-          `${median.toFixed(2).padStart(8)}   ${list}`,
+          `${middle.toFixed(2).padStart(8)}   ${list}`,
       );
     }
     console.log(`${mode}: ${(ratio(rates)).toFixed(2)} of DPDK, best by best`);
