@@ -108,7 +108,7 @@ export class IxgbeDevice implements Device {
   #interruptFds: readonly number[] = [];
   #closed = false;
 
-  /** @ignore For `attach`. The NIC is not accessed before {@linkcode IxgbeDevice.start}. */
+  /** @ignore For `attach`. The NIC is not accessed before {@linkcode IxgbeDevice.prototype.start}. */
   constructor(pci: PciFunction, model: Model, queues: QueueOptions, rings: DmaMemory) {
     this.address = pci.address;
     this.model = model.name;
@@ -261,7 +261,7 @@ export class IxgbeDevice implements Device {
   /**
    * Transfers the receive and the transmit queue of one number to a worker, which adopts them with
    * {@linkcode AdoptedQueues}. Transfer their pool to the same worker with `pool.transfer()`. This thread
-   * can no longer use the queues or the pool; {@linkcode IxgbeDevice.prototype.statistics} includes what
+   * can no longer use the queues or the pool; {@linkcode IxgbeDevice.prototype.prototype.statistics} includes what
    * the worker counts. Close the device only after the worker's thread has ended.
    *
    * @param number The number of the queues. Neither may have received or sent anything.
@@ -337,7 +337,7 @@ export class IxgbeDevice implements Device {
   }
 
   /**
-   * For `attach` and {@linkcode IxgbeDevice.close}: closes the function, which turns DMA off, and releases
+   * For `attach` and {@linkcode IxgbeDevice.prototype.close}: closes the function, which turns DMA off, and releases
    * all memory that the NIC no longer reaches, even if closing fails.
    *
    * @ignore
@@ -364,7 +364,7 @@ export class IxgbeDevice implements Device {
     if (this.#queues.ownPool) this.pool[Symbol.dispose]();
   }
 
-  /** Closes the device, see {@linkcode IxgbeDevice.close}. */
+  /** Closes the device, see {@linkcode IxgbeDevice.prototype.close}. */
   [Symbol.dispose](): void {
     this.close();
   }
