@@ -261,7 +261,7 @@ export class IxgbeDevice implements Device {
   /**
    * Transfers the receive and the transmit queue of one number to a worker, which adopts them with
    * {@linkcode AdoptedQueues}. Transfer their pool to the same worker with `pool.transfer()`. This thread
-   * can no longer use the queues or the pool; {@linkcode IxgbeDevice.prototype.prototype.statistics} includes what
+   * can no longer use the queues or the pool; {@linkcode IxgbeDevice.prototype.statistics} includes what
    * the worker counts. Close the device only after the worker's thread has ended.
    *
    * @param number The number of the queues. Neither may have received or sent anything.
