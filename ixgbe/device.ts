@@ -337,8 +337,8 @@ export class IxgbeDevice implements Device {
   }
 
   /**
-   * For `attach` and {@linkcode IxgbeDevice.prototype.close}: closes the function, which turns DMA off, and releases
-   * all memory that the NIC no longer reaches, even if closing fails.
+   * For `attach` and {@linkcode IxgbeDevice.prototype.close}: closes the function, which turns DMA off,
+   * and releases all memory that the NIC no longer reaches, even if closing fails.
    *
    * @ignore
    * @throws as {@linkcode PciFunction.close} does.
