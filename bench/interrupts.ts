@@ -16,6 +16,7 @@ import { decimal, flag, type Values, whole } from "../programs/options.ts";
 import type { Program } from "../programs/process.ts";
 import { Progress } from "../programs/progress.ts";
 import { run } from "../programs/run.ts";
+import { TemporaryDirectory } from "../programs/temporary_directory.ts";
 import { INLINE_MORE } from "../sim/v8_flags.ts";
 import { usableCores } from "./machine.ts";
 import { startOn } from "./pinned.ts";
@@ -70,18 +71,18 @@ interface Counts {
 }
 
 /** Where everything is: two cores, and a directory for sockets. */
-class Bench implements AsyncDisposable {
-  readonly #directory: string;
+class Bench {
+  readonly #directory: TemporaryDirectory;
   readonly #cores = usableCores();
   #sockets = 0;
 
-  constructor(directory: string) {
+  constructor(directory: TemporaryDirectory) {
     this.#directory = directory;
   }
 
   /** Starts what serves two ports; returns it and the paths of their sockets. */
   async nic(command: (sockets: string[]) => string[]): Promise<[Program, string[]]> {
-    const sockets = [0, 1].map(() => `${this.#directory}/${this.#sockets++}.sock`);
+    const sockets = [0, 1].map(() => this.#directory.file(`${this.#sockets++}.sock`));
     const arguments_ = ["run", "--quiet", "--allow-ffi", INLINE_MORE, ...command(sockets)];
     const program = [Deno.execPath(), ...arguments_];
     const nic = startOn("the software NIC", this.#cores.slice(1, 2), program);
@@ -94,10 +95,6 @@ class Bench implements AsyncDisposable {
     const addresses = sockets.map((socket) => `vfio-user:${socket}`);
     const command = ["run", "--quiet", "--allow-ffi", "fwd.ts", ...options, ...addresses];
     return await startOn("fwd.ts", this.#cores.slice(0, 1), [Deno.execPath(), ...command]).ready();
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await Deno.remove(this.#directory, { recursive: true });
   }
 }
 
@@ -290,7 +287,8 @@ async function main(values: Values<typeof OPTIONS>): Promise<number> {
   if (usableCores().length < 2) {
     throw new UsageError("the bench needs two cores: forwarder and software NIC would take turns");
   }
-  await using bench = new Bench(await Deno.makeTempDir({ prefix: "ixy-bench-" }));
+  await using directory = await TemporaryDirectory.make();
+  const bench = new Bench(directory);
 
   const { parts, times, rates } = await measure(bench, { seconds, packets, silence, rounds });
   const ratio = median(rates.map(([hybrid, polling]) => hybrid / polling));

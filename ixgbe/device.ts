@@ -108,7 +108,7 @@ export class IxgbeDevice implements Device {
   #interruptFds: readonly number[] = [];
   #closed = false;
 
-  /** @ignore For `attach`. The NIC is not accessed before {@linkcode IxgbeDevice.start}. */
+  /** @ignore For `attach`. The NIC is not accessed before {@linkcode IxgbeDevice.prototype.start}. */
   constructor(pci: PciFunction, model: Model, queues: QueueOptions, rings: DmaMemory) {
     this.address = pci.address;
     this.model = model.name;
@@ -337,8 +337,8 @@ export class IxgbeDevice implements Device {
   }
 
   /**
-   * For `attach` and {@linkcode IxgbeDevice.close}: closes the function, which turns DMA off, and releases
-   * all memory that the NIC no longer reaches, even if closing fails.
+   * For `attach` and {@linkcode IxgbeDevice.prototype.close}: closes the function, which turns DMA off,
+   * and releases all memory that the NIC no longer reaches, even if closing fails.
    *
    * @ignore
    * @throws as {@linkcode PciFunction.close} does.
@@ -364,7 +364,7 @@ export class IxgbeDevice implements Device {
     if (this.#queues.ownPool) this.pool[Symbol.dispose]();
   }
 
-  /** Closes the device, see {@linkcode IxgbeDevice.close}. */
+  /** Closes the device, see {@linkcode IxgbeDevice.prototype.close}. */
   [Symbol.dispose](): void {
     this.close();
   }

@@ -60,7 +60,7 @@ export async function reset(regs: Registers, device: string, model: Model): Prom
   await globalReset(regs, model);
   disableInterrupts(regs);
   disableFlowControl(regs, model);
-  // 4.6.3 - wait for EEPROM auto-read and for DMA initialization
+  // 4.6.3 - wait for EEPROM auto-read and for DMA initialisation
   const eec = model.mac === "X550EM_a" ? R.EEC_X550EM_A : R.EEC;
   await regs.wait(eec, R.EEC.AUTO_RD, R.EEC.AUTO_RD, EEPROM_MS);
   await regs.wait(R.RDRXCTL, R.RDRXCTL.DMAIDONE, R.RDRXCTL.DMAIDONE, DMA_INIT_MS);
