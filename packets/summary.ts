@@ -114,7 +114,7 @@ function ipv6(view: DataView, at: number, parts: string[]): string[] {
   return payload(view, next, at, end, parts);
 }
 
-/** Summarizes the payload of IP, from `at` to `end`. */
+/** Describes the payload of IP, from `at` to `end`. */
 function payload(
   view: DataView,
   protocol: number,
