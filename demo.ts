@@ -16,6 +16,7 @@ import { decimal, flag, whole } from "./programs/options.ts";
 import { Program } from "./programs/process.ts";
 import { WIRE_OVERHEAD } from "./programs/report.ts";
 import { run } from "./programs/run.ts";
+import { TemporaryDirectory } from "./programs/temporary_directory.ts";
 import { INLINE_MORE } from "./sim/v8_flags.ts";
 
 /** What to do. */
@@ -174,15 +175,11 @@ function row(i: number, time: number, c: Count, rate: number, size: number): str
 }
 
 async function main(plan: Plan): Promise<number> {
-  const directory = await Deno.makeTempDir({ prefix: "ixy-" });
-  try {
-    return await forward(directory, plan);
-  } finally {
-    await Deno.remove(directory, { recursive: true });
-  }
+  await using directory = await TemporaryDirectory.make();
+  return await forward(directory, plan);
 }
 
-async function forward(directory: string, plan: Plan): Promise<number> {
+async function forward(directory: TemporaryDirectory, plan: Plan): Promise<number> {
   const { seconds, rate, size, batch, queues, workers, json } = plan;
   const wire = `generator:size=${size}${rate === undefined ? "" : `,rate=${rate}`}` +
     (queues > 1 ? `,flows=${FLOWS}` : "");
@@ -192,7 +189,7 @@ async function forward(directory: string, plan: Plan): Promise<number> {
   ];
   // Workers need permission to read their modules.
   const flags = workers > 0 ? [`--allow-read=${new URL("./", import.meta.url).pathname}`] : [];
-  const sockets = [`${directory}/a.sock`, `${directory}/b.sock`];
+  const sockets = [directory.file("a.sock"), directory.file("b.sock")];
   // A line of the software NIC is shown once the forwarder's next line has come: see `count`.
   let shown: SimLine | undefined, shownTime = 0, pending: SimLine | undefined, pendingTime = 0;
   let best = 0, started = 0, draining = false;

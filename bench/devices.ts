@@ -6,6 +6,7 @@
  */
 
 import { UsageError } from "../src/errors.ts";
+import { TemporaryDirectory } from "../programs/temporary_directory.ts";
 import { isRoot } from "./machine.ts";
 
 /** How the software NIC serves the ports. */
@@ -34,11 +35,11 @@ const FREE_HUGEPAGES = 64;
  * @throws {UsageError} if this machine or this user does not allow it.
  */
 export async function makeDevices(kind: DeviceKind): Promise<Devices> {
-  if (kind === "vfio-user") return new Sockets(await Deno.makeTempDir({ prefix: "ixy-bench-" }));
+  if (kind === "vfio-user") return new Sockets(await TemporaryDirectory.make());
   checkPlain();
   // In memory, because the registers are in these files.
-  const directory = await Deno.makeTempDir({ prefix: "ixy-bench-", dir: "/dev/shm" });
-  for (const address of PLAIN) await Deno.mkdir(`${directory}/${address}`);
+  const directory = await TemporaryDirectory.make("/dev/shm");
+  for (const address of PLAIN) await Deno.mkdir(directory.file(address));
   return new PlainDirectory(directory);
 }
 
@@ -60,12 +61,12 @@ function checkPlain(): void {
 /** Ports on Unix sockets. */
 class Sockets implements Devices {
   readonly addresses: readonly [string, string];
-  readonly #directory: string;
+  readonly #directory: TemporaryDirectory;
   readonly #paths: readonly [string, string];
 
-  constructor(directory: string) {
+  constructor(directory: TemporaryDirectory) {
     this.#directory = directory;
-    this.#paths = [`${directory}/a.sock`, `${directory}/b.sock`];
+    this.#paths = [directory.file("a.sock"), directory.file("b.sock")];
     this.addresses = [`vfio-user:${this.#paths[0]}`, `vfio-user:${this.#paths[1]}`];
   }
 
@@ -77,22 +78,22 @@ class Sockets implements Devices {
     return [...command];
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    await Deno.remove(this.#directory, { recursive: true });
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#directory[Symbol.asyncDispose]();
   }
 }
 
 /** Ports as directories like those of sysfs. */
 class PlainDirectory implements Devices {
   readonly addresses = PLAIN;
-  readonly #directory: string;
+  readonly #directory: TemporaryDirectory;
 
-  constructor(directory: string) {
+  constructor(directory: TemporaryDirectory) {
     this.#directory = directory;
   }
 
   simOptions(wire: string): string[] {
-    const paths = PLAIN.map((address) => `${this.#directory}/${address}`);
+    const paths = PLAIN.map((address) => this.#directory.file(address));
     return paths.flatMap((path) => ["--plain", path, "--wire", wire]);
   }
 
@@ -100,10 +101,10 @@ class PlainDirectory implements Devices {
   forwarderCommand(command: readonly string[]): string[] {
     const script = `mount --bind "$1" ${PCI_DEVICES} && mkdir -p ${HUGEPAGES} && ` +
       `mount -t hugetlbfs none ${HUGEPAGES} && shift && exec "$@"`;
-    return ["unshare", "--mount", "sh", "-c", script, "sh", this.#directory, ...command];
+    return ["unshare", "--mount", "sh", "-c", script, "sh", this.#directory.path, ...command];
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    await Deno.remove(this.#directory, { recursive: true });
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#directory[Symbol.asyncDispose]();
   }
 }

@@ -15,6 +15,7 @@ import { decimal, flag, type Values, whole } from "../programs/options.ts";
 import type { Program } from "../programs/process.ts";
 import { Progress } from "../programs/progress.ts";
 import { run } from "../programs/run.ts";
+import { TemporaryDirectory } from "../programs/temporary_directory.ts";
 import { INLINE_MORE } from "../sim/v8_flags.ts";
 import { usableCores } from "./machine.ts";
 import { startOn } from "./pinned.ts";
@@ -68,18 +69,18 @@ interface Counts {
 }
 
 /** Two cores, and a directory for sockets. */
-class Bench implements AsyncDisposable {
-  readonly #directory: string;
+class Bench {
+  readonly #directory: TemporaryDirectory;
   readonly #cores = usableCores();
   #sockets = 0;
 
-  constructor(directory: string) {
+  constructor(directory: TemporaryDirectory) {
     this.#directory = directory;
   }
 
   /** Starts a program that serves two ports; returns it and the paths of the sockets. */
   async nic(command: (sockets: string[]) => string[]): Promise<[Program, string[]]> {
-    const sockets = [0, 1].map(() => `${this.#directory}/${this.#sockets++}.sock`);
+    const sockets = [0, 1].map(() => this.#directory.file(`${this.#sockets++}.sock`));
     const arguments_ = ["run", "--quiet", "--allow-ffi", INLINE_MORE, ...command(sockets)];
     const program = [Deno.execPath(), ...arguments_];
     const nic = startOn("the software NIC", this.#cores.slice(1, 2), program);
@@ -92,10 +93,6 @@ class Bench implements AsyncDisposable {
     const addresses = sockets.map((socket) => `vfio-user:${socket}`);
     const command = ["run", "--quiet", "--allow-ffi", "fwd.ts", ...options, ...addresses];
     return await startOn("fwd.ts", this.#cores.slice(0, 1), [Deno.execPath(), ...command]).ready();
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await Deno.remove(this.#directory, { recursive: true });
   }
 }
 
@@ -290,7 +287,8 @@ async function main(values: Values<typeof OPTIONS>): Promise<number> {
       "the bench needs two cores, one each for forwarder and software NIC: let it use a second core",
     );
   }
-  await using bench = new Bench(await Deno.makeTempDir({ prefix: "ixy-bench-" }));
+  await using directory = await TemporaryDirectory.make();
+  const bench = new Bench(directory);
 
   const { parts, times, rates } = await measure(bench, { seconds, packets, silence, rounds });
   const ratio = median(rates.map(([hybrid, polling]) => hybrid / polling));

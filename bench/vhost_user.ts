@@ -17,7 +17,9 @@ import { flag, type Values, whole, words } from "../programs/options.ts";
 import { Program } from "../programs/process.ts";
 import { Progress } from "../programs/progress.ts";
 import { run } from "../programs/run.ts";
+import { TemporaryDirectory } from "../programs/temporary_directory.ts";
 import { startOn } from "./pinned.ts";
+import { median, quantile } from "./statistics.ts";
 
 const MODES = ["receive", "transmit", "loop"] as const;
 type Mode = typeof MODES[number];
@@ -132,29 +134,25 @@ async function startFrontEnd(
 
 /** Runs one round; returns the 90th percentile of the rate that the back-end counts, in Mpps. */
 async function measure(name: FrontEnd, mode: Mode, seconds: number): Promise<number> {
-  const directory = await Deno.makeTempDir({ prefix: "ixy-bench-" });
-  try {
-    const socket = `${directory}/vhost.sock`;
-    const vdev = `net_vhost0,iface=${socket},queues=1`;
-    const options = [`--forward-mode=${OPPOSITE[mode]}`];
-    await using back = await Testpmd.start("back", directory, 1, vdev, options);
-    await back.command("start");
-    await using _front = await startFrontEnd(name, mode, directory, socket);
-    await delay(WARM_UP_MS);
-    const rates: number[] = [];
-    let before = await back.counts();
-    for (const start = before.time; before.time - start < seconds * 1000;) {
-      await delay(SAMPLE_MS);
-      const now = await back.counts();
-      const packets = mode === "receive" ? now.tx - before.tx : now.rx - before.rx;
-      rates.push(packets / (now.time - before.time) / 1000);
-      before = now;
-    }
-    rates.sort((a, b) => a - b);
-    return rates[Math.floor(0.9 * (rates.length - 1))];
-  } finally {
-    await Deno.remove(directory, { recursive: true });
+  await using directory = await TemporaryDirectory.make();
+  const socket = directory.file("vhost.sock");
+  const vdev = `net_vhost0,iface=${socket},queues=1`;
+  const options = [`--forward-mode=${OPPOSITE[mode]}`];
+  await using back = await Testpmd.start("back", directory.path, 1, vdev, options);
+  await back.command("start");
+  await using _front = await startFrontEnd(name, mode, directory.path, socket);
+  await delay(WARM_UP_MS);
+  const rates: number[] = [];
+  let before = await back.counts();
+  for (const start = before.time; before.time - start < seconds * 1000;) {
+    await delay(SAMPLE_MS);
+    const now = await back.counts();
+    const packets = mode === "receive" ? now.tx - before.tx : now.rx - before.rx;
+    rates.push(packets / (now.time - before.time) / 1000);
+    before = now;
   }
+  rates.sort((a, b) => a - b);
+  return quantile(rates, 0.9);
 }
 
 /** The rates of a front-end in a mode, in Mpps. */
@@ -188,7 +186,7 @@ async function measureAll(
     }
     const ofMode = FRONT_ENDS.map((name): Result => {
       const all = rates[name].toSorted((a, b) => a - b);
-      return { mode, name, best: all.at(-1)!, median: all[all.length >> 1], all: rates[name] };
+      return { mode, name, best: all.at(-1)!, median: median(all), all: rates[name] };
     });
     results.push(...ofMode);
     progress.print(() => {

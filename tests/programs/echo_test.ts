@@ -49,7 +49,7 @@ Deno.test("echo.ts refuses what cannot be with one sentence", async (t) => {
     [[a, IP, IP], /a device and an IP address, not 3/],
     [[a, ""], /operand 2 is empty/],
     [[a, IP], /none\.sock: no such file/],
-    [["eth0", IP], /"eth0" is no address/],
+    [["eth0", IP], /"eth0" is not a device address/],
     [["--batch=0", a, IP], /--batch .* from 1 to 256/],
     [["--virtio=new", a, IP], /--virtio takes legacy or modern/],
     [["--count=5", a, IP], /--count/],

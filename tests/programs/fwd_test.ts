@@ -60,8 +60,8 @@ Deno.test("fwd.ts refuses what cannot be with one sentence", async (t) => {
     ["three devices", [a, b, a], /two devices/],
     ["a device that is named twice", [a, a], /twice/],
     ["a device under two names", [a, a.replace("/0.sock", "/./0.sock")], /uses the device/],
-    ["an unknown form of address", ["eth0", b], /"eth0" is no address/],
-    ["a PCI address that is none", ["0000:03:20.0", b], /is no address/],
+    ["an unknown form of address", ["eth0", b], /"eth0" is not a device address/],
+    ["a PCI address that is none", ["0000:03:20.0", b], /is not a device address/],
     ["a PCI device that is not there", ["ffff:ff:1f.7", b], /ffff:ff:1f\.7: no such PCI device/],
     ["a socket that is not there", [`vfio-user:${directory.file("none")}`, b], /no such file/],
     ["a socket that nobody serves", [`vfio-user:${stale}`, b], /start the server/],
@@ -122,7 +122,7 @@ Deno.test("fwd.ts refuses relatives of the NIC that have other registers", async
       await using directory = await TemporaryDirectory.make();
       await using sim = await Sim.start(directory, ["none", "none"], [`--device-id=${id}`]);
       const result = await forwarder(...sim.addresses);
-      assertRefused(result, new RegExp(`${id} \\(${name}.*not supported: supported are`));
+      assertRefused(result, new RegExp(`${id} \\(${name}.*not supported: use an 82599`));
       await sim.quit();
     });
   }

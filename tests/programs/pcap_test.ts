@@ -62,7 +62,7 @@ Deno.test("pcap.ts refuses what cannot be with one sentence", async (t) => {
     [[], /a device and a file, not 0/],
     [[a], /a device and a file, not 1/],
     [[a, "b", "c"], /a device and a file, not 3/],
-    [["eth0", "file"], /"eth0" is no address/],
+    [["eth0", "file"], /"eth0" is not a device address/],
     [[a, "file"], /none\.sock: no such file/],
     [["--count=0", a, "file"], /--count .* from 1 to/],
     [["--snaplen=0", a, "file"], /--snaplen .* from 1 to 65535/],

@@ -51,7 +51,7 @@ Deno.test("pktgen.ts refuses what cannot be with one sentence", async (t) => {
   const cases: [args: string[], sentence: RegExp][] = [
     [[], /takes one device, not 0/],
     [[a, a], /takes one device, not 2/],
-    [["eth0"], /"eth0" is no address/],
+    [["eth0"], /"eth0" is not a device address/],
     [[a], /none\.sock: no such file/],
     [["--size=59", a], /--size .* from 60 to 16384/],
     [["--size=2049", a], /--size .* from 60 to 2048/],

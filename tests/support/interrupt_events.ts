@@ -34,7 +34,7 @@ export async function eventfds(pid: number = Deno.pid): Promise<number> {
 }
 
 /** The model as a PCI function of this thread, whose interrupts signal eventfds at once. */
-export class InterruptingBus extends ModelFunction {
+export class InterruptingFunction extends ModelFunction {
   /** The eventfds, by vector. */
   fds: number[] = [];
   /** Vectors of the messages sent, in order. */

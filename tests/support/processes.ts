@@ -8,8 +8,9 @@
 import { assertEquals, assertMatch } from "@std/assert";
 import { delay } from "jsr:@std/async@1/delay";
 import { Program, type Result, runProgram as run } from "../../programs/process.ts";
+import { TemporaryDirectory } from "../../programs/temporary_directory.ts";
 
-export { Program, type Result, run };
+export { Program, type Result, run, TemporaryDirectory };
 
 /** The directory of the project, with a slash at its end. */
 export const PROJECT: string = new URL("../../", import.meta.url).pathname;
@@ -46,26 +47,6 @@ export async function requirePackages(...packages: ("tcpdump" | "tshark" | "ipro
     }).output();
     const install = name === "ping" ? "iputils-ping" : name;
     if (!success) throw new Error(`this test needs ${name}: apt-get install ${install}`);
-  }
-}
-
-/** A directory for a test's files and sockets, removed with all that is in it. */
-export class TemporaryDirectory implements AsyncDisposable {
-  /** @param path Its path. */
-  private constructor(readonly path: string) {}
-
-  /** Creates one. */
-  static async make(): Promise<TemporaryDirectory> {
-    return new TemporaryDirectory(await Deno.makeTempDir({ prefix: "ixy-test-" }));
-  }
-
-  /** Returns the path of a file in it. */
-  file(name: string): string {
-    return `${this.path}/${name}`;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await Deno.remove(this.path, { recursive: true });
   }
 }
 

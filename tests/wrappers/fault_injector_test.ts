@@ -13,7 +13,7 @@ import {
   FaultyTxQueue,
   TracedDevice,
 } from "../../wrappers/mod.ts";
-import { InterruptingBus, readable, signals } from "../support/interrupt_events.ts";
+import { InterruptingFunction, readable, signals } from "../support/interrupt_events.ts";
 import { packet } from "../support/ip_packets.ts";
 import { ModelFunction } from "../support/model_function.ts";
 import { type Rig, RIGS } from "../support/rigs.ts";
@@ -227,7 +227,7 @@ for (const [driver, open] of Object.entries(RIGS)) {
     const [tx] = device.txQueues, batch = new PacketBatch(rig.pool);
     for (let i = 0; i < 3; i++) batch.add(numbered(i));
     rig.pool.free(batch.buffers[1]);
-    assertThrows(() => tx.transmit(batch), Error, "nobody has it in hand");
+    assertThrows(() => tx.transmit(batch), Error, "does not own it");
     assertEquals([batch.length, rig.sent().map(numberOf)], [2, [0]]);
     batch.buffers[0] = batch.buffers[--batch.length];
     assertEquals([tx.transmit(batch), rig.sent().map(numberOf)], [1, [2]]);
@@ -448,7 +448,7 @@ Deno.test("FaultyRxQueue and FaultyTxQueue go around queues alone, and free what
 
 Deno.test("FaultyRxQueue's interrupt wakes at once while packets are held", async () => {
   using pool = new Mempool({ buffers: 1024, memory: "pages" });
-  const bus = new InterruptingBus(), interrupts = true;
+  const bus = new InterruptingFunction(), interrupts = true;
   let now = 0;
   using device = new FaultyDevice(
     await ixgbe.attach(bus, { pool, promiscuous: true, interrupts }),

@@ -79,7 +79,7 @@ for (const [driver, open] of Object.entries(RIGS)) {
     const batch = new PacketBatch(rig.pool);
     for (const bytes of [60, 61, 62]) batch.add(randomPacket(bytes));
     rig.pool.free(batch.buffers[1]);
-    assertThrows(() => device.txQueues[0].transmit(batch), Error, "nobody has it in hand");
+    assertThrows(() => device.txQueues[0].transmit(batch), Error, "does not own it");
     assertEquals(seen.map(({ bytes }) => bytes.length), [60]);
     rig.pool.free(batch.buffers[1]); // the third, which has moved up
     device.close();
