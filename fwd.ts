@@ -93,7 +93,7 @@ A device is ${DEVICE_FORMS}.`,
 });
 
 /**
- * Creates a pool for each thread, large enough for full rings and a batch in hand each way.
+ * Creates a pool for each thread, large enough for full rings and a batch each way.
  *
  * @throws {UsageError} if the largest pool is too small for full receive rings and these batches.
  */

@@ -152,7 +152,7 @@ class Traffic {
 
 async function main(plan: Plan): Promise<number> {
   const { rxEntries, txEntries, batch, bufferSize, check } = plan;
-  // Enough for full rings and a batch in hand each way.
+  // Enough for full rings and a batch each way.
   using pool = new Mempool({ buffers: rxEntries + txEntries + 2 * batch, bufferSize });
   using stop = new StopFlag();
   using device = await open(plan.address, { ...plan.open, pool, promiscuous: check });

@@ -54,7 +54,7 @@ const LOOK_MS = 25;
 
 /** An open port: its PCI function and its device. */
 interface Port {
-  readonly bus: PciFunction;
+  readonly pci: PciFunction;
   readonly device: IxgbeDevice;
 }
 
@@ -73,17 +73,17 @@ function openFunction(address: string): PciFunction {
 }
 
 async function openPort(address: string, pool: Mempool, queues: number): Promise<Port> {
-  const bus = openFunction(address);
+  const pci = openFunction(address);
   try {
-    const device = await ixgbe.attach(bus, {
+    const device = await ixgbe.attach(pci, {
       pools: Array<Mempool>(queues).fill(pool),
       rxQueues: queues,
       txQueues: queues,
       promiscuous: true,
     }) as IxgbeDevice;
-    return { bus, device };
+    return { pci, device };
   } catch (error) {
-    bus.close();
+    pci.close();
     throw error;
   }
 }
@@ -119,7 +119,7 @@ async function moveTo(ring: Ring, port: Port, queue: number, way: "rx" | "tx"): 
   regs.set(control, ENABLE, queue);
   await regs.wait(control, ENABLE, ENABLE, QUEUE_MS, queue);
   await delay(LOOK_MS);
-  return port.bus.bar(0).doorbell(offsetOf(tail, queue));
+  return port.pci.bar(0).doorbell(offsetOf(tail, queue));
 }
 
 /**
@@ -148,7 +148,7 @@ class Lane {
 
   /** Opens a lane from one port to the other, through their queues with this number. */
   static async open(pool: Mempool, from: Port, to: Port, queue: number): Promise<Lane> {
-    const { addressing } = from.bus, column = pool.addresses(addressing);
+    const { addressing } = from.pci, column = pool.addresses(addressing);
     const rx = ring(pool, addressing), tx = ring(pool, addressing);
     const buffers = new Uint32Array(2 * ENTRIES);
     for (let i = 0; i < ENTRIES; i++) {
@@ -226,8 +226,8 @@ async function main({ addresses: [a, b], queues }: Plan): Promise<number> {
   console.log(JSON.stringify({ ready: true }));
   while (stop.signal === 0) {
     recycleRounds(lanes);
-    portA.bus.checkAlive();
-    portB.bus.checkAlive();
+    portA.pci.checkAlive();
+    portB.pci.checkAlive();
   }
   return 0;
 }

@@ -194,7 +194,7 @@ export class FaultStage {
     return this.#held.length + this.ready.length;
   }
 
-  /** Takes a packet in hand, and applies its fault. */
+  /** Takes a packet that the queue owns, and applies its fault. */
   take(buffer: number): void {
     const counts = this.#counts, pool = this.#pool;
     const decision = this.#random.next(), detail = this.#random.next();
@@ -235,7 +235,7 @@ export class FaultStage {
     packet[bit >> 3] ^= 1 << (bit & 7);
   }
 
-  /** Returns a copy of a packet in hand; undefined if no buffer is free. */
+  /** Returns a copy of a packet; undefined if no buffer is free. */
   #copy(buffer: number): number | undefined {
     const pool = this.#pool, copy = pool.allocate(pool.lengths[buffer]);
     if (copy < 0) {
@@ -277,7 +277,7 @@ export class FaultStage {
     }
   }
 
-  /** Frees all its packets, and others that the queue has in hand. */
+  /** Frees all its packets, and other packets of the queue. */
   discard(others: readonly number[] = []): void {
     const held = this.#held.map(({ buffer }) => buffer);
     for (const buffer of [...others, ...this.ready, ...held]) {
