@@ -171,7 +171,7 @@ export class FlowDriver extends TestDriver {
     return driver;
   }
 
-  /** Clears and initializes the table. */
+  /** Clears and initialises the table. */
   initialise(control: number): void {
     this.write(FDIRCMD, FDIRCMD.CLEARHT);
     this.write(FDIRCMD, 0);
