@@ -2,6 +2,7 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { REGISTERS } from "../../ixgbe/registers.ts";
+import { SIM_FLOORS } from "../support/imports.ts";
 import { PROJECT } from "../support/processes.ts";
 
 const SECTION = /### Registers that only hold what is written\n([^]*?)(?=\n##|$)/;
@@ -62,4 +63,19 @@ Deno.test("sim/README.md names files and folders of the model that exist", async
   assert(named.length > 10, "the README says how the model is built");
   const missing = named.filter((name) => !exists(`sim/${name}`) && !exists(name));
   assertEquals(missing, []);
+});
+
+Deno.test("sim/README.md lists the folders with each above those that it may import", async () => {
+  const readme = await Deno.readTextFile(`${PROJECT}sim/README.md`);
+  const rows = Array.from(
+    readme.matchAll(/^\| ((?:`[a-z]+\/` ?)+) *\|/gm),
+    ([, names]) => Array.from(names.matchAll(/`([a-z]+\/)`/g), ([, name]) => `sim/${name}`),
+  );
+  const folders = Object.keys(SIM_FLOORS).filter((part) => part.endsWith("/"));
+  assertEquals(rows.flat().toSorted(), folders.toSorted());
+  for (const [i, row] of rows.entries()) {
+    const below = rows.slice(i + 1).flat();
+    const imported = row.flatMap((folder) => SIM_FLOORS[folder]);
+    assertEquals(imported.filter((to) => !below.some((folder) => to.startsWith(folder))), []);
+  }
 });
