@@ -81,7 +81,7 @@ Deno.test("Phy keeps low power over resets and a driver's going, until power-on"
 });
 
 Deno.test("Phy is asked only by who holds its port's semaphore", () => {
-  const rule = "MSCA: a command is given while the port's SW_PHY_SM is held (X540, X550)";
+  const rule = "MSCA: a command comes while the port's SW_PHY_SM is held (X540, X550)";
   for (const deviceId of [DEVICE.X540, DEVICE.X550]) {
     const second = new TestDriver({ deviceId, lanId: 1 });
     holdPhy(second); // the other port's
@@ -134,7 +134,7 @@ Deno.test("The firmware reads the EEPROM", () => {
   assertEquals(read(pointer + 1, 2)[1][3], 0x0000_0002, "the station address begins 02 00 00 00");
   assertEquals(driver.broken(), []);
   assert(!read(1023, 2)[0]);
-  assertEquals(driver.broken(), ["FLEX_MNG: words inside the EEPROM are read, 512 at most"]);
+  assertEquals(driver.broken(), ["FLEX_MNG: a command reads at most 512 words, inside the EEPROM"]);
 });
 
 Deno.test("The firmware switches the receiver off, and takes a driver's version", () => {
@@ -153,14 +153,14 @@ Deno.test("The firmware switches the receiver off, and takes a driver's version"
 
 Deno.test("The firmware's commands keep to the rules", async (t) => {
   const cases: [rule: string, action: () => TestDriver][] = [
-    ["HICR: a command is given while EN is set", () => {
+    ["HICR: a command comes while EN is set", () => {
       const driver = withFirmware(DEVICE.X540);
       const old = new TestDriver(); // the 82599 has no such firmware
       old.write(HICR, HICR.C);
       assertEquals([old.read(HICR), driver.read(HICR)], [0, HICR.EN]);
       return old;
     }],
-    ["HICR: a command is given while SW_MNG_SM is held", () => {
+    ["HICR: a command comes while SW_MNG_SM is held", () => {
       const driver = new TestDriver({ deviceId: DEVICE.X550 });
       command(driver, [0xdd, 0, 0, 0xff]);
       return driver;

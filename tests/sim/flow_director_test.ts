@@ -243,5 +243,5 @@ Deno.test("FlowDirector is off after a reset, and may be initialised", () => {
   driver.write(FDIRCTRL, SIGNATURE);
   assertEquals(driver.broken(), []);
   driver.command(ADD, 1, 1);
-  assertEquals(driver.broken(), ["FDIRCMD: a command is given once FDIRCTRL.INIT_DONE was seen"]);
+  assertEquals(driver.broken(), ["FDIRCMD: a command comes after FDIRCTRL.INIT_DONE was seen"]);
 });

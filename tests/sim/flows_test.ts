@@ -84,7 +84,7 @@ Deno.test("parseWire() takes 1 to 1024 flows of a generator", () => {
     assertThrows(
       () => parseWire(`generator:flows=${flows}`),
       UsageError,
-      "no whole number of 1 to 1024",
+      "is not a whole number from 1 to 1024",
     );
   }
   assertThrows(() => new Stream(0, 60, DESTINATION, 1.5), UsageError, "1 to 1024 flows, not 1.5");

@@ -118,7 +118,7 @@ Deno.test("sim/main.ts says in one sentence what cannot be done", () =>
       [[], "--socket"],
       [["--wire", "none"], "--socket"],
       [["--socket", socket, "--wire", "laser"], "a wire is generator"],
-      [["--socket", socket, "--wire", "none", "--wire", "none"], "two of --wire"],
+      [["--socket", socket, "--wire", "none", "--wire", "none"], "--wire twice"],
       [["--socket", socket, "--socket", socket], "--socket"],
       [["--socket", socket, "--wire", "cable:1"], "joins two ports"],
       [["--socket", socket, "--mac", "1:2"], "--mac"],

@@ -367,7 +367,7 @@ const CASES: readonly Case[] = [
       d.words[RX_RING / 4 + 2] = 3;
       receive(d);
     },
-    recorded: "RDT[0]: the DD bit of a descriptor that is handed over is 0",
+    recorded: "RDT[0]: DD is 0 in a descriptor given to the device",
     section: "7.1.6.1",
   },
   {
@@ -389,7 +389,7 @@ const CASES: readonly Case[] = [
       d.fillTransmit(0, 60);
       send(d);
     },
-    recorded: "TDT[0]: bus master is on before DMA is asked for",
+    recorded: "TDT[0]: bus master is on before DMA is requested",
     section: "9.3.3.3",
   },
   {
@@ -401,7 +401,7 @@ const CASES: readonly Case[] = [
       d.fillTransmit(0, 60, 0x23300000);
       send(d);
     },
-    recorded: "TDT[0]: RS in every frame's last descriptor while TXDCTL.WTHRESH is not 0",
+    recorded: "TDT[0]: RS is set in every frame's last descriptor while TXDCTL.WTHRESH is not 0",
     section: "8.2.3.9.10",
   },
   {
@@ -411,7 +411,7 @@ const CASES: readonly Case[] = [
       d.fillTransmit(0, 64, 0x29300000);
       send(d);
     },
-    recorded: "TDT[0]: IFCS: the device appends the CRC",
+    recorded: "TDT[0]: IFCS is set: the device appends the CRC",
     section: "7.2.3.2.4",
   },
   {
@@ -422,7 +422,7 @@ const CASES: readonly Case[] = [
       d.fillTransmit(0, 64);
       send(d);
     },
-    recorded: "HLREG0: TXCRCEN for frames without CRC",
+    recorded: "HLREG0: TXCRCEN is set for frames without CRC",
     section: "8.2.3.22.8",
   },
   {
@@ -433,7 +433,7 @@ const CASES: readonly Case[] = [
       d.fillTransmit(0, 42);
       send(d);
     },
-    recorded: "TDT[0]: 60 bytes at least, or TXPADEN",
+    recorded: "TDT[0]: a frame has 60 bytes or more, or TXPADEN is set",
     section: "8.2.3.22.8",
   },
   {
@@ -506,7 +506,7 @@ const CASES: readonly Case[] = [
     what: "an offset without register written",
     stage: "reset",
     breakIt: (d) => d.nic.write32(0x1fff0, 1),
-    recorded: "0x0001fff0: registers that exist are written",
+    recorded: "0x0001fff0: only registers that exist are written",
     section: "8.2.2",
   },
   {
@@ -547,7 +547,7 @@ Deno.test("Nic records AUTOC's link mode changed on an X540, and 384 KB as its r
   driver.write(RXPBSIZE, 512 << 10);
   driver.openReceivePath();
   assertEquals(driver.broken(), [
-    "AUTOC: no link mode to set: the PHY decides (X540, X550)",
+    "AUTOC: LMS is not changed: the PHY sets the link mode (X540, X550)",
     "RXPBSIZE: the sizes add up to 384 KB at most",
   ]);
 });

@@ -53,7 +53,7 @@ const FLOORS: Floors = {
 
 /**
  * The floors inside sim/, bottom up: what each folder, and each file at its top, may import of sim/.
- * sim/README.md lists the folders in this order.
+ * sim/README.md lists the folders from the top down.
  */
 export const SIM_FLOORS: Floors = {
   "sim/system/": [],
