@@ -1,5 +1,5 @@
 /**
- * ixy.ts: network cards driven from user space, in TypeScript.
+ * ixy.ts: drives network cards from user space, in TypeScript.
  *
  * @module
  */
@@ -26,8 +26,8 @@ export { StopFlag } from "./native/stop.ts";
 export { Waiter } from "./src/waiter.ts";
 
 /**
- * Opens a device and starts it: link set up, one receive and one transmit queue running, or as many as
- * asked for.
+ * Opens a device and starts it: the link is set up, and the queues run (default: one receive and one
+ * transmit queue).
  *
  * ```ts
  * import { open } from "./mod.ts";
@@ -36,17 +36,16 @@ export { Waiter } from "./src/waiter.ts";
  * console.log(await nic.waitForLink());
  * ```
  *
- * If it throws, everything is given back that was taken on the way; the function may have been unbound
- * from its kernel driver by then.
+ * If it throws, everything acquired so far is released, but the device may already have been unbound
+ * from its kernel driver.
  *
- * @param address `0000:03:00.0` (or `03:00.0`) for a PCI function, `vfio-user:PATH` for one that
- * another process serves on a Unix socket, `vhost-user:PATH` for a VirtIO back-end on a Unix socket.
- * @throws {UsageError} if the address has no such form, there is no such device, it is in use or not
- * supported, it does not support an option, an option is unknown or out of range, memory or a permission
- * is missing, or this is not Linux on x86-64 with `--allow-ffi`.
- * @throws {DeviceError} if the device does not do as its specification says, or the kernel refuses a
- * call that it needs.
- * @throws {SuppressedError} if giving back fails besides: `suppressed` has the first of both errors.
+ * @param address `0000:03:00.0` (or `03:00.0`) for a PCI function; `vfio-user:PATH` for one that
+ * another process serves on a Unix socket; `vhost-user:PATH` for a VirtIO back-end on a Unix socket.
+ * @throws {UsageError} if the address is malformed; the device does not exist, is in use or is not
+ * supported; an option is unknown, out of range or not supported by the device; memory or a permission
+ * is missing; or this is not Linux on x86-64 with `--allow-ffi`.
+ * @throws {DeviceError} if the device does not follow its specification, or the kernel refuses a call.
+ * @throws {SuppressedError} if releasing fails as well: `suppressed` is the first of the two errors.
  */
 export function open(address: string, options: OpenOptions = {}): Promise<Device> {
   return openDevice(address, [ixgbe, virtio], options);

@@ -1,6 +1,6 @@
 /**
- * Queues that the thread which opened their device has transferred: this thread's own objects for them.
- * No register is touched but the doorbells.
+ * Adopts queues that another thread has transferred: the thread that opened their device. The only
+ * registers written here are the doorbells.
  *
  * @module
  */
@@ -16,7 +16,7 @@ import type { Mempool } from "../src/mempool.ts";
 import { IxgbeRxQueue } from "./rx_queue.ts";
 import { IxgbeTxQueue } from "./tx_queue.ts";
 
-/** A receive and a transmit queue of this thread's. */
+/** A receive and a transmit queue that this thread has adopted. */
 export class AdoptedQueues implements Disposable {
   /** The receive queue. */
   readonly rx: RxQueue;
@@ -25,53 +25,55 @@ export class AdoptedQueues implements Disposable {
   readonly #rx: IxgbeRxQueue;
   readonly #tx: IxgbeTxQueue;
   readonly #counts: QueueCounts;
-  readonly #borrowed: Uint32Array<ArrayBuffer>[] = [];
+  readonly #adopted: Uint32Array<ArrayBuffer>[] = [];
 
   /**
-   * Takes the queues over.
+   * Adopts queues.
    *
-   * @param pair What {@linkcode IxgbeDevice.prototype.transferQueues} has returned in the other thread.
-   * @param pool The pool of these queues, adopted from what `Mempool.transfer()` has returned there.
-   * @throws {Error} if it is another one.
+   * @param pair The result of {@linkcode IxgbeDevice.prototype.transferQueues} in the other thread.
+   * @param pool The pool of these queues, which this thread has adopted.
+   * @throws {Error} if it is another pool.
    */
   constructor(pair: TransferredQueues, pool: Mempool) {
     const { number, addressing, rss, rx, tx } = pair;
     if (pool.memory.address !== pair.pool) {
-      throw new Error(`queues ${number} are adopted with another pool than they were opened with`);
+      throw new Error(
+        `queues ${number} are adopted with a wrong pool: use the pool that they were opened with`,
+      );
     }
-    const borrow = (words: SharedWords) => {
+    const adopt = (words: SharedWords) => {
       const view = adoptWords(words);
-      this.#borrowed.push(view);
+      this.#adopted.push(view);
       return view;
     };
-    const doorbell = (words: SharedWords) => ({ words: borrow(words), index: 0, write: undefined });
+    const doorbell = (words: SharedWords) => ({ words: adopt(words), index: 0, write: undefined });
     const rdt = doorbell(rx.doorbell), tdt = doorbell(tx.doorbell);
     this.rx = this.#rx = new IxgbeRxQueue(
       number,
       pool,
       addressing,
-      borrow(rx.ring),
+      adopt(rx.ring),
       rdt,
       rss,
       rx.slots,
     );
-    this.tx = this.#tx = new IxgbeTxQueue(number, pool, addressing, borrow(tx.ring), tdt);
+    this.tx = this.#tx = new IxgbeTxQueue(number, pool, addressing, adopt(tx.ring), tdt);
     this.#counts = new QueueCounts(pair.counts);
   }
 
-  /** Lets the other thread see what the queues have counted. */
+  /** Publishes the queues' counts to the thread that opened the device. */
   publish(): void {
     this.#counts.publish(this.#rx, this.#tx);
   }
 
   /**
-   * Lets go of the queues: nothing of this thread reaches their rings any more. What is in the rings
-   * stays there, until the device is closed.
+   * Detaches the queues: this thread no longer reaches their rings. Packets and buffers in the rings stay
+   * there until the device is closed.
    */
   [Symbol.dispose](): void {
     this.publish();
     this.#rx.detach();
     this.#tx.detach();
-    for (const { buffer } of this.#borrowed) buffer.transfer();
+    for (const { buffer } of this.#adopted) buffer.transfer();
   }
 }

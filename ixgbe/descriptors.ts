@@ -1,15 +1,15 @@
 /**
- * Advanced descriptors: 16 bytes, here four 32-bit words (82599: sections 7.1.6 and 7.2.3).
+ * Advanced descriptors: 16 bytes, accessed as four 32-bit words (82599: sections 7.1.6 and 7.2.3).
  *
- * Words 0 and 1 of a descriptor that software hands over are the low and high half of the buffer's
- * bus address.
+ * In a descriptor that software writes, words 0 and 1 are the low and high half of the buffer's bus
+ * address. The NIC overwrites them when it writes a receive descriptor back.
  *
  * @module
  */
 
-/** Words of a descriptor. */
+/** Size of a descriptor in 32-bit words. */
 export const WORDS = 4;
-/** Bytes of a descriptor. */
+/** Size of a descriptor in bytes. */
 export const BYTES = 16;
 
 /** Receive, word 2, written back: descriptor done. */
@@ -25,11 +25,11 @@ export const TX_DTYP_DATA: number = 3 << 20;
 export const TX_EOP: number = 1 << 24;
 /** Transmit, word 2, DCMD: insert the CRC. */
 export const TX_IFCS: number = 1 << 25;
-/** Transmit, word 2, DCMD: report status, that is write back when done. */
+/** Transmit, word 2, DCMD: report status: write DD back when the packet has been sent. */
 export const TX_RS: number = 1 << 27;
 /** Transmit, word 2, DCMD: an advanced descriptor. */
 export const TX_DEXT: number = 1 << 29;
-/** Transmit, word 3: bit at which PAYLEN, the bytes of the whole frame, begins. */
+/** Transmit, word 3: the lowest bit of PAYLEN, the length of the whole frame in bytes. */
 export const TX_PAYLEN_SHIFT = 14;
 /** Transmit, word 3, written back: descriptor done. */
 export const TX_DD: number = 1 << 0;

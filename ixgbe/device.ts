@@ -1,5 +1,5 @@
 /**
- * A NIC of the ixgbe family as a device: what `open` returns for an 82599, X540 or X550.
+ * The ixgbe driver and its device: what `open` returns for an 82599, X540 or X550.
  *
  * @module
  */
@@ -53,16 +53,16 @@ import { IxgbeRxQueue } from "./rx_queue.ts";
 import { Counters } from "./statistics.ts";
 import { IxgbeTxQueue } from "./tx_queue.ts";
 
-/** Bytes kept for each ring: those of the largest one. */
+/** Memory reserved for each ring, in bytes: the size of the largest ring. */
 const RING_BYTES = 4096 * BYTES;
 
-/** The queues that there are without virtualization and traffic classes (section 4.6.11.3.4). */
+/** The most queues without virtualization and traffic classes (section 4.6.11.3.4). */
 const LIMITS: QueueLimits = { rx: RSS_QUEUES, tx: 64 };
 
 /** The driver of the ixgbe family. */
 export const ixgbe: Driver = { name: "ixgbe", vendor: INTEL, attach };
 
-/** Takes a function over and starts it; what was allocated on the way is freed if that fails. */
+/** Opens a device on a PCI function and starts it. If that fails, it frees what it has allocated. */
 async function attach(pci: PciFunction, options: OpenOptions): Promise<IxgbeDevice> {
   const model = modelOf(pci.address, pci.readConfig(Config.DEVICE_ID, 2));
   refuseOptions(pci.address, "ixgbe", options, ["virtio"]);
@@ -73,7 +73,7 @@ async function attach(pci: PciFunction, options: OpenOptions): Promise<IxgbeDevi
   if (queues.ownPool) opened.use(queues.pool);
   const rings = DmaMemory.allocate((queues.rxQueues + queues.txQueues) * RING_BYTES);
   const device = new IxgbeDevice(pci, model, queues, rings);
-  opened.move(); // the pool is the device's now
+  opened.move(); // the device owns the pool now
   using failed = new DisposableStack();
   failed.defer(() => device.release());
   for (const pool of new Set(queues.pools)) pci.mapDma(pool.memory);
@@ -85,7 +85,7 @@ async function attach(pci: PciFunction, options: OpenOptions): Promise<IxgbeDevi
   return device;
 }
 
-/** An 82599, X540 or X550. `open` makes it. */
+/** An 82599, X540 or X550. `open` creates it. */
 export class IxgbeDevice implements Device {
   readonly address: string;
   readonly driver = "ixgbe";
@@ -99,16 +99,16 @@ export class IxgbeDevice implements Device {
   readonly #model: Model;
   readonly #rings: DmaMemory;
   readonly #queues: QueueOptions;
-  /** Counts of the queues that workers have, by number. */
+  /** Counts of the queues that were transferred, by number. */
   readonly #transferred: QueueCounts[] = [];
-  /** Whether packets are hashed. */
+  /** Whether the NIC hashes packets. */
   #rss = false;
   #regs: Registers | undefined;
   #counters: Counters | undefined;
   #interruptFds: readonly number[] = [];
   #closed = false;
 
-  /** @ignore For `attach`. Nothing is touched before {@linkcode IxgbeDevice.start}. */
+  /** @ignore For `attach`. The NIC is not accessed before {@linkcode IxgbeDevice.prototype.start}. */
   constructor(pci: PciFunction, model: Model, queues: QueueOptions, rings: DmaMemory) {
     this.address = pci.address;
     this.model = model.name;
@@ -120,8 +120,8 @@ export class IxgbeDevice implements Device {
   }
 
   /**
-   * The device's registers. Reading one may change it (`readEffect`), and writing one may break what the
-   * driver relies on.
+   * The device's registers. Reading can have side effects (`readEffect`), and writing can break the
+   * driver.
    *
    * @throws {Error} if the device is closed.
    */
@@ -130,34 +130,44 @@ export class IxgbeDevice implements Device {
     return this.#regs;
   }
 
-  /** @ignore Has receive queues interrupt, each by a vector of its own. Before `start`. */
+  /** @ignore Connects each receive queue's own MSI-X vector to an eventfd. Call it before `start`. */
   openInterrupts(rxQueues: number): void {
     this.#interruptFds = openInterrupts(this.#pci, rxQueues);
   }
 
-  /** @ignore For `attach`. Brings the NIC up in the order of section 4.6.3. */
+  /** @ignore For `attach`. Initialises the NIC in the order of section 4.6.3. */
   async start({ promiscuous = false, rssKey }: OpenOptions): Promise<void> {
     const bar = this.#pci.bar(0);
     const regs = this.#regs = new Registers(bar, this.address);
     const { rxQueues, txQueues } = this.#queues;
     const { bufferSize } = this.pool;
+
+    // 4.6.3, steps 1 to 5 - interrupts off, global reset, EEPROM, DMA, PHY and link
     await init.reset(regs, this.address, this.#model);
+    // The reset has stopped queues that a previous driver left running: DMA is safe from here on.
     this.#pci.setBusMaster(true);
+
+    // 4.6.5 - statistics: reading the counters clears them
     this.#counters = new Counters(regs);
 
+    // 4.6.7 - receive: filters (7.1.1), receive side scaling (7.1.2.8), rings (4.6.7.1)
     init.initReceive(regs, this.#model, bufferSize);
     setPromiscuous(regs, promiscuous);
     this.#rss = rxQueues > 1 || rssKey !== undefined;
     if (this.#rss) initRss(regs, this.#model, rxQueues, rssKey ?? RSS_KEY);
     for (let i = 0; i < rxQueues; i++) await this.#startRxQueue(regs, bar, i);
 
+    // 4.6.8 - transmit: one traffic class (4.6.11.3.4), rings (4.6.8.1)
     init.initTransmit(regs);
     for (let i = 0; i < txQueues; i++) await this.#startTxQueue(regs, bar, i);
 
+    // 4.6.6 - interrupts: a vector for each receive queue; none if the device only polls
     init.initInterrupts(regs, this.#interruptFds.length);
     this.#interruptFds.forEach((fd, i) => {
       this.#rx[i].interrupt = { fd, arm: () => init.armInterrupt(this.registers, i) };
     });
+
+    // 4.6.7 - the receiver is enabled last, after all other settings
     init.enableReceiver(regs);
   }
 
@@ -166,7 +176,7 @@ export class IxgbeDevice implements Device {
     const { addressing } = this.#pci;
     const ring = this.#ring(number, rxEntries);
     const doorbell = bar.doorbell(offsetOf(RDT, number));
-    checkBuffers(this.address, [pool], rxEntries); // again: others may have taken some meanwhile
+    checkBuffers(this.address, [pool], rxEntries); // again: buffers may have been used meanwhile
     const queue = new IxgbeRxQueue(number, pool, addressing, ring.words, doorbell, this.#rss);
     this.#rx.push(queue);
     await init.enableRxQueue(regs, number, ring, pool.bufferSize);
@@ -184,7 +194,7 @@ export class IxgbeDevice implements Device {
     await init.enableTxQueue(regs, number, ring);
   }
 
-  /** The place of a ring, receive rings first. */
+  /** Returns the memory and bus address of a ring; receive rings come first. */
   #ring(number: number, entries: number): init.Ring & { words: Uint32Array } {
     const offset = number * RING_BYTES;
     const words = new Uint32Array(this.#rings.buffer, offset, entries * WORDS);
@@ -249,15 +259,15 @@ export class IxgbeDevice implements Device {
   }
 
   /**
-   * Transfers the receive and the transmit queue of one number to a worker, which makes queues of its own
-   * of what is returned: {@linkcode AdoptedQueues}. Here they can no longer be used, nor can their pool, which
-   * `pool.transfer()` gives to the same worker; {@linkcode IxgbeDevice.prototype.statistics} goes on
-   * counting what the worker does. Close the device only once the worker's thread has ended.
+   * Transfers the receive and the transmit queue of one number to a worker, which adopts them with
+   * {@linkcode AdoptedQueues}. Transfer their pool to the same worker with `pool.transfer()`. This thread
+   * can no longer use the queues or the pool; {@linkcode IxgbeDevice.prototype.statistics} includes what
+   * the worker counts. Close the device only after the worker's thread has ended.
    *
-   * @param number The number of the queues. Neither has received or sent anything yet.
-   * @throws {UsageError} if the device's doorbells are not memory, so that a worker cannot write them.
+   * @param number The number of the queues. Neither may have received or sent anything.
+   * @throws {UsageError} if the device's doorbells are not mapped, so that a worker cannot write them.
    * @throws {RangeError} if the device has no receive and transmit queue of this number.
-   * @throws {Error} if they were used or transferred before, or the device is closed.
+   * @throws {Error} if the queues were used or transferred before, or the device is closed.
    */
   transferQueues(number: number): TransferredQueues {
     this.#checkOpen();
@@ -268,8 +278,8 @@ export class IxgbeDevice implements Device {
     for (const register of [RDT, TDT]) {
       if (this.#pci.bar(0).doorbell(offsetOf(register, number)).write === undefined) continue;
       throw new UsageError(
-        `${this.address}: its doorbells are messages, which workers cannot send: do without ` +
-          "workers, or have it offer its doorbells as memory",
+        `${this.address}: its doorbells are messages, which workers cannot send: use no workers, or a ` +
+          "server that shares its doorbells as memory",
       );
     }
     if (this.#transferred[number]) throw new Error(`queues ${number} are transferred twice`);
@@ -278,7 +288,7 @@ export class IxgbeDevice implements Device {
       throw new Error(`${this.address}: ${what} queue ${number} is transferred after use`);
     }
     const counts = new QueueCounts();
-    const lend = (
+    const share = (
       { ring, doorbell: { words, index } }: { ring: Uint32Array; doorbell: Doorbell },
     ) => {
       return { ring: shareWords(ring), doorbell: shareWords(words.subarray(index, index + 1)) };
@@ -290,21 +300,20 @@ export class IxgbeDevice implements Device {
       addressing: this.#pci.addressing,
       rss: this.#rss,
       pool: rx.pool.memory.address,
-      rx: { ...lend(received), slots: received.slots },
-      tx: lend(sent),
+      rx: { ...share(received), slots: received.slots },
+      tx: share(sent),
       counts: counts.memory,
     };
   }
 
   /**
-   * Stops the NIC (packets handed over still leave), resets it, turns bus mastering off, and only
-   * then gives buffers and rings back. Idempotent.
+   * Stops the NIC after it has sent the packets in its rings, resets it, turns bus mastering off, and then
+   * frees buffers and rings. Idempotent.
    *
-   * @throws {DeviceError} if the NIC did not come to rest as it should: its memory is safe all the same,
-   * since bus mastering is off. Or if that cannot be turned off: rings and the buffers in them then stay
-   * with the NIC, and allocated, until the process ends. Or if the kernel driver of `rebind` does not
-   * take it.
-   * @throws {SuppressedError} if more than one of these happens.
+   * @throws {DeviceError} if the NIC did not stop in time: its memory is freed nevertheless, because bus
+   * mastering is off. Or if bus mastering cannot be turned off: rings and the buffers in them then stay
+   * allocated until the process ends. Or if the kernel driver does not take the device back (`rebind`).
+   * @throws {SuppressedError} if several of these happen.
    * @throws {SystemError} if the kernel refuses to unmap memory.
    */
   close(): void {
@@ -313,8 +322,8 @@ export class IxgbeDevice implements Device {
     try {
       if (this.#regs) late = init.shutDown(this.#regs, this.#rx.length, this.#tx.length);
     } catch (error) {
-      // A device that is gone does no DMA; the error that says so has been or will be seen. A system
-      // call that fails says nothing of the device.
+      // A device that is gone does no DMA, and other calls report that it is gone. A failed system call
+      // (with a cause) does not mean that the device is gone.
       if (!(error instanceof DeviceError) || error.cause !== undefined) throw error;
     } finally {
       this.release();
@@ -328,11 +337,11 @@ export class IxgbeDevice implements Device {
   }
 
   /**
-   * For `attach` and {@linkcode IxgbeDevice.close}: turns DMA off and gives everything back, whatever
-   * else fails.
+   * For `attach` and {@linkcode IxgbeDevice.prototype.close}: closes the function, which turns DMA off,
+   * and releases all memory that the NIC no longer reaches, even if closing fails.
    *
    * @ignore
-   * @throws what closing the function throws, see {@linkcode PciFunction.close}.
+   * @throws as {@linkcode PciFunction.close} does.
    */
   release(): void {
     if (this.#closed) return;
@@ -346,7 +355,7 @@ export class IxgbeDevice implements Device {
 
   #giveBack(): void {
     const queues = [...this.#rx, ...this.#tx];
-    if (this.#rings.pinned) { // a bus lets go of them last
+    if (this.#rings.pinned) { // unpinned last: the NIC may still use the rings and their buffers
       for (const queue of queues) queue.detach();
       return;
     }
@@ -355,7 +364,7 @@ export class IxgbeDevice implements Device {
     if (this.#queues.ownPool) this.pool[Symbol.dispose]();
   }
 
-  /** Closes. */
+  /** Closes the device, see {@linkcode IxgbeDevice.prototype.close}. */
   [Symbol.dispose](): void {
     this.close();
   }

@@ -1,7 +1,7 @@
 /**
- * Which packets the NIC takes, by receive address, multicast and promiscuous mode (82599: section
- * 7.1.1), and which queue they go to: receive side scaling spreads them by a hash of their addresses
- * and ports, so that each flow stays in one queue (section 7.1.2.8).
+ * Which packets the NIC receives: receive address, multicast and promiscuous mode (82599: section 7.1.1).
+ * And to which queue they go: receive side scaling spreads them by a hash of their addresses and ports,
+ * so that each flow stays in one queue (section 7.1.2.8).
  *
  * @module
  */
@@ -26,26 +26,26 @@ import {
   RXCTRL,
 } from "./registers.ts";
 
-/** The most receive queues: an entry of the redirection table has four bits. */
+/** The most receive queues: an entry of the redirection table has 4 bits. */
 export const RSS_QUEUES = 16;
 
 /** MRQC.MRQE: receive side scaling, no virtualization, one traffic class. */
 const MRQE_RSS = 1;
-/** Ports are hashed where there are any, else addresses alone. */
+/** The hash covers addresses, and ports for TCP and UDP. */
 const HASHED = MRQC.RSS_IPV4 | MRQC.RSS_TCP_IPV4 | MRQC.RSS_UDP_IPV4 |
   MRQC.RSS_IPV6 | MRQC.RSS_TCP_IPV6 | MRQC.RSS_UDP_IPV6;
 
-/** The receive address: RAL and RAH 0. */
+/** Returns the receive address: RAL[0] and RAH[0]. */
 export function getMac(regs: Registers): Uint8Array {
   const low = regs.read(RAL), high = regs.read(RAH);
   return Uint8Array.of(low, low >>> 8, low >>> 16, low >>> 24, high, high >>> 8);
 }
 
 /**
- * Changes the receive address. RAH comes last and with AV, without which the NIC takes no packet for
- * the address at all (section 8.2.3.7.9).
+ * Changes the receive address. RAH is written last, with AV: without AV the NIC ignores the address
+ * (section 8.2.3.7.9).
  *
- * @throws {UsageError} if it is no unicast address of 6 bytes.
+ * @throws {UsageError} if it is not a unicast address of 6 bytes.
  */
 export function setMac(regs: Registers, device: string, mac: Uint8Array): void {
   checkUnicast(device, mac);
@@ -55,10 +55,10 @@ export function setMac(regs: Registers, device: string, mac: Uint8Array): void {
 }
 
 /**
- * Takes packets for these multicast addresses, and for others with the same 12 bits 47:36, which is
- * all that the NIC looks at (MCSTCTRL.MO 0, section 8.2.3.7.7).
+ * Sets the multicast addresses to receive. The NIC compares only bits 47:36 (MCSTCTRL.MO 0, section
+ * 8.2.3.7.7), so packets for other addresses with the same bits pass too.
  *
- * @throws {UsageError} if one is no multicast address of 6 bytes.
+ * @throws {UsageError} if an address is not a multicast address of 6 bytes.
  */
 export function setMulticast(
   regs: Registers,
@@ -80,8 +80,8 @@ export function setMulticast(
 }
 
 /**
- * Takes every packet, or only those that the filters let through and broadcasts. FCTRL may be changed
- * with the receiver off only (section 8.2.3.7.1).
+ * Turns promiscuous mode on, or off: then only broadcasts and packets that pass the filters are received.
+ * FCTRL may be changed only while the receiver is off (section 8.2.3.7.1).
  */
 export function setPromiscuous(regs: Registers, on: boolean): void {
   const receiving = (regs.read(RXCTRL) & RXCTRL.RXEN) !== 0;
@@ -92,9 +92,9 @@ export function setPromiscuous(regs: Registers, on: boolean): void {
 }
 
 /**
- * Checks a hash key.
+ * Checks the length of an RSS key.
  *
- * @throws {UsageError} if it has not 40 bytes.
+ * @throws {UsageError} if it does not have 40 bytes.
  */
 export function checkRssKey(device: string, key: Uint8Array): void {
   if (key.length === RSS_KEY_BYTES) return;
@@ -104,13 +104,16 @@ export function checkRssKey(device: string, key: Uint8Array): void {
   );
 }
 
-/** Spreads packets over the first `queues` queues, their hash in the descriptor. RXEN is off. */
+/**
+ * Turns receive side scaling on: the NIC spreads packets over the first `queues` queues and writes the
+ * hash to the descriptor. RXEN must be off.
+ */
 export function initRss(regs: Registers, model: Model, queues: number, key: Uint8Array): void {
   for (let i = 0; i < RSSRK.count; i++) {
     const [a, b, c, d] = key.subarray(4 * i);
     regs.write(RSSRK, a | b << 8 | c << 16 | d << 24, i);
   }
-  // Hash values take turns. X550 has 512 of them, the others 128.
+  // Hash values are assigned to queues in turns. The X550 has 512 table entries, the others have 128.
   const tables = model.mac.startsWith("X550") ? [RETA, ERETA] : [RETA];
   let next = 0;
   for (const table of tables) {
@@ -120,7 +123,7 @@ export function initRss(regs: Registers, model: Model, queues: number, key: Uint
       regs.write(table, entries, i);
     }
   }
-  // The hash and the checksum of a fragment share a place in the descriptor (section 8.2.3.7.5).
+  // PCSD: the hash and the fragment checksum share a descriptor field (section 8.2.3.7.5).
   regs.set(RXCSUM, RXCSUM.PCSD);
   regs.write(MRQC, MRQE_RSS | HASHED);
 }

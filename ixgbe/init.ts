@@ -1,5 +1,6 @@
 /**
- * Bringing an 82599, X540 or X550 up and down, in the order of the datasheet's section 4.6.3.
+ * Initialises an 82599, X540 or X550 and shuts it down. The functions follow the datasheet's section
+ * 4.6.3; `IxgbeDevice.start` in `device.ts` calls them in its order. Section numbers are the 82599's.
  *
  * @module
  */
@@ -13,16 +14,16 @@ import { type Model, rxPacketBufferKilobytes } from "./models.ts";
 import * as R from "./registers.ts";
 import { phySemaphore, withSemaphore } from "./semaphore.ts";
 
-/** Largest frame that the NIC takes, in bytes, CRC included (section 8.2.3.22.13, MAXFRS). */
+/** Largest frame that the NIC accepts, in bytes with CRC (section 8.2.3.22.13, MAXFRS). */
 const MAX_FRAME = 15872;
 const CRC = 4;
-/** The transmit packet buffer, in KB, all for the one traffic class (section 8.2.3.9.10). */
+/** Size of the transmit packet buffer in KB, all for one traffic class (section 8.2.3.9.13). */
 const TX_PACKET_BUFFER_KB = 160;
-/** Room that must be left in it for the largest frame, in KB (section 8.2.3.9.16). */
+/** Room in it for the largest frame, in KB (section 8.2.3.9.16). */
 const TX_FRAME_KB = 16;
-/** How much of the receive packet buffer stays free above the threshold of flow control, in bytes. */
+/** Room in the receive packet buffer above the flow control threshold, in bytes. */
 const FLOW_CONTROL_ROOM = 0x6000;
-/** How long the NIC is not to be touched after a reset, in milliseconds (section 8.2.3.1.1). */
+/** Time after a reset in which the NIC must not be accessed, in milliseconds (section 8.2.3.1.1). */
 const RESET_PAUSE_MS = 1;
 /** Deadlines in milliseconds: generous for the hardware, short for a person. */
 const MASTER_DISABLE_MS = 800, RESET_MS = 100, EEPROM_MS = 1000, DMA_INIT_MS = 1000;
@@ -30,10 +31,10 @@ const QUEUE_MS = 100, RX_PATH_MS = 40;
 
 /** A valid entry of IVAR. */
 const ENTRY = R.IVAR.ALLOC0 | R.IVAR.ALLOC_VAL0;
-/** Bits of the two entries that a queue has in IVAR: receive, then transmit. */
+/** Bits of a queue's two entries in IVAR: receive, then transmit. */
 const QUEUE_BITS = 16;
 
-/** What a ring needs to be known to the NIC. */
+/** The location of a ring, as the NIC needs it. */
 export interface Ring {
   /** Bus address of the first descriptor. */
   readonly busAddress: number;
@@ -41,50 +42,58 @@ export interface Ring {
   readonly entries: number;
 }
 
-/** Steps 1 to 5 of section 4.6.3: reset, and all that has to be waited for after it. */
+/**
+ * Section 4.6.3, steps 1 to 5: resets the NIC, waits until it is ready, and sets up the link.
+ *
+ * @throws {DeviceError} if a wait reaches its deadline, or the device is powered down or gone.
+ */
 export async function reset(regs: Registers, device: string, model: Model): Promise<void> {
   if (regs.read(R.STATUS) === 0xffffffff) {
     throw new DeviceError(
       device,
-      "STATUS reads 0xffffffff: the device is powered down or gone: rescan the PCI bus or reboot",
+      "STATUS reads 0xffffffff, so the device is powered down or gone: rescan the PCI bus or reboot",
     );
   }
+  // 4.6.3.1 - interrupts off
   disableInterrupts(regs);
+  // 4.6.3.2 - global reset, interrupts off again, general configuration
   await globalReset(regs, model);
   disableInterrupts(regs);
   disableFlowControl(regs, model);
+  // 4.6.3 - wait for EEPROM auto-read and for DMA initialisation
   const eec = model.mac === "X550EM_a" ? R.EEC_X550EM_A : R.EEC;
   await regs.wait(eec, R.EEC.AUTO_RD, R.EEC.AUTO_RD, EEPROM_MS);
   await regs.wait(R.RDRXCTL, R.RDRXCTL.DMAIDONE, R.RDRXCTL.DMAIDONE, DMA_INIT_MS);
-  regs.set(R.CTRL_EXT, R.CTRL_EXT.DRV_LOAD); // firmware leaves the device to a driver
+  regs.set(R.CTRL_EXT, R.CTRL_EXT.DRV_LOAD); // tells firmware that a driver controls the device
+  // 4.6.4 - PHY and link
   await setUpLink(regs, device, model);
 }
 
-/** Section 4.6.3.1: interrupts off. Bit 31 of EIMC is reserved. */
+/** Section 4.6.3.1: disables all interrupts. Bit 31 of EIMC is reserved. */
 function disableInterrupts(regs: Registers): void {
   regs.write(R.EIMC, 0x7fffffff);
   for (let i = 0; i < R.EIMC_EX.count; i++) regs.write(R.EIMC_EX, 0xffffffff, i);
 }
 
-/** Section 4.6.3.2: what has to be in these registers where flow control is not used. */
+/** Section 4.6.3.2: the values that these registers must have without flow control. */
 function disableFlowControl(regs: Registers, model: Model): void {
   for (const register of [R.FCTTV, R.FCRTL, R.FCRTH, R.FCRTV, R.FCCFG] as Register[]) {
     for (let i = 0; i < register.count; i++) regs.write(register, 0, i);
   }
   const bytes = rxPacketBufferKilobytes(model.mac) * 1024;
-  regs.write(R.FCRTH, (bytes - FLOW_CONTROL_ROOM) & R.FCRTH.RTH, 0); // with or without flow control
+  regs.write(R.FCRTH, (bytes - FLOW_CONTROL_ROOM) & R.FCRTH.RTH, 0); // needed without it too
 }
 
-/** Section 4.6.3.2: software reset, after DMA has come to rest (section 5.2.5.3.2). */
+/** Section 4.6.3.2: software reset, after all DMA has stopped (section 5.2.5.3.2). */
 async function globalReset(regs: Registers, model: Model): Promise<void> {
   stopTraffic(regs);
   regs.set(R.CTRL, R.CTRL.GIO_DIS);
   const idle = await regs.reaches(R.STATUS, R.STATUS.GIO_MASTER_ENABLE, 0, MASTER_DISABLE_MS);
   if (!idle) flushTransmit(regs);
-  // Resetting the link too would disturb firmware that is using it.
+  // A link reset while the link is up would disturb firmware that uses it.
   const linkUp = (regs.read(R.LINKS) & R.LINKS.UP) !== 0;
   const bits = model.mac !== "82599" || linkUp ? R.CTRL.RST : R.CTRL.RST | R.CTRL.LRST;
-  // Where DMA does not come to rest, a second reset clears what the first one left.
+  // If DMA does not stop, a second reset clears what the first one leaves (section 5.2.5.3.2).
   for (let i = idle ? 1 : 2; i > 0; i--) {
     if (model.mac === "82599") await resetOnce(regs, bits);
     else await withSemaphore(regs, model.mac, phySemaphore(regs), () => resetOnce(regs, bits));
@@ -93,12 +102,12 @@ async function globalReset(regs: Registers, model: Model): Promise<void> {
 
 async function resetOnce(regs: Registers, bits: number): Promise<void> {
   regs.set(R.CTRL, bits);
-  // The device needs 10 ms before its registers may be touched again (section 8.2.3.1.1).
+  // 10 ms must pass before the next access to a register (section 8.2.3.1.1).
   await delay(10);
   await regs.wait(R.CTRL, R.CTRL.RST | R.CTRL.LRST, 0, RESET_MS);
 }
 
-/** Empties the transmit path of a NIC whose DMA does not come to rest (section 5.2.5.3.2). */
+/** Empties the transmit path of a NIC whose DMA does not stop (section 5.2.5.3.2). */
 function flushTransmit(regs: Registers): void {
   regs.set(R.HLREG0, R.HLREG0.LPBK);
   regs.set(R.GCR_EXT, R.GCR_EXT.BUFFERS_CLEAR_FUNC);
@@ -108,7 +117,7 @@ function flushTransmit(regs: Registers): void {
   regs.clear(R.HLREG0, R.HLREG0.LPBK);
 }
 
-/** Receiver and all queues off. One that does not stop in time is left to the reset that follows. */
+/** Disables the receiver and all queues. The reset that follows stops queues that do not stop in time. */
 function stopTraffic(regs: Registers): void {
   regs.clear(R.RXCTRL, R.RXCTRL.RXEN);
   for (let i = 0; i < R.RXDCTL.count; i++) {
@@ -120,40 +129,40 @@ function stopTraffic(regs: Registers): void {
   }
 }
 
-/** Filters of VLANs, pools and five-tuples: software has to empty them even if it uses none. */
+/** Filters of VLANs, pools and five-tuples. Software has to clear them even if it uses none. */
 const UNUSED_TABLES: readonly Register[] = [
   ...[R.VFTA, R.PFUTA, R.PFVLVF, R.PFVLVFB, R.MPSAR, R.FTQF],
 ];
 
-/** Section 4.6.7: the receive path but for its rings. RXEN is off. */
+/** Section 4.6.7: initialises the receive path except for its rings. RXEN must be off. */
 export function initReceive(regs: Registers, model: Model, bufferSize: number): void {
-  // Filters: no VLAN, no multicast, nothing but RAR 0, which the EEPROM has filled.
+  // Filters: only the receive address in RAL[0] and RAH[0], which the NIC has loaded from the EEPROM.
   for (let i = 0; i < R.MTA.count; i++) regs.write(R.MTA, 0, i);
   for (const table of UNUSED_TABLES) {
     for (let i = 0; i < table.count; i++) regs.write(table, 0, i);
   }
-  regs.write(R.MPSAR, 1, 0); // RAR 0 is for pool 0, which is all there is
+  regs.write(R.MPSAR, 1, 0); // receive address 0 belongs to pool 0, the only one
   for (let i = 1; i < R.RAL.count; i++) {
     regs.write(R.RAL, 0, i);
     regs.write(R.RAH, 0, i);
   }
   regs.set(R.RAH, R.RAH.AV);
-  // All packet buffer memory for the one traffic class.
+  // All packet buffer memory belongs to one traffic class.
   regs.write(R.RXPBSIZE, rxPacketBufferKilobytes(model.mac) << 10, 0);
   for (let i = 1; i < R.RXPBSIZE.count; i++) regs.write(R.RXPBSIZE, 0, i);
-  // CRC off in both places that have to agree; the two bits are to be set whenever RSC is not used.
+  // Strip the CRC: both settings must agree. Without RSC, RSCACKC and FCOE_WRFIX must be set.
   regs.update(
     R.RDRXCTL,
     R.RDRXCTL.CRCSTRIP | R.RDRXCTL.RSCFRSTSIZE | R.RDRXCTL.RSCACKC | R.RDRXCTL.FCOE_WRFIX,
     R.RDRXCTL.CRCSTRIP | R.RDRXCTL.RSCACKC | R.RDRXCTL.FCOE_WRFIX,
   );
   regs.set(R.HLREG0, R.HLREG0.RXCRCSTRP | R.HLREG0.TXCRCEN | R.HLREG0.TXPADEN);
-  // Frames up to what a buffer holds; longer ones end at the NIC and are counted in ROC.
+  // Accept frames that fit a buffer. The NIC drops longer ones and counts them in ROC.
   regs.set(R.HLREG0, R.HLREG0.JUMBOEN);
   regs.update(R.MAXFRS, R.MAXFRS.MFS, Math.min(bufferSize + CRC, MAX_FRAME) << 16);
 }
 
-/** Tells the NIC where an empty ring is: address low and high, length, head and tail. */
+/** Writes an empty ring's registers: address low and high, length, head, tail. */
 function setRing(regs: Registers, queue: number, ring: Ring, where: readonly Register[]): void {
   const [low, high, length, head, tail] = where;
   regs.write(low, ring.busAddress % 2 ** 32, queue);
@@ -163,7 +172,11 @@ function setRing(regs: Registers, queue: number, ring: Ring, where: readonly Reg
   regs.write(tail, 0, queue);
 }
 
-/** Section 4.6.7.1: one receive ring. The caller hands descriptors over once it is enabled. */
+/**
+ * Section 4.6.7.1: sets up and enables one receive queue. The caller writes RDT afterwards.
+ *
+ * @throws {DeviceError} if the queue is not enabled in time.
+ */
 export async function enableRxQueue(
   regs: Registers,
   queue: number,
@@ -171,8 +184,8 @@ export async function enableRxQueue(
   bufferSize: number,
 ): Promise<void> {
   setRing(regs, queue, ring, [R.RDBAL, R.RDBAH, R.RDLEN, R.RDH, R.RDT]);
-  // Advanced descriptors with one buffer; without a free one the packet is dropped at once and
-  // counted in QPRDC, so that no queue ever holds up another.
+  // Advanced descriptors with one buffer. DROP_EN: a packet without a free descriptor is dropped at once
+  // and counted in QPRDC, so that a full queue does not block the others.
   regs.update(
     R.SRRCTL,
     R.SRRCTL.BSIZEPACKET | R.SRRCTL.DESCTYPE | R.SRRCTL.DROP_EN,
@@ -185,9 +198,9 @@ export async function enableRxQueue(
   await regs.wait(R.RXDCTL, R.RXDCTL.ENABLE, R.RXDCTL.ENABLE, QUEUE_MS, queue);
 }
 
-/** Section 4.6.8: the transmit path but for its rings. */
+/** Section 4.6.8: initialises the transmit path except for its rings. */
 export function initTransmit(regs: Registers): void {
-  // No DCB, no virtualization: one traffic class, which has the whole buffer (section 4.6.11.3.4).
+  // No DCB and no virtualization: one traffic class owns the whole buffer (section 4.6.11.3.4).
   regs.set(R.RTTDCS, R.RTTDCS.ARBDIS);
   regs.write(R.MTQC, 0);
   regs.write(R.TXPBSIZE, TX_PACKET_BUFFER_KB << 10, 0);
@@ -201,10 +214,15 @@ export function initTransmit(regs: Registers): void {
   regs.set(R.DMATXCTL, R.DMATXCTL.TE);
 }
 
-/** Section 4.6.8.1: one transmit ring. */
+/**
+ * Section 4.6.8.1: sets up and enables one transmit queue.
+ *
+ * @throws {DeviceError} if the queue is not enabled in time.
+ */
 export async function enableTxQueue(regs: Registers, queue: number, ring: Ring): Promise<void> {
   setRing(regs, queue, ring, [R.TDBAL, R.TDBAH, R.TDLEN, R.TDH, R.TDT]);
-  // Fetch 32 descriptors ahead where 8 wait. WTHRESH has to be 0 where RS is not on every descriptor.
+  // Prefetch if fewer than 32 descriptors are in the NIC and at least 8 wait in the ring. WTHRESH must
+  // be 0 because not every descriptor has RS.
   regs.update(
     R.TXDCTL,
     R.TXDCTL.PTHRESH | R.TXDCTL.HTHRESH | R.TXDCTL.WTHRESH,
@@ -216,49 +234,50 @@ export async function enableTxQueue(regs: Registers, queue: number, ring: Ring):
 }
 
 /**
- * Turns the receiver on. The security block has to be stopped while it starts, or traffic that is
- * already arriving can hang the receive path (82599 specification update, erratum on RXEN).
+ * Section 4.6.7, last step: enables the receiver. The security block's receive path is stopped meanwhile:
+ * otherwise packets that are arriving can hang it (82599 specification update, erratum on RXEN).
  */
 export function enableReceiver(regs: Registers): void {
   regs.set(R.SECRXCTRL, R.SECRXCTRL.RX_DIS);
-  // Best effort: a block that is never used may not report itself ready.
+  // Best effort: a security block that is not in use may not report that it is ready.
   regs.spin(R.SECRXSTAT, R.SECRXSTAT.SECRX_RDY, R.SECRXSTAT.SECRX_RDY, RX_PATH_MS);
   regs.set(R.RXCTRL, R.RXCTRL.RXEN);
   regs.clear(R.SECRXCTRL, R.SECRXCTRL.RX_DIS);
 }
 
 /**
- * Section 4.6.6: receive queue `i` gets vector `i`. All vectors stay shut until they are armed.
+ * Section 4.6.6: assigns MSI-X vector `i` to receive queue `i`. All vectors stay masked until they are
+ * armed.
  *
- * @param queues How many receive queues get a vector, 16 at most.
+ * @param queues Number of receive queues with a vector, 0 to 16.
  */
 export function initInterrupts(regs: Registers, queues: number): void {
   if (queues === 0) return;
   const vectors = 2 ** queues - 1;
-  // EIAME: a message also shuts its vector, so that none follows while the program polls.
+  // EIAME: sending a message masks its vector, so that no other follows while the program polls.
   regs.set(R.GPIE, R.GPIE.MULTIPLE_MSIX | R.GPIE.PBA_SUPPORT | R.GPIE.EIAME);
-  regs.write(R.EIAC, vectors & R.EIAC.RTX_QUEUE); // nobody reads EICR to clear causes
+  regs.write(R.EIAC, vectors & R.EIAC.RTX_QUEUE); // clears causes with the message: EICR is not read
   regs.write(R.EIAM_EX, vectors);
   for (let queue = 0; queue < queues; queue++) {
-    // No throttling: vectors are armed only after silence, which keeps messages apart.
+    // No throttling: a vector is armed only after silence, which limits the rate of messages.
     regs.write(R.EITR, 0, queue);
     const shift = queue % 2 * QUEUE_BITS;
     const entry = queue | R.IVAR.ALLOC_VAL0;
     regs.update(R.IVAR, ENTRY << shift, entry << shift, queue >> 1);
   }
-  regs.write(R.EICR, 0xffffffff); // causes from before
+  regs.write(R.EICR, 0xffffffff); // clears old causes
 }
 
-/** Opens the vector of a receive queue for one message; at once if it has a cause already. */
+/** Unmasks a receive queue's vector for one message, which is sent at once if a cause is pending. */
 export function armInterrupt(regs: Registers, queue: number): void {
   regs.write(R.EIMS_EX, 1 << queue);
 }
 
 /**
- * Stops all traffic, waits for DMA to come to rest and resets the NIC. What does not come to rest in
- * time ends nothing: the caller turns bus mastering off afterwards, whatever happens here.
+ * Stops all traffic, waits for DMA to stop (section 5.2.5.3.2) and resets the NIC. It does not give up
+ * at a step that takes too long: the caller turns bus mastering off afterwards in any case.
  *
- * @returns What did not come to rest in time; empty if all did.
+ * @returns The registers that did not report the end of a step in time; empty if all did.
  * @throws {DeviceError} if the device is gone.
  */
 export function shutDown(regs: Registers, rxQueues: number, txQueues: number): string[] {
@@ -268,7 +287,7 @@ export function shutDown(regs: Registers, rxQueues: number, txQueues: number): s
   regs.clear(R.RXCTRL, R.RXCTRL.RXEN);
   const deadline = performance.now() + QUEUE_MS;
   for (let q = 0; q < txQueues; q++) {
-    // What was handed over still leaves.
+    // Packets in the ring are sent first.
     while (regs.read(R.TDH, q) !== regs.read(R.TDT, q) && performance.now() < deadline);
     regs.clear(R.TXDCTL, R.TXDCTL.ENABLE, q);
     expect(regs.spin(R.TXDCTL, R.TXDCTL.ENABLE, 0, QUEUE_MS, q), `TXDCTL[${q}]`);

@@ -1,5 +1,5 @@
 /**
- * The link: its set-up as far as that is software's, and its state (82599: sections 3.7 and 4.6.4).
+ * The link: the part of its set-up that is up to software, and its state (82599: sections 3.7, 4.6.4).
  *
  * @module
  */
@@ -12,21 +12,21 @@ import { AUTOC, AUTOC2, ESDP, LINKS, SW_FW_SYNC } from "./registers.ts";
 import { withSemaphore } from "./semaphore.ts";
 
 /**
- * ESDP.SDP3 is the SFP+ module's transmit disable on every board that has the reference layout. It keeps
- * its value over resets: Linux's ixgbe leaves the laser off.
+ * ESDP.SDP3 is the transmit disable pin of the SFP+ module on boards with the reference layout. It keeps
+ * its value over resets, and Linux's ixgbe leaves the laser off.
  */
 const TX_DISABLE = ESDP.SDP3;
 const TX_DISABLE_IS_OUTPUT = ESDP.SDP3_DIR;
 
 /**
- * Brings the link up as far as software has to.
+ * Sets the link up, as far as software has to.
  *
- * Link mode and PMA come from the EEPROM, and stay: only negotiation is restarted. X540 and X550 have
- * a PHY that firmware looks after, and no link mode in AUTOC: they are left alone, but that the PHY is
- * given the power that other drivers take from it.
+ * 82599: link mode and PMA stay as the EEPROM sets them; the laser is turned on, and auto-negotiation is
+ * restarted. X540 and X550: firmware controls the PHY, and AUTOC has no link mode; the PHY is only taken
+ * out of low power mode, in which other drivers leave it. X550EM: nothing is changed.
  *
  * @param device The device's address, for messages.
- * @throws {DeviceError} if the PHY of an X540 or X550 cannot be asked.
+ * @throws {DeviceError} if the PHY of an X540 or X550 cannot be accessed.
  */
 export async function setUpLink(regs: Registers, device: string, model: Model): Promise<void> {
   if (model.mac === "X540" || model.mac === "X550") await powerUpPhy(regs, device, model.mac);
@@ -40,7 +40,7 @@ export async function setUpLink(regs: Registers, device: string, model: Model): 
   });
 }
 
-/** The state of the link (LINKS; X550's section adds 2.5 and 5 Gbit/s). */
+/** Returns the state of the link (LINKS; the X550's LINKS adds 2.5 and 5 Gbit/s). */
 export function linkStatus(regs: Registers, model: Model): LinkStatus {
   const links = regs.read(LINKS);
   if ((links & LINKS.UP) === 0) return { up: false, megabits: 0 };

@@ -1,6 +1,6 @@
 /**
- * Intel's 82599 (X520), X540 and X550: what `open` returns for one has beside what every device has its
- * registers, and queues that worker threads can have.
+ * Intel's 82599 (X520), X540 and X550: their devices also offer access to registers, and queues that can
+ * be transferred to worker threads.
  *
  * ```ts
  * import { open } from "../mod.ts";
@@ -12,9 +12,9 @@
  * }
  * ```
  *
- * A worker gets a pool and queues of its own: the main thread sends it what `pool.transfer()` and
- * {@linkcode IxgbeDevice.prototype.transferQueues} return, and it makes a pool of the one by
- * `Mempool.adopt()`, and queues of the other by {@linkcode AdoptedQueues}.
+ * A worker has a pool and queues of its own. The main thread sends it the results of `pool.transfer()`
+ * and {@linkcode IxgbeDevice.prototype.transferQueues}; the worker passes them to `Mempool.adopt()` and
+ * {@linkcode AdoptedQueues}.
  *
  * @module
  */

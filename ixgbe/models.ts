@@ -1,5 +1,5 @@
 /**
- * The devices that this driver is for, by their PCI device ids, and those that look alike but are not.
+ * The supported devices by PCI device ID, and related devices that are not supported.
  *
  * @module
  */
@@ -7,25 +7,25 @@
 import { hex16 } from "../src/pci/function.ts";
 import { UsageError } from "../src/errors.ts";
 
-/** PCI vendor id of Intel. */
+/** PCI vendor ID of Intel. */
 export const INTEL = 0x8086;
 
-/** The MAC generation, as far as the driver treats generations differently. */
+/** The MAC generations that the driver distinguishes. */
 export type Mac = "82599" | "X540" | "X550" | "X550EM_x" | "X550EM_a";
 
 /**
- * What is between MAC and cable. `sfp`: a cage whose laser the driver turns on; `backplane`: KX4, KR,
- * CX4 or XAUI, set up by the EEPROM; `copper`: a PHY that negotiates by itself.
+ * The medium between MAC and cable. `sfp`: a cage; on an 82599 the driver turns its laser on.
+ * `backplane`: KX4, KR, CX4 or XAUI, set up by the EEPROM. `copper`: a PHY that negotiates by itself.
  */
 export type Media = "sfp" | "backplane" | "copper";
 
-/** What the driver knows of a device by its id. */
+/** A model: what the device ID says about a device. */
 export interface Model {
-  /** Name for people: `82599 SFP+`. */
+  /** Display name: `82599 SFP+`. */
   readonly name: string;
   /** The MAC generation. */
   readonly mac: Mac;
-  /** What is between MAC and cable. */
+  /** The medium between MAC and cable. */
   readonly media: Media;
 }
 
@@ -80,7 +80,7 @@ const MODELS: ReadonlyMap<number, Model> = new Map([
   }),
 ]);
 
-/** Relatives that have other registers. */
+/** Related devices that have other registers, and so are not supported. */
 const RELATIVES: readonly [string, readonly number[]][] = [
   ["an 82598", [
     ...[0x10b6, 0x10c6, 0x10c7, 0x10c8, 0x10db, 0x10dd, 0x10e1, 0x10ec, 0x10f1, 0x10f4],
@@ -92,14 +92,14 @@ const RELATIVES: readonly [string, readonly number[]][] = [
   ["an E610", [0x57ad, 0x57ae, 0x57af, 0x57b0, 0x57b1, 0x57b2]],
 ];
 
-/** Every supported device id. */
+/** All supported device IDs. */
 export const DEVICE_IDS: readonly number[] = [...MODELS.keys()];
 
 /**
- * The model with a device id of Intel's.
+ * Returns the model with an Intel device ID.
  *
  * @param address The device's address, for messages.
- * @throws {UsageError} if it is none that this driver supports, saying what it is if that is known.
+ * @throws {UsageError} if the device is not supported; the message names it if it is known.
  */
 export function modelOf(address: string, deviceId: number): Model {
   const model = MODELS.get(deviceId);
@@ -108,11 +108,11 @@ export function modelOf(address: string, deviceId: number): Model {
   throw new UsageError(
     `${address}: Intel device 0x${hex16(deviceId)}` +
       `${relative ? ` (${relative[0]})` : ""} is not supported: ` +
-      `supported are 82599 (X520), X540 and X550 network functions`,
+      "use an 82599 (X520), X540 or X550",
   );
 }
 
-/** Bytes of receive packet buffer of a MAC (82599: section 2.2; X540 and X550: theirs). */
+/** Returns the size of a MAC's receive packet buffer in KB (section 2.2 of the 82599's datasheet). */
 export function rxPacketBufferKilobytes(mac: Mac): number {
   return mac === "82599" ? 512 : 384;
 }

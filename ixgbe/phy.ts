@@ -1,14 +1,13 @@
 /**
- * The 10GBASE-T PHY in the X540 and X550, as far as software has to see to it: that it has power. It is
- * reached by MDIO (clause 45 of IEEE 802.3) through MSCA and MSRWD, on both alike.
+ * The 10GBASE-T PHY of the X540 and X550: takes it out of low power mode. It is accessed by MDIO (clause
+ * 45 of IEEE 802.3) through MSCA and MSRWD.
  *
- * Drivers put the PHY into its low power mode when they stop, Linux's ixgbe an X540's, DPDK's and
- * FreeBSD's an X550's too, and that lasts over a reset of the MAC: without this, a card that one of them
- * had before would never find a link. What the PHY negotiates, and whether a link comes, is its
- * firmware's business.
+ * Some drivers put the PHY into low power mode when they stop: Linux's ixgbe does on an X540, those of
+ * DPDK and FreeBSD on an X550 too. The mode lasts over a reset of the MAC, so the link would never come
+ * up after such a driver. Negotiation and the link itself are up to the PHY's firmware.
  *
- * Others are not asked: the PHYs of the 82599's boards, which nobody puts to sleep; and those beside an
- * X550EM, which ports share a bus to and which need more than power.
+ * Other PHYs are not accessed. Drivers do not put those on 82599 boards into low power mode. Those beside
+ * an X550EM share a bus between ports, and need more than power.
  *
  * @module
  */
@@ -20,38 +19,39 @@ import type { Mac } from "./models.ts";
 import { MSCA, MSRWD, SW_FW_SYNC } from "./registers.ts";
 import { phySemaphore, withSemaphore } from "./semaphore.ts";
 
-// Devices of a PHY (45.2, table 45-1): PMA/PMD, and the vendor's first, for the PHY as a whole.
+// MDIO devices of a PHY (45.2, table 45-1): PMA/PMD, and the first vendor-specific one (the whole PHY).
 const PMA_PMD = 1, GLOBAL = 30;
 // Their registers.
 const CONTROL = 0, ID_HIGH = 2;
 /** Low power, in the control register (45.2.1.1). */
 const LOW_POWER = 1 << 11;
-/** Addresses that a PHY can have on its bus. */
+/** Number of PHY addresses on an MDIO bus. */
 const PHY_ADDRESSES = 32;
-/** What the bus reads where nobody answers. */
-const NOBODY = 0xffff;
+/** Value of a read to which no PHY responds. */
+const NO_RESPONSE = 0xffff;
 
-/** Deadline for a frame on the bus, which takes some 30 microseconds, in milliseconds. */
+/** Deadline for an MDIO frame, in milliseconds; a frame takes some 30 microseconds. */
 const FRAME_MS = 100;
-/** How long a PHY may be silent after a reset, in milliseconds, and when it is asked again. */
+/** Time in which a PHY must respond after a reset, and time between attempts, in milliseconds. */
 const ANSWER_MS = 1000, RETRY_MS = 10;
 
-/** A PHY that answers, by its address, and its control register. */
+/** A PHY that responds: its address, and the value of its control register. */
 interface Found {
   readonly phy: number;
   readonly control: number;
 }
 
 /**
- * Takes the PHY of an X540 or X550 out of low power, if it is in it; else nothing is written. It stays
- * so when the device is closed: who would have the PHY asleep puts it there, and Linux's ixgbe, which
- * might have the device next, wakes an X540's only.
+ * Takes the PHY of an X540 or X550 out of low power mode; if it is not in that mode, nothing is written.
+ * Closing the device does not restore the mode: Linux's ixgbe, which may get the device next, takes only
+ * an X540's PHY out of it.
  *
- * A PHY that firmware holds is not taken from it, though the datasheet would have a silent holder taken
- * for dead: a read or write is two frames, and one in between would send the second elsewhere.
+ * The PHY is not taken from firmware that holds its semaphore, although the datasheet allows that after a
+ * timeout: an access is two MDIO frames, and a frame of the firmware in between would redirect the
+ * second one.
  *
  * @param device The device's address, for messages.
- * @throws {DeviceError} if firmware does not let go of the PHY, no PHY answers, or MSCA does not finish.
+ * @throws {DeviceError} if firmware does not release the PHY, no PHY responds, or MSCA does not finish.
  */
 export async function powerUpPhy(
   regs: Registers,
@@ -62,24 +62,24 @@ export async function powerUpPhy(
     const found = `SW_FW_SYNC (${hex(offsetOf(SW_FW_SYNC))}) is ${hex(sync)}`;
     return new DeviceError(
       device,
-      `${found}: firmware does not let go of the PHY, so that its power cannot be seen to: ` +
+      `${found}: firmware does not release the PHY, which may be in low power mode: ` +
         "try again, and power-cycle the device if it stays so",
     );
   };
   const deadline = performance.now() + ANSWER_MS;
   do {
-    // Held for one look only, not until somebody answers.
+    // The semaphore is held for one attempt at a time.
     if (await withSemaphore(regs, mac, phySemaphore(regs), () => wake(regs), held)) return;
     await delay(RETRY_MS);
   } while (performance.now() < deadline);
   throw new DeviceError(
     device,
-    `no PHY answers by MDIO (MSCA, ${hex(offsetOf(MSCA))}) within ${ANSWER_MS} ms: ` +
+    `no PHY responds to MDIO (MSCA, ${hex(offsetOf(MSCA))}) within ${ANSWER_MS} ms: ` +
       "power-cycle the device, and update its firmware if it stays so",
   );
 }
 
-/** Sees to the PHY's power; returns whether there was a PHY. */
+/** Clears low power mode if it is set; returns whether a PHY responded. */
 async function wake(regs: Registers): Promise<boolean> {
   const found = await find(regs);
   if (!found) return false;
@@ -88,13 +88,13 @@ async function wake(regs: Registers): Promise<boolean> {
   return true;
 }
 
-/** Looks for the port's PHY, whose address is the board's choice: it has an identifier. */
+/** Finds the port's PHY by its identifier: its address depends on the board. */
 async function find(regs: Registers): Promise<Found | undefined> {
   for (let phy = 0; phy < PHY_ADDRESSES; phy++) {
     const identifier = await read(regs, phy, PMA_PMD, ID_HIGH);
-    if (identifier === 0 || identifier === NOBODY) continue;
+    if (identifier === 0 || identifier === NO_RESPONSE) continue;
     const control = await read(regs, phy, GLOBAL, CONTROL);
-    if (control !== NOBODY) return { phy, control };
+    if (control !== NO_RESPONSE) return { phy, control };
   }
 }
 
@@ -114,7 +114,7 @@ async function write(
   await transfer(regs, phy, device, address, MSCA.OP_WRITE);
 }
 
-/** Does the two frames of an access: the register's address, then the operation. */
+/** Sends the two frames of an access: the register's address, then the operation. */
 async function transfer(
   regs: Registers,
   phy: number,

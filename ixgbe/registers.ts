@@ -2,11 +2,11 @@
  * The registers of Intel's 82599 (X520), X540 and X550 Ethernet controllers: BAR0 of the physical
  * function, in the order of the datasheet's section 8.2.3.
  *
- * Names are the datasheet's (82599, revision 3.4). `reset` is the value after a software reset;
- * where a register array's first copy differs, or the EEPROM sets a register, the meaning says so.
- * `reserved` marks bits whose change is a known fault; not every bit that the datasheet calls
- * reserved. This is one long file because it is one table: the driver, the NIC model and the
- * register dump all read it.
+ * Names are the datasheet's (82599, revision 3.4). `reset` is the value after a software reset; if the
+ * first copy in an array has another value, or the EEPROM sets the register, `meaning` says so.
+ * `reserved` marks bits that must not change because that is known to cause faults, not every bit that
+ * the datasheet calls reserved. The file is long because it is one table, which the driver, the NIC
+ * model and the register dump share.
  *
  * @module
  */
@@ -22,17 +22,17 @@ export type {
   Run,
 } from "../src/registers.ts";
 
-// Receive queues 64 to 127 have a block of their own (section 8.2.3.8).
+// The registers of receive queues 64 to 127 are in a separate block (section 8.2.3.8).
 const upper = (offset: number) => [{ from: 64, offset, stride: 0x40 }] as const;
 
-// What reading some registers changes, beyond those whose access is RC.
+// Side effects of reading, except for registers with access RC.
 const CAUSES = { does: "clears the interrupt causes" } as const;
-const STAMP = { does: "frees the time stamp's registers for the next packet" } as const;
+const STAMP = { does: "releases the time stamp registers for the next packet" } as const;
 const LATCHED = { does: "clears latched states of the link" } as const;
 const SEMAPHORE = { does: "takes the semaphore from drivers", takes: true } as const;
 const GUARD = { ...SEMAPHORE, section: "X540: SW_FW_SYNC" } as const; // of SW_FW_SYNC itself
 
-// A table reads by lines: the formatter would put each cell on its own.
+// One register per line: the formatter would split the lines.
 /** The table's lines, as {@linkcode defineRegisters} takes them. */
 // deno-fmt-ignore
 export const TABLE = {
@@ -59,18 +59,18 @@ export const TABLE = {
   EEC: { offset: 0x10010, access: "RW", section: "8.2.3.2.1", meaning: "EEPROM and Flash control", reset: 0x00002110,
     fields: { SK: 1 << 0, CS: 1 << 1, DI: 1 << 2, DO: 1 << 3, FWE: 3 << 4, REQ: 1 << 6, GNT: 1 << 7, EE_PRES: 1 << 8,
       AUTO_RD: 1 << 9, EE_ADDR_SIZE: 1 << 10, EE_SIZE: 0xf << 11, FLUPD: 1 << 23, SEC1VAL: 1 << 25, FLUDONE: 1 << 26 } },
-  EEC_X550EM_A: { offset: 0x15ff8, access: "RW", section: "X550EM_a: EEC", meaning: "EEPROM and Flash control where X550EM_a has it", reset: 0x00002110 },
+  EEC_X550EM_A: { offset: 0x15ff8, access: "RW", section: "X550EM_a: EEC", meaning: "EEPROM and Flash control at its X550EM_a offset", reset: 0x00002110 },
   EERD: { offset: 0x10014, access: "RW", section: "8.2.3.2.2", meaning: "EEPROM read: address in, word out",
     fields: { START: 1 << 0, DONE: 1 << 1, ADDR: 0x3fff << 2, DATA: 0xffff0000 } },
   EEWR: { offset: 0x10018, access: "RW", section: "8.2.3.2", meaning: "Shadow RAM write (X540, X550)",
     fields: { START: 1 << 0, DONE: 1 << 1, ADDR: 0x3fff << 2, DATA: 0xffff0000 } },
   FLA: { offset: 0x1001c, access: "RW", section: "8.2.3.2.3", meaning: "Flash access" },
-  EEMNGCTL: { offset: 0x10110, access: "RW", section: "8.2.3.2.4", meaning: "Manageability's EEPROM control",
+  EEMNGCTL: { offset: 0x10110, access: "RW", section: "8.2.3.2.4", meaning: "Manageability: EEPROM control",
     fields: { CFG_DONE0: 1 << 18, CFG_DONE1: 1 << 19 } },
-  EEMNGDATA: { offset: 0x10114, access: "RW", section: "8.2.3.2.5", meaning: "Manageability's EEPROM data" },
-  FLMNGCTL: { offset: 0x10118, access: "RW", section: "8.2.3.2.6", meaning: "Manageability's Flash control" },
-  FLMNGDATA: { offset: 0x1011c, access: "RW", section: "8.2.3.2.7", meaning: "Manageability's Flash data" },
-  FLMNGCNT: { offset: 0x10120, access: "RW", section: "8.2.3.2", meaning: "Manageability's Flash read counter" },
+  EEMNGDATA: { offset: 0x10114, access: "RW", section: "8.2.3.2.5", meaning: "Manageability: EEPROM data" },
+  FLMNGCTL: { offset: 0x10118, access: "RW", section: "8.2.3.2.6", meaning: "Manageability: Flash control" },
+  FLMNGDATA: { offset: 0x1011c, access: "RW", section: "8.2.3.2.7", meaning: "Manageability: Flash data" },
+  FLMNGCNT: { offset: 0x10120, access: "RW", section: "8.2.3.2", meaning: "Manageability: Flash read counter" },
   FLOP: { offset: 0x1013c, access: "RW", section: "8.2.3.2.8", meaning: "Flash opcodes" },
   GRC: { offset: 0x10200, access: "RW", section: "8.2.3.2.9", meaning: "General receive control",
     fields: { MNG_EN: 1 << 0, APME: 1 << 1 } },
@@ -79,9 +79,9 @@ export const TABLE = {
   // 8.2.3.3 Flow control
   PFCTOP: { offset: 0x03008, access: "RW", section: "8.2.3.3.1", meaning: "Priority flow control type and opcode", reset: 0x01018808 },
   FCTTV: { offset: 0x03200, count: 4, access: "RW", section: "8.2.3.3.2", meaning: "Pause times of two traffic classes, units of 512 bit times" },
-  FCRTL: { offset: 0x03220, count: 8, access: "RW", section: "8.2.3.3.3", meaning: "Buffer fill below which XON is sent, bytes",
+  FCRTL: { offset: 0x03220, count: 8, access: "RW", section: "8.2.3.3.3", meaning: "Fill level of the packet buffer below which XON is sent, bytes",
     fields: { RTL: 0x3fff << 5, XONE: 1 << 31 } },
-  FCRTH: { offset: 0x03260, count: 8, access: "RW", section: "8.2.3.3.4", meaning: "Buffer fill above which XOFF is sent, bytes",
+  FCRTH: { offset: 0x03260, count: 8, access: "RW", section: "8.2.3.3.4", meaning: "Fill level of the packet buffer above which XOFF is sent, bytes",
     fields: { RTH: 0x3fff << 5, FCEN: 1 << 31 } },
   FCRTV: { offset: 0x032a0, access: "RW", section: "8.2.3.3.5", meaning: "Refresh time of XOFF frames" },
   TFCS: { offset: 0x0ce00, access: "RO", section: "8.2.3.3.6", meaning: "Transmit flow control status",
@@ -96,18 +96,18 @@ export const TABLE = {
   GSCL_2: { offset: 0x11014, access: "RW", section: "8.2.3.4.3", meaning: "PCIe statistics control 2" },
   GSCN: { offset: 0x11020, count: 4, access: "RC", section: "8.2.3.4", meaning: "PCIe statistics counters" },
   GSCL_5_8: { offset: 0x11030, count: 4, access: "RW", section: "8.2.3.4", meaning: "PCIe statistics control 5 to 8" },
-  FACTPS: { offset: 0x10150, access: "RO", section: "8.2.3.4", meaning: "Functions' power states", reset: 0x00000004,
+  FACTPS: { offset: 0x10150, access: "RO", section: "8.2.3.4", meaning: "Power states of the functions", reset: 0x00000004,
     fields: { FUNC0_POWER: 3, LAN0_VALID: 1 << 2, FUNC1_POWER: 3 << 6, LAN1_VALID: 1 << 8, MNGCG: 1 << 29, LFS: 1 << 30, PM_STATE_CHANGED: 1 << 31 } },
   PCIEPHYADR: { offset: 0x11040, access: "RW", section: "8.2.3.4", meaning: "PCIe PHY address" },
   PCIEPHYDAT: { offset: 0x11044, access: "RW", section: "8.2.3.4", meaning: "PCIe PHY data" },
   SWSM: { offset: 0x10140, access: "RW", readEffect: SEMAPHORE, section: "8.2.3.4", meaning: "Software semaphore; reading sets SMBI",
     fields: { SMBI: 1 << 0, SWESMBI: 1 << 1, WMNG: 1 << 2 } },
-  SWSM_X550EM_A: { offset: 0x15f70, access: "RW", readEffect: SEMAPHORE, section: "X550EM_a: SWSM", meaning: "SWSM where X550EM_a has it" },
-  SW_FW_SYNC_X550EM_A: { offset: 0x15f78, access: "RW", readEffect: GUARD, section: "X550EM_a: SW_FW_SYNC", meaning: "SW_FW_SYNC where X550EM_a has it" },
+  SWSM_X550EM_A: { offset: 0x15f70, access: "RW", readEffect: SEMAPHORE, section: "X550EM_a: SWSM", meaning: "SWSM at its X550EM_a offset" },
+  SW_FW_SYNC_X550EM_A: { offset: 0x15f78, access: "RW", readEffect: GUARD, section: "X550EM_a: SW_FW_SYNC", meaning: "SW_FW_SYNC at its X550EM_a offset" },
   FWSM: { offset: 0x10148, access: "RW", section: "8.2.3.4.10", meaning: "Firmware semaphore and status",
     fields: { FWSMBI: 1 << 0, FW_MODE: 7 << 1, EEP_RELOAD_IND: 1 << 6, FW_VAL_BIT: 1 << 15, RESET_CNT: 7 << 16, EXT_ERR_IND: 0x3f << 19,
       PCIE_CONFIG_ERR_IND: 1 << 25, PHY_SERDES0_CONFIG_ERR_IND: 1 << 26, PHY_SERDES1_CONFIG_ERR_IND: 1 << 27 } },
-  SW_FW_SYNC: { offset: 0x10160, access: "RW", readEffect: GUARD, section: "8.2.3.4.11", meaning: "What software and firmware have taken for themselves",
+  SW_FW_SYNC: { offset: 0x10160, access: "RW", readEffect: GUARD, section: "8.2.3.4.11", meaning: "Resources held by software and by firmware",
     fields: { SW_EEP_SM: 1 << 0, SW_PHY_SM0: 1 << 1, SW_PHY_SM1: 1 << 2, SW_MAC_CSR_SM: 1 << 3, SW_FLASH_SM: 1 << 4, FW_EEP_SM: 1 << 5,
       FW_PHY_SM0: 1 << 6, FW_PHY_SM1: 1 << 7, FW_MAC_CSR_SM: 1 << 8, NVM_UPDATE_SM: 1 << 9, SW_MNG_SM: 1 << 10, REGSMP: 1 << 31 } },
   GCR_EXT: { offset: 0x11050, access: "RW", section: "8.2.3.4.12", meaning: "PCIe control, extended",
@@ -130,14 +130,14 @@ export const TABLE = {
     fields: { RTX_QUEUE: 0xffff, LSC: 1 << 20, MNG: 1 << 22, ECC: 1 << 28, TCP_TIMER: 1 << 30 } },
   EIMC: { offset: 0x00888, access: "WO", section: "8.2.3.5.4", meaning: "Interrupt mask clear", reserved: 0x80000000,
     fields: { ALL: 0x7fffffff } },
-  EIAC: { offset: 0x00810, access: "RW", section: "8.2.3.5.5", meaning: "Interrupt causes cleared by their message",
+  EIAC: { offset: 0x00810, access: "RW", section: "8.2.3.5.5", meaning: "Interrupt causes cleared when their message is sent",
     fields: { RTX_QUEUE: 0xffff } },
-  EIAM: { offset: 0x00890, access: "RW", section: "8.2.3.5.6", meaning: "Interrupts masked by their message", reserved: 0x80000000 },
+  EIAM: { offset: 0x00890, access: "RW", section: "8.2.3.5.6", meaning: "Interrupts masked when their message is sent", reserved: 0x80000000 },
   EICS_EX: { offset: 0x00a90, count: 2, access: "WO", section: "8.2.3.5.7", meaning: "Interrupt cause set, vectors 0 to 63: EICS(1), EICS(2)" },
   EIMS_EX: { offset: 0x00aa0, count: 2, access: "RW1S", section: "8.2.3.5.8", meaning: "Interrupt mask set and read, vectors 0 to 63: EIMS(1), EIMS(2)" },
   EIMC_EX: { offset: 0x00ab0, count: 2, access: "WO", section: "8.2.3.5.9", meaning: "Interrupt mask clear, vectors 0 to 63: EIMC(1), EIMC(2)" },
-  EIAM_EX: { offset: 0x00ad0, count: 2, access: "RW", section: "8.2.3.5.10", meaning: "Interrupts masked by their message, vectors 0 to 63: EIAM(1), EIAM(2)" },
-  EITRSEL: { offset: 0x00894, access: "RW", section: "8.2.3.5.11", meaning: "Whether EITR 32 and up are the functions' or the virtual functions'" },
+  EIAM_EX: { offset: 0x00ad0, count: 2, access: "RW", section: "8.2.3.5.10", meaning: "Interrupts masked when their message is sent, vectors 0 to 63: EIAM(1), EIAM(2)" },
+  EITRSEL: { offset: 0x00894, access: "RW", section: "8.2.3.5.11", meaning: "Owner of EITR 32 and above: physical or virtual functions" },
   EITR: { offset: 0x00820, count: 129, runs: [{ from: 24, offset: 0x12300 }], access: "RW", section: "8.2.3.5.12", meaning: "Interrupt throttling, by vector",
     fields: { ITR_INTERVAL: 0x1ff << 3, LLI_MODERATION: 1 << 15, LLI_CREDIT: 0x1f << 16, ITR_COUNTER: 0x7f << 21, CNT_WDIS: 1 << 31 } },
   L34TIMIR: { offset: 0x0e800, count: 128, access: "RW", section: "8.2.3.5", meaning: "Queue and low latency interrupt of a five-tuple filter" },
@@ -153,7 +153,7 @@ export const TABLE = {
       LL_INTERVAL: 0xf << 7, RSC_DELAY: 7 << 11, VT_MODE: 3 << 14, EIAME: 1 << 30, PBA_SUPPORT: 1 << 31 } },
 
   // 8.2.3.7 Receive
-  FCTRL: { offset: 0x05080, access: "RW", section: "8.2.3.7.1", meaning: "Filter control; not while RXCTRL.RXEN is set",
+  FCTRL: { offset: 0x05080, access: "RW", section: "8.2.3.7.1", meaning: "Filter control; change only while RXCTRL.RXEN is 0",
     fields: { SBP: 1 << 1, MPE: 1 << 8, UPE: 1 << 9, BAM: 1 << 10 } },
   VLNCTRL: { offset: 0x05088, access: "RW", section: "8.2.3.7.2", meaning: "VLAN control", reset: 0x00008100,
     fields: { VET: 0xffff, CFI: 1 << 28, CFIEN: 1 << 29, VFE: 1 << 30, VME: 1 << 31 } },
@@ -171,7 +171,7 @@ export const TABLE = {
     fields: { RAH: 0xffff, AV: 1 << 31 } },
   MPSAR: { offset: 0x0a600, count: 256, access: "RW", section: "8.2.3.7.10", meaning: "Pools of a receive address: two words each" },
   VFTA: { offset: 0x0a000, count: 128, access: "RW", section: "8.2.3.7.11", meaning: "VLAN filter: one bit for each of 4096 tags" },
-  MRQC: { offset: 0x0ec80, access: "RW", section: "8.2.3.7.12", meaning: "How packets are spread over queues",
+  MRQC: { offset: 0x0ec80, access: "RW", section: "8.2.3.7.12", meaning: "Distribution of packets to queues",
     fields: { MRQE: 0xf, RSS_FIELDS: 0xffff0000, RSS_TCP_IPV4: 1 << 16, RSS_IPV4: 1 << 17, RSS_IPV6: 1 << 20, RSS_TCP_IPV6: 1 << 21,
       RSS_UDP_IPV4: 1 << 22, RSS_UDP_IPV6: 1 << 23 } },
   RQTC: { offset: 0x0ec70, access: "RW", section: "8.2.3.7.13", meaning: "Queues of a traffic class" },
@@ -193,8 +193,8 @@ export const TABLE = {
   RDBAL: { offset: 0x01000, count: 128, stride: 0x40, runs: upper(0x0d000), access: "RW", section: "8.2.3.8.1", meaning: "Receive ring, low half of its bus address" },
   RDBAH: { offset: 0x01004, count: 128, stride: 0x40, runs: upper(0x0d004), access: "RW", section: "8.2.3.8.2", meaning: "Receive ring, high half of its bus address" },
   RDLEN: { offset: 0x01008, count: 128, stride: 0x40, runs: upper(0x0d008), access: "RW", section: "8.2.3.8.3", meaning: "Receive ring length, bytes: a multiple of 128, at most 128 K" },
-  RDH: { offset: 0x01010, count: 128, stride: 0x40, runs: upper(0x0d010), access: "RW", section: "8.2.3.8.4", meaning: "Receive head: the next descriptor the device fills; not while the queue is enabled" },
-  RDT: { offset: 0x01018, count: 128, stride: 0x40, runs: upper(0x0d018), access: "RW", section: "8.2.3.8.5", meaning: "Receive tail: one beyond the last descriptor the device may fill" },
+  RDH: { offset: 0x01010, count: 128, stride: 0x40, runs: upper(0x0d010), access: "RW", section: "8.2.3.8.4", meaning: "Receive head: the next descriptor that the NIC fills; write only while the queue is disabled" },
+  RDT: { offset: 0x01018, count: 128, stride: 0x40, runs: upper(0x0d018), access: "RW", section: "8.2.3.8.5", meaning: "Receive tail: one past the last descriptor that the NIC may fill" },
   RXDCTL: { offset: 0x01028, count: 128, stride: 0x40, runs: upper(0x0d028), access: "RW", section: "8.2.3.8.6", meaning: "Receive queue control", reserved: 0xb8000000,
     fields: { RLPML: 0x3fff, RLPML_EN: 1 << 15, ENABLE: 1 << 25, SWFLSH: 1 << 26, VME: 1 << 30 } },
   SRRCTL: { offset: 0x01014, count: 128, stride: 0x40, runs: upper(0x0d014), access: "RW", section: "8.2.3.8.7", meaning: "Receive buffer sizes and descriptor type", reset: 0x00000402, reserved: 0xe03fc0e0,
@@ -213,7 +213,7 @@ export const TABLE = {
   DRECCCTL: { offset: 0x02f08, access: "RW", section: "8.2.3.8", meaning: "Receive DMA ECC control" },
 
   // 8.2.3.9 Transmit
-  DTXMXSZRQ: { offset: 0x08100, access: "RW", section: "8.2.3.9.1", meaning: "Most bytes requested at once, units of 256", reset: 0x10, reserved: 0xfffff000,
+  DTXMXSZRQ: { offset: 0x08100, access: "RW", section: "8.2.3.9.1", meaning: "Maximum bytes requested at once, units of 256", reset: 0x10, reserved: 0xfffff000,
     fields: { MAX_BYTES_NUM_REQ: 0xfff } },
   DMATXCTL: { offset: 0x04a80, access: "RW", section: "8.2.3.9.2", meaning: "Transmit DMA control", reset: 0x81000000,
     fields: { TE: 1 << 0, GDV: 1 << 3, MDP_EN: 1 << 5, MBINTEN: 1 << 6, VT: 0xffff0000 } },
@@ -222,8 +222,8 @@ export const TABLE = {
   TDBAL: { offset: 0x06000, count: 128, stride: 0x40, access: "RW", section: "8.2.3.9.5", meaning: "Transmit ring, low half of its bus address" },
   TDBAH: { offset: 0x06004, count: 128, stride: 0x40, access: "RW", section: "8.2.3.9.6", meaning: "Transmit ring, high half of its bus address" },
   TDLEN: { offset: 0x06008, count: 128, stride: 0x40, access: "RW", section: "8.2.3.9.7", meaning: "Transmit ring length, bytes: a multiple of 128, at most 128 K" },
-  TDH: { offset: 0x06010, count: 128, stride: 0x40, access: "RW", section: "8.2.3.9.8", meaning: "Transmit head: the next descriptor the device sends; not while the queue is enabled" },
-  TDT: { offset: 0x06018, count: 128, stride: 0x40, access: "RW", section: "8.2.3.9.9", meaning: "Transmit tail: one beyond the last descriptor to send" },
+  TDH: { offset: 0x06010, count: 128, stride: 0x40, access: "RW", section: "8.2.3.9.8", meaning: "Transmit head: the next descriptor that the NIC sends; write only while the queue is disabled" },
+  TDT: { offset: 0x06018, count: 128, stride: 0x40, access: "RW", section: "8.2.3.9.9", meaning: "Transmit tail: one past the last descriptor to send" },
   TXDCTL: { offset: 0x06028, count: 128, stride: 0x40, access: "RW", section: "8.2.3.9.10", meaning: "Transmit queue control: thresholds and enable", reserved: 0xf9808080,
     fields: { PTHRESH: 0x7f, HTHRESH: 0x7f << 8, WTHRESH: 0x7f << 16, ENABLE: 1 << 25, SWFLSH: 1 << 26 } },
   TDWBAL: { offset: 0x06038, count: 128, stride: 0x40, access: "RW", section: "8.2.3.9.11", meaning: "Head write-back, low half of its bus address",
@@ -231,10 +231,10 @@ export const TABLE = {
   TDWBAH: { offset: 0x0603c, count: 128, stride: 0x40, access: "RW", section: "8.2.3.9.12", meaning: "Head write-back, high half of its bus address" },
   TXPBSIZE: { offset: 0x0cc00, count: 8, access: "RW", section: "8.2.3.9.13", meaning: "Transmit packet buffer sizes, KB; at most 160 together", reset: 0x00028000,
     fields: { SIZE: 0x3ff << 10 } },
-  MNGTXMAP: { offset: 0x0cd10, access: "RW", section: "8.2.3.9.14", meaning: "Traffic class of manageability's packets" },
-  MTQC: { offset: 0x08120, access: "RW", section: "8.2.3.9.15", meaning: "How transmit queues map to traffic classes and pools; only while RTTDCS.ARBDIS is set",
+  MNGTXMAP: { offset: 0x0cd10, access: "RW", section: "8.2.3.9.14", meaning: "Traffic class of management packets" },
+  MTQC: { offset: 0x08120, access: "RW", section: "8.2.3.9.15", meaning: "Mapping of transmit queues to traffic classes and pools; change only while RTTDCS.ARBDIS is set",
     fields: { RT_ENA: 1 << 0, VT_ENA: 1 << 1, NUM_TC_OR_Q: 3 << 2 } },
-  TXPBTHRESH: { offset: 0x04950, count: 8, access: "RW", section: "8.2.3.9.16", meaning: "Transmit packet buffer fill above which nothing is fetched, KB; copy 0 is 0x96 after reset",
+  TXPBTHRESH: { offset: 0x04950, count: 8, access: "RW", section: "8.2.3.9.16", meaning: "Fill level of the transmit packet buffer above which no packet is fetched, KB; copy 0 is 0x96 after reset",
     fields: { THRESH: 0x3ff } },
 
   // 8.2.3.10 Data centre bridging
@@ -252,10 +252,10 @@ export const TABLE = {
   RTTDT2S: { offset: 0x04930, count: 8, access: "RO", section: "8.2.3.10", meaning: "Transmit descriptor plane: status of a traffic class" },
   RTTPT2C: { offset: 0x0cd20, count: 8, access: "RW", section: "8.2.3.10", meaning: "Transmit packet plane: credits of a traffic class" },
   RTTPT2S: { offset: 0x0cd40, count: 8, access: "RO", section: "8.2.3.10", meaning: "Transmit packet plane: status of a traffic class" },
-  RTTDQSEL: { offset: 0x04904, access: "RW", section: "8.2.3.10.13", meaning: "Queue that RTTDT1C and RTTBCNRC are of" },
+  RTTDQSEL: { offset: 0x04904, access: "RW", section: "8.2.3.10.13", meaning: "Queue that RTTDT1C and RTTBCNRC refer to" },
   RTTDT1C: { offset: 0x04908, access: "RW", section: "8.2.3.10", meaning: "Transmit descriptor plane: credits of a queue" },
   RTTDT1S: { offset: 0x0490c, access: "RO", section: "8.2.3.10", meaning: "Transmit descriptor plane: status of a queue" },
-  RTTBCNRM: { offset: 0x04980, access: "RW", section: "8.2.3.10", meaning: "Transmit rate limiter: most memory" },
+  RTTBCNRM: { offset: 0x04980, access: "RW", section: "8.2.3.10", meaning: "Transmit rate limiter: maximum memory window" },
   RTTBCNRC: { offset: 0x04984, access: "RW", section: "8.2.3.10", meaning: "Transmit rate limiter: rate of a queue",
     fields: { RF_DEC: 0x3fff, RF_INT: 0x3fff << 14, RS_ENA: 1 << 31 } },
   RTTBCNRS: { offset: 0x04988, access: "RW", section: "8.2.3.10", meaning: "Transmit rate limiter: status of a queue" },
@@ -279,7 +279,7 @@ export const TABLE = {
   SECTXSTAT: { offset: 0x08804, access: "RO", section: "8.2.3.12.2", meaning: "Security block, transmit status",
     fields: { SECTX_RDY: 1 << 0, SECTX_OFF_DIS: 1 << 1, ECC_TXERR: 1 << 2 } },
   SECTXBUFFAF: { offset: 0x08808, access: "RW", section: "8.2.3.12.3", meaning: "Security block, transmit buffer almost full", reset: 0x250 },
-  SECTXMINIFG: { offset: 0x08810, access: "RW", section: "8.2.3.12.4", meaning: "Security block, least gap between frames", reset: 0x1001 },
+  SECTXMINIFG: { offset: 0x08810, access: "RW", section: "8.2.3.12.4", meaning: "Security block, minimum gap between frames", reset: 0x1001 },
   SECRXCTRL: { offset: 0x08d00, access: "RW", section: "8.2.3.12.5", meaning: "Security block, receive", reset: 1,
     fields: { SECRX_DIS: 1 << 0, RX_DIS: 1 << 1 } },
   SECRXSTAT: { offset: 0x08d04, access: "RO", section: "8.2.3.12.6", meaning: "Security block, receive status",
@@ -399,15 +399,15 @@ export const TABLE = {
   MACC: { offset: 0x04330, access: "RW", section: "8.2.3.22", meaning: "MAC control",
     fields: { FLU: 1 << 0, FSV: 3 << 16, FS: 1 << 18 } },
 
-  // 8.2.3.23 Statistics: 32 bits, cleared by reading, stop at their greatest value
+  // 8.2.3.23 Statistics: 32 bits, cleared by reading, stop at their maximum
   CRCERRS: { offset: 0x04000, access: "RC", section: "8.2.3.23.1", meaning: "Frames with a CRC error" },
   ILLERRC: { offset: 0x04004, access: "RC", section: "8.2.3.23.2", meaning: "Frames with an illegal byte" },
   ERRBC: { offset: 0x04008, access: "RC", section: "8.2.3.23.3", meaning: "Frames with an error byte" },
   MSPDC: { offset: 0x04010, access: "RC", section: "8.2.3.23", meaning: "Short packets discarded by the MAC" },
   MLFC: { offset: 0x04034, access: "RC", section: "8.2.3.23", meaning: "Local faults" },
   MRFC: { offset: 0x04038, access: "RC", section: "8.2.3.23", meaning: "Remote faults" },
-  RLEC: { offset: 0x04040, access: "RC", section: "8.2.3.23", meaning: "Frames whose length field is wrong" },
-  RXMPC: { offset: 0x03fa0, count: 8, access: "RC", section: "8.2.3.23", meaning: "Packets missed: no room in the receive packet buffer" },
+  RLEC: { offset: 0x04040, access: "RC", section: "8.2.3.23", meaning: "Frames with a wrong length field" },
+  RXMPC: { offset: 0x03fa0, count: 8, access: "RC", section: "8.2.3.23", meaning: "Packets missed: receive packet buffer full" },
   LXONTXC: { offset: 0x03f60, access: "RC", section: "8.2.3.23", meaning: "XON frames sent" },
   LXOFFTXC: { offset: 0x03f68, access: "RC", section: "8.2.3.23", meaning: "XOFF frames sent" },
   LXONRXCNT: { offset: 0x041a4, access: "RC", section: "8.2.3.23", meaning: "XON frames received" },
@@ -438,10 +438,10 @@ export const TABLE = {
   MNGPRC: { offset: 0x040b4, access: "RC", section: "8.2.3.23", meaning: "Management packets received" },
   MNGPDC: { offset: 0x040b8, access: "RC", section: "8.2.3.23", meaning: "Management packets dropped" },
   MNGPTC: { offset: 0x0cf90, access: "RC", section: "8.2.3.23", meaning: "Management packets sent" },
-  TORL: { offset: 0x040c0, access: "RC", section: "8.2.3.23", meaning: "Bytes received in all, bits 31:0" },
-  TORH: { offset: 0x040c4, access: "RC", section: "8.2.3.23", meaning: "Bytes received in all, bits 35:32" },
-  TPR: { offset: 0x040d0, access: "RC", section: "8.2.3.23", meaning: "Packets received in all" },
-  TPT: { offset: 0x040d4, access: "RC", section: "8.2.3.23", meaning: "Packets sent in all" },
+  TORL: { offset: 0x040c0, access: "RC", section: "8.2.3.23", meaning: "Bytes of all packets received, bits 31:0" },
+  TORH: { offset: 0x040c4, access: "RC", section: "8.2.3.23", meaning: "Bytes of all packets received, bits 35:32" },
+  TPR: { offset: 0x040d0, access: "RC", section: "8.2.3.23", meaning: "All packets received" },
+  TPT: { offset: 0x040d4, access: "RC", section: "8.2.3.23", meaning: "All packets sent" },
   PTC64: { offset: 0x040d8, access: "RC", section: "8.2.3.23", meaning: "Packets sent: 64 bytes with CRC" },
   PTC127: { offset: 0x040dc, access: "RC", section: "8.2.3.23", meaning: "Packets sent: 65 to 127 bytes" },
   PTC255: { offset: 0x040e0, access: "RC", section: "8.2.3.23", meaning: "Packets sent: 128 to 255 bytes" },
@@ -475,12 +475,12 @@ export const TABLE = {
   FCOEDWRC: { offset: 0x0242c, access: "RC", section: "8.2.3.23", meaning: "FCoE words received" },
   FCOEPTC: { offset: 0x08784, access: "RC", section: "8.2.3.23", meaning: "FCoE packets sent" },
   FCOEDWTC: { offset: 0x08788, access: "RC", section: "8.2.3.23", meaning: "FCoE words sent" },
-  RQSMR: { offset: 0x02300, count: 32, access: "RW", section: "8.2.3.23", meaning: "Counter of a receive queue, four queues a word",
+  RQSMR: { offset: 0x02300, count: 32, access: "RW", section: "8.2.3.23", meaning: "Counter of each receive queue, four queues per word",
     fields: { MAP0: 0xf, MAP1: 0xf << 8, MAP2: 0xf << 16, MAP3: 0xf << 24 } },
-  TQSM: { offset: 0x08600, count: 32, access: "RW", section: "8.2.3.23", meaning: "Counter of a transmit queue, four queues a word",
+  TQSM: { offset: 0x08600, count: 32, access: "RW", section: "8.2.3.23", meaning: "Counter of each transmit queue, four queues per word",
     fields: { MAP0: 0xf, MAP1: 0xf << 8, MAP2: 0xf << 16, MAP3: 0xf << 24 } },
   QPRC: { offset: 0x01030, count: 16, stride: 0x40, access: "RC", section: "8.2.3.23", meaning: "Packets received, by counter" },
-  QPRDC: { offset: 0x01430, count: 16, stride: 0x40, access: "RC", section: "8.2.3.23", meaning: "Packets dropped for want of descriptors, by counter" },
+  QPRDC: { offset: 0x01430, count: 16, stride: 0x40, access: "RC", section: "8.2.3.23", meaning: "Packets dropped without a free descriptor, by counter" },
   QBRC_L: { offset: 0x01034, count: 16, stride: 0x40, access: "RC", section: "8.2.3.23", meaning: "Bytes received, by counter, bits 31:0" },
   QBRC_H: { offset: 0x01038, count: 16, stride: 0x40, access: "RC", section: "8.2.3.23", meaning: "Bytes received, by counter, bits 35:32" },
   QPTC: { offset: 0x06030, count: 16, stride: 0x40, access: "RC", section: "8.2.3.23", meaning: "Packets sent, by counter" },
@@ -534,7 +534,7 @@ export const TABLE = {
   PFMBIMR: { offset: 0x00720, count: 2, access: "RW", section: "8.2.3.27", meaning: "Mailbox interrupt mask" },
   PFVFLRE: { offset: 0x00600, access: "RO", section: "8.2.3.27", meaning: "Virtual functions that were reset, 0 to 31" },
   PFVFLRE1: { offset: 0x001c0, access: "RO", section: "8.2.3.27", meaning: "Virtual functions that were reset, 32 to 63" },
-  PFVFLREC: { offset: 0x00700, count: 2, access: "W1C", section: "8.2.3.27", meaning: "Virtual functions' reset events, clear" },
+  PFVFLREC: { offset: 0x00700, count: 2, access: "W1C", section: "8.2.3.27", meaning: "Clears the reset events of virtual functions" },
   PFVFRE: { offset: 0x051e0, count: 2, access: "RW", section: "8.2.3.27", meaning: "Pools that may receive" },
   PFVFTE: { offset: 0x08110, count: 2, access: "RW", section: "8.2.3.27", meaning: "Pools that may transmit" },
   PFVMECM: { offset: 0x08790, count: 2, access: "RW", section: "8.2.3.27", meaning: "Pools' EtherType and MAC error count mask" },
@@ -565,25 +565,25 @@ export const TABLE = {
   EEER: { offset: 0x043a0, access: "RW", section: "X550 8.2.4", meaning: "Energy efficient Ethernet" },
 } as const satisfies Record<string, RegisterSpec>;
 
-/** The lines of the table, for the types of {@linkcode REGISTERS}. */
+/** The type of the table's lines, from which {@linkcode REGISTERS} derives its types. */
 export type RegisterTable = typeof TABLE;
 
 /** The registers by name. */
 export const REGISTERS: RegisterMap<RegisterTable> = defineRegisters(TABLE);
 
-/** A second place at which copies 0 to `count` - 1 of a register stand. */
+/** A second range of offsets for copies 0 to `count` - 1 of a register. */
 export interface Alias {
   /** The register's name. */
   readonly register: keyof RegisterTable;
   /** Offset in BAR0 of copy 0, in bytes. */
   readonly offset: number;
-  /** Number of copies at the second place. */
+  /** Number of copies in the second range. */
   readonly count: number;
   /** Bytes from one copy to the next. */
   readonly stride: number;
 }
 
-/** Places that the 82599 kept for drivers of the 82598; both work. */
+/** Offsets that the 82599 kept for drivers of the 82598. The registers work at both offsets. */
 export const ALIASES: readonly Alias[] = [
   { register: "RAL", offset: 0x05400, count: 16, stride: 8 },
   { register: "RAH", offset: 0x05404, count: 16, stride: 8 },
@@ -596,7 +596,7 @@ export const ALIASES: readonly Alias[] = [
   { register: "QPTC", offset: 0x08680, count: 16, stride: 4 },
 ];
 
-// The same registers as names to import: as a block, not a name a line.
+// The same registers as names to import, in a block instead of one per line.
 // deno-fmt-ignore
 export const {
   CTRL, STATUS, CTRL_EXT, ESDP, I2CCTL, FRTIMER, TCPTIMER, LEDCTL, EXVET, EEC, EEC_X550EM_A, EERD,

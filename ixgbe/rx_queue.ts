@@ -1,12 +1,14 @@
 /**
  * A receive queue: the hot path from the NIC to a batch.
  *
- * Each descriptor is four 32-bit words (`descriptors.ts`). The NIC sets DD last when it writes one
- * back, so what is read after DD is what the NIC wrote; the order of these loads is x86's and V8's
- * practice, see `src/specialise.ts`. A descriptor whose packet is taken gets a fresh buffer at once,
- * but RDT is written for many descriptors together. On the software NIC that pays because the register
- * is a cache line that two cores fight for. On PCIe a write is uncached and posted; fewer of them cost
- * less there too, by how much was not measured.
+ * The queue polls a ring of descriptors, each four 32-bit words (`descriptors.ts`). DD tells that the NIC
+ * has written a descriptor back, so everything else in it is read after DD. That the loads keep this
+ * order is a property of x86 and V8's practice, see `src/specialise.ts`.
+ *
+ * A descriptor gets a free buffer as soon as its packet is received, but RDT is written once for many
+ * descriptors. On the software NIC this is faster because the register is in a cache line that two cores
+ * share. On PCIe a register write is uncached and posted, so fewer writes should be cheaper there too;
+ * this was not measured.
  *
  * @module
  */
@@ -20,23 +22,24 @@ import { refuseBatch } from "../src/driver.ts";
 import { specialise } from "../src/specialise.ts";
 import { RX_DD, RX_EOP, RX_RXE, WORDS } from "./descriptors.ts";
 
-/** RDT is written once this many descriptors, or an eighth of the ring, have fresh buffers. */
+/** RDT is written when this many descriptors, or an eighth of the ring if less, were refilled. */
 const MAX_UNWRITTEN = 64;
 
 /**
- * Indices into a queue's state. Counts of descriptors do not wrap; their low bits are the place in the
- * ring. TAIL is what NEXT_TO_CLEAN was when RDT was last written. SLOW is not 0 while every call takes
- * the slow path: the queue is closed, or the rest of a frame is to be dropped.
+ * Indices into a queue's state. NEXT_TO_CLEAN and TAIL count descriptors and do not wrap; their low bits
+ * are an index into the ring. NEXT_TO_CLEAN: the next descriptor to read. TAIL: the value of
+ * NEXT_TO_CLEAN when RDT was last written. SLOW is not 0 while every call must take the slow path: the
+ * queue is closed, or the rest of a frame must be dropped.
  */
 const NEXT_TO_CLEAN = 0, TAIL = 1, BYTES = 2, SLOW = 3, STATES = 4;
 
 /**
- * Makes the `receive` of a queue. A descriptor that is written back has the RSS hash in word 1, its
- * status in word 2, and the packet's bytes in the low half of word 3.
+ * Creates the `receive` function of a queue. A descriptor that was written back has the RSS hash in word
+ * 1, the status in word 2, and the packet's length in the low half of word 3.
  *
  * @param slots The buffer of each descriptor.
  * @param address Bus addresses of the pool's buffers.
- * @param hashes Where RSS hashes go, by buffer; undefined if the NIC computes none.
+ * @param hashes Receives the RSS hashes, by buffer; undefined if the NIC does not hash packets.
  */
 const makeReceive = specialise(
   import.meta.url,
@@ -59,7 +62,7 @@ const makeReceive = specialise(
       if (batch.pool !== pool || batch.length !== 0 || state[SLOW] !== 0) return slowPath(batch);
       const { buffers } = batch, capacity = buffers.length, next = state[NEXT_TO_CLEAN];
       let i = next & mask, n = 0, bytes = 0, freeCount = pool.freeCount;
-      // Stops at a descriptor that is not written back, or that the slow path has to deal with.
+      // Stops at a descriptor that is not written back yet, or that the slow path must handle.
       for (; n < capacity; n++) {
         if ((ring[i << 2 | 2] & CHECKED) !== WHOLE) break;
         const size = ring[i << 2 | 3] & 0xffff;
@@ -93,11 +96,11 @@ export class IxgbeRxQueue implements RxQueue {
   readonly number: number;
   readonly pool: Mempool;
   readonly receive: (batch: PacketBatch) => number;
-  /** Its interrupt; undefined where the device polls only. */
+  /** Its interrupt; undefined if the device was opened without `interrupts`. */
   interrupt: RxInterrupt | undefined;
   /** Packets dropped because they did not fit a buffer. */
   tooLong = 0;
-  /** Packets dropped because the pool had no buffer to replace theirs. */
+  /** Packets dropped because the pool had no buffer to refill the ring with. */
   noBuffer = 0;
   /** Packets dropped because the NIC marked them as damaged. */
   damaged = 0;
@@ -111,17 +114,17 @@ export class IxgbeRxQueue implements RxQueue {
   readonly #state = new Float64Array(STATES);
   /** Descriptors whose packets were dropped. */
   #dropped = 0;
-  /** Whether the slow path has called `receive` to go on. */
+  /** Whether the slow path is calling `receive`, which must not enter it again. */
   #recovering = false;
 
   /**
-   * Fills the ring with buffers.
+   * Creates a queue, and fills its ring with buffers from the pool.
    *
-   * @param addressing What bus addresses the device uses.
-   * @param ring The descriptors, four words each; a power of two of them.
+   * @param addressing The kind of the device's bus addresses.
+   * @param ring The descriptors, four words each; their number is a power of two.
    * @param doorbell RDT.
    * @param rss Whether the NIC hashes packets.
-   * @param slots The buffer of each descriptor, if another thread has filled the ring already.
+   * @param slots The buffer of each descriptor, if another thread has already filled the ring.
    */
   constructor(
     number: number,
@@ -154,18 +157,18 @@ export class IxgbeRxQueue implements RxQueue {
     );
   }
 
-  /** Writes each descriptor, with a buffer from the pool. */
+  /** Gives each descriptor a buffer from the pool. */
   #fill(): void {
     const pool = this.pool;
     for (let i = 0; i < this.#slots.length; i++) {
       const buffer = pool.allocate(1);
-      pool.lengths[buffer] = 0;
+      pool.lengths[buffer] = 0; // the NIC owns it
       this.#slots[i] = buffer;
       this.#writeDescriptor(i);
     }
   }
 
-  /** Packets handed to the program. */
+  /** Packets that the program received. */
   get packets(): number {
     return this.#state[NEXT_TO_CLEAN] - this.#dropped;
   }
@@ -175,14 +178,14 @@ export class IxgbeRxQueue implements RxQueue {
     return this.#state[BYTES];
   }
 
-  /** Gives the NIC all descriptors but one. */
+  /** Passes the filled ring to the NIC. Call it after the queue is enabled (section 4.6.7.1). */
   start(): void {
     this.#writeTail(0);
   }
 
   /**
-   * Writes RDT: the NIC gets the descriptors before `next` but the last, since RDT = RDH would say that
-   * it has none.
+   * Writes RDT, which passes all descriptors to the NIC except the one before `next`: RDT = RDH means
+   * that the NIC has none (section 7.1.9).
    */
   #writeTail(next: number): void {
     const doorbell = this.#doorbell, tail = (next - 1) & this.#mask;
@@ -196,9 +199,10 @@ export class IxgbeRxQueue implements RxQueue {
   }
 
   /**
-   * Refuses what cannot be received into. Else drops frames that are not whole, or for which the pool
-   * has no buffer, and receives what follows. It looks at one ring of descriptors at most, since the NIC
-   * may fill them as fast as they are dropped.
+   * Handles what the fast path does not. Refuses a batch that cannot be received into; otherwise drops
+   * frames that are damaged, longer than a buffer, or for which the pool has no free buffer, and receives
+   * the frames after them. It drops at most one ring of descriptors, because the NIC may refill them as
+   * fast as they are dropped.
    */
   #slowPath(batch: PacketBatch): number {
     const pool = this.pool, state = this.#state;
@@ -224,36 +228,36 @@ export class IxgbeRxQueue implements RxQueue {
     }
   }
 
-  /** Whether the frame in a descriptor has to be dropped; counts why. */
+  /** Returns whether the frame in a descriptor must be dropped, and counts the reason. */
   #mustDrop(i: number): boolean {
     const state = this.#state, pool = this.pool;
     const status = this.#ring[i * WORDS + 2], size = this.#ring[i * WORDS + 3] & 0xffff;
     const end = (status & RX_EOP) !== 0, dropping = state[SLOW] !== 0;
     if (dropping || !end || size > pool.bufferSize) {
       if (!dropping) this.tooLong++;
-      state[SLOW] = end ? 0 : 1; // the rest of the frame is dropped too, when it comes
+      state[SLOW] = end ? 0 : 1; // the rest of the frame will be dropped too
     } else if ((status & RX_RXE) !== 0 || size === 0) {
       this.damaged++;
     } else if (pool.freeCount > 0 || pool.reclaim() > 0) {
-      return false; // the frame is whole after all, and there is a buffer again
+      return false; // the frame is complete, and a buffer is free again
     } else {
       this.noBuffer++;
     }
     return true;
   }
 
-  /** Writes a descriptor for the NIC to fill, with the buffer of its slot. */
+  /** Writes a descriptor with the buffer of its slot, for the NIC to fill. */
   #writeDescriptor(i: number): void {
     const address = new Uint32Array(this.#address.buffer), d = i * WORDS, b = this.#slots[i] * 2;
     this.#ring.set([address[b], address[b + 1], 0, 0], d);
   }
 
-  /** Whether the NIC has written back any descriptor that was seen. */
+  /** Whether the queue has received or dropped any packet. */
   get used(): boolean {
     return this.#state[NEXT_TO_CLEAN] !== 0;
   }
 
-  /** Detaches a ring that was not used yet, for another thread to go on with. */
+  /** Detaches from an unused ring and returns it, for another thread to adopt. */
   transfer(): { ring: Uint32Array; slots: Uint32Array; doorbell: Doorbell } {
     const ring = this.#ring;
     this.detach();
@@ -261,8 +265,8 @@ export class IxgbeRxQueue implements RxQueue {
   }
 
   /**
-   * Gives the buffers of all descriptors back to the pool, unless the queue is detached: then another
-   * thread has them. The NIC has to have stopped.
+   * Closes the queue and returns the buffers of all descriptors to the pool. The NIC must have stopped.
+   * Does nothing if the queue is detached: it no longer owns the buffers.
    */
   close(): void {
     if (this.#closed) return;
@@ -271,7 +275,7 @@ export class IxgbeRxQueue implements RxQueue {
     this.detach();
   }
 
-  /** Detaches from the ring and the buffers in it: the queue is closed from then on. */
+  /** Detaches from the ring without freeing the buffers in it. The queue is closed from then on. */
   detach(): void {
     this.#ring = new Uint32Array(0);
     this.#state[SLOW] = 1;

@@ -1,5 +1,5 @@
 /**
- * The semaphores that software and firmware share (82599: section 10.5.4; X540: section 11.7.5).
+ * The semaphores between software and firmware (82599: section 10.5.4; X540: section 11.7.5).
  *
  * @module
  */
@@ -9,33 +9,33 @@ import type { Registers } from "../src/registers.ts";
 import type { Mac } from "./models.ts";
 import { STATUS, SW_FW_SYNC, SW_FW_SYNC_X550EM_A, SWSM, SWSM_X550EM_A } from "./registers.ts";
 
-/** Where a MAC has its semaphores; the bits are the same. */
+/** The semaphore registers of a MAC. Only their offsets differ, not their bits. */
 const swsm = (mac: Mac) => mac === "X550EM_a" ? SWSM_X550EM_A : SWSM;
 const swFwSync = (mac: Mac) => mac === "X550EM_a" ? SW_FW_SYNC_X550EM_A : SW_FW_SYNC;
 
-/** Longest that firmware may hold a semaphore, in milliseconds. */
+/** The longest time that a semaphore may be held, in milliseconds. */
 const DEADLINE_MS = 1000;
 const RETRY_MS = 5;
 
-/** The firmware's bit for a resource is this much above software's. */
+/** The firmware's bit for a resource is this many bits above the software's. */
 const FIRMWARE_SHIFT = 5;
 
-/** Software's bit of SW_FW_SYNC for the PHY of this port. */
+/** Returns the software's bit in SW_FW_SYNC for the PHY of this port. */
 export function phySemaphore(regs: Registers): number {
   const port = regs.read(STATUS) & STATUS.LAN_ID;
   return port === 0 ? SW_FW_SYNC.SW_PHY_SM0 : SW_FW_SYNC.SW_PHY_SM1;
 }
 
 /**
- * Does something while firmware keeps its hands off a resource.
+ * Runs an action while holding the semaphore of a resource.
  *
- * A holder that does not let go within a second is taken for dead, as the datasheet says: a driver
- * that was killed may have left its bits behind.
+ * A semaphore that is not released within a second is taken over, as the datasheet says: a driver that
+ * was killed may have left it set.
  *
- * @param resource Software's bit of SW_FW_SYNC for the resource.
- * @param refusal What to throw where it is firmware that does not let go, of what SW_FW_SYNC then is;
- * unless given, firmware is taken for dead too.
- * @returns What the action returns.
+ * @param resource The software's bit in SW_FW_SYNC for the resource.
+ * @param refusal Creates the error to throw if firmware does not release the resource, from the value of
+ * SW_FW_SYNC (default: the semaphore is taken over from firmware too).
+ * @returns The result of the action.
  */
 export async function withSemaphore<T>(
   regs: Registers,
@@ -67,9 +67,9 @@ export async function withSemaphore<T>(
   }
 }
 
-/** Takes the semaphores that guard SW_FW_SYNC: among drivers, then against firmware. */
+/** Takes the semaphores that guard SW_FW_SYNC: first against other drivers, then against firmware. */
 async function enter(regs: Registers, mac: Mac): Promise<void> {
-  // Reading SMBI sets it: who reads 0 has it.
+  // Reading SMBI sets it: reading 0 takes the semaphore.
   await regs.reaches(swsm(mac), SWSM.SMBI, 0, DEADLINE_MS);
   if (mac === "82599") {
     const deadline = performance.now() + DEADLINE_MS;
@@ -81,6 +81,7 @@ async function enter(regs: Registers, mac: Mac): Promise<void> {
   }
 }
 
+/** Releases the semaphores that guard SW_FW_SYNC. */
 function leave(regs: Registers, mac: Mac): void {
   if (mac === "82599") {
     regs.clear(swsm(mac), SWSM.SWESMBI | SWSM.SMBI);

@@ -1,6 +1,6 @@
 /**
- * The NIC's counters, added up (82599: section 8.2.3.23). Its registers are cleared by reading and
- * wrap or stick after seconds to minutes; these sums do neither.
+ * Sums of the NIC's counters (82599: section 8.2.3.23). The NIC's registers are cleared by reading, and
+ * overflow after seconds to minutes if they are not read; the sums do not.
  *
  * @module
  */
@@ -9,12 +9,12 @@ import type { Register, Registers } from "../src/registers.ts";
 import * as R from "./registers.ts";
 
 /**
- * What counts packets dropped for want of packet buffer space, or of a descriptor. Copy 0 of each is in
- * use: there is one traffic class, and RQSMR maps every queue to counter 0 after reset.
+ * Counters of packets dropped because packet buffer space, or a descriptor, was not available. Copy 0 of
+ * each is enough: there is one traffic class, and after reset RQSMR maps every queue to counter 0.
  */
 const MISSED: readonly Register[] = [R.RXMPC, R.QPRDC];
 
-/** What counts frames that never were good: damaged, or of a size that the NIC does not take. */
+/** Counters of bad frames: damaged, or with a size that the NIC does not accept. */
 const ERRORS: readonly Register[] = [
   ...[R.CRCERRS, R.ILLERRC, R.ERRBC, R.RLEC, R.RUC, R.RFC, R.ROC, R.RJC],
 ];
@@ -26,7 +26,7 @@ const PACKETS: readonly Register[] = [
   ...[R.PTC64, R.PTC127, R.PTC255, R.PTC511, R.PTC1023, R.PTC1522],
 ];
 
-/** Counters of bytes, of 36 bits: reading the low half first latches the high half. */
+/** Counters of bytes, which have 36 bits. Reading the low half latches the high half: read it first. */
 const BYTES: readonly (readonly [string, Register, Register])[] = [
   ["GORC", R.GORCL, R.GORCH],
   ["GOTC", R.GOTCL, R.GOTCH],
@@ -38,19 +38,19 @@ export class Counters {
   readonly #regs: Registers;
   #sums: Record<string, number> = {};
 
-  /** Reads all counters once, which clears them, and starts at 0. */
+  /** Creates sums that start at 0: reads all counters once, which clears them (section 4.6.5). */
   constructor(regs: Registers) {
     this.#regs = regs;
     this.all();
     this.#sums = {};
   }
 
-  /** Packets missed, and packets with errors. */
+  /** Returns the sums of packets missed and of packets with errors, up to date. */
   failures(): { missed: number; errors: number } {
     return { missed: this.#update(MISSED), errors: this.#update(ERRORS) };
   }
 
-  /** All sums, up to date. */
+  /** Returns all sums, up to date. */
   all(): Record<string, number> {
     this.failures();
     this.#update(PACKETS);
@@ -61,7 +61,7 @@ export class Counters {
     return { ...this.#sums };
   }
 
-  /** Adds what registers have counted since they were last read; returns the sum of their sums. */
+  /** Adds the values of registers to their sums; returns the total of these sums. */
   #update(registers: readonly Register[]): number {
     let total = 0;
     for (const register of registers) {

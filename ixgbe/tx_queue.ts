@@ -1,10 +1,10 @@
 /**
  * A transmit queue: the hot path from a batch to the NIC.
  *
- * The NIC reports that a packet has left (DD) only where the descriptor asks for it (RS). That is the
- * last descriptor of each run: what one call of `transmit` sends, in parts of at most 32 packets. So
- * `reclaim` looks at one descriptor a run, and the buffers of all packets come back, even of the last
- * few before traffic ends.
+ * The NIC sets DD in a descriptor after it has sent the packet, but only if the descriptor has RS. The
+ * queue sets RS in the last descriptor of each run: the packets of one `transmit` call, split into runs
+ * of at most 32. So `reclaim` reads one descriptor per run, and all buffers return to the pool, including
+ * those of the last packets before traffic ends.
  *
  * @module
  */
@@ -29,17 +29,18 @@ import {
 
 /** The longest run, in packets. */
 const MAX_RUN = 32;
-/** Word 2 of each descriptor, but for the packet's bytes and RS. */
+/** Word 2 of each descriptor, except for the packet's length and RS. */
 const TX_DATA = TX_DTYP_DATA | TX_DEXT | TX_IFCS | TX_EOP;
 
 /**
- * Indices into a queue's state. Counts of descriptors do not wrap; their low bits are the place in the
- * ring: TAIL is the next to fill, NEXT_TO_CLEAN the first whose packet is not known to have left.
+ * Indices into a queue's state. TAIL and NEXT_TO_CLEAN count descriptors and do not wrap; their low bits
+ * are an index into the ring. TAIL: the next descriptor to fill. NEXT_TO_CLEAN: the first descriptor
+ * whose buffer was not reclaimed yet.
  */
 const TAIL = 0, NEXT_TO_CLEAN = 1, BYTES = 2, CLOSED = 3, STATES = 4;
 
 /**
- * Makes the `transmit` and `reclaim` of a queue.
+ * Creates the `transmit` and `reclaim` functions of a queue.
  *
  * @param slots The buffer of each descriptor.
  * @param address Bus addresses of the pool's buffers.
@@ -71,7 +72,7 @@ const makeTransmit = specialise(
     const { lengths, freeStack, bufferSize } = pool, { words, index, write } = doorbell;
     const ring64 = new Float64Array(ring.buffer, ring.byteOffset, ring.length / 2);
     const mask = slots.length - 1, reclaimFrom = slots.length / 2;
-    const ends = new Uint32Array(slots.length); // at the first descriptor of a run: its last
+    const ends = new Uint32Array(slots.length); // the last descriptor of a run, by its first
 
     const reclaim = (): number => {
       const tail = state[TAIL] & mask, before = pool.freeCount;
@@ -97,7 +98,7 @@ const makeTransmit = specialise(
       const { buffers } = batch, count = Math.min(batch.length, free);
       let t = tail & mask, n = 0, bytes = 0;
       for (; n < count; n++) {
-        const buffer = buffers[n], size = lengths[buffer] | 0; // 0 too where there is no such buffer
+        const buffer = buffers[n], size = lengths[buffer] | 0; // 0 if the buffer does not exist
         if ((size - 1) >>> 0 >= bufferSize) break;
         lengths[buffer] = 0;
         slots[t] = buffer;
@@ -142,10 +143,10 @@ export class IxgbeTxQueue implements TxQueue {
   readonly #state = new Float64Array(STATES);
 
   /**
-   * Takes an empty ring.
+   * Creates a queue with an empty ring.
    *
-   * @param addressing What bus addresses the device uses.
-   * @param ring The descriptors, four words each; a power of two of them.
+   * @param addressing The kind of the device's bus addresses.
+   * @param ring The descriptors, four words each; their number is a power of two.
    * @param doorbell TDT.
    */
   constructor(
@@ -173,7 +174,7 @@ export class IxgbeTxQueue implements TxQueue {
     return this.#state[TAIL] - this.#state[NEXT_TO_CLEAN];
   }
 
-  /** Packets taken from the program. */
+  /** Packets that the program passed to the queue. */
   get packets(): number {
     return this.#state[TAIL];
   }
@@ -183,23 +184,23 @@ export class IxgbeTxQueue implements TxQueue {
     return this.#state[BYTES];
   }
 
-  /** Whether anything was sent. */
+  /** Whether the queue has sent any packet. */
   get used(): boolean {
     return this.packets !== 0;
   }
 
-  /** Detaches a ring that was not used yet, for another thread to go on with. */
+  /** Detaches from an unused ring and returns it, for another thread to adopt. */
   transfer(): { ring: Uint32Array; doorbell: Doorbell } {
     this.detach();
     return { ring: this.#ring, doorbell: this.#doorbell };
   }
 
-  /** Detaches from the ring and the buffers in it: the queue is closed from then on. */
+  /** Detaches from the ring without freeing the buffers in it. The queue is closed from then on. */
   detach(): void {
     this.#state[CLOSED] = 1;
   }
 
-  /** Gives the buffers of all packets back to the pool. The NIC has to have stopped. */
+  /** Closes the queue and returns the buffers of all packets to the pool. The NIC must have stopped. */
   close(): void {
     const pool = this.pool, state = this.#state;
     for (; state[NEXT_TO_CLEAN] < state[TAIL]; state[NEXT_TO_CLEAN]++) {

@@ -1,5 +1,5 @@
 /**
- * A clock for loops that move packets, and a pause for all else.
+ * A clock and a timer for loops that move packets, and a pause for code that can await.
  *
  * @module
  */
@@ -7,39 +7,39 @@
 import { stubs } from "./stubs.ts";
 
 /**
- * Milliseconds since some moment in the past, for loops that move packets: it leaves nothing on the heap
- * where the compiler knows it, while each call of `performance.now()` makes a number there.
+ * Returns milliseconds since an arbitrary moment in the past. Loops that move packets use it because an
+ * optimised call allocates nothing, while each call of `performance.now()` allocates a number.
  */
 export function milliseconds(): number {
   return stubs.ixy_milliseconds();
 }
 
-/** Resolves after so many milliseconds, in which other tasks run. */
+/** Resolves after a number of milliseconds. Other tasks run meanwhile. */
 export function delay(milliseconds: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }
 
-/** A time span that is asked again and again whether it is over. */
+/** A time span for loops that poll whether it is over. */
 export class Timer {
   readonly #milliseconds: number;
   readonly #end = new Float64Array(1);
 
   /**
-   * Begins now.
+   * Creates a timer that starts now.
    *
-   * @param milliseconds How long it is.
+   * @param milliseconds Length of the time span.
    */
   constructor(milliseconds: number) {
     this.#milliseconds = milliseconds;
     this.restart();
   }
 
-  /** Whether it is over. */
+  /** Whether the time span is over. */
   get over(): boolean {
     return milliseconds() >= this.#end[0];
   }
 
-  /** Begins again, now. */
+  /** Starts the time span again. */
   restart(): void {
     this.#end[0] = milliseconds() + this.#milliseconds;
   }

@@ -1,5 +1,5 @@
 /**
- * Errors that the lowest room already needs: a failed system call, and what a person has to change.
+ * The errors that `native/` itself throws: a failed system call, and a problem that the user can fix.
  * The other errors are in `src/errors.ts`.
  *
  * @module
@@ -36,9 +36,8 @@ const MEANING: Record<number, string> = {
 };
 
 /**
- * A system call failed. As a rule it is the `cause` of another error, which says what to do. It
- * is thrown itself where the kernel refuses what it normally never refuses: to wait, to catch signals,
- * to unmap memory.
+ * A system call failed. Usually this is the `cause` of another error, which says what to do. It is
+ * thrown itself only if a call fails that normally cannot: waiting, catching signals, unmapping memory.
  */
 export class SystemError extends Error {
   /** The class. */
@@ -47,9 +46,9 @@ export class SystemError extends Error {
   readonly errno: number;
 
   /**
-   * Makes the message.
+   * Creates the error with its message.
    *
-   * @param what The call and what it was for: `open nic0.sock`.
+   * @param what The call and its object: `open nic0.sock`.
    * @param errno The positive error number.
    */
   constructor(what: string, errno: number) {
@@ -59,24 +58,24 @@ export class SystemError extends Error {
 }
 
 /**
- * What was asked for cannot be done: an address, an option or a size is wrong, a device or a permission
- * is missing. The message is one sentence that says what to change. Programs print it and exit with
+ * The request cannot be met: an address, an option or a size is wrong, or a device or a permission is
+ * missing. The message is one sentence that says what to change. Programs print it and exit with
  * code 2.
  */
 export class UsageError extends Error {
   /** The class. */
   override readonly name = "UsageError";
   /**
-   * The option of `open`, or of a pool, that the error is about: it is wrong, the device does not support
-   * it, or setting it would help. Undefined if the error is not about an option.
+   * The option of `open` or of a pool that the error is about: its value is wrong, the device does not
+   * support it, or setting it would help. Undefined if the error is not about an option.
    */
   readonly option: string | undefined;
 
   /**
-   * Takes the sentence.
+   * Creates the error.
    *
-   * @param message What cannot be done, and what to change.
-   * @param options The option that the error is about, and the error that led to this one.
+   * @param message One sentence: what cannot be done, and what to change.
+   * @param options The option that the error is about, and the error that caused this one.
    */
   constructor(
     message: string,

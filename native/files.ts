@@ -1,20 +1,23 @@
 /**
- * Small files, directories and links of the kernel, read and written through the stubs: what a
- * program with `--allow-ffi` alone cannot do through Deno.
+ * Reads and writes small files, directories and links of the kernel (sysfs, procfs) through the stubs.
+ * Deno's own calls would need permissions beyond `--allow-ffi`.
  *
  * @module
  */
 
 import { checkErrno, Errno, Open, path, stubs, SystemError } from "./stubs.ts";
 
-/** Errors of a file that this process cannot have; that of another process goes when that one ends. */
+/**
+ * Errors that say that a file does not exist or is not readable. ESRCH: a file in `/proc` whose process
+ * has ended.
+ */
 const ABSENT: readonly number[] = [Errno.ENOENT, Errno.ESRCH, Errno.EPERM, Errno.EACCES];
 
 /**
- * The bytes of a file up to its end, which is where reading finds it: the kernel's files tell no size.
+ * Reads a file to its end. The size is not known in advance: the kernel reports 0 for its own files.
  *
- * @param most How many bytes to read at most.
- * @throws {SystemError} if it cannot be opened or read.
+ * @param most The most bytes to read.
+ * @throws {SystemError} if the file cannot be opened or read.
  */
 export function readBytes(file: string, most = Infinity): Uint8Array<ArrayBuffer> {
   const fd = checkErrno(`open ${file}`, stubs.ixy_open(path(file), Open.RDONLY, 0));
@@ -36,19 +39,18 @@ export function readBytes(file: string, most = Infinity): Uint8Array<ArrayBuffer
 }
 
 /**
- * The text of a file, without white space at its ends.
+ * Reads a text file, without white space at its ends.
  *
- * @throws {SystemError} if it cannot be opened or read.
+ * @throws {SystemError} if the file cannot be opened or read.
  */
 export function readText(file: string): string {
   return new TextDecoder().decode(readBytes(file)).trim();
 }
 
 /**
- * What `read` returns; undefined if it finds that there is no such file, or that this user may not read
- * it.
+ * Returns what `read` returns, or undefined if the file does not exist or this user may not read it.
  *
- * @throws {SystemError} if it fails for another reason.
+ * @throws {SystemError} if `read` fails for another reason.
  */
 export function ifReadable<T>(read: () => T): T | undefined {
   try {
@@ -59,7 +61,11 @@ export function ifReadable<T>(read: () => T): T | undefined {
   }
 }
 
-/** Writes text to a file that exists; throws SystemError. */
+/**
+ * Writes text to an existing file.
+ *
+ * @throws {SystemError} if the file cannot be opened or written.
+ */
 export function writeText(file: string, text: string): void {
   const fd = checkErrno(`open ${file}`, stubs.ixy_open(path(file), Open.WRONLY, 0));
   try {
@@ -70,7 +76,7 @@ export function writeText(file: string, text: string): void {
   }
 }
 
-/** The names in a directory; none if there is no such directory or it cannot be read. */
+/** Returns the names in a directory; none if it does not exist or is not readable. */
 export function list(directory: string): string[] {
   let bytes = new Uint8Array(4096), n: number;
   while ((n = stubs.ixy_list(path(directory), bytes, bytes.length)) === -Errno.ENOBUFS) {
@@ -80,7 +86,7 @@ export function list(directory: string): string[] {
   return new TextDecoder().decode(bytes.subarray(0, n - 1)).split("\0");
 }
 
-/** The last part of what a symbolic link points to; undefined if there is no such link. */
+/** Returns the last component of a symbolic link's target; undefined if the link does not exist. */
 export function linkName(link: string): string | undefined {
   const bytes = new Uint8Array(4096);
   const n = stubs.ixy_readlink(path(link), bytes, bytes.length);

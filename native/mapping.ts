@@ -1,5 +1,5 @@
 /**
- * Memory mapped into this process: files, memory to share with devices, address space.
+ * Memory mapped into this process: files, memory shared with devices, reserved address space.
  *
  * @module
  */
@@ -7,15 +7,15 @@
 import { checkErrno, stubs } from "./stubs.ts";
 
 /**
- * Memory mapped into this process. Unmapping detaches every view of it, whoever holds one: a view
- * used too late is empty, never a stray access.
+ * Memory mapped into this process. Unmapping detaches every view of it: a view that is used too late is
+ * empty, and never reaches other memory.
  */
 export class Mapping implements Disposable {
   /** Size in bytes. */
   readonly bytes: number;
-  /** The descriptor behind memory made by {@linkcode Mapping.memory}, else -1. */
+  /** The file descriptor of memory from {@linkcode Mapping.memory}, else -1. */
   readonly fd: number;
-  /** Whether it is in 2 MiB pages. */
+  /** Whether the memory consists of 2 MiB pages. */
   readonly huge: boolean;
   readonly #adopted: boolean;
   #pointer: Deno.PointerObject | undefined;
@@ -26,9 +26,9 @@ export class Mapping implements Disposable {
     bytes: number,
     fd: number,
     huge: boolean,
-    borrowed = false,
+    adopted = false,
   ) {
-    this.#adopted = borrowed;
+    this.#adopted = adopted;
     this.bytes = bytes;
     this.fd = fd;
     this.huge = huge;
@@ -36,7 +36,12 @@ export class Mapping implements Disposable {
     this.#buffer = Deno.UnsafePointerView.getArrayBuffer(this.#pointer, bytes);
   }
 
-  /** Maps part of an open file, for reading and writing, shared. */
+  /**
+   * Maps part of an open file, shared, for reading and writing.
+   *
+   * @param what The file, for messages.
+   * @throws {SystemError} if the kernel refuses.
+   */
   static file(what: string, fd: number, bytes: number, offset = 0): Mapping {
     const address = new BigUint64Array(1);
     checkErrno(`mmap ${what}`, stubs.ixy_mmap(fd, bytes, offset, address));
@@ -44,8 +49,9 @@ export class Mapping implements Disposable {
   }
 
   /**
-   * Memory of this process, zeroed, locked, shareable by its descriptor; in 2 MiB pages if `huge`.
+   * Allocates zeroed, locked memory that can be shared by its descriptor.
    *
+   * @param huge Whether to use 2 MiB pages.
    * @throws {SystemError} with `ENOMEM` if there are too few hugepages.
    */
   static memory(bytes: number, huge: boolean): Mapping {
@@ -57,7 +63,12 @@ export class Mapping implements Disposable {
     return new Mapping(address[0], bytes, fd, huge);
   }
 
-  /** Address space for {@linkcode Mapping.place}: zeros, and no memory until it is written. */
+  /**
+   * Reserves address space for {@linkcode Mapping.place}. It reads as zeros and takes no memory until it
+   * is written.
+   *
+   * @throws {SystemError} if the kernel refuses.
+   */
   static reserve(bytes: number): Mapping {
     const address = new BigUint64Array(1);
     checkErrno(`reserve ${bytes} bytes of address space`, stubs.ixy_reserve(bytes, address));
@@ -65,44 +76,58 @@ export class Mapping implements Disposable {
   }
 
   /**
-   * Puts part of an open file in the place of part of the memory, shared; or zeros in the place of
-   * what was put there.
+   * Maps part of an open file, shared, over part of this memory; or zeros over what was placed there.
    *
-   * @param at Where in this memory, in bytes: a multiple of the file's page size.
+   * @param what The file, for messages.
+   * @param at Offset in this memory, in bytes: a multiple of the file's page size.
    * @param fd The file; -1 for zeros.
+   * @throws {RangeError} if the place is not within this memory.
+   * @throws {SystemError} if the kernel refuses.
    */
   place(what: string, at: number, bytes: number, fd: number, offset = 0): void {
-    if (!(at >= 0 && at + bytes <= this.bytes)) throw new RangeError(`${what} at ${at}: outside`);
+    if (!(at >= 0 && at + bytes <= this.bytes)) {
+      throw new RangeError(`${what} at ${at} lies outside the ${this.bytes} bytes reserved`);
+    }
     const pointer = Deno.UnsafePointer.create(this.address + BigInt(at));
     checkErrno(`mmap ${what}`, stubs.ixy_mmap_at(pointer, fd, bytes, offset));
   }
 
   /**
-   * Memory that another thread of this process has mapped and will unmap, once nobody borrows it any
-   * more: unmapping it here detaches the views of this thread, and nothing else.
+   * Adopts memory that another thread of this process has mapped. Unmapping it here only detaches this
+   * thread's views; the other thread unmaps the memory, after all threads that have adopted it.
    *
-   * @param address What {@linkcode Mapping.address} is in the other thread, or lies behind it.
+   * @param address An address within the other thread's mapping.
    */
   static adopted(address: bigint, bytes: number): Mapping {
     return new Mapping(address, bytes, -1, false, true);
   }
 
-  /** The memory. */
+  /**
+   * The memory.
+   *
+   * @throws {Error} if it was unmapped.
+   */
   get buffer(): ArrayBuffer {
     if (this.#buffer === undefined) throw new Error("memory used after it was unmapped");
     return this.#buffer;
   }
 
-  /** Where it begins in this process, for system calls that want to be told. */
+  /**
+   * The memory's virtual address in this process, for system calls that take one.
+   *
+   * @throws {Error} if it was unmapped.
+   */
   get address(): bigint {
     if (this.#pointer === undefined) throw new Error("memory used after it was unmapped");
     return Deno.UnsafePointer.value(this.#pointer);
   }
 
   /**
-   * The physical address of every `step` bytes.
+   * Looks up the physical address of every `step` bytes.
    *
-   * @returns Addresses in bytes, or undefined where the kernel hides them from this process.
+   * @returns The addresses, or undefined if the kernel hides them from this process.
+   * @throws {SystemError} if `/proc/self/pagemap` cannot be read.
+   * @throws {Error} if the memory was unmapped.
    */
   physicalAddresses(step: number): number[] | undefined {
     const entries = new BigUint64Array(this.bytes / step);
@@ -111,13 +136,17 @@ export class Mapping implements Disposable {
       "read /proc/self/pagemap",
       stubs.ixy_pagemap(this.#pointer, step, entries.length, entries),
     );
-    // Bits 0 to 54 are the frame number, 0 for who may not see it; bit 63 says the page is there.
+    // Bits 0 to 54: the frame number, which reads as 0 without privileges. Bit 63: the page is present.
     const frames = Array.from(entries, (entry) => Number(entry & ((1n << 55n) - 1n)));
     if (frames.some((frame, i) => frame === 0 || entries[i] >> 63n === 0n)) return undefined;
     return frames.map((frame) => frame * 4096);
   }
 
-  /** Detaches every view, unmaps the memory and closes its descriptor. Again: nothing happens. */
+  /**
+   * Detaches every view, unmaps the memory and closes its descriptor. Idempotent.
+   *
+   * @throws {SystemError} if the kernel refuses.
+   */
   unmap(): void {
     if (this.#pointer === undefined) return;
     const pointer = this.#pointer;
@@ -129,7 +158,7 @@ export class Mapping implements Disposable {
     if (this.fd >= 0) checkErrno("close", stubs.ixy_close(this.fd));
   }
 
-  /** Unmaps. */
+  /** Unmaps the memory, see {@linkcode Mapping.unmap}. */
   [Symbol.dispose](): void {
     this.unmap();
   }

@@ -1,5 +1,5 @@
 /**
- * Signals that end a program, for loops that do not return to the event loop.
+ * SIGINT and SIGTERM as a flag, for loops that do not return to the event loop.
  *
  * @module
  */
@@ -10,20 +10,20 @@ const SIGNALS = ["SIGINT", "SIGTERM"] as const;
 const doNothing = () => {};
 
 /**
- * Catches SIGINT and SIGTERM: the first one stores its number where a loop can look for it without
- * leaving JavaScript, the second one of a kind ends the process. One at a time.
+ * Catches SIGINT and SIGTERM. The first one stores its number, which a loop reads without leaving
+ * JavaScript; the same signal again ends the process. Only one StopFlag can exist at a time.
  */
 export class StopFlag implements Disposable {
   readonly #word: Int32Array;
 
   /**
-   * Installs the signal handlers.
+   * Creates the flag and installs the signal handlers.
    *
    * @throws {UsageError} if this is not Linux on x86-64 with `--allow-ffi`.
    * @throws {SystemError} if the kernel refuses.
    */
   constructor() {
-    // Deno installs its own handlers when it first needs them, which would undo ours: do that now.
+    // Deno installs its own handlers with its first listener, and would replace ours then: do it now.
     for (const signal of SIGNALS) Deno.addSignalListener(signal, doNothing);
     const address = new BigUint64Array(1);
     checkErrno("install signal handlers", stubs.ixy_stop_begin(address));
@@ -31,13 +31,13 @@ export class StopFlag implements Disposable {
     this.#word = new Int32Array(Deno.UnsafePointerView.getArrayBuffer(pointer, 4));
   }
 
-  /** The signal's number once one has come, else 0. */
+  /** The number of the signal that was caught, else 0. */
   get signal(): number {
     return this.#word[0];
   }
 
   /**
-   * Puts the former handlers back.
+   * Restores the previous handlers.
    *
    * @throws {SystemError} if the kernel refuses.
    */

@@ -1,9 +1,9 @@
 /*
- * stubs: the system calls that JavaScript cannot make. No driver knowledge is here: no ring, no
- * register, no virtqueue. Each function returns a count or descriptor, or the negative errno.
+ * stubs: the system calls that JavaScript cannot make. Nothing here knows of rings, registers or
+ * virtqueues. Each function returns a count or a file descriptor, or a negative errno.
  *
- * Sizes and file offsets are doubles, exact to 2^53, and addresses are returned through memory: a
- * call with these types costs Deno some nanoseconds, one with 64-bit integers makes a BigInt.
+ * Sizes and file offsets are doubles, which are exact up to 2^53; addresses are returned through
+ * memory. 64-bit integers in a signature would make Deno allocate BigInts.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -57,7 +57,7 @@ int32_t ixy_readlink(const char *path, char *to, uint32_t bytes) {
   return result(readlink(path, to, bytes));
 }
 
-/* Size of a file in bytes, to *size. */
+/* Stores the size of a file in bytes in *size. */
 int32_t ixy_size(int32_t fd, double *size) {
   struct stat s;
   if (fstat(fd, &s) < 0) return -errno;
@@ -65,7 +65,8 @@ int32_t ixy_size(int32_t fd, double *size) {
   return 0;
 }
 
-/* The names in a directory, each ended by a NUL byte; returns their bytes, -ENOBUFS if too many. */
+/* Stores the names in a directory, each with a NUL byte at its end, and returns the bytes used;
+ * -ENOBUFS if they do not fit. */
 int32_t ixy_list(const char *path, char *to, uint32_t bytes) {
   DIR *dir = opendir(path);
   if (!dir) return -errno;
@@ -84,7 +85,7 @@ int32_t ixy_list(const char *path, char *to, uint32_t bytes) {
   return (int32_t)used;
 }
 
-/* Takes an exclusive lock on an open file without waiting: -EWOULDBLOCK if another has it. */
+/* Takes an exclusive lock on an open file without waiting: -EWOULDBLOCK if it is locked already. */
 int32_t ixy_lock(int32_t fd) { return result(flock(fd, LOCK_EX | LOCK_NB)); }
 
 int32_t ixy_ioctl(int32_t fd, uint32_t request, void *argument) {
@@ -105,8 +106,8 @@ int32_t ixy_munmap(void *address, double bytes) {
 }
 
 /*
- * Address space of so many bytes from a multiple of 2 MiB on, to *address, for ixy_mmap_at to fill.
- * Until then it can be read and written, and takes memory only where it is written.
+ * Reserves address space at a multiple of 2 MiB, for ixy_mmap_at, and stores its address in *address.
+ * It can be read and written at once, and takes memory only where it is written.
  */
 int32_t ixy_reserve(double bytes, uint64_t *address) {
   uint64_t n = (uint64_t)bytes, huge = 2 << 20;
@@ -121,8 +122,8 @@ int32_t ixy_reserve(double bytes, uint64_t *address) {
 }
 
 /*
- * Puts part of an open file in the place of reserved address space; with fd -1, takes it out again.
- * Whatever fails, no hole is left: others may map there, or the process may still look there.
+ * Maps part of an open file over reserved address space; fd -1 restores the reservation. A failure
+ * leaves no hole: an unrelated mapping could end up there, and this process may still read there.
  */
 int32_t ixy_mmap_at(void *address, int32_t fd, double bytes, double offset) {
   int reserved = MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
@@ -135,9 +136,9 @@ int32_t ixy_mmap_at(void *address, int32_t fd, double bytes, double offset) {
 }
 
 /*
- * Memory for DMA, zeroed, locked, shareable through the descriptor that is returned; its address
- * goes to *address. With `huge` in 2 MiB pages: -ENOMEM if too few are reserved. It has no name in
- * any file system: when the last process that has it ends, it is gone.
+ * Allocates zeroed, locked memory for DMA, stores its address in *address and returns a descriptor to
+ * share it by. With `huge` it consists of 2 MiB pages: -ENOMEM if too few are reserved. It has no
+ * name in any file system, so the kernel frees it when the last process that maps it ends.
  */
 int32_t ixy_memory(double bytes, int32_t huge, uint64_t *address) {
   size_t n = (size_t)bytes;
@@ -146,7 +147,7 @@ int32_t ixy_memory(double bytes, int32_t huge, uint64_t *address) {
   void *p = MAP_FAILED;
   if (ftruncate(fd, (off_t)n) == 0)
     p = mmap(0, n, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
-  /* Memory over the lock limit stays usable where a process maps it for us (EPERM, ENOMEM). */
+  /* Over the lock limit it stays unlocked, which is enough for vfio-user and vhost-user. */
   if (p == MAP_FAILED || (mlock(p, n) < 0 && errno != EPERM && errno != ENOMEM && errno != EAGAIN)) {
     int error = errno;
     if (p != MAP_FAILED) munmap(p, n);
@@ -158,8 +159,8 @@ int32_t ixy_memory(double bytes, int32_t huge, uint64_t *address) {
 }
 
 /*
- * The pagemap entry of every `step` bytes of memory, low and high 32 bits each, to `entries`:
- * /proc/self/pagemap gives frame numbers to root only, and 0 with flags to others.
+ * Stores the pagemap entry of every `step` bytes of memory in `entries`. /proc/self/pagemap shows
+ * frame numbers to root only; to others they read as 0, beside the flags.
  */
 int32_t ixy_pagemap(void *address, uint32_t step, uint32_t count, uint64_t *entries) {
   int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
@@ -202,7 +203,7 @@ int32_t ixy_connect(const char *path, int32_t kind) {
   return fd;
 }
 
-/* A socket bound to `path`, listening unless it takes datagrams. */
+/* Returns a socket bound to `path`; it listens, except for SOCK_DGRAM. */
 int32_t ixy_bind(const char *path, int32_t kind) {
   struct sockaddr_un a;
   int32_t bad = address_of(path, &a);
@@ -219,7 +220,7 @@ int32_t ixy_bind(const char *path, int32_t kind) {
 
 int32_t ixy_accept(int32_t fd) { return result(accept4(fd, 0, 0, SOCK_CLOEXEC)); }
 
-/* Sends bytes, with `count` descriptors beside the first; flags as for sendmsg (MSG_DONTWAIT 0x40). */
+/* Sends bytes, with `count` descriptors attached to the first; flags as for sendmsg. */
 int32_t ixy_send(int32_t fd, const void *from, uint32_t bytes, const int32_t *fds, uint32_t count,
                  int32_t flags) {
   union { char bytes[CMSG_SPACE(16 * sizeof(int))]; struct cmsghdr align; } control;
@@ -247,7 +248,7 @@ int32_t ixy_sendto(int32_t fd, const void *from, uint32_t bytes, const char *pat
   return result(sendto(fd, from, bytes, flags | MSG_NOSIGNAL, (struct sockaddr *)&a, sizeof a));
 }
 
-/* Receives bytes and up to 16 descriptors; their number goes to fds[16]. */
+/* Receives bytes and up to 16 descriptors, and stores the number of descriptors in fds[16]. */
 int32_t ixy_recv(int32_t fd, void *to, uint32_t bytes, int32_t *fds, int32_t flags) {
   union { char bytes[CMSG_SPACE(16 * sizeof(int))]; struct cmsghdr align; } control;
   struct iovec v = {to, bytes};
@@ -269,19 +270,19 @@ int32_t ixy_recv(int32_t fd, void *to, uint32_t bytes, int32_t *fds, int32_t fla
 
 int32_t ixy_eventfd(void) { return result(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)); }
 
-/* As poll: `fds` is an array of struct pollfd; milliseconds -1 waits for ever. */
+/* As poll(2): `fds` is an array of struct pollfd; -1 milliseconds is no timeout. */
 int32_t ixy_poll(void *fds, uint32_t count, int32_t milliseconds) {
   return result(poll(fds, count, milliseconds));
 }
 
-/* The time since some moment in the past. */
+/* Returns milliseconds since an arbitrary moment in the past. */
 double ixy_milliseconds(void) {
   struct timespec t;
   clock_gettime(CLOCK_MONOTONIC, &t);
   return (double)t.tv_sec * 1e3 + (double)t.tv_nsec * 1e-6;
 }
 
-/* The stop flag: SIGINT or SIGTERM stores its number here once; a second one ends the process. */
+/* The stop flag: SIGINT or SIGTERM stores its number; the same signal again ends the process. */
 
 static volatile int32_t stop;
 static struct sigaction before_int, before_term;
@@ -297,7 +298,7 @@ int32_t ixy_stop_begin(uint64_t *address) {
   return result(sigaction(SIGTERM, &action, &before_term));
 }
 
-/* Puts the former handlers back. */
+/* Restores the previous handlers. */
 int32_t ixy_stop_end(void) {
   if (sigaction(SIGINT, &before_int, 0) < 0) return -errno;
   return result(sigaction(SIGTERM, &before_term, 0));

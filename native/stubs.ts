@@ -1,7 +1,6 @@
 /**
- * The C stubs, loaded: system calls as functions. A failed call throws {@linkcode SystemError},
- * where nothing else is said. `--allow-ffi` is all it takes: the shared object is embedded in the
- * module graph and loaded from memory.
+ * Loads the C stubs: system calls as functions. `--allow-ffi` is the only permission needed, because
+ * the shared object is embedded in a module and loaded from memory.
  *
  * @module
  */
@@ -24,7 +23,7 @@ const SYMBOLS = {
   ixy_list: { parameters: ["buffer", "buffer", "u32"], result: "i32" },
   ixy_lock: { parameters: ["i32"], result: "i32" },
   ixy_ioctl: { parameters: ["i32", "u32", "buffer"], result: "i32" },
-  // The same for requests that take a number in the pointer's place.
+  // The same stub, for requests that take a number instead of a pointer.
   ixy_ioctl_value: { name: "ixy_ioctl", parameters: ["i32", "u32", "usize"], result: "i32" },
   ixy_mmap: { parameters: ["i32", "f64", "f64", "buffer"], result: "i32" },
   ixy_reserve: { parameters: ["f64", "buffer"], result: "i32" },
@@ -45,10 +44,10 @@ const SYMBOLS = {
   ixy_stop_end: { parameters: [], result: "i32" },
 } as const;
 
-/** How a file is opened (`open(2)`). */
+/** Access modes of `open(2)`. */
 export const Open = { RDONLY: 0, WRONLY: 1, RDWR: 2 } as const;
 
-/** The error numbers of Linux that this project looks for. */
+/** The Linux error numbers that this project handles. */
 export const Errno = {
   EPERM: 1,
   ENOENT: 2,
@@ -68,15 +67,15 @@ export const Errno = {
   EADDRINUSE: 98,
 } as const;
 
-/** Why the stubs cannot run on a machine, in a sentence; undefined if they can. */
+/** Returns a sentence that says why the stubs cannot run on a machine; undefined if they can. */
 export function unsupported(os: string, arch: string): string | undefined {
   if (os === "linux" && arch === "x86_64") return undefined;
-  return `ixy.ts runs on Linux on x86-64 only, and this is ${os} on ${arch}`;
+  return `ixy.ts runs only on Linux on x86-64, and this is ${os} on ${arch}`;
 }
 
 type Stubs = Deno.DynamicLibrary<typeof SYMBOLS>["symbols"];
 
-/** Loads the stubs. Where that is not possible, the first use throws a UsageError, not the import. */
+/** Loads the stubs. If that is not possible, their first use throws a UsageError; the import does not. */
 function load(): Stubs {
   let problem = unsupported(Deno.build.os, Deno.build.arch);
   if (problem === undefined) {
@@ -94,7 +93,7 @@ function load(): Stubs {
   });
 }
 
-/** Loads the shared object from memory: a file of ours on disk would need more permissions. */
+/** Loads the shared object from memory: a file on disk would need further permissions. */
 function loadFromMemory(): Stubs {
   const libc = Deno.dlopen("libc.so.6", {
     memfd_create: { parameters: ["buffer", "u32"], result: "i32" },
@@ -105,7 +104,7 @@ function loadFromMemory(): Stubs {
   const fd = libc.symbols.memfd_create(path("ixy-stubs"), 1);
   try {
     if (fd < 0 || libc.symbols.write(fd, object, BigInt(object.length)) !== BigInt(object.length)) {
-      throw new Error("cannot put the C stubs into memory: memfd_create or write failed");
+      throw new Error("cannot load the C stubs: memfd_create or write failed: see `ulimit -a`");
     }
     return Deno.dlopen(`/proc/self/fd/${fd}`, SYMBOLS).symbols;
   } finally {
@@ -114,18 +113,18 @@ function loadFromMemory(): Stubs {
   }
 }
 
-/** A NUL-terminated string, as the stubs take paths. */
+/** Encodes a path as the NUL-terminated string that the stubs take. */
 export function path(text: string): Uint8Array<ArrayBuffer> {
   return new TextEncoder().encode(text + "\0");
 }
 
-/** The stubs as they are: a negative result is an error number. */
+/** The stubs. A negative result is an error number, see {@linkcode checkErrno}. */
 export const stubs: Stubs = load();
 
 /**
- * Passes a stub's result on, if it is no error.
+ * Returns the result of a stub if it is not an error.
  *
- * @param what The call and what it was for, for the message.
+ * @param what The call and its object, for the message.
  * @throws {SystemError} if the result is negative.
  */
 export function checkErrno(what: string, result: number): number {

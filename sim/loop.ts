@@ -56,7 +56,7 @@ export class Loop {
   #lastWork = milliseconds();
 
   /**
-   * Creates a loop, which {@linkcode Loop.run} runs.
+   * Creates a loop, which {@linkcode Loop.prototype.run} runs.
    *
    * @param ports The ports to run.
    * @param wakeFd A descriptor besides the ports' that ends a wait when readable, or -1.

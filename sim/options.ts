@@ -66,8 +66,8 @@ export const SIM = command({
       "a path",
     ),
     plain: repeated(
-      "instead of --socket: serve a port as the files of a PCI device in sysfs, for drivers without " +
-        "vfio-user; needs root, see sim/README.md",
+      "instead of --socket: serve a port as the files of a PCI device in sysfs, for drivers " +
+        "without vfio-user; needs root, see sim/README.md",
       "DIRECTORY",
       "a path",
     ),

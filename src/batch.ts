@@ -1,5 +1,5 @@
 /**
- * Batches of packets: what queues receive into and transmit from.
+ * Batches of packets: queues receive into them and transmit from them.
  *
  * @module
  */
@@ -11,10 +11,11 @@ import type { Mempool } from "./mempool.ts";
 export const MAX_BATCH = 256;
 
 /**
- * Up to 256 packets, as numbers of buffers of one pool. A batch owns its packets: `receive` fills
- * it, `transmit` takes from its front what it sends, {@linkcode PacketBatch.prototype.free} gives back
- * the rest. Packets that a program makes come in by {@linkcode PacketBatch.prototype.allocate}, which
- * lets it write them in place, or by {@linkcode PacketBatch.prototype.add}, which copies them.
+ * Up to 256 packets, stored as the numbers of their buffers in one pool. A batch owns its packets:
+ * `receive` fills it, `transmit` removes the packets that it sends from the front, and
+ * {@linkcode PacketBatch.prototype.free} returns the rest to the pool. To build packets, write them in
+ * place with {@linkcode PacketBatch.prototype.allocate}, or copy them in with
+ * {@linkcode PacketBatch.prototype.add}.
  *
  * ```ts
  * import { Mempool, PacketBatch } from "../mod.ts";
@@ -22,7 +23,7 @@ export const MAX_BATCH = 256;
  * using pool = new Mempool({ memory: "pages" });
  * const batch = new PacketBatch(pool);
  * const packet = batch.allocate(60)!;
- * packet.fill(0).fill(0xff, 0, 6); // to everybody
+ * packet.fill(0).fill(0xff, 0, 6); // a broadcast
  * batch.resize(0, 64).fill(1, 60);
  * batch.free();
  * ```
@@ -30,35 +31,35 @@ export const MAX_BATCH = 256;
 export class PacketBatch implements Iterable<Uint8Array> {
   /** The pool of the packets' buffers. */
   readonly pool: Mempool;
-  /** Numbers of the packets' buffers, from 0 to `length`. */
+  /** Numbers of the packets' buffers, at indices below `length`. */
   readonly buffers: Uint32Array;
-  /** Number of packets in the batch. Queues set it; programs use the methods. */
+  /** Number of packets in the batch. Queues set it; programs change it through the methods. */
   length = 0;
 
   /**
-   * Makes an empty batch.
+   * Creates an empty batch.
    *
    * @param pool The pool of the packets' buffers.
-   * @param capacity The most packets, 1 to 256; by default 32.
+   * @param capacity The most packets that it can hold, 1 to 256 (default: 32).
    * @throws {UsageError} if the capacity is out of range.
    */
   constructor(pool: Mempool, capacity = 32) {
     if (!Number.isInteger(capacity) || capacity < 1 || capacity > MAX_BATCH) {
-      throw new UsageError(`a batch has 1 to ${MAX_BATCH} packets, not ${capacity}`);
+      throw new UsageError(`a batch holds 1 to ${MAX_BATCH} packets, not ${capacity}`);
     }
     this.pool = pool;
     this.buffers = new Uint32Array(capacity);
   }
 
-  /** The most packets. */
+  /** The most packets that the batch can hold. */
   get capacity(): number {
     return this.buffers.length;
   }
 
   /**
-   * A packet's bytes. Do not use the view once the packet is sent or freed.
+   * Returns a packet's bytes. Do not use the view after the packet is sent or freed.
    *
-   * @param index The packet's place in the batch, from 0.
+   * @param index The packet's index in the batch, from 0.
    * @throws {RangeError} if the batch has no such packet.
    */
   packet(index: number): Uint8Array {
@@ -67,22 +68,23 @@ export class PacketBatch implements Iterable<Uint8Array> {
 
   #buffer(index: number): number {
     if (Number.isInteger(index) && index >= 0 && index < this.length) return this.buffers[index];
-    throw new RangeError(`the batch has ${this.length} packets, no packet ${index}`);
+    throw new RangeError(`no packet ${index}: the batch holds ${this.length} packets`);
   }
 
-  /** The packets' bytes, in order. */
+  /** Iterates over the packets' bytes, in order. */
   *[Symbol.iterator](): Iterator<Uint8Array> {
     for (let i = 0; i < this.length; i++) yield this.packet(i);
   }
 
   /**
-   * Appends a packet with a buffer from the pool, to be written in place.
+   * Appends a packet in a free buffer of the pool, for the caller to write in place.
    *
-   * @param length Bytes of the packet: 1 to the pool's `bufferSize`.
-   * @returns The packet's bytes, which have what the buffer held before; undefined if the batch is full
-   * or the pool has no free buffer. Do not use the view once the packet is sent or freed.
+   * @param length Length of the packet in bytes: 1 to the pool's `bufferSize`.
+   * @returns The packet's bytes, which still hold the buffer's old content; undefined if the batch is
+   * full or the pool has no free buffer. Do not use the view after the packet is sent or freed.
    * @throws {RangeError} if the length is out of range.
-   * @throws {DeviceError} if a device fails that is asked for buffers, see {@linkcode Mempool}.
+   * @throws {DeviceError} if the pool reclaims buffers and a device fails, see
+   * {@linkcode Mempool.prototype.reclaim}.
    */
   allocate(length: number): Uint8Array | undefined {
     if (this.length === this.buffers.length) return undefined;
@@ -95,10 +97,10 @@ export class PacketBatch implements Iterable<Uint8Array> {
   /**
    * Appends a copy of a packet.
    *
-   * @param packet 1 byte to the pool's `bufferSize`.
-   * @returns Whether it was appended: not if the batch is full or the pool has no free buffer.
+   * @param packet The bytes to copy: 1 to the pool's `bufferSize`.
+   * @returns Whether the packet was appended: false if the batch is full or the pool has no free buffer.
    * @throws {RangeError} if the packet is empty or does not fit a buffer.
-   * @throws {DeviceError} as {@linkcode PacketBatch.prototype.allocate}.
+   * @throws {DeviceError} as {@linkcode PacketBatch.prototype.allocate} does.
    */
   add(packet: Uint8Array): boolean {
     const bytes = this.allocate(packet.length);
@@ -108,14 +110,16 @@ export class PacketBatch implements Iterable<Uint8Array> {
   }
 
   /**
-   * Appends the packet in a buffer that the program has in hand: one that it has taken from the pool, and
-   * that is in no batch. The batch owns it from then on.
+   * Appends the packet in a buffer that the program owns and that is in no other batch. The batch owns
+   * the buffer from then on.
    *
-   * @param buffer The number of the buffer, of the batch's pool.
-   * @param length Bytes of the packet: 1 to the pool's `bufferSize`; by default as many as it has.
-   * @returns Whether it was appended: not if the batch is full; the program then still has it in hand.
+   * @param buffer The buffer's number in the batch's pool.
+   * @param length Length of the packet in bytes: 1 to the pool's `bufferSize` (default: its length now).
+   * @returns Whether the packet was appended: false if the batch is full, and the program still owns the
+   * buffer.
    * @throws {RangeError} if the length is out of range.
-   * @throws {Error} if the buffer is not in hand: it is free, a device has it, or there is no such buffer.
+   * @throws {Error} if the program does not own the buffer: it is free, a device owns it, or it does not
+   * exist.
    */
   push(buffer: number, length: number = this.pool.lengths[buffer]): boolean {
     this.#check(buffer, length);
@@ -126,13 +130,13 @@ export class PacketBatch implements Iterable<Uint8Array> {
   }
 
   /**
-   * Changes the length of a packet, at its end. Bytes that come in are what the buffer held before.
+   * Changes the length of a packet at its end. Bytes that are added hold the buffer's old content.
    *
-   * @param index The packet's place in the batch, from 0.
-   * @param length Bytes of the packet from now on: 1 to the pool's `bufferSize`.
-   * @returns The packet's bytes; views of it from before have its old length.
+   * @param index The packet's index in the batch, from 0.
+   * @param length New length of the packet in bytes: 1 to the pool's `bufferSize`.
+   * @returns The packet's bytes; earlier views of the packet keep its old length.
    * @throws {RangeError} if the batch has no such packet, or the length is out of range.
-   * @throws {Error} if the packet is not in hand: it was freed or sent without the batch.
+   * @throws {Error} if the program no longer owns the buffer: it was freed or sent without the batch.
    */
   resize(index: number, length: number): Uint8Array {
     const buffer = this.#buffer(index);
@@ -144,17 +148,20 @@ export class PacketBatch implements Iterable<Uint8Array> {
   #check(buffer: number, length: number): void {
     const { bufferSize, lengths } = this.pool;
     if (!(lengths[buffer] > 0)) {
-      throw new Error(`buffer ${buffer} is put into a batch or resized, but is not in hand`);
+      throw new Error(
+        `buffer ${buffer} cannot be put into a batch or resized: the program does not own it`,
+      );
     }
     if (Number.isInteger(length) && length >= 1 && length <= bufferSize) return;
-    throw new RangeError(`a packet has 1 to ${bufferSize} bytes here, not ${length}`);
+    throw new RangeError(`a packet of this pool has 1 to ${bufferSize} bytes, not ${length}`);
   }
 
   /**
-   * Gives one packet back to the pool. Those behind it move up by one place.
+   * Removes one packet and returns its buffer to the pool. The packets behind it move up by one.
    *
-   * @param index The packet's place in the batch, from 0.
+   * @param index The packet's index in the batch, from 0.
    * @throws {RangeError} if the batch has no such packet.
+   * @throws {Error} if the program no longer owns the buffer: it was freed or sent without the batch.
    */
   drop(index: number): void {
     this.pool.free(this.#buffer(index));
@@ -162,10 +169,10 @@ export class PacketBatch implements Iterable<Uint8Array> {
   }
 
   /**
-   * Gives all packets back to the pool.
+   * Removes all packets and returns their buffers to the pool.
    *
-   * @returns How many there were.
-   * @throws {Error} if a packet is not in hand: it was freed or sent without the batch.
+   * @returns The number of packets removed.
+   * @throws {Error} if the program no longer owns a buffer: it was freed or sent without the batch.
    */
   free(): number {
     const n = this.length;

@@ -1,5 +1,5 @@
 /**
- * The device interface that every driver has.
+ * The device interface that every driver implements.
  *
  * @module
  */
@@ -7,47 +7,47 @@
 import type { PacketBatch } from "./batch.ts";
 import type { Mempool } from "./mempool.ts";
 
-/** State of a link. */
+/** State of the link. */
 export interface LinkStatus {
   /** Whether packets can pass. */
   readonly up: boolean;
-  /** Speed in Mbit/s; 0 while the link is down, or if the device does not say. */
+  /** Speed in Mbit/s; 0 while the link is down, or if the device does not report it. */
   readonly megabits: number;
 }
 
 /**
- * Counts since a device was opened. They do not wrap, and are exact up to 2^53: packets for 19 years at
- * the 14.88 million a second of 10 Gbit/s, bytes for 83 days at 10 Gbit/s; beyond that they are rounded.
+ * Counts since the device was opened. They do not wrap. They are exact up to 2^53, and rounded beyond:
+ * at 10 Gbit/s that is 19 years of packets (14.88 million a second) and 83 days of bytes.
  */
 export interface Statistics {
-  /** Packets handed to the program. */
+  /** Packets that the program received. */
   readonly rxPackets: number;
   /** Bytes of these packets, without CRC. */
   readonly rxBytes: number;
-  /** Packets taken from the program. */
+  /** Packets that the program passed to transmit queues. */
   readonly txPackets: number;
   /** Bytes of these packets, without CRC. */
   readonly txBytes: number;
   /** Packets that the device dropped because it had no free descriptor or packet buffer. */
   readonly rxMissed: number;
-  /** Packets that arrived damaged, or outside the sizes that the device takes. */
+  /** Packets that arrived damaged, or with a size that the device does not accept. */
   readonly rxErrors: number;
   /** Packets that the driver dropped because they did not fit a buffer. */
   readonly rxTooLong: number;
-  /** Packets that the driver dropped because the pool had no buffer to replace theirs. */
+  /** Packets that the driver dropped because the pool had no buffer to refill the ring with. */
   readonly rxNoBuffer: number;
 }
 
-/** How a receive queue wakes a program that sleeps; `Waiter` does all that is to be done with it. */
+/** The interrupt of a receive queue, which wakes a sleeping program. `Waiter` handles it. */
 export interface RxInterrupt {
   /**
-   * An eventfd, which becomes readable when a packet arrives after {@linkcode RxInterrupt.arm}: once,
-   * then the interrupt is off until it is armed again. The device closes it.
+   * An eventfd that becomes readable when a packet arrives after {@linkcode RxInterrupt.arm}. The
+   * interrupt then stays off until it is armed again. The device closes the eventfd.
    */
   readonly fd: number;
   /**
-   * Turns the interrupt on. Packets that have arrived before may or may not cause one: look at the
-   * queue after this and before sleeping.
+   * Turns the interrupt on. Packets that arrived earlier may or may not cause one, so poll the queue
+   * after arming and before sleeping.
    *
    * @throws {Error} if the device is closed.
    * @throws {DeviceError} if the device is gone.
@@ -61,16 +61,16 @@ export interface RxQueue {
   readonly number: number;
   /** The pool of its buffers. */
   readonly pool: Mempool;
-  /** Packets handed to the program so far. */
+  /** Packets that the program received so far. */
   readonly packets: number;
-  /** Its interrupt, where the device was opened with `interrupts`. */
+  /** Its interrupt; undefined if the device was opened without `interrupts`. */
   readonly interrupt?: RxInterrupt | undefined;
   /**
-   * Receives up to `batch.capacity` packets into an empty batch. Does not wait.
+   * Receives up to `batch.capacity` packets into an empty batch. Nonblocking.
    *
-   * @returns The number of packets, which is also `batch.length`.
-   * @throws {Error} if the batch is not empty, has another pool, or the device is closed.
-   * @throws {DeviceError} if the device returns buffers that it does not have, or is gone.
+   * @returns The number of packets received, which is also `batch.length`.
+   * @throws {Error} if the batch is not empty, the batch uses another pool, or the device is closed.
+   * @throws {DeviceError} if the device returns buffers that it does not own, or is gone.
    */
   receive(batch: PacketBatch): number;
 }
@@ -82,157 +82,157 @@ export interface TxQueue {
   /** The pool of its buffers. */
   readonly pool: Mempool;
   /**
-   * Sends the packets of a batch in order, as many as there are free descriptors for. Does not wait.
-   * Those sent leave the batch, the rest move to its front.
+   * Sends packets from the front of a batch, in order, as many as there are free descriptors.
+   * Nonblocking. Packets that are sent leave the batch; the rest move to its front.
    *
    * @returns The number of packets sent.
-   * @throws {Error} if a packet is not in hand or longer than a buffer (those before it were sent), the
-   * batch has another pool, or the device is closed.
-   * @throws {DeviceError} if the device returns buffers that it does not have, or is gone.
+   * @throws {Error} if the program does not own a packet's buffer or the packet is longer than a buffer
+   * (the packets before it were sent), the batch uses another pool, or the device is closed.
+   * @throws {DeviceError} if the device returns buffers that it does not own, or is gone.
    */
   transmit(batch: PacketBatch): number;
   /**
-   * Gives the buffers of packets that have left back to the pool.
+   * Returns the buffers of packets that the device has sent to the pool.
    *
-   * @returns How many there were.
-   * @throws {DeviceError} if the device returns buffers that it does not have.
+   * @returns The number of buffers returned.
+   * @throws {DeviceError} if the device returns buffers that it does not own.
    */
   reclaim(): number;
-  /** Packets handed to the device whose buffers have not come back. */
+  /** Packets passed to the device whose buffers have not returned to the pool yet. */
   readonly pending: number;
 }
 
 /**
  * A network device. Close it before its pool.
  *
- * Beside what its methods list, each throws an Error if the device is closed, and a
- * {@linkcode DeviceError} if it is gone: pulled out, or the process that serves it has ended.
+ * In addition to what its methods list, each throws an Error if the device is closed, and a
+ * {@linkcode DeviceError} if the device is gone: unplugged, or the process that serves it has ended.
  */
 export interface Device extends Disposable {
   /** The address it was opened under. */
   readonly address: string;
   /** Name of the driver: `ixgbe` or `virtio`. */
   readonly driver: string;
-  /** What the device is: `82599 SFP+`. */
+  /** Name of the model: `82599 SFP+`. */
   readonly model: string;
   /** The pool of its first queues. */
   readonly pool: Mempool;
-  /** Its receive queues; the index is the number. */
+  /** Its receive queues, by number. */
   readonly rxQueues: readonly RxQueue[];
-  /** Its transmit queues; the index is the number. */
+  /** Its transmit queues, by number. */
   readonly txQueues: readonly TxQueue[];
-  /** The state of the link. */
+  /** Returns the state of the link. */
   linkStatus(): LinkStatus;
   /**
    * Waits until the link is up.
    *
-   * @param milliseconds How long to wait; by default 10,000.
-   * @throws {DeviceError} if the link is still down then.
-   * @throws {UsageError} if the time is not a number from 0 up.
+   * @param milliseconds The longest time to wait (default: 10,000).
+   * @throws {DeviceError} if the link is still down after that time.
+   * @throws {UsageError} if the time is negative or NaN.
    */
   waitForLink(milliseconds?: number): Promise<LinkStatus>;
-  /** The address that packets for this device have: 6 bytes. */
+  /** Returns the device's unicast MAC address: 6 bytes. */
   macAddress(): Uint8Array;
   /**
-   * Changes the address that packets for this device have, until it is closed.
+   * Changes the device's MAC address until it is closed.
    *
-   * @param mac 6 bytes, not a multicast address.
-   * @throws {UsageError} if it is not such an address, or the device cannot change its own.
+   * @param mac A unicast address: 6 bytes.
+   * @throws {UsageError} if it is not a unicast address, or the device cannot change its address.
    * @throws {DeviceError} if the device refuses.
    */
   setMacAddress(mac: Uint8Array): void;
   /**
-   * Receives every packet on the wire, or only what is for this device. A VirtIO device without CTRL_RX
-   * receives what its other side passes on, whatever this says.
+   * Turns promiscuous mode on (receive every packet on the wire) or off. It has no effect on a VirtIO
+   * device without CTRL_RX, which receives whatever its back-end passes on.
    *
    * @throws {DeviceError} if the device refuses.
    */
   setPromiscuous(on: boolean): void;
   /**
-   * Receives packets for these multicast addresses also, and no longer for those set before. Filters
-   * of devices are coarse: others may come along.
+   * Sets the multicast addresses to receive; they replace those set before. Device filters are coarse,
+   * so packets for other multicast addresses may pass too.
    *
-   * @param addresses 6 bytes each; none to receive no multicast packet.
-   * @throws {UsageError} if one is not a multicast address.
+   * @param addresses 6 bytes each; an empty array receives no multicast packets.
+   * @throws {UsageError} if an address is not a multicast address.
    * @throws {DeviceError} if the device refuses.
    */
   setMulticast(addresses: readonly Uint8Array[]): void;
   /**
-   * Counts since the device was opened. Misses and errors are the device's counts, which are exact if
-   * this is called at least every four minutes; packets and bytes are exact however seldom.
+   * Returns counts since the device was opened. Misses and errors come from the device's counters, and
+   * are exact if this is called at least every four minutes. Packets and bytes are always exact.
    */
   statistics(): Statistics;
   /**
-   * The device's own counters since it was opened, by the names of its specification; none of a VirtIO
-   * device, which has none. They are exact up to 2^53, if this is called at least every 50 seconds.
+   * Returns the device's own counters since it was opened, by the names in its specification; empty for
+   * VirtIO devices, which have none. They are exact up to 2^53 if this is called at least every 50
+   * seconds.
    */
   counters(): Readonly<Record<string, number>>;
   /**
-   * Looks whether the device is still there. Call it every few milliseconds while polling.
+   * Checks that the device is still there. Call it every few milliseconds while polling.
    *
-   * @throws {DeviceError} if it is gone, or has stopped.
+   * @throws {DeviceError} if the device is gone or has stopped.
    */
   checkAlive(): void;
   /**
-   * Stops the device, and only then gives up its memory. Idempotent.
+   * Stops the device, then releases its memory. Idempotent.
    *
-   * @throws {DeviceError} if the device does not come to rest, DMA cannot be turned off, or the kernel
-   * driver of `rebind` does not take the device. What the device may still reach stays allocated until
-   * the process ends; all else is given up.
-   * @throws {SuppressedError} if more than one of these happens.
+   * @throws {DeviceError} if the device does not stop in time, DMA cannot be turned off, or the kernel
+   * driver does not take the device back (option `rebind`). Memory that the device may still reach stays
+   * allocated until the process ends; everything else is released.
+   * @throws {SuppressedError} if several of these happen.
    * @throws {SystemError} if the kernel refuses to unmap memory.
    */
   close(): void;
 }
 
 /**
- * Options of `open`. What a device does not support is refused with a {@linkcode UsageError}, as are unknown
- * names and values of another type. `force` and `rebind` are about a kernel driver that has the device:
- * without one there is nothing for them to do.
+ * Options of `open`. An option that the device does not support, an unknown name or a value of another
+ * type is refused with a {@linkcode UsageError}. `force` and `rebind` have no effect on a device that no
+ * kernel driver is bound to.
  */
 export interface OpenOptions {
-  /** The pool to use; by default the device has one of its own. */
+  /** The pool of all queues (default: the device creates its own). */
   readonly pool?: Mempool;
   /**
-   * In place of `pool`, one for each queue: receive queue i and transmit queue i use pool i. As many as
-   * there are receive or transmit queues, whichever are more; buffers of one size. A pool may occur more
-   * than once.
+   * One pool for each queue, instead of `pool`: receive queue i and transmit queue i use pool i. There
+   * must be as many as receive or transmit queues, whichever is more, with one buffer size. A pool may
+   * occur several times.
    */
   readonly pools?: readonly Mempool[];
   /**
-   * Receive queues, by default 1: 1 to 16 of an ixgbe device, which spreads packets over them by their
-   * RSS hash; 1 to what the other side offers, at most 16, of a VirtIO device, whose other side spreads
-   * them.
+   * Number of receive queues (default: 1). ixgbe: 1 to 16; the device spreads packets over them by their
+   * RSS hash. VirtIO: 1 to what the back-end offers, at most 16; the back-end spreads packets.
    */
   readonly rxQueues?: number;
-  /** Transmit queues, by default 1: 1 to 64 of an ixgbe device, as many as `rxQueues` of VirtIO. */
+  /** Number of transmit queues (default: 1). ixgbe: 1 to 64. VirtIO: the same number as `rxQueues`. */
   readonly txQueues?: number;
   /**
-   * The 40 bytes of the RSS hash's key, by default {@linkcode RSS_KEY}. With it a device hashes even if it has one
-   * receive queue. ixgbe devices only.
+   * The key of the RSS hash, 40 bytes (default: {@linkcode RSS_KEY}). If it is set, the device hashes
+   * packets even with one receive queue. ixgbe only.
    */
   readonly rssKey?: Uint8Array;
-  /** Descriptors of a receive ring: 64 to 4096, a power of two; by default 512. */
+  /** Descriptors per receive ring: a power of two from 64 to 4096 (default: 512). */
   readonly rxEntries?: number;
-  /** Descriptors of a transmit ring: 64 to 4096, a power of two; by default 512. */
+  /** Descriptors per transmit ring: a power of two from 64 to 4096 (default: 512). */
   readonly txEntries?: number;
-  /** Whether to receive every packet on the wire, see {@linkcode Device.setPromiscuous}; by default no. */
+  /** Whether to start in promiscuous mode, see {@linkcode Device.setPromiscuous} (default: false). */
   readonly promiscuous?: boolean;
   /**
-   * Whether receive queues wake a program that sleeps in `Waiter`; by default no. ixgbe devices through
-   * VFIO and vfio-user only.
+   * Whether receive queues have interrupts, for `Waiter` (default: false). Only ixgbe devices accessed
+   * through VFIO or vfio-user.
    */
   readonly interrupts?: boolean;
-  /** Whether to take a device over even though its kernel interface is up; by default no. */
+  /** Whether to take over a device whose kernel interface is up (default: false). */
   readonly force?: boolean;
   /**
-   * Whether closing gives a device back to the kernel driver that it was taken from; by default no. Its
-   * interface is then there again, and down.
+   * Whether closing returns the device to the kernel driver that it was taken from (default: false). Its
+   * kernel interface then exists again, and is down.
    */
   readonly rebind?: boolean;
   /**
-   * Which interface of a VirtIO device that has both to use; by default `legacy` of a PCI function by
-   * sysfs, else `modern`. VirtIO devices only.
+   * The interface to use of a VirtIO device that has both (default: `legacy` for a PCI function accessed
+   * through sysfs, else `modern`). VirtIO only.
    */
   readonly virtio?: "legacy" | "modern";
 }

@@ -1,10 +1,11 @@
 /**
- * Memory that devices may reach, and the addresses under which they reach it.
+ * DMA memory: memory that devices can read and write, and its bus addresses.
  *
- * A device reaches memory by bus addresses, and its bus has one of two schemes. `physical`: the
- * machine's own addresses, which a device on the sysfs bus uses; the memory has to be in 2 MiB pages
- * then, and the kernel shows their addresses to root only. `chosen`: addresses that we make up and a
- * VFIO or vfio-user device maps; any memory will do. The same memory can serve devices of both kinds.
+ * A device uses one of two kinds of bus addresses. `physical`: the machine's physical addresses, for
+ * devices accessed through sysfs. The memory must then be in 2 MiB pages, and the kernel shows their
+ * addresses to root only. `iova`: I/O virtual addresses, which this module assigns and which VFIO or
+ * vfio-user maps for the device. Any memory can have them. The same memory can serve devices of both
+ * kinds.
  *
  * @module
  */
@@ -13,38 +14,38 @@ import { Errno, SystemError } from "../native/stubs.ts";
 import { Mapping } from "../native/mapping.ts";
 import { UsageError } from "./errors.ts";
 
-/** Bytes of a hugepage; all DMA memory is a multiple of it. */
+/** Size of a hugepage in bytes; the size of all DMA memory is a multiple of it. */
 export const HUGEPAGE: number = 2 * 1024 * 1024;
 
-/** Where DMA memory is to come from: {@linkcode DmaMemory} says what each choice means. */
+/** Where DMA memory comes from, see {@linkcode DmaMemory.allocate}. */
 export type MemoryKind = "auto" | "hugepages" | "pages";
 
-/** What a device's bus addresses are: the machine's own, or those that we map. */
+/** The kind of a device's bus addresses: physical addresses, or I/O virtual addresses. */
 export type Addressing = "physical" | "iova";
 
-/** Memory of one thread as plain values, from which another one of this process makes its own views. */
+/** DMA memory as plain values, to send to another thread of this process. */
 export interface SharedMemory {
   /** Size in bytes. */
   readonly bytes: number;
-  /** Where it begins in this process. */
+  /** Its virtual address in this process. */
   readonly address: bigint;
-  /** Its chosen bus address. */
+  /** Its I/O virtual address. */
   readonly iova: number;
   /** The physical address of each hugepage. */
   readonly physical: readonly number[] | undefined;
 }
 
-// Chosen bus addresses are never used twice: a late DMA to freed memory hits nothing. They begin
-// above 4 GiB, so that a driver that drops the high half is found out.
+// An IOVA is never used twice, so that a late DMA to freed memory hits nothing. IOVAs begin at 4 GiB,
+// so that a driver that loses the high 32 bits fails at once.
 let nextIova = 2 ** 32;
 
-/** Memory that devices may reach: zeroed, locked, in one piece for this process. */
+/** DMA memory: zeroed, locked, and contiguous in this process. */
 export class DmaMemory {
   /** Size in bytes, a multiple of {@linkcode HUGEPAGE}. */
   readonly bytes: number;
   readonly #mapping: Mapping;
   readonly #iova: number;
-  /** Physical address of each hugepage; undefined if there are none, or the kernel hides them. */
+  /** Physical address of each hugepage; undefined for ordinary pages, or if the kernel hides them. */
   readonly #physical: readonly number[] | undefined;
   #pins = 0;
 
@@ -59,9 +60,9 @@ export class DmaMemory {
    * Allocates memory.
    *
    * @param bytes Size in bytes, rounded up to whole hugepages.
-   * @param kind `hugepages`: 2 MiB pages; `pages`: ordinary ones; `auto` (the default): hugepages if
-   * there are enough, else ordinary pages.
-   * @throws {UsageError} if there are too few hugepages and `kind` is `hugepages`, or no memory.
+   * @param kind `hugepages`: 2 MiB pages; `pages`: ordinary pages; `auto` (default): hugepages if enough
+   * are free, else ordinary pages.
+   * @throws {UsageError} if `kind` is `hugepages` and too few are free, or if there is not enough memory.
    */
   static allocate(bytes: number, kind: MemoryKind = "auto"): DmaMemory {
     const mapping = allocate(Math.ceil(bytes / HUGEPAGE) * HUGEPAGE, kind);
@@ -72,45 +73,45 @@ export class DmaMemory {
   }
 
   /**
-   * Views of memory that another thread shares. Free it here before that thread frees it.
+   * Adopts memory that another thread shares. Free it here before that thread frees it.
    *
-   * @param shared What {@linkcode DmaMemory.share} returned there.
+   * @param shared The result of {@linkcode DmaMemory.prototype.share} in that thread.
    */
   static adopt({ address, bytes, iova, physical }: SharedMemory): DmaMemory {
     return new DmaMemory(Mapping.adopted(address, bytes), iova, physical);
   }
 
-  /** The memory. Its views become empty when it is freed. */
+  /** The memory. Its views are empty after it is freed. */
   get buffer(): ArrayBuffer {
     return this.#mapping.buffer;
   }
 
-  /** Where it begins in this process. */
+  /** Its virtual address in this process. */
   get address(): bigint {
     return this.#mapping.address;
   }
 
-  /** The descriptor to share it by. */
+  /** The file descriptor to share it by. */
   get fd(): number {
     return this.#mapping.fd;
   }
 
-  /** What another thread makes views of the same memory from. */
+  /** Returns the memory as plain values, for {@linkcode DmaMemory.adopt} in another thread. */
   share(): SharedMemory {
     const { bytes, address } = this;
     return { bytes, address, iova: this.#iova, physical: this.#physical };
   }
 
-  /** Whether devices on a bus with this scheme can be told where it is. */
+  /** Returns whether the memory has bus addresses of this kind. */
   has(addressing: Addressing): boolean {
     return addressing === "iova" || this.#physical !== undefined;
   }
 
   /**
-   * The bus address of a byte of the memory. Chosen addresses are contiguous, physical ones within a
-   * hugepage.
+   * Returns the bus address of a byte of the memory. I/O virtual addresses are contiguous; physical
+   * addresses are contiguous only within a hugepage.
    *
-   * @throws {RangeError} if there is no such byte, or no such address.
+   * @throws {RangeError} if the offset is out of range, or the memory has no addresses of this kind.
    */
   busAddress(offset: number, addressing: Addressing): number {
     if (!(offset >= 0 && offset < this.bytes)) {
@@ -121,25 +122,26 @@ export class DmaMemory {
     return this.#physical[Math.floor(offset / HUGEPAGE)] + offset % HUGEPAGE;
   }
 
-  /** Counts a device that can reach the memory: it cannot be freed before `release`. */
+  /** Counts a device that can reach the memory: it cannot be freed before {@linkcode DmaMemory.prototype.unpin}. */
   pin(): void {
     this.#pins++;
   }
 
-  /** Takes back one `hold`. */
+  /** Undoes one {@linkcode DmaMemory.prototype.pin}. */
   unpin(): void {
     this.#pins--;
   }
 
-  /** Whether a device can reach the memory, so that it cannot be freed. */
+  /** Whether a device can reach the memory; it cannot be freed then. */
   get pinned(): boolean {
     return this.#pins > 0;
   }
 
   /**
-   * Frees the memory and empties every view of it. Again: nothing happens.
+   * Frees the memory and empties every view of it. Idempotent.
    *
    * @throws {Error} if a device can still reach it.
+   * @throws {SystemError} if the kernel refuses to unmap it.
    */
   free(): void {
     if (this.pinned) {
@@ -157,7 +159,9 @@ function allocate(bytes: number, kind: MemoryKind): Mapping {
       if (!(error instanceof SystemError)) throw error;
       if (kind === "hugepages") {
         throw new UsageError(
-          `no ${bytes / HUGEPAGE} free hugepages of 2 MiB (${error.message}): reserve them with ` +
+          `${
+            bytes / HUGEPAGE
+          } hugepages of 2 MiB are not free (${error.message}): reserve them with ` +
             `\`echo 256 > /proc/sys/vm/nr_hugepages\` as root`,
           { cause: error },
         );
@@ -171,14 +175,14 @@ function allocate(bytes: number, kind: MemoryKind): Mapping {
     const { message, errno } = error;
     throw new UsageError(
       errno === Errno.ENOMEM
-        ? `no ${bytes} bytes of memory: ask for fewer or smaller buffers`
-        : `no memory for devices (${message}): see \`ulimit -a\` for the limits of this process`,
+        ? `${bytes} bytes of memory are not available: use fewer or smaller buffers`
+        : `cannot allocate DMA memory (${message}): see \`ulimit -a\` for the limits of this process`,
       { cause: error },
     );
   }
 }
 
-/** The physical address of each hugepage; undefined if the kernel hides them. */
+/** Returns the physical address of each hugepage; undefined if the kernel hides them. */
 function physicalAddresses(mapping: Mapping): readonly number[] | undefined {
   try {
     return mapping.physicalAddresses(HUGEPAGE);
@@ -186,8 +190,8 @@ function physicalAddresses(mapping: Mapping): readonly number[] | undefined {
     mapping.unmap();
     if (!(error instanceof SystemError)) throw error;
     throw new UsageError(
-      `no physical addresses of memory (${error.message}): is /proc mounted, and are there free file ` +
-        "descriptors?",
+      `cannot look up physical addresses (${error.message}): mount /proc, and see \`ulimit -n\` for the ` +
+        "limit of open files",
       { cause: error },
     );
   }

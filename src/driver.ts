@@ -1,6 +1,6 @@
 /**
- * What drivers are to `open`, and what they share away from the hot path: options checked, the pools
- * that queues need, what queues refuse, MAC addresses, waiting for a link.
+ * The interface of a driver, and what drivers share outside the hot path: checks of queue options and
+ * pools, errors of queues, MAC addresses, waiting for the link.
  *
  * @module
  */
@@ -14,33 +14,34 @@ import type { PciFunction } from "./pci/function.ts";
 
 const MIN_ENTRIES = 64, MAX_ENTRIES = 4096, DEFAULT_ENTRIES = 512;
 
-/** A driver: which functions it drives, and how it takes one over. */
+/** A driver: which devices it supports, and how it opens one. */
 export interface Driver {
   /** Name of the driver. */
   readonly name: string;
-  /** The PCI vendor id of the functions that it is for. */
+  /** The PCI vendor ID of the functions that it supports. */
   readonly vendor: number;
-  /** The scheme of addresses of devices that are no PCI functions: `vhost-user`. */
+  /** The address scheme of devices that are not PCI functions: `vhost-user`. */
   readonly scheme?: string;
   /**
-   * Opens a device of this scheme. If it throws, nothing was changed.
+   * Opens a device of this scheme. If it throws, nothing has changed.
    *
    * @param address The whole address, for messages.
-   * @param path What follows the scheme.
-   * @throws {UsageError} if there is no such device, it is not supported or an option is out of range.
-   * @throws {DeviceError} if the device does not do as its specification says.
+   * @param path The part of the address after the scheme.
+   * @throws {UsageError} if the device does not exist or is not supported, or an option is out of range.
+   * @throws {DeviceError} if the device does not follow its specification.
    */
   connect?(address: string, path: string, options: OpenOptions): Promise<Device>;
   /**
-   * Takes a function over. If it throws, the caller closes the bus.
+   * Opens a device on a PCI function, which the device owns from then on. If it throws, the caller closes
+   * the function.
    *
-   * @throws {UsageError} if the driver does not support the device or an option is out of range.
-   * @throws {DeviceError} if the device does not do as its specification says.
+   * @throws {UsageError} if the driver does not support the device, or an option is out of range.
+   * @throws {DeviceError} if the device does not follow its specification.
    */
   attach(pci: PciFunction, options: OpenOptions): Promise<Device>;
 }
 
-/** How many queues a device has at most. */
+/** The most queues that a device can have. */
 export interface QueueLimits {
   /** Receive queues. */
   readonly rx: number;
@@ -48,29 +49,29 @@ export interface QueueLimits {
   readonly tx: number;
 }
 
-/** The options of a device's queues, checked. */
+/** The checked options of a device's queues. */
 export interface QueueOptions {
-  /** Packets that a receive queue has buffers for at most. */
+  /** Descriptors per receive ring. */
   readonly rxEntries: number;
-  /** Packets that a transmit queue holds at most. */
+  /** Descriptors per transmit ring. */
   readonly txEntries: number;
   /** Number of receive queues. */
   readonly rxQueues: number;
   /** Number of transmit queues. */
   readonly txQueues: number;
-  /** The pool of each queue's buffers: receive queue i and transmit queue i have pool i. */
+  /** The pool of each queue: receive queue i and transmit queue i use pool i. */
   readonly pools: readonly Mempool[];
-  /** The first of them. */
+  /** The first pool. */
   readonly pool: Mempool;
-  /** Whether the pool is the device's own, and goes with it. */
+  /** Whether the device owns the pool and disposes it. */
   readonly ownPool: boolean;
 }
 
 /**
- * Checks numbers and sizes of queues and their pools, and makes a pool where none is given.
+ * Checks the number and size of queues and their pools, and creates a pool if none is given.
  *
  * @param address The device's address, for messages.
- * @param limits The most queues that the device has.
+ * @param limits The most queues that the device can have.
  * @throws {UsageError} if a number or size is out of range, or a pool has too few free buffers.
  */
 export function queueOptions(
@@ -101,18 +102,18 @@ export function queueOptions(
   };
 }
 
-/** A pool that all rings can be filled from, and some hundred packets be in hand beside. */
+/** Creates a pool that can fill all rings, with some hundred buffers to spare for the program. */
 function ownPool(
   { rxEntries = DEFAULT_ENTRIES, txEntries = DEFAULT_ENTRIES }: OpenOptions,
   rx: number,
   tx: number,
 ) {
-  // Transmit rings share what is left where they are more than a pool has buffers for.
+  // With many transmit rings the sum exceeds the largest pool; they then share the remaining buffers.
   const buffers = Math.min(rxEntries * rx + txEntries * tx + 1024, MAX_BUFFERS);
   return new Mempool({ buffers });
 }
 
-/** What options of queues are about, in messages. */
+/** The direction that a queue option is about, for messages. */
 const DIRECTION = {
   rxQueues: "receive",
   txQueues: "transmit",
@@ -139,21 +140,22 @@ function checkQueues(
 function checkPools(address: string, { pool, pools }: OpenOptions, count: number): void {
   if (pools === undefined) return;
   const refuse = (problem: string) => new UsageError(`${address}: ${problem}`, { option: "pools" });
-  if (pool !== undefined) throw refuse("give either a pool or pools, not both");
+  if (pool !== undefined) throw refuse("set either `pool` or `pools`, not both");
   if (pools.length !== count) {
-    throw refuse(`of pools there is one for each queue, ${count}, not ${pools.length}`);
+    throw refuse(`\`pools\` needs one pool for each queue: ${count}, not ${pools.length}`);
   }
   const { bufferSize } = pools[0];
   if (pools.some((other) => other.bufferSize !== bufferSize)) {
-    throw refuse("the pools of a device have buffers of one size");
+    throw refuse("the pools of a device must have the same buffer size");
   }
 }
 
 /**
- * Checks that each pool can fill the receive rings that it is for.
+ * Checks that each pool can fill its receive rings.
  *
  * @param pools The pool of each ring.
- * @throws {UsageError} if one has too few free buffers.
+ * @param entries Descriptors per ring.
+ * @throws {UsageError} if a pool has too few free buffers.
  */
 export function checkBuffers(address: string, pools: readonly Mempool[], entries: number): void {
   for (const pool of new Set(pools)) {
@@ -182,16 +184,22 @@ function checkEntries(address: string, option: "rxEntries" | "txEntries", entrie
   );
 }
 
-/** Says why a queue does not take a batch. */
+/**
+ * Throws the error that says why a queue refuses a batch.
+ *
+ * @param verb `receive` or `transmit`.
+ * @param pool The queue's pool.
+ * @param closed Whether the queue is closed or was transferred.
+ */
 export function refuseBatch(
   verb: string,
   batch: PacketBatch,
   pool: Mempool,
   closed: boolean,
 ): void {
-  if (closed) throw new Error(`${verb} on a closed device, or on a queue that a worker has`);
+  if (closed) throw new Error(`${verb} on a closed device, or on a queue that was transferred`);
   if (batch.pool !== pool) {
-    throw new Error("the batch is of another pool than the device: open both with one pool");
+    throw new Error("the batch has another pool than the queue: create it with the queue's `pool`");
   }
   throw new Error(`the batch holds ${batch.length} packets: send or free them before receiving`);
 }
@@ -199,8 +207,9 @@ export function refuseBatch(
 /**
  * Moves the packets of a batch that were not sent to its front.
  *
- * @param refused Whether the first of them cannot be sent at all.
- * @throws {Error} if so.
+ * @param sent The number of packets sent.
+ * @param refused Whether the first unsent packet cannot be sent at all.
+ * @throws {Error} if `refused`, with the reason.
  */
 export function keepUnsent(batch: PacketBatch, sent: number, refused: boolean): void {
   batch.buffers.copyWithin(0, sent, batch.length);
@@ -209,44 +218,45 @@ export function keepUnsent(batch: PacketBatch, sent: number, refused: boolean): 
   const buffer = batch.buffers[0], size = batch.pool.lengths[buffer];
   throw new Error(
     size > 0
-      ? `the packet in buffer ${buffer} has ${size} bytes, a buffer has ${batch.pool.bufferSize}`
-      : `buffer ${buffer} is sent, but nobody has it in hand`,
+      ? `the packet in buffer ${buffer} has ${size} bytes, more than a buffer (${batch.pool.bufferSize})`
+      : `buffer ${buffer} cannot be sent: the program does not own it`,
   );
 }
 
 /**
- * Checks an address that a device is to have.
+ * Checks a unicast MAC address.
  *
- * @throws {UsageError} if it is no unicast address of 6 bytes.
+ * @throws {UsageError} if it is not a unicast address of 6 bytes.
  */
 export function checkUnicast(device: string, mac: Uint8Array): void {
   if (mac.length === 6 && !(mac[0] & 1) && mac.some((byte) => byte !== 0)) return;
-  throw new UsageError(`${device}: ${formatMac(mac)} is no unicast MAC address of 6 bytes`);
+  throw new UsageError(`${device}: ${formatMac(mac)} is not a unicast MAC address of 6 bytes`);
 }
 
 /**
- * Checks addresses of groups.
+ * Checks multicast MAC addresses.
  *
- * @throws {UsageError} if one is no multicast address of 6 bytes.
+ * @throws {UsageError} if one is not a multicast address of 6 bytes.
  */
 export function checkMulticast(device: string, addresses: readonly Uint8Array[]): void {
   for (const mac of addresses) {
     if (mac.length === 6 && mac[0] & 1) continue;
-    throw new UsageError(`${device}: ${formatMac(mac)} is no multicast MAC address of 6 bytes`);
+    throw new UsageError(`${device}: ${formatMac(mac)} is not a multicast MAC address of 6 bytes`);
   }
 }
 
-/** An address as people write it: `52:54:00:12:34:56`. */
+/** Formats a MAC address: `52:54:00:12:34:56`. */
 export function formatMac(mac: Uint8Array): string {
   return Array.from(mac, (byte) => byte.toString(16).padStart(2, "0")).join(":") || "nothing";
 }
 
 /**
- * Waits until a link is up.
+ * Waits until the link is up.
  *
- * @param status Asks the device.
- * @throws {DeviceError} if the link is still down after so many milliseconds.
- * @throws {UsageError} if that is not a number from 0 up.
+ * @param status Reads the state of the link.
+ * @param milliseconds The longest time to wait.
+ * @throws {DeviceError} if the link is still down after that time.
+ * @throws {UsageError} if the time is negative or NaN.
  */
 export async function waitForLink(
   device: string,
@@ -254,7 +264,9 @@ export async function waitForLink(
   milliseconds: number,
 ): Promise<LinkStatus> {
   if (!(milliseconds >= 0)) {
-    throw new UsageError(`${device}: to wait for a link takes 0 ms or more, not ${milliseconds}`);
+    throw new UsageError(
+      `${device}: the time to wait for the link must be 0 ms or more, not ${milliseconds}`,
+    );
   }
   const deadline = performance.now() + milliseconds;
   for (;;) {

@@ -1,6 +1,6 @@
 /**
- * Errors that a person can act on. Each message is one sentence that names the device, the register
- * or file, and what to do next; or the worker, and what it met.
+ * Errors that the user can act on. Each message is one sentence: it names the device and the register or
+ * file, or the worker, and says what to do next.
  *
  * @module
  */
@@ -10,7 +10,7 @@ import { SystemError, UsageError } from "../native/errors.ts";
 export { SystemError, UsageError };
 
 /**
- * A device failed while in use: a wait reached its deadline, a register reads what cannot be, the
+ * A device failed while in use: a wait reached its deadline, a register has an impossible value, or the
  * device or its server is gone. Programs print the message and exit with code 1.
  */
 export class DeviceError extends Error {
@@ -20,11 +20,11 @@ export class DeviceError extends Error {
   readonly device: string;
 
   /**
-   * Makes the sentence.
+   * Creates the error with its message.
    *
    * @param device The address under which the device was opened.
    * @param problem What failed, and what to do next.
-   * @param options The error that led to this one: a {@linkcode SystemError} where a call failed.
+   * @param options The error that caused this one: a {@linkcode SystemError} if a call failed.
    */
   constructor(device: string, problem: string, options?: { readonly cause?: unknown }) {
     super(`${device}: ${problem}`, options);
@@ -32,16 +32,16 @@ export class DeviceError extends Error {
   }
 }
 
-/** What to do next about a system call that fails although it should not. */
+/** The advice for system calls that are not expected to fail. */
 const SEE_DMESG = "see what dmesg says";
 
 /**
- * Passes the result of a device's system call on, if it is no error.
+ * Returns the result of a system call for a device if it is not an error.
  *
  * @param device The device's address.
- * @param what The call and what it was for: `notify queue 3`.
+ * @param what What the call does: `notify queue 3`.
  * @param remedy What to do next.
- * @throws {DeviceError} if the result is negative, which is an error number.
+ * @throws {DeviceError} if the result is a negative error number.
  */
 export function checkCall(
   device: string,
@@ -55,11 +55,11 @@ export function checkCall(
 }
 
 /**
- * Makes several system calls for a device.
+ * Runs a function that makes system calls for a device, and returns its result.
  *
  * @param device The device's address.
  * @param remedy What to do next.
- * @throws {DeviceError} if one of them throws a {@linkcode SystemError}.
+ * @throws {DeviceError} if the function throws a {@linkcode SystemError}.
  */
 export function makeCalls<Result>(
   device: string,
@@ -75,15 +75,15 @@ export function makeCalls<Result>(
 }
 
 /**
- * Workers failed: one ended although nobody told it to, or they do not start or stop. Programs print
- * the message and exit with code 1.
+ * A worker failed: it ended unexpectedly, or did not start or stop in time. Programs print the message
+ * and exit with code 1.
  */
 export class WorkerError extends Error {
   /** The class. */
   override readonly name = "WorkerError";
 }
 
-/** An error, and those that closing devices on its way out has brought; the first one first. */
+/** Returns an error and the errors that closing devices added to it, in the order they happened. */
 export function causes(error: unknown): unknown[] {
   if (!(error instanceof SuppressedError)) return [error];
   return [...causes(error.suppressed), ...causes(error.error)];

@@ -1,10 +1,11 @@
 /**
- * A pool of packet buffers: all bytes in one memory, everything else about a buffer in flat columns
- * beside it, indexed by the buffer's number. A pool belongs to one thread.
+ * A pool of packet buffers of one size. The bytes of all buffers are one piece of memory; lengths,
+ * hashes and addresses are flat arrays beside it, indexed by the buffer's number. A pool belongs to one
+ * thread.
  *
- * A buffer has a length from the moment somebody has it in hand until it is freed or handed to a
- * device; a length of 0 says that nobody has it. That is how a buffer freed or sent twice is noticed
- * without a column of its own.
+ * The program owns a buffer from the moment it allocates or receives it until it frees or sends it.
+ * Only then does the buffer have a length; a length of 0 says that it is free or that a device owns it.
+ * So freeing or sending a buffer twice is detected without a further array.
  *
  * @module
  */
@@ -12,37 +13,36 @@
 import { type Addressing, DmaMemory, type SharedMemory } from "./dma.ts";
 import { UsageError } from "./errors.ts";
 
-/** The fewest buffers of a pool. */
+/** The fewest buffers in a pool. */
 const MIN_BUFFERS = 64;
-/** The most buffers of a pool. */
+/** The most buffers in a pool. */
 export const MAX_BUFFERS = 131072;
 
 /** Options of {@linkcode Mempool}. */
 export interface MempoolOptions {
-  /** Number of buffers, 64 to 131,072; by default 4096. */
+  /** Number of buffers, 64 to 131,072 (default: 4096). */
   readonly buffers?: number;
-  /** Bytes of a buffer: 2048 (the default), 4096, 8192 or 16384. */
+  /** Size of a buffer in bytes: 2048 (default), 4096, 8192 or 16384. */
   readonly bufferSize?: number;
   /**
-   * Where the memory comes from. `hugepages`: pages of 2 MiB, which devices need that are reached by
-   * sysfs; `pages`: ordinary pages; `auto` (the default): hugepages if there are enough, else ordinary
-   * pages.
+   * Where the memory comes from. `hugepages`: 2 MiB pages, which devices accessed through sysfs need;
+   * `pages`: ordinary pages; `auto` (default): hugepages if enough are free, else ordinary pages.
    */
   readonly memory?: "auto" | "hugepages" | "pages";
 }
 
-/** The options, so that the compiler notices one that is missing here. */
+/** All options; the type makes the compiler report one that is missing. */
 const OPTIONS: Readonly<Record<keyof MempoolOptions, true>> = {
   buffers: true,
   bufferSize: true,
   memory: true,
 };
 
-/** A pool that one thread has transferred, as plain values: what `Mempool.transfer()` returns. */
+/** A pool to send to another thread, as plain values: what `Mempool.transfer()` returns. */
 export interface TransferredPool {
   /** Number of buffers. */
   readonly buffers: number;
-  /** Bytes of a buffer. */
+  /** Size of a buffer in bytes. */
   readonly bufferSize: number;
   /**
    * The memory of all buffers.
@@ -54,9 +54,9 @@ export interface TransferredPool {
   readonly free: Uint32Array;
 }
 
-/** Something that holds buffers which it can give back when asked: a transmit queue. */
+/** An object that holds buffers of a pool and can return them: a transmit queue. */
 export interface Reclaimer {
-  /** Gives back the buffers that are done; returns how many. */
+  /** Returns buffers that are done to the pool; returns how many. */
   reclaim(): number;
 }
 
@@ -64,7 +64,7 @@ export interface Reclaimer {
 export class Mempool implements Disposable {
   /** Number of buffers. */
   readonly buffers: number;
-  /** Bytes of a buffer. */
+  /** Size of a buffer in bytes. */
   readonly bufferSize: number;
   /**
    * The memory of all buffers. For drivers.
@@ -74,9 +74,9 @@ export class Mempool implements Disposable {
   readonly memory: DmaMemory;
   /** The bytes of all buffers: buffer `b` begins at byte `b * bufferSize`. */
   readonly bytes: Uint8Array;
-  /** Bytes of the packet in each buffer that somebody has in hand; 0 for all others. */
+  /** Length in bytes of the packet in each buffer that the program owns; 0 for all other buffers. */
   readonly lengths: Uint16Array;
-  /** Numbers of the free buffers, from 0 to `freeCount`; the last one freed is used first. */
+  /** Numbers of the free buffers, at indices below `freeCount`; the last one freed is used first. */
   readonly freeStack: Uint32Array;
   /** Number of free buffers. */
   freeCount: number;
@@ -86,7 +86,7 @@ export class Mempool implements Disposable {
   readonly #reclaimers = new Set<Reclaimer>();
 
   /**
-   * Allocates the memory; all buffers are free.
+   * Creates a pool: allocates its memory, with all buffers free.
    *
    * @throws {UsageError} if an option is unknown or out of range, there is not enough memory, or this is
    * not Linux on x86-64 with `--allow-ffi`.
@@ -107,10 +107,10 @@ export class Mempool implements Disposable {
   }
 
   /**
-   * Makes this thread's view of a pool that another thread has transferred. Dispose it before the other
-   * thread disposes its own.
+   * Adopts a pool that another thread has transferred. Dispose it before that thread disposes its own
+   * object.
    *
-   * @param transferred What {@linkcode Mempool.prototype.transfer} returned there.
+   * @param transferred The result of {@linkcode Mempool.prototype.transfer} in that thread.
    */
   static adopt({ buffers, bufferSize, memory, free }: TransferredPool): Mempool {
     const pool = new Mempool({ buffers, bufferSize }, DmaMemory.adopt(memory));
@@ -120,24 +120,24 @@ export class Mempool implements Disposable {
   }
 
   /**
-   * The RSS hash of the packet in each buffer, as the device gave it: what {@linkcode toeplitz} returns
-   * for it. 0 for packets that are not IP; filled only by queues of devices that were opened with
-   * several receive queues or `rssKey`.
+   * The RSS hash of the packet in each buffer, as the device computed it; {@linkcode toeplitz} computes
+   * the same. 0 for packets other than IP. Only devices opened with several receive queues or with
+   * `rssKey` fill it.
    */
   get rssHash(): Uint32Array {
     return this.#hashes ??= new Uint32Array(this.buffers);
   }
 
   /**
-   * Transfers the pool to another thread, a worker, as plain values that can be sent to it:
-   * {@linkcode Mempool.adopt} there makes a pool of them. This one has no free buffers from then on.
-   * Devices stay with this thread and transfer their queues. Dispose this pool last.
+   * Transfers the pool to another thread (a worker), which passes the result to
+   * {@linkcode Mempool.adopt}. This object has no free buffers from then on. Devices stay in this thread
+   * and transfer their queues. Dispose this object after the other thread has disposed its own.
    *
-   * @throws {Error} if it was transferred before.
+   * @throws {Error} if the pool was transferred before.
    */
   transfer(): TransferredPool {
     if (this.#transferred) {
-      throw new Error("a pool is transferred twice: each thread has one of its own");
+      throw new Error("the pool is transferred twice: give each thread a pool of its own");
     }
     this.#transferred = true;
     const { buffers, bufferSize, freeCount } = this;
@@ -151,11 +151,11 @@ export class Mempool implements Disposable {
   }
 
   /**
-   * The buffers' bus addresses for devices on a bus with this scheme, as a column: low and high 32
-   * bits of buffer `b` at `2 * b`. For drivers.
+   * Returns the buffers' bus addresses for devices that use this kind: the low and high 32 bits of
+   * buffer `b` at indices `2 * b` and `2 * b + 1`. For drivers.
    *
    * @ignore
-   * @throws {RangeError} if the memory has no such addresses.
+   * @throws {RangeError} if the memory has no addresses of this kind.
    */
   addresses(addressing: Addressing): Uint32Array {
     let column = this.#addresses[addressing];
@@ -170,16 +170,19 @@ export class Mempool implements Disposable {
   }
 
   /**
-   * Takes a free buffer into hand.
+   * Allocates a buffer: the program owns it from then on. If none is free, the pool reclaims buffers
+   * from its transmit queues first.
    *
-   * @param length Bytes of the packet to be: 1 to `bufferSize`.
-   * @returns The buffer's number, or -1 if no buffer is free. The buffer has the bytes that it had before.
+   * @param length Length of the packet in bytes: 1 to `bufferSize`.
+   * @returns The buffer's number, or -1 if no buffer is free. The buffer keeps its old content.
    * @throws {RangeError} if the length is out of range.
-   * @throws {DeviceError} as {@linkcode Mempool.prototype.reclaim}.
+   * @throws {DeviceError} as {@linkcode Mempool.prototype.reclaim} does.
    */
   allocate(length: number): number {
     if (!(Number.isInteger(length) && length >= 1 && length <= this.bufferSize)) {
-      throw new RangeError(`a packet has 1 to ${this.bufferSize} bytes here, not ${length}`);
+      throw new RangeError(
+        `a packet of this pool has 1 to ${this.bufferSize} bytes, not ${length}`,
+      );
     }
     if (this.freeCount === 0 && this.reclaim() === 0) return -1;
     const buffer = this.freeStack[--this.freeCount];
@@ -188,22 +191,22 @@ export class Mempool implements Disposable {
   }
 
   /**
-   * Gives back a buffer in hand.
+   * Frees a buffer that the program owns.
    *
-   * @throws {Error} if nobody has it in hand: it is free already, a device has it, or there is no
-   * such buffer.
+   * @throws {Error} if the program does not own the buffer: it is already free, a device owns it, or it
+   * does not exist.
    */
   free(buffer: number): void {
     if (!(this.lengths[buffer] > 0)) {
-      throw new Error(`buffer ${buffer} is freed, but nobody has it in hand`);
+      throw new Error(`buffer ${buffer} cannot be freed: the program does not own it`);
     }
     this.lengths[buffer] = 0;
     this.freeStack[this.freeCount++] = buffer;
   }
 
   /**
-   * The packet in a buffer, as a view of its bytes; empty if nobody has the buffer in hand. Do not
-   * use the view once the buffer is freed or sent.
+   * Returns a view of the packet in a buffer; empty if the program does not own the buffer. Do not use
+   * the view after the buffer is freed or sent.
    */
   packet(buffer: number): Uint8Array {
     const start = buffer * this.bufferSize;
@@ -211,10 +214,10 @@ export class Mempool implements Disposable {
   }
 
   /**
-   * Asks every transmit queue for the buffers of packets that have left.
+   * Returns the buffers of packets that have been sent to the pool, from every transmit queue.
    *
-   * @returns How many came back.
-   * @throws {DeviceError} if a device returns buffers that it does not have.
+   * @returns The number of buffers returned.
+   * @throws {DeviceError} if a device returns buffers that it does not own.
    */
   reclaim(): number {
     let n = 0;
@@ -222,18 +225,18 @@ export class Mempool implements Disposable {
     return n;
   }
 
-  /** @ignore Has {@linkcode Mempool.prototype.reclaim} ask a transmit queue. For drivers. */
+  /** @ignore Adds a transmit queue for {@linkcode Mempool.prototype.reclaim}. For drivers. */
   addReclaimer(holder: Reclaimer): void {
     this.#reclaimers.add(holder);
   }
 
-  /** @ignore Takes back {@linkcode Mempool.prototype.addReclaimer}. For drivers. */
+  /** @ignore Undoes {@linkcode Mempool.prototype.addReclaimer}. For drivers. */
   removeReclaimer(holder: Reclaimer): void {
     this.#reclaimers.delete(holder);
   }
 
   /**
-   * Frees the memory and empties every view of it. Close the devices that use the pool first. Idempotent.
+   * Frees the memory and empties every view of it. Idempotent. Close the devices that use the pool first.
    *
    * @throws {Error} if a device can still reach the memory.
    * @throws {SystemError} if the kernel refuses to unmap it.
@@ -253,7 +256,7 @@ function checkOptions(options: MempoolOptions): MempoolOptions {
   for (const option of Object.keys(options)) {
     if (Object.hasOwn(OPTIONS, option)) continue;
     const known = Object.keys(OPTIONS).join(", ");
-    throw refuse(option, `a pool has no option \`${option}\`: it has ${known}`);
+    throw refuse(option, `a pool has no option \`${option}\`: its options are ${known}`);
   }
   const { buffers, bufferSize, memory } = options;
   if (
@@ -262,14 +265,14 @@ function checkOptions(options: MempoolOptions): MempoolOptions {
   ) {
     throw refuse("buffers", `a pool has ${MIN_BUFFERS} to ${MAX_BUFFERS} buffers, not ${buffers}`);
   }
-  // Powers of two: a buffer then never crosses a hugepage, so its bus addresses are contiguous.
+  // A power of two: no buffer crosses a hugepage boundary, so its physical addresses are contiguous.
   if (bufferSize !== undefined && ![2048, 4096, 8192, 16384].includes(bufferSize)) {
     const sizes = "2048, 4096, 8192 or 16384 bytes";
     throw refuse("bufferSize", `a buffer has ${sizes}, not ${bufferSize}`);
   }
   if (memory !== undefined && !["auto", "hugepages", "pages"].includes(memory)) {
     const kinds = '"auto", "hugepages" or "pages"';
-    throw refuse("memory", `the memory of a pool is ${kinds}, not "${memory}"`);
+    throw refuse("memory", `\`memory\` is ${kinds}, not "${memory}"`);
   }
   return options;
 }

@@ -1,5 +1,5 @@
 /**
- * From an address to a device: the bus that the address names, and the driver that knows the function.
+ * From an address to a device: opens what the address names, and chooses the driver for it.
  *
  * @module
  */
@@ -21,13 +21,13 @@ const SCHEME = /^([a-z][a-z0-9-]*):(.+)$/;
 /**
  * Opens a device.
  *
- * @param address `0000:03:00.0` (or `03:00.0`) for a PCI function, by VFIO if it is bound to vfio-pci
- * and by sysfs if not; `vfio-user:PATH` for one that another process serves on a Unix socket;
- * `SCHEME:PATH` with the scheme of a driver.
+ * @param address `0000:03:00.0` (or `03:00.0`) for a PCI function, accessed through VFIO if it is bound
+ * to vfio-pci, else through sysfs; `vfio-user:PATH` for one that another process serves on a Unix
+ * socket; `SCHEME:PATH` with the scheme of a driver.
  * @param drivers The drivers to choose from.
- * @throws {UsageError} if the address has no such form, there is no such device, it is in use, not
- * supported, or permission is missing. Nothing was changed then.
- * @throws {DeviceError} if the device does not do as its specification says.
+ * @throws {UsageError} if the address is malformed; the device does not exist, is in use or is not
+ * supported; or a permission is missing. Nothing has changed then.
+ * @throws {DeviceError} if the device does not follow its specification.
  */
 export async function openDevice(
   address: string,
@@ -43,11 +43,11 @@ export async function openDevice(
   using opened = new DisposableStack();
   opened.adopt(pci, (pci) => pci.close());
   const device = await driverOf(pci, drivers).attach(pci, options);
-  opened.move(); // the bus is the device's now
+  opened.move(); // the device owns the function now
   return device;
 }
 
-/** The bus that an address names; undefined if it names none. */
+/** Opens the PCI function that an address names; returns undefined if it does not name one. */
 function openFunction(address: string, rebind: boolean): PciFunction | undefined {
   const pci = parsePciAddress(address);
   if (pci !== undefined) return openPci(pci, rebind);
@@ -55,7 +55,7 @@ function openFunction(address: string, rebind: boolean): PciFunction | undefined
   return scheme === "vfio-user" ? new VfioUserFunction(address, path) : undefined;
 }
 
-/** VFIO where somebody has bound the function to it, else sysfs. */
+/** Opens a PCI function through VFIO if it is bound to vfio-pci, else through sysfs. */
 function openPci(address: string, rebind: boolean): PciFunction {
   const driver = linkName(`${PCI_DEVICES}/${address}/driver`);
   const group = linkName(`${PCI_DEVICES}/${address}/iommu_group`);
@@ -72,25 +72,21 @@ function driverOf(pci: PciFunction, drivers: readonly Driver[]): Driver {
   const device = `device ${hex16(vendor)}:${hex16(id)} of class ${hex16(deviceClass)}`;
   if (deviceClass !== ETHERNET_CONTROLLER) {
     throw new UsageError(
-      `${pci.address}: ${device} is not supported, since it is no Ethernet controller (class ` +
-        `${hex16(ETHERNET_CONTROLLER)}): \`lspci -Dnn -d ::0200\` shows those there are`,
+      `${pci.address}: ${device} is not supported, because it is not an Ethernet controller (class ` +
+        `${hex16(ETHERNET_CONTROLLER)}): \`lspci -Dnn -d ::0200\` lists the Ethernet controllers`,
     );
   }
   throw new UsageError(
-    `${pci.address}: ${device} is not supported: supported are ` +
-      `${
-        drivers.map((d) => `${d.name} (vendor ${hex16(d.vendor)})`).join(", ")
-      } Ethernet controllers`,
+    `${pci.address}: ${device} is not supported: use an Ethernet controller of ` +
+      drivers.map((d) => `${d.name} (vendor ${hex16(d.vendor)})`).join(" or "),
   );
 }
 
 function badAddress(address: string, drivers: readonly Driver[]): UsageError {
   const schemes = ["vfio-user", ...drivers.flatMap((driver) => driver.scheme ?? [])];
   return new UsageError(
-    `"${address}" is no address of a device: use 0000:03:00.0 (a PCI function, as \`lspci -D\` ` +
-      `shows it) or ${
-        schemes.map((scheme) => `${scheme}:PATH`).join(" or ")
-      } (a Unix socket that ` +
-      "a device is served on)",
+    `"${address}" is not a device address: use 0000:03:00.0 (a PCI function, as \`lspci -D\` ` +
+      `shows it) or ${schemes.map((scheme) => `${scheme}:PATH`).join(" or ")} (the Unix socket ` +
+      "of a device)",
   );
 }

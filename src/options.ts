@@ -1,6 +1,6 @@
 /**
- * The options of `open`: which there are, of what type, and what a device says to those that it does
- * not support. Ranges that depend on the device are checked where the device is.
+ * The options of `open`: their names and types, and the error for those that a device does not support.
+ * Drivers check ranges that depend on the device.
  *
  * @module
  */
@@ -9,14 +9,14 @@ import type { OpenOptions } from "./device.ts";
 import { UsageError } from "./errors.ts";
 import { Mempool } from "./mempool.ts";
 
-/** What a value has to be, in words, and whether one is. */
+/** A type of values: its name for messages, and its test. */
 type Kind = readonly [words: string, accepts: (value: unknown) => boolean];
 
 const WHOLE: Kind = ["a whole number", Number.isSafeInteger];
 const SWITCH: Kind = ["true or false", (value) => typeof value === "boolean"];
 const isPool = (value: unknown) => value instanceof Mempool;
 
-/** Every option, so that the compiler notices one that is missing here. */
+/** The type of every option; the type of this table makes the compiler report one that is missing. */
 const KINDS: Readonly<Record<keyof OpenOptions, Kind>> = {
   pool: ["a Mempool", isPool],
   pools: ["an array of Mempools", (value) => Array.isArray(value) && value.every(isPool)],
@@ -33,16 +33,17 @@ const KINDS: Readonly<Record<keyof OpenOptions, Kind>> = {
 };
 
 /**
- * Checks names and types of options.
+ * Checks the names and types of options.
  *
  * @param address The device's address, for messages.
- * @throws {UsageError} if there is no such option, or its value has another type.
+ * @throws {UsageError} if an option is unknown, or its value has another type.
  */
 export function checkOptions(address: string, options: OpenOptions): void {
   for (const [option, value] of Object.entries(options)) {
     if (!Object.hasOwn(KINDS, option)) {
       throw new UsageError(
-        `${address}: \`open\` has no option \`${option}\`: it has ${Object.keys(KINDS).join(", ")}`,
+        `${address}: \`open\` has no option \`${option}\`: its options are ` +
+          Object.keys(KINDS).join(", "),
         { option },
       );
     }
@@ -52,18 +53,18 @@ export function checkOptions(address: string, options: OpenOptions): void {
   }
 }
 
-/** A value as a message shows it. */
+/** Formats a value for messages. */
 function show(value: unknown): string {
   if (typeof value === "string") return `"${value}"`;
   return typeof value === "object" && value !== null ? "another object" : String(value);
 }
 
 /**
- * Refuses options that devices of a kind do not support. One that is `false` asks for nothing.
+ * Refuses options that a kind of device does not support. An option that is `false` passes.
  *
  * @param address The device's address, for messages.
  * @param kind The kind of device, for messages: `VirtIO`.
- * @param unsupported The options that such devices do not support.
+ * @param unsupported The options that this kind does not support.
  * @throws {UsageError} if one of them is set.
  */
 export function refuseOptions(

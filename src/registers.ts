@@ -1,8 +1,8 @@
 /**
- * Register maps as tables, and access to a device's registers by the names in them.
+ * Register maps as tables, and access to a device's registers by name.
  *
- * A driver writes `regs.write(CTRL, CTRL.RST)`; the NIC model derives what a register does from the
- * same table; a register dump prints it. No offset stands anywhere but in a table.
+ * A driver writes `regs.write(CTRL, CTRL.RST)`. The NIC model derives the behaviour of registers from
+ * the same table, and a register dump prints it. Offsets occur only in the table.
  *
  * @module
  */
@@ -12,29 +12,29 @@ import type { Bar } from "./pci/function.ts";
 import { DeviceError } from "./errors.ts";
 
 /**
- * What software may do with a register, in the datasheet's abbreviations: `RW` read and write, `RO`
- * read only, `WO` write only, `RC` cleared by reading, `W1C` a written 1 clears the bit, `RW1S` a
- * written 1 sets the bit.
+ * How software may access a register, in the datasheet's abbreviations: `RW` read and write, `RO` read
+ * only, `WO` write only, `RC` read, which clears it, `W1C` write 1 to clear, `RW1S` read, and write 1 to
+ * set.
  */
 export type Access = "RW" | "RO" | "WO" | "RC" | "W1C" | "RW1S";
 
-/** What reading a register changes in the device. */
+/** A side effect of reading a register. */
 export interface ReadEffect {
-  /** What it does, as "reading it …" goes on: `clears the interrupt causes`. */
+  /** The effect, to complete "reading it …": `clears the interrupt causes`. */
   readonly does: string;
-  /** Section of the datasheet that says so, if it is not the register's. */
+  /** Section of the datasheet that describes it, if it is not the register's own section. */
   readonly section?: string;
-  /** Whether it takes something that drivers share, so that nobody else may read it. */
+  /** Whether reading takes a semaphore that drivers share, so that other programs must not read it. */
   readonly takes?: true;
 }
 
-/** A run of copies of a register, for arrays whose parts lie apart. */
+/** A run of copies of a register, for register arrays in several parts. */
 export interface Run {
   /** Index of the first copy in this run. */
   readonly from: number;
   /** Offset in BAR0 of the first copy, in bytes. */
   readonly offset: number;
-  /** Bytes from one copy to the next; 4 unless given. */
+  /** Bytes from one copy to the next (default: 4). */
   readonly stride?: number;
 }
 
@@ -42,29 +42,29 @@ export interface Run {
 export interface RegisterSpec {
   /** Offset in BAR0 of the register, or of its first copy, in bytes. */
   readonly offset: number;
-  /** Number of copies; 1 unless given. */
+  /** Number of copies (default: 1). */
   readonly count?: number;
-  /** Bytes from one copy to the next; 4 unless given. */
+  /** Bytes from one copy to the next (default: 4). */
   readonly stride?: number;
-  /** Where the copies go on, if not at the same stride, in rising order of `from`. */
+  /** Further runs of copies at other offsets, in ascending order of `from` (default: none). */
   readonly runs?: readonly Run[];
-  /** What software may do with it. */
+  /** How software may access it. */
   readonly access: Access;
-  /** What reading it changes; unless given nothing, or that it is cleared if the access is `RC`. */
+  /** Side effect of reading it (default: none; for `RC`, that it is cleared). */
   readonly readEffect?: ReadEffect;
-  /** Value after reset; 0 unless given. */
+  /** Value after reset (default: 0). */
   readonly reset?: number;
-  /** Bits that software must write back as it read them; none unless given. */
+  /** Bits that software must write back as it read them (default: none). */
   readonly reserved?: number;
-  /** What the register is for, in a line. */
+  /** Purpose of the register, in one line. */
   readonly meaning: string;
-  /** Section of the datasheet (82599, revision 3.4, unless the text says otherwise). */
+  /** Section of the 82599 datasheet, revision 3.4, or of the document that it names. */
   readonly section: string;
   /** Masks of the fields, by the datasheet's names. */
   readonly fields?: Readonly<Record<string, number>>;
 }
 
-/** A register of a table: its line, its name, and its fields' masks as properties. */
+/** A register of a table: its line with defaults, its name, and the masks of its fields as properties. */
 export type Register<F = Record<never, never>> =
   & Required<Omit<RegisterSpec, "fields" | "readEffect">>
   & {
@@ -84,7 +84,7 @@ export type RegisterMap<T extends Record<string, RegisterSpec>> = {
 
 const CLEARS: ReadEffect = { does: "clears it" };
 
-/** Makes registers of a table's lines. */
+/** Creates the registers of a table. */
 export function defineRegisters<const T extends Record<string, RegisterSpec>>(
   table: T,
 ): RegisterMap<T> {
@@ -109,7 +109,7 @@ export function defineRegisters<const T extends Record<string, RegisterSpec>>(
 }
 
 /**
- * The offset in BAR0 of a register's copy, in bytes.
+ * Returns the offset in BAR0 of a copy of a register, in bytes.
  *
  * @throws {RangeError} if the register has no such copy.
  */
@@ -122,21 +122,21 @@ export function offsetOf(register: Register, index = 0): number {
   return run.offset + (index - run.from) * (run.stride ?? 4);
 }
 
-/** The name of a register's copy as messages show it: `RDT[3]`, or `CTRL` where there is one. */
+/** Returns the name of a copy of a register for messages: `RDT[3]`, or `CTRL` if there is only one. */
 export function nameOf(register: Register, index = 0): string {
   return register.count > 1 ? `${register.name}[${index}]` : register.name;
 }
 
 /**
- * A device's registers: one BAR, by the names in a table. For set-up, not for the hot path. Each method
- * throws a RangeError if the register has no such copy, and a DeviceError if the device is gone.
+ * A device's registers: one BAR, accessed by the names in a table. For set-up, not for the hot path. Each
+ * method throws a RangeError if the register has no such copy, and a DeviceError if the device is gone.
  */
 export class Registers {
   readonly #bar: Bar;
   readonly #device: string;
 
   /**
-   * Joins a BAR to a device's name.
+   * Creates access to the registers in a BAR.
    *
    * @ignore
    * @param bar The BAR that the table's offsets are in.
@@ -147,36 +147,36 @@ export class Registers {
     this.#device = device;
   }
 
-  /** Reads a register; what that changes in the device, its `readEffect` says. */
+  /** Reads a register. Its `readEffect` describes side effects. */
   read(register: Register, index = 0): number {
     return this.#bar.read(offsetOf(register, index), 4);
   }
 
-  /** Writes a register whole. */
+  /** Writes all bits of a register. */
   write(register: Register, value: number, index = 0): void {
     this.#bar.write(offsetOf(register, index), 4, value >>> 0);
   }
 
-  /** Sets bits and leaves the others as they are. */
+  /** Sets bits and leaves all others unchanged. */
   set(register: Register, bits: number, index = 0): void {
     this.write(register, this.read(register, index) | bits, index);
   }
 
-  /** Clears bits and leaves the others as they are. */
+  /** Clears bits and leaves all others unchanged. */
   clear(register: Register, bits: number, index = 0): void {
     this.write(register, this.read(register, index) & ~bits, index);
   }
 
-  /** Gives the bits of `mask` the value they have in `value` and leaves the others as they are. */
+  /** Copies the bits of `mask` from `value` and leaves all others unchanged. */
   update(register: Register, mask: number, value: number, index = 0): void {
     this.write(register, (this.read(register, index) & ~mask) | (value & mask), index);
   }
 
   /**
-   * Waits until the bits of `mask` have the value they have in `value`; looks every millisecond.
+   * Waits until the bits of `mask` equal those in `value`. Polls every millisecond.
    *
-   * @param milliseconds How long to wait.
-   * @throws {DeviceError} at the deadline, naming the device, the register and what it reads.
+   * @param milliseconds The longest time to wait.
+   * @throws {DeviceError} at the deadline, with the device, the register and its value.
    */
   async wait(
     register: Register,
@@ -193,11 +193,11 @@ export class Registers {
         hex(offsetOf(register, index))
       }, section ${register.section}) ` +
         `is ${hex(now)} after ${milliseconds} ms, expected ${hex(value & mask)} in bits ` +
-        `${hex(mask)}: power-cycle or replug the device if it stays so`,
+        `${hex(mask)}: power-cycle the device if it stays so`,
     );
   }
 
-  /** As {@linkcode Registers.prototype.reaches}, without returning to the event loop: for closing. */
+  /** As {@linkcode Registers.prototype.reaches}, but polls without awaiting: for closing. */
   spin(register: Register, mask: number, value: number, milliseconds: number, index = 0): boolean {
     const deadline = performance.now() + milliseconds;
     do {
@@ -223,7 +223,7 @@ export class Registers {
   }
 }
 
-/** A 32-bit number as messages show it. */
+/** Formats a 32-bit number for messages: `0x0000beef`. */
 export function hex(value: number): string {
   return "0x" + (value >>> 0).toString(16).padStart(8, "0");
 }

@@ -1,16 +1,16 @@
 /**
- * The hash of receive side scaling in software, and its keys. What a device hashes by itself comes with
- * each packet: `Mempool.rssHash`.
+ * The hash of receive side scaling (RSS) in software, and its keys. `Mempool.rssHash` holds the hashes
+ * that a device computed.
  *
  * @module
  */
 
-/** Bytes of a key, enough for two IPv6 addresses and two ports. */
+/** Length of a key in bytes: enough for two IPv6 addresses and two ports. */
 export const RSS_KEY_BYTES = 40;
 
 /**
- * The key of the published test vectors (82599: section 7.1.2.8.3): hashes can be held against those of
- * other devices. It is no secret: who knows it can choose packets that all go to one queue.
+ * The key of the published test vectors (82599: section 7.1.2.8.3), so that hashes can be compared with
+ * those of other devices. It is public: an attacker can choose packets that all go to one queue.
  */
 // deno-fmt-ignore
 export const RSS_KEY: Uint8Array = Uint8Array.of(
@@ -20,8 +20,8 @@ export const RSS_KEY: Uint8Array = Uint8Array.of(
 );
 
 /**
- * A key of 16 bits repeated, under which both directions of a connection have one hash: it does not
- * change if source and destination change places.
+ * A key of 16 repeated bits. With it both directions of a connection have the same hash, because
+ * swapping source and destination does not change it.
  */
 export const RSS_SYMMETRIC_KEY: Uint8Array = Uint8Array.from(
   { length: RSS_KEY_BYTES },
@@ -29,19 +29,19 @@ export const RSS_SYMMETRIC_KEY: Uint8Array = Uint8Array.from(
 );
 
 /**
- * The Toeplitz hash (82599: section 7.1.2.8.1).
+ * Computes the Toeplitz hash (82599: section 7.1.2.8.1).
  *
- * @param input What is hashed, in network order: source and destination address, then, of TCP and UDP,
- * source and destination port.
- * @param key {@linkcode RSS_KEY} unless given.
- * @returns An unsigned number of 32 bits.
- * @throws {RangeError} if the key is not 4 bytes longer than the input at least.
+ * @param input The bytes to hash, in network order: source and destination address, followed by source
+ * and destination port for TCP and UDP.
+ * @param key The key (default: {@linkcode RSS_KEY}).
+ * @returns An unsigned 32-bit number.
+ * @throws {RangeError} if the key is not at least 4 bytes longer than the input.
  */
 export function toeplitz(input: Uint8Array, key: Uint8Array = RSS_KEY): number {
   if (key.length < input.length + 4) {
     throw new RangeError(`a key of ${key.length} bytes is too short to hash ${input.length} bytes`);
   }
-  // The 32 bits of the key that begin at the bit under consideration.
+  // The 32 bits of the key that begin at the current bit.
   let window = key[0] << 24 | key[1] << 16 | key[2] << 8 | key[3];
   let hash = 0;
   for (let i = 0; i < input.length; i++) {

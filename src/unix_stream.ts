@@ -1,6 +1,6 @@
 /**
- * The client's end of a Unix stream socket over which a device is served: bytes and descriptors, with
- * deadlines, and no knowledge of what the messages mean. vfio-user and vhost-user stand on it.
+ * The client side of a Unix stream socket on which a device is served. It transfers bytes and file
+ * descriptors, with deadlines; vfio-user and vhost-user build their messages on it.
  *
  * @module
  */
@@ -11,22 +11,22 @@ import { checkCall, DeviceError, UsageError } from "./errors.ts";
 const SOCK_STREAM = 1, SOCK_NONBLOCK = 0x800;
 const MSG_PEEK = 0x2, MSG_DONTWAIT = 0x40;
 const POLLIN = 1, POLLOUT = 4;
-/** A server answers at once; this long without an answer means that it hangs, in milliseconds. */
+/** A server that has not answered for this time hangs, in milliseconds. */
 const DEADLINE_MS = 5000;
-/** A server that polls answers in microseconds: so long it is not worth sleeping. */
+/** Time to spin before sleeping, in milliseconds: a server that polls answers in microseconds. */
 const SPIN_MS = 0.1;
-/** How long to wait before trying again to connect to a server whose queue is full. */
+/** Time between attempts to connect to a server whose backlog is full, in milliseconds. */
 const RETRY_MS = 10;
 
 /** A connection to the server of a device. */
 export class UnixStream {
   /** The device's address, for messages. */
   readonly address: string;
-  /** How long the server may take for an answer, in milliseconds. */
+  /** The time that the server has for an answer, in milliseconds. */
   readonly milliseconds: number;
-  /** Whether the connection can still be used: not ended, and nothing wrong was seen of the server. */
+  /** Whether the connection is usable: false after it was closed or the server failed. */
   alive = true;
-  /** Whether the server has closed the connection, so that it reaches no memory of ours any more. */
+  /** Whether the server has closed the connection. It then no longer reaches memory of this process. */
   closedByServer = false;
   readonly #fd: number;
   readonly #pollfd = new Int32Array(2);
@@ -35,24 +35,24 @@ export class UnixStream {
   #ended = false;
 
   /**
-   * Connects.
+   * Connects to a server.
    *
    * @param address The device's address, for messages.
    * @param socket Path of the server's socket.
-   * @param milliseconds How long the server may take for an answer; 5000 unless given.
-   * @throws {UsageError} if nobody serves the socket.
+   * @param milliseconds The time that the server has for an answer (default: 5000).
+   * @throws {UsageError} if no server listens on the socket, or it does not accept the connection.
    */
   constructor(address: string, socket: string, milliseconds = DEADLINE_MS) {
     this.address = address;
     this.milliseconds = milliseconds;
     const deadline = this.deadline();
     let fd: number;
-    // Without SOCK_NONBLOCK this would wait for a server that hangs, and for ever.
+    // Without SOCK_NONBLOCK, connecting to a server that hangs would block forever.
     while ((fd = stubs.ixy_connect(path(socket), SOCK_STREAM | SOCK_NONBLOCK)) === -Errno.EAGAIN) {
       if (performance.now() > deadline) {
         throw new UsageError(
-          `${address}: the server of this device has let nobody in for ${milliseconds} ms: end the ` +
-            `program that uses the device now, or start its server again`,
+          `${address}: the server of this device has not accepted a connection for ${milliseconds} ms: ` +
+            `end the program that uses the device, or restart the server`,
         );
       }
       const n = stubs.ixy_poll(this.#pollfd, 0, RETRY_MS);
@@ -68,16 +68,16 @@ export class UnixStream {
     this.#fd = fd;
   }
 
-  /** The time, as of `performance.now()`, at which an answer to what is asked now is overdue. */
+  /** Returns the time (of `performance.now()`) until which a request sent now must be answered. */
   deadline(): number {
     return performance.now() + this.milliseconds;
   }
 
   /**
-   * Writes all bytes of a message, with descriptors beside the first.
+   * Writes all bytes of a message, with file descriptors attached to the first byte.
    *
-   * @param during What is asked, for messages: ` during SET_FEATURES`, or nothing.
-   * @throws {DeviceError} if the server is gone or takes no bytes.
+   * @param during The request, for messages: ` during SET_FEATURES`, or an empty string.
+   * @throws {DeviceError} if the server is gone or does not read.
    */
   write(message: Uint8Array, fds: readonly number[], during = ""): void {
     const deadline = this.deadline();
@@ -96,12 +96,12 @@ export class UnixStream {
   }
 
   /**
-   * Reads as many bytes as there is room for.
+   * Reads until `into` is full.
    *
    * @param deadline When to give up, see {@linkcode UnixStream.deadline}.
-   * @param during What was asked, for messages: ` during GET_FEATURES`, or nothing.
-   * @param received Takes descriptors that come along, which the caller closes; without it they are
-   * closed here.
+   * @param during The request, for messages: ` during GET_FEATURES`, or an empty string.
+   * @param received Receives file descriptors that come with the bytes; the caller closes them. Without
+   * it they are closed here.
    * @throws {DeviceError} if the server is gone or does not answer.
    */
   read(into: Uint8Array, deadline: number, during = "", received?: number[]): void {
@@ -123,20 +123,20 @@ export class UnixStream {
   }
 
   /**
-   * Looks whether there is something to read, without waiting.
+   * Returns whether there are bytes to read. Nonblocking.
    *
    * @throws {DeviceError} if the server has closed the connection.
    */
   readable(): boolean {
     const n = stubs.ixy_recv(this.#fd, this.#peek, 1, this.#fds, MSG_PEEK | MSG_DONTWAIT);
-    // Descriptors of a message that is only peeked at are received all the same, as copies.
+    // Peeking at a message duplicates its descriptors into this process: close the duplicates.
     if (n > 0) this.closeAll([...this.#fds.subarray(0, this.#fds[16])]);
     if (n > 0) return true;
     if (n === -Errno.EAGAIN || n === -Errno.EINTR) return false;
     throw this.#closed("");
   }
 
-  /** Ends the connection. Again: nothing happens. */
+  /** Closes the connection. Idempotent. */
   close(): void {
     if (this.#ended) return;
     this.#ended = true;
@@ -144,12 +144,16 @@ export class UnixStream {
     stubs.ixy_close(this.#fd);
   }
 
-  /** Closes descriptors that came with a message. */
+  /** Closes file descriptors that came with a message. */
   closeAll(fds: readonly number[]): void {
     for (const fd of fds) stubs.ixy_close(fd);
   }
 
-  /** The error to throw for a server that cannot be talked to any more; `what` says why. */
+  /**
+   * Marks the connection as unusable and returns the error to throw.
+   *
+   * @param what What the server did: `has closed the connection`.
+   */
   gone(what: string): DeviceError {
     this.alive = false;
     return new DeviceError(this.address, `the server of this device ${what}: start it again`);

@@ -1,6 +1,6 @@
 /**
- * Sleeping until packets arrive: on the receive queues of any number of devices at once, so that none
- * waits for another. When to sleep is not decided here.
+ * Sleeping until packets arrive, on the receive queues of any number of devices at once: a silent queue
+ * does not delay the others. The caller decides when to sleep.
  *
  * @module
  */
@@ -10,7 +10,7 @@ import type { RxInterrupt, RxQueue } from "./device.ts";
 import { UsageError } from "./errors.ts";
 
 const POLLIN = 1;
-/** 32-bit words of a struct pollfd: the descriptor, then events asked for and, above them, seen. */
+/** 32-bit words of a struct pollfd: the descriptor; then `events` (low half) and `revents` (high half). */
 const POLLFD_WORDS = 2;
 const SEEN_SHIFT = 16;
 const LONGEST_MS = 2 ** 31 - 1;
@@ -36,7 +36,7 @@ export class Waiter {
   readonly #count = new Uint8Array(8);
 
   /**
-   * Takes the queues to wait for. Queues belong to one waiter at a time.
+   * Creates a waiter for queues. A queue belongs to one waiter at a time.
    *
    * @throws {UsageError} if a queue has no interrupt.
    */
@@ -44,7 +44,7 @@ export class Waiter {
     this.#interrupts = queues.map(({ interrupt }) => {
       if (interrupt !== undefined) return interrupt;
       throw new UsageError(
-        "a queue without interrupt is waited for: open its device with `interrupts`",
+        "cannot wait for a receive queue without an interrupt: open its device with `interrupts`",
         { option: "interrupts" },
       );
     });
@@ -53,14 +53,13 @@ export class Waiter {
   }
 
   /**
-   * Sleeps until a packet arrives at any of the queues, time is over, or a signal comes. It has the
-   * queues interrupt, then looks, then sleeps: a packet that comes before the interrupt is on is seen
-   * by the look, and one that comes after it ends the sleep.
+   * Sleeps until a packet arrives at any of the queues, the time is over, or a signal arrives. It arms
+   * the interrupts first, then polls the queues once, then sleeps. So no packet is missed: one that
+   * arrives before its interrupt is armed is found by polling, and a later one ends the sleep.
    *
-   * @param look Looks at every queue once, handles what has arrived, and returns whether anything had.
-   * @param milliseconds How long to sleep at most, to 2^31 - 1; not at all if it is 0 or less.
-   * @returns Whether there is or was something to do: a packet, or an interrupt, which does not always
-   * mean one.
+   * @param look Polls every queue once, handles the packets, and returns whether there were any.
+   * @param milliseconds The longest time to sleep, up to 2^31 - 1; 0 or less does not sleep.
+   * @returns Whether there were packets or an interrupt. An interrupt does not always mean a packet.
    * @throws {Error} if a device is closed.
    * @throws {DeviceError} if a device is gone.
    * @throws {SystemError} if the kernel refuses to wait.
@@ -73,7 +72,7 @@ export class Waiter {
     const n = stubs.ixy_poll(
       pollfds,
       this.#interrupts.length,
-      Math.max(0, Math.min(Math.ceil(milliseconds), LONGEST_MS)), // below 0 it would be for ever
+      Math.max(0, Math.min(Math.ceil(milliseconds), LONGEST_MS)), // negative would be no timeout
     );
     if (n === -Errno.EINTR) return false;
     if (checkErrno("poll the interrupts of receive queues", n) === 0) return false;
@@ -81,7 +80,7 @@ export class Waiter {
     return true;
   }
 
-  /** Empties an eventfd that is readable: else it would end every sleep from now on. */
+  /** Empties an eventfd that is readable; otherwise it would end every later sleep at once. */
   #empty(pollfds: Int32Array, i: number): void {
     const seen = pollfds[i + 1] >>> SEEN_SHIFT;
     if (seen === 0) return;

@@ -33,13 +33,16 @@ const MATCHES: Register = FDIRMATCH, MISSES: Register = FDIRMISS;
 
 /** The filters, and their result for the last packet. */
 export class FlowDirector {
-  /** Whether there is a table of filters: if not, packets need no {@linkcode FlowDirector.look}. */
+  /**
+   * Whether there is a table of filters: if not, packets need no {@linkcode
+   * FlowDirector.prototype.look}.
+   */
   enabled = false;
   /** The queue for the packet, or -1 if no filter gives one. */
   queue = -1;
   /** Bits to add to status and errors of the descriptor. */
   status = 0;
-  /** Whether the descriptor has {@linkcode FlowDirector.id} as hash, and RSS type 15. */
+  /** Whether the descriptor has {@linkcode FlowDirector.prototype.id} as hash, and RSS type 15. */
   reports = false;
   /** Hash in bits 30:16; below it the signature, or the software's number of the filter. */
   id = 0;
@@ -81,7 +84,10 @@ export class FlowDirector {
     this.#key.load(this.#file);
   }
 
-  /** Matches an IP packet that is not a fragment; parameters as of {@linkcode FlowKey.take}. */
+  /**
+   * Matches an IP packet that is not a fragment; parameters as of {@linkcode
+   * FlowKey.prototype.take}.
+   */
   look(
     bytes: Uint8Array,
     ip: number,

@@ -49,7 +49,10 @@ export class RegisterAccess {
     return effect ? effect(value, this.#file.indexAt(home)) >>> 0 : value;
   }
 
-  /** As {@linkcode RegisterAccess.read}, but clears no count or cause, and takes no semaphore. */
+  /**
+   * As {@linkcode RegisterAccess.prototype.read}, but clears no count or cause, and takes no
+   * semaphore.
+   */
   peek(offset: number): number {
     const home = this.#homeOf(offset);
     if (home < 0) return 0;

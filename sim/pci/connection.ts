@@ -82,9 +82,9 @@ export class ConnectionEnd extends Error {
 export class Connection {
   /** The connection's descriptor, readable when the client has sent data. */
   readonly fd: number;
-  /** Takes the body of a reply before {@linkcode Connection.reply}. */
+  /** Takes the body of a reply before {@linkcode Connection.prototype.reply}. */
   readonly out: DataView<ArrayBuffer>;
-  /** The bytes of {@linkcode Connection.out}. */
+  /** The bytes of {@linkcode Connection.prototype.out}. */
   readonly outBytes: Uint8Array<ArrayBuffer>;
 
   readonly #reply = new Uint8Array(HEADER_BYTES + MAX_MESSAGE_BYTES);
@@ -101,7 +101,9 @@ export class Connection {
   /** End of the input that the descriptors came with. */
   #fdsEnd = 0;
 
-  /** Takes ownership of a connection's descriptor; {@linkcode Connection.close} closes it. */
+  /**
+   * Takes ownership of a connection's descriptor; {@linkcode Connection.prototype.close} closes it.
+   */
   constructor(fd: number) {
     this.fd = fd;
     this.out = new DataView(this.#reply.buffer, HEADER_BYTES);

@@ -42,7 +42,9 @@ export class InterruptCauses {
   readonly receiveVectors: Int8Array = new Int8Array(128).fill(NONE);
   /** Vector of each transmit queue, or -1 without one. */
   readonly transmitVectors: Int8Array = new Int8Array(128).fill(NONE);
-  /** Whether there may be messages to send: call {@linkcode InterruptCauses.service} then. */
+  /**
+   * Whether there may be messages to send: call {@linkcode InterruptCauses.prototype.service} then.
+   */
   waiting = false;
   readonly #file: RegisterFile;
   readonly #send: (vector: number) => void;

@@ -72,7 +72,7 @@ export class RegisterFile {
     }
   }
 
-  /** Returns the register whose value a word of {@linkcode RegisterFile.words} holds. */
+  /** Returns the register whose value a word of {@linkcode RegisterFile.prototype.words} holds. */
   registerAt(home: number): Register {
     return ALL[this.#register[home]];
   }

@@ -52,13 +52,13 @@ const NOWHERE: Region = {
  * Bus addresses are plain numbers, exact up to 2^53: no process maps memory above that.
  */
 export class DmaMap {
-  /** The region found by {@linkcode DmaMap.resolve}, in words. */
+  /** The region found by {@linkcode DmaMap.prototype.resolve}, in words. */
   words: Uint32Array = NOWHERE.words;
-  /** The region found by {@linkcode DmaMap.resolve}, in 64-bit words. */
+  /** The region found by {@linkcode DmaMap.prototype.resolve}, in 64-bit words. */
   longs: BigUint64Array = NOWHERE.longs;
-  /** The region found by {@linkcode DmaMap.resolve}, in bytes. */
+  /** The region found by {@linkcode DmaMap.prototype.resolve}, in bytes. */
   bytes: Uint8Array = NOWHERE.bytes;
-  /** Where in {@linkcode DmaMap.bytes} the address is. */
+  /** Where in {@linkcode DmaMap.prototype.bytes} the address is. */
   base = 0;
   /** Whether the device may write the region found. */
   writable = false;
@@ -70,7 +70,10 @@ export class DmaMap {
   #low = 0;
   #high = 0;
   #near = 0;
-  /** Changes with the mappings: earlier results of {@linkcode DmaMap.resolve} are then invalid. */
+  /**
+   * Changes with the mappings: earlier results of {@linkcode DmaMap.prototype.resolve} are then
+   * invalid.
+   */
   generation = 0;
 
   #regions: Region[] = [];
@@ -168,7 +171,7 @@ export class DmaMap {
    * @param descriptors Memory that holds the descriptor.
    * @param at Index of the word with bits 31:0 of the bus address; the next one has bits 63:32.
    * @param bytes Length in bytes.
-   * @returns Index of the buffer in {@linkcode DmaMap.bytes}; -1 if it is not mapped.
+   * @returns Index of the buffer in {@linkcode DmaMap.prototype.bytes}; -1 if it is not mapped.
    */
   follow(descriptors: Uint32Array, at: number, bytes: number): number {
     const offset = (descriptors[at] - this.#low) | 0;

@@ -67,7 +67,7 @@ export class Ring implements DescriptorRing {
   running = false;
   /** Memory that holds the descriptors. */
   words: Uint32Array = new Uint32Array(0);
-  /** Index in {@linkcode Ring.words} of descriptor 0. */
+  /** Index in {@linkcode Ring.prototype.words} of descriptor 0. */
   first = 0;
   /** Descriptors in the ring. */
   size = 0;
@@ -75,7 +75,7 @@ export class Ring implements DescriptorRing {
   head = 0;
   /** One beyond the last descriptor for the device. */
   tail = 0;
-  /** Value of {@linkcode DmaMap.generation} when the ring was last located. */
+  /** Value of {@linkcode DmaMap.prototype.generation} when the ring was last located. */
   generation = -1;
   protected readonly core: DeviceCore;
   readonly #tailWord: number;

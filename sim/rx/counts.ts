@@ -52,7 +52,7 @@ const SIZES: readonly Register[] = [
 
 /** Counts of all queues together. */
 export class ReceiveCounts {
-  /** Counts since the last {@linkcode ReceiveCounts.settle}. */
+  /** Counts since the last {@linkcode ReceiveCounts.prototype.settle}. */
   readonly fresh: Float64Array<ArrayBuffer> = new Float64Array(COUNTS);
   readonly #totals = new Float64Array(COUNTS);
   readonly #file: RegisterFile;

@@ -70,7 +70,7 @@ export class ReceiveOffloads {
   #vlan = VLNCTRL.reset;
 
   /**
-   * Creates the inspection, which is off until {@linkcode ReceiveOffloads.load}.
+   * Creates the inspection, which is off until {@linkcode ReceiveOffloads.prototype.load}.
    *
    * @param large Whether the redirection table is the X550's.
    * @param director The flow director, if there is one.

@@ -54,12 +54,17 @@ export class PacketBuffer {
     return true;
   }
 
-  /** Returns the length in bytes of the oldest frame; {@linkcode frames} must not be 0. */
+  /**
+   * Returns the length in bytes of the oldest frame; {@linkcode PacketBuffer.prototype.frames} must
+   * not be 0.
+   */
   peek(): number {
     return this.#words[this.#read] & LENGTH;
   }
 
-  /** Returns the queue of the oldest frame; {@linkcode frames} must not be 0. */
+  /**
+   * Returns the queue of the oldest frame; {@linkcode PacketBuffer.prototype.frames} must not be 0.
+   */
   peekQueue(): number {
     return this.#words[this.#read] >>> QUEUE_SHIFT;
   }

@@ -52,7 +52,7 @@ export class Rss {
   #asked = 0;
 
   /**
-   * Creates receive side scaling, which is off until {@linkcode Rss.load}.
+   * Creates receive side scaling, which is off until {@linkcode Rss.prototype.load}.
    *
    * @param large Whether the redirection table is the X550's.
    */

@@ -31,7 +31,7 @@ const SIZES: readonly Register[] = [
 
 /** Counts of all queues together. */
 export class TransmitCounts {
-  /** Counts since the last {@linkcode TransmitCounts.settle}. */
+  /** Counts since the last {@linkcode TransmitCounts.prototype.settle}. */
   readonly fresh: Float64Array<ArrayBuffer> = new Float64Array(COUNTS);
   readonly #file: RegisterFile;
   readonly #statistics: Statistics;

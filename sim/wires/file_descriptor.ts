@@ -13,7 +13,7 @@ export abstract class FileDescriptorWire implements Wire {
   abstract readonly kind: string;
   /** Readable when frames wait. */
   abstract readonly fd: number;
-  /** Takes the frame of {@linkcode FileDescriptorWire.read}. */
+  /** Takes the frame of {@linkcode FileDescriptorWire.prototype.read}. */
   protected readonly frame: FrameBuffer = new FrameBuffer();
   #sent = 0;
   #received = 0;

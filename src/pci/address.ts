@@ -4,16 +4,16 @@
  * @module
  */
 
-/** Bus of 8 bits, device of 5, function of 3; a domain of 16 bits, or of 32 where there are as many. */
+/** Bus (8 bits), device (5) and function (3), after a domain of 16 bits or, as VMD's, up to 32. */
 const ADDRESS = /^(?:([0-9a-f]{4,8}):)?([0-9a-f]{2}:[01][0-9a-f]\.[0-7])$/i;
 
 /**
- * Brings the address of a PCI function into the form in which Linux names its directory.
+ * Normalises the address of a PCI function to the name of its directory in sysfs.
  *
- * @param text `0000:03:00.0`, or `03:00.0` in domain 0; a domain beyond ffff (VMD's) as `10000:e1:00.0`.
- * Upper case will do.
- * @returns The address with a domain of at least four digits, in lower case; undefined if `text` has
- * another form, a device beyond 1f or a function beyond 7.
+ * @param text `0000:03:00.0`, or `03:00.0` in domain 0; VMD domains exceed ffff: `10000:e1:00.0`. In
+ * lower or upper case.
+ * @returns The address in lower case, with a domain of at least four digits; undefined if `text` is
+ * malformed, or the device exceeds 1f or the function 7.
  */
 export function parsePciAddress(text: string): string | undefined {
   const match = ADDRESS.exec(text);

@@ -1,6 +1,6 @@
 /**
- * A region of a PCI function that is reached by reads and writes of a file: configuration space, I/O
- * ports, and whatever cannot be mapped.
+ * A region of a PCI function that is accessed by reading and writing a file: configuration space, I/O
+ * ports, and memory that cannot be mapped.
  *
  * @module
  */
@@ -10,20 +10,20 @@ import { checkCall, DeviceError, UsageError } from "../errors.ts";
 import type { RegionAccess } from "./mapped_bar.ts";
 
 /**
- * The refusal of a file of the kernel for want of permission.
+ * Returns the error for a file of the kernel that this process may not use.
  *
  * @param device The device's address.
- * @param cause What was refused, and why.
+ * @param cause The system call that failed.
  */
 export function forbidden(device: string, cause: SystemError): UsageError {
   return new UsageError(
-    `${device}: ${cause.message}: run this as root, and see whether the kernel is locked down ` +
+    `${device}: ${cause.message}: run this as root, and check whether the kernel is locked down ` +
       "(/sys/kernel/security/lockdown)",
     { cause },
   );
 }
 
-/** Part of an open file as registers of 1, 2 or 4 bytes. */
+/** A region in an open file, as registers of 1, 2 or 4 bytes. */
 export class FileRegion implements RegionAccess {
   readonly #device: string;
   readonly #file: string;
@@ -32,10 +32,12 @@ export class FileRegion implements RegionAccess {
   readonly #view = new DataView(new ArrayBuffer(4));
 
   /**
+   * Creates access to a region.
+   *
    * @param device The device's address, for messages.
    * @param file The file's name, for messages.
-   * @param fd The open file; whoever opened it closes it.
-   * @param base Where in the file it begins.
+   * @param fd The open file, which the caller closes.
+   * @param base Offset of the region in the file, in bytes.
    */
   constructor(device: string, file: string, fd: number, base = 0) {
     this.#device = device;

@@ -1,6 +1,6 @@
 /**
- * How a PCI function is reached. Three buses have this interface: sysfs (resource files, physical
- * addresses), VFIO and vfio-user (bus addresses of our choice). A driver sees nothing else.
+ * The interface through which drivers access a PCI function. It has three implementations: sysfs
+ * (resource files and physical addresses), VFIO and vfio-user (both with I/O virtual addresses).
  *
  * @module
  */
@@ -8,7 +8,7 @@
 import type { Addressing, DmaMemory } from "../dma.ts";
 import { UsageError } from "../errors.ts";
 
-/** Configuration space registers that every PCI function has (PCI Local Bus 3.0, section 6.1). */
+/** Offsets of the registers in configuration space that drivers use (PCI Local Bus 3.0, section 6.1). */
 export const Config = {
   VENDOR_ID: 0x00,
   DEVICE_ID: 0x02,
@@ -20,10 +20,10 @@ export const Config = {
   CAPABILITIES: 0x34,
 } as const;
 
-/** Base class and sub-class of Ethernet controllers, as CLASS reads. */
+/** Value of CLASS for Ethernet controllers: base class and sub-class. */
 export const ETHERNET_CONTROLLER = 0x0200;
 
-/** A number of 16 bits in configuration space as `lspci` shows it: four hex digits. */
+/** Formats a 16-bit number as `lspci` does: four hex digits. */
 export function hex16(value: number): string {
   return value.toString(16).padStart(4, "0");
 }
@@ -36,33 +36,36 @@ export const Command = {
   INTX_DISABLE: 1 << 10,
 } as const;
 
-/** The bit of the STATUS register that says that there is a list of capabilities. */
+/** STATUS: the function has a list of capabilities. */
 const STATUS_CAPABILITIES = 1 << 4;
-/** The bit of a base address register that says that it is for I/O ports, not memory. */
+/** A base address register: the BAR is for I/O ports, not memory. */
 const BAR_IO = 1;
 
-/** A register that is written so often that it is written through memory where the bus maps it. */
+/**
+ * A register that the hot path writes. Store the value in `words`; if `write` is defined, call it as
+ * well.
+ */
 export interface Doorbell {
-  /** Memory that holds the register, or a word of scratch memory where the bus cannot map it. */
+  /** Memory that contains the register; a single word of scratch memory if it cannot be mapped. */
   readonly words: Uint32Array;
   /** The register's index in `words`. */
   readonly index: number;
   /**
-   * Sends the value to a register that the bus cannot map; undefined where storing it in `words`
-   * reaches the device.
+   * Sends the value to a register that cannot be mapped; undefined if storing it in `words` reaches the
+   * device.
    */
   readonly write: ((value: number) => void) | undefined;
 }
 
-/** What a base address register leads to: memory or I/O ports. Offsets and sizes are in bytes. */
+/** The region behind a base address register: memory or I/O ports. Offsets and sizes are in bytes. */
 export interface Bar {
   /** Size of the region in bytes. */
   readonly size: number;
-  /** Reads the register of 1, 2 or 4 bytes at a multiple of its size. */
+  /** Reads a register of 1, 2 or 4 bytes; `offset` is a multiple of its size. */
   read(offset: number, bytes: 1 | 2 | 4): number;
-  /** Writes the register of 1, 2 or 4 bytes at a multiple of its size. */
+  /** Writes a register of 1, 2 or 4 bytes; `offset` is a multiple of its size. */
   write(offset: number, bytes: 1 | 2 | 4, value: number): void;
-  /** The register at `offset` for writing once a batch. Its `words` are empty once the bus closes. */
+  /** Returns the 4-byte register at `offset` as a doorbell. Closing the function empties mapped `words`. */
   doorbell(offset: number): Doorbell;
 }
 
@@ -70,101 +73,106 @@ export interface Bar {
 export interface PciFunction {
   /** The address under which the function was opened. */
   readonly address: string;
-  /** What bus addresses the device uses. */
+  /** The kind of bus addresses that the device uses. */
   readonly addressing: Addressing;
-  /** Whether an IOMMU stands before memory that takes other addresses than these from the device. */
+  /** Whether an IOMMU translates the device's DMA and has no mappings for its bus addresses. */
   readonly behindIommu: boolean;
   /** Reads 1, 2 or 4 bytes of configuration space. */
   readConfig(offset: number, bytes: 1 | 2 | 4): number;
   /** Writes 1, 2 or 4 bytes of configuration space. */
   writeConfig(offset: number, bytes: 1 | 2 | 4, value: number): void;
   /**
-   * Takes the function over: a kernel driver is unbound, memory and I/O space are enabled, and INTx is
-   * disabled, since nobody here would answer it. Nothing before this changes anything.
+   * Takes the function over: unbinds the kernel driver, enables memory and I/O space, and disables INTx,
+   * which no driver here handles. Before this call the function is unchanged, except that opening it
+   * through VFIO resets it.
    *
-   * @param force Whether to do so even though the kernel's interface is up.
+   * @param force Whether to take over a function whose kernel interface is up.
    * @throws {UsageError} if the function is in use.
    */
   claim(force: boolean): void;
   /**
-   * Opens a BAR; the same object for the same index. After {@linkcode PciFunction.claim}.
+   * Opens a BAR, and returns the same object for the same index. Call {@linkcode PciFunction.claim} first.
    *
    * @throws {DeviceError} if the function has no such BAR.
-   * @throws {UsageError} if the kernel does not let this process use it.
+   * @throws {UsageError} if the kernel refuses access to it.
    */
   bar(index: number): Bar;
   /**
-   * Lets the device reach memory at its bus addresses until the bus closes. Again: nothing happens.
+   * Maps memory for DMA: the device can reach it at its bus addresses until the function is closed.
+   * Idempotent.
    *
    * @throws {UsageError} if the device cannot reach memory of this kind.
    */
   mapDma(memory: DmaMemory): void;
   /**
-   * Has the function's first MSI-X vectors each signal an eventfd, until the bus closes and closes
-   * them. Once only; it changes nothing that others see. Absent where a bus brings no interrupts:
-   * drivers call {@linkcode openInterrupts}.
+   * Connects each of the function's first MSI-X vectors to an eventfd. Closing the function closes them.
+   * Can be called once. Undefined if interrupts are not supported; drivers therefore call
+   * {@linkcode openInterrupts}.
    *
-   * @returns The eventfds, by vector; they do not block.
+   * @returns The nonblocking eventfds, by vector.
    * @throws {UsageError} if the function has fewer vectors.
+   * @throws {Error} if it was called before.
    */
   interrupts?(vectors: number): readonly number[];
   /** Turns bus mastering, and with it all DMA, on or off. */
   setBusMaster(on: boolean): void;
   /**
-   * Looks whether the device is still there. Cheap enough for every few milliseconds.
+   * Checks that the device is still there. Cheap enough to call every few milliseconds.
    *
-   * @throws {DeviceError} if it is gone.
+   * @throws {DeviceError} if the device is gone.
    */
   checkAlive(): void;
   /**
-   * Gives up the function: bus mastering off where it was claimed, then everything unmapped, memory in
-   * the order in which it was mapped. Again: nothing happens.
+   * Closes the function: turns bus mastering off if the function was claimed, then unmaps everything, DMA
+   * memory in the order in which it was mapped. Idempotent.
    *
-   * @throws {Error} if bus mastering cannot be turned off, or the IOMMU not told: memory that the device
-   * may still reach is not released then, and so stays allocated until the process ends.
-   * @throws {DeviceError} if the kernel driver that is to have the function again does not take it: all
-   * memory is released by then.
+   * @throws {Error} if bus mastering cannot be turned off, or memory cannot be unmapped from the IOMMU.
+   * Memory that the device may still reach then stays pinned, and so allocated until the process ends.
+   * @throws {DeviceError} if the kernel driver does not take the function back. All memory is unpinned by
+   * then.
    */
   close(): void;
 }
 
 /**
- * Checks that a device which goes through the IOMMU, if there is one, can reach memory.
+ * Checks that no IOMMU keeps the device from its bus addresses, see {@linkcode PciFunction.behindIommu}.
  *
- * @throws {UsageError} if not.
+ * @throws {UsageError} if one does.
  */
 export function checkReach(pci: PciFunction): void {
   if (!pci.behindIommu) return;
   throw new UsageError(
-    `${pci.address}: an IOMMU keeps the device from memory by physical addresses: bind it to ` +
+    `${pci.address}: an IOMMU blocks access to memory by physical addresses: bind the device to ` +
       "vfio-pci, or boot with iommu=pt",
   );
 }
 
 /**
- * Has the function's first MSI-X vectors each signal an eventfd, see {@linkcode PciFunction.interrupts}.
+ * Connects each of the function's first MSI-X vectors to an eventfd, see
+ * {@linkcode PciFunction.interrupts}.
  *
- * @throws {UsageError} if the bus brings no interrupts, or the function has fewer vectors.
+ * @returns The nonblocking eventfds, by vector.
+ * @throws {UsageError} if interrupts are not supported, or the function has fewer vectors.
  */
 export function openInterrupts(pci: PciFunction, vectors: number): readonly number[] {
   if (pci.interrupts) return pci.interrupts(vectors);
   throw new UsageError(
-    `${pci.address}: interrupts reach a program through VFIO only: bind the device to vfio-pci, ` +
+    `${pci.address}: interrupts are supported only through VFIO: bind the device to vfio-pci, ` +
       "or open it without `interrupts`",
     { option: "interrupts" },
   );
 }
 
-/** Whether a BAR is for I/O ports. */
+/** Returns whether a BAR is for I/O ports. */
 export function isPortBar(pci: PciFunction, index: number): boolean {
   return (pci.readConfig(Config.BAR0 + 4 * index, 4) & BAR_IO) !== 0;
 }
 
-/** Id and offset of each capability of a function, in the order of its list (section 6.7). */
+/** Yields the ID and offset of each capability of a function, in the order of its list (section 6.7). */
 export function* capabilities(pci: PciFunction): Generator<{ id: number; offset: number }> {
   if ((pci.readConfig(Config.STATUS, 2) & STATUS_CAPABILITIES) === 0) return;
   let offset = pci.readConfig(Config.CAPABILITIES, 1) & ~3;
-  // 48 is as many as fit behind the header: a list that is longer goes round in circles.
+  // At most 48 capabilities fit behind the header: a longer list is circular.
   for (let i = 0; i < 48 && offset >= 0x40; i++) {
     yield { id: pci.readConfig(offset, 1), offset };
     offset = pci.readConfig(offset + 1, 1) & ~3;

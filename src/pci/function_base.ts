@@ -1,5 +1,5 @@
 /**
- * What the buses have in common: a function's BARs, the memory in its reach, and the COMMAND register.
+ * What sysfs, VFIO and vfio-user have in common: BARs, memory mapped for DMA, and the COMMAND register.
  *
  * @module
  */
@@ -8,27 +8,27 @@ import type { Addressing, DmaMemory } from "../dma.ts";
 import { type Bar, Command, Config, type PciFunction } from "./function.ts";
 import type { MappedBar, RegionAccess } from "./mapped_bar.ts";
 
-/** A PCI function on a bus that says how configuration space, BARs and memory are reached. */
+/** A PCI function. Subclasses implement access to configuration space, BARs and memory. */
 export abstract class FunctionBase implements PciFunction {
   readonly address: string;
   abstract readonly addressing: Addressing;
   abstract readonly behindIommu: boolean;
   /** Configuration space. */
   protected abstract readonly config: RegionAccess;
-  /** Memory that is mapped for the device and pinned, in the order of its mapping. */
+  /** Memory that is mapped for DMA and pinned, in the order of mapping. */
   protected readonly mapped = new Set<DmaMemory>();
-  /** Whether something was changed that {@linkcode PciFunction.close} has to undo. */
+  /** Whether the function was claimed, so that {@linkcode PciFunction.close} has to turn DMA off. */
   protected claimed = false;
   readonly #bars = new Map<number, MappedBar>();
 
-  /** @param address The address to show in messages. */
+  /** @param address The address under which the function is opened. */
   constructor(address: string) {
     this.address = address;
   }
 
-  /** Opens a BAR, or throws what {@linkcode PciFunction.bar} throws. */
+  /** Opens a BAR. Throws as {@linkcode PciFunction.bar} does. */
   protected abstract openBar(index: number): MappedBar;
-  /** Maps memory for the device, or throws what {@linkcode PciFunction.mapDma} throws. */
+  /** Maps memory for DMA. Throws as {@linkcode PciFunction.mapDma} does. */
   protected abstract mapMemory(memory: DmaMemory): void;
   abstract claim(force: boolean): void;
   abstract checkAlive(): void;
@@ -62,9 +62,9 @@ export abstract class FunctionBase implements PciFunction {
   }
 
   /**
-   * Sets bits of COMMAND and turns bus mastering off, which a former user may have left on.
+   * Sets bits of COMMAND, and turns off bus mastering, which a previous driver may have left on.
    *
-   * @returns COMMAND as it was.
+   * @returns The previous value of COMMAND.
    */
   protected claimCommand(bits: number): number {
     const command = this.readConfig(Config.COMMAND, 2);
@@ -73,7 +73,7 @@ export abstract class FunctionBase implements PciFunction {
     return command;
   }
 
-  /** Closes every BAR: its views are empty then. */
+  /** Closes every BAR, which empties all views of it. */
   protected closeBars(): void {
     for (const bar of this.#bars.values()) bar.close();
   }

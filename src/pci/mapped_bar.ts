@@ -1,6 +1,6 @@
 /**
- * A BAR as registers: loads and stores in the areas of it that are mapped into this process, and in the
- * others what the bus has instead, system calls or messages.
+ * A BAR as registers: loads and stores in areas that are mapped into this process, and system calls or
+ * messages in all others.
  *
  * @module
  */
@@ -8,13 +8,13 @@
 import type { Mapping } from "../../native/mapping.ts";
 import type { Bar, Doorbell } from "./function.ts";
 
-/** Access to a region of a function without mapping it. Offsets are in bytes. */
+/** Access to a region of a function that is not mapped. Offsets are in bytes. */
 export interface RegionAccess {
-  /** Reads the register of 1, 2 or 4 bytes at a multiple of its size. */
+  /** Reads a register of 1, 2 or 4 bytes; `offset` is a multiple of its size. */
   read(offset: number, bytes: 1 | 2 | 4): number;
-  /** Writes the register of 1, 2 or 4 bytes at a multiple of its size. */
+  /** Writes a register of 1, 2 or 4 bytes; `offset` is a multiple of its size. */
   write(offset: number, bytes: 1 | 2 | 4, value: number): void;
-  /** Closes what only this region uses. Idempotent. */
+  /** Releases what only this region uses. Idempotent. */
   close?(): void;
 }
 
@@ -22,11 +22,15 @@ export interface RegionAccess {
 export class MappedArea {
   /** Offset of its first byte in the region. */
   readonly offset: number;
-  /** The area as registers of 1, 2 or 4 bytes; empty once it is unmapped. */
+  /** The area as registers of 1, 2 or 4 bytes; empty after it is unmapped. */
   readonly words: { readonly 1: Uint8Array; readonly 2: Uint16Array; readonly 4: Uint32Array };
   readonly #mapping: Mapping;
 
-  /** @param offset Offset of its first byte in the region. */
+  /**
+   * Creates an area, which owns the mapping from then on.
+   *
+   * @param offset Offset of its first byte in the region.
+   */
   constructor(mapping: Mapping, offset: number) {
     const { buffer } = mapping;
     this.offset = offset;
@@ -38,7 +42,7 @@ export class MappedArea {
     this.#mapping = mapping;
   }
 
-  /** Whether the byte at this offset of the region is in the area. */
+  /** Returns whether the byte at this offset of the region is in the area. */
   has(offset: number): boolean {
     return offset >= this.offset && offset < this.offset + this.#mapping.bytes;
   }
@@ -50,7 +54,7 @@ export class MappedArea {
 }
 
 /**
- * A BAR of which areas are mapped. A load from an area whose memory is turned off in COMMAND ends the
+ * A BAR with mapped areas. A load from a mapped area while COMMAND disables memory space kills the
  * process with SIGBUS.
  */
 export class MappedBar implements Bar {
@@ -60,12 +64,12 @@ export class MappedBar implements Bar {
   readonly #doorbellsOnly: boolean;
 
   /**
-   * Takes areas over: {@linkcode MappedBar.close} unmaps them.
+   * Creates a BAR, which owns its areas from then on.
    *
    * @param size Size of the BAR in bytes.
    * @param areas The mapped areas.
-   * @param access Access to what is not in an area; may be left out where the areas are the whole BAR.
-   * @param doorbellsOnly Whether the areas are for doorbells alone, and all other access takes `access`.
+   * @param access Access to everything outside the areas; not needed if they cover the whole BAR.
+   * @param doorbellsOnly Whether the areas are only for doorbells, and all other access uses `access`.
    */
   constructor(
     size: number,
@@ -102,7 +106,7 @@ export class MappedBar implements Bar {
     };
   }
 
-  /** Unmaps all areas, which empties their views. Idempotent. */
+  /** Unmaps all areas, which empties their views, and closes `access`. Idempotent. */
   close(): void {
     for (const area of this.#areas) area.unmap();
     this.#access?.close?.();
@@ -114,6 +118,6 @@ export class MappedBar implements Bar {
 
   #unmapped(offset: number): RegionAccess {
     if (this.#access) return this.#access;
-    throw new RangeError(`register at ${offset} of a BAR of ${this.size} bytes`);
+    throw new RangeError(`register at ${offset} lies outside a BAR of ${this.size} bytes`);
   }
 }

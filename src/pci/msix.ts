@@ -1,7 +1,7 @@
 /**
- * The MSI-X vectors of a function, as VFIO and vfio-user hand them out: SET_IRQS gives each an eventfd,
- * which the kernel or the server signals when the device sends the vector's message. How the request
- * travels is the bus's affair, and which vector is for what the driver's.
+ * The MSI-X vectors of a function, as VFIO and vfio-user offer them: SET_IRQS connects each vector to an
+ * eventfd, which the kernel or the server signals when the device sends the vector's message. The caller
+ * provides the transport of the requests; the driver assigns the vectors.
  *
  * @module
  */
@@ -9,37 +9,37 @@
 import { stubs } from "../../native/stubs.ts";
 import { checkCall, UsageError } from "../errors.ts";
 
-/** Number of the interrupt index that MSI-X has in Linux's `<linux/vfio.h>`. */
+/** The interrupt index of MSI-X (Linux's `<linux/vfio.h>`). */
 export const MSIX = 2;
 
 const DATA_NONE = 0x1, DATA_EVENTFD = 0x4, ACTION_TRIGGER = 0x20;
-/** Flag of an interrupt index: its vectors signal eventfds. */
+/** Flag of an interrupt index: its vectors can signal eventfds. */
 const INFO_EVENTFD = 0x1;
 
-/** What is said about an interrupt index. */
+/** The reply to GET_IRQ_INFO. */
 export interface IrqInfo {
-  /** As VFIO defines them. */
+  /** Flags as VFIO defines them. */
   readonly flags: number;
   /** Number of vectors. */
   readonly count: number;
 }
 
-/** How a bus asks for interrupts. */
+/** The requests about interrupts, as system calls (VFIO) or messages (vfio-user). */
 export interface IrqRequests {
-  /** GET_IRQ_INFO of MSI-X. */
+  /** Sends GET_IRQ_INFO for MSI-X. */
   info(): IrqInfo;
-  /** SET_IRQS of MSI-X for vectors from 0, with the eventfds that the flags speak of. */
+  /** Sends SET_IRQS for MSI-X vectors from 0, with eventfds if the flags include DATA_EVENTFD. */
   set(flags: number, count: number, fds: readonly number[]): void;
 }
 
-/** The vectors of one function. */
+/** The MSI-X vectors of one function. */
 export class Interrupts {
   readonly #address: string;
   readonly #requests: IrqRequests;
   #fds: number[] = [];
 
   /**
-   * Vectors that are still off.
+   * Creates the vectors, disabled.
    *
    * @param address The device's address, for messages.
    */
@@ -49,18 +49,19 @@ export class Interrupts {
   }
 
   /**
-   * Has the first vectors signal eventfds, which whoever sleeps on them also empties.
+   * Connects the first vectors to eventfds. The reader of an eventfd empties it.
    *
+   * @returns The eventfds, by vector.
    * @throws {UsageError} if the function has fewer vectors.
-   * @throws {Error} if they are on already: VFIO cannot add any.
+   * @throws {Error} if vectors are enabled already: VFIO cannot add any.
    */
   enable(vectors: number): readonly number[] {
-    if (this.#fds.length > 0) throw new Error(`${this.#address}: interrupts are on already`);
+    if (this.#fds.length > 0) throw new Error(`${this.#address}: interrupts are enabled already`);
     const { flags, count } = this.#requests.info();
     const usable = (flags & INFO_EVENTFD) !== 0 ? count : 0;
     if (usable < vectors) {
       throw new UsageError(
-        `${this.#address}: the device has ${usable} MSI-X vectors, and its receive queues need ` +
+        `${this.#address}: the device has ${usable} MSI-X vectors, but its receive queues need ` +
           `${vectors}: open it with fewer queues or without interrupts`,
         { option: "interrupts" },
       );
@@ -77,12 +78,12 @@ export class Interrupts {
     return this.#fds;
   }
 
-  /** Takes all vectors away from their eventfds. Nothing happens if they are off. */
+  /** Disconnects all vectors from their eventfds. Does nothing if they are disabled. */
   disable(): void {
     if (this.#fds.length > 0) this.#requests.set(DATA_NONE | ACTION_TRIGGER, 0, []);
   }
 
-  /** Closes the eventfds. Again: nothing happens. */
+  /** Closes the eventfds. Idempotent. */
   close(): void {
     for (const fd of this.#fds) stubs.ixy_close(fd);
     this.#fds = [];

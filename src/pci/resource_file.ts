@@ -1,5 +1,5 @@
 /**
- * BARs by the kernel's files `resource0` to `resource5` of a function.
+ * BARs through the files `resource0` to `resource5` in a function's sysfs directory.
  *
  * @module
  */
@@ -10,7 +10,7 @@ import { DeviceError, UsageError } from "../errors.ts";
 import { FileRegion, forbidden } from "./file_region.ts";
 import { MappedArea, MappedBar } from "./mapped_bar.ts";
 
-/** I/O ports: every access is a system call. */
+/** I/O ports. Every access is a system call. */
 class Ports extends FileRegion {
   #fd: number | undefined;
 
@@ -26,25 +26,29 @@ class Ports extends FileRegion {
 }
 
 /**
- * Opens a BAR: memory is mapped whole, for reading and writing; I/O ports are a file.
+ * Opens a BAR. A memory BAR is mapped as a whole, for reading and writing; I/O ports are accessed through
+ * the file.
  *
  * @param device The device's address, for messages.
- * @param directory The function's directory of files.
+ * @param directory The function's sysfs directory.
+ * @param index The BAR's number.
  * @param ports Whether the BAR is for I/O ports.
- * @param remedy What to do if the kernel does not let it be mapped.
+ * @param remedy What to do if the kernel refuses to map it, for messages.
  * @throws {DeviceError} if the function has no such BAR.
- * @throws {UsageError} if the kernel does not let this process use it.
+ * @throws {UsageError} if the kernel refuses access to it.
  */
 export function openResource(
   device: string,
   directory: string,
   index: number,
   ports: boolean,
-  remedy = "boot with iomem=relaxed, or end what uses the device",
+  remedy = "boot with iomem=relaxed, or end the program that uses the device",
 ): MappedBar {
   const file = `${directory}/resource${index}`;
   const fd = stubs.ixy_open(path(file), Open.RDWR, 0);
-  if (fd === -Errno.ENOENT) throw new DeviceError(device, `no BAR ${index}: no ${file}`);
+  if (fd === -Errno.ENOENT) {
+    throw new DeviceError(device, `the device has no BAR ${index}: ${file} does not exist`);
+  }
   if (fd < 0) throw forbidden(device, new SystemError(`open ${file}`, -fd));
   let kept = false;
   try {

@@ -1,6 +1,6 @@
 /**
- * The sysfs bus: configuration space and BARs by the kernel's files, DMA by physical addresses. It
- * needs root and hugepages, and nothing stands between the device and memory.
+ * Access to a PCI function through sysfs: configuration space and BARs are files of the kernel, and DMA
+ * uses physical addresses. It needs root and hugepages, and nothing protects memory from the device.
  *
  * @module
  */
@@ -19,10 +19,11 @@ const DEVICES = "/sys/bus/pci/devices";
 const IFF_UP = 1;
 
 /**
- * The kernel's interfaces on a function, and whether each is up. They are in its directory, or in that of
- * a child device, where the driver makes one (virtio does). Links lead to other functions.
+ * Returns the kernel's network interfaces on a function, and whether each is up. They are listed in the
+ * function's directory, and in those of child devices, which some drivers create (virtio does). Symbolic
+ * links lead to other functions and are skipped.
  *
- * @param directory The function's directory.
+ * @param directory The function's sysfs directory.
  */
 export function kernelInterfaces(directory: string): { name: string; up: boolean }[] {
   const inside = (name: string) => linkName(`${directory}/${name}`) === undefined;
@@ -34,17 +35,17 @@ export function kernelInterfaces(directory: string): { name: string; up: boolean
   });
 }
 
-/** The kernel driver that a function was taken from, and what has to be undone before it has it. */
+/** The kernel driver that a function was taken from, and the changes to undo before giving it back. */
 interface Taken {
-  /** Its name. */
+  /** Name of the driver. */
   readonly driver: string;
-  /** Whether the function was enabled here. */
+  /** Whether `claim` enabled the function. */
   readonly enabled: boolean;
-  /** Whether INTx was not disabled. */
+  /** Whether `claim` disabled INTx. */
   readonly intx: boolean;
 }
 
-/** A PCI function by its files under `/sys/bus/pci/devices`. */
+/** A PCI function accessed through its files under `/sys/bus/pci/devices`. */
 export class SysfsFunction extends FunctionBase {
   readonly addressing = "physical" as const;
   readonly #directory: string;
@@ -56,35 +57,39 @@ export class SysfsFunction extends FunctionBase {
   #closed = false;
 
   /**
-   * Opens the function and changes nothing.
+   * Opens the function without changing it.
    *
    * @param address Domain, bus, device and function: `0000:03:00.0`.
-   * @param devices Directory that has a directory for each function, beside that of the drivers.
-   * @param rebind Whether closing gives the function back to the kernel driver that it is taken from.
-   * @throws {UsageError} if there is no such function, it is open already, or root is needed.
+   * @param devices The directory of all functions; `../drivers` beside it lists the drivers.
+   * @param rebind Whether closing returns the function to the kernel driver that it is taken from.
+   * @throws {UsageError} if the function does not exist, is open already, or permission is missing.
    */
   constructor(address: string, devices = DEVICES, rebind = false) {
     super(address);
     this.#rebind = rebind;
-    this.#directory = `${devices}/${address}`; // a link, in the kernel's tree
+    this.#directory = `${devices}/${address}`; // a symbolic link in the real sysfs
     this.#drivers = `${devices}/../drivers`;
     const file = `${this.#directory}/config`;
     const fd = stubs.ixy_open(path(file), Open.RDWR, 0);
     if (fd === -Errno.ENOENT) {
-      throw new UsageError(`${address}: no such PCI device: see \`lspci -D\` for those there are`);
+      throw new UsageError(`${address}: no such PCI device: \`lspci -D\` lists the devices`);
     }
     if (fd === -Errno.EACCES || fd === -Errno.EPERM) {
       throw new UsageError(`${address}: no permission to open ${file}: run this as root`);
     }
     if (fd < 0) {
       const cause = new SystemError(`open ${file}`, -fd);
-      throw new UsageError(`${address}: ${cause.message}: is /sys mounted for writing?`, { cause });
+      throw new UsageError(`${address}: ${cause.message}: check that /sys is mounted for writing`, {
+        cause,
+      });
     }
     this.#fd = fd;
     this.config = new FileRegion(address, file, fd);
     if (stubs.ixy_lock(fd) < 0) {
       stubs.ixy_close(fd);
-      throw new UsageError(`${address}: another program of this kind is using the device: end it`);
+      throw new UsageError(
+        `${address}: another program that uses ixy.ts has the device open: end it`,
+      );
     }
   }
 
@@ -101,7 +106,7 @@ export class SysfsFunction extends FunctionBase {
     const driver = linkName(`${this.#directory}/driver`);
     if (driver === "vfio-pci") {
       throw new UsageError(
-        `${this.address}: bound to vfio-pci, whose devices are not reached by physical addresses: ` +
+        `${this.address}: devices bound to vfio-pci cannot be used with physical addresses: ` +
           `unbind it with \`echo ${this.address} > ${this.#directory}/driver/unbind\``,
       );
     }
@@ -126,9 +131,9 @@ export class SysfsFunction extends FunctionBase {
   }
 
   /**
-   * Wakes a function that nobody has: it may sleep in D3, where every register reads as ones.
+   * Enables a function without a driver: it may be in D3, where every register reads as ones.
    *
-   * @returns Whether there was something to do.
+   * @returns Whether it was disabled.
    */
   #enable(): boolean {
     const enable = `${this.#directory}/enable`;
@@ -137,7 +142,7 @@ export class SysfsFunction extends FunctionBase {
     return true;
   }
 
-  /** Names of the kernel's interfaces on this function that are up. */
+  /** Returns the names of the function's kernel interfaces that are up. */
   #interfacesUp(): string[] {
     return kernelInterfaces(this.#directory).filter(({ up }) => up).map(({ name }) => name);
   }
@@ -149,13 +154,14 @@ export class SysfsFunction extends FunctionBase {
   protected mapMemory(memory: DmaMemory): void {
     if (memory.has(this.addressing)) return;
     throw new UsageError(
-      `${this.address}: needs memory with physical addresses, and this process has no hugepages ` +
-        `or may not see their addresses: run as root after \`echo 256 > /proc/sys/vm/nr_hugepages\``,
+      `${this.address}: the device needs memory with physical addresses, but this process has no ` +
+        "hugepages or may not see their addresses: run it as root after " +
+        "`echo 256 > /proc/sys/vm/nr_hugepages`",
     );
   }
 
   checkAlive(): void {
-    // A function that was pulled out reads as ones everywhere.
+    // A function that was unplugged reads as ones everywhere.
     if (this.readConfig(Config.VENDOR_ID, 2) === 0xffff) {
       throw new DeviceError(this.address, "configuration space reads as ones: the device is gone");
     }
@@ -170,29 +176,30 @@ export class SysfsFunction extends FunctionBase {
     try {
       if (this.#rebind && this.#taken) this.#giveBack(this.#taken);
     } finally {
-      stubs.ixy_close(this.#fd); // and with it the lock
+      stubs.ixy_close(this.#fd); // releases the lock too
     }
   }
 
-  /** Gives the function to the kernel driver that had it, as that has left it. */
+  /** Returns the function to its kernel driver, in the state in which the driver left it. */
   #giveBack({ driver, enabled, intx }: Taken): void {
     try {
-      // The driver turns bus mastering on before it resets the device: a ring that one which did not
-      // come to rest still has would then be in its reach again.
+      // The kernel driver turns bus mastering on before it resets the device. A device that did not stop
+      // in time would then use its old rings again: reset it first.
       if (list(this.#directory).includes("reset")) writeText(`${this.#directory}/reset`, "1");
       if (intx) {
         const command = this.readConfig(Config.COMMAND, 2);
         this.writeConfig(Config.COMMAND, 2, command & ~Command.INTX_DISABLE);
       }
-      // The kernel counts, and sets up a function's interrupt when its count goes from 0 to 1 only.
+      // The kernel counts enables, and sets up the interrupt only when the count goes from 0 to 1.
       if (enabled) writeText(`${this.#directory}/enable`, "0");
       writeText(`${this.#drivers}/${driver}/bind`, this.address);
     } catch (error) {
       if (!(error instanceof SystemError)) throw error;
       throw new DeviceError(
         this.address,
-        `DMA is off, but the kernel driver ${driver} does not take it back (${error.message}): see ` +
-          `what dmesg says, then \`echo ${this.address} > ${this.#drivers}/${driver}/bind\``,
+        `DMA is off, but the kernel driver ${driver} does not take the device back ` +
+          `(${error.message}): see what dmesg says, then ` +
+          `\`echo ${this.address} > ${this.#drivers}/${driver}/bind\``,
         { cause: error },
       );
     }

@@ -1,8 +1,8 @@
 /**
- * The VFIO bus: the function is bound to vfio-pci, and an IOMMU lets it reach the memory that was
- * mapped for it and no other, at bus addresses of our choice. Whoever owns `/dev/vfio/N`, N being the
- * number of the function's IOMMU group, needs neither root nor hugepages; and should the program be
- * killed, the kernel stops the device.
+ * Access to a PCI function through VFIO. The function is bound to vfio-pci, and an IOMMU lets it reach
+ * only memory that was mapped for it, at I/O virtual addresses. The owner of `/dev/vfio/N` (N is the
+ * number of the function's IOMMU group) needs neither root nor hugepages. If the program is killed, the
+ * kernel stops the device.
  *
  * @module
  */
@@ -31,7 +31,7 @@ export class VfioFunction extends FunctionBase {
   #closed = false;
 
   /**
-   * Opens the function, which the kernel resets with that, where it can be reset.
+   * Opens the function. The kernel resets it then, if the function supports a reset.
    *
    * @param address Domain, bus, device and function: `0000:03:00.0`.
    * @param group The number of its IOMMU group.
@@ -49,8 +49,8 @@ export class VfioFunction extends FunctionBase {
       },
     });
     try {
-      const flags = checkCall(address, "ask what it is", deviceInfo(this.#fd));
-      if ((flags & DeviceFlag.PCI) === 0) throw new UsageError(`${address} is no PCI device`);
+      const flags = checkCall(address, "get device info", deviceInfo(this.#fd));
+      if ((flags & DeviceFlag.PCI) === 0) throw new UsageError(`${address} is not a PCI device`);
       this.#canReset = (flags & DeviceFlag.RESET) !== 0;
       this.config = this.#file("configuration space", this.#region(CONFIG_REGION));
     } catch (error) {
@@ -59,8 +59,8 @@ export class VfioFunction extends FunctionBase {
     }
   }
 
-  // No reset here: opening has done that, and a function that it could not reset, nobody can. What a
-  // former user left such a one with is the driver's affair; its DMA the kernel has turned off.
+  // No reset here: opening the function did it if the function supports it. The driver has to expect a
+  // device that was not reset; the kernel has turned its DMA off.
   claim(_force: boolean): void {
     this.claimCommand(Command.IO | Command.MEMORY | Command.INTX_DISABLE);
   }
@@ -74,7 +74,7 @@ export class VfioFunction extends FunctionBase {
 
   #region(index: number): RegionInfo {
     const { result, info } = regionInfo(this.#fd, index);
-    checkCall(this.address, `ask for region ${index}`, result);
+    checkCall(this.address, `get info of region ${index}`, result);
     return parseRegionInfo(info)!;
   }
 
@@ -92,25 +92,25 @@ export class VfioFunction extends FunctionBase {
 
   #irqInfo(): IrqInfo {
     const { result, info } = irqInfo(this.#fd, MSIX);
-    checkCall(this.address, "ask for its MSI-X vectors", result);
+    checkCall(this.address, "get info of its MSI-X vectors", result);
     return info;
   }
 
   checkAlive(): void {
-    // A function that was pulled out reads as ones, but for the ids, which the kernel remembers.
+    // A function that was unplugged reads as ones, except for its IDs, which the kernel emulates.
     if (this.readConfig(Config.CLASS, 2) === 0xffff) {
       throw new DeviceError(this.address, "configuration space reads as ones: the device is gone");
     }
   }
 
-  // Each step is taken even if one before it fails: the IOMMU alone keeps the device from memory.
+  // Later steps run even if an earlier one fails: the IOMMU alone keeps the device from memory.
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
     try {
       if (this.claimed) this.#stop();
     } finally {
-      this.#interrupts.close(); // the kernel lets go of what it has of them with the function
+      this.#interrupts.close(); // the kernel's references to the eventfds end with the function
       this.closeBars();
       try {
         for (const memory of this.mapped) {
@@ -123,13 +123,13 @@ export class VfioFunction extends FunctionBase {
     }
   }
 
-  /** Ends all DMA: that under way too, since a reset waits for it. */
+  /** Ends all DMA, including transactions in flight: the reset waits for them. */
   #stop(): void {
     this.setBusMaster(false);
     this.#interrupts.disable();
     if (!this.#canReset) return;
     const result = resetDevice(this.#fd);
-    // Where somebody else holds the device locked for a moment, closing it resets it.
+    // EAGAIN: the device is locked for a moment. Closing its descriptor resets it in any case.
     if (result !== -Errno.EAGAIN) checkCall(this.address, "reset it", result);
   }
 }

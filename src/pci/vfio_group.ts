@@ -1,8 +1,8 @@
 /**
- * An IOMMU group in a container of its own: the smallest set of functions that an IOMMU can tell from
- * others, and the memory that they reach. The kernel opens a group once, so that functions of one
- * group share it within this process; other processes are kept out. Functions of different groups
- * share nothing: each reaches what was mapped for it.
+ * An IOMMU group in a container of its own. A group is the smallest set of functions that the IOMMU can
+ * isolate; its functions reach the same memory. The kernel lets only one process open a group, and only
+ * once, so the functions of a group share one object here. Functions of different groups share nothing:
+ * each reaches only memory that was mapped for its group.
  *
  * @module
  */
@@ -26,18 +26,18 @@ import {
 } from "./vfio_ioctl.ts";
 
 const CONTAINER = "/dev/vfio/vfio";
-/** Kernel drivers that leave a function's DMA alone, and so do not keep its group from user space. */
+/** Kernel drivers that do no DMA, so that functions bound to them leave the group viable. */
 export const HARMLESS: readonly string[] = ["vfio-pci", "pci-stub", "pcieport"];
 
 const groups = new Map<string, VfioGroup>();
 
-/** A group that functions are opened from. It is open as long as one of them is. */
+/** A group. It stays open while one of its functions is open. */
 export class VfioGroup {
   readonly #number: string;
   readonly #container: number;
   readonly #group: number;
   readonly #functions = new Set<string>();
-  /** For how many functions each memory is mapped. */
+  /** The number of functions for which each memory is mapped. */
   readonly #maps = new Map<DmaMemory, number>();
 
   /**
@@ -45,7 +45,7 @@ export class VfioGroup {
    *
    * @param address Domain, bus, device and function: `0000:03:00.0`.
    * @param number The number of its group.
-   * @returns The group, and a descriptor of the function for `closeFunction`.
+   * @returns The group, and the function's file descriptor, to close with `closeFunction`.
    * @throws {UsageError} if the function or its group is in use, or permission is missing.
    */
   static openFunction(address: string, number: string): { group: VfioGroup; fd: number } {
@@ -76,11 +76,11 @@ export class VfioGroup {
     }
   }
 
-  /** Puts the group into its container and turns the IOMMU on for it: nothing is mapped yet. */
+  /** Puts the group into its container and turns the IOMMU on. No memory is mapped yet. */
   #join(address: string): void {
     const status = checkCall(
       address,
-      `ask for the state of group ${this.#number}`,
+      `get the status of group ${this.#number}`,
       groupStatus(this.#group),
     );
     if ((status & GROUP_VIABLE) === 0) throw notViable(address, this.#number);
@@ -90,7 +90,7 @@ export class VfioGroup {
     const on = setIommu(this.#container, TYPE1V2_IOMMU);
     if (on === -Errno.EPERM) {
       throw new UsageError(
-        `${address}: the IOMMU cannot keep the device's interrupts apart: turn interrupt remapping ` +
+        `${address}: the IOMMU cannot isolate the device's interrupts: turn interrupt remapping ` +
           `on in the firmware, or trust the device with ` +
           "`echo 1 > /sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts`",
       );
@@ -104,9 +104,9 @@ export class VfioGroup {
     }
     const fd = deviceFd(this.#group, address);
     if (fd < 0) {
-      const cause = new SystemError(`open it in group ${this.#number}`, -fd);
+      const cause = new SystemError(`open the device in group ${this.#number}`, -fd);
       throw new UsageError(
-        `${address}: ${cause.message}: see whether it is bound to vfio-pci, and what dmesg says`,
+        `${address}: ${cause.message}: check that it is bound to vfio-pci, and see what dmesg says`,
         { cause },
       );
     }
@@ -114,14 +114,14 @@ export class VfioGroup {
     return fd;
   }
 
-  /** Closes a function's descriptor; the kernel turns the function off, and resets it if it can. */
+  /** Closes a function's descriptor. The kernel disables the function, and resets it if it can. */
   closeFunction(address: string, fd: number): void {
     stubs.ixy_close(fd);
     this.#functions.delete(address);
     this.#closeIfUnused();
   }
 
-  /** The kernel takes back maps and IOMMU with the last descriptor. */
+  /** Closes the group with its last function. The kernel then removes all mappings. */
   #closeIfUnused(): void {
     if (this.#functions.size > 0) return;
     groups.delete(this.#number);
@@ -130,10 +130,11 @@ export class VfioGroup {
   }
 
   /**
-   * Lets the functions of the group reach memory.
+   * Maps memory for the functions of the group.
    *
-   * @param address The function that asks, for messages.
+   * @param address The function, for messages.
    * @throws {UsageError} if this user may not lock so much memory.
+   * @throws {DeviceError} if the kernel refuses for another reason.
    */
   map(address: string, memory: DmaMemory): void {
     const holders = this.#maps.get(memory) ?? 0;
@@ -147,7 +148,11 @@ export class VfioGroup {
     this.#maps.set(memory, holders + 1);
   }
 
-  /** Takes back one `map`; after the last, memory is out of the group's reach. */
+  /**
+   * Undoes one {@linkcode VfioGroup.map}. After the last one, the group no longer reaches the memory.
+   *
+   * @throws {DeviceError} if the kernel refuses.
+   */
   unmap(address: string, memory: DmaMemory): void {
     const holders = this.#maps.get(memory)! - 1;
     if (holders === 0) {
@@ -165,7 +170,7 @@ function openContainer(address: string): number {
   if (fd < 0) {
     const cause = new SystemError(`open ${CONTAINER}`, -fd);
     throw new UsageError(
-      `${address}: ${cause.message}: load the kernel's module with \`modprobe vfio\``,
+      `${address}: ${cause.message}: load the kernel module with \`modprobe vfio\``,
       { cause },
     );
   }
@@ -173,10 +178,13 @@ function openContainer(address: string): number {
   if (version === API_VERSION && checkExtension(fd, TYPE1V2_IOMMU) === 1) return fd;
   stubs.ixy_close(fd);
   if (version !== API_VERSION) {
-    throw new UsageError(`${address}: the kernel's VFIO has version ${version}, unknown here`);
+    throw new UsageError(
+      `${address}: version ${version} of the kernel's VFIO interface is not supported: use a kernel ` +
+        `with version ${API_VERSION}`,
+    );
   }
   throw new UsageError(
-    `${address}: the kernel's VFIO knows no IOMMU of this machine: load the module with ` +
+    `${address}: the kernel's VFIO does not support the IOMMU of this machine: load the module with ` +
       "`modprobe vfio_iommu_type1`",
   );
 }
@@ -196,12 +204,12 @@ function openGroup(address: string, number: string): number {
   }
   const cause = new SystemError(`open ${file}`, -fd);
   throw new UsageError(
-    `${address}: ${cause.message}: see whether the device is bound to vfio-pci`,
+    `${address}: ${cause.message}: check that the device is bound to vfio-pci`,
     { cause },
   );
 }
 
-/** Says which functions of a group kernel drivers hold. */
+/** Returns the error for a group with functions that are bound to kernel drivers. */
 function notViable(address: string, number: string): UsageError {
   const held = list(`/sys/kernel/iommu_groups/${number}/devices`).flatMap((member) => {
     const driver = linkName(`/sys/bus/pci/devices/${member}/driver`);
@@ -209,9 +217,7 @@ function notViable(address: string, number: string): UsageError {
   });
   return new UsageError(
     `${address}: kernel drivers hold functions of its IOMMU group ${number}, ` +
-      `${
-        held.sort().join(", ")
-      }: unbind these, since a group is for the kernel or for us as a whole`,
+      `${held.sort().join(", ")}: unbind them, because VFIO takes over a group as a whole`,
   );
 }
 
@@ -219,9 +225,9 @@ function lockLimit(address: string, bytes: number): UsageError {
   const status = makeCalls(address, () => readText("/proc/self/status"));
   const locked = /^VmLck:\s*(\d+)/m.exec(status)?.[1] ?? "0";
   return new UsageError(
-    `${address}: to lock ${
+    `${address}: \`ulimit -l\` does not allow locking ${
       bytes / 1024
-    } KiB for the device beside the ${locked} KiB locked already ` +
-      "is more than `ulimit -l` allows: raise that limit, or run this as root",
+    } KiB for the device in addition to ` +
+      `the ${locked} KiB locked already: raise that limit, or run this as root`,
   );
 }

@@ -1,6 +1,6 @@
 /**
- * VFIO's system calls on containers, groups and devices (Linux's `<linux/vfio.h>`): requests and the
- * structures that they take. What they are good for, and in which order they go, stands elsewhere.
+ * VFIO's system calls on containers, groups and devices (Linux's `<linux/vfio.h>`): the requests and
+ * their structures. `vfio.ts` and `vfio_group.ts` use them in the right order.
  *
  * @module
  */
@@ -26,35 +26,35 @@ const Request = {
   IOMMU_UNMAP_DMA: 0x3b72,
 } as const;
 
-/** The only version of the interface that there is. */
+/** The only version of the interface that exists. */
 export const API_VERSION = 0;
-/** The IOMMU type whose `unmap` undoes whole maps, and nothing else. */
+/** The IOMMU type whose `unmap` removes only whole mappings. */
 export const TYPE1V2_IOMMU = 3n;
-/** Flag of a group: every function of it is free for user space. */
+/** Flag of a group: all its functions are available to user space. */
 export const GROUP_VIABLE = 1;
 /** Flags of a device. */
 export const DeviceFlag = { RESET: 1, PCI: 2 } as const;
 
 const DMA_READ_WRITE = 3;
 
-// Each returns what the system call does, or a negative error number.
+// Each function returns the result of the system call, or a negative error number.
 
-/** The version of the interface that the kernel has. */
+/** Returns the version of the kernel's interface. */
 export function apiVersion(container: number): number {
   return stubs.ixy_ioctl_value(container, Request.GET_API_VERSION, 0n);
 }
 
-/** 1 if the kernel has this type of IOMMU, else 0. */
+/** Returns 1 if the kernel supports this type of IOMMU, else 0. */
 export function checkExtension(container: number, type: bigint): number {
   return stubs.ixy_ioctl_value(container, Request.CHECK_EXTENSION, type);
 }
 
-/** Puts the container's groups behind an IOMMU of this type. */
+/** Turns on an IOMMU of this type for the container's groups. */
 export function setIommu(container: number, type: bigint): number {
   return stubs.ixy_ioctl_value(container, Request.SET_IOMMU, type);
 }
 
-/** The flags of a group. */
+/** Returns the flags of a group. */
 export function groupStatus(group: number): number {
   const status = new Uint32Array([8, 0]);
   const result = stubs.ixy_ioctl(group, Request.GROUP_GET_STATUS, status);
@@ -66,19 +66,19 @@ export function setContainer(group: number, container: number): number {
   return stubs.ixy_ioctl(group, Request.GROUP_SET_CONTAINER, new Int32Array([container]));
 }
 
-/** A descriptor of a function of a group. */
+/** Opens a function of a group and returns its descriptor. */
 export function deviceFd(group: number, address: string): number {
   return stubs.ixy_ioctl(group, Request.GROUP_GET_DEVICE_FD, path(address));
 }
 
-/** The flags of a device. */
+/** Returns the flags of a device. */
 export function deviceInfo(device: number): number {
   const info = new Uint32Array([20, 0, 0, 0, 0]);
   const result = stubs.ixy_ioctl(device, Request.DEVICE_GET_INFO, info);
   return result < 0 ? result : info[1];
 }
 
-/** Describes a region, see `parseRegionInfo`; fails with EINVAL if there is no such region. */
+/** Describes a region, see `parseRegionInfo`; fails with EINVAL if the region does not exist. */
 export function regionInfo(device: number, index: number): { result: number; info: Uint8Array } {
   const request = new Uint32Array(REGION_INFO_BYTES / 4);
   request.set([REGION_INFO_BYTES, 0, index]);
@@ -86,14 +86,14 @@ export function regionInfo(device: number, index: number): { result: number; inf
   return { result, info: new Uint8Array(request.buffer) };
 }
 
-/** Describes an interrupt index: flags and the number of its vectors. */
+/** Describes an interrupt index: its flags and number of vectors. */
 export function irqInfo(device: number, index: number): { result: number; info: IrqInfo } {
   const info = new Uint32Array([16, 0, index, 0]);
   const result = stubs.ixy_ioctl(device, Request.DEVICE_GET_IRQ_INFO, info);
   return { result, info: { flags: info[1], count: info[3] } };
 }
 
-/** Does with vectors from 0 what the flags say; the kernel keeps the eventfds, not the numbers. */
+/** Configures vectors from 0 as the flags say. The kernel keeps references to the eventfds. */
 export function setIrqs(
   device: number,
   index: number,
@@ -105,12 +105,12 @@ export function setIrqs(
   return stubs.ixy_ioctl(device, Request.DEVICE_SET_IRQS, request);
 }
 
-/** Resets a device; fails with EAGAIN while somebody else holds it locked. */
+/** Resets a device; fails with EAGAIN while the device is locked. */
 export function resetDevice(device: number): number {
   return stubs.ixy_ioctl_value(device, Request.DEVICE_RESET, 0n);
 }
 
-/** Lets the container's devices reach memory of this process at a bus address. */
+/** Maps memory of this process for the container's devices, at a bus address. */
 export function mapDma(
   container: number,
   address: bigint,
@@ -126,7 +126,7 @@ export function mapDma(
   return stubs.ixy_ioctl(container, Request.IOMMU_MAP_DMA, request);
 }
 
-/** Undoes a `mapDma`; fails with EINVAL if it was not of these bytes. */
+/** Undoes a `mapDma`; fails with EINVAL if its size was different. */
 export function unmapDma(container: number, busAddress: number, bytes: number): number {
   const request = new DataView(new ArrayBuffer(24));
   request.setUint32(0, 24, true);

@@ -1,7 +1,6 @@
 /**
- * Regions of a function as VFIO and vfio-user describe them, both with `struct vfio_region_info` of
- * Linux's `<linux/vfio.h>`, and the mapping of the areas that it allows to map. How a region is read and
- * written otherwise is the bus's affair.
+ * Regions of a function, as VFIO and vfio-user describe them with `struct vfio_region_info` (Linux's
+ * `<linux/vfio.h>`), and mapping of their mappable areas.
  *
  * @module
  */
@@ -10,29 +9,29 @@ import { Mapping } from "../../native/mapping.ts";
 import { DeviceError, makeCalls } from "../errors.ts";
 import { MappedArea } from "./mapped_bar.ts";
 
-/** Number of the region that is configuration space; regions 0 to 5 are the BARs. */
+/** Index of the region of configuration space; regions 0 to 5 are the BARs. */
 export const CONFIG_REGION = 7;
-/** Bytes to ask for a description with: capabilities follow the description where there is room. */
+/** Size of the buffer for a description in bytes: capabilities follow the header if there is room. */
 export const REGION_INFO_BYTES = 4096;
 
 const HEADER = 32;
 const FLAG_MMAP = 4;
 const CAP_SPARSE_MMAP = 1;
 
-/** A region: sizes and offsets are in bytes. */
+/** A region. Sizes and offsets are in bytes. */
 export interface RegionInfo {
   /** Size of the region; 0 if the function has no such region. */
   readonly size: number;
-  /** Where the region begins in the file that it is reached by. */
+  /** Offset of the region in its file. */
   readonly offset: number;
-  /** Offset in the region and size of each area that may be mapped. */
+  /** Offset in the region and size of each mappable area. */
   readonly areas: readonly (readonly [offset: number, bytes: number])[];
 }
 
 /**
- * Reads a description.
+ * Parses a description.
  *
- * @returns undefined if it is shorter than a description.
+ * @returns The region; undefined if the description is too short.
  */
 export function parseRegionInfo(info: Uint8Array): RegionInfo | undefined {
   if (info.length < HEADER) return undefined;
@@ -43,7 +42,7 @@ export function parseRegionInfo(info: Uint8Array): RegionInfo | undefined {
   return { size, offset: read64(view, 24), areas };
 }
 
-/** The areas of the sparse-mmap capability; undefined if there is none: all may be mapped then. */
+/** Returns the areas of the sparse-mmap capability; undefined if it is missing: all is mappable then. */
 function sparseAreas(view: DataView): [number, number][] | undefined {
   let at = view.getUint32(12, true);
   while (at >= HEADER && at + 16 <= view.byteLength) {
@@ -55,19 +54,19 @@ function sparseAreas(view: DataView): [number, number][] | undefined {
       });
     }
     const next = view.getUint32(at + 4, true);
-    if (next <= at) break; // a list that turns back would never end
+    if (next <= at) break; // a list that goes back could be circular
     at = next;
   }
   return undefined;
 }
 
 /**
- * Maps every area of a BAR that may be mapped.
+ * Maps every mappable area of a BAR.
  *
  * @param device The device's address, for messages.
  * @param index The BAR's number, for messages.
- * @param fd The file that the region is in.
- * @throws {DeviceError} if an area does not lie in the region.
+ * @param fd The file of the region.
+ * @throws {DeviceError} if an area lies outside the region, or the kernel refuses to map it.
  */
 export function mapAreas(
   device: string,
@@ -79,7 +78,10 @@ export function mapAreas(
   try {
     for (const [offset, bytes] of info.areas) {
       if (bytes === 0 || offset + bytes > info.size) {
-        throw new DeviceError(device, `mappable area of BAR ${index} lies outside of it`);
+        throw new DeviceError(
+          device,
+          `a mappable area of BAR ${index} lies outside the BAR: update the kernel or the server`,
+        );
       }
       const map = () => Mapping.file(`BAR ${index}`, fd, bytes, info.offset + offset);
       areas.push(new MappedArea(makeCalls(device, map), offset));
@@ -91,12 +93,12 @@ export function mapAreas(
   return areas;
 }
 
-/** Reads 8 bytes, which are exact to 2^53. */
+/** Reads a 64-bit number, exact up to 2^53. */
 export function read64(view: DataView, at: number): number {
   return view.getUint32(at, true) + view.getUint32(at + 4, true) * 2 ** 32;
 }
 
-/** Writes a whole number of up to 2^53 as 8 bytes. */
+/** Writes an integer of up to 2^53 as a 64-bit number. */
 export function write64(view: DataView, at: number, value: number): void {
   view.setUint32(at, value % 2 ** 32, true);
   view.setUint32(at + 4, Math.floor(value / 2 ** 32), true);

@@ -1,7 +1,7 @@
 /**
- * The vfio-user bus: the function lives in another process, which serves it over a Unix socket
- * (protocol version 0.0 as libvfio-user and QEMU speak it). No root: the server maps our memory by
- * descriptor, at bus addresses of our choice.
+ * Access to a PCI function through vfio-user: another process emulates the function and serves it on a
+ * Unix socket (protocol version 0.0, as in libvfio-user and QEMU). It needs no root: the server maps
+ * memory of this process by its descriptor, at I/O virtual addresses.
  *
  * @module
  */
@@ -23,10 +23,10 @@ import { VfioUserSocket } from "./vfio_user_socket.ts";
 
 const VERSION = 1, DMA_MAP = 2, REGION_INFO = 5, IRQ_INFO = 7, SET_IRQS = 8;
 const REGION_READ = 9, REGION_WRITE = 10;
-/** The most descriptors that a message carries. */
+/** The most file descriptors in a message. */
 const MAX_FDS = 16;
 
-/** A region of a function in another process: every access is a message. */
+/** A region of a function in another process. Every access is a message. */
 class RemoteRegion implements RegionAccess {
   readonly #socket: VfioUserSocket;
   readonly #index: number;
@@ -44,13 +44,13 @@ class RemoteRegion implements RegionAccess {
     return value;
   }
 
-  /** Posted, as on PCI: a later read comes after it. */
+  /** Posted, as on PCI: it has no reply, and a later read takes effect after it. */
   write(offset: number, bytes: 1 | 2 | 4, value: number): void {
     this.#socket.post(REGION_WRITE, access(this.#index, offset, bytes, value));
   }
 }
 
-/** A PCI function that another process serves over a Unix socket. */
+/** A PCI function that another process serves on a Unix socket. */
 export class VfioUserFunction extends FunctionBase {
   readonly addressing = "iova" as const;
   readonly behindIommu = false;
@@ -60,11 +60,11 @@ export class VfioUserFunction extends FunctionBase {
   #closed = false;
 
   /**
-   * Connects and agrees on the protocol's version.
+   * Connects to the server and negotiates the protocol version.
    *
-   * @param address The address to show in messages.
+   * @param address The address under which the function is opened.
    * @param socket Path of the server's socket.
-   * @throws {UsageError} if nobody serves the socket, or the server is busy with another client.
+   * @throws {UsageError} if no server listens on the socket, or it is busy with another client.
    */
   constructor(address: string, socket: string) {
     super(address);
@@ -83,7 +83,7 @@ export class VfioUserFunction extends FunctionBase {
     } catch (error) {
       this.#socket.close();
       if (!(error instanceof DeviceError)) throw error;
-      throw new UsageError(`${error.message}, or end the program that uses the device now`, {
+      throw new UsageError(`${error.message}, or end the program that uses the device`, {
         cause: error,
       });
     }
@@ -94,8 +94,8 @@ export class VfioUserFunction extends FunctionBase {
   }
 
   /**
-   * Asks for a region and maps what the server shares of it, for doorbells only: a server that looks at
-   * shared memory now and then does not do at once what a register has to do.
+   * Requests a region and maps the areas that the server shares, for doorbells only. A server polls
+   * shared memory, so it would act on other registers too late.
    */
   protected openBar(index: number): MappedBar {
     const request = new Uint32Array(REGION_INFO_BYTES / 4);
@@ -154,10 +154,10 @@ export class VfioUserFunction extends FunctionBase {
       if (this.claimed && this.#socket.alive) this.setBusMaster(false);
       if (this.#socket.alive) this.#interrupts.disable();
     } catch (error) {
-      // A server that ends while we close does no DMA, and has nothing to be told.
+      // A server that ended meanwhile does no more DMA.
       if (!(error instanceof DeviceError)) throw error;
     } finally {
-      // The server drops what it mapped of ours when the connection ends.
+      // The server unmaps memory of this process when the connection ends.
       this.#interrupts.close();
       this.closeBars();
       this.#socket.close();
@@ -170,7 +170,7 @@ function short({ address }: VfioUserSocket, what: string, bytes: number): Device
   return new DeviceError(address, `the server's reply to ${what} has only ${bytes} bytes`);
 }
 
-/** The body of a REGION_READ or, with a value, a REGION_WRITE. */
+/** Returns the body of a REGION_READ or, with a value, of a REGION_WRITE. */
 function access(region: number, offset: number, bytes: number, value?: number): Uint8Array {
   const body = new DataView(new ArrayBuffer(16 + (value === undefined ? 0 : 4)));
   write64(body, 0, offset);

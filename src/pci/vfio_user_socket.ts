@@ -1,5 +1,5 @@
 /**
- * Messages of vfio-user over a Unix stream socket: requests with replies, and posted writes.
+ * vfio-user messages on a Unix stream socket: requests with replies, and posted writes.
  *
  * @module
  */
@@ -10,18 +10,20 @@ import { UnixStream } from "../unix_stream.ts";
 
 const HEADER = 16;
 const REPLY = 1, NO_REPLY = 0x10, ERROR = 0x20;
-/** Largest message that we take: more than any reply to what we ask. */
+/** Largest message that is accepted, in bytes: more than any reply to the requests sent here. */
 const MAX_MESSAGE = 65536;
 
-/** The client's side of a connection. */
+/** The client side of a connection. */
 export class VfioUserSocket {
   readonly #stream: UnixStream;
   #id = 0;
 
   /**
+   * Connects to a server.
+   *
    * @param address The device's address, for messages.
    * @param socket Path of the server's socket.
-   * @throws {UsageError} if nobody serves the socket.
+   * @throws {UsageError} if no server listens on the socket, or it does not accept the connection.
    */
   constructor(address: string, socket: string) {
     this.#stream = new UnixStream(address, socket);
@@ -32,7 +34,7 @@ export class VfioUserSocket {
     return this.#stream.address;
   }
 
-  /** Whether the server has not been seen to be gone. */
+  /** Whether the connection is usable: false after it was closed or the server failed. */
   get alive(): boolean {
     return this.#stream.alive;
   }
@@ -40,8 +42,8 @@ export class VfioUserSocket {
   /**
    * Sends a request and waits for its reply.
    *
-   * @param send Descriptors to send along.
-   * @param received Takes the descriptors of the reply, which the caller closes.
+   * @param send File descriptors to send with the request.
+   * @param received Receives the file descriptors of the reply; the caller closes them.
    * @returns The reply without its header.
    * @throws {DeviceError} if the server is gone, does not answer, or refuses.
    */
@@ -59,7 +61,7 @@ export class VfioUserSocket {
         this.#refuse(header);
         continue;
       }
-      if (header.getUint16(0, true) !== id) throw stream.gone("replied to what was not asked");
+      if (header.getUint16(0, true) !== id) throw stream.gone("sent a reply to another request");
       if (flags & ERROR) {
         const errno = header.getUint32(12, true);
         const cause = new SystemError(`the server refused command ${command}`, errno);
@@ -69,13 +71,13 @@ export class VfioUserSocket {
     }
   }
 
-  /** Sends a request that has no reply. */
+  /** Sends a request without a reply. */
   post(command: number, body: Uint8Array): void {
     this.#send(command, body, NO_REPLY, []);
   }
 
   /**
-   * Looks whether the server has closed the connection.
+   * Checks that the server has not closed the connection.
    *
    * @throws {DeviceError} if it has.
    */
@@ -83,17 +85,17 @@ export class VfioUserSocket {
     this.#stream.readable();
   }
 
-  /** Ends the connection. */
+  /** Closes the connection. Idempotent. */
   close(): void {
     this.#stream.close();
   }
 
-  /** Closes descriptors that came with a reply. */
+  /** Closes file descriptors that came with a reply. */
   closeAll(fds: readonly number[]): void {
     this.#stream.closeAll(fds);
   }
 
-  /** Declines a server's own request: it can reach all our memory by descriptor. */
+  /** Refuses a request from the server: it reaches all DMA memory by descriptor and needs none. */
   #refuse(header: DataView): void {
     header.setUint32(4, HEADER, true);
     header.setUint32(8, REPLY | ERROR, true);

@@ -1,4 +1,4 @@
-/** The ixgbe driver on the NIC model: taking a device over, filters, counters, closing. */
+/** The ixgbe driver on the NIC model: opening a device, filters, counters, closing. */
 
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { ixgbe } from "../../ixgbe/device.ts";
@@ -26,99 +26,99 @@ for (const id of DEVICE_IDS) {
   });
 }
 
-Deno.test("ixgbe.attach() refuses relatives and strangers by name and touches nothing", async () => {
+Deno.test("ixgbe.attach() refuses unsupported devices by name, and changes nothing", async () => {
   const cases: [number, RegExp][] = [
     [0x10c6, /10c6 \(an 82598\) is not supported/],
     [0x10ed, /virtual function/],
     [0x1533, /1533 is not supported/],
   ];
   for (const [deviceId, message] of cases) {
-    const bus = new ModelFunction({ deviceId });
-    const error = await assertRejects(() => ixgbe.attach(bus, {}), UsageError);
+    const pci = new ModelFunction({ deviceId });
+    const error = await assertRejects(() => ixgbe.attach(pci, {}), UsageError);
     assert(message.test(error.message), error.message);
-    assertEquals(bus.log, []);
+    assertEquals(pci.log, []);
   }
 });
 
-Deno.test("ixgbe.attach() refuses ring sizes out of range and touches nothing", async () => {
+Deno.test("ixgbe.attach() refuses ring sizes out of range, and changes nothing", async () => {
   for (const entries of [0, 32, 63, 100, 4097, 8192, 1.5]) {
-    const bus = new ModelFunction();
+    const pci = new ModelFunction();
     await assertRejects(
-      () => ixgbe.attach(bus, { rxEntries: entries }),
+      () => ixgbe.attach(pci, { rxEntries: entries }),
       UsageError,
       "power of two",
     );
     await assertRejects(
-      () => ixgbe.attach(bus, { txEntries: entries }),
+      () => ixgbe.attach(pci, { txEntries: entries }),
       UsageError,
       "power of two",
     );
-    assertEquals(bus.log, []);
+    assertEquals(pci.log, []);
   }
 });
 
-Deno.test("ixgbe.attach() refuses a ring for which the pool has too few buffers", async () => {
+Deno.test("ixgbe.attach() refuses a ring that the pool has too few buffers for", async () => {
   using pool = new Mempool({ buffers: 64, memory: "pages" });
-  const bus = new ModelFunction();
+  const pci = new ModelFunction();
   await assertRejects(
-    () => ixgbe.attach(bus, { pool, rxEntries: 128 }),
+    () => ixgbe.attach(pci, { pool, rxEntries: 128 }),
     UsageError,
     "make the pool",
   );
-  assertEquals(bus.log, []);
+  assertEquals(pci.log, []);
 });
 
-Deno.test("ixgbe.attach() that fails says why, and what closing has brought besides", async () => {
+Deno.test("ixgbe.attach() that fails throws its own error, and that of closing", async () => {
   using pool = new Mempool({ buffers: 1024, memory: "pages" });
-  const bus = new class extends ModelFunction {
+  const pci = new class extends ModelFunction {
     override claim(): never {
       throw new UsageError("it is in use");
     }
     override close(): never {
       super.close();
-      throw new UsageError("nobody takes it back");
+      throw new UsageError("the kernel driver is gone");
     }
   }();
   const { suppressed, error } = await assertRejects(
-    () => ixgbe.attach(bus, { pool }),
+    () => ixgbe.attach(pci, { pool }),
     SuppressedError,
   );
-  assertEquals([suppressed.message, error.message], ["it is in use", "nobody takes it back"]);
+  assertEquals([suppressed.message, error.message], ["it is in use", "the kernel driver is gone"]);
 });
 
-Deno.test("ixgbe.attach() quiets a NIC that a killed driver left running", async () => {
-  const bus = new ModelFunction({ mac: Uint8Array.from(OWN) });
-  const left = await Bench.start({ promiscuous: true }, bus);
+Deno.test("ixgbe.attach() stops a NIC that a killed driver left running", async () => {
+  const pci = new ModelFunction({ mac: Uint8Array.from(OWN) });
+  const left = await Bench.start({ promiscuous: true }, pci);
   assert(left.passes(OTHER));
   // The next driver finds queues running and bus mastering on.
   const pool = new Mempool({ buffers: 1024, memory: "pages" });
-  const device = await ixgbe.attach(bus, { pool });
+  const device = await ixgbe.attach(pci, { pool });
   const frame = new Uint8Array(60);
   frame.set(OWN);
-  bus.wire.waiting.push(frame);
-  bus.nic.poll();
+  pci.wire.waiting.push(frame);
+  pci.nic.poll();
   assertEquals(device.rxQueues[0].receive(new PacketBatch(pool)), 1);
-  assertEquals(bus.nic.rules.violations, []);
+  assertEquals(pci.nic.rules.violations, []);
   device.close();
 });
 
-Deno.test("ixgbe.attach() names EEC when the EEPROM is never read", async () => {
-  const bus = new ModelFunction();
-  bus.overrides.set(offsetOf(R.EEC), 0);
-  const error = await assertRejects(() => ixgbe.attach(bus, {}), DeviceError);
+Deno.test("ixgbe.attach() names EEC if EEPROM auto-read does not finish", async () => {
+  const pci = new ModelFunction();
+  pci.overrides.set(offsetOf(R.EEC), 0);
+  const error = await assertRejects(() => ixgbe.attach(pci, {}), DeviceError);
   assert(/^model: EEC \(0x00010010, section .*\) is 0x00000000 after 1000 ms/.test(error.message));
-  assertEquals(bus.log.at(-1), "close");
+  assertEquals(pci.log.at(-1), "close");
 });
 
-Deno.test("ixgbe.attach() says so when the device reads as ones", async () => {
-  const bus = new ModelFunction();
-  bus.overrides.set(offsetOf(R.STATUS), 0xffffffff);
-  await assertRejects(() => ixgbe.attach(bus, {}), DeviceError, "STATUS reads 0xffffffff");
+Deno.test("ixgbe.attach() refuses a device that reads as ones", async () => {
+  const pci = new ModelFunction();
+  pci.overrides.set(offsetOf(R.STATUS), 0xffffffff);
+  await assertRejects(() => ixgbe.attach(pci, {}), DeviceError, "STATUS reads 0xffffffff");
 });
 
-Deno.test("ixgbe.attach() flushes and resets twice when DMA does not come to rest", async () => {
+Deno.test("ixgbe.attach() flushes and resets twice if DMA does not stop", async () => {
   const times: number[] = [];
-  const bus = new class extends ModelFunction {
+  const pci = new class extends ModelFunction {
     override bar(index: number): Bar {
       const bar = super.bar(index);
       return {
@@ -130,9 +130,9 @@ Deno.test("ixgbe.attach() flushes and resets twice when DMA does not come to res
       };
     }
   }();
-  bus.overrides.set(offsetOf(R.STATUS), R.STATUS.GIO_MASTER_ENABLE);
-  const device = await ixgbe.attach(bus, {});
-  const written = bus.writes.flatMap(([offset, value]) => {
+  pci.overrides.set(offsetOf(R.STATUS), R.STATUS.GIO_MASTER_ENABLE);
+  const device = await ixgbe.attach(pci, {});
+  const written = pci.writes.flatMap(([offset, value]) => {
     switch (offset) {
       case offsetOf(R.CTRL):
         return value & R.CTRL.RST ? ["reset"] : [];
@@ -149,15 +149,15 @@ Deno.test("ixgbe.attach() flushes and resets twice when DMA does not come to res
   assertEquals(written.slice(0, 6), [...flushed, "reset", "reset"]);
   assert(times[1] - times[0] >= 0.02, "buffers take 20 microseconds to clear");
   assertThrows(() => device.close(), DeviceError, "did not come to rest");
-  assertEquals(bus.log.slice(-2), ["bus master off", "close"]);
+  assertEquals(pci.log.slice(-2), ["bus master off", "close"]);
 });
 
 for (const deviceId of [0x10fb, 0x1528]) {
   const name = deviceId.toString(16);
-  Deno.test(`ixgbe.attach() takes semaphores from a dead holder on device ${name}`, async () => {
-    const bus = new ModelFunction({ deviceId, mac: Uint8Array.from(OWN) });
-    bus.nic.read32(offsetOf(R.SWSM)); // a driver took SMBI, and was killed
-    using bench = await Bench.start({}, bus);
+  Deno.test(`ixgbe.attach() takes over semaphores of a killed driver on device ${name}`, async () => {
+    const pci = new ModelFunction({ deviceId, mac: Uint8Array.from(OWN) });
+    pci.nic.read32(offsetOf(R.SWSM)); // a driver took SMBI and was killed
+    using bench = await Bench.start({}, pci);
     assert(bench.passes(OWN));
     assertEquals(bench.reads(R.SW_FW_SYNC), 0);
   });
@@ -179,19 +179,19 @@ Deno.test("ixgbe.attach() uses all packet buffer memory", async () => {
 
 Deno.test("ixgbe.attach() strips the CRC", async () => {
   using bench = await Bench.start({ promiscuous: true });
-  bench.bus.wire.waiting.push(new Uint8Array(100).fill(7));
-  bench.bus.nic.poll();
+  bench.pci.wire.waiting.push(new Uint8Array(100).fill(7));
+  bench.pci.nic.poll();
   bench.device.rxQueues[0].receive(bench.batch);
   assertEquals(bench.batch.packet(0), new Uint8Array(100).fill(7));
   bench.batch.free();
 });
 
-Deno.test("Device.macAddress() is the EEPROM's", async () => {
+Deno.test("Device.macAddress() is the address in the EEPROM", async () => {
   using bench = await Bench.start();
   assertEquals([...bench.device.macAddress()], OWN);
 });
 
-Deno.test("Device takes its own address and broadcasts, and nothing else", async () => {
+Deno.test("Device receives packets for its own address and broadcasts, and no others", async () => {
   using bench = await Bench.start();
   assertEquals([OWN, BROADCAST, OTHER, MULTICAST].map((mac) => bench.passes(mac)), [
     true,
@@ -208,7 +208,7 @@ Deno.test("Device.setMacAddress() moves reception to the new address", async () 
   assertEquals([bench.passes(OTHER), bench.passes(OWN)], [true, false]);
 });
 
-Deno.test("Device.setMacAddress() refuses what is no unicast address", async () => {
+Deno.test("Device.setMacAddress() refuses an address that is not unicast", async () => {
   using bench = await Bench.start();
   for (const mac of [MULTICAST, BROADCAST, [0, 0, 0, 0, 0, 0], [2, 0, 0], []]) {
     assertThrows(() => bench.device.setMacAddress(Uint8Array.from(mac)), UsageError);
@@ -216,7 +216,7 @@ Deno.test("Device.setMacAddress() refuses what is no unicast address", async () 
   assertEquals([...bench.device.macAddress()], OWN);
 });
 
-Deno.test("Device.setPromiscuous() takes everything, and can be undone", async () => {
+Deno.test("Device.setPromiscuous() receives every packet, and can be undone", async () => {
   using bench = await Bench.start();
   bench.device.setPromiscuous(true);
   assertEquals([OWN, OTHER, MULTICAST, BROADCAST].map((mac) => bench.passes(mac)), [
@@ -229,7 +229,7 @@ Deno.test("Device.setPromiscuous() takes everything, and can be undone", async (
   assertEquals([bench.passes(OTHER), bench.passes(OWN)], [false, true]);
 });
 
-Deno.test("Device.setMulticast() takes the groups named and no longer those before", async () => {
+Deno.test("Device.setMulticast() receives the groups given, and no longer those before", async () => {
   using bench = await Bench.start();
   const another = [...MULTICAST.slice(0, 5), 0x99];
   bench.device.setMulticast([Uint8Array.from(MULTICAST)]);
@@ -241,12 +241,12 @@ Deno.test("Device.setMulticast() takes the groups named and no longer those befo
   assertThrows(() => bench.device.setMulticast([Uint8Array.from(OWN)]), UsageError);
 });
 
-Deno.test("Device.close() turns DMA off before memory is given back, once", async () => {
+Deno.test("Device.close() turns DMA off before it frees memory, and is idempotent", async () => {
   const bench = await Bench.start();
   assertThrows(() => bench.pool[Symbol.dispose](), Error, "still in reach");
   bench.device.close();
   bench.device.close();
-  assertEquals(bench.bus.log, ["claim", "bus master on", "bus master off", "close"]);
+  assertEquals(bench.pci.log, ["claim", "bus master on", "bus master off", "close"]);
   assertThrows(() => bench.device.rxQueues[0].receive(bench.batch), Error, "closed");
   assertThrows(() => bench.device.txQueues[0].transmit(bench.batch), Error, "closed");
   assertThrows(() => bench.device.statistics(), Error, "closed");
@@ -256,34 +256,34 @@ Deno.test("Device.close() turns DMA off before memory is given back, once", asyn
   bench[Symbol.dispose]();
 });
 
-Deno.test("Device.close() lets packets leave that were handed over", async () => {
+Deno.test("Device.close() sends the packets in the ring first", async () => {
   const bench = await Bench.start();
   for (let i = 0; i < 20; i++) bench.batch.add(new Uint8Array(60));
   bench.device.txQueues[0].transmit(bench.batch);
   bench.device.close();
-  assertEquals(bench.bus.wire.sent.length, 20);
+  assertEquals(bench.pci.wire.sent.length, 20);
   bench[Symbol.dispose]();
 });
 
-Deno.test("Device.counters() counts beyond 32 bits and adds up what reading clears", async () => {
+Deno.test("Device.counters() counts beyond 32 bits, and sums up values that reading clears", async () => {
   using bench = await Bench.start();
-  bench.bus.overrides.set(offsetOf(R.GORCL), 0xfffffff0);
-  bench.bus.overrides.set(offsetOf(R.GORCH), 0xf);
-  bench.bus.overrides.set(offsetOf(R.GPRC), 0xffffffff);
-  bench.bus.overrides.set(offsetOf(R.QPRDC), 0xffffffff);
-  bench.bus.overrides.set(offsetOf(R.CRCERRS), 3);
+  bench.pci.overrides.set(offsetOf(R.GORCL), 0xfffffff0);
+  bench.pci.overrides.set(offsetOf(R.GORCH), 0xf);
+  bench.pci.overrides.set(offsetOf(R.GPRC), 0xffffffff);
+  bench.pci.overrides.set(offsetOf(R.QPRDC), 0xffffffff);
+  bench.pci.overrides.set(offsetOf(R.CRCERRS), 3);
   bench.device.counters();
   const { GORC, GPRC } = bench.device.counters();
   assertEquals([GORC, GPRC], [2 * 0xffffffff0, 2 * 0xffffffff]);
   const { rxMissed, rxErrors } = bench.device.statistics();
   assertEquals([rxMissed, rxErrors], [3 * 0xffffffff, 9]);
-  bench.bus.overrides.clear();
+  bench.pci.overrides.clear();
 });
 
-Deno.test("Device.counters() begins at 0 whatever the NIC counted before", async () => {
-  const bus = new ModelFunction({ mac: Uint8Array.from(OWN) });
-  const first = await Bench.start({}, bus);
+Deno.test("Device.counters() starts at 0, whatever the NIC counted before", async () => {
+  const pci = new ModelFunction({ mac: Uint8Array.from(OWN) });
+  const first = await Bench.start({}, pci);
   assert(first.passes(OWN));
-  using second = await Bench.start({}, bus);
+  using second = await Bench.start({}, pci);
   assertEquals(second.device.counters().GPRC, 0);
 });

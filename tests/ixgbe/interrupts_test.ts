@@ -1,4 +1,4 @@
-/** Interrupts of the ixgbe driver on the NIC model: registers, and that no packet strands. */
+/** Interrupts of the ixgbe driver on the NIC model: registers, and that no packet is missed. */
 
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import fc from "fast-check";
@@ -8,14 +8,14 @@ import { Mempool, type OpenOptions, PacketBatch, UsageError, Waiter } from "../.
 import { AdaptiveSleep } from "../../programs/adaptive_sleep.ts";
 import { offsetOf, type Register } from "../../src/registers.ts";
 import { ModelFunction } from "../support/model_function.ts";
-import { eventfds, InterruptingBus, readable, signals } from "../support/interrupt_events.ts";
+import { eventfds, InterruptingFunction, readable, signals } from "../support/interrupt_events.ts";
 
-/** So long sleeps whoever is not woken, in milliseconds. */
+/** Time that a test sleeps if it is not woken, in milliseconds. */
 const STRANDED_MS = 10000;
 
 /** A promiscuous driver with interrupts on a model; disposing checks buffers, rules and eventfds. */
 class Bench implements Disposable {
-  readonly bus = new InterruptingBus();
+  readonly pci = new InterruptingFunction();
   readonly pool: Mempool;
   readonly batch: PacketBatch;
   device!: IxgbeDevice;
@@ -27,9 +27,9 @@ class Bench implements Disposable {
 
   static async start(options: OpenOptions = {}, buffers = 1024): Promise<Bench> {
     const bench = new Bench(buffers);
-    const { pool, bus } = bench;
+    const { pool, pci } = bench;
     const rest = { promiscuous: true, interrupts: true, ...options };
-    bench.device = await ixgbe.attach(bus, { pool, ...rest }) as IxgbeDevice;
+    bench.device = await ixgbe.attach(pci, { pool, ...rest }) as IxgbeDevice;
     return bench;
   }
 
@@ -38,33 +38,33 @@ class Bench implements Disposable {
   }
 
   reads(register: Register, index = 0): number {
-    return this.bus.nic.read32(offsetOf(register, index));
+    return this.pci.nic.read32(offsetOf(register, index));
   }
 
-  /** Puts frames on the wire and lets the NIC bring them. */
+  /** Puts frames on the wire and lets the NIC receive them. */
   arrive(frames: number): void {
-    for (let i = 0; i < frames; i++) this.bus.wire.waiting.push(new Uint8Array(60).fill(i));
-    while (this.bus.wire.waiting.length > 0) this.bus.nic.poll();
-    this.bus.nic.poll(); // messages leave with the round
+    for (let i = 0; i < frames; i++) this.pci.wire.waiting.push(new Uint8Array(60).fill(i));
+    while (this.pci.wire.waiting.length > 0) this.pci.nic.poll();
+    this.pci.nic.poll(); // sends interrupt messages
   }
 
-  /** Receives all that is there and returns how many. */
+  /** Receives all packets and returns their number. */
   receive(): number {
     let n = 0;
     while (this.rx.receive(this.batch) > 0) n += this.batch.free();
     return n;
   }
 
-  /** How often the interrupt was armed. */
+  /** Number of times that the interrupt was armed. */
   get armed(): number {
     const eims = offsetOf(R.EIMS_EX);
-    return this.bus.writes.filter(([offset]) => offset === eims).length;
+    return this.pci.writes.filter(([offset]) => offset === eims).length;
   }
 
   [Symbol.dispose](): void {
     this.batch.free();
     this.device.close();
-    assertEquals(this.bus.nic.rules.violations, []);
+    assertEquals(this.pci.nic.rules.violations, []);
     assertEquals(this.pool.freeCount, this.pool.buffers);
     assertThrows(() => this.rx.interrupt!.arm(), Error, "closed");
     this.pool[Symbol.dispose]();
@@ -74,76 +74,76 @@ class Bench implements Disposable {
 Deno.test("ixgbe.attach() gives each receive queue a vector and arms none", async () => {
   using bench = await Bench.start();
   const valid = R.IVAR.ALLOC_VAL0;
-  assertEquals(bench.reads(R.IVAR), valid | 0, "nothing for the transmit queue");
+  assertEquals(bench.reads(R.IVAR), valid | 0, "no vector for the transmit queue");
   assertEquals(bench.reads(R.IVAR_MISC), 0);
   const gpie = R.GPIE.MULTIPLE_MSIX | R.GPIE.PBA_SUPPORT | R.GPIE.EIAME;
   assertEquals(bench.reads(R.GPIE), gpie >>> 0);
   assertEquals([bench.reads(R.EIAC), bench.reads(R.EIAM_EX)], [1, 1]);
   assertEquals([bench.reads(R.EIMS), bench.reads(R.EIMS_EX)], [0, 0]);
   bench.arrive(3);
-  assertEquals(bench.bus.sent, []);
+  assertEquals(bench.pci.sent, []);
   assertEquals(bench.receive(), 3);
 });
 
-Deno.test("RxInterrupt.arm() is one write, and good for one message", async () => {
+Deno.test("RxInterrupt.arm() is one register write, and allows one message", async () => {
   using bench = await Bench.start();
-  const { bus, rx } = bench;
-  const before = bus.writes.length;
+  const { pci, rx } = bench;
+  const before = pci.writes.length;
   rx.interrupt!.arm();
-  assertEquals(bus.writes.slice(before), [[offsetOf(R.EIMS_EX), 1]]);
+  assertEquals(pci.writes.slice(before), [[offsetOf(R.EIMS_EX), 1]]);
   bench.arrive(1);
   bench.arrive(1);
-  assertEquals(bus.sent, [0]);
+  assertEquals(pci.sent, [0]);
   assertEquals(bench.reads(R.EIMS_EX), 0);
   assertEquals(readable([rx.interrupt!.fd]), [true]);
   bench.receive();
-  rx.interrupt!.arm(); // the second packet's cause is still there, though the packet is not
-  bench.bus.nic.poll();
-  assertEquals(bus.sent, [0, 0]);
+  rx.interrupt!.arm(); // the second packet's cause is still pending, although the packet was received
+  bench.pci.nic.poll();
+  assertEquals(pci.sent, [0, 0]);
 });
 
 Deno.test("ixgbe.attach() gives each of several receive queues its own vector", async () => {
   using bench = await Bench.start({ rxQueues: 3, rxEntries: 64 });
-  const { bus, device } = bench, valid = R.IVAR.ALLOC_VAL0;
+  const { pci, device } = bench, valid = R.IVAR.ALLOC_VAL0;
   assertEquals(
     [bench.reads(R.IVAR, 0), bench.reads(R.IVAR, 1)],
     [valid | (valid | 1) << 16, valid | 2],
   );
   assertEquals([bench.reads(R.EIAC), bench.reads(R.EIAM_EX)], [7, 7]);
-  assertEquals(new Set(device.rxQueues.map(({ interrupt }) => interrupt!.fd)), new Set(bus.fds));
+  assertEquals(new Set(device.rxQueues.map(({ interrupt }) => interrupt!.fd)), new Set(pci.fds));
   const regs = device.registers;
   for (const queue of [2, 0, 1]) {
     device.rxQueues[queue].interrupt!.arm();
     assertEquals(bench.reads(R.EIMS_EX), 1 << queue);
-    regs.write(R.EICS_EX, 7); // as if packets had come to all of them
-    bus.nic.poll();
-    assertEquals(bus.sent.splice(0), [queue]);
-    assertEquals(readable(bus.fds), bus.fds.map((_, i) => i === queue));
-    signals(bus.fds[queue]);
+    regs.write(R.EICS_EX, 7); // as if packets had arrived at all of them
+    pci.nic.poll();
+    assertEquals(pci.sent.splice(0), [queue]);
+    assertEquals(readable(pci.fds), pci.fds.map((_, i) => i === queue));
+    signals(pci.fds[queue]);
     regs.write(R.EICR, 7);
   }
 });
 
-Deno.test("IxgbeDevice.close() shuts all interrupts", async () => {
+Deno.test("IxgbeDevice.close() masks all interrupts", async () => {
   const bench = await Bench.start();
   bench.rx.interrupt!.arm();
-  const before = bench.bus.writes.length;
+  const before = bench.pci.writes.length;
   bench[Symbol.dispose]();
-  assertEquals(bench.bus.writes[before], [offsetOf(R.EIMC), 0x7fffffff]);
+  assertEquals(bench.pci.writes[before], [offsetOf(R.EIMC), 0x7fffffff]);
 });
 
-Deno.test("ixgbe.attach() refuses interrupts where the bus brings none, and touches nothing", async () => {
+Deno.test("ixgbe.attach() refuses interrupts if they are not supported, and changes nothing", async () => {
   using pool = new Mempool({ buffers: 1024, memory: "pages" });
-  const bus = new ModelFunction(), before = await eventfds();
-  const attach = () => ixgbe.attach(bus, { pool, interrupts: true });
+  const pci = new ModelFunction(), before = await eventfds();
+  const attach = () => ixgbe.attach(pci, { pool, interrupts: true });
   await assertRejects(attach, UsageError, "bind the device to vfio-pci");
-  assertEquals(bus.writes, []);
-  assert(!bus.log.includes("claim"));
+  assertEquals(pci.writes, []);
+  assert(!pci.log.includes("claim"));
   assertEquals(await eventfds(), before);
   assertEquals(pool.freeCount, pool.buffers);
 });
 
-Deno.test("Waiter refuses queues without interrupt, and closed devices", async () => {
+Deno.test("Waiter refuses queues without an interrupt, and closed devices", async () => {
   const bench = await Bench.start({ interrupts: false });
   assertThrows(() => new Waiter(bench.device.rxQueues), UsageError, "open its device with `interr");
   bench.device.close();
@@ -153,14 +153,14 @@ Deno.test("Waiter refuses queues without interrupt, and closed devices", async (
   assertThrows(() => waiter.wait(() => false, STRANDED_MS), Error, "closed");
 });
 
-Deno.test("Waiter.wait() does not sleep on packets that are in the ring already", async () => {
+Deno.test("Waiter.wait() does not sleep if packets are already in the ring", async () => {
   using bench = await Bench.start();
   const waiter = new Waiter(bench.device.rxQueues);
   bench.arrive(40);
   assert(waiter.wait(() => bench.receive() === 40, STRANDED_MS));
 });
 
-/** Asserts that a packet is received that arrives between a look and the sleep. */
+/** Asserts that a packet is received that arrives between polling and sleeping. */
 function assertWoken(bench: Bench, waiter: Waiter): void {
   const woken = waiter.wait(() => {
     const some = bench.receive() > 0;
@@ -171,7 +171,7 @@ function assertWoken(bench: Bench, waiter: Waiter): void {
   assertEquals(bench.receive(), 1);
 }
 
-Deno.test("Waiter.wait() is woken by a packet that arrives between look and sleep", async () => {
+Deno.test("Waiter.wait() is woken by a packet that arrives between polling and sleeping", async () => {
   using bench = await Bench.start();
   const waiter = new Waiter(bench.device.rxQueues);
   for (let i = 0; i < 3; i++) {
@@ -180,7 +180,7 @@ Deno.test("Waiter.wait() is woken by a packet that arrives between look and slee
   }
 });
 
-Deno.test("Waiter.wait() ends when time is over", async () => {
+Deno.test("Waiter.wait() returns false when the time is over", async () => {
   using bench = await Bench.start();
   assert(!new Waiter(bench.device.rxQueues).wait(() => bench.receive() > 0, 1));
   assert(!new Waiter(bench.device.rxQueues).wait(() => bench.receive() > 0, 0.1));
@@ -202,7 +202,7 @@ Deno.test("Waiter.wait() is woken by either device while the other is silent", a
   }
 });
 
-Deno.test("Waiter.wait() never sleeps on a packet, whenever packets arrive", async () => {
+Deno.test("Waiter.wait() never sleeps while packets wait, whenever they arrive", async () => {
   using bench = await Bench.start();
   const waiter = new Waiter(bench.device.rxQueues);
   const few = fc.integer({ min: 0, max: 3 });
@@ -223,7 +223,7 @@ Deno.test("Waiter.wait() never sleeps on a packet, whenever packets arrive", asy
   }));
 });
 
-Deno.test("Hybrid.rest() sleeps only after a tenth of a millisecond without a packet", async () => {
+Deno.test("AdaptiveSleep.sleepIfIdle() sleeps only after a tenth of a millisecond without a packet", async () => {
   using bench = await Bench.start();
   let looks = 0;
   const hybrid = AdaptiveSleep.of([bench.device], () => {
@@ -245,13 +245,13 @@ Deno.test("Hybrid.rest() sleeps only after a tenth of a millisecond without a pa
   assertEquals([bench.armed, looks], [1, 1]);
 });
 
-Deno.test("Hybrid.of() leaves devices without interrupts to polling", async () => {
+Deno.test("AdaptiveSleep.of() returns undefined for devices without interrupts", async () => {
   const bench = await Bench.start({ interrupts: false });
   assertEquals(AdaptiveSleep.of([bench.device], () => {}), undefined);
   bench.device.close();
 });
 
-Deno.test("RxQueue.receive() after sleep has the buffers of packets that were sent before", async () => {
+Deno.test("RxQueue.receive() after sleeping reclaims the buffers of packets sent before", async () => {
   using bench = await Bench.start({ rxEntries: 64 }, 128);
   const { pool, batch } = bench, [tx] = bench.device.txQueues;
   for (let buffer; (buffer = pool.allocate(60)) >= 0;) {

@@ -1,4 +1,4 @@
-/** The ixgbe driver on the NIC model: what it does for a link, and what it says of it. */
+/** The ixgbe driver on the NIC model: setting up the link, and reporting its state. */
 
 import { assertEquals, assertRejects } from "@std/assert";
 import { DEVICE_IDS } from "../../ixgbe/models.ts";
@@ -8,52 +8,52 @@ import { offsetOf } from "../../src/registers.ts";
 import { ModelFunction } from "../support/model_function.ts";
 import { Bench } from "../support/ixgbe_on_model.ts";
 
-/** Whether there is a link, as nobody but the test looks; the first look after a change comes early. */
-function up(bus: ModelFunction): boolean {
-  bus.nic.read32(offsetOf(R.LINKS));
-  return (bus.nic.read32(offsetOf(R.LINKS)) & R.LINKS.UP) !== 0;
+/** Returns whether the link is up. It reads twice, because the first read may show the old state. */
+function up(pci: ModelFunction): boolean {
+  pci.nic.read32(offsetOf(R.LINKS));
+  return (pci.nic.read32(offsetOf(R.LINKS)) & R.LINKS.UP) !== 0;
 }
 
-Deno.test("ixgbe.attach() turns the laser on that another driver turned off", async () => {
+Deno.test("ixgbe.attach() turns on the laser that another driver turned off", async () => {
   for (const deviceId of DEVICE_IDS) {
-    const bus = new ModelFunction({ deviceId });
-    const pins = bus.nic.read32(offsetOf(R.ESDP));
-    bus.nic.write32(offsetOf(R.ESDP), pins | R.ESDP.SDP3);
-    assertEquals(up(bus), (pins & R.ESDP.SDP3_DIR) === 0, `device ${deviceId.toString(16)}`);
-    using bench = await Bench.start({}, bus);
+    const pci = new ModelFunction({ deviceId });
+    const pins = pci.nic.read32(offsetOf(R.ESDP));
+    pci.nic.write32(offsetOf(R.ESDP), pins | R.ESDP.SDP3);
+    assertEquals(up(pci), (pins & R.ESDP.SDP3_DIR) === 0, `device ${deviceId.toString(16)}`);
+    using bench = await Bench.start({}, pci);
     assertEquals((await bench.device.waitForLink(1000)).up, true);
   }
 });
 
-Deno.test("ixgbe.attach() leaves the pin of the laser alone where it is an input", async () => {
-  const bus = new ModelFunction();
-  bus.nic.write32(offsetOf(R.ESDP), R.ESDP.SDP3);
-  using bench = await Bench.start({}, bus);
-  assertEquals(bench.bus.writes.filter(([offset]) => offset === offsetOf(R.ESDP)), []);
+Deno.test("ixgbe.attach() does not change the laser pin if it is an input", async () => {
+  const pci = new ModelFunction();
+  pci.nic.write32(offsetOf(R.ESDP), R.ESDP.SDP3);
+  using bench = await Bench.start({}, pci);
+  assertEquals(bench.pci.writes.filter(([offset]) => offset === offsetOf(R.ESDP)), []);
 });
 
 Deno.test("ixgbe.attach() enables a link that the EEPROM has disabled", async () => {
   for (const deviceId of [0x10fb, 0x10f7]) {
-    const bus = new ModelFunction({ deviceId, linkDisabled: true });
-    assertEquals(up(bus), false);
-    using bench = await Bench.start({}, bus);
+    const pci = new ModelFunction({ deviceId, linkDisabled: true });
+    assertEquals(up(pci), false);
+    using bench = await Bench.start({}, pci);
     assertEquals((await bench.device.waitForLink(1000)).up, true);
   }
 });
 
-Deno.test("ixgbe.attach() leaves the link mode as the EEPROM has set it", async () => {
-  const bus = new ModelFunction();
-  const before = bus.nic.read32(offsetOf(R.AUTOC));
-  using bench = await Bench.start({}, bus);
+Deno.test("ixgbe.attach() keeps the link mode that the EEPROM has set", async () => {
+  const pci = new ModelFunction();
+  const before = pci.nic.read32(offsetOf(R.AUTOC));
+  using bench = await Bench.start({}, pci);
   assertEquals((bench.reads(R.AUTOC) ^ before) & R.AUTOC.LMS, 0);
 });
 
 Deno.test("ixgbe.attach() does not touch AUTOC on an X540", async () => {
   using bench = await Bench.start({}, new ModelFunction({ deviceId: 0x1528 }));
-  assertEquals(bench.bus.writes.filter(([offset]) => offset === offsetOf(R.AUTOC)), []);
+  assertEquals(bench.pci.writes.filter(([offset]) => offset === offsetOf(R.AUTOC)), []);
 });
 
-Deno.test("Device.linkStatus() knows every speed of the family", async () => {
+Deno.test("Device.linkStatus() reports every speed of the family", async () => {
   const speeds: [number, number[]][] = [
     [0x10fb, [100, 1000, 10000]],
     [0x1528, [100, 1000, 10000]],
@@ -62,16 +62,16 @@ Deno.test("Device.linkStatus() knows every speed of the family", async () => {
   for (const [deviceId, all] of speeds) {
     using bench = await Bench.start({}, new ModelFunction({ deviceId }));
     for (const megabits of all) {
-      bench.bus.nic.setLink(true, megabits);
+      bench.pci.nic.setLink(true, megabits);
       assertEquals(await bench.device.waitForLink(1000), { up: true, megabits });
     }
-    bench.bus.nic.setLink(false);
+    bench.pci.nic.setLink(false);
     assertEquals(bench.device.linkStatus(), { up: false, megabits: 0 });
   }
 });
 
 Deno.test("Device.waitForLink() gives up at its deadline", async () => {
   using bench = await Bench.start();
-  bench.bus.nic.setLink(false);
+  bench.pci.nic.setLink(false);
   await assertRejects(() => bench.device.waitForLink(20), DeviceError, "no link after 20 ms");
 });

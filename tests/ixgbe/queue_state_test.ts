@@ -1,4 +1,4 @@
-/** States of ixgbe queues that programs hardly reach: very many packets, closed, one pool short. */
+/** Rare states of ixgbe queues: very high counts, closed devices, a pool that two devices share. */
 
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { ixgbe } from "../../ixgbe/device.ts";
@@ -7,10 +7,10 @@ import { Direction } from "../../programs/forward.ts";
 import { ModelFunction } from "../support/model_function.ts";
 import { FakeRxRing, FakeTxRing } from "../support/fake_ring.ts";
 
-/** Numbers of a queue's state: its first two are counts of descriptors, the third is one of bytes. */
+/** Length of a queue's state: two counts of descriptors, a count of bytes, a flag. */
 const STATES = 4;
 
-/** What `make` returns, and the state that it has made for a queue. */
+/** Returns what `make` returns, and the state that it has created for a queue. */
 function withState<Made>(make: () => Made): [made: Made, state: Float64Array] {
   const { Float64Array } = globalThis, states: Float64Array[] = [];
   globalThis.Float64Array = new Proxy(Float64Array, {
@@ -50,26 +50,26 @@ for (const power of [31, 32, 40]) {
     tx.queue.reclaim();
     assertEquals(tx.queue.pending, 0);
     const packets = first + ROUNDS * BURST;
-    assert(packets > 2 ** power, "the power was passed");
+    assert(packets > 2 ** power, "the power was exceeded");
     assertEquals([rx.queue.packets, tx.queue.packets], [packets, packets]);
     assertEquals([rx.queue.bytes, tx.queue.bytes], [60 * packets, 60 * packets]);
     assertEquals(pool.freeCount, 256 - 64);
   });
 }
 
-Deno.test("A closed device's queues refuse whoever still has their functions", async () => {
+Deno.test("Functions of a closed device's queues throw", async () => {
   using pool = new Mempool({ buffers: 256, memory: "pages" });
-  const bus = new ModelFunction(), batch = new PacketBatch(pool);
-  const device = await ixgbe.attach(bus, { pool, rxEntries: 64, txEntries: 64, promiscuous: true });
+  const pci = new ModelFunction(), batch = new PacketBatch(pool);
+  const device = await ixgbe.attach(pci, { pool, rxEntries: 64, txEntries: 64, promiscuous: true });
   const [{ receive }] = device.rxQueues, [{ transmit, reclaim }] = device.txQueues;
   const { forward } = new Direction(device.rxQueues[0], device.txQueues[0], 8, true);
   const arrive = () => {
-    for (let i = 0; i < 20; i++) bus.wire.waiting.push(new Uint8Array(60));
-    while (bus.wire.waiting.length > 0) bus.nic.poll();
+    for (let i = 0; i < 20; i++) pci.wire.waiting.push(new Uint8Array(60));
+    while (pci.wire.waiting.length > 0) pci.nic.poll();
   };
   arrive();
   assertEquals([forward(), receive(batch), transmit(batch)], [8, 12, 12]);
-  arrive(); // is in the ring while it is closed
+  arrive(); // a packet is in the ring when the device is closed
   device.close();
   assertThrows(() => receive(batch), Error, "receive on a closed device");
   assertThrows(() => transmit(batch), Error, "transmit on a closed device");
@@ -80,7 +80,7 @@ Deno.test("A closed device's queues refuse whoever still has their functions", a
   assertEquals(new Set(pool.freeStack).size, 256, "each buffer is free once");
 });
 
-Deno.test("Devices that are opened at once do not take more buffers than their pool has", async () => {
+Deno.test("Devices that are opened concurrently do not take more buffers than their pool has", async () => {
   using pool = new Mempool({ buffers: 100, memory: "pages" });
   const options = { pool, rxEntries: 64 };
   const first = ixgbe.attach(new ModelFunction(), options);

@@ -1,4 +1,4 @@
-/** The ixgbe driver's queues on the NIC model: the data path, and what goes wrong on it. */
+/** The ixgbe driver's queues on the NIC model: the data path and its errors. */
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
@@ -15,9 +15,9 @@ interface BenchOptions extends OpenOptions {
   readonly batch?: number;
 }
 
-/** A promiscuous driver on a model; disposing checks buffers and rules. */
+/** A driver in promiscuous mode on a model; disposing checks buffers and rules. */
 class Bench implements Disposable {
-  readonly bus = new ModelFunction();
+  readonly pci = new ModelFunction();
   readonly pool: Mempool;
   readonly batch: PacketBatch;
   device!: IxgbeDevice;
@@ -29,9 +29,9 @@ class Bench implements Disposable {
 
   static async start(options: BenchOptions = {}): Promise<Bench> {
     const bench = new Bench(options);
-    const { pool, bus } = bench;
+    const { pool, pci } = bench;
     const { rxEntries = 512, txEntries = 512 } = options;
-    bench.device = await ixgbe.attach(bus, {
+    bench.device = await ixgbe.attach(pci, {
       pool,
       rxEntries,
       txEntries,
@@ -48,15 +48,15 @@ class Bench implements Disposable {
     return this.device.txQueues[0];
   }
 
-  /** Puts frames on the wire and lets the NIC take them. */
+  /** Puts frames on the wire and lets the NIC receive them. */
   arrive(...frames: Uint8Array[]): void {
-    this.bus.wire.waiting.push(...frames);
-    while (this.bus.wire.waiting.length > 0) this.bus.nic.poll();
+    this.pci.wire.waiting.push(...frames);
+    while (this.pci.wire.waiting.length > 0) this.pci.nic.poll();
   }
 
-  /** Descriptors between TDH and TDT that ask for write-back. */
+  /** Returns the number of descriptors from TDH to TDT with RS. */
   reportsRequested(): number {
-    const { nic } = this.bus;
+    const { nic } = this.pci;
     const [low, high, bytes] = [R.TDBAL, R.TDBAH, R.TDLEN].map(({ offset }) => nic.read32(offset));
     if (!nic.dma.resolve(low, high, bytes)) throw new Error("the ring is not mapped");
     const ring = nic.dma.words, base = nic.dma.base / 4;
@@ -73,10 +73,10 @@ class Bench implements Disposable {
 
   /** Lets the NIC work until it has nothing to do. */
   settle(): void {
-    for (let i = 0; i < 40; i++) this.bus.nic.poll();
+    for (let i = 0; i < 40; i++) this.pci.nic.poll();
   }
 
-  /** All that the driver receives, as copies. */
+  /** Receives all packets and returns copies of them. */
   received(): Uint8Array[] {
     const packets: Uint8Array[] = [];
     while (this.rx.receive(this.batch) > 0) {
@@ -89,14 +89,14 @@ class Bench implements Disposable {
   [Symbol.dispose](): void {
     this.batch.free();
     this.device.close();
-    assertEquals(this.bus.nic.rules.violations, []);
+    assertEquals(this.pci.nic.rules.violations, []);
     assertEquals(this.pool.freeCount, this.pool.buffers);
     assertEquals(new Set(this.pool.freeStack).size, this.pool.buffers, "each buffer is free once");
     this.pool[Symbol.dispose]();
   }
 }
 
-/** A frame of `length` bytes that tells itself from others. */
+/** Returns a frame of `length` bytes with content that depends on `seed`. */
 function frame(length: number, seed = length): Uint8Array {
   return Uint8Array.from({ length }, (_, i) => i * 7 + seed);
 }
@@ -114,7 +114,7 @@ for (const capacity of [1, 2, 8, 31, 32, 33, 256]) {
       }
       bench.settle();
     }
-    assertEquals(bench.bus.wire.sent, frames);
+    assertEquals(bench.pci.wire.sent, frames);
     assertEquals(bench.device.statistics().rxPackets, 2000);
     assertEquals(bench.device.statistics().txPackets, 2000);
     const bytes = frames.reduce((sum, { length }) => sum + length, 0);
@@ -124,7 +124,7 @@ for (const capacity of [1, 2, 8, 31, 32, 33, 256]) {
 }
 
 for (const entries of [64, 128, 1024, 4096]) {
-  Deno.test(`A receive ring of ${entries} holds all but one, then the NIC counts misses`, async () => {
+  Deno.test(`A receive ring of ${entries} holds one packet less, then the NIC counts misses`, async () => {
     using bench = await Bench.start({ buffers: 8192, rxEntries: entries, txEntries: entries });
     bench.arrive(...Array.from({ length: entries + 9 }, (_, i) => frame(60, i)));
     assertEquals(bench.received().length, entries - 1);
@@ -143,7 +143,7 @@ Deno.test("RxQueue.receive() passes frames of every size whole", async () => {
 });
 
 for (const bufferSize of [4096, 8192, 16384]) {
-  Deno.test(`Buffers of ${bufferSize} bytes take jumbo frames both ways`, async () => {
+  Deno.test(`Buffers of ${bufferSize} bytes hold jumbo frames both ways`, async () => {
     using bench = await Bench.start({ bufferSize });
     const frames = [bufferSize - 4, 60, Math.min(bufferSize, 15868)].map((n) =>
       frame(Math.min(n, 15868))
@@ -152,11 +152,11 @@ for (const bufferSize of [4096, 8192, 16384]) {
     assertEquals(bench.rx.receive(bench.batch), 3);
     bench.tx.transmit(bench.batch);
     bench.settle();
-    assertEquals(bench.bus.wire.sent, frames);
+    assertEquals(bench.pci.wire.sent, frames);
   });
 }
 
-Deno.test("A frame longer than a buffer ends at the NIC and is counted", async () => {
+Deno.test("A frame longer than a buffer is dropped by the NIC and counted", async () => {
   using bench = await Bench.start();
   bench.arrive(frame(2049), frame(9000), frame(60));
   assertEquals(bench.received(), [frame(60)]);
@@ -165,8 +165,8 @@ Deno.test("A frame longer than a buffer ends at the NIC and is counted", async (
 
 Deno.test("RxQueue.receive() drops and counts a frame that spans descriptors", async () => {
   using bench = await Bench.start();
-  // As if the NIC took longer frames than it was told to.
-  bench.bus.nic.write32(R.MAXFRS.offset, 15872 << 16);
+  // As if the NIC accepted longer frames than it was configured for.
+  bench.pci.nic.write32(R.MAXFRS.offset, 15872 << 16);
   bench.arrive(frame(60, 1), frame(2049), frame(60, 2), frame(9000), frame(8192), frame(60, 3));
   assertEquals(bench.received(), [frame(60, 1), frame(60, 2), frame(60, 3)]);
   assertEquals(bench.device.statistics().rxTooLong, 3);
@@ -174,7 +174,7 @@ Deno.test("RxQueue.receive() drops and counts a frame that spans descriptors", a
 
 Deno.test("RxQueue.receive() drops the rest of a long frame that arrives in parts", async () => {
   using bench = await Bench.start({ rxEntries: 64 });
-  bench.bus.nic.write32(R.MAXFRS.offset, 15872 << 16);
+  bench.pci.nic.write32(R.MAXFRS.offset, 15872 << 16);
   for (let i = 0; i < 50; i++) {
     bench.arrive(frame(7000), frame(100, i));
     assertEquals(bench.received(), [frame(100, i)]);
@@ -190,7 +190,7 @@ Deno.test("RxQueue.receive() survives an empty pool, counts it, and recovers", a
   assertEquals(bench.device.statistics().rxNoBuffer, 10);
 });
 
-Deno.test("RxQueue.receive() takes back sent buffers before it drops for an empty pool", async () => {
+Deno.test("RxQueue.receive() reclaims sent buffers before it drops packets", async () => {
   using bench = await Bench.start({ buffers: 96, rxEntries: 64, txEntries: 64, batch: 8 });
   for (let i = 0; i < 100; i++) {
     bench.arrive(frame(60, i), frame(60, i + 1));
@@ -199,10 +199,10 @@ Deno.test("RxQueue.receive() takes back sent buffers before it drops for an empt
     bench.settle();
   }
   assertEquals(bench.device.statistics().rxNoBuffer, 0);
-  assertEquals(bench.bus.wire.sent.length, 200);
+  assertEquals(bench.pci.wire.sent.length, 200);
 });
 
-Deno.test("RxQueue.receive() returns although a NIC brings damaged frames for ever", () => {
+Deno.test("RxQueue.receive() returns even if damaged frames never end", () => {
   using pool = new Mempool({ buffers: 128, memory: "pages" });
   const ring = new Uint32Array(64 * 4);
   const bringMore = () => {
@@ -227,7 +227,7 @@ Deno.test("RxQueue.receive() refuses a batch that holds packets, or of another p
   assertThrows(() => bench.tx.transmit(new PacketBatch(other)), Error, "another pool");
 });
 
-Deno.test("TxQueue.transmit() leaves in the batch what the ring has no room for", async () => {
+Deno.test("TxQueue.transmit() leaves packets in the batch that do not fit the ring", async () => {
   using bench = await Bench.start({ txEntries: 64, batch: 100 });
   for (let i = 0; i < 100; i++) bench.batch.add(frame(60, i));
   assertEquals(bench.tx.transmit(bench.batch), 63);
@@ -237,10 +237,10 @@ Deno.test("TxQueue.transmit() leaves in the batch what the ring has no room for"
   bench.settle();
   assertEquals(bench.tx.transmit(bench.batch), 37);
   bench.settle();
-  assertEquals(bench.bus.wire.sent, Array.from({ length: 100 }, (_, i) => frame(60, i)));
+  assertEquals(bench.pci.wire.sent, Array.from({ length: 100 }, (_, i) => frame(60, i)));
 });
 
-Deno.test("TxQueue.transmit() asks for write-back once a call, and every 32 packets", async () => {
+Deno.test("TxQueue.transmit() sets RS once a call, and every 32 packets", async () => {
   using bench = await Bench.start({ batch: 256 });
   for (const [packets, reports] of [[1, 1], [5, 1], [32, 1], [33, 2], [100, 4], [256, 8]]) {
     for (let i = 0; i < packets; i++) bench.batch.add(frame(60));
@@ -250,7 +250,7 @@ Deno.test("TxQueue.transmit() asks for write-back once a call, and every 32 pack
   }
 });
 
-Deno.test("TxQueue.reclaim() returns every buffer once its packet has left", async () => {
+Deno.test("TxQueue.reclaim() returns every buffer after its packet was sent", async () => {
   using bench = await Bench.start();
   const free = bench.pool.freeCount;
   for (const n of [1, 2, 31, 32, 5, 1, 1]) {
@@ -264,9 +264,9 @@ Deno.test("TxQueue.reclaim() returns every buffer once its packet has left", asy
   assertEquals(bench.pool.freeCount, free);
 });
 
-Deno.test("TxQueue.transmit() does not touch the tail when there is nothing to send", async () => {
+Deno.test("TxQueue.transmit() does not write TDT if there is nothing to send", async () => {
   using bench = await Bench.start();
-  const words = bench.bus.bar(0).doorbell(R.TDT.offset);
+  const words = bench.pci.bar(0).doorbell(R.TDT.offset);
   words.words[words.index] = 0;
   assertEquals(bench.tx.transmit(bench.batch), 0);
   bench.batch.add(frame(60));
@@ -274,7 +274,7 @@ Deno.test("TxQueue.transmit() does not touch the tail when there is nothing to s
   assertEquals(words.words[words.index], 1);
 });
 
-Deno.test("TxQueue.transmit() refuses a buffer that nobody has in hand", async () => {
+Deno.test("TxQueue.transmit() refuses a buffer that the program does not own", async () => {
   using bench = await Bench.start();
   bench.batch.add(frame(60, 1));
   bench.batch.add(frame(60, 2));
@@ -284,12 +284,12 @@ Deno.test("TxQueue.transmit() refuses a buffer that nobody has in hand", async (
     bench.batch.add(frame(60, 3));
     bench.batch.buffers[1] = wrong;
     bench.batch.length = 2;
-    assertThrows(() => bench.tx.transmit(bench.batch), Error, "nobody has it in hand");
+    assertThrows(() => bench.tx.transmit(bench.batch), Error, "does not own it");
     assertEquals([bench.batch.length, bench.batch.buffers[0]], [1, wrong]);
     bench.batch.length = 0;
   }
   bench.settle();
-  assertEquals(bench.bus.wire.sent.length, 5);
+  assertEquals(bench.pci.wire.sent.length, 5);
 });
 
 Deno.test("TxQueue.transmit() refuses a packet longer than a buffer", async () => {
@@ -299,7 +299,7 @@ Deno.test("TxQueue.transmit() refuses a packet longer than a buffer", async () =
   assertThrows(() => bench.tx.transmit(bench.batch), Error, "2049 bytes");
 });
 
-Deno.test("Queues keep every packet and buffer whatever the pattern of calls", async () => {
+Deno.test("Queues lose no packet and no buffer in any order of calls", async () => {
   using bench = await Bench.start({ buffers: 512, rxEntries: 64, txEntries: 64, batch: 20 });
   let next = 0;
   fc.assert(
@@ -307,7 +307,7 @@ Deno.test("Queues keep every packet and buffer whatever the pattern of calls", a
       fc.array(fc.tuple(fc.constantFrom("arrive", "forward", "work", "drop"), fc.nat(30))),
       (steps) => {
         const expected: number[] = [];
-        const sent = bench.bus.wire.sent;
+        const sent = bench.pci.wire.sent;
         sent.length = 0;
         const inRing: number[] = [];
         for (const [what, n] of steps) {
@@ -315,9 +315,9 @@ Deno.test("Queues keep every packet and buffer whatever the pattern of calls", a
             for (let i = 0; i < n; i++) {
               const packet = frame(60, 0);
               new DataView(packet.buffer).setUint32(20, ++next);
-              bench.bus.wire.taken.length = 0;
+              bench.pci.wire.taken.length = 0;
               bench.arrive(packet);
-              if (bench.bus.wire.taken[0]) inRing.push(next);
+              if (bench.pci.wire.taken[0]) inRing.push(next);
             }
           } else if (what === "work") {
             bench.settle();

@@ -1,4 +1,4 @@
-/** The ixgbe receive path: when RDT is written, and what is dropped on the way. */
+/** The ixgbe receive path: when RDT is written, and which packets are dropped. */
 
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
@@ -8,7 +8,7 @@ import { Mempool, PacketBatch } from "../../mod.ts";
 import { ModelFunction } from "../support/model_function.ts";
 import { FakeRxRing } from "../support/fake_ring.ts";
 
-/** Receives until nothing is left, as sizes of the packets. */
+/** Receives all packets and returns their sizes. */
 function drain({ queue }: FakeRxRing, batch: PacketBatch): number[] {
   const sizes: number[] = [];
   while (queue.receive(batch) > 0) {
@@ -18,7 +18,7 @@ function drain({ queue }: FakeRxRing, batch: PacketBatch): number[] {
   return sizes;
 }
 
-/** No buffer is in two places: with the NIC, or in the pool. */
+/** Asserts that no buffer is in two places: in the ring, or free in the pool. */
 function assertApart(ring: FakeRxRing, pool: Mempool): void {
   const places = [...ring.buffers(), ...pool.freeStack.subarray(0, pool.freeCount)];
   assertEquals(new Set(places).size, places.length);
@@ -26,7 +26,7 @@ function assertApart(ring: FakeRxRing, pool: Mempool): void {
 }
 
 for (const [entries, part] of [[64, 8], [128, 16], [512, 64], [4096, 64]]) {
-  Deno.test(`RxQueue.receive() writes RDT for ${part} descriptors of ${entries} at once, never for fewer`, () => {
+  Deno.test(`RxQueue.receive() with ${entries} descriptors writes RDT for at least ${part} at once`, () => {
     const least = entries - part;
     const bursts = fc.array(fc.integer({ min: 1, max: least }), { minLength: 1, maxLength: 12 });
     fc.assert(
@@ -54,28 +54,28 @@ for (const [entries, part] of [[64, 8], [128, 16], [512, 64], [4096, 64]]) {
   });
 }
 
-Deno.test("A receive ring of 64 misses no burst of up to 56 packets, whatever came before", async () => {
+Deno.test("A receive ring of 64 misses no packet in bursts of up to 56, whatever came before", async () => {
   using pool = new Mempool({ buffers: 256, memory: "pages" });
-  const bus = new ModelFunction(), batch = new PacketBatch(pool);
-  using device = await ixgbe.attach(bus, { pool, rxEntries: 64, promiscuous: true });
+  const pci = new ModelFunction(), batch = new PacketBatch(pool);
+  using device = await ixgbe.attach(pci, { pool, rxEntries: 64, promiscuous: true });
   const [queue] = device.rxQueues;
   let sent = 0;
   for (let burst = 1; burst <= 56; burst++) {
     for (let again = 0; again < 9; again++, sent += burst) {
-      for (let i = 0; i < burst; i++) bus.wire.waiting.push(new Uint8Array(60).fill(i));
-      while (bus.wire.waiting.length > 0) bus.nic.poll();
+      for (let i = 0; i < burst; i++) pci.wire.waiting.push(new Uint8Array(60).fill(i));
+      while (pci.wire.waiting.length > 0) pci.nic.poll();
       let received = 0;
       for (let n; (n = queue.receive(batch)) > 0; batch.free()) received += n;
-      assertEquals(received, burst, "nothing is left behind");
+      assertEquals(received, burst, "no packet is left in the ring");
     }
   }
   assertEquals(queue.packets, sent);
   assertEquals(device.statistics().rxMissed, 0);
-  assertEquals(bus.nic.rules.violations, []);
+  assertEquals(pci.nic.rules.violations, []);
 });
 
 const DONE = RX_DD | RX_EOP;
-/** A frame as descriptors of size and status, and what is to become of it. */
+/** A frame as descriptors (size and status), and its expected fate. */
 type Kind = readonly [fate: "received" | "damaged" | "tooLong", ...parts: [number, number][]];
 const KINDS: readonly Kind[] = [
   ["received", [60, DONE]],
@@ -89,11 +89,11 @@ const KINDS: readonly Kind[] = [
   ["tooLong", [65535, DONE]],
 ];
 
-Deno.test("RxQueue.receive() drops damaged and long frames, wherever polls cut them", () => {
+Deno.test("RxQueue.receive() drops damaged and long frames, even if it polls in the middle of them", () => {
   const frames = fc.array(fc.tuple(fc.constantFrom(...KINDS), fc.array(fc.boolean())), {
     minLength: 1,
     maxLength: 150,
-    size: "max", // the ring comes round
+    size: "max", // the ring wraps
   });
   fc.assert(
     fc.property(frames, fc.integer({ min: 1, max: 40 }), (frames, capacity) => {
@@ -128,7 +128,7 @@ Deno.test("RxQueue.receive() drops damaged and long frames, wherever polls cut t
   );
 });
 
-Deno.test("RxQueue.receive() goes on in the middle of a long frame once buffers come back", () => {
+Deno.test("RxQueue.receive() drops a long frame in parts, also while the pool is empty", () => {
   using pool = new Mempool({ buffers: 64, memory: "pages" });
   const ring = new FakeRxRing(pool, 64), batch = new PacketBatch(pool, 8);
   assertEquals(pool.freeCount, 0);
@@ -141,8 +141,8 @@ Deno.test("RxQueue.receive() goes on in the middle of a long frame once buffers 
   ring.fill(60);
   ring.fill(61);
   assertEquals(drain(ring, batch), []);
-  assertEquals([ring.queue.noBuffer, ring.queue.tooLong], [2, 1], "the last was whole");
-  assertEquals(ring.free, 63, "what is dropped goes back at once");
+  assertEquals([ring.queue.noBuffer, ring.queue.tooLong], [2, 1], "the last frame was complete");
+  assertEquals(ring.free, 63, "descriptors of dropped packets return to the NIC at once");
   ring.queue.close();
   assertEquals(pool.freeCount, 64);
 });

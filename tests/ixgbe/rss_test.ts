@@ -17,31 +17,31 @@ import { ModelFunction } from "../support/model_function.ts";
 import { VECTORS } from "../support/rss_vectors.ts";
 import { packet, type PacketOptions } from "../support/ip_packets.ts";
 
-/** A packet that was received: by which queue, and with which hash. */
+/** A received packet: its queue and its hash. */
 interface Arrival {
   readonly queue: number;
   readonly hash: number;
   readonly bytes: Uint8Array;
 }
 
-/** A promiscuous driver on a model; disposing checks rules, and that all buffers have come back. */
+/** A driver in promiscuous mode on a model; disposing checks rules, and that all buffers are free. */
 class Bench implements Disposable {
-  readonly bus: ModelFunction;
+  readonly pci: ModelFunction;
   readonly pools: Mempool[] = [];
   device!: IxgbeDevice;
 
   private constructor(nic: NicOptions) {
-    this.bus = new ModelFunction(nic);
+    this.pci = new ModelFunction(nic);
   }
 
-  /** With a pool for each pair of queues. */
+  /** Starts a driver with one pool for each pair of queues. */
   static async start(options: OpenOptions, nic: NicOptions = {}): Promise<Bench> {
     const bench = new Bench(nic);
     const { rxQueues = 1, txQueues = 1 } = options;
     for (let i = 0; i < Math.max(rxQueues, txQueues); i++) {
       bench.pools.push(new Mempool({ buffers: 256, memory: "pages" }));
     }
-    bench.device = await ixgbe.attach(bench.bus, {
+    bench.device = await ixgbe.attach(bench.pci, {
       pools: bench.pools,
       rxEntries: 64,
       txEntries: 64,
@@ -51,10 +51,10 @@ class Bench implements Disposable {
     return bench;
   }
 
-  /** Puts packets on the wire, lets the NIC take them, and receives them from all queues. */
+  /** Puts packets on the wire, lets the NIC receive them, and receives them from all queues. */
   arrive(...packets: Uint8Array[]): Arrival[] {
-    this.bus.wire.waiting.push(...packets);
-    while (this.bus.wire.waiting.length > 0) this.bus.nic.poll();
+    this.pci.wire.waiting.push(...packets);
+    while (this.pci.wire.waiting.length > 0) this.pci.nic.poll();
     const arrivals: Arrival[] = [];
     for (const queue of this.device.rxQueues) {
       const batch = new PacketBatch(queue.pool, 64);
@@ -69,7 +69,7 @@ class Bench implements Disposable {
     return arrivals;
   }
 
-  /** One packet: whose queue and hash are of interest. */
+  /** Puts one packet on the wire, receives it, and returns its queue and hash. */
   arriveOne(options: PacketOptions): Arrival {
     const arrivals = this.arrive(packet(options));
     assertEquals(arrivals.length, 1);
@@ -82,7 +82,7 @@ class Bench implements Disposable {
       assertEquals(pool.freeCount, pool.buffers);
       pool[Symbol.dispose]();
     }
-    assertEquals(this.bus.nic.rules.violations, []);
+    assertEquals(this.pci.nic.rules.violations, []);
   }
 }
 
@@ -91,12 +91,12 @@ function udp(from: number, to: number): PacketOptions {
   return { source, destination, protocol: "udp", ports: [from, to], payload: 32 };
 }
 
-/** What is hashed of a packet. */
+/** Returns the bytes of a packet that are hashed. */
 function inputOf({ source, destination, ports: [from, to] }: PacketOptions): Uint8Array {
   return Uint8Array.of(...source, ...destination, from >>> 8, from, to >>> 8, to);
 }
 
-Deno.test("a device hashes the published vectors as software does, of TCP and of UDP", async () => {
+Deno.test("RSS hashes the published vectors as toeplitz() does, for TCP and for UDP", async () => {
   using bench = await Bench.start({ rxQueues: 4 });
   for (const { name, source, destination, ports, portHash } of VECTORS) {
     for (const protocol of ["tcp", "udp"] as const) {
@@ -113,7 +113,7 @@ Deno.test("a device hashes the published vectors as software does, of TCP and of
   }
 });
 
-Deno.test("a device hashes addresses alone where there are no ports", async () => {
+Deno.test("RSS hashes only addresses if there are no ports", async () => {
   using bench = await Bench.start({ rxQueues: 4 });
   for (const { name, source, destination, ports, addressHash } of VECTORS) {
     const icmp = packet({ source, destination, protocol: "udp", ports, payload: 32 });
@@ -124,19 +124,19 @@ Deno.test("a device hashes addresses alone where there are no ports", async () =
   }
 });
 
-Deno.test("Mempool.rssHash is 0, and the queue the first, for what is not IP", async () => {
+Deno.test("Mempool.rssHash is 0, and the queue is 0, for packets other than IP", async () => {
   using bench = await Bench.start({ rxQueues: 4 });
   const hashed = bench.arriveOne(udp(1, 2)), arp = new Uint8Array(60);
   arp.set([0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 0, 0, 0, 0, 1, 0x08, 0x06]);
   assertNotEquals(hashed.hash, 0);
-  for (let i = 0; i < 300; i++) { // every buffer comes round
+  for (let i = 0; i < 300; i++) { // every buffer is used several times
     const [{ queue, hash }] = bench.arrive(arp);
     assertEquals([queue, hash], [0, 0]);
   }
 });
 
 for (const queues of [1, 2, 3, 5, 16]) {
-  Deno.test(`${queues} receive queues share flows by their hash, each flow in order`, async () => {
+  Deno.test(`RSS spreads flows over ${queues} receive queues by their hash, each flow in order`, async () => {
     using bench = await Bench.start({ rxQueues: queues, rssKey: RSS_KEY });
     const flows = Array.from({ length: 200 }, (_, i) => udp(1000 + i, 9));
     const used = new Set<number>();
@@ -158,7 +158,7 @@ for (const queues of [1, 2, 3, 5, 16]) {
   });
 }
 
-Deno.test("the symmetric key brings both directions of a connection to one queue", async () => {
+Deno.test("RSS_SYMMETRIC_KEY puts both directions of a connection in the same queue", async () => {
   using bench = await Bench.start({ rxQueues: 16, rssKey: RSS_SYMMETRIC_KEY });
   const queues = new Set<number>();
   for (const { source, destination, ports: [from, to] } of VECTORS) {
@@ -173,7 +173,7 @@ Deno.test("the symmetric key brings both directions of a connection to one queue
   assert(queues.size > 1, "not all in one queue");
 });
 
-Deno.test("RETA takes queues in turns; X550 has 512 entries, the others 128", async (t) => {
+Deno.test("RETA assigns queues in turns; X550 has 512 entries, the others 128", async (t) => {
   for (const [deviceId, large] of [[0x10fb, false], [0x1528, false], [0x1563, true]] as const) {
     await t.step(deviceId.toString(16), async () => {
       using bench = await Bench.start({ rxQueues: 3 }, { deviceId });
@@ -187,7 +187,7 @@ Deno.test("RETA takes queues in turns; X550 has 512 entries, the others 128", as
   }
 });
 
-Deno.test("X550 spreads flows by all of its 512 entries", async () => {
+Deno.test("X550 spreads flows by all 512 entries", async () => {
   using bench = await Bench.start({ rxQueues: 3 }, { deviceId: 0x1563 });
   let unlike = 0;
   for (let i = 0; i < 200; i++) {
@@ -195,26 +195,26 @@ Deno.test("X550 spreads flows by all of its 512 entries", async () => {
     assertEquals(queue, hash % 512 % 3);
     if (hash % 512 % 3 !== hash % 128 % 3) unlike++;
   }
-  assert(unlike > 0, "which is not the same as by 128");
+  assert(unlike > 0, "128 entries would give other queues");
 });
 
-Deno.test("a device with one queue and no key does without RSS", async () => {
+Deno.test("ixgbe.attach() with one queue and no key leaves RSS off", async () => {
   using bench = await Bench.start({});
   assertEquals(bench.device.registers.read(R.MRQC), 0);
   const { queue, hash } = bench.arriveOne(udp(1, 2));
   assertEquals([queue, hash], [0, 0]);
 });
 
-Deno.test("64 transmit queues send, each from its pool, and statistics() adds them up", async () => {
+Deno.test("64 transmit queues send, each from its own pool, and statistics() sums them up", async () => {
   using bench = await Bench.start({ txQueues: 64 });
-  const { device, bus } = bench;
+  const { device, pci } = bench;
   for (const queue of device.txQueues) {
     const batch = new PacketBatch(queue.pool);
     for (let i = 0; i < 3; i++) batch.add(packet(udp(queue.number, i)));
     assertEquals(queue.transmit(batch), 3);
   }
-  for (let i = 0; i < 40; i++) bus.nic.poll();
-  const ports = bus.wire.sent.map((frame) => [frame[35], frame[37]]);
+  for (let i = 0; i < 40; i++) pci.nic.poll();
+  const ports = pci.wire.sent.map((frame) => [frame[35], frame[37]]);
   assertEquals(ports.length, 3 * 64);
   for (let q = 0; q < 64; q++) {
     const mine = ports.filter(([from]) => from === q).map(([, to]) => to);
@@ -227,7 +227,7 @@ Deno.test("64 transmit queues send, each from its pool, and statistics() adds th
   }
 });
 
-Deno.test("queues refuse batches of another queue's pool", async () => {
+Deno.test("Queues refuse batches of another queue's pool", async () => {
   using bench = await Bench.start({ rxQueues: 2, txQueues: 2 });
   const [first, second] = bench.pools;
   const { rxQueues, txQueues } = bench.device;
@@ -239,7 +239,7 @@ Deno.test("queues refuse batches of another queue's pool", async () => {
   assertThrows(() => rxQueues[1].receive(batch), Error, "another pool");
 });
 
-Deno.test("open() refuses queues, keys and pools that cannot be", async (t) => {
+Deno.test("ixgbe.attach() refuses numbers of queues, keys and pools out of range", async (t) => {
   using pool = new Mempool({ buffers: 1024, memory: "pages" });
   using large = new Mempool({ buffers: 1024, bufferSize: 4096, memory: "pages" });
   const cases: [rule: string, options: OpenOptions, sentence: string][] = [
@@ -248,10 +248,10 @@ Deno.test("open() refuses queues, keys and pools that cannot be", async (t) => {
     ["65 transmit queues", { txQueues: 65 }, "1 to 64 transmit queues, not 65"],
     ["half a queue", { txQueues: 1.5 }, "not 1.5"],
     ["a short key", { rssKey: new Uint8Array(39) }, "an RSS key has 40 bytes, not 39"],
-    ["a pool and pools", { pool, pools: [pool] }, "either a pool or pools"],
-    ["too few pools", { rxQueues: 2, pools: [pool] }, "one for each queue, 2, not 1"],
-    ["too many pools", { pools: [pool, pool] }, "one for each queue, 1, not 2"],
-    ["pools of two sizes", { rxQueues: 2, pools: [pool, large] }, "buffers of one size"],
+    ["a pool and pools", { pool, pools: [pool] }, "either `pool` or `pools`"],
+    ["too few pools", { rxQueues: 2, pools: [pool] }, "one pool for each queue: 2, not 1"],
+    ["too many pools", { pools: [pool, pool] }, "one pool for each queue: 1, not 2"],
+    ["pools of two sizes", { rxQueues: 2, pools: [pool, large] }, "the same buffer size"],
     [
       "a pool too small for its rings",
       { rxQueues: 2, rxEntries: 1024, pools: [pool, pool] },
@@ -260,14 +260,14 @@ Deno.test("open() refuses queues, keys and pools that cannot be", async (t) => {
   ];
   for (const [rule, options, sentence] of cases) {
     await t.step(rule, async () => {
-      const bus = new ModelFunction();
+      const pci = new ModelFunction();
       await assertRejects(
-        () => ixgbe.attach(bus, options),
+        () => ixgbe.attach(pci, options),
         UsageError,
         sentence,
       );
-      assertEquals(bus.writes, [], "no register was written");
-      assertEquals(bus.log.includes("claim"), false);
+      assertEquals(pci.writes, [], "no register was written");
+      assertEquals(pci.log.includes("claim"), false);
     });
   }
 });

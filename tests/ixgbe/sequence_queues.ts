@@ -22,9 +22,9 @@ import {
 } from "./sequence_rules.ts";
 import { type Access, type Passes, reads, writes } from "../support/register_sequence.ts";
 
-/** What the transmit packet buffer holds, and room in it for the largest frame, in KB (4.6.11.3.4). */
+/** Size of the transmit packet buffer, and room in it for the largest frame, in KB (4.6.11.3.4). */
 const TX_KB = 0xa0, TX_FRAME_KB = 16;
-/** For tables that begin with 0 like the rest of them. */
+/** The first value of tables in which all copies are 0. */
 const none = () => 0;
 
 const RX_TAIL: Passes = (access) => writes(R.RDT)(access) && access.value > 0;
@@ -36,11 +36,11 @@ const RECEIVE: readonly Rule[] = [
   table("4.6.7", R.PFUTA, none, "the unicast table is zeroed"),
   table("4.6.7", R.PFVLVF, none, "the VLAN pool filter is zeroed"),
   table("4.6.7", R.PFVLVFB, none, "the bitmap of the VLAN pool filter is zeroed"),
-  table("4.6.7", R.MPSAR, () => 1, "address 0 is for pool 0, no other for any"),
+  table("4.6.7", R.MPSAR, () => 1, "address 0 belongs to pool 0, all others to none"),
   table("4.6.11.3.4", R.RXPBSIZE, (board) => board.rxKilobytes << 10, "one buffer has all memory"),
   {
     section: "4.6.7",
-    rule: "RAH.AV is 0 of unused addresses",
+    rule: "RAH.AV is 0 for unused addresses",
     kept: (r) =>
       Array.from({ length: R.RAH.count - 1 }, (_, i) => i + 1).every((i) => {
         return between(r, writes(R.RAH, i, 0, R.RAH.AV), opened(r), receiving(r));
@@ -49,7 +49,7 @@ const RECEIVE: readonly Rule[] = [
   },
   {
     section: "4.6.7",
-    rule: "RDRXCTL.CRCSTRIP and HLREG0.RXCRCSTRP are the same",
+    rule: "RDRXCTL.CRCSTRIP and HLREG0.RXCRCSTRP agree",
     kept: (r) =>
       r.all(RXEN).every((at) => {
         const dma = (r.valueAt(at, R.RDRXCTL) & R.RDRXCTL.CRCSTRIP) !== 0;
@@ -64,7 +64,7 @@ const RECEIVE: readonly Rule[] = [
     broken: (r) =>
       r.changed(r.findLast(writes(R.RDRXCTL)), (value) => value | R.RDRXCTL.RSCFRSTSIZE),
   },
-  before("4.6.7", "a receive ring's place and length are set before it is enabled", [
+  before("4.6.7", "a receive ring's address and length are set before its queue is enabled", [
     ...[writes(R.RDBAL), writes(R.RDBAH), writes(R.RDLEN)],
   ], RX_ENABLE),
   before("4.6.7", "SRRCTL is set before the queue is enabled", [writes(R.SRRCTL)], RX_ENABLE),
@@ -79,7 +79,7 @@ const RECEIVE: readonly Rule[] = [
   },
   {
     section: "4.6.7",
-    rule: "RXCTRL.RXEN is set with SECRXCTRL.RX_DIS set and SECRXSTAT.SECRX_RDY seen",
+    rule: "RXCTRL.RXEN is set while SECRXCTRL.RX_DIS is set and SECRXSTAT.SECRX_RDY was read as 1",
     kept: (r) =>
       r.all(RXEN).every((at) => {
         const from = r.findLast(writes(R.SECRXCTRL), at);
@@ -90,7 +90,7 @@ const RECEIVE: readonly Rule[] = [
   },
   {
     section: "4.6.7",
-    rule: "SECRXCTRL.RX_DIS is cleared once RXCTRL.RXEN is set",
+    rule: "SECRXCTRL.RX_DIS is cleared after RXCTRL.RXEN is set",
     kept: (r) =>
       r.all(RXEN).every((at) => {
         const next = r.find(writes(R.SECRXCTRL), at);
@@ -121,7 +121,7 @@ const RECEIVE: readonly Rule[] = [
   },
 ];
 
-/** Tails, vectors that are opened, the end of the receiver's own start; FCTRL has a rule of its own. */
+/** Accesses allowed after RXEN: tails, arming of vectors, SECRXCTRL; FCTRL has a rule of its own. */
 function harmless({ what, name }: Access): boolean {
   const registers: readonly Register[] = [R.RDT, R.TDT, R.EIMS_EX, R.SECRXCTRL, R.FCTRL];
   return what === "read" || registers.some((register) => register.name === name.split("[")[0]);
@@ -153,12 +153,12 @@ const TRANSMIT: readonly Rule[] = [
     kept: (r) => r.valueAt(receiving(r), R.DTXMXSZRQ) === 0xfff,
     broken: (r) => r.changed(r.find(writes(R.DTXMXSZRQ)), () => R.DTXMXSZRQ.reset),
   },
-  before("4.6.8", "a transmit ring's place and length are set before it is enabled", [
+  before("4.6.8", "a transmit ring's address and length are set before its queue is enabled", [
     ...[writes(R.TDBAL), writes(R.TDBAH), writes(R.TDLEN)],
   ], TX_ENABLE),
   {
     section: "8.2.3.9.10",
-    rule: "TXDCTL.HTHRESH is not 0 where PTHRESH is not; WTHRESH is 0 where not all have RS",
+    rule: "TXDCTL.HTHRESH is not 0 if PTHRESH is not; WTHRESH is 0 if not all descriptors have RS",
     kept: (r) => {
       const { PTHRESH, HTHRESH, WTHRESH } = R.TXDCTL;
       const value = r.valueAt(r.find(TX_ENABLE, opened(r)), R.TXDCTL);
@@ -174,5 +174,5 @@ const TRANSMIT: readonly Rule[] = [
   awaited("4.6.8", R.TXDCTL, TX_TAIL),
 ];
 
-/** The rules, in the order of what they are about. */
+/** The rules: reception, then transmission. */
 export const QUEUES: readonly Rule[] = [...RECEIVE, ...TRANSMIT];

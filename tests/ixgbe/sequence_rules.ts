@@ -1,10 +1,10 @@
 /**
- * What rules of the datasheet on the order of register accesses are made of: landmarks in a record, and
- * kinds of rules that several registers have. The rules themselves are in `ixgbe_sequence_start.ts` and
- * `ixgbe_sequence_queues.ts`. Not a test itself.
+ * Building blocks of rules on the order of register accesses: landmarks in a record, and kinds of rules
+ * that apply to several registers. The rules are in `sequence_start.ts`, `sequence_queues.ts` and
+ * `sequence_vectors.ts`. Not a test itself.
  *
- * A record is of one transmit and one or more receive queues, from opening to closing. Sections are the
- * 82599's; the X550's datasheet has the same rules in its sections 4.6.3 to 4.6.8.
+ * A record covers one transmit queue and one or more receive queues, from opening to closing. Section
+ * numbers are the 82599's; the X550's datasheet has the same rules in its sections 4.6.3 to 4.6.8.
  *
  * @module
  */
@@ -14,19 +14,19 @@ import type { Register } from "../../src/registers.ts";
 import { DEVICE } from "../../sim/nic/boards.ts";
 import { type Passes, reads, type Sequence, writes } from "../support/register_sequence.ts";
 
-/** A device that a record is made of, and how it is opened. */
+/** A device to record, and how it is opened. */
 export interface Board {
-  /** Name for people. */
+  /** Display name. */
   readonly name: string;
   /** PCI device ID. */
   readonly deviceId: number;
-  /** What the receive packet buffer holds, in KB (section 4.6.11.3.4). */
+  /** Size of the receive packet buffer in KB (section 4.6.11.3.4). */
   readonly rxKilobytes: number;
-  /** How many receive queues have a vector each; 0 if there are no interrupts. */
+  /** Number of receive queues with a vector; 0 without interrupts. */
   readonly vectors: number;
 }
 
-/** All that records are made of. */
+/** All devices to record. */
 export const BOARDS: readonly Board[] = [
   { name: "82599", deviceId: DEVICE.SFP, rxKilobytes: 512, vectors: 0 },
   { name: "82599 with interrupts", deviceId: DEVICE.SFP, rxKilobytes: 512, vectors: 3 },
@@ -36,44 +36,44 @@ export const BOARDS: readonly Board[] = [
 
 /** A rule of the datasheet. */
 export interface Rule {
-  /** The section that it is from. */
+  /** Section of the datasheet. */
   readonly section: string;
-  /** What has to be so. */
+  /** The rule, as a sentence. */
   readonly rule: string;
-  /** The boards that it is for; all unless given. */
+  /** The boards that it applies to (default: all). */
   readonly boards?: (board: Board) => boolean;
-  /** Whether a record keeps it. */
+  /** Returns whether a record keeps the rule. */
   readonly kept: (record: Sequence, board: Board) => boolean;
-  /** Breaks it in a record that keeps it. */
+  /** Returns a record that breaks the rule, made from one that keeps it. */
   readonly broken: (record: Sequence) => Sequence;
 }
 
-/** The driver enables reception, or disables it. */
+/** The driver enables or disables reception. */
 export const RXEN = writes(R.RXCTRL, 0, R.RXCTRL.RXEN);
 export const RXEN_OFF = writes(R.RXCTRL, 0, 0, R.RXCTRL.RXEN);
-/** It enables transmission. */
+/** The driver enables transmission. */
 export const TE = writes(R.DMATXCTL, 0, R.DMATXCTL.TE);
-/** It enables the queue. */
+/** The driver enables queue 0. */
 export const RX_ENABLE = writes(R.RXDCTL, 0, R.RXDCTL.ENABLE);
 export const TX_ENABLE = writes(R.TXDCTL, 0, R.TXDCTL.ENABLE);
-/** It masks all causes of EICR. */
+/** The driver masks all causes of EICR. */
 export const MASKED = writes(R.EIMC, 0, R.EIMC.ALL);
-/** It resets the NIC. */
+/** The driver resets the NIC. */
 export const RESET = writes(R.CTRL, 0, R.CTRL.RST);
 
-/** The reset of the initialisation, and that of closing. */
+/** Indices of the reset of the initialisation, and of the reset of closing. */
 export const opened = (record: Sequence) => record.find(RESET);
 export const closed = (record: Sequence) => record.findLast(RESET);
-/** Where reception is enabled first, and where it is disabled for good. */
+/** Indices at which reception is first enabled, and finally disabled. */
 export const receiving = (record: Sequence) => record.find(RXEN, opened(record));
 export const stopping = (record: Sequence) => record.findLast(RXEN_OFF);
 
-/** Whether an access that passes is somewhere from one place to another. */
+/** Returns whether an access that passes occurs between two indices. */
 export function between(record: Sequence, passes: Passes, from: number, to: number): boolean {
   return from >= 0 && to >= 0 && record.find(passes, from, to) >= 0;
 }
 
-/** Whether all copies of a register are written with what passes before reception is enabled. */
+/** Returns whether all copies of a register are written, with these values, before reception is enabled. */
 export function allWritten(record: Sequence, register: Register, value: (index: number) => number) {
   const to = receiving(record);
   return Array.from({ length: register.count }, (_, i) => {
@@ -82,7 +82,7 @@ export function allWritten(record: Sequence, register: Register, value: (index: 
   }).every(Boolean);
 }
 
-/** Rules about tables that are all zeros, or have a value in their first copy. */
+/** Returns a rule on a table: all copies are 0, except for the first. */
 export function table(
   section: string,
   register: Register,
@@ -97,7 +97,7 @@ export function table(
   };
 }
 
-/** A rule that something is seen after the reset and before something else. */
+/** Returns a rule that bits are read as 1 after the reset and before another access. */
 export function seen(
   section: string,
   rule: string,
@@ -118,7 +118,7 @@ export function seen(
   };
 }
 
-/** A rule that some writes come between the reset and another write. */
+/** Returns a rule that some writes occur between the reset and another write. */
 export function before(
   section: string,
   rule: string,
@@ -141,12 +141,12 @@ export function before(
   };
 }
 
-/** A rule that a queue's enable bit is read as 1 before its tail moves. */
+/** Returns a rule that a queue's enable bit is read as 1 before its tail is written. */
 export function awaited(section: string, control: Register, tail: Passes): Rule {
   const on = R.RXDCTL.ENABLE;
   return {
     section,
-    rule: `${control.name}.ENABLE is read as 1 before the tail is bumped`,
+    rule: `${control.name}.ENABLE is read as 1 before the tail is written`,
     kept: (r) => between(r, reads(control, 0, on), r.find(writes(control, 0, on)), r.find(tail)),
     broken: (r) => r.moved(r.find(tail), r.find(writes(control, 0, on)) + 1),
   };

@@ -1,6 +1,6 @@
 /**
- * Rules of the datasheet on how a driver brings the NIC up and down: interrupts, resets, what has to be
- * waited for, semaphores, closing. Not a test itself.
+ * Rules of the datasheet on how a driver initialises and shuts down the NIC: interrupts, resets, waits,
+ * semaphores, closing. Not a test itself.
  *
  * @module
  */
@@ -33,7 +33,7 @@ import {
 } from "../support/register_sequence.ts";
 
 const ALL = 0xffffffff;
-/** Milliseconds without an access after a reset; timers are coarse. */
+/** Milliseconds without an access after a reset, with a tolerance for coarse timers. */
 const AFTER_GLOBAL_RESET = 10 - 0.5, AFTER_RESET = 1;
 
 const GIO_DIS = writes(R.CTRL, 0, R.CTRL.GIO_DIS, R.CTRL.RST);
@@ -68,7 +68,7 @@ function masked(record: Sequence, from: number, to: number): boolean {
   });
 }
 
-/** Milliseconds from a reset to the next access. */
+/** Returns the milliseconds from a reset to the next access. */
 function pause(record: Sequence, at: number): number {
   return record.accesses[at + 1].time - record.accesses[at].time;
 }
@@ -76,7 +76,7 @@ function pause(record: Sequence, at: number): number {
 const RESETS: readonly Rule[] = [
   {
     section: "5.2.5.3.2",
-    rule: "CTRL.GIO_DIS is set, and STATUS.GIO_MASTER_ENABLE seen 0, before each reset",
+    rule: "CTRL.GIO_DIS is set, and STATUS.GIO_MASTER_ENABLE read as 0, before each reset",
     kept: (r) =>
       r.all(RESET).every((at, i, all) => {
         const from = r.find(GIO_DIS, i === 0 ? 0 : all[i - 1]);
@@ -93,7 +93,7 @@ const RESETS: readonly Rule[] = [
   },
   {
     section: "5.2.5.3.2",
-    rule: "receive queues are disabled, and seen so, before CTRL.GIO_DIS is set",
+    rule: "receive queues are disabled, and read as disabled, before CTRL.GIO_DIS is set",
     kept: (r) =>
       r.all(GIO_DIS).every((at) => {
         const i = r.findLast(reads(R.RXDCTL), at);
@@ -106,42 +106,42 @@ const RESETS: readonly Rule[] = [
   },
   {
     section: "4.6.3.2",
-    rule: "after the reset of the initialisation 10 ms pass",
+    rule: "10 ms pass after the reset of the initialisation",
     kept: (r) => pause(r, opened(r)) >= AFTER_GLOBAL_RESET,
     broken: (r) => r.hurried(opened(r) + 1, pause(r, opened(r)) - 2 * AFTER_RESET),
   },
   {
     section: "8.2.3.1.1",
-    rule: "for 1 ms after any reset no register is accessed",
+    rule: "no register is accessed for 1 ms after any reset",
     kept: (r) => r.all(RESET).every((at) => pause(r, at) >= AFTER_RESET),
     broken: (r) => r.hurried(closed(r) + 1, pause(r, closed(r))),
   },
 ];
 
 const GENERAL: readonly Rule[] = [
-  seen("4.6.3", "EEC.AUTO_RD is seen before reception", [R.EEC, R.EEC.AUTO_RD], RXEN),
+  seen("4.6.3", "EEC.AUTO_RD is read as 1 before reception", [R.EEC, R.EEC.AUTO_RD], RXEN),
   seen(
     "4.6.3",
-    "RDRXCTL.DMAIDONE is seen before RDRXCTL is written, and all that follows",
+    "RDRXCTL.DMAIDONE is read as 1 before RDRXCTL is written",
     [R.RDRXCTL, R.RDRXCTL.DMAIDONE],
     writes(R.RDRXCTL),
   ),
   {
     section: "4.6.3.2",
-    rule: "FCTTV, FCRTL, FCRTV and FCCFG are 0 where flow control is off",
+    rule: "FCTTV, FCRTL, FCRTV and FCCFG are 0 if flow control is off",
     kept: (r) => [R.FCTTV, R.FCRTL, R.FCRTV, R.FCCFG].every((each) => allWritten(r, each, () => 0)),
     broken: (r) => r.changed(r.find(writes(R.FCCFG)), () => R.FCCFG.TFCE_LINK),
   },
   {
     section: "4.6.3.2",
-    rule: "FCRTH is 24 KB less than the packet buffer, flow control or not",
+    rule: "FCRTH is 24 KB less than the packet buffer, with or without flow control",
     kept: (r, { rxKilobytes }) =>
       allWritten(r, R.FCRTH, (i) => i === 0 ? rxKilobytes * 1024 - 0x6000 : 0),
     broken: (r) => r.without(r.findLast(writes(R.FCRTH))),
   },
   {
     section: "10.5.4",
-    rule: "AUTOC is changed only by who has SW_FW_SYNC.SW_MAC_CSR_SM",
+    rule: "AUTOC is changed only while SW_FW_SYNC.SW_MAC_CSR_SM is held",
     boards: (board) => !hasPhy(board),
     kept: (r) =>
       r.all(writes(R.AUTOC)).every((at) => {
@@ -151,15 +151,14 @@ const GENERAL: readonly Rule[] = [
   },
   {
     section: "10.5.4",
-    rule:
-      "the reset of the initialisation and MSCA's commands are given only by who has SW_PHY_SM0",
+    rule: "the reset of the initialisation and MSCA's commands occur only while SW_PHY_SM0 is held",
     boards: hasPhy,
     kept: (r) => phyCommands(r).length > 1 && phyCommands(r).every((at) => holdsPhy(r, at)),
     broken: (r) => released(r, r.find(writes(R.MSCA))),
   },
   {
     section: "4.6.5",
-    rule: "statistics that are read later are cleared by reading before reception",
+    rule: "counters that are read later are cleared by reading before reception",
     kept: (r) =>
       counted(r).every(([register, i]) => {
         return between(r, reads(register, i), opened(r), receiving(r));
@@ -174,7 +173,7 @@ const GENERAL: readonly Rule[] = [
   },
 ];
 
-/** Whether the port has a PHY that firmware uses too. */
+/** Returns whether the port has a PHY that firmware uses too. */
 function hasPhy({ deviceId }: Board): boolean {
   return deviceId === DEVICE.X540 || deviceId === DEVICE.X550;
 }
@@ -187,13 +186,13 @@ function holdsPhy(record: Sequence, at: number): boolean {
   return (record.valueAt(at, R.SW_FW_SYNC) & R.SW_FW_SYNC.SW_PHY_SM0) !== 0;
 }
 
-/** A record in which the PHY was not held when something was done. */
+/** Returns a record in which the PHY's semaphore is not held at an access. */
 function released(record: Sequence, at: number): Sequence {
   const passes = ({ name }: Access) => name === R.SW_FW_SYNC.name;
   return record.changed(record.findLast(passes, at), (v) => v & ~R.SW_FW_SYNC.SW_PHY_SM0);
 }
 
-/** Counters that were read while the NIC received. */
+/** Returns the counters that are read after reception is enabled. */
 function counted(record: Sequence): (readonly [Register, number])[] {
   const names = new Set(
     record.accesses.slice(receiving(record)).filter(({ what }) => what === "read")
@@ -207,7 +206,7 @@ function counted(record: Sequence): (readonly [Register, number])[] {
 const CLOSING: readonly Rule[] = [
   {
     section: "4.6.8.1",
-    rule: "a transmit queue is empty, TDH being TDT, when it is disabled",
+    rule: "a transmit queue is empty (TDH = TDT) when it is disabled",
     kept: (r) => {
       const at = r.findLast(writes(R.TXDCTL, 0, 0, R.TXDCTL.ENABLE), closed(r));
       return at > stopping(r) && r.valueAt(at, R.TDH) === r.valueAt(at, R.TDT);
@@ -216,7 +215,7 @@ const CLOSING: readonly Rule[] = [
   },
   {
     section: "4.6.8.1",
-    rule: "a transmit queue is seen disabled before the reset",
+    rule: "a transmit queue is read as disabled before the reset",
     kept: (r) => between(r, reads(R.TXDCTL, 0, 0, R.TXDCTL.ENABLE), stopping(r), closed(r)),
     broken: (r) => {
       const at = r.findLast(reads(R.TXDCTL), closed(r));
@@ -225,7 +224,7 @@ const CLOSING: readonly Rule[] = [
   },
   {
     section: "8.2.3.1.3",
-    rule: "CTRL_EXT.DRV_LOAD tells firmware that a driver is there, until the last reset",
+    rule: "CTRL_EXT.DRV_LOAD is set from initialisation until before the last reset",
     kept: (r) =>
       between(r, writes(R.CTRL_EXT, 0, R.CTRL_EXT.DRV_LOAD), opened(r), receiving(r)) &&
       (r.valueAt(closed(r), R.CTRL_EXT) & R.CTRL_EXT.DRV_LOAD) === 0,
@@ -233,11 +232,11 @@ const CLOSING: readonly Rule[] = [
   },
   {
     section: "9.3.3.3",
-    rule: "bus mastering goes off last, after the reset",
+    rule: "bus mastering is turned off last, after the reset",
     kept: (r) => r.accesses.length > 0 && busMaster(false)(r.accesses.at(-1)!),
     broken: (r) => r.moved(r.accesses.length - 1, closed(r)),
   },
 ];
 
-/** The rules, in the order of what they are about. */
+/** The rules: interrupts, resets, general configuration, closing. */
 export const START_AND_END: readonly Rule[] = [...INTERRUPTS, ...RESETS, ...GENERAL, ...CLOSING];

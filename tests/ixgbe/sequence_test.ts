@@ -1,7 +1,7 @@
 /**
- * What the driver does to NICs of three kinds, in which order, held against the datasheet: each rule
- * with its section. A rule that cannot be broken shows nothing, so each is broken too, and no other with
- * it.
+ * Compares the order of the driver's register accesses, on NICs of three kinds, with the datasheet's
+ * rules. A rule that cannot be broken proves nothing, so each rule is also broken in turn, and no other
+ * rule may break with it.
  */
 
 import { assertEquals } from "@std/assert";
@@ -10,7 +10,7 @@ import { Mempool, PacketBatch } from "../../mod.ts";
 import type { Bar } from "../../src/pci/function.ts";
 import type { Model } from "../../sim/pci/model.ts";
 import { Trace } from "../../sim/pci/trace.ts";
-import { InterruptingBus } from "../support/interrupt_events.ts";
+import { InterruptingFunction } from "../support/interrupt_events.ts";
 import { QUEUES } from "./sequence_queues.ts";
 import { type Board, BOARDS, type Rule } from "./sequence_rules.ts";
 import { START_AND_END } from "./sequence_start.ts";
@@ -20,9 +20,9 @@ import { Sequence } from "../support/register_sequence.ts";
 
 const MAC = [0x02, 0, 0, 0, 0x12, 0x34];
 
-/** The model in this thread, with the record of a trace between driver and model, tails included. */
-class TracedBus extends InterruptingBus {
-  /** What a trace has been put before. */
+/** The model in this thread, with a trace between driver and model that records tails too. */
+class TracedFunction extends InterruptingFunction {
+  /** The model, or a trace in front of it. */
   model: Model = this.nic;
 
   override bar(index: number): Bar {
@@ -48,15 +48,15 @@ class TracedBus extends InterruptingBus {
   }
 }
 
-/** Records a driver from opening to closing, on a NIC that a killed one has left running. */
+/** Records a driver from opening to closing, on a NIC that a killed driver has left running. */
 async function makeRecord({ deviceId, vectors }: Board): Promise<Sequence> {
   await using directory = await TemporaryDirectory.make();
   const file = directory.file("trace");
-  const bus = new TracedBus({ deviceId, mac: Uint8Array.from(MAC) });
-  await ixgbe.attach(bus, { pool: new Mempool({ buffers: 1024, memory: "pages" }) });
-  bus.model = new Trace(file).before(bus.nic, 0);
+  const pci = new TracedFunction({ deviceId, mac: Uint8Array.from(MAC) });
+  await ixgbe.attach(pci, { pool: new Mempool({ buffers: 1024, memory: "pages" }) });
+  pci.model = new Trace(file).before(pci.nic, 0);
   const pool = new Mempool({ buffers: 4096, memory: "pages" });
-  const device = await ixgbe.attach(bus, {
+  const device = await ixgbe.attach(pci, {
     pool,
     interrupts: vectors > 0,
     rxQueues: Math.max(vectors, 1),
@@ -65,15 +65,15 @@ async function makeRecord({ deviceId, vectors }: Board): Promise<Sequence> {
   for (const queue of device.rxQueues) queue.interrupt?.arm();
   const batch = new PacketBatch(pool, 32), frame = new Uint8Array(60);
   frame.set(MAC);
-  bus.wire.waiting.push(frame);
-  bus.nic.poll();
+  pci.wire.waiting.push(frame);
+  pci.nic.poll();
   assertEquals([rx.receive(batch), tx.transmit(batch)], [1, 1]);
   device.setPromiscuous(true);
   device.statistics();
   device.counters();
   device.close();
-  assertEquals(bus.wire.sent.length, 1);
-  assertEquals(bus.nic.rules.violations, []);
+  assertEquals(pci.wire.sent.length, 1);
+  assertEquals(pci.nic.rules.violations, []);
   return Sequence.parse(await Deno.readTextFile(file));
 }
 
@@ -91,7 +91,7 @@ function nameOf({ section, rule }: Rule): string {
   return `section ${section}: ${rule}`;
 }
 
-/** Names of the rules that a record does not keep. */
+/** Returns the names of the rules that a record breaks. */
 function brokenBy(record: Sequence, board: Board): string[] {
   return RULES.filter(({ kept, boards = () => true }) => boards(board) && !kept(record, board))
     .map(nameOf);
@@ -107,7 +107,7 @@ for (const rule of RULES) {
 }
 
 for (const board of BOARDS) {
-  Deno.test(`each rule of the sequence can be broken, and no other with it: ${board.name}`, async (t) => {
+  Deno.test(`each rule of the sequence can be broken, alone: ${board.name}`, async (t) => {
     const whole = await recordOf(board);
     for (const rule of RULES.filter(({ boards = () => true }) => boards(board))) {
       await t.step(nameOf(rule), () => {

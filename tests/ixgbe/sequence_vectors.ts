@@ -1,6 +1,6 @@
 /**
- * Rules of the datasheet on how a driver sets up interrupts by MSI-X (sections 4.6.6 and 7.3). Not a
- * test itself.
+ * Rules of the datasheet on how a driver sets up MSI-X interrupts (sections 4.6.6 and 7.3). Not a test
+ * itself.
  *
  * @module
  */
@@ -11,18 +11,18 @@ import { between, type Board, closed, MASKED, opened, type Rule } from "./sequen
 import { type Sequence, writes } from "../support/register_sequence.ts";
 
 const ALL = 0xffffffff;
-/** Bits of the two entries that a queue has in IVAR: receive, then transmit. */
+/** Bits of a queue's two entries in IVAR: receive, then transmit. */
 const QUEUE_BITS = 16;
 
 const boards = ({ vectors }: Board) => vectors > 0;
-/** The numbers of vectors and of receive queues, which are the same. */
+/** Returns the numbers of the vectors, which are those of the receive queues. */
 const numbers = ({ vectors }: Board) => Array.from({ length: vectors }, (_, i) => i);
-/** The vectors, a bit for each. */
+/** Returns the vectors as a mask. */
 const mask = ({ vectors }: Board) => 2 ** vectors - 1;
-/** Where the first vector is opened. */
+/** Returns the index at which the first vector is armed. */
 const armed = (record: Sequence) => record.find(writes(R.EIMS_EX), opened(record));
 
-/** What a register holds when the first vector is opened. */
+/** Returns the value of a register when the first vector is armed. */
 function held(record: Sequence, register: Register, index = 0): number {
   return armed(record) < 0 ? 0 : record.valueAt(armed(record), register, index);
 }
@@ -31,7 +31,7 @@ function held(record: Sequence, register: Register, index = 0): number {
 export const VECTORS: readonly Rule[] = [
   {
     section: "7.3",
-    rule: "GPIE.MULTIPLE_MSIX and PBA_SUPPORT are set before a vector is opened",
+    rule: "GPIE.MULTIPLE_MSIX and PBA_SUPPORT are set before a vector is armed",
     boards,
     kept: (r) => {
       const bits = R.GPIE.MULTIPLE_MSIX | R.GPIE.PBA_SUPPORT;
@@ -41,7 +41,7 @@ export const VECTORS: readonly Rule[] = [
   },
   {
     section: "4.6.6",
-    rule: "IVAR gives each receive queue a vector of its own before one is opened",
+    rule: "IVAR assigns a vector of its own to each receive queue before one is armed",
     boards,
     kept: (r, board) => {
       const entries = numbers(board).map((i) => {
@@ -57,14 +57,14 @@ export const VECTORS: readonly Rule[] = [
   },
   {
     section: "4.6.6",
-    rule: "EIAC clears the causes of queues by their message, and no other cause",
+    rule: "EIAC clears the causes of queues with their message, and no other cause",
     boards,
     kept: (r, board) => held(r, R.EIAC) === mask(board),
     broken: (r) => r.changed(r.find(writes(R.EIAC)), (value) => value | R.EICR.TCP_TIMER),
   },
   {
     section: "4.6.6",
-    rule: "EIAM masks what was sent, for all vectors, if GPIE.EIAME says that messages mask",
+    rule: "EIAM masks each vector with its message if GPIE.EIAME is set",
     boards,
     kept: (r, board) => {
       return (held(r, R.GPIE) & R.GPIE.EIAME) === 0 || held(r, R.EIAM_EX) === mask(board);
@@ -73,7 +73,7 @@ export const VECTORS: readonly Rule[] = [
   },
   {
     section: "4.6.6",
-    rule: "EITR is set of each vector before one is opened",
+    rule: "EITR is set for each vector before one is armed",
     boards,
     kept: (r, board) =>
       numbers(board).every((i) => between(r, writes(R.EITR, i), opened(r), armed(r))),
@@ -81,14 +81,14 @@ export const VECTORS: readonly Rule[] = [
   },
   {
     section: "4.6.6",
-    rule: "EICR is cleared of old causes by writing all ones before a vector is opened",
+    rule: "EICR is cleared of old causes, by writing all ones, before a vector is armed",
     boards,
     kept: (r) => between(r, writes(R.EICR, 0, ALL), opened(r), armed(r)),
     broken: (r) => r.without(r.find(writes(R.EICR))),
   },
   {
     section: "4.6.3.1",
-    rule: "vectors that were opened are shut before the last reset",
+    rule: "vectors that were armed are masked before the last reset",
     boards,
     kept: (r) => {
       const last = r.findLast(writes(R.EIMS_EX), closed(r));

@@ -1,4 +1,4 @@
-/** Queues and pools that one thread hands over: both sides of it, on the NIC model, in one thread. */
+/** Transfer and adoption of queues and pools, on the NIC model, in one thread. */
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { ixgbe, type IxgbeDevice } from "../../ixgbe/device.ts";
@@ -11,13 +11,13 @@ const SIZE = 64;
 
 /** A device with two pairs of queues, each with a pool. Disposing checks rules. */
 class Bench implements Disposable {
-  readonly bus = new ModelFunction();
+  readonly pci = new ModelFunction();
   readonly pools = [0, 1].map(() => new Mempool({ buffers: 256, memory: "pages" }));
   device!: IxgbeDevice;
 
   static async start(): Promise<Bench> {
     const bench = new Bench();
-    bench.device = await ixgbe.attach(bench.bus, {
+    bench.device = await ixgbe.attach(bench.pci, {
       rxQueues: 2,
       txQueues: 2,
       pools: bench.pools,
@@ -28,20 +28,20 @@ class Bench implements Disposable {
     return bench;
   }
 
-  /** Hands the queues of one number over, and takes them as another thread would. */
+  /** Transfers the queues of one number, and adopts them as another thread would. */
   adopt(number: number): { pool: Mempool; pair: AdoptedQueues } {
-    const handed = structuredClone(this.pools[number].transfer());
-    const pool = Mempool.adopt(handed);
+    const transferred = structuredClone(this.pools[number].transfer());
+    const pool = Mempool.adopt(transferred);
     return {
       pool,
       pair: new AdoptedQueues(structuredClone(this.device.transferQueues(number)), pool),
     };
   }
 
-  /** Puts packets of many flows on the wire and lets the NIC take them. */
+  /** Puts packets of many flows on the wire and lets the NIC receive them. */
   arrive(packets: number): void {
     for (let i = 0; i < packets; i++) {
-      this.bus.wire.waiting.push(packet({
+      this.pci.wire.waiting.push(packet({
         source: [10, 0, 0, 1],
         destination: [10, 0, 0, 2],
         protocol: "udp",
@@ -49,36 +49,36 @@ class Bench implements Disposable {
         payload: 32,
       }));
     }
-    while (this.bus.wire.waiting.length > 0) this.bus.nic.poll();
+    while (this.pci.wire.waiting.length > 0) this.pci.nic.poll();
   }
 
   [Symbol.dispose](): void {
     this.device.close();
     for (const pool of this.pools) pool[Symbol.dispose]();
-    assertEquals(this.bus.nic.rules.violations, []);
+    assertEquals(this.pci.nic.rules.violations, []);
   }
 }
 
-Deno.test("AdoptedQueues receives and sends what the queues that were transferred would", async () => {
+Deno.test("AdoptedQueues receives and sends in place of the transferred queues", async () => {
   using bench = await Bench.start();
   const { pool, pair } = bench.adopt(1);
   const batch = new PacketBatch(pool);
   let forwarded = 0;
-  for (let round = 0; round < 20; round++) { // buffers come round several times
+  for (let round = 0; round < 20; round++) { // buffers are used several times
     bench.arrive(32);
     while (pair.rx.receive(batch) > 0) {
       forwarded += pair.tx.transmit(batch);
       assertEquals(batch.length, 0);
     }
-    for (let i = 0; i < 4; i++) bench.bus.nic.poll();
+    for (let i = 0; i < 4; i++) bench.pci.nic.poll();
     pair.tx.reclaim();
     const mine = new PacketBatch(bench.pools[0]);
     while (bench.device.rxQueues[0].receive(mine) > 0) mine.free();
   }
   const kept = Number(bench.device.rxQueues[0].packets);
-  assertEquals(kept + forwarded, 640, "each packet in one of the queues");
-  assertEquals(bench.bus.wire.sent.length, forwarded);
-  assertEquals(pool.freeCount, 256 - SIZE, "all buffers but those of the receive ring are back");
+  assertEquals(kept + forwarded, 640, "each packet arrives in one of the queues");
+  assertEquals(bench.pci.wire.sent.length, forwarded);
+  assertEquals(pool.freeCount, 256 - SIZE, "all buffers except those in the receive ring are free");
   assertEquals(bench.pools[0].freeCount, 256 - SIZE);
 
   pair.publish();
@@ -89,7 +89,7 @@ Deno.test("AdoptedQueues receives and sends what the queues that were transferre
   pool[Symbol.dispose]();
 });
 
-Deno.test("AdoptedQueues that was disposed reaches no memory, nor does its pool", async () => {
+Deno.test("AdoptedQueues and its pool reach no memory after they are disposed", async () => {
   using bench = await Bench.start();
   const { pool, pair } = bench.adopt(0);
   const batch = new PacketBatch(pool);
@@ -99,19 +99,19 @@ Deno.test("AdoptedQueues that was disposed reaches no memory, nor does its pool"
   const { bytes } = pool;
   pool[Symbol.dispose]();
   assertEquals(bytes.length, 0);
-  bench.arrive(64); // what the NIC and the other queues have is still there
+  bench.arrive(64); // the NIC and the other queues still work
   assertEquals(bench.device.rxQueues[1].receive(new PacketBatch(bench.pools[1])) > 0, true);
 });
 
-Deno.test("queues and pools that were transferred cannot be used, nor transferred again", async () => {
+Deno.test("Transferred queues and pools cannot be used, nor transferred again", async () => {
   using bench = await Bench.start();
   const { pool, pair } = bench.adopt(0);
   const [own] = bench.pools;
   assertEquals([own.freeCount, own.allocate(60)], [0, -1]);
   assertThrows(() => own.transfer(), Error, "transferred twice");
   const batch = new PacketBatch(own);
-  assertThrows(() => bench.device.rxQueues[0].receive(batch), Error, "that a worker has");
-  assertThrows(() => bench.device.txQueues[0].transmit(batch), Error, "that a worker has");
+  assertThrows(() => bench.device.rxQueues[0].receive(batch), Error, "was transferred");
+  assertThrows(() => bench.device.txQueues[0].transmit(batch), Error, "was transferred");
   assertThrows(() => bench.device.transferQueues(0), Error, "queues 0 are transferred twice");
   assertThrows(() => bench.device.transferQueues(2), RangeError, "no receive and transmit queue 2");
   pair[Symbol.dispose]();
@@ -148,15 +148,19 @@ Deno.test("Device.transferQueues() that is refused leaves both queues usable", a
   assertEquals(txQueues[0].transmit(batch), received);
 });
 
-Deno.test("AdoptedQueues refuses another pool than the queues'", async () => {
+Deno.test("AdoptedQueues refuses another pool than that of the queues", async () => {
   using bench = await Bench.start();
   const [first, second] = bench.pools.map((pool) => Mempool.adopt(pool.transfer()));
   const handed = bench.device.transferQueues(0);
-  assertThrows(() => new AdoptedQueues(handed, second), Error, "queues 0 are adopted with another");
+  assertThrows(
+    () => new AdoptedQueues(handed, second),
+    Error,
+    "queues 0 are adopted with a wrong pool",
+  );
   using _ = new AdoptedQueues(handed, first);
 });
 
-Deno.test("Device.close() does not give away buffers of queues that were transferred", async () => {
+Deno.test("Device.close() does not free buffers of transferred queues", async () => {
   using bench = await Bench.start();
   const { pool, pair } = bench.adopt(0);
   pair[Symbol.dispose]();
@@ -165,7 +169,7 @@ Deno.test("Device.close() does not give away buffers of queues that were transfe
   assertEquals(
     [handed.freeCount, kept.freeCount],
     [0, 256],
-    "they may be in the other thread's hand",
+    "the other thread may own them",
   );
   pool[Symbol.dispose]();
 });

@@ -1,10 +1,10 @@
-/** Files of the kernel, and files like them. */
+/** Files of the kernel, and ordinary files that resemble them. */
 
 import { assertEquals, assertThrows } from "@std/assert";
 import { ifReadable, readBytes, readText } from "../../native/files.ts";
 import { Errno, SystemError } from "../../native/stubs.ts";
 
-/** A file with this content, for as long as `use` takes. */
+/** Calls `use` with a temporary file of this content. */
 function withFile(content: Uint8Array, use: (file: string) => void): void {
   const file = Deno.makeTempFileSync();
   try {
@@ -15,7 +15,7 @@ function withFile(content: Uint8Array, use: (file: string) => void): void {
   }
 }
 
-Deno.test("readBytes() reads a file to its end, or as many bytes as are wanted", () => {
+Deno.test("readBytes() reads a file to its end, or to the number of bytes given", () => {
   for (const size of [0, 1, 4095, 4096, 4097, 100_000]) {
     const content = Uint8Array.from({ length: size }, (_, i) => i * 7);
     withFile(content, (file) => {
@@ -26,7 +26,7 @@ Deno.test("readBytes() reads a file to its end, or as many bytes as are wanted",
   }
 });
 
-Deno.test("readText() leaves out white space at the ends, and reads files of unknown size", () => {
+Deno.test("readText() trims white space at both ends, and reads files of unknown size", () => {
   withFile(new TextEncoder().encode(" \n0x0200 é\n"), (file) => {
     assertEquals(readText(file), "0x0200 é");
   });
@@ -34,7 +34,7 @@ Deno.test("readText() leaves out white space at the ends, and reads files of unk
   assertEquals(readText("/proc/self/maps").length > 4096, true);
 });
 
-Deno.test("ifReadable() is undefined for a file that is not there, and throws other errors", () => {
+Deno.test("ifReadable() returns undefined for a file that does not exist, and throws other errors", () => {
   assertEquals(ifReadable(() => readText("/proc/self/comm").length > 0), true);
   assertEquals(ifReadable(() => readText("/no/such/file")), undefined);
   const { errno } = assertThrows(() => readText("/no/such/file"), SystemError);

@@ -11,7 +11,7 @@ Deno.test("stubs report a failure as the negative errno", () => {
   assertEquals(stubs.ixy_connect(path("/" + "x".repeat(200)), 1), -36);
 });
 
-Deno.test("check() throws what failed, and why", () => {
+Deno.test("checkErrno() throws what failed, and why", () => {
   const error = assertThrows(() => checkErrno("open nic0.sock", -Errno.EACCES), SystemError);
   assertEquals(error.message, "open nic0.sock: permission denied");
   assertEquals(checkErrno("open", 5), 5);
@@ -26,7 +26,7 @@ Deno.test("Mapping.memory() is zeroed, and shared by its descriptor", () => {
   assertEquals(two[12345], 0xdeadbeef);
 });
 
-Deno.test("Mapping.unmap() empties every view, and can be repeated", () => {
+Deno.test("Mapping.unmap() empties every view, and is idempotent", () => {
   const memory = Mapping.memory(4096, false);
   const buffer = memory.buffer;
   const view = new Uint8Array(buffer), part = new Uint8Array(buffer).subarray(100, 200);
@@ -44,7 +44,7 @@ Deno.test("Mapping.file() maps from an offset", () => {
   assertEquals(new Uint8Array(second.buffer)[0], 77);
 });
 
-Deno.test("Mapping.reserve() is zeros, in which place() puts part of a file and takes it out", () => {
+Deno.test("Mapping.place() maps part of a file over reserved zeros, and restores the zeros", () => {
   const page = 4096, bytes = 2 ** 31;
   using space = Mapping.reserve(bytes);
   using memory = Mapping.memory(2 * page, false);
@@ -91,7 +91,7 @@ Deno.test("ixy_poll() waits for an eventfd", () => {
   stubs.ixy_close(event);
 });
 
-Deno.test("ixy_list() gives the names in a directory, or says that they are too many", () => {
+Deno.test("ixy_list() stores the names in a directory, or fails if they do not fit", () => {
   const directory = Deno.makeTempDirSync();
   for (const name of ["one", "two"]) Deno.writeTextFileSync(`${directory}/${name}`, "");
   const bytes = new Uint8Array(64);
@@ -112,7 +112,7 @@ Deno.test("ixy_lock() refuses a second lock", () => {
   Deno.removeSync(file);
 });
 
-Deno.test("StopFlag holds the signal that came, and puts the old handlers back", async () => {
+Deno.test("StopFlag.signal is the signal that was caught; disposing restores the handlers", async () => {
   const script = `
     import { StopFlag } from ${
     JSON.stringify(new URL("../../native/stop.ts", import.meta.url).href)
@@ -133,9 +133,9 @@ Deno.test("StopFlag holds the signal that came, and puts the old handlers back",
   Deno.removeSync(file);
 });
 
-Deno.test("unsupported() says in a sentence that this is for Linux on x86-64", () => {
+Deno.test("unsupported() names the systems that the stubs run on, in a sentence", () => {
   assertEquals(unsupported("linux", "x86_64"), undefined);
-  const sentence = "ixy.ts runs on Linux on x86-64 only, and this is ";
+  const sentence = "ixy.ts runs only on Linux on x86-64, and this is ";
   assertEquals(unsupported("darwin", "aarch64"), sentence + "darwin on aarch64");
   assertEquals(unsupported("linux", "aarch64"), sentence + "linux on aarch64");
 });

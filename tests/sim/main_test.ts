@@ -7,7 +7,7 @@
 
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { delay } from "jsr:@std/async@1/delay";
-import { Program, until } from "../support/processes.ts";
+import { Program, TemporaryDirectory, until } from "../support/processes.ts";
 
 const MAIN = new URL("../../sim/main.ts", import.meta.url).pathname;
 const FORWARD = new URL("../../fwd.ts", import.meta.url).pathname;
@@ -46,12 +46,8 @@ function start(args: string[]): Program {
 }
 
 async function withDirectory(test: (directory: string) => Promise<void>): Promise<void> {
-  const directory = Deno.makeTempDirSync();
-  try {
-    await test(directory);
-  } finally {
-    Deno.removeSync(directory, { recursive: true });
-  }
+  await using directory = await TemporaryDirectory.make();
+  await test(directory.path);
 }
 
 Deno.test("sim/main.ts outlives clients that are killed, and cleans up when it is told to end", () =>

@@ -363,7 +363,7 @@ Deno.test("PcapWire refuses what is no capture of Ethernet frames", () => {
     otherLink[20] = 101;
     for (const bytes of [new Uint8Array(0), new Uint8Array(100), otherLink]) {
       Deno.writeFileSync(input, bytes);
-      assertThrows(() => new PcapWire({ input }), UsageError, "no classic pcap file");
+      assertThrows(() => new PcapWire({ input }), UsageError, "not a classic pcap file");
     }
     assertThrows(() => new PcapWire({ input: `${directory}/none` }), UsageError, "no such file");
     assertThrows(() => new PcapWire({ output: directory }), UsageError, "directory");
@@ -434,9 +434,9 @@ testAsRoot("TapWire exchanges frames with the machine", () => {
 });
 
 testAsRoot("TapWire says why it cannot be had", () => {
-  assertThrows(() => new TapWire("lo"), UsageError, "no TAP");
+  assertThrows(() => new TapWire("lo"), UsageError, "not a TAP device");
   for (const name of ["", "sixteen-bytes-ab", "a/b", "a b", "tap%d"]) {
-    assertThrows(() => new TapWire(name), UsageError, "no interface name");
+    assertThrows(() => new TapWire(name), UsageError, "not an interface name");
   }
 });
 

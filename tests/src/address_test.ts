@@ -3,7 +3,7 @@
 import { assertEquals } from "@std/assert";
 import { parsePciAddress } from "../../src/pci/address.ts";
 
-Deno.test("parsePciAddress() takes what Linux prints, short forms and upper case", () => {
+Deno.test("parsePciAddress() accepts Linux's form, the short form and upper case", () => {
   const forms = {
     "0000:03:00.0": "0000:03:00.0",
     "03:00.0": "0000:03:00.0",
@@ -20,7 +20,7 @@ Deno.test("parsePciAddress() takes what Linux prints, short forms and upper case
   }
 });
 
-Deno.test("parsePciAddress() takes nothing else", () => {
+Deno.test("parsePciAddress() refuses everything else", () => {
   const others = [
     ...["", "eth0", "3:00.0", "03:00", "03:0.0", "03.00.0", "003:00.0", "03:00.00", "0x03:00.0"],
     ...["000:03:00.0", "123456789:03:00.0", ":03:00.0", "0000:0000:03:00.0", "g000:03:00.0"],

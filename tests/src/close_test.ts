@@ -1,6 +1,6 @@
 /**
- * What becomes of memory when closing a device fails half-way: what the device reaches no more is freed,
- * what it may still reach is kept.
+ * Memory when closing a device fails: memory that the device no longer reaches is freed, memory that it
+ * may still reach stays allocated.
  */
 
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
@@ -17,11 +17,11 @@ import type { VirtioDevice } from "../../virtio/device.ts";
 import { ModelFunction } from "../support/model_function.ts";
 import { DirectVirtio } from "../support/direct_virtio.ts";
 
-/** When closing fails: once the memory is out of the device's reach, or before. */
+/** When closing fails: after the device has lost access to memory, or before. */
 type Moment = "late" | "early";
 
-class FailingBus extends ModelFunction {
-  /** Undefined for not at all. */
+class FailingFunction extends ModelFunction {
+  /** Undefined if closing succeeds. */
   fails: Moment | undefined;
 
   constructor(fails: Moment) {
@@ -32,7 +32,7 @@ class FailingBus extends ModelFunction {
   override close(): void {
     if (this.fails === "early") throw new Error("bus mastering stays on");
     super.close();
-    if (this.fails === "late") throw new DeviceError(this.address, "nobody takes it back");
+    if (this.fails === "late") throw new DeviceError(this.address, "the kernel driver is gone");
   }
 }
 
@@ -52,23 +52,23 @@ class FailingVirtio extends DirectVirtio {
   override close(): void {
     if (this.fails === "early") throw new Error("bus mastering stays on");
     super.close();
-    if (this.fails === "late") throw new DeviceError(this.address, "nobody takes it back");
+    if (this.fails === "late") throw new DeviceError(this.address, "the kernel driver is gone");
   }
 }
 
-/** A device of each driver, and what it is reached by. */
+/** Opens a device of each driver on a fake that fails to close. */
 const DRIVERS = {
   async ixgbe(fails: Moment, options: OpenOptions) {
-    const bus = new FailingBus(fails);
-    return { bus, device: await ixgbe.attach(bus, options) as IxgbeDevice };
+    const fake = new FailingFunction(fails);
+    return { fake, device: await ixgbe.attach(fake, options) as IxgbeDevice };
   },
   async virtio(fails: Moment, options: OpenOptions) {
-    const bus = new FailingVirtio(fails);
-    return { bus, device: await bus.open(options) as VirtioDevice };
+    const fake = new FailingVirtio(fails);
+    return { fake, device: await fake.open(options) as VirtioDevice };
   },
 };
 
-/** How many pieces of DMA memory this process has. */
+/** Returns the number of DMA memory mappings in this process. */
 function pieces(): number {
   return Deno.readTextFileSync("/proc/self/maps").split("/memfd:ixy (deleted)").length;
 }
@@ -78,60 +78,60 @@ function assertClosed({ rxQueues, pool }: Device): void {
 }
 
 for (const [driver, attach] of Object.entries(DRIVERS)) {
-  Deno.test(`${driver}: close() frees what the device reaches no more, though it fails`, async () => {
+  Deno.test(`${driver}: close() that fails frees memory that the device no longer reaches`, async () => {
     const before = pieces();
     const own = await attach("late", {});
     assert(pieces() > before);
-    assertThrows(() => own.device.close(), DeviceError, "nobody takes it back");
+    assertThrows(() => own.device.close(), DeviceError, "the kernel driver is gone");
     assertEquals(pieces(), before);
-    own.device.close(); // again: nothing
+    own.device.close(); // idempotent
 
     using pool = new Mempool({ buffers: 1024, memory: "pages" });
     const shared = await attach("late", { pool });
-    assertThrows(() => shared.device.close(), DeviceError, "nobody takes it back");
+    assertThrows(() => shared.device.close(), DeviceError, "the kernel driver is gone");
     assertEquals(pool.freeCount, pool.buffers);
     assertClosed(shared.device);
   });
 
-  Deno.test(`${driver}: close() keeps what the device may still reach, and says why`, async () => {
+  Deno.test(`${driver}: close() that fails keeps memory that the device may still reach`, async () => {
     const before = pieces();
     for (const options of [{}, { pool: new Mempool({ buffers: 1024, memory: "pages" }) }]) {
-      const { bus, device } = await attach("early", options);
+      const { fake, device } = await attach("early", options);
       const { freeCount, memory } = device.pool, kept = pieces();
       assertThrows(() => device.close(), Error, "bus mastering stays on");
       assertEquals([pieces(), device.pool.freeCount], [kept, freeCount]);
       assertThrows(() => device.pool[Symbol.dispose](), Error, "still in reach of 1 device");
       assertClosed(device);
-      bus.fails = undefined;
-      bus.close();
+      fake.fails = undefined;
+      fake.close();
       memory.free();
     }
     assert(pieces() > before, "the rings are never freed");
   });
 }
 
-Deno.test("virtio: close() says all that it meets, and frees the memory", async () => {
+Deno.test("virtio: close() reports every failure, and frees the memory", async () => {
   const before = pieces();
-  const { bus, device } = await DRIVERS.virtio("late", {});
-  bus.atRest = false;
+  const { fake, device } = await DRIVERS.virtio("late", {});
+  fake.atRest = false;
   const { suppressed, error } = assertThrows(() => device.close(), SuppressedError);
   assertEquals([suppressed.message, error.message], [
     "virtio: no reset",
-    "virtio: nobody takes it back",
+    "virtio: the kernel driver is gone",
   ]);
   assertEquals(pieces(), before);
 });
 
-Deno.test("ixgbe: attach() that fails lets go of all in the same way", async () => {
+Deno.test("ixgbe: attach() that fails releases everything in the same way", async () => {
   const before = pieces();
-  const bus = new FailingBus("late");
-  bus.claim = () => {
+  const fake = new FailingFunction("late");
+  fake.claim = () => {
     throw new UsageError("it is in use");
   };
-  const { suppressed, error } = await assertRejects(() => ixgbe.attach(bus, {}), SuppressedError);
+  const { suppressed, error } = await assertRejects(() => ixgbe.attach(fake, {}), SuppressedError);
   assertEquals([suppressed.message, error.message], [
     "it is in use",
-    "model: nobody takes it back",
+    "model: the kernel driver is gone",
   ]);
   assertEquals(pieces(), before);
 });

@@ -1,7 +1,7 @@
 /**
- * A driver gone wrong, over vfio-user: a descriptor that leads to memory which was not mapped for the
- * device. The device does not reach it, and the driver still closes. In a virtual machine with an
- * IOMMU, and without one, `tests/vm/dma_test.ts` shows the same.
+ * A faulty driver, over vfio-user: a descriptor points to memory that is not mapped for the device. The
+ * device does not reach it, and the driver can still be closed. `tests/vm/dma_test.ts` does the same in
+ * virtual machines with and without an IOMMU.
  */
 
 import { assertEquals } from "@std/assert";
@@ -18,7 +18,7 @@ for (const [mode, rule] of [["transmit", NOT_READABLE], ["receive", NOT_WRITABLE
     const { code, stdout, stderr } = await run(ffiOnly("tests/vm/dma_program.ts", args));
     assertEquals([code, stderr], [0, ""]);
     const { untouched, packets, pending } = JSON.parse(stdout);
-    // What the ring had at first is received; of what is sent, only the first packet arrives.
+    // Packets for the ring's first buffers are received; of the packets sent, only the first arrives.
     const expected = mode === "transmit" ? [0, 1] : [64, 0];
     assertEquals([untouched, packets, pending], [true, ...expected]);
     const { rules, ports } = await quitBroken(sim);

@@ -1,4 +1,4 @@
-/** Errors that leave the library: which, and with what in them. */
+/** Errors that the library throws: their classes, messages and properties. */
 
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { DeviceError, open, SystemError, UsageError } from "../../mod.ts";
@@ -6,7 +6,7 @@ import { Errno } from "../../native/stubs.ts";
 import { checkCall, makeCalls } from "../../src/errors.ts";
 import { FileRegion } from "../../src/pci/file_region.ts";
 
-Deno.test("UsageError has the option that it is about, and its cause, if there are any", () => {
+Deno.test("UsageError has an option and a cause if they are given", () => {
   const cause = new Error("why");
   const error = new UsageError("a sentence", { option: "force", cause });
   assertEquals([error.message, error.option, error.cause], ["a sentence", "force", cause]);
@@ -15,14 +15,14 @@ Deno.test("UsageError has the option that it is about, and its cause, if there a
   assertEquals([plain.option, "cause" in plain], [undefined, false]);
 });
 
-Deno.test("checkCall() passes results on, and makes an error of the device of a failure", () => {
+Deno.test("checkCall() returns results, and throws a DeviceError for a failure", () => {
   assertEquals([checkCall("a", "look", 0), checkCall("a", "look", 7)], [0, 7]);
   const error = assertThrows(() => checkCall("a", "look", -Errno.EIO, "reset it"), DeviceError);
   assertEquals([error.message, error.device], ["a: look: input/output error: reset it", "a"]);
   assertEquals((error.cause as SystemError).errno, Errno.EIO);
 });
 
-Deno.test("makeCalls() makes an error of the device of a SystemError, and of no other", () => {
+Deno.test("makeCalls() turns a SystemError into a DeviceError, and no other error", () => {
   assertEquals(makeCalls("a", () => 5), 5);
   const failing = (error: Error) => () => {
     throw error;
@@ -35,7 +35,7 @@ Deno.test("makeCalls() makes an error of the device of a SystemError, and of no 
   assertEquals(assertThrows(() => makeCalls("a", failing(usage)), UsageError), usage);
 });
 
-Deno.test("FileRegion says of which device a read or write fails, and why", () => {
+Deno.test("FileRegion names the device and the reason if a read or write fails", () => {
   const region = new FileRegion("a", "config", -1, 256);
   for (const use of [() => region.read(4, 2), () => region.write(4, 2, 0)]) {
     const error = assertThrows(use, DeviceError, "2 bytes at 4 of config: bad file descriptor");
@@ -43,7 +43,7 @@ Deno.test("FileRegion says of which device a read or write fails, and why", () =
   }
 });
 
-Deno.test("open() says why a socket cannot be used, with the system's error as the cause", async () => {
+Deno.test("open() says why a socket cannot be used, with the SystemError as the cause", async () => {
   for (const scheme of ["vfio-user", "vhost-user"]) {
     const error = await assertRejects(() => open(`${scheme}:/nowhere.sock`), UsageError);
     assertEquals((error.cause as SystemError).errno, Errno.ENOENT);

@@ -1,10 +1,10 @@
-/** BARs of which areas are mapped, and what lies between the areas. */
+/** BARs with mapped areas, and access between the areas. */
 
 import { assertEquals, assertThrows } from "@std/assert";
 import { Mapping } from "../../native/mapping.ts";
 import { MappedArea, MappedBar } from "../../src/pci/mapped_bar.ts";
 
-/** Access that has written down what was asked of it. */
+/** Access that records every request. */
 class Recorded {
   readonly asked: (string | number)[][] = [];
 
@@ -22,14 +22,14 @@ class Recorded {
   }
 }
 
-/** An area of a page whose words are their own offsets in the BAR. */
+/** An area of one page in which each word holds its own offset in the BAR. */
 function area(offset: number): MappedArea {
   const mapping = Mapping.memory(4096, false);
   new Uint32Array(mapping.buffer).forEach((_, i, words) => words[i] = offset + 4 * i);
   return new MappedArea(mapping, offset);
 }
 
-Deno.test("MappedBar loads and stores in its areas, and has access to what is between them", () => {
+Deno.test("MappedBar loads and stores in its areas, and uses access between them", () => {
   const access = new Recorded();
   const bar = new MappedBar(0x6000, [area(0x1000), area(0x4000)], access);
   const offsets = [0, 0x1000, 0x1ffc, 0x2000, 0x4004, 0x5000];
@@ -44,7 +44,7 @@ Deno.test("MappedBar loads and stores in its areas, and has access to what is be
   bar.close();
 });
 
-Deno.test("MappedBar.doorbell() is a word of an area, and is written by access elsewhere", () => {
+Deno.test("MappedBar.doorbell() is a word of an area, and uses access elsewhere", () => {
   const access = new Recorded();
   const bar = new MappedBar(0x3000, [area(0x1000)], access);
   const mapped = bar.doorbell(0x1018), sent = bar.doorbell(0x2018);
@@ -56,7 +56,7 @@ Deno.test("MappedBar.doorbell() is a word of an area, and is written by access e
   bar.close();
 });
 
-Deno.test("MappedBar takes its areas for doorbells only where it is told so", () => {
+Deno.test("MappedBar with `doorbellsOnly` uses its areas only for doorbells", () => {
   const access = new Recorded();
   const bar = new MappedBar(0x3000, [area(0x1000)], access, true);
   assertEquals(bar.read(0x1018, 4), 77);
@@ -76,10 +76,12 @@ Deno.test("MappedBar.close() empties the views of every area, and closes access"
   assertEquals(access.asked, [["close"]]);
 });
 
-Deno.test("MappedBar without access refuses registers outside of its areas", () => {
+Deno.test("MappedBar without access refuses registers outside its areas", () => {
   const bar = new MappedBar(4096, [area(0)]);
   assertEquals(bar.read(0xffc, 4), 0xffc);
   const outside = [() => bar.read(4096, 4), () => bar.write(4096, 4, 0), () => bar.doorbell(4096)];
-  for (const each of outside) assertThrows(each, RangeError, "register at 4096 of a BAR of 4096");
+  for (const each of outside) {
+    assertThrows(each, RangeError, "register at 4096 lies outside a BAR of 4096");
+  }
   bar.close();
 });

@@ -1,11 +1,11 @@
-/** DMA memory, the pool and batches. */
+/** DMA memory, pools and batches. */
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { Mempool, PacketBatch, UsageError } from "../../mod.ts";
 import { DmaMemory, HUGEPAGE } from "../../src/dma.ts";
 
-Deno.test("DmaMemory has a chosen address that is used once, contiguous, above 4 GiB", () => {
+Deno.test("DmaMemory has a contiguous IOVA from 4 GiB up that is never used twice", () => {
   const one = DmaMemory.allocate(1, "pages"), two = DmaMemory.allocate(3 * HUGEPAGE, "pages");
   const address = (memory: DmaMemory, offset = 0) => memory.busAddress(offset, "iova");
   assertEquals([one.bytes, two.bytes], [HUGEPAGE, 3 * HUGEPAGE]);
@@ -40,7 +40,10 @@ Deno.test("DmaMemory.free() refuses while a device can reach the memory", () => 
 
 Deno.test("DmaMemory says how to reserve hugepages when there are too few", () => {
   const error = assertThrows(() => DmaMemory.allocate(1e12, "hugepages"), UsageError);
-  assert(/^no 476838 free hugepages .*nr_hugepages/.test(error.message), error.message);
+  assert(
+    /^476838 hugepages of 2 MiB are not free .*nr_hugepages/.test(error.message),
+    error.message,
+  );
 });
 
 Deno.test("Mempool refuses sizes out of range", () => {
@@ -66,7 +69,7 @@ Deno.test("Mempool gives every buffer a bus address within the memory, none twic
   }
 });
 
-Deno.test("Mempool.allocate() and free() hand each buffer out once", () => {
+Deno.test("Mempool.allocate() returns each buffer once, until it is freed", () => {
   using pool = new Mempool({ buffers: 64, memory: "pages" });
   const taken = Array.from({ length: 64 }, () => pool.allocate(60));
   assertEquals(new Set(taken).size, 64);
@@ -76,17 +79,17 @@ Deno.test("Mempool.allocate() and free() hand each buffer out once", () => {
   assertEquals(pool.freeCount, 64);
 });
 
-Deno.test("Mempool.free() refuses a buffer twice, or one that there is not", () => {
+Deno.test("Mempool.free() refuses a free buffer, and one that does not exist", () => {
   using pool = new Mempool({ buffers: 64, memory: "pages" });
   const buffer = pool.allocate(60);
   pool.free(buffer);
   for (const wrong of [buffer, 63, 64, -1, 0.5, NaN]) {
-    assertThrows(() => pool.free(wrong), Error, "nobody has it in hand");
+    assertThrows(() => pool.free(wrong), Error, "does not own it");
   }
   assertEquals(pool.freeCount, 64);
 });
 
-Deno.test("Mempool.allocate() refuses lengths that do not fit", () => {
+Deno.test("Mempool.allocate() refuses lengths out of range", () => {
   using pool = new Mempool({ buffers: 64, memory: "pages" });
   for (const length of [0, -1, 2049, NaN]) {
     assertThrows(() => pool.allocate(length), RangeError, "1 to 2048");
@@ -94,7 +97,7 @@ Deno.test("Mempool.allocate() refuses lengths that do not fit", () => {
   assertEquals(pool.freeCount, 64);
 });
 
-Deno.test("Mempool stays whole whatever the order of calls", () => {
+Deno.test("Mempool stays consistent in any order of calls", () => {
   fc.assert(
     fc.property(fc.array(fc.tuple(fc.boolean(), fc.nat(200))), (steps) => {
       using pool = new Mempool({ buffers: 64, memory: "pages" });
@@ -121,7 +124,7 @@ Deno.test("Mempool stays whole whatever the order of calls", () => {
   );
 });
 
-Deno.test("Mempool disposed leaves empty views", () => {
+Deno.test("Mempool[Symbol.dispose]() empties all views", () => {
   const pool = new Mempool({ buffers: 64, memory: "pages" });
   const packet = pool.packet(pool.allocate(60));
   pool[Symbol.dispose]();
@@ -154,7 +157,7 @@ Deno.test("PacketBatch.add() copies packets in, until batch or pool is exhausted
   assertThrows(() => batch.add(new Uint8Array(2049)), RangeError);
 });
 
-Deno.test("PacketBatch.allocate() gives a packet to write in place, until batch or pool is exhausted", () => {
+Deno.test("PacketBatch.allocate() returns packets to write in place, until batch or pool is exhausted", () => {
   using pool = new Mempool({ buffers: 64, memory: "pages" });
   const batch = new PacketBatch(pool, 2), large = new PacketBatch(pool, 256);
   for (const n of [60, 2048]) {
@@ -173,22 +176,22 @@ Deno.test("PacketBatch.allocate() gives a packet to write in place, until batch 
   assertEquals([batch.length, pool.freeCount], [0, 64]);
 });
 
-Deno.test("PacketBatch.push() takes a buffer in hand, with the length that it has or is given", () => {
+Deno.test("PacketBatch.push() appends a buffer that the program owns, with its length or a new one", () => {
   using pool = new Mempool({ buffers: 64, memory: "pages" });
   const batch = new PacketBatch(pool, 2);
   const [a, b, c] = [60, 61, 62].map((n) => pool.allocate(n));
   assertEquals([batch.push(a), batch.push(b, 1514), batch.push(c, 100)], [true, true, false]);
   assertEquals([...batch].map(({ length }) => length), [60, 1514]);
-  assertEquals(pool.packet(c).length, 62, "what a full batch does not take stays as it is");
+  assertEquals(pool.packet(c).length, 62, "a full batch leaves the buffer as it is");
   pool.free(c);
   assertEquals([batch.free(), pool.freeCount], [2, 64]);
 });
 
-Deno.test("PacketBatch.push() refuses a buffer that is not in hand, and lengths that do not fit", () => {
+Deno.test("PacketBatch.push() refuses a buffer that the program does not own, and lengths out of range", () => {
   using pool = new Mempool({ buffers: 64, memory: "pages" });
   const batch = new PacketBatch(pool), buffer = pool.allocate(60);
   for (const wrong of [(buffer + 1) % 64, 64, -1, 0.5, NaN]) {
-    assertThrows(() => batch.push(wrong, 60), Error, `buffer ${wrong} is put into a batch`);
+    assertThrows(() => batch.push(wrong, 60), Error, `buffer ${wrong} cannot be put into a batch`);
   }
   for (const length of [0, 2049, 60.5, NaN]) {
     assertThrows(() => batch.push(buffer, length), RangeError, "1 to 2048");
@@ -213,12 +216,16 @@ Deno.test("PacketBatch.resize() changes a packet's length and keeps its bytes", 
   }
   const [first] = batch.buffers;
   pool.free(first);
-  assertThrows(() => batch.resize(0, 60), Error, `buffer ${first} is put into a batch or resized`);
-  assertThrows(() => batch.drop(0), Error, `buffer ${first} is freed`);
+  assertThrows(
+    () => batch.resize(0, 60),
+    Error,
+    `buffer ${first} cannot be put into a batch or resized`,
+  );
+  assertThrows(() => batch.drop(0), Error, `buffer ${first} cannot be freed`);
   assertEquals(batch.length, 3);
 });
 
-Deno.test("PacketBatch.drop() gives back one packet and keeps the order of the others", () => {
+Deno.test("PacketBatch.drop() frees one packet and keeps the order of the rest", () => {
   fc.assert(
     fc.property(fc.array(fc.nat(255), { maxLength: 300 }), (places) => {
       using pool = new Mempool({ buffers: 256, memory: "pages" });

@@ -1,4 +1,4 @@
-/** Interrupts as buses bring them: vfio-user against the software NIC, and buses that have none. */
+/** MSI-X interrupts of PCI functions: vfio-user with the software NIC, and functions without any. */
 
 import { assertEquals, assertThrows } from "@std/assert";
 import { EICS_EX, EIMS_EX, GPIE } from "../../ixgbe/registers.ts";
@@ -10,62 +10,62 @@ import { ModelFunction } from "../support/model_function.ts";
 import { eventfds, readable, signals } from "../support/interrupt_events.ts";
 import { Sim, TemporaryDirectory, until } from "../support/processes.ts";
 
-/** More vectors than a message carries descriptors. */
+/** More vectors than a message can carry file descriptors. */
 const MANY = 20;
 const DEADLINE_MS = 10000;
 
-function busOf(sim: Sim): VfioUserFunction {
+function open(sim: Sim): VfioUserFunction {
   return new VfioUserFunction("nic", sim.addresses[0].slice("vfio-user:".length));
 }
 
-/** Has the software NIC send messages whenever EICS_EX is written. */
-function ready(bus: VfioUserFunction): Registers {
-  const regs = new Registers(bus.bar(0), "nic");
+/** Configures the software NIC to send a message whenever EICS_EX is written. */
+function ready(pci: VfioUserFunction): Registers {
+  const regs = new Registers(pci.bar(0), "nic");
   regs.write(GPIE, GPIE.MULTIPLE_MSIX);
   regs.write(EIMS_EX, 0xffffffff);
   return regs;
 }
 
-Deno.test("Bus.interrupts() gives each vector an eventfd of its own", async () => {
+Deno.test("PciFunction.interrupts() connects each vector to an eventfd of its own", async () => {
   await using directory = await TemporaryDirectory.make();
   await using sim = await Sim.start(directory, ["none"]);
-  const bus = busOf(sim);
-  const fds = openInterrupts(bus, MANY);
+  const pci = open(sim);
+  const fds = openInterrupts(pci, MANY);
   assertEquals(new Set(fds).size, MANY);
-  const regs = ready(bus);
+  const regs = ready(pci);
   for (const vector of [0, 15, 16, MANY - 1]) {
     regs.write(EICS_EX, 2 ** vector);
     assertEquals(readable([fds[vector]], DEADLINE_MS), [true]);
     assertEquals(readable(fds), fds.map((_, i) => i === vector));
     assertEquals(signals(fds[vector]), 1);
   }
-  assertThrows(() => bus.interrupts(1), Error, "on already");
-  bus.close();
+  assertThrows(() => pci.interrupts(1), Error, "enabled already");
+  pci.close();
   await sim.quit();
 });
 
-Deno.test("Bus.interrupts() refuses more vectors than the device has, and leaves none", async () => {
+Deno.test("PciFunction.interrupts() refuses more vectors than the device has, and leaks no eventfd", async () => {
   await using directory = await TemporaryDirectory.make();
   await using sim = await Sim.start(directory, ["none"]);
-  const bus = busOf(sim);
+  const pci = open(sim);
   const before = await eventfds();
-  assertThrows(() => bus.interrupts(65), UsageError, "nic: the device has 64 MSI-X vectors");
+  assertThrows(() => pci.interrupts(65), UsageError, "nic: the device has 64 MSI-X vectors");
   assertEquals(await eventfds(), before);
-  assertEquals(bus.interrupts(64).length, 64);
-  bus.close();
+  assertEquals(pci.interrupts(64).length, 64);
+  pci.close();
   await sim.quit();
 });
 
-Deno.test("Bus.close() takes vectors from the device and closes their eventfds", async () => {
+Deno.test("PciFunction.close() disconnects vectors and closes their eventfds", async () => {
   await using directory = await TemporaryDirectory.make();
   await using sim = await Sim.start(directory, ["none"]);
   const here = await eventfds(), there = await eventfds(sim.program.pid);
-  const bus = busOf(sim);
-  bus.interrupts(MANY);
+  const pci = open(sim);
+  pci.interrupts(MANY);
   assertEquals(await eventfds(), here + MANY);
   assertEquals(await eventfds(sim.program.pid), there + MANY);
-  bus.close();
-  bus.close();
+  pci.close();
+  pci.close();
   assertEquals(await eventfds(), here);
   await until("the server to close them", async () => {
     return await eventfds(sim.program.pid) === there;
@@ -73,20 +73,20 @@ Deno.test("Bus.close() takes vectors from the device and closes their eventfds",
   await sim.quit();
 });
 
-Deno.test("Bus.close() closes eventfds although the server is gone", async () => {
+Deno.test("PciFunction.close() closes eventfds even if the server is gone", async () => {
   await using directory = await TemporaryDirectory.make();
   await using sim = await Sim.start(directory, ["none"]);
   const before = await eventfds();
-  const bus = busOf(sim);
-  bus.claim(false);
-  bus.interrupts(1);
+  const pci = open(sim);
+  pci.claim(false);
+  pci.interrupts(1);
   sim.program.kill("SIGKILL");
   await sim.program.finish();
-  bus.close();
+  pci.close();
   assertEquals(await eventfds(), before);
 });
 
-Deno.test("openInterrupts() says what to do where a bus brings none", () => {
+Deno.test("openInterrupts() says what to do if interrupts are not supported", () => {
   assertThrows(
     () => openInterrupts(new ModelFunction(), 1),
     UsageError,

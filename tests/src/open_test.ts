@@ -1,4 +1,4 @@
-/** From addresses to drivers. */
+/** From an address to a driver. */
 
 import { assertEquals, assertRejects } from "@std/assert";
 import type { Device } from "../../src/device.ts";
@@ -6,9 +6,9 @@ import type { Driver } from "../../src/driver.ts";
 import { openDevice } from "../../src/open.ts";
 import { UsageError } from "../../mod.ts";
 
-/** Drivers of which each takes what it is given, and reports it. */
+/** Drivers that record what they are asked to open. */
 function drivers(taken: unknown[]): Driver[] {
-  const attach = (): Promise<Device> => Promise.reject(new Error("no function is to be attached"));
+  const attach = (): Promise<Device> => Promise.reject(new Error("attach() must not be called"));
   const connect = (...of: unknown[]) => {
     taken.push(of);
     return Promise.resolve({} as Device);
@@ -19,14 +19,14 @@ function drivers(taken: unknown[]): Driver[] {
   ];
 }
 
-Deno.test("openDevice() gives an address with a driver's scheme to that driver", async () => {
+Deno.test("openDevice() passes an address with a driver's scheme to that driver", async () => {
   const taken: unknown[] = [];
   const options = { rxEntries: 64 };
   await openDevice("vhost-user:/tmp/a:b.sock", drivers(taken), options);
   assertEquals(taken, [["vhost-user:/tmp/a:b.sock", "/tmp/a:b.sock", options]]);
 });
 
-Deno.test("openDevice() names the forms of addresses, with the schemes of the drivers", async () => {
+Deno.test("openDevice() refuses a malformed address, and names the valid forms", async () => {
   for (const address of ["eth0", "vhost-user:", "vfio-user:", "virtio:x", ":x", "03:00.8", ""]) {
     const { message } = await assertRejects(() => openDevice(address, drivers([])), UsageError);
     for (const form of [`"${address}"`, "0000:03:00.0", "vfio-user:PATH", "vhost-user:PATH"]) {
@@ -35,7 +35,7 @@ Deno.test("openDevice() names the forms of addresses, with the schemes of the dr
   }
 });
 
-Deno.test("openDevice() looks for what has no driver's scheme where it says", async () => {
+Deno.test("openDevice() opens an address without a driver's scheme as a PCI function", async () => {
   for (const address of ["ffff:ff:1f.7", "1ffff:ff:1f.7"]) {
     await assertRejects(
       () => openDevice(address.toUpperCase(), drivers([])),

@@ -9,12 +9,12 @@ import { PROJECT } from "../support/processes.ts";
 import { DirectVirtio } from "../support/direct_virtio.ts";
 import { ModelFunction } from "../support/model_function.ts";
 
-/** What somebody may write who has no type checker. */
+/** Options as a program without a type checker may pass them. */
 function untyped(options: Record<string, unknown>): OpenOptions {
   return options as OpenOptions;
 }
 
-Deno.test("checkOptions() refuses an option that there is not, and names those there are", () => {
+Deno.test("checkOptions() refuses an unknown option, and names the known ones", () => {
   for (const option of ["rxQueue", "RxQueues", "toString", "__proto__x", ""]) {
     const check = () => checkOptions("a", untyped({ [option]: 1 }));
     const error = assertThrows(check, UsageError, `a: \`open\` has no option \`${option}\``);
@@ -49,7 +49,7 @@ Deno.test("checkOptions() refuses values of another type or kind", () => {
   }
 });
 
-Deno.test("checkOptions() takes every option, and those that are undefined", () => {
+Deno.test("checkOptions() accepts every option, and undefined values", () => {
   using pool = new Mempool({ buffers: 64, memory: "pages" });
   const right: Required<OpenOptions> = {
     pool,
@@ -69,8 +69,8 @@ Deno.test("checkOptions() takes every option, and those that are undefined", () 
   for (const option of Object.keys(right)) checkOptions("a", untyped({ [option]: undefined }));
 });
 
-Deno.test("openDevice() refuses options before it asks a driver", async () => {
-  const never = (): Promise<Device> => Promise.reject(new Error("a driver was asked"));
+Deno.test("openDevice() refuses options before it calls a driver", async () => {
+  const never = (): Promise<Device> => Promise.reject(new Error("a driver was called"));
   const driver = { name: "d", vendor: 1, scheme: "vhost-user", attach: never, connect: never };
   for (const options of [{ rxQueue: 2 }, { rxQueues: "2" }, { rxEntries: NaN }]) {
     const open = () => openDevice("vhost-user:a", [driver], untyped(options));
@@ -78,17 +78,17 @@ Deno.test("openDevice() refuses options before it asks a driver", async () => {
   }
 });
 
-Deno.test("ixgbe.attach() refuses the option `virtio`, and touches nothing", async () => {
-  const bus = new ModelFunction();
-  const error = await assertRejects(() => ixgbe.attach(bus, { virtio: "modern" }), UsageError);
+Deno.test("ixgbe.attach() refuses the option `virtio`, and changes nothing", async () => {
+  const pci = new ModelFunction();
+  const error = await assertRejects(() => ixgbe.attach(pci, { virtio: "modern" }), UsageError);
   assertEquals(
     [error.message, error.option],
     ["model: ixgbe devices do not support the option `virtio`: leave it out", "virtio"],
   );
-  assertEquals(bus.log, []);
+  assertEquals(pci.log, []);
 });
 
-Deno.test("openVirtio() refuses the options `rssKey` and `interrupts`, and touches nothing", async () => {
+Deno.test("openVirtio() refuses the options `rssKey` and `interrupts`, and changes nothing", async () => {
   for (const options of [{ rssKey: new Uint8Array(40) }, { interrupts: true }]) {
     const direct = new DirectVirtio(), [option] = Object.keys(options);
     const error = await assertRejects(() => direct.open(options), UsageError);
@@ -97,13 +97,13 @@ Deno.test("openVirtio() refuses the options `rssKey` and `interrupts`, and touch
   }
 });
 
-Deno.test("every device takes options that are off, and `force` and `rebind`", async () => {
+Deno.test("every device accepts options that are false, and `force` and `rebind`", async () => {
   const options = { interrupts: false, promiscuous: false, force: true, rebind: true };
   (await ixgbe.attach(new ModelFunction(), options)).close();
   (await new DirectVirtio().open(options)).close();
 });
 
-Deno.test("UsageError.option says which option is out of range", async () => {
+Deno.test("UsageError.option is the option that is out of range", async () => {
   using pool = new Mempool({ buffers: 64, memory: "pages" });
   const cases: [OpenOptions, option: keyof OpenOptions][] = [
     [{ rxQueues: 17 }, "rxQueues"],
@@ -114,7 +114,7 @@ Deno.test("UsageError.option says which option is out of range", async () => {
     [{ pools: [pool, pool] }, "pools"],
     [{ pool, rxEntries: 128 }, "rxEntries"],
     [{ rssKey: new Uint8Array(39) }, "rssKey"],
-    [{ interrupts: true }, "interrupts"], // the model's bus brings none
+    [{ interrupts: true }, "interrupts"], // the model has none
   ];
   for (const [options, option] of cases) {
     const error = await assertRejects(() => ixgbe.attach(new ModelFunction(), options), UsageError);
@@ -122,15 +122,19 @@ Deno.test("UsageError.option says which option is out of range", async () => {
   }
 });
 
-Deno.test("Mempool refuses options that there are not, and kinds of memory", () => {
+Deno.test("Mempool refuses unknown options and kinds of memory", () => {
   const unknown = () => new Mempool(untyped({ buffer: 64 }) as never);
-  const error = assertThrows(unknown, UsageError, "no option `buffer`: it has buffers, bufferSize");
+  const error = assertThrows(
+    unknown,
+    UsageError,
+    "no option `buffer`: its options are buffers, bufferSize",
+  );
   assertEquals(error.option, "buffer");
   const kind = () => new Mempool({ memory: "huge" as never });
   assertEquals(assertThrows(kind, UsageError, 'not "huge"').option, "memory");
 });
 
-Deno.test("the library names its own options, and none of the programs", async () => {
+Deno.test("the library's messages name its own options, and none of the programs'", async () => {
   const files: string[] = [`${PROJECT}mod.ts`];
   for (const room of ["src", "src/pci", "ixgbe", "virtio"]) {
     for await (const { name } of Deno.readDir(PROJECT + room)) {

@@ -1,4 +1,4 @@
-/** Register tables, and access by them. */
+/** Register tables, and access to registers by name. */
 
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { REGISTERS } from "../../ixgbe/registers.ts";
@@ -48,7 +48,7 @@ Deno.test("defineRegisters() makes masks unsigned", () => {
   assertEquals(TABLE.CTRL.RST, 0x80000000);
 });
 
-Deno.test("defineRegisters() says what reading changes: what is RC is cleared", () => {
+Deno.test("defineRegisters() derives the side effect of reading from the access RC", () => {
   const { COUNT, CAUSE, PLAIN } = defineRegisters({
     COUNT: { offset: 0, access: "RC", meaning: "counter", section: "1" },
     CAUSE: {
@@ -64,7 +64,7 @@ Deno.test("defineRegisters() says what reading changes: what is RC is cleared", 
   assertEquals(effects, ["clears it", "clears the causes", undefined]);
 });
 
-Deno.test("Registers.set(), clear() and update() leave other bits alone", () => {
+Deno.test("Registers.set(), clear() and update() leave other bits unchanged", () => {
   const regs = new Registers(memoryBar(), "nic");
   regs.write(TABLE.CTRL, 0x80000001);
   regs.set(TABLE.CTRL, 0x10);
@@ -75,7 +75,7 @@ Deno.test("Registers.set(), clear() and update() leave other bits alone", () => 
   assertEquals(regs.read(TABLE.CTRL), 0x800000cd);
 });
 
-Deno.test("Registers.wait() returns once the bits are there, else names register and value", async () => {
+Deno.test("Registers.wait() returns when the bits match, else throws with register and value", async () => {
   const regs = new Registers(memoryBar(), "nic");
   setTimeout(() => regs.write(TABLE.RING, 6, 5), 5);
   await regs.wait(TABLE.RING, 4, 4, 2000, 5);
@@ -87,7 +87,7 @@ Deno.test("Registers.wait() returns once the bits are there, else names register
   ]);
 });
 
-Deno.test("The ixgbe table has no two registers at one offset, and none outside the BAR", () => {
+Deno.test("The ixgbe table has no two registers at the same offset, and none outside the BAR", () => {
   const at = new Map<number, string>();
   for (const register of Object.values<Register>(REGISTERS)) {
     for (let i = 0; i < register.count; i++) {

@@ -1,4 +1,4 @@
-/** What `specialise` compiles: that each text stands on its own, and is a script with a name. */
+/** What `specialise` compiles: each text is self-contained, and a script with its own name. */
 
 import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { type Options, parse } from "acorn";
@@ -8,11 +8,11 @@ import { Direction } from "../../programs/forward.ts";
 import { specialise } from "../../src/specialise.ts";
 import { FakeRxRing, FakeTxRing } from "../support/fake_ring.ts";
 
-/** What a text may refer to beside its parameters and its scope. */
+/** Globals that a text may refer to, in addition to its parameters and its scope. */
 const GLOBALS: ReadonlySet<string> = new Set(["Float64Array", "Math", "Uint32Array", "undefined"]);
 const ROOT = new URL("../../", import.meta.url);
 
-/** The functions that `make` has compiled by `new Function`, as their texts. */
+/** Returns the texts of the functions that `make` compiles with `new Function`. */
 function compiledBy(make: () => void): string[] {
   const { Function } = globalThis, texts: string[] = [];
   globalThis.Function = new Proxy(Function, {
@@ -30,7 +30,7 @@ function compiledBy(make: () => void): string[] {
   return texts;
 }
 
-/** Names that a function's text takes from outside, and parameters of it that it does not use. */
+/** Returns the names that a function's text refers to outside itself, and its unused parameters. */
 function namesIn(text: string): { outside: string[]; unused: string[] } {
   const options = { ecmaVersion: 2024, sourceType: "script", ranges: true } satisfies Options;
   const scopes = analyze(parse(`(${text})`, options) as unknown as Parameters<typeof analyze>[0], {
@@ -47,12 +47,12 @@ function namesIn(text: string): { outside: string[]; unused: string[] } {
   };
 }
 
-/** The name of a text's script, from the project's root on. */
+/** Returns the name of a text's script, relative to the project's root. */
 function scriptOf(text: string): string {
   return text.match(/^\/\/# sourceURL=(.*)$/m)![1].replace(ROOT.href, "");
 }
 
-/** Every function that the project specialises, as its text. */
+/** Returns the texts of all functions that the project specialises. */
 function specialised(): string[] {
   using pool = new Mempool({ buffers: 256, memory: "pages" });
   return compiledBy(() => {
@@ -61,7 +61,7 @@ function specialised(): string[] {
   });
 }
 
-/** The project's modules that call `specialise`, below a folder. */
+/** Yields the project's modules below a folder that call `specialise`. */
 function* callers(folder = ""): Generator<string> {
   for (const { name, isDirectory } of Deno.readDirSync(new URL(folder, ROOT))) {
     if (isDirectory && !/^\.|^tests$|^node_modules$/.test(name)) {
@@ -73,19 +73,19 @@ function* callers(folder = ""): Generator<string> {
   }
 }
 
-Deno.test("specialise() is called nowhere but where these tests look", () => {
+Deno.test("specialise() is called only in modules that these tests check", () => {
   const looked = specialised().map((text) => scriptOf(text).replace(/#.*/, ""));
   assertEquals(looked.sort(), [...callers()].sort());
   assertEquals(looked.length, 3);
 });
 
-Deno.test("Specialised functions refer to parameters, their scope and globals, and to all of it", () => {
+Deno.test("Specialised functions refer only to parameters, scope and globals, and use all parameters and scope", () => {
   for (const text of specialised()) {
     assertEquals(namesIn(text), { outside: [], unused: [] }, scriptOf(text));
   }
 });
 
-Deno.test("A specialised function that lacks a name of its scope is found out", () => {
+Deno.test("A specialised function that lacks a name in its scope is detected", () => {
   for (const text of specialised()) {
     const scope = text.slice(text.indexOf("(") + 1, text.indexOf(")")).split(",");
     for (const name of scope.map((name) => name.trim())) {
@@ -95,7 +95,7 @@ Deno.test("A specialised function that lacks a name of its scope is found out", 
   }
 });
 
-Deno.test("specialise() gives its scope and parameters to each copy", () => {
+Deno.test("specialise() passes its scope and parameters to each copy", () => {
   const STEP = 3, double = (n: number) => 2 * n;
   const makeStep = specialise(import.meta.url, { STEP, double }, function stepper(first: number) {
     return () => first + double(STEP);
@@ -113,7 +113,7 @@ Deno.test("specialise() compiles strict code", () => {
   assertEquals(make()(), undefined);
 });
 
-Deno.test("specialise() names the file and the function in stack traces, another for each copy", () => {
+Deno.test("specialise() shows the file, the function and the copy in stack traces", () => {
   const makeFailing = specialise(import.meta.url, {}, function failing() {
     return function fails() {
       throw new Error("it fails");

@@ -1,14 +1,15 @@
-/** The sysfs bus, on files like the kernel's. */
+/** Access through sysfs, on files that resemble the kernel's. */
 
 import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { Command, Config } from "../../src/pci/function.ts";
 import { SysfsFunction } from "../../src/pci/sysfs.ts";
 import { DmaMemory, HUGEPAGE } from "../../src/dma.ts";
 import { DeviceError, UsageError } from "../../mod.ts";
+import { Hugepages } from "../support/hugepages.ts";
 
 const ADDRESS = "0000:03:00.0";
 
-/** A directory of PCI functions with one 82599 in it. */
+/** A directory of PCI functions that contains one 82599. */
 class Tree implements Disposable {
   readonly root = Deno.makeTempDirSync();
   readonly devices = `${this.root}/devices`;
@@ -49,13 +50,13 @@ class Tree implements Disposable {
     Deno.symlinkSync(directory, `${this.device}/driver`);
   }
 
-  /** What was unbound from a kernel driver, and what was bound to it. */
+  /** Returns the addresses unbound from a kernel driver, and bound to it. */
   bound(driver: string): string[] {
     const file = (name: string) => Deno.readTextFileSync(`${this.root}/drivers/${driver}/${name}`);
     return [file("unbind"), file("bind")];
   }
 
-  /** Gives the function a kernel interface with the IFF_ flags. */
+  /** Adds a kernel interface with these IFF_ flags. */
   interface(name: string, flags: string): void {
     Deno.mkdirSync(`${this.device}/net/${name}`, { recursive: true });
     this.write(`net/${name}/flags`, flags + "\n");
@@ -70,18 +71,18 @@ class Tree implements Disposable {
   }
 }
 
-Deno.test("SysfsFunction reads ids and changes nothing before claim()", () => {
+Deno.test("SysfsFunction reads IDs and changes nothing before claim()", () => {
   using tree = new Tree();
-  const bus = tree.open();
-  assertEquals(bus.readConfig(Config.VENDOR_ID, 2), 0x8086);
-  assertEquals(bus.readConfig(Config.DEVICE_ID, 2), 0x10fb);
-  assertEquals(bus.readConfig(Config.CLASS, 2), 0x0200);
-  assertEquals(bus.readConfig(0, 4), 0x10fb8086);
-  bus.close();
+  const pci = tree.open();
+  assertEquals(pci.readConfig(Config.VENDOR_ID, 2), 0x8086);
+  assertEquals(pci.readConfig(Config.DEVICE_ID, 2), 0x10fb);
+  assertEquals(pci.readConfig(Config.CLASS, 2), 0x0200);
+  assertEquals(pci.readConfig(0, 4), 0x10fb8086);
+  pci.close();
   assertEquals([tree.command, tree.read("enable")], [0x01, "0\n"]);
 });
 
-Deno.test("SysfsFunction says which device is missing", () => {
+Deno.test("SysfsFunction refuses a device that does not exist", () => {
   using tree = new Tree();
   assertThrows(
     () => new SysfsFunction("0000:04:00.0", tree.devices),
@@ -92,21 +93,21 @@ Deno.test("SysfsFunction says which device is missing", () => {
 
 Deno.test("SysfsFunction refuses a function that is open already", () => {
   using tree = new Tree();
-  const bus = tree.open();
+  const pci = tree.open();
   assertThrows(() => tree.open(), UsageError, "another program");
-  bus.close();
+  pci.close();
   tree.open().close();
 });
 
-Deno.test("SysfsFunction.claim() wakes the function and enables memory space, not yet DMA", () => {
+Deno.test("SysfsFunction.claim() enables the function and memory space, but not DMA", () => {
   using tree = new Tree();
-  const bus = tree.open();
-  bus.claim(false);
+  const pci = tree.open();
+  pci.claim(false);
   assertEquals(tree.command, 0x01 | Command.MEMORY);
   assertEquals(tree.read("enable").trim(), "1");
-  bus.setBusMaster(true);
+  pci.setBusMaster(true);
   assertEquals(tree.command, 0x01 | Command.MEMORY | Command.BUS_MASTER);
-  bus.close();
+  pci.close();
   assertEquals(tree.command, 0x01 | Command.MEMORY);
 });
 
@@ -115,108 +116,112 @@ Deno.test("SysfsFunction.claim() turns off the DMA that a killed program left on
   const left = tree.open();
   left.writeConfig(Config.COMMAND, 2, Command.BUS_MASTER);
   left.close();
-  const bus = tree.open();
-  bus.claim(false);
+  const pci = tree.open();
+  pci.claim(false);
   assertEquals(tree.command & Command.BUS_MASTER, 0);
-  bus.close();
+  pci.close();
 });
 
 Deno.test("SysfsFunction.claim() refuses a NIC whose kernel interface is up, naming it", () => {
   using tree = new Tree();
   tree.bind("ixgbe");
   tree.interface("eth7", "0x1003");
-  const bus = tree.open();
-  const claim = () => bus.claim(false);
+  const pci = tree.open();
+  const claim = () => pci.claim(false);
   const error = assertThrows(claim, UsageError, "its kernel interface eth7 is up");
   assertEquals(error.option, "force");
-  bus.close();
+  pci.close();
   assertEquals(tree.command, 0x01);
   assertEquals(tree.bound("ixgbe"), ["", ""]);
 });
 
-Deno.test("SysfsFunction.claim() takes the NIC from its kernel driver if down, or if forced", () => {
+Deno.test("SysfsFunction.claim() unbinds the kernel driver if its interface is down, or if forced", () => {
   for (const [flags, force] of [["0x1002", false], ["0x1003", true]] as const) {
     using tree = new Tree();
     tree.bind("ixgbe");
     tree.interface("eth7", flags);
-    const bus = tree.open();
-    bus.claim(force);
-    bus.close();
+    const pci = tree.open();
+    pci.claim(force);
+    pci.close();
     assertEquals(tree.bound("ixgbe"), [ADDRESS, ""]);
   }
 });
 
-Deno.test("SysfsFunction.close() gives the NIC back to its kernel driver as it was, if told to", () => {
+Deno.test("SysfsFunction.close() with `rebind` returns the NIC to its kernel driver as it was", () => {
   using tree = new Tree();
   tree.bind("ixgbe");
   tree.write("reset", "");
   const config = Deno.readFileSync(`${tree.device}/config`);
   config[5] = 0; // INTx on
   Deno.writeFileSync(`${tree.device}/config`, config);
-  const bus = tree.open(true);
-  bus.claim(false);
-  bus.setBusMaster(true);
+  const pci = tree.open(true);
+  pci.claim(false);
+  pci.setBusMaster(true);
   assertEquals([tree.read("enable").trim(), tree.intxDisabled], ["1", true]);
   assertEquals(tree.bound("ixgbe"), [ADDRESS, ""]);
-  bus.close();
+  pci.close();
   assertEquals(tree.bound("ixgbe"), [ADDRESS, ADDRESS]);
   assertEquals([tree.read("enable").trim(), tree.read("reset")], ["0", "1"]);
   assertEquals([tree.command & Command.BUS_MASTER, tree.intxDisabled], [0, false]);
   tree.open().close();
 });
 
-Deno.test("SysfsFunction.close() gives nothing back that it did not take", () => {
+Deno.test("SysfsFunction.close() does not bind a driver that claim() did not unbind", () => {
   using refused = new Tree();
   refused.bind("ixgbe");
   refused.interface("eth7", "0x1003");
-  const bus = refused.open(true);
-  assertThrows(() => bus.claim(false), UsageError, "eth7 is up");
-  bus.close();
+  const pci = refused.open(true);
+  assertThrows(() => pci.claim(false), UsageError, "eth7 is up");
+  pci.close();
   assertEquals(refused.bound("ixgbe"), ["", ""]);
-  using nobodys = new Tree();
-  nobodys.write("reset", "");
-  const other = nobodys.open(true);
+  using unbound = new Tree();
+  unbound.write("reset", "");
+  const other = unbound.open(true);
   other.claim(false);
   other.close();
-  assertEquals([nobodys.read("enable").trim(), nobodys.read("reset")], ["1", ""]);
+  assertEquals([unbound.read("enable").trim(), unbound.read("reset")], ["1", ""]);
 });
 
-Deno.test("SysfsFunction.close() says so if the kernel driver is gone; DMA is off, and the lock free", () => {
+Deno.test("SysfsFunction.close() reports that the kernel driver is gone, with DMA off and the lock free", () => {
   using tree = new Tree();
   tree.bind("ixgbe");
-  const bus = tree.open(true);
-  bus.claim(false);
-  bus.setBusMaster(true);
+  const pci = tree.open(true);
+  pci.claim(false);
+  pci.setBusMaster(true);
   Deno.removeSync(`${tree.root}/drivers/ixgbe`, { recursive: true });
-  const { message } = assertThrows(() => bus.close(), DeviceError, "ixgbe does not take it back");
+  const { message } = assertThrows(
+    () => pci.close(),
+    DeviceError,
+    "ixgbe does not take the device back",
+  );
   assertMatch(message, /^0000:03:00\.0: DMA is off, .*bind.*`echo 0000:03:00\.0 > .*\/bind`$/);
   assertEquals(tree.command & Command.BUS_MASTER, 0);
-  bus.close();
+  pci.close();
   tree.open().close();
 });
 
-Deno.test("SysfsFunction.claim() leaves a function to vfio-pci", () => {
+Deno.test("SysfsFunction.claim() refuses a function that is bound to vfio-pci", () => {
   using tree = new Tree();
   tree.bind("vfio-pci");
-  const bus = tree.open();
-  assertThrows(() => bus.claim(true), UsageError, "bound to vfio-pci");
-  bus.close();
+  const pci = tree.open();
+  assertThrows(() => pci.claim(true), UsageError, "bound to vfio-pci");
+  pci.close();
   assertEquals(tree.command, 0x01);
 });
 
 Deno.test("SysfsFunction.bar() maps the whole BAR; closing empties its views", () => {
   using tree = new Tree();
-  const bus = tree.open();
-  bus.claim(false);
-  const bar = bus.bar(0);
-  assertEquals([bar.size, bus.bar(0) === bar], [512 * 1024, true]);
+  const pci = tree.open();
+  pci.claim(false);
+  const bar = pci.bar(0);
+  assertEquals([bar.size, pci.bar(0) === bar], [512 * 1024, true]);
   bar.write(0x1018, 4, 0xcafe);
   assertEquals(bar.read(0x1018, 4), 0xcafe);
   const doorbell = bar.doorbell(0x1018);
   assertEquals([doorbell.words[doorbell.index], doorbell.write], [0xcafe, undefined]);
-  assertThrows(() => bus.bar(3), DeviceError, "resource3");
-  bus.close();
-  bus.close();
+  assertThrows(() => pci.bar(3), DeviceError, "resource3");
+  pci.close();
+  pci.close();
   assertEquals(doorbell.words.length, 0);
   const bytes = Deno.readFileSync(`${tree.device}/resource0`);
   assertEquals([bytes[0x1018], bytes[0x1019]], [0xfe, 0xca]);
@@ -224,70 +229,64 @@ Deno.test("SysfsFunction.bar() maps the whole BAR; closing empties its views", (
 
 Deno.test("SysfsFunction.mapDma() refuses memory without physical addresses", () => {
   using tree = new Tree();
-  const bus = tree.open();
+  const pci = tree.open();
   const memory = DmaMemory.allocate(1, "pages");
-  assertThrows(() => bus.mapDma(memory), UsageError, "nr_hugepages");
-  bus.close();
+  assertThrows(() => pci.mapDma(memory), UsageError, "nr_hugepages");
+  pci.close();
   memory.free();
 });
 
-Deno.test("SysfsFunction.checkAlive() notices a device that was pulled out", () => {
+Deno.test("SysfsFunction.checkAlive() detects an unplugged device", () => {
   using tree = new Tree();
-  const bus = tree.open();
-  bus.checkAlive();
+  const pci = tree.open();
+  pci.checkAlive();
   Deno.writeFileSync(`${tree.device}/config`, new Uint8Array(256).fill(0xff));
-  assertThrows(() => bus.checkAlive(), DeviceError, "the device is gone");
-  bus.close();
+  assertThrows(() => pci.checkAlive(), DeviceError, "the device is gone");
+  pci.close();
 });
 
 Deno.test({
-  name: "DmaMemory of hugepages has physical addresses for root, and the sysfs bus takes it",
+  name: "DmaMemory of hugepages has physical addresses for root, and SysfsFunction maps it",
   ignore: Deno.uid() !== 0,
   fn() {
-    const file = "/proc/sys/vm/nr_hugepages";
-    const before = Deno.readTextFileSync(file);
-    if (Number(before) < 8) Deno.writeTextFileSync(file, "8");
-    try {
-      using tree = new Tree();
-      const bus = tree.open();
-      const memory = DmaMemory.allocate(4 * 1024 * 1024, "hugepages");
-      assertEquals(memory.has("physical"), true);
-      for (const page of [0, HUGEPAGE]) {
-        const address = memory.busAddress(page, "physical");
-        assert(address > 0 && address % HUGEPAGE === 0, `${address}`);
-        assertEquals(memory.busAddress(page + 5, "physical"), address + 5);
-      }
-      bus.mapDma(memory);
-      bus.mapDma(memory);
-      assertThrows(() => memory.free(), Error, "still in reach of 1 device");
-      bus.close();
-      memory.free();
-    } finally {
-      Deno.writeTextFileSync(file, before);
+    using _pages = new Hugepages(8);
+    using tree = new Tree();
+    const pci = tree.open();
+    const memory = DmaMemory.allocate(4 * 1024 * 1024, "hugepages");
+    assertEquals(memory.has("physical"), true);
+    for (const page of [0, HUGEPAGE]) {
+      const address = memory.busAddress(page, "physical");
+      assert(address > 0 && address % HUGEPAGE === 0, `${address}`);
+      assertEquals(memory.busAddress(page + 5, "physical"), address + 5);
     }
+    pci.mapDma(memory);
+    pci.mapDma(memory);
+    assertThrows(() => memory.free(), Error, "still in reach of 1 device");
+    pci.close();
+    memory.free();
   },
 });
 
-Deno.test("SysfsFunction.behindIommu says whether an IOMMU takes other addresses", () => {
+Deno.test("SysfsFunction.behindIommu says whether an IOMMU translates DMA", () => {
   using tree = new Tree();
-  const bus = tree.open();
-  assertEquals(bus.behindIommu, false);
+  const pci = tree.open();
+  assertEquals(pci.behindIommu, false);
   Deno.mkdirSync(`${tree.device}/iommu_group`);
   for (
     const [type, translated] of [["identity", false], ["DMA", true], ["DMA-FQ", true]] as const
   ) {
     tree.write("iommu_group/type", `${type}\n`);
-    assertEquals(bus.behindIommu, translated);
+    assertEquals(pci.behindIommu, translated);
   }
-  bus.close();
+  pci.close();
 });
 
-Deno.test("SysfsFunction.claim() finds an interface that is up on a child device too", () => {
+Deno.test("SysfsFunction.claim() finds an interface of a child device that is up", () => {
   using tree = new Tree();
   tree.interface("../virtio0/net/eth0", "0x1003");
-  const bus = tree.open();
-  assertThrows(() => bus.claim(false), UsageError, "its kernel interface eth0 is up");
-  bus.close();
+  const pci = tree.open();
+  assertThrows(() => pci.claim(false), UsageError, "its kernel interface eth0 is up");
+  pci.close();
 });
 
 Deno.test("SysfsFunction.bar() of I/O ports reads and writes registers of 1, 2 and 4 bytes", () => {
@@ -296,8 +295,8 @@ Deno.test("SysfsFunction.bar() of I/O ports reads and writes registers of 1, 2 a
   config[0x10] = 1;
   Deno.writeFileSync(`${tree.device}/config`, config);
   Deno.writeFileSync(`${tree.device}/resource0`, Uint8Array.from({ length: 32 }, (_, i) => i));
-  const bus = tree.open();
-  const bar = bus.bar(0);
+  const pci = tree.open();
+  const bar = pci.bar(0);
   assertEquals(bar.size, 32);
   assertEquals([bar.read(18, 1), bar.read(12, 2), bar.read(4, 4)], [18, 0x0d0c, 0x07060504]);
   bar.write(16, 2, 0xabcd);
@@ -305,5 +304,5 @@ Deno.test("SysfsFunction.bar() of I/O ports reads and writes registers of 1, 2 a
     ...[15, 0xcd, 0xab, 18],
   ]);
   assertThrows(() => bar.read(32, 4), DeviceError, "read 4 bytes at 32 of");
-  bus.close();
+  pci.close();
 });

@@ -20,7 +20,7 @@ for (const { name, source, destination, ports, addressHash, portHash } of VECTOR
   });
 }
 
-Deno.test("toeplitz() does not change under the symmetric key if both ends change places", () => {
+Deno.test("toeplitz() with the symmetric key does not change if source and destination are swapped", () => {
   for (const { source, destination, ports } of VECTORS) {
     const [from, to] = ports.map(bytesOf);
     const there = input(source, destination, from, to);
@@ -30,7 +30,7 @@ Deno.test("toeplitz() does not change under the symmetric key if both ends chang
   }
 });
 
-Deno.test("toeplitz() refuses a key that is too short for what is hashed", () => {
+Deno.test("toeplitz() refuses a key that is too short for the input", () => {
   toeplitz(new Uint8Array(36), new Uint8Array(40));
   assertThrows(() => toeplitz(new Uint8Array(37), new Uint8Array(40)), RangeError, "too short");
 });

@@ -1,4 +1,4 @@
-/** Descriptions of regions, as VFIO and vfio-user give them, and mapped areas of a region. */
+/** Descriptions of regions in VFIO and vfio-user, and mapping of their areas. */
 
 import { assertEquals, assertThrows } from "@std/assert";
 import { mapAreas, parseRegionInfo } from "../../src/pci/vfio_regions.ts";
@@ -7,7 +7,7 @@ import { DmaMemory } from "../../src/dma.ts";
 
 const MMAP = 4;
 
-/** A description: flags, capability offset and 64-bit words, of which the first two are the header. */
+/** Builds a description: flags, capability offset, then 64-bit words: size, file offset, capabilities. */
 function info(flags: number, capabilities: number, ...words: bigint[]): Uint8Array {
   const bytes = new Uint8Array(16 + 8 * words.length);
   new Uint32Array(bytes.buffer, 0, 4).set([bytes.length, flags, 2, capabilities]);
@@ -15,7 +15,7 @@ function info(flags: number, capabilities: number, ...words: bigint[]): Uint8Arr
   return bytes;
 }
 
-/** A capability's first word. */
+/** Returns the first word of a capability. */
 function capability(id: number, next: number): bigint {
   return BigInt(id) | 1n << 16n | BigInt(next) << 32n;
 }
@@ -36,7 +36,7 @@ Deno.test("parseRegionInfo() finds the areas behind other capabilities", () => {
   assertEquals(areas, [[0, 0x1000], [0x3000, 0x2000]]);
 });
 
-Deno.test("parseRegionInfo() ends on lists that turn back, lie outside or claim too much", () => {
+Deno.test("parseRegionInfo() ends on capability lists that go back, lie outside or claim too much", () => {
   const all = [[0, 0x8000]];
   const areas = (at: number, ...words: bigint[]) =>
     parseRegionInfo(info(MMAP, at, 0x8000n, 0n, ...words))?.areas;
@@ -47,7 +47,7 @@ Deno.test("parseRegionInfo() ends on lists that turn back, lie outside or claim 
   assertEquals(parseRegionInfo(new Uint8Array(31)), undefined);
 });
 
-Deno.test("mapAreas() maps each area where it is, and refuses those outside of the BAR", () => {
+Deno.test("mapAreas() maps each area at its offset, and refuses areas outside the BAR", () => {
   const memory = DmaMemory.allocate(1, "pages");
   new Uint32Array(memory.buffer, 0x5000)[1] = 0xcafe;
   const areas = mapAreas("nic", 2, memory.fd, {

@@ -1,4 +1,4 @@
-/** The vfio-user bus, against the software NIC in a process of its own. */
+/** Access through vfio-user, with the software NIC in a process of its own. */
 
 import { assertEquals, assertThrows } from "@std/assert";
 import { DeviceError, Mempool, open, PacketBatch, UsageError } from "../../mod.ts";
@@ -7,7 +7,7 @@ import { Config } from "../../src/pci/function.ts";
 import { VfioUserFunction } from "../../src/pci/vfio_user.ts";
 import { Sim, TemporaryDirectory } from "../support/processes.ts";
 
-/** The path behind an address. */
+/** Returns the socket path in an address. */
 function socketOf(address: string): string {
   return address.slice("vfio-user:".length);
 }
@@ -17,23 +17,23 @@ async function kill(sim: Sim): Promise<void> {
   await sim.program.finish();
 }
 
-Deno.test("VfioUserFunction maps doorbells where they are shared, and sends them where not", async () => {
+Deno.test("VfioUserFunction maps doorbells that the server shares, and sends messages for others", async () => {
   for (const how of ["poll", "trap"]) {
     await using directory = await TemporaryDirectory.make();
     await using sim = await Sim.start(directory, ["none"], [`--doorbells=${how}`]);
-    const bus = new VfioUserFunction("nic", socketOf(sim.addresses[0]));
-    assertEquals(bus.readConfig(Config.VENDOR_ID, 2), 0x8086);
-    const doorbell = bus.bar(0).doorbell(0x1018);
+    const pci = new VfioUserFunction("nic", socketOf(sim.addresses[0]));
+    assertEquals(pci.readConfig(Config.VENDOR_ID, 2), 0x8086);
+    const doorbell = pci.bar(0).doorbell(0x1018);
     assertEquals(doorbell.write === undefined, how === "poll");
-    assertThrows(() => bus.bar(3), DeviceError, "no BAR 3");
-    bus.close();
-    bus.close();
+    assertThrows(() => pci.bar(3), DeviceError, "no BAR 3");
+    pci.close();
+    pci.close();
     if (how === "poll") assertEquals(doorbell.words.length, 0);
     await sim.quit();
   }
 });
 
-Deno.test("VfioUserFunction refuses a device that another client has", async () => {
+Deno.test("VfioUserFunction refuses a device that another client uses", async () => {
   await using directory = await TemporaryDirectory.make();
   await using sim = await Sim.start(directory, ["none"]);
   const first = new VfioUserFunction("nic", socketOf(sim.addresses[0]));
@@ -42,19 +42,19 @@ Deno.test("VfioUserFunction refuses a device that another client has", async () 
   first.close();
 });
 
-Deno.test("VfioUserFunction.close() gives memory back although the server is gone", async () => {
+Deno.test("VfioUserFunction.close() unpins memory even if the server is gone", async () => {
   await using directory = await TemporaryDirectory.make();
   await using sim = await Sim.start(directory, ["none"]);
-  const bus = new VfioUserFunction("nic", socketOf(sim.addresses[0]));
+  const pci = new VfioUserFunction("nic", socketOf(sim.addresses[0]));
   const memory = DmaMemory.allocate(1, "pages");
-  bus.mapDma(memory);
-  bus.claim(false);
+  pci.mapDma(memory);
+  pci.claim(false);
   await kill(sim);
-  bus.close();
+  pci.close();
   memory.free();
 });
 
-Deno.test("Device says that its server is gone, and can still be closed", async () => {
+Deno.test("Device reports that its server is gone, and can still be closed", async () => {
   await using directory = await TemporaryDirectory.make();
   await using sim = await Sim.start(directory, ["none"]);
   using pool = new Mempool({ buffers: 1024 });
