@@ -47,7 +47,7 @@ import {
   TX_RING,
 } from "../support/model_driver.ts";
 
-/** How far a driver gets before it breaks the rule. */
+/** The driver's state before it breaks the rule. */
 const STAGES = {
   "powered on": () => new TestDriver(),
   reset: () => {
@@ -64,7 +64,7 @@ const STAGES = {
   running: () => TestDriver.ready(),
 };
 
-/** One rule: who breaks it, how, and the start of what is recorded. */
+/** One rule: how a driver breaks it, and the recorded violation. */
 interface Case {
   readonly what: string;
   readonly stage: keyof typeof STAGES;
@@ -91,7 +91,7 @@ const CASES: readonly Case[] = [
     section: "5.2.5.3.2",
   },
   {
-    what: "CTRL.RST after GIO_DIS whose effect was not awaited",
+    what: "CTRL.RST after GIO_DIS without waiting for its effect",
     stage: "powered on",
     breakIt: (d) => {
       d.write(CTRL, CTRL.GIO_DIS);
@@ -153,7 +153,7 @@ const CASES: readonly Case[] = [
     section: "8.2.3.8.9",
   },
   {
-    what: "CRC stripped in one place and not in the other",
+    what: "CRC stripping enabled in one of two registers",
     stage: "configured",
     breakIt: (d) => {
       d.write(RDRXCTL, d.read(RDRXCTL) & ~RDRXCTL.CRCSTRIP);
@@ -244,7 +244,7 @@ const CASES: readonly Case[] = [
     section: "8.2.3.8.3",
   })),
   {
-    what: "a transmit ring whose length is no multiple of 128 bytes",
+    what: "a transmit ring length that is not a multiple of 128 bytes",
     stage: "configured",
     breakIt: (d) => {
       d.write(TDLEN, 1000);
@@ -351,7 +351,7 @@ const CASES: readonly Case[] = [
     section: "7.1.6.1",
   },
   {
-    what: "a receive buffer of which the last bytes are not mapped",
+    what: "a receive buffer with unmapped last bytes",
     stage: "running",
     breakIt: (d) => {
       d.words[RX_RING / 4] = (IOVA + MEMORY - 1984) >>> 0;
@@ -361,7 +361,7 @@ const CASES: readonly Case[] = [
     section: "7.1.6.1",
   },
   {
-    what: "a receive descriptor handed over with DD set",
+    what: "a receive descriptor given with DD set",
     stage: "running",
     breakIt: (d) => {
       d.words[RX_RING / 4 + 2] = 3;
@@ -538,7 +538,7 @@ for (const { what, stage, breakIt, recorded, section } of CASES) {
   });
 }
 
-Deno.test("Nic records AUTOC's link mode changed on an X540, and 384 KB as its receive memory", () => {
+Deno.test("Nic records a changed AUTOC.LMS, and more than 384 KB of receive memory, on an X540", () => {
   const driver = new TestDriver({ deviceId: DEVICE.X540 });
   driver.reset();
   assertEquals(driver.read(RXPBSIZE) >>> 10, 384);
@@ -552,7 +552,7 @@ Deno.test("Nic records AUTOC's link mode changed on an X540, and 384 KB as its r
   ]);
 });
 
-Deno.test("Nic records what is written through the doorbell mapping and is no tail", () => {
+Deno.test("Nic records writes through the doorbell mapping to registers other than tails", () => {
   const doorbells = new Uint32Array(0x20000 / 4);
   const driver = TestDriver.ready({ doorbells, pollDoorbells: true });
   doorbells[offsetOf(RDLEN) / 4] = 77;
@@ -561,7 +561,7 @@ Deno.test("Nic records what is written through the doorbell mapping and is no ta
   assertEquals(doorbells[offsetOf(RDLEN) / 4], RING * 16);
 });
 
-Deno.test("Rules.violate() lists a rule once for a register, and counts", () => {
+Deno.test("Rules.violate() lists a rule once for each register, with a count", () => {
   const rules = new Rules();
   for (let i = 0; i < 3; i++) rules.violate("FCTRL", "8.2.3.7.1", "a rule", `detail ${i}`);
   rules.violate("MTQC", "8.2.3.9.15", "a rule", "");
@@ -574,7 +574,7 @@ Deno.test("Rules.violate() lists a rule once for a register, and counts", () => 
   assertEquals(rules.violations.length, Rules.MAX);
 });
 
-Deno.test("DmaMap.resolve() finds addresses in one mapping only", () => {
+Deno.test("DmaMap.resolve() finds a range only inside one mapping", () => {
   const map = new DmaMap();
   const memory = new ArrayBuffer(0x4000);
   map.map(0x5_0000_0000, memory, 0x1000, 0x1000);
