@@ -1,6 +1,6 @@
 /**
- * What accesses to the modelled device's control registers do: reset and master disable, EEPROM,
- * semaphores (datasheet sections 8.2.3.1 to 8.2.3.4).
+ * Effects of accesses to the modelled device's control registers: reset and master disable, EEPROM,
+ * and semaphores (datasheet sections 8.2.3.1 to 8.2.3.4).
  *
  * @module
  */
@@ -24,7 +24,7 @@ import type { DeviceState } from "./device_state.ts";
 import { installHostInterface } from "./host_interface.ts";
 import { currentLink } from "./link_effects.ts";
 
-/** Milliseconds after a reset until its bits clear themselves, if no driver looks earlier. */
+/** Milliseconds until the reset bits clear themselves; a read clears them earlier. */
 const RESET_TAKES = 1;
 /** Registers by which software and firmware share the device (10.5.4). */
 export const SEMAPHORES: readonly Register[] = [
@@ -34,7 +34,7 @@ export const SEMAPHORES: readonly Register[] = [
   SW_FW_SYNC_X550EM_A,
 ];
 
-/** Says what accesses to control registers do. */
+/** Installs the effects of control registers. */
 export function installControl(state: DeviceState): void {
   installReset(state);
   installEeprom(state);
@@ -63,7 +63,7 @@ function installReset(state: DeviceState): void {
   });
   file.onSettled(CTRL, () => state.update());
   file.onRead(CTRL, (value) => {
-    // The reset bits clear themselves; a driver that looks within a millisecond sees them once.
+    // The reset bits clear themselves. A driver that reads within a millisecond sees them once.
     file.set(CTRL, value & ~(CTRL.RST | CTRL.LRST));
     return performance.now() - state.resetAt < RESET_TAKES ? value : file.get(CTRL);
   });
@@ -115,8 +115,8 @@ function installEeprom(state: DeviceState): void {
   });
 }
 
-// The first look after a reset is too early, however late it is: so a driver that does not wait is found
-// out.
+// Returns whether it is the first call since a reset. The first read is always too early, so that a
+// driver that does not wait is noticed.
 function firstLook(state: DeviceState): () => boolean {
   let seen = NaN;
   return () => {
@@ -130,7 +130,7 @@ function installSemaphores(state: DeviceState): void {
   const { file, rules } = state;
   for (const register of [SWSM, SWSM_X550EM_A] as Register[]) {
     file.onRead(register, (value) => {
-      file.set(register, value | SWSM.SMBI); // a driver that reads it clear has it (8.2.3.4)
+      file.set(register, value | SWSM.SMBI); // a driver that reads 0 has taken it (8.2.3.4)
       return value;
     });
   }

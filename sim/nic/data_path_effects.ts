@@ -1,6 +1,6 @@
 /**
- * What accesses to the registers of the modelled device's data path do, and in which order the
- * datasheet allows them (sections 4.6.7, 4.6.8 and 8.2.3.7 to 8.2.3.12).
+ * Effects of accesses to the registers of the modelled device's data path, and the order that the
+ * datasheet requires (sections 4.6.7, 4.6.8 and 8.2.3.7 to 8.2.3.12).
  *
  * @module
  */
@@ -48,7 +48,7 @@ import type { DeviceState } from "./device_state.ts";
 const TRANSMIT_MEMORY = 160;
 const STANDARD_FRAME = 1518;
 
-/** Says what accesses to data path registers do. */
+/** Installs the effects of data path registers. */
 export function installDataPath(state: DeviceState): void {
   installFilters(state);
   installReceive(state);
@@ -103,7 +103,7 @@ function receiverEnabled(state: DeviceState): boolean {
   return (state.file.get(RXCTRL) & RXCTRL.RXEN) !== 0;
 }
 
-// RXCTRL.RXEN is about to be set.
+// Checks the rules for setting RXCTRL.RXEN.
 function checkReceiver(state: DeviceState): void {
   const { file, rules } = state;
   checkReady(state, "RXCTRL");
@@ -128,7 +128,8 @@ function checkReceiver(state: DeviceState): void {
   }
 }
 
-// Neither direction may be enabled before the device has finished its own start (4.6.3).
+// Checks that the driver has seen the device's own initialisation end, before it enables a
+// direction (4.6.3).
 function checkReady(state: DeviceState, register: string): void {
   const { rules } = state;
   if (!state.sawAutoRead) {
@@ -140,7 +141,7 @@ function checkReady(state: DeviceState, register: string): void {
   }
 }
 
-// The sizes of all packet buffers in KB.
+// Returns the sum of all packet buffer sizes in KB.
 function sum(state: DeviceState, register: Register): number {
   let total = 0;
   for (let i = 0; i < register.count; i++) total += (state.file.get(register, i) >>> 10) & 0x3ff;

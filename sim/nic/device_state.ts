@@ -1,6 +1,6 @@
 /**
- * What the effects of register accesses share: the parts of the modelled device, and the few facts that
- * are in no register.
+ * What the effects of register accesses share: the parts of the modelled device, and state outside
+ * its registers.
  *
  * @module
  */
@@ -17,15 +17,15 @@ export interface DeviceState extends DeviceCore {
   readonly receiver: Receiver;
   readonly transmitter: Transmitter;
   readonly phy: Phy;
-  /** The EEPROM's words. */
+  /** Words of the EEPROM. */
   readonly eeprom: Uint16Array;
-  /** Whether a link partner is there. */
+  /** Whether there is a link partner. */
   linkPartner: boolean;
-  /** Reads of LINKS that still show no link after auto-negotiation was restarted. */
+  /** Remaining reads of LINKS that show no link after auto-negotiation was restarted. */
   linkDelay: number;
   /** Whether backplane auto-negotiation has begun since the reset. */
   negotiating: boolean;
-  /** When the last reset was, in milliseconds of `performance.now()`. */
+  /** Time of the last reset, in milliseconds of `performance.now()`. */
   resetAt: number;
   /** Whether the driver has seen EEC.AUTO_RD since the reset. */
   sawAutoRead: boolean;
@@ -35,8 +35,8 @@ export interface DeviceState extends DeviceCore {
   sawMasterDisabled: boolean;
   /** Whether the driver has seen SECRXSTAT.SECRX_RDY since it set SECRXCTRL.RX_DIS. */
   sawReceivePathEmpty: boolean;
-  /** Does a software reset (section 4.2.1.6.1). */
+  /** Resets the device as CTRL.RST does (section 4.2.1.6.1). */
   softwareReset(): void;
-  /** Derives from the registers what may move: receiving, sending, DMA. */
+  /** Derives from the registers whether receiving, sending and DMA are on. */
   update(): void;
 }

@@ -1,6 +1,6 @@
 /**
- * What the modelled device's registers hold after a reset: the table's values, and those that a real
- * one takes from its EEPROM (datasheet section 4.2).
+ * Resets the registers of the modelled device: to the values in the register table, and to those
+ * that a real device loads from its EEPROM (datasheet section 4.2).
  *
  * @module
  */
@@ -22,19 +22,19 @@ import { SEMAPHORES } from "./control_effects.ts";
 import type { DeviceState } from "./device_state.ts";
 import { negotiates } from "./link_effects.ts";
 
-/** What one port's EEPROM says. */
+/** Settings in the EEPROM of one port. */
 export interface PortSettings {
   /** Station address, 6 bytes. */
   readonly mac: Uint8Array;
-  /** Which of the controller's two ports it is. */
+  /** Number of the port among the controller's two. */
   readonly lanId: 0 | 1;
-  /** Whether the link is disabled until a driver clears AUTOC2.LINK_DISABLE (82599). */
+  /** Whether AUTOC2.LINK_DISABLE is set, which a driver has to clear (82599). */
   readonly linkDisabled: boolean;
 }
 
 /**
- * Resets registers, statistics, and what the driver was seen to do. Rings, filters and causes follow
- * the registers: they are to be reset after it.
+ * Resets registers, statistics, and the notes of what the driver has seen. Rings, filters and
+ * causes depend on registers: the caller resets them afterwards.
  */
 export function resetRegisters(
   state: DeviceState,
@@ -44,7 +44,7 @@ export function resetRegisters(
   state.receiver.settle();
   state.transmitter.settle();
   state.statistics.reset();
-  const pins = file.get(ESDP); // of power-on (8.2.3.1.4)
+  const pins = file.get(ESDP); // only power-on resets it (8.2.3.1.4)
   file.reset();
   file.set(ESDP, pins);
   file.set(STATUS, STATUS.GIO_MASTER_ENABLE | lanId << 2);
@@ -67,7 +67,7 @@ export function resetRegisters(
   state.sawReceivePathEmpty = false;
 }
 
-/** Resets by `reset`, and keeps what software and firmware agree on by semaphores (10.5.4). */
+/** Calls `reset`, and keeps the semaphores of software and firmware (10.5.4). */
 export function keepSemaphores({ file }: DeviceState, reset: () => void): void {
   const kept = SEMAPHORES.map((register) => file.get(register));
   reset();

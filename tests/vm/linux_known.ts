@@ -16,7 +16,7 @@ export const ALWAYS: readonly string[] = [
   "RXCTRL: enabled after RDRXCTL.DMAIDONE was seen",
 ];
 /** Violated once a queue's ring has wrapped. */
-export const IN_TRAFFIC = "RDT: the DD bit of a descriptor that is handed over is 0";
+export const IN_TRAFFIC = "RDT: DD is 0 in a descriptor given to the device";
 /** Violated if promiscuous modes are turned on or off, or VLANs are filtered. */
 export const FILTERS = "FCTRL: changed only while RXCTRL.RXEN is 0";
 /** Violated on X540 and X550. */
