@@ -198,7 +198,7 @@ export async function enableRxQueue(
   await regs.wait(R.RXDCTL, R.RXDCTL.ENABLE, R.RXDCTL.ENABLE, QUEUE_MS, queue);
 }
 
-/** Section 4.6.8: initialises the transmit path except for its rings. */
+/** Section 4.6.8: initialises the transmit path except for its rings. The path stays disabled. */
 export function initTransmit(regs: Registers): void {
   // No DCB and no virtualization: one traffic class owns the whole buffer (section 4.6.11.3.4).
   regs.set(R.RTTDCS, R.RTTDCS.ARBDIS);
@@ -211,15 +211,14 @@ export function initTransmit(regs: Registers): void {
   }
   regs.update(R.DTXMXSZRQ, R.DTXMXSZRQ.MAX_BYTES_NUM_REQ, 0xfff);
   regs.clear(R.RTTDCS, R.RTTDCS.ARBDIS);
-  regs.set(R.DMATXCTL, R.DMATXCTL.TE);
 }
 
 /**
- * Section 4.6.8.1: sets up and enables one transmit queue.
- *
- * @throws {DeviceError} if the queue is not enabled in time.
+ * Section 4.6.8.1, steps 2 to 5: sets up one transmit queue. Call it for all queues before
+ * {@linkcode enableTransmit}, which enables queue 0: a write to TDH of an enabled queue can confuse the
+ * NIC (X550: section 8.2.2.10.8).
  */
-export async function enableTxQueue(regs: Registers, queue: number, ring: Ring): Promise<void> {
+export function setUpTxQueue(regs: Registers, queue: number, ring: Ring): void {
   setRing(regs, queue, ring, [R.TDBAL, R.TDBAH, R.TDLEN, R.TDH, R.TDT]);
   // Prefetch if fewer than 32 descriptors are in the NIC and at least 8 wait in the ring. WTHRESH must
   // be 0 because not every descriptor has RS.
@@ -229,8 +228,21 @@ export async function enableTxQueue(regs: Registers, queue: number, ring: Ring):
     32 | 8 << 8,
     queue,
   );
-  regs.set(R.TXDCTL, R.TXDCTL.ENABLE, queue);
-  await regs.wait(R.TXDCTL, R.TXDCTL.ENABLE, R.TXDCTL.ENABLE, QUEUE_MS, queue);
+}
+
+/**
+ * Section 4.6.8.1, last steps: enables the transmit path, and then the queues. DMATXCTL.TE also enables
+ * queue 0 (X550: section 8.2.2.10.10), so all rings must be set up.
+ *
+ * @param queues Number of transmit queues.
+ * @throws {DeviceError} if a queue is not enabled in time.
+ */
+export async function enableTransmit(regs: Registers, queues: number): Promise<void> {
+  regs.set(R.DMATXCTL, R.DMATXCTL.TE);
+  for (let queue = 0; queue < queues; queue++) {
+    regs.set(R.TXDCTL, R.TXDCTL.ENABLE, queue);
+    await regs.wait(R.TXDCTL, R.TXDCTL.ENABLE, R.TXDCTL.ENABLE, QUEUE_MS, queue);
+  }
 }
 
 /**

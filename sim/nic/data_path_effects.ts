@@ -36,6 +36,8 @@ import {
   SECRXSTAT,
   SECTXCTRL,
   SECTXSTAT,
+  TDLEN,
+  TXDCTL,
   TXPBSIZE,
   TXPBTHRESH,
   VLNCTRL,
@@ -153,6 +155,7 @@ function installTransmit(state: DeviceState): void {
     if (value & ~old & DMATXCTL.TE) {
       checkReady(state, "DMATXCTL");
       checkTransmitBuffers(state);
+      enableFirstTransmitQueue(state);
     }
     return value;
   });
@@ -169,6 +172,15 @@ function installTransmit(state: DeviceState): void {
     }
     return value;
   });
+}
+
+// TE enables queue 0 as well (X550 datasheet, section 4.6.8.1). A ring without a length, as after a reset,
+// is not used.
+function enableFirstTransmitQueue({ file, transmitter }: DeviceState): void {
+  const control = file.get(TXDCTL);
+  if (control & TXDCTL.ENABLE) return;
+  file.set(TXDCTL, control | TXDCTL.ENABLE);
+  if (file.get(TDLEN) !== 0) transmitter.startQueue(0, control);
 }
 
 function checkTransmitBuffers(state: DeviceState): void {

@@ -153,25 +153,31 @@ const TRANSMIT: readonly Rule[] = [
     kept: (r) => r.valueAt(receiving(r), R.DTXMXSZRQ) === 0xfff,
     broken: (r) => r.changed(r.find(writes(R.DTXMXSZRQ)), () => R.DTXMXSZRQ.reset),
   },
-  before("4.6.8", "a transmit ring's address and length are set before its queue is enabled", [
-    ...[writes(R.TDBAL), writes(R.TDBAH), writes(R.TDLEN)],
-  ], TX_ENABLE),
+  // X550: "Queue 0 is enabled by default when the DMATXCTL.TE bit is set. If transmit is already enabled
+  // […], this queue should be disabled […] before changing the basic queue parameters"; of TDH (8.2.2.10.8):
+  // "If software were to write to this register while the transmit function was enabled, […] hardware could
+  // become confused."
+  before("4.6.8.1", "TDBAL, TDBAH, TDLEN and TDH are set before DMATXCTL.TE enables queue 0", [
+    ...[writes(R.TDBAL), writes(R.TDBAH), writes(R.TDLEN), writes(R.TDH)],
+  ], TE),
   {
     section: "8.2.3.9.10",
     rule: "TXDCTL.HTHRESH is not 0 if PTHRESH is not; WTHRESH is 0 if not all descriptors have RS",
     kept: (r) => {
       const { PTHRESH, HTHRESH, WTHRESH } = R.TXDCTL;
-      const value = r.valueAt(r.find(TX_ENABLE, opened(r)), R.TXDCTL);
+      const value = r.valueAt(r.find(TE, opened(r)), R.TXDCTL);
       return (value & PTHRESH) > 0 && (value & HTHRESH) > 0 && (value & WTHRESH) === 0;
     },
     broken: (r) => {
-      const at = r.find(TX_ENABLE, opened(r));
+      const at = r.find(TE, opened(r));
       const passes = ({ name }: Access) => name === nameOf(R.TXDCTL);
       return r.changed(r.findLast(passes, at), (value) => value & ~R.TXDCTL.HTHRESH);
     },
   },
-  before("4.6.8", "DMATXCTL.TE is set before a queue is enabled", [TE], TX_ENABLE),
-  awaited("4.6.8", R.TXDCTL, TX_TAIL),
+  // 82599, steps 6 and 7: "Enable transmit path by setting DMATXCTL.TE. This step should be executed only
+  // for the first enabled transmit queue"; "Enable the queue using TXDCTL.ENABLE."
+  before("4.6.8.1", "DMATXCTL.TE is set before TXDCTL.ENABLE", [TE], TX_ENABLE),
+  awaited("4.6.8.1", R.TXDCTL, TX_TAIL),
 ];
 
 /** The rules: reception, then transmission. */

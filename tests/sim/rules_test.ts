@@ -24,6 +24,7 @@ import {
   SRRCTL,
   STATUS,
   SW_FW_SYNC,
+  TDBAH,
   TDBAL,
   TDH,
   TDLEN,
@@ -201,8 +202,18 @@ const CASES: readonly Case[] = [
     stage: "configured",
     breakIt: (d) => d.set(TXDCTL, TXDCTL.ENABLE),
     recorded: "TXDCTL[0]: DMATXCTL.TE is set before a queue is enabled",
-    section: "4.6.8",
+    section: "4.6.8.1",
   },
+  ...[TDBAL, TDBAH, TDLEN, TDH].map((register): Case => ({
+    what: `${register.name}[0] written after DMATXCTL.TE`,
+    stage: "configured",
+    breakIt: (d) => {
+      d.set(DMATXCTL, DMATXCTL.TE);
+      d.write(register, d.read(register));
+    },
+    recorded: `${register.name}[0]: written only while TXDCTL.ENABLE is 0`,
+    section: register.section,
+  })),
   {
     what: "TXDCTL's thresholds wiped while the queue is enabled",
     stage: "running",
