@@ -117,9 +117,11 @@ function flushTransmit(regs: Registers): void {
   regs.clear(R.HLREG0, R.HLREG0.LPBK);
 }
 
-/** Disables the receiver and all queues. The reset that follows stops queues that do not stop in time. */
+/**
+ * Disables all queues and the receiver, which may be disabled only after its queues (X550: section
+ * 4.6.7.1.1). The reset that follows stops queues that do not stop in time.
+ */
 function stopTraffic(regs: Registers): void {
-  regs.clear(R.RXCTRL, R.RXCTRL.RXEN);
   for (let i = 0; i < R.RXDCTL.count; i++) {
     if (regs.read(R.RXDCTL, i) & R.RXDCTL.ENABLE) {
       regs.clear(R.RXDCTL, R.RXDCTL.ENABLE, i);
@@ -127,6 +129,7 @@ function stopTraffic(regs: Registers): void {
     }
     if (regs.read(R.TXDCTL, i) & R.TXDCTL.ENABLE) regs.clear(R.TXDCTL, R.TXDCTL.ENABLE, i);
   }
+  regs.clear(R.RXCTRL, R.RXCTRL.RXEN);
 }
 
 /** Filters of VLANs, pools and five-tuples. Software has to clear them even if it uses none. */
@@ -296,17 +299,17 @@ export function shutDown(regs: Registers, rxQueues: number, txQueues: number): s
   const late: string[] = [];
   const expect = (ok: boolean, what: string) => ok || late.push(what);
   disableInterrupts(regs);
-  regs.clear(R.RXCTRL, R.RXCTRL.RXEN);
+  for (let q = 0; q < rxQueues; q++) {
+    regs.clear(R.RXDCTL, R.RXDCTL.ENABLE, q);
+    expect(regs.spin(R.RXDCTL, R.RXDCTL.ENABLE, 0, QUEUE_MS, q), `RXDCTL[${q}]`);
+  }
+  regs.clear(R.RXCTRL, R.RXCTRL.RXEN); // only after its queues (X550: section 4.6.7.1.1)
   const deadline = performance.now() + QUEUE_MS;
   for (let q = 0; q < txQueues; q++) {
     // Packets in the ring are sent first.
     while (regs.read(R.TDH, q) !== regs.read(R.TDT, q) && performance.now() < deadline);
     regs.clear(R.TXDCTL, R.TXDCTL.ENABLE, q);
     expect(regs.spin(R.TXDCTL, R.TXDCTL.ENABLE, 0, QUEUE_MS, q), `TXDCTL[${q}]`);
-  }
-  for (let q = 0; q < rxQueues; q++) {
-    regs.clear(R.RXDCTL, R.RXDCTL.ENABLE, q);
-    expect(regs.spin(R.RXDCTL, R.RXDCTL.ENABLE, 0, QUEUE_MS, q), `RXDCTL[${q}]`);
   }
   regs.set(R.CTRL, R.CTRL.GIO_DIS);
   expect(

@@ -44,7 +44,7 @@ import {
 } from "../../ixgbe/registers.ts";
 import { hex, nameOf, type Register } from "../../src/registers.ts";
 import { receiveMemory } from "./boards.ts";
-import type { DeviceState } from "./device_state.ts";
+import { type DeviceState, enabledReceiveQueue } from "./device_state.ts";
 
 /** KB of transmit packet memory (8.2.3.9.13). */
 const TRANSMIT_MEMORY = 160;
@@ -61,10 +61,12 @@ export function installDataPath(state: DeviceState): void {
 
 function installFilters(state: DeviceState): void {
   const { file, rules, receiver } = state;
+  // RXEN should be 0 then (8.2.3.7.1), but may be cleared only once no receive queue is enabled (X550
+  // datasheet, section 4.6.7.1.1): while one is, the first rule gives way.
   file.onWrite(FCTRL, (value, old) => {
-    if (value !== old && receiverEnabled(state)) {
-      const detail = `${hex(old)} to ${hex(value)}`;
-      rules.violate("FCTRL", "8.2.3.7.1", "changed only while RXCTRL.RXEN is 0", detail);
+    if (value !== old && receiverEnabled(state) && enabledReceiveQueue(state) < 0) {
+      const rule = "changed only while RXCTRL.RXEN is 0, or a receive queue is enabled";
+      rules.violate("FCTRL", "8.2.3.7.1", rule, `${hex(old)} to ${hex(value)}`);
     }
     return value;
   });
@@ -80,6 +82,7 @@ function installReceive(state: DeviceState): void {
   const { file, rules, receiver } = state;
   file.onWrite(RXCTRL, (value, old) => {
     if (value & ~old & RXCTRL.RXEN) checkReceiver(state);
+    if (old & ~value & RXCTRL.RXEN) checkQueuesDisabled(state);
     return value;
   });
   file.onSettled(RXCTRL, () => state.update());
@@ -103,6 +106,14 @@ function installReceive(state: DeviceState): void {
 
 function receiverEnabled(state: DeviceState): boolean {
   return (state.file.get(RXCTRL) & RXCTRL.RXEN) !== 0;
+}
+
+// RXCTRL.RXEN is about to be cleared.
+function checkQueuesDisabled(state: DeviceState): void {
+  const index = enabledReceiveQueue(state);
+  if (index < 0) return;
+  const rule = "RXEN is cleared only after all receive queues are disabled";
+  state.rules.violate("RXCTRL", "4.6.7.1.1", rule, `RXDCTL[${index}].ENABLE is set`);
 }
 
 // RXCTRL.RXEN is about to be set.

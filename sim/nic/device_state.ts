@@ -5,6 +5,7 @@
  * @module
  */
 
+import { RXDCTL } from "../../ixgbe/registers.ts";
 import type { DeviceCore } from "../rings/ring.ts";
 import type { Receiver } from "../rx/receiver.ts";
 import type { Transmitter } from "../tx/transmitter.ts";
@@ -39,4 +40,12 @@ export interface DeviceState extends DeviceCore {
   softwareReset(): void;
   /** Derives from the registers what may move: receiving, sending, DMA. */
   update(): void;
+}
+
+/** The first receive queue that is enabled; -1 if none is. */
+export function enabledReceiveQueue({ file }: DeviceState): number {
+  for (let index = 0; index < RXDCTL.count; index++) {
+    if (file.get(RXDCTL, index) & RXDCTL.ENABLE) return index;
+  }
+  return -1;
 }

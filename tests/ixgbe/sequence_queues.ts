@@ -10,17 +10,25 @@ import {
   awaited,
   before,
   between,
+  MASKED,
   opened,
   receiving,
   type Rule,
   RX_ENABLE,
   RXEN,
   RXEN_OFF,
+  stopping,
   table,
   TE,
   TX_ENABLE,
 } from "./sequence_rules.ts";
-import { type Access, type Passes, reads, writes } from "../support/register_sequence.ts";
+import {
+  type Access,
+  type Passes,
+  reads,
+  type Sequence,
+  writes,
+} from "../support/register_sequence.ts";
 
 /** Size of the transmit packet buffer, and room in it for the largest frame, in KB (4.6.11.3.4). */
 const TX_KB = 0xa0, TX_FRAME_KB = 16;
@@ -104,22 +112,36 @@ const RECEIVE: readonly Rule[] = [
   {
     section: "4.6.7",
     rule: "RXCTRL.RXEN is set only after all other settings",
-    kept: (r) => r.accesses.slice(receiving(r) + 1, r.find(RXEN_OFF, receiving(r))).every(harmless),
+    kept: (r) => r.accesses.slice(receiving(r) + 1, r.find(MASKED, receiving(r))).every(harmless),
     broken: (r) => r.moved(r.find(writes(R.MAXFRS)), receiving(r) + 1),
   },
   {
+    // X550: "The Rx path can be disabled only after all the receive queues are disabled."
+    section: "4.6.7.1.1",
+    rule: "RXCTRL.RXEN is cleared only while all receive queues are disabled",
+    kept: (r) =>
+      r.all(RXEN_OFF).filter((at) => r.valueAt(at, R.RXCTRL) & R.RXCTRL.RXEN)
+        .every((at) => !anyReceives(r, at)),
+    broken: (r) => r.moved(stopping(r), r.findLast(writes(R.RXDCTL, 0, 0, R.RXDCTL.ENABLE))),
+  },
+  {
+    // "Before receive filters are updated/modified, the RXCTRL.RXEN bit should be set to 0b." It gives way
+    // while the rule before forbids that.
     section: "8.2.3.7.1",
-    rule: "FCTRL is changed only while RXCTRL.RXEN is 0",
+    rule: "FCTRL is changed only while RXCTRL.RXEN is 0, or a receive queue is enabled",
     kept: (r) =>
       r.all(writes(R.FCTRL)).every((at) => {
-        return (r.valueAt(at, R.RXCTRL) & R.RXCTRL.RXEN) === 0;
+        return (r.valueAt(at, R.RXCTRL) & R.RXCTRL.RXEN) === 0 || anyReceives(r, at);
       }),
-    broken: (r) => {
-      const at = r.findLast(writes(R.FCTRL));
-      return r.moved(at, r.findLast(RXEN_OFF, at));
-    },
+    broken: (r) => r.inserted(stopping(r), "write", R.FCTRL, R.FCTRL.BAM),
   },
 ];
+
+/** Returns whether a receive queue is enabled before an access. */
+function anyReceives(record: Sequence, at: number): boolean {
+  return Array.from({ length: R.RXDCTL.count }, (_, i) => record.valueAt(at, R.RXDCTL, i))
+    .some((value) => (value & R.RXDCTL.ENABLE) !== 0);
+}
 
 /** Accesses allowed after RXEN: tails, arming of vectors, SECRXCTRL; FCTRL has a rule of its own. */
 function harmless({ what, name }: Access): boolean {

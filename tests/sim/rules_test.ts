@@ -130,11 +130,21 @@ const CASES: readonly Case[] = [
     section: "4.6.7",
   },
   {
-    what: "FCTRL changed while RXEN is set",
+    what: "FCTRL changed while RXEN is set and no receive queue is enabled",
     stage: "running",
-    breakIt: (d) => d.set(FCTRL, FCTRL.UPE),
-    recorded: "FCTRL: changed only while RXCTRL.RXEN is 0",
+    breakIt: (d) => {
+      d.write(RXDCTL, 0);
+      d.set(FCTRL, FCTRL.UPE);
+    },
+    recorded: "FCTRL: changed only while RXCTRL.RXEN is 0, or a receive queue is enabled",
     section: "8.2.3.7.1",
+  },
+  {
+    what: "RXEN cleared while a receive queue is enabled",
+    stage: "running",
+    breakIt: (d) => d.write(RXCTRL, 0),
+    recorded: "RXCTRL: RXEN is cleared only after all receive queues are disabled",
+    section: "4.6.7.1.1",
   },
   {
     what: "RXPBSIZE changed while RXEN is set",

@@ -18,8 +18,8 @@ export const ALWAYS: readonly string[] = [
 ];
 /** Only once a queue's ring has gone round. */
 export const IN_TRAFFIC = "RDT: the DD bit of a descriptor that is handed over is 0";
-/** Only if promiscuous modes are turned on or off, or VLANs are filtered. */
-export const FILTERS = "FCTRL: changed only while RXCTRL.RXEN is 0";
+/** Whenever it takes a card down; not on X550, where firmware disables reception. */
+export const TAKEN_DOWN = "RXCTRL: RXEN is cleared only after all receive queues are disabled";
 /** On X540 and X550. */
 export const RECEIVE_PATH =
   "RXCTRL: RXEN is set with SECRXCTRL.RX_DIS set and SECRXSTAT.SECRX_RDY seen";
