@@ -8,15 +8,12 @@
 import { delay } from "../native/clock.ts";
 import { DeviceError } from "../src/errors.ts";
 import { hex, type Register, type Registers } from "../src/registers.ts";
-import { BYTES } from "./descriptors.ts";
+import { BYTES, CRC, MAX_FRAME } from "./descriptors.ts";
 import { setUpLink } from "./link.ts";
 import { type Model, rxPacketBufferKilobytes } from "./models.ts";
 import * as R from "./registers.ts";
 import { phySemaphore, withSemaphore } from "./semaphore.ts";
 
-/** Largest frame that the NIC accepts, in bytes with CRC (section 8.2.3.22.13, MAXFRS). */
-const MAX_FRAME = 15872;
-const CRC = 4;
 /** Size of the transmit packet buffer in KB, all for one traffic class (section 8.2.3.9.13). */
 const TX_PACKET_BUFFER_KB = 160;
 /** Room in it for the largest frame, in KB (section 8.2.3.9.16). */

@@ -10,7 +10,6 @@ import {
   awaited,
   before,
   between,
-  MASKED,
   opened,
   receiving,
   type Rule,
@@ -112,7 +111,8 @@ const RECEIVE: readonly Rule[] = [
   {
     section: "4.6.7",
     rule: "RXCTRL.RXEN is set only after all other settings",
-    kept: (r) => r.accesses.slice(receiving(r) + 1, r.find(MASKED, receiving(r))).every(harmless),
+    kept: (r) =>
+      r.accesses.slice(receiving(r) + 1, r.find(writes(R.RXDCTL), receiving(r))).every(harmless),
     broken: (r) => r.moved(r.find(writes(R.MAXFRS)), receiving(r) + 1),
   },
   {
@@ -143,9 +143,10 @@ function anyReceives(record: Sequence, at: number): boolean {
     .some((value) => (value & R.RXDCTL.ENABLE) !== 0);
 }
 
-/** Accesses allowed after RXEN: tails, arming of vectors, SECRXCTRL; FCTRL has a rule of its own. */
+/** Accesses allowed after RXEN: tails, masks of vectors, SECRXCTRL; RXCTRL and FCTRL have rules of their own. */
 function harmless({ what, name }: Access): boolean {
-  const registers: readonly Register[] = [R.RDT, R.TDT, R.EIMS_EX, R.SECRXCTRL, R.FCTRL];
+  const masks: readonly Register[] = [R.EIMS_EX, R.EIMC, R.EIMC_EX];
+  const registers: readonly Register[] = [R.RDT, R.TDT, R.RXCTRL, R.SECRXCTRL, R.FCTRL, ...masks];
   return what === "read" || registers.some((register) => register.name === name.split("[")[0]);
 }
 

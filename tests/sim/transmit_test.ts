@@ -54,3 +54,17 @@ Deno.test("A transmit ring may be set up after DMATXCTL.TE once TXDCTL[0].ENABLE
   assertEquals(setUpAndSend(driver), 1);
   assertEquals(driver.broken(), []);
 });
+
+for (const [length, sent] of [[16, 0], [17, 1], [15868, 1], [15869, 0]]) {
+  Deno.test(`A frame of ${length} bytes is ${sent ? "sent" : "dropped, and breaks a rule"}`, () => {
+    const driver = TestDriver.ready();
+    driver.fillTransmit(0, length);
+    driver.write(TDT, 1);
+    driver.nic.poll();
+    assertEquals(driver.wire.sent.length, sent);
+    const rule = length > 17
+      ? "a frame is at most 15.5 KB"
+      : "a frame is given to the card with 17 bytes at least";
+    assertEquals(driver.broken().includes(`TDT[0]: ${rule}`), sent === 0);
+  });
+}
