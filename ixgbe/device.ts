@@ -144,6 +144,7 @@ export class IxgbeDevice implements Device {
 
     // 4.6.3, steps 1 to 5 - interrupts off, global reset, EEPROM, DMA, PHY and link
     await init.reset(regs, this.address, this.#model);
+    init.clearResidue(regs);
     // The reset has stopped queues that a previous driver left running: DMA is safe from here on.
     this.#pci.setBusMaster(true);
 

@@ -30,6 +30,8 @@ const QUEUE_MS = 100, RX_PATH_MS = 40;
 const ENTRY = R.IVAR.ALLOC0 | R.IVAR.ALLOC_VAL0;
 /** Bits of a queue's two entries in IVAR: receive, then transmit. */
 const QUEUE_BITS = 16;
+/** Shift of PFQDE.QUEUE_IDX. */
+const QUEUE_IDX_SHIFT = 8;
 
 /** The location of a ring, as the NIC needs it. */
 export interface Ring {
@@ -129,6 +131,28 @@ function stopTraffic(regs: Registers): void {
   regs.clear(R.RXCTRL, R.RXCTRL.RXEN);
 }
 
+/**
+ * Clears what an earlier driver may have set and CTRL.RST keeps: through sysfs there is no function-level
+ * reset. EXTENDED_VLAN "should only be reset by a PCIe reset" (X550: section 8.2.2.1.3). Credits and rate
+ * limits of transmit queues are not defined after a reset (X550: sections 8.2.2.11.5 and 8.2.2.11.8), and
+ * must be 0 (section 4.6.11.3.4). HLREG0 and MACC are the MAC's, which an 82599's software reset without a
+ * link reset may leave.
+ */
+export function clearResidue(regs: Registers): void {
+  regs.clear(R.CTRL_EXT, R.CTRL_EXT.EXTENDED_VLAN);
+  regs.clear(R.HLREG0, R.HLREG0.LPBK);
+  regs.clear(R.MACC, R.MACC.FLU);
+  for (let queue = 0; queue < R.TXDCTL.count; queue++) {
+    regs.write(R.RTTDQSEL, queue);
+    regs.write(R.RTTDT1C, 0);
+    regs.write(R.RTTBCNRC, 0);
+    regs.write(R.PFQDE, R.PFQDE.WE | queue << QUEUE_IDX_SHIFT);
+  }
+  for (const arbiter of [R.RTTDT2C, R.RTTPT2C, R.RTRPT4C] as Register[]) {
+    for (let i = 0; i < arbiter.count; i++) regs.write(arbiter, 0, i);
+  }
+}
+
 /** Filters of VLANs, pools and five-tuples. Software has to clear them even if it uses none. */
 const UNUSED_TABLES: readonly Register[] = [
   ...[R.VFTA, R.PFUTA, R.PFVLVF, R.PFVLVFB, R.MPSAR, R.FTQF],
@@ -147,6 +171,8 @@ export function initReceive(regs: Registers, model: Model, bufferSize: number): 
     regs.write(R.RAH, 0, i);
   }
   regs.set(R.RAH, R.RAH.AV);
+  // "As NFS detection is not supported", its bits should be set.
+  regs.set(R.RFCTL, R.RFCTL.NFSW_DIS | R.RFCTL.NFSR_DIS);
   // All packet buffer memory belongs to one traffic class.
   regs.write(R.RXPBSIZE, rxPacketBufferKilobytes(model.mac) << 10, 0);
   for (let i = 1; i < R.RXPBSIZE.count; i++) regs.write(R.RXPBSIZE, 0, i);

@@ -53,7 +53,7 @@ function installReset(state: DeviceState): void {
           file.get(CTRL) & CTRL.GIO_DIS ? "STATUS was not read" : "GIO_DIS is 0",
         );
       }
-      state.softwareReset();
+      state.softwareReset((value & CTRL.LRST) !== 0);
       return (value & (CTRL.RST | CTRL.LRST)) >>> 0;
     }
     if (value & CTRL.GIO_DIS) checkQueuesStopped(state);

@@ -6,6 +6,7 @@
  */
 
 import {
+  CTRL_EXT,
   DMATXCTL,
   FCTRL,
   FDIRCMD,
@@ -27,6 +28,7 @@ import {
   RAH,
   RAL,
   RDRXCTL,
+  RFCTL,
   RSSRK,
   RTTDCS,
   RXCSUM,
@@ -95,6 +97,15 @@ function installReceive(state: DeviceState): void {
     return value;
   });
   file.onSettled(RXPBSIZE, () => receiver.resizeBuffer());
+  file.onWrite(CTRL_EXT, (value, old) => {
+    const running = receiverEnabled(state) || (file.get(DMATXCTL) & DMATXCTL.TE) !== 0;
+    if ((value ^ old) & CTRL_EXT.EXTENDED_VLAN && running) {
+      const rule = "EXTENDED_VLAN is changed only while reception and transmission are disabled";
+      rules.violate("CTRL_EXT", "8.2.3.1.3", rule, `${hex(old)} to ${hex(value)}`);
+    }
+    return value;
+  });
+  file.onSettled(CTRL_EXT, () => receiver.load());
   for (const register of [HLREG0, MAXFRS]) {
     file.onSettled(register, () => {
       receiver.load();
@@ -134,11 +145,25 @@ function checkReceiver(state: DeviceState): void {
       `SECRXCTRL ${hex(file.get(SECRXCTRL))}`,
     );
   }
+  state.queueMemories.checkReceive();
+  checkVlanModes(state);
+  const nfs = RFCTL.NFSW_DIS | RFCTL.NFSR_DIS;
+  if ((file.get(RFCTL) & nfs) !== nfs) {
+    const detail = `${hex(file.get(RFCTL))} when RXEN is set`;
+    rules.violate("RFCTL", "4.6.7", "NFSW_DIS and NFSR_DIS are set", detail);
+  }
   const strip = (file.get(HLREG0) & HLREG0.RXCRCSTRP) !== 0;
   if (strip !== ((file.get(RDRXCTL) & RDRXCTL.CRCSTRIP) !== 0)) {
     const detail = `HLREG0.RXCRCSTRP is ${Number(strip)}`;
     rules.violate("RDRXCTL", "8.2.3.8.8", "CRCSTRIP is the same as HLREG0.RXCRCSTRP", detail);
   }
+}
+
+function checkVlanModes({ file, rules }: DeviceState): void {
+  const extended = (file.get(CTRL_EXT) & CTRL_EXT.EXTENDED_VLAN) !== 0;
+  if (extended === ((file.get(DMATXCTL) & DMATXCTL.GDV) !== 0)) return;
+  const detail = `EXTENDED_VLAN is ${Number(extended)} when RXEN is set`;
+  rules.violate("CTRL_EXT", "8.2.3.1.3", "EXTENDED_VLAN is the same as DMATXCTL.GDV", detail);
 }
 
 // Neither direction may be enabled before the device has finished its own start (4.6.3).
@@ -166,6 +191,7 @@ function installTransmit(state: DeviceState): void {
     if (value & ~old & DMATXCTL.TE) {
       checkReady(state, "DMATXCTL");
       checkTransmitBuffers(state);
+      state.queueMemories.checkTransmit();
       enableFirstTransmitQueue(state);
     }
     return value;

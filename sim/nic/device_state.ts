@@ -10,6 +10,7 @@ import type { DeviceCore } from "../rings/ring.ts";
 import type { Receiver } from "../rx/receiver.ts";
 import type { Transmitter } from "../tx/transmitter.ts";
 import type { Phy } from "./phy.ts";
+import type { QueueMemories } from "./queue_memories.ts";
 
 /** State that effects of register accesses read and change. */
 export interface DeviceState extends DeviceCore {
@@ -18,6 +19,7 @@ export interface DeviceState extends DeviceCore {
   readonly receiver: Receiver;
   readonly transmitter: Transmitter;
   readonly phy: Phy;
+  readonly queueMemories: QueueMemories;
   /** The EEPROM's words. */
   readonly eeprom: Uint16Array;
   /** Whether a link partner is there. */
@@ -36,8 +38,8 @@ export interface DeviceState extends DeviceCore {
   sawMasterDisabled: boolean;
   /** Whether the driver has seen SECRXSTAT.SECRX_RDY since it set SECRXCTRL.RX_DIS. */
   sawReceivePathEmpty: boolean;
-  /** Does a software reset (section 4.2.1.6.1). */
-  softwareReset(): void;
+  /** Does a software reset (section 4.2.1.6.1), and a link reset too if `link` is set. */
+  softwareReset(link: boolean): void;
   /** Derives from the registers what may move: receiving, sending, DMA. */
   update(): void;
 }

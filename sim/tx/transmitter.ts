@@ -78,10 +78,12 @@ export class Transmitter extends TransmitQueues {
   /** Sends what waits in the queues, up to a budget each. @returns Descriptors done. */
   poll(): number {
     if (!this.sending) return 0;
+    const limited = this.limited;
+    if (limited) this.nextRound();
     let done = 0;
     for (let i = 0; i < this.running.length; i++) {
       const queue = this.running[i];
-      if (!queue.running) continue;
+      if (!queue.running || limited && this.rests(queue)) continue;
       const ready = queue.refresh();
       if (ready === 0) continue;
       if (this.dmaAllowed) done += this.#pollQueue(queue, ready < BUDGET ? ready : BUDGET);
