@@ -18,6 +18,7 @@ import {
   RDLEN,
   RDRXCTL,
   RDT,
+  RFCTL,
   RTTDCS,
   RXCTRL,
   RXDCTL,
@@ -108,6 +109,7 @@ export class MinimalDriver {
   configure(): void {
     this.set(FCTRL, FCTRL.BAM);
     this.set(RDRXCTL, RDRXCTL.CRCSTRIP);
+    this.set(RFCTL, RFCTL.NFSW_DIS | RFCTL.NFSR_DIS);
     this.write(MAXFRS, 9018 << 16);
     this.set(HLREG0, HLREG0.JUMBOEN);
     this.set(RTTDCS, RTTDCS.ARBDIS);

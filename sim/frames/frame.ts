@@ -14,6 +14,8 @@ export const FRAME = {
   CRC: 4,
   /** Bytes of an Ethernet header: anything shorter is not a frame. */
   HEADER: 14,
+  /** The fewest bytes that the card may be given to send, before padding: see `tx/transmitter.ts`. */
+  MIN_PAYLEN: 17,
   /** The shortest frame. */
   MIN: 60,
   /** The longest frame: 15.5 KB with its CRC (82599 datasheet, section 7.2.3.2.2). */

@@ -11,7 +11,6 @@ import {
   EEC_X550EM_A,
   EERD,
   RDRXCTL,
-  RXDCTL,
   STATUS,
   SW_FW_SYNC,
   SW_FW_SYNC_X550EM_A,
@@ -20,7 +19,7 @@ import {
 } from "../../ixgbe/registers.ts";
 import { hex, type Register } from "../../src/registers.ts";
 import { isX540OrLater } from "./boards.ts";
-import type { DeviceState } from "./device_state.ts";
+import { type DeviceState, enabledReceiveQueue } from "./device_state.ts";
 import { installHostInterface } from "./host_interface.ts";
 import { currentLink } from "./link_effects.ts";
 
@@ -54,7 +53,7 @@ function installReset(state: DeviceState): void {
           file.get(CTRL) & CTRL.GIO_DIS ? "STATUS was not read" : "GIO_DIS is 0",
         );
       }
-      state.softwareReset();
+      state.softwareReset((value & CTRL.LRST) !== 0);
       return (value & (CTRL.RST | CTRL.LRST)) >>> 0;
     }
     if (value & CTRL.GIO_DIS) checkQueuesStopped(state);
@@ -77,14 +76,11 @@ function installReset(state: DeviceState): void {
 }
 
 function checkQueuesStopped(state: DeviceState): void {
-  const { file, rules } = state;
-  if (file.get(CTRL) & CTRL.GIO_DIS) return;
-  for (let index = 0; index < RXDCTL.count; index++) {
-    if ((file.get(RXDCTL, index) & RXDCTL.ENABLE) === 0) continue;
-    const rule = "receive queues disabled before CTRL.GIO_DIS is set";
-    rules.violate("CTRL", "5.2.5.3.2", rule, `RXDCTL[${index}].ENABLE is set`);
-    return;
-  }
+  if (state.file.get(CTRL) & CTRL.GIO_DIS) return;
+  const index = enabledReceiveQueue(state);
+  if (index < 0) return;
+  const rule = "receive queues disabled before CTRL.GIO_DIS is set";
+  state.rules.violate("CTRL", "5.2.5.3.2", rule, `RXDCTL[${index}].ENABLE is set`);
 }
 
 function installEeprom(state: DeviceState): void {

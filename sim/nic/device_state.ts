@@ -5,10 +5,12 @@
  * @module
  */
 
+import { RXDCTL } from "../../ixgbe/registers.ts";
 import type { DeviceCore } from "../rings/ring.ts";
 import type { Receiver } from "../rx/receiver.ts";
 import type { Transmitter } from "../tx/transmitter.ts";
 import type { Phy } from "./phy.ts";
+import type { QueueMemories } from "./queue_memories.ts";
 
 /** State that effects of register accesses read and change. */
 export interface DeviceState extends DeviceCore {
@@ -17,6 +19,7 @@ export interface DeviceState extends DeviceCore {
   readonly receiver: Receiver;
   readonly transmitter: Transmitter;
   readonly phy: Phy;
+  readonly queueMemories: QueueMemories;
   /** Words of the EEPROM. */
   readonly eeprom: Uint16Array;
   /** Whether there is a link partner. */
@@ -35,8 +38,20 @@ export interface DeviceState extends DeviceCore {
   sawMasterDisabled: boolean;
   /** Whether the driver has seen SECRXSTAT.SECRX_RDY since it set SECRXCTRL.RX_DIS. */
   sawReceivePathEmpty: boolean;
-  /** Resets the device as CTRL.RST does (section 4.2.1.6.1). */
-  softwareReset(): void;
+  /**
+   * Resets the device as CTRL.RST does (section 4.2.1.6.1).
+   *
+   * @param link Whether to reset the link too, as CTRL.LRST does.
+   */
+  softwareReset(link: boolean): void;
   /** Derives from the registers whether receiving, sending and DMA are on. */
   update(): void;
+}
+
+/** The first receive queue that is enabled; -1 if none is. */
+export function enabledReceiveQueue({ file }: DeviceState): number {
+  for (let index = 0; index < RXDCTL.count; index++) {
+    if (file.get(RXDCTL, index) & RXDCTL.ENABLE) return index;
+  }
+  return -1;
 }

@@ -44,9 +44,10 @@ import { Doorbells } from "./doorbells.ts";
 import { makeEeprom } from "./eeprom.ts";
 import { currentLink, installLink } from "./link_effects.ts";
 import { Phy } from "./phy.ts";
+import { QueueMemories } from "./queue_memories.ts";
 import { installQueues } from "./queue_effects.ts";
 import { RegisterAccess } from "./register_access.ts";
-import { keepSemaphores, type PortSettings, resetRegisters } from "./reset.ts";
+import { type PortSettings, resetRegisters, softwareReset } from "./reset.ts";
 
 /** Maximum number of frames taken from the wire in one round. */
 const WIRE_BUDGET = 64;
@@ -148,6 +149,11 @@ export class Nic implements WirePort {
       receiver: this.#receiver,
       transmitter: this.#transmitter,
       phy: new Phy(phyOf(deviceId)),
+      queueMemories: new QueueMemories(
+        this.#file,
+        this.rules,
+        () => this.#transmitter.limit(this.#state.queueMemories.rates),
+      ),
       eeprom: makeEeprom(mac, lanId),
       linkPartner: true,
       linkDelay: 0,
@@ -158,7 +164,7 @@ export class Nic implements WirePort {
       sawMasterDisabled: false,
       sawReceivePathEmpty: false,
       // CTRL.RST.
-      softwareReset: () => keepSemaphores(this.#state, () => this.#restart()),
+      softwareReset: (link) => softwareReset(this.#state, link, () => this.#restart()),
       update: () => this.#update(),
     };
     this.#registers = new RegisterAccess(this.#state, this.#doorbells);
@@ -233,6 +239,8 @@ export class Nic implements WirePort {
   reset(kind: ResetKind = "power-on"): void {
     if (kind === "power-on") {
       this.#state.phy.reset();
+      this.#state.queueMemories.clear();
+      this.#transmitter.limit(this.#state.queueMemories.rates);
       this.#file.set(ESDP, boardPins(this.#state.deviceId));
       this.#rounds = 0;
     }

@@ -77,7 +77,7 @@ function enabled(state: DeviceState, control: Register, index: number): boolean 
 function checkTransmitEnabled(state: DeviceState, index: number): void {
   if (state.file.get(DMATXCTL) & DMATXCTL.TE) return;
   const rule = "DMATXCTL.TE is set before a queue is enabled";
-  state.rules.violate(nameOf(TXDCTL, index), "4.6.8", rule, "DMATXCTL.TE is 0");
+  state.rules.violate(nameOf(TXDCTL, index), "4.6.8.1", rule, "DMATXCTL.TE is 0");
 }
 
 function onlyWhileDisabled(

@@ -8,15 +8,27 @@
 import {
   AUTOC,
   AUTOC2,
+  CTRL_EXT,
+  ERETA,
   ESDP,
   FWSM,
   HICR,
+  HLREG0,
+  MACC,
+  MPSAR,
+  MTA,
+  PFUTA,
+  PFVLVF,
+  PFVLVFB,
   RAH,
   RAL,
+  RETA,
   RXPBSIZE,
   STATUS,
   TXPBTHRESH,
+  VFTA,
 } from "../../ixgbe/registers.ts";
+import type { Register } from "../../src/registers.ts";
 import { boardLinkMode, isX540OrLater, receiveMemory } from "./boards.ts";
 import { SEMAPHORES } from "./control_effects.ts";
 import type { DeviceState } from "./device_state.ts";
@@ -67,9 +79,43 @@ export function resetRegisters(
   state.sawReceivePathEmpty = false;
 }
 
-/** Calls `reset`, and keeps the semaphores of software and firmware (10.5.4). */
-export function keepSemaphores({ file }: DeviceState, reset: () => void): void {
-  const kept = SEMAPHORES.map((register) => file.get(register));
+/**
+ * Memories that no reset initialises: "This table should be initialized by software before transmit and
+ * receive are enabled", or "not defined following reset" (X550 datasheet, section 8.2.2.8).
+ */
+const MEMORIES: readonly Register[] = [
+  ...[MTA, VFTA, PFUTA, PFVLVF, PFVLVFB, MPSAR, RAL, RAH, RETA, ERETA],
+];
+/** Registers of the 82599's MAC, which its link reset clears (section 4.6.3.2). */
+const MAC: readonly Register[] = [HLREG0, MACC];
+
+/**
+ * Does CTRL.RST by calling `reset`. It keeps the semaphores of software and firmware (10.5.4), memories, and
+ * EXTENDED_VLAN, which "should only be reset by a PCIe reset" (X550 datasheet, section 8.2.2.1.3).
+ *
+ * @param link Whether CTRL.LRST is set too.
+ */
+export function softwareReset(
+  state: DeviceState,
+  link: boolean,
+  reset: () => void,
+): void {
+  const { file, deviceId, receiver, transmitter } = state;
+  const mac = link || isX540OrLater(deviceId) ? [] : MAC;
+  const kept = [...SEMAPHORES, ...MEMORIES, ...mac].flatMap((register) =>
+    Array.from({ length: register.count }, (_, i) => [register, file.get(register, i), i] as const)
+  );
+  const extended = file.get(CTRL_EXT) & CTRL_EXT.EXTENDED_VLAN;
   reset();
-  SEMAPHORES.forEach((register, i) => file.set(register, kept[i]));
+  const [low, high] = [file.get(RAL), file.get(RAH)]; // of the EEPROM
+  for (const each of kept) file.set(...each);
+  for (let i = 0; i < RAH.count; i++) file.set(RAH, file.get(RAH, i) & ~RAH.AV, i);
+  file.set(RAL, low);
+  file.set(RAH, high);
+  file.set(CTRL_EXT, file.get(CTRL_EXT) | extended);
+  receiver.filters.load();
+  receiver.load();
+  receiver.loadOffloads();
+  transmitter.load();
+  state.update();
 }

@@ -9,7 +9,7 @@
  * @module
  */
 
-import { HLREG0, MAXFRS, RXPBSIZE } from "../../ixgbe/registers.ts";
+import { CTRL_EXT, HLREG0, MAXFRS, RXPBSIZE } from "../../ixgbe/registers.ts";
 import { FlowDirector } from "../flow/director.ts";
 import { copy } from "../frames/copy.ts";
 import { appendCrc, FRAME, FrameBuffer, sizeClass } from "../frames/frame.ts";
@@ -83,7 +83,9 @@ export class Receiver extends ReceiveQueues {
     const { file } = this.core;
     const control = file.get(HLREG0);
     const jumbo = (control & HLREG0.JUMBOEN) !== 0;
-    this.#maxFrame = (jumbo ? file.get(MAXFRS) >>> 16 : MAX_STANDARD_FRAME) - CRC;
+    const doubleVlan = (file.get(CTRL_EXT) & CTRL_EXT.EXTENDED_VLAN) !== 0;
+    this.#maxFrame = (jumbo ? file.get(MAXFRS) >>> 16 : MAX_STANDARD_FRAME) - CRC +
+      (doubleVlan ? 2 * VLAN_TAG : 0); // X550 datasheet, section 8.2.2.16.6
     this.#stripCrc = (control & HLREG0.RXCRCSTRP) !== 0;
   }
 

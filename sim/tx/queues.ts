@@ -19,6 +19,9 @@ export class TransmitQueues {
   protected readonly core: DeviceCore;
   protected readonly running: TransmitQueue[] = [];
   protected readonly counts: TransmitCounts;
+  /** Rounds in which a rate-limited queue sends what it could send in one; undefined without limits. */
+  #rates: Uint16Array | undefined;
+  #round = 0;
   /** Created when they first start, since each has a buffer for a frame. */
   readonly #queues: (TransmitQueue | undefined)[] = [];
 
@@ -37,6 +40,27 @@ export class TransmitQueues {
     const queue = this.#queues[index] ??= new TransmitQueue(index, this.core);
     queue.begin(control);
     if (queue.running && !this.running.includes(queue)) this.running.push(queue);
+  }
+
+  /** Takes the queues' rate limits: see `rates` of `nic/queue_memories.ts`. */
+  limit(rates: Uint16Array): void {
+    this.#rates = rates.some((rate) => rate > 0) ? rates : undefined;
+  }
+
+  /** Whether any queue has a rate limit. */
+  protected get limited(): boolean {
+    return this.#rates !== undefined;
+  }
+
+  /** Begins a round in which queues have rate limits. */
+  protected nextRound(): void {
+    this.#round++;
+  }
+
+  /** Whether a queue's rate limit has it send nothing in this round. */
+  protected rests(queue: TransmitQueue): boolean {
+    const rate = this.#rates?.[queue.index] ?? 0;
+    return rate > 0 && this.#round % rate !== 0;
   }
 
   /** Stops a queue. */

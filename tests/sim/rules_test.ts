@@ -24,6 +24,7 @@ import {
   SRRCTL,
   STATUS,
   SW_FW_SYNC,
+  TDBAH,
   TDBAL,
   TDH,
   TDLEN,
@@ -129,11 +130,21 @@ const CASES: readonly Case[] = [
     section: "4.6.7",
   },
   {
-    what: "FCTRL changed while RXEN is set",
+    what: "FCTRL changed while RXEN is set and no receive queue is enabled",
     stage: "running",
-    breakIt: (d) => d.set(FCTRL, FCTRL.UPE),
-    recorded: "FCTRL: changed only while RXCTRL.RXEN is 0",
+    breakIt: (d) => {
+      d.write(RXDCTL, 0);
+      d.set(FCTRL, FCTRL.UPE);
+    },
+    recorded: "FCTRL: changed only while RXCTRL.RXEN is 0, or a receive queue is enabled",
     section: "8.2.3.7.1",
+  },
+  {
+    what: "RXEN cleared while a receive queue is enabled",
+    stage: "running",
+    breakIt: (d) => d.write(RXCTRL, 0),
+    recorded: "RXCTRL: RXEN is cleared only after all receive queues are disabled",
+    section: "4.6.7.1.1",
   },
   {
     what: "RXPBSIZE changed while RXEN is set",
@@ -201,8 +212,18 @@ const CASES: readonly Case[] = [
     stage: "configured",
     breakIt: (d) => d.set(TXDCTL, TXDCTL.ENABLE),
     recorded: "TXDCTL[0]: DMATXCTL.TE is set before a queue is enabled",
-    section: "4.6.8",
+    section: "4.6.8.1",
   },
+  ...[TDBAL, TDBAH, TDLEN, TDH].map((register): Case => ({
+    what: `${register.name}[0] written after DMATXCTL.TE`,
+    stage: "configured",
+    breakIt: (d) => {
+      d.set(DMATXCTL, DMATXCTL.TE);
+      d.write(register, d.read(register));
+    },
+    recorded: `${register.name}[0]: written only while TXDCTL.ENABLE is 0`,
+    section: register.section,
+  })),
   {
     what: "TXDCTL's thresholds wiped while the queue is enabled",
     stage: "running",
