@@ -1,6 +1,6 @@
 /**
- * Shows the machine's network cards, binds them, gives them back, dumps their registers, and says what
- * is missing: `deno run --allow-ffi nic.ts COMMAND`.
+ * Lists the machine's network cards, binds and restores them, dumps their registers, and reports
+ * what the machine lacks: `deno run --allow-ffi nic.ts COMMAND`.
  *
  * @module
  */
@@ -19,30 +19,31 @@ import { choice, flag, type Values } from "./programs/options.ts";
 import { run } from "./programs/run.ts";
 
 const ABOUT =
-  `  list                     every Ethernet controller: who has it, and how it could be driven here
-  bind ADDRESS vfio-pci    gives a card to vfio-pci, for programs to drive by VFIO
-  bind ADDRESS none        takes a card from its driver
-  restore ADDRESS          gives a card back to the kernel's own driver
-  regs ADDRESS [NAME …]    registers of an 82599, X540 or X550, all or those named, as far as the
-                           kernel lets them be seen: not while vfio-pci has the card;
-                           status, features and queues of a VirtIO card that no driver has
-  doctor                   whether a card can be driven on this machine, and what is missing
+  `  list                     list Ethernet controllers, their drivers, and how ixy.ts can drive them
+  bind ADDRESS vfio-pci    bind a card to vfio-pci, so that programs can drive it through VFIO
+  bind ADDRESS none        unbind a card from its driver
+  restore ADDRESS          bind a card to the kernel's own driver again
+  regs ADDRESS [NAME …]    read registers of an 82599, X540 or X550, default: all; the kernel does
+                           not allow it while the card is bound to vfio-pci. Of a VirtIO card
+                           without a driver: status, features and queues
+  doctor                   check whether this machine can drive a card, and report what it lacks
 
-ADDRESS is 0000:03:00.0 (PCI), or for regs vfio-user:PATH. bind and restore need root, and nothing
-of them outlives a boot.`;
+ADDRESS is 0000:03:00.0 (PCI), or for regs vfio-user:PATH. bind and restore need root. Their effect
+ends when the machine restarts.`;
 
 const NOTES =
-  `regs writes nothing to an 82599, X540 or X550. It selects features and queues of a VirtIO card.
-Exit code: 0; 1 if a device failed, or doctor finds no way to drive a card; 2 if something is to be
-mended first, which the message says.`;
+  `regs does not write to an 82599, X540 or X550. On a VirtIO card it writes the selectors of
+features and queues.
+Exit code: 0; 1 if a device failed, or doctor finds no way to drive a card; 2 for a wrong command or
+a problem to fix first, see the message.`;
 
 const OPTIONS = {
   force: flag(
-    "bind: although its kernel interface is up or carries the default route, or it is no Ethernet " +
-      "controller",
+    "bind: even if the kernel interface is up or carries the default route, or the device is not " +
+      "an Ethernet controller",
   ),
-  all: flag("regs: read registers too that are cleared or changed by reading"),
-  virtio: choice("regs: interface of a VirtIO card that has two", VIRTIO_INTERFACES, {
+  all: flag("regs: also read registers that reading clears or changes"),
+  virtio: choice("regs: interface of a VirtIO card that has both", VIRTIO_INTERFACES, {
     values: "legacy (default) or modern",
     default: undefined,
   }),
@@ -57,7 +58,7 @@ interface Outcome {
   readonly code?: number;
 }
 
-/** A command: its operands, the options that are its own, and what it does. */
+/** A command: its operands, its options, and its function. */
 interface Command {
   readonly operands: { readonly least: number; readonly most: number; readonly what: string };
   readonly options: readonly string[];
@@ -67,7 +68,7 @@ interface Command {
 }
 
 const ADDRESS = { least: 1, most: 1, what: "an address" };
-const NOTHING = { least: 0, most: 0, what: "nothing" };
+const NOTHING = { least: 0, most: 0, what: "no operands" };
 
 const COMMANDS: Readonly<Record<string, Command>> = {
   list: {
@@ -79,7 +80,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     },
   },
   bind: {
-    operands: { least: 2, most: 2, what: "an address, and vfio-pci or none" },
+    operands: { least: 2, most: 2, what: "an address and a driver, vfio-pci or none" },
     options: ["force"],
     run: (system, [address, driver], { force }) => {
       if (driver !== "vfio-pci" && driver !== "none") {
@@ -126,28 +127,30 @@ function registers(
   if (driver === "ixgbe") return dumpFunction(system, found, options);
   if (driver === null) throw new UsageError(`${found.address}: ${problem}`);
   if (names.length > 0) {
-    throw new UsageError(`${found.address}: a VirtIO card is shown whole: leave out ${names[0]}`);
+    throw new UsageError(
+      `${found.address}: regs takes no register names for a VirtIO card: omit ${names[0]}`,
+    );
   }
   return dumpVirtio(system, found, virtio);
 }
 
 function bound(json: Binding): Outcome {
   const { address, before, driver, interfaces, file, notes } = json;
-  const has = driver === null ? "no driver has it" : `${driver} has it`;
-  const line = `${address}: ${has}${before === driver ? ", as before" : ""}` +
-    `${file === null ? "" : `, and who owns ${file} can use it`}` +
-    `${interfaces.length > 0 ? `, as ${interfaces.join(", ")}` : ""}`;
+  const bound = driver === null ? "not bound to a driver" : `bound to ${driver}`;
+  const line = `${address}: ${bound}${before === driver ? ", as before" : ""}` +
+    `${file === null ? "" : `, the owner of ${file} can use it`}` +
+    `${interfaces.length > 0 ? `, interface ${interfaces.join(", ")}` : ""}`;
   return { json, lines: [line, ...notes.map((note) => `${address}: ${note}`)] };
 }
 
-/** What to do. */
+/** What the command line requests. */
 interface Plan {
   readonly command: Command;
   readonly operands: readonly string[];
   readonly values: Arguments;
 }
 
-/** The program, as it is called. */
+/** The program's command line. */
 export const NIC = command({
   start: "deno run --allow-ffi nic.ts",
   operands: { shown: "COMMAND", are: "a command", least: 0, most: Infinity },
@@ -159,8 +162,8 @@ export const NIC = command({
       const known = Object.keys(COMMANDS).join(", ");
       throw new UsageError(
         name === undefined
-          ? `nic.ts takes a command: ${known}: see --help`
-          : `"${name}" is no command: ${known}: see --help`,
+          ? `nic.ts takes a command (${known}): see --help`
+          : `"${name}" is not a command (${known}): see --help`,
       );
     }
     const command = COMMANDS[name], { least, most, what } = command.operands;

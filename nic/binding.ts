@@ -1,6 +1,6 @@
 /**
- * Gives a function to vfio-pci, to no driver, or back to the kernel's own. Nothing is remembered but in
- * the kernel: a function that is plugged in again, or a machine that boots again, forgets it.
+ * Binds a function to vfio-pci or to its kernel driver, or unbinds it. Only the kernel keeps the
+ * state: it is lost when the function is plugged in again, or the machine restarts.
  *
  * @module
  */
@@ -15,33 +15,34 @@ import { inUse } from "./drivers.ts";
 import type { FunctionFiles, System } from "./system.ts";
 
 const VFIO_PCI = "vfio-pci";
-/** A driver may make its interface a moment after it has taken the function, in milliseconds. */
+/** Longest that a driver may take to create its interface, in milliseconds. */
 const INTERFACE_MS = 2000;
-const LOOK_MS = 20;
+const POLL_MS = 20;
 
-/** What has become of a function. */
+/** The result of binding a function. */
 export interface Binding {
   /** Domain, bus, device and function. */
   readonly address: string;
-  /** The driver that had it before, or null. */
+  /** The driver that it was bound to before, or null. */
   readonly before: string | null;
-  /** The driver that has it now, or null. */
+  /** The driver that it is bound to now, or null. */
   readonly driver: string | null;
-  /** The kernel's interfaces on it now. */
+  /** Its kernel interfaces. */
   readonly interfaces: readonly string[];
-  /** The file that a user needs permission for to drive it by VFIO, or null if vfio-pci has it not. */
+  /** The file that a user needs access to for VFIO, or null if it is not bound to vfio-pci. */
   readonly file: string | null;
-  /** What is still to be done before it can be used, if anything. */
+  /** What is still to be done before it can be used. */
   readonly notes: readonly string[];
 }
 
 /**
  * Binds a function to vfio-pci, or unbinds it.
  *
- * @param force Whether to do so although the kernel uses it, or although it is no Ethernet controller.
- * @throws {UsageError} if it is in use, vfio-pci or an IOMMU group is missing, or this is not root.
- * Nothing was changed then.
- * @throws {DeviceError} if vfio-pci does not take it; it was given back then.
+ * @param force Whether to bind it even if the kernel uses it, or it is not an Ethernet controller.
+ * @throws {UsageError} if it is in use, vfio-pci or an IOMMU group is missing, or the user is not
+ * root. Nothing has changed then.
+ * @throws {DeviceError} if vfio-pci does not accept it. It is bound to its kernel driver again
+ * then.
  */
 export function bind(
   system: System,
@@ -73,10 +74,10 @@ export function bind(
 }
 
 /**
- * Gives a function back to the kernel's own driver.
+ * Binds a function to its kernel driver.
  *
- * @throws {UsageError} if a program is using it, or this is not root. Nothing was changed then.
- * @throws {DeviceError} if no kernel driver takes it.
+ * @throws {UsageError} if a program is using it, or the user is not root. Nothing has changed then.
+ * @throws {DeviceError} if no kernel driver accepts it.
  */
 export async function restore(system: System, name: string): Promise<Binding> {
   const before = system.function(name);
@@ -100,25 +101,25 @@ export async function restore(system: System, name: string): Promise<Binding> {
     const alias = system.text(`/sys/bus/pci/devices/${address}/modalias`) ?? "its modalias";
     throw new DeviceError(
       address,
-      `no kernel driver takes it: load the module with \`modprobe ${alias}\``,
+      `no kernel driver accepts it: load the module with \`modprobe ${alias}\``,
     );
   }
   const deadline = performance.now() + INTERFACE_MS;
   while (system.function(address).interfaces.length === 0 && performance.now() < deadline) {
-    await delay(LOOK_MS);
+    await delay(POLL_MS);
   }
   const result = binding(system, before);
   if (result.interfaces.length > 0) return result;
-  return { ...result, notes: ["it has no interface yet: see what dmesg says of the driver"] };
+  return { ...result, notes: ["it has no interface yet: see dmesg for the driver's messages"] };
 }
 
-/** Refuses a function that the kernel needs, or that is no network card. */
+/** Refuses a function that the kernel uses, or that is not a network card. */
 function checkFree(found: FunctionFiles): void {
   const { address, class: deviceClass } = found;
   if (deviceClass !== ETHERNET_CONTROLLER) {
     throw new UsageError(
-      `${address}: no Ethernet controller (class ${hex16(deviceClass)}): ` +
-        `--force if the kernel can do without it`,
+      `${address}: not an Ethernet controller (class ${hex16(deviceClass)}): use --force if the ` +
+        "kernel does not need it",
     );
   }
   for (const { problem, remedy } of inUse(found)) {
@@ -129,20 +130,21 @@ function checkFree(found: FunctionFiles): void {
 function checkVfio(system: System, { address, group }: FunctionFiles): void {
   if (group === null) {
     throw new UsageError(
-      `${address}: no IOMMU stands before it, which vfio-pci needs: turn VT-d or AMD-Vi on in the ` +
-        "firmware and boot with intel_iommu=on, or leave it to sysfs, as root and with hugepages",
+      `${address}: vfio-pci needs an IOMMU, and it has none: turn VT-d or AMD-Vi on in the ` +
+        `firmware ` +
+        "and boot with intel_iommu=on, or drive it through sysfs, as root and with hugepages",
     );
   }
   if (!system.has("/sys/bus/pci/drivers", VFIO_PCI)) {
-    throw new UsageError(`${address}: the kernel has no vfio-pci yet: \`modprobe vfio-pci\``);
+    throw new UsageError(`${address}: vfio-pci is not loaded: run \`modprobe vfio-pci\``);
   }
 }
 
 /**
- * Keeps programs of this project from the function meanwhile, after looking that none has it: the
- * kernel would let us wait for one that has it by VFIO, for as long as it likes.
+ * Locks the function against programs of this project, and checks that none has it open. Without
+ * the check, unbinding would wait in the kernel until a program that uses it by VFIO ends.
  *
- * @returns What ends it.
+ * @returns Ends the lock.
  */
 function hold(
   system: System,
@@ -150,7 +152,7 @@ function hold(
   forKernel: boolean,
 ): () => void {
   const pci = new SysfsFunction(address, system.devices);
-  // vfio-pci may get more functions of a group that is in use; the kernel's drivers may not.
+  // vfio-pci may take another function of a group that is in use; a kernel driver may not.
   if (group === null || (driver !== VFIO_PCI && !forKernel)) return () => pci.close();
   const file = system.file(`/dev/vfio/${group.number}`);
   const fd = stubs.ixy_open(path(file), Open.RDWR, 0);
@@ -158,7 +160,7 @@ function hold(
     pci.close();
     throw new UsageError(`${address}: another program is using the device's ${file}: end it`);
   }
-  if (fd >= 0) stubs.ixy_close(fd); // held open, it would keep vfio-pci from letting go
+  if (fd >= 0) stubs.ixy_close(fd); // vfio-pci cannot be unbound while it is open
   return () => pci.close();
 }
 
@@ -167,7 +169,9 @@ function unbind(directory: string, address: string): void {
   writeText(`${directory}/driver/unbind`, address);
 }
 
-/** Has the kernel look for a driver, which can be vfio-pci only; back to any if that will not. */
+/**
+ * Makes the kernel probe for vfio-pci alone; if that does not accept the function, for any driver.
+ */
 function probeVfio(system: System, address: string): void {
   const directory = `${system.devices}/${address}`,
     probe = system.file("/sys/bus/pci/drivers_probe");
@@ -183,14 +187,14 @@ function probeVfio(system: System, address: string): void {
   writeText(probe, address);
   throw new DeviceError(
     address,
-    `vfio-pci does not take it${problem}, and it was given back: see what dmesg says`,
+    `vfio-pci does not accept it${problem}, and it was given back: see dmesg`,
   );
 }
 
 function neighbours({ group }: FunctionFiles): string[] {
   return group!.others.filter(({ blocks }) => blocks).map(({ address, driver }) =>
-    `kernel driver ${driver} has ${address} of the same IOMMU group, which is for the kernel or for ` +
-    `programs as a whole: \`nic.ts bind ${address} none\``
+    `kernel driver ${driver} has ${address} of the same IOMMU group, which the kernel and ` +
+    `programs cannot share: run \`nic.ts bind ${address} none\``
   );
 }
 

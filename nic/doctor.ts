@@ -1,6 +1,6 @@
 /**
- * Whether this machine lets a network card be driven from user space, by which of two ways, and what
- * is missing. Looks only; changes nothing.
+ * Checks whether this machine can drive a network card from user space, through VFIO or through
+ * sysfs, and what it lacks for each. Changes nothing.
  *
  * @module
  */
@@ -10,28 +10,28 @@ import { list } from "../native/files.ts";
 import { identify } from "./drivers.ts";
 import type { FunctionFiles, System } from "./system.ts";
 
-/** The bits of these capabilities in the kernel's sets. */
+/** Bits of the kernel's capability sets. */
 const CAP_IPC_LOCK = 14n, CAP_SYS_ADMIN = 21n;
-/** What a small pool and its rings take, in bytes: two hugepages, or as much locked memory. */
+/** Memory for a small pool and its rings: hugepages, or locked memory in bytes. */
 const MIN_HUGEPAGES = 2, MIN_LOCKED = 16 * 1024 * 1024;
-/** The oldest Deno that this is tried with. */
-const DENO = [2, 9] as const;
+/** Oldest version of Deno that the project is tested with. */
+const MIN_DENO = [2, 9] as const;
 
-/** One thing that was looked at. */
+/** The result of one check. */
 export interface Finding {
-  /** What: `hugepages`. */
+  /** What was checked, for example `hugepages`. */
   readonly name: string;
   /** What was found. */
   readonly found: string;
-  /** Whether it is as it should be. */
+  /** Whether the check passed. */
   readonly ok: boolean;
-  /** Ways that do not work without it; none if it only slows down. */
+  /** Ways that do not work if the check fails; empty if it only warns. */
   readonly needed: readonly ("vfio" | "sysfs")[];
-  /** What to do, or null if it is well. */
+  /** What to do, or null if the check passed. */
   readonly fix: string | null;
 }
 
-/** What this process is. */
+/** The process that runs the checks. */
 export interface Process {
   /** Deno's version. */
   readonly deno: string;
@@ -39,17 +39,17 @@ export interface Process {
   readonly processors: number;
 }
 
-/** The diagnosis. */
+/** The results of all checks. */
 export interface Diagnosis {
-  /** Everything that was looked at. */
+  /** Result of each check. */
   readonly findings: readonly Finding[];
-  /** Ways that are open. */
+  /** Ways to drive a card that work. */
   readonly ways: readonly ("vfio" | "sysfs")[];
-  /** Whether a card that a driver here is for can be driven by an open way. */
+  /** Whether at least one way works. */
   readonly ready: boolean;
 }
 
-/** Looks at everything. */
+/** Runs all checks. */
 export function diagnose(system: System, process: Process): Diagnosis {
   const findings = [
     ...machine(process),
@@ -69,7 +69,7 @@ export function diagnose(system: System, process: Process): Diagnosis {
   return { findings, ways, ready: ways.length > 0 };
 }
 
-/** Lines for people. */
+/** Formats a diagnosis as lines of text. */
 export function* formatDiagnosis({ findings, ways }: Diagnosis): Generator<string> {
   for (const { name, found, ok, needed, fix } of findings) {
     const mark = ok ? "ok" : needed.length > 0 ? "missing" : "note";
@@ -96,18 +96,21 @@ function finding(
 
 function* machine({ deno, processors }: Process): Generator<Finding> {
   const [major, minor] = deno.split(".").map(Number);
-  const recent = major > DENO[0] || (major === DENO[0] && minor >= DENO[1]);
-  yield finding("Deno", deno, recent, [], `\`deno upgrade\`: it is tried with ${DENO.join(".")}`);
+  const recent = major > MIN_DENO[0] || (major === MIN_DENO[0] && minor >= MIN_DENO[1]);
+  const fix = `run \`deno upgrade\`: the oldest version tested is ${MIN_DENO.join(".")}`;
+  yield finding("Deno", deno, recent, [], fix);
   yield finding(
     "processors",
     `${processors}`,
     processors >= 2,
     [],
-    "give the machine a second one: a polling driver keeps one to itself",
+    "give the machine a second one: a polling driver uses one completely",
   );
 }
 
-/** Cards that a driver here is for, and that the machine is not reached by. */
+/**
+ * Returns cards that a driver of this project supports, and that do not carry the default route.
+ */
 function candidates(system: System): FunctionFiles[] {
   return system.ethernetFunctions().filter((found) => {
     return identify(found).driver !== null && !found.interfaces.some((each) => each.defaultRoute);
@@ -116,14 +119,14 @@ function candidates(system: System): FunctionFiles[] {
 
 function cards(system: System): Finding {
   const free = candidates(system), all = system.ethernetFunctions().map(({ address }) => address);
-  const others = all.length > 0 ? `none but ${all.join(", ")}: see \`nic.ts list\`` : "none";
+  const others = all.length > 0 ? `none except ${all.join(", ")}: see \`nic.ts list\`` : "none";
   return finding(
     "cards",
     free.map(({ address, driver }) => `${address} (${driver ?? "no driver"})`).join(", ") || others,
     free.length > 0,
     ["vfio", "sysfs"],
-    "put in an 82599 (X520), X540, X550 or VirtIO card beside the one that carries the default " +
-      "route; without one, `deno task demo` runs everything here",
+    "add an 82599 (X520), X540, X550 or VirtIO card beside the one that carries the default " +
+      "route; without one, `deno task demo` runs everything in software",
   );
 }
 
@@ -139,14 +142,14 @@ function iommu(system: System): Finding {
   );
 }
 
-/** Physical addresses reach memory only where no IOMMU translates them. */
+/** A device can use physical addresses only if no IOMMU translates them. */
 function translation(system: System): Finding {
   const translated = candidates(system).filter((found) => {
     return identify(found).driver === "ixgbe" && found.group?.type?.startsWith("DMA");
   }).map(({ address }) => address);
   return finding(
     "bus addresses",
-    translated.length > 0 ? `an IOMMU translates those of ${translated.join(", ")}` : "physical",
+    translated.length > 0 ? `translated by an IOMMU for ${translated.join(", ")}` : "physical",
     translated.length === 0 || translated.length < candidates(system).length,
     ["sysfs"],
     "use VFIO, or boot with iommu=pt",
@@ -161,11 +164,11 @@ function vfioModule(system: System): Finding {
     `vfio-pci ${driver ? "loaded" : "missing"}, vfio_iommu_type1 ${iommu ? "loaded" : "missing"}`,
     driver && iommu,
     ["vfio"],
-    "`modprobe -a vfio-pci vfio_iommu_type1`",
+    "run `modprobe -a vfio-pci vfio_iommu_type1`",
   );
 }
 
-/** Opens for a moment what may be opened by many; of a group, one that is in use counts as well. */
+/** Opens each file briefly, which does not disturb its users. A group that is in use counts too. */
 function vfioAccess(system: System): Finding {
   const directory = system.file("/dev/vfio");
   const files = list(directory).filter((name) => name === "vfio" || /^\d+$/.test(name));
@@ -176,12 +179,12 @@ function vfioAccess(system: System): Finding {
     "/dev/vfio",
     files.length === 0
       ? "missing"
-      : `${files.sort().join(", ")}; may be opened: ${open.sort().join(", ") || "none"}`,
+      : `${files.sort().join(", ")}; accessible: ${open.sort().join(", ") || "none"}`,
     may,
     ["vfio"],
     groups.length === 0
-      ? "as root, `nic.ts bind ADDRESS vfio-pci`, then `chown USER /dev/vfio/N`"
-      : "`chown USER /dev/vfio/N` for the card's group N, or run this as root",
+      ? "as root, run `nic.ts bind ADDRESS vfio-pci`, then `chown USER /dev/vfio/N`"
+      : "run `chown USER /dev/vfio/N` for the card's group N, or run this as root",
   );
 }
 
@@ -201,7 +204,7 @@ function lockedMemory(system: System): Finding {
     free ? "no limit for this user" : soft === "unlimited" ? soft : `${Number(soft) / 1024} KiB`,
     enough,
     ["vfio"],
-    "`ulimit -l 65536`, as root or by /etc/security/limits.conf",
+    "run `ulimit -l 65536` as root, or change /etc/security/limits.conf",
   );
 }
 
@@ -209,7 +212,7 @@ function root(system: System): Finding {
   const is = isRoot(system), all = is && hasCapability(system, CAP_SYS_ADMIN);
   return finding(
     "root",
-    !is ? "no" : all ? "yes" : "yes, but without CAP_SYS_ADMIN, which physical addresses need",
+    !is ? "no" : all ? "yes" : "yes, but physical addresses also need CAP_SYS_ADMIN",
     all,
     ["sysfs"],
     is ? "give the container CAP_SYS_ADMIN and CAP_SYS_RAWIO" : "run this as root",
@@ -225,11 +228,11 @@ function hugepages(system: System): Finding {
     `${free} of ${total} pages of 2 MiB free`,
     free >= MIN_HUGEPAGES,
     ["sysfs"],
-    `\`echo ${total - free + 256} > /proc/sys/vm/nr_hugepages\``,
+    `run \`echo ${total - free + 256} > /proc/sys/vm/nr_hugepages\``,
   );
 }
 
-/** A kernel that is locked down lets nobody write to configuration space, or map BARs. */
+/** A kernel in lockdown refuses writes to configuration space and mappings of BARs. */
 function lockdown(system: System): Finding {
   const text = system.text("/sys/kernel/security/lockdown") ?? "[none]";
   const mode = /\[(\w+)\]/.exec(text)?.[1] ?? "none";
@@ -238,7 +241,7 @@ function lockdown(system: System): Finding {
     mode,
     mode === "none",
     ["sysfs"],
-    "turn Secure Boot off, or boot without lockdown=; VFIO works with it",
+    "turn Secure Boot off, or boot without lockdown=; VFIO works in lockdown",
   );
 }
 

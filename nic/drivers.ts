@@ -1,6 +1,6 @@
 /**
- * Which of this project's drivers is for a function, and by which bus it could be driven now: what
- * `open` would do, without doing it. Part of the program `nic.ts`, and so above the drivers.
+ * Which driver of this project supports a function, and how it could reach it now: what `open`
+ * would do, without doing it. Part of the program `nic.ts`, and therefore above the drivers.
  *
  * @module
  */
@@ -16,32 +16,32 @@ const VIRTIO_NET: Readonly<Record<number, string>> = {
   [MODERN_NET]: "VirtIO network card (modern only)",
 };
 
-/** What a function is to this project. */
+/** The model of a function, from its ids. */
 export interface Model {
-  /** The driver that is for it, or null. */
+  /** The driver that supports it, or null. */
   readonly driver: "ixgbe" | "virtio" | null;
-  /** Its name, or null if it is not known. */
+  /** Its name, or null if unknown. */
   readonly name: string | null;
-  /** Why no driver is for it, or null. */
+  /** Why no driver supports it, or null. */
   readonly problem: string | null;
 }
 
 /** How a function could be driven. */
 export interface Assessment extends Model {
-  /** The bus that `open` would take; null if no driver is for it. */
+  /** How `open` would reach it; null if no driver supports it. */
   readonly bus: "vfio" | "sysfs" | null;
-  /** What keeps it from being driven now, each with what to do; none if it can be driven. */
+  /** What prevents driving it now, each with what to do; empty if it can be driven. */
   readonly problems: readonly string[];
 }
 
-/** What is known of a function by its ids. */
+/** Returns the model of a function. */
 export function identify({ address, vendor, device }: FunctionFiles): Model {
   if (vendor === RED_HAT && device in VIRTIO_NET) {
     return { driver: "virtio", name: VIRTIO_NET[device], problem: null };
   }
   if (vendor !== INTEL) {
     const problem =
-      "no driver here is for it: drivers are for Intel's 82599, X540 and X550, and VirtIO";
+      "not supported: ixy.ts has drivers for Intel's 82599, X540 and X550, and for VirtIO";
     return { driver: null, name: null, problem };
   }
   try {
@@ -52,7 +52,7 @@ export function identify({ address, vendor, device }: FunctionFiles): Model {
   }
 }
 
-/** How a function could be driven now, and what is in the way. */
+/** Returns how a function could be driven, and what prevents it now. */
 export function assess(found: FunctionFiles): Assessment {
   const model = identify(found);
   if (model.driver === null) return { ...model, bus: null, problems: [model.problem!] };
@@ -63,7 +63,8 @@ export function assess(found: FunctionFiles): Assessment {
 
 function vfioProblems({ group }: FunctionFiles): string[] {
   return group!.others.filter(({ blocks }) => blocks).map(({ address, driver }) =>
-    `kernel driver ${driver} has ${address} of the same IOMMU group: \`nic.ts bind ${address} none\``
+    `kernel driver ${driver} has ${address} of the same IOMMU group: run ` +
+    `\`nic.ts bind ${address} none\``
   );
 }
 
@@ -71,31 +72,33 @@ function sysfsProblems(found: FunctionFiles, model: "ixgbe" | "virtio"): string[
   const { address, driver, interfaces, group } = found;
   const problems = inUse(found).map(({ problem, remedy }) => `${problem}: ${remedy}`);
   if (driver === "vfio-pci") {
-    problems.push(`bound to vfio-pci without an IOMMU group: \`nic.ts restore ${address}\``);
+    problems.push(`bound to vfio-pci without an IOMMU group: run \`nic.ts restore ${address}\``);
   }
-  // A VirtIO device goes through the IOMMU only if it offers ACCESS_PLATFORM, which no file tells.
+  // A VirtIO device uses the IOMMU only if it offers ACCESS_PLATFORM, which no file of the kernel
+  // shows.
   if (model === "ixgbe" && group?.type?.startsWith("DMA")) {
     const down = interfaces.some(({ up }) => up) ? ", once its interface is down" : "";
     problems.push(
-      `an IOMMU keeps it from memory by physical addresses: \`nic.ts bind ${address} vfio-pci\`${down}`,
+      `an IOMMU translates its addresses, so physical ones do not work: run ` +
+        `\`nic.ts bind ${address} vfio-pci\`${down}`,
     );
   }
   return problems;
 }
 
-/** What a function is needed for now, and what to do about it. */
+/** Returns what the kernel uses a function for, and what to do about it. */
 export function inUse({ interfaces }: FunctionFiles): { problem: string; remedy: string }[] {
   return interfaces.flatMap(({ name, up, defaultRoute }) => {
     if (defaultRoute) {
       return [{
         problem: `its kernel interface ${name} carries the default route`,
-        remedy: "let another card carry it first",
+        remedy: "move the route to another card first",
       }];
     }
     if (!up) return [];
     return [{
       problem: `its kernel interface ${name} is up`,
-      remedy: `\`ip link set ${name} down\` if nothing needs it`,
+      remedy: `run \`ip link set ${name} down\` if nothing needs it`,
     }];
   });
 }

@@ -1,6 +1,6 @@
 /**
- * Dumps a register map: reads what can be read without a change in the device, and shows each register
- * by the names of its table. Knows no device: which registers change by being read, it is told.
+ * Dumps a register map: reads the registers that reading does not change, and formats them with the
+ * names of their table. Independent of the device: the caller says which registers reading changes.
  *
  * @module
  */
@@ -9,48 +9,48 @@ import type { Bar } from "../src/pci/function.ts";
 import { UsageError } from "../src/errors.ts";
 import { hex, nameOf, offsetOf, type Register } from "../src/registers.ts";
 
-/** Registers that are left alone. */
+/** Which registers to skip. */
 export interface Reading {
-  /** Why reading the register changes the device, or undefined if it does not. */
+  /** Returns how reading the register changes the device, or undefined if it does not. */
   readonly changes: (register: Register) => string | undefined;
-  /** Why the register is never read, or undefined if it may be. */
+  /** Returns why the register must never be read, or undefined if it may be. */
   readonly never: (register: Register) => string | undefined;
-  /** Whether to read those that change by it. */
+  /** Whether to read registers that reading changes. */
   readonly all: boolean;
 }
 
-/** A register's copy as it was read. */
+/** The value of a register. */
 export interface RegisterValue {
   /** Its name: `LINKS`, `RDT[3]`. */
   readonly name: string;
   /** Its offset in BAR 0, in bytes. */
   readonly offset: number;
-  /** What it reads. */
+  /** Its value. */
   readonly value: number;
   /** Its fields, shifted to bit 0. */
   readonly fields: Readonly<Record<string, number>>;
 }
 
-/** Registers that were not read. */
+/** A register that was not read. */
 export interface Skipped {
-  /** Their name, without an index. */
+  /** Its name, without an index. */
   readonly name: string;
-  /** Why. */
+  /** Why it was not read. */
   readonly reason: string;
 }
 
-/** What was read, and what was not. */
+/** Registers that were read, and those that were skipped. */
 export interface Dump {
-  /** Every copy of every register that was read, in the table's order. */
+  /** All registers that were read, each index of an array on its own, in the table's order. */
   readonly registers: readonly RegisterValue[];
-  /** Registers that were left alone. */
+  /** Registers that were skipped. */
   readonly skipped: readonly Skipped[];
 }
 
 /**
- * The registers of a table that have these names; all of them if there is no name.
+ * Returns the registers of a table with these names; all if there are no names.
  *
- * @throws {UsageError} if the table has no such register.
+ * @throws {UsageError} if the table lacks a name.
  */
 export function select(
   table: Readonly<Record<string, Register>>,
@@ -60,7 +60,7 @@ export function select(
   return names.map((name) => {
     if (Object.hasOwn(table, name.toUpperCase())) return table[name.toUpperCase()];
     throw new UsageError(
-      `"${name}" is no register: names are the datasheet's, such as LINKS or RDT`,
+      `"${name}" is not a register: use a name of the datasheet, such as LINKS or RDT`,
     );
   });
 }
@@ -89,7 +89,7 @@ export function dump(bar: Bar, registers: readonly Register[], reading: Reading)
   return { registers: values, skipped };
 }
 
-/** The fields of a value, shifted to bit 0. */
+/** Returns the fields of a value, shifted to bit 0. */
 function fields(register: Register, value: number): Record<string, number> {
   return Object.fromEntries(
     Object.entries(register.fields).map(([name, mask]) => {
@@ -99,7 +99,10 @@ function fields(register: Register, value: number): Record<string, number> {
   );
 }
 
-/** Lines for people: offset, name, value, fields that are not 0; equal copies in a row as one. */
+/**
+ * Formats registers as lines of text: offset, name, value, fields that are not 0. Equal values of
+ * adjacent indices share a line.
+ */
 export function* format({ registers }: Dump, table: readonly Register[]): Generator<string> {
   const byName = new Map(table.map((register) => [register.name, register]));
   for (let i = 0; i < registers.length;) {

@@ -1,5 +1,5 @@
 /**
- * The machine's network cards as `nic.ts list` shows them.
+ * The list of the machine's network cards that `nic.ts list` shows.
  *
  * @module
  */
@@ -8,20 +8,20 @@ import { hex16 } from "../src/pci/function.ts";
 import { assess, type Assessment } from "./drivers.ts";
 import type { FunctionFiles, System } from "./system.ts";
 
-/** A card, and what this project can do with it. */
+/** A card, and how this project can drive it. */
 export type Card = FunctionFiles & { readonly use: Assessment };
 
-/** Every Ethernet controller, in the order of their addresses. */
+/** Returns all Ethernet controllers, ordered by address. */
 export function cards(system: System): Card[] {
   return system.ethernetFunctions().map((found) => ({ ...found, use: assess(found) }));
 }
 
-/** Lines for people: one for each card, and below it what there is to say. */
+/** Formats cards as lines of text: a heading for each card, then its details. */
 export function* formatCards(found: readonly Card[]): Generator<string> {
   if (found.length === 0) yield "no Ethernet controllers on this machine's PCI buses";
   for (const card of found) {
     const { address, vendor, device, driver, interfaces, group, use } = card;
-    yield `${address}  ${hex16(vendor)}:${hex16(device)}  ${use.name ?? "unknown here"}`;
+    yield `${address}  ${hex16(vendor)}:${hex16(device)}  ${use.name ?? "unknown model"}`;
     const names = interfaces.map(({ name, up, defaultRoute }) => {
       return `${name} ${up ? "up" : "down"}${defaultRoute ? ", default route" : ""}`;
     });

@@ -1,6 +1,7 @@
 /**
- * The registers of an 82599, X540 or X550 as they are now, whoever drives it, as far as the kernel lets
- * them be mapped (not while vfio-pci has the card): nothing is claimed, enabled or written. Part of the program `nic.ts`, and so above the drivers.
+ * Dumps the registers of an 82599, X540 or X550, whether or not a driver is using it. Claims,
+ * enables and writes nothing. The kernel does not allow it while the card is bound to vfio-pci.
+ * Part of the program `nic.ts`, and therefore above the drivers.
  *
  * @module
  */
@@ -18,34 +19,34 @@ import type { FunctionFiles, System } from "./system.ts";
 
 /** Bytes of configuration space that every user may read. */
 const CONFIG_HEADER = 64;
-/** What a function reads that is asleep or gone. */
+/** Value of every register of a function that is asleep or gone. */
 const ONES = 0xffffffff;
 
 /** Dump of an ixgbe function. */
 export interface IxgbeDump extends Dump {
-  /** The address under which it was asked for. */
+  /** Its address, as the caller gave it. */
   readonly address: string;
   /** Its model. */
   readonly model: string;
 }
 
-/** What of a function's registers to read. */
+/** Which registers to read. */
 export interface DumpOptions {
-  /** Names of registers; all if there is none. */
+  /** Names of registers; all if empty. */
   readonly names: readonly string[];
-  /** Whether to read those too that change by being read. */
+  /** Whether to read registers that reading changes. */
   readonly all: boolean;
 }
 
-/** Reads the registers of a function in another process: the software NIC. */
+/** Reads the registers of a function that another process serves: the software NIC. */
 export function dumpRemote(address: string, socket: string, options: DumpOptions): IxgbeDump {
-  select(REGISTERS, options.names); // before the device is bothered
+  select(REGISTERS, options.names); // checks the names before the device is opened
   const pci = new VfioUserFunction(address, socket);
   try {
     const vendor = pci.readConfig(Config.VENDOR_ID, 2);
     if (vendor !== INTEL) {
       throw new UsageError(
-        `${address}: no register table for a device of vendor ${hex16(vendor)}`,
+        `${address}: regs does not support devices of vendor ${hex16(vendor)}, only of 8086`,
       );
     }
     return dumpBar(address, pci.readConfig(Config.DEVICE_ID, 2), pci.bar(0), options);
@@ -55,7 +56,7 @@ export function dumpRemote(address: string, socket: string, options: DumpOptions
 }
 
 /**
- * Reads the registers of a PCI function, whichever driver has it.
+ * Reads the registers of a PCI function, whether or not a driver is using it.
  *
  * @throws {UsageError} if the kernel does not let this process read them, or they are turned off.
  * @throws {DeviceError} if the function is asleep or gone.
@@ -70,9 +71,8 @@ export function dumpFunction(
   modelOf(address, device);
   checkAwake(system, address);
   const user = found.driver === null ? "a program" : `the driver ${found.driver}`;
-  const remedy =
-    `the kernel keeps registers for ${user} alone: boot with iomem=relaxed, or see what ` +
-    "`ethtool -d` shows";
+  const remedy = `the kernel reserves the registers for ${user}: boot with iomem=relaxed, or use ` +
+    "`ethtool -d`";
   const bar = openResource(address, `${system.devices}/${address}`, 0, false, remedy);
   try {
     return dumpBar(address, device, readOnly(bar), options);
@@ -84,7 +84,10 @@ export function dumpFunction(
 function dumpBar(address: string, device: number, bar: Bar, options: DumpOptions): IxgbeDump {
   const model = modelOf(address, device);
   if (bar.read(offsetOf(STATUS), 4) >>> 0 === ONES) {
-    throw new DeviceError(address, "registers read as ones: it is asleep or gone, see dmesg");
+    throw new DeviceError(
+      address,
+      "registers read as ones: the device is asleep or gone, see dmesg",
+    );
   }
   const registers = select(REGISTERS, options.names).filter((register) => {
     return options.names.length > 0 || has(model.mac, register.section);
@@ -93,17 +96,17 @@ function dumpBar(address: string, device: number, bar: Bar, options: DumpOptions
   return { address, model: model.name, ...dumped };
 }
 
-/** Lines for people. */
+/** Formats a dump as lines of text. */
 export function* formatDump(found: IxgbeDump): Generator<string> {
   yield `${found.address}: ${found.model}`;
   yield* format(found, Object.values(REGISTERS));
   const reasons = Map.groupBy(found.skipped, ({ reason }) => reason);
   for (const [reason, skipped] of reasons) {
-    yield `not read, since ${reason}: ${skipped.map(({ name }) => name).join(" ")}`;
+    yield `not read, because ${reason}: ${skipped.map(({ name }) => name).join(" ")}`;
   }
 }
 
-/** What the table says of reading registers, for a MAC. */
+/** Returns which registers of a MAC to skip, from the effects of reading in the register table. */
 function reading(mac: Mac, all: boolean): Reading {
   const effect = ({ readEffect, section }: Register) => {
     if (readEffect === null || !has(mac, readEffect.section ?? section)) return undefined;
@@ -116,20 +119,22 @@ function reading(mac: Mac, all: boolean): Reading {
       return found && `reading ${found.does} (--all reads it)`;
     },
     never: (register) => {
-      if (register.access === "WO") return "it can only be written";
+      if (register.access === "WO") return "it is write-only";
       const found = effect(register);
       return found?.takes && `reading ${found.does}`;
     },
   };
 }
 
-/** Whether a MAC has what a section describes: those of other datasheets say which have it. */
+/**
+ * Returns whether a MAC has what a section describes; other sections than the 82599's name theirs.
+ */
 function has(mac: Mac, section: string): boolean {
   if (section.startsWith("X550")) return mac === "X550";
   return !section.startsWith("X540") || mac !== "82599";
 }
 
-/** Refuses a function whose registers are turned off: turning them on would be a change. */
+/** Refuses a function whose registers are turned off, since turning them on would change it. */
 function checkAwake(system: System, address: string): void {
   const directory = `${system.devices}/${address}`;
   const config = new DataView(readBytes(`${directory}/config`, CONFIG_HEADER).buffer);
@@ -137,14 +142,12 @@ function checkAwake(system: System, address: string): void {
   const power = ifReadable(() => readText(`${directory}/power_state`)) ?? "unknown";
   if ((command & Command.MEMORY) !== 0 && !power.startsWith("D3")) return;
   throw new UsageError(
-    `${address}: its registers are turned off (COMMAND ${
-      hex16(command)
-    }, power state ${power}), as ` +
-      "where no driver runs it: start one first",
+    `${address}: its registers are turned off (COMMAND ${hex16(command)}, power state ${power}): ` +
+      "start a driver first",
   );
 }
 
-/** A BAR that nobody can write to by mistake: it is mapped for writing too. */
+/** Returns a BAR that refuses writes, because the mapping itself allows them. */
 function readOnly(bar: Bar): Bar {
   const refuse = () => {
     throw new Error("a register dump writes nothing");

@@ -1,6 +1,6 @@
 /**
- * What the kernel says of the machine's network functions, read from its files: who drives them, which
- * interfaces they have, and what shares their IOMMU group. Changes nothing.
+ * The machine's network functions, read from the kernel's files: their drivers, their interfaces,
+ * and their IOMMU groups. Changes nothing.
  *
  * @module
  */
@@ -12,13 +12,13 @@ import { kernelInterfaces } from "../src/pci/sysfs.ts";
 import { HARMLESS } from "../src/pci/vfio_group.ts";
 import { UsageError } from "../src/errors.ts";
 
-/** An interface of the kernel on a function. */
+/** A kernel interface of a function. */
 export interface KernelInterface {
   /** Its name: `eth0`. */
   readonly name: string;
   /** Whether it is up. */
   readonly up: boolean;
-  /** Whether a default route leads through it, or through one on top of it (bridge, bond, VLAN). */
+  /** Whether it carries a default route, itself or by an interface on top (bridge, bond, VLAN). */
   readonly defaultRoute: boolean;
 }
 
@@ -28,17 +28,17 @@ export interface Neighbour {
   readonly address: string;
   /** Its kernel driver, or null. */
   readonly driver: string | null;
-  /** Whether that driver keeps the group from user space. */
+  /** Whether the driver prevents use of the group from user space. */
   readonly blocks: boolean;
 }
 
-/** An IOMMU group, as one of its functions sees it. */
+/** The IOMMU group of a function. */
 export interface IommuGroup {
   /** Its number, as in `/dev/vfio/N`. */
   readonly number: string;
-  /** What the kernel uses it for: `DMA` and `DMA-FQ` translate addresses, `identity` does not. */
+  /** Its type: `DMA` and `DMA-FQ` translate addresses, `identity` does not. Null if unknown. */
   readonly type: string | null;
-  /** Who else is in it. */
+  /** The other functions of the group. */
   readonly others: readonly Neighbour[];
 }
 
@@ -52,13 +52,13 @@ export interface FunctionFiles {
   readonly device: number;
   /** Base class and sub-class: 0x0200 for Ethernet controllers. */
   readonly class: number;
-  /** The kernel driver that has it, or null. */
+  /** The kernel driver that it is bound to, or null. */
   readonly driver: string | null;
-  /** The one driver that it may be given to, or null for any. */
+  /** The only driver that it may be bound to, or null for any. */
   readonly driverOverride: string | null;
-  /** The kernel's interfaces on it. */
+  /** Its kernel interfaces. */
   readonly interfaces: readonly KernelInterface[];
-  /** Its IOMMU group; null if no IOMMU stands before it. */
+  /** Its IOMMU group; null if it is not behind an IOMMU. */
   readonly group: IommuGroup | null;
 }
 
@@ -68,53 +68,58 @@ export class System {
   readonly devices: string;
   readonly #root: string;
 
-  /** @param root What stands before `/sys`, `/proc` and `/dev`; nothing on a real machine. */
+  /**
+   * Creates a view of a machine's files.
+   *
+   * @param root Prefix of `/sys`, `/proc` and `/dev`; default: empty, for the real machine.
+   */
   constructor(root = "") {
     this.#root = root;
     this.devices = this.file("/sys/bus/pci/devices");
   }
 
-  /** Where a file of the kernel is. */
+  /** Returns the path of a file of the kernel. */
   file(name: string): string {
     return this.#root + name;
   }
 
-  /** Whether a directory has such an entry. */
+  /** Returns whether a directory has an entry. */
   has(directory: string, entry: string): boolean {
     return list(this.file(directory)).includes(entry);
   }
 
   /**
-   * The text of a file, without white space at its ends.
+   * Reads a file, without white space at its ends.
    *
-   * @returns Undefined if there is no such file, or this user may not read it.
+   * @returns The text, or undefined if the file does not exist or the user may not read it.
    */
   text(name: string): string | undefined {
     return ifReadable(() => readText(this.file(name)));
   }
 
-  /** Every Ethernet controller, in the order of their addresses. */
+  /** Returns all Ethernet controllers, ordered by address. */
   ethernetFunctions(): FunctionFiles[] {
     return list(this.devices).sort().map((address) => this.#read(address))
       .filter((found) => found.class === ETHERNET_CONTROLLER);
   }
 
   /**
-   * One function of any class.
+   * Returns a function of any class.
    *
    * @param name `0000:03:00.0` or `03:00.0`.
-   * @throws {UsageError} if the name has no such form, or there is no such function.
+   * @throws {UsageError} if the name has another form, or the function does not exist.
    */
   function(name: string): FunctionFiles {
     const address = parsePciAddress(name);
     if (address === undefined) {
       throw new UsageError(
-        `"${name}" is no address of a PCI function: use 0000:03:00.0, as \`nic.ts list\` shows it`,
+        `"${name}" is not the address of a PCI function: use one such as 0000:03:00.0, see ` +
+          `\`nic.ts list\``,
       );
     }
     if (!list(this.devices).includes(address)) {
       throw new UsageError(
-        `${address}: no such PCI device: see \`nic.ts list\` for those there are`,
+        `${address}: no such PCI device: see \`nic.ts list\` for those of this machine`,
       );
     }
     return this.#read(address);
@@ -123,7 +128,7 @@ export class System {
   #read(address: string): FunctionFiles {
     const directory = `${this.devices}/${address}`;
     const id = (name: string) => Number(readText(`${directory}/${name}`));
-    // Kernels older than the file driver_override do not matter here: it came with 3.16.
+    // driver_override exists since Linux 3.16; older kernels are not supported.
     const override = readText(`${directory}/driver_override`);
     return {
       address,
@@ -144,7 +149,7 @@ export class System {
     });
   }
 
-  /** An interface and all that stand on it. */
+  /** Returns the names of an interface and of all on top of it. */
   #withUppers(name: string, seen: string[] = []): string[] {
     if (seen.includes(name)) return seen;
     seen.push(name);
@@ -154,7 +159,7 @@ export class System {
     return seen;
   }
 
-  /** Interfaces that a default route of this network namespace leads through. */
+  /** Returns the names of the interfaces that carry a default route in this network namespace. */
   #defaultRoutes(): Set<string> {
     const rows = (file: string) =>
       (this.text(file) ?? "").split("\n").map((row) => row.split(/\s+/));
@@ -162,7 +167,7 @@ export class System {
     const v4 = rows("/proc/net/route").filter(([, to, , , , , , mask]) => {
       return zeros.test(to) && zeros.test(mask);
     }).map(([name]) => name);
-    // The kernel's own entry for what has no route stands on lo.
+    // The kernel's entry for unreachable addresses is on lo.
     const v6 = rows("/proc/net/ipv6_route").filter(([to, bits]) => zeros.test(to) && bits === "00")
       .map((row) => row[9]).filter((name) => name !== "lo");
     return new Set([...v4, ...v6]);

@@ -1,7 +1,7 @@
 /**
- * What a VirtIO network card says of itself: status, features, queues, configuration. Only of a card
- * that no driver has: features and queues are seen through selectors, which the driver uses too, and
- * would find changed under it. Part of the program `nic.ts`, and so above the drivers.
+ * Dumps status, features, queues and configuration of a VirtIO network card that is not bound to a
+ * driver. Features and queues are read through selectors, so a driver that uses them at the same
+ * time would read wrong values. Part of the program `nic.ts`, and therefore above the drivers.
  *
  * @module
  */
@@ -18,32 +18,33 @@ import { NetConfig } from "../virtio/registers.ts";
 import { Status, type Transport } from "../virtio/transport.ts";
 import type { FunctionFiles, System } from "./system.ts";
 
-/** More queues than any card has that is listed here. */
+/** Most queues that are listed. */
 const MAX_QUEUES = 1024;
 const LINK_UP = 1;
 
-/** What a card says of itself. */
+/** Dump of a VirtIO network card. */
 export interface VirtioDump {
   /** Its address. */
   readonly address: string;
-  /** The interface that was asked: `legacy PCI` or `modern PCI`. */
+  /** The interface that was used: `legacy PCI` or `modern PCI`. */
   readonly transport: string;
-  /** The device status, and the names of its bits. */
+  /** The device status. */
   readonly status: number;
+  /** Names of the bits that are set in the device status. */
   readonly statusBits: readonly string[];
-  /** The features that it offers, by name or by bit number. */
+  /** The offered features, by name or by bit number. */
   readonly features: readonly string[];
   /** Descriptors of each queue. */
   readonly queueSizes: readonly number[];
-  /** Its MAC address, or null if it has none of its own. */
+  /** Its MAC address, or null if it does not have one. */
   readonly mac: string | null;
-  /** Whether the link is up, or null if it does not tell. */
+  /** Whether the link is up, or null if the card does not report it. */
   readonly linkUp: boolean | null;
-  /** Link speed in Mbit/s, or null if it does not tell. */
+  /** Link speed in Mbit/s, or null if the card does not report it. */
   readonly speed: number | null;
 }
 
-/** No DMA is asked for here, so that an IOMMU is no obstacle. */
+/** A function that is used without DMA, so that an IOMMU does not matter. */
 class ObservedFunction extends SysfsFunction {
   override get behindIommu(): boolean {
     return false;
@@ -51,10 +52,10 @@ class ObservedFunction extends SysfsFunction {
 }
 
 /**
- * Asks a card that no driver has.
+ * Dumps a card that is not bound to a driver.
  *
- * @param wanted The interface to ask, of a card that has both.
- * @throws {UsageError} if a driver has it, its registers are turned off, or this is not root.
+ * @param wanted The interface to use of a card that has both.
+ * @throws {UsageError} if a driver has it, its registers are turned off, or the user is not root.
  */
 export function dumpVirtio(
   system: System,
@@ -63,8 +64,8 @@ export function dumpVirtio(
 ): VirtioDump {
   if (driver !== null) {
     const why = driver === "vfio-pci"
-      ? "opening it by VFIO would reset it"
-      : "its features and queues are seen through selectors that this driver uses too";
+      ? "opening it through VFIO would reset it"
+      : "its features and queues are read through selectors that this driver uses too";
     throw new UsageError(
       `${address}: ${driver} has the device, and ${why}: unbind it first with ` +
         `\`nic.ts bind ${address} none\``,
@@ -74,7 +75,7 @@ export function dumpVirtio(
   try {
     const choice = chooseInterface(pci, wanted);
     checkOn(pci, choice === "legacy" ? Command.IO : Command.MEMORY);
-    return ask(choice === "legacy" ? new LegacyPciTransport(pci) : new ModernPciTransport(pci));
+    return dump(choice === "legacy" ? new LegacyPciTransport(pci) : new ModernPciTransport(pci));
   } finally {
     pci.close();
   }
@@ -86,12 +87,11 @@ function checkOn(pci: PciFunction, space: number): void {
   throw new UsageError(
     `${pci.address}: its registers are turned off (COMMAND ${
       hex16(command)
-    }): run a driver on it ` +
-      "once, which turns them on",
+    }): start a driver once, which turns them on`,
   );
 }
 
-function ask(transport: Transport): VirtioDump {
+function dump(transport: Transport): VirtioDump {
   const status = transport.status();
   const features = transport.features();
   const has = (feature: bigint) => (features & feature) !== 0n;
@@ -120,10 +120,10 @@ function ask(transport: Transport): VirtioDump {
   };
 }
 
-/** A speed that is not known. */
+/** The value of an unknown speed. */
 const ONES = 0xffffffff;
 
-/** Lines for people. */
+/** Formats a dump as lines of text. */
 export function* formatVirtio(found: VirtioDump): Generator<string> {
   const { status, statusBits, speed, linkUp } = found;
   yield `${found.address}: VirtIO network card, ${found.transport}`;
@@ -131,6 +131,6 @@ export function* formatVirtio(found: VirtioDump): Generator<string> {
   yield `features  ${found.features.join(" ")}`;
   yield `queues    ${found.queueSizes.map((size, i) => `${i}: ${size}`).join(", ")}`;
   yield `mac       ${found.mac ?? "none of its own"}`;
-  yield `link      ${linkUp === null ? "not told" : linkUp ? "up" : "down"}` +
+  yield `link      ${linkUp === null ? "not reported" : linkUp ? "up" : "down"}` +
     `${speed === null ? "" : `, ${speed} Mbit/s`}`;
 }

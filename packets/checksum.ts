@@ -1,15 +1,15 @@
 /**
- * The Internet checksum (RFC 1071), which IPv4, ICMP, UDP and TCP have.
+ * The Internet checksum (RFC 1071) of IPv4, ICMP, UDP and TCP.
  *
  * @module
  */
 
 /**
- * The checksum of bytes. Over a header that has its checksum in it, the result is 0 if that is right.
+ * Returns the checksum of bytes. Over data that includes a correct checksum, the result is 0.
  *
- * @param from The first byte.
- * @param to The byte after the last one; of an odd number of bytes, a zero follows the last.
- * @param sum 16-bit words to add beside the bytes: a pseudo header.
+ * @param from Index of the first byte.
+ * @param to Index after the last byte. An odd number of bytes is padded with a zero.
+ * @param sum A sum of further 16-bit words, for example of a pseudo header.
  * @returns 0 to 0xffff, to be stored in network byte order.
  */
 export function checksum(bytes: Uint8Array, from: number, to: number, sum = 0): number {

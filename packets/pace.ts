@@ -1,27 +1,27 @@
 /**
- * A steady rate, for who sends when something is due.
+ * A steady rate for programs that send packets.
  *
  * @module
  */
 
 /**
- * After a stall, what was due in this time, or so many packets, is sent at once; the rest never. More
- * would not fit the rings that they go through.
+ * Most packets that are due at once after a stall: those of this time, or this number, whichever is
+ * more. The rest is never sent, since it would not fit in the rings on its way.
  */
 const BURST_MS = 1, BURST_PACKETS = 256;
 
-/** Tells how many packets are due. */
+/** Calculates how many packets are due. */
 export class Pace {
-  /** Packets a millisecond. */
+  /** Packets per millisecond. */
   readonly #rate: number;
   readonly #burst: number;
   #due = 0;
   #last: number;
 
   /**
-   * A pace that begins now.
+   * Creates a pace that begins now.
    *
-   * @param rate Packets a second.
+   * @param rate Packets per second.
    */
   constructor(rate: number) {
     this.#rate = rate / 1000;
@@ -30,7 +30,7 @@ export class Pace {
   }
 
   /**
-   * Packets due since the beginning, as a whole number.
+   * Returns how many packets are due since the beginning, as a whole number.
    *
    * @param now The time of `performance.now()`.
    * @param sent Packets sent since the beginning.

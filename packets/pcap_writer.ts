@@ -1,5 +1,5 @@
 /**
- * Writes captures: classic pcap files of Ethernet packets, with nanoseconds.
+ * Writes captures: classic pcap files of Ethernet packets, with times in nanoseconds.
  *
  * @module
  */
@@ -13,17 +13,17 @@ const VERSION_MAJOR = 2, VERSION_MINOR = 4;
 const LINKTYPE_ETHERNET = 1;
 const FILE_HEADER = 24, RECORD_HEADER = 16;
 
-/** Writes packets to a file, a large piece at a time. */
+/** Writes packets to a file through a buffer. */
 export class PcapWriter {
   readonly #file: CaptureFile;
   readonly #snaplen: number;
   readonly #clock = new WallClock();
 
   /**
-   * Writes the file's header, once there is something to write.
+   * Creates a writer. The file's header is written with the first packets.
    *
-   * @param name The file, for messages.
-   * @param snaplen Bytes of a packet that are kept at most.
+   * @param name Name of the file, for messages.
+   * @param snaplen Most bytes to keep of a packet, up to 65535.
    */
   constructor(name: string, sink: Sink, snaplen: number) {
     this.#file = new CaptureFile(name, sink);
@@ -41,8 +41,8 @@ export class PcapWriter {
    * Appends a packet.
    *
    * @param packet The packet, up to 65535 bytes.
-   * @param milliseconds When it came, by `performance.now()`.
-   * @throws {DeviceError} if the file takes no more.
+   * @param milliseconds Time of its arrival, from `performance.now()`.
+   * @throws {DeviceError} if the file cannot be written.
    */
   write(packet: Uint8Array, milliseconds: number): void {
     const kept = Math.min(packet.length, this.#snaplen), clock = this.#clock;
@@ -57,9 +57,9 @@ export class PcapWriter {
   }
 
   /**
-   * Writes out what waits.
+   * Writes the buffer to the file.
    *
-   * @throws {DeviceError} if the file takes no more.
+   * @throws {DeviceError} if the file cannot be written.
    */
   flush(): void {
     this.#file.flush();

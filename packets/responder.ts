@@ -1,44 +1,46 @@
 /**
- * What a host answers that has an IPv4 address and nothing else: ARP requests (RFC 826) and ICMP echo
- * requests (RFC 792). Not answered is what is damaged, fragmented, in a VLAN, or not for this host;
- * nor is anything that would make an answer go elsewhere than to the one who asked.
+ * Answers for one IPv4 address: to ARP requests (RFC 826) and ICMP echo requests (RFC 792). It
+ * ignores packets that are damaged, fragmented, in a VLAN or for other hosts, and packets whose
+ * answer would not go to their sender.
  *
  * @module
  */
 
 import { checksum } from "./checksum.ts";
 
-/** Smallest packet that Ethernet has, in bytes without CRC: answers are filled up with zeros. */
-const SHORTEST = 60;
+/** Shortest Ethernet packet in bytes, without CRC: answers are padded with zeros. */
+const MIN_BYTES = 60;
 const ADDRESS = 6, IP_ADDRESS = 4;
-const BROADCAST = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff], NOBODY = [0, 0, 0, 0, 0, 0];
+const BROADCAST = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff], ZERO = [0, 0, 0, 0, 0, 0];
 
 // Ethernet II.
 const DESTINATION = 0, SOURCE = 6, TYPE = 12, TYPE_IPV4 = 0x0800, TYPE_ARP = 0x0806, PAYLOAD = 14;
 // ARP for IPv4 on Ethernet.
-const ARP_HEADER = [0, 1, 8, 0, 6, 4]; // Ethernet, IPv4, bytes of an address of each
+const ARP_HEADER = [0, 1, 8, 0, 6, 4]; // Ethernet, IPv4, and the length of their addresses
 const OPERATION = 20, REQUEST = 1, REPLY = 2, SENDER = 22, SENDER_IP = 28, TARGET = 32;
 const TARGET_IP = 38, ARP_END = 42;
 // IPv4, without options.
 const TOTAL_LENGTH = 16, ID = 18, FRAGMENT = 20, TTL = 22, PROTOCOL = 23, HEADER_CHECKSUM = 24;
 const SOURCE_IP = 26, DESTINATION_IP = 30, HEADER_END = 34, PROTOCOL_ICMP = 1;
-/** What follows the header is not the whole of a packet: more fragments, or an offset. */
+/** Mask of the flag "more fragments" and the fragment offset. */
 const FRAGMENTED = 0x3fff;
 const DO_NOT_FRAGMENT = 0x40;
-// ICMP, from its beginning.
+// Offsets in the ICMP message.
 const ICMP_CHECKSUM = 2, ICMP_HEADER = 8, ECHO_REQUEST = 8;
 
-/** What a packet turned out to be. */
+/** How a packet was handled. */
 export type Kind = "arp" | "echo" | "ignored";
 
-/** Answers for one address. Packets become their answers in place. */
+/** Answers for one address. It writes each answer in place of the request. */
 export class Responder {
-  /** Bytes of the answer that the last packet has become. */
+  /** Bytes of the last answer. */
   length = 0;
   readonly #mac: Uint8Array;
   readonly #ip: Uint8Array;
 
   /**
+   * Creates a responder.
+   *
    * @param mac The Ethernet address to answer from, 6 bytes.
    * @param ip The IPv4 address to answer for, 4 bytes.
    */
@@ -48,14 +50,15 @@ export class Responder {
   }
 
   /**
-   * Makes a packet its answer, if it is one to be answered; otherwise leaves it as it is.
+   * Replaces a packet by its answer, or leaves it unchanged if it does not get one.
    *
-   * @param buffer The whole buffer, 60 bytes at least: an answer can be longer than what asked.
+   * @param buffer The whole buffer, at least 60 bytes: an answer can be longer than the request.
    * @param length Bytes of the packet.
+   * @returns The kind of the request; `ignored` if there is no answer.
    */
   answer(buffer: Uint8Array, length: number): Kind {
     if (length < PAYLOAD || !isHost(buffer, SOURCE)) return "ignored";
-    if (equal(buffer, SOURCE, this.#mac)) return "ignored"; // our own, come back
+    if (equal(buffer, SOURCE, this.#mac)) return "ignored"; // sent by this host
     const type = word(buffer, TYPE);
     if (type === TYPE_ARP && this.#asksArp(buffer, length)) return this.#answerArp(buffer);
     const start = type === TYPE_IPV4 ? this.#echoRequest(buffer, length) : 0;
@@ -67,7 +70,7 @@ export class Responder {
       (equal(buffer, DESTINATION, BROADCAST) || equal(buffer, DESTINATION, this.#mac)) &&
       word(buffer, OPERATION) === REQUEST && equal(buffer, TARGET_IP, this.#ip) &&
       equal(buffer, SENDER, buffer.subarray(SOURCE, SOURCE + ADDRESS)) &&
-      !equal(buffer, SENDER_IP, this.#ip); // who announces our address does not ask
+      !equal(buffer, SENDER_IP, this.#ip); // an announcement, not a request
   }
 
   #answerArp(buffer: Uint8Array): Kind {
@@ -80,7 +83,9 @@ export class Responder {
     return "arp";
   }
 
-  /** Where the ICMP message of an echo request for this host begins; 0 if the packet is none. */
+  /**
+   * Returns the offset of the ICMP message in an echo request for this host; 0 for other packets.
+   */
   #echoRequest(buffer: Uint8Array, length: number): number {
     if (length < HEADER_END || buffer[PAYLOAD] >> 4 !== 4) return 0;
     const icmp = PAYLOAD + (buffer[PAYLOAD] & 0xf) * 4;
@@ -96,14 +101,16 @@ export class Responder {
     return checksum(buffer, icmp, end) === 0 ? icmp : 0;
   }
 
-  /** The answer has no IP options, whatever the request had: none has to be sent back (RFC 791). */
+  /**
+   * The answer has no IP options, even if the request has some: none must be returned (RFC 791).
+   */
   #answerEcho(buffer: Uint8Array, icmp: number): Kind {
     const end = PAYLOAD + word(buffer, TOTAL_LENGTH), length = HEADER_END + end - icmp;
     this.#toAsker(buffer);
     buffer.copyWithin(HEADER_END, icmp, end);
     buffer.copyWithin(DESTINATION_IP, SOURCE_IP, SOURCE_IP + IP_ADDRESS);
     buffer.set(this.#ip, SOURCE_IP);
-    buffer[PAYLOAD] = 0x45; // version 4, five words
+    buffer[PAYLOAD] = 0x45; // version 4, header of five words
     setWord(buffer, TOTAL_LENGTH, length - PAYLOAD);
     buffer.set([0, 0, DO_NOT_FRAGMENT, 0], ID);
     buffer[TTL] = 64;
@@ -122,7 +129,7 @@ export class Responder {
   }
 
   #finish(buffer: Uint8Array, end: number): void {
-    this.length = Math.max(end, SHORTEST);
+    this.length = Math.max(end, MIN_BYTES);
     buffer.fill(0, end, this.length);
   }
 }
@@ -141,12 +148,14 @@ function equal(bytes: Uint8Array, at: number, wanted: ArrayLike<number>): boolea
   return true;
 }
 
-/** Whether an Ethernet address can be that of one host: it is neither a group's nor 0. */
+/**
+ * Returns whether an Ethernet address can belong to a host: it is neither a group address nor 0.
+ */
 function isHost(bytes: Uint8Array, at: number): boolean {
-  return (bytes[at] & 1) === 0 && !equal(bytes, at, NOBODY);
+  return (bytes[at] & 1) === 0 && !equal(bytes, at, ZERO);
 }
 
-/** Whether an IPv4 address can be that of another host: not 0/8, 127/8, a group or reserved. */
+/** Returns whether an IPv4 address can belong to a remote host: not 0/8, 127/8, 224/4 or 240/4. */
 export function isHostIp(bytes: ArrayLike<number>, at = 0): boolean {
   return bytes[at] !== 0 && bytes[at] !== 127 && bytes[at] < 224;
 }

@@ -1,14 +1,16 @@
 /**
- * A stream of numbered UDP packets, as `pktgen.ts` sends it and checks what comes back of it.
+ * A stream of numbered UDP packets: `pktgen.ts` sends it, and checks the packets that come back.
  *
- * Every free buffer of the pool holds the packet already, so that sending one is writing its number.
- * The number's complement follows it: together they add the same to the checksum of UDP, whatever the
- * number is, and damage to one shows in the other. A packet that comes back and is as it was sent
- * leaves a buffer that holds the packet again; after any other one the packet is built anew.
+ * Every free buffer of the pool already holds the packet: to send one, only its number is written.
+ * The number's complement follows it, so that both together add a constant to the UDP checksum, and
+ * damage to one is detected by the other. A packet that comes back intact leaves a buffer that is
+ * ready to be sent again; after any other packet, the buffer is written anew.
  *
  *     byte 0  Ethernet header      34  UDP header           44  number, 64 bits, little-endian
  *         14  IPv4 header          42  id of the stream     52  its complement
- *                                                           60  each byte's place, modulo 256
+ *                                                           60  each byte's offset, modulo 256
+ *
+ * The typed array of counts, and the loops in functions of their own: see `src/specialise.ts`.
  *
  * @module
  */
@@ -17,36 +19,36 @@ import type { PacketBatch } from "../src/batch.ts";
 import { checksum } from "./checksum.ts";
 import type { Mempool } from "../src/mempool.ts";
 
-/** Smallest packet in bytes, without CRC: it is also the smallest that Ethernet has. */
+/** Shortest packet in bytes, without CRC; also the shortest of Ethernet. */
 export const MIN_SIZE = 60;
 
-// Where things are, in bytes and, from ADDRESSES on, in 32-bit words.
+// Offsets in a packet: in bytes, and from ADDRESSES on in 32-bit words.
 const IP = 14, UDP = 34, PAYLOAD = 42;
 const ADDRESSES = 7, PORTS = 8, ID = 10, LOW = 11, HIGH = 12, NOT_LOW = 13, NOT_HIGH = 14;
 const TWO_32 = 2 ** 32;
-/** Byte 1, which forwarders of this family increment, out of word 0. */
+/** Mask of word 0 without byte 1, which forwarders of the ixy family increment. */
 const UNTOUCHED = 0xffff00ff;
-/** Numbers that are remembered to tell a late packet from a repeated one. */
+/** How many numbers are remembered, to tell a reordered packet from a duplicate. */
 const WINDOW = 1 << 16;
 
 // Indices of the counts.
 const NEXT = 0, EXPECTED = 1, RECEIVED = 2, REORDERED = 3, DUPLICATE = 4, CORRUPT = 5, FOREIGN = 6;
 
-/** What has become of a stream. */
+/** Counts of a stream. */
 export interface StreamCounts {
-  /** Packets that have not come back, though one with a higher number has. */
+  /** Packets that have not come back, although one with a higher number has. */
   readonly missing: number;
-  /** Packets that came after one with a higher number. */
+  /** Packets that came back after one with a higher number. */
   readonly reordered: number;
-  /** Packets that came more than once. */
+  /** Copies of packets that had come back before. */
   readonly duplicate: number;
-  /** Packets of the stream that came back other than they were sent, byte 1 aside. */
+  /** Packets of the stream that came back changed, other than in byte 1. */
   readonly corrupt: number;
-  /** Packets that are not of the stream. */
+  /** Packets that do not belong to the stream. */
   readonly foreign: number;
 }
 
-/** The packets of one stream. It has all buffers of its pool. */
+/** A stream of packets. It uses all buffers of its pool. */
 export class UdpStream {
   /** Bytes of a packet, without CRC. */
   readonly size: number;
@@ -55,21 +57,21 @@ export class UdpStream {
   readonly #stride: number;
   /** The packet with number 0. */
   readonly #packet: Uint32Array;
-  /** The bytes of the packet's last word that belong to it. */
+  /** Mask of the packet's last word: the bytes that belong to the packet. */
   readonly #lastMask: number;
   readonly #first: number;
-  /** Low words of numbers that came back, each at its place. */
+  /** Low words of the numbers that came back; the index is the number modulo `WINDOW`. */
   readonly #seen = new Uint32Array(WINDOW).fill(0xffffffff);
-  // A typed array: a field would change its representation, and the code that uses it, at 2^31.
   readonly #counts = new Float64Array(7);
 
   /**
-   * Builds the packet in every free buffer. Others may be in receive rings, not in hand.
+   * Creates a stream and writes the packet to every free buffer. All other buffers of the pool must
+   * be in receive rings.
    *
    * @param pool The pool of all packets that are sent and checked.
    * @param size Bytes of a packet without CRC, 60 to `pool.bufferSize`.
-   * @param source MAC address that packets come from, 6 bytes.
-   * @param first Number of the first packet, up to 2^53; 0 unless given.
+   * @param source Source MAC address of the packets, 6 bytes.
+   * @param first Number of the first packet, up to 2^53; default: 0.
    */
   constructor(pool: Mempool, size: number, source: Uint8Array, first = 0) {
     this.size = size;
@@ -83,16 +85,16 @@ export class UdpStream {
     }
   }
 
-  /** The number that the next packet will have. */
+  /** The number of the next packet. */
   get next(): number {
     return this.#counts[NEXT];
   }
 
   /**
-   * What has become of the packets.
+   * Returns the counts.
    *
-   * @param end Packets up to this number were sent, and none of them is on its way any more; unless
-   * given, only gaps in what came back are missing.
+   * @param end Packets below this number were sent, and none of them is on its way any more.
+   * Default: one above the highest number that came back, so that only gaps are missing.
    */
   counts(end: number = this.#counts[EXPECTED]): StreamCounts {
     const c = this.#counts;
@@ -105,7 +107,7 @@ export class UdpStream {
     };
   }
 
-  /** Fills a batch with packets, as far as buffers are free, up to the number `limit`. */
+  /** Fills a batch with packets, as many as there are free buffers, of numbers below `limit`. */
   fill(batch: PacketBatch, limit: number): void {
     const { pool, buffers } = batch, { lengths, freeStack } = pool;
     const words = this.#words, stride = this.#stride, size = this.size, counts = this.#counts;
@@ -129,7 +131,7 @@ export class UdpStream {
     counts[NEXT] = next + n;
   }
 
-  /** Checks packets that have come back and frees them. */
+  /** Checks the packets of a batch, which have come back, and frees them. */
   verify(batch: PacketBatch): void {
     const { pool, buffers, length: n } = batch, { lengths, freeStack } = pool;
     const words = this.#words, stride = this.#stride, size = this.size;
@@ -153,12 +155,12 @@ export class UdpStream {
     batch.length = 0;
   }
 
-  /** Counts an undamaged packet. */
+  /** Counts an intact packet. */
   #count(low: number, high: number): void {
     const counts = this.#counts, seen = this.#seen, place = low & (WINDOW - 1);
     const number = high * TWO_32 + low, expected = counts[EXPECTED];
     if (number >= counts[NEXT]) {
-      counts[CORRUPT]++; // a number that was never given out
+      counts[CORRUPT]++; // a number that was never sent
     } else if (number < expected && (seen[place] === low || expected - number > WINDOW)) {
       counts[DUPLICATE]++;
     } else {
@@ -169,7 +171,7 @@ export class UdpStream {
     }
   }
 
-  /** Counts a packet that is another one than was sent, and builds the packet anew. */
+  /** Counts a packet that differs from the one sent, and writes the packet to its buffer anew. */
   #restore(w: number, length: number): void {
     const words = this.#words, packet = this.#packet;
     const ours = length >= 4 * LOW && words[w + ADDRESSES] === packet[ADDRESSES] &&
@@ -180,7 +182,7 @@ export class UdpStream {
   }
 }
 
-/** The packet with number 0, in whole words. */
+/** Returns the packet with number 0, padded to whole words. */
 function build(size: number, source: Uint8Array): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(Math.ceil(size / 4) * 4);
   const view = new DataView(bytes.buffer);
@@ -189,16 +191,17 @@ function build(size: number, source: Uint8Array): Uint8Array<ArrayBuffer> {
   bytes.set(source, 6);
   view.setUint16(12, 0x0800);
   view.setUint32(IP, 0x45000000 | size - IP);
-  view.setUint32(IP + 4, 0x00004000); // not to be fragmented
+  view.setUint32(IP + 4, 0x00004000); // do not fragment
   view.setUint32(IP + 8, 0x40110000); // time to live 64, UDP
-  view.setUint32(IP + 12, 0xc6120001); // 198.18.0.1: RFC 2544 has 198.18.0.0/15 for such packets
+  view.setUint32(IP + 12, 0xc6120001); // 198.18.0.1: 198.18.0.0/15 is for benchmarks (RFC 2544)
   view.setUint32(IP + 16, 0xc6130001); // 198.19.0.1
   view.setUint16(IP + 10, checksum(bytes, IP, UDP));
-  view.setUint32(UDP, 0x00090009); // from and to port 9, discard
+  view.setUint32(UDP, 0x00090009); // source and destination port 9, discard
   view.setUint16(UDP + 4, size - UDP);
   crypto.getRandomValues(bytes.subarray(PAYLOAD, 4 * LOW));
   bytes.fill(0xff, 4 * NOT_LOW, 4 * (NOT_HIGH + 1));
-  // The pseudo header (RFC 768): the addresses, the protocol, the length. A sum of 0 is sent as 0xffff.
+  // With the pseudo header (RFC 768): addresses, protocol, length. A checksum of 0 is sent as
+  // 0xffff.
   const sum = checksum(
     bytes,
     UDP,

@@ -1,6 +1,6 @@
 /**
- * The control queue: commands to the device, one at a time, each acknowledged (VirtIO 1.3, section
- * 5.1.6.5).
+ * The control queue: sends commands to the device, one at a time, and waits for the acknowledgement
+ * of each (VirtIO 1.3, section 5.1.6.5).
  *
  * @module
  */
@@ -10,7 +10,7 @@ import { DeviceError } from "../src/errors.ts";
 import type { Transport } from "./transport.ts";
 import { DESC_NEXT, DESC_WRITE, LAYOUT, type Virtqueue } from "./virtqueue.ts";
 
-/** Commands that the driver gives, each as class and command. */
+/** Commands that the driver uses, each as class and command. */
 export const Control = {
   PROMISCUOUS: [0, 0],
   ALL_MULTICAST: [0, 1],
@@ -20,17 +20,18 @@ export const Control = {
 } as const;
 
 const ACK_OK = 0;
-/** What stands where the device is to put its acknowledgement. */
+/** Marks an acknowledgement that the device has not written yet. */
 const NO_ACK = 0xff;
-/** How long a device may take for a command. */
+/** Longest that a device may take for a command. */
 const DEADLINE_MS = 1000;
 
+/** Offsets in the page of commands; the class and the command are at 0. */
 const DATA = 16, ACK = 8;
 const PAGE = 4096;
-/** The most bytes of data that a command can have. */
+/** Most bytes of data that a command can have. */
 export const MAX_DATA: number = PAGE - DATA;
 
-/** The queue that carries commands. */
+/** A control queue. */
 export class ControlQueue {
   readonly #transport: Transport;
   readonly #queue: Virtqueue;
@@ -40,8 +41,10 @@ export class ControlQueue {
   #position = 0;
 
   /**
+   * Creates a control queue.
+   *
    * @param memory Memory that the device can reach.
-   * @param offset Where a page of it is free for commands.
+   * @param offset Offset of a free page in it, for commands.
    */
   constructor(transport: Transport, queue: Virtqueue, memory: DmaMemory, offset: number) {
     this.#transport = transport;
@@ -52,7 +55,7 @@ export class ControlQueue {
   }
 
   /**
-   * Gives a command and waits until the device has done it.
+   * Sends a command and waits until the device has executed it.
    *
    * @throws {DeviceError} if the device refuses, or does not answer in time.
    */
@@ -77,7 +80,7 @@ export class ControlQueue {
       throw new DeviceError(
         this.#transport.address,
         `the device refused command ${group}.${number} of the control queue (acknowledgement ` +
-          `${bytes[ACK]}): its back-end cannot do what was asked`,
+          `${bytes[ACK]}): see the log of its back-end`,
       );
     }
   }
@@ -91,7 +94,8 @@ export class ControlQueue {
       if (performance.now() > deadline) {
         throw new DeviceError(
           this.#transport.address,
-          `no answer to ${what} of the control queue within ${DEADLINE_MS} ms: reset the device`,
+          `no answer to ${what} of the control queue within ${DEADLINE_MS} ms: open the device ` +
+            `again`,
         );
       }
     }

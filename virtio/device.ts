@@ -1,5 +1,5 @@
 /**
- * A VirtIO network device: what `open` returns for one, whatever its transport.
+ * VirtIO network devices as `open` returns them, over any transport.
  *
  * @module
  */
@@ -28,7 +28,7 @@ import { Queues } from "./queues.ts";
 import { NetConfig } from "./registers.ts";
 import { Status, type Transport } from "./transport.ts";
 
-/** The most queues of each kind that are used. */
+/** Most queues of each kind that the driver uses. */
 const LIMITS = { rx: 16, tx: 16 } as const;
 const LINK_UP = 1;
 const SPEED_UNKNOWN = 0xffffffff;
@@ -36,10 +36,10 @@ const SPEED_UNKNOWN = 0xffffffff;
 /**
  * Opens a device through its transport.
  *
- * @param connect Makes the transport, for a device that is to reach these pools. If it throws, the
- * device reaches none of them.
- * @throws {UsageError} if the device lacks what is needed, or an option is out of range.
- * @throws {DeviceError} if the device does not do as its specification says.
+ * @param connect Creates the transport, for a device that will access these pools. If it throws,
+ * the device cannot access any of them.
+ * @throws {UsageError} if the device lacks a required feature, or an option is out of range.
+ * @throws {DeviceError} if the device violates its specification.
  */
 export async function openVirtio(
   address: string,
@@ -50,8 +50,8 @@ export async function openVirtio(
   const { rxQueues = 1, txQueues = 1 } = options;
   if (rxQueues !== txQueues) {
     throw new UsageError(
-      `${address}: a VirtIO device has its queues in pairs, as many to receive as to transmit, not ` +
-        `${rxQueues} and ${txQueues}`,
+      `${address}: a VirtIO device has as many receive queues as transmit queues, not ` +
+        `${rxQueues} and ${txQueues}: set both numbers to the same value`,
       { option: "txQueues" },
     );
   }
@@ -61,7 +61,7 @@ export async function openVirtio(
   const transport = opened.adopt(connect(queues.pools), (transport) => transport.close());
   const pairs = checkPairs(transport, rxQueues);
   const device = new VirtioDevice(transport, queues, pairs);
-  opened.move(); // the pool and the transport are the device's now
+  opened.move(); // the device owns the pool and the transport from here on
   using failed = new DisposableStack();
   failed.use(device);
   await device.start(queues, options.promiscuous ?? false);
@@ -69,7 +69,7 @@ export async function openVirtio(
   return device;
 }
 
-/** How many pairs of queues a device has; 1 if only one is wanted. Changes nothing. */
+/** Returns how many pairs of queues a device has; 1 if only one is wanted. Changes nothing. */
 function checkPairs(transport: Transport, wanted: number): number {
   if (wanted === 1) return 1;
   const pairs = transport.queuePairs();
@@ -78,12 +78,12 @@ function checkPairs(transport: Transport, wanted: number): number {
     `${transport.address}: has ${pairs} pair${
       pairs === 1 ? "" : "s"
     } of queues, not ${wanted}: use ` +
-      `fewer, or set the device up with more`,
+      `fewer, or configure the device with more`,
     { option: "rxQueues" },
   );
 }
 
-/** A VirtIO network device. `open` makes it. */
+/** A VirtIO network device. `open` creates it. */
 export class VirtioDevice implements Device {
   readonly address: string;
   readonly driver = "virtio";
@@ -93,15 +93,18 @@ export class VirtioDevice implements Device {
   readonly txQueues: readonly TxQueue[];
   readonly #transport: Transport;
   readonly #queues: Queues;
-  /** Pairs of queues that the device has; 1 if only one is used. */
+  /** Pairs of queues of the device; 1 if only one is used. */
   readonly #pairs: number;
   readonly #ownPool: boolean;
   #features = 0n;
-  /** The address of a device that has none of its own. */
+  /** The MAC address to use if the device does not have one. */
   readonly #mac = crypto.getRandomValues(new Uint8Array(6));
   #closed = false;
 
-  /** @ignore For `openVirtio`. Nothing is done before {@linkcode VirtioDevice.start}. */
+  /**
+   * @ignore For `openVirtio`. Does not touch the device: {@linkcode VirtioDevice.prototype.start}
+   * does.
+   */
   constructor(transport: Transport, { pool, ownPool }: QueueOptions, pairs: number) {
     this.address = transport.address;
     this.model = `VirtIO, ${transport.name}`;
@@ -115,12 +118,12 @@ export class VirtioDevice implements Device {
     this.#mac[0] = this.#mac[0] & ~1 | 2; // unicast, locally administered
   }
 
-  /** The features that were negotiated: bits of `Feature`. */
+  /** The negotiated features: bits of `Feature`. */
   get features(): bigint {
     return this.#features;
   }
 
-  /** @ignore For `openVirtio`. Brings the device up in the order of section 3.1.1. */
+  /** @ignore For `openVirtio`. Initialises the device in the order of section 3.1.1. */
   async start(options: QueueOptions, promiscuous: boolean): Promise<void> {
     const transport = this.#transport;
     await transport.reset();
@@ -133,7 +136,8 @@ export class VirtioDevice implements Device {
     const modern = this.#has(Feature.VERSION_1);
     if (!modern && !transport.legacy) {
       throw new UsageError(
-        `${this.address}: the device offers no VERSION_1, which its interface needs: use another`,
+        `${this.address}: the device does not offer VERSION_1, which the modern interface ` +
+          `requires: use another device`,
       );
     }
     transport.setFeatures(taken);
@@ -141,7 +145,8 @@ export class VirtioDevice implements Device {
       setStatus(Status.FEATURES_OK);
       if ((transport.status() & Status.FEATURES_OK) === 0) {
         throw new UsageError(
-          `${this.address}: the device does not do without features that this driver lacks`,
+          `${this.address}: the device requires features that this driver does not support: use ` +
+            `another device`,
         );
       }
     }
@@ -175,7 +180,7 @@ export class VirtioDevice implements Device {
     return waitForLink(this.address, () => this.linkStatus(), milliseconds);
   }
 
-  /** The address: the device's own; or where it has none, one that is made up. */
+  /** Returns the device's MAC address; a random one if the device does not have its own. */
   macAddress(): Uint8Array {
     this.#checkOpen();
     return this.#has(Feature.MAC)
@@ -190,29 +195,29 @@ export class VirtioDevice implements Device {
     else if (this.#has(Feature.CTRL_MAC_ADDR)) {
       this.#queues.control!.command(Control.MAC_ADDR_SET, mac);
     } else if (!this.#has(Feature.VERSION_1)) {
-      // Legacy devices take it by their configuration space (section 5.1.4.1).
+      // Legacy devices take it through their configuration space (section 5.1.4.1).
       mac.forEach((byte, i) => this.#transport.writeConfig(NetConfig.MAC + i, byte));
     } else {
       throw new UsageError(
-        `${this.address}: the device cannot change its MAC address (no CTRL_MAC_ADDR): set it where ` +
-          `the device is set up`,
+        `${this.address}: the device cannot change its MAC address (no CTRL_MAC_ADDR): set it in ` +
+          `the configuration of its back-end`,
       );
     }
   }
 
-  /** Without CTRL_RX, the device passes on what reaches it, and this does nothing. */
+  /** No effect on a device without CTRL_RX: it delivers every packet that reaches it. */
   setPromiscuous(on: boolean): void {
     this.#checkOpen();
     if (!this.#has(Feature.CTRL_RX)) return;
     this.#queues.control!.command(Control.PROMISCUOUS, Uint8Array.of(Number(on)));
   }
 
-  /** Without CTRL_RX, the device passes on what reaches it, and this does nothing. */
+  /** No effect on a device without CTRL_RX: it delivers every packet that reaches it. */
   setMulticast(addresses: readonly Uint8Array[]): void {
     this.#checkOpen();
     checkMulticast(this.address, addresses);
     if (!this.#has(Feature.CTRL_RX)) return;
-    // Two tables (section 5.1.6.5.2), each a count and as many addresses: unicast, multicast.
+    // Two tables (section 5.1.6.5.2), unicast and multicast: each a count and that many addresses.
     const tables = new Uint8Array(8 + 6 * addresses.length);
     const all = tables.length > MAX_DATA;
     if (!all) {
@@ -223,7 +228,7 @@ export class VirtioDevice implements Device {
     this.#queues.control!.command(Control.ALL_MULTICAST, Uint8Array.of(Number(all)));
   }
 
-  /** A VirtIO device counts nothing: misses and errors are 0. */
+  /** VirtIO devices do not have counters: `rxMissed` and `rxErrors` are 0. */
   statistics(): Statistics {
     this.#checkOpen();
     const { rx: rxQueues, tx: txQueues } = this.#queues;
@@ -239,7 +244,7 @@ export class VirtioDevice implements Device {
     };
   }
 
-  /** None: a VirtIO device counts nothing. */
+  /** Returns an empty record: VirtIO devices do not have counters. */
   counters(): Readonly<Record<string, number>> {
     this.#checkOpen();
     return {};
@@ -255,11 +260,12 @@ export class VirtioDevice implements Device {
   }
 
   /**
-   * Resets the device, and only then gives buffers and rings back, whatever else fails. Idempotent.
+   * Resets the device, then returns its buffers to their pools and frees its rings. A step that
+   * fails does not keep the others from running. Idempotent.
    *
-   * @throws {DeviceError} if the device does not come to rest: the pool then never gets those buffers
-   * back that the device had. Or if DMA cannot be turned off: rings and buffers then stay allocated until
-   * the process ends. Or if the kernel driver of `rebind` does not take it.
+   * @throws {DeviceError} if the device does not stop (the buffers that it has never return to
+   * their pools), if DMA cannot be turned off (rings and buffers stay allocated until the process
+   * ends), or if the kernel driver of `rebind` does not take the device.
    * @throws {SuppressedError} if more than one of these happens.
    * @throws {SystemError} if the kernel refuses to unmap memory.
    */
@@ -267,24 +273,24 @@ export class VirtioDevice implements Device {
     if (this.#closed) return;
     this.#closed = true;
     let atRest = false;
-    using stopped = new DisposableStack(); // the last step first
-    stopped.defer(() => this.#giveBack(atRest));
+    using stopped = new DisposableStack(); // runs the last step first
+    stopped.defer(() => this.#free(atRest));
     stopped.defer(() => this.#transport.close());
     atRest = this.#transport.stop();
   }
 
-  #giveBack(atRest: boolean): void {
+  #free(atRest: boolean): void {
     this.#queues.close(atRest);
     if (this.#ownPool && !this.#queues.pinned) this.pool[Symbol.dispose]();
   }
 
-  /** Closes. */
+  /** Closes the device. */
   [Symbol.dispose](): void {
     this.close();
   }
 }
 
-/** A count of all queues together. */
+/** Returns the sum of a count over all queues. */
 function total<Q>(queues: readonly Q[], count: (queue: Q) => number): number {
   return queues.reduce((sum, queue) => sum + count(queue), 0);
 }

@@ -1,5 +1,6 @@
 /**
- * The driver of VirtIO network devices as `open` finds it, for PCI, legacy and modern, and vhost-user.
+ * The driver of VirtIO network devices as `open` finds it: for legacy PCI, modern PCI and
+ * vhost-user.
  *
  * @module
  */
@@ -23,8 +24,8 @@ export const virtio: Driver = {
     const choice = chooseInterface(pci, wanted);
     return openVirtio(pci.address, options, (pools) => {
       using undo = new DisposableStack();
-      undo.defer(() => pci.close()); // before the pools go, which it can reach
-      for (const { memory } of new Set(pools)) pci.mapDma(memory); // before anything is changed
+      undo.defer(() => pci.close()); // before the pools are freed, which the function can reach
+      for (const { memory } of new Set(pools)) pci.mapDma(memory); // before any change
       pci.claim(force);
       const transport = choice === "legacy"
         ? new LegacyPciTransport(pci)

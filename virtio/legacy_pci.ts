@@ -1,6 +1,6 @@
 /**
- * The legacy PCI transport: a device of before VirtIO 1.0, or one that still has its interface, which
- * is a handful of I/O ports (VirtIO 1.3, section 4.1.4.10).
+ * The legacy PCI transport: a few I/O ports. For devices older than VirtIO 1.0, and for
+ * transitional ones (VirtIO 1.3, section 4.1.4.10).
  *
  * @module
  */
@@ -12,14 +12,14 @@ import { LEGACY, LEGACY_CONFIG, LEGACY_CONFIG_MSIX, type PciRegister } from "./r
 import type { QueueAreas, Transport } from "./transport.ts";
 
 const MSIX = 0x11;
-/** In MSI-X's message control, behind the capability's header: enabled. */
+/** Bit of MSI-X's message control, which follows the capability's header. */
 const MSIX_ENABLE = 1 << 15;
-/** Bytes of a page, in which queues are addressed. */
+/** Queues are addressed by page number; size of a page in bytes. */
 const PAGE = 4096;
-/** Readings of the configuration after which a device that changes it all the time is believed. */
+/** Most readings of a configuration that keeps changing; the last one is used. */
 const READINGS = 16;
 
-/** A VirtIO device by the legacy PCI interface. */
+/** The legacy PCI interface of a VirtIO device. */
 export class LegacyPciTransport extends PciTransport implements Transport {
   readonly name = "legacy PCI";
   readonly legacy = true;
@@ -51,7 +51,9 @@ export class LegacyPciTransport extends PciTransport implements Transport {
     this.#write(LEGACY.DRIVER_FEATURES, Number(features & 0xffffffffn));
   }
 
-  /** There is no generation counter: it is read until two readings agree (section 2.5.4). */
+  /**
+   * Reads until two readings agree: the legacy interface has no generation counter (section 2.5.4).
+   */
   readConfig(offset: number, bytes: number): Uint8Array {
     let before = readField(this.#bar, this.#config + offset, bytes);
     for (let i = 0; i < READINGS; i++) {
@@ -75,7 +77,8 @@ export class LegacyPciTransport extends PciTransport implements Transport {
     const page = areas.memory.busAddress(areas.descriptors, this.addressing) / PAGE;
     if (page >= 2 ** 32) {
       throw new UsageError(
-        `${this.address}: queue ${index} lies above the 16 TiB that a legacy device can address`,
+        `${this.address}: queue ${index} is above the 16 TiB that a legacy device can address: ` +
+          `use the modern interface`,
       );
     }
     this.#write(LEGACY.QUEUE_SELECT, index);

@@ -1,6 +1,6 @@
 /**
- * VirtIO network devices: what `open` returns for one, whether it is a PCI function or a vhost-user
- * back-end, has beside what every device has the features that were negotiated.
+ * VirtIO network devices: PCI functions and vhost-user back-ends. Beside what every device
+ * has, they show the negotiated features.
  *
  * ```ts
  * import { open } from "../mod.ts";

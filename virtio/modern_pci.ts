@@ -1,6 +1,6 @@
 /**
- * The modern PCI transport: structures in BARs, which the function's vendor-specific capabilities
- * point to (VirtIO 1.3, section 4.1.4).
+ * The modern PCI transport: structures in BARs, located by the function's vendor-specific
+ * capabilities (VirtIO 1.3, section 4.1.4).
  *
  * @module
  */
@@ -12,9 +12,9 @@ import { CapabilityType, PciTransport, readField, type Structure, structures } f
 import { COMMON, COMMON_BYTES, type PciRegister } from "./registers.ts";
 import type { QueueAreas, Transport } from "./transport.ts";
 
-/** Where the notification capability has its multiplier, behind the common part. */
+/** Offset of the multiplier in the notification capability. */
 const MULTIPLIER = 16;
-/** Readings of the configuration after which a device that changes it all the time has failed. */
+/** Most readings of a configuration that keeps changing; then the device has failed. */
 const READINGS = 16;
 
 /** Part of a BAR. */
@@ -24,7 +24,7 @@ interface Window {
   readonly length: number;
 }
 
-/** A VirtIO device by the modern PCI interface. */
+/** The modern PCI interface of a VirtIO device. */
 export class ModernPciTransport extends PciTransport implements Transport {
   readonly name = "modern PCI";
   readonly legacy = false;
@@ -32,19 +32,26 @@ export class ModernPciTransport extends PciTransport implements Transport {
   readonly #notify: Window;
   readonly #config: Window;
   readonly #multiplier: number;
-  /** Where each started queue is notified: offsets in the BAR. */
+  /** Offset of each started queue's notification address in the BAR. */
   readonly #doorbells: number[] = [];
 
   /**
+   * Creates a transport.
+   *
    * @param pci The function, claimed.
-   * @throws {DeviceError} if a structure is missing or does not lie in its BAR.
+   * @throws {DeviceError} if a structure is missing, or is outside its BAR.
    */
   constructor(pci: PciFunction) {
     super(pci);
     const all = structures(pci);
     const find = (type: number, what: string, least: number) => {
       const found = all.find((structure) => structure.type === type);
-      if (!found) throw new DeviceError(pci.address, `no capability for its ${what} structure`);
+      if (!found) {
+        throw new DeviceError(
+          pci.address,
+          `the device lacks the capability of its ${what} structure: use another device`,
+        );
+      }
       return { found, window: this.#window(found, what, least) };
     };
     this.#common = find(CapabilityType.COMMON, "common configuration", COMMON_BYTES).window;
@@ -60,8 +67,8 @@ export class ModernPciTransport extends PciTransport implements Transport {
     if (length < least || offset + length > bar.size) {
       throw new DeviceError(
         this.address,
-        `its ${what} structure has ${length} bytes at ${offset} of BAR ${structure.bar}, which has ` +
-          `${bar.size}`,
+        `its ${what} structure has ${length} bytes at ${offset} of BAR ${structure.bar}, which ` +
+          `has ${bar.size}: use another device`,
       );
     }
     return { bar, offset, length };
@@ -81,10 +88,10 @@ export class ModernPciTransport extends PciTransport implements Transport {
       return BigInt(this.#read(COMMON.DEVICE_FEATURE));
     };
     const offered = half(0) | half(1) << 32n;
-    // Such a device takes our addresses for physical ones, and would write anywhere (section 6.1).
+    // Such a device uses the IOVAs that it is given as physical addresses (section 6.1).
     if (this.addressing === "iova" && (offered & Feature.ACCESS_PLATFORM) === 0n) {
       throw new UsageError(
-        `${this.address}: the device does not go through the IOMMU (no ACCESS_PLATFORM; in QEMU, ` +
+        `${this.address}: the device bypasses the IOMMU (no ACCESS_PLATFORM; in QEMU, ` +
           `iommu_platform=on): unbind it from vfio-pci`,
       );
     }
@@ -102,14 +109,20 @@ export class ModernPciTransport extends PciTransport implements Transport {
   readConfig(offset: number, bytes: number): Uint8Array {
     const { bar, offset: base, length } = this.#config;
     if (offset + bytes > length) {
-      throw new DeviceError(this.address, `its configuration ends before byte ${offset + bytes}`);
+      throw new DeviceError(
+        this.address,
+        `its configuration ends before byte ${offset + bytes}: use another device`,
+      );
     }
     for (let i = 0; i < READINGS; i++) {
       const generation = this.#read(COMMON.CONFIG_GENERATION);
       const read = readField(bar, base + offset, bytes);
       if (this.#read(COMMON.CONFIG_GENERATION) === generation) return read;
     }
-    throw new DeviceError(this.address, "its configuration changes faster than it can be read");
+    throw new DeviceError(
+      this.address,
+      "its configuration changes faster than it can be read: open the device again",
+    );
   }
 
   writeConfig(offset: number, value: number): void {
@@ -127,7 +140,10 @@ export class ModernPciTransport extends PciTransport implements Transport {
     this.#write(COMMON.QUEUE_SELECT, index);
     const doorbell = this.#read(COMMON.QUEUE_NOTIFY_OFF) * this.#multiplier;
     if (doorbell + 2 > this.#notify.length) {
-      throw new DeviceError(this.address, `queue ${index} is notified outside its structure`);
+      throw new DeviceError(
+        this.address,
+        `the notification address of queue ${index} is outside its structure: use another device`,
+      );
     }
     this.#doorbells[index] = this.#notify.offset + doorbell;
     const put = (low: PciRegister, high: PciRegister, offset: number) => {

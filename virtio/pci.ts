@@ -1,6 +1,5 @@
 /**
- * What the two PCI transports have in common, and how a function is looked at to find out which of
- * them it has.
+ * What the two PCI transports have in common, and the choice between them.
  *
  * @module
  */
@@ -29,22 +28,24 @@ const NETWORK_CARD = 1;
 const VENDOR_SPECIFIC = 0x09;
 /** Types of VirtIO's vendor-specific capabilities (section 4.1.4). */
 export const CapabilityType = { COMMON: 1, NOTIFY: 2, DEVICE: 4 } as const;
-/** How long a device may take to reset itself. */
+/** Longest that a device may take to reset itself. */
 const RESET_MS = 1000;
-/** Several pairs of queues need a control queue, which says how many of them are used. */
+/** Several pairs of queues need a control queue, for the command that selects how many are used. */
 const MULTIQUEUE = Feature.MQ | Feature.CTRL_VQ;
 
-/** A structure of the modern interface: where in which BAR it is. */
+/** Location of a structure of the modern interface. */
 export interface Structure {
   readonly type: number;
   readonly bar: number;
   readonly offset: number;
   readonly length: number;
-  /** Where the capability itself is in configuration space. */
+  /** Offset of the capability in configuration space. */
   readonly capability: number;
 }
 
-/** The structures that a function's capabilities point to; of each type, the preferred one first. */
+/**
+ * Returns the structures that a function's capabilities locate; of each type, the preferred first.
+ */
 export function structures(pci: PciFunction): Structure[] {
   return [...capabilities(pci)].filter(({ id }) => id === VENDOR_SPECIFIC).map((
     { offset: at },
@@ -54,14 +55,15 @@ export function structures(pci: PciFunction): Structure[] {
     offset: pci.readConfig(at + 8, 4),
     length: pci.readConfig(at + 12, 4),
     capability: at,
-  })).filter(({ bar }) => bar <= 5); // other values are reserved, to be ignored (section 4.1.4)
+  })).filter(({ bar }) => bar <= 5); // drivers must ignore reserved values (section 4.1.4)
 }
 
 /**
- * Which interface of a function to use; legacy where there is one and the bus can serve it, unless
- * told otherwise. Changes nothing.
+ * Returns which interface of a function to use. Default: legacy if the function has it and is
+ * reached by physical addresses, else modern. Changes nothing.
  *
- * @throws {UsageError} if it is no network device, or has no such interface.
+ * @throws {UsageError} if the function is not a network device, lacks the interface, or would
+ * bypass the IOMMU with it.
  */
 export function chooseInterface(
   pci: PciFunction,
@@ -71,29 +73,31 @@ export function chooseInterface(
   const isLegacy = id === TRANSITIONAL_NET;
   if (id !== MODERN_NET && !isLegacy) {
     throw new UsageError(
-      `${pci.address}: VirtIO device 1af4:${id.toString(16)} is no network card (1000 or 1041)`,
+      `${pci.address}: VirtIO device 1af4:${id.toString(16)} is not a network card (1000 or 1041)`,
     );
   }
   if (isLegacy && pci.readConfig(Config.SUBSYSTEM_ID, 2) !== NETWORK_CARD) {
-    throw new UsageError(`${pci.address}: this VirtIO device is no network card`);
+    throw new UsageError(`${pci.address}: this VirtIO device is not a network card`);
   }
   const legacy = isLegacy && isPortBar(pci, 0);
   const modern = structures(pci).some(({ type }) => type === CapabilityType.COMMON);
   if (!legacy && !modern) {
     throw new UsageError(
-      `${pci.address}: this VirtIO device has neither the legacy interface (I/O ports in BAR 0) nor ` +
-        `the modern one (capabilities): set it up with one of them`,
+      `${pci.address}: this VirtIO device has neither the legacy interface (I/O ports in BAR 0) ` +
+        `nor the modern one (capabilities): configure it with one of them`,
     );
   }
   if (wanted === "modern" && !modern) {
     throw new UsageError(
-      `${pci.address}: a legacy device only: leave out \`virtio\`, or set it to "legacy"`,
+      `${pci.address}: the device lacks the modern interface: omit \`virtio\`, or set it to ` +
+        `"legacy"`,
       { option: "virtio" },
     );
   }
   if (wanted === "legacy" && !legacy) {
     throw new UsageError(
-      `${pci.address}: a modern device only: leave out \`virtio\`, or set it to "modern"`,
+      `${pci.address}: the device lacks the legacy interface: omit \`virtio\`, or set it to ` +
+        `"modern"`,
       { option: "virtio" },
     );
   }
@@ -101,8 +105,8 @@ export function chooseInterface(
     (legacy && (pci.addressing === "physical" || !modern) ? "legacy" : "modern");
   if (choice === "legacy" && pci.addressing !== "physical") {
     throw new UsageError(
-      `${pci.address}: a legacy device bypasses the IOMMU and wants physical addresses: unbind it ` +
-        `from vfio-pci${modern ? ', or set `virtio` to "modern"' : ""}`,
+      `${pci.address}: the legacy interface bypasses the IOMMU and needs physical addresses: ` +
+        `unbind the device from vfio-pci${modern ? ', or set `virtio` to "modern"' : ""}`,
       modern ? { option: "virtio" } : {},
     );
   }
@@ -110,8 +114,8 @@ export function chooseInterface(
 }
 
 /**
- * Bytes of a BAR as a field of the configuration space is to be read: fields of 2 and 4 bytes at once
- * (VirtIO 1.3, section 4.1.3.1), others byte by byte.
+ * Reads a field of the configuration space in a BAR: of 2 or 4 bytes in one access (VirtIO 1.3,
+ * section 4.1.3.1), of another length byte by byte.
  */
 export function readField(bar: Bar, offset: number, bytes: number): Uint8Array {
   const field = new Uint8Array(bytes);
@@ -130,30 +134,34 @@ export abstract class PciTransport {
   readonly addressing: Addressing;
   protected readonly pci: PciFunction;
 
-  /** @param pci The function, claimed. */
+  /**
+   * Creates a transport.
+   *
+   * @param pci The function, claimed.
+   */
   constructor(pci: PciFunction) {
     this.address = pci.address;
     this.addressing = pci.addressing;
     this.pci = pci;
   }
 
-  /** The device status. */
+  /** Reads the device status. */
   abstract status(): number;
   /** Writes the device status. */
   abstract setStatus(status: number): void;
-  /** The features that the device offers. */
+  /** Reads the features that the device offers. */
   abstract features(): bigint;
-  /** Bytes of the device's configuration space. */
+  /** Reads bytes of the device's configuration space. */
   abstract readConfig(offset: number, bytes: number): Uint8Array;
 
-  /** As the configuration space says, whose fields can be read once their feature is offered. */
+  /** Reads the number from the configuration space; a field is valid if its feature is offered. */
   queuePairs(): number {
     if ((this.features() & MULTIQUEUE) !== MULTIQUEUE) return 1;
     const [low, high] = this.readConfig(NetConfig.MAX_VIRTQUEUE_PAIRS, 2);
     return low | high << 8;
   }
 
-  /** Resets the device; only then may it reach memory. */
+  /** Resets the device, then turns bus mastering on. */
   async reset(): Promise<void> {
     this.setStatus(0);
     const deadline = performance.now() + RESET_MS;
@@ -171,22 +179,26 @@ export abstract class PciTransport {
   checkAlive(): void {
     this.pci.checkAlive();
     const status = this.status();
-    if (status === 0xff) throw new DeviceError(this.address, "registers read as ones: it is gone");
+    if (status === 0xff) {
+      throw new DeviceError(this.address, "registers read as ones: the device is gone, see dmesg");
+    }
     if ((status & Status.DEVICE_NEEDS_RESET) !== 0) {
       throw new DeviceError(
         this.address,
-        "the device has met an error that it cannot recover from (DEVICE_NEEDS_RESET): start again",
+        "the device reports an error that it cannot recover from (DEVICE_NEEDS_RESET): open it " +
+          "again",
       );
     }
     if ((status & Status.FAILED) !== 0 || (status & Status.DRIVER_OK) === 0) {
       throw new DeviceError(
         this.address,
-        `the device was reset or given up by somebody else (status ${status}): start again`,
+        `another program has reset the device or marked it as failed (status ${status}): open it ` +
+          `again`,
       );
     }
   }
 
-  /** A reset ends all DMA (section 2.4); bus mastering goes off too, should it not. */
+  /** Resets the device, which ends all DMA (section 2.4). `close` also turns bus mastering off. */
   stop(): boolean {
     this.setStatus(0);
     const deadline = performance.now() + RESET_MS;
@@ -201,7 +213,7 @@ export abstract class PciTransport {
   #notReset(): DeviceError {
     return new DeviceError(
       this.address,
-      `no reset within ${RESET_MS} ms: the device status still reads ${this.status()}`,
+      `no reset within ${RESET_MS} ms: the device status still reads ${this.status()}, see dmesg`,
     );
   }
 }

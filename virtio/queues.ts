@@ -1,6 +1,6 @@
 /**
- * A device's virtqueues (VirtIO 1.3, section 5.1.2): pairs of a receive and a transmit queue, and the
- * control queue behind them; how they are laid out, given to the device, and taken back.
+ * A device's virtqueues (VirtIO 1.3, section 5.1.2): pairs of a receive and a transmit queue, then
+ * the control queue. Allocates them, gives them to the device, and frees them.
  *
  * @module
  */
@@ -15,53 +15,64 @@ import type { Transport } from "./transport.ts";
 import { VirtioTxQueue } from "./tx_queue.ts";
 import { placeQueues, Virtqueue } from "./virtqueue.ts";
 
-/** Bytes of the header before each packet: before VirtIO 1.0 it had no num_buffers, unless merging. */
+/**
+ * Bytes of the header before each packet. Legacy devices omit num_buffers, except with MRG_RXBUF.
+ */
 const SHORT_HEADER = 10, HEADER = 12;
-/** A control queue needs so many descriptors, a packet two. */
+/**
+ * Limits of a queue's descriptors. A packet needs up to two; the minimum exceeds a command's three.
+ */
 const MIN_ENTRIES = 4, MAX_ENTRIES = 32768;
 const CONTROL_ENTRIES = 64, CONTROL_PAGE = 4096;
 
-/** What the driver and the device have agreed on. */
+/** What the driver and the device have negotiated. */
 export interface Negotiated {
-  /** Features that the device offers, and those that the driver has taken of them. */
+  /** Features that the device offers. */
   readonly offered: bigint;
+  /** Features that the driver has accepted. */
   readonly taken: bigint;
-  /** Pairs of queues that the device has; 1 if only one is to be used, which needs no agreement. */
+  /** Pairs of queues of the device; 1 if only one is used, which needs no negotiation. */
   readonly pairs: number;
 }
 
-/** What queues are there for. */
+/** The purpose of a queue. */
 interface QueueRole {
   readonly name: "receive" | "transmit" | "control";
   /** Descriptors of a chain. */
   readonly perChain: 1 | 2;
-  /** Descriptors to have, if the device leaves that to the driver. */
+  /** Descriptors of the queue, if the driver decides. */
   readonly wanted: number;
 }
 
-/** The virtqueues of a device. There are none before {@linkcode Queues.setUp}. */
+/** The virtqueues of a device; none until {@linkcode Queues.prototype.setUp}. */
 export class Queues {
-  /** The receive queues that are used. */
+  /** The receive queues in use. */
   readonly rx: VirtioRxQueue[] = [];
-  /** The transmit queues that are used. */
+  /** The transmit queues in use. */
   readonly tx: VirtioTxQueue[] = [];
-  /** The control queue, where there is one. */
+  /** The control queue, if the device has one. */
   control: ControlQueue | undefined;
   readonly #transport: Transport;
   #rings: DmaMemory | undefined;
 
-  /** @param transport How the device is reached. */
+  /**
+   * Creates an empty set of queues.
+   *
+   * @param transport The device's transport.
+   */
   constructor(transport: Transport) {
     this.#transport = transport;
   }
 
   /**
-   * Makes the queues and gives them to the device, receive queues with buffers in them.
+   * Allocates the queues, fills the receive queues with buffers, and gives all queues to the
+   * device.
    *
-   * Where a command says how many pairs are used, all are set up that the device has, as drivers do
-   * that devices were tried with; where they are enabled one by one, those that are used.
+   * With a control queue, a command selects how many pairs are used: all pairs of the device are
+   * set up, as in the drivers that devices are tested with. Without one, pairs are enabled one by
+   * one: only those in use are set up.
    *
-   * @throws {UsageError} if the device has not the queues, or a pool has no buffers for them any more.
+   * @throws {UsageError} if the device lacks a queue, or a pool lacks the buffers.
    */
   setUp(options: QueueOptions, { offered, taken, pairs }: Negotiated): void {
     const transport = this.#transport, { rxEntries, txEntries, pools } = options;
@@ -86,7 +97,8 @@ export class Queues {
     });
     pools.forEach((pool, pair) => {
       const [rx, tx] = queues.slice(2 * pair);
-      checkBuffers(transport.address, [pool], rxEntries); // others may have taken some meanwhile
+      // Checked again: another device may have taken buffers meanwhile.
+      checkBuffers(transport.address, [pool], rxEntries);
       this.rx.push(new VirtioRxQueue(rx, pool, header, merges, rxEntries));
       this.tx.push(new VirtioTxQueue(tx, pool, header, txEntries));
     });
@@ -95,8 +107,8 @@ export class Queues {
   }
 
   /**
-   * Has the device use the queues, once it runs: it puts packets into several receive queues only after
-   * it was told to (section 5.1.6.5.5), and each notification of new buffers is of one queue.
+   * Starts the queues of a running device. A device uses several receive queues only after a
+   * command (section 5.1.6.5.5), and each receive queue needs its own notification of new buffers.
    *
    * @throws {DeviceError} if the device refuses, or does not answer in time.
    */
@@ -110,25 +122,25 @@ export class Queues {
 
   #size(index: number, { name, wanted }: QueueRole): number {
     const { address } = this.#transport, entries = this.#transport.queueSize(index, wanted);
-    const good = entries >= MIN_ENTRIES && entries <= MAX_ENTRIES &&
+    const valid = entries >= MIN_ENTRIES && entries <= MAX_ENTRIES &&
       Number.isInteger(Math.log2(entries));
-    if (good) return entries;
+    if (valid) return entries;
     throw new UsageError(
-      `${address}: its ${name} queue ${index} has ${entries} descriptors, which is not a power of ` +
-        `two from ${MIN_ENTRIES} to ${MAX_ENTRIES}: set the device up otherwise`,
+      `${address}: its ${name} queue ${index} has ${entries} descriptors, which is not a power ` +
+        `of two from ${MIN_ENTRIES} to ${MAX_ENTRIES}: change the configuration of its back-end`,
     );
   }
 
-  /** Whether the device can reach the rings, of which its bus lets go last. */
+  /** Whether the device can reach the rings. They are unpinned last, after all pools. */
   get pinned(): boolean {
     return this.#rings?.pinned ?? false;
   }
 
   /**
-   * Takes everything back; nothing, if the rings are held.
+   * Returns buffers to their pools and frees the rings. Keeps all of them if the rings are pinned.
    *
-   * @param atRest Whether the device has stopped: buffers that it may still write to are lost to their
-   * pools.
+   * @param atRest Whether the device has stopped. If not, it may still write to its buffers, and
+   * these never return to their pools.
    */
   close(atRest: boolean): void {
     const { pinned } = this;
@@ -138,10 +150,10 @@ export class Queues {
 }
 
 /**
- * Whether to receive into chains of two descriptors. Legacy devices without ANY_LAYOUT want that, and
- * by the specification others take it (section 2.7.4); but back-ends that were only ever tried with
- * Linux, which gives them one, may not: passt aborts. One that even takes tables of descriptors takes
- * chains.
+ * Returns whether to receive into chains of two descriptors. Legacy devices without ANY_LAYOUT
+ * require them, and the specification makes all others accept them (section 2.7.4). Back-ends that
+ * were tested only with Linux, which posts single descriptors, may fail: passt aborts. A device
+ * that offers INDIRECT_DESC supports chains.
  */
 function receivesChains(offered: bigint, taken: bigint, headerBytes: number): boolean {
   return headerBytes !== HEADER || (offered & INDIRECT_DESC) !== 0n ||

@@ -14,13 +14,13 @@ export interface PciRegister {
 export const LEGACY = {
   /** Features that the device offers, bits 0 to 31. RO. */
   DEVICE_FEATURES: { offset: 0, bytes: 4 },
-  /** Features that the driver takes. RW. */
+  /** Features that the driver accepts. RW. */
   DRIVER_FEATURES: { offset: 4, bytes: 4 },
   /** Page number (4096 bytes) of the selected queue; 0 stops it. RW. */
   QUEUE_ADDRESS: { offset: 8, bytes: 4 },
-  /** Descriptors of the selected queue; 0 if there is no such queue. RO. */
+  /** Descriptors of the selected queue; 0 if the queue does not exist. RO. */
   QUEUE_SIZE: { offset: 12, bytes: 2 },
-  /** The queue that the two registers before are of. RW. */
+  /** The queue that QUEUE_ADDRESS and QUEUE_SIZE refer to. RW. */
   QUEUE_SELECT: { offset: 14, bytes: 2 },
   /** Writing the number of a queue notifies the device of new buffers in it. */
   QUEUE_NOTIFY: { offset: 16, bytes: 2 },
@@ -30,34 +30,36 @@ export const LEGACY = {
   ISR_STATUS: { offset: 19, bytes: 1 },
 } as const;
 
-/** Where the device's own configuration begins behind the legacy registers, without MSI-X. */
+/**
+ * Offset of the device-specific configuration, which follows the legacy registers, without MSI-X.
+ */
 export const LEGACY_CONFIG = 20;
-/** The same with MSI-X enabled: two vector registers come first. */
+/** The same with MSI-X enabled: two vector registers precede it. */
 export const LEGACY_CONFIG_MSIX = 24;
 
 /** The common configuration structure of the modern interface (section 4.1.4.3). */
 export const COMMON = {
-  /** Which 32 bits of the features DEVICE_FEATURE shows. RW. */
+  /** Selects the 32 bits of the features that DEVICE_FEATURE shows. RW. */
   DEVICE_FEATURE_SELECT: { offset: 0x00, bytes: 4 },
   /** Features that the device offers. RO. */
   DEVICE_FEATURE: { offset: 0x04, bytes: 4 },
-  /** Which 32 bits of the features DRIVER_FEATURE takes. RW. */
+  /** Selects the 32 bits of the features that DRIVER_FEATURE takes. RW. */
   DRIVER_FEATURE_SELECT: { offset: 0x08, bytes: 4 },
-  /** Features that the driver takes. RW. */
+  /** Features that the driver accepts. RW. */
   DRIVER_FEATURE: { offset: 0x0c, bytes: 4 },
-  /** Queues that the device has at most. RO. */
+  /** Most queues that the device supports. RO. */
   NUM_QUEUES: { offset: 0x12, bytes: 2 },
   /** Device status; writing 0 resets the device. RW. */
   DEVICE_STATUS: { offset: 0x14, bytes: 1 },
-  /** Changes whenever the device's own configuration has changed. RO. */
+  /** Changes whenever the device-specific configuration changes. RO. */
   CONFIG_GENERATION: { offset: 0x15, bytes: 1 },
-  /** The queue that the following registers are of. RW. */
+  /** The queue that the following registers refer to. RW. */
   QUEUE_SELECT: { offset: 0x16, bytes: 2 },
-  /** Descriptors of the queue; 0 if there is no such queue. RW. */
+  /** Descriptors of the queue; 0 if the queue does not exist. RW. */
   QUEUE_SIZE: { offset: 0x18, bytes: 2 },
   /** Writing 1 enables the queue. RW. */
   QUEUE_ENABLE: { offset: 0x1c, bytes: 2 },
-  /** Where the queue is notified, in units of the notification capability's multiplier. RO. */
+  /** The queue's notification address, in units of the notification capability's multiplier. RO. */
   QUEUE_NOTIFY_OFF: { offset: 0x1e, bytes: 2 },
   /** Address of the descriptor table, low and high. RW. */
   QUEUE_DESC_LO: { offset: 0x20, bytes: 4 },
@@ -73,14 +75,14 @@ export const COMMON = {
 /** Bytes of the common configuration structure that every device has. */
 export const COMMON_BYTES = 0x38;
 
-/** A device's own configuration, of network devices (section 5.1.4); sizes in bytes. */
+/** Offsets in the device-specific configuration of network devices (section 5.1.4). */
 export const NetConfig = {
-  /** MAC address, 6 bytes, with the feature MAC. */
+  /** MAC address, with the feature MAC. 6 bytes. */
   MAC: 0,
-  /** Bit 0: the link is up; with the feature STATUS. 2 bytes. */
+  /** Status, with the feature STATUS. Bit 0: the link is up. 2 bytes. */
   STATUS: 6,
-  /** Pairs of a receive and a transmit queue that there are; with the feature MQ. 2 bytes. */
+  /** Pairs of a receive and a transmit queue, with the feature MQ. 2 bytes. */
   MAX_VIRTQUEUE_PAIRS: 8,
-  /** Link speed in Mbit/s, all ones if unknown; with the feature SPEED_DUPLEX. 4 bytes. */
+  /** Link speed in Mbit/s, with the feature SPEED_DUPLEX; all ones if unknown. 4 bytes. */
   SPEED: 12,
 } as const;

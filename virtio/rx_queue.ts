@@ -1,15 +1,20 @@
 /**
- * A receive queue: the hot path from the device to a batch.
+ * Receive queues: the hot path from the device to a batch.
  *
- * The device fills chains and reports each in the used ring, id and length, before it moves the used
- * index (and x86 keeps the order of loads), so what is read behind the index is what the device wrote.
- * The available ring's index is moved once a batch. As many chains as were posted at first stay with
- * the device: for each that comes back, one with a fresh buffer goes out.
+ * The device fills a chain and writes its id and length to the used ring before it writes the used
+ * index. The driver reads the index first, so the entries before it are complete;
+ * `src/specialise.ts` says why loads keep this order. The available index is written once a batch.
+ * The number of chains with the device is constant: each one that comes back is replaced by one
+ * with a free buffer.
  *
- * A packet is to begin where its buffer begins, but the device puts a header first. Where the device
- * takes chains, the header gets a descriptor of its own: a small packet then is one cache line, and if
- * nobody needs the headers, they are all written to one place. Else it stands in the buffer, and the
- * packet is moved over it.
+ * A packet must begin at the start of its buffer, but the device writes a header before it. If the
+ * device accepts chains, the header has its own descriptor: a small packet then takes one cache
+ * line, and headers that are not needed all go to one place. Otherwise the header is in the buffer,
+ * and the packet is moved over it.
+ *
+ * Methods are shared by all queues, not specialised. Each call copies the queue's fields into local
+ * constants before its loop; `src/specialise.ts` has the reasons, also for the typed array of
+ * counts.
  *
  * @module
  */
@@ -22,18 +27,18 @@ import { DESC_WRITE, LAYOUT, type Virtqueue } from "./virtqueue.ts";
 
 const { AVAILABLE_RING, USED_RING, WORDS } = LAYOUT;
 const PACKETS = 0, BYTES = 1;
-/** From the id of a chain of two descriptors to its header, in words of 16 bits: a shift. */
+/** Shifts the id of a chain of two descriptors to the index of its header, in 16-bit words. */
 const HEADER_SHIFT = 2;
-/** Place of num_buffers among the 16-bit words of a header (section 5.1.6). */
+/** Index of num_buffers in the 16-bit words of a header (section 5.1.6). */
 const NUM_BUFFERS = 5;
-/** Bytes of a packet from which on a call moves it faster than a loop. */
+/** From this size in bytes, `copyWithin` moves a packet faster than a loop. */
 const LONG = 256;
 
 /** A virtqueue that receives packets. */
 export class VirtioRxQueue implements RxQueue {
   readonly number: number;
   readonly pool: Mempool;
-  /** Packets dropped because they did not fit a buffer. */
+  /** Packets dropped because they did not fit in one buffer. */
   tooLong = 0;
   /** Packets dropped because the pool had no buffer to replace theirs. */
   noBuffer = 0;
@@ -41,38 +46,38 @@ export class VirtioRxQueue implements RxQueue {
   /** The pool's buffers as the device addresses them. */
   readonly #address: Uint32Array;
   readonly #headerBytes: number;
-  /** Bytes of the header that stand before the packet in its buffer: all, or none. */
+  /** Bytes of the header that precede the packet in its buffer: all, or 0. */
   readonly #inBuffer: number;
-  /** The longest packet. */
-  readonly #mostBytes: number;
-  /** Memory that has the headers. */
+  /** Longest packet in bytes. */
+  readonly #maxBytes: number;
+  /** Memory that contains the headers. */
   readonly #headers: Uint16Array;
-  /** The pool's memory, to move packets in. */
+  /** The pool's memory, for moving packets. */
   readonly #words: Uint32Array;
-  /** Whether the device may spread a packet over several buffers, and says over how many. */
+  /** Whether a packet may span several buffers; its header then has their number. */
   readonly #merges: boolean;
-  /** Chains that are with the device whenever `receive` is not running. */
+  /** Chains that are with the device while `receive` is not running. */
   readonly #posted: number;
   /** The buffer of each chain, by the chain's id. */
   readonly #slots: Uint32Array;
-  /** The queue's columns; empty once it is closed. */
+  /** The used ring; empty once the queue is closed. */
   #used: Uint32Array;
   /** Position of the used entry to read next, modulo 2^16. */
   #next = 0;
-  /** Buffers still to drop of a packet that is spread over several. */
+  /** Buffers still to drop of a packet that spans several. */
   #dropping = 0;
-  /** Whether `receive` is called to go on after an exception. */
+  /** Whether `#recover` is calling `receive`. */
   #recovering = false;
-  /** As a typed array: a field would change its representation, and the code that uses it, at 2^31. */
   readonly #counts = new Float64Array(2);
 
   /**
-   * Fills the queue with buffers. Nothing is shown to the device yet.
+   * Creates a receive queue and fills it with buffers. They become available to the device with
+   * {@linkcode VirtioRxQueue.prototype.start}.
    *
-   * @param queue Its chains have two descriptors, or one if the header has 12 bytes.
-   * @param headerBytes Bytes of the header that the device puts before each packet: 10 or 12.
+   * @param queue Chains of two descriptors, or of one if the header has 12 bytes.
+   * @param headerBytes Bytes of the header that the device writes before each packet: 10 or 12.
    * @param merges Whether MRG_RXBUF was negotiated.
-   * @param most The most packets to have buffers for.
+   * @param most Most packets to have buffers for.
    */
   constructor(queue: Virtqueue, pool: Mempool, headerBytes: number, merges: boolean, most: number) {
     this.number = queue.index >> 1; // pairs of queues (section 5.1.2)
@@ -83,7 +88,7 @@ export class VirtioRxQueue implements RxQueue {
     this.#merges = merges;
     this.#posted = Math.min(queue.chains, most);
     this.#inBuffer = queue.perChain === 1 ? headerBytes : 0;
-    this.#mostBytes = pool.bufferSize - this.#inBuffer;
+    this.#maxBytes = pool.bufferSize - this.#inBuffer;
     this.#headers = this.#inBuffer > 0 ? new Uint16Array(pool.memory.buffer) : queue.headers;
     this.#words = new Uint32Array(pool.memory.buffer);
     this.#slots = new Uint32Array(queue.areas.entries);
@@ -96,7 +101,7 @@ export class VirtioRxQueue implements RxQueue {
     }
   }
 
-  /** Packets handed to the program. */
+  /** Packets received by the program. */
   get packets(): number {
     return this.#counts[PACKETS];
   }
@@ -106,7 +111,7 @@ export class VirtioRxQueue implements RxQueue {
     return this.#counts[BYTES];
   }
 
-  /** Shows the device all buffers. */
+  /** Makes all buffers available to the device. */
   start(): void {
     this.#queue.publish(this.#posted);
   }
@@ -122,17 +127,17 @@ export class VirtioRxQueue implements RxQueue {
     if (arrived > posted) throw queue.overrun(first, posted);
     const { order, available, descriptors } = queue, last = queue.perChain - 1;
     const slots = this.#slots, address = this.#address, headerBytes = this.#headerBytes;
-    const inBuffer = this.#inBuffer, mostBytes = this.#mostBytes;
+    const inBuffer = this.#inBuffer, maxBytes = this.#maxBytes;
     const { lengths, freeStack, bufferSize } = pool, buffers = batch.buffers;
     const merges = this.#merges, headers = this.#headers, stride = bufferSize >> 1;
     const orderMask = order.length - 1, mask = queue.areas.entries - 1;
     let free = pool.freeCount, n = 0, bytes = 0;
     const count = Math.min(arrived, buffers.length, this.#dropping === 0 ? free : 0);
-    // No call is in the loop: then the compiler keeps the arrays' addresses in registers.
+    // The loop makes no calls, so that V8 keeps the arrays' addresses in registers.
     for (; n < count; n++) {
       const position = first + n, entry = USED_RING + ((position & mask) << 1);
       const id = used[entry], size = (used[entry + 1] - headerBytes) | 0;
-      if (id !== order[position & orderMask] || (size - 1) >>> 0 >= mostBytes) break;
+      if (id !== order[position & orderMask] || (size - 1) >>> 0 >= maxBytes) break;
       const buffer = slots[id], fresh = freeStack[free - 1];
       if (merges) {
         const header = inBuffer === 0 ? id << HEADER_SHIFT : Math.imul(buffer, stride);
@@ -164,7 +169,7 @@ export class VirtioRxQueue implements RxQueue {
     return n;
   }
 
-  /** Moves packets to where their buffers begin, over their headers of 12 bytes. */
+  /** Moves packets to the start of their buffers, over their headers of 12 bytes. */
   #strip(buffers: Uint32Array, n: number): void {
     const { lengths, bufferSize, bytes } = this.pool, words = this.#words;
     const header = this.#inBuffer >> 2, stride = bufferSize >> 2;
@@ -180,9 +185,9 @@ export class VirtioRxQueue implements RxQueue {
   }
 
   /**
-   * Goes past entries that hold no whole packet, that are out of order, or for which the pool has no
-   * buffer, and receives what follows. A ring at most: a device may bring more of them for as long as
-   * it is let.
+   * Handles entries without a whole packet, out of order, or that the pool has no buffer for, then
+   * receives the packets that follow. Stops after one ring, since a device may add such entries
+   * without end.
    */
   #recover(batch: PacketBatch): number {
     this.#recovering = true;
@@ -200,13 +205,13 @@ export class VirtioRxQueue implements RxQueue {
     return n;
   }
 
-  /** What happens rarely: a packet is dropped, its buffer posted again; or the order is mended. */
+  /** Handles one such entry: puts it in order, or drops its packet and posts its buffer again. */
   #exception(arrived: number): void {
     const queue = this.#queue, position = this.#next;
     const entry = USED_RING + 2 * (position & (queue.areas.entries - 1));
     const expected = queue.order[position % queue.chains], buffer = this.#slots[expected];
     if (this.#arrange(arrived, this.#posted)) return;
-    const bytes = this.#used[entry + 1], most = this.#headerBytes + this.#mostBytes;
+    const bytes = this.#used[entry + 1], most = this.#headerBytes + this.#maxBytes;
     const least = this.#dropping > 0 ? 1 : this.#headerBytes + 1;
     if (bytes < least || bytes > most) {
       throw queue.malformed(position, `a length of ${bytes} bytes`);
@@ -221,7 +226,7 @@ export class VirtioRxQueue implements RxQueue {
         throw queue.malformed(position, `a packet in ${spread} buffers`);
       }
       if (spread > 1) this.tooLong++;
-      else if (this.pool.freeCount > 0 || this.pool.reclaim() > 0) return; // there is a buffer again
+      else if (this.pool.freeCount > 0 || this.pool.reclaim() > 0) return; // not lost: try again
       else this.noBuffer++;
       this.#dropping = spread - 1;
     }
@@ -231,18 +236,20 @@ export class VirtioRxQueue implements RxQueue {
   }
 
   /**
-   * Puts the next entry's chain in order if it is another than expected; returns whether it was. Has
-   * to come before new buffers are published: the device cannot have those yet.
+   * Puts the next entry in order if its chain is not the expected one. Call it before new buffers
+   * are published: an entry cannot refer to those yet.
+   *
+   * @returns Whether the chain was not the expected one.
    */
   #arrange(arrived: number, outstanding: number): boolean {
     const queue = this.#queue, position = this.#next;
     const entry = USED_RING + 2 * (position & (queue.areas.entries - 1));
     if (this.#used[entry] === queue.order[position % queue.chains]) return false;
-    queue.arrange(position, outstanding, arrived, this.#headerBytes + this.#mostBytes);
+    queue.arrange(position, outstanding, arrived, this.#headerBytes + this.#maxBytes);
     return true;
   }
 
-  /** Makes the chain whose turn it is available at a position, with a buffer. */
+  /** Writes the next chain in order to a position of the available ring, with a buffer. */
   #post(position: number, buffer: number): void {
     const { order, available, descriptors, areas, chains } = this.#queue;
     const id = order[position % chains];
@@ -256,7 +263,7 @@ export class VirtioRxQueue implements RxQueue {
   /**
    * Closes the queue.
    *
-   * @param atRest Whether the device has stopped: then the pool gets the queue's buffers back.
+   * @param atRest Whether the device has stopped, so that the queue's buffers return to the pool.
    */
   close(atRest: boolean): void {
     const { order, chains } = this.#queue, pool = this.pool;

@@ -1,6 +1,6 @@
 /**
- * How a VirtIO device is reached: what the driver needs of a transport, and nothing of how it is done.
- * Three transports have this interface: legacy PCI, modern PCI and vhost-user.
+ * The interface between the driver and a transport, which reaches a VirtIO device. Legacy PCI,
+ * modern PCI and vhost-user implement it.
  *
  * @module
  */
@@ -17,88 +17,89 @@ export const Status = {
   FAILED: 128,
 } as const;
 
-/** Where the three parts of a split virtqueue are, as byte offsets in one memory. */
+/** The three areas of a split virtqueue, as byte offsets in one memory. */
 export interface QueueAreas {
-  /** The memory; the device can reach it already. */
+  /** The memory, mapped for the device. */
   readonly memory: DmaMemory;
   /** Number of descriptors, a power of two. */
   readonly entries: number;
   /** Offset of the descriptor table, a multiple of 4096. */
   readonly descriptors: number;
-  /** Offset of the available ring: behind the descriptor table. */
+  /** Offset of the available ring, which follows the descriptor table. */
   readonly available: number;
-  /** Offset of the used ring: the next multiple of 4096 behind the available ring. */
+  /** Offset of the used ring: the first multiple of 4096 after the available ring. */
   readonly used: number;
 }
 
 /**
- * A VirtIO network device through its transport. The driver calls the methods in the order of
- * section 3.1.1: `reset`, status bits, features, `startQueue` for each queue, `DRIVER_OK`; and at the
- * end `stop`, then `close`. Before all that it may look at `queuePairs`.
+ * The transport of a VirtIO network device. The driver calls the methods in the order of section
+ * 3.1.1: `reset`, status bits, features, `startQueue` for each queue, `DRIVER_OK`; at the end
+ * `stop`, then `close`. It may call `queuePairs` before `reset`.
  */
 export interface Transport {
   /** The device's address, for messages. */
   readonly address: string;
-  /** What it is: `legacy PCI`, `modern PCI`, `vhost-user`. */
+  /** Name of the transport: `legacy PCI`, `modern PCI`, `vhost-user`. */
   readonly name: string;
-  /** What bus addresses the device uses. */
+  /** The kind of bus addresses that the device uses. */
   readonly addressing: Addressing;
-  /** Whether the device is one of before VirtIO 1.0: other header, no FEATURES_OK. */
+  /** Whether the device is used as one from before VirtIO 1.0: other header, no FEATURES_OK. */
   readonly legacy: boolean;
 
   /**
-   * How many pairs of queues the device has: 1 if it does not offer the feature MQ and all that goes
-   * with it. Changes nothing; can be asked before `reset`.
+   * Returns how many pairs of queues the device has; 1 if it does not offer MQ, or lacks what MQ
+   * requires. Changes nothing.
    */
   queuePairs(): number;
   /**
-   * Resets the device and waits until it has.
+   * Resets the device and waits for the end of the reset.
    *
-   * @throws {DeviceError} if it does not in time.
+   * @throws {DeviceError} if the reset takes too long.
    */
   reset(): Promise<void>;
-  /** The device status. */
+  /** Reads the device status. */
   status(): number;
   /** Writes the device status. */
   setStatus(status: number): void;
-  /** The features that the device offers, less those that the transport itself cannot carry. */
+  /**
+   * Returns the features that the device offers, without those that the transport does not support.
+   */
   features(): bigint;
-  /** Tells the device which features the driver takes. */
+  /** Tells the device which features the driver accepts. */
   setFeatures(features: bigint): void;
-  /** Bytes of the device's configuration space (section 5.1.4), consistent with each other. */
+  /** Reads bytes of the device's configuration space (section 5.1.4), all of the same moment. */
   readConfig(offset: number, bytes: number): Uint8Array;
   /** Writes a byte of the configuration space. */
   writeConfig(offset: number, value: number): void;
   /**
-   * The number of descriptors of a queue: what the device says, where it says it, else `wanted`.
-   *
-   * @returns 0 if the device has no such queue.
+   * Returns the number of descriptors of a queue: from the device, or `wanted` if the device leaves
+   * it to the driver. 0 if the device lacks the queue.
    */
   queueSize(index: number, wanted: number): number;
   /**
-   * Lets the device reach memory until the transport closes.
+   * Maps memory for the device, until the transport is closed.
    *
    * @throws {UsageError} if the device cannot reach memory of this kind.
    */
   mapDma(memory: DmaMemory): void;
-  /** Tells the device where a queue is, and enables the queue. */
+  /** Gives the device the addresses of a queue, and enables the queue. */
   startQueue(index: number, areas: QueueAreas): void;
   /** Notifies the device of new buffers in a queue. */
   notify(index: number): void;
   /**
-   * Looks whether the device is still there and well.
+   * Checks that the device is present and working.
    *
    * @throws {DeviceError} if it is gone, or needs a reset.
    */
   checkAlive(): void;
   /**
-   * Stops the device for good.
+   * Stops the device.
    *
-   * @returns Whether it is known to reach no memory any more; false after a failure that was reported
-   * before, of a back-end that hangs and may wake up.
-   * @throws {DeviceError} if it does not come to rest in time.
+   * @returns Whether the device certainly accesses no memory any more. False for a back-end that
+   * has failed before, which was reported then: it may resume.
+   * @throws {DeviceError} if the device does not stop in time.
    */
   stop(): boolean;
-  /** Gives the device up. Again: nothing happens. */
+  /** Releases the device. Idempotent. */
   close(): void;
 }

@@ -1,10 +1,13 @@
 /**
- * A transmit queue: the hot path from a batch to the device.
+ * Transmit queues: the hot path from a batch to the device.
  *
- * The headers of all packets are one and the same, all zero: no offload is asked for. It stands in a
- * descriptor of its own, the first of the two of each chain. The device
- * reports each chain in the used ring once the packet's bytes are no longer needed. The queue looks
- * there when half of it is full, and when the pool runs out of buffers.
+ * All packets share one header of zeros, since the driver uses no offloads. The first of a chain's
+ * two descriptors leads to it. The device writes a chain to the used ring once it no longer needs
+ * the packet. The queue reclaims buffers when it is half full, and when the pool runs out of them.
+ *
+ * Methods are shared by all queues, not specialised. Each call copies the queue's fields into local
+ * constants before its loop; `src/specialise.ts` has the reasons, also for the typed array of
+ * counts.
  *
  * @module
  */
@@ -12,7 +15,7 @@
 import type { PacketBatch } from "../src/batch.ts";
 import type { TxQueue } from "../src/device.ts";
 import type { Mempool } from "../src/mempool.ts";
-import { keepUnsent, refuseBatch } from "../src/driver.ts";
+import { keepUnsent, MIN_PACKET, refuseBatch } from "../src/driver.ts";
 import { LAYOUT, type Virtqueue } from "./virtqueue.ts";
 
 const { AVAILABLE_RING, USED_RING, WORDS } = LAYOUT;
@@ -25,9 +28,9 @@ export class VirtioTxQueue implements TxQueue {
   readonly #queue: Virtqueue;
   /** The pool's buffers as the device addresses them. */
   readonly #address: Uint32Array;
-  /** The most packets in the queue at once. */
-  readonly #most: number;
-  /** Packets in the queue from which on `transmit` looks for those that have left. */
+  /** Most packets in the queue at once. */
+  readonly #maxPackets: number;
+  /** Packets in the queue from which `transmit` reclaims. */
   readonly #reclaimFrom: number;
   /** The buffer of each chain. */
   readonly #slots: Uint32Array;
@@ -35,24 +38,24 @@ export class VirtioTxQueue implements TxQueue {
   #used: Uint32Array;
   /** Position of the next packet, modulo 2^16. */
   #tail = 0;
-  /** Position of the first packet that is not known to have left, modulo 2^16. */
+  /** Position of the first packet that was not reclaimed, modulo 2^16. */
   #clean = 0;
-  /** As a typed array: a field would change its representation, and the code that uses it, at 2^31. */
   readonly #counts = new Float64Array(2);
 
   /**
-   * Takes an empty queue.
+   * Creates a transmit queue.
    *
+   * @param queue An empty queue, with chains of two descriptors.
    * @param headerBytes Bytes of the header before each packet: 10 or 12.
-   * @param most The most packets to have in the queue.
+   * @param most Most packets to have in the queue.
    */
   constructor(queue: Virtqueue, pool: Mempool, headerBytes: number, most: number) {
     this.number = queue.index >> 1; // pairs of queues (section 5.1.2)
     this.pool = pool;
     this.#queue = queue;
     this.#address = pool.addresses(queue.addressing);
-    this.#most = Math.min(queue.chains, most);
-    this.#reclaimFrom = this.#most >> 1;
+    this.#maxPackets = Math.min(queue.chains, most);
+    this.#reclaimFrom = this.#maxPackets >> 1;
     this.#slots = new Uint32Array(queue.chains);
     this.#used = queue.used;
     queue.describeChains(headerBytes, 0, 0, true);
@@ -63,7 +66,7 @@ export class VirtioTxQueue implements TxQueue {
     return (this.#tail - this.#clean) & 0xffff;
   }
 
-  /** Packets taken from the program. */
+  /** Packets sent by the program. */
   get packets(): number {
     return this.#counts[PACKETS];
   }
@@ -83,11 +86,11 @@ export class VirtioTxQueue implements TxQueue {
     const slots = this.#slots, address = this.#address, { lengths, bufferSize } = pool;
     const orderMask = order.length - 1, mask = queue.areas.entries - 1;
     const buffers = batch.buffers, first = this.#tail;
-    const count = Math.min(batch.length, this.#most - this.pending);
+    const count = Math.min(batch.length, this.#maxPackets - this.pending);
     let n = 0, bytes = 0;
     for (; n < count; n++) {
       const buffer = buffers[n], size = lengths[buffer] | 0;
-      if ((size - 1) >>> 0 >= bufferSize) break;
+      if ((size - MIN_PACKET) >>> 0 > bufferSize - MIN_PACKET) break;
       lengths[buffer] = 0;
       const position = first + n, id = order[position & orderMask];
       const d = id << 2 | WORDS, place = AVAILABLE_RING + (position & mask);
@@ -104,15 +107,16 @@ export class VirtioTxQueue implements TxQueue {
       this.#counts[BYTES] += bytes;
       queue.publish(this.#tail);
     }
-    if (n < batch.length) keepUnsent(batch, n, n < count);
+    if (n < batch.length) keepUnsent(batch, n, n < count, bufferSize);
     else batch.length = 0;
     return n;
   }
 
   /**
-   * Gives the buffers of packets that have left back to the pool; returns how many.
+   * Returns the buffers of sent packets to the pool.
    *
-   * @throws {DeviceError} if the device returns what it does not have.
+   * @returns How many there were.
+   * @throws {DeviceError} if the device returns a buffer that it does not have.
    */
   reclaim(): number {
     const queue = this.#queue, used = this.#used, pool = this.pool;
@@ -131,11 +135,11 @@ export class VirtioTxQueue implements TxQueue {
     }
     pool.freeCount = available;
     this.#clean = (first + n) & 0xffff;
-    return n < arrived ? n + this.#mend(arrived - n) : n;
+    return n < arrived ? n + this.#reclaimSlowly(arrived - n) : n;
   }
 
-  /** Goes past one entry that is out of order, and on. A loop, since there may be many of them. */
-  #mend(left: number): number {
+  /** Reclaims entries that may be out of order. */
+  #reclaimSlowly(left: number): number {
     const queue = this.#queue, pool = this.pool;
     let n = 0;
     for (; n < left; n++) {
@@ -153,7 +157,7 @@ export class VirtioTxQueue implements TxQueue {
   /**
    * Closes the queue.
    *
-   * @param atRest Whether the device has stopped: then the pool gets the queue's buffers back.
+   * @param atRest Whether the device has stopped, so that the queue's buffers return to the pool.
    */
   close(atRest: boolean): void {
     const { order, chains } = this.#queue, pool = this.pool;

@@ -1,9 +1,9 @@
 /**
- * The transport vhost-user: the device is another process, which serves it over a Unix socket and
- * shares our memory. We are the front-end. DPDK's `net_vhost` and passt are such devices.
+ * The transport vhost-user: another process, the back-end, serves the device over a Unix socket and
+ * shares this process's memory. This is the front-end. Back-ends are DPDK's `net_vhost` and passt.
  *
- * There is no configuration space and no control queue here: a device has no MAC address of its own
- * and receives every packet.
+ * The transport has neither configuration space nor control queue: a device does not have a MAC
+ * address of its own, and receives every packet.
  *
  * @module
  */
@@ -15,27 +15,31 @@ import { Feature } from "./features.ts";
 import { type QueueAreas, Status, type Transport } from "./transport.ts";
 import { type RequestName, u32, u64, VhostUserSocket } from "./vhost_user_socket.ts";
 
-/** The bit beside the device's features that says that the protocol has features of its own. */
+/**
+ * Bit of the feature word: the back-end has features of the protocol, which are negotiated apart.
+ */
 const PROTOCOL_FEATURES = 1n << 30n;
-/** The bit that has the back-end note which pages it writes; only who migrates machines wants that. */
+/** Bit of the feature word: the back-end logs which pages it writes, for live migration. */
 const LOG_ALL = 1n << 26n;
-/** Features of the protocol: several queue pairs; acknowledged requests; the device status. */
+/** Features of the protocol: several pairs of queues; acknowledged requests; the device status. */
 const MQ = 1n << 0n, REPLY_ACK = 1n << 3n, STATUS = 1n << 16n;
-/** Features that need a configuration space, a control queue or an IOMMU, or are none of the device. */
+/**
+ * Features of the protocol, and those that need a configuration space, a control queue or an IOMMU.
+ */
 const NOT_CARRIED = Feature.MAC | Feature.STATUS | Feature.SPEED_DUPLEX | Feature.CTRL_VQ |
   Feature.CTRL_RX | Feature.CTRL_MAC_ADDR | Feature.ACCESS_PLATFORM | PROTOCOL_FEATURES | LOG_ALL;
-/** As many pieces of memory as every back-end takes. */
-const REGIONS = 8;
-/** How often the back-end is asked for the device status, in milliseconds. */
+/** Memory regions that every back-end supports. */
+const MAX_REGIONS = 8;
+/** Interval between two requests for the device status, in milliseconds. */
 const STATUS_MS = 1000;
 
 /** Options of {@linkcode VhostUserTransport}. */
 export interface VhostUserOptions {
-  /** Which interface to use; `modern` unless given, if the back-end offers it. */
+  /** Interface to use; default: `modern` if the back-end offers it, else `legacy`. */
   readonly virtio?: "legacy" | "modern" | undefined;
-  /** Features to take for not offered, so that a driver can be tried without them. */
+  /** Features to hide from the driver, for tests without them. */
   readonly without?: bigint;
-  /** How long the back-end may take for an answer, in milliseconds; 5000 unless given. */
+  /** Longest that the back-end may take to answer, in milliseconds; default: 5000. */
   readonly milliseconds?: number;
 }
 
@@ -46,19 +50,20 @@ export class VhostUserTransport implements Transport {
   readonly addressing = "iova" as const;
   readonly legacy: boolean;
   readonly #socket: VhostUserSocket;
-  /** Features that the back-end offers, and those that it offers of the protocol. */
+  /** Feature word of the back-end. */
   readonly #offered: bigint;
+  /** Negotiated features of the protocol. */
   readonly #protocol: bigint = 0n;
   readonly #hidden: bigint;
   readonly #memories = new Set<DmaMemory>();
   #memoriesSent = false;
-  /** The eventfd by which we notify of new buffers in a queue, by the queue's index. */
+  /** Eventfds that notify the back-end of new buffers, by the queue's index. */
   readonly #kicks: number[] = [];
-  /** Eventfds by which the back-end could interrupt us; it has to have them. */
+  /** Eventfds for interrupts from the back-end, by the queue's index: required, but not used. */
   readonly #calls: number[] = [];
   /** Queues that the back-end may be using. */
   readonly #started = new Set<number>();
-  /** Pairs of queues that the back-end has; asked for only if there are to be several. */
+  /** Pairs of queues of the back-end; 1 until `queuePairs` is called. */
   #pairs = 1;
   readonly #one = BigUint64Array.of(1n);
   #status = 0;
@@ -66,12 +71,13 @@ export class VhostUserTransport implements Transport {
   #closed = false;
 
   /**
-   * Connects, and agrees on features of the protocol.
+   * Creates a transport: connects, and negotiates features of the protocol.
    *
    * @param address The device's address, for messages.
    * @param path Path of the back-end's socket.
-   * @throws {UsageError} if nobody serves the socket, or the back-end has not the interface wanted.
-   * @throws {DeviceError} if the back-end does not do as the protocol says.
+   * @throws {UsageError} if the connection is refused, or the back-end lacks the requested
+   * interface.
+   * @throws {DeviceError} if the back-end violates the protocol.
    */
   constructor(address: string, path: string, options: VhostUserOptions = {}) {
     this.address = address;
@@ -87,8 +93,8 @@ export class VhostUserTransport implements Transport {
       const modern = (this.#offered & Feature.VERSION_1) !== 0n;
       if (options.virtio === "modern" && !modern) {
         throw new UsageError(
-          `${address}: the server of this device offers no interface of VirtIO 1.0 or later: use ` +
-            `the legacy one`,
+          `${address}: the server of this device does not offer the interface of VirtIO 1.0 or ` +
+            `later: use the legacy one`,
           { option: "virtio" },
         );
       }
@@ -101,7 +107,7 @@ export class VhostUserTransport implements Transport {
     }
   }
 
-  /** There is no control queue here: which queues are used, SET_VRING_ENABLE says of each. */
+  /** SET_VRING_ENABLE, not a command of a control queue, selects which queues are used. */
   queuePairs(): number {
     const offered = (this.features() & Feature.MQ) !== 0n && (this.#protocol & MQ) !== 0n;
     if (offered) this.#pairs = Number(this.#socket.get("GET_QUEUE_NUM"));
@@ -119,17 +125,17 @@ export class VhostUserTransport implements Transport {
   }
 
   setStatus(status: number): void {
-    // Who says that it has failed may be saying so to a back-end that is gone.
+    // A driver may set FAILED because the back-end is gone.
     if ((status & Status.FAILED) !== 0 && !this.#socket.alive) return;
     const ready = (status & ~this.#status & Status.DRIVER_OK) !== 0;
     if (ready) this.#enableQueues();
     this.#status = status;
     if (this.#protocol & STATUS) this.#socket.set("SET_STATUS", u64(BigInt(status)));
     if (!ready) return;
-    // A queue starts with its first notification, whether there are buffers in it or not.
+    // A queue starts with its first notification, even if it is empty.
     for (const index of this.#started) this.notify(index);
-    // Requests are dealt with in order. Once this one is answered, the back-end has done what
-    // DRIVER_OK has it do, which an acknowledgement may come ahead of, and has refused nothing before.
+    // The back-end handles requests in order. Its answer to this one shows that it has finished the
+    // work of DRIVER_OK, which it may acknowledge early, and has not refused any request before.
     this.#socket.get("GET_FEATURES");
   }
 
@@ -142,11 +148,11 @@ export class VhostUserTransport implements Transport {
   }
 
   readConfig(offset: number, _bytes: number): Uint8Array {
-    throw new Error(`${this.address}: no configuration space to read byte ${offset} of`);
+    throw new Error(`${this.address}: vhost-user has no configuration space to read (${offset})`);
   }
 
   writeConfig(offset: number, _value: number): void {
-    throw new Error(`${this.address}: no configuration space to write byte ${offset} of`);
+    throw new Error(`${this.address}: vhost-user has no configuration space to write (${offset})`);
   }
 
   queueSize(index: number, wanted: number): number {
@@ -155,11 +161,13 @@ export class VhostUserTransport implements Transport {
 
   mapDma(memory: DmaMemory): void {
     if (this.#memories.has(memory)) return;
-    if (this.#memoriesSent) throw new Error("memory is shared before queues are started");
-    if (this.#memories.size === REGIONS) {
+    if (this.#memoriesSent) {
+      throw new Error(`${this.address}: map memory before queues are started`);
+    }
+    if (this.#memories.size === MAX_REGIONS) {
       throw new UsageError(
-        `${this.address}: takes at most ${REGIONS} pieces of memory, of which rings are one: have ` +
-          `queues share pools`,
+        `${this.address}: vhost-user supports at most ${MAX_REGIONS} memory regions, one for the ` +
+          `rings and one for each pool: let queues share pools`,
       );
     }
     this.#memories.add(memory);
@@ -174,8 +182,8 @@ export class VhostUserTransport implements Transport {
     const at = (offset: number) => BigInt(areas.memory.busAddress(offset, this.addressing));
     const payload = new DataView(new ArrayBuffer(40));
     payload.setUint32(0, index, true);
-    // The back-end looks these addresses up in the table of memories, by their "user addresses", for
-    // which bus addresses do as well.
+    // The back-end looks these up among the "user addresses" of SET_MEM_TABLE, which are bus
+    // addresses.
     payload.setBigUint64(8, at(areas.descriptors), true);
     payload.setBigUint64(16, at(areas.used), true);
     payload.setBigUint64(24, at(areas.available), true);
@@ -189,25 +197,29 @@ export class VhostUserTransport implements Transport {
 
   notify(index: number): void {
     const n = stubs.ixy_write(this.#kicks[index], this.#one, 8);
-    // A count that is full has notifications in it that the back-end has yet to see.
+    // EAGAIN: the count is full, so the back-end still has notifications to see.
     if (n < 0 && n !== -Errno.EAGAIN) checkCall(this.address, `notify queue ${index}`, n);
   }
 
   checkAlive(): void {
     const status = this.#socket.look();
     if (status !== undefined && (Number(status) & Status.DEVICE_NEEDS_RESET) !== 0) {
-      throw new DeviceError(this.address, "the device says that it needs a reset: open it again");
+      throw new DeviceError(
+        this.address,
+        "the device reports an error that it cannot recover from (DEVICE_NEEDS_RESET): open it " +
+          "again",
+      );
     }
     if ((this.#protocol & STATUS) === 0n || this.#socket.asked) return;
     const now = performance.now();
     if (now - this.#asked < STATUS_MS) return;
-    // Waiting for the answer would hold up the queues: it is looked for next time.
+    // Waiting for the answer would delay the queues: the next call looks for it.
     this.#asked = now;
     this.#socket.ask("GET_STATUS");
   }
 
   stop(): boolean {
-    // With a connection that has failed there is nobody to ask, and whoever used it was told.
+    // The connection has failed, and the request during which it did has thrown an error.
     if (!this.#socket.alive) return this.#socket.closedByServer || this.#started.size === 0;
     try {
       if (this.#offered & PROTOCOL_FEATURES) {
@@ -218,13 +230,16 @@ export class VhostUserTransport implements Transport {
       this.#status = 0;
       if (this.#protocol & STATUS) this.#tell("SET_STATUS", u64(0n));
     } catch (error) {
-      // A back-end that is gone reaches no memory any more.
+      // A back-end that is gone does not access memory any more.
       if (!this.#socket.closedByServer) throw error;
     }
     return true;
   }
 
-  /** Tells the back-end what it may refuse: a queue is at rest once GET_VRING_BASE is answered. */
+  /**
+   * Sends a request that the back-end may refuse: its answer to GET_VRING_BASE is what stops a
+   * queue.
+   */
   #tell(name: RequestName, payload: Uint8Array): void {
     try {
       this.#socket.set(name, payload);
@@ -236,18 +251,18 @@ export class VhostUserTransport implements Transport {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    // The back-end drops what it has mapped of ours when the connection ends.
+    // The back-end unmaps this process's memory when the connection ends.
     this.#socket.close();
     for (const fd of [...this.#kicks, ...this.#calls]) stubs.ixy_close(fd);
     for (const memory of this.#memories) memory.unpin();
   }
 
   #enableQueues(): void {
-    if ((this.#offered & PROTOCOL_FEATURES) === 0n) return; // they are from the start
+    if ((this.#offered & PROTOCOL_FEATURES) === 0n) return; // queues are enabled from the start
     for (const index of this.#started) this.#socket.set("SET_VRING_ENABLE", u32(index, 1));
   }
 
-  /** Tells the back-end of all memory: at which bus addresses it is, and by which descriptor. */
+  /** Sends the bus addresses and the file descriptors of all memory to the back-end. */
   #shareMemories(): void {
     const memories = [...this.#memories];
     const payload = new DataView(new ArrayBuffer(8 + 32 * memories.length));
@@ -256,7 +271,7 @@ export class VhostUserTransport implements Transport {
       const address = BigInt(memory.busAddress(0, this.addressing));
       payload.setBigUint64(8 + 32 * i, address, true);
       payload.setBigUint64(16 + 32 * i, BigInt(memory.bytes), true);
-      payload.setBigUint64(24 + 32 * i, address, true); // where it is in the user's address space
+      payload.setBigUint64(24 + 32 * i, address, true); // the "user address", see startQueue
     });
     const fds = memories.map((memory) => memory.fd);
     this.#socket.set("SET_MEM_TABLE", new Uint8Array(payload.buffer), fds);

@@ -1,6 +1,6 @@
 /**
- * Messages of vhost-user (QEMU's "Vhost-user Protocol") over a Unix stream socket, from the front-end's
- * side: what is sent, what has to come back, and nothing of when to send what.
+ * Messages of vhost-user (QEMU's "Vhost-user Protocol") over a Unix stream socket: the front-end
+ * sends requests and checks the answers. `vhost_user.ts` decides when to send which.
  *
  * @module
  */
@@ -8,7 +8,7 @@
 import { UnixStream } from "../src/unix_stream.ts";
 import { DeviceError } from "../src/errors.ts";
 
-/** The requests that a front-end makes here (section "Front-end message types"). */
+/** Requests of the front-end (section "Front-end message types"). */
 export const Request = {
   GET_FEATURES: 1,
   SET_FEATURES: 2,
@@ -31,42 +31,42 @@ export const Request = {
 /** Name of a request. */
 export type RequestName = keyof typeof Request;
 
-/** Size of a message without its payload: request, flags and payload size, 32 bits each. */
+/** Bytes of a message's header: request, flags and payload size, 32 bits each. */
 const HEADER = 12;
-/** Flags of a message: version 1, and whether it is a reply or wants one. */
+/** Flags of a message: the version; it is a reply; it requests a reply. */
 const VERSION = 1, REPLY = 1 << 2, NEED_REPLY = 1 << 3;
 
-/** A number as a payload: one of 64 bits. */
+/** Returns a 64-bit number as a payload. */
 export function u64(value: bigint): Uint8Array {
   return new Uint8Array(BigUint64Array.of(value).buffer);
 }
 
-/** Numbers of 32 bits as a payload: a queue's index and what is to be known of it. */
+/** Returns 32-bit numbers as a payload: a queue's index and its value. */
 export function u32(...values: number[]): Uint8Array {
   return new Uint8Array(Uint32Array.from(values).buffer);
 }
 
-/** The front-end's side of a connection. */
+/** The front-end's end of a connection. */
 export class VhostUserSocket {
-  /** Whether requests without an answer of their own are acknowledged (REPLY_ACK). */
+  /** Whether the back-end acknowledges requests that otherwise have no answer (REPLY_ACK). */
   acknowledged = false;
   readonly #stream: UnixStream;
-  /** A request that was asked without waiting, and when its answer is overdue. */
+  /** The request whose answer was not read yet, and the deadline of the answer. */
   #pending: { readonly name: RequestName; readonly deadline: number } | undefined;
 
   /**
-   * Connects.
+   * Creates a connection.
    *
    * @param address The device's address, for messages.
    * @param socket Path of the back-end's socket.
-   * @param milliseconds How long the back-end may take for an answer; 5000 unless given.
-   * @throws {UsageError} if nobody serves the socket.
+   * @param milliseconds Longest that the back-end may take to answer; default: 5000.
+   * @throws {UsageError} if the connection is refused.
    */
   constructor(address: string, socket: string, milliseconds?: number) {
     this.#stream = new UnixStream(address, socket, milliseconds);
   }
 
-  /** Whether the connection can still be used. */
+  /** Whether the connection is usable. */
   get alive(): boolean {
     return this.#stream.alive;
   }
@@ -77,9 +77,9 @@ export class VhostUserSocket {
   }
 
   /**
-   * Asks for a number of 64 bits.
+   * Requests a 64-bit number and waits for it.
    *
-   * @throws {DeviceError} if the back-end is gone, does not answer or answers something else.
+   * @throws {DeviceError} if the back-end is gone, does not answer, or gives a wrong answer.
    */
   get(name: RequestName): bigint {
     this.ask(name);
@@ -87,25 +87,25 @@ export class VhostUserSocket {
   }
 
   /**
-   * Asks for a queue's next index in its available ring, which stops the queue.
+   * Stops a queue and returns its next index in the available ring.
    *
-   * @throws {DeviceError} if the back-end is gone, does not answer or answers something else.
+   * @throws {DeviceError} if the back-end is gone, does not answer, or gives a wrong answer.
    */
   getVringBase(queue: number): number {
     this.#send("GET_VRING_BASE", u32(queue, 0));
     this.#expect("GET_VRING_BASE");
     const answer = this.#answer(8);
     if (answer.getUint32(0, true) !== queue) {
-      throw this.#stream.gone(`answered GET_VRING_BASE for another queue than ${queue}`);
+      throw this.#stream.gone(`answered GET_VRING_BASE for a queue other than ${queue}`);
     }
     return answer.getUint32(4, true);
   }
 
   /**
-   * Tells something, and waits for the acknowledgement where that was agreed on.
+   * Sends a request, and waits for its acknowledgement if REPLY_ACK was negotiated.
    *
-   * @param fds Descriptors to send along.
-   * @throws {DeviceError} if the back-end is gone, does not answer or refuses.
+   * @param fds File descriptors to pass with it.
+   * @throws {DeviceError} if the back-end is gone, does not answer, or refuses.
    */
   set(name: RequestName, payload: Uint8Array = new Uint8Array(0), fds: readonly number[] = []) {
     this.#send(name, payload, fds, this.acknowledged ? NEED_REPLY : 0);
@@ -115,27 +115,31 @@ export class VhostUserSocket {
     if (result !== 0n) {
       throw new DeviceError(
         this.#stream.address,
-        `the server of this device refused ${name} (${result}): see what it says of it`,
+        `the server of this device refused ${name} (${result}): see its log`,
       );
     }
   }
 
-  /** Asks for a number of 64 bits, for {@linkcode VhostUserSocket.look} to find. */
+  /**
+   * Requests a 64-bit number without waiting: {@linkcode VhostUserSocket.prototype.look} returns
+   * it.
+   */
   ask(name: RequestName): void {
     this.#send(name, new Uint8Array(0));
     this.#expect(name);
   }
 
   /**
-   * Looks for the answer to what was asked, and whether the back-end is still there; does not wait.
+   * Looks for the answer to {@linkcode VhostUserSocket.prototype.ask}, and checks the connection.
+   * Nonblocking.
    *
-   * @returns The answer once it is there.
-   * @throws {DeviceError} if the back-end is gone, the answer is overdue or something else.
+   * @returns The answer, or undefined if it has not arrived or was not requested.
+   * @throws {DeviceError} if the back-end is gone, or the answer is overdue or wrong.
    */
   look(): bigint | undefined {
     const pending = this.#pending;
     if (this.#stream.readable()) {
-      if (!pending) throw this.#stream.gone("sent what it was not asked for");
+      if (!pending) throw this.#stream.gone("sent a message without a request");
       return this.#answer(8).getBigUint64(0, true);
     }
     if (!pending || performance.now() < pending.deadline) return undefined;
@@ -144,18 +148,18 @@ export class VhostUserSocket {
     );
   }
 
-  /** Whether an answer is still to come. */
+  /** Whether an answer is outstanding. */
   get asked(): boolean {
     return this.#pending !== undefined;
   }
 
-  /** Ends the connection. Again: nothing happens. */
+  /** Closes the connection. Idempotent. */
   close(): void {
     this.#stream.close();
   }
 
   #send(name: RequestName, payload: Uint8Array, fds: readonly number[] = [], flags = 0): void {
-    if (this.#pending) this.#answer(8); // nobody has looked for it: out of the way
+    if (this.#pending) this.#answer(8); // discards an answer that `look` has not read
     const message = new Uint8Array(HEADER + payload.length);
     message.set(u32(Request[name], VERSION | flags, payload.length));
     message.set(payload, HEADER);
@@ -166,7 +170,7 @@ export class VhostUserSocket {
     this.#pending = { name, deadline: this.#stream.deadline() };
   }
 
-  /** Waits for the answer to the last request; it has to have so many bytes. */
+  /** Waits for the answer to the last request, and checks that it has this many bytes. */
   #answer(bytes: number): DataView {
     const { name, deadline } = this.#pending!;
     this.#pending = undefined;

@@ -1,16 +1,16 @@
 /**
- * The split virtqueue (VirtIO 1.3, section 2.7): its three areas in memory, and the order in which its
- * buffers are with the device. The queues that move packets are built on it.
+ * The split virtqueue (VirtIO 1.3, section 2.7): its three areas in memory, and the order of its
+ * buffers. Receive, transmit and control queues are built on it.
  *
- * A packet takes a chain of one descriptor, for its header and its bytes, or of two, one for each.
- * Chain `i` is descriptor `i`, or descriptors `2i` and `2i + 1`, for ever; only the address and length
- * of the last one change. The id of a chain is that of its first descriptor.
+ * A packet takes a chain of one descriptor, for header and data together, or of two, one for each.
+ * Chain `i` is always descriptor `i`, or descriptors `2i` and `2i + 1`; only the address and length
+ * of the last descriptor change. The id of a chain is the index of its first descriptor.
  *
- * Which chain is made available at which position is in a permutation, `order`: position `p` has
- * chain `order[p % chains]`, and a chain that comes back is used again `chains` positions later. A
- * device that keeps the order, as nearly all do, leaves the permutation, and with it the available
- * ring, unchanged for ever; what a device does out of order is put in order by {@linkcode
- * Virtqueue.arrange}.
+ * The permutation `order` says which chain is made available at which position: position `p` has
+ * chain `order[p % chains]`, and a chain that comes back is reused `chains` positions later. Nearly
+ * all devices return buffers in order: then the permutation, and with it the available ring, never
+ * changes. {@linkcode Virtqueue.prototype.arrange} puts in order what a device returns out of
+ * order.
  *
  * @module
  */
@@ -19,26 +19,26 @@ import { type Addressing, type DmaMemory, HUGEPAGE } from "../src/dma.ts";
 import { DeviceError } from "../src/errors.ts";
 import type { QueueAreas, Transport } from "./transport.ts";
 
-/** The device may write to this buffer, not read it (VIRTQ_DESC_F_WRITE). */
+/** Flag of a descriptor: the device writes the buffer and does not read it (VIRTQ_DESC_F_WRITE). */
 export const DESC_WRITE = 2;
-/** The chain goes on (VIRTQ_DESC_F_NEXT). */
+/** Flag of a descriptor: the chain continues (VIRTQ_DESC_F_NEXT). */
 export const DESC_NEXT = 1;
-/** In `available.flags`: used buffers need no interrupt. A hint. */
+/** Flag of the available ring: the driver does not need interrupts (VIRTQ_AVAIL_F_NO_INTERRUPT). */
 const NO_INTERRUPT = 1;
-/** In `used.flags`: new buffers need no notification. */
+/** Flag of the used ring: the device does not need notifications (VIRTQ_USED_F_NO_NOTIFY). */
 const NO_NOTIFY = 1;
-/** Bytes kept for a header that has a descriptor of its own. */
+/** Bytes reserved for a header that has its own descriptor. */
 const HEADER_STRIDE = 16;
 /**
- * Where things are in a virtqueue. An object, for the queues to take constants of their own from: one
- * that is imported is loaded and checked at each use, one of the module's own is in the machine code.
+ * The layout of a virtqueue's areas. An object, so that each queue's module can copy the values
+ * into constants of its own, which are faster than imported ones: see `src/specialise.ts`.
  */
 export const LAYOUT = {
-  /** Words of a descriptor: address low, address high, length, flags and next. */
+  /** 32-bit words of a descriptor: address low, address high, length, flags and next. */
   WORDS: 4,
-  /** Index of the ring in the available area's 16-bit words, behind flags and idx. */
+  /** Index of `ring` in the 16-bit words of the available ring, after `flags` and `idx`. */
   AVAILABLE_RING: 2,
-  /** Index of the ring in the used area's 32-bit words, behind flags and idx. */
+  /** Index of `ring` in the 32-bit words of the used ring, after `flags` and `idx`. */
   USED_RING: 1,
 } as const;
 const { WORDS, USED_RING } = LAYOUT;
@@ -46,7 +46,9 @@ const { WORDS, USED_RING } = LAYOUT;
 const PAGE = 4096;
 const align = (n: number, to: number) => Math.ceil(n / to) * to;
 
-/** Bytes of a queue with so many descriptors, and of headers behind it; a multiple of 4096. */
+/**
+ * Returns offsets and size in bytes of a queue and the headers after it; the size is whole pages.
+ */
 function queueBytes(entries: number): { used: number; headers: number; total: number } {
   const used = align(16 * entries + 2 * entries + 6, PAGE);
   const headers = align(used + 8 * entries + 6, HEADER_STRIDE);
@@ -54,11 +56,11 @@ function queueBytes(entries: number): { used: number; headers: number; total: nu
 }
 
 /**
- * Places queues one behind the other, none across the boundary of a hugepage: physical addresses are
- * contiguous only within one.
+ * Places queues one after another. None crosses the boundary of a hugepage: physical addresses are
+ * contiguous only within a hugepage.
  *
  * @param entries Descriptors of each queue.
- * @returns The offset of each, and the bytes of all.
+ * @returns The offset of each queue, and the bytes of all.
  */
 export function placeQueues(entries: readonly number[]): { offsets: number[]; bytes: number } {
   let bytes = 0;
@@ -76,23 +78,23 @@ export function placeQueues(entries: readonly number[]): { offsets: number[]; by
 
 /** One split virtqueue in memory. */
 export class Virtqueue {
-  /** Its number on the device. */
+  /** Its index on the device. */
   readonly index: number;
-  /** Where it is. */
+  /** Its areas in memory. */
   readonly areas: QueueAreas;
-  /** Descriptors of a chain: 1, or 2 if the header has one of its own. */
+  /** Descriptors of a chain: 1, or 2 if the header has its own. */
   readonly perChain: 1 | 2;
   /** Chains that can be with the device at once. */
   readonly chains: number;
-  /** The descriptor table, `LAYOUT.WORDS` a descriptor. */
+  /** The descriptor table: `LAYOUT.WORDS` words each. */
   readonly descriptors: Uint32Array;
-  /** The available ring: flags, idx, then the ring. */
+  /** The available ring: `flags`, `idx`, then `ring` from `LAYOUT.AVAILABLE_RING` on. */
   readonly available: Uint16Array;
-  /** The used ring's flags and idx. */
+  /** The used ring's `flags` and `idx`. */
   readonly usedIndex: Uint16Array;
-  /** The used ring: from `LAYOUT.USED_RING` on, id and length of each entry. */
+  /** The used ring: id and length of each entry, from `LAYOUT.USED_RING` on. */
   readonly used: Uint32Array;
-  /** Headers that have a descriptor of their own, 8 words of 16 bits each: chain `i` has the `i`th. */
+  /** Headers that have their own descriptor, 8 words each: header `i` belongs to chain `i`. */
   readonly headers: Uint16Array;
   /** Ids of the chains in the order in which they are made available. */
   readonly order: Uint16Array;
@@ -101,10 +103,11 @@ export class Virtqueue {
   readonly #headers: number;
 
   /**
-   * Takes zeroed memory.
+   * Creates a queue.
    *
    * @param perChain Descriptors of a chain.
-   * @param offset Where in the memory the queue begins, as {@linkcode placeQueues} says.
+   * @param memory Zeroed memory.
+   * @param offset Offset of the queue in the memory, from {@linkcode placeQueues}.
    * @param inOrder Whether IN_ORDER was negotiated.
    */
   constructor(
@@ -139,7 +142,7 @@ export class Virtqueue {
     this.available[0] = NO_INTERRUPT;
   }
 
-  /** What bus addresses the device uses. */
+  /** The kind of bus addresses that the device uses. */
   get addressing(): Addressing {
     return this.#transport.addressing;
   }
@@ -153,13 +156,13 @@ export class Virtqueue {
   }
 
   /**
-   * Describes all chains, but for the addresses of packets.
+   * Writes the descriptors of all chains, except the addresses of packets.
    *
    * @param headerBytes Bytes of a header.
-   * @param packetBytes Bytes of the last descriptor, where they are always the same.
+   * @param packetBytes Length of the last descriptor, if it is constant.
    * @param flags {@linkcode DESC_WRITE} if the device writes the chains.
-   * @param shared Whether headers with a descriptor of their own are one and the same: those to
-   * transmit are all zero, and what is in those received may be of no interest.
+   * @param shared Whether all chains share one header, if it has its own descriptor: headers to
+   * transmit are all zeros, and received ones may not be needed.
    */
   describeChains(headerBytes: number, packetBytes: number, flags: number, shared: boolean): void {
     const { perChain, chains, areas: { memory } } = this;
@@ -174,24 +177,24 @@ export class Virtqueue {
     }
   }
 
-  /** Shows the device the buffers before a position, and notifies it if it wants to know. */
+  /** Makes the buffers before a position available, and notifies the device if it needs that. */
   publish(position: number): void {
-    // The flags must not be read before the index is visible to the device, or both sides could wait
-    // for each other: a plain store would let the processor do just that.
+    // The device must see the index before the flags are read, else both sides could wait for each
+    // other. An atomic store ensures it; the processor may move a load before a plain store.
     Atomics.store(this.available, 1, position);
     if ((this.usedIndex[0] & NO_NOTIFY) === 0) this.#transport.notify(this.index);
   }
 
   /**
-   * Looks at a used entry that is not the one expected next, and makes it so: chains may come back in
-   * any order; with IN_ORDER, one entry may stand for several chains, and those before its own were
-   * used completely (section 2.7.9).
+   * Puts a used entry in order whose chain is not the expected one. Without IN_ORDER, chains may
+   * come back in any order: changes the permutation. With IN_ORDER, one entry may stand for several
+   * chains, all filled except its own (section 2.7.9): writes the omitted entries.
    *
    * @param position The entry's position.
    * @param outstanding Chains that are with the device from this position on.
-   * @param arrived Chains that the device says are back, at least 1.
-   * @param complete The length of a chain that was used completely.
-   * @throws {DeviceError} if no such chain is with the device.
+   * @param arrived Chains that the device has returned, at least 1.
+   * @param complete Length of a filled chain.
+   * @throws {DeviceError} if the chain is not with the device.
    */
   arrange(position: number, outstanding: number, arrived: number, complete: number): void {
     const { order, used, chains } = this, mask = this.areas.entries - 1;
@@ -206,7 +209,7 @@ export class Virtqueue {
       order[position % chains] = id;
       return;
     }
-    // The device is past these entries: what it left out is filled in.
+    // The device does not write these entries any more.
     for (let i = 0; i <= distance; i++) {
       const place = USED_RING + 2 * ((position + i) & mask);
       used[place] = order[(position + i) % chains];
@@ -214,28 +217,25 @@ export class Virtqueue {
     }
   }
 
-  /** An error of the device, by the entry of the used ring that has it. */
+  /** Returns the error for an invalid entry of the used ring. */
   malformed(position: number, what: string): DeviceError {
     return new DeviceError(
       this.#transport.address,
       `queue ${this.index}: the device returned, in entry ${
         position & (this.areas.entries - 1)
       } of ` +
-        `the used ring (index ${
-          position & 0xffff
-        }), ${what}: reset the device, its back-end is broken`,
+        `the used ring (index ${position & 0xffff}), ${what}: its back-end is faulty, restart it`,
     );
   }
 
-  /** The error of a used index that is ahead of what was made available. */
+  /** Returns the error for a used index beyond the buffers that are with the device. */
   overrun(position: number, outstanding: number): DeviceError {
     return new DeviceError(
       this.#transport.address,
       `queue ${this.index}: the used ring's index is ${this.usedIndex[1]}, although from ` +
         `${
           position & 0xffff
-        } on only ${outstanding} buffers are with the device: reset the device, ` +
-        `its back-end is broken`,
+        } on only ${outstanding} buffers are with the device: its back-end is faulty, restart it`,
     );
   }
 }

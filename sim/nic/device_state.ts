@@ -1,15 +1,17 @@
 /**
- * What the effects of register accesses share: the parts of the modelled device, and the few facts that
- * are in no register.
+ * What the effects of register accesses share: the parts of the modelled device, and state outside
+ * its registers.
  *
  * @module
  */
 
+import { RXDCTL } from "../../ixgbe/registers.ts";
 import type { DeviceCore } from "../rings/ring.ts";
 import type { Receiver } from "../rx/receiver.ts";
 import type { Transmitter } from "../tx/transmitter.ts";
 import type { Rest } from "./master_disable.ts";
 import type { Phy } from "./phy.ts";
+import type { QueueMemories } from "./queue_memories.ts";
 
 /** How firmware behaves. Times are in milliseconds after a reset; `Infinity` is never. */
 export interface Firmware {
@@ -30,21 +32,22 @@ export interface DeviceState extends DeviceCore {
   readonly receiver: Receiver;
   readonly transmitter: Transmitter;
   readonly phy: Phy;
+  readonly queueMemories: QueueMemories;
   /** How firmware behaves. */
   readonly firmware: Firmware;
-  /** The EEPROM's words. */
+  /** Words of the EEPROM. */
   readonly eeprom: Uint16Array;
   /** Whether the device is at rest, and what keeps it from that. */
   readonly rest: Rest;
-  /** Whether the device was pulled out: it answers no access and reaches no memory. */
+  /** Whether the device was removed: it answers no access and reaches no memory. */
   removed: boolean;
-  /** Whether a link partner is there. */
+  /** Whether there is a link partner. */
   linkPartner: boolean;
-  /** Reads of LINKS that still show no link after auto-negotiation was restarted. */
+  /** Remaining reads of LINKS that show no link after auto-negotiation was restarted. */
   linkDelay: number;
   /** Whether backplane auto-negotiation has begun since the reset. */
   negotiating: boolean;
-  /** When the last reset was, in milliseconds of `performance.now()`. */
+  /** Time of the last reset, in milliseconds of `performance.now()`. */
   resetAt: number;
   /** When the last reset by CTRL was, likewise. */
   softwareResetAt: number;
@@ -54,8 +57,20 @@ export interface DeviceState extends DeviceCore {
   sawDmaInit: boolean;
   /** Whether the driver has seen SECRXSTAT.SECRX_RDY since it set SECRXCTRL.RX_DIS. */
   sawReceivePathEmpty: boolean;
-  /** Does a software reset (section 4.2.1.6.1). */
-  softwareReset(): void;
-  /** Derives from the registers what may move: receiving, sending, DMA. */
+  /**
+   * Resets the device as CTRL.RST does (section 4.2.1.6.1).
+   *
+   * @param link Whether to reset the link too, as CTRL.LRST does.
+   */
+  softwareReset(link: boolean): void;
+  /** Derives from the registers whether receiving, sending and DMA are on. */
   update(): void;
+}
+
+/** The first receive queue that is enabled; -1 if none is. */
+export function enabledReceiveQueue({ file }: DeviceState): number {
+  for (let index = 0; index < RXDCTL.count; index++) {
+    if (file.get(RXDCTL, index) & RXDCTL.ENABLE) return index;
+  }
+  return -1;
 }

@@ -70,7 +70,7 @@ export function checkPhyAccess(state: DeviceState): void {
   const { deviceId, file, rules } = state;
   if (phyOf(deviceId) === 0) return;
   if (!holdsPhy(state)) {
-    const rule = "a command is given while the port's SW_PHY_SM is held (X540, X550)";
+    const rule = "a command comes while the port's SW_PHY_SM is held (X540, X550)";
     rules.violate("MSCA", "10.5.4", rule, `SW_FW_SYNC ${hex(file.get(SW_FW_SYNC))}`);
   }
   const since = performance.now() - state.softwareResetAt;

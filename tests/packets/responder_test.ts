@@ -1,6 +1,5 @@
 /**
- * The responder on packets made here: what it answers and how, and that nothing else gets an answer
- * or does any harm.
+ * The responder, on packets that the tests build: its answers, and which packets it ignores.
  *
  * @module
  */
@@ -19,7 +18,7 @@ function bytes(...parts: (Uint8Array | number[] | number)[]): Uint8Array<ArrayBu
   return Uint8Array.from(parts.flatMap((part) => typeof part === "number" ? [part] : [...part]));
 }
 
-/** Puts a checksum over bytes into them. */
+/** Writes the checksum over bytes to them. */
 function seal(packet: Uint8Array, from: number, to: number, at: number): void {
   new DataView(packet.buffer).setUint16(at, checksum(packet, from, to));
 }
@@ -55,7 +54,9 @@ function echoRequest(echo: Echo = {}): Uint8Array<ArrayBuffer> {
   return bytes(packet, new Uint8Array(Math.max(0, 60 - packet.length)));
 }
 
-/** What becomes of a packet in a buffer that held others before. */
+/**
+ * Passes a packet to the responder, in a buffer with old content; returns the kind and the answer.
+ */
 function respond(packet: Uint8Array, length = packet.length) {
   const buffer = new Uint8Array(BUFFER).fill(0xee);
   buffer.set(packet);
@@ -66,19 +67,19 @@ function respond(packet: Uint8Array, length = packet.length) {
   return { kind, answer: buffer.slice(0, responder.length), rest: buffer.slice(responder.length) };
 }
 
-Deno.test("Responder answers ARP requests for its address to the one who asked", () => {
+Deno.test("Responder answers ARP requests for its address to their sender", () => {
   const expected = bytes(
     ...[ASKER, MAC, [8, 6, 0, 1, 8, 0, 6, 4, 0, 2], MAC, IP, ASKER, ASKER_IP],
     new Uint8Array(18),
   );
   assertEquals(respond(arpRequest()).answer, expected);
   assertEquals(respond(arpRequest({ to: MAC })).answer, expected);
-  const { kind, answer } = respond(arpRequest(), 42); // as it comes without padding
+  const { kind, answer } = respond(arpRequest(), 42); // without padding
   assertEquals([kind, answer], ["arp", expected]);
   assertEquals(respond(arpRequest({ ip: new Uint8Array(4) })).kind, "arp", "an ARP probe");
 });
 
-Deno.test("Responder ignores ARP that is not for it, or not from the one who sent it", () => {
+Deno.test("Responder ignores ARP for other addresses, or with a wrong sender address", () => {
   for (
     const packet of [
       arpRequest({ wanted: ASKER_IP }),
@@ -108,25 +109,25 @@ Deno.test("Responder answers echo requests with their own data", () => {
       assertEquals(answer.slice(34, 36), bytes(0, 0));
       assertEquals(answer.slice(38, 14 + total), bytes(0x56, 0x78, 0, 1, data));
       assertEquals(answer.length, Math.max(60, 14 + total));
-      assert(answer.subarray(14 + total).every((byte) => byte === 0), "filled up with zeros");
+      assert(answer.subarray(14 + total).every((byte) => byte === 0), "padded with zeros");
       const used = 42 + options.length + data.length;
       if (used >= 60) assert(rest.subarray(used - answer.length).every((byte) => byte === 0xee));
     },
   ));
 });
 
-Deno.test("Responder ignores echo requests that are not for it, or whose answer would go astray", () => {
+Deno.test("Responder ignores echo requests for others, or whose answer would not reach the sender", () => {
   const other = Uint8Array.of(192, 0, 2, 77), group = Uint8Array.of(3, 0, 0, 0, 0, 1);
   const cases: Record<string, Echo> = {
     "another IP address": { wanted: other },
     "another Ethernet address": { to: ASKER },
     "a broadcast": { to: BROADCAST },
     "from a group": { source: group },
-    "from nobody": { source: new Uint8Array(6) },
+    "from address 0": { source: new Uint8Array(6) },
     "from itself": { source: MAC },
     "from a multicast address": { from: Uint8Array.of(224, 0, 0, 1) },
     "from the broadcast address": { from: Uint8Array.of(255, 255, 255, 255) },
-    "from no address": { from: new Uint8Array(4) },
+    "from 0.0.0.0": { from: new Uint8Array(4) },
     "from loopback": { from: Uint8Array.of(127, 0, 0, 1) },
     "from its own address": { from: IP },
     "a first fragment": { fragment: [0x20, 0] },
@@ -144,7 +145,7 @@ Deno.test("Responder ignores echo requests that are not for it, or whose answer 
   assertEquals(respond(echoRequest({ fragment: [0x40, 0] })).kind, "echo", "do not fragment");
 });
 
-Deno.test("Responder ignores headers that are too short, though their checksums are right", () => {
+Deno.test("Responder ignores headers that are too short, even with correct checksums", () => {
   const message = echoRequest();
   message.set([0, 24], 16); // four bytes of ICMP
   message.set([0, 0], 24);
@@ -153,7 +154,7 @@ Deno.test("Responder ignores headers that are too short, though their checksums 
   seal(message, 34, 38, 36);
   assertEquals(respond(message).kind, "ignored");
 
-  // Four words of IP: the destination address is what an echo request begins with.
+  // An IP header of four words: the ICMP message would begin at its destination address.
   const ip = Uint8Array.of(8, 0, 2, 9), header = echoRequest({ wanted: ip });
   header[14] = 0x44;
   header.set([0, 0], 24);
@@ -164,7 +165,7 @@ Deno.test("Responder ignores headers that are too short, though their checksums 
   assertEquals(new Responder(MAC, ip).answer(new Uint8Array([...header]), 98), "ignored");
 });
 
-Deno.test("Responder ignores an echo request with any byte damaged or its end cut off", () => {
+Deno.test("Responder ignores an echo request that is damaged in any byte, or truncated", () => {
   const request = echoRequest({ options: Uint8Array.of(1, 1, 1, 0) });
   fc.assert(
     fc.property(
@@ -179,7 +180,7 @@ Deno.test("Responder ignores an echo request with any byte damaged or its end cu
   );
 });
 
-Deno.test("Responder takes any bytes, and answers none but who asked", () => {
+Deno.test("Responder accepts any bytes, and answers only to the sender", () => {
   const random = fc.uint8Array({ minLength: 0, maxLength: 200 });
   const seed = fc.constantFrom(arpRequest(), echoRequest(), echoRequest({ data: bytes() }));
   const changes = fc.array(fc.tuple(fc.nat(120), fc.integer({ min: 0, max: 255 })), {

@@ -1,5 +1,5 @@
 /**
- * The stream of numbered packets, without a device: packets go from one batch to the other by hand.
+ * The stream of numbered packets, without a device: the tests move packets from batch to batch.
  *
  * @module
  */
@@ -17,7 +17,7 @@ function numberOf(packet: Uint8Array): bigint {
   return new DataView(packet.buffer, packet.byteOffset).getBigUint64(44, true);
 }
 
-/** A stream, a batch of its first packets, and the same packets as bytes. */
+/** Creates a stream; returns it with a batch of its first packets, and these packets as bytes. */
 function first(pool: Mempool, packets: number, size = MIN_SIZE, number = 0) {
   const stream = new UdpStream(pool, size, MAC, number);
   const batch = new PacketBatch(pool, packets);
@@ -26,7 +26,7 @@ function first(pool: Mempool, packets: number, size = MIN_SIZE, number = 0) {
   return { stream, batch, bytes };
 }
 
-/** Hands packets to a stream as if they had come from a device. */
+/** Passes packets to a stream as if a device had received them. */
 function check(stream: UdpStream, pool: Mempool, packets: Iterable<Uint8Array>): void {
   const batch = new PacketBatch(pool, 1);
   for (const packet of packets) {
@@ -35,7 +35,7 @@ function check(stream: UdpStream, pool: Mempool, packets: Iterable<Uint8Array>):
   }
 }
 
-Deno.test("UdpStream.fill() numbers packets one by one, across 2^32 too", () => {
+Deno.test("UdpStream.fill() numbers packets consecutively, also across 2^32", () => {
   using pool = new Mempool({ buffers: 64 });
   const start = 2 ** 32 * 5 - 3;
   const { stream, batch, bytes } = first(pool, 7, 60, start);
@@ -45,7 +45,7 @@ Deno.test("UdpStream.fill() numbers packets one by one, across 2^32 too", () => 
   assertEquals(pool.freeCount, 64);
 });
 
-Deno.test("UdpStream.fill() stops at its limit, and where no buffer is free", () => {
+Deno.test("UdpStream.fill() stops at its limit, and when no buffer is free", () => {
   using pool = new Mempool({ buffers: 64 });
   const stream = new UdpStream(pool, 60, MAC);
   const batch = new PacketBatch(pool, 100);
@@ -58,7 +58,7 @@ Deno.test("UdpStream.fill() stops at its limit, and where no buffer is free", ()
   assertEquals(Array.from(batch, numberOf), Array.from({ length: 64 }, (_, i) => BigInt(i)));
 });
 
-Deno.test("UdpStream's packets have right lengths and checksums, whatever size and number", () => {
+Deno.test("UdpStream.fill() writes correct lengths and checksums for any size and number", () => {
   fc.assert(
     fc.property(
       fc.integer({ min: MIN_SIZE, max: 2048 }),
@@ -89,7 +89,7 @@ Deno.test("UdpStream's packets have right lengths and checksums, whatever size a
   );
 });
 
-Deno.test("UdpStream.check() takes any value of byte 1, and notices any other change", () => {
+Deno.test("UdpStream.verify() accepts any value of byte 1, and detects any other change", () => {
   fc.assert(
     fc.property(
       fc.integer({ min: MIN_SIZE, max: 70 }),
@@ -104,8 +104,8 @@ Deno.test("UdpStream.check() takes any value of byte 1, and notices any other ch
         check(stream, pool, [next, packet]);
         const { corrupt, foreign, missing } = stream.counts(2);
         assertEquals(corrupt + foreign, at === 1 ? 0 : 1);
-        assertEquals(missing, foreign, "what is not known as ours is missing");
-        // The buffer is as good as any other afterwards.
+        assertEquals(missing, foreign, "a foreign packet leaves its number missing");
+        // The buffer can be used again.
         const batch2 = new PacketBatch(pool, 64);
         stream.fill(batch2, Infinity);
         for (const again of batch2) {
@@ -118,7 +118,7 @@ Deno.test("UdpStream.check() takes any value of byte 1, and notices any other ch
   );
 });
 
-Deno.test("UdpStream.check() does not look at what is behind a packet", () => {
+Deno.test("UdpStream.verify() ignores bytes after the packet", () => {
   using pool = new Mempool({ buffers: 64 });
   for (const size of [61, 62, 63, 64]) {
     const { stream, batch, bytes: [packet] } = first(pool, 1, size);
@@ -131,7 +131,7 @@ Deno.test("UdpStream.check() does not look at what is behind a packet", () => {
   }
 });
 
-Deno.test("UdpStream.check() counts what is lost, late and repeated apart", () => {
+Deno.test("UdpStream.verify() counts missing, reordered and duplicate packets", () => {
   using pool = new Mempool({ buffers: 64 });
   const { stream, batch, bytes } = first(pool, 10);
   batch.free();
@@ -145,7 +145,7 @@ Deno.test("UdpStream.check() counts what is lost, late and repeated apart", () =
   assertEquals(stream.counts(10), { ...CLEAN, missing: 5, reordered: 2, duplicate: 3 });
 });
 
-Deno.test("UdpStream.check() finds numbers that were never given out corrupt", () => {
+Deno.test("UdpStream.verify() counts numbers that were never sent as corrupt", () => {
   using pool = new Mempool({ buffers: 64 });
   const { stream, batch, bytes: [packet] } = first(pool, 1);
   batch.free();
@@ -155,12 +155,12 @@ Deno.test("UdpStream.check() finds numbers that were never given out corrupt", (
   assertEquals(stream.counts(), { ...CLEAN, corrupt: 1 });
 });
 
-Deno.test("UdpStream.check() tells packets of others from its own of another length", () => {
+Deno.test("UdpStream.verify() counts its own packets of another length as corrupt, others as foreign", () => {
   using pool = new Mempool({ buffers: 64 });
   const { stream, batch, bytes: [packet] } = first(pool, 1);
   batch.free();
   const other = packet.slice();
-  other[42] ^= 1; // the id
+  other[42] ^= 1; // the id of the stream
   check(stream, pool, [other, new Uint8Array(1), new Uint8Array(2048).fill(7)]);
   assertEquals(stream.counts(), { ...CLEAN, foreign: 3 });
   check(stream, pool, [packet.subarray(0, 44), new Uint8Array([...packet, 0])]);

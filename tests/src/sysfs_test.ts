@@ -5,6 +5,7 @@ import { Command, Config } from "../../src/pci/function.ts";
 import { SysfsFunction } from "../../src/pci/sysfs.ts";
 import { DmaMemory, HUGEPAGE } from "../../src/dma.ts";
 import { DeviceError, UsageError } from "../../mod.ts";
+import { Hugepages } from "../support/hugepages.ts";
 
 const ADDRESS = "0000:03:00.0";
 
@@ -173,12 +174,12 @@ Deno.test("SysfsFunction.close() does not bind a driver that claim() did not unb
   assertThrows(() => pci.claim(false), UsageError, "eth7 is up");
   pci.close();
   assertEquals(refused.bound("ixgbe"), ["", ""]);
-  using nobodys = new Tree();
-  nobodys.write("reset", "");
-  const other = nobodys.open(true);
+  using unbound = new Tree();
+  unbound.write("reset", "");
+  const other = unbound.open(true);
   other.claim(false);
   other.close();
-  assertEquals([nobodys.read("enable").trim(), nobodys.read("reset")], ["1", ""]);
+  assertEquals([unbound.read("enable").trim(), unbound.read("reset")], ["1", ""]);
 });
 
 Deno.test("SysfsFunction.close() reports that the kernel driver is gone, with DMA off and the lock free", () => {
@@ -248,27 +249,21 @@ Deno.test({
   name: "DmaMemory of hugepages has physical addresses for root, and SysfsFunction maps it",
   ignore: Deno.uid() !== 0,
   fn() {
-    const file = "/proc/sys/vm/nr_hugepages";
-    const before = Deno.readTextFileSync(file);
-    if (Number(before) < 8) Deno.writeTextFileSync(file, "8");
-    try {
-      using tree = new Tree();
-      const pci = tree.open();
-      const memory = DmaMemory.allocate(4 * 1024 * 1024, "hugepages");
-      assertEquals(memory.has("physical"), true);
-      for (const page of [0, HUGEPAGE]) {
-        const address = memory.busAddress(page, "physical");
-        assert(address > 0 && address % HUGEPAGE === 0, `${address}`);
-        assertEquals(memory.busAddress(page + 5, "physical"), address + 5);
-      }
-      pci.mapDma(memory);
-      pci.mapDma(memory);
-      assertThrows(() => memory.free(), Error, "still in reach of 1 device");
-      pci.close();
-      memory.free();
-    } finally {
-      Deno.writeTextFileSync(file, before);
+    using _pages = new Hugepages(8);
+    using tree = new Tree();
+    const pci = tree.open();
+    const memory = DmaMemory.allocate(4 * 1024 * 1024, "hugepages");
+    assertEquals(memory.has("physical"), true);
+    for (const page of [0, HUGEPAGE]) {
+      const address = memory.busAddress(page, "physical");
+      assert(address > 0 && address % HUGEPAGE === 0, `${address}`);
+      assertEquals(memory.busAddress(page + 5, "physical"), address + 5);
     }
+    pci.mapDma(memory);
+    pci.mapDma(memory);
+    assertThrows(() => memory.free(), Error, "still in reach of 1 device");
+    pci.close();
+    memory.free();
   },
 });
 

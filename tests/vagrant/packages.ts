@@ -1,5 +1,5 @@
 /**
- * The Debian packages that the tests with Vagrant need. Not a test itself.
+ * The Debian packages that the tests with Vagrant require. Not a test itself.
  *
  * @module
  */

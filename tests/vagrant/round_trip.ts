@@ -1,8 +1,9 @@
 /**
- * Sends numbered UDP packets of every length out of one device and checks that a forwarder brings
- * each to another one: none is lost, in order, and altered in byte 1 only, which it increments. Then
- * the other way. `deno run --allow-ffi tests/vagrant/round_trip.ts --count N A B`. What is on its way
- * is bounded, so that no ring overflows: a loss is an error. For speed there is `pktgen.ts`.
+ * Sends numbered UDP packets of every length from one device, and checks that a forwarder delivers
+ * them to another one: all of them, in order, and changed only in byte 1, which it increments. Then
+ * the other way: `deno run --allow-ffi tests/vagrant/round_trip.ts --count N A B`. The number of
+ * packets on their way is limited, so that no ring overflows, and a loss is an error. To measure
+ * speed, use `pktgen.ts`.
  *
  * @module
  */
@@ -13,7 +14,7 @@ import { command } from "../../programs/command_line.ts";
 import { whole } from "../../programs/options.ts";
 import { run } from "../../programs/run.ts";
 
-/** What to do. */
+/** What the command line requests. */
 interface Plan {
   readonly addresses: readonly string[];
   readonly count: number;
@@ -22,7 +23,7 @@ interface Plan {
 const ROUND_TRIP = command({
   start: "deno run --allow-ffi tests/vagrant/round_trip.ts",
   operands: { shown: "A B", are: "two devices", least: 2, most: 2 },
-  about: "Sends packets out of A and expects them at B, then out of B and at A.",
+  about: "Sends packets from A and expects them at B, then from B and expects them at A.",
   options: {
     count: whole("packets each way", { alias: "n", least: 1, most: 1e9, default: 1000 }),
   },
@@ -31,17 +32,17 @@ const ROUND_TRIP = command({
 
 /** Shortest and longest packet, in bytes without CRC. */
 const SHORTEST = 60, LONGEST = 1514;
-/** Most packets that are on their way. */
+/** Most packets on their way. */
 const WINDOW = 64;
-/** How long the next packet may take. */
+/** Longest wait for the next packet. */
 const SILENCE_MS = 10000;
 /** The byte that the forwarder increments. */
 const TOUCHED = 1;
 
-// Where things are in a packet, in bytes.
+// Offsets in a packet, in bytes.
 const SOURCE = 6, TYPE = 12, IP = 14, UDP = 34, NUMBER = 42, PAYLOAD = 50;
 
-/** The packet with a number, as it is sent. Its length follows from the number. */
+/** Returns the packet with a number, as it is sent. The number determines its length. */
 function packet(n: number, source: Uint8Array): Uint8Array {
   const length = SHORTEST + n * 97 % (LONGEST - SHORTEST + 1);
   const bytes = new Uint8Array(length);
@@ -51,23 +52,23 @@ function packet(n: number, source: Uint8Array): Uint8Array {
   view.setUint16(TYPE, 0x0800);
   view.setUint32(IP, 0x45000000 | length - IP);
   view.setUint32(IP + 8, 0x40110000); // time to live 64, UDP
-  view.setUint32(IP + 12, 0xc6120001); // 198.18.0.1, to
-  view.setUint32(IP + 16, 0xc6130001); // 198.19.0.1: RFC 2544 has these for such packets
+  view.setUint32(IP + 12, 0xc6120001); // 198.18.0.1, source
+  view.setUint32(IP + 16, 0xc6130001); // 198.19.0.1: 198.18.0.0/15 is for benchmarks (RFC 2544)
   view.setUint16(IP + 10, checksum(bytes, IP, UDP));
-  view.setUint32(UDP, 0x00090009); // from and to port 9, discard; without checksum
+  view.setUint32(UDP, 0x00090009); // source and destination port 9, discard; no checksum
   view.setUint16(UDP + 4, length - UDP);
   view.setBigUint64(NUMBER, BigInt(n));
   for (let i = PAYLOAD; i < length; i++) bytes[i] = n * 31 + i;
   return bytes;
 }
 
-/** Whether a packet is one that was sent from an address: others may be on the link too. */
+/** Returns whether this program sent a packet from an address: the link may carry others too. */
 function isOurs(bytes: Uint8Array, source: Uint8Array): boolean {
   return source.every((byte, i) => bytes[SOURCE + i] === byte) &&
     bytes[TYPE] === 0x08 && bytes[TYPE + 1] === 0x00;
 }
 
-/** Says what is wrong about what came back. */
+/** Throws an error that says how a received packet differs from the expected one. */
 function check(bytes: Uint8Array, n: number, source: Uint8Array, device: Device): void {
   const expected = packet(n, source);
   expected[TOUCHED]++;
@@ -78,10 +79,13 @@ function check(bytes: Uint8Array, n: number, source: Uint8Array, device: Device)
     : `has ${bytes[at]} in byte ${at}, not ${expected[at]}`;
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   const other = view.getBigUint64(NUMBER);
-  throw new DeviceError(device.address, `expected packet ${n}; what came ${what}, number ${other}`);
+  throw new DeviceError(
+    device.address,
+    `expected packet ${n}, and packet ${other} arrived, which ${what}`,
+  );
 }
 
-/** Sends packets one way; returns how many others came along. */
+/** Sends packets one way; returns how many other packets arrived. */
 function send(from: Device, to: Device, count: number, stop: StopFlag): number {
   const source = from.macAddress();
   const out = new PacketBatch(from.pool), back = new PacketBatch(to.pool);

@@ -1,4 +1,6 @@
-/** What `up_test.ts` runs in a machine, here on the software NIC: that it sees what is wrong. */
+/**
+ * `round_trip.ts`, which `up_test.ts` runs in a machine, on the software NIC: it detects errors.
+ */
 
 import { assertEquals } from "@std/assert";
 import {
@@ -11,7 +13,7 @@ import {
 } from "../support/processes.ts";
 import { startForwarder, stopProgram } from "../support/programs.ts";
 
-/** Runs it with a forwarder behind two cables. */
+/** Runs it with a forwarder at the other ends of two cables. */
 async function roundTrip(forwarderOptions: readonly string[]): Promise<Result> {
   await using directory = await TemporaryDirectory.make();
   await using sim = await Sim.start(directory, ["cable:1", "cable:2", "cable:1", "cable:2"]);
@@ -23,13 +25,17 @@ async function roundTrip(forwarderOptions: readonly string[]): Promise<Result> {
   return result;
 }
 
-Deno.test("round_trip.ts finds every packet in order and altered in one byte", async () => {
+Deno.test("round_trip.ts succeeds if packets come back in order and changed in byte 1", async () => {
   const { code, stdout, stderr } = await roundTrip([]);
   assertEquals([code, stderr], [0, ""]);
   const trips = stdout.trim().split("\n").map((line) => JSON.parse(line));
   assertEquals(trips.map(({ packets, foreign }) => [packets, foreign]), [[2000, 0], [2000, 0]]);
 });
 
-Deno.test("round_trip.ts fails if packets come back as they were sent", async () => {
-  assertFailed(await roundTrip(["--no-touch"]), 1, /expected packet 0; .* in byte 1, not 1,/);
+Deno.test("round_trip.ts fails if packets come back unchanged", async () => {
+  assertFailed(
+    await roundTrip(["--no-touch"]),
+    1,
+    /expected packet 0, and packet 0 arrived, which has \d+ in byte 1, not 1/,
+  );
 });

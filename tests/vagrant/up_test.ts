@@ -1,7 +1,7 @@
 /**
- * `vagrant up` and what follows, without KVM: two machines with emulated processors, from a box made
- * here. A program in one sends packets over one link, the forwarder in the other passes them on, and
- * they come back over the other link. As root only; takes some minutes.
+ * `vagrant up` and the steps after it, without KVM: two machines with emulated processors, from a
+ * box that the test builds. A program in one machine sends packets over one link, and the forwarder
+ * in the other returns them over the other link. Root only; takes some minutes.
  *
  * @module
  */
@@ -15,18 +15,21 @@ import { assertFailed, isRoot, Program, PROJECT, type Result, run } from "../sup
 import { installPackages } from "../support/packages.ts";
 import { VAGRANT_PACKAGES } from "./packages.ts";
 
-/** Longest that each may take, in seconds. */
+/** Longest that each step may take, in seconds. */
 const UP_S = 300, RELOAD_S = 180, DESTROY_S = 60, SSH_S = 60, TRIP_S = 120;
-/** Packets that are sent each way. */
+/** Packets to send each way. */
 const PACKETS = 20000;
-/** What SIGINT is to a terminal. */
+/** The character that makes a terminal send SIGINT. */
 const CONTROL_C = "\x03";
 
 const MACHINES = ["generator", "forwarder"];
 const LINKS = ["0000:00:08.0", "0000:00:09.0"];
 const FORWARD = `cd /home/vagrant/ixy.ts; sudo deno run --allow-ffi fwd.ts ${LINKS.join(" ")}`;
 
-/** Prints address, driver and state of each VirtIO network card, and which has the default route. */
+/**
+ * Prints address, driver and state of each VirtIO network card, and whether it has the default
+ * route.
+ */
 const CARDS = `
 for device in /sys/bus/pci/devices/*; do
   [ "$(cat $device/vendor $device/device | paste -sd :)" = 0x1af4:0x1000 ] || continue
@@ -50,17 +53,17 @@ class Machines {
     this.#emulation = emulation;
   }
 
-  /** Runs Vagrant, which has to succeed. */
+  /** Runs Vagrant, which must succeed. */
   vagrant(args: readonly string[], seconds: number): Promise<string> {
     return this.#emulation.run(["vagrant", ...args], seconds, this.#env);
   }
 
-  /** Looks up how to reach the machines, as they are now. */
+  /** Reads the machines' current SSH configuration. */
   async find(): Promise<void> {
     await Deno.writeTextFile(this.#sshConfig, await this.vagrant(["ssh-config"], SSH_S));
   }
 
-  /** The command line that runs a shell command in a machine. */
+  /** Returns the command line that runs a shell command in a machine. */
   command(machine: string, command: string, ...options: string[]): string[] {
     return this.#emulation.onNetwork(["ssh", "-F", this.#sshConfig, ...options, machine, command]);
   }
@@ -70,7 +73,7 @@ class Machines {
     return run(this.command(machine, command), { milliseconds: seconds * 1000 });
   }
 
-  /** Runs a shell command that has to succeed; returns what it prints. */
+  /** Runs a shell command, which must succeed; returns its output. */
   async tell(machine: string, command: string, seconds?: number): Promise<string> {
     const { code, stdout, stderr } = await this.run(machine, command, seconds);
     assertEquals([code, stderr], [0, ""], `${machine}: ${command}: ${stdout}`);
@@ -82,7 +85,7 @@ class Machines {
   }
 }
 
-/** Starts the forwarder by the command that `vagrant up` printed, at a terminal. */
+/** Starts the forwarder at a terminal, with the command that `vagrant up` printed. */
 async function startForwarder(machines: Machines): Promise<Program> {
   const forwarder = Program.start(machines.command("forwarder", FORWARD, "-tt", "-e", "none"));
   try {
@@ -111,7 +114,7 @@ async function prepared(machines: Machines, machine: string): Promise<void> {
   assertMatch(cards[0], / virtio-pci up default$/);
 }
 
-/** Gives the machines what programs would fetch: they have no network. */
+/** Copies the packages that programs would fetch to the machines, which have no network. */
 async function bringLibrary(machines: Machines): Promise<void> {
   const { configuration, files } = await offline("/std");
   const contents = new Map<string, Uint8Array>([
@@ -129,7 +132,7 @@ async function bringLibrary(machines: Machines): Promise<void> {
   }
 }
 
-/** A link that carries the default route is none: neither `links.sh` nor a program may touch it. */
+/** Neither `links.sh` nor a program may use a card that carries the default route. */
 async function refusesUsedCards(machines: Machines): Promise<void> {
   const links = "sudo ixy.ts/vm/vagrant/links.sh";
   await machines.tell("generator", "sudo ip link set eth1 up");
@@ -159,28 +162,28 @@ async function forwards(machines: Machines): Promise<void> {
   for (const line of totals) assertMatch(line, /, missed 0, errors 0, dropped 0$/);
 }
 
-/** The whole run, a step after the other. */
+/** Runs all steps in sequence. */
 async function upAndDown(t: Deno.TestContext): Promise<void> {
   await installPackages(VAGRANT_PACKAGES);
   const box = await makeBox(defaultCache());
   await using emulation = await Emulation.start(box);
   const machines = new Machines(emulation);
-  // Without one step the next has no sense.
+  // Each step depends on the one before.
   const step = async (name: string, fn: () => Promise<void>) => {
     if (!await t.step(name, fn)) throw new Error(`failed: ${name}`);
   };
-  await step("vagrant up says what to run", () => up(machines));
+  await step("vagrant up prints the command to run", () => up(machines));
   for (const machine of MACHINES) {
-    await step(`${machine} is prepared, its links are down`, () => prepared(machines, machine));
+    await step(`${machine} is prepared, and its links are down`, () => prepared(machines, machine));
   }
-  await step("vagrant reload leaves it so", async () => {
+  await step("vagrant reload prepares the links again", async () => {
     await machines.vagrant(["reload", "forwarder"], RELOAD_S);
     await machines.find();
     await prepared(machines, "forwarder");
   });
-  await step("the standard library is there", () => bringLibrary(machines));
-  await step("a card in use is left alone", () => refusesUsedCards(machines));
-  await step("packets come back in order and altered in one byte", () => forwards(machines));
+  await step("the standard library is copied", () => bringLibrary(machines));
+  await step("a card in use is refused", () => refusesUsedCards(machines));
+  await step("packets come back in order and changed in byte 1", () => forwards(machines));
   await step("vagrant destroy leaves nothing", async () => {
     await machines.vagrant(["destroy", "--force"], DESTROY_S);
     const list = async (...command: string[]) => {

@@ -1,18 +1,18 @@
-/** The Vagrantfile as Vagrant reads it; no machine is made. */
+/** The Vagrantfile, read by Vagrant without creating machines. */
 
 import { assertEquals, assertMatch } from "@std/assert";
 import { isRoot, PROJECT, type Result, run, TemporaryDirectory } from "../support/processes.ts";
 import { installPackages } from "../support/packages.ts";
 import { VAGRANT_PACKAGES } from "./packages.ts";
 
-/** How long Vagrant may take to read a file. */
+/** Longest that Vagrant may take to read a file. */
 const VALIDATE_MS = 60000;
-/** What Vagrant asks VirtualBox before it looks at anything else. */
+/** A stand-in for VirtualBox: Vagrant first asks for its version. */
 const VBOXMANAGE = `#!/bin/sh
 [ "$1" = --version ] && echo 7.0.20r163906
 `;
 
-/** Has Vagrant read the file. */
+/** Makes Vagrant read the file. */
 async function validate(env: Record<string, string>): Promise<Result> {
   await using directory = await TemporaryDirectory.make();
   await Deno.writeTextFile(directory.file("VBoxManage"), VBOXMANAGE, { mode: 0o755 });
@@ -33,7 +33,7 @@ async function validate(env: Record<string, string>): Promise<Result> {
 for (const provider of ["libvirt", "virtualbox"]) {
   Deno.test({
     name: `The Vagrantfile is valid for ${provider}`,
-    ignore: !isRoot, // who installs Vagrant
+    ignore: !isRoot, // only root can install Vagrant
     fn: async () => {
       await installPackages(VAGRANT_PACKAGES);
       const { code, stdout, stderr } = await validate({ VAGRANT_DEFAULT_PROVIDER: provider });

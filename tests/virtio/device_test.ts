@@ -1,4 +1,4 @@
-/** The VirtIO driver's device: initialisation, control queue, addresses, end; on a played device. */
+/** `VirtioDevice`: start, control queue, addresses and end, on a device that the test simulates. */
 
 import { assert, assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
 import { DeviceError, Mempool, UsageError } from "../../mod.ts";
@@ -8,7 +8,7 @@ import { DirectVirtio } from "../support/direct_virtio.ts";
 const CONTROL = Feature.CTRL_VQ | Feature.CTRL_RX | Feature.CTRL_MAC_ADDR;
 const ALL = Object.values(Feature).reduce((all, bit) => all | bit);
 
-/** Answers the driver's commands; returns those given, as class, command and data. */
+/** Acknowledges the driver's commands; returns them, each as class, command and data. */
 function answer(direct: DirectVirtio, acknowledgement = 0): number[][] {
   const commands: number[][] = [];
   direct.onNotify = (index) => {
@@ -32,7 +32,7 @@ async function refused(direct: DirectVirtio, message: RegExp): Promise<void> {
   assertEquals(pool.freeCount, pool.buffers);
 }
 
-Deno.test("open() brings a device up in the order of section 3.1.1, one status bit at a time", async () => {
+Deno.test("open() starts a device in the order of section 3.1.1, one status bit at a time", async () => {
   const direct = new DirectVirtio();
   const device = await direct.open({});
   assertEquals(direct.log, [
@@ -46,14 +46,14 @@ Deno.test("open() brings a device up in the order of section 3.1.1, one status b
   assertEquals(direct.log.length, length);
 });
 
-Deno.test("open() sets no FEATURES_OK on a legacy device", async () => {
+Deno.test("open() does not set FEATURES_OK on a legacy device", async () => {
   const direct = new DirectVirtio({ legacy: true });
   using _device = await direct.open({});
   assert(!direct.log.includes("status 11"));
   assertEquals(direct.status(), 7);
 });
 
-Deno.test("negotiate() takes what the driver handles, and nothing else", () => {
+Deno.test("negotiate() accepts the features that the driver supports, and no others", () => {
   const everything = (1n << 64n) - 1n;
   const names = featureNames(negotiate(everything));
   assertEquals(names, [
@@ -61,15 +61,15 @@ Deno.test("negotiate() takes what the driver handles, and nothing else", () => {
     ...["ACCESS_PLATFORM", "IN_ORDER", "SPEED_DUPLEX"],
   ]);
   assertEquals(negotiate(0n), 0n);
-  assertEquals(negotiate(Feature.CTRL_RX), 0n, "nothing without the control queue");
-  assertEquals(negotiate(Feature.CTRL_VQ), 0n, "no control queue for nothing");
+  assertEquals(negotiate(Feature.CTRL_RX), 0n, "needs the control queue");
+  assertEquals(negotiate(Feature.CTRL_VQ), 0n, "the control queue has no use");
   assertEquals(featureNames(Feature.MAC | 1n), ["0", "MAC"]);
 });
 
-Deno.test("open() refuses what the device lacks, and leaves it reset", async () => {
+Deno.test("open() refuses a device without the required features, and leaves it reset", async () => {
   const notOk = new DirectVirtio({ features: ALL });
   notOk.featuresOk = false;
-  await refused(notOk, /does not do without features/);
+  await refused(notOk, /requires features that this driver does not support/);
   await refused(new DirectVirtio({ entries: [0, 256] }), /receive queue 0 has 0 descriptors/);
   await refused(new DirectVirtio({ entries: [256, 0] }), /transmit queue 1 has 0 descriptors/);
   await refused(new DirectVirtio({ entries: [192, 256] }), /receive queue 0 has 192 descriptors/);
@@ -78,7 +78,7 @@ Deno.test("open() refuses what the device lacks, and leaves it reset", async () 
   await refused(noControl, /control queue 2 has 0 descriptors/);
 });
 
-Deno.test("open() refuses rings that no device has, before the device is touched", async () => {
+Deno.test("open() refuses invalid ring sizes before it touches the device", async () => {
   for (const entries of [0, 63, 65, 8192, 100, 64.5]) {
     const direct = new DirectVirtio();
     await assertRejects(() => direct.open({ rxEntries: entries }), UsageError, "power of two");
@@ -87,7 +87,7 @@ Deno.test("open() refuses rings that no device has, before the device is touched
   }
 });
 
-Deno.test("open() gives the pool back when it fails", async () => {
+Deno.test("open() returns all buffers to the pool if it fails", async () => {
   const direct = new DirectVirtio({ features: CONTROL });
   answer(direct, 1);
   using pool = new Mempool({ buffers: 1024, memory: "pages" });
@@ -96,7 +96,7 @@ Deno.test("open() gives the pool back when it fails", async () => {
   assertEquals(pool.freeCount, pool.buffers);
 });
 
-Deno.test("Device.setPromiscuous() and setMulticast() give acknowledged commands", async () => {
+Deno.test("VirtioDevice.setPromiscuous() and setMulticast() send acknowledged commands", async () => {
   const direct = new DirectVirtio({ features: CONTROL });
   const commands = answer(direct);
   using device = await direct.open({ promiscuous: true });
@@ -110,11 +110,11 @@ Deno.test("Device.setPromiscuous() and setMulticast() give acknowledged commands
     [0, 1, 0],
   ]);
   device.setMulticast(Array.from({ length: 700 }, () => Uint8Array.from(group)));
-  assertEquals(commands.splice(0), [[0, 1, 1]], "more than fit: all of them");
+  assertEquals(commands.splice(0), [[0, 1, 1]], "too many for the table: all multicast");
   assertThrows(() => device.setMulticast([new Uint8Array(6)]), UsageError, "not a multicast");
 });
 
-Deno.test("The control queue works for many times its ring", async () => {
+Deno.test("ControlQueue.command() works while the ring wraps many times", async () => {
   const direct = new DirectVirtio({ features: CONTROL, entries: [256, 256, 16] });
   const commands = answer(direct);
   using device = await direct.open({});
@@ -122,7 +122,7 @@ Deno.test("The control queue works for many times its ring", async () => {
   assertEquals(commands.length, 70001);
 });
 
-Deno.test("A command that is refused or not answered is an error that names it", async () => {
+Deno.test("ControlQueue.command() names a command that is refused or not answered", async () => {
   const direct = new DirectVirtio({ features: CONTROL | Feature.MAC });
   answer(direct);
   using device = await direct.open({});
@@ -133,7 +133,7 @@ Deno.test("A command that is refused or not answered is an error that names it",
   assertThrows(() => device.setPromiscuous(true), DeviceError, "no answer to command 0.0");
 });
 
-Deno.test("Device.setMacAddress() uses the control queue, else legacy configuration space", async () => {
+Deno.test("VirtioDevice.setMacAddress() uses the control queue, else legacy configuration space", async () => {
   const mac = Uint8Array.of(2, 1, 2, 3, 4, 5), before = [0x52, 0x54, 0, 1, 2, 3];
   const modern = new DirectVirtio({ features: CONTROL | Feature.MAC });
   const commands = answer(modern);
@@ -156,7 +156,7 @@ Deno.test("Device.setMacAddress() uses the control queue, else legacy configurat
   assertThrows(() => device.setMacAddress(mac), UsageError, "cannot change its MAC address");
 });
 
-Deno.test("A device without an address of its own gets one that is made up", async () => {
+Deno.test("VirtioDevice.macAddress() is random for a device without its own address", async () => {
   const direct = new DirectVirtio();
   using device = await direct.open({});
   const made = device.macAddress();
@@ -166,7 +166,7 @@ Deno.test("A device without an address of its own gets one that is made up", asy
   assertEquals([...device.macAddress()], [2, 0, 0, 0, 0, 9]);
 });
 
-Deno.test("Device.linkStatus() says what the device says", async () => {
+Deno.test("VirtioDevice.linkStatus() returns state and speed from the device", async () => {
   const direct = new DirectVirtio({ features: Feature.STATUS | Feature.SPEED_DUPLEX });
   using device = await direct.open({});
   new DataView(direct.config.buffer).setUint32(12, 10000, true);
@@ -181,7 +181,7 @@ Deno.test("Device.linkStatus() says what the device says", async () => {
   assertEquals(await plain.waitForLink(), { up: true, megabits: 0 });
 });
 
-Deno.test("A closed device refuses to work, and says so", async () => {
+Deno.test("VirtioDevice refuses all calls after closing", async () => {
   const device = await new DirectVirtio().open({});
   device.close();
   const calls = [
@@ -193,7 +193,7 @@ Deno.test("A closed device refuses to work, and says so", async () => {
   for (const call of calls) assertThrows(call, Error, "virtio is closed");
 });
 
-Deno.test("A device that may still be at work when it is closed keeps its buffers", async () => {
+Deno.test("VirtioDevice.close() keeps the buffers of a device that may still be running", async () => {
   using pool = new Mempool({ buffers: 1024, memory: "pages" });
   const direct = new DirectVirtio();
   const device = await direct.open({ pool });

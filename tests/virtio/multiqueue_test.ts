@@ -1,4 +1,4 @@
-/** Several pairs of queues of the VirtIO driver (VIRTIO_NET_F_MQ), on a device that the test plays. */
+/** Several pairs of queues (VIRTIO_NET_F_MQ), on a device that the test simulates. */
 
 import { assert, assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
 import fc from "fast-check";
@@ -11,7 +11,7 @@ import { DirectVirtio } from "../support/direct_virtio.ts";
 const MULTIQUEUE = Feature.MQ | Feature.CTRL_VQ;
 const RX_ENTRIES = 64;
 
-/** A device with pairs of queues, and what the driver tells it by the control queue. */
+/** A device with pairs of queues, and the commands that it receives through the control queue. */
 function play(pairs: number, features = MULTIQUEUE, acknowledgement = 0) {
   const direct = new DirectVirtio({ features, pairs });
   const commands: number[][] = [];
@@ -26,7 +26,7 @@ function play(pairs: number, features = MULTIQUEUE, acknowledgement = 0) {
   return { direct, commands };
 }
 
-/** Pools, a device that has them, and an end at which each has all of its buffers. */
+/** Pools and a device that uses them. At the end, each pool must have all of its buffers. */
 class Bench implements Disposable {
   private constructor(
     readonly direct: DirectVirtio,
@@ -34,7 +34,7 @@ class Bench implements Disposable {
     readonly device: VirtioDevice,
   ) {}
 
-  /** With a pool for each pair, or one for all. */
+  /** Opens a device with a pool for each pair, or one for all. */
   static async open(used: number, { offered = used, shared = false } = {}): Promise<Bench> {
     const { direct } = play(offered);
     const make = () => new Mempool({ buffers: 1024, memory: "pages" });
@@ -44,7 +44,7 @@ class Bench implements Disposable {
     return new Bench(direct, pools, device);
   }
 
-  /** Receives what has arrived by a pair: first bytes of the packets. */
+  /** Receives packets from a pair, and returns their first bytes. */
   receive(pair: number): number[] {
     const queue = this.device.rxQueues[pair], batch = new PacketBatch(queue.pool, 32);
     const bytes: number[] = [];
@@ -55,14 +55,16 @@ class Bench implements Disposable {
     return bytes;
   }
 
-  /** Sends packets of a pair, by their first bytes. */
+  /** Sends packets through a pair, each filled with a value. */
   send(pair: number, ...values: number[]): void {
     const queue = this.device.txQueues[pair], batch = new PacketBatch(queue.pool, 256);
     for (const value of values) assert(batch.add(packet(value)));
     assertEquals(queue.transmit(batch), values.length);
   }
 
-  /** Takes what the driver has sent by a pair, and lets it go. */
+  /**
+   * Collects the packets sent through a pair, returns their buffers, and returns their first bytes.
+   */
   collect(pair: number): number[] {
     const queue = this.direct.queues[2 * pair + 1], values: number[] = [];
     while (queue.waiting > 0) {
@@ -76,7 +78,7 @@ class Bench implements Disposable {
   [Symbol.dispose](): void {
     this.device.close();
     for (const pool of this.pools) {
-      assertEquals(pool.freeCount, pool.buffers, "every buffer is back in its pool");
+      assertEquals(pool.freeCount, pool.buffers, "every buffer is in its pool");
       pool[Symbol.dispose]();
     }
   }
@@ -86,7 +88,7 @@ function packet(value: number): Uint8Array {
   return new Uint8Array(60).fill(value);
 }
 
-Deno.test("open() sets up every pair of queues, and says how many are used once the device runs", async () => {
+Deno.test("open() sets up every pair of queues, and selects how many are used after DRIVER_OK", async () => {
   const { direct, commands } = play(4);
   const device = await direct.open({ rxQueues: 2, txQueues: 2 });
   assertEquals(featureNames(device.features), ["CTRL_VQ", "MQ", "VERSION_1"]);
@@ -104,7 +106,7 @@ Deno.test("open() sets up every pair of queues, and says how many are used once 
   assertEquals(direct.log.slice(-2), ["stop", "close"]);
 });
 
-Deno.test("open() takes no MQ for one pair, so that the control queue is queue 2", async () => {
+Deno.test("open() does not accept MQ for one pair, so that the control queue is queue 2", async () => {
   const features = MULTIQUEUE | Feature.CTRL_RX;
   const direct = new DirectVirtio({ features, pairs: 4, entries: [256, 256, 64] });
   direct.onNotify = (index) => {
@@ -118,7 +120,7 @@ Deno.test("open() takes no MQ for one pair, so that the control queue is queue 2
   assertEquals(direct.queues.length, 3);
 });
 
-Deno.test("open() sets up the pairs that are used where no command can say how many those are", async () => {
+Deno.test("open() sets up only the used pairs if the device has no control queue", async () => {
   const { direct, commands } = play(4, Feature.MQ);
   using device = await direct.open({ rxQueues: 3, txQueues: 3 });
   assertEquals(featureNames(device.features), ["MQ", "VERSION_1"]);
@@ -126,18 +128,18 @@ Deno.test("open() sets up the pairs that are used where no command can say how m
   assertEquals(commands, []);
 });
 
-Deno.test("negotiate() takes MQ only for several pairs, and CTRL_VQ for it alone", () => {
+Deno.test("negotiate() accepts MQ only for several pairs, and CTRL_VQ for MQ alone", () => {
   assertEquals(negotiate(MULTIQUEUE), 0n);
   assertEquals(negotiate(MULTIQUEUE, true), MULTIQUEUE);
   assertEquals(negotiate(Feature.MQ, true), Feature.MQ);
   assertEquals(negotiate(Feature.CTRL_VQ, true), 0n);
 });
 
-Deno.test("open() refuses numbers of queues that the device has not, and leaves it as it is", async () => {
+Deno.test("open() refuses unsupported numbers of queues, and does not change the device", async () => {
   const cases: [options: OpenOptions, log: string[], message: RegExp][] = [
     [{ rxQueues: 3, txQueues: 3 }, ["close"], /has 2 pairs of queues, not 3: use fewer/],
-    [{ rxQueues: 2 }, [], /queues in pairs, as many to receive as to transmit, not 2 and 1$/],
-    [{ txQueues: 2 }, [], /not 1 and 2$/],
+    [{ rxQueues: 2 }, [], /as many receive queues as transmit queues, not 2 and 1: set both/],
+    [{ txQueues: 2 }, [], /not 1 and 2: set both/],
     [{ rxQueues: 17, txQueues: 17 }, [], /1 to 16 receive queues, not 17/],
     [{ rxQueues: 0, txQueues: 0 }, [], /1 to 16 receive queues, not 0/],
     [{ rxQueues: 1.5, txQueues: 1.5 }, [], /not 1.5/],
@@ -156,7 +158,7 @@ Deno.test("open() refuses numbers of queues that the device has not, and leaves 
   await assertRejects(two, UsageError, "has 1 pair of queues, not 2");
 });
 
-Deno.test("open() refuses a queue that is missing among those that the device says it has", async () => {
+Deno.test("open() refuses a device that lacks one of the queues that it reports", async () => {
   const features = MULTIQUEUE, entries = [256, 256, 256, 256, 256, 0, 256, 256, 64];
   const direct = new DirectVirtio({ features, pairs: 4, entries });
   const open = () => direct.open({ rxQueues: 2, txQueues: 2 });
@@ -164,7 +166,7 @@ Deno.test("open() refuses a queue that is missing among those that the device sa
   assertEquals(direct.log.slice(-2), ["stop", "close"]);
 });
 
-Deno.test("open() gives every pool back when the device refuses the number of pairs", async () => {
+Deno.test("open() returns all buffers to their pools if the device refuses the number of pairs", async () => {
   const { direct } = play(2, MULTIQUEUE, 1);
   using a = new Mempool({ buffers: 1024, memory: "pages" });
   using b = new Mempool({ buffers: 1024, memory: "pages" });
@@ -174,7 +176,7 @@ Deno.test("open() gives every pool back when the device refuses the number of pa
   assertEquals(direct.log.slice(-2), ["stop", "close"]);
 });
 
-Deno.test("Devices that are opened at once do not take more buffers than their pool has", async () => {
+Deno.test("open() checks the pool again if two devices are opened at the same time", async () => {
   using pool = new Mempool({ buffers: 200, memory: "pages" });
   const options = { pool, rxEntries: RX_ENTRIES, rxQueues: 2, txQueues: 2 };
   const first = play(2).direct.open(options), { direct } = play(2);
@@ -185,7 +187,7 @@ Deno.test("Devices that are opened at once do not take more buffers than their p
   assertEquals(pool.freeCount, 200);
 });
 
-Deno.test("Queues have the pools they were given, and take no batch of another", async () => {
+Deno.test("open() gives each queue its pool, and queues refuse batches of another pool", async () => {
   using bench = await Bench.open(2);
   const { device, pools } = bench;
   assertEquals(device.rxQueues.map(({ pool }) => pools.indexOf(pool)), [0, 1]);
@@ -199,7 +201,7 @@ Deno.test("Queues have the pools they were given, and take no batch of another",
   batch.free();
 });
 
-Deno.test("Queues can share a pool", async () => {
+Deno.test("open() accepts one pool for several queues", async () => {
   using bench = await Bench.open(3, { offered: 5, shared: true });
   assertEquals(bench.pools[0].freeCount, 1024 - 3 * RX_ENTRIES);
   assertEquals(bench.device.rxQueues.every(({ pool }) => pool === bench.pools[0]), true);
@@ -209,7 +211,7 @@ Deno.test("Queues can share a pool", async () => {
 
 for (const shared of [false, true]) {
   const pools = shared ? "one pool" : "a pool each";
-  Deno.test(`Each pair moves its own packets, once and in order, with ${pools}`, async () => {
+  Deno.test(`VirtioDevice moves each pair's packets, once and in order, with ${pools}`, async () => {
     const turns = fc.array(
       fc.record({
         pair: fc.nat({ max: 2 }),
@@ -259,7 +261,7 @@ for (const shared of [false, true]) {
   });
 }
 
-Deno.test("Device.statistics() has the drops of every queue", async () => {
+Deno.test("VirtioDevice.statistics() includes the drops of every queue", async () => {
   using bench = await Bench.open(2);
   const [, pool] = bench.pools, held: number[] = [];
   for (let b = pool.allocate(1); b >= 0; b = pool.allocate(1)) held.push(b);
@@ -271,7 +273,7 @@ Deno.test("Device.statistics() has the drops of every queue", async () => {
   for (const b of held) pool.free(b);
 });
 
-Deno.test("A batch notifies the device of its own queue", async () => {
+Deno.test("Virtqueue.publish() notifies the device of its own queue", async () => {
   using bench = await Bench.open(2);
   const { log } = bench.direct;
   log.length = 0;
@@ -282,7 +284,7 @@ Deno.test("A batch notifies the device of its own queue", async () => {
   assertEquals(log, ["notify 3", "notify 1", "notify 2"]);
 });
 
-Deno.test("A closed device's queues are all closed; one that may be at work keeps all buffers", async () => {
+Deno.test("VirtioDevice.close() closes all queues, and keeps all buffers if the device may be running", async () => {
   const { direct } = play(2);
   using a = new Mempool({ buffers: 1024, memory: "pages" });
   using b = new Mempool({ buffers: 1024, memory: "pages" });

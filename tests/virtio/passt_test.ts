@@ -1,7 +1,7 @@
 /**
- * A vhost-user device against passt, which is a network stack behind a socket, and a back-end of
- * another kind than DPDK's: it sleeps until it is notified, and has no legacy interface. As root only,
- * since it gets a network namespace with nothing in it.
+ * A vhost-user device with passt, a network stack behind a socket. Unlike DPDK's back-end, it
+ * sleeps until it is notified, and does not have the legacy interface. Root only: passt runs in an
+ * empty network namespace.
  *
  * @module
  */
@@ -19,19 +19,19 @@ import {
   until,
 } from "../support/processes.ts";
 
-/** What passt gives out, and who it is itself, where it finds no network to take them from. */
+/** The address that passt assigns, and its own, if it finds no network to take them from. */
 const ASSIGNED = [169, 254, 2, 1], ROUTER = [169, 254, 2, 2];
 const EVERYBODY = [255, 255, 255, 255, 255, 255], NOBODY = [0, 0, 0, 0];
 const ARP = [0x08, 0x06], IPV4 = [0x08, 0x00];
 const ARP_REQUEST = 1, ARP_REPLY = 2, DHCP_DISCOVER = 1, DHCP_OFFER = 2;
-/** Where an Ethernet frame's payload begins, and where DHCP's messages do behind IP and UDP. */
+/** Offsets of an Ethernet frame's payload, and of a DHCP message after IP and UDP. */
 const PAYLOAD = 14, DHCP = PAYLOAD + 28;
-/** Which packet of DHCP this is about: whoever answers repeats it. */
+/** DHCP transaction id: the answer repeats it. */
 const TRANSACTION = [0x12, 0x34, 0x56, 0x78];
-/** Begins the options of DHCP, of which one is the message's kind: code and length. */
+/** The magic cookie before DHCP options, and code and length of the option for the message type. */
 const COOKIE = [0x63, 0x82, 0x53, 0x63], DHCP_OPTIONS = 240, DHCP_KIND = [53, 1];
 
-/** passt with a socket, in a network namespace of its own. */
+/** Starts passt with a socket, in a network namespace of its own. */
 async function startPasst(socket: string): Promise<Program> {
   const packages = await unpackPackages({ suite: "trixie", packages: ["passt"] });
   const passt = Program.start([
@@ -42,19 +42,19 @@ async function startPasst(socket: string): Promise<Program> {
   return passt;
 }
 
-/** Two bytes, as networks order them. */
+/** Returns two bytes in network byte order. */
 function word(n: number): number[] {
   return [n >> 8, n & 0xff];
 }
 
-/** Asks who has passt's own address (RFC 826). */
+/** Returns an ARP request for passt's own address (RFC 826). */
 function arpRequest(mac: number[]): Uint8Array {
   const question = [...word(1), ...IPV4, 6, 4, ...word(ARP_REQUEST)];
   const addresses = [...mac, ...ASSIGNED, 0, 0, 0, 0, 0, 0, ...ROUTER];
   return Uint8Array.from([...EVERYBODY, ...mac, ...ARP, ...question, ...addresses]);
 }
 
-/** Asks for an address (RFC 2131, section 4.4.1). */
+/** Returns a DHCP request for an address (RFC 2131, section 4.4.1). */
 function dhcpDiscover(mac: number[]): Uint8Array {
   const message = new Uint8Array(236);
   message.set([1, 1, 6, 0, ...TRANSACTION]);
@@ -69,7 +69,7 @@ function dhcpDiscover(mac: number[]): Uint8Array {
   return Uint8Array.from([...EVERYBODY, ...mac, ...IPV4, ...header, ...udp]);
 }
 
-/** Sends a packet; returns the first one that comes and that is the answer. */
+/** Sends a packet; returns the answer. */
 async function ask(
   device: Device,
   question: Uint8Array,
@@ -91,12 +91,12 @@ async function ask(
   return answer!;
 }
 
-/** Whether bytes stand at a place of a packet. */
+/** Returns whether a packet has these bytes at an offset. */
 function has(packet: Uint8Array, at: number, bytes: number[]): boolean {
   return bytes.every((byte, i) => packet[at + i] === byte);
 }
 
-/** The kind of a DHCP message: its options are a code, a length and as many bytes each. */
+/** Returns the type of a DHCP message. Each option is a code, a length and that many bytes. */
 function dhcpKind(packet: Uint8Array): number {
   let at = DHCP + DHCP_OPTIONS;
   while (at < packet.length && packet[at] !== DHCP_KIND[0]) at += 2 + packet[at + 1];
@@ -133,7 +133,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: "open() refuses the legacy interface where the back-end does not have it",
+  name: "open() refuses the legacy interface if the back-end lacks it",
   ignore: !isRoot,
   fn: async () => {
     await using directory = await TemporaryDirectory.make();

@@ -1,4 +1,4 @@
-/** The PCI transports of the VirtIO driver, on a function that the test plays. */
+/** The PCI transports of the VirtIO driver, on a function that the test simulates. */
 
 import { assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
 import type { Bar, PciFunction } from "../../src/pci/function.ts";
@@ -9,26 +9,26 @@ import { chooseInterface } from "../../virtio/pci.ts";
 import { virtio } from "../../virtio/driver.ts";
 import { COMMON, LEGACY } from "../../virtio/registers.ts";
 
-/** What a function is. */
+/** Properties of a function. */
 interface FunctionOptions {
   readonly id?: number;
   readonly subsystem?: number;
   readonly ports?: boolean;
-  /** Types of its structures, each in BAR 4 at 256 times its type. */
+  /** Types of its structures; each is in BAR 4, at 256 times its type. */
   readonly structures?: readonly number[];
   readonly addressing?: Addressing;
 }
 
-/** A VirtIO function in memory: configuration space and BARs are bytes. */
+/** A VirtIO function whose configuration space and BARs are in memory. */
 class TestFunction implements PciFunction {
   readonly address = "0000:00:03.0";
   readonly addressing: Addressing;
   behindIommu = false;
   readonly config = new DataView(new ArrayBuffer(256));
   readonly bars = Array.from({ length: 6 }, () => new DataView(new ArrayBuffer(4096)));
-  /** What was written to registers, as BAR and offset. */
+  /** Calls, and writes to registers as BAR, offset and value. */
   readonly log: string[] = [];
-  /** What registers read, whatever is in them. */
+  /** Values that reads of registers return instead of their content, by BAR and offset. */
   readonly overrides = new Map<string, () => number>();
   readonly #mapped: DmaMemory[] = [];
 
@@ -60,7 +60,7 @@ class TestFunction implements PciFunction {
 
   writeConfig(): void {}
 
-  /** Called when the function is taken over. */
+  /** Called when the function is claimed. */
   onClaim: () => void = () => {};
 
   claim(): void {
@@ -82,7 +82,7 @@ class TestFunction implements PciFunction {
         else view.setUint32(offset, value, true);
       },
       doorbell: () => {
-        throw new Error("not for VirtIO");
+        throw new Error("VirtIO does not use doorbells of this kind");
       },
     };
   }
@@ -111,7 +111,7 @@ function get(view: DataView, offset: number, bytes: 1 | 2 | 4): number {
 
 const MODERN = [1, 2, 4];
 
-Deno.test("chooseInterface() takes legacy where there is one, unless told otherwise", () => {
+Deno.test("chooseInterface() returns legacy by default if the function has it", () => {
   const legacy = new TestFunction();
   const transitional = new TestFunction({ structures: MODERN });
   const modern = new TestFunction({ id: 0x1041, ports: false, structures: MODERN });
@@ -120,16 +120,16 @@ Deno.test("chooseInterface() takes legacy where there is one, unless told otherw
   assertEquals(chooseInterface(transitional, "modern"), "modern");
   assertEquals(chooseInterface(modern), "modern");
   assertEquals(chooseInterface(new TestFunction({ ports: false, structures: MODERN })), "modern");
-  const refused = (bus: PciFunction, wanted: "legacy" | "modern", sentence: string) => {
-    const error = assertThrows(() => chooseInterface(bus, wanted), UsageError, sentence);
+  const refused = (pci: PciFunction, wanted: "legacy" | "modern", sentence: string) => {
+    const error = assertThrows(() => chooseInterface(pci, wanted), UsageError, sentence);
     assertEquals(error.option, "virtio");
   };
-  refused(legacy, "modern", "legacy device only");
-  refused(modern, "legacy", "modern device only");
-  for (const bus of [legacy, transitional, modern]) assertEquals(bus.log, [], "nothing is changed");
+  refused(legacy, "modern", "lacks the modern interface");
+  refused(modern, "legacy", "lacks the legacy interface");
+  for (const pci of [legacy, transitional, modern]) assertEquals(pci.log, [], "nothing is changed");
 });
 
-Deno.test("chooseInterface() gives a legacy device no addresses of our choice", () => {
+Deno.test("chooseInterface() refuses the legacy interface behind an IOMMU", () => {
   const addressing = "iova";
   const transitional = new TestFunction({ structures: MODERN, addressing });
   assertEquals(chooseInterface(transitional), "modern");
@@ -137,11 +137,11 @@ Deno.test("chooseInterface() gives a legacy device no addresses of our choice", 
   assertThrows(() => chooseInterface(new TestFunction({ addressing })), UsageError, "bypasses");
 });
 
-Deno.test("chooseInterface() refuses what is no network card or has neither interface", () => {
+Deno.test("chooseInterface() refuses other devices, and network cards with neither interface", () => {
   const cases: [FunctionOptions, RegExp][] = [
-    [{ id: 0x1001 }, /1af4:1001 is no network card/],
-    [{ id: 0x1042 }, /1af4:1042 is no network card/],
-    [{ subsystem: 2 }, /no network card/],
+    [{ id: 0x1001 }, /1af4:1001 is not a network card/],
+    [{ id: 0x1042 }, /1af4:1042 is not a network card/],
+    [{ subsystem: 2 }, /not a network card/],
     [{ ports: false }, /neither the legacy interface .* nor the modern one/],
     [{ id: 0x1041 }, /neither/],
     [{ id: 0x1041, structures: [2, 4] }, /neither/],
@@ -152,78 +152,78 @@ Deno.test("chooseInterface() refuses what is no network card or has neither inte
   }
 });
 
-Deno.test("chooseInterface() survives a list of capabilities that goes round in circles", () => {
-  const bus = new TestFunction({ structures: [2] });
-  bus.config.setUint8(0x41, 0x40);
-  assertEquals(chooseInterface(bus), "legacy");
+Deno.test("chooseInterface() ends on a circular list of capabilities", () => {
+  const pci = new TestFunction({ structures: [2] });
+  pci.config.setUint8(0x41, 0x40);
+  assertEquals(chooseInterface(pci), "legacy");
 });
 
-/** Tries to open a function; the error. */
-async function failure(bus: TestFunction, type: typeof DeviceError | typeof UsageError) {
+/** Opens a function, which must fail; returns the error's message. */
+async function failure(pci: TestFunction, type: typeof DeviceError | typeof UsageError) {
   using pool = new Mempool({ buffers: 1024, memory: "pages" });
-  // The caller of attach() closes the bus when it fails.
+  // If attach() fails, its caller closes the function.
   const error = await assertRejects(() =>
-    virtio.attach(bus, { pool }).catch((error) => {
-      bus.close();
+    virtio.attach(pci, { pool }).catch((error) => {
+      pci.close();
       throw error;
     }), type);
   assertEquals(pool.freeCount, pool.buffers);
   return error.message;
 }
 
-Deno.test("A legacy device without a queue is refused and left reset", async () => {
+Deno.test("open() refuses a legacy device without a queue, and leaves it reset", async () => {
   for (const size of [0, 48]) {
-    const bus = new TestFunction({ addressing: "physical" });
-    // Memory of ordinary pages will do: nothing here reaches it.
-    bus.bars[0].setUint16(LEGACY.QUEUE_SIZE.offset, size, true);
-    assertMatch(await failure(bus, UsageError), new RegExp(`queue 0 has ${size} descriptors`));
-    assertEquals(bus.bars[0].getUint8(LEGACY.DEVICE_STATUS.offset), 0);
-    assertEquals(bus.log.at(-1), "close");
+    const pci = new TestFunction({ addressing: "physical" });
+    // Ordinary pages suffice: nothing accesses the memory by a physical address.
+    pci.bars[0].setUint16(LEGACY.QUEUE_SIZE.offset, size, true);
+    assertMatch(await failure(pci, UsageError), new RegExp(`queue 0 has ${size} descriptors`));
+    assertEquals(pci.bars[0].getUint8(LEGACY.DEVICE_STATUS.offset), 0);
+    assertEquals(pci.log.at(-1), "close");
   }
 });
 
-Deno.test("A device with a pool of its own that is in use is refused, and nothing else goes wrong", async () => {
-  const bus = new TestFunction();
-  bus.onClaim = () => {
+Deno.test("open() refuses a device that is in use, and closes it before it frees its own pool", async () => {
+  const pci = new TestFunction();
+  pci.onClaim = () => {
     throw new UsageError("its kernel interface eth0 is up");
   };
-  await assertRejects(() => virtio.attach(bus, {}), UsageError, "eth0 is up");
-  assertEquals(bus.log, ["claim", "close"]);
+  await assertRejects(() => virtio.attach(pci, {}), UsageError, "eth0 is up");
+  assertEquals(pci.log, ["claim", "close"]);
 });
 
-Deno.test("A device that does not reset itself is an error that says so", async () => {
-  const bus = new TestFunction();
-  bus.overrides.set(`0:${LEGACY.DEVICE_STATUS.offset}`, () => 15);
+Deno.test("open() throws if the device does not reset itself", async () => {
+  const pci = new TestFunction();
+  pci.overrides.set(`0:${LEGACY.DEVICE_STATUS.offset}`, () => 15);
   using pool = new Mempool({ buffers: 1024, memory: "pages" });
-  // Neither at the beginning nor at the end.
-  const error = await assertRejects(() => virtio.attach(bus, { pool }), SuppressedError);
+  // The reset fails at the beginning and at the end.
+  const error = await assertRejects(() => virtio.attach(pci, { pool }), SuppressedError);
   assertMatch((error.suppressed as Error).message, /no reset within 1000 ms: .* still reads 15/);
   assertMatch((error.error as Error).message, /no reset within 1000 ms/);
-  assertEquals([bus.log.includes("bus master on"), bus.log.at(-1)], [false, "close"]);
+  assertEquals([pci.log.includes("bus master on"), pci.log.at(-1)], [false, "close"]);
 });
 
-Deno.test("A modern device without VERSION_1 is refused and left reset", async () => {
-  const bus = new TestFunction({ id: 0x1041, structures: MODERN });
-  assertMatch(await failure(bus, UsageError), /offers no VERSION_1/);
-  assertEquals(bus.bars[4].getUint8(256 + COMMON.DEVICE_STATUS.offset), 0);
+Deno.test("open() refuses a modern device without VERSION_1, and leaves it reset", async () => {
+  const pci = new TestFunction({ id: 0x1041, structures: MODERN });
+  assertMatch(await failure(pci, UsageError), /does not offer VERSION_1/);
+  assertEquals(pci.bars[4].getUint8(256 + COMMON.DEVICE_STATUS.offset), 0);
 });
 
-Deno.test("A modern device behind an IOMMU needs ACCESS_PLATFORM, else its DMA would go astray", async () => {
-  const bus = new TestFunction({ id: 0x1041, structures: MODERN, addressing: "iova" });
-  bus.overrides.set(`4:${256 + COMMON.DEVICE_FEATURE.offset}`, () => 1);
-  assertMatch(await failure(bus, UsageError), /ACCESS_PLATFORM/);
-  assertEquals(bus.bars[4].getUint8(256 + COMMON.DEVICE_STATUS.offset), 0);
+Deno.test("open() refuses a modern device that would bypass the IOMMU (no ACCESS_PLATFORM)", async () => {
+  const pci = new TestFunction({ id: 0x1041, structures: MODERN, addressing: "iova" });
+  pci.overrides.set(`4:${256 + COMMON.DEVICE_FEATURE.offset}`, () => 1);
+  assertMatch(await failure(pci, UsageError), /ACCESS_PLATFORM/);
+  assertEquals(pci.bars[4].getUint8(256 + COMMON.DEVICE_STATUS.offset), 0);
 });
 
-Deno.test("A device that an IOMMU keeps from memory is refused, if it is one that goes through it", async () => {
-  const bus = new TestFunction({ id: 0x1041, structures: MODERN });
-  bus.behindIommu = true;
-  bus.overrides.set(`4:${256 + COMMON.DEVICE_FEATURE.offset}`, () => 3);
-  assertMatch(await failure(bus, UsageError), /an IOMMU blocks access to memory/);
-  assertEquals(bus.bars[4].getUint8(256 + COMMON.DEVICE_STATUS.offset), 0);
+Deno.test("open() refuses physical addresses for a device with ACCESS_PLATFORM behind an IOMMU", async () => {
+  const pci = new TestFunction({ id: 0x1041, structures: MODERN });
+  pci.behindIommu = true;
+  pci.overrides.set(`4:${256 + COMMON.DEVICE_FEATURE.offset}`, () => 3);
+  assertMatch(await failure(pci, UsageError), /an IOMMU blocks access to memory/);
+  assertEquals(pci.bars[4].getUint8(256 + COMMON.DEVICE_STATUS.offset), 0);
 });
 
-Deno.test("A device with fewer pairs of queues than are wanted is refused, and not even reset", async () => {
+Deno.test("open() refuses a device with too few pairs of queues, without resetting it", async () => {
   const multiqueue = Number(Feature.MQ | Feature.CTRL_VQ), pairsAt = 8;
   const [legacy, uncontrolled, modern] = [
     new TestFunction(),
@@ -243,19 +243,22 @@ Deno.test("A device with fewer pairs of queues than are wanted is refused, and n
     [uncontrolled, 2, /has 1 pair of queues, not 2/, []],
     [modern, 16, /has 2 pairs of queues, not 16/, [`${selected} 0`, `${selected} 1`]],
   ];
-  for (const [bus, wanted, message, log] of cases) {
+  for (const [pci, wanted, message, log] of cases) {
     using pool = new Mempool({ buffers: 16384, memory: "pages" });
-    const open = () => virtio.attach(bus, { pool, rxQueues: wanted, txQueues: wanted });
+    const open = () => virtio.attach(pci, { pool, rxQueues: wanted, txQueues: wanted });
     const error = await assertRejects(open, UsageError);
     assertMatch(error.message, message);
-    assertEquals(bus.log, ["claim", ...log, "close"]);
+    assertEquals(pci.log, ["claim", ...log, "close"]);
     assertEquals(pool.freeCount, pool.buffers);
   }
 });
 
-Deno.test("A modern device's structures are checked against their BARs", async () => {
+Deno.test("ModernPciTransport refuses structures that are missing, too short or outside their BAR", async () => {
   const missing = new TestFunction({ id: 0x1041, structures: [1, 2] });
-  assertMatch(await failure(missing, DeviceError), /no capability for its device configuration/);
+  assertMatch(
+    await failure(missing, DeviceError),
+    /lacks the capability of its device configuration/,
+  );
   const outside = new TestFunction({ id: 0x1041, structures: MODERN });
   outside.config.setUint32(0x40 + 8, 4000, true);
   assertMatch(

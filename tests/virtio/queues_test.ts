@@ -1,4 +1,4 @@
-/** The virtqueues of the VirtIO driver, against a device that the test plays. */
+/** The virtqueues of the VirtIO driver, on a device that the test simulates. */
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
@@ -7,7 +7,7 @@ import { Feature } from "../../virtio/features.ts";
 import type { VirtioDevice } from "../../virtio/device.ts";
 import { type DirectOptions, DirectVirtio } from "../support/direct_virtio.ts";
 
-/** A device, its driver and their pool. */
+/** A device, its driver and a pool. */
 class Bench implements Disposable {
   private constructor(
     readonly direct: DirectVirtio,
@@ -32,7 +32,7 @@ class Bench implements Disposable {
     return this.device.txQueues[0];
   }
 
-  /** Receives what has arrived: the packets' first bytes, and frees them. */
+  /** Receives packets, frees them, and returns their first bytes. */
   receive(capacity = 32): number[] {
     const batch = new PacketBatch(this.pool, capacity);
     this.rx.receive(batch);
@@ -41,7 +41,7 @@ class Bench implements Disposable {
     return first;
   }
 
-  /** Sends packets whose bytes are all of a value. */
+  /** Sends packets, each filled with a value. */
   send(...values: number[]): number {
     const batch = new PacketBatch(this.pool, 256);
     for (const value of values) assert(batch.add(packet(value)));
@@ -52,7 +52,7 @@ class Bench implements Disposable {
 
   [Symbol.dispose](): void {
     this.device.close();
-    assertEquals(this.pool.freeCount, this.pool.buffers, "every buffer is back");
+    assertEquals(this.pool.freeCount, this.pool.buffers, "every buffer is in the pool");
     this.pool[Symbol.dispose]();
   }
 }
@@ -61,7 +61,7 @@ function packet(value: number, bytes = 60): Uint8Array {
   return new Uint8Array(bytes).fill(value);
 }
 
-Deno.test("VirtioRxQueue.receive() returns packets in order, for many times the ring", async () => {
+Deno.test("VirtioRxQueue.receive() returns packets in order while the ring wraps many times", async () => {
   using bench = await Bench.open();
   let next = 0;
   for (let round = 0; round < 2000; round++) {
@@ -75,7 +75,7 @@ Deno.test("VirtioRxQueue.receive() returns packets in order, for many times the 
   assertEquals(bench.device.statistics().rxBytes, next * 60);
 });
 
-Deno.test("VirtioRxQueue has at most rxEntries buffers with the device", async () => {
+Deno.test("VirtioRxQueue posts at most rxEntries buffers", async () => {
   using bench = await Bench.open({ entries: [1024, 256], rxEntries: 64 });
   assertEquals(bench.direct.queues[0].waiting, 64);
   for (let i = 0; i < 3000; i++) {
@@ -86,7 +86,7 @@ Deno.test("VirtioRxQueue has at most rxEntries buffers with the device", async (
 });
 
 for (const [name, features] of [["any order", 0n], ["merging", Feature.MRG_RXBUF]] as const) {
-  Deno.test(`VirtioRxQueue and VirtioTxQueue take chains back in ${name}`, async () => {
+  Deno.test(`VirtioRxQueue and VirtioTxQueue accept returned chains in ${name}`, async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.array(fc.record({ count: fc.integer({ min: 1, max: 40 }), seed: fc.nat() }), {
@@ -152,7 +152,7 @@ Deno.test("VirtioTxQueue sends zero headers of 12 bytes, or 10 before VirtIO 1.0
   }
 });
 
-Deno.test("VirtioTxQueue.transmit() stops at a full ring and goes on once packets have left", async () => {
+Deno.test("VirtioTxQueue.transmit() stops at a full ring, and continues once packets are sent", async () => {
   using bench = await Bench.open({ entries: [64, 64] });
   assertEquals(bench.send(...Array(40).keys()), 32);
   assertEquals(bench.tx.pending, 32);
@@ -161,7 +161,7 @@ Deno.test("VirtioTxQueue.transmit() stops at a full ring and goes on once packet
   assertEquals(bench.direct.queues[1].waiting, 32);
 });
 
-Deno.test("A queue notifies once a batch, and only if the device wants it", async () => {
+Deno.test("Virtqueue.publish() notifies once a batch, unless the device has set NO_NOTIFY", async () => {
   using bench = await Bench.open();
   const { log, queues } = bench.direct;
   assertEquals(queues.map((queue) => queue.availableFlags), [1, 1]);
@@ -180,7 +180,7 @@ Deno.test("A queue notifies once a batch, and only if the device wants it", asyn
   assertEquals(log, ["notify 1", "notify 0"]);
 });
 
-Deno.test("IN_ORDER: one used entry stands for all chains up to its own", async () => {
+Deno.test("IN_ORDER: a used entry stands for all chains up to its own", async () => {
   using bench = await Bench.open({ features: Feature.IN_ORDER });
   const [rx, tx] = bench.direct.queues;
   bench.send(1, 2, 3, 4, 5);
@@ -190,7 +190,7 @@ Deno.test("IN_ORDER: one used entry stands for all chains up to its own", async 
   tx.put(ids[4], 0);
   assertEquals(bench.tx.reclaim(), 1);
 
-  // Those before the last were filled completely (section 2.7.9).
+  // All buffers before the last one were filled (section 2.7.9).
   const full = [1, 2].map((value) => bench.direct.fill(packet(value, 2036)));
   assertEquals(full.length, 2);
   rx.put(bench.direct.fill(packet(3)), 72, 3);
@@ -199,7 +199,7 @@ Deno.test("IN_ORDER: one used entry stands for all chains up to its own", async 
   assertEquals(bench.device.statistics().rxBytes, 2 * 2036 + 2 * 60);
 });
 
-Deno.test("IN_ORDER: an id of a chain that the index does not cover is refused", async () => {
+Deno.test("IN_ORDER: the id of a chain beyond the used index is an error", async () => {
   using bench = await Bench.open({ features: Feature.IN_ORDER });
   bench.send(1, 2, 3);
   const ids = Array.from({ length: 3 }, () => bench.direct.collect().id);
@@ -207,7 +207,7 @@ Deno.test("IN_ORDER: an id of a chain that the index does not cover is refused",
   assertThrows(() => bench.tx.reclaim(), DeviceError, `id ${ids[2]}, which it does not have`);
 });
 
-Deno.test("MRG_RXBUF: a packet over several buffers is dropped and counted, others pass", async () => {
+Deno.test("MRG_RXBUF: a packet in several buffers is dropped and counted, others are received", async () => {
   using bench = await Bench.open({ features: Feature.MRG_RXBUF });
   const [rx] = bench.direct.queues;
   bench.direct.deliver(packet(1));
@@ -223,7 +223,7 @@ Deno.test("MRG_RXBUF: a packet over several buffers is dropped and counted, othe
   assertEquals(rx.waiting, 256);
 });
 
-Deno.test("MRG_RXBUF is not taken from a legacy device without ANY_LAYOUT", async () => {
+Deno.test("MRG_RXBUF is not accepted from a legacy device without ANY_LAYOUT", async () => {
   using without = await Bench.open({ legacy: true, features: Feature.MRG_RXBUF });
   assertEquals(without.direct.taken, 0n);
   const both = Feature.MRG_RXBUF | Feature.ANY_LAYOUT;
@@ -231,7 +231,7 @@ Deno.test("MRG_RXBUF is not taken from a legacy device without ANY_LAYOUT", asyn
   assertEquals(bench.direct.taken, both);
 });
 
-Deno.test("VirtioRxQueue drops packets while the pool is empty, and goes on afterwards", async () => {
+Deno.test("VirtioRxQueue drops packets while the pool is empty, and then receives again", async () => {
   using bench = await Bench.open({ entries: [64, 64], buffers: 128, rxEntries: 64 });
   const { pool } = bench;
   const held: number[] = [];
@@ -245,8 +245,8 @@ Deno.test("VirtioRxQueue drops packets while the pool is empty, and goes on afte
   assertEquals(bench.receive(), [9]);
 });
 
-/** What a device may not put into the used ring. */
-const NONSENSE: Record<string, [RegExp, (direct: DirectVirtio) => void]> = {
+/** Entries and indices that a device must not write to the used ring. */
+const INVALID: Record<string, [RegExp, (direct: DirectVirtio) => void]> = {
   "an id beyond the ring": [
     /queue 0: .*id 256/,
     (d) => (d.fill(packet(1)), d.queues[0].put(256, 72)),
@@ -261,21 +261,24 @@ const NONSENSE: Record<string, [RegExp, (direct: DirectVirtio) => void]> = {
     d.queues[0].put(0, 72);
   }],
   "a length of 0": [/queue 0: .*length of 0 bytes/, (d) => d.queues[0].put(d.fill(packet(1)), 0)],
-  "a length without packet": [/length of 12 bytes/, (d) => d.queues[0].put(d.fill(packet(1)), 12)],
+  "a length without a packet": [
+    /length of 12 bytes/,
+    (d) => d.queues[0].put(d.fill(packet(1)), 12),
+  ],
   "a length beyond the buffer": [/length of 2049 bytes/, (d) => {
     d.queues[0].put(d.fill(packet(1)), 2048 + 1);
   }],
   "a huge length": [/length of 4294967295 bytes/, (d) => {
     d.queues[0].put(d.fill(packet(1)), 0xffffffff);
   }],
-  "an index ahead of what was given": [/queue 0: .*index is 257/, (d) => {
+  "an index beyond the posted buffers": [/queue 0: .*index is 257/, (d) => {
     d.queues[0].put(d.fill(packet(1)), 72, 257);
   }],
-  "an index that goes back": [/queue 0: .*index is 65535/, (d) => d.queues[0].put(0, 72, -1)],
+  "an index that decreases": [/queue 0: .*index is 65535/, (d) => d.queues[0].put(0, 72, -1)],
 };
 
-for (const [name, [message, play]] of Object.entries(NONSENSE)) {
-  Deno.test(`VirtioRxQueue.receive() throws an error for ${name}`, async () => {
+for (const [name, [message, play]] of Object.entries(INVALID)) {
+  Deno.test(`VirtioRxQueue.receive() throws for ${name}`, async () => {
     using bench = await Bench.open();
     play(bench.direct);
     const batch = new PacketBatch(bench.pool, 32);
@@ -288,14 +291,14 @@ for (const [name, [message, play]] of Object.entries(NONSENSE)) {
   });
 }
 
-Deno.test("VirtioRxQueue.receive() throws an error for the id of a chain's second part", async () => {
+Deno.test("VirtioRxQueue.receive() throws for the id of a chain's second descriptor", async () => {
   using bench = await Bench.open({ legacy: true });
   bench.direct.fill(packet(1), 1, 10);
   bench.direct.queues[0].put(1, 70);
   assertThrows(() => bench.receive(), DeviceError, "id 1, which it does not have");
 });
 
-Deno.test("VirtioRxQueue.receive() moves packets of every size to where their buffers begin", async () => {
+Deno.test("VirtioRxQueue.receive() moves packets of every size to the start of their buffers", async () => {
   for (const [legacy, header] of [[false, 12], [true, 10]] as const) {
     using bench = await Bench.open({ legacy });
     const batch = new PacketBatch(bench.pool, 1);
@@ -309,7 +312,7 @@ Deno.test("VirtioRxQueue.receive() moves packets of every size to where their bu
   }
 });
 
-Deno.test("VirtioTxQueue.reclaim() throws an error for what was not sent, or twice", async () => {
+Deno.test("VirtioTxQueue.reclaim() throws for a buffer that was not sent, or is returned twice", async () => {
   using bench = await Bench.open();
   const [, tx] = bench.direct.queues;
   bench.send(1, 2);
@@ -323,7 +326,7 @@ Deno.test("VirtioTxQueue.reclaim() throws an error for what was not sent, or twi
   assertThrows(() => bench.tx.reclaim(), DeviceError, "queue 1: the used ring's index is");
 });
 
-Deno.test("VirtioRxQueue and VirtioTxQueue refuse what they cannot take", async () => {
+Deno.test("VirtioRxQueue and VirtioTxQueue refuse wrong batches, and all after closing", async () => {
   using bench = await Bench.open();
   using other = new Mempool({ buffers: 64, memory: "pages" });
   const foreign = new PacketBatch(other, 1);
@@ -335,6 +338,9 @@ Deno.test("VirtioRxQueue and VirtioTxQueue refuse what they cannot take", async 
   batch.buffers[batch.length++] = batch.buffers[0];
   assertThrows(() => bench.tx.transmit(batch), Error, "does not own it");
   batch.length = 0;
+  batch.add(new Uint8Array(13));
+  assertThrows(() => bench.tx.transmit(batch), Error, "13 bytes and cannot be sent");
+  batch.free();
   bench.device.close();
   assertThrows(() => bench.rx.receive(batch), Error, "closed device");
   assertThrows(() => bench.tx.transmit(batch), Error, "closed device");

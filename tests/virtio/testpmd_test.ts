@@ -1,6 +1,6 @@
 /**
- * vhost-user devices against DPDK's testpmd: the same bytes both ways, for every kind of header; a
- * network stack behind it; and its end. As root only, since the packages are installed for root.
+ * vhost-user devices with DPDK's testpmd: unchanged frames both ways with every kind of header,
+ * network stacks behind it, and its end. Root only, to install the packages.
  *
  * @module
  */
@@ -22,10 +22,10 @@ import { droppedBy, startForwarder, stopProgram } from "../support/programs.ts";
 import { Testpmd } from "../support/testpmd.ts";
 import { everySize, openVhost, receiveAll, sendAll } from "../support/vhost_user.ts";
 
-/** Bytes of a ping that fill a frame. */
+/** Bytes of a ping that fills a frame. */
 const LARGEST_PING = 1472;
 
-/** Features that a device can do without. */
+/** Optional features. */
 const LACKING: readonly (readonly [lacking: string, without: bigint])[] = [
   ["with all features", 0n],
   ["without MRG_RXBUF", Feature.MRG_RXBUF],
@@ -33,7 +33,7 @@ const LACKING: readonly (readonly [lacking: string, without: bigint])[] = [
 ];
 
 Deno.test({
-  name: "VhostUserTransport moves frames of all sizes unchanged, whatever their header is",
+  name: "VhostUserTransport moves frames of all sizes unchanged, with every kind of header",
   ignore: !isRoot,
   fn: async (t) => {
     const sent = everySize();
@@ -81,7 +81,8 @@ Deno.test({
         await t.step(`${virtio}, ${used} of ${offered}`, async () => {
           await using directory = await TemporaryDirectory.make();
           const socket = directory.file("v.sock"), pairs = [...Array(used).keys()];
-          // A port alone is its own peer: what comes in a queue goes back by the queue of its number.
+          // A single port is its own peer: frames of a queue return through the queue of that
+          // number.
           const port = Testpmd.vhost(0, socket, offered);
           await using testpmd = await Testpmd.start(directory, [port], "io", used);
           using stack = new DisposableStack();
@@ -92,7 +93,7 @@ Deno.test({
           await testpmd.forward();
           const sent = pairs.map((pair) => frames.filter((_, i) => i % used === pair));
           const received = pairs.map(() => [] as Uint8Array[]);
-          // No more on their way than every ring has room for.
+          // Every ring has room for all frames that are on their way.
           for (let i = 0; i < sent[0].length; i += 128) {
             const some = sent.map((frames) => frames.slice(i, i + 128));
             for (const pair of pairs) await sendAll(device, some[pair], pair);
@@ -146,7 +147,7 @@ Deno.test({
     await using directory = await TemporaryDirectory.make();
     const socket = directory.file("v.sock");
     await using sim = await Sim.start(directory, ["generator:rate=50000"]);
-    // A port alone is its own peer: what the generator sends comes back to it.
+    // A single port is its own peer: the generator's packets return to it.
     await using testpmd = await Testpmd.start(directory, [Testpmd.vhost(0, socket)]);
     await testpmd.forward();
     const addresses = [...sim.addresses, `vhost-user:${socket}`];
@@ -165,8 +166,7 @@ Deno.test({
 });
 
 Deno.test({
-  name:
-    "fwd.ts ends with a sentence when the back-end does, however that ends, and can begin again",
+  name: "fwd.ts ends with one sentence when the back-end ends in any way, and can be started again",
   ignore: !isRoot,
   fn: async (t) => {
     await using directory = await TemporaryDirectory.make();
@@ -186,7 +186,7 @@ Deno.test({
           /vhost-user:\S+[ab]\.sock: the server of this device has closed .*: start it again$/m,
         );
         await testpmd.program.finish();
-        if (signal === "SIGKILL") return; // its sockets are left behind
+        if (signal === "SIGKILL") return; // the back-end leaves its sockets behind
         for (const socket of sockets) {
           await assertRejects(() => Deno.stat(socket), Deno.errors.NotFound);
         }
@@ -196,7 +196,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: "testpmd goes on when fwd.ts ends, however that ends, and takes the next one",
+  name: "testpmd keeps running when fwd.ts ends in any way, and accepts the next one",
   ignore: !isRoot,
   fn: async () => {
     await using directory = await TemporaryDirectory.make();

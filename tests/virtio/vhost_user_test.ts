@@ -1,6 +1,6 @@
 /**
- * The vhost-user transport against a back-end that does as it is told, in a process of its own: what
- * it is sent and when, packets in any order, and every way to misbehave.
+ * The vhost-user transport with a scripted back-end in a process of its own: requests and their
+ * order, packets in any order, and every kind of fault.
  *
  * @module
  */
@@ -18,9 +18,9 @@ import type { Nonsense } from "../support/vhost_user_ring.ts";
 
 const PROTOCOL_FEATURES = 1n << 30n;
 const MQ = 1n << 0n, REPLY_ACK = 1n << 3n, STATUS = 1n << 16n;
-/** How long the back-end gets where it is going to say nothing, in milliseconds. */
+/** Deadline for a back-end that will not answer, in milliseconds. */
 const SHORT_MS = 300;
-/** A device that has all it can have. */
+/** A device with all features that the driver supports. */
 const FULL = script(
   Feature.VERSION_1 | Feature.MRG_RXBUF | Feature.IN_ORDER | PROTOCOL_FEATURES,
   REPLY_ACK | STATUS,
@@ -30,7 +30,7 @@ function script(features: bigint, protocol = 0n): Script {
   return { features: features.toString(16), protocol: protocol.toString(16) };
 }
 
-/** The back-end as a process, with a script for each connection. */
+/** The back-end's process, which has a script for each connection. */
 class Backend implements AsyncDisposable {
   private constructor(readonly socket: string, readonly program: Program) {}
 
@@ -49,14 +49,14 @@ class Backend implements AsyncDisposable {
     return backend;
   }
 
-  /** The requests of a connection that has ended, by their names. */
+  /** Returns the names of the requests of the next connection that has ended. */
   async requests(): Promise<string[]> {
     const numbers: number[] = JSON.parse(await this.program.line(() => true));
     const names = new Map<number, string>(Object.entries(Request).map(([name, n]) => [n, name]));
     return numbers.map((n) => names.get(n) ?? String(n));
   }
 
-  /** Waits for its end; it has to have had nothing to complain about. */
+  /** Waits for its end, and asserts that it reports no errors. */
   async finish(): Promise<void> {
     const { code, stderr } = await this.program.finish();
     assertEquals([code, stderr], [0, ""]);
@@ -67,18 +67,18 @@ class Backend implements AsyncDisposable {
   }
 }
 
-/** The number of this process's open files. */
+/** Returns the number of this process's open files. */
 function openFiles(): number {
   return [...Deno.readDirSync("/proc/self/fd")].length;
 }
 
-/** What one queue is set up by. */
+/** The requests that set up one queue. */
 const QUEUE: RequestName[] = [
   ...["SET_VRING_CALL", "SET_VRING_NUM", "SET_VRING_BASE"] as const,
   ...["SET_VRING_ADDR", "SET_VRING_KICK"] as const,
 ];
 
-Deno.test("VhostUserTransport speaks only of what the back-end offers", async (t) => {
+Deno.test("VhostUserTransport sends only requests that the back-end supports", async (t) => {
   const cases: [offers: string, script: Script, requests: RequestName[]][] = [
     ["nothing", script(0n), [
       ...["SET_OWNER", "GET_FEATURES", "SET_FEATURES", "SET_MEM_TABLE"] as const,
@@ -112,10 +112,10 @@ Deno.test("VhostUserTransport speaks only of what the back-end offers", async (t
   await backend.finish();
 });
 
-Deno.test("VirtioDevice moves packets, however the back-end returns their buffers", async (t) => {
+Deno.test("VirtioDevice moves packets with any order of returned buffers", async (t) => {
   const cases: [how: string, script: Script][] = [
     ["in order", { ...FULL, loop: "straight" }],
-    ["in order, by a back-end that knows nothing new", { ...script(0n), loop: "straight" }],
+    ["in order, by a back-end without protocol features", { ...script(0n), loop: "straight" }],
     ["in reverse", {
       ...script(Feature.VERSION_1 | PROTOCOL_FEATURES, REPLY_ACK),
       loop: "reversed",
@@ -129,7 +129,8 @@ Deno.test("VirtioDevice moves packets, however the back-end returns their buffer
       using pool = new Mempool();
       {
         using device = await openVhost(backend.socket, {}, { pool, rxEntries: 64, txEntries: 64 });
-        // One entry can stand for several packets only if they fill their buffers, header included.
+        // One entry can stand for several packets only if they fill their buffers, with their
+        // headers.
         const sent = everySize().map((frame, i) => {
           return loop === "last" ? new Uint8Array(pool.bufferSize - 12).fill(i) : frame;
         });
@@ -155,12 +156,12 @@ Deno.test("VirtioDevice moves packets, however the back-end returns their buffer
   await backend.finish();
 });
 
-/** A device with so many pairs of queues; no more than that is new to it. */
+/** A device with several pairs of queues. */
 function several(pairs: number): Script {
   return { ...script(Feature.VERSION_1 | Feature.MQ | PROTOCOL_FEATURES, MQ | REPLY_ACK), pairs };
 }
 
-Deno.test("VhostUserTransport sets up and enables each queue of the pairs that are used", async () => {
+Deno.test("VhostUserTransport sets up and enables each queue of the used pairs", async () => {
   await using directory = await TemporaryDirectory.make();
   await using backend = await Backend.start(directory, [several(3)]);
   using pool = new Mempool();
@@ -204,11 +205,11 @@ Deno.test("VirtioDevice moves packets in each of several pairs of queues", async
   await backend.finish();
 });
 
-Deno.test("VhostUserTransport refuses more pairs of queues than the back-end has, and sets up none", async (t) => {
+Deno.test("VhostUserTransport refuses more pairs of queues than the back-end has", async (t) => {
   const none = script(Feature.VERSION_1 | PROTOCOL_FEATURES, MQ | REPLY_ACK);
   const [asked, unasked]: RequestName[][] = [["GET_QUEUE_NUM"], []];
   const cases: [rule: string, script: Script, requests: RequestName[], sentence: RegExp][] = [
-    ["of two", several(2), asked, /has 2 pairs of queues, not 3: use fewer/],
+    ["two pairs", several(2), asked, /has 2 pairs of queues, not 3: use fewer/],
     ["a device without MQ", none, unasked, /has 1 pair of queues, not 3/],
     ["a protocol without MQ", { ...several(3), protocol: "8" }, unasked, /has 1 pair of queues/],
   ];
@@ -228,7 +229,7 @@ Deno.test("VhostUserTransport refuses more pairs of queues than the back-end has
   await backend.finish();
 });
 
-Deno.test("VhostUserTransport shares no more pools than a back-end takes, and says what to do", async () => {
+Deno.test("VhostUserTransport refuses more pools than there are memory regions", async () => {
   await using directory = await TemporaryDirectory.make();
   await using backend = await Backend.start(directory, [several(8), several(8)]);
   using stack = new DisposableStack();
@@ -236,7 +237,7 @@ Deno.test("VhostUserTransport shares no more pools than a back-end takes, and sa
   const open = (pools: Mempool[]) => {
     return openVhost(backend.socket, {}, { pools, rxQueues: 8, txQueues: 8 });
   };
-  await assertRejects(() => open(pools), UsageError, "at most 8 pieces of memory");
+  await assertRejects(() => open(pools), UsageError, "at most 8 memory regions");
   (await open(pools.with(7, pools[0]))).close();
   for (const pool of pools) assertEquals(pool.freeCount, pool.buffers);
   await backend.requests();
@@ -244,33 +245,37 @@ Deno.test("VhostUserTransport shares no more pools than a back-end takes, and sa
   await backend.finish();
 });
 
-/** What a back-end may write into a used ring, and what is said of it. */
-const NONSENSE: readonly [name: string, nonsense: Nonsense, sentence: RegExp][] = [
+/** Invalid content that a back-end writes to a used ring, and the error that it causes. */
+const INVALID: readonly [name: string, nonsense: Nonsense, sentence: RegExp][] = [
   ["an id out of range", { queue: 0, entries: [[4096, 72]] }, /id 4096/],
   ["an id far out of range", { queue: 0, entries: [[2 ** 32 - 2, 72]] }, /id 4294967294/],
   ["an id beyond those posted", { queue: 0, entries: [[64, 72]] }, /id 64,/],
-  ["an id twice", { queue: 0, entries: [[0, 72], [0, 72]] }, /id 0,/],
+  ["an id that is returned twice", { queue: 0, entries: [[0, 72], [0, 72]] }, /id 0,/],
   ["an index far ahead", { queue: 0, entries: [], index: 30000 }, /index is 30000/],
-  ["an index one too far", { queue: 0, entries: [], index: 65 }, /index is 65/],
-  ["an index that goes back", { queue: 0, entries: [], index: 65535 }, /index is 65535/],
-  ["a length of nothing", { queue: 0, entries: [[0, 0]] }, /length of 0/],
+  ["an index one too high", { queue: 0, entries: [], index: 65 }, /index is 65/],
+  ["an index that decreases", { queue: 0, entries: [], index: 65535 }, /index is 65535/],
+  ["a length of 0", { queue: 0, entries: [[0, 0]] }, /length of 0/],
   ["a length shorter than a header", { queue: 0, entries: [[0, 11]] }, /length of 11/],
   ["a length of a header", { queue: 0, entries: [[0, 12]] }, /length of 12/],
   ["a length beyond the buffer", { queue: 0, entries: [[0, 12 + 2049]] }, /length of 2061/],
   ["a length of 4 GiB", { queue: 0, entries: [[0, 2 ** 32 - 1]] }, /length of 4294967295/],
   ["an id within a chain", { queue: 1, entries: [[1, 0]] }, /id 1,/],
   ["an id that was not sent", { queue: 1, entries: [[8, 0]] }, /id 8,/],
-  ["an id out of range for sending", { queue: 1, entries: [[4097, 0]] }, /id 4097/],
-  ["an id twice for sending", { queue: 1, entries: [[0, 0], [0, 0]] }, /id 0,/],
-  ["an index that was not sent", { queue: 1, entries: [], index: 5 }, /index is 5/],
+  ["an id out of range in the transmit queue", { queue: 1, entries: [[4097, 0]] }, /id 4097/],
+  [
+    "an id that is returned twice in the transmit queue",
+    { queue: 1, entries: [[0, 0], [0, 0]] },
+    /id 0,/,
+  ],
+  ["an index beyond the sent packets", { queue: 1, entries: [], index: 5 }, /index is 5/],
 ];
 
-Deno.test("VirtioDevice reports nonsense in a used ring, and comes to no harm", async (t) => {
+Deno.test("VirtioDevice throws for invalid content of a used ring, and keeps its pool intact", async (t) => {
   const base = script(Feature.VERSION_1 | PROTOCOL_FEATURES, REPLY_ACK);
   await using directory = await TemporaryDirectory.make();
-  const scripts = NONSENSE.map(([, nonsense]) => ({ ...base, nonsense }));
+  const scripts = INVALID.map(([, nonsense]) => ({ ...base, nonsense }));
   await using backend = await Backend.start(directory, scripts);
-  for (const [name, { queue }, sentence] of NONSENSE) {
+  for (const [name, { queue }, sentence] of INVALID) {
     await t.step(name, async () => {
       using pool = new Mempool();
       {
@@ -302,9 +307,11 @@ Deno.test("VirtioDevice reports nonsense in a used ring, and comes to no harm", 
   await backend.finish();
 });
 
-/** Requests that come once a queue was started; and the buffers that a device has from then on. */
+/**
+ * Requests after a queue was started, and the number of buffers that the device has from then on.
+ */
 const STARTED: readonly RequestName[] = ["SET_VRING_KICK", "SET_VRING_ENABLE"], POSTED = 512;
-/** Requests at which a back-end can misbehave, and the one at which that is noticed, if it is another. */
+/** Requests at which a back-end can fail, and the later one, if any, that detects the failure. */
 const STEPS: readonly (readonly [request: RequestName, noticed?: RequestName])[] = [
   ["SET_OWNER", "GET_FEATURES"],
   ["GET_FEATURES"],
@@ -320,15 +327,16 @@ const STEPS: readonly (readonly [request: RequestName, noticed?: RequestName])[]
 const FAULTS: readonly (readonly [how: Fault, sentence: RegExp])[] = [
   ["close", /closed the connection during NAME: start it again$/],
   ["hang", /has not answered for 300 ms during NAME: start it again$/],
-  ["refuse", /refused NAME \(1\): see what it says of it$/],
+  ["refuse", /refused NAME \(1\): see its log$/],
   ["short", /answered NAME with 4 bytes: start it again$/],
   ["other", /answered NAME with request \d+, flags 5: start it again$/],
 ];
 
-Deno.test("VhostUserTransport says at which request a back-end failed, and how", async (t) => {
+Deno.test("VhostUserTransport names the request at which a back-end failed, and how", async (t) => {
   await using directory = await TemporaryDirectory.make();
   const cases = STEPS.flatMap(([name, noticed]) => {
-    // Only what is answered can be answered wrongly, and only what is acknowledged be refused.
+    // Only a request with an answer can be answered wrongly; only an acknowledged one can be
+    // refused.
     const possible = noticed ? ["close", "hang"] : FAULTS.map(([how]) => how);
     return FAULTS.filter(([how]) => possible.includes(how))
       .filter(([how]) => how !== "refuse" || name.startsWith("SET"))
@@ -346,7 +354,7 @@ Deno.test("VhostUserTransport says at which request a back-end failed, and how",
       const { message } = await assertRejects(open, DeviceError);
       assertMatch(message, new RegExp(sentence.source.replace("NAME", noticed)));
       assertMatch(message, /^vhost-user:.*backend\.sock: the server of this device /);
-      // A queue was started, and nobody knows whether the back-end is done with its buffers.
+      // Once a queue was started, the back-end may still use its buffers.
       const kept = STARTED.includes(noticed) && !["close", "refuse"].includes(how);
       assertEquals(pool.freeCount, pool.buffers - (kept ? POSTED : 0));
       pool[Symbol.dispose]();
@@ -357,18 +365,18 @@ Deno.test("VhostUserTransport says at which request a back-end failed, and how",
   await backend.finish();
 });
 
-Deno.test("VirtioDevice.check() notices what becomes of the back-end", async (t) => {
+Deno.test("VirtioDevice.checkAlive() throws if the back-end fails", async (t) => {
   const fault = (how: Fault) => ({ fault: { request: Request.GET_STATUS, how } });
   const modern = PROTOCOL_FEATURES | Feature.VERSION_1, legacy = PROTOCOL_FEATURES;
   const cases: [rule: string, script: Script, sentence: RegExp][] = [
-    ["it needs a reset", { ...script(modern, STATUS), status: 64 }, /needs a reset/],
+    ["it needs a reset", { ...script(modern, STATUS), status: 64 }, /cannot recover from/],
     ["it closes", { ...script(legacy, STATUS), ...fault("close") }, /closed the connection/],
     ["it hangs", { ...script(legacy, STATUS), ...fault("hang") }, /300 ms during GET_STATUS/],
-    ["it answers too little", { ...script(legacy, STATUS), ...fault("short") }, /with 4 bytes/],
+    ["it sends a short answer", { ...script(legacy, STATUS), ...fault("short") }, /with 4 bytes/],
     [
-      "it says more than was asked",
+      "it sends a message without a request",
       { ...script(legacy, STATUS), ...fault("chatter") },
-      /not asked/,
+      /sent a message without a request/,
     ],
   ];
   await using directory = await TemporaryDirectory.make();
@@ -384,16 +392,17 @@ Deno.test("VirtioDevice.check() notices what becomes of the back-end", async (t)
         });
       }, DeviceError);
       assertMatch(message, sentence);
-      // One that still has the connection, but cannot be talked to, may still use its buffers.
-      const asked = /reset|closed/.test(sentence.source);
-      assertEquals(pool.freeCount, pool.buffers - (asked ? 0 : POSTED));
+      // A back-end that has the connection, but does not follow the protocol, may still use its
+      // buffers.
+      const stopped = /recover|closed/.test(sentence.source);
+      assertEquals(pool.freeCount, pool.buffers - (stopped ? 0 : POSTED));
       await backend.requests();
     });
   }
   await backend.finish();
 });
 
-Deno.test("VhostUserTransport refuses what the back-end lacks, and says so", async () => {
+Deno.test("VhostUserTransport refuses an interface or a socket that does not exist", async () => {
   await using directory = await TemporaryDirectory.make();
   const everything = script((1n << 64n) - 1n, (1n << 64n) - 1n);
   await using backend = await Backend.start(directory, [script(0n), everything]);
@@ -401,7 +410,7 @@ Deno.test("VhostUserTransport refuses what the back-end lacks, and says so", asy
   const modern = () => openVhost(backend.socket, { virtio: "modern" }, { pool });
   await assertRejects(modern, UsageError, "use the legacy one");
   {
-    // No bit that would need a configuration space, a control queue or an IOMMU.
+    // No feature that needs a configuration space, a control queue or an IOMMU.
     using device = await openVhost(backend.socket, { virtio: "legacy" }, { pool });
     assertEquals(featureNames(device.features), ["MRG_RXBUF", "ANY_LAYOUT", "IN_ORDER"]);
     assertEquals(device.linkStatus().up, true);
@@ -416,11 +425,11 @@ Deno.test("VhostUserTransport refuses what the back-end lacks, and says so", asy
   await backend.finish();
 });
 
-Deno.test("UnixStream gives up on a server that lets nobody in", async () => {
+Deno.test("UnixStream throws if the server does not accept connections in time", async () => {
   await using directory = await TemporaryDirectory.make();
   const socket = directory.file("full.sock"), kind = 1;
   const listener = stubs.ixy_bind(path(socket), kind);
-  // A stream socket that nobody accepts from has room for some connections.
+  // The socket's backlog has room for some connections.
   const connections: UnixStream[] = [];
   const connect = () => {
     for (let i = 0; i < 100; i++) connections.push(new UnixStream("nic", socket, SHORT_MS));

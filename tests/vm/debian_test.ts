@@ -1,5 +1,6 @@
 /**
- * Packages of Debian, unpacked beside the system: that they run, are kept, and are whole or absent.
+ * Debian packages unpacked outside the system: they run, they are kept, and they are complete or
+ * absent.
  *
  * @module
  */
@@ -11,7 +12,7 @@ import { TemporaryDirectory, tool } from "../support/processes.ts";
 
 const SMALL = { suite: "bookworm", packages: ["hello"] };
 
-/** Runs something while no program of the system can be found. */
+/** Runs a function with a PATH in which no program is found. */
 async function withoutPrograms<T>(action: () => Promise<T>): Promise<T> {
   const before = Deno.env.get("PATH")!;
   Deno.env.set("PATH", "/nonexistent");
@@ -39,7 +40,7 @@ Deno.test("unpackPackages() unpacks packages that run with their own libraries, 
   assertEquals(again.root, unpacked.root);
 });
 
-Deno.test("unpackPackages() leaves nothing half-done when it fails, and says what to do", async () => {
+Deno.test("unpackPackages() leaves nothing incomplete when it fails, and says what to do", async () => {
   await using cache = await TemporaryDirectory.make();
   const fails = async (packages: string[], sentence: RegExp) => {
     const options = { suite: "bookworm", packages, cache: cache.path };
@@ -53,7 +54,7 @@ Deno.test("unpackPackages() leaves nothing half-done when it fails, and says wha
   await withoutPrograms(() => fails(["hello"], /this machine has no apt; /));
 });
 
-Deno.test("unpackPackages() removes what a killed process has left", async () => {
+Deno.test("unpackPackages() removes what a killed process has left behind", async () => {
   await using cache = await TemporaryDirectory.make();
   const gone = new Deno.Command("true").spawn();
   await gone.status;

@@ -1,6 +1,6 @@
 /**
- * Run in the guest: prints what state a virtio device is in, as JSON, for each address given. It
- * reads the device by the kernel's files, and by no code of the driver.
+ * Run in the guest: prints the state of the virtio device at each given address, as JSON. It reads
+ * the kernel's files, and uses no code of the driver.
  *
  * @module
  */
@@ -9,16 +9,18 @@ import { checkErrno, Open, path, stubs } from "../../native/stubs.ts";
 import { Mapping } from "../../native/mapping.ts";
 
 const CONFIG_COMMAND = 4, CONFIG_CAPABILITIES = 0x34, BUS_MASTER = 4;
-/** A capability of a vendor's own; virtio's have a type at 3, a BAR at 4 and an offset at 8. */
+/** Id of vendor-specific capabilities; virtio's have a type at 3, a BAR at 4 and an offset at 8. */
 const VENDOR = 9, COMMON_CONFIG = 1;
-/** Where the device status is: in the common configuration, and in a legacy device's I/O ports. */
+/**
+ * Offsets of the device status: in the common configuration, and in a legacy device's I/O ports.
+ */
 const STATUS = 20, LEGACY_STATUS = 18;
 
 /** The state of a device. */
 export interface DeviceState {
-  /** The device status, in which each step of a driver sets a bit: 0 after a reset. */
+  /** The device status: 0 after a reset, then each step of a driver sets a bit. */
   readonly status: number;
-  /** Whether it may reach memory. */
+  /** Whether bus mastering is on. */
   readonly busMaster: boolean;
 }
 

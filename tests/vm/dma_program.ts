@@ -1,9 +1,9 @@
 /**
- * Run natively and in a guest: has the driver give a NIC descriptors that lead to memory which was
- * never mapped for it, and prints as JSON whether that memory was touched. It corrupts the driver's
- * own table of bus addresses, so that everything else is done as always.
+ * Run natively and in a guest: makes the driver give a NIC descriptors with addresses of memory
+ * that was never mapped for it, and prints as JSON whether that memory was accessed. It corrupts
+ * only the driver's table of bus addresses, so that the driver otherwise works as usual.
  *
- *     deno run --allow-ffi tests/vm/dma_program.ts DEVICE transmit|receive physical|chosen
+ *     deno run --allow-ffi tests/vm/dma_program.ts DEVICE transmit|receive physical|iova
  *
  * @module
  */
@@ -13,31 +13,31 @@ import { Mempool, open, PacketBatch, type TxQueue, UsageError } from "../../mod.
 import { type Addressing, DmaMemory } from "../../src/dma.ts";
 import { endWith } from "../../programs/run.ts";
 
-/** What the software NIC says of such descriptors. */
+/** The rule that such transmit descriptors violate, in the software NIC's words. */
 export const NOT_READABLE = "TDT: buffers in memory the device may read";
-/** The same, of receive descriptors. */
+/** The same for receive descriptors. */
 export const NOT_WRITABLE = "RDBAL: buffers of BSIZEPACKET bytes in memory the device may write";
 
 const PATTERN = 0xa5;
-/** Descriptors of a receive ring, all of which lead to the pool at first. */
+/** Descriptors of a receive ring; at first, all have addresses of the pool. */
 export const ENTRIES = 64;
-/** Packets that are received if nothing prevents it. */
+/** Number of received packets after which the program ends. */
 export const ENOUGH = 4 * ENTRIES;
-/** How long nothing may happen before nothing more is expected to, in milliseconds. */
+/** Time without a packet after which the program ends, in milliseconds. */
 const SILENCE_MS = 1000;
 const BYTES = 60;
 
-/** What the program saw. */
+/** The program's output. */
 export interface DmaReport {
-  /** Whether all of the memory that was not mapped is as it was. */
+  /** Whether the memory that was not mapped is unchanged. */
   readonly untouched: boolean;
   /** Packets that were received, or that the NIC reported as sent. */
   readonly packets: number;
-  /** Packets that the NIC was given and did not report. */
+  /** Packets that were given to the NIC and not reported as sent. */
   readonly pending: number;
 }
 
-/** Has all buffers' bus addresses lead elsewhere, whichever scheme the device uses. */
+/** Replaces the bus addresses of all buffers, of both schemes, by another address. */
 function corrupt(pool: Mempool, address: number): void {
   for (const scheme of ["iova", "physical"] as const) {
     if (!pool.memory.has(scheme)) continue;
@@ -49,7 +49,7 @@ function corrupt(pool: Mempool, address: number): void {
   }
 }
 
-/** Sends a packet; returns 1 if the NIC has reported it within a while, else 0. */
+/** Sends a packet; returns 1 if the NIC reports it as sent in time, else 0. */
 async function send(tx: TxQueue, batch: PacketBatch, packet: Uint8Array): Promise<number> {
   batch.add(packet);
   tx.transmit(batch);
@@ -64,14 +64,16 @@ async function send(tx: TxQueue, batch: PacketBatch, packet: Uint8Array): Promis
 async function use(name: string, mode: string, scheme: Addressing): Promise<DmaReport> {
   const victim = DmaMemory.allocate(1);
   const bytes = new Uint8Array(victim.buffer).fill(PATTERN);
-  if (!victim.has(scheme)) throw new UsageError("no hugepages, or they hide their addresses");
+  if (!victim.has(scheme)) {
+    throw new UsageError("no hugepages with physical addresses: run as root");
+  }
   using pool = new Mempool({ buffers: 4 * ENTRIES });
   using device = await open(name, { pool, rxEntries: ENTRIES, promiscuous: true });
   await device.waitForLink();
   const [rx] = device.rxQueues, [tx] = device.txQueues;
   const batch = new PacketBatch(pool, 32);
   const packet = new Uint8Array(BYTES).fill(0xff);
-  // A packet that is as it should be shows first that the NIC runs.
+  // A correct packet first shows that the NIC works.
   if (mode === "transmit") await send(tx, batch, packet);
   corrupt(pool, victim.busAddress(0, scheme));
   let packets = mode === "transmit" ? await send(tx, batch, packet) : 0;

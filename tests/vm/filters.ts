@@ -1,5 +1,5 @@
 /**
- * What a card's receive filters let through, seen from its cable: the host's part of
+ * Which frames from its cable a card's receive filters accept: the host's part of
  * `filters_program.ts`.
  *
  * @module
@@ -31,7 +31,7 @@ function frame(to: Uint8Array, name: string): Uint8Array<ArrayBuffer> {
   return frame;
 }
 
-/** Asserts that a card receives what its filters are set to, and nothing else. */
+/** Asserts that a card receives the frames that its filters select, and no others. */
 export async function assertFilters(
   vm: Machine,
   address: string,

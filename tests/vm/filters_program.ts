@@ -1,20 +1,20 @@
 /**
- * Run in the guest: sets up a device's receive filters in several ways. After each it prints a line,
- * receives until a frame says that there are no more, and prints which ones came.
+ * Run in the guest: sets a device's receive filters in several ways. After each, it prints a line,
+ * receives frames up to the one that marks the end, and prints their names.
  *
  * @module
  */
 
 import { type Device, open, PacketBatch } from "../../mod.ts";
 
-/** The address that the program gives the device. */
+/** The MAC address that the program sets. */
 export const NEW_MAC: Uint8Array = Uint8Array.of(2, 0, 0, 0, 0, 0x77);
-/** The group that it lets the device receive for. */
+/** The multicast address that the program sets. */
 export const GROUP: Uint8Array = Uint8Array.of(1, 0, 0x5e, 0, 0, 251);
-/** Name of the frame behind the last. */
+/** Name of the frame that marks the end. */
 export const END = "end";
 
-/** The ways in which the program sets the filters, in this order. */
+/** The settings of the filters, in the program's order. */
 export type Phase =
   | "as opened"
   | "new MAC address"
@@ -23,7 +23,7 @@ export type Phase =
   | "multicast"
   | "no multicast";
 
-/** Where a frame has its name, behind the Ethernet header; it ends with a 0. */
+/** Offset of a frame's name, after the Ethernet header; the name ends with a 0. */
 const NAME_AT = 14;
 const DEADLINE_MS = 30000;
 
@@ -36,7 +36,7 @@ const PHASES: Record<Phase, (device: Device) => void> = {
   "no multicast": (device) => device.setMulticast([]),
 };
 
-/** Names of the frames that come before the one that ends them. */
+/** Receives frames up to the one that marks the end; returns their names. */
 function receive(device: Device, batch: PacketBatch): string[] {
   const names: string[] = [];
   const deadline = performance.now() + DEADLINE_MS;

@@ -1,6 +1,6 @@
 /**
- * What is counted of a cable's traffic, by each of the three who see it: Linux's driver, the software
- * NIC, and the host's end of the cable. Not a test itself.
+ * Counts of a cable's traffic by Linux's driver, by the software NIC, and at the host's end of the
+ * cable. Not a test itself.
  *
  * @module
  */
@@ -10,28 +10,28 @@ import { delay } from "jsr:@std/async@1/delay";
 import { tool, until } from "../support/processes.ts";
 import type { Link, LinuxGuest } from "./linux_ixgbe.ts";
 
-/** Nothing passes any more when nothing has passed for so long. */
+/** Time without traffic after which the cable counts as quiet, in milliseconds. */
 const SILENCE_MS = 300;
-/** Bytes of a frame that the NIC counts, and the host's end of the cable does not: the CRC. */
+/** Bytes of a frame that only the NIC counts: the CRC. */
 const CRC = 4;
 /**
- * Bytes that are added to a reset of TCP on its way, as the shortest frame has 60. The host may send
- * some when a connection ends; nothing else that is sent here is as short.
+ * Bytes of padding of a TCP reset, since the shortest frame has 60 bytes. The host may send resets
+ * when a connection ends; no other frame here is that short.
  */
 const RESET_PADDING = 6;
 const QUEUES = 2;
 
-/** The counts of a moment, or what was added between two. */
+/** Counts at one time, or the differences between two times. */
 export interface Counts {
-  /** By `ethtool -S`: what the driver and the NIC's registers count. */
+  /** Counts of the driver and of the NIC's registers, from `ethtool -S`. */
   readonly driver: Readonly<Record<string, number>>;
-  /** By the model, whatever a driver reads or clears. */
+  /** Counts of the model, which the driver cannot clear. */
   readonly nic: Readonly<Record<string, number>>;
-  /** By the host's end: `rx` is what the guest has sent. Frames are as long as on the wire. */
+  /** Counts at the host's end: `rx` is what the guest has sent. Lengths are those on the wire. */
   readonly wire: Readonly<Record<"rx" | "tx", { packets: number; bytes: number }>>;
 }
 
-/** Waits until nothing passes, and reads the counts. */
+/** Waits until the cable is quiet, and reads the counts. */
 export async function counts(guest: LinuxGuest, link: Link): Promise<Counts> {
   let found = await read(guest, link);
   await until("silence", async () => {
@@ -54,7 +54,7 @@ async function read(guest: LinuxGuest, { device, index, peer }: Link): Promise<C
   return { driver, nic, wire: { rx, tx: { packets: tx.packets, bytes: tx.bytes + padding } } };
 }
 
-/** What was added to the counts while something was done. */
+/** Runs a function, and returns by how much the counts have increased. */
 export async function added(
   guest: LinuxGuest,
   link: Link,
@@ -77,8 +77,8 @@ export async function added(
 }
 
 /**
- * Keeps both ends from asking for each other's address, by frames so short that they are padded on the
- * way, while something is done.
+ * Runs a function while both ends have fixed ARP entries: they would otherwise send ARP requests,
+ * which are so short that they are padded on the way.
  */
 export async function withNeighbours(
   guest: LinuxGuest,
@@ -97,7 +97,7 @@ export async function withNeighbours(
   await neighbour("delete");
 }
 
-/** Asserts that all three have counted the same. */
+/** Asserts that the three counts are equal. */
 export function assertSame({ driver, nic, wire }: Counts): void {
   assertEquals(nic.filtered + nic.missed + nic.ignored, 0, "all frames were for the guest");
   for (const [way, at] of [["rx", wire.tx], ["tx", wire.rx]] as const) {

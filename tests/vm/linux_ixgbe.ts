@@ -1,6 +1,6 @@
 /**
- * Linux's own driver of the 82599, in a virtual machine whose cards are the software NIC: what its
- * tests share. The other end of each cable is a network namespace of the host. Not a test itself.
+ * Linux's ixgbe driver in a virtual machine whose cards are the software NIC: what its tests share.
+ * The other end of each cable is a network namespace of the host. Not a test itself.
  *
  * @module
  */
@@ -13,28 +13,28 @@ import { Namespace } from "../support/namespaces.ts";
 import { Program, Sim, type TemporaryDirectory, tool } from "../support/processes.ts";
 import { quitBroken } from "../support/violations.ts";
 
-/** Where the first card is on the guest's bus; the others follow. */
+/** PCI slot of the first card in the guest; the others follow. */
 const FIRST_SLOT = 3;
-/** Port of TCP on the host. */
+/** TCP port on the host. */
 const PORT = 5001;
-/** Longest that the guest may take for a step, and that a cable may take to come up. */
+/** Longest that a step in the guest may take, and that a link may take to come up. */
 const STEP_MS = 90000, LINK_SECONDS = 20;
-/** Nothing is sent but what a test asks for, so that counts can be compared. */
+/** Without IPv6, only the tests send packets, so that counts can be compared. */
 const NO_IPV6 = "ipv6.disable_ipv6=1", IPV6 = "/proc/sys/net/ipv6/conf";
-/** Without them Linux would do this work itself, and say nothing. */
+/** Offloads that must be on: without them, Linux does the work itself, silently. */
 const OFFLOADS = [
   ...["rx-checksumming", "tx-checksumming", "tx-checksum-ip-generic", "scatter-gather"],
   ...["tx-tcp-segmentation", "tx-tcp6-segmentation", "receive-hashing"],
   ...["rx-vlan-offload", "tx-vlan-offload", "rx-vlan-filter"],
 ];
-/** The kernel's log, from emergencies to warnings. */
+/** Prints the kernel's log, from emergencies to warnings. */
 const COMPLAINTS = "dmesg -r | grep -E '^<[0-4]>' || true";
-/** What an emulated processor, which may have to wait for a real one, makes the kernel say. */
+/** Warnings that an emulated processor causes, because it may have to wait for a real one. */
 const SLOWNESS = /\] (hrtimer: interrupt took|clocksource:|perf: interrupt took too long)/;
 
 /**
- * Sends back what it is sent, once all has come: bytes are given, since `nc` closes late. Prints the
- * hash of it, and how long each way took in milliseconds.
+ * Receives the given number of bytes (`nc` closes late), then sends them back. Prints their hash,
+ * and the time of each way in milliseconds.
  */
 const ECHO = `
 import { createHash } from "node:crypto";
@@ -52,15 +52,17 @@ const hash = createHash("sha256").update(data).digest("hex");
 console.log(JSON.stringify({ hash, from: half - start, to: performance.now() - half }));
 `;
 
-/** A port of the software NIC: a card in the guest, a namespace at the other end of its cable. */
+/**
+ * A port of the software NIC: a card in the guest, and a namespace at the other end of its cable.
+ */
 export interface Link {
-  /** Which port. */
+  /** Number of the port. */
   readonly index: number;
   /** Name of the card's interface in the guest. */
   readonly device: string;
-  /** Its address. */
+  /** Its IP address. */
   readonly address: string;
-  /** The other end. */
+  /** The other end of the cable. */
   readonly peer: Namespace;
 }
 
@@ -74,10 +76,10 @@ export class LinuxGuest implements AsyncDisposable {
   ) {}
 
   /**
-   * Starts all. No driver is loaded yet.
+   * Starts the software NIC, the cables and the machine. Does not load the driver.
    *
-   * @param ports How many cards have a link.
-   * @param others Wires of further cards, of which {@linkcode LinuxGuest.load} does nothing more.
+   * @param ports Number of cards with a cable to a namespace.
+   * @param others Wires of further cards, which {@linkcode LinuxGuest.load} does not set up.
    */
   static async boot(
     directory: TemporaryDirectory,
@@ -119,14 +121,14 @@ export class LinuxGuest implements AsyncDisposable {
   #owned = new AsyncDisposableStack();
   #complaints: ReadonlySet<string> = new Set();
 
-  /** Runs a command that has to succeed in the guest; returns what it prints. */
+  /** Runs a command in the guest, which must succeed; returns its output. */
   async do(command: string): Promise<string> {
     const { code, stdout, stderr } = await this.vm.run(command, { milliseconds: STEP_MS });
     assertEquals(code, 0, `${command}: ${stdout} ${stderr}`);
     return stdout.trim();
   }
 
-  /** Loads the driver, which uses what the card can do for it, and brings all links up. */
+  /** Loads the driver, asserts that it uses the card's offloads, and brings all links up. */
   async load(): Promise<void> {
     await this.do("modprobe ixgbe");
     for (const { device, address } of this.links) {
@@ -137,7 +139,7 @@ export class LinuxGuest implements AsyncDisposable {
     for (const { device } of this.links) await this.carrier(device, 1);
   }
 
-  /** Waits until an interface has a carrier, or none. */
+  /** Waits until an interface has, or loses, its carrier. */
   async carrier(device: string, wanted: 0 | 1): Promise<void> {
     const file = `/sys/class/net/${device}/carrier`;
     const loop = `for i in $(seq ${LINK_SECONDS * 5}); do`;
@@ -146,15 +148,15 @@ export class LinuxGuest implements AsyncDisposable {
     );
   }
 
-  /** Pings the other end, or another address, and is answered each time. */
+  /** Pings the other end, or another address, and asserts that every ping is answered. */
   async ping({ peer }: Link, bytes = 56, address = peer.address): Promise<void> {
     const output = await this.do(`ping -c 3 -W 10 -s ${bytes} ${address}`);
     assertMatch(output, /3 packets transmitted, 3 packets received/);
   }
 
   /**
-   * Sends random bytes by TCP, and has them sent back; asserts that all have one SHA-256. Prints how
-   * fast that was, in bits a second of what was carried.
+   * Sends random bytes by TCP and receives them back; asserts that their SHA-256 stays the same.
+   * Prints the bit rate of the payload.
    */
   async echo({ peer, device }: Link, megabytes: number, address = peer.address): Promise<void> {
     const file = this.directory.file("echo.ts");
@@ -178,7 +180,7 @@ export class LinuxGuest implements AsyncDisposable {
     console.log(`${device}: ${way}: ${rate(from)} sent, ${rate(to)} received`);
   }
 
-  /** How often each vector of an interface has interrupted the guest, by the vector's name. */
+  /** Returns the number of interrupts of each vector of an interface, by the vector's name. */
   async interrupts(device: string): Promise<Map<string, number>> {
     const lines = (await this.do(`grep ${device} /proc/interrupts`)).split("\n");
     return new Map(lines.map((line) => {
@@ -188,7 +190,7 @@ export class LinuxGuest implements AsyncDisposable {
     }));
   }
 
-  /** All that `ethtool -S` counts of an interface. */
+  /** Returns the counts of `ethtool -S` for an interface. */
   async statistics(device: string): Promise<Record<string, number>> {
     const text = await this.do(`ethtool -S ${device}`);
     const lines = Array.from(text.matchAll(/^ *(\w+): (\d+)$/gm));
@@ -199,14 +201,14 @@ export class LinuxGuest implements AsyncDisposable {
     return (await this.do(COMPLAINTS)).split("\n").filter(Boolean);
   }
 
-  /** Asserts that the guest's kernel has complained of nothing since it has booted. */
+  /** Asserts that the guest's kernel has logged no warnings since it booted. */
   async assertQuiet(): Promise<void> {
     const lines = (await this.#log()).filter((line) => !this.#complaints.has(line));
     assertEquals(lines.filter((line) => !SLOWNESS.test(line)), []);
     assertEquals(await this.do("dmesg | grep -E 'WARNING:|BUG:|Call Trace|Tx Hang' || true"), "");
   }
 
-  /** Ends the software NIC; returns the rules that the driver broke, copies of registers as one. */
+  /** Ends the software NIC; returns the violated rules, without indices of registers. */
   async quit(): Promise<Set<string>> {
     return new Set((await quitBroken(this.sim)).rules);
   }

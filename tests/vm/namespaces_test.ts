@@ -1,6 +1,6 @@
 /**
- * Two network stacks of the host that reach each other only through the forwarder in a virtual machine:
- * each of its cards leads to a TAP device in a network namespace. As root only.
+ * Two network stacks of the host that are connected only by the forwarder in a virtual machine:
+ * each of its cards is connected to a TAP device in a network namespace. Root only.
  *
  * @module
  */
@@ -21,7 +21,7 @@ Deno.test({
     await requirePackages("iproute2", "ping");
     await using directory = await TemporaryDirectory.make();
     const [deviceA, deviceB] = ["a", "b"].map((end) => `vm${Deno.pid}${end}`);
-    // QEMU makes the devices, and they go with it; moving them elsewhere does not disturb it.
+    // QEMU creates the devices, and they are removed when it ends. Moving them does not disturb it.
     const cards = [deviceA, deviceB].flatMap((device, i) => {
       const netdev = `tap,ifname=${device},script=no,downscript=no`;
       return virtioNic({ kind: "legacy", slot: SLOTS[i], netdev });

@@ -1,6 +1,6 @@
 /**
- * The host's end of the guest's network cards: Unix datagram sockets that carry one frame a
- * datagram, and an exchange of frames that checks each one. Not a test itself.
+ * The host's end of the guest's network cards: Unix datagram sockets with one frame per datagram,
+ * and an exchange of frames that checks each one. Not a test itself.
  *
  * @module
  */
@@ -13,35 +13,35 @@ import type { TemporaryDirectory } from "../support/processes.ts";
 const SOCK_DGRAM = 2;
 const MSG_DONTWAIT = 0x40;
 const POLLIN = 1;
-/** Room for more than any frame, so that one that has grown is noticed. */
+/** Room for more than the longest frame, so that a frame that is too long is detected. */
 const CAPACITY = 4096;
-/** Sizes of frames in bytes, without the checksum. */
+/** Sizes of frames in bytes, without CRC. */
 const MIN_SIZE = 60, MAX_SIZE = 1514, SIZES = MAX_SIZE - MIN_SIZE + 1;
-/** With a step that has no divisor in common with their number, sizes jump and none is left out. */
+/** A step that is coprime to the number of sizes: sizes vary widely, and every size occurs. */
 const SIZE_STEP = 1033;
-/** Where a frame has its sequence number, behind the Ethernet header; and its bytes. */
+/** Offset of a frame's sequence number, after the Ethernet header, and its length in bytes. */
 const SEQUENCE_AT = 14, SEQUENCE_BYTES = 8;
-/** The first number: the lower half of the number overflows in the middle of 10,000 frames. */
+/** The first number: its lower half overflows in the middle of 10,000 frames. */
 const SEQUENCE_FIRST = 2 ** 32 - 5000;
-/** Frames on their way in one direction: less than any ring has room for. */
+/** Most frames on their way in one direction: fewer than fit in any ring. */
 const WINDOW = 64;
-/** How long to wait for a frame before looking at what else there is to do, in milliseconds. */
+/** Longest wait for a frame before other work is checked, in milliseconds. */
 const POLL_MS = 20;
-/** Without a frame for so long, those on their way are lost, in milliseconds. */
+/** Time without a frame after which those on their way count as lost, in milliseconds. */
 const LOST_MS = 20000;
 
 /** The other end of a network card's cable. */
 export class Peer implements Disposable {
-  /** What the card is connected to: for QEMU's `-netdev`, without the id. */
+  /** QEMU's `-netdev` for the card, without the id. */
   readonly netdev: string;
-  /** Readable when frames wait. */
+  /** Readable when a frame has arrived. */
   readonly fd: number;
   readonly #name: string;
   readonly #remote: Uint8Array<ArrayBuffer>;
   readonly #buffer = new Uint8Array(CAPACITY);
   readonly #fds = new Int32Array(17);
 
-  /** Makes the socket; its name and that of QEMU's are in a directory. */
+  /** Creates the socket. Its file and QEMU's are in a directory. */
   constructor(directory: TemporaryDirectory, name: string) {
     const [local, remote] = [directory.file(`${name}.host`), directory.file(`${name}.guest`)];
     this.#name = name;
@@ -51,7 +51,7 @@ export class Peer implements Disposable {
       `remote.type=unix,remote.path=${local}`;
   }
 
-  /** Sends a frame; returns false if there is no room for it now. */
+  /** Sends a frame; returns false if the socket is full. */
   send(frame: Uint8Array<ArrayBuffer>): boolean {
     const sent = stubs.ixy_sendto(this.fd, frame, frame.length, this.#remote, MSG_DONTWAIT);
     if (sent === -Errno.EAGAIN || sent === -Errno.ENOBUFS) return false;
@@ -59,7 +59,7 @@ export class Peer implements Disposable {
     return true;
   }
 
-  /** The next frame, good until the next call, or undefined if none waits. */
+  /** Returns the next frame, valid until the next call, or undefined if none has arrived. */
   receive(): Uint8Array | undefined {
     const bytes = stubs.ixy_recv(this.fd, this.#buffer, CAPACITY, this.#fds, MSG_DONTWAIT);
     if (bytes === -Errno.EAGAIN) return undefined;
@@ -73,17 +73,17 @@ export class Peer implements Disposable {
   }
 }
 
-/** What {@linkcode exchange} sends. */
+/** The frames of {@linkcode exchange}. */
 export interface ExchangeOptions {
   /** Frames each way. */
   readonly frames: number;
-  /** What their contents are made from. */
+  /** Seed of their contents. */
   readonly seed: number;
 }
 
 /**
  * Sends frames both ways at once through a forwarder between two cards, and asserts that each
- * arrives once, in order, and unaltered but for byte 1, which is greater by 1.
+ * arrives once, in order, and unchanged except for byte 1, which is incremented.
  */
 export async function exchange(a: Peer, b: Peer, { frames, seed }: ExchangeOptions): Promise<void> {
   const flows = [
@@ -101,9 +101,9 @@ export async function exchange(a: Peer, b: Peer, { frames, seed }: ExchangeOptio
     }
     assert(now - last < LOST_MS, `no frame for ${LOST_MS} ms: ${flows.join(", ")}`);
     checkErrno("poll", stubs.ixy_poll(fds, flows.length, POLL_MS));
-    await delay(0); // the virtual machine's output is read
+    await delay(0); // so that the virtual machine's output is read
   }
-  // A frame that arrives twice would be here by now or soon.
+  // A duplicate frame would arrive by now or soon.
   checkErrno("poll", stubs.ixy_poll(fds, flows.length, POLL_MS));
   for (const { to, name } of flows) assertEquals(to.receive(), undefined, `${name}: one too many`);
 }
@@ -127,7 +127,7 @@ class Flow {
     return this.#received === this.#frames;
   }
 
-  /** Sends and receives what it can now; returns whether it could. */
+  /** Sends and receives as many frames as possible; returns whether there were any. */
   turn(): boolean {
     const before = this.#sent + this.#received;
     while (this.#sent < this.#frames && this.#sent - this.#received < WINDOW) {
@@ -160,11 +160,11 @@ class Flow {
   }
 }
 
-/** Frame number n of those from a seed: all of it random but its number; sizes are all in turn. */
+/** Returns frame number n of a seed: random content except for its number, each size in turn. */
 function frameOf(seed: number, n: number): Uint8Array<ArrayBuffer> {
   const frame = new Uint8Array(MIN_SIZE + (n * SIZE_STEP) % SIZES);
   const words = new Uint32Array(Math.ceil(frame.length / 4));
-  // Numbers of Marsaglia's xorshift, which may not start from 0.
+  // Marsaglia's xorshift, whose seed must not be 0.
   let state = (Math.imul(seed ^ n, 0x9e3779b1) ^ seed) | 1;
   for (let i = 0; i < words.length; i++) {
     state ^= state << 13;

@@ -1,4 +1,4 @@
-/** The generator and the capture program on virtio cards of QEMU, in a virtual machine. */
+/** `pktgen.ts` and `pcap.ts` on virtio cards of QEMU, in a virtual machine. */
 
 import { assertEquals } from "@std/assert";
 import { addressOf, virtioNic } from "../../vm/devices.ts";
@@ -6,7 +6,7 @@ import { Machine } from "../../vm/machine.ts";
 
 const [A, B] = [3, 4].map((slot) => addressOf({ slot }));
 const PACKETS = 200, SIZE = 100;
-/** Bytes of a capture's header, and of that of a packet in it. */
+/** Bytes of a capture's header, and of each packet's header. */
 const FILE_HEADER = 24, RECORD_HEADER = 16;
 
 Deno.test("pcap.ts captures what pktgen.ts sends, in a virtual machine", async () => {
@@ -19,7 +19,8 @@ Deno.test("pcap.ts captures what pktgen.ts sends, in a virtual machine", async (
     `${run} --allow-write=/tmp/x.pcap pcap.ts --json --quiet --count ${PACKETS} ${B} /tmp/x.pcap`,
   );
   assertEquals(await pcap.line(() => true), '{"ready":true}', pcap.stderr);
-  // As many as are captured: who closes a card that a cable leads to holds up the other.
+  // The generator sends no more than are captured: a closed card at the cable would block the
+  // other.
   const sent = await vm.run(
     `${run} pktgen.ts --json --quiet --rate 1000 --size ${SIZE} --count ${PACKETS} ${A}`,
   );

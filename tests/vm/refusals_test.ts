@@ -1,6 +1,6 @@
 /**
- * What programs refuse on a real kernel's PCI devices, in a virtual machine: one sentence, exit code 2,
- * and nothing changed; above all a card that the kernel is using.
+ * What programs refuse on a real kernel's PCI devices, in a virtual machine: with one sentence,
+ * exit code 2 and no changes. The most important case is a card that the kernel is using.
  *
  * @module
  */
@@ -24,31 +24,31 @@ function assertRefused({ code, stdout, stderr }: GuestResult, sentence: RegExp):
   assertEquals({ code, stdout }, { code: 2, stdout: "" });
 }
 
-Deno.test("fwd.ts refuses PCI devices that are not for it, and changes nothing", async (t) => {
+Deno.test("fwd.ts refuses unsuitable PCI devices, and changes nothing", async (t) => {
   const nics = [3, 4].flatMap((slot) => {
     return virtioNic({ kind: "legacy", slot, netdev: "hubport,hubid=0" });
   });
   await using vm = await Machine.boot({ arguments: [...nics, "-device", "virtio-rng-pci,addr=5"] });
   const config = async (address: string) => (await vm.run(`${CONFIG}/${address}/config`)).stdout;
 
-  await t.step("a VirtIO device that is no network card", async () => {
+  await t.step("a VirtIO device that is not a network card", async () => {
     const before = await config(OTHER);
     assertRefused(await vm.run(forward("", OTHER, A)), /00:05\.0: .* not an Ethernet controller/);
     assertEquals(await config(OTHER), before);
   });
-  await t.step("a device that is not there", async () => {
+  await t.step("a device that does not exist", async () => {
     assertRefused(await vm.run(forward("", "0000:00:1e.0", A)), /no such PCI device/);
   });
   await t.step("the modern interface of a legacy device", async () => {
     const before = await config(A);
-    assertRefused(await vm.run(forward("--virtio modern", A, B)), /a legacy device only/);
+    assertRefused(await vm.run(forward("--virtio modern", A, B)), /lacks the modern interface/);
     assertEquals(await config(A), before);
   });
-  await t.step("somebody who is not root", async () => {
-    await vm.run("echo 'somebody:x:1000:1000::/tmp:/bin/sh' >> /etc/passwd");
-    const somebody = `DENO_DIR=/tmp/somebody su somebody -c '${forward("", A, B)}'`;
+  await t.step("a user who is not root", async () => {
+    await vm.run("echo 'user:x:1000:1000::/tmp:/bin/sh' >> /etc/passwd");
+    const asUser = `DENO_DIR=/tmp/user su user -c '${forward("", A, B)}'`;
     assertRefused(
-      await vm.run(somebody),
+      await vm.run(asUser),
       /no permission to open .*00:03\.0\/config: run this as root/,
     );
   });
@@ -64,7 +64,7 @@ Deno.test("fwd.ts refuses PCI devices that are not for it, and changes nothing",
     const setUp = "modprobe virtio_pci && modprobe virtio_net && ip link set eth1 up";
     assertEquals((await vm.run(setUp)).stderr, "");
     const before = await config(B);
-    // The other card was taken over by then, and is given back.
+    // The forwarder had taken over the other card by then, and gives it back.
     const refused = await vm.run(forward("--rebind", A, B));
     assertRefused(refused, /00:04\.0: its kernel interface eth1 is up/);
     assertEquals(await config(B), before);
@@ -74,7 +74,7 @@ Deno.test("fwd.ts refuses PCI devices that are not for it, and changes nothing",
     for (const [option, interfaces] of [["--rebind", "eth0\neth1\nlo\n"], ["", "lo\n"]]) {
       const { code, stderr } = await vm.run(forward(option, A, B));
       assertEquals({ code, stderr }, { code: 0, stderr: "" });
-      // A driver that has a card again makes its interface a moment later.
+      // A driver creates the interface a moment after it is bound to the card again.
       const count = interfaces.trim().split("\n").length;
       const enough = `[ $(ls /sys/class/net | wc -l) = ${count} ] && break; usleep 100000`;
       const list = `for i in $(seq 100); do ${enough}; done; ls /sys/class/net`;

@@ -1,8 +1,7 @@
 /**
- * The driver of the 82599 on the kernel's own files, without an IOMMU: in a virtual machine whose
- * kernel has the cards first. The forwarder takes them over, forwards by physical addresses, and
- * gives them back; and what is left when it is killed. X540s have a PHY that the kernel has put to
- * sleep by then.
+ * The ixgbe driver through sysfs, without an IOMMU, in a virtual machine whose kernel drives the
+ * cards first. The forwarder takes them over, forwards by physical addresses, and gives them back.
+ * Also: the state after it is killed, and X540s, whose PHY the kernel has put to sleep.
  *
  * @module
  */
@@ -13,27 +12,29 @@ import { Machine } from "../../vm/machine.ts";
 import { assertRefused, Sim, type SimPort, TemporaryDirectory } from "../support/processes.ts";
 import { droppedBy } from "../support/programs.ts";
 import { quitBroken } from "../support/violations.ts";
-import { ALWAYS, FILTERS, IN_TRAFFIC, RECEIVE_PATH } from "./linux_known.ts";
+import { ALWAYS, IN_TRAFFIC, RECEIVE_PATH, TAKEN_DOWN } from "./linux_known.ts";
 import { FORWARD, Guest, stopForwarder } from "./vfio_guest.ts";
 
 const NIC = "deno run --no-prompt --allow-ffi nic.ts";
 const SLOTS = [3, 4];
 const [A, B] = SLOTS.map((slot) => addressOf({ slot }));
 /**
- * Frames that shall have come through each way. At this rate a ring has room for what comes in two
- * seconds and a half: nothing may be lost while the emulated processor compiles.
+ * Frames to forward each way. At the generators' rate, a ring has room for two and a half seconds,
+ * so that nothing is lost while the emulated processor compiles.
  */
 const FRAMES = 1000, RATE = 200;
-/** Longest that they may take, and that the kernel's driver may take to find a cable, in milliseconds. */
+/** Longest that they may take, and that the kernel's driver may take to detect a carrier. */
 const FRAMES_MS = 60000, CARRIER_SECONDS = 20;
 
-const LINUX = [...ALWAYS, IN_TRAFFIC, FILTERS];
+const LINUX = [...ALWAYS, IN_TRAFFIC, TAKEN_DOWN];
 
-/** Two ports of the software NIC, and a guest that has them as cards, with Linux's driver loaded. */
+/**
+ * Two ports of the software NIC, and a guest that has them as cards, with Linux's driver loaded.
+ */
 class Cards {
   constructor(readonly sim: Sim, readonly guest: Guest) {}
 
-  /** The kernel driver of each card: `ixgbe` or nothing. */
+  /** Returns the kernel driver of each card: `ixgbe`, or an empty string. */
   async drivers(): Promise<string[]> {
     const names: string[] = [];
     for (const address of [A, B]) {
@@ -43,20 +44,20 @@ class Cards {
     return names;
   }
 
-  /** The kernel's interface of each card. */
+  /** Returns the kernel interface of each card. */
   async interfaces(): Promise<string[]> {
     const list = `for a in ${A} ${B}; do ls /sys/bus/pci/devices/$a/net; done`;
     return (await this.guest.do(list)).split("\n");
   }
 
-  /** Takes an interface up, and waits for its cable. */
+  /** Sets an interface up, and waits for its carrier. */
   async up(name: string): Promise<void> {
     const carrier = `[ "$(cat /sys/class/net/${name}/carrier)" = 1 ]`;
     const wait = `for i in $(seq ${CARRIER_SECONDS * 5}); do ${carrier} && exit 0; usleep 200000`;
     await this.guest.do(`ip link set ${name} up; ${wait}; done; exit 1`);
   }
 
-  /** Whether each card has a link; no driver has them. */
+  /** Returns whether each card has a link, while no driver has them. */
   async links(): Promise<boolean[]> {
     const up: boolean[] = [];
     for (const address of [A, B]) {
@@ -67,7 +68,7 @@ class Cards {
     return up;
   }
 
-  /** Whether the kernel receives by an interface what the generators send now. */
+  /** Waits until the kernel receives packets of the generators on an interface. */
   async assertReceives(name: string): Promise<void> {
     const count = `cat /sys/class/net/${name}/statistics/rx_packets`;
     const before = Number(await this.guest.do(count));
@@ -77,7 +78,7 @@ class Cards {
     await this.sim.command("stop");
   }
 
-  /** Forwards, and asserts that all came through, in order and unaltered. */
+  /** Forwards, and asserts that all frames arrive in order and unchanged. */
   async forward(options: string): Promise<void> {
     const forwarder = await this.guest.startForwarder(`${FORWARD} ${options} ${A} ${B}`);
     const before = await this.#statistics();
@@ -88,7 +89,7 @@ class Cards {
       (ports) => ports.every(({ wireStatistics }, i) => wireStatistics.received >= wanted[i]),
       FRAMES_MS,
     );
-    // What the kernel took before did not come back.
+    // Frames that the kernel received before have not come back.
     const kept = before.reduce((n, { sent, missed, received }) => n + sent - missed - received, 0);
     await this.sim.drain(() => kept + droppedBy(forwarder));
     const totals = await stopForwarder(forwarder);
@@ -105,7 +106,7 @@ class Cards {
     }
   }
 
-  /** Asserts that the kernel has neither card, and that neither reaches memory. */
+  /** Asserts that neither card has a kernel driver, and that bus mastering is off. */
   async assertFree(): Promise<void> {
     assertEquals(await this.drivers(), ["", ""]);
     assertEquals(await this.guest.busMasters(A, B), [false, false]);
@@ -115,7 +116,7 @@ class Cards {
     return (await this.sim.report()).ports.map(({ wireStatistics }) => wireStatistics);
   }
 
-  /** How often rules of the datasheet were broken so far. */
+  /** Returns the number of violations of the datasheet so far. */
   async broken(): Promise<number> {
     const { ports } = await this.sim.report();
     return ports.reduce((sum, { broken }) => sum + broken, 0);
@@ -128,7 +129,7 @@ function startSim(directory: TemporaryDirectory, ...options: readonly string[]):
   return Sim.start(directory, [wire, wire], ["--doorbells=trap", ...options]);
 }
 
-/** A machine that has them as cards. */
+/** A machine with these ports as cards. */
 function boot(sim: Sim): Promise<Machine> {
   return Machine.boot({
     kernel: "full",
@@ -146,7 +147,7 @@ Deno.test("fwd.ts takes 82599s from Linux's ixgbe by sysfs, and gives them back"
   const guest = Guest.of(vm), cards = new Cards(sim, guest);
   await guest.do("modprobe ixgbe");
 
-  await t.step("one whose interface is up is refused, and goes on", async () => {
+  await t.step("a card whose interface is up is refused, and keeps working", async () => {
     const [a] = await cards.interfaces();
     await cards.up(a);
     const result = await guest.forward(A, B);
@@ -155,28 +156,34 @@ Deno.test("fwd.ts takes 82599s from Linux's ixgbe by sysfs, and gives them back"
     await cards.assertReceives(a);
     await guest.do(`ip link set ${a} down`);
   });
-  await t.step("once it is down it is taken over; --rebind gives it back", async () => {
-    await cards.forward("--rebind");
-    assertEquals(await cards.drivers(), ["ixgbe", "ixgbe"]);
-    for (const name of await cards.interfaces()) {
-      await cards.up(name);
-      await cards.assertReceives(name);
-    }
-  });
-  await t.step("--force takes it although it is up; nobody has it then", async () => {
-    await cards.forward("--force");
-    await cards.assertFree();
-    assertEquals(await guest.do("ls /sys/class/net"), "lo");
-  });
-  await t.step("no rule of the datasheet is broken from opening to closing", async () => {
+  await t.step(
+    "a card whose interface is down is taken over, and --rebind gives it back",
+    async () => {
+      await cards.forward("--rebind");
+      assertEquals(await cards.drivers(), ["ixgbe", "ixgbe"]);
+      for (const name of await cards.interfaces()) {
+        await cards.up(name);
+        await cards.assertReceives(name);
+      }
+    },
+  );
+  await t.step(
+    "--force takes a card whose interface is up, and leaves it without a driver",
+    async () => {
+      await cards.forward("--force");
+      await cards.assertFree();
+      assertEquals(await guest.do("ls /sys/class/net"), "lo");
+    },
+  );
+  await t.step("no rule of the datasheet is violated from opening to closing", async () => {
     const before = await cards.broken();
     assert(before > 0, "by Linux");
     await cards.forward("--rebind");
     assertEquals(await cards.broken(), before);
-    await cards.assertFree(); // there was nobody to give them back to
+    await cards.assertFree(); // they had no driver before
   });
   await t.step(
-    "if it is killed, bus mastering stays on until somebody takes the card",
+    "bus mastering stays on after the forwarder is killed, until a driver takes the card",
     async () => {
       const forwarder = await guest.startForwarder(`${FORWARD} ${A} ${B}`);
       await forwarder.kill("KILL");

@@ -1,17 +1,17 @@
 /**
- * Sends every UDP datagram back to where it came from, and says for each line on its standard input
- * what has come since the line before. A program for tests: `udp_echo.ts ADDRESS PORT`.
+ * Sends every UDP datagram back to its sender. For each line on its standard input, it prints what
+ * has arrived since the line before. A program for tests: `udp_echo.ts ADDRESS PORT`.
  *
  * @module
  */
 
 import { createSocket } from "node:dgram";
 
-/** What it says. */
+/** The program's output. */
 export interface EchoCounts {
-  /** Datagrams that came. */
+  /** Datagrams that have arrived. */
   readonly received: number;
-  /** Those that differ in source or content. */
+  /** The datagrams that differ in source or content. */
   readonly distinct: number;
 }
 

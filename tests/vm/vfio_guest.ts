@@ -1,5 +1,5 @@
 /**
- * What tests of VFIO do in a virtual machine with an IOMMU. Not a test itself.
+ * A virtual machine with an IOMMU, for tests of VFIO. Not a test itself.
  *
  * @module
  */
@@ -13,18 +13,22 @@ import {
   type MachineOptions,
 } from "../../vm/machine.ts";
 
-/** The forwarder's command line, but for the devices. */
+/** The forwarder's command line, without the devices. */
 export const FORWARD = "deno run --no-prompt --allow-ffi fwd.ts --json";
 
-/** Another user than root. */
+/** Id of a user other than root. */
 export const USER = 1000;
 
 /** A virtual machine with an IOMMU. */
 export class Guest implements AsyncDisposable {
-  /** @param vm The machine. */
+  /**
+   * Creates a guest.
+   *
+   * @param vm The machine.
+   */
   private constructor(readonly vm: Machine) {}
 
-  /** Boots one, with these arguments for QEMU, and loads the kernel's modules. */
+  /** Boots a machine with these arguments for QEMU, and loads the kernel's modules. */
   static async boot(args: readonly string[], options: MachineOptions = {}): Promise<Guest> {
     const iommu = [
       ...["-machine", "kernel-irqchip=split"],
@@ -41,19 +45,19 @@ export class Guest implements AsyncDisposable {
     return guest;
   }
 
-  /** One without an IOMMU, which has booted; it is the caller's to end. */
+  /** Returns a running machine without an IOMMU as a guest; the caller ends the machine. */
   static of(vm: Machine): Guest {
     return new Guest(vm);
   }
 
-  /** Runs a command that has to succeed; returns what it prints. */
+  /** Runs a command, which must succeed; returns its output. */
   async do(command: string): Promise<string> {
     const { code, stdout, stderr } = await this.vm.run(command);
     assertEquals(code, 0, `${command}: ${stderr}`);
     return stdout.trim();
   }
 
-  /** Gives functions to vfio-pci, whichever driver has them now. */
+  /** Binds functions to vfio-pci, from any driver. */
   async bind(...addresses: readonly string[]): Promise<void> {
     for (const address of addresses) {
       const device = `/sys/bus/pci/devices/${address}`;
@@ -64,7 +68,7 @@ export class Guest implements AsyncDisposable {
     }
   }
 
-  /** Whether each function may reach memory. */
+  /** Returns whether bus mastering is on, for each function. */
   async busMasters(...addresses: readonly string[]): Promise<boolean[]> {
     const masters: boolean[] = [];
     for (const address of addresses) {
@@ -75,13 +79,15 @@ export class Guest implements AsyncDisposable {
     return masters;
   }
 
-  /** The file of a function's IOMMU group. */
+  /** Returns the file of a function's IOMMU group. */
   async groupFile(address: string): Promise<string> {
     const link = `/sys/bus/pci/devices/${address}/iommu_group`;
     return `/dev/vfio/${await this.do(`basename $(readlink ${link})`)}`;
   }
 
-  /** Makes a user who is not root; returns a command that is run as that user, who may lock memory. */
+  /**
+   * Adds a user; returns a function that makes a command run as this user with a memory-lock limit.
+   */
   async addUser(): Promise<(command: string, lockKiB: number) => string> {
     const users = `root:x:0:0::/:/bin/sh\\nuser:x:${USER}:${USER}::/tmp:/bin/sh\\n`;
     await this.do(`printf '${users}' > /etc/passwd`);
@@ -104,13 +110,13 @@ export class Guest implements AsyncDisposable {
     return forwarder;
   }
 
-  /** Ends it. */
+  /** Ends the machine. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.vm[Symbol.asyncDispose]();
   }
 }
 
-/** Ends a forwarder by a signal; asserts that it ends well, and returns its counts of each device. */
+/** Ends a forwarder by a signal; asserts its success, and returns its counts of each device. */
 export async function stopForwarder(
   forwarder: GuestProgram,
 ): Promise<readonly Readonly<Record<string, number>>[]> {

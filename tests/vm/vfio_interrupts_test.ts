@@ -1,6 +1,7 @@
 /**
- * Interrupts over VFIO: QEMU puts the software NIC behind the IOMMU of a virtual machine, whose kernel
- * signals the forwarder in there, by a vector for each queue. It runs as a user who is not root.
+ * Interrupts over VFIO: QEMU puts the software NIC behind the IOMMU of a virtual machine, whose
+ * kernel signals the forwarder there with a vector for each queue. The forwarder does not run as
+ * root.
  *
  * @module
  */
@@ -12,16 +13,16 @@ import { droppedBy } from "../support/programs.ts";
 import { FORWARD, Guest, stopForwarder, USER } from "./vfio_guest.ts";
 
 const SLOTS = [3, 4] as const;
-/** Frames that shall have come through each way, at a rate that leaves the forwarder time to sleep. */
+/** Frames to forward each way, at a rate that leaves the forwarder time to sleep. */
 const FRAMES = 300, RATE = 50;
 /** Longest that they may take, in milliseconds. */
 const FRAMES_MS = 60000;
-/** Queues of each function, and flows that are spread over them by hash: some for each. */
+/** Queues of each function, and flows that hashes distribute over all of them. */
 const QUEUES = 2, FLOWS = 16;
 /** Memory that the user may lock, in KiB. */
 const LOCK = 65536;
 
-/** How often the kernel of the guest has signalled each vector that is set up, by its name. */
+/** Returns how often the guest's kernel has signalled each configured vector, by its name. */
 async function interrupts(guest: Guest): Promise<Map<string, number>> {
   const lines = (await guest.do("cat /proc/interrupts")).split("\n");
   return new Map(
@@ -32,7 +33,7 @@ async function interrupts(guest: Guest): Promise<Map<string, number>> {
   );
 }
 
-/** The part of a processor that a program in the guest takes in two seconds, and how often it sleeps. */
+/** Returns a program's share of a processor in two seconds, and how often it sleeps. */
 async function idle(guest: Guest, pid: string): Promise<{ part: number; sleeps: number }> {
   const task = `/proc/${pid}/task/${pid}`;
   const look = `cat /proc/uptime ${task}/schedstat && grep ^voluntary ${task}/status`;

@@ -1,6 +1,6 @@
 /**
- * The driver of the 82599 over VFIO: QEMU puts the software NIC, which runs beside it, behind the
- * IOMMU of a virtual machine, and the forwarder in there drives it.
+ * The ixgbe driver over VFIO: QEMU puts the software NIC behind the IOMMU of a virtual machine, and
+ * the forwarder there drives it.
  *
  * @module
  */
@@ -13,8 +13,8 @@ import { FORWARD, Guest, stopForwarder } from "./vfio_guest.ts";
 
 const SLOTS = [3, 4] as const;
 /**
- * Frames that shall have come through each way. At this rate a ring has room for what comes in two
- * seconds and a half: nothing may be lost while the emulated processor compiles.
+ * Frames to forward each way. At the generators' rate, a ring has room for two and a half seconds,
+ * so that nothing is lost while the emulated processor compiles.
  */
 const FRAMES = 1000, RATE = 200;
 /** Longest that they may take, in milliseconds. */
@@ -23,8 +23,8 @@ const FRAMES_MS = 60000;
 const RESET = "reset (function)";
 
 /**
- * Asserts that a function was reset before its driver did anything, and that it is reset after, with
- * its DMA off: once by the driver, and once more by the kernel, since it is closed.
+ * Asserts that a function was reset before its driver used it, and twice at the end with DMA off:
+ * by the driver, and by the kernel when the function is closed.
  */
 function assertReset(record: string, port: number): void {
   const words = record.split("\n").map((line) => line.split(" "));

@@ -1,6 +1,6 @@
 /**
- * Run in the guest: uses the VFIO bus on each address given, without a driver, and prints what it saw
- * of the first function, as JSON. It forwards nothing and reaches no memory.
+ * Run in the guest: opens each given address through VFIO, without a driver, and prints its
+ * observations of the first function as JSON. It causes no DMA.
  *
  * @module
  */
@@ -11,13 +11,13 @@ import { VfioFunction } from "../../src/pci/vfio.ts";
 import { DmaMemory } from "../../src/dma.ts";
 import { endWith } from "../../programs/run.ts";
 
-/** Where QEMU's virtio devices have their common configuration: this BAR, from its first byte. */
+/** The BAR that begins with the common configuration of QEMU's virtio devices. */
 const COMMON_BAR = 4;
-/** Registers of it: 4, 2 and 1 byte that keep what is written. */
+/** Its registers of 4, 2 and 1 byte that can be written and read back. */
 const FEATURE_SELECT = 0, CONFIG_VECTOR = 16, STATUS = 20;
 const BYTES = 2 * 1024 * 1024;
 
-/** What the program saw. Memory is in KiB, as the kernel counts what this process locks. */
+/** The program's output. Memory is in KiB: the locked memory of this process. */
 export interface VfioReport {
   /** Vendor, device and class. */
   readonly ids: readonly number[];
@@ -25,14 +25,14 @@ export interface VfioReport {
   readonly commands: readonly number[];
   /** Size of each BAR, and whether it is mapped. */
   readonly bars: readonly (readonly [size: number, mapped: boolean] | string)[];
-  /** What registers of 4, 2 and 1 byte read after they were written. */
+  /** Values of the registers of 4, 2 and 1 byte after they were written. */
   readonly registers: readonly number[];
   /**
-   * What the devices lock, and what is left after closing each: 2048 KiB are mapped for all of them,
-   * and as many for the first one only.
+   * Locked memory while the devices are open, and after closing each: 2048 KiB are mapped for all
+   * of them, and another 2048 KiB for the first one only.
    */
   readonly locked: readonly number[];
-  /** What was refused. */
+  /** Messages of the requests that were refused. */
   readonly refused: readonly string[];
   /** Length of the BAR's views after closing. */
   readonly views: number;
@@ -55,9 +55,9 @@ function locked(): number {
   return Number(/^VmLck:\s*(\d+)/m.exec(readText("/proc/self/status"))![1]);
 }
 
-function barOf(bus: VfioFunction, index: number): [number, boolean] | string {
+function barOf(pci: VfioFunction, index: number): [number, boolean] | string {
   try {
-    const bar = bus.bar(index);
+    const bar = pci.bar(index);
     return [bar.size, bar.doorbell(0).write === undefined];
   } catch (error) {
     return (error as Error).message;
@@ -65,14 +65,14 @@ function barOf(bus: VfioFunction, index: number): [number, boolean] | string {
 }
 
 function use(addresses: readonly string[]): VfioReport {
-  const buses = addresses.map(open);
-  const bus = buses[0];
-  const command = () => bus.readConfig(Config.COMMAND, 2);
-  const ids = [Config.VENDOR_ID, Config.DEVICE_ID, Config.CLASS].map((at) => bus.readConfig(at, 2));
-  bus.claim(false);
+  const functions = addresses.map(open);
+  const pci = functions[0];
+  const command = () => pci.readConfig(Config.COMMAND, 2);
+  const ids = [Config.VENDOR_ID, Config.DEVICE_ID, Config.CLASS].map((at) => pci.readConfig(at, 2));
+  pci.claim(false);
   const claimed = command();
-  const bars = [0, 1, 2, 3, 4, 5].map((index) => barOf(bus, index));
-  const common = bus.bar(COMMON_BAR);
+  const bars = [0, 1, 2, 3, 4, 5].map((index) => barOf(pci, index));
+  const common = pci.bar(COMMON_BAR);
   common.write(FEATURE_SELECT, 4, 1);
   common.write(CONFIG_VECTOR, 2, 0xffff);
   common.write(STATUS, 1, 3);
@@ -80,16 +80,16 @@ function use(addresses: readonly string[]): VfioReport {
   registers.push(common.read(STATUS, 1));
   const memory = DmaMemory.allocate(BYTES), own = DmaMemory.allocate(BYTES);
   const before = locked();
-  for (const each of [...buses, ...buses]) each.mapDma(memory);
-  bus.mapDma(own);
+  for (const each of [...functions, ...functions]) each.mapDma(memory);
+  pci.mapDma(own);
   const lockedAfter = [locked() - before];
-  bus.setBusMaster(true);
+  pci.setBusMaster(true);
   const bits = Command.IO | Command.MEMORY | Command.BUS_MASTER | Command.INTX_DISABLE;
   const commands = [claimed & bits, command() & bits];
-  bus.checkAlive();
+  pci.checkAlive();
   const refused = [message(() => memory.free()), message(() => open(addresses[0]))];
   const { words } = common.doorbell(0);
-  for (const each of buses) {
+  for (const each of functions) {
     each.close();
     each.close();
     lockedAfter.push(locked() - before);

@@ -1,6 +1,6 @@
 /**
- * The VFIO bus, behind QEMU's IOMMU in a virtual machine: what the kernel gives, to whom, and what is
- * left when a program ends; and frames through the forwarder.
+ * `VfioFunction` behind QEMU's IOMMU in a virtual machine: what the kernel allows, to which user,
+ * and the state after a program ends; and frames through the forwarder.
  *
  * @module
  */
@@ -15,9 +15,9 @@ import { FORWARD, Guest, stopForwarder, USER } from "./vfio_guest.ts";
 import type { VfioReport } from "./vfio_program.ts";
 
 const FRAMES = 2000;
-/** Where cards are: one that has no reset, one behind a port that has, two in one group. */
+/** Addresses of cards: one without a reset, one behind a port with a reset, two in one group. */
 const CARD = 3, PORT = 4, TWINS = 5;
-/** One that reaches memory past the IOMMU, as virtio devices of QEMU do unless told otherwise. */
+/** A card that bypasses the IOMMU, as virtio devices of QEMU do by default. */
 const BYPASSING = 6;
 const A = addressOf({ slot: CARD }), B = "0000:01:00.0";
 const TWIN_A = addressOf({ slot: TWINS }), TWIN_B = TWIN_A.replace(/0$/, "1");
@@ -39,13 +39,13 @@ function cards(peers: readonly Peer[]): string[] {
   ];
 }
 
-/** Runs the bus on functions, without a driver. */
+/** Uses functions through VFIO, without a driver. */
 async function useBus(guest: Guest, addresses: readonly string[]): Promise<VfioReport> {
   const program = `tests/vm/vfio_program.ts ${addresses.join(" ")}`;
   return JSON.parse(await guest.do(`deno run --no-prompt --allow-ffi ${program}`));
 }
 
-/** Asserts that the forwarder ends well and has forwarded so many frames each way. */
+/** Asserts that the forwarder ends with success and has forwarded this many frames each way. */
 async function assertForwarded(forwarder: GuestProgram, frames: number): Promise<void> {
   for (const { rxPackets, txPackets, errors, dropped } of await stopForwarder(forwarder)) {
     assertEquals([rxPackets, txPackets, errors, dropped], [frames, frames, 0, 0]);
@@ -62,7 +62,7 @@ Deno.test("VfioFunction in a virtual machine with an IOMMU", async (t) => {
   await using guest = await Guest.boot(cards(peers));
 
   await t.step(
-    "VfioFunction refuses a function while a kernel driver has one of its group",
+    "VfioFunction refuses a function if a kernel driver has another of its group",
     async () => {
       await guest.do("modprobe virtio_pci");
       await guest.bind(TWIN_A);
@@ -73,7 +73,7 @@ Deno.test("VfioFunction in a virtual machine with an IOMMU", async (t) => {
 
   await guest.bind(A, B, TWIN_B, OUTSIDE);
   for (const addresses of [[A], [B], [TWIN_A, TWIN_B]]) {
-    await t.step(`VfioFunction gives ${addresses.join(" and ")}, and takes all back`, async () => {
+    await t.step(`VfioFunction opens and closes ${addresses.join(" and ")}`, async () => {
       const [address] = addresses;
       const none = (index: number) => `${address}: the device has no BAR ${index}`;
       const on = Command.IO | Command.MEMORY | Command.INTX_DISABLE;
@@ -82,7 +82,7 @@ Deno.test("VfioFunction in a virtual machine with an IOMMU", async (t) => {
         commands: [on, on | Command.BUS_MASTER, 0],
         bars: [none(0), [4096, true], none(2), none(3), [16384, true], none(5)],
         registers: [1, 0xffff, 3],
-        // Functions of one group share what is mapped for both, until both are closed.
+        // Functions of one group share their mappings, until both are closed.
         locked: addresses.length === 1 ? [4096, 0] : [4096, 2048, 0],
         refused: [
           `memory is still in reach of ${addresses.length} device(s): close them first`,
@@ -93,7 +93,7 @@ Deno.test("VfioFunction in a virtual machine with an IOMMU", async (t) => {
     });
   }
 
-  await t.step("fwd.ts forwards by VFIO, and a second program is kept out", async () => {
+  await t.step("fwd.ts forwards by VFIO, and a second program is refused", async () => {
     const forwarder = await guest.startForwarder(`${FORWARD} ${A} ${B}`);
     await exchange(a, b, { frames: FRAMES, seed: 1 });
     const second = await guest.forward(A, TWIN_A);
@@ -103,17 +103,17 @@ Deno.test("VfioFunction in a virtual machine with an IOMMU", async (t) => {
     assertEquals(await guest.busMasters(A, B), [false, false]);
   });
 
-  await t.step("fwd.ts forwards inside a group, and leaves no DMA when it is killed", async () => {
+  await t.step("fwd.ts forwards inside a group, and DMA ends when it is killed", async () => {
     const forwarder = await guest.startForwarder(`${FORWARD} ${TWIN_A} ${TWIN_B}`);
     await exchange(twinA, twinB, { frames: FRAMES, seed: 3 });
     assertEquals(await guest.busMasters(TWIN_A, TWIN_B), [true, true]);
     await forwarder.kill("KILL");
     assertEquals((await forwarder.finish()).code, 128 + 9);
     assertEquals(await guest.busMasters(TWIN_A, TWIN_B), [false, false]);
-    await guest.bind(TWIN_A, TWIN_B); // again, which waits for whoever still has them open
+    await guest.bind(TWIN_A, TWIN_B); // again: waits until the killed program has closed them
   });
 
-  await t.step("fwd.ts says what a user who is not root lacks, then forwards", async () => {
+  await t.step("fwd.ts names what a user other than root lacks, then forwards", async () => {
     const asUser = await guest.addUser();
     const as = (lockKiB: number) => asUser(`${FORWARD} ${TWIN_A} ${TWIN_B}`, lockKiB);
     const stranger = await guest.vm.run(as(65536));
@@ -129,9 +129,9 @@ Deno.test("VfioFunction in a virtual machine with an IOMMU", async (t) => {
     await assertForwarded(forwarder, FRAMES);
   });
 
-  await t.step("fwd.ts does not let a device run that bypasses the IOMMU", async () => {
+  await t.step("fwd.ts refuses a device that bypasses the IOMMU", async () => {
     const result = await guest.forward(OUTSIDE, A);
-    assertRefused(result, /0000:00:06\.0: the device does not go through the IOMMU/);
+    assertRefused(result, /0000:00:06\.0: the device bypasses the IOMMU/);
     assertEquals(await guest.busMasters(OUTSIDE), [false]);
   });
 });

@@ -1,6 +1,6 @@
 /**
- * Run in the guest: sends UDP packets of several flows by each of a device's transmit queues to a host
- * that sends them back, and checks what comes by which receive queue. Prints what became of them.
+ * Run in the guest: sends UDP packets of several flows through each transmit queue of a device to a
+ * host that sends them back, and checks what arrives in which receive queue. Prints the counts.
  *
  * @module
  */
@@ -8,28 +8,28 @@
 import { type Device, Mempool, open, PacketBatch } from "../../mod.ts";
 import { checksum } from "../../packets/checksum.ts";
 
-/** What the program is to do: its one argument, as JSON. */
+/** The program's argument, as JSON. */
 export interface MultiqueueOrder {
   /** The device. */
   readonly address: string;
   readonly virtio: "legacy" | "modern";
   /** Pairs of queues. */
   readonly pairs: number;
-  /** Packets in all, dealt to the queues in turn. */
+  /** Number of packets, sent through the queues in turn. */
   readonly packets: number;
-  /** Where they go: a MAC address, an IPv4 address and a port. */
+  /** Their destination: a MAC address, an IPv4 address and a port. */
   readonly mac: readonly number[];
   readonly ip: readonly number[];
   readonly port: number;
 }
 
-/** What it prints, as JSON. */
+/** The program's output, as JSON. */
 export interface MultiqueueResult {
-  /** Packets that have come back, by receive queue. Each came once, as it was sent. */
+  /** Packets that have come back, by receive queue. Each came back once, unchanged. */
   readonly received: readonly number[];
-  /** Those of them that came by the queue that their flow is sent by. */
+  /** The packets among them that came back through the queue that their flow is sent through. */
   readonly steered: number;
-  /** What the device counts of those sent. */
+  /** The device's count of sent packets. */
   readonly txPackets: number;
 }
 
@@ -38,23 +38,25 @@ export const GUEST_IP: readonly number[] = [192, 0, 2, 2];
 
 /** Flows of each queue, and the port of the first. */
 const FLOWS = 8, FIRST_PORT = 5000;
-/** Sizes of packets: a step that shares no divisor with their number leaves none out. */
+/** Sizes of packets: with a step that is coprime to their number, every size occurs. */
 const MIN_SIZE = 60, SIZES = 1455, SIZE_STEP = 1033;
-/** Packets on their way: as many as the host's socket has room for. */
+/** Most packets on their way: as many as fit in the host's socket. */
 const WINDOW = 32;
 const BATCH = 32;
-/** Without a packet for so long, those on their way are lost, in milliseconds. */
+/** Time without a packet after which those on their way count as lost, in milliseconds. */
 const LOST_MS = 30000;
 
-// Where things are in a packet, in bytes.
+// Offsets in a packet, in bytes.
 const IP = 14, UDP = 34, PAYLOAD = 42;
 
-/** The flow of a packet, and with it its queue: flows `8 q` to `8 q + 7` are of queue `q`. */
+/**
+ * Returns the flow of a packet, which determines its queue: flows `8 q` to `8 q + 7` use queue `q`.
+ */
 function flowOf(n: number, pairs: number): number {
   return n % pairs * FLOWS + Math.floor(n / pairs) % FLOWS;
 }
 
-/** Packet number `n`. */
+/** Returns packet number `n`. */
 function build(n: number, own: Uint8Array, { pairs, mac, ip, port }: MultiqueueOrder): Uint8Array {
   const bytes = Uint8Array.from(
     { length: MIN_SIZE + n * SIZE_STEP % SIZES },
@@ -65,7 +67,7 @@ function build(n: number, own: Uint8Array, { pairs, mac, ip, port }: MultiqueueO
   bytes.set(own, 6);
   view.setUint16(12, 0x0800);
   view.setUint32(IP, 0x45000000 | bytes.length - IP);
-  view.setUint32(IP + 4, 0x00004000); // not to be fragmented
+  view.setUint32(IP + 4, 0x00004000); // do not fragment
   view.setUint32(IP + 8, 0x40110000); // time to live 64, UDP
   bytes.set(GUEST_IP, IP + 12);
   bytes.set(ip, IP + 16);
@@ -78,7 +80,7 @@ function build(n: number, own: Uint8Array, { pairs, mac, ip, port }: MultiqueueO
   return bytes;
 }
 
-/** The packets that were sent, and what has come back of them. */
+/** The packets that were sent, and those that have come back. */
 class Exchange {
   readonly received: number[];
   steered = 0;
@@ -101,7 +103,7 @@ class Exchange {
     this.#last = Array<number>(FLOWS * order.pairs).fill(-1);
   }
 
-  /** Sends as many as may be on their way. */
+  /** Sends packets until the most are on their way. */
   send(): void {
     while (this.sent < this.#order.packets && this.sent - this.back < WINDOW) {
       const pair = this.sent % this.#order.pairs, batch = this.#batches[pair];
@@ -114,7 +116,7 @@ class Exchange {
     }
   }
 
-  /** Looks at every receive queue. */
+  /** Receives from every queue. */
   receive(): void {
     this.#device.rxQueues.forEach((queue, pair) => {
       const batch = this.#batches[pair];
@@ -129,10 +131,10 @@ class Exchange {
     const { port, pairs } = this.#order;
     const ours = packet.length >= MIN_SIZE && view.getUint16(12) === 0x0800 &&
       packet[IP + 9] === 17 && view.getUint16(UDP) === port;
-    if (!ours) return; // the host's network stack speaks of its own accord too
+    if (!ours) return; // the host's network stack sends packets of its own too
     const n = view.getUint32(PAYLOAD), flow = view.getUint16(UDP + 2) - FIRST_PORT;
     if (n >= this.sent || this.#seen.has(n)) {
-      throw new Error(`packet ${n} came, sent or not, again`);
+      throw new Error(`packet ${n} came back twice, or was never sent`);
     }
     const same = build(n, this.#own, this.#order).subarray(PAYLOAD);
     const payload = packet.subarray(PAYLOAD);

@@ -1,7 +1,7 @@
 /**
- * Several pairs of queues on virtio cards of QEMU, in a virtual machine. Each card's cable is a TAP
- * device of the host with as many queues: Linux puts what belongs to a flow into the queue by which the
- * flow came. As root only, for the TAP devices.
+ * Several pairs of queues on virtio cards of QEMU, in a virtual machine. Each card is connected to
+ * a TAP device of the host with as many queues: Linux sends a flow through the queue in which the
+ * flow arrived. Root only, for the TAP devices.
  *
  * @module
  */
@@ -23,17 +23,17 @@ import {
 const PACKETS = 3000;
 const HOST_IP = [192, 0, 2, 1], HOST_MAC = [2, 0, 0, 0, 0, 1], PORT = 7;
 
-/** Cards: pairs of queues that they have, and how many of them are used, one time after the other. */
+/** Cards: their pairs of queues, and how many of these each run uses. */
 const CARDS: readonly { slot: number; pairs: number; used: readonly number[] }[] = [
   { slot: 3, pairs: 2, used: [2, 1] },
   { slot: 4, pairs: 4, used: [3, 4] },
 ];
 
-/** A namespace around a TAP device, in which UDP packets are sent back. */
+/** A namespace with a TAP device, in which a program sends UDP packets back. */
 class EchoHost implements AsyncDisposable {
   private constructor(readonly namespace: Namespace, readonly program: Program) {}
 
-  /** @param guest The MAC address at the other end. */
+  /** @param guest The MAC address of the guest's card. */
   static async start(tap: string, guest: Uint8Array): Promise<EchoHost> {
     await using stack = new AsyncDisposableStack();
     const ip = HOST_IP.join(".");
@@ -60,7 +60,7 @@ class EchoHost implements AsyncDisposable {
     return new EchoHost(namespace, program);
   }
 
-  /** What has come since this was asked last. */
+  /** Returns what has arrived since the last call. */
   async counts(): Promise<EchoCounts> {
     await this.program.write("counts");
     return JSON.parse(await this.program.line(() => true));

@@ -1,6 +1,6 @@
 /**
- * The forwarder on virtio cards of QEMU, in a virtual machine: every kind of card that QEMU has, on
- * both of its machines.
+ * The forwarder on virtio cards of QEMU, in a virtual machine: every kind of card, on both of
+ * QEMU's machines.
  *
  * @module
  */
@@ -15,7 +15,7 @@ import { exchange, Peer } from "./peers.ts";
 
 const FRAMES = 10000;
 
-/** Two cards of a machine that the forwarder joins. */
+/** Two cards that the forwarder connects. */
 interface Pair {
   readonly slots: readonly [number, number];
   readonly properties: Readonly<Record<string, string | number>>;
@@ -66,7 +66,7 @@ for (const { machine, kind, interfaces } of MACHINES) {
   });
 }
 
-/** Runs the forwarder on two cards meanwhile; asserts that it ends well and leaves them reset. */
+/** Runs a function beside the forwarder; asserts that it succeeds and leaves the cards reset. */
 async function forwardBetween(
   vm: Machine,
   addresses: readonly string[],

@@ -1,6 +1,6 @@
 /**
- * A host in a VLAN at the other end of a cable, which sees tags as they are on the wire: not every
- * kernel that the tests run on knows VLANs. Not a test itself.
+ * A host in a VLAN at the other end of a cable, which receives frames with their tags. Not every
+ * kernel that runs the tests supports VLANs. Not a test itself.
  *
  * @module
  */
@@ -11,14 +11,14 @@ import type { WirePort } from "../../sim/wires/wire.ts";
 import { DatagramWire } from "../../sim/wires/dgram.ts";
 
 const MAC = Uint8Array.of(2, 0, 0, 0, 0x98, 1);
-/** Both Ethernet addresses, behind which the tag stands, and the tag. */
+/** Bytes of both Ethernet addresses, which precede the tag, and of the tag. */
 const ADDRESSES = 12, TAG_BYTES = 4, TYPE_VLAN = [0x81, 0x00];
 const SHORTEST = 60, POLL_MS = 2, BUDGET = 64;
 
-/** Answers ARP and ping in one VLAN, and remembers what it has received. */
+/** Answers ARP and ping in one VLAN, and records what it receives. */
 export class VlanPeer implements WirePort, Disposable {
   readonly receiving = true;
-  /** The tag of each frame received, or -1 where there is none. */
+  /** The tag of each frame received, or -1 for an untagged frame. */
   readonly tags: number[] = [];
   /** Bytes of all frames received. */
   bytes = 0;
@@ -30,10 +30,10 @@ export class VlanPeer implements WirePort, Disposable {
   readonly #timer: ReturnType<typeof setInterval>;
 
   /**
-   * Listens.
+   * Creates a host and opens its socket.
    *
    * @param local Path of its socket.
-   * @param remote Path of the software NIC's.
+   * @param remote Path of the software NIC's socket.
    * @param id The VLAN.
    * @param address Its IPv4 address.
    */
@@ -45,7 +45,7 @@ export class VlanPeer implements WirePort, Disposable {
     this.#timer = setInterval(() => this.#wire.poll(this, BUDGET), POLL_MS);
   }
 
-  /** Takes a frame from the wire, and answers if it is tagged as its own. */
+  /** Handles a frame from the wire, and answers if it has the tag of this VLAN. */
   receive({ bytes }: FrameBuffer, length: number): boolean {
     const tagged = TYPE_VLAN.every((byte, i) => bytes[ADDRESSES + i] === byte);
     this.tags.push(tagged ? bytes[ADDRESSES + 2] << 8 | bytes[ADDRESSES + 3] : -1);
@@ -60,7 +60,7 @@ export class VlanPeer implements WirePort, Disposable {
     return true;
   }
 
-  /** Asks who has an address, in a VLAN that need not be its own. */
+  /** Sends an ARP request for an address, in any VLAN. */
   ask(id: number, address: string): void {
     const wanted = Uint8Array.from(address.split("."), Number);
     const frame = this.#frame.bytes.fill(0, 0, SHORTEST);

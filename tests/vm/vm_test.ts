@@ -1,6 +1,6 @@
 /**
- * The virtual machine itself: commands and their ends, deadlines, what is left behind, and
- * `deno task vm`.
+ * The virtual machine itself: commands and their exit codes, deadlines, cleaning up, and `deno task
+ * vm`.
  *
  * @module
  */
@@ -29,14 +29,14 @@ async function assertEnds(action: Promise<unknown>, vm: Machine, why: RegExp): P
   assertEquals(processesWith("stat", (text) => text.startsWith(`${vm.pid} `)), []);
 }
 
-/** Ids of the processes of which a file under /proc passes. */
+/** Returns the ids of the processes that have a file under /proc with a matching text. */
 function processesWith(file: string, passes: (text: string) => boolean): number[] {
   const pids = [...Deno.readDirSync("/proc")].map(({ name }) => Number(name)).filter((n) => n > 0);
   return pids.filter((pid) => {
     try {
       return passes(Deno.readTextFileSync(`/proc/${pid}/${file}`));
     } catch {
-      return false; // it has ended meanwhile, or is somebody else's
+      return false; // it has ended, or belongs to another user
     }
   });
 }
@@ -52,12 +52,12 @@ Deno.test("Machine runs commands in the guest", async (t) => {
     assertEquals((await vm.run("no-such-program")).code, 127);
   });
 
-  await t.step("Machine.run() returns all of a long output, unaltered", async () => {
+  await t.step("Machine.run() returns long output completely and unchanged", async () => {
     const { stdout } = await vm.run("seq 1 20000");
     assertEquals(stdout, Array.from({ length: 20000 }, (_, i) => `${i + 1}\n`).join(""));
   });
 
-  await t.step("Machine.start() passes output on as it comes, and signals", async () => {
+  await t.step("Machine.start() passes output on as it arrives, and sends signals", async () => {
     const trap = await vm.start(
       "trap 'echo got it; exit 5' INT; echo up; while :; do sleep 0.1; done",
     );
@@ -73,7 +73,7 @@ Deno.test("Machine runs commands in the guest", async (t) => {
     assertEquals(await other.line(() => true), undefined);
   });
 
-  await t.step("the guest has hugepages, this project, and no driver at work", async () => {
+  await t.step("the guest has hugepages and this project, and no drivers loaded", async () => {
     assertMatch((await vm.run("cat /proc/meminfo")).stdout, /HugePages_Free: +128\n/);
     const fwd = await Deno.readTextFile(`${PROJECT}fwd.ts`);
     assertEquals((await vm.run("cat fwd.ts")).stdout, fwd);
@@ -87,13 +87,13 @@ Deno.test("Machine runs commands in the guest", async (t) => {
     assertEquals(JSON.parse(stdout), [{ status: 0, busMaster: false }]);
   });
 
-  await t.step("programs of packages run with their libraries", async () => {
+  await t.step("programs of Debian packages run with their libraries", async () => {
     const { code, stdout, stderr } = await vm.run("ethtool --version");
     assertMatch(stdout, /^ethtool version \d/);
     assertEquals({ code, stderr }, { code: 0, stderr: "" });
   });
 
-  await t.step("modprobe loads drivers with what they need", async () => {
+  await t.step("modprobe loads drivers with their dependencies", async () => {
     const { code, stderr } = await vm.run(
       "modprobe -a virtio_pci virtio_net vfio_pci vfio_iommu_type1",
     );
@@ -109,7 +109,7 @@ Deno.test("Machine runs commands in the guest", async (t) => {
   });
 });
 
-Deno.test("Machine: a guest that hangs is ended at the deadline", async () => {
+Deno.test("Machine ends a guest that hangs at the deadline", async () => {
   await using vm = await Machine.boot();
   Deno.kill(vm.pid, "SIGSTOP");
   await assertEnds(
@@ -119,13 +119,13 @@ Deno.test("Machine: a guest that hangs is ended at the deadline", async () => {
   );
 });
 
-Deno.test("Machine: a guest's panic is an error that shows the end of the kernel's log", async () => {
+Deno.test("Machine throws an error with the end of the kernel's log if the guest panics", async () => {
   await using vm = await Machine.boot();
   const panic = vm.run("echo c >/proc/sysrq-trigger");
   await assertEnds(panic, vm, /ended by a kernel panic while .*\n[^]*sysrq: Trigger a crash\n/);
 });
 
-Deno.test("Machine: a guest that switches itself off is an error for who waits", async () => {
+Deno.test("Machine throws in calls that wait if the guest powers off", async () => {
   await using vm = await Machine.boot({ machine: "q35" });
   await assertEnds(vm.run("poweroff -f; sleep 1000"), vm, /switched itself off while waiting/);
 });
@@ -139,7 +139,7 @@ Deno.test("Machine.boot() has a deadline", async () => {
   assertEquals(processesWith("cmdline", (text) => text.includes("\0never-starts\0")), []);
 });
 
-Deno.test("Machine.boot() says what QEMU complained of", async () => {
+Deno.test("Machine.boot() shows QEMU's error message", async () => {
   const { message } = await assertRejects(
     () => Machine.boot({ arguments: ["-device", "no-such-device"] }),
     DeviceError,
@@ -158,7 +158,7 @@ Deno.test("deno task vm refuses bad options with one sentence", async (t) => {
     ],
     ["an unknown machine", ["--machine=microvm"], /--machine takes pc or q35/],
     ["too little memory", ["--memory=100"], /--memory .* from 512 /],
-    ["seconds without a command", ["--seconds=1"], /--seconds belongs to --command/],
+    ["seconds without a command", ["--seconds=1"], /--seconds needs --command/],
     ["a shell without a terminal", [], /needs a terminal/],
   ];
   for (const [rule, args, sentence] of cases) {
@@ -172,7 +172,7 @@ Deno.test("deno task vm --help prints its usage", async () => {
   assertEquals(code, 0);
 });
 
-/** A `deno task vm` of which every process and temporary file can be told from others. */
+/** A `deno task vm` whose processes and temporary files can be identified. */
 class Marked implements AsyncDisposable {
   readonly program: Program;
   readonly #directory: TemporaryDirectory;
@@ -186,7 +186,7 @@ class Marked implements AsyncDisposable {
     return new Marked(await TemporaryDirectory.make(), command);
   }
 
-  /** Asserts that no process and no file of it is left, or soon will be. */
+  /** Asserts that soon no process and no file of it is left. */
   async assertGone(): Promise<void> {
     const mark = `TMPDIR=${this.#directory.path}`;
     await until("its processes to end", () => {
@@ -223,7 +223,7 @@ for (const signal of ["SIGINT", "SIGTERM", "SIGKILL"] as const) {
   });
 }
 
-Deno.test("deno task vm gives the terminal to a shell: Ctrl-C ends its program, exit the machine", async () => {
+Deno.test("deno task vm runs a shell: Ctrl-C ends its program, exit ends the machine", async () => {
   const quoted = MAIN.map((word) => `'${word}'`).join(" ");
   const command = ["script", "--quiet", "--return", "--command", quoted, "/dev/null"];
   await using vm = await Marked.start(command);
@@ -231,10 +231,10 @@ Deno.test("deno task vm gives the terminal to a shell: Ctrl-C ends its program, 
     return until(`${text} on the terminal`, () => text.test(vm.program.stdout), MACHINE_MS);
   };
   await shows(/vm:\/project# /);
-  // What a program prints is told from the echo of what was typed by its arithmetic.
+  // The sum distinguishes a program's output from the terminal's echo of the command.
   await vm.program.write("echo sum $((20 + 22)); sleep 1000");
   await shows(/sum 42/);
-  await vm.program.write("\x03"); // what is typed before the next prompt is thrown away
+  await vm.program.write("\x03"); // input before the next prompt is discarded
   await shows(/sum 42[^]*vm:\/project# /);
   await vm.program.write("echo sum $((20 + 23))");
   await shows(/sum 43/);

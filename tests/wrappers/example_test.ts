@@ -1,4 +1,4 @@
-/** The wrappers' examples as they stand in their module, which is run, and in the README. */
+/** The examples of the wrappers: runs the one in their module, and checks it and the README's. */
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { readPcapng, writeCapture } from "../support/captures.ts";
@@ -9,12 +9,13 @@ import {
   run,
   Sim,
   TemporaryDirectory,
+  until,
 } from "../support/processes.ts";
 import { randomFrame } from "../support/programs.ts";
 
 const FRAMES = 300;
 
-/** The module's example, with imports that can be resolved from anywhere. */
+/** Returns the module's example, with absolute imports. */
 async function moduleExample(): Promise<string> {
   const text = await Deno.readTextFile(`${PROJECT}wrappers/mod.ts`);
   const example = /^ \* ```ts\n([^]*?)^ \* ```/m.exec(text);
@@ -23,7 +24,7 @@ async function moduleExample(): Promise<string> {
     .replace('"./mod.ts"', `"file://${PROJECT}wrappers/mod.ts"`);
 }
 
-Deno.test("The example of wrappers/mod.ts shows, captures and counts what comes through", async () => {
+Deno.test("The example of wrappers/mod.ts prints, captures and counts packets", async () => {
   await requirePackages("tshark");
   await using directory = await TemporaryDirectory.make();
   const input = directory.file("in.pcap"), capture = directory.file("line.pcapng");
@@ -36,19 +37,18 @@ Deno.test("The example of wrappers/mod.ts shows, captures and counts what comes 
   await using program = Program.start([Deno.execPath(), ...args, ...sim.addresses], { cwd });
   await sim.reaches("a driver", ([{ connected }]) => connected);
   await sim.command("start");
-  await sim.reaches("every frame", ([{ counters }]) => counters.received === FRAMES);
-  await program.line((line) => / receive 0, 60 bytes: /.test(line));
+  await until("most of the lines", () => program.stdout.split("\n").length > FRAMES / 2);
   program.kill("SIGINT");
   const { code, stdout, stderr } = await program.finish();
   assertEquals([code, stderr], [0, ""]);
   const last = /(\d+) of (\d+) packets lost, (\d+) damaged\n$/.exec(stdout);
   if (!last) throw new Error(`the last line counts nothing: ${stdout.slice(-200)}`);
   const [dropped, packets, corrupted] = last.slice(1).map(Number);
-  assert(dropped > 0 && corrupted > 0 && packets === FRAMES, last[0]);
+  assert(dropped > 0 && corrupted > 0 && packets > FRAMES / 2 && packets <= FRAMES, last[0]);
   const lines = stdout.trimEnd().split("\n").slice(0, -1);
   for (const line of lines) assertMatch(line, /^\d+\.\d{6} vfio-user:\S+ receive 0, 60 bytes: /);
-  assertEquals(lines.length, FRAMES - dropped);
-  assertEquals((await readPcapng(capture)).length, FRAMES - dropped);
+  assertEquals(lines.length, packets - dropped);
+  assertEquals((await readPcapng(capture)).length, packets - dropped);
   await sim.quit();
 });
 
