@@ -159,17 +159,19 @@ function withoutGuesses(
     known.set(`--${name}`, option);
     if (option.alias) known.set(`-${option.alias}`, option);
   }
-  return words.filter((word, i) => {
+  return words.flatMap((word, i) => {
     const [name] = word.split("=", 1), option = known.get(name), next = words[i + 1] ?? "";
+    const before = known.get(words[i - 1] ?? "");
+    if (word === "-" && before !== undefined && !isFlag(before)) return []; // is its value
     // `-batch` would be letters, among them -h for help; but `-b5` is fine.
     const letters = /^-[^-]/.test(name) && name.length > 2 && !/^-[a-z]\d/.test(word);
     // `--no-batch=5` would be --batch=5, and `--json=no` would be --json.
     if (letters || word.startsWith("-") && name !== word) {
       if (option === undefined) complaints.push(`there is no option ${name}`);
       else if (isFlag(option)) complaints.push(`${name} takes no value`);
-      return option !== undefined && !isFlag(option);
+      return option !== undefined && !isFlag(option) ? [word] : [];
     }
-    if (option === undefined) return true;
+    if (option === undefined) return [word];
     if (isFlag(option)) {
       // `--json true` would be --json, and the operand gone.
       if (/^(true|false)$/.test(next)) {
@@ -177,8 +179,8 @@ function withoutGuesses(
       }
     } else if (/^-\d/.test(next)) {
       complaints.push(refusal(name, option, next)); // `--batch -1` would have an option -1
-    }
-    return true;
+    } else if (next === "-") return [`${name}=-`]; // `--pcap -` would have no value
+    return [word];
   });
 }
 

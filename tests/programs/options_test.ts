@@ -248,6 +248,10 @@ Deno.test("parse() leaves texts and operands as they are", () => {
     if (word !== "-") assertEquals(given("--text", word).values.text, word);
     assertEquals(given(`--text=${word}`).values.text, word);
   }
+  assertEquals(given("--text", "-", "-").values.text, "-");
+  assertEquals(given("--text", "-", "-").operands, ["-"]);
+  assertEquals(given("--wire", "-", "--flag", "-").sequence, [{ name: "wire", text: "-" }]);
+  assertThrows(() => given("-w", "-"), UsageError, "--whole takes a whole number from 1 to 256");
   assertEquals(given("--text=-1").values.text, "-1");
   assertEquals(given("--text=--x=y=z").values.text, "--x=y=z");
   assertEquals(given("--text=a\nb").values.text, "a\nb");
