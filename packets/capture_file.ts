@@ -32,7 +32,9 @@ export function openSink(name: string): Sink & Disposable {
   } catch (error) {
     if (!(error instanceof Error)) throw error;
     if (error instanceof Deno.errors.NotCapable) {
-      const permission = `--allow-write='${name}'`;
+      // Of devices, such as /dev/full, Deno demands more than permission to write them.
+      const all = error.message.includes("--allow-all");
+      const permission = all ? "--allow-all" : `--allow-write='${name}'`;
       throw new UsageError(
         `${name}: no permission to write it: run with \`deno run --allow-ffi ${permission}\``,
       );
@@ -43,7 +45,7 @@ export function openSink(name: string): Sink & Disposable {
 
 /** What the system says, without what Deno puts around it. */
 function reason(error: Error): string {
-  return error.message.replace(/ \(os error .*$/, "").toLowerCase();
+  return error.message.replace(/ \(os error [^]*$/, "").toLowerCase();
 }
 
 /** Collects the bytes of a capture and writes them to a sink, a large piece at a time. */

@@ -39,10 +39,24 @@ export async function endWith(main: () => number | Promise<number>): Promise<nev
     for (const cause of causes(error)) {
       if (cause instanceof UsageError) code = 2;
       else if (!isFailure(cause)) throw error;
-      console.error(`error: ${cause.message}${ownOption(cause)}`);
+      console.error(`error: ${visible(sentence(cause))}`);
     }
   }
   Deno.exit(code);
+}
+
+function sentence(error: Error): string {
+  const refused = REFUSED.exec(error.message);
+  if (refused) return `standard output: ${refused[1].toLowerCase()}: what follows is not printed`;
+  return error.message + ownOption(error);
+}
+
+/** Shows control characters, which names in messages may have, in place of their effect. */
+function visible(text: string): string {
+  // deno-lint-ignore no-control-regex
+  return text.replaceAll(/[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]/g, (character) => {
+    return `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
+  });
 }
 
 /** The programs' names of what the library calls otherwise. */
@@ -64,7 +78,11 @@ function ownOption(error: Error): string {
   return Object.hasOwn(OWN_OPTIONS, option) ? ` (${OWN_OPTIONS[option]})` : "";
 }
 
+/** What Deno says when the standard output takes no more: of files it would say the name too. */
+const REFUSED = /^(.+) \(os error \d+\)$/;
+
 /** Whether something says by its message all that there is to say of it. */
 function isFailure(error: unknown): error is Error {
+  if (error instanceof Error && REFUSED.test(error.message)) return true;
   return [DeviceError, WorkerError, SystemError].some((kind) => error instanceof kind);
 }

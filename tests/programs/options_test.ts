@@ -312,3 +312,20 @@ Deno.test("A program that is called wrongly prints one sentence, ends with 2, an
   assertRefused(await run(demo), /--seconds has no value/);
   assertEquals([...Deno.readDirSync(directory.path)], []);
 });
+
+Deno.test("A program shows control characters in its one sentence", async () => {
+  const refused = await run(ffiOnly("nic.ts", ["a\nb\x1b[31m\u202e💥"]));
+  assertRefused(refused, /^error: "a\\u000ab\\u001b\[31m\\u202e💥" is not a command/);
+});
+
+Deno.test("A program whose standard output takes no more says so, and ends with 1", async () => {
+  for (const [program, word] of [["nic.ts", "list"], ["fwd.ts", "--help"]]) {
+    const command = ffiOnly(program, [word]).map((word) => `'${word}'`).join(" ");
+    const { code, stderr } = await run(["sh", "-c", `${command} >/dev/full`]);
+    assertEquals(
+      stderr,
+      "error: standard output: no space left on device: what follows is not printed\n",
+    );
+    assertEquals(code, 1);
+  }
+});
