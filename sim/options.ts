@@ -51,6 +51,8 @@ export interface Options {
 }
 
 const MAX_PORTS = 8;
+/** A file that several may write to. */
+const NOWHERE = "/dev/null";
 
 /** The program, as it is called. */
 export const SIM = command({
@@ -111,6 +113,7 @@ export const SIM = command({
         "--doorbells trap: a plain port has no messages, its registers are memory",
       );
     }
+    checkFiles(ports, values.trace);
     return {
       ports,
       deviceId: parseDeviceId(values["device-id"] ?? "0x10fb"),
@@ -151,6 +154,27 @@ function portsOf({ sequence }: Given<Declared>): PortOptions[] {
   }));
 }
 
+/**
+ * Refuses a file that is written and has another use too. Links are not followed.
+ *
+ * @throws {UsageError} if there is one.
+ */
+function checkFiles(ports: readonly PortOptions[], trace: string | undefined): void {
+  const wires = ports.map(({ wire }) => wire).filter((wire) => wire.kind === "pcap");
+  const files = (names: readonly (string | undefined)[]) =>
+    names.filter((name) => name !== undefined).map(withoutDots).filter((name) => name !== NOWHERE);
+  const written = files([...wires.map(({ output }) => output), trace]);
+  const all = [...written, ...files(wires.map(({ input }) => input))];
+  const twice = written.find((name) => all.indexOf(name) !== all.lastIndexOf(name));
+  if (twice === undefined) return;
+  throw new UsageError(`${twice} is named twice, and would be overwritten: name another file`);
+}
+
+/** A path without steps from a directory to itself. */
+function withoutDots(path: string): string {
+  return path.replaceAll(/\/(\.?\/)+/g, "/").replace(/^(\.\/)+/, "");
+}
+
 /** Locally administered, one per port. */
 function defaultMac(port: number): Uint8Array {
   return new Uint8Array([0x02, 0x69, 0x78, 0x79, 0x00, port]);
@@ -162,6 +186,7 @@ function parseMac(text: string): Uint8Array {
   }
   const mac = Uint8Array.from(text.split(":"), (pair) => parseInt(pair, 16));
   if ((mac[0] & 1) !== 0) throw new UsageError(`--mac ${text}: is a group's address`);
+  if (mac.every((byte) => byte === 0)) throw new UsageError(`--mac ${text}: is not an address`);
   return mac;
 }
 
