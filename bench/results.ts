@@ -5,6 +5,7 @@
  * @module
  */
 
+import { dirname } from "node:path";
 import { build } from "hdr-histogram-js";
 import { UsageError } from "../src/errors.ts";
 import type { LatencyBins } from "../sim/wires/latency.ts";
@@ -207,7 +208,7 @@ export function readResults(path: string): Results {
     text = Deno.readTextFileSync(path);
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) throw new UsageError(`there is no file ${path}`);
-    throw error;
+    throw refused("read", path, error);
   }
   try {
     const { machine, suites } = JSON.parse(text);
@@ -217,6 +218,38 @@ export function readResults(path: string): Results {
     if (!(error instanceof SyntaxError)) throw error;
     throw new UsageError(`${path} holds no results of the bench: ${error.message}`);
   }
+}
+
+/** Whether there is a file. */
+export function isFile(path: string): boolean {
+  try {
+    return Deno.statSync(path).isFile;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
+}
+
+/**
+ * Makes sure that a file of results can be written, and makes its directory. Does not change the file.
+ *
+ * @throws {UsageError} if it cannot be.
+ */
+export function prepareResults(path: string): void {
+  try {
+    Deno.mkdirSync(dirname(path), { recursive: true });
+    const isNew = !isFile(path);
+    Deno.openSync(path, { append: true, create: true }).close();
+    if (isNew) Deno.removeSync(path); // what is empty holds no results
+  } catch (error) {
+    throw refused("write", path, error);
+  }
+}
+
+/** What to throw if a file cannot be used. */
+function refused(what: string, path: string, error: unknown): unknown {
+  const reason = error instanceof Error && /^(.+) \(os error \d+\)/.exec(error.message)?.[1];
+  return reason ? new UsageError(`cannot ${what} ${path}: ${reason.toLowerCase()}`) : error;
 }
 
 /** Writes a file of results. */
