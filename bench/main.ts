@@ -5,7 +5,6 @@
  * @module
  */
 
-import { dirname } from "node:path";
 import { UsageError } from "../src/errors.ts";
 import { Progress } from "../programs/progress.ts";
 import { run } from "../programs/run.ts";
@@ -13,7 +12,7 @@ import { DistanceProbe } from "./distance.ts";
 import { describe, machine } from "./machine.ts";
 import { BENCH, type Options } from "./options.ts";
 import { plot } from "./plots.ts";
-import { readResults, type Results, writeResults } from "./results.ts";
+import { isFile, prepareResults, readResults, type Results, writeResults } from "./results.ts";
 import { runSuite, suiteOf } from "./suites.ts";
 import { notes, table } from "./table.ts";
 
@@ -29,20 +28,11 @@ function startingPoint(options: Options): Results {
   );
 }
 
-function isFile(path: string): boolean {
-  try {
-    return Deno.statSync(path).isFile;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw error;
-  }
-}
-
 /** Measures, and writes the results after each suite. */
 async function measure(options: Options): Promise<Results> {
   const results = startingPoint(options);
   // First, because a failure after measuring would lose the results.
-  if (options.json !== undefined) Deno.mkdirSync(dirname(options.json), { recursive: true });
+  if (options.json !== undefined) prepareResults(options.json);
   console.log(describe(results.machine));
   const [there, here] = options.cores.slice(-2);
   using probe = new DistanceProbe(here, there);

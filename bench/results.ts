@@ -5,6 +5,7 @@
  * @module
  */
 
+import { dirname } from "node:path";
 import { build } from "hdr-histogram-js";
 import { UsageError } from "../src/errors.ts";
 import type { LatencyBins } from "../sim/wires/latency.ts";
@@ -211,7 +212,7 @@ export function readResults(path: string): Results {
     if (error instanceof Deno.errors.NotFound) {
       throw new UsageError(`${path}: no such file: name a results file of the bench`);
     }
-    throw error;
+    throw refused("read", path, error);
   }
   try {
     const { machine, suites } = JSON.parse(text);
@@ -221,6 +222,38 @@ export function readResults(path: string): Results {
     if (!(error instanceof SyntaxError)) throw error;
     throw new UsageError(`${path} is not a results file of the bench: ${error.message}`);
   }
+}
+
+/** Whether a path is a regular file. */
+export function isFile(path: string): boolean {
+  try {
+    return Deno.statSync(path).isFile;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
+}
+
+/**
+ * Checks that a results file can be written, and creates its directory. Does not change the file.
+ *
+ * @throws {UsageError} if it cannot be written.
+ */
+export function prepareResults(path: string): void {
+  try {
+    Deno.mkdirSync(dirname(path), { recursive: true });
+    const isNew = !isFile(path);
+    Deno.openSync(path, { append: true, create: true }).close();
+    if (isNew) Deno.removeSync(path); // an empty file is not a results file
+  } catch (error) {
+    throw refused("write", path, error);
+  }
+}
+
+/** Returns the error to throw for a file that cannot be used. */
+function refused(what: string, path: string, error: unknown): unknown {
+  const reason = error instanceof Error && /^(.+) \(os error \d+\)/.exec(error.message)?.[1];
+  return reason ? new UsageError(`cannot ${what} ${path}: ${reason.toLowerCase()}`) : error;
 }
 
 /** Writes a results file. */

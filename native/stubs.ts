@@ -113,8 +113,15 @@ function loadFromMemory(): Stubs {
   }
 }
 
-/** Encodes a path as the NUL-terminated string that the stubs take. */
+/**
+ * Encodes a path as the NUL-terminated string that the stubs take.
+ *
+ * @throws {UsageError} if the path has a NUL character: the kernel would take another path.
+ */
 export function path(text: string): Uint8Array<ArrayBuffer> {
+  if (text.includes("\0")) {
+    throw new UsageError(`${JSON.stringify(text)} is not a path: leave out the NUL character`);
+  }
   return new TextEncoder().encode(text + "\0");
 }
 

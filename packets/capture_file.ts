@@ -31,7 +31,9 @@ export function openSink(name: string): Sink & Disposable {
   } catch (error) {
     if (!(error instanceof Error)) throw error;
     if (error instanceof Deno.errors.NotCapable) {
-      const permission = `--allow-write='${name}'`;
+      // Of devices, such as /dev/full, Deno demands more than permission to write them.
+      const all = error.message.includes("--allow-all");
+      const permission = all ? "--allow-all" : `--allow-write='${name}'`;
       throw new UsageError(
         `${name}: no permission to write it: run with \`deno run --allow-ffi ${permission}\``,
       );
@@ -42,7 +44,7 @@ export function openSink(name: string): Sink & Disposable {
 
 /** Returns the system's error message, without what Deno adds to it. */
 function reason(error: Error): string {
-  return error.message.replace(/ \(os error .*$/, "").toLowerCase();
+  return error.message.replace(/ \(os error [^]*$/, "").toLowerCase();
 }
 
 /** Writes a capture to a sink through a buffer. */

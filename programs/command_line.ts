@@ -160,17 +160,19 @@ function withoutGuesses(
     known.set(`--${name}`, option);
     if (option.alias) known.set(`-${option.alias}`, option);
   }
-  return words.filter((word, i) => {
+  return words.flatMap((word, i) => {
     const [name] = word.split("=", 1), option = known.get(name), next = words[i + 1] ?? "";
+    const before = known.get(words[i - 1] ?? "");
+    if (word === "-" && before !== undefined && !isFlag(before)) return []; // its value, see below
     // `-batch` would be read as letters, among them -h for help; `-b5` is fine.
     const letters = /^-[^-]/.test(name) && name.length > 2 && !/^-[a-z]\d/.test(word);
     // `--no-batch=5` would be read as --batch=5, and `--json=no` as --json.
     if (letters || word.startsWith("-") && name !== word) {
       if (option === undefined) complaints.push(`unknown option ${name}`);
       else if (isFlag(option)) complaints.push(`${name} takes no value`);
-      return option !== undefined && !isFlag(option);
+      return option !== undefined && !isFlag(option) ? [word] : [];
     }
-    if (option === undefined) return true;
+    if (option === undefined) return [word];
     if (isFlag(option)) {
       // `--json true` would be read as --json, without the operand.
       if (/^(true|false)$/.test(next)) {
@@ -178,8 +180,8 @@ function withoutGuesses(
       }
     } else if (/^-\d/.test(next)) {
       complaints.push(refusal(name, option, next)); // `--batch -1` would be read as two options
-    }
-    return true;
+    } else if (next === "-") return [`${name}=-`]; // `--pcap -` would lack its value
+    return [word];
   });
 }
 

@@ -39,10 +39,24 @@ export async function endWith(main: () => number | Promise<number>): Promise<nev
     for (const cause of causes(error)) {
       if (cause instanceof UsageError) code = 2;
       else if (!isFailure(cause)) throw error;
-      console.error(`error: ${cause.message}${ownOption(cause)}`);
+      console.error(`error: ${visible(sentence(cause))}`);
     }
   }
   Deno.exit(code);
+}
+
+function sentence(error: Error): string {
+  const refused = REFUSED.exec(error.message);
+  if (refused) return `standard output: ${refused[1].toLowerCase()}: what follows is not printed`;
+  return error.message + ownOption(error);
+}
+
+/** Returns the text with control characters, which names can contain, as escapes. */
+function visible(text: string): string {
+  // deno-lint-ignore no-control-regex
+  return text.replaceAll(/[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]/g, (character) => {
+    return `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
+  });
 }
 
 /** The programs' options for options of the library. */
@@ -64,7 +78,11 @@ function ownOption(error: Error): string {
   return Object.hasOwn(OWN_OPTIONS, option) ? ` (${OWN_OPTIONS[option]})` : "";
 }
 
+/** What Deno says if the standard output refuses a write; an error of a file would also name the file. */
+const REFUSED = /^(.+) \(os error \d+\)$/;
+
 /** Whether the message of an error is enough, without a stack trace. */
 function isFailure(error: unknown): error is Error {
+  if (error instanceof Error && REFUSED.test(error.message)) return true;
   return [DeviceError, WorkerError, SystemError].some((kind) => error instanceof kind);
 }

@@ -51,6 +51,8 @@ export interface Options {
 }
 
 const MAX_PORTS = 8;
+/** A file that several may write to. */
+const NOWHERE = "/dev/null";
 
 /** The command line: options, help, and how they become {@linkcode Options}. */
 export const SIM = command({
@@ -116,6 +118,7 @@ export const SIM = command({
         "--doorbells trap: a plain port's registers are memory, without messages; leave it out",
       );
     }
+    checkFiles(ports, values.trace);
     return {
       ports,
       deviceId: parseDeviceId(values["device-id"] ?? "0x10fb"),
@@ -164,6 +167,27 @@ function portsOf({ sequence }: Given<Declared>): PortOptions[] {
   }));
 }
 
+/**
+ * Refuses a file that is both written and used otherwise. Does not follow links.
+ *
+ * @throws {UsageError} if there is such a file.
+ */
+function checkFiles(ports: readonly PortOptions[], trace: string | undefined): void {
+  const wires = ports.map(({ wire }) => wire).filter((wire) => wire.kind === "pcap");
+  const files = (names: readonly (string | undefined)[]) =>
+    names.filter((name) => name !== undefined).map(withoutDots).filter((name) => name !== NOWHERE);
+  const written = files([...wires.map(({ output }) => output), trace]);
+  const all = [...written, ...files(wires.map(({ input }) => input))];
+  const twice = written.find((name) => all.indexOf(name) !== all.lastIndexOf(name));
+  if (twice === undefined) return;
+  throw new UsageError(`${twice} is named twice, and would be overwritten: name another file`);
+}
+
+/** Returns a path without `.` and empty segments. */
+function withoutDots(path: string): string {
+  return path.replaceAll(/\/(\.?\/)+/g, "/").replace(/^(\.\/)+/, "");
+}
+
 /** Returns a locally administered address that differs for each port. */
 function defaultMac(port: number): Uint8Array {
   return new Uint8Array([0x02, 0x69, 0x78, 0x79, 0x00, port]);
@@ -176,6 +200,9 @@ function parseMac(text: string): Uint8Array {
   const mac = Uint8Array.from(text.split(":"), (pair) => parseInt(pair, 16));
   if ((mac[0] & 1) !== 0) {
     throw new UsageError(`--mac ${text}: is a group address; give one of a single station`);
+  }
+  if (mac.every((byte) => byte === 0)) {
+    throw new UsageError(`--mac ${text}: is not an address; give one of a single station`);
   }
   return mac;
 }

@@ -57,24 +57,22 @@ export interface Port {
 export function openPorts(options: Options, log: (line: string) => void): Port[] {
   const trace = options.trace === undefined ? undefined : new Trace(options.trace);
   const specs = options.ports.map((port) => port.wire);
+  using opened = new DisposableStack();
+  const served = options.ports.map((port, i) => {
+    const { nic, server } = port.plain
+      ? openPlain(options, port, i, trace, log)
+      : openServer(options, port, i, trace, log);
+    opened.defer(() => server.close());
+    return { nic, server };
+  });
+  // After the sockets: a wrong path shall not empty the files that wires write.
   const wires = makeWires(specs, options.ports.map((port) => port.mac));
-  const ports: Port[] = [];
-  try {
-    options.ports.forEach((port, i) => {
-      const { nic, server } = port.plain
-        ? openPlain(options, port, i, trace, log)
-        : openServer(options, port, i, trace, log);
-      const wire = nic.wire = wires[i];
-      if (wire instanceof PcapWire) wire.held = true;
-      const { socket, plain, wireText } = port;
-      ports.push({ socket, plain, wireText, nic, server, wire });
-    });
-  } catch (error) {
-    for (const port of ports) port.server.close();
-    for (const wire of wires) wire.close();
-    throw error;
-  }
-  return ports;
+  opened.move();
+  return options.ports.map(({ socket, plain, wireText }, i) => {
+    const { nic, server } = served[i], wire = nic.wire = wires[i];
+    if (wire instanceof PcapWire) wire.held = true;
+    return { socket, plain, wireText, nic, server, wire };
+  });
 }
 
 /** A port on a socket. */

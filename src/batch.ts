@@ -61,6 +61,7 @@ export class PacketBatch implements Iterable<Uint8Array> {
    *
    * @param index The packet's index in the batch, from 0.
    * @throws {RangeError} if the batch has no such packet.
+   * @throws {TypeError} if the pool is disposed.
    */
   packet(index: number): Uint8Array {
     return this.pool.packet(this.#buffer(index));

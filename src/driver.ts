@@ -138,6 +138,12 @@ function checkQueues(
 }
 
 function checkPools(address: string, { pool, pools }: OpenOptions, count: number): void {
+  for (const used of pools ?? (pool ? [pool] : [])) {
+    if (used.bytes.length > 0) continue; // else its views are detached
+    throw new UsageError(`${address}: the pool is disposed: close devices before their pools`, {
+      option: pools ? "pools" : "pool",
+    });
+  }
   if (pools === undefined) return;
   const refuse = (problem: string) => new UsageError(`${address}: ${problem}`, { option: "pools" });
   if (pool !== undefined) throw refuse("set either `pool` or `pools`, not both");

@@ -207,6 +207,8 @@ export class Mempool implements Disposable {
   /**
    * Returns a view of the packet in a buffer; empty if the program does not own the buffer. Do not use
    * the view after the buffer is freed or sent.
+   *
+   * @throws {TypeError} if the pool is disposed.
    */
   packet(buffer: number): Uint8Array {
     const start = buffer * this.bufferSize;
@@ -237,12 +239,15 @@ export class Mempool implements Disposable {
 
   /**
    * Frees the memory and empties every view of it. Idempotent. Close the devices that use the pool first.
+   * The pool then has no free buffer, and the program owns none.
    *
    * @throws {Error} if a device can still reach the memory.
    * @throws {SystemError} if the kernel refuses to unmap it.
    */
   [Symbol.dispose](): void {
     this.memory.free();
+    this.freeCount = 0;
+    this.lengths.fill(0);
   }
 }
 
@@ -253,6 +258,9 @@ export class Mempool implements Disposable {
  */
 function checkOptions(options: MempoolOptions): MempoolOptions {
   const refuse = (option: string, sentence: string) => new UsageError(sentence, { option });
+  if (typeof options !== "object" || options === null) {
+    throw new UsageError(`the options of a pool are an object, not ${options}`);
+  }
   for (const option of Object.keys(options)) {
     if (Object.hasOwn(OPTIONS, option)) continue;
     const known = Object.keys(OPTIONS).join(", ");

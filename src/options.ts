@@ -36,9 +36,13 @@ const KINDS: Readonly<Record<keyof OpenOptions, Kind>> = {
  * Checks the names and types of options.
  *
  * @param address The device's address, for messages.
- * @throws {UsageError} if an option is unknown, or its value has another type.
+ * @throws {UsageError} if an option is unknown, its value has another type, or the options are not an
+ * object.
  */
 export function checkOptions(address: string, options: OpenOptions): void {
+  if (typeof options !== "object" || options === null) {
+    throw new UsageError(`${address}: the options are an object, not ${show(options)}`);
+  }
   for (const [option, value] of Object.entries(options)) {
     if (!Object.hasOwn(KINDS, option)) {
       throw new UsageError(

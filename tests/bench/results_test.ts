@@ -1,12 +1,22 @@
 /** The verdicts of the bench on its windows, and its instruments. */
 
-import { assertAlmostEquals, assertEquals } from "@std/assert";
+import { assertAlmostEquals, assertEquals, assertThrows } from "@std/assert";
 import { Counter, EVENTS } from "../../bench/cycles.ts";
 import { sameDistance } from "../../bench/distance.ts";
-import { coarse, judge, merge, NOTHING, type Point, type Suite } from "../../bench/results.ts";
+import {
+  coarse,
+  judge,
+  merge,
+  NOTHING,
+  type Point,
+  prepareResults,
+  readResults,
+  type Suite,
+} from "../../bench/results.ts";
 import { median, quantile, summarize } from "../../bench/statistics.ts";
 import { Latency } from "../../sim/wires/latency.ts";
-import { until } from "../support/processes.ts";
+import { UsageError } from "../../src/errors.ts";
+import { TemporaryDirectory, until } from "../support/processes.ts";
 
 const MACHINE = {
   cpu: "any",
@@ -126,4 +136,20 @@ Deno.test("Latency has a bin for every packet that came back, in ascending order
   const times = bins.map(([nanoseconds]) => nanoseconds);
   assertEquals(times, times.toSorted((a, b) => a - b));
   assertEquals(new Set(times).size, times.length);
+});
+
+Deno.test("readResults() and prepareResults() refuse files that they cannot use", async () => {
+  await using directory = await TemporaryDirectory.make();
+  const { path } = directory, file = directory.file("file"), below = directory.file("file/below");
+  Deno.writeTextFileSync(file, "kept");
+  assertThrows(() => readResults(path), UsageError, `cannot read ${path}: is a directory`);
+  assertThrows(() => readResults(below), UsageError, `cannot read ${below}: not a directory`);
+  assertThrows(() => readResults(directory.file("none")), UsageError, "there is no file ");
+  assertThrows(() => readResults(file), UsageError, "holds no results");
+  assertThrows(() => prepareResults(path), UsageError, `cannot write ${path}: is a directory`);
+  assertThrows(() => prepareResults(below), UsageError, `cannot write ${below}: `);
+  prepareResults(file);
+  assertEquals(Deno.readTextFileSync(file), "kept");
+  prepareResults(directory.file("new/results.json"));
+  assertEquals([...Deno.readDirSync(directory.file("new"))], []);
 });

@@ -242,7 +242,11 @@ Deno.test("Queues refuse batches of another queue's pool", async () => {
 Deno.test("ixgbe.attach() refuses numbers of queues, keys and pools out of range", async (t) => {
   using pool = new Mempool({ buffers: 1024, memory: "pages" });
   using large = new Mempool({ buffers: 1024, bufferSize: 4096, memory: "pages" });
+  const gone = new Mempool({ buffers: 1024, memory: "pages" });
+  gone[Symbol.dispose]();
   const cases: [rule: string, options: OpenOptions, sentence: string][] = [
+    ["a disposed pool", { pool: gone }, "the pool is disposed"],
+    ["a disposed pool for sending", { txQueues: 2, pools: [pool, gone] }, "the pool is disposed"],
     ["17 receive queues", { rxQueues: 17 }, "1 to 16 receive queues, not 17"],
     ["no receive queue", { rxQueues: 0 }, "1 to 16 receive queues, not 0"],
     ["65 transmit queues", { txQueues: 65 }, "1 to 64 transmit queues, not 65"],

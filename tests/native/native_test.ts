@@ -2,6 +2,7 @@
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { checkErrno, Errno, path, stubs, SystemError, unsupported } from "../../native/stubs.ts";
+import { UsageError } from "../../native/errors.ts";
 import { Mapping } from "../../native/mapping.ts";
 import { Program } from "../../programs/process.ts";
 
@@ -9,6 +10,13 @@ Deno.test("stubs report a failure as the negative errno", () => {
   assertEquals(stubs.ixy_open(path("/no/such/file"), 0, 0), -Errno.ENOENT);
   assertEquals(stubs.ixy_connect(path("/no/such/socket"), 1), -Errno.ENOENT);
   assertEquals(stubs.ixy_connect(path("/" + "x".repeat(200)), 1), -36);
+});
+
+Deno.test("path() refuses a NUL character, which would end the path", () => {
+  assertEquals(path("a"), Uint8Array.of(97, 0));
+  for (const text of ["a\0b", "\0a", "a\0"]) {
+    assertThrows(() => path(text), UsageError, "leave out the NUL character");
+  }
 });
 
 Deno.test("checkErrno() throws what failed, and why", () => {

@@ -250,6 +250,10 @@ Deno.test("parse() does not change texts and operands", () => {
     if (word !== "-") assertEquals(given("--text", word).values.text, word);
     assertEquals(given(`--text=${word}`).values.text, word);
   }
+  assertEquals(given("--text", "-", "-").values.text, "-");
+  assertEquals(given("--text", "-", "-").operands, ["-"]);
+  assertEquals(given("--wire", "-", "--flag", "-").sequence, [{ name: "wire", text: "-" }]);
+  assertThrows(() => given("-w", "-"), UsageError, "--whole takes a whole number from 1 to 256");
   assertEquals(given("--text=-1").values.text, "-1");
   assertEquals(given("--text=--x=y=z").values.text, "--x=y=z");
   assertEquals(given("--text=a\nb").values.text, "a\nb");
@@ -313,4 +317,21 @@ Deno.test("A program with an invalid command line prints one sentence, exits wit
   const demo = [Deno.execPath(), "run", "--quiet", "-A", `${PROJECT}demo.ts`, "--seconds"];
   assertRefused(await run(demo), /--seconds has no value/);
   assertEquals([...Deno.readDirSync(directory.path)], []);
+});
+
+Deno.test("A program shows control characters in its one sentence", async () => {
+  const refused = await run(ffiOnly("nic.ts", ["a\nb\x1b[31m\u202e💥"]));
+  assertRefused(refused, /^error: "a\\u000ab\\u001b\[31m\\u202e💥" is not a command/);
+});
+
+Deno.test("A program whose standard output takes no more says so, and ends with 1", async () => {
+  for (const [program, word] of [["nic.ts", "list"], ["fwd.ts", "--help"]]) {
+    const command = ffiOnly(program, [word]).map((word) => `'${word}'`).join(" ");
+    const { code, stderr } = await run(["sh", "-c", `${command} >/dev/full`]);
+    assertEquals(
+      stderr,
+      "error: standard output: no space left on device: what follows is not printed\n",
+    );
+    assertEquals(code, 1);
+  }
 });

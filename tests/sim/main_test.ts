@@ -5,8 +5,11 @@
  * @module
  */
 
-import { assertEquals, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { delay } from "jsr:@std/async@1/delay";
+import { parse } from "../../programs/command_line.ts";
+import { SIM } from "../../sim/options.ts";
+import { UsageError } from "../../src/errors.ts";
 import { Program, TemporaryDirectory, until } from "../support/processes.ts";
 
 const MAIN = new URL("../../sim/main.ts", import.meta.url).pathname;
@@ -126,6 +129,8 @@ Deno.test("sim/main.ts refuses invalid command lines with one sentence", () =>
       [["--socket", directory], directory],
       [["--socket", socket, "--wire", `pcap:in=${directory}/none`], "no such file"],
       [["--socket", `${directory}/${"x".repeat(120)}`], "name too long"],
+      [["--socket", socket, "--mac", "00:00:00:00:00:00"], "--mac"],
+      [["--socket", directory, "--wire", `pcap:out=${directory}/a`], "not a socket"],
     ];
     for (const [args, part] of wrong) {
       const { code, stderr, stdout } = await new Deno.Command(Deno.execPath(), {
@@ -195,3 +200,23 @@ function framesIn(file: string): Uint8Array[] {
   }
   return frames;
 }
+
+Deno.test("parse() of sim/main.ts refuses a file that would be overwritten", () => {
+  const port = (wire: string, i = 0) => ["--socket", `${i}`, "--wire", wire];
+  for (
+    const args of [
+      port("pcap:in=a,out=a"),
+      port("pcap:in=b/a,out=./b//./a"),
+      [...port("pcap:in=a"), ...port("pcap:out=a", 1)],
+      [...port("pcap:out=a"), ...port("pcap:out=a", 1)],
+      [...port("pcap:in=a"), "--trace", "a"],
+    ]
+  ) assertThrows(() => parse(SIM, args), UsageError, "a is named twice");
+  for (
+    const args of [
+      port("pcap:in=a,out=b"),
+      [...port("pcap:in=a"), ...port("pcap:in=a", 1)],
+      [...port("pcap:out=/dev/null"), ...port("pcap:out=/dev/null", 1)],
+    ]
+  ) assert(parse(SIM, args) !== undefined);
+});

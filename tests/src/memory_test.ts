@@ -131,6 +131,28 @@ Deno.test("Mempool[Symbol.dispose]() empties all views", () => {
   assertEquals([packet.length, pool.bytes.length], [0, 0]);
 });
 
+Deno.test("Mempool[Symbol.dispose]() leaves no buffer to batches", () => {
+  const pool = new Mempool({ buffers: 64, memory: "pages" }), batch = new PacketBatch(pool);
+  batch.allocate(60);
+  const taken = pool.allocate(60);
+  for (let i = 0; i < 2; i++) {
+    pool[Symbol.dispose]();
+    assertEquals(batch.allocate(60), undefined);
+    assertEquals(batch.add(Uint8Array.of(1)), false);
+    assertThrows(() => batch.packet(0), TypeError);
+    for (
+      const use of [
+        () => batch.resize(0, 61),
+        () => batch.push(taken),
+        () => batch.drop(0),
+        () => batch.free(),
+        () => pool.free(taken),
+      ]
+    ) assertThrows(use, Error, "the program does not own it");
+    assertEquals([batch.length, pool.freeCount], [1, 0]);
+  }
+});
+
 Deno.test("PacketBatch refuses capacities out of range", () => {
   using pool = new Mempool({ buffers: 64, memory: "pages" });
   for (const capacity of [0, 257, 1.5, NaN]) {

@@ -49,6 +49,17 @@ Deno.test("checkOptions() refuses values of another type or kind", () => {
   }
 });
 
+Deno.test("checkOptions() and Mempool refuse options that are not an object", () => {
+  for (const options of [null, 5, "auto", true, () => {}] as never[]) {
+    assertThrows(() => checkOptions("a", options), UsageError, "a: the options are an object, not");
+    assertThrows(
+      () => new Mempool(options),
+      UsageError,
+      "the options of a pool are an object, not",
+    );
+  }
+});
+
 Deno.test("checkOptions() accepts every option, and undefined values", () => {
   using pool = new Mempool({ buffers: 64, memory: "pages" });
   const right: Required<OpenOptions> = {

@@ -170,7 +170,13 @@ Deno.test("PcapngWriter throws when its file takes no more, and closes it", () =
 });
 
 Deno.test("PcapngWriter refuses invalid files and names", () => {
-  assertThrows(() => new PcapngWriter("/none/a"), UsageError, "cannot write /none/a: no such file");
+  for (const name of ["/none/a", "/none/a\nb"]) {
+    const { message } = assertThrows(() => new PcapngWriter(name), UsageError);
+    assertEquals(
+      message,
+      `cannot write ${name}: no such file or directory: choose another file`,
+    );
+  }
   const writer = new PcapngWriter("memory", 65535, new MemorySink());
   assertEquals(writer.addInterface("é".repeat(127)), 0);
   assertThrows(() => writer.addInterface("é".repeat(128)), RangeError, "255 bytes at most");
