@@ -8,21 +8,15 @@ import type { LinkStatus } from "../src/device.ts";
 import type { Registers } from "../src/registers.ts";
 import type { Model } from "./models.ts";
 import { powerUpPhy } from "./phy.ts";
-import { AUTOC, AUTOC2, ESDP, LINKS, SW_FW_SYNC } from "./registers.ts";
+import { AUTOC, AUTOC2, LINKS, SW_FW_SYNC } from "./registers.ts";
 import { withSemaphore } from "./semaphore.ts";
-
-/**
- * ESDP.SDP3 is the transmit disable pin of the SFP+ module on boards with the reference layout. It keeps
- * its value over resets, and Linux's ixgbe leaves the laser off.
- */
-const TX_DISABLE = ESDP.SDP3;
-const TX_DISABLE_IS_OUTPUT = ESDP.SDP3_DIR;
+import { SfpLink } from "./sfp_link.ts";
 
 /**
  * Sets the link up, as far as software has to.
  *
- * 82599: link mode and PMA stay as the EEPROM sets them; the laser is turned on, and auto-negotiation is
- * restarted. X540 and X550: firmware controls the PHY, and AUTOC has no link mode; the PHY is only taken
+ * 82599: link mode and PMA stay as the EEPROM sets them, and auto-negotiation is restarted; a board with
+ * a cage for an SFP+ module is set up by {@linkcode SfpLink} instead. X540 and X550: firmware controls the PHY, and AUTOC has no link mode; the PHY is only taken
  * out of low power mode, in which other drivers leave it. X550EM: nothing is changed.
  *
  * @param device The device's address, for messages.
@@ -30,10 +24,7 @@ const TX_DISABLE_IS_OUTPUT = ESDP.SDP3_DIR;
  */
 export async function setUpLink(regs: Registers, device: string, model: Model): Promise<void> {
   if (model.mac === "X540" || model.mac === "X550") await powerUpPhy(regs, device, model.mac);
-  if (model.mac !== "82599") return;
-  if (model.media === "sfp" && (regs.read(ESDP) & TX_DISABLE_IS_OUTPUT) !== 0) {
-    regs.clear(ESDP, TX_DISABLE); // laser on
-  }
+  if (model.mac !== "82599" || SfpLink.fits(model)) return;
   await withSemaphore(regs, model.mac, SW_FW_SYNC.SW_MAC_CSR_SM, () => {
     if (regs.read(AUTOC2) & AUTOC2.LINK_DISABLE) regs.clear(AUTOC2, AUTOC2.LINK_DISABLE);
     regs.set(AUTOC, AUTOC.RESTART_AN);

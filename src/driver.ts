@@ -260,7 +260,7 @@ export function formatMac(mac: Uint8Array): string {
  */
 export async function waitForLink(
   device: string,
-  status: () => LinkStatus,
+  status: () => LinkStatus | Promise<LinkStatus>,
   milliseconds: number,
 ): Promise<LinkStatus> {
   if (!(milliseconds >= 0)) {
@@ -270,12 +270,13 @@ export async function waitForLink(
   }
   const deadline = performance.now() + milliseconds;
   for (;;) {
-    const now = status();
+    const now = await status();
     if (now.up) return now;
     if (performance.now() >= deadline) {
       throw new DeviceError(
         device,
-        `no link after ${milliseconds} ms: check the cable, the module and the other end`,
+        `no link after ${milliseconds} ms: ` +
+          (now.reason ?? "check the cable, the module and the other end"),
       );
     }
     await delay(10);

@@ -9,6 +9,8 @@ import type { DeviceCore } from "../rings/ring.ts";
 import type { Receiver } from "../rx/receiver.ts";
 import type { Transmitter } from "../tx/transmitter.ts";
 import type { Phy } from "./phy.ts";
+import type { Serdes } from "./serdes.ts";
+import type { SfpModule } from "./sfp_module.ts";
 
 /** State that effects of register accesses read and change. */
 export interface DeviceState extends DeviceCore {
@@ -17,6 +19,11 @@ export interface DeviceState extends DeviceCore {
   readonly receiver: Receiver;
   readonly transmitter: Transmitter;
   readonly phy: Phy;
+  /** The module in the cage, or undefined: no cage, or an empty one. */
+  readonly module: SfpModule | undefined;
+  readonly serdes: Serdes;
+  /** Whether the link partner negotiates at 1 Gb/s (clause 37 of IEEE 802.3). */
+  readonly partnerNegotiates: boolean;
   /** The EEPROM's words. */
   readonly eeprom: Uint16Array;
   /** Whether a link partner is there. */

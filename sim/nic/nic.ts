@@ -36,7 +36,14 @@ import type { DeviceCore } from "../rings/ring.ts";
 import { Receiver } from "../rx/receiver.ts";
 import { Transmitter } from "../tx/transmitter.ts";
 import type { Wire, WirePort } from "../wires/wire.ts";
-import { boardPins, DEVICE, hasLargeRedirectionTable, phyOf } from "./boards.ts";
+import {
+  boardPins,
+  DEVICE,
+  hasCage,
+  hasLargeRedirectionTable,
+  type LinkDefault,
+  phyOf,
+} from "./boards.ts";
 import { installControl } from "./control_effects.ts";
 import { installDataPath } from "./data_path_effects.ts";
 import type { DeviceState } from "./device_state.ts";
@@ -47,6 +54,8 @@ import { Phy } from "./phy.ts";
 import { installQueues } from "./queue_effects.ts";
 import { RegisterAccess } from "./register_access.ts";
 import { keepSemaphores, type PortSettings, resetRegisters } from "./reset.ts";
+import { Serdes } from "./serdes.ts";
+import { type ModuleKind, SfpModule } from "./sfp_module.ts";
 
 /** Most frames taken from the wire in one round. */
 const WIRE_BUDGET = 64;
@@ -63,6 +72,30 @@ export interface NicOptions {
   readonly lanId?: 0 | 1;
   /** Whether the EEPROM has the link disabled until a driver clears AUTOC2.LINK_DISABLE (82599). */
   readonly linkDisabled?: boolean;
+  /**
+   * What a board with a cage has in it; default a module for 10GBASE-SR; null for nothing. The link
+   * partner has its highest speed.
+   */
+  readonly module?: ModuleKind | null;
+  /** Clocks for which the module holds the data line of its bus down; default 0. */
+  readonly stuckClocks?: number;
+  /** Whether the checksums in the module's memory are wrong; default false. */
+  readonly badChecksum?: boolean;
+  /** What the EEPROM sets the link to on a board with a cage; default SFI at 10 Gb/s. */
+  readonly linkDefault?: LinkDefault;
+  /**
+   * Whether the analog core fits no module until a driver has written to CORECTL what the EEPROM lists;
+   * default false: it then fits all but passive cables.
+   */
+  readonly bareCore?: boolean;
+  /** Restarts of the link, with a cage, until one can bring a link; default 0: the first look can. */
+  readonly restarts?: number;
+  /** Whether the EEPROM allows modules of all makers; default true. */
+  readonly anyModule?: boolean;
+  /** Whether the EEPROM lists what to write to CORECTL; default true. */
+  readonly moduleList?: boolean;
+  /** Whether the link partner negotiates at 1 Gb/s; default true. */
+  readonly partnerNegotiates?: boolean;
   /** BAR0 by word, as memory that the driver maps for its doorbells; default private memory. */
   readonly doorbells?: Uint32Array;
   /** Whether tails are read from `doorbells` in every round; else only `write32()` moves them. */
@@ -126,7 +159,8 @@ export class Nic implements WirePort {
     const mac = options.mac?.slice() ?? Uint8Array.of(2, 0, 0, 0, 5, 0x99);
     const lanId = options.lanId ?? 0;
     if (mac.length !== 6) throw new RangeError("a station address has 6 bytes");
-    this.#settings = { mac, lanId, linkDisabled: options.linkDisabled ?? false };
+    const { linkDisabled = false, linkDefault = "10G", module = "10G-SR" } = options;
+    this.#settings = { mac, lanId, linkDisabled, linkDefault };
     this.dma = options.dma ?? new DmaMap();
     const polled = options.pollDoorbells ? options.doorbells : undefined;
     this.#doorbells = new Doorbells(this.#file, this.rules, polled, options.plain);
@@ -148,7 +182,15 @@ export class Nic implements WirePort {
       receiver: this.#receiver,
       transmitter: this.#transmitter,
       phy: new Phy(phyOf(deviceId)),
-      eeprom: makeEeprom(mac, lanId),
+      module: hasCage(deviceId) && module !== null
+        ? new SfpModule({ ...options, kind: module, light: () => this.#state.linkPartner })
+        : undefined,
+      serdes: new Serdes(options.bareCore ? undefined : "module", options.restarts ?? 0),
+      partnerNegotiates: options.partnerNegotiates ?? true,
+      eeprom: makeEeprom(mac, lanId, {
+        anyModule: options.anyModule ?? true,
+        moduleList: options.moduleList ?? true,
+      }),
       linkPartner: true,
       linkDelay: 0,
       negotiating: false,
@@ -161,6 +203,7 @@ export class Nic implements WirePort {
       softwareReset: () => keepSemaphores(this.#state, () => this.#restart()),
       update: () => this.#update(),
     };
+    if (this.#state.module) this.#state.phy.mbps = this.#state.module.fastest;
     this.#registers = new RegisterAccess(this.#state, this.#doorbells);
     installControl(this.#state);
     installLink(this.#state);
@@ -233,6 +276,7 @@ export class Nic implements WirePort {
   reset(kind: ResetKind = "power-on"): void {
     if (kind === "power-on") {
       this.#state.phy.reset();
+      this.#state.serdes.reset();
       this.#file.set(ESDP, boardPins(this.#state.deviceId));
       this.#rounds = 0;
     }

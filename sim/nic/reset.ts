@@ -17,7 +17,13 @@ import {
   STATUS,
   TXPBTHRESH,
 } from "../../ixgbe/registers.ts";
-import { boardLinkMode, isX540OrLater, receiveMemory } from "./boards.ts";
+import {
+  boardLinkMode,
+  hasCage,
+  isX540OrLater,
+  type LinkDefault,
+  receiveMemory,
+} from "./boards.ts";
 import { SEMAPHORES } from "./control_effects.ts";
 import type { DeviceState } from "./device_state.ts";
 import { negotiates } from "./link_effects.ts";
@@ -30,6 +36,8 @@ export interface PortSettings {
   readonly lanId: 0 | 1;
   /** Whether the link is disabled until a driver clears AUTOC2.LINK_DISABLE (82599). */
   readonly linkDisabled: boolean;
+  /** The link's default on a board with a cage. */
+  readonly linkDefault: LinkDefault;
 }
 
 /**
@@ -38,7 +46,7 @@ export interface PortSettings {
  */
 export function resetRegisters(
   state: DeviceState,
-  { mac, lanId, linkDisabled }: PortSettings,
+  { mac, lanId, linkDisabled, linkDefault }: PortSettings,
 ): void {
   const { file, deviceId } = state;
   state.receiver.settle();
@@ -52,8 +60,12 @@ export function resetRegisters(
   file.set(RAH, RAH.AV | mac[4] | mac[5] << 8);
   file.set(FWSM, FWSM.FW_VAL_BIT); // firmware runs, and manages nothing
   file.set(TXPBTHRESH, 0x96);
-  file.set(AUTOC, AUTOC.reset & ~AUTOC.LMS | boardLinkMode(deviceId));
-  if (linkDisabled) file.set(AUTOC2, AUTOC2.reset | AUTOC2.LINK_DISABLE);
+  file.set(AUTOC, AUTOC.reset & ~AUTOC.LMS | boardLinkMode(deviceId, linkDefault));
+  if (hasCage(deviceId) && linkDefault === "XAUI") { // neither serial interface is SFI
+    file.set(AUTOC, file.get(AUTOC) | AUTOC.PMA_PMD_1G);
+    file.set(AUTOC2, AUTOC2.reset & ~AUTOC2.PMA_PMD_10G_SERIAL);
+  }
+  if (linkDisabled) file.set(AUTOC2, file.get(AUTOC2) | AUTOC2.LINK_DISABLE);
   if (isX540OrLater(deviceId)) {
     for (let i = 0; i < RXPBSIZE.count; i++) file.set(RXPBSIZE, receiveMemory(deviceId) << 10, i);
     file.set(HICR, HICR.EN); // firmware with a host interface
