@@ -25,6 +25,8 @@ export class BusStuck extends Error {
 export class I2cBus {
   readonly #regs: Registers;
   readonly #others: number;
+  /** What the two lines were last set to. */
+  #lines = -1;
 
   /** Creates access to the bus; both lines are released. */
   constructor(regs: Registers) {
@@ -43,7 +45,7 @@ export class I2cBus {
    */
   read(address: number, offset: number, count: number): Uint8Array | undefined {
     this.#drive(true, true);
-    if (!this.#data()) this.#free();
+    if (!this.#isReleased()) this.#free();
     try {
       this.#start();
       if (!this.#send(address << 1) || !this.#send(offset)) return undefined;
@@ -92,20 +94,24 @@ export class I2cBus {
   /** Releases the data line for one clock; returns its level. */
   #sample(): boolean {
     this.#drive(false, true);
-    this.#raise(true);
-    const level = this.#data();
+    const level = this.#raise(true);
     this.#drive(false, true);
     return level;
   }
 
-  #data(): boolean {
+  /** Returns whether the data line is high: this end has released it. */
+  #isReleased(): boolean {
     return (this.#regs.read(I2CCTL) & I2CCTL.DATA_IN) !== 0;
   }
 
-  /** Raises the clock, and waits for a module that holds it low. */
-  #raise(data: boolean): void {
+  /** Raises the clock, and waits for a module that holds it low; returns the level of the data line. */
+  #raise(data: boolean): boolean {
     this.#drive(true, data);
-    if (this.#regs.spin(I2CCTL, I2CCTL.CLK_IN, I2CCTL.CLK_IN, STRETCH_MS)) return;
+    const deadline = performance.now() + STRETCH_MS;
+    do {
+      const now = this.#regs.read(I2CCTL);
+      if (now & I2CCTL.CLK_IN) return (now & I2CCTL.DATA_IN) !== 0;
+    } while (performance.now() < deadline);
     throw new BusStuck("the module holds the clock line of its I2C bus low");
   }
 
@@ -117,11 +123,15 @@ export class I2cBus {
     }
     this.#start();
     this.#stop();
-    if (!this.#data()) throw new BusStuck("the module holds the data line of its I2C bus low");
+    if (!this.#isReleased()) {
+      throw new BusStuck("the module holds the data line of its I2C bus low");
+    }
   }
 
   #drive(clock: boolean, data: boolean): void {
     const lines = (clock ? I2CCTL.CLK_OUT : 0) | (data ? I2CCTL.DATA_OUT : 0);
+    if (lines === this.#lines) return;
+    this.#lines = lines;
     this.#regs.write(I2CCTL, this.#others | lines);
     const until = performance.now() + HALF_CLOCK_MS;
     while (performance.now() < until);

@@ -13,6 +13,7 @@ import { Trace } from "../../sim/pci/trace.ts";
 import { InterruptingFunction } from "../support/interrupt_events.ts";
 import { QUEUES } from "./sequence_queues.ts";
 import { type Board, BOARDS, type Rule } from "./sequence_rules.ts";
+import { SFP } from "./sequence_sfp.ts";
 import { START_AND_END } from "./sequence_start.ts";
 import { VECTORS } from "./sequence_vectors.ts";
 import { TemporaryDirectory } from "../support/processes.ts";
@@ -77,7 +78,7 @@ async function makeRecord({ deviceId, vectors }: Board): Promise<Sequence> {
   return Sequence.parse(await Deno.readTextFile(file));
 }
 
-const RULES = [...START_AND_END, ...QUEUES, ...VECTORS];
+const RULES = [...START_AND_END, ...QUEUES, ...VECTORS, ...SFP];
 
 const made = new Map<Board, Promise<Sequence>>();
 
