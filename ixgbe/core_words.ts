@@ -1,7 +1,7 @@
 /**
  * What an 82599's EEPROM says about SFP+ modules: whether it allows those of all vendors, and the words
- * that set up the analog core for a kind of module. Section 6.3 of the datasheet leaves the list out; its
- * form is known from Intel's drivers for Linux and FreeBSD.
+ * that set up the analog core for a kind of module. The form of both is known from Intel's drivers for
+ * Linux, FreeBSD and DPDK.
  *
  * @module
  */

@@ -43,7 +43,7 @@ export const SFP: readonly Rule[] = [
     broken: (r) => r.inserted(receiving(r), "write", R.I2CCTL, 0),
   },
   {
-    section: "3.7.4.2",
+    section: "3.7",
     rule: "the link is restarted in a backplane's mode before it is in that of the cage",
     boards: hasCage,
     kept: (r) => {
