@@ -1,8 +1,9 @@
 /**
  * Shows the driver at work on a machine without a NIC: `deno task demo`.
  *
- * Three processes: a software NIC with two ports, which generates packets and checks what comes back;
- * the forwarder, which drives both ports as it would drive hardware; and this one, which adds up.
+ * Three processes: a software NIC with two ports, which generates packets and checks those that
+ * come back; the forwarder, which drives both ports as it would drive hardware; and this one, which
+ * sums up.
  *
  * @module
  */
@@ -21,7 +22,7 @@ import { INLINE_MORE } from "./sim/v8_flags.ts";
 /** What to do. */
 interface Plan {
   readonly seconds: number;
-  /** Packets a second and direction; undefined for 10 Gbit/s. */
+  /** Packets a second in each direction; undefined for 10 Gbit/s. */
   readonly rate: number | undefined;
   /** Bytes of a packet, without CRC. */
   readonly size: number;
@@ -31,42 +32,47 @@ interface Plan {
   readonly json: boolean;
 }
 
-/** The program, as it is called. */
+/** The command line. */
 export const DEMO = command({
   start: "deno task demo",
-  about: "Forwards packets between two ports of a software NIC and checks every one of them.",
+  about: "Forwards packets between two ports of a software NIC and checks every packet.",
   options: {
-    seconds: decimal("seconds that it takes", { least: 1, most: 86400, default: 10 }),
-    rate: whole("packets a second and direction", {
+    seconds: decimal("seconds to run", { least: 1, most: 86400, default: 10 }),
+    rate: whole("packets a second in each direction", {
       ...{ value: "PPS", values: "(default: 10 Gbit/s)", least: 1, most: 1e8, default: undefined },
     }),
     size: whole("bytes of a packet, without CRC", { least: 60, most: 1514, default: 60 }),
-    batch: whole("most packets the forwarder handles at once", {
+    batch: whole("maximum batch size of the forwarder, in packets", {
       ...{ alias: "b", least: 1, most: 256, default: 32 },
     }),
     queues: whole("receive and transmit queues of each port", { least: 1, most: 16, default: 1 }),
-    workers: whole("threads of the forwarder that share them out", {
-      ...{ values: "(default 0: its main thread has all)", least: 0, most: 16, default: 0 },
+    workers: whole("threads of the forwarder that share the queues", {
+      ...{ values: "(default 0: its main thread polls all)", least: 0, most: 16, default: 0 },
     }),
     json: flag("print one JSON object as the last line"),
   },
   notes: `missed: the NIC had no free descriptor; dropped: the forwarder's transmit ring was full;
-lost: neither, a defect. Exits with 1 if anything was lost, reordered or corrupt.`,
+lost: neither, a defect. Exits with 1 if a packet was lost, reordered or corrupt, or if the
+forwarder broke a rule of the datasheet.`,
   plan({ values }): Plan {
     const { workers, queues } = values;
-    if (workers > queues) throw new UsageError(`${workers} workers need as many --queues`);
+    if (workers > queues) {
+      throw new UsageError(
+        `--workers ${workers} needs at least as many queues: use --queues ${workers}`,
+      );
+    }
     return values;
   },
 });
 
-/** Flows of a direction where they are to be spread over queues. */
+/** Flows in each direction, if they have to spread over several queues. */
 const FLOWS = 64;
-/** Longest that packets may take to drain, and between looks, in milliseconds. */
+/** The longest time for packets to drain, and the time between checks, in milliseconds. */
 const DRAIN_MS = 3000, LOOK_MS = 50;
-/** How much of what a program printed is kept, in characters. */
+/** Characters to keep of what a program printed. */
 const KEEP = 65536;
 
-/** What the software NIC says every second, as far as it matters here. */
+/** What the software NIC prints every second, as far as it matters here. */
 interface SimLine {
   ready?: boolean;
   total?: boolean;
@@ -80,11 +86,11 @@ interface SimLine {
       gap: number;
     };
   }[];
-  /** What the driver did that the datasheet forbids; the model has printed it on stderr. */
+  /** What the driver did against the datasheet; the software NIC has printed it on stderr. */
   violations?: unknown[];
 }
 
-/** What the forwarder says every second, as far as it matters here. */
+/** What the forwarder prints every second, as far as it matters here. */
 interface FwdLine {
   ready?: boolean;
   total?: boolean;
@@ -92,7 +98,7 @@ interface FwdLine {
   ports: { dropped: number }[];
 }
 
-/** Starts a program of this project that prints lines of JSON; it ends with this one. */
+/** Starts a program of this project that prints lines of JSON; it ends when this one does. */
 function start(program: string, flags: string[], args: string[], onLine: (line: string) => void) {
   const url = new URL(program, import.meta.url).href;
   const command = [Deno.execPath(), "run", "--quiet", "--allow-ffi", ...flags, url, ...args];
@@ -102,14 +108,15 @@ function start(program: string, flags: string[], args: string[], onLine: (line: 
 }
 
 /**
- * Rings of the forwarder. Three processes share what may be two cores: at a rate that it can bear, it
- * must also bear not to run for some milliseconds; without a limit, smaller rings are faster.
+ * Returns the options for the forwarder's rings. Three processes may share two cores. At a rate
+ * that the forwarder can sustain, rings have to hold what arrives in the milliseconds in which it
+ * does not run; without a limit, smaller rings are faster.
  */
 function rings(rate: number | undefined): string[] {
   return rate !== undefined ? ["--rx-entries", "4096", "--tx-entries", "4096"] : [];
 }
 
-/** Counts of one direction, from port `i` to the other one. */
+/** Counts of one direction, from port `i` to the other. */
 interface Count {
   received: number;
   missed: number;
@@ -120,9 +127,9 @@ interface Count {
 }
 
 /**
- * The counts of a direction. What is missing and was neither missed nor dropped is lost. While packets
- * are on their way, only gaps in the sequence count as missing, and drops are taken from a later line:
- * then nothing seems lost that is not.
+ * Returns the counts of a direction. A packet that did not arrive and was neither missed nor
+ * dropped is lost. While packets are on their way, only gaps in the sequence count, and drops come
+ * from a later line, so that no packet seems lost that is not.
  */
 function count(i: number, sim: SimLine, fwd: FwdLine, drained: boolean): Count {
   const { sent, missed } = sim.ports[i].wireStatistics;
@@ -133,14 +140,14 @@ function count(i: number, sim: SimLine, fwd: FwdLine, drained: boolean): Count {
   return { received, missed, dropped, lost, reordered, corrupt };
 }
 
-/** Waits until every packet that was sent has come back, or was missed or dropped: see `count`. */
+/** Waits until every packet sent has come back, or was missed or dropped: see `count`. */
 async function drain(sim: Program, said: () => FwdLine | undefined): Promise<void> {
   const deadline = performance.now() + DRAIN_MS;
   for (;;) {
     const line = await sim.ask("stats", ({ ports }: SimLine) => ports !== undefined);
-    const fwd = said(); // its next line has the last drops
+    const fwd = said(); // the forwarder's next line has the last drops
     if (fwd && [0, 1].every((i) => count(i, line, fwd, true).lost === 0)) return;
-    if (performance.now() > deadline) return; // what has not come by now is lost
+    if (performance.now() > deadline) return; // the rest is lost
     await delay(LOOK_MS);
   }
 }
@@ -156,7 +163,7 @@ const HEADER = [
   ...COUNTS.map((name) => name.padStart(COUNT_WIDTH)),
 ].join("  ");
 
-/** A line of the table: what port `i` has sent, with `rate` packets a second of this size. */
+/** Returns a line of the table: what port `i` has sent, at `rate` packets of this size a second. */
 function row(i: number, time: number, c: Count, rate: number, size: number): string {
   return [
     time.toFixed(1).padStart(6),
@@ -180,10 +187,10 @@ async function forward(directory: TemporaryDirectory, plan: Plan): Promise<numbe
     ...["--batch", String(batch), "--queues", String(queues), "--workers", String(workers)],
     ...rings(rate),
   ];
-  // Workers have to read their modules.
+  // Workers need permission to read their modules.
   const flags = workers > 0 ? [`--allow-read=${new URL("./", import.meta.url).pathname}`] : [];
   const sockets = [directory.file("a.sock"), directory.file("b.sock")];
-  // A line of the model is shown once the forwarder's next line has come: see `count`.
+  // A line of the software NIC is shown once the forwarder's next line has come: see `count`.
   let shown: SimLine | undefined, shownTime = 0, pending: SimLine | undefined, pendingTime = 0;
   let best = 0, started = 0, draining = false;
   const show = (fwd: FwdLine) => {
@@ -232,7 +239,7 @@ async function forward(directory: TemporaryDirectory, plan: Plan): Promise<numbe
   await drain(sim, () => said);
   fwd.kill("SIGTERM");
   const fwdTotal = await fwd.json(({ total }: FwdLine) => total === true);
-  await fwd.succeed(); // the model lives until the forwarder has closed its devices
+  await fwd.succeed(); // the software NIC has to outlive the forwarder, which closes its devices
   const simTotal = await sim.ask("quit", ({ total }: SimLine) => total === true);
   return summary(simTotal, fwdTotal, span, best, json);
 }

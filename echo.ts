@@ -1,5 +1,5 @@
 /**
- * Answers ARP and ping for an IPv4 address, so that one can ping the driver:
+ * Answers ARP and ping for an IPv4 address, so that you can ping the driver:
  * `deno run --allow-ffi echo.ts A IP`.
  *
  * @module
@@ -27,27 +27,28 @@ interface Plan extends DeviceOptions {
   readonly ip: Uint8Array;
 }
 
-/** The program, as it is called. */
+/** The command line. */
 export const ECHO = command({
   start: "deno run --allow-ffi echo.ts",
   operands: { shown: "A IP", are: "a device and an IP address", least: 2, most: 2 },
   about:
-    `Answers ARP requests for the IPv4 address IP and ICMP echo requests to it, at device A, which is
-${DEVICE_FORMS}. All else is ignored.`,
+    `Answers ARP requests for the IPv4 address IP, and ICMP echo requests to it, on device A. It ignores
+all other packets.
+A is ${DEVICE_FORMS}.`,
   options: { ...INTERRUPT_OPTIONS, ...DEVICE_OPTIONS },
   notes:
-    `arp, echo: requests answered; ignored: other packets; dropped: answers that the transmit ring
+    `arp, echo: requests answered; ignored: other packets; dropped: replies that the transmit ring
 had no room for.`,
   plan({ values, operands: [address, ip] }): Plan {
     return { ...deviceOptions(values), address, ip: parseIp(ip) };
   },
 });
 
-/** @throws {UsageError} if the text is not the IPv4 address of one host, in its usual form. */
+/** @throws {UsageError} if the text is not the dotted IPv4 address of one host. */
 function parseIp(text: string): Uint8Array {
   const ip = text.split(".").map((part) => /^(0|[1-9][0-9]{0,2})$/.test(part) ? Number(part) : 256);
   if (ip.length !== 4 || ip.some((byte) => byte > 255) || !isHostIp(ip)) {
-    throw new UsageError(`"${text}" is no IPv4 address of a host: use one like 192.0.2.1`);
+    throw new UsageError(`"${text}" is not the IPv4 address of a host: use one such as 192.0.2.1`);
   }
   return Uint8Array.from(ip);
 }
@@ -70,7 +71,7 @@ async function main(plan: Plan): Promise<number> {
       if (rx.receive(batch) === 0) continue;
       for (let p = 0; p < batch.length;) {
         const { length } = batch.packet(p);
-        const kind = responder.answer(batch.resize(p, bufferSize), length); // it may become longer
+        const kind = responder.answer(batch.resize(p, bufferSize), length); // the reply may be longer
         counts[kind]++;
         if (kind === "ignored") batch.drop(p);
         else batch.resize(p++, responder.length);

@@ -24,9 +24,9 @@ import { requireModules, supervise, Workers } from "./programs/workers.ts";
 import { MAX_BUFFERS } from "./src/mempool.ts";
 import { CapturedDevice, PcapngWriter } from "./wrappers/mod.ts";
 
-/** Where the modules are that workers run. */
+/** The directory of the modules that workers run. */
 const MODULES = new URL("./", import.meta.url);
-/** Rounds between the statistics of one device and of the other. */
+/** Rounds between reading the statistics of the two devices. */
 const BETWEEN = 64;
 const MAX_QUEUES = 16;
 
@@ -36,15 +36,15 @@ interface Plan extends DeviceOptions {
   readonly addresses: readonly string[];
   /** Queues of each device. */
   readonly queues: number;
-  /** Threads beside the main one; 0 if that does the work. */
+  /** Worker threads; 0 if the main thread forwards. */
   readonly workers: number;
   /** Whether to change packets. */
   readonly touch: boolean;
-  /** The file to write what is received to. */
+  /** The file to capture to. */
   readonly pcap: string | undefined;
 }
 
-/** The program, as it is called. */
+/** The command line. */
 export const FWD = command({
   start: "deno run --allow-ffi fwd.ts",
   operands: { shown: "A B", are: "two devices", least: 2, most: 2 },
@@ -55,15 +55,16 @@ A device is ${DEVICE_FORMS}.`,
       ...{ least: 1, most: MAX_QUEUES, default: 1 },
     }),
     workers: whole(
-      "threads that share the queues out, at most as many; without it the main thread has them all " +
-        "(82599, X540 and X550; doorbells in memory). From a checkout it also needs permission to " +
-        "read that: --allow-read=.",
+      "threads that share the queues, at most one a queue (default: the main thread polls all queues); " +
+        "82599, X540 and X550 with doorbells in memory only. In a checkout this also needs " +
+        "--allow-read=., for the threads to load their modules",
       { least: 0, most: MAX_QUEUES, values: "", default: 0 },
     ),
-    "no-touch": flag("leave packets as they are; else byte 1 of each is incremented"),
+    "no-touch": flag("do not change packets (default: increment byte 1 of each)"),
     pcap: text(
-      "write what both devices receive to FILE, a pcapng file that says which of them it was; not with " +
-        "--workers (--allow-write=FILE). - is the standard output; counts then go to the standard error",
+      "write what both devices receive to FILE, a pcapng file with an interface for each device; needs " +
+        "--allow-write=FILE; not with --workers. FILE may be -, the standard output; counts then go " +
+        "to the standard error",
       "FILE",
       "the name of a file",
     ),
@@ -74,27 +75,27 @@ A device is ${DEVICE_FORMS}.`,
   plan({ values, operands: addresses }): Plan {
     const { queues, workers, interrupts, pcap, "no-touch": noTouch } = values;
     const [a, b] = addresses;
-    if (a === b) throw new UsageError(`${a} is named twice: fwd.ts takes two devices`);
+    if (a === b) throw new UsageError(`${a} is named twice: name two different devices`);
     if (workers > queues) {
       throw new UsageError(
-        `${workers} workers need as many queues, one each at least, and there are ${queues}: ` +
-          `say --queues ${workers} too`,
+        `--workers ${workers} needs at least as many queues, and --queues is ${queues}: ` +
+          `use --queues ${workers}`,
       );
     }
     if (workers > 0 && interrupts) {
-      throw new UsageError("workers poll: use either --interrupts or --workers, not both");
+      throw new UsageError("workers cannot sleep: use either --interrupts or --workers, not both");
     }
     if (workers > 0 && pcap !== undefined) {
-      throw new UsageError("workers do not capture: use either --pcap or --workers, not both");
+      throw new UsageError("workers cannot capture: use either --pcap or --workers, not both");
     }
     return { ...deviceOptions(values), addresses, queues, workers, touch: !noTouch, pcap };
   },
 });
 
 /**
- * A pool for each thread, large enough that all rings are full and a batch is in hand each way.
+ * Creates a pool for each thread, large enough for full rings and a batch each way.
  *
- * @throws {UsageError} if full receive rings leave hardly a buffer of the largest pool.
+ * @throws {UsageError} if the largest pool is too small for full receive rings and these batches.
  */
 function makePools(plan: Plan, pools: DisposableStack): Mempool[] {
   const { queues, workers, rxEntries, txEntries, batch, bufferSize } = plan;
@@ -102,18 +103,18 @@ function makePools(plan: Plan, pools: DisposableStack): Mempool[] {
   return Array.from({ length: threads }, (_, thread) => {
     const mine = Math.ceil((queues - thread) / threads);
     const buffers = Math.min(2 * mine * (rxEntries + txEntries + batch), MAX_BUFFERS);
-    // Transmit rings need not be full; but what is received needs other buffers in its place.
+    // Transmit rings need not be full, but each received packet needs a buffer to replace its own.
     if (buffers < 2 * mine * (rxEntries + batch)) {
       throw new UsageError(
-        `${mine} queues in a thread, with ${rxEntries} descriptors each to receive, leave too few of ` +
-          `${MAX_BUFFERS} buffers: use fewer --rx-entries or more --workers`,
+        `${mine} queues in a thread, with ${rxEntries} receive descriptors each, need more than the ` +
+          `${MAX_BUFFERS} buffers of the largest pool: use fewer --rx-entries or more --workers`,
       );
     }
     return pools.use(new Mempool({ buffers, bufferSize }));
   });
 }
 
-/** Forwards in this thread until it is time to end. */
+/** Forwards in this thread until a signal arrives or the time is over. */
 function forwardHere(
   plan: Plan,
   a: Device,
@@ -130,7 +131,7 @@ function forwardHere(
   const print = plan.pcap === "-" ? console.error : console.log;
   const report = new Report(plan, devices, () => {
     const countsA = count(a, { dropped: dropped("back") });
-    forwardAll(ways, BETWEEN); // reading registers takes a while on some buses
+    forwardAll(ways, BETWEEN); // reading the registers of A may have taken long
     return [countsA, count(b, { dropped: dropped("there") })];
   }, print);
   report.ready();
@@ -142,7 +143,7 @@ function forwardHere(
   report.total();
 }
 
-/** Hands all queues to workers, which get every n-th each, and looks after them until the end. */
+/** Transfers all queues to workers, every n-th to each, and supervises them until the end. */
 async function forwardElsewhere(
   plan: Plan,
   pools: readonly Mempool[],
@@ -179,7 +180,7 @@ async function forwardElsewhere(
 function transfer(device: Device, number: number): TransferredQueues {
   if (device instanceof IxgbeDevice) return device.transferQueues(number);
   throw new UsageError(
-    `${device.address}: workers cannot drive a ${device.driver} device: do without --workers`,
+    `${device.address}: workers cannot drive a ${device.driver} device: leave out --workers`,
   );
 }
 
@@ -198,7 +199,7 @@ async function main(plan: Plan): Promise<number> {
   const [a, b] = plan.addresses;
   using deviceA = await open(a, options);
   using deviceB = await open(b, options);
-  // After the devices: a wrong address shall not empty the file.
+  // After the devices: a wrong address must not truncate the file.
   using capture = plan.pcap === undefined ? undefined : new PcapngWriter(plan.pcap);
   if (capture) {
     const [a, b] = [deviceA, deviceB].map((device) => {

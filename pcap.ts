@@ -24,24 +24,24 @@ import { run } from "./programs/run.ts";
 interface Plan extends DeviceOptions {
   /** The device. */
   readonly address: string;
-  /** Where the packets go to. */
+  /** The file to write; `-` for the standard output. */
   readonly file: string;
-  /** Packets in all; infinite if there is no end. */
+  /** Packets to write; infinite by default. */
   readonly packets: number;
   /** Bytes of each packet to keep. */
   readonly snaplen: number;
 }
 
-/** The program, as it is called. */
+/** The command line. */
 export const PCAP = command({
   start: "deno run --allow-ffi --allow-write=FILE pcap.ts",
   operands: { shown: "A FILE", are: "a device and a file", least: 2, most: 2 },
-  about: `Writes every packet that arrives at device A to FILE, a pcap file, until it is stopped.
+  about: `Writes every packet that device A receives to FILE, a pcap file, until a signal stops it.
 A is ${DEVICE_FORMS}.
 FILE may be -, the standard output, which needs no --allow-write; counts then go to the
 standard error: deno run --allow-ffi pcap.ts A - | tshark -r -`,
   options: {
-    count: whole("stop after so many packets", { alias: "n", least: 1, default: Infinity }),
+    count: whole("stop after N packets", { alias: "n", least: 1, default: Infinity }),
     snaplen: whole("bytes of each packet to keep", {
       ...{ alias: "s", least: 1, most: MAX_SNAPLEN, default: MAX_SNAPLEN },
     }),
@@ -49,9 +49,9 @@ standard error: deno run --allow-ffi pcap.ts A - | tshark -r -`,
     ...DEVICE_OPTIONS,
   },
   notes:
-    `Timestamps say when a packet was taken out of the receive ring, not when it was on the wire:
-packets of one batch have the same. They come from a clock with nanoseconds that was set by the
-system's when the program started, which is known to a microsecond.`,
+    `A timestamp is the time at which the program took the packet out of the receive ring, not the
+time on the wire: all packets of a batch have the same one. The clock counts nanoseconds; it was set
+from the system clock when the program started, to within a microsecond.`,
   plan({ values, operands: [address, file] }): Plan {
     const { count: packets, snaplen } = values;
     return { ...deviceOptions(values), address, file, packets, snaplen };
@@ -63,7 +63,7 @@ async function main(plan: Plan): Promise<number> {
   using pool = new Mempool({ buffers: rxEntries + txEntries + batchSize, bufferSize });
   using stop = new StopFlag();
   using device = await open(plan.address, { ...plan.open, pool, promiscuous: true });
-  using sink = openSink(file); // after the device: a wrong address shall not empty the file
+  using sink = openSink(file); // after the device: a wrong address must not truncate the file
   const writer = new PcapWriter(file, sink, snaplen);
   const batch = new PacketBatch(pool, batchSize), rx = device.rxQueues[0];
   let written = 0;

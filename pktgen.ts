@@ -20,9 +20,9 @@ import { poll } from "./programs/poll.ts";
 import { count, Report } from "./programs/report.ts";
 import { run } from "./programs/run.ts";
 
-/** How long to wait for the next packet that is on its way, and for all of them. */
+/** How long to wait for the next outstanding packet, and for all of them, in milliseconds. */
 const SILENCE_MS = 1000, DRAIN_MS = 10000;
-/** Rounds between looks at the clock while waiting. */
+/** Rounds between reads of the clock while waiting. */
 const DRAIN_ROUNDS = 64;
 
 /** What to do. */
@@ -31,37 +31,43 @@ interface Plan extends DeviceOptions {
   readonly address: string;
   /** Bytes of a packet, without CRC. */
   readonly size: number;
-  /** Packets in all; infinite if there is no end. */
+  /** Packets to send; infinite by default. */
   readonly count: number;
-  /** Packets a second; infinite if there is no limit. */
+  /** Packets a second; infinite by default. */
   readonly rate: number;
   readonly check: boolean;
 }
 
-/** The program, as it is called. */
+/** The command line. */
 export const PKTGEN = command({
   start: "deno run --allow-ffi pktgen.ts",
   operands: { shown: "A", are: "one device", least: 1, most: 1 },
-  about: `Sends numbered UDP packets from device A, which is
-${DEVICE_FORMS}.`,
+  about: `Sends numbered UDP packets from device A.
+A is ${DEVICE_FORMS}.`,
   options: {
-    rate: whole("packets a second; long stalls are not made up for", {
-      ...{ value: "PPS", values: "(default: all it can)", least: 1, most: 1e8, default: Infinity },
+    rate: whole("packets a second; a long stall is not made up for", {
+      ...{
+        value: "PPS",
+        values: "(default: as many as possible)",
+        least: 1,
+        most: 1e8,
+        default: Infinity,
+      },
     }),
     size: whole("bytes of a packet, without CRC", {
       ...{ values: `from ${MIN_SIZE} (default) to the size of a buffer` },
       ...{ least: MIN_SIZE, most: 16384, default: MIN_SIZE },
     }),
-    count: whole("stop after so many packets", { alias: "n", least: 1, default: Infinity }),
-    check: flag("check what comes back to A; byte 1 may have changed"),
+    count: whole("stop after N packets", { alias: "n", least: 1, default: Infinity }),
+    check: flag("check the packets that come back to A; byte 1 may have changed"),
     ...DEVICE_OPTIONS,
   },
   notes:
-    `At the end it waits until all packets have left and, with --check, until all are back or none
-has come for a second. It then exits with 1 if any was lost, reordered, duplicate or corrupt.
-missed: A had no free descriptor; lost: neither came back nor was missed, which includes what
-was dropped on the way, so choose a rate that whatever sends the packets back can take.
-foreign: packets of others.`,
+    `At the end pktgen.ts waits until all packets have left and, with --check, until all are back or
+none has come for a second. It then exits with 1 if a packet was lost, reordered, duplicate or
+corrupt. missed: A had no free descriptor; lost: did not come back and was not missed, which
+includes packets dropped on the way, so choose a rate that the other side can take;
+foreign: packets that pktgen.ts did not send.`,
   plan({ values, operands: [address] }): Plan {
     const { size, count, rate, check } = values, options = deviceOptions(values);
     if (size > options.bufferSize) {
@@ -74,7 +80,7 @@ foreign: packets of others.`,
   },
 });
 
-/** A stream on its way out of a device and, if it is checked, back. */
+/** A stream that a device sends and, with --check, receives again. */
 class Traffic {
   readonly #device: Device;
   readonly #stream: UdpStream;
@@ -97,7 +103,9 @@ class Traffic {
     return this.#stream.next - this.#out.length;
   }
 
-  /** Sends what is due and checks what comes, for so many rounds; returns whether there is more. */
+  /**
+   * Sends what is due and checks what arrives, for some rounds; returns whether packets are left.
+   */
   run(rounds: number): boolean {
     const { count, check } = this.#plan, pace = this.#pace;
     const stream = this.#stream, out = this.#out, back = this.#back;
@@ -111,7 +119,7 @@ class Traffic {
     return this.#sent < count;
   }
 
-  /** Waits for what is on its way. */
+  /** Waits for outstanding packets. */
   drain(): void {
     const tx = this.#device.txQueues[0], rx = this.#device.rxQueues[0];
     const { check } = this.#plan, start = performance.now();
@@ -133,7 +141,7 @@ class Traffic {
     this.#drained = true;
   }
 
-  /** The device's counts and, if packets are checked, what has become of them. */
+  /** Returns the device's counts and, with --check, the stream's. */
   counts() {
     const counts = count(this.#device);
     if (!this.#plan.check) return counts;
@@ -144,7 +152,7 @@ class Traffic {
 
 async function main(plan: Plan): Promise<number> {
   const { rxEntries, txEntries, batch, bufferSize, check } = plan;
-  // Both rings can be full at once and a batch be in hand each way.
+  // Enough for full rings and a batch each way.
   using pool = new Mempool({ buffers: rxEntries + txEntries + 2 * batch, bufferSize });
   using stop = new StopFlag();
   using device = await open(plan.address, { ...plan.open, pool, promiscuous: check });

@@ -1,21 +1,21 @@
 /**
  * Processor cycles of another process, counted by the processor (`perf_event_open(2)`). Most virtual
- * machines have no such counter: then there is none here either.
+ * machines have no such counter.
  *
  * @module
  */
 
-/** System call, and the type and number of events, of Linux on x86-64. */
+/** The number of the system call on x86-64. */
 const PERF_EVENT_OPEN = 298n;
 const O_CLOEXEC = 1n << 3n;
-/** Bytes of the structure that asks for an event, of its first version, and where its fields are. */
+/** Bytes of the first version of `perf_event_attr`, and offsets of its fields. */
 const ATTRIBUTE_BYTES = 64, TYPE_AT = 0, SIZE_AT = 4, CONFIG_AT = 8;
 
-/** What can be counted. */
+/** The events that can be counted. */
 export const EVENTS = {
-  /** Cycles that the core has worked, at whatever frequency. */
+  /** Cycles of the core, at any frequency. */
   cycles: { type: 0, config: 0n },
-  /** Nanoseconds that the thread has run: the kernel counts them everywhere. */
+  /** Nanoseconds that the thread has run, which every kernel counts. */
   taskClock: { type: 1, config: 1n },
 } as const;
 
@@ -30,7 +30,7 @@ export class Counter implements Disposable {
     this.#fd = fd;
   }
 
-  /** Counts from now on; undefined where the machine or its kernel does not let us. */
+  /** Counts from now on; undefined if the machine or its kernel does not allow it. */
   static open(pid: number, event: typeof EVENTS[keyof typeof EVENTS]): Counter | undefined {
     const libc = Deno.dlopen("libc.so.6", SYMBOLS);
     const attribute = new Uint8Array(ATTRIBUTE_BYTES), view = new DataView(attribute.buffer);
@@ -45,14 +45,14 @@ export class Counter implements Disposable {
   }
 
   /**
-   * The count so far.
+   * Returns the count so far.
    *
    * @throws {Error} if it cannot be read.
    */
   read(): number {
     const { byteLength } = this.#value;
     const n = this.#libc.symbols.read(this.#fd, this.#value, BigInt(byteLength));
-    if (n !== BigInt(byteLength)) throw new Error("a counter of the processor cannot be read");
+    if (n !== BigInt(byteLength)) throw new Error("cannot read the counter of the processor");
     return Number(this.#value[0]);
   }
 

@@ -1,6 +1,6 @@
 /**
- * The two ports between which is forwarded, and how software NIC and forwarder come to them: by
- * vfio-user sockets, or as ordinary PCI devices in a mount namespace of the forwarder's own.
+ * The two ports to forward between, and how software NIC and forwarder reach them: vfio-user
+ * sockets, or ordinary PCI devices in the forwarder's own mount namespace.
  *
  * @module
  */
@@ -9,50 +9,50 @@ import { UsageError } from "../src/errors.ts";
 import { TemporaryDirectory } from "../programs/temporary_directory.ts";
 import { isRoot } from "./machine.ts";
 
-/** How the ports are served. */
+/** How the software NIC serves the ports. */
 export type DeviceKind = "vfio-user" | "plain";
 
 /** Two ports that a software NIC can serve, once. */
 export interface Devices extends AsyncDisposable {
-  /** What a forwarder calls them. */
+  /** Their addresses for a forwarder. */
   readonly addresses: readonly [string, string];
-  /** What tells the software NIC to serve them. */
+  /** Returns the options that make the software NIC serve them. */
   simOptions(wire: string): string[];
-  /** What starts a forwarder: its own command, or one around it. */
+  /** Returns the command that starts a forwarder: its own, or one around it. */
   forwarderCommand(command: readonly string[]): string[];
 }
 
 /** Where drivers look for PCI devices, and where they look for hugepages. */
 const PCI_DEVICES = "/sys/bus/pci/devices", HUGEPAGES = "/mnt/huge";
-/** The ports' addresses there. */
+/** The ports' addresses. */
 const PLAIN = ["0000:aa:00.0", "0000:bb:00.0"] as const;
-/** Hugepages that have to be free: the larger one of the family's drivers takes so many. */
+/** Free hugepages that the largest of the family's drivers needs. */
 const FREE_HUGEPAGES = 64;
 
 /**
- * Makes ports of one kind.
+ * Creates ports of one kind.
  *
- * @throws {UsageError} if this machine, or this user, cannot have them.
+ * @throws {UsageError} if this machine or this user does not allow it.
  */
 export async function makeDevices(kind: DeviceKind): Promise<Devices> {
   if (kind === "vfio-user") return new Sockets(await TemporaryDirectory.make());
   checkPlain();
-  // In memory: the registers are in these files.
+  // In memory, because the registers are in these files.
   const directory = await TemporaryDirectory.make("/dev/shm");
   for (const address of PLAIN) await Deno.mkdir(directory.file(address));
   return new PlainDirectory(directory);
 }
 
-/** Plain devices need what drivers with physical addresses need. */
+/** Asserts that this process can use physical addresses. */
 function checkPlain(): void {
   if (!isRoot()) {
-    throw new UsageError("plain devices are reached by physical addresses: run this as root");
+    throw new UsageError("plain devices need physical addresses: run this as root");
   }
   const meminfo = Deno.readTextFileSync("/proc/meminfo");
   const free = Number(/^HugePages_Free:\s+(\d+)$/m.exec(meminfo)?.[1] ?? 0);
   if (free < FREE_HUGEPAGES) {
     throw new UsageError(
-      `plain devices need ${FREE_HUGEPAGES} free hugepages, and there are ${free}: reserve them ` +
+      `plain devices need ${FREE_HUGEPAGES} free hugepages, and ${free} are free: reserve them ` +
         "with `echo 256 > /proc/sys/vm/nr_hugepages`",
     );
   }

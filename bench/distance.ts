@@ -1,9 +1,9 @@
 /**
- * How far apart two cores are: the time that a cache line takes from one to the other and back.
+ * The distance between two cores: the time that a cache line takes from one to the other and back.
  *
- * The host of a virtual machine moves its cores about every few seconds, between two threads of one
- * core and two ends of a die, and throughput follows. A figure counts only where the distance before
- * and after it is one.
+ * The host of a virtual machine moves its cores every few seconds, from two threads of one core to
+ * opposite ends of a die, and throughput follows. A figure counts only if the distance before and
+ * after it is the same.
  *
  * @module
  */
@@ -11,16 +11,16 @@
 import { type Order, STOP, WORDS } from "./distance_line.ts";
 import { median } from "./statistics.ts";
 
-/** Slices of a measurement, and milliseconds of each: the median of some stands for all. */
+/** Slices of a measurement, whose median is the result, and milliseconds of each. */
 const SLICES = 15, SLICE_MS = 1;
-/** At first the compiler needs longer. */
+/** Slices before the first measurement, for the compiler. */
 const WARM_UP_SLICES = 60;
-/** Longest that a probe may take, in milliseconds. */
+/** Deadline for a probe, in milliseconds. */
 const DEADLINE_MS = 10000;
-/** How much two distances may differ, as a share and in nanoseconds, to be one. */
+/** How much equal distances may differ, as a share and in nanoseconds. */
 const SAME_SHARE = 0.25, SAME_NS = 20;
 
-/** Whether two distances in nanoseconds are one. */
+/** Returns whether two distances in nanoseconds count as equal. */
 export function sameDistance(a: number, b: number): boolean {
   return Math.abs(a - b) <= Math.max(SAME_NS, SAME_SHARE * Math.min(a, b));
 }
@@ -35,7 +35,7 @@ class Player implements Disposable {
     this.#worker.postMessage({ core, words } satisfies Order);
   }
 
-  /** Gives an order; the answer is its result. */
+  /** Sends an order; returns its result. */
   async play(slices: number): Promise<number[]> {
     let timer: ReturnType<typeof setTimeout> | undefined;
     try {
@@ -59,18 +59,18 @@ class Player implements Disposable {
   }
 }
 
-/** Two threads on two cores, which rest between measurements. */
+/** Two threads on two cores, which sleep between measurements. */
 export class DistanceProbe implements Disposable {
   readonly #words = new Int32Array(new SharedArrayBuffer(WORDS * 4));
   readonly #players: readonly [Player, Player];
   #warm = false;
 
-  /** Threads on these two cores. */
+  /** Starts a thread on each of two cores. */
   constructor(here: number, there: number) {
     this.#players = [new Player(here, this.#words), new Player(there, this.#words)];
   }
 
-  /** The way there and back in nanoseconds; NaN if one of the two did not come to run. */
+  /** Returns the round trip in nanoseconds; NaN if one of the threads did not run. */
   async measure(): Promise<number> {
     if (!this.#warm) await this.#round(WARM_UP_SLICES);
     this.#warm = true;

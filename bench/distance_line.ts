@@ -1,19 +1,22 @@
 /**
- * What the two threads of the probe in `distance.ts` share, and what they are told.
+ * The memory that the two threads of the probe in `distance.ts` share, and their orders.
  *
  * @module
  */
 
-/** Words of the line that goes to and fro: a line each way, and one that ends it, far apart. */
+/**
+ * Indices of words in separate cache lines: one for each way, and one to stop; and their number.
+ */
 export const PING = 0, PONG = 64, STOP = 128, WORDS = 192;
 
-/** What a thread of the probe is told. */
+/** An order to a thread of the probe. */
 export interface Order {
-  /** The core to be on; the first order only. */
+  /** The core to run on; first order only. */
   readonly core?: number;
-  /** The line; the first order only. */
+  /** The shared words; first order only. */
   readonly words?: Int32Array;
-  /** Plays: how many slices of how many milliseconds to send, or to answer. */
+  /** Slices to send; 0: to echo. */
   readonly slices?: number;
+  /** Milliseconds of each slice. */
   readonly milliseconds?: number;
 }

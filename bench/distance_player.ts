@@ -1,22 +1,22 @@
 /// <reference lib="deno.worker" />
 /**
- * A thread of the probe in `distance.ts`: it sends a number and waits for it to come back, or it is
- * the one who sends back.
+ * A thread of the probe in `distance.ts`: sends a number and waits for it to come back, or echoes
+ * it.
  *
- * Loads and stores are plain ones: `Atomics` would be measured instead of the line.
+ * Loads and stores are plain: with `Atomics`, the probe would measure those.
  *
  * @module
  */
 
 import { type Order, PING, PONG, STOP } from "./distance_line.ts";
 
-/** Numbers sent between two looks at the clock. */
+/** Numbers sent between reads of the clock. */
 const NUMBERS = 64;
-/** Loads between two looks at the clock where nothing comes. */
+/** Loads between reads of the clock while nothing arrives. */
 const PATIENCE = 1 << 16;
-/** Nobody may be waited for longer than this, in milliseconds. */
+/** The longest wait for the other thread, in milliseconds. */
 const DEADLINE_MS = 500;
-/** Bytes of a set of processors, for the system call. */
+/** Bytes of a processor set, for the system call. */
 const SET_BYTES = 128;
 
 let words: Int32Array = new Int32Array(0);
@@ -29,12 +29,12 @@ function pin(core: number): void {
   const set = new Uint8Array(SET_BYTES);
   set[core >> 3] = 1 << (core & 7);
   if (libc.symbols.sched_setaffinity(0, BigInt(SET_BYTES), set) !== 0) {
-    throw new Error(`this process may not use core ${core}`);
+    throw new Error(`cannot run on core ${core}`);
   }
   libc.close();
 }
 
-/** Sends back what comes until it is told to stop, or nothing has come for too long. */
+/** Echoes numbers until told to stop, or until nothing has arrived for too long. */
 function echo(line: Int32Array): void {
   let last = line[PONG], heard = performance.now();
   for (;;) {
@@ -51,14 +51,14 @@ function echo(line: Int32Array): void {
   }
 }
 
-/** Sends some numbers, one after the other; whether all came back. */
+/** Sends some numbers one by one; returns whether all came back. */
 function send(line: Int32Array): boolean {
   for (let n = 0; n < NUMBERS; n++) {
     const number = line[PING] = (line[PING] + 1) | 0;
     let deadline = Infinity;
     for (let i = 1; line[PONG] !== number; i++) {
       if (i % PATIENCE !== 0) continue;
-      // The clock is no part of what is measured: it is looked at only once something is late.
+      // Reads the clock only once a number is late, so as not to measure the clock.
       const now = performance.now();
       if (deadline === Infinity) deadline = now + DEADLINE_MS;
       else if (now > deadline) return false;
@@ -67,7 +67,7 @@ function send(line: Int32Array): boolean {
   return true;
 }
 
-/** Nanoseconds of a way there and back in each slice; NaN where nothing came back. */
+/** Returns the nanoseconds of a round trip in each slice; NaN if a number did not come back. */
 function measure(line: Int32Array, slices: number, milliseconds: number): number[] {
   const times: number[] = [];
   for (let slice = 0; slice < slices; slice++) {

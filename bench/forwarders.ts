@@ -1,27 +1,26 @@
 /**
- * Who forwards between the two ports: this project's forwarder, the least that can be done, or any
- * command.
+ * The forwarders between the two ports: this project's, a minimal one, or any command.
  *
  * @module
  */
 
 import { UsageError } from "../src/errors.ts";
 
-/** Something that forwards. */
+/** A forwarder. */
 export interface Forwarder {
-  /** Its name in tables and pictures. */
+  /** Its name in tables and plots. */
   readonly name: string;
-  /** Whether it says when its devices are open, as this project's programs do. */
+  /** Whether it reports when its devices are open, as this project's programs do. */
   readonly ready: boolean;
-  /** Whether it says how many packets it has dropped, as this project's forwarder does. */
+  /** Whether it reports how many packets it dropped, as this project's forwarder does. */
   readonly counts: boolean;
-  /** Its command for two devices. */
+  /** Returns its command for two devices. */
   command(addresses: readonly [string, string]): string[];
 }
 
-/** What a forwarder is asked to do, as far as it lets itself be asked. */
+/** How to forward, as far as a forwarder has such options. */
 export interface Work {
-  /** Most packets handled at once. */
+  /** Maximum batch size in packets. */
   readonly batch: number;
   /** Receive and transmit queues of each port. */
   readonly queues: number;
@@ -31,15 +30,15 @@ export interface Work {
 
 const DENO = [Deno.execPath(), "run", "--quiet", "--allow-ffi"];
 
-/** What threads of this project's forwarder need beside that: to load their modules. */
+/** The additional permission that workers need to load their modules. */
 const READ = `--allow-read=${new URL("../", import.meta.url).pathname}`;
 
 /** This project's forwarder. */
 export const OURS = "ixy.ts";
-/** The least that can be done. */
+/** The minimal forwarder, `recycle.ts`. */
 export const LIMIT = "limit";
 
-/** This project's forwarder, `fwd.ts`. */
+/** Returns this project's forwarder, `fwd.ts`. */
 export function ours({ batch, queues, workers }: Work): Forwarder {
   const options = [
     `--batch=${batch}`,
@@ -57,7 +56,7 @@ export function ours({ batch, queues, workers }: Work): Forwarder {
   };
 }
 
-/** What shows how much the software NIC can do, `recycle.ts`. */
+/** Returns the forwarder that shows the limit of the software NIC, `recycle.ts`. */
 export function limit({ queues }: Work): Forwarder {
   return {
     name: LIMIT,
@@ -68,15 +67,16 @@ export function limit({ queues }: Work): Forwarder {
 }
 
 /**
- * A command with `{a}` and `{b}` in it, in whose places the devices come; and perhaps `{batch}` and
- * `{queues}`. A shell runs it, in whose place it has to stay (`exec`).
+ * Returns a forwarder from a command with placeholders: `{a}` and `{b}` for the devices, and
+ * optionally `{batch}` and `{queues}`. A shell starts it with `exec`, so it has to stay one
+ * process.
  *
- * @throws {UsageError} if it does not name both devices.
+ * @throws {UsageError} if `{a}` or `{b}` is missing.
  */
 export function against(text: string, name: string, { batch, queues }: Work): Forwarder {
   if (!text.includes("{a}") || !text.includes("{b}")) {
     throw new UsageError(
-      "--against takes a command with {a} and {b} in it, where the two devices come",
+      "--against takes a command with {a} and {b} in the places of the two devices",
     );
   }
   return {

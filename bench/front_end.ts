@@ -1,6 +1,6 @@
 /**
- * A program that only receives, only transmits, or sends back what it receives, as fast as it goes:
- * what `vhost_user.ts` measures. It counts nothing; the other side does.
+ * A program that only receives, only transmits, or sends back what it receives, as fast as
+ * possible. `vhost_user.ts` measures it. The other side counts the packets.
  *
  * @module
  */
@@ -30,7 +30,7 @@ interface Plan {
   readonly batch: number;
 }
 
-/** The program, as it is called. */
+/** The command line. */
 export const FRONT_END = command({
   start: "deno run --allow-ffi bench/front_end.ts",
   operands: {
@@ -39,15 +39,17 @@ export const FRONT_END = command({
     least: 2,
     most: 2,
   },
-  about: `Uses a device as fast as it goes until it is ended by a signal.
+  about: `Uses a device as fast as possible until a signal arrives.
 MODE is receive (and drop), transmit (64-byte packets with a sequence number), or loop (send eight
-batches, then send back what comes).`,
+batches, then send back what arrives).`,
   options: {
-    batch: whole("most packets handled at once", { alias: "b", least: 1, most: 256, default: 32 }),
+    batch: whole("maximum batch size in packets", { alias: "b", least: 1, most: 256, default: 32 }),
   },
   plan({ values: { batch }, operands: [word, address] }): Plan {
     const mode = MODES.find((known) => known === word);
-    if (mode === undefined) throw new UsageError(`"${word}" is no mode: receive, transmit or loop`);
+    if (mode === undefined) {
+      throw new UsageError(`MODE takes receive, transmit or loop, not "${word}"`);
+    }
     return { mode, address, batch };
   },
 });
@@ -55,9 +57,9 @@ batches, then send back what comes).`,
 const ROUNDS = 4096;
 /** Bytes of a packet, without CRC. */
 const SIZE = 64;
-/** Where a packet's sequence number is, as an index of 32-bit words: behind the header. */
+/** The index of a packet's sequence number in 32-bit words, after the header. */
 const SEQUENCE_WORD = 4;
-/** Batches that go round in a loop. */
+/** Batches that circulate in loop mode. */
 const LOOPED = 8;
 
 function receiveRounds(rx: RxQueue, batch: PacketBatch, rounds: number): void {
@@ -86,7 +88,7 @@ function loopRounds(direction: Direction, rounds: number): void {
   for (let i = 0; i < rounds; i++) direction.forward();
 }
 
-/** Fills every buffer with an Ethernet frame to everybody, of a type for experiments. */
+/** Fills every buffer with a broadcast Ethernet frame of an experimental type. */
 function fill(pool: Mempool): void {
   for (let at = 0; at < pool.bytes.length; at += pool.bufferSize) {
     pool.bytes.fill(0xff, at, at + 6);
@@ -94,7 +96,7 @@ function fill(pool: Mempool): void {
   }
 }
 
-/** What to do again and again. */
+/** Returns the step to repeat. */
 function work(mode: Plan["mode"], device: Device, batch: PacketBatch): () => void {
   const rx = device.rxQueues[0], tx = device.txQueues[0];
   if (mode === "receive") return () => receiveRounds(rx, batch, ROUNDS);

@@ -1,9 +1,8 @@
 /**
- * What interrupts bring and cost, on the software NIC: `deno task bench:interrupts`.
+ * What interrupts save and cost, on the software NIC: `deno task bench:interrupts`.
  *
- * The processor time of a forwarder that has nothing to forward; how long a single packet takes after
- * a silence; and the rate at full load beside that of pure polling. Exits with 1 if one of these is
- * beyond its limit.
+ * Measures the processor time of an idle forwarder, the latency of a single packet after a silence,
+ * and the rate at full load, each also with pure polling. Exits with 1 if one exceeds its limit.
  *
  * @module
  */
@@ -22,20 +21,20 @@ import { usableCores } from "./machine.ts";
 import { startOn } from "./pinned.ts";
 import { median, quantile } from "./statistics.ts";
 
-/** Limits: % of a core when idle, µs of a packet after a silence, part of polling's rate. */
+/** Limits: % of a core when idle, µs of a packet after a silence, share of the polling rate. */
 const MAX_IDLE = 2, MAX_PACKET = 1000, MIN_RATIO = 0.95;
-/** One packet of so many may take longer, since any other program can delay it. */
+/** One packet of so many may take longer, because another program can delay it. */
 const SLOW_ONE_OF = 10;
 
 const OPTIONS = {
-  seconds: decimal("how long each window of the idle and of the busy forwarder takes", {
+  seconds: decimal("seconds of each window, idle and at full load", {
     ...{ least: 1, most: 60, default: 2 },
   }),
-  packets: whole("single packets after the first", { least: 2, most: 1000, default: 20 }),
-  silence: whole("milliseconds of silence before each", {
+  packets: whole("single packets, in addition to the first", { least: 2, most: 1000, default: 20 }),
+  silence: whole("milliseconds of silence before each packet", {
     ...{ value: "MS", least: 1, most: 10000, default: 1000 },
   }),
-  rounds: whole("runs at full load, with and without in turns", {
+  rounds: whole("runs at full load, with and without interrupts in turns", {
     least: 1,
     most: 100,
     default: 5,
@@ -43,34 +42,33 @@ const OPTIONS = {
   json: flag("print one JSON object as the last line"),
 };
 
-/** The program, as it is called. */
+/** The command line. */
 export const INTERRUPTS = command({
   start: "deno task bench:interrupts",
-  about:
-    `Measures the forwarder with --interrupts on two ports of the software NIC, and without beside it.
-Exits with 1 if, with interrupts, it takes ${MAX_IDLE} % of a core when idle, or ${MAX_PACKET} µs for more than
-one packet of ${SLOW_ONE_OF} after a silence, or has less than ${MIN_RATIO} of the rate of polling.`,
+  about: `Compares the forwarder with and without --interrupts on two ports of the software NIC.
+Exits with 1 if, with interrupts, it takes ${MAX_IDLE} % of a core when idle, takes ${MAX_PACKET} µs for more than
+one packet of ${SLOW_ONE_OF} after a silence, or reaches less than ${MIN_RATIO} of the polling rate.`,
   options: OPTIONS,
   plan: ({ values }) => values,
 });
 
-/** Longest that a packet may take after its silence, in milliseconds. */
+/** Deadline for a packet after its silence, in milliseconds. */
 const DEADLINE_MS = 20000;
-/** Until compilers have had their time: with traffic, and without. */
+/** Time for the compilers, with and without traffic. */
 const WARM_UP_MS = 1500;
 
-/** The forwarder's two ways. */
+/** The two ways to run the forwarder. */
 const WAYS = ["--interrupts", undefined] as const;
 type Way = (typeof WAYS)[number];
 
-/** A line of the software NIC's counts, or of `pulse.ts`. */
+/** A line of counts of the software NIC, or of `pulse.ts`. */
 interface Counts {
   readonly seconds: number;
   readonly ports?: readonly { readonly wireStatistics: { readonly received: number } }[];
   readonly microseconds?: number;
 }
 
-/** Where everything is: two cores, and a directory for sockets. */
+/** Two cores, and a directory for sockets. */
 class Bench {
   readonly #directory: TemporaryDirectory;
   readonly #cores = usableCores();
@@ -80,7 +78,7 @@ class Bench {
     this.#directory = directory;
   }
 
-  /** Starts what serves two ports; returns it and the paths of their sockets. */
+  /** Starts a program that serves two ports; returns it and the paths of the sockets. */
   async nic(command: (sockets: string[]) => string[]): Promise<[Program, string[]]> {
     const sockets = [0, 1].map(() => this.#directory.file(`${this.#sockets++}.sock`));
     const arguments_ = ["run", "--quiet", "--allow-ffi", INLINE_MORE, ...command(sockets)];
@@ -98,7 +96,7 @@ class Bench {
   }
 }
 
-/** The software NIC's program with two ports that have this wire. */
+/** Returns the command of the software NIC with two ports and this wire. */
 function simulator(wire: string): (sockets: string[]) => string[] {
   return (sockets) => [
     ...["sim/main.ts", "--json", "--quiet", "--control"],
@@ -106,7 +104,7 @@ function simulator(wire: string): (sockets: string[]) => string[] {
   ];
 }
 
-/** Milliseconds for which all threads of a process have run. */
+/** Returns the milliseconds that all threads of a process have run. */
 async function processorTime(pid: number): Promise<number> {
   let nanoseconds = 0;
   for await (const { name } of Deno.readDir(`/proc/${pid}/task`)) {
@@ -116,10 +114,10 @@ async function processorTime(pid: number): Promise<number> {
   return nanoseconds / 1e6;
 }
 
-/** Takes the number of measurements that are done. */
+/** Called with the number of completed measurements. */
 type Done = (done: number) => void;
 
-/** The part of a core that a forwarder takes while nothing arrives. */
+/** Returns the share of a core that a forwarder takes while nothing arrives. */
 async function idle(bench: Bench, way: Way, seconds: number): Promise<number> {
   const [nic, sockets] = await bench.nic(simulator("none"));
   await using _nic = nic;
@@ -132,8 +130,8 @@ async function idle(bench: Bench, way: Way, seconds: number): Promise<number> {
 }
 
 /**
- * Microseconds that each of some packets takes after a silence, in order. For the first one both the
- * forwarder and what measures it compile much of their code.
+ * Returns the microseconds that each packet takes after a silence, in order. During the first one,
+ * the forwarder and the measuring program still compile much of their code.
  */
 async function single(
   bench: Bench,
@@ -154,7 +152,7 @@ async function single(
   return times;
 }
 
-/** Millions of packets a second that the two ports get back, both together. */
+/** Returns the millions of packets a second that both ports together get back. */
 async function rate(
   bench: Bench,
   way: Way,
@@ -180,7 +178,7 @@ async function rate(
   return packets / (last.seconds - first.seconds) / 1e6;
 }
 
-/** Rates with and without interrupts, in turns, since the speed of shared machines drifts. */
+/** Returns rates with and without interrupts, measured in turns because shared machines drift. */
 async function load(
   bench: Bench,
   rounds: number,
@@ -203,17 +201,17 @@ async function load(
   return rates;
 }
 
-/** What the forwarder with interrupts is judged by. */
+/** The figures of the forwarder with interrupts that have limits. */
 export interface Figures {
-  /** The part of a core that it takes while nothing arrives. */
+  /** The share of a core that it takes while nothing arrives. */
   readonly idle: number;
-  /** What single packets take after a silence, in microseconds. */
+  /** Latencies of single packets after a silence, in microseconds. */
   readonly microseconds: readonly number[];
-  /** Its rate at full load, as a part of polling's. */
+  /** Its rate at full load, as a share of the polling rate. */
   readonly ratio: number;
 }
 
-/** A sentence for each limit that was not kept. */
+/** Returns a sentence for each limit that is exceeded. */
 export function beyond({ idle, microseconds, ratio }: Figures): string[] {
   const slow = microseconds.filter((time) => !(time < MAX_PACKET)).length;
   const found: string[] = [];
@@ -227,7 +225,7 @@ export function beyond({ idle, microseconds, ratio }: Figures): string[] {
     found.push(`after a silence, ${packets} take ${MAX_PACKET} µs, more than 1 of ${SLOW_ONE_OF}`);
   }
   if (!(ratio >= MIN_RATIO)) {
-    found.push(`at full load, it has ${ratio.toFixed(3)} of the rate of polling, not ${MIN_RATIO}`);
+    found.push(`at full load, it has ${ratio.toFixed(3)} of the polling rate, not ${MIN_RATIO}`);
   }
   return found;
 }
@@ -236,7 +234,7 @@ function name(way: Way): string {
   return (way === undefined ? "polling" : "interrupts").padEnd(10);
 }
 
-/** How long is measured, and how often; see the usage. */
+/** How long and how often to measure; see the usage text. */
 interface Plan {
   readonly seconds: number;
   readonly packets: number;
@@ -244,11 +242,11 @@ interface Plan {
   readonly rounds: number;
 }
 
-/** Measures both ways, and prints what comes out: parts of a core, times of packets, and rates. */
+/** Measures both ways, and prints shares of a core, latencies, and rates. */
 async function measure(bench: Bench, { seconds, packets, silence, rounds }: Plan) {
   using progress = new Progress("bench");
   const say = (line: string) => progress.print(() => console.log(line));
-  say("nothing arrives: part of a core that the forwarder takes");
+  say("idle: share of a core that the forwarder takes");
   const parts: number[] = [];
   for (const way of WAYS) {
     progress.show("idle", { done: parts.length, total: WAYS.length, unit: "forwarders" });
@@ -267,7 +265,7 @@ async function measure(bench: Bench, { seconds, packets, silence, rounds }: Plan
     const [half, most] = [0.5, 1].map((share) => quantile(sorted, share).toFixed(0).padStart(8));
     say(
       `  ${name(way)} median ${half}, maximum ${most}; ` +
-        `of a program that has forwarded none before ${first.toFixed(0)}`,
+        `first packet of the program ${first.toFixed(0)}`,
     );
   }
   say(`full load, ${rounds} runs of each in turns: both directions together`);
@@ -285,16 +283,18 @@ async function measure(bench: Bench, { seconds, packets, silence, rounds }: Plan
 async function main(values: Values<typeof OPTIONS>): Promise<number> {
   const { seconds, packets, silence, rounds, json } = values;
   if (usableCores().length < 2) {
-    throw new UsageError("the bench needs two cores: forwarder and software NIC would take turns");
+    throw new UsageError(
+      "the bench needs two cores, one each for forwarder and software NIC: let it use a second core",
+    );
   }
   await using directory = await TemporaryDirectory.make();
   const bench = new Bench(directory);
 
   const { parts, times, rates } = await measure(bench, { seconds, packets, silence, rounds });
   const ratio = median(rates.map(([hybrid, polling]) => hybrid / polling));
-  console.log(`  with interrupts, ${ratio.toFixed(3)} of the rate of polling`);
+  console.log(`  with interrupts, ${ratio.toFixed(3)} of the polling rate`);
   const found = beyond({ idle: parts[0], microseconds: times[0], ratio });
-  for (const sentence of found) console.error(`beyond the limit: ${sentence}`);
+  for (const sentence of found) console.error(`over the limit: ${sentence}`);
   if (json) {
     const [interrupts, polling] = WAYS.map((_, i) => ({
       idle: parts[i],

@@ -1,5 +1,5 @@
 /**
- * The machine on which is measured: what a reader has to know to judge a figure, from /proc and /sys.
+ * The machine that measures: what a reader needs to judge a figure, from /proc and /sys.
  *
  * @module
  */
@@ -12,9 +12,9 @@ export interface Machine {
   readonly cores: number;
   /** Whether it is a virtual machine. */
   readonly virtual: boolean;
-  /** Rate of the time stamp counter in MHz, or undefined where it is not constant or not known. */
+  /** Rate of the time stamp counter in MHz; undefined if it is not constant or not known. */
   readonly tscMHz?: number;
-  /** How the kernel sets the processor's frequency, or undefined where it does not. */
+  /** The kernel's frequency governor; undefined if the kernel does not set the frequency. */
   readonly governor?: string;
   /** Memory in GiB. */
   readonly memoryGiB: number;
@@ -26,7 +26,7 @@ export interface Machine {
   readonly v8: string;
 }
 
-/** The text of a file, or undefined where there is none. */
+/** Returns the text of a file; undefined if it does not exist. */
 function read(path: string): string | undefined {
   try {
     return Deno.readTextFileSync(path);
@@ -36,12 +36,12 @@ function read(path: string): string | undefined {
   }
 }
 
-/** The value of a line `name: value`. */
+/** Returns the value in a line `name: value`. */
 function field(text: string, name: string): string | undefined {
   return new RegExp(`^${name}\\s*:\\s*(.*)$`, "m").exec(text)?.[1];
 }
 
-/** The cores that this process may use, lowest first. */
+/** Returns the cores that this process may use, lowest first. */
 export function usableCores(): number[] {
   const list = field(read("/proc/self/status") ?? "", "Cpus_allowed_list") ?? "0";
   return list.split(",").flatMap((range) => {
@@ -50,17 +50,17 @@ export function usableCores(): number[] {
   });
 }
 
-/** Whether this process is root's. */
+/** Returns whether this process runs as root. */
 export function isRoot(): boolean {
   return field(read("/proc/self/status") ?? "", "Uid")?.split("\t")[1] === "0";
 }
 
-/** How often the kernel has taken a core away from a process's main thread; 0 if that is gone. */
+/** Returns how often the kernel has preempted a process's main thread; 0 if it has ended. */
 export function preemptions(pid: number): number {
   return Number(field(read(`/proc/${pid}/status`) ?? "", "nonvoluntary_ctxt_switches") ?? 0);
 }
 
-/** Looks at the machine. */
+/** Describes this machine. */
 export function machine(): Machine {
   const cpu = read("/proc/cpuinfo") ?? "", flags = (field(cpu, "flags") ?? "").split(" ");
   const megahertz = tscMHz(cpu, flags);
@@ -86,7 +86,7 @@ function tscMHz(cpu: string, flags: readonly string[]): number | undefined {
   return flags.includes("constant_tsc") && bogomips > 0 ? bogomips / 2 : undefined;
 }
 
-/** The machine in a line or two, for people. */
+/** Returns the machine as a sentence. */
 export function describe(m: Machine): string {
   const where = m.virtual ? "a virtual machine" : "bare metal";
   return `${m.cpu}, ${m.cores} cores, ${m.memoryGiB} GiB, ${where}; Linux ${m.kernel}, ` +

@@ -1,6 +1,6 @@
 /**
  * Throughput and latency of the forwarder on the software NIC: `deno task bench`. `bench/README.md`
- * says what the figures mean.
+ * explains the figures.
  *
  * @module
  */
@@ -17,14 +17,15 @@ import { readResults, type Results, writeResults } from "./results.ts";
 import { runSuite, suiteOf } from "./suites.ts";
 import { notes, table } from "./table.ts";
 
-/** Results to add to: those of a file, if there is one, or none. */
+/** Returns the results to add to: those of the file with --continue, otherwise none. */
 function startingPoint(options: Options): Results {
   const now = machine();
   if (!options.continue || !isFile(options.json!)) return { machine: now, suites: [] };
   const before = readResults(options.json!);
   if (JSON.stringify(before.machine) === JSON.stringify(now)) return before;
   throw new UsageError(
-    `the results in ${options.json} are of another machine, or of other programs on it`,
+    `the results in ${options.json} are from another machine or other versions: choose another file, ` +
+      "or leave out --continue",
   );
 }
 
@@ -37,10 +38,10 @@ function isFile(path: string): boolean {
   }
 }
 
-/** Measures, and writes the results down after each suite. */
+/** Measures, and writes the results after each suite. */
 async function measure(options: Options): Promise<Results> {
   const results = startingPoint(options);
-  // Before anything is measured, since it would be lost.
+  // First, because a failure after measuring would lose the results.
   if (options.json !== undefined) Deno.mkdirSync(dirname(options.json), { recursive: true });
   console.log(describe(results.machine));
   const [there, here] = options.cores.slice(-2);

@@ -12,7 +12,7 @@ import { against, type Forwarder, type Work } from "./forwarders.ts";
 import { usableCores } from "./machine.ts";
 import { type SuiteName, SUITES } from "./results.ts";
 
-/** What the bench was asked to do. */
+/** The options of the bench. */
 export interface Options {
   readonly suites: readonly SuiteName[];
   readonly batches: readonly number[];
@@ -23,15 +23,15 @@ export interface Options {
   readonly seconds: number;
   /** File to write results to. */
   readonly json: string | undefined;
-  /** Whether to add to what is in it. */
+  /** Whether to add to the results in that file. */
   readonly continue: boolean;
-  /** Directory to draw pictures in. */
+  /** Directory to write plots to. */
   readonly plots: string | undefined;
   /** File to show instead of measuring. */
   readonly from: string | undefined;
-  /** Another forwarder. */
+  /** The other forwarder. */
   readonly against: ((work: Work) => Forwarder) | undefined;
-  /** Whether the other forwarder does as many packets at once, or uses as many queues, as it is told. */
+  /** Whether the command of the other forwarder takes a batch size, and a number of queues. */
   readonly takesBatch: boolean;
   readonly takesQueues: boolean;
   readonly device: DeviceKind;
@@ -39,7 +39,7 @@ export interface Options {
   readonly cores: readonly number[];
 }
 
-/** The bench, as it is called. */
+/** The command line. */
 export const BENCH = command({
   start: "deno task bench",
   operands: {
@@ -48,8 +48,7 @@ export const BENCH = command({
     least: 0,
     most: Infinity,
   },
-  about:
-    `Forwards between two ports of the software NIC, and counts. All four suites, if none is named:
+  about: `Measures the forwarder between two ports of the software NIC. Suites (default: all):
 
   throughput    by batch size
   sizes         throughput by packet size
@@ -69,24 +68,25 @@ export const BENCH = command({
       ...{ least: 1000, most: 2e7, default: [250000, 500000, 1000000, 2000000] },
     }),
     rounds: whole("runs of each point, in turns", { least: 1, most: 1000, default: 3 }),
-    seconds: whole("how long each run is measured, in windows of 0.4 s", {
+    seconds: whole("seconds of each run, in windows of 0.4 s", {
       ...{ least: 1, most: 3600, default: 2 },
     }),
-    json: text("write the results there", "FILE", "a file"),
-    continue: flag("add to the results that are in that file, if there is one"),
-    plots: text("draw pictures there: DIR/throughput.svg and so on", "DIR", "a directory"),
-    from: text("measure nothing: show, and draw, what is in a file of results", "FILE", "a file"),
+    json: text("write the results to FILE", "FILE", "a file"),
+    continue: flag("add to the results in that file, if it exists"),
+    plots: text("write plots to DIR: DIR/throughput.svg and so on", "DIR", "a directory"),
+    from: text("measure nothing: print, and plot, the results in FILE", "FILE", "a file"),
     against: text(
-      "measure another forwarder too, in turns with this one, on devices of one kind. It is given two " +
-        "devices in the places of {a} and {b}, and {batch} and {queues} where it has them; it has to " +
-        "stay in the foreground.",
+      "also measure another forwarder, in turns with this one, on the same kind of devices. Its command " +
+        "has {a} and {b} in the places of the devices, and may have {batch} and {queues}; it has to stay " +
+        "in the foreground",
       "'COMMAND with {a} {b}'",
       "a command",
     ),
-    name: text("what to call it (default: the first word of its command)", "NAME", "a name"),
+    name: text("name of that forwarder (default: the first word of its command)", "NAME", "a name"),
     device: choice("devices", ["plain", "vfio-user"], {
-      values: "plain, files like those of sysfs with physical addresses, which needs root and " +
-        "hugepages (default with --against); vfio-user, sockets (default without)",
+      values:
+        "plain (default with --against): files like those of sysfs, with physical addresses; " +
+        "needs root and hugepages. vfio-user (default without): sockets",
       default: undefined,
     }),
   },
@@ -94,11 +94,11 @@ export const BENCH = command({
     const suites = operands.map((word) => {
       const suite = SUITES.find((name) => name === word);
       if (suite !== undefined) return suite;
-      throw new UsageError(`there is no suite "${word}": ${SUITES.join(", ")}; see --help`);
+      throw new UsageError(`unknown suite "${word}": name some of ${SUITES.join(", ")}`);
     });
     const { against: command, json, from, device } = values;
     if (values.continue && json === undefined) {
-      throw new UsageError("--continue adds to the file of --json: give that too");
+      throw new UsageError("--continue adds to the file of --json: give --json too");
     }
     const name = values.name ?? command?.trim().split(/\s+/)[0].split("/").at(-1) ?? "";
     const make = command === undefined ? undefined : (work: Work) => against(command, name, work);
@@ -106,7 +106,7 @@ export const BENCH = command({
     const cores = usableCores();
     if (cores.length < 2 && from === undefined) {
       throw new UsageError(
-        "the bench needs two cores: forwarder and software NIC would take turns",
+        "the bench needs two cores, one each for forwarder and software NIC: let it use a second core",
       );
     }
     return {

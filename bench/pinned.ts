@@ -1,5 +1,5 @@
 /**
- * Programs that the bench runs on cores of their own, and that do not outlive it.
+ * Programs that the bench runs on separate cores, and that do not outlive it.
  *
  * @module
  */
@@ -8,17 +8,17 @@ import { Program } from "../programs/process.ts";
 import { UsageError } from "../src/errors.ts";
 
 const PROJECT = new URL("..", import.meta.url).pathname;
-/** How much of what a program printed is kept, in characters. */
+/** Characters to keep of what a program printed. */
 const KEEP = 65536;
 
 /**
  * Starts a program in the project's directory.
  *
- * @param name What errors call it.
+ * @param name Its name in errors.
  * @param cores The cores that it may use.
  * @param command The program and its arguments.
  * @param stderr Where its standard error goes, see {@linkcode Program}.
- * @throws {UsageError} if this machine has no taskset.
+ * @throws {UsageError} if `taskset` is not installed.
  */
 export function startOn(
   name: string,
@@ -31,6 +31,8 @@ export function startOn(
     return Program.start(["taskset", "-c", cores.join(), ...command], options);
   } catch (error) {
     if (!(error instanceof Deno.errors.NotFound)) throw error;
-    throw new UsageError("the bench puts programs on cores by taskset: apt-get install util-linux");
+    throw new UsageError(
+      "the bench needs taskset, to pin programs to cores: apt-get install util-linux",
+    );
   }
 }

@@ -1,5 +1,5 @@
 /**
- * Results as pictures: SVG, drawn by ECharts without a browser.
+ * Results as SVG plots, drawn by ECharts without a browser.
  *
  * @module
  */
@@ -21,12 +21,12 @@ import {
   usualDistance,
 } from "./results.ts";
 
-/** Size of a picture in pixels. */
+/** Size of a plot in pixels. */
 const WIDTH = 860, HEIGHT = 520;
-/** Colours that people who see few of them tell apart (Okabe and Ito). */
+/** Colours that are distinct to colour-blind readers too (Okabe and Ito). */
 const COLOURS = ["#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"];
 const GREY = "#999999", DARK = "#333333";
-/** Colours, pale ones, and marks of what others have published. */
+/** Colours and marks of published series. */
 const PALE = [
   ...["#4e79a7", "#f28e2b", "#59a14f", "#b07aa1", "#edc948"],
   ...["#76b7b2", "#9c755f", "#ff9da7", "#e15759", "#bab0ac"],
@@ -36,7 +36,7 @@ const SYMBOLS = ["triangle", "rect", "diamond", "roundRect", "arrow"];
 type Part<K extends keyof echarts.EChartsOption> = NonNullable<echarts.EChartsOption[K]>;
 type Line = echarts.LineSeriesOption | echarts.ScatterSeriesOption;
 
-/** Draws a suite; returns the text of an SVG file. */
+/** Returns the plot of a suite as an SVG file. */
 export function plot(suite: Suite, machine: Machine): string {
   const chart = echarts.init(null, null, {
     renderer: "svg",
@@ -59,7 +59,7 @@ const TITLES: Readonly<Record<SuiteName, string>> = {
   latency: "Forwarding latency",
 };
 
-/** What all pictures have. */
+/** Returns the common options of all plots. */
 function frame(suite: Suite, machine: Machine): echarts.EChartsOption {
   const where = `${machine.cpu}${machine.virtual ? " (virtual machine)" : ""}`;
   const distance = usualDistance(suite).toFixed(0);
@@ -78,7 +78,7 @@ function frame(suite: Suite, machine: Machine): echarts.EChartsOption {
   };
 }
 
-/** Small print below a picture. */
+/** Returns small print below a plot. */
 function smallPrint(text: string): Part<"graphic"> {
   const style = { text, fontSize: 10, fill: DARK };
   return [{ type: "text", left: 16, bottom: 8, style }];
@@ -86,7 +86,7 @@ function smallPrint(text: string): Part<"graphic"> {
 
 const MARKED = "hollow: within 10 % of the software NIC's own limit; dots: single windows";
 
-/** Medians as a line, and each window as a dot. */
+/** Returns medians as a line, and each window as a dot. */
 function measured(suite: Suite, series: Series, machine: Machine, colour: string): Line[] {
   const distance = usualDistance(suite);
   const points = series.points.toSorted((a, b) => a.x - b.x);
@@ -133,7 +133,7 @@ function allMeasured(suite: Suite, machine: Machine): Line[] {
   );
 }
 
-/** What others have published, pale. */
+/** Returns published series. */
 function others(
   figures: Readonly<Record<string, readonly number[]>>,
   xs: readonly number[],
@@ -158,13 +158,13 @@ function axis(name: string, more: object): Part<"xAxis"> {
   return { name, nameLocation: "middle", nameGap: 28, ...more } as Part<"xAxis">;
 }
 
-/** The pictures, but for what all have. */
+/** The own options of each plot. */
 const PICTURES: Readonly<
   Record<SuiteName, (suite: Suite, machine: Machine) => echarts.EChartsOption>
 > = {
   throughput(suite, machine) {
     const { min, max } = { min: published.BATCHES[0], max: published.BATCHES.at(-1)! };
-    // The software NIC's limit has no batch size: it holds for all.
+    // The software NIC's limit has no batch size: it applies to all.
     const limit = suite.series.find(({ name }) => name === LIMIT);
     const reach = (series: Series): Series => ({
       ...series,
@@ -238,26 +238,25 @@ const PICTURES: Readonly<
         ...others(published.LATENCY, published.PERCENTILES.map((p) => 1 / (1 - p / 100))),
       ],
       graphic: smallPrint(
-        "limit (dashed): the software NIC with the least that can be done in the forwarder's place: " +
-          "its own share\n" +
+        "limit (dashed): the software NIC with a minimal forwarder: its own share\n" +
           `† published, other machine: ${published.LATENCY_SETTING};\n  ${published.CITATION}`,
       ),
     };
   },
 };
 
-/** The highest median of a suite, in Mpps. */
+/** Returns the highest rate of a suite, in Mpps. */
 function highest(suite: Suite): number {
   const windows = suite.series.flatMap(({ points }) => points.flatMap((point) => point.windows));
   return Math.max(...windows.map(({ mpps }) => mpps));
 }
 
-/** 1, 10, 100, … as what share of packets is faster: 0, 90, 99, … */
+/** Turns 1, 10, 100, … into the percentage of packets that are faster: 0, 90, 99, … */
 function percentile(share: number): string {
   return String(Number((100 - 100 / share).toPrecision(8)));
 }
 
-/** The tail of each load's latencies. */
+/** Returns the tail of the latency at each load. */
 function tails(suite: Suite, series: Series): Line[] {
   const distance = usualDistance(suite);
   return series.points.flatMap((point, i): Line[] => {

@@ -1,6 +1,7 @@
 /**
- * What the family has published of its other languages, for comparison. Other machines, real network
- * cards: the shape of a curve can be compared, its height only roughly.
+ * Published figures of the family's drivers in other languages, for comparison. They come from
+ * other machines and real network cards: compare the shapes of curves, and their heights only
+ * roughly.
  *
  * Source: the repository ixy-languages/ixy-languages (commit 2873ee8), the data of the figures
  * `batches-3.3` and `latency-hdr-hist-1`; described in P. Emmerich et al., "The Case for Writing
@@ -9,12 +10,12 @@
  * @module
  */
 
-/** The measurement of throughput, in words. */
+/** The setting of the throughput figures, in words. */
 export const THROUGHPUT_SETTING =
   "Xeon E3-1230 v2 at 3.3 GHz, one core, two ports of an 82599, 64-byte packets, both directions";
-/** The measurement of latency, in words. */
+/** The setting of the latency figures, in words. */
 export const LATENCY_SETTING = "Xeon E5-2620 v3 at 2.4 GHz, 1 Mpps, time stamps in hardware";
-/** Where it is published, in words. */
+/** The source, in words. */
 export const CITATION = "ixy-languages (Emmerich et al., ANCS 2019)";
 
 /** Batch sizes of the published throughput. */

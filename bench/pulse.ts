@@ -1,12 +1,12 @@
 /**
- * Two ports of the software NIC for measuring how long a single packet takes: a packet arrives at the
- * first one after so long a silence, and the time until the second one sends it is printed. Not for
- * people; `interrupts.ts` runs it:
+ * Two ports of the software NIC that measure the latency of a single packet: after a silence, a
+ * packet arrives at the first port, and the program prints the time until the second port sends it.
+ * For `interrupts.ts`, which runs it:
  *
  *     deno run --allow-ffi bench/pulse.ts SOCKET SOCKET MILLISECONDS
  *
- * The ports are looked at without pause, unlike in the software NIC's own program, which rests when it
- * has nothing to do: what is measured is the forwarder.
+ * It polls the ports without pause, unlike the software NIC's own program, which sleeps when idle,
+ * so that it measures the forwarder only.
  *
  * @module
  */
@@ -21,27 +21,29 @@ import type { Wire, WirePort } from "../sim/wires/wire.ts";
 
 const DEVICE_ID = 0x10fb;
 const PACKET_BYTES = 60;
-/** Rounds between looks at the sockets: some 20 µs. */
+/** Rounds between reads of the sockets: about 20 µs. */
 const ROUNDS = 64;
 
-/** Both ends of the way: frames leave it for one port now and then, and come back from the other. */
+/**
+ * Both ends of the line: sends a frame to one port now and then, and gets it back from the other.
+ */
 class Stopwatch implements Wire {
   readonly kind = "stopwatch";
   readonly fd = -1;
   readonly #milliseconds: number;
   readonly #frame = new FrameBuffer();
-  /** Whether frames go to the port that asks first. */
+  /** The port to send frames to. */
   #first: WirePort | undefined;
   #next = Infinity;
   #left = 0;
 
-  /** @param milliseconds From a frame's end to the next frame. */
+  /** @param milliseconds From the return of a frame to the next frame. */
   constructor(milliseconds: number) {
     this.#milliseconds = milliseconds;
     this.#frame.bytes.fill(0x55, 0, PACKET_BYTES);
   }
 
-  /** Starts, at a port. */
+  /** Starts to send frames to a port. */
   start(port: WirePort): void {
     this.#first = port;
     this.#next = performance.now() + this.#milliseconds;
@@ -49,7 +51,7 @@ class Stopwatch implements Wire {
 
   poll(port: WirePort): number {
     if (port !== this.#first || performance.now() < this.#next) return 0;
-    this.#next = Infinity; // until it is back
+    this.#next = Infinity; // until the frame is back
     this.#left = performance.now();
     port.receive(this.#frame, PACKET_BYTES);
     return 1;

@@ -1,8 +1,8 @@
 /**
- * The least that can be done between two ports: each received buffer's descriptor is copied to the
- * other port's transmit ring, and back when it has left. No pool, no batches, no counts, no byte of a
- * packet is touched. What the software NIC reaches with it is what the software NIC can do at most:
- * `deno task bench` marks figures that come near. No forwarder for use.
+ * A minimal forwarder, for measuring only: it copies the descriptor of each received buffer to the
+ * other port's transmit ring, and back once the packet has left. It has no pool, batches or counts,
+ * and touches no byte of a packet. Its rate is the limit of the software NIC; `deno task bench`
+ * marks figures close to it.
  *
  * @module
  */
@@ -28,38 +28,37 @@ interface Plan {
   readonly queues: number;
 }
 
-/** The program, as it is called. */
+/** The command line. */
 export const RECYCLE = command({
   start: "deno run --allow-ffi bench/recycle.ts",
   operands: { shown: "A B", are: "two devices", least: 2, most: 2 },
-  about:
-    `Hands descriptors from each port of the software NIC to the other, until it is ended by a signal.
-A and B are vfio-user:PATH, or addresses of PCI functions.`,
+  about: `Passes descriptors from each port of the software NIC to the other until a signal arrives.
+A and B are vfio-user:PATH or addresses of PCI functions.`,
   options: {
-    queues: whole("receive and transmit queues of each", { least: 1, most: 16, default: 1 }),
+    queues: whole("receive and transmit queues of each port", { least: 1, most: 16, default: 1 }),
   },
   plan: ({ values: { queues }, operands: addresses }): Plan => ({ addresses, queues }),
 });
 
 /** Descriptors of a ring: a power of two. */
 const ENTRIES = 512, MASK = ENTRIES - 1;
-/** Descriptors after which the NIC reports, and that go back at once: a power of two. */
+/** Descriptors of a run, which the NIC reports and the program returns together: a power of two. */
 const RUN = 16;
 const COMMAND = D.TX_DTYP_DATA | D.TX_DEXT | D.TX_IFCS | D.TX_EOP;
-/** Rounds between looks at the signal and at the devices. */
+/** Rounds between checks of the signal and of the devices. */
 const ROUNDS = 4096;
-/** Deadline for a queue to go on or off, in milliseconds. */
+/** Deadline for a queue to start or stop, in milliseconds. */
 const QUEUE_MS = 100;
-/** How often, at least, a NIC whose registers are mere memory looks at them, in milliseconds. */
+/** Milliseconds after which a software NIC with plain registers has certainly read them. */
 const LOOK_MS = 25;
 
-/** A port that is open, and what the program needs beside the device. */
+/** An open port: its PCI function and its device. */
 interface Port {
-  readonly bus: PciFunction;
+  readonly pci: PciFunction;
   readonly device: IxgbeDevice;
 }
 
-/** Where a ring of ours is. */
+/** A ring of this program. */
 interface Ring {
   readonly words: Uint32Array;
   readonly busAddress: number;
@@ -74,22 +73,22 @@ function openFunction(address: string): PciFunction {
 }
 
 async function openPort(address: string, pool: Mempool, queues: number): Promise<Port> {
-  const bus = openFunction(address);
+  const pci = openFunction(address);
   try {
-    const device = await ixgbe.attach(bus, {
+    const device = await ixgbe.attach(pci, {
       pools: Array<Mempool>(queues).fill(pool),
       rxQueues: queues,
       txQueues: queues,
       promiscuous: true,
     }) as IxgbeDevice;
-    return { bus, device };
+    return { pci, device };
   } catch (error) {
-    bus.close();
+    pci.close();
     throw error;
   }
 }
 
-/** A ring in buffers that lie next to each other. */
+/** Creates a ring in adjacent buffers of a new pool. */
 function ring(pool: Mempool, addressing: Addressing): Ring {
   const bytes = ENTRIES * D.BYTES;
   const first = pool.allocate(pool.bufferSize), offset = first * pool.bufferSize;
@@ -102,7 +101,7 @@ function ring(pool: Mempool, addressing: Addressing): Ring {
   };
 }
 
-/** Gives a queue another ring than the driver's; returns its tail register. */
+/** Replaces the driver's ring of a queue; returns the tail register. */
 async function moveTo(ring: Ring, port: Port, queue: number, way: "rx" | "tx"): Promise<Doorbell> {
   const { registers: regs } = port.device;
   const [low, high, length, head, tail] = way === "rx"
@@ -120,12 +119,12 @@ async function moveTo(ring: Ring, port: Port, queue: number, way: "rx" | "tx"): 
   regs.set(control, ENABLE, queue);
   await regs.wait(control, ENABLE, ENABLE, QUEUE_MS, queue);
   await delay(LOOK_MS);
-  return port.bus.bar(0).doorbell(offsetOf(tail, queue));
+  return port.pci.bar(0).doorbell(offsetOf(tail, queue));
 }
 
 /**
- * One way through one pair of queues. Descriptor i of both rings always has the same buffer: it is
- * either with the receiver or with the transmitter.
+ * One way through one pair of queues. Descriptor i of both rings always names the same buffer,
+ * which is in either the receive or the transmit ring.
  */
 class Lane {
   readonly #addresses: Uint32Array;
@@ -133,7 +132,7 @@ class Lane {
   readonly #tx: Uint32Array;
   readonly #rdt: Doorbell;
   readonly #tdt: Doorbell;
-  /** The descriptor that a packet comes into next, and the first one that is with the transmitter. */
+  /** The next descriptor to receive into, and the first one in transmission. */
   #next = 0;
   #clean = 0;
 
@@ -147,9 +146,9 @@ class Lane {
     ringDoorbell(rdt, MASK);
   }
 
-  /** A lane from one port to the other, through their queues of this number. */
+  /** Opens a lane from one port to the other, through their queues with this number. */
   static async open(pool: Mempool, from: Port, to: Port, queue: number): Promise<Lane> {
-    const { addressing } = from.bus, column = pool.addresses(addressing);
+    const { addressing } = from.pci, column = pool.addresses(addressing);
     const rx = ring(pool, addressing), tx = ring(pool, addressing);
     const buffers = new Uint32Array(2 * ENTRIES);
     for (let i = 0; i < ENTRIES; i++) {
@@ -160,7 +159,7 @@ class Lane {
     return new Lane(rx, tx, await moveTo(rx, from, queue, "rx"), tdt, buffers);
   }
 
-  /** Sends what has come, and takes back what has left. */
+  /** Sends received packets, and returns the buffers of packets that have left. */
   recycle(): void {
     const rx = this.#rx, tx = this.#tx, addresses = this.#addresses;
     const first = this.#next;
@@ -182,7 +181,7 @@ class Lane {
     if ((tx[last << 2 | 3] & D.TX_DD) !== 0) this.#takeBack(last);
   }
 
-  /** The packets of a run have left: their buffers are the receiver's again. */
+  /** Gives the buffers of a run whose packets have left to the receive ring. */
   #takeBack(last: number): void {
     this.#tx[last << 2 | 3] = 0;
     for (let i = this.#clean; i <= last; i++) this.#arm(i);
@@ -203,7 +202,7 @@ function ringDoorbell(doorbell: Doorbell, value: number): void {
   if (doorbell.write !== undefined) doorbell.write(value);
 }
 
-/** A function of its own, so that the compiler optimizes the loop as a whole. */
+/** A short function that only loops, so that V8 optimises it as a whole. */
 function recycleRounds(lanes: readonly Lane[]): void {
   for (let round = 0; round < ROUNDS; round++) {
     for (let i = 0; i < lanes.length; i++) lanes[i].recycle();
@@ -211,7 +210,8 @@ function recycleRounds(lanes: readonly Lane[]): void {
 }
 
 async function main({ addresses: [a, b], queues }: Plan): Promise<number> {
-  // Per queue and way: two rings, the buffers between them, and the ring that the driver fills first.
+  // Per queue and way: two rings, their buffers, and the buffers with which the driver fills its
+  // ring.
   using pool = new Mempool({ buffers: 4096 * queues });
   using stop = new StopFlag();
   const portA = await openPort(a, pool, queues);
@@ -226,8 +226,8 @@ async function main({ addresses: [a, b], queues }: Plan): Promise<number> {
   console.log(JSON.stringify({ ready: true }));
   while (stop.signal === 0) {
     recycleRounds(lanes);
-    portA.bus.checkAlive();
-    portB.bus.checkAlive();
+    portA.pci.checkAlive();
+    portB.pci.checkAlive();
   }
   return 0;
 }

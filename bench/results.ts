@@ -1,6 +1,6 @@
 /**
- * What the bench has measured, and what is to be said of it: medians and spread of the windows that
- * count, what is the software NIC's limit and not the driver's, percentiles of latency.
+ * The results of the bench, and verdicts on them: medians and spread of the windows that count,
+ * whether the software NIC is the limit, and percentiles of latency.
  *
  * @module
  */
@@ -14,9 +14,9 @@ import type { Machine } from "./machine.ts";
 import { median, summarize, type Summary } from "./statistics.ts";
 import type { Balance, Window } from "./window.ts";
 
-/** What is measured. */
+/** The suites of measurements. */
 export const SUITES = ["throughput", "sizes", "queues", "latency"] as const;
-/** One of them. */
+/** The name of a suite. */
 export type SuiteName = typeof SUITES[number];
 
 /** All windows of a forwarder at one value of the suite's parameter. */
@@ -26,11 +26,11 @@ export interface Point {
   /** Threads of the forwarder. */
   readonly workers: number;
   windows: Window[];
-  /** What became of all packets, those outside windows included. */
+  /** Counts of all packets, those outside windows included. */
   balance: Balance;
 }
 
-/** All that was measured of one forwarder. */
+/** All measurements of one forwarder. */
 export interface Series {
   readonly name: string;
   readonly points: Point[];
@@ -39,45 +39,45 @@ export interface Series {
 /** The measurements of one suite. */
 export interface Suite {
   readonly name: SuiteName;
-  /** What does not change from point to point, in words. */
+  /** What is the same at all points, in words. */
   readonly setting: string;
   readonly series: Series[];
 }
 
-/** What a file of results has. */
+/** The contents of a results file. */
 export interface Results {
   readonly machine: Machine;
   readonly suites: Suite[];
 }
 
-/** What is said of a point. */
+/** The verdict on a point. */
 export interface Verdict {
   /** Millions of packets a second, of the windows that count; undefined if none does. */
   readonly mpps?: Summary;
-  /** Windows that do not count: the cores' distance changed, or was another than in most. */
+  /** Windows that do not count: the cores' distance changed, or differed from most windows. */
   readonly discarded: number;
-  /** Whether the software NIC can do little more: within 10 %. */
+  /** Whether the rate is within 10 % of the software NIC's limit. */
   readonly limited: boolean;
-  /** How often a window was disturbed: the kernel gave a core to another program for a while. */
+  /** Median number of times a window that the kernel gave a core to another program. */
   readonly preempted?: number;
-  /** Cycles of the processor a packet, where it counts them. */
+  /** Processor cycles a packet, if the processor counts them. */
   readonly cycles?: number;
-  /** Cycles of the time stamp counter a packet: a core's time, not its work. */
+  /** Cycles of the time stamp counter a packet, working or waiting. */
   readonly referenceCycles?: number;
-  /** Microseconds, by percentile. */
+  /** Microseconds by percentile. */
   readonly latency?: Readonly<Record<string, number>>;
 }
 
-/** A rate above this share of the software NIC's own is marked. */
+/** Rates from this share of the software NIC's limit on are marked. */
 const NEAR_LIMIT = 0.9;
-/** Percentiles that are said. */
+/** Percentiles of a verdict. */
 export const PERCENTILES = [50, 90, 99, 99.9, 99.99, 99.999] as const;
-/** Significant digits of a histogram: of its percentiles, and of what is kept in a file. */
+/** Significant digits of percentiles, and of the times in a results file. */
 const DIGITS = 3, KEPT_DIGITS = 2;
-/** The longest time in nanoseconds that a histogram has room for. */
+/** The longest time that a histogram can hold, in nanoseconds. */
 const LONGEST_NS = 1e10;
 
-/** No packets. */
+/** The balance of no packets. */
 export const NOTHING: Balance = {
   received: 0,
   missed: 0,
@@ -87,13 +87,15 @@ export const NOTHING: Balance = {
   corrupt: 0,
 };
 
-/** The sum of two balances. */
+/** Returns the sum of two balances. */
 export function plus(a: Balance, b: Balance): Balance {
   const names = Object.keys(NOTHING) as (keyof Balance)[];
   return Object.fromEntries(names.map((name) => [name, a[name] + b[name]])) as unknown as Balance;
 }
 
-/** The distance in nanoseconds at which most windows of a suite were measured; NaN of none. */
+/**
+ * Returns the median distance of the steady windows of a suite, in nanoseconds; NaN without any.
+ */
 export function usualDistance(suite: Suite): number {
   const windows = suite.series.flatMap(({ points }) => points.flatMap((point) => point.windows));
   return median(windows.filter(isSteady).map(({ distance }) => distance[0]));
@@ -103,23 +105,23 @@ function isSteady({ distance: [before, after] }: Window): boolean {
   return sameDistance(before, after);
 }
 
-/** The windows of a point that count. */
+/** Returns the windows of a point that count. */
 export function counting(point: Point, distance: number): Window[] {
   return point.windows.filter((window) =>
     isSteady(window) && sameDistance(window.distance[0], distance)
   );
 }
 
-/** The rate that the software NIC reaches at a point; undefined if that was not measured. */
+/** Returns the limit of the software NIC at a point; undefined if it was not measured. */
 function limitAt(suite: Suite, x: number, distance: number): number | undefined {
   const points = suite.series.find(({ name }) => name === LIMIT)?.points ?? [];
-  // Batch sizes mean nothing to it: it is measured once.
+  // It does not depend on the batch size, so it is measured once.
   const point = suite.name === "throughput" ? points[0] : points.find((other) => other.x === x);
   if (point === undefined) return undefined;
   return summarize(counting(point, distance).map(({ mpps }) => mpps))?.median;
 }
 
-/** What is to be said of a point. */
+/** Returns the verdict on a point. */
 export function judge(suite: Suite, series: Series, point: Point, machine: Machine): Verdict {
   const distance = usualDistance(suite), windows = counting(point, distance);
   const mpps = summarize(windows.map((window) => window.mpps));
@@ -144,7 +146,7 @@ export function judge(suite: Suite, series: Series, point: Point, machine: Machi
   };
 }
 
-/** Several histograms as one. */
+/** Merges histograms. */
 export function merge(histograms: readonly LatencyBins[]): LatencyBins {
   const all = new Map<number, number>();
   for (const bins of histograms) {
@@ -153,7 +155,7 @@ export function merge(histograms: readonly LatencyBins[]): LatencyBins {
   return [...all].toSorted(([a], [b]) => a - b);
 }
 
-/** A histogram with fewer bins, for a file. */
+/** Returns a histogram with fewer bins, for a results file. */
 export function coarse(bins: LatencyBins): LatencyBins {
   return merge([bins.map(([time, packets]) => [Number(time.toPrecision(KEPT_DIGITS)), packets])]);
 }
@@ -161,13 +163,13 @@ export function coarse(bins: LatencyBins): LatencyBins {
 function percentiles(bins: LatencyBins): Record<string, number> {
   const histogram = histogramOf(bins), max = histogram.maxValue;
   const all = PERCENTILES.map((p) => {
-    // Of a bin the histogram gives the longest time, which may be longer than any packet's.
+    // The histogram returns the upper end of a bin, which may exceed the longest time.
     return [String(p), Math.min(max, histogram.getValueAtPercentile(p))] as const;
   });
   return Object.fromEntries([...all, ["max", max] as const].map(([name, ns]) => [name, ns / 1000]));
 }
 
-/** A histogram that knows percentiles. */
+/** Returns a histogram that can compute percentiles. */
 export function histogramOf(bins: LatencyBins) {
   const histogram = build({
     lowestDiscernibleValue: 1,
@@ -178,7 +180,7 @@ export function histogramOf(bins: LatencyBins) {
   return histogram;
 }
 
-/** Results as a file has them: with what is said of each point. */
+/** Returns results with the verdict on each point, for a results file. */
 export function withVerdicts({ machine, suites }: Results): unknown {
   return {
     machine,
@@ -197,31 +199,33 @@ export function withVerdicts({ machine, suites }: Results): unknown {
 }
 
 /**
- * Reads a file of results.
+ * Reads a results file.
  *
- * @throws {UsageError} if it is none.
+ * @throws {UsageError} if the file does not exist or is not a results file.
  */
 export function readResults(path: string): Results {
   let text: string;
   try {
     text = Deno.readTextFileSync(path);
   } catch (error) {
-    if (error instanceof Deno.errors.NotFound) throw new UsageError(`there is no file ${path}`);
+    if (error instanceof Deno.errors.NotFound) {
+      throw new UsageError(`${path}: no such file: name a results file of the bench`);
+    }
     throw error;
   }
   try {
     const { machine, suites } = JSON.parse(text);
-    if (machine === undefined || !Array.isArray(suites)) throw new SyntaxError("no suites in it");
+    if (machine === undefined || !Array.isArray(suites)) throw new SyntaxError("it has no suites");
     return { machine, suites };
   } catch (error) {
     if (!(error instanceof SyntaxError)) throw error;
-    throw new UsageError(`${path} holds no results of the bench: ${error.message}`);
+    throw new UsageError(`${path} is not a results file of the bench: ${error.message}`);
   }
 }
 
-/** Writes a file of results. */
+/** Writes a results file. */
 export function writeResults(path: string, results: Results): void {
-  // A line for each window: what is read by people are the verdicts.
+  // Short arrays on one line, so that verdicts are easy to find.
   const lines = JSON.stringify(withVerdicts(results), null, 1)
     .replace(/\[\n\s+(-?[\d.e+]+),\n\s+(-?[\d.e+]+)\n\s+\]/g, "[$1,$2]")
     .replace(/"latency": \[[^"]*?\]\n/g, (bins) => bins.replace(/\n\s*/g, "") + "\n");

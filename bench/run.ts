@@ -1,7 +1,6 @@
 /**
- * A measuring run: the software NIC and a forwarder, each on cores of its own, and short windows in
- * which packets are counted. Between windows both are stopped while the distance of their cores is
- * probed.
+ * A run: the software NIC and a forwarder on separate cores, and short windows in which packets are
+ * counted. Between windows, both are stopped while the distance between their cores is probed.
  *
  * @module
  */
@@ -27,20 +26,20 @@ import {
   wireOf,
 } from "./window.ts";
 
-/** Longest that packets may take to come back at first, in milliseconds. */
+/** Deadline for the first packets to come back, in milliseconds. */
 const DEADLINE_MS = 20000;
-/** After a stop, until both programs are warm again; and until packets have come to rest. */
+/** Milliseconds after a stop until both programs are warm again, and until all packets are back. */
 const SETTLE_MS = 100, DRAIN_MS = 60;
-/** How often it is looked whether a forwarder forwards, in milliseconds. */
+/** Milliseconds between checks whether a forwarder forwards. */
 const LOOK_MS = 50;
 
 /**
- * Where times are taken, the software NIC collects its garbage every few seconds instead of every few
- * milliseconds, and by itself, not with threads that would have to wait for its own core.
+ * Flags for measuring latency: the software NIC collects garbage every few seconds instead of every
+ * few milliseconds, and in its own thread, because other threads would wait for its core.
  */
 const SELDOM_COLLECT = ",--single-threaded-gc,--min-semi-space-size=128,--max-semi-space-size=128";
 
-/** What a window brings by itself. */
+/** The part of a window that its measurement returns. */
 type Brought = Omit<Window, "distance" | "preempted">;
 
 /** A running pair of software NIC and forwarder. */
@@ -66,10 +65,9 @@ export class Run implements AsyncDisposable {
   }
 
   /**
-   * Starts both programs, waits until packets come back both ways, and goes on until the compilers
-   * have had their time.
+   * Starts both programs, waits until packets come back both ways, and warms the programs up.
    *
-   * @param cores The software NIC has the last one, the forwarder the others.
+   * @param cores The last one is for the software NIC, the others are for the forwarder.
    * @param warmUp Milliseconds of traffic before the first window.
    * @throws {DeviceError} if a program fails, or nothing is forwarded.
    */
@@ -109,8 +107,8 @@ export class Run implements AsyncDisposable {
       if (performance.now() < deadline && !ended) continue;
       throw new DeviceError(
         this.#kind.name,
-        (ended ? "ended" : `brought nothing back both ways within ${DEADLINE_MS} ms`) +
-          `: is it told the right devices? It printed: ` +
+        (ended ? "ended" : `did not forward both ways within ${DEADLINE_MS} ms`) +
+          `: check that its command names {a} and {b} correctly; it printed: ` +
           stderr.trim().replaceAll("\n", " | ").slice(-500),
       );
     }
@@ -118,18 +116,18 @@ export class Run implements AsyncDisposable {
     await this.#rest();
   }
 
-  /** The software NIC's counts now. */
+  /** Returns the current counts of the software NIC. */
   async #stats(): Promise<SimLine> {
     return await this.#sim.ask("stats", ({ ports }: SimLine) => ports !== undefined);
   }
 
-  /** Sends no more, and waits until all is back. */
+  /** Stops the traffic, and waits until all packets are back. */
   async #rest(): Promise<void> {
     await this.#sim.write("stop");
     await delay(DRAIN_MS);
   }
 
-  /** The distance between the cores, while both programs are stopped. */
+  /** Stops both programs and returns the distance between the cores. */
   async #probed(): Promise<number> {
     const programs = [this.#forwarder, this.#sim];
     for (const program of programs) program.kill("SIGSTOP");
@@ -141,10 +139,11 @@ export class Run implements AsyncDisposable {
   }
 
   /**
-   * Measures.
+   * Measures a window.
    *
-   * @param milliseconds How long.
-   * @param latency Whether to take the time of each packet of the window, instead of the middle of it.
+   * @param milliseconds Its length.
+   * @param latency Whether to measure the latency of every packet, rather than the rate amid
+   * traffic.
    */
   async window(milliseconds: number, latency: boolean): Promise<Window> {
     if (Number.isNaN(this.#distance)) this.#distance = await this.#probed();
@@ -160,7 +159,7 @@ export class Run implements AsyncDisposable {
     return [this.#sim, this.#forwarder].reduce((all, { pid }) => all + preemptions(pid), 0);
   }
 
-  /** A window in the middle of traffic. */
+  /** Measures the rate in the middle of traffic. */
   async #counted(milliseconds: number): Promise<Brought> {
     await this.#sim.write("start");
     await delay(SETTLE_MS);
@@ -175,7 +174,7 @@ export class Run implements AsyncDisposable {
     };
   }
 
-  /** A window that has every packet of its traffic, and so no packet that waited for a report. */
+  /** Measures all packets of its own traffic, so that none of them waits for a report. */
   async #timed(milliseconds: number): Promise<Brought> {
     await delay(SETTLE_MS);
     const first = await this.#stats(), start = performance.now();
@@ -188,14 +187,14 @@ export class Run implements AsyncDisposable {
   }
 
   /**
-   * Ends both programs; says what became of all packets.
+   * Ends both programs; returns the counts of all packets.
    *
-   * @throws {DeviceError} if a program of this project does not end in good order.
+   * @throws {DeviceError} if a program of this project ends with an error.
    */
   async finish(): Promise<Balance> {
     const dropped = await this.#endForwarder();
     const line = await this.#sim.ask("quit", ({ total }: SimLine) => total === true);
-    // A driver that is not ours may break rules of the datasheet, of which the software NIC complains.
+    // Another driver may break rules of the datasheet; the software NIC then exits with an error.
     if (this.#kind.ready) await this.#sim.succeed();
     const [received, missed] = [sum(line, "received"), sum(line, "missed")];
     return {
@@ -208,7 +207,7 @@ export class Run implements AsyncDisposable {
     };
   }
 
-  /** Ends the forwarder; returns the packets that it says to have dropped. */
+  /** Ends the forwarder; returns the number of packets that it reports as dropped. */
   async #endForwarder(): Promise<number> {
     this.#forwarder.kill(this.#kind.ready ? "SIGINT" : "SIGKILL");
     if (!this.#kind.ready) return await this.#forwarder.finish().then(() => 0);

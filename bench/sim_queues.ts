@@ -1,7 +1,9 @@
 /**
- * What the model alone can do, in one process and with no driver to wait for: frames a second from
- * the wire through `Nic.receive` to descriptors written back, into one queue and, spread by RSS, into
- * several; and from descriptors to the wire: `deno task bench:sim`.
+ * The speed of the NIC model alone, in one process, without a driver to wait for: `deno task
+ * bench:sim`.
+ *
+ * Measures frames a second from the wire through `Nic.receive` to descriptors written back, into
+ * one queue and, spread by RSS, into several; and from descriptors to the wire.
  *
  * @module
  */
@@ -28,27 +30,27 @@ import { FrameBuffer } from "../sim/frames/frame.ts";
 import { IOVA, MinimalDriver, RING, RX_BUFFERS, TX_RING } from "../sim/minimal_driver.ts";
 import type { Wire, WirePort } from "../sim/wires/wire.ts";
 
-/** The program, as it is called. */
+/** The command line. */
 export const SIM_QUEUES = command({
   start: "deno task bench:sim",
   about:
-    `What the software NIC can do by itself, in frames of 60 bytes: received into 1 to 16 queues, and sent.
-The best of some rounds each, 0.3 s long.`,
-  options: { rounds: whole("rounds of each", { least: 1, most: 1000, default: 5 }) },
+    `Measures the software NIC alone with 60-byte frames: received into 1 to 16 queues, and sent.
+Prints the best of some rounds of 0.3 s each.`,
+  options: { rounds: whole("rounds of each measurement", { least: 1, most: 1000, default: 5 }) },
   plan: ({ values }) => values,
 });
 
 const QUEUES = [1, 2, 4, 8, 16];
 const MILLISECONDS = 300;
 const SIZE = 60;
-/** Flows that take turns: a power of two. */
+/** Flows, in turns: a power of two. */
 const FLOWS = 1024;
-/** Where the UDP source port is, by halfwords. */
+/** The index of the UDP source port in halfwords. */
 const SOURCE_PORT = 17;
 const RING_BYTES = RING * 16;
-/** Frames in a round: what the model sends at most, and the rings can take. */
+/** Frames in a round: the most that the model sends. */
 const BURST = 64;
-/** The key that Microsoft's suite of test vectors has, as RSSRK holds it. */
+/** The RSS key of Microsoft's verification suite, as RSSRK holds it. */
 const KEY = [
   0xda565a6d,
   0xc20e5b25,
@@ -62,7 +64,7 @@ const KEY = [
   0xfa01acbe,
 ];
 
-/** Brings a frame of each flow in turn, and takes what is sent. */
+/** A wire that brings a frame of each flow in turn, and counts frames sent. */
 class FlowWire implements Wire {
   readonly kind = "flows";
   readonly fd = -1;
@@ -71,7 +73,7 @@ class FlowWire implements Wire {
   received = 0;
   missed = 0;
   readonly #frame = new FrameBuffer();
-  /** The frame by halfwords, to number its source port. */
+  /** The frame as halfwords, to set its source port. */
   readonly #halves = new Uint16Array(this.#frame.bytes.buffer);
   #flow = 0;
 
@@ -112,7 +114,7 @@ class FlowWire implements Wire {
   close(): void {}
 }
 
-/** A driver of several receive queues that does the least: it hands descriptors back. */
+/** A minimal driver of several receive queues: it only returns descriptors. */
 class Rings {
   readonly driver = MinimalDriver.ready();
   readonly wire = new FlowWire();
@@ -157,7 +159,7 @@ class Rings {
     words[at + 2] = 0;
   }
 
-  /** A round of the model, and its descriptors handed back. */
+  /** Runs a round of the model, and returns its descriptors. */
   receive(): void {
     const { driver } = this;
     driver.nic.poll();
@@ -173,7 +175,7 @@ class Rings {
     }
   }
 
-  /** A round in which a burst is sent. */
+  /** Runs a round that sends a burst. */
   send(): void {
     const { driver } = this;
     for (let i = 0; i < BURST; i++) {
@@ -183,12 +185,12 @@ class Rings {
     driver.write(TDT, this.#tail);
     driver.nic.poll();
     if ((driver.words[TX_RING / 4 + (this.#tail + RING - 1) % RING * 4 + 3] & 1) === 0) {
-      throw new Error("the model did not send all");
+      throw new Error("the model did not send the whole burst");
     }
   }
 }
 
-/** Frames a second. */
+/** Returns frames a second. */
 function measure(step: () => void, done: () => number): number {
   const before = done();
   const start = performance.now();

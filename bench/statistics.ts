@@ -4,9 +4,9 @@
  * @module
  */
 
-/** What is said of a set of measurements. */
+/** Summary of a set of measurements. */
 export interface Summary {
-  /** How many there are. */
+  /** Their number. */
   readonly n: number;
   readonly min: number;
   readonly q1: number;
@@ -16,10 +16,10 @@ export interface Summary {
 }
 
 /**
- * The value below which a share of the numbers lies, between two of them by proportion.
+ * Returns a quantile, interpolated between two numbers.
  *
- * @param sorted At least one number, the smallest first.
- * @param share 0 to 1.
+ * @param sorted At least one number, in ascending order.
+ * @param share The share of numbers below, 0 to 1.
  */
 export function quantile(sorted: readonly number[], share: number): number {
   const at = share * (sorted.length - 1), below = Math.floor(at);
@@ -27,12 +27,12 @@ export function quantile(sorted: readonly number[], share: number): number {
   return sorted[below] + (at - below) * (next - sorted[below]);
 }
 
-/** The middle of some numbers; NaN of none. */
+/** Returns the median; NaN without numbers. */
 export function median(numbers: readonly number[]): number {
   return numbers.length === 0 ? NaN : quantile(numbers.toSorted((a, b) => a - b), 0.5);
 }
 
-/** Median, quartiles and range; undefined of no numbers. */
+/** Returns median, quartiles and range; undefined without numbers. */
 export function summarize(numbers: readonly number[]): Summary | undefined {
   if (numbers.length === 0) return undefined;
   const sorted = numbers.toSorted((a, b) => a - b);

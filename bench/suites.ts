@@ -1,5 +1,5 @@
 /**
- * The suites: which points each has, who forwards at each of them, and how they are measured in turns.
+ * The suites: the points of each, the forwarders at each point, and how to measure them in turns.
  *
  * @module
  */
@@ -23,15 +23,15 @@ import {
 import { Run } from "./run.ts";
 import type { Balance, Traffic, Window } from "./window.ts";
 
-/** Bytes of a packet, without CRC, where that is not what changes. */
+/** Bytes of a packet, without CRC, in suites that do not vary it. */
 export const SIZE = 60;
-/** Packets handled at once, where that is not what changes. */
+/** Batch size in suites that do not vary it. */
 const BATCH = 32;
-/** Flows by which packets are spread over queues. */
+/** Flows that spread over several queues. */
 const FLOWS = 64;
-/** A window, in milliseconds; one in which times are taken has to have more packets. */
+/** Length of a window in milliseconds; for latency, longer, because it needs more packets. */
 const WINDOW_MS = 400, TIMED_WINDOW_MS = 1000;
-/** Traffic before the first window of a run, in milliseconds: compilers take their time. */
+/** Milliseconds of traffic before the first window of a run, for the compilers. */
 const WARM_UP_MS = 1500;
 
 /** One forwarder at one value of the parameter. */
@@ -42,7 +42,7 @@ interface Job {
   readonly traffic: Traffic;
 }
 
-/** The forwarders of a point; the other one only where it can do what the point asks. */
+/** Returns the jobs of a point; with the other forwarder only if it supports the point. */
 function jobs(x: number, work: Work, traffic: Traffic, options: Options, other: boolean): Job[] {
   const forwarders = [ours(work), ...(other && options.against ? [options.against(work)] : [])];
   return forwarders.map((forwarder) => ({ x, work, forwarder, traffic }));
@@ -52,7 +52,9 @@ function limitJob(x: number, work: Work, traffic: Traffic): Job {
   return { x, work, forwarder: limit(work), traffic };
 }
 
-/** Queues are polled by as many threads as there are cores beside the software NIC's. */
+/**
+ * Returns the number of threads: one a queue, but at most one a core besides the software NIC's.
+ */
 function workersFor(queues: number, options: Options): number {
   return Math.min(queues, options.cores.length - 1);
 }
@@ -60,7 +62,7 @@ function workersFor(queues: number, options: Options): number {
 /** The points of each suite. */
 const PLANS: Readonly<Record<SuiteName, (options: Options) => Job[]>> = {
   throughput(options) {
-    // A forwarder that cannot be told a batch size has one: it is measured once.
+    // A forwarder without an option for the batch size is measured once.
     const once = options.batches.includes(BATCH) ? BATCH : options.batches[0];
     const work = { batch: BATCH, queues: 1, workers: 1 };
     return [
@@ -97,7 +99,7 @@ const PLANS: Readonly<Record<SuiteName, (options: Options) => Job[]>> = {
   },
 };
 
-/** What does not change within a suite, in words. */
+/** Returns what is the same at all points of a suite, in words. */
 function settingOf(name: SuiteName, options: Options): string {
   const beside: Record<SuiteName, string> = {
     throughput: `${SIZE}-byte packets, one queue, one core`,
@@ -109,7 +111,7 @@ function settingOf(name: SuiteName, options: Options): string {
   return `${beside[name]}; software NIC by ${options.device}`;
 }
 
-/** The point of a series, made if there is none yet. */
+/** Returns the point of a job; creates it if it is new. */
 function pointOf(suite: Suite, { forwarder, x, work }: Job): Point {
   let series: Series | undefined = suite.series.find(({ name }) => name === forwarder.name);
   if (series === undefined) suite.series.push(series = { name: forwarder.name, points: [] });
@@ -121,7 +123,7 @@ function pointOf(suite: Suite, { forwarder, x, work }: Job): Point {
   return point;
 }
 
-/** One run of a job. */
+/** Runs a job once. */
 async function measure(
   job: Job,
   options: Options,
@@ -149,10 +151,10 @@ async function measure(
 }
 
 /**
- * Measures a suite, in turns, since the speed of shared machines drifts. Results are added as they come.
+ * Measures a suite, in turns because shared machines drift, and adds results as they come.
  *
- * @param suite Takes the results.
- * @param progress Shows how many runs are done, and the rates of each.
+ * @param suite The suite to add results to.
+ * @param progress Shows the number of completed runs, and the rates of each.
  * @throws {DeviceError} if a forwarder fails, or loses, reorders or damages packets.
  */
 export async function runSuite(
@@ -177,9 +179,9 @@ export async function runSuite(
 }
 
 /**
- * The suite of this name among results, made if there is none yet.
+ * Returns the suite with this name; creates it if it is new.
  *
- * @throws {UsageError} if the one that is there was measured in another setting.
+ * @throws {UsageError} if it was measured in another setting.
  */
 export function suiteOf(suites: Suite[], name: SuiteName, options: Options): Suite {
   const setting = settingOf(name, options);
@@ -187,6 +189,6 @@ export function suiteOf(suites: Suite[], name: SuiteName, options: Options): Sui
   if (suite === undefined) suites.push(suite = { name, setting, series: [] });
   if (suite.setting === setting) return suite;
   throw new UsageError(
-    `the results of ${name} are for another setting: "${suite.setting}", not "${setting}"`,
+    `the results of ${name} have the setting "${suite.setting}", not "${setting}": use another file`,
   );
 }

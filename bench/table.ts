@@ -11,7 +11,7 @@ import type { Machine } from "./machine.ts";
 import { judge, PERCENTILES, type Suite, usualDistance, type Verdict } from "./results.ts";
 import { SIZE } from "./suites.ts";
 
-/** What stands above a column with the suite's parameter. */
+/** The header of the column with the suite's parameter. */
 const PARAMETER = {
   throughput: "batch",
   sizes: "bytes",
@@ -19,7 +19,7 @@ const PARAMETER = {
   latency: "offered",
 } as const;
 
-/** Rows as lines, right-justified but for the first column. */
+/** Returns rows as lines, right-justified except for the first column. */
 function align(rows: readonly (readonly string[])[]): string {
   const widths = rows[0].map((_, i) => Math.max(...rows.map((row) => row[i].length)));
   return rows.map((row) =>
@@ -27,7 +27,7 @@ function align(rows: readonly (readonly string[])[]): string {
   ).join("\n");
 }
 
-/** A suite's table, with what it says beside. */
+/** Returns a suite's table, with its heading and footnote. */
 export function table(suite: Suite, machine: Machine): string {
   const rows = suite.series.flatMap((series) =>
     series.points.map((point) => {
@@ -49,14 +49,14 @@ export function table(suite: Suite, machine: Machine): string {
     align([header, ...body]),
   ];
   if (rows.some(({ verdict }) => verdict.limited)) {
-    lines.push("* within 10 % of what the software NIC can do: the driver may be able to do more");
+    lines.push("* within 10 % of the limit of the software NIC: the driver may be able to do more");
   }
   return lines.join("\n");
 }
 
 const fixed = (n: number | undefined, digits: number) => n === undefined ? "-" : n.toFixed(digits);
 
-/** A rate of packets that is given in millions. */
+/** Formats a packet rate given in millions. */
 const millions = (mpps: number | undefined) => mpps === undefined ? "-" : packetRate(mpps * 1e6);
 
 const RATES = {
@@ -108,7 +108,7 @@ const LATENCY = {
   },
 };
 
-/** What holds for all tables. */
+/** Returns the notes for all tables. */
 export function notes(machine: Machine, suites: readonly Suite[]): string {
   const counted = suites.some((suite) =>
     suite.series.some(({ points }) =>
@@ -116,18 +116,18 @@ export function notes(machine: Machine, suites: readonly Suite[]): string {
     )
   );
   return [
-    "median, quartiles, bit rate: of packets forwarded a second, both directions together.",
+    "median, quartiles, bit rate: packets forwarded a second, both directions together.",
     ...(suites.some(({ name }) => name === "latency")
       ? ["p50 to max: percentiles of the latency, in microseconds."]
       : []),
-    "limit: the software NIC with the least that can be done in the forwarder's place.",
-    "Windows are discarded where the distance of the two cores changed, or was unlike the others'.",
+    "limit: the software NIC with a minimal forwarder.",
+    "Windows are discarded if the distance between the two cores changed, or differed from most windows.",
     "preempted: how often in a window the kernel gave one of the two cores to another program.",
     machine.tscMHz === undefined
-      ? "ref. cycles: the time stamp counter of this machine is not known to be constant."
-      : `ref. cycles: of the forwarder's cores a packet, at ${machine.tscMHz} MHz (time stamp counter).`,
+      ? "ref. cycles: this machine may not have a constant time stamp counter."
+      : `ref. cycles: time stamp counter (${machine.tscMHz} MHz) on the forwarder's cores, a packet.`,
     counted
-      ? "cycles: as the processor counts them."
-      : "cycles: this machine lets nobody count the processor's own cycles (perf_event_open).",
+      ? "cycles: counted by the processor, a packet."
+      : "cycles: this machine does not allow counting processor cycles (perf_event_open).",
   ].join("\n");
 }

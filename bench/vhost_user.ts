@@ -1,10 +1,10 @@
 /**
- * The VirtIO driver beside DPDK's, both as front-ends of DPDK's own vhost-user back-end on the other
- * core: `deno task bench:vhost-user`.
+ * Compares the VirtIO driver with DPDK's, both as front-ends of DPDK's vhost-user back-end on the
+ * other core: `deno task bench:vhost-user`.
  *
- * Each round starts back-end and front-end anew, in turns. Rates are those that the back-end counts,
- * sampled several times a second; of each round the 90th percentile stands, and of all rounds the best
- * and the median, since shared machines drift.
+ * Each round starts back-end and front-end anew, in turns. The back-end counts the packets, and the
+ * bench samples the rate several times a second. The result of a round is the 90th percentile; of
+ * all rounds, the best and the median, because shared machines drift.
  *
  * @module
  */
@@ -25,37 +25,37 @@ const MODES = ["receive", "transmit", "loop"] as const;
 type Mode = typeof MODES[number];
 
 const OPTIONS = {
-  modes: words("what to measure", MODES, { value: "M,…" }),
+  modes: words("modes to measure", MODES, { value: "M,…" }),
   rounds: whole("rounds of each", { least: 1, most: 100, default: 6 }),
-  seconds: whole("how long each round is measured", { least: 1, most: 3600, default: 2 }),
+  seconds: whole("seconds of each round", { least: 1, most: 3600, default: 2 }),
   json: flag("print one JSON object as the last line"),
 };
 
-/** The program, as it is called. */
+/** The command line. */
 export const VHOST_USER = command({
   start: "deno task bench:vhost-user",
   about:
-    `Receives, transmits and loops packets of 64 bytes in batches of 32 by vhost-user, with this project's
-driver and with DPDK's (split ring, not vectorised), in turns. Needs DPDK's testpmd: Debian's packages
-dpdk, dpdk-dev, librte-net-vhost23, librte-net-virtio23, librte-mempool-ring23.`,
+    `Receives, transmits and loops 64-byte packets in batches of 32 over vhost-user, in turns with this
+project's driver and with DPDK's (split ring, not vectorised). Needs DPDK's testpmd, in Debian's
+packages dpdk, dpdk-dev, librte-net-vhost23, librte-net-virtio23, librte-mempool-ring23.`,
   options: OPTIONS,
   plan: ({ values }) => values,
 });
 
-/** What the back-end does while the front-end does what the mode says. */
+/** The mode of the back-end in each mode of the front-end. */
 const OPPOSITE = { receive: "txonly", transmit: "rxonly", loop: "io" } as const;
-/** What DPDK's front-end does. */
+/** DPDK's name for each mode. */
 const DPDK = { receive: "rxonly", transmit: "txonly", loop: "io" } as const;
 
 const FRONT_ENDS = ["ixy.ts", "DPDK"] as const;
 type FrontEnd = typeof FRONT_ENDS[number];
 
-/** How long a front-end gets to come to speed, and between samples, in milliseconds. */
+/** Warm-up of a front-end, and time between samples, in milliseconds. */
 const WARM_UP_MS = 2000, SAMPLE_MS = 250;
-/** How long testpmd may take for an answer, in milliseconds. */
+/** Deadline for an answer of testpmd, in milliseconds. */
 const DEADLINE_MS = 30000;
 
-/** A testpmd on both cores: it listens on core 0 and moves packets on a core of its choice. */
+/** A testpmd: it reads commands on core 0 and moves packets on the core given. */
 class Testpmd implements AsyncDisposable {
   readonly #program: Program;
 
@@ -89,7 +89,7 @@ class Testpmd implements AsyncDisposable {
     await this.#program.write(text);
   }
 
-  /** Packets received and transmitted by its port. */
+  /** Returns the packets that its port has received and transmitted. */
   async counts(): Promise<{ rx: number; tx: number; time: number }> {
     await this.command("show port stats 0");
     const rx = await this.#number(/RX-packets: +(\d+)/),
@@ -110,7 +110,7 @@ class Testpmd implements AsyncDisposable {
   }
 }
 
-/** The project's front-end, on core 0. */
+/** Starts this project's front-end, on core 0. */
 function startOurs(mode: Mode, socket: string): Program {
   const deno = [Deno.execPath(), "run", "--quiet", "--allow-ffi"];
   const command = [...deno, "bench/front_end.ts", mode, `vhost-user:${socket}`];
@@ -124,7 +124,7 @@ async function startFrontEnd(
   socket: string,
 ): Promise<AsyncDisposable> {
   if (name === "ixy.ts") return startOurs(mode, socket);
-  // Its commands and its packets share core 0, as with ours.
+  // Commands and packets share core 0, as with this project.
   const vdev = `net_virtio_user0,path=${socket},queues=1,mrg_rxbuf=0,in_order=0`;
   const options = [`--forward-mode=${DPDK[mode]}`];
   const front = await Testpmd.start("front", directory, 0, vdev, options);
@@ -132,7 +132,7 @@ async function startFrontEnd(
   return front;
 }
 
-/** One round: the 90th percentile of the rate in Mpps that the back-end counts. */
+/** Runs one round; returns the 90th percentile of the rate that the back-end counts, in Mpps. */
 async function measure(name: FrontEnd, mode: Mode, seconds: number): Promise<number> {
   await using directory = await TemporaryDirectory.make();
   const socket = directory.file("vhost.sock");
@@ -155,7 +155,7 @@ async function measure(name: FrontEnd, mode: Mode, seconds: number): Promise<num
   return quantile(rates, 0.9);
 }
 
-/** What a front-end has reached in a mode, in Mpps. */
+/** The rates of a front-end in a mode, in Mpps. */
 interface Result {
   readonly mode: Mode;
   readonly name: FrontEnd;
@@ -165,7 +165,7 @@ interface Result {
   readonly all: readonly number[];
 }
 
-/** Measures both front-ends in turns, and prints each mode's results. */
+/** Measures both front-ends in turns, and prints the results of each mode. */
 async function measureAll(
   modes: readonly Mode[],
   rounds: number,
@@ -205,7 +205,11 @@ function row({ mode, name, best, median, all }: Result): string {
 
 async function main(values: Values<typeof OPTIONS>): Promise<number> {
   const { modes, rounds, seconds, json } = values;
-  if (navigator.hardwareConcurrency < 2) throw new UsageError("the bench needs two cores");
+  if (navigator.hardwareConcurrency < 2) {
+    throw new UsageError(
+      "the bench needs two cores, one each for front-end and back-end: let it use a second core",
+    );
+  }
   const results = await measureAll(modes, rounds, seconds);
   if (json) console.log(JSON.stringify({ rounds, seconds, results }));
   return 0;

@@ -1,6 +1,6 @@
 /**
- * What is measured in a window, and how it is read from what the software NIC and this project's
- * forwarder print about themselves.
+ * The measurements of a window, and how to read them from the JSON lines of the software NIC and of
+ * this project's forwarder.
  *
  * @module
  */
@@ -11,42 +11,42 @@ import type { LatencyBins } from "../sim/wires/latency.ts";
 export interface Traffic {
   /** Bytes of a packet, without CRC. */
   readonly size: number;
-  /** Packets a second, both directions together; as many as fit 10 Gbit/s each way unless given. */
+  /** Packets a second, both directions together; default: 10 Gbit/s each way. */
   readonly rate?: number;
-  /** Flows, so that several queues have something to do; one unless given. */
+  /** Flows, which spread over several queues; default: 1. */
   readonly flows?: number;
-  /** Whether to take the time of each packet. */
+  /** Whether to measure the latency of each packet. */
   readonly latency?: boolean;
 }
 
-/** What a window brought. */
+/** The measurements of a window. */
 export interface Window {
   /** Millions of packets a second that came back, both directions together. */
   readonly mpps: number;
-  /** Nanoseconds between the cores before and after. */
+  /** Distance between the cores before and after, in nanoseconds. */
   readonly distance: readonly [number, number];
-  /** How often the kernel took a core away from one of the two for another program's sake. */
+  /** How often the kernel gave a core of one of the two processes to another program. */
   readonly preempted: number;
-  /** Cycles of the forwarder a packet, where the processor counts them. */
+  /** Cycles of the forwarder a packet, if the processor counts them. */
   readonly cycles?: number;
-  /** How many packets were away for how long, where times are taken. */
+  /** Histogram of latencies, if they are measured. */
   readonly latency?: LatencyBins;
 }
 
-/** What became of all packets of a run. */
+/** Counts of all packets of a run. */
 export interface Balance {
   readonly received: number;
-  /** The software NIC had no free descriptor: more was offered than the forwarder can take. */
+  /** The software NIC had no free descriptor: the load exceeds what the forwarder can take. */
   readonly missed: number;
-  /** The forwarder's transmit ring was full; as it says itself. */
+  /** The forwarder's transmit ring was full, as it reports. */
   readonly dropped: number;
-  /** Neither: a defect, unless the forwarder does not say what it drops. */
+  /** Neither: a defect, unless the forwarder does not report drops. */
   readonly lost: number;
   readonly reordered: number;
   readonly corrupt: number;
 }
 
-/** A line of the software NIC's counts; the last one is its total. */
+/** A line of the software NIC's counts; the last one has the totals. */
 export interface SimLine {
   readonly total?: boolean;
   readonly seconds: number;
@@ -56,18 +56,18 @@ export interface SimLine {
   }[];
 }
 
-/** A line of this project's forwarder; the last one is its total. */
+/** A line of this project's forwarder; the last one has the totals. */
 export interface FwdLine {
   readonly total?: boolean;
   readonly ports: readonly { readonly dropped: number }[];
 }
 
-/** The sum of a count of both ports' wires. */
+/** Returns the sum of a count over both ports' wires. */
 export function sum(line: SimLine, name: string): number {
   return line.ports.reduce((total, port) => total + port.wireStatistics[name], 0);
 }
 
-/** The wire of a port, as the software NIC takes it. */
+/** Returns the software NIC's `--wire` for a port. */
 export function wireOf({ size, rate, flows, latency }: Traffic): string {
   const options = [
     `size=${size}`,
@@ -78,7 +78,7 @@ export function wireOf({ size, rate, flows, latency }: Traffic): string {
   return `generator:${options.join()}`;
 }
 
-/** How many packets of both ways were away for how long, by nanoseconds. */
+/** Returns the latency histogram of both ways, by nanoseconds. */
 function bins(line: SimLine): Map<number, number> {
   const all = new Map<number, number>();
   for (const { latency = [] } of line.ports) {
@@ -87,7 +87,7 @@ function bins(line: SimLine): Map<number, number> {
   return all;
 }
 
-/** The packets that have come back from one line to the other, by how long they were away. */
+/** Returns the latency histogram of the packets that came back between two lines. */
 export function latencyBetween(first: SimLine, last: SimLine): LatencyBins {
   const before = bins(first);
   return [...bins(last)].map(([time, packets]) =>

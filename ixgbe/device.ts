@@ -111,7 +111,7 @@ export class IxgbeDevice implements Device {
   #interruptFds: readonly number[] = [];
   #closed = false;
 
-  /** @ignore For `attach`. The NIC is not accessed before {@linkcode IxgbeDevice.start}. */
+  /** @ignore For `attach`. The NIC is not accessed before {@linkcode IxgbeDevice.prototype.start}. */
   constructor(pci: PciFunction, model: Model, queues: QueueOptions, rings: DmaMemory) {
     this.address = pci.address;
     this.model = model.name;
@@ -147,6 +147,7 @@ export class IxgbeDevice implements Device {
 
     // 4.6.3, steps 1 to 5 - interrupts off, global reset, EEPROM, DMA, PHY and link
     await init.reset(regs, this.address, this.#model);
+    init.clearResidue(regs);
     if (SfpLink.fits(this.#model)) await (this.#sfp = new SfpLink(regs)).setUp();
     // The reset has stopped queues that a previous driver left running: DMA is safe from here on.
     this.#pci.setBusMaster(true);
@@ -161,9 +162,10 @@ export class IxgbeDevice implements Device {
     if (this.#rss) initRss(regs, this.#model, rxQueues, rssKey ?? RSS_KEY);
     for (let i = 0; i < rxQueues; i++) await this.#startRxQueue(regs, bar, i);
 
-    // 4.6.8 - transmit: one traffic class (4.6.11.3.4), rings (4.6.8.1)
+    // 4.6.8 - transmit: one traffic class (4.6.11.3.4), rings (4.6.8.1), and only then the path
     init.initTransmit(regs);
-    for (let i = 0; i < txQueues; i++) await this.#startTxQueue(regs, bar, i);
+    for (let i = 0; i < txQueues; i++) this.#setUpTxQueue(regs, bar, i);
+    await init.enableTransmit(regs, txQueues);
 
     // 4.6.6 - interrupts: a vector for each receive queue; none if the device only polls
     init.initInterrupts(regs, this.#interruptFds.length);
@@ -188,7 +190,7 @@ export class IxgbeDevice implements Device {
     queue.start();
   }
 
-  async #startTxQueue(regs: Registers, bar: Bar, number: number): Promise<void> {
+  #setUpTxQueue(regs: Registers, bar: Bar, number: number): void {
     const { rxQueues, txEntries, pools } = this.#queues;
     const ring = this.#ring(rxQueues + number, txEntries);
     const doorbell = bar.doorbell(offsetOf(TDT, number));
@@ -196,7 +198,7 @@ export class IxgbeDevice implements Device {
     this.#tx.push(
       new IxgbeTxQueue(number, pools[number], addressing, ring.words, doorbell),
     );
-    await init.enableTxQueue(regs, number, ring);
+    init.setUpTxQueue(regs, number, ring);
   }
 
   /** Returns the memory and bus address of a ring; receive rings come first. */
@@ -348,8 +350,8 @@ export class IxgbeDevice implements Device {
   }
 
   /**
-   * For `attach` and {@linkcode IxgbeDevice.close}: closes the function, which turns DMA off, and releases
-   * all memory that the NIC no longer reaches, even if closing fails.
+   * For `attach` and {@linkcode IxgbeDevice.prototype.close}: closes the function, which turns DMA off,
+   * and releases all memory that the NIC no longer reaches, even if closing fails.
    *
    * @ignore
    * @throws as {@linkcode PciFunction.close} does.
@@ -375,7 +377,7 @@ export class IxgbeDevice implements Device {
     if (this.#queues.ownPool) this.pool[Symbol.dispose]();
   }
 
-  /** Closes the device, see {@linkcode IxgbeDevice.close}. */
+  /** Closes the device, see {@linkcode IxgbeDevice.prototype.close}. */
   [Symbol.dispose](): void {
     this.close();
   }

@@ -1,27 +1,26 @@
 /**
- * What writers of captures share: the file or stream that they write to, a large piece at a time, and
- * the clock that timestamps come from.
+ * What writers of captures share: the buffered file or stream, and the clock for timestamps.
  *
  * @module
  */
 
 import { DeviceError, UsageError } from "../src/errors.ts";
 
-/** Longest that a packet can be kept, in bytes: what no program that reads captures refuses. */
+/** Largest snap length in bytes: every program that reads captures accepts it. */
 export const MAX_SNAPLEN = 65535;
-/** Bytes that are written at once while packets keep coming. */
+/** Size of the buffer, in bytes. */
 const PIECE = 1 << 20;
-/** Longest that a record can be, in bytes: a packet, and what a format puts around it. */
+/** Longest record in bytes: a packet, and what the format adds. */
 const MAX_RECORD = MAX_SNAPLEN + 1024;
 
-/** What bytes are written to: a file, or the standard output. */
+/** A destination for bytes: a file, or the standard output. */
 export interface Sink {
-  /** Writes some of the bytes, at least one; returns how many. */
+  /** Writes at least one of the bytes; returns how many. */
   writeSync(bytes: Uint8Array<ArrayBuffer>): number;
 }
 
 /**
- * Makes a file to write to, or empties it; `-` is the standard output.
+ * Creates or truncates a file; `-` is the standard output.
  *
  * @throws {UsageError} if the file cannot be written.
  */
@@ -41,14 +40,14 @@ export function openSink(name: string): Sink & Disposable {
   }
 }
 
-/** What the system says, without what Deno puts around it. */
+/** Returns the system's error message, without what Deno adds to it. */
 function reason(error: Error): string {
   return error.message.replace(/ \(os error .*$/, "").toLowerCase();
 }
 
-/** Collects the bytes of a capture and writes them to a sink, a large piece at a time. */
+/** Writes a capture to a sink through a buffer. */
 export class CaptureFile {
-  /** The bytes that wait to be written, up to {@linkcode CaptureFile.prototype.end}. */
+  /** The buffer, filled up to {@linkcode CaptureFile.prototype.end}. */
   readonly bytes: Uint8Array<ArrayBuffer> = new Uint8Array(PIECE);
   /** The same memory. */
   readonly view: DataView<ArrayBuffer> = new DataView(this.bytes.buffer);
@@ -56,13 +55,17 @@ export class CaptureFile {
   readonly #sink: Sink;
   #end = 0;
 
-  /** @param name The file, for messages. */
+  /**
+   * Creates an empty buffer.
+   *
+   * @param name Name of the file, for messages.
+   */
   constructor(name: string, sink: Sink) {
     this.#name = name === "-" ? "standard output" : name;
     this.#sink = sink;
   }
 
-  /** Where the next record begins. There is room for a packet of the longest kind. */
+  /** Offset of the next record. There is always room for a packet of the maximum length. */
   get end(): number {
     return this.#end;
   }
@@ -70,8 +73,8 @@ export class CaptureFile {
   /**
    * Appends the record that begins at {@linkcode CaptureFile.prototype.end}.
    *
-   * @param end Where it ends.
-   * @throws {DeviceError} if the file takes no more.
+   * @param end Offset after its last byte.
+   * @throws {DeviceError} if the file cannot be written.
    */
   append(end: number): void {
     this.#end = end;
@@ -79,13 +82,13 @@ export class CaptureFile {
   }
 
   /**
-   * Writes out what waits.
+   * Writes the buffer to the sink.
    *
-   * @throws {DeviceError} if the file takes no more.
+   * @throws {DeviceError} if the file cannot be written.
    */
   flush(): void {
     const end = this.#end;
-    this.#end = 0; // also if this fails: closing the capture does not try again
+    this.#end = 0; // even if writing fails: closing the capture does not try again
     try {
       for (let done = 0; done < end;) {
         done += this.#sink.writeSync(this.bytes.subarray(done, end));
@@ -97,16 +100,16 @@ export class CaptureFile {
   }
 }
 
-/** The wall clock at times of `performance.now()`. */
+/** Converts times of `performance.now()` to wall-clock time. */
 export class WallClock {
   /** Whole seconds since 1970. */
   seconds = 0;
-  /** Nanoseconds beside them. */
+  /** Nanoseconds of the current second. */
   nanoseconds = 0;
   readonly #originSeconds = Math.floor(performance.timeOrigin / 1000);
   readonly #originNanoseconds = (performance.timeOrigin - this.#originSeconds * 1000) * 1e6;
 
-  /** Shows a time: milliseconds of `performance.now()`. */
+  /** Sets the time, in milliseconds from `performance.now()`. */
   set(milliseconds: number): void {
     const time = this.#originNanoseconds + milliseconds * 1e6;
     this.seconds = this.#originSeconds + Math.floor(time / 1e9);

@@ -1,6 +1,6 @@
 /**
- * Writes captures of several devices: pcapng files of Ethernet packets, with nanoseconds, that say of
- * each packet which device it passed and in which direction. A classic pcap file says neither.
+ * Writes captures of several devices: pcapng files of Ethernet packets, with times in nanoseconds.
+ * For each packet they contain the device and the direction, which classic pcap files do not.
  *
  * The names of blocks and options are those of the pcapng specification
  * (draft-ietf-opsawg-pcapng, sections 4.1 to 4.3).
@@ -10,23 +10,23 @@
 
 import { CaptureFile, MAX_SNAPLEN, openSink, type Sink, WallClock } from "./capture_file.ts";
 
-/** Whether a packet came from the wire or goes to it. */
+/** Whether a packet was received or transmitted. */
 export type PacketDirection = "receive" | "transmit";
 
 const SECTION_HEADER = 0x0a0d0d0a, INTERFACE_DESCRIPTION = 1, ENHANCED_PACKET = 6;
 const BYTE_ORDER_MAGIC = 0x1a2b3c4d;
 const LINKTYPE_ETHERNET = 1;
-// Options: a code and a length, 16 bits each, then the value, filled up to a multiple of 4 bytes.
+// Options: a code and a length, 16 bits each, then the value, padded to a multiple of 4 bytes.
 const END_OF_OPTIONS = 0, IF_NAME = 2, IF_TSRESOL = 9, EPB_FLAGS = 2, OPTION_HEADER = 4;
 const NANOSECONDS = 9; // if_tsresol: a power of 10
 const FLAGS: Readonly<Record<PacketDirection, number>> = { receive: 1, transmit: 2 };
 /** Bytes of an enhanced packet block before the packet, and of the options and length after it. */
 const PACKET_HEADER = 28, PACKET_TRAILER = 16;
-/** The longest name of an interface, in bytes. */
+/** Longest name of an interface, in bytes. */
 const MAX_NAME = 255;
 const TWO_16 = 2 ** 16, TWO_32 = 2 ** 32;
 
-/** Writes packets to a file, a large piece at a time. Disposing it writes the rest and closes the file. */
+/** Writes packets to a file through a buffer. Disposing it writes the rest and closes the file. */
 export class PcapngWriter implements Disposable {
   readonly #sink: Sink & Disposable;
   readonly #file: CaptureFile;
@@ -37,11 +37,12 @@ export class PcapngWriter implements Disposable {
   #closed = false;
 
   /**
-   * Makes the file, or empties it. Its header is written once there is something to write.
+   * Creates a writer, and creates or truncates the file. The header is written with the first
+   * packets.
    *
-   * @param name The file; `-` is the standard output.
-   * @param snaplen Bytes of a packet that are kept at most, 1 to 65535, which is the default.
-   * @param sink What to write to instead of the file.
+   * @param name Name of the file; `-` is the standard output.
+   * @param snaplen Most bytes to keep of a packet, 1 to 65535; default: 65535.
+   * @param sink Destination to use instead of the file.
    * @throws {UsageError} if the file cannot be written.
    */
   constructor(
@@ -54,7 +55,7 @@ export class PcapngWriter implements Disposable {
     const file = this.#file = new CaptureFile(name, sink), { view } = file;
     view.setUint32(8, BYTE_ORDER_MAGIC, true);
     view.setUint16(12, 1, true); // version 1.0
-    view.setBigInt64(16, -1n, true); // how long the section is, is not known
+    view.setBigInt64(16, -1n, true); // the length of the section is unknown
     this.#block(SECTION_HEADER, 24);
   }
 
@@ -64,12 +65,12 @@ export class PcapngWriter implements Disposable {
   }
 
   /**
-   * Describes an interface that packets pass.
+   * Adds an interface.
    *
-   * @param name What readers of the capture call it, up to 255 bytes of UTF-8.
+   * @param name Its name in the capture, up to 255 bytes of UTF-8.
    * @returns Its number, for {@linkcode PcapngWriter.prototype.write}.
    * @throws {RangeError} if the name is longer.
-   * @throws {DeviceError} if the file takes no more.
+   * @throws {DeviceError} if the file cannot be written.
    */
   addInterface(name: string): number {
     const text = new TextEncoder().encode(name);
@@ -90,9 +91,9 @@ export class PcapngWriter implements Disposable {
    * Appends a packet.
    *
    * @param packet The packet, up to 65535 bytes.
-   * @param milliseconds When it passed, by `performance.now()`.
-   * @param number The interface that it passed.
-   * @throws {DeviceError} if the file takes no more.
+   * @param milliseconds Time of the packet, from `performance.now()`.
+   * @param number Number of its interface.
+   * @throws {DeviceError} if the file cannot be written.
    */
   write(
     packet: Uint8Array,
@@ -115,7 +116,10 @@ export class PcapngWriter implements Disposable {
     this.#packets++;
   }
 
-  /** Nanoseconds since 1970 in two words, the high one first. A double is too short for them. */
+  /**
+   * Writes nanoseconds since 1970 as two words, the high one first. A double cannot represent them
+   * exactly.
+   */
   #setTime(at: number, milliseconds: number): void {
     const { view } = this.#file, clock = this.#clock;
     clock.set(milliseconds);
@@ -125,7 +129,7 @@ export class PcapngWriter implements Disposable {
     view.setUint32(at + 4, lower % TWO_32, true);
   }
 
-  /** Puts an option; returns where it ends. */
+  /** Writes an option; returns the offset after it. */
   #option(at: number, code: number, value: Uint8Array = new Uint8Array()): number {
     const { bytes, view } = this.#file;
     view.setUint16(at, code, true);
@@ -134,7 +138,7 @@ export class PcapngWriter implements Disposable {
     return pad(bytes, at + OPTION_HEADER + value.length);
   }
 
-  /** Appends a block of so many bytes but for the last 4, which repeat its length. */
+  /** Appends a block; `bytes` is its length without the last 4 bytes, which repeat the length. */
   #block(type: number, bytes: number): void {
     const { view, end: at } = this.#file, length = bytes + 4;
     view.setUint32(at, type, true);
@@ -144,18 +148,18 @@ export class PcapngWriter implements Disposable {
   }
 
   /**
-   * Writes out what waits.
+   * Writes the buffer to the file.
    *
-   * @throws {DeviceError} if the file takes no more.
+   * @throws {DeviceError} if the file cannot be written.
    */
   flush(): void {
     this.#file.flush();
   }
 
   /**
-   * Writes out what waits and closes the file. Idempotent.
+   * Writes the buffer to the file and closes the file. Idempotent.
    *
-   * @throws {DeviceError} if the file takes no more; it is closed all the same.
+   * @throws {DeviceError} if the file cannot be written. It is closed nevertheless.
    */
   [Symbol.dispose](): void {
     if (this.#closed) return;
@@ -165,7 +169,7 @@ export class PcapngWriter implements Disposable {
   }
 }
 
-/** Fills up with zeros to a multiple of 4; returns where that is. Every block begins at one. */
+/** Pads with zeros to a multiple of 4, at which every block begins; returns that offset. */
 function pad(bytes: Uint8Array, at: number): number {
   const end = (at + 3) & ~3;
   bytes.fill(0, at, end);

@@ -1,6 +1,6 @@
 /**
- * A packet's headers in one line, for people who look on. It checks nothing: what is damaged reads as
- * it is.
+ * A summary of a packet's headers in one line of text. It does not check them: damaged fields are
+ * shown with their values.
  *
  * @module
  */
@@ -25,11 +25,11 @@ const ECHO: Readonly<Record<number, string>> = { 8: "request", 0: "reply" };
 const ECHO_V6: Readonly<Record<number, string>> = { 128: "request", 129: "reply" };
 
 /**
- * The headers of a packet, from Ethernet inwards, separated by commas:
- * `02:00:00:00:00:01 > ff:ff:ff:ff:ff:ff, ARP who has 192.0.2.9? tell 192.0.2.1`. It knows VLAN, ARP,
- * IPv4, IPv6, TCP, UDP, ICMP and ICMPv6; of others it gives the number.
+ * Returns a summary of a packet's headers, from Ethernet inwards, separated by commas:
+ * `02:00:00:00:00:01 > ff:ff:ff:ff:ff:ff, ARP who has 192.0.2.9? tell 192.0.2.1`. It supports VLAN,
+ * ARP, IPv4, IPv6, TCP, UDP, ICMP and ICMPv6, and shows the numbers of other protocols.
  *
- * @param packet From the Ethernet header on, of any length.
+ * @param packet The packet from its Ethernet header on, of any length.
  */
 export function summarize(packet: Uint8Array): string {
   const view = new DataView(packet.buffer, packet.byteOffset, packet.length);
@@ -41,15 +41,15 @@ export function summarize(packet: Uint8Array): string {
   }
 }
 
-/** A header that the packet has not the whole of. */
+/** Thrown for a header that is truncated. */
 class CutShort extends Error {
-  /** @param before What was read before it. */
+  /** @param before Parts of the summary before that header. */
   constructor(readonly before: readonly string[]) {
     super(CUT_SHORT);
   }
 }
 
-/** Makes sure that a header is there. */
+/** Checks that the packet contains a header completely. */
 function need(view: DataView, end: number, before: readonly string[]): void {
   if (end > view.byteLength) throw new CutShort(before);
 }
@@ -104,7 +104,7 @@ function ipv6(view: DataView, at: number, parts: string[]): string[] {
   let next = view.getUint8(at + 6);
   at += IPV6_BYTES;
   while ([HOP_BY_HOP, ROUTING, FRAGMENT, DESTINATION_OPTIONS].includes(next)) {
-    need(view, at + FRAGMENT_BYTES, parts); // the least that each of them has
+    need(view, at + FRAGMENT_BYTES, parts); // the shortest of these headers
     const offset = next === FRAGMENT ? view.getUint16(at + 2) & 0xfff8 : 0;
     if (offset > 0) return [...parts, `fragment at ${offset}`];
     const header = next === FRAGMENT ? FRAGMENT_BYTES : (view.getUint8(at + 1) + 1) * 8;
@@ -114,7 +114,7 @@ function ipv6(view: DataView, at: number, parts: string[]): string[] {
   return payload(view, next, at, end, parts);
 }
 
-/** What IP carries, from `at` to `end`. */
+/** Describes the payload of IP, from `at` to `end`. */
 function payload(
   view: DataView,
   protocol: number,
@@ -166,7 +166,7 @@ function mac(view: DataView, at: number): string {
   return bytes.map((byte) => byte.toString(16).padStart(2, "0")).join(":");
 }
 
-/** An IP address of 4 or 16 bytes as people write it (RFC 5952). */
+/** Returns an IP address of 4 or 16 bytes as text (RFC 5952). */
 function ip(view: DataView, at: number, bytes: 4 | 16): string {
   if (bytes === 4) return Array.from({ length: 4 }, (_, i) => view.getUint8(at + i)).join(".");
   const words = Array.from({ length: 8 }, (_, i) => view.getUint16(at + 2 * i));

@@ -1,35 +1,35 @@
 /**
- * Rates as people write them: three significant digits and a decimal prefix.
+ * Rates as text: three significant digits and a decimal prefix.
  *
  * @module
  */
 
-/** Decimal prefixes, each a thousand times the one before it. */
+/** Decimal prefixes, each 1000 times the one before it. */
 const PREFIXES = ["", "k", "M", "G", "T"];
 const DIGITS = 3;
 
-/** Characters of the longest rate of packets and of bits from 1 a second on, to align columns. */
+/** Characters of the longest packet rate and bit rate from 1 per second on, to align columns. */
 export const PACKET_RATE_WIDTH = "1.00 Mpps".length, BIT_RATE_WIDTH = "1.00 Mbit/s".length;
 
 /**
- * A rate of packets: `0 pps`, `999 pps`, `1.00 kpps`, `5.56 Mpps`.
+ * Returns a packet rate as text: `0 pps`, `999 pps`, `1.00 kpps`, `5.56 Mpps`.
  *
- * @param rate Packets a second, from 0.
+ * @param rate Packets per second, from 0.
  */
 export function packetRate(rate: number): string {
   return withPrefix(rate, "pps");
 }
 
-/** Two rates of packets, with the prefix once if both have it: `10.9 to 11.5 Mpps`. */
+/** Returns a range of packet rates, with the unit once if both share it: `10.9 to 11.5 Mpps`. */
 export function packetRates(low: number, high: number): string {
   const [number, unit] = packetRate(low).split(" "), other = packetRate(high);
   return other.endsWith(` ${unit}`) ? `${number} to ${other}` : `${number} ${unit} to ${other}`;
 }
 
 /**
- * A rate of bits: `0 bit/s`, `672 kbit/s`, `3.74 Gbit/s`.
+ * Returns a bit rate as text: `0 bit/s`, `672 kbit/s`, `3.74 Gbit/s`.
  *
- * @param rate Bits a second, from 0.
+ * @param rate Bits per second, from 0.
  */
 export function bitRate(rate: number): string {
   return withPrefix(rate, "bit/s");
@@ -37,7 +37,7 @@ export function bitRate(rate: number): string {
 
 function withPrefix(value: number, unit: string): string {
   if (value === 0) return `0 ${unit}`;
-  // Rounded before the prefix is chosen: 999.6 is 1.00 k, not 1000.
+  // Rounds before it chooses the prefix: 999.6 becomes 1.00 k, not 1000.
   let rounded = Number(value.toPrecision(DIGITS)), prefix = 0;
   while (rounded >= 1000 && prefix < PREFIXES.length - 1) {
     rounded /= 1000;

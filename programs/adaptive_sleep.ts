@@ -1,6 +1,6 @@
 /**
- * When a program that polls goes to sleep: once no packet has arrived for a tenth of a millisecond. So
- * it costs a busy program nothing, and an idle one no core.
+ * When a polling program goes to sleep: after a tenth of a millisecond without a packet. A busy
+ * program then pays nothing, and an idle one does not occupy a core.
  *
  * @module
  */
@@ -8,11 +8,11 @@
 import type { Device, RxQueue } from "../src/device.ts";
 import { Waiter } from "../src/waiter.ts";
 
-/** Without a packet for so long, in milliseconds, sleeping is worth the way to the kernel and back. */
+/** Milliseconds without a packet after which sleeping is worth the system call. */
 const IDLE_MS = 0.1;
 /**
- * The longest sleep, in milliseconds: signals do not end one that another thread of the process takes
- * them in, and clock, statistics and devices are to be looked at too.
+ * The longest sleep, in milliseconds. A signal that another thread of the process takes does not
+ * end the sleep, and the clock, statistics and devices have to be checked too.
  */
 const SLEEP_MS = 100;
 
@@ -26,9 +26,10 @@ export class AdaptiveSleep {
   #busy = 0;
 
   /**
-   * The decider for all receive queues of devices; undefined if they were not opened with interrupts.
+   * Creates one for all receive queues of devices; returns undefined if the devices were opened
+   * without interrupts.
    *
-   * @param work Does a round of work: looks at each queue once.
+   * @param work Does a round of work: polls each queue once.
    */
   static of(devices: readonly Device[], work: () => void): AdaptiveSleep | undefined {
     const queues = devices.flatMap((device) => device.rxQueues);
@@ -45,7 +46,7 @@ export class AdaptiveSleep {
     };
   }
 
-  /** Whether packets were received since this was asked last. */
+  /** Returns whether packets were received since the last call. */
   #received(): boolean {
     let packets = 0;
     for (const queue of this.#queues) packets += queue.packets;
@@ -55,10 +56,10 @@ export class AdaptiveSleep {
   }
 
   /**
-   * Sleeps until a packet arrives, if none has for a while.
+   * Sleeps until a packet arrives, if none has arrived for {@linkcode IDLE_MS}.
    *
    * @param now The time of `performance.now()`.
-   * @param until The time at which to be awake in any case.
+   * @param until The time at which to wake up at the latest.
    */
   sleepIfIdle(now: number, until: number): void {
     if (this.#received()) {

@@ -1,9 +1,9 @@
 /**
- * Command lines: what a program declares of its own, and how it is read.
+ * Command lines: how a program declares its own, and how it is parsed.
  *
- * Words are taken apart by `parseArgs` of Deno's standard library, which guesses where a word can be
- * read in two ways. Here such words are refused, each with one sentence. `--` ends the options: what
- * follows are operands. `--help` and `-h` win over every error.
+ * `parseArgs` of Deno's standard library splits the words, but guesses where a word is ambiguous.
+ * This module refuses such words, each with one sentence. `--` ends the options: operands follow.
+ * `--help` and `-h` take precedence over every error.
  *
  * @module
  */
@@ -12,42 +12,42 @@ import { parseArgs } from "jsr:@std/cli@1/parse-args";
 import { UsageError } from "../src/errors.ts";
 import { flag, isFlag, type Option, type Options, type Values } from "./options.ts";
 
-/** What a command line says, as far as that does not depend on the program. */
+/** A parsed command line. */
 export interface Given<O extends Options> {
-  /** What the options are, given or by default. */
+  /** Values of the options, given or default. */
   readonly values: Values<O>;
-  /** Names of those that were given. */
+  /** Names of the options given. */
   readonly named: ReadonlySet<string>;
-  /** Repeated options, in the order in which they were given. */
+  /** Repeated options, in the order given. */
   readonly sequence: readonly { readonly name: string; readonly text: string }[];
-  /** What is not an option. */
+  /** Words that are not options. */
   readonly operands: readonly string[];
-  /** What follows `--`, if the program passes that on. */
+  /** The words after `--`, if the program passes them on. */
   readonly rest: readonly string[];
 }
 
 /** A program as its users see it. */
 export interface Command<O extends Options, Plan extends object> {
-  /** How it is started; the last word is its name. */
+  /** How to start it; the last word is its name. */
   readonly start: string;
   /** What it does. */
   readonly about: string;
   readonly options: O;
-  /** Its operands: how the usage text calls them, what they are, and how many there can be. */
+  /** Its operands: their names in the usage text, what they are, and how many it takes. */
   readonly operands?: {
     readonly shown: string;
     readonly are: string;
     readonly least: number;
     readonly most: number;
   };
-  /** What the usage text calls the words after `--`, if they are not operands. */
+  /** The usage text's name for the words after `--`, if they are not operands. */
   readonly rest?: string;
-  /** What there is to say beside the options. */
+  /** Text after the options. */
   readonly notes?: string;
   /**
-   * What to do.
+   * Returns what to do.
    *
-   * @throws {UsageError} if that cannot be.
+   * @throws {UsageError} if the options and operands contradict each other.
    */
   plan(given: Given<O>): Plan;
 }
@@ -59,18 +59,18 @@ export function command<const O extends Options, Plan extends object>(
   return declared;
 }
 
-/** What every program has. */
-export const COMMON: Options = { help: flag("print this", { alias: "h" }) };
-/** What a program has that declares no operands. */
+/** The options of every program. */
+export const COMMON: Options = { help: flag("print this text", { alias: "h" }) };
+/** The operands of a program that declares none. */
 export const NO_OPERANDS = { shown: "", are: "no operands", least: 0, most: 0 };
 
 /**
- * Reads a command line.
+ * Parses a command line.
  *
- * @returns What to do; undefined if the usage text was asked for.
- * @throws {UsageError} with one sentence that names the option: if it is unknown, is given twice, has no
- * value, or one that it does not take. If there are too many or too few operands, or one is empty. If
- * the program cannot do what was asked for.
+ * @returns What to do; undefined if `--help` is given.
+ * @throws {UsageError} with one sentence that names the option: if it is unknown, is given twice,
+ * or has no value or one that it does not take. Also if there are too many or too few operands, one
+ * is empty, or `plan` refuses the command line.
  */
 export function parse<O extends Options, Plan extends object>(
   command: Command<O, Plan>,
@@ -101,14 +101,14 @@ export function parse<O extends Options, Plan extends object>(
   });
 }
 
-/** The words before `--`, each where it belongs. */
+/** The words before `--`, sorted. */
 interface Parts {
-  /** Options that were given: the text of each value, empty for a flag. */
+  /** Options given: the text of each value, empty for a flag. */
   readonly texts: Map<string, string[]>;
   /** Repeated options. */
   readonly sequence: { readonly name: string; readonly text: string }[];
   readonly operands: string[];
-  /** What is wrong with them. */
+  /** Errors, a sentence each. */
   readonly complaints: string[];
 }
 
@@ -121,13 +121,14 @@ function takeApart(own: Options, words: readonly string[]): Parts {
   const parsed: Record<string, unknown> = parseArgs(withoutGuesses(options, words, complaints), {
     boolean: names.filter((name) => isFlag(options[name])),
     string: names.filter((name) => !isFlag(options[name])),
-    collect: names, // shows which was given twice
+    collect: names, // shows which are given twice
     alias: Object.fromEntries(alias),
-    // Told of all that is not declared above. It takes operands too, of which `_` would make numbers.
+    // Called for each word that is not declared above. Takes operands too: `_` would make them
+    // numbers.
     unknown(word: string, name?: string, value?: unknown): boolean {
       if (name === undefined) operands.push(word);
       else if (Object.hasOwn(options, name)) sequence.push({ name, text: textOf(value) });
-      else complaints.push(`there is no option ${word.split("=", 1)}`);
+      else complaints.push(`unknown option ${word.split("=", 1)}`);
       return false;
     },
   });
@@ -146,8 +147,8 @@ function textOf(value: unknown): string {
 }
 
 /**
- * The words, but those of which `parseArgs` would make something else than is written there. Complains
- * of these.
+ * Returns the words without those that `parseArgs` would misread, and adds a complaint for each of
+ * these.
  */
 function withoutGuesses(
   options: Options,
@@ -161,28 +162,28 @@ function withoutGuesses(
   }
   return words.filter((word, i) => {
     const [name] = word.split("=", 1), option = known.get(name), next = words[i + 1] ?? "";
-    // `-batch` would be letters, among them -h for help; but `-b5` is fine.
+    // `-batch` would be read as letters, among them -h for help; `-b5` is fine.
     const letters = /^-[^-]/.test(name) && name.length > 2 && !/^-[a-z]\d/.test(word);
-    // `--no-batch=5` would be --batch=5, and `--json=no` would be --json.
+    // `--no-batch=5` would be read as --batch=5, and `--json=no` as --json.
     if (letters || word.startsWith("-") && name !== word) {
-      if (option === undefined) complaints.push(`there is no option ${name}`);
+      if (option === undefined) complaints.push(`unknown option ${name}`);
       else if (isFlag(option)) complaints.push(`${name} takes no value`);
       return option !== undefined && !isFlag(option);
     }
     if (option === undefined) return true;
     if (isFlag(option)) {
-      // `--json true` would be --json, and the operand gone.
+      // `--json true` would be read as --json, without the operand.
       if (/^(true|false)$/.test(next)) {
-        complaints.push(`${name} takes no value: leave out "${next}", or put it behind --`);
+        complaints.push(`${name} takes no value: leave out "${next}", or put it after --`);
       }
     } else if (/^-\d/.test(next)) {
-      complaints.push(refusal(name, option, next)); // `--batch -1` would have an option -1
+      complaints.push(refusal(name, option, next)); // `--batch -1` would be read as two options
     }
     return true;
   });
 }
 
-/** The value of an option that was given, if there is nothing to complain of. */
+/** Returns the value of an option given; adds a complaint if the text is not one. */
 function valueOf(
   name: string,
   option: Option<unknown>,

@@ -1,5 +1,5 @@
 /**
- * The forwarder: packets from one device to the other, both ways.
+ * The forwarder: moves packets between two devices, both ways.
  *
  * @module
  */
@@ -8,10 +8,10 @@ import { PacketBatch } from "../src/batch.ts";
 import type { RxQueue, TxQueue } from "../src/device.ts";
 import { specialise } from "../src/specialise.ts";
 
-/** The byte that is incremented, in the destination address: the one that all drivers of ixy touch. */
+/** The byte to increment, in the destination address: the same as in all drivers of ixy. */
 const TOUCHED_BYTE = 1;
 
-/** Makes the `forward` of a direction. */
+/** Creates the `forward` function of a direction. */
 const makeForward = specialise(
   import.meta.url,
   { TOUCHED_BYTE },
@@ -37,16 +37,16 @@ const makeForward = specialise(
 
 /** One way between a queue of one device and a queue of the other. */
 export class Direction {
-  /** Forwards what has arrived, at most a batch; returns the packets received. */
+  /** Forwards at most a batch of the packets that have arrived; returns how many it received. */
   readonly forward: () => number;
-  /** A counter as `src/specialise.ts` says. */
+  /** A `Float64Array` for the reason in `src/specialise.ts`. */
   readonly #dropped = new Float64Array(1);
 
   /**
    * @param from The receive queue.
    * @param to The transmit queue, of the same pool.
-   * @param batch The most packets to receive at once, 1 to 256.
-   * @param touch Whether to increment a byte of each packet, so that it really enters the cache.
+   * @param batch Maximum batch size in packets, 1 to 256.
+   * @param touch Whether to increment a byte of each packet, so that the packet enters the cache.
    */
   constructor(from: RxQueue, to: TxQueue, batch: number, touch: boolean) {
     const packets = new PacketBatch(from.pool, batch);
@@ -59,7 +59,9 @@ export class Direction {
   }
 }
 
-/** Forwards both ways for a number of rounds: a loop of its own, as `src/specialise.ts` says. */
+/**
+ * Forwards both ways for some rounds. A short function that only loops: see `src/specialise.ts`.
+ */
 export function forwardRounds(there: Direction, back: Direction, rounds: number): void {
   for (let i = 0; i < rounds; i++) {
     there.forward();
@@ -67,7 +69,7 @@ export function forwardRounds(there: Direction, back: Direction, rounds: number)
   }
 }
 
-/** Both ways between the queues of one number. */
+/** Both ways between the queues with one number. */
 export interface BothWays {
   /** From the first device to the second. */
   readonly there: Direction;
@@ -75,7 +77,7 @@ export interface BothWays {
   readonly back: Direction;
 }
 
-/** Forwards between the queues of several numbers, which take turns. */
+/** Forwards between all pairs of queues in turns, for some rounds. */
 export function forwardAll(ways: readonly BothWays[], rounds: number): void {
   if (ways.length === 1) {
     forwardRounds(ways[0].there, ways[0].back, rounds);

@@ -1,5 +1,5 @@
 /**
- * A worker of `fwd.ts`: forwards between the queues that it was handed, in a thread of its own.
+ * A worker of `fwd.ts`: forwards between the queues that it adopts, in a thread of its own.
  *
  * @module
  */
@@ -11,17 +11,17 @@ import { Mempool, type TransferredPool } from "../src/mempool.ts";
 import { poll } from "./poll.ts";
 import { serve } from "./worker_thread.ts";
 
-/** What a worker of `fwd.ts` is to do. */
+/** The task of a worker of `fwd.ts`. */
 export interface ForwardTask {
   /** The pool of all its queues. */
   readonly pool: TransferredPool;
-  /** Queues of the first device, and those of the second with the same numbers. */
+  /** Queues of the first device, and the queues of the second with the same numbers. */
   readonly pairs: readonly { readonly a: TransferredQueues; readonly b: TransferredQueues }[];
-  /** The most packets handled at once. */
+  /** Maximum batch size in packets. */
   readonly batch: number;
   /** Whether to change packets. */
   readonly touch: boolean;
-  /** Packets for which the first and the second device's transmit rings had no room: two numbers. */
+  /** Packets that the transmit rings of the first and the second device had no room for. */
   readonly dropped: SharedArrayBuffer;
 }
 

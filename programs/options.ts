@@ -1,32 +1,32 @@
 /**
- * Options of programs, each declared once, as data: parsing, defaults, what an error says and the usage
- * text all come from there.
+ * Options of programs. Each is declared once, as data, from which parsing, defaults, error messages
+ * and the usage text follow.
  *
  * @module
  */
 
 /** An option of a program. Its name is its key among {@linkcode Options}, without `--`. */
 export interface Option<T> {
-  /** The letter that stands for it after a single `-`. */
+  /** Its letter, after a single `-`. */
   readonly alias?: string;
-  /** What the usage text says of it. */
+  /** Its description in the usage text. */
   readonly help: string;
-  /** What the usage text calls its value; a flag has none. */
+  /** The name of its value in the usage text; a flag has none. */
   readonly value?: string;
-  /** What it takes: `a whole number from 1 to 256`. */
+  /** The values that it takes: `a whole number from 1 to 256`. */
   readonly takes: string;
-  /** What it is if it is not given. */
+  /** Its value if it is not given. */
   readonly default: T;
-  /** Whether it can be given several times; {@linkcode Given.sequence} then has it, and all else not. */
+  /** Whether it can be given several times; then {@linkcode Given.sequence} alone holds it. */
   readonly repeated?: boolean;
-  /** Reads its value; undefined if that is not what it takes. */
+  /** Reads its value; undefined if the option does not take it. */
   read(text: string): T | undefined;
 }
 
 /** The options of a program, by name. */
 export type Options = Readonly<Record<string, Option<unknown>>>;
 
-/** What options are, by name. */
+/** Values of options, by name. */
 export type Values<O extends Options> = {
   readonly [Name in keyof O]: O[Name]["default"];
 };
@@ -36,24 +36,24 @@ export function isFlag(option: Option<unknown>): boolean {
   return option.value === undefined;
 }
 
-/** What options have in common, whatever they take. */
+/** What all options can declare. */
 interface About {
   readonly alias?: string;
-  /** What the usage text calls the value. */
+  /** The name of the value in the usage text. */
   readonly value?: string;
-  /** What it says of values and default, if not what follows from them. */
+  /** Overrides what the usage text says about values and default. */
   readonly values?: string;
 }
 
-/** What a number is limited by. */
+/** The range of a number. */
 interface Range<Default> extends About {
   readonly least: number;
-  /** Without it, the largest whole number that is exact. */
+  /** Default: the largest exact whole number. */
   readonly most?: number;
   readonly default: Default;
 }
 
-/** An option that is given or not. */
+/** An option without a value. */
 export function flag(help: string, about: Pick<About, "alias"> = {}): Option<boolean> {
   return { ...about, help, takes: "no value", default: false, read: () => undefined };
 }
@@ -66,7 +66,7 @@ export function whole<Default extends number | undefined>(
   return numeric(help, range, "whole number", /^\d+$/);
 }
 
-/** An option that takes a number, in decimal digits, with a point or without. */
+/** An option that takes a number, in decimal digits, with or without a point. */
 export function decimal<Default extends number | undefined>(
   help: string,
   range: Range<Default>,
@@ -96,7 +96,9 @@ function inRange(text: string, pattern: RegExp, least: number, most: number): nu
   return n >= least && n <= most ? n : undefined;
 }
 
-/** An option that takes whole numbers with commas between; they come sorted, each once. */
+/**
+ * An option that takes whole numbers, separated by commas. Its value is sorted, without duplicates.
+ */
 export function wholes(
   help: string,
   range: Range<readonly number[]>,
@@ -105,7 +107,7 @@ export function wholes(
   return {
     ...described(help, range, `each ${least} to ${most}`, range.default.join()),
     value,
-    takes: `numbers from ${least} to ${most}, with commas`,
+    takes: `numbers from ${least} to ${most}, separated by commas`,
     read(text) {
       const all = text.split(",").map((part) => inRange(part, /^\d+$/, least, most) ?? NaN);
       return all.some(Number.isNaN) ? undefined : [...new Set(all)].toSorted((a, b) => a - b);
@@ -140,13 +142,13 @@ export function choice(
   };
 }
 
-/** An option that takes some of a few words, with commas between; by default all. */
+/** An option that takes some of a few words, separated by commas; default all. */
 export function words<const Word extends string>(
   help: string,
   all: readonly Word[],
   about: About,
 ): Option<readonly Word[]> {
-  const takes = `${all.slice(0, -1).join(", ")} and ${all.at(-1)}, with commas`;
+  const takes = `${all.slice(0, -1).join(", ")} and ${all.at(-1)}, separated by commas`;
   return {
     ...described(help, about, all.join(", "), "all", ": "),
     value: about.value ?? "WORD,…",
@@ -159,17 +161,17 @@ export function words<const Word extends string>(
   };
 }
 
-/** An option that takes any text: a path, a name. */
+/** An option that takes any text, such as a path or a name. */
 export function text(help: string, value: string, takes: string): Option<string | undefined> {
   return { help, value, takes, read: (text) => text, default: undefined };
 }
 
-/** An option that can be given several times, and whose place among others matters. */
+/** An option that can be given several times, and whose order among others matters. */
 export function repeated(help: string, value: string, takes: string): Option<undefined> {
   return { help, value, takes, repeated: true, read: () => undefined, default: undefined };
 }
 
-/** Alias, and the help with values and default. */
+/** Returns the alias, and the description with values and default. */
 function described(
   help: string,
   { alias, values }: About,

@@ -1,6 +1,6 @@
 /**
- * The loop that a program for devices is: rounds of work, and between them a look at the clock, at
- * signals and at the devices.
+ * The main loop of a program that takes devices: rounds of work, and between them checks of the
+ * clock, of signals and of the devices.
  *
  * @module
  */
@@ -13,20 +13,21 @@ import type { Report } from "./report.ts";
 import { Watch } from "./watch.ts";
 
 /**
- * Rounds between looks at the stop flag and the clock: a tenth of a millisecond idle, some ten busy.
- * With fewer, the compiler takes the loop of `poll` for a hot one and spoils those inside it.
+ * Rounds between checks of the stop flag and the clock: a tenth of a millisecond when idle, about
+ * ten milliseconds when busy. With fewer, V8 optimises the loop of `poll`, and the loops inside get
+ * slower.
  */
 export const ROUNDS = 4096;
 
-/** How often to look at the clock, but for what makes no garbage. */
+/** Milliseconds between reads of the clock, which make garbage; `Timer` makes none. */
 const LOOK_MS = 20;
 
 /**
- * Works until a signal comes, time is over, or the work is done. Prints a line a second, not totals.
- * Where all devices were opened with interrupts, it sleeps while nothing arrives.
+ * Works until a signal arrives, the time is over, or the work is done. Prints a line a second, but
+ * no totals. If all devices were opened with interrupts, it sleeps while no packet arrives.
  *
- * @param seconds How long at most, by the report's clock.
- * @param work Does so many rounds; returns whether to go on.
+ * @param seconds The longest time to work, by the report's clock.
+ * @param work Does some rounds; returns whether to continue.
  * @throws {DeviceError} if a device is gone.
  */
 export function poll(

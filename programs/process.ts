@@ -1,17 +1,17 @@
 /**
- * Programs as processes of their own: started, told lines, heard, waited for, and ended with whoever
- * started them.
+ * Programs as child processes: starts them, writes and reads lines, waits for them, and ends them
+ * with the parent.
  *
  * @module
  */
 
 import { DeviceError } from "../src/errors.ts";
 
-/** Longest that a program may take to start, to answer and to end, in milliseconds. */
+/** Deadline for a program to start, to answer and to end, in milliseconds. */
 const DEADLINE_MS = 20000;
-/** How long a program that was asked to end may take before it is killed, in milliseconds. */
+/** Milliseconds between SIGTERM and SIGKILL. */
 const GRACE_MS = 2000;
-/** How much of what a program printed an error shows, in characters. */
+/** Characters of each output that an error shows. */
 const SHOWN = 500;
 /** Signals that end this process. */
 const SIGNALS = ["SIGINT", "SIGTERM"] as const;
@@ -26,23 +26,23 @@ export interface Result {
 
 /** Options of {@linkcode Program.start}. */
 export interface ProgramOptions {
-  /** What errors call it; default its command line. */
+  /** Its name in errors; default: its command line. */
   readonly name?: string;
   /** Directory to run it in. */
   readonly cwd?: string;
   /** Environment variables to add. */
   readonly env?: Readonly<Record<string, string>>;
-  /** Where its standard error goes: default `piped`, to {@linkcode Program.stderr}. */
+  /** Where its standard error goes; default: `piped`, to {@linkcode Program.stderr}. */
   readonly stderr?: "piped" | "inherit";
-  /** How much of each output to keep, in characters: the last lines; default all. */
+  /** Characters of each output to keep, the last lines; default: all. */
   readonly keep?: number;
-  /** Is given each line of its standard output as it comes. */
+  /** Called with each line of its standard output as it arrives. */
   readonly onLine?: (line: string) => void;
-  /** Whether SIGINT and SIGTERM, which no longer end this process then, kill the program. */
+  /** Whether SIGINT and SIGTERM to this process kill the program instead of ending this process. */
   readonly signals?: boolean;
 }
 
-/** A program that runs until its end, or until it is disposed of. */
+/** A program that runs until it ends or is disposed of. */
 export class Program implements AsyncDisposable {
   readonly #name: string;
   readonly #keep: number;
@@ -50,16 +50,16 @@ export class Program implements AsyncDisposable {
   readonly #child: Deno.ChildProcess;
   readonly #input: WritableStreamDefaultWriter<Uint8Array>;
   readonly #ended: Promise<void>;
-  /** Whether its standard error comes here. */
+  /** Whether its standard error is piped. */
   readonly #complaints: boolean;
   readonly #signals: readonly Deno.Signal[];
-  /** Ends the reading of its outputs. */
+  /** Stops the reading of its outputs. */
   readonly #unread = new AbortController();
   readonly #output = { stdout: "", stderr: "" };
   #result: Result | undefined;
   /** Whether a signal to this process has killed it. */
   #stopped = false;
-  /** Where in stdout the lines begin that were not given to `onLine` and not waited for yet. */
+  /** Where the lines start in stdout that `onLine`, and that `line`, have not had yet. */
   #heard = 0;
   #read = 0;
   #changed = Promise.withResolvers<void>();
@@ -67,7 +67,7 @@ export class Program implements AsyncDisposable {
   /**
    * Starts a program: its path, then its arguments.
    *
-   * @throws {Deno.errors.NotFound} if there is no such program.
+   * @throws {Deno.errors.NotFound} if the program does not exist.
    */
   static start(command: readonly string[], options: ProgramOptions = {}): Program {
     return new Program(command, options);
@@ -104,23 +104,24 @@ export class Program implements AsyncDisposable {
     return this.#result !== undefined;
   }
 
-  /** What of its standard output is kept so far. */
+  /** The part of its standard output that is kept. */
   get stdout(): string {
     return this.#output.stdout;
   }
 
-  /** What of its standard error is kept so far. */
+  /** The part of its standard error that is kept. */
   get stderr(): string {
     return this.#output.stderr;
   }
 
   /**
-   * Waits for the next line on its standard output that passes, and passes over those before it.
+   * Waits for the next line on its standard output that passes `wanted`, and skips the lines before
+   * it.
    *
-   * @throws {DeviceError} if the program ends, or no such line comes in time.
+   * @throws {DeviceError} if the program ends first, or no such line arrives in time.
    */
   async line(wanted: (line: string) => boolean, milliseconds = DEADLINE_MS): Promise<string> {
-    const late = `printed no line that was waited for within ${milliseconds} ms`;
+    const late = `did not print the expected line within ${milliseconds} ms`;
     return await this.#until(late, milliseconds, (): string | undefined => {
       for (let line; (line = this.#lineAt(this.#read)) !== undefined;) {
         this.#read += line.length + 1;
@@ -131,9 +132,9 @@ export class Program implements AsyncDisposable {
   }
 
   /**
-   * The same for lines of JSON objects; other lines are passed over.
+   * Waits for the next line that is a JSON object and passes `wanted`, and skips all others.
    *
-   * @throws {DeviceError} if the program ends, or no such line comes in time.
+   * @throws {DeviceError} if the program ends first, or no such line arrives in time.
    */
   async json<Line>(wanted: (line: Line) => boolean, milliseconds = DEADLINE_MS): Promise<Line> {
     let found!: Line;
@@ -148,7 +149,7 @@ export class Program implements AsyncDisposable {
    * Waits for the line that programs of this project print once their devices are open.
    *
    * @returns The program.
-   * @throws {DeviceError} if the line does not come in time; the program has ended then.
+   * @throws {DeviceError} if the line does not arrive in time; the program has ended by then.
    */
   async ready(milliseconds = DEADLINE_MS): Promise<this> {
     try {
@@ -175,9 +176,10 @@ export class Program implements AsyncDisposable {
   }
 
   /**
-   * Writes a line to its standard input and waits for the first line of JSON from then on that passes.
+   * Writes a line to its standard input and waits for the first JSON line after it that passes
+   * `wanted`.
    *
-   * @throws {DeviceError} if the program ends, or no such line comes in time.
+   * @throws {DeviceError} if the program ends first, or no such line arrives in time.
    */
   async ask<Line>(
     line: string,
@@ -189,7 +191,7 @@ export class Program implements AsyncDisposable {
     return await this.json(wanted, milliseconds);
   }
 
-  /** Sends it a signal; nothing happens if it has ended. */
+  /** Sends it a signal; ignored if it has ended. */
   kill(signal: Deno.Signal): void {
     try {
       this.#child.kill(signal);
@@ -199,7 +201,7 @@ export class Program implements AsyncDisposable {
   }
 
   /**
-   * Waits for its end, however it ends.
+   * Waits until it ends, with any exit code.
    *
    * @throws {DeviceError} if it does not end in time.
    */
@@ -209,7 +211,7 @@ export class Program implements AsyncDisposable {
   }
 
   /**
-   * Waits for its end with exit code 0.
+   * Waits until it ends with exit code 0.
    *
    * @throws {DeviceError} if it does not end in time, or with another exit code.
    */
@@ -220,7 +222,7 @@ export class Program implements AsyncDisposable {
   }
 
   /**
-   * Waits for its end, which is not expected.
+   * Waits until it ends, where that is an error.
    *
    * @throws {DeviceError} once it ends.
    */
@@ -230,31 +232,31 @@ export class Program implements AsyncDisposable {
   }
 
   /**
-   * Sees to it that it has ended: asked first, for the sake of those that it has started. Idempotent.
+   * Ends it: with SIGTERM first, so that it can end its own child processes. Idempotent.
    */
   async [Symbol.asyncDispose](): Promise<void> {
-    const closed = this.#input.close().catch(() => {}); // a pipe that nobody reads is closed
+    const closed = this.#input.close().catch(() => {}); // fails if the program has closed it
     this.kill("SIGTERM");
     const timer = setTimeout(() => {
       this.kill("SIGKILL");
-      this.#unread.abort(); // those that it has started may have its outputs, and stay
+      this.#unread.abort(); // its child processes may outlive it and hold its outputs
     }, GRACE_MS);
     await this.#ended;
     clearTimeout(timer);
-    await closed; // not before the end: it waits for what nobody may read
+    await closed; // after the end only: it waits for unread input
     for (const signal of this.#signals) Deno.removeSignalListener(signal, this.#onSignal);
   }
 
   /**
-   * This process is to end. Whoever waits for the program hears that it has ended, and cleans up. It is
-   * killed, since one that is stopped would take no other signal.
+   * Kills the program, because this process has to end: code that waits for the program then gets
+   * an error and cleans up. SIGKILL, because a stopped process takes no other signal.
    */
   readonly #onSignal = (): void => {
     this.#stopped = true;
     this.kill("SIGKILL");
   };
 
-  /** Asks again and again, when something has changed, until there is an answer. */
+  /** Calls `get` after each change until it returns a result. */
   async #until<T>(late: string, milliseconds: number, get: () => T | undefined): Promise<T> {
     let over = false;
     const timer = setTimeout(() => {
@@ -263,7 +265,7 @@ export class Program implements AsyncDisposable {
     }, milliseconds);
     try {
       for (;;) {
-        const changed = this.#changed.promise; // before asking, lest a change be missed
+        const changed = this.#changed.promise; // before `get`, so that no change is lost
         const got = get();
         if (got !== undefined) return got;
         if (over) throw this.#failure(late);
@@ -281,10 +283,10 @@ export class Program implements AsyncDisposable {
 
   #failure(problem: string): DeviceError {
     if (this.#stopped) {
-      return new DeviceError(this.#name, "ended, since a signal ended this program");
+      return new DeviceError(this.#name, "was killed, because this program got a signal");
     }
     if (!this.#complaints) {
-      return new DeviceError(this.#name, `${problem}: see what it printed above`);
+      return new DeviceError(this.#name, `${problem}: see its messages above`);
     }
     const printed = [this.#output.stderr, this.#output.stdout].map((text) => text.trim())
       .filter((text) => text !== "").map((text) => text.slice(-SHOWN).replaceAll("\n", " | "));
@@ -326,13 +328,13 @@ export class Program implements AsyncDisposable {
     }
   }
 
-  /** The whole line of stdout that begins there, if it has come. */
+  /** Returns the line of stdout that starts there, if it is complete. */
   #lineAt(start: number): string | undefined {
     const { stdout } = this.#output, end = stdout.indexOf("\n", start);
     return end < 0 ? undefined : stdout.slice(start, end);
   }
 
-  /** Drops the first lines, once it is much that is beyond what is to be kept. */
+  /** Drops the first lines, once an output is twice as long as the part to keep. */
   #forget(stream: "stdout" | "stderr"): void {
     const text = this.#output[stream];
     if (text.length < 2 * this.#keep) return;
@@ -344,7 +346,7 @@ export class Program implements AsyncDisposable {
   }
 }
 
-/** Runs a program to its end, however it ends. */
+/** Runs a program until it ends, with any exit code. */
 export async function runProgram(
   command: readonly string[],
   options: ProgramOptions & { readonly milliseconds?: number } = {},

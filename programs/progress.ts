@@ -1,7 +1,7 @@
 /**
- * How far long work is, on the standard error: a bar that is redrawn where people look at a terminal,
- * else a line now and then. Needs a package, `--allow-env` and `--allow-read`: it is for what runs
- * from a checkout, not for programs that take devices.
+ * Shows the progress of long work on the standard error: a bar on a terminal, otherwise a line now
+ * and then. Needs a package, `--allow-env` and `--allow-read`, so it is for programs that run from
+ * a checkout, not for those that take devices.
  *
  * @module
  */
@@ -9,28 +9,31 @@
 import process from "node:process";
 import { createLogUpdate } from "log-update";
 
-/** How often at most a line tells of the same stage, without a terminal, in milliseconds. */
+/** Milliseconds between lines for the same stage, without a terminal. */
 const LINE_MS = 10000;
-/** How long a stage takes before its end is estimated, in milliseconds. */
+/** Milliseconds before the time left of a stage is estimated. */
 const ESTIMATE_MS = 2000;
 /** Characters of the bar. */
 const BAR = 20;
 
-/** How much of a stage is done. */
+/** How much of a stage is complete. */
 export interface Amount {
   /** 0 to {@linkcode Amount.total}. */
   readonly done: number;
   /** More than 0. */
   readonly total: number;
-  /** What is counted, in the plural. */
+  /** The unit, in the plural. */
   readonly unit: string;
-  /** The share that is done, 0 to 1, where the units differ in size; default `done / total`. */
+  /** The complete share, 0 to 1, if the units differ in size; default: `done / total`. */
   readonly share?: number;
-  /** Whether equal shares take about as long, so that the time left can be told; default true. */
+  /**
+   * Whether equal shares take about the same time, so that the time left can be estimated; default:
+   * true.
+   */
   readonly steady?: boolean;
 }
 
-/** Shows how far some work is. Disposing it removes the bar. */
+/** Shows the progress of some work. Disposing removes the bar. */
 export class Progress implements Disposable {
   readonly #name: string;
   readonly #redraw = isWatched()
@@ -41,7 +44,7 @@ export class Progress implements Disposable {
   #printed = -Infinity;
   #text = "";
 
-  /** @param name Who works, which each line begins with: `vm`. */
+  /** @param name The program, with which each line starts: `vm`. */
   constructor(name: string) {
     this.#name = name;
   }
@@ -52,10 +55,10 @@ export class Progress implements Disposable {
   }
 
   /**
-   * Shows what is being done.
+   * Shows the current stage.
    *
-   * @param stage What, such as `fetching packages`.
-   * @param amount How much of it is done, if that is known.
+   * @param stage Its name, such as `fetching packages`.
+   * @param amount How much of it is complete, if that is known.
    */
   show(stage: string, amount?: Amount): void {
     const now = performance.now();
@@ -66,7 +69,7 @@ export class Progress implements Disposable {
     const counts = amount &&
       `${amount.done} of ${amount.total} ${amount.unit}${timeLeft(amount, now - this.#started)}`;
     if (this.#redraw) {
-      // The bar stands still, and what does not fit the line is the end of the stage.
+      // The stage comes last: the bar stays in place, and only the name of the stage is cut off.
       const text = amount ? `${this.#name}: ${bar(amount)} ${counts}: ${stage}` : head;
       this.#text = text.slice(0, process.stderr.columns - 1);
       this.#redraw(this.#text);
@@ -76,7 +79,7 @@ export class Progress implements Disposable {
     }
   }
 
-  /** Lets something print lines, which stay above the bar. */
+  /** Calls a function that prints lines, and keeps them above the bar. */
   print(lines: () => void): void {
     this.#redraw?.clear();
     lines();
@@ -89,10 +92,10 @@ export class Progress implements Disposable {
   }
 }
 
-/** Whether people see both standard streams on a terminal that can redraw a line. */
+/** Whether both standard streams go to a terminal that can redraw a line. */
 function isWatched(): boolean {
   if (!Deno.stdout.isTerminal() || !Deno.stderr.isTerminal()) return false;
-  // A serial console, for one, does not know its size.
+  // A serial console, for example, does not know its size.
   const { columns, rows } = process.stderr;
   return columns > 0 && rows > 0 && !Deno.env.get("CI") && Deno.env.get("TERM") !== "dumb";
 }

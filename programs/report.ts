@@ -1,5 +1,5 @@
 /**
- * What programs print about their devices: counts of every second and totals, as text or as JSON.
+ * What programs print about their devices: counts every second and totals, as text or as JSON.
  *
  * @module
  */
@@ -7,10 +7,10 @@
 import { BIT_RATE_WIDTH, bitRate, PACKET_RATE_WIDTH, packetRate } from "../packets/units.ts";
 import type { Device } from "../src/device.ts";
 
-/** Bytes that a packet takes on the wire beside its own: preamble, CRC, gap. */
+/** Bytes that a packet occupies on the wire in addition to its own: preamble, CRC, gap. */
 export const WIRE_OVERHEAD = 24;
 
-/** Counts of a device since it was opened. A program adds its own, which are printed last. */
+/** Counts of a device since it was opened. A program adds its own, which come last. */
 export interface Counts {
   readonly rxPackets: number;
   readonly rxBytes: number;
@@ -21,7 +21,7 @@ export interface Counts {
   readonly [name: string]: number;
 }
 
-/** The counts of a device, and a program's own. */
+/** Returns the counts of a device, and the program's own. */
 export function count(device: Device, own: Readonly<Record<string, number>> = {}): Counts {
   const s = device.statistics();
   return {
@@ -41,7 +41,7 @@ function difference(now: Counts, before: Counts | undefined): Counts {
   return Object.fromEntries(entries) as Counts;
 }
 
-/** Packets and bits a second, as wide as other rates. Bits are those that pass on the wire. */
+/** Returns packets and bits a second, padded. Bits are those on the wire. */
 function rates(packets: number, bytes: number, seconds: number): [packets: string, bits: string] {
   const bits = (bytes + packets * WIRE_OVERHEAD) * 8;
   return [
@@ -50,10 +50,10 @@ function rates(packets: number, bytes: number, seconds: number): [packets: strin
   ];
 }
 
-/** What is printed of a device: the name and the value of each count. */
+/** A line about a device: the name and the value of each count. */
 type Row = readonly (readonly [name: string, value: string])[];
 
-/** Rates, and how often all else happened, of counts that one line covers. */
+/** Returns the line of one second: rates, then all other counts. */
 function rateRow(
   { rxPackets, rxBytes, txPackets, txBytes, ...others }: Counts,
   seconds: number,
@@ -65,7 +65,7 @@ function rateRow(
   ];
 }
 
-/** Packets, with their mean rates beside them, and how often all else happened. */
+/** Returns the line of the totals: packets with their mean rates, then all other counts. */
 function totalRow(
   { rxPackets, rxBytes, txPackets, txBytes, ...others }: Counts,
   seconds: number,
@@ -87,11 +87,11 @@ function otherColumns(counts: Readonly<Record<string, number>>): Row {
 export interface ReportOptions {
   /** Whether lines are JSON. */
   readonly json: boolean;
-  /** Whether there are totals only. */
+  /** Whether to print totals only. */
   readonly quiet: boolean;
 }
 
-/** Prints counts, and remembers what it has printed. */
+/** Prints counts every second, and totals. */
 export class Report {
   readonly #options: ReportOptions;
   readonly #devices: readonly Device[];
@@ -100,16 +100,16 @@ export class Report {
   readonly #start: number;
   #before: readonly Counts[] = [];
   #last: number;
-  /** When the work was over, if that was before the totals. */
+  /** When the work ended, if that was before the totals. */
   #end: number | undefined;
-  /** Characters of the widest value of each column so far: lines align with those before them. */
+  /** Characters of the widest value of each column so far, so that lines align. */
   readonly #widths: number[] = [];
 
   /**
-   * A report whose clock starts now.
+   * Creates a report whose clock starts now.
    *
-   * @param counts Takes the counts of all devices.
-   * @param print Takes each line; it goes to the standard output unless given.
+   * @param counts Returns the counts of all devices.
+   * @param print Prints a line; default: to the standard output.
    */
   constructor(
     options: ReportOptions,
@@ -124,17 +124,17 @@ export class Report {
     this.#start = this.#last = performance.now();
   }
 
-  /** When its clock started, as `performance.now()` gave it. */
+  /** When its clock started, by `performance.now()`. */
   get start(): number {
     return this.#start;
   }
 
-  /** All devices are open: whoever waits for that may go on. */
+  /** Tells the reader of the JSON that all devices are open. */
   ready(): void {
     if (this.#options.json) this.#print(JSON.stringify({ ready: true }));
   }
 
-  /** Prints what a second has added, if it is over. */
+  /** Prints what the last second has added, if a second has passed. */
   second(now: number): void {
     if (now - this.#last < 1000) return;
     const counts = this.#counts();
@@ -145,7 +145,10 @@ export class Report {
     this.#last = now;
   }
 
-  /** The work is over: mean rates leave out the time from now on, in which only the rest arrives. */
+  /**
+   * Ends the work: mean rates exclude the time from now on, in which only outstanding packets
+   * arrive.
+   */
   workEnded(): void {
     this.#end = performance.now();
   }
@@ -173,7 +176,7 @@ export class Report {
     this.#text(counts.map((c, i) => rateRow(difference(c, this.#before[i]), seconds)));
   }
 
-  /** Prints a line for each device, with columns as wide as their widest value so far. */
+  /** Prints a line for each device, with each column as wide as its widest value so far. */
   #text(rows: readonly Row[]): void {
     const widths = this.#widths;
     for (const row of rows) {

@@ -1,5 +1,5 @@
 /**
- * How a program begins and ends: its command line, errors and exit code.
+ * How a program starts and ends: its command line, errors and exit code.
  *
  * @module
  */
@@ -10,10 +10,10 @@ import type { Options } from "./options.ts";
 import { usage } from "./usage.ts";
 
 /**
- * Runs a program on its command line, or prints its usage text, and ends the process, with exit codes as
- * {@linkcode endWith} has them.
+ * Runs a program on its command line, or prints its usage text, and ends the process with the exit
+ * code of {@linkcode endWith}.
  *
- * @param main Does what was asked for, and returns the exit code.
+ * @param main Carries out the plan, and returns the exit code.
  */
 export function run<O extends Options, Plan extends object>(
   command: Command<O, Plan>,
@@ -28,8 +28,8 @@ export function run<O extends Options, Plan extends object>(
 }
 
 /**
- * Ends the process: with the exit code that `main` returns, 2 for what the user can mend, 1 for a device
- * or worker that failed. Errors of these kinds are printed as one sentence.
+ * Ends the process with the exit code that `main` returns, 2 for an error that the user can fix, or
+ * 1 for a device or worker that failed. It prints these errors as one sentence.
  */
 export async function endWith(main: () => number | Promise<number>): Promise<never> {
   let code = 1;
@@ -45,7 +45,7 @@ export async function endWith(main: () => number | Promise<number>): Promise<nev
   Deno.exit(code);
 }
 
-/** The programs' names of what the library calls otherwise. */
+/** The programs' options for options of the library. */
 const OWN_OPTIONS: Readonly<Record<string, string>> = {
   force: "--force",
   rebind: "--rebind",
@@ -58,13 +58,13 @@ const OWN_OPTIONS: Readonly<Record<string, string>> = {
   bufferSize: "--buffer-size",
 };
 
-/** The option of the program that an error of the library is about, for the end of its message. */
+/** Returns the program's option that a library error is about, for the end of its message. */
 function ownOption(error: Error): string {
   const { option = "" } = error instanceof UsageError ? error : {};
   return Object.hasOwn(OWN_OPTIONS, option) ? ` (${OWN_OPTIONS[option]})` : "";
 }
 
-/** Whether something says by its message all that there is to say of it. */
+/** Whether the message of an error is enough, without a stack trace. */
 function isFailure(error: unknown): error is Error {
   return [DeviceError, WorkerError, SystemError].some((kind) => error instanceof kind);
 }

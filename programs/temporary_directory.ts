@@ -1,25 +1,25 @@
 /**
- * Directories for sockets and files that nobody needs later.
+ * Temporary directories for sockets and files.
  *
  * @module
  */
 
-/** A directory that is removed with all that is in it. */
+/** A temporary directory. Disposing removes it with its contents. */
 export class TemporaryDirectory implements AsyncDisposable {
-  /** @param path Where it is. */
+  /** @param path Its path. */
   private constructor(readonly path: string) {}
 
   /**
-   * Makes one.
+   * Creates one.
    *
-   * @param parent The directory to make it in; default the system's for temporary files.
+   * @param parent The directory to create it in; default: the system's for temporary files.
    */
   static async make(parent?: string): Promise<TemporaryDirectory> {
     const options = { prefix: "ixy-", ...(parent !== undefined && { dir: parent }) };
     return new TemporaryDirectory(await Deno.makeTempDir(options));
   }
 
-  /** The path of a file in it. */
+  /** Returns the path of a file in it. */
   file(name: string): string {
     return `${this.path}/${name}`;
   }

@@ -1,5 +1,5 @@
 /**
- * Usage texts, made from what programs declare.
+ * Usage texts, generated from the declarations of programs.
  *
  * @module
  */
@@ -7,10 +7,10 @@
 import { type Command, COMMON, NO_OPERANDS } from "./command_line.ts";
 import type { Options } from "./options.ts";
 
-/** Columns of the usage text, and of what stands before an option's help if it is not too long. */
+/** Columns of the usage text; longest option for which the description starts on the same line. */
 const COLUMNS = 100, MAX_NAME_COLUMNS = 26;
 
-/** What `--help` prints. */
+/** Returns what `--help` prints. */
 export function usage<O extends Options, Plan extends object>(
   { start, about, options, operands = NO_OPERANDS, rest, notes }: Command<O, Plan>,
 ): string {
@@ -37,7 +37,7 @@ export function usage<O extends Options, Plan extends object>(
   return parts.filter(Boolean).join("\n\n");
 }
 
-/** A text in lines of so many columns. */
+/** Wraps a text into lines of at most so many columns. */
 function wrapped(text: string, columns: number): string[] {
   const lines: string[] = [""];
   for (const word of text.split(" ")) {

@@ -1,5 +1,5 @@
 /**
- * What a program for devices looks at between its work: the clock, its devices and its report.
+ * What a program that takes devices checks between rounds: the clock, its devices and its report.
  *
  * @module
  */
@@ -7,10 +7,10 @@
 import type { Device } from "../src/device.ts";
 import type { Report } from "./report.ts";
 
-/** How often devices are asked whether they are still there, in milliseconds. */
+/** Milliseconds between checks that devices are still there. */
 const CHECK_MS = 100;
 
-/** Looks at clock, devices and report. */
+/** Checks clock, devices and report. */
 export class Watch {
   /** When to end, by `performance.now()`. */
   readonly end: number;
@@ -19,9 +19,9 @@ export class Watch {
   #checked: number;
 
   /**
-   * A watch that starts with the report's clock.
+   * Creates a watch that starts with the report's clock.
    *
-   * @param seconds How long until the end.
+   * @param seconds Seconds until the end.
    */
   constructor(
     devices: readonly Device[],
@@ -35,8 +35,8 @@ export class Watch {
   }
 
   /**
-   * Asks devices whether they are still there, if a tenth of a second has passed, and prints what a
-   * second has added, if it is over.
+   * Checks every tenth of a second that the devices are still there, and prints a line every
+   * second.
    *
    * @returns The time, by `performance.now()`.
    * @throws {DeviceError} if a device is gone.

@@ -1,5 +1,5 @@
 /**
- * A worker's side of {@linkcode Workers}: takes one task, works until it is told to stop, and ends.
+ * The worker's side of {@linkcode Workers}: takes one task, works until told to stop, and ends.
  *
  * @module
  */
@@ -9,30 +9,30 @@ import { causes } from "../src/errors.ts";
 
 /** What the main thread sends, once. */
 export interface Assignment<Task> {
-  /** What to do. */
+  /** The task. */
   readonly task: Task;
-  /** A 32-bit word that becomes 1 when the worker is to end. */
+  /** A 32-bit word that becomes 1 when the worker has to end. */
   readonly stop: SharedArrayBuffer;
 }
 
-/** What a worker sends: that it has its task, that it has let go of everything, or both. */
+/** What a worker sends: that it has its task, that it has released everything, or both. */
 export interface WorkerReport {
-  /** Number of its thread, for the kernel. */
+  /** The kernel's id of its thread. */
   readonly thread: string;
-  /** Whether it has let go of all that belongs to the task. */
+  /** Whether it has released everything that belongs to the task. */
   readonly ended: boolean;
-  /** Why it has ended, if it was not told to: what was thrown, and what that has brought besides. */
+  /** Why it ended, if it was not told to: the error thrown, and those that followed. */
   readonly failures?: readonly unknown[];
 }
 
-/** What a worker knows of itself, in the words of the standard. */
+/** The worker's global scope, as the standard defines it. */
 interface Scope {
   onmessage: (event: MessageEvent) => void;
   postMessage(message: WorkerReport): void;
   close(): void;
 }
 
-/** The main thread's wish that the worker end, as programs look at it. */
+/** The main thread's request to end, in the form of a `StopFlag`. */
 class Stop {
   readonly #word: Int32Array;
 
@@ -40,17 +40,17 @@ class Stop {
     this.#word = new Int32Array(memory);
   }
 
-  /** Not 0 once it is time to end. */
+  /** Not 0 once the worker has to end. */
   get signal(): number {
     return Atomics.load(this.#word, 0);
   }
 }
 
 /**
- * Has this worker do its task.
+ * Runs this worker's task.
  *
- * @param work Does it, until the signal is not 0. When it returns or throws, it no longer has any view of
- * memory that is not its own: the main thread unmaps that next.
+ * @param work Runs the task until the signal is not 0. When it returns or throws, it must not hold
+ * views of foreign memory, because the main thread unmaps that memory next.
  */
 export function serve<Task>(work: (task: Task, stop: { readonly signal: number }) => void): void {
   const scope = self as unknown as Scope;
@@ -61,8 +61,8 @@ export function serve<Task>(work: (task: Task, stop: { readonly signal: number }
       work(data.task, new Stop(data.stop));
       scope.postMessage({ thread, ended: true });
     } catch (error) {
-      // One by one, since errors that others are part of arrive without them; and as text what is no
-      // error, which may not be sent.
+      // Each on its own, because structured cloning drops errors nested in others. Other values as
+      // text, because some cannot be cloned.
       const failures = causes(error).map((cause) => cause instanceof Error ? cause : String(cause));
       scope.postMessage({ thread, ended: true, failures });
     }

@@ -1,9 +1,9 @@
 /**
- * Threads of a program, seen from the main thread: each gets one task and works until it is told to stop.
- * What they do is no matter here; `worker_thread.ts` is their side.
+ * Threads of a program, from the main thread's side: each gets one task and works until told to
+ * stop. `worker_thread.ts` is the threads' side.
  *
- * The main thread gives up memory that workers have views of only when their threads are gone, for which
- * it asks the kernel: `terminate()` does not end a worker that is in a loop.
+ * The main thread frees memory that workers have views of only after the kernel lists their threads
+ * no longer: `terminate()` does not end a worker that is in a loop.
  *
  * @module
  */
@@ -17,16 +17,18 @@ import type { Report } from "./report.ts";
 import { Watch } from "./watch.ts";
 import type { Assignment, WorkerReport } from "./worker_thread.ts";
 
-/** Deadlines in milliseconds: for a worker's modules to load, for it to stop, and for its thread to go. */
+/**
+ * Deadlines for a worker to load its modules, to stop, and for its thread to end, in milliseconds.
+ */
 const START_MS = 20000, STOP_MS = 5000, GONE_MS = 10000;
-/** How often to look at threads, and at all else, in milliseconds. */
+/** Milliseconds between checks of threads, and of all else. */
 const LOOK_MS = 2, TICK_MS = 20;
 
 /**
- * Asserts that workers can load modules. Those that Deno loads from a URL they can load too; but local
- * ones, which the main thread loads by itself, only with permission to read them.
+ * Asserts that workers can load modules: remote ones always, local ones only with permission to
+ * read them, which the main thread does not need.
  *
- * @param directory Where all modules are.
+ * @param directory The directory of all modules.
  * @throws {UsageError} if that permission is missing.
  */
 export function requireModules(directory: URL): void {
@@ -34,22 +36,22 @@ export function requireModules(directory: URL): void {
   if (Deno.permissions.querySync({ name: "read", path: directory }).state === "granted") return;
   const path = decodeURIComponent(directory.pathname);
   throw new UsageError(
-    `--workers needs permission to read the modules that its threads run: run it with ` +
+    `--workers needs permission to read the modules of its threads: run it with ` +
       `\`deno run --allow-ffi --allow-read='${path}'\``,
   );
 }
 
-/** One worker, and what is known of it. */
+/** A worker and its state. */
 interface Member {
   readonly worker: Worker;
-  /** Its thread; undefined until it has its task. */
+  /** The id of its thread; undefined until it has its task. */
   thread?: string;
-  /** Whether it says that it has let go of everything. */
+  /** Whether it reports that it has released everything. */
   ended: boolean;
   failure?: WorkerError;
 }
 
-/** Workers with a task each. Disposing stops them and waits until their threads are gone. */
+/** Workers with one task each. Disposing stops them and waits until their threads have ended. */
 export class Workers implements AsyncDisposable {
   readonly #stop = new SharedArrayBuffer(4);
   readonly #members: readonly Member[];
@@ -59,8 +61,8 @@ export class Workers implements AsyncDisposable {
    * Starts a worker for each task.
    *
    * @param module The workers' module, which calls {@linkcode serve}.
-   * @param tasks What to send them.
-   * @param milliseconds How long they may take to stop.
+   * @param tasks A task for each worker.
+   * @param milliseconds Deadline for the workers to stop.
    */
   constructor(module: URL, tasks: readonly unknown[], milliseconds = STOP_MS) {
     this.#milliseconds = milliseconds;
@@ -73,8 +75,8 @@ export class Workers implements AsyncDisposable {
         if (data.failures) member.failure = failed(number, data.failures);
       };
       worker.onerror = (event) => {
-        event.preventDefault(); // else it ends the process, devices open
-        const [sentence] = event.message.split("\n"); // Deno has printed all of it, and where that was
+        event.preventDefault(); // otherwise the process ends with its devices open
+        const [sentence] = event.message.split("\n"); // Deno has printed the rest
         member.failure ??= failed(number, [sentence]);
       };
       const assignment: Assignment<unknown> = { task, stop: this.#stop };
@@ -84,9 +86,9 @@ export class Workers implements AsyncDisposable {
   }
 
   /**
-   * Waits until all have their task.
+   * Waits until all workers have their task.
    *
-   * @throws {WorkerError} if one cannot be started, or not in time.
+   * @throws {WorkerError} if a worker cannot start, or does not start in time.
    */
   async started(): Promise<void> {
     const all = await until(START_MS, () => {
@@ -97,19 +99,19 @@ export class Workers implements AsyncDisposable {
   }
 
   /**
-   * Looks whether all are at work.
+   * Checks that all workers are at work.
    *
-   * @throws {WorkerError} if one is not.
+   * @throws {WorkerError} if one has failed.
    */
   checkAlive(): void {
     for (const { failure } of this.#members) if (failure) throw failure;
   }
 
   /**
-   * Tells all to stop and waits for their threads to go.
+   * Stops all workers and waits until their threads have ended.
    *
-   * @throws {WorkerError} if one goes on. There is no way to end it but with the process; devices that are
-   * closed then turn their DMA off first, but the thread finds its memory unmapped.
+   * @throws {WorkerError} if one does not stop. Only the end of the process can end it; closing a
+   * device until then turns DMA off first, but unmaps memory that the thread still uses.
    */
   async [Symbol.asyncDispose](): Promise<void> {
     Atomics.store(new Int32Array(this.#stop), 0, 1);
@@ -127,10 +129,10 @@ export class Workers implements AsyncDisposable {
 }
 
 /**
- * What the main thread does while workers work: looks at them, at devices, at signals and at the clock,
- * and prints a line a second.
+ * The main thread's loop while workers work: checks workers, devices, signals and the clock, and
+ * prints a line a second.
  *
- * @param seconds How long at most, by the report's clock.
+ * @param seconds The longest time to run, by the report's clock.
  * @throws {WorkerError} if a worker has failed.
  * @throws {DeviceError} if a device is gone.
  */
@@ -149,14 +151,14 @@ export async function supervise(
   }
 }
 
-/** The error for a worker that has thrown something, and what that has brought besides. */
+/** Returns the error for a worker that failed, with all errors that it met. */
 function failed(number: number, thrown: readonly unknown[]): WorkerError {
   const messages = thrown.map((cause) => cause instanceof Error ? cause.message : `${cause}`);
   const cause = thrown.length === 1 ? thrown[0] : thrown;
   return new WorkerError(`worker ${number} failed: ${messages.join("; ")}`, { cause });
 }
 
-/** Waits until something is so; returns whether it is in time. */
+/** Waits until a condition holds; returns whether it did in time. */
 async function until(milliseconds: number, condition: () => boolean): Promise<boolean> {
   const deadline = performance.now() + milliseconds;
   while (!condition()) {

@@ -75,7 +75,7 @@ export class DmaMemory {
   /**
    * Adopts memory that another thread shares. Free it here before that thread frees it.
    *
-   * @param shared The result of {@linkcode DmaMemory.share} in that thread.
+   * @param shared The result of {@linkcode DmaMemory.prototype.share} in that thread.
    */
   static adopt({ address, bytes, iova, physical }: SharedMemory): DmaMemory {
     return new DmaMemory(Mapping.adopted(address, bytes), iova, physical);
@@ -122,12 +122,12 @@ export class DmaMemory {
     return this.#physical[Math.floor(offset / HUGEPAGE)] + offset % HUGEPAGE;
   }
 
-  /** Counts a device that can reach the memory: it cannot be freed before {@linkcode DmaMemory.unpin}. */
+  /** Counts a device that can reach the memory: it cannot be freed before {@linkcode DmaMemory.prototype.unpin}. */
   pin(): void {
     this.#pins++;
   }
 
-  /** Undoes one {@linkcode DmaMemory.pin}. */
+  /** Undoes one {@linkcode DmaMemory.prototype.pin}. */
   unpin(): void {
     this.#pins--;
   }

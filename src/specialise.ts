@@ -1,7 +1,7 @@
 /**
- * Compiles functions for one queue each, and lists what the hot path assumes about V8. Every point was
- * observed with Deno 2.9 on x86-64, and none is a rule of the language. All points but the last affect
- * only speed; the drivers rely on the last one for correctness.
+ * Compiles functions for one queue each, and lists what the hot path assumes about V8. What the points
+ * say of V8 was observed with Deno 2.9 on x86-64: it is V8's practice, not a rule of the language. All
+ * points but the last affect only speed; the drivers rely on the last one for correctness.
  *
  * - **Arrays as constants.** If only one closure was ever created from a piece of source text, V8 treats
  *   its `const`s, and its parameters if they are never assigned, as constants: a typed array's address

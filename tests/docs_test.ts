@@ -1,4 +1,4 @@
-/** What Markdown files say of files, of what is declared in them and of registers, held against those. */
+/** Checks what Markdown files say about files, declarations and registers. */
 
 import { assertEquals } from "@std/assert";
 import { REGISTERS } from "../ixgbe/registers.ts";
@@ -6,16 +6,16 @@ import type { Register } from "../src/registers.ts";
 import { PROJECT } from "./support/processes.ts";
 import { declarationsOf, projectFiles } from "./support/source.ts";
 
-/** A link: its text, and where it leads. */
+/** A link: its text and its target. */
 const LINK = /\[([^\]]+)\]\(([^)\s]+)\)/g;
-/** A link to a register, with its section in the datasheet behind it. */
+/** A link to a register, followed by its section in the datasheet. */
 const REGISTER = /\[`([A-Z0-9_]+)`\]\([^)]*registers\.ts\) \(([\d.]+)\)/g;
 /** The path of a source or Markdown file. */
 const PATH = /(?:[\w-]+\/)*[\w-][\w.-]*\.(?:ts|c|md)\b(?!\.)/g;
-/** A driver of the family, which is named like a file. */
+/** A driver of the family, whose name looks like a file. */
 const DRIVER = /(?:^|\/)ixy\.\w+$/;
 
-/** What is wrong with the links of a document: a sentence each. */
+/** Returns a sentence for each wrong link of a document. */
 async function badLinks(document: string, text: string): Promise<string[]> {
   const bad: string[] = [];
   for (const [, label, target] of text.matchAll(LINK)) {
@@ -39,7 +39,7 @@ async function badLinks(document: string, text: string): Promise<string[]> {
   return bad;
 }
 
-/** The sections of registers in a document that the register table has otherwise: a sentence each. */
+/** Returns a sentence for each register whose section differs from the register table. */
 function badSections(document: string, text: string): string[] {
   const table: Readonly<Record<string, Register | undefined>> = REGISTERS;
   return [...text.matchAll(REGISTER)]
@@ -51,7 +51,7 @@ function badSections(document: string, text: string): string[] {
     );
 }
 
-/** Paths in a document, whole or the end of one, that no file of the project has: a sentence each. */
+/** Returns a sentence for each path in a document, or end of a path, that no file has. */
 function badPaths(document: string, text: string, files: readonly string[]): string[] {
   return [...text.matchAll(PATH)]
     .filter(([path]) => !DRIVER.test(path))
@@ -66,7 +66,7 @@ const documents = await Promise.all(
   }),
 );
 
-Deno.test("Links in Markdown files lead to files, and to what these declare", async () => {
+Deno.test("Links in Markdown files lead to existing files and declarations", async () => {
   const bad = await Promise.all(documents.map(({ file, text }) => badLinks(file, text)));
   assertEquals(bad.flat(), []);
 });
@@ -79,7 +79,7 @@ Deno.test("Markdown files name source and Markdown files that exist", () => {
   assertEquals(documents.flatMap(({ file, text }) => badPaths(file, text, files)), []);
 });
 
-Deno.test("A link to a lost file, a lost name and a wrong section is found", async () => {
+Deno.test("badLinks(), badSections() and badPaths() find missing files and names, and wrong sections", async () => {
   const text = "[`open`](../mod.ts) [`close`](../mod.ts) [a](../gone.ts) [`IxgbeRxQueue.receive`]" +
     "(../ixgbe/rx_queue.ts) [`IxgbeRxQueue.transmit`](../ixgbe/rx_queue.ts) [b](https://host/x) " +
     "[`RDT`](../ixgbe/registers.ts) (8.2.3.8.5) [`TDT`](../ixgbe/registers.ts) (8.2.3.8.5)";

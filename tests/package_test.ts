@@ -1,5 +1,5 @@
 /**
- * What others get of the project: the package, and the documentation of its entries.
+ * What the project publishes: the package, and the documentation of its entries.
  *
  * @module
  */
@@ -22,7 +22,7 @@ async function succeed(command: string[]): Promise<string> {
   return stdout + stderr;
 }
 
-/** Files of the project that a module imports, itself included. */
+/** Returns the files of the project that a module imports, itself included. */
 async function graph(module: string): Promise<string[]> {
   const { modules } = JSON.parse(await deno("info", "--quiet", "--json", module));
   return modules.flatMap(({ local }: { local?: string }) => {
@@ -30,7 +30,7 @@ async function graph(module: string): Promise<string[]> {
   });
 }
 
-Deno.test("deno publish takes the package: entries and programs whole, without what tests them", async () => {
+Deno.test("deno publish takes the package: complete entries and programs, no tests", async () => {
   const output = await deno("publish", "--dry-run", "--allow-dirty");
   const published = [...output.matchAll(/file:\/\/(\S+)/g)].map(([, file]) => {
     return decodeURIComponent(file).slice(PROJECT.length);
@@ -66,7 +66,7 @@ Deno.test("mod.ts exports what a user needs, and nothing else", async () => {
   ]);
 });
 
-/** All pages under a directory. */
+/** Yields all pages under a directory. */
 async function* pages(directory: string): AsyncGenerator<string> {
   for await (const { name, isDirectory } of Deno.readDir(directory)) {
     if (isDirectory) yield* pages(`${directory}/${name}`);
@@ -74,13 +74,13 @@ async function* pages(directory: string): AsyncGenerator<string> {
   }
 }
 
-/** The names that documentation links to: `{@linkcode Mempool}`. */
+/** Returns the names that documentation links to: `{@linkcode Mempool}`. */
 async function linkTargets(): Promise<string[]> {
   const json = await deno("doc", "--quiet", "--json", ...ENTRIES);
   return [...new Set([...json.matchAll(/\{@link\w* ([^\s}]+)\}/g)].map(([, name]) => name))];
 }
 
-/** What a page links to within the documentation, as paths of files. */
+/** Returns the links of a page within the documentation, as file paths. */
 function localLinks(page: string, html: string): string[] {
   return [...html.matchAll(/\b(?:href|src)="([^"]+)"/g)].flatMap(([, link]) => {
     const url = new URL(link.replaceAll("&#x2F;", "/").replaceAll("&amp;", "&"), `file://${page}`);
@@ -104,8 +104,8 @@ Deno.test("documentation of the entries has no broken link", async () => {
       assert(there.get(file), `${page}: ${file}`);
     }
     for (const target of targets) {
-      // A link to what `deno doc` does not find is shown as code, with no link around it. So a name
-      // that is linked anywhere is linked everywhere.
+      // `deno doc` shows a link to an unknown name as code without a link. So a name that is a link
+      // once must be a link everywhere.
       const unlinked = html.replaceAll(`<code>${target}</code></a>`, "");
       assert(!unlinked.includes(`<code>${target}</code>`), `${page}: ${target}`);
     }

@@ -1,4 +1,4 @@
-/** What `README.md` shows, held against the files that it shows. */
+/** Checks that `README.md` shows files as they are. */
 
 import { assert } from "@std/assert";
 import { PROJECT } from "./support/processes.ts";
@@ -8,6 +8,6 @@ Deno.test("README.md shows example.ts as it is", async () => {
   const example = await Deno.readTextFile(`${PROJECT}example.ts`);
   assert(
     readme.includes("```ts\n" + example + "```\n"),
-    "README.md shows another program under “As a module” than example.ts: replace it by the file",
+    "the program under “As a module” in README.md is not example.ts: replace it by that file",
   );
 });

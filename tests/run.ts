@@ -1,6 +1,6 @@
 /**
- * Runs the tests: `deno task test`, or a suite by its name. As root it first installs the Debian
- * packages that the suite needs; as anybody else it says what root would add.
+ * Runs the tests: `deno task test`, or a suite by its name. As root, it first installs the Debian
+ * packages that the suite needs; otherwise, it says which tests need root.
  *
  * @module
  */
@@ -11,15 +11,15 @@ import { installPackages } from "./support/packages.ts";
 import { TESTPMD_PACKAGES } from "./support/testpmd.ts";
 import { VAGRANT_PACKAGES } from "./vagrant/packages.ts";
 
-/** Tests that are run together. */
+/** Tests that run together. */
 interface Suite {
-  /** The folder that they are in. */
+  /** Their folder. */
   readonly folder: string;
-  /** Folders in it that belong to other suites. */
+  /** Folders below it that belong to other suites. */
   readonly without?: readonly string[];
   /** Debian packages that they use; a name ends with `*` where a version follows. */
   readonly packages: readonly string[];
-  /** What only root can run of them. */
+  /** Those that only root can run. */
   readonly root: string;
 }
 
@@ -32,28 +32,28 @@ const SUITES: Readonly<Record<string, Suite>> = {
     folder: "tests",
     without: ["tests/vm", "tests/vagrant"],
     packages: ["gcc", ...NETWORK, ...TESTPMD_PACKAGES],
-    root: "what needs TAP devices, network namespaces, PCI devices and DPDK",
+    root: "tests with TAP devices, network namespaces, PCI devices and DPDK",
   },
   vm: {
     folder: "tests/vm",
     packages: ["xz-utils", ...NETWORK],
-    root: "what needs TAP devices and network namespaces",
+    root: "tests with TAP devices and network namespaces",
   },
   vagrant: {
     folder: "tests/vagrant",
     packages: VAGRANT_PACKAGES,
-    root: "everything: libvirt and the box are root's",
+    root: "all tests, since libvirt and the box belong to root",
   },
 };
 
-/** How many tests of a run did what. */
+/** Numbers of tests by result. */
 interface Counts {
   passed: number;
   failed: number;
   skipped: number;
 }
 
-/** The files of tests in a folder, but for those in some folders below it. */
+/** Returns the number of test files in a folder, without those in some folders below it. */
 async function testFiles(folder: string, without: readonly string[]): Promise<number> {
   let files = 0;
   for await (const { name, isDirectory } of Deno.readDir(PROJECT + folder)) {
@@ -64,7 +64,7 @@ async function testFiles(folder: string, without: readonly string[]): Promise<nu
   return files;
 }
 
-/** Passes on what `deno test` prints, and returns it; a terminal shows how far it is beneath. */
+/** Prints the output of `deno test` and returns it; on a terminal, shows progress below. */
 async function passOn(
   child: Deno.ChildProcess,
   progress: Progress,
@@ -77,7 +77,7 @@ async function passOn(
       write(piece);
       continue;
     }
-    // A line that has no end yet is the test that runs.
+    // The last, incomplete line names the running test.
     const lines = (running + piece).split("\n");
     running = lines.pop()!;
     for (const line of lines) {
@@ -98,22 +98,22 @@ function write(text: string): void {
   while (bytes.length > 0) bytes = bytes.subarray(Deno.stdout.writeSync(bytes));
 }
 
-/** Runs the tests of a suite, and prints what they print as it comes. */
+/** Runs the tests of a suite, and prints their output as it arrives. */
 async function runSuite(suite: Suite, args: readonly string[]): Promise<Counts> {
   if (Deno.uid() === 0) await installPackages(suite.packages);
-  else console.log(`not run: ${suite.root}; run this as root for that`);
+  else console.log(`not run: ${suite.root}: run this as root to include them`);
   const { folder, without = [] } = suite;
   const ignored = without.length > 0 ? [`--ignore=${without.join()}`] : [];
   using progress = new Progress(folder);
   const child = new Deno.Command(Deno.execPath(), {
     args: ["test", "--allow-all", "--quiet", ...ignored, ...args, folder],
     cwd: PROJECT,
-    env: { NO_COLOR: "1" }, // counts are read from what it prints
+    env: { NO_COLOR: "1" }, // the counts come from its output
     stdout: "piped",
     stderr: progress.onTerminal ? "piped" : "inherit",
   }).spawn();
   const complaints = progress.onTerminal ? printAbove(child.stderr, progress) : undefined;
-  // Arguments may leave files out, and it is not known which.
+  // Arguments may filter files, so the number is not known.
   const files = args.length > 0 ? 0 : await testFiles(folder, without);
   const text = await passOn(child, progress, files);
   await complaints;
@@ -121,7 +121,7 @@ async function runSuite(suite: Suite, args: readonly string[]): Promise<Counts> 
   const count = (what: string) =>
     Number(text.match(new RegExp(`(\\d+) ${what}`, "g"))?.at(-1)?.split(" ")[0] ?? 0);
   const failed = count("failed");
-  // Tests that could not even be loaded are counted by nobody.
+  // Tests that fail to load are not in the counts.
   return {
     passed: count("passed"),
     failed: success ? failed : Math.max(failed, 1),
@@ -129,14 +129,14 @@ async function runSuite(suite: Suite, args: readonly string[]): Promise<Counts> 
   };
 }
 
-/** Prints complaints above the bar. */
+/** Prints the standard error above the bar. */
 async function printAbove(stream: ReadableStream<Uint8Array>, progress: Progress): Promise<void> {
   const lines = stream.pipeThrough(new TextDecoderStream())
     .pipeThrough(new TextLineStream() as TransformStream<string, string>);
   for await (const line of lines) progress.print(() => console.error(line));
 }
 
-/** The suites named first among the arguments; the rest is for `deno test`. */
+/** Returns the suites that the first argument names, and the arguments for `deno test`. */
 function chosen(args: string[]): [Suite[], string[]] {
   const [name, ...rest] = args;
   if (name === "all") return [Object.values(SUITES), rest];

@@ -1,6 +1,6 @@
 /**
- * The cache of what virtual machines are made of: what it keeps and what it removes, also when
- * several processes share it. Nothing is downloaded.
+ * The cache of the parts of virtual machines: what it keeps and removes, also if several processes
+ * share it. Nothing is downloaded.
  *
  * @module
  */
@@ -12,38 +12,38 @@ import { PROJECT, run, TemporaryDirectory } from "./support/processes.ts";
 
 const DAY_MS = 24 * 3600 * 1000;
 
-/** Makes a file that says its name. */
+/** Returns a function that creates a file with its name as text. */
 function make(name: string): (path: string) => Promise<void> {
   return (path) => Deno.writeTextFile(path, name);
 }
 
-/** What is for an entry that is there already. */
+/** For an entry that exists already. */
 function fail(): Promise<void> {
-  throw new Error("it is there already");
+  throw new Error("the entry exists already");
 }
 
-/** Makes an entry and turns back the time at which it was asked for. */
+/** Creates an entry and sets back the time of its last use. */
 async function makeOld(cache: TemporaryDirectory, name: string, days: number): Promise<void> {
   const then = new Date(Date.now() - days * DAY_MS);
   await Deno.utime(await cached(cache.path, name, make(name)), then, then);
 }
 
-/** The names in a directory. */
+/** Returns the names in a directory. */
 function names(directory: string): string[] {
   return [...Deno.readDirSync(directory)].map(({ name }) => name).sort();
 }
 
-Deno.test("cached() makes an entry once, and leaves nothing of one that cannot be made", async () => {
+Deno.test("cached() makes an entry once, and leaves nothing of one that it fails to make", async () => {
   await using cache = await TemporaryDirectory.make();
   const entry = await cached(cache.path, "kind/a", make("a"));
   assertEquals(entry, cache.file("kind/a"));
   assertEquals(await cached(cache.path, "kind/a", fail), entry);
   assertEquals(await Deno.readTextFile(entry), "a");
-  await assertRejects(() => cached(cache.path, "kind/b", fail), Error, "it is there already");
+  await assertRejects(() => cached(cache.path, "kind/b", fail), Error, "the entry exists already");
   assertEquals([names(cache.path), names(cache.file("kind"))], [["kind"], ["a"]]);
 });
 
-Deno.test("cached() removes what nobody has asked for in a week, of the kind that is asked for", async () => {
+Deno.test("cached() removes entries of the requested kind that were not used for a week", async () => {
   await using cache = await TemporaryDirectory.make();
   await makeOld(cache, "other/old", 100);
   await makeOld(cache, "at-the-top", 100);
@@ -66,30 +66,30 @@ Deno.test("cached() removes what nobody has asked for in a week, of the kind tha
   assertEquals(names(cache.path), ["at-the-top", "kind", "other", "other-top"]);
 });
 
-Deno.test("cached() keeps what is asked for now, however long nobody has", async () => {
+Deno.test("cached() keeps the requested entry, however old its last use", async () => {
   await using cache = await TemporaryDirectory.make();
   await makeOld(cache, "kind/old", 100);
   await cached(cache.path, "kind/old", fail);
   await cached(cache.path, "kind/old", fail);
 });
 
-Deno.test("cached() counts an entry as asked for when it is made, whatever time it bears", async () => {
+Deno.test("cached() counts making an entry as a use, whatever its time of modification", async () => {
   await using cache = await TemporaryDirectory.make();
   await cached(cache.path, "kind/tree", async (path) => {
     await Deno.mkdir(path);
-    await Deno.utime(path, 0, 0); // as a package's directories have the time of the package
+    await Deno.utime(path, 0, 0); // like the directories of a package
   });
   await cached(cache.path, "kind/new", make("new"));
   assertEquals(names(cache.file("kind")), ["new", "tree"]);
 });
 
-Deno.test("cached() leaves what another process finds at the same time", async () => {
+Deno.test("cached() keeps an entry that another process finds at the same time", async () => {
   await using cache = await TemporaryDirectory.make();
   await makeOld(cache, "kind/old", 100);
   const locked = await Deno.open(cache.file("kind"));
-  await locked.lock(true); // as who looks an entry up
+  await locked.lock(true); // like a process that looks up an entry
   const making = cached(cache.path, "kind/new", make("new"));
-  await delay(100); // who did not wait would have removed it by now
+  await delay(100); // without waiting, it would have removed the entry by now
   assertEquals(names(cache.file("kind")), ["old"]);
   await Deno.utime(cache.file("kind/old"), new Date(), new Date());
   locked.close();
@@ -97,7 +97,7 @@ Deno.test("cached() leaves what another process finds at the same time", async (
   assertEquals(names(cache.file("kind")), ["new", "old"]);
 });
 
-/** Asks for entries, each of which has to be whole when it is there. */
+/** Requests entries, and fails if one is incomplete. */
 const ASKER = `
 import { cached } from "${PROJECT}vm/cache.ts";
 for (let i = 0; i < 50; i++) {
@@ -108,7 +108,7 @@ for (let i = 0; i < 50; i++) {
   if (await Deno.readTextFile(entry + "/file") !== String(i % 25)) throw new Error(entry);
 }`;
 
-Deno.test("cached() gives every process whole entries, while all remove the same", async () => {
+Deno.test("cached() gives every process complete entries, while all remove the same ones", async () => {
   await using cache = await TemporaryDirectory.make();
   await Deno.writeTextFile(cache.file("asker.ts"), ASKER);
   const directory = cache.file("cache");
@@ -126,7 +126,7 @@ Deno.test("cached() gives every process whole entries, while all remove the same
   assertEquals(names(`${directory}/kind`), Array.from({ length: 25 }, (_, i) => `${i}`).sort());
 });
 
-Deno.test("cached() removes what a killed process was making or removing, and no other's", async () => {
+Deno.test("cached() removes what a killed process was making or removing, and no more", async () => {
   await using cache = await TemporaryDirectory.make();
   const gone = new Deno.Command("true").spawn();
   await gone.status;

@@ -101,7 +101,10 @@ export class VirtioDevice implements Device {
   readonly #mac = crypto.getRandomValues(new Uint8Array(6));
   #closed = false;
 
-  /** @ignore For `openVirtio`. Does not touch the device: {@linkcode VirtioDevice.start} does. */
+  /**
+   * @ignore For `openVirtio`. Does not touch the device: {@linkcode VirtioDevice.prototype.start}
+   * does.
+   */
   constructor(transport: Transport, { pool, ownPool }: QueueOptions, pairs: number) {
     this.address = transport.address;
     this.model = `VirtIO, ${transport.name}`;

@@ -44,7 +44,7 @@ interface QueueRole {
   readonly wanted: number;
 }
 
-/** The virtqueues of a device; none until {@linkcode Queues.setUp}. */
+/** The virtqueues of a device; none until {@linkcode Queues.prototype.setUp}. */
 export class Queues {
   /** The receive queues in use. */
   readonly rx: VirtioRxQueue[] = [];

@@ -72,7 +72,7 @@ export class VirtioRxQueue implements RxQueue {
 
   /**
    * Creates a receive queue and fills it with buffers. They become available to the device with
-   * {@linkcode VirtioRxQueue.start}.
+   * {@linkcode VirtioRxQueue.prototype.start}.
    *
    * @param queue Chains of two descriptors, or of one if the header has 12 bytes.
    * @param headerBytes Bytes of the header that the device writes before each packet: 10 or 12.

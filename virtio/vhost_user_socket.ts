@@ -120,14 +120,17 @@ export class VhostUserSocket {
     }
   }
 
-  /** Requests a 64-bit number without waiting: {@linkcode VhostUserSocket.look} returns it. */
+  /**
+   * Requests a 64-bit number without waiting: {@linkcode VhostUserSocket.prototype.look} returns
+   * it.
+   */
   ask(name: RequestName): void {
     this.#send(name, new Uint8Array(0));
     this.#expect(name);
   }
 
   /**
-   * Looks for the answer to {@linkcode VhostUserSocket.ask}, and checks the connection.
+   * Looks for the answer to {@linkcode VhostUserSocket.prototype.ask}, and checks the connection.
    * Nonblocking.
    *
    * @returns The answer, or undefined if it has not arrived or was not requested.

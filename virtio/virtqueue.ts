@@ -9,7 +9,8 @@
  * The permutation `order` says which chain is made available at which position: position `p` has
  * chain `order[p % chains]`, and a chain that comes back is reused `chains` positions later. Nearly
  * all devices return buffers in order: then the permutation, and with it the available ring, never
- * changes. {@linkcode Virtqueue.arrange} puts in order what a device returns out of order.
+ * changes. {@linkcode Virtqueue.prototype.arrange} puts in order what a device returns out of
+ * order.
  *
  * @module
  */

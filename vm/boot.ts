@@ -1,5 +1,6 @@
 /**
- * What a virtual machine is made of, and QEMU's command line for it. Starts nothing.
+ * Prepares the boot of a virtual machine: its kernel, its file system, and QEMU's command line.
+ * Does not start it.
  *
  * @module
  */
@@ -10,31 +11,31 @@ import { type Flavour, Kernel } from "./kernel.ts";
 import { programArchive, type Programs } from "./programs.ts";
 import { findQemu } from "./qemu.ts";
 
-/** What a virtual machine is like. */
+/** Options of a virtual machine. */
 export interface MachineOptions {
-  /** QEMU's machine: `pc` has PCI, `q35` PCI Express. `pc` unless given. */
+  /** QEMU's machine: `pc` has PCI, `q35` PCI Express; default: `pc`. */
   readonly machine?: "pc" | "q35";
-  /** More arguments for QEMU: devices. */
+  /** More arguments for QEMU, for example devices. */
   readonly arguments?: readonly string[];
   /** More words for the kernel's command line. */
   readonly append?: string;
-  /** Memory in MiB; 1024 unless given. */
+  /** Memory in MiB; default: 1024. */
   readonly memory?: number;
-  /** Hugepages of 2 MiB that the guest reserves; a quarter of its memory unless given. */
+  /** Hugepages of 2 MiB that the guest reserves; default: a quarter of its memory. */
   readonly hugepages?: number;
-  /** Whether the host's KVM runs the guest; else QEMU emulates the processor, which works anywhere. */
+  /** Whether the host's KVM runs the guest; default: QEMU emulates the processor. */
   readonly kvm?: boolean;
-  /** The oldest version of QEMU that will do. */
+  /** Oldest acceptable version of QEMU; default: 7.2. */
   readonly qemu?: string;
-  /** Debian's kernel for clouds, or the one with all drivers; `cloud` unless given. */
+  /** Debian's kernel for clouds, or the one with all drivers; default: `cloud`. */
   readonly kernel?: Flavour;
-  /** Programs of Debian's packages that the guest gets: `{ ethtool: ["ethtool"] }`. */
+  /** Programs of Debian packages to install in the guest: `{ ethtool: ["ethtool"] }`. */
   readonly programs?: Programs;
-  /** Modules that the guest can load beside those of {@linkcode MODULES}. */
+  /** Modules that the guest can load, in addition to {@linkcode MODULES}. */
   readonly modules?: readonly string[];
 }
 
-/** Modules that every guest can load with `modprobe`. None is loaded unless a command does. */
+/** Modules that every guest can load with `modprobe`. The guest loads none by itself. */
 export const MODULES: readonly string[] = [
   "virtio_pci",
   "virtio_net",
@@ -42,9 +43,9 @@ export const MODULES: readonly string[] = [
   "vfio_iommu_type1",
 ];
 
-/** Everything that a boot takes. */
+/** Everything that a boot needs. */
 export class Boot implements Disposable {
-  /** QEMU's command line, but for where the serial ports lead. */
+  /** QEMU's command line, without the back-ends of the serial ports. */
   readonly command: readonly string[];
   readonly #initrd: Mapping;
 
@@ -54,7 +55,7 @@ export class Boot implements Disposable {
   }
 
   /**
-   * Finds QEMU and the kernel, and makes the guest's file system.
+   * Finds QEMU and the kernel, and builds the guest's file system.
    *
    * @param shell Size of the terminal, `ROWSxCOLUMNS`, for a shell instead of the agent.
    * @throws {UsageError} if something is missing and cannot be downloaded.
@@ -68,7 +69,7 @@ export class Boot implements Disposable {
     const memory = options.memory ?? 1024;
     const append = [
       "console=ttyS0 quiet",
-      "panic=-1", // at once: QEMU then ends, since it does not reboot
+      "panic=-1", // reboots at once, and QEMU then ends (-no-reboot)
       `hugepages=${options.hugepages ?? memory >> 3}`,
       shell === undefined ? "" : `ixy_shell=${shell} TERM=${Deno.env.get("TERM") ?? "vt100"}`,
       options.append ?? "",
@@ -79,7 +80,7 @@ export class Boot implements Disposable {
       ...(options.kvm ? ["-accel", "kvm"] : ["-accel", "tcg,thread=multi"]),
       ...["-cpu", options.kvm ? "host" : "max"],
       ...["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"],
-      // No name in any file system, so that nothing has to be removed.
+      // The initrd has no name in a file system, so that nothing has to be removed.
       ...["-kernel", kernel.image, "-initrd", `/proc/${Deno.pid}/fd/${initrd.fd}`],
       ...["-append", append.filter(Boolean).join(" ")],
       ...options.arguments ?? [],
@@ -87,13 +88,13 @@ export class Boot implements Disposable {
     return new Boot(command, initrd);
   }
 
-  /** Gives the file system's memory back: QEMU has it mapped by the time the guest runs. */
+  /** Frees the memory of the file system: QEMU has read it once the guest runs. */
   [Symbol.dispose](): void {
     this.#initrd.unmap();
   }
 }
 
-/** All archives, one after the other, in memory. */
+/** Returns all archives, one after another, in memory. */
 async function fileSystem(base: string, programs: readonly Uint8Array[]): Promise<Mapping> {
   const others = [...programs, ...await projectArchive()];
   using file = await Deno.open(base);
@@ -104,7 +105,7 @@ async function fileSystem(base: string, programs: readonly Uint8Array[]): Promis
     const to = new Uint8Array(mapping.buffer);
     let at = 0;
     while (at < size) at += file.readSync(to.subarray(at, size)) ?? Infinity;
-    if (at !== size) throw new Error(`${base} changed while it was read`);
+    if (at !== size) throw new Error(`${base} changed while it was read: try again`);
     for (const part of others) {
       to.set(part, at);
       at += part.length;

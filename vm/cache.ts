@@ -1,7 +1,7 @@
 /**
- * The directory of what is downloaded or made once and kept. An entry is either whole or not there:
- * it is made under another name and then renamed. One that nobody has asked for in a week goes when
- * somebody asks for another beside it. Any number of processes may share the directory.
+ * A cache directory of files that are downloaded or built once. An entry is either complete or
+ * absent: it is built under another name and then renamed. An entry that was not used for a week is
+ * removed when another one beside it is used. Any number of processes may share the directory.
  *
  * @module
  */
@@ -10,9 +10,9 @@ import { delay } from "jsr:@std/async@1/delay";
 import { dirname } from "node:path";
 import { UsageError } from "../src/errors.ts";
 
-/** How long an entry is kept that nobody asks for, in milliseconds. */
+/** Time without use after which an entry is removed, in milliseconds. */
 const UNUSED_MS = 7 * 24 * 3600 * 1000;
-/** Longest to wait while others look entries up, and how often to try, in milliseconds. */
+/** Longest to wait while other processes look up entries, and between attempts, in milliseconds. */
 const LOCK_MS = 10000, TRY_MS = 5;
 
 /** The default directory: `ixy.ts` in the user's cache directory. */
@@ -22,11 +22,12 @@ export function defaultCache(): string {
 }
 
 /**
- * An entry of a cache directory, made if it is not there. It stays for a week at least.
+ * Returns an entry of a cache directory, and builds it if it is absent. It stays for at least a
+ * week.
  *
  * @param cache The cache directory.
  * @param name Path of the entry in it: a file or a directory.
- * @param make Makes the entry at the path that it is given; may use other names beside it.
+ * @param make Builds the entry at the given path; may use other names beside it.
  * @returns The entry's path.
  * @throws {UsageError} if another process keeps the directory locked.
  */
@@ -45,7 +46,7 @@ export async function cached(
     await touch(`${work}/entry`);
     await Deno.rename(`${work}/entry`, entry);
   } catch (error) {
-    // Another process may have been quicker; what it made is as good.
+    // Another process may have built it first; its entry is as good.
     if (!await exists(entry)) throw error;
   } finally {
     await Deno.remove(work, { recursive: true });
@@ -53,22 +54,24 @@ export async function cached(
   return entry;
 }
 
-/** Marks an entry as asked for, and removes those beside it that nobody asks for any more. */
+/** Marks an entry as used, and removes unused ones beside it; returns whether the entry exists. */
 async function lookUp(cache: string, entry: string): Promise<boolean> {
   const directory = dirname(entry), unused: string[] = [];
   let found: boolean;
   {
-    // What one process has found must not be what another finds unused.
+    // An entry that this process finds must not be removed by another as unused.
     using _lock = await lock(directory);
     found = await touch(entry);
-    // The cache directory itself holds the directories of all kinds of entries.
+    // The cache directory itself contains the directories of all kinds of entries.
     if (directory !== cache) unused.push(...await setAside(cache, directory));
   }
   for (const path of unused) await remove(path);
   return found;
 }
 
-/** Renames what nobody asks for any more, so that none is ever there in part; returns the new paths. */
+/**
+ * Renames unused entries, so that none is ever incomplete under its name; returns the new paths.
+ */
 async function setAside(cache: string, directory: string): Promise<string[]> {
   const paths: string[] = [];
   for await (const { name } of Deno.readDir(directory)) {
@@ -79,14 +82,14 @@ async function setAside(cache: string, directory: string): Promise<string[]> {
       await Deno.rename(entry, path);
       paths.push(path);
     } catch (error) {
-      // Somebody may have removed it by hand; or it is another user's, who will.
+      // The entry was removed by hand, or belongs to another user, whose process removes it.
       if (!isAbsent(error) && !isForbidden(error)) throw error;
     }
   }
   return paths;
 }
 
-/** Locks a directory until it is closed. */
+/** Locks a directory until the returned file is closed. */
 async function lock(directory: string): Promise<Deno.FsFile> {
   const file = await Deno.open(directory), deadline = performance.now() + LOCK_MS;
   while (!await file.tryLock(true)) {
@@ -94,7 +97,7 @@ async function lock(directory: string): Promise<Deno.FsFile> {
       file.close();
       throw new UsageError(
         `${directory}: another process has kept it locked for ${LOCK_MS / 1000} s: ` +
-          "find it by `fuser`, end it, and try again",
+          "find it with `fuser`, end it, and try again",
       );
     }
     await delay(TRY_MS);
@@ -102,20 +105,23 @@ async function lock(directory: string): Promise<Deno.FsFile> {
   return file;
 }
 
-/** Makes now the time at which an entry was last asked for; returns whether it is there. */
+/** Records the time of an entry's last use; returns whether the entry exists. */
 async function touch(entry: string): Promise<boolean> {
   try {
     await Deno.utime(entry, new Date(), new Date());
     return true;
   } catch (error) {
-    // Another user's can be used as well.
+    // An entry of another user can be used too.
     if (isForbidden(error)) return await exists(entry);
     if (isAbsent(error)) return false;
     throw error;
   }
 }
 
-/** How names of what is being made or removed begin: they say by whom, lest it stay if that is killed. */
+/**
+ * Returns the prefix of temporary names. It contains the process id, so that the leftovers of a
+ * killed process can be removed.
+ */
 function prefix(): string {
   return `making-${Deno.pid}-`;
 }
@@ -128,7 +134,7 @@ async function removeLeftovers(cache: string): Promise<void> {
   }
 }
 
-/** Removes what several processes may be removing; one of them is the last. */
+/** Removes a path that other processes may be removing at the same time. */
 async function remove(path: string): Promise<void> {
   try {
     await Deno.remove(path, { recursive: true });

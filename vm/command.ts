@@ -1,27 +1,27 @@
 /**
- * Programs of the host, run to their end. Not for programs that stay: `machine.ts` keeps QEMU.
+ * Runs programs of the host to their end. `machine.ts` runs QEMU, which stays.
  *
  * @module
  */
 
-/** How a program of the host ended. */
+/** The result of a program of the host. */
 export interface HostResult {
   /** Whether it ended with exit code 0. */
   readonly success: boolean;
-  /** What it printed. */
+  /** Its standard output. */
   readonly stdout: string;
-  /** What it complained of. */
+  /** Its standard error. */
   readonly stderr: string;
 }
 
 /**
- * Runs a program of the host with nothing to read.
+ * Runs a program of the host with empty standard input.
  *
  * @param command Program and arguments.
- * @param milliseconds After which it is killed, and has failed.
+ * @param milliseconds Time after which the program is killed, and has failed.
  * @param env Environment variables to add.
- * @param onLine Takes each line that it prints on its standard output, as it comes.
- * @returns How it ended, or undefined if there is no such program.
+ * @param onLine Receives each line of its standard output as it arrives.
+ * @returns The result, or undefined if the program does not exist.
  */
 export async function runOnHost(
   [program, ...args]: readonly string[],
@@ -47,7 +47,7 @@ export async function runOnHost(
   }
 }
 
-/** All text of a stream, of which each line is passed on as it comes. */
+/** Reads a stream to its end, and passes each line on as it arrives. */
 async function read(
   stream: ReadableStream<Uint8Array<ArrayBuffer>>,
   onLine: (line: string) => void,

@@ -1,6 +1,6 @@
 /**
- * Archives in the format newc of cpio, which the kernel unpacks as its first file system. Several
- * archives one after the other are unpacked one after the other.
+ * Archives in cpio's format newc, which the kernel unpacks as its initial file system. The kernel
+ * also accepts several archives one after another.
  *
  * @module
  */
@@ -9,16 +9,18 @@ const DIRECTORY = 0o040755, FILE = 0o100644, EXECUTABLE = 0o100755, LINK = 0o120
 const CHARACTER_DEVICE = 0o020600;
 const MAGIC = "070701";
 const LAST = "TRAILER!!!";
-/** Headers with their names, and contents, begin at multiples of so many bytes. */
+/** Alignment of headers (with their names) and contents, in bytes. */
 const ALIGNMENT = 4;
 
-/** An archive in the making: files appear in the guest in the order in which they are added. */
+/**
+ * An archive that is being built. The guest unpacks entries in the order in which they are added.
+ */
 export class Archive {
   readonly #parts: Uint8Array[] = [];
   readonly #directories = new Set<string>();
   #entries = 0;
 
-  /** Adds a directory, and those that it is in. */
+  /** Adds a directory and its parents. */
   directory(path: string): void {
     if (path === "" || this.#directories.has(path)) return;
     this.#parent(path);
@@ -45,7 +47,7 @@ export class Archive {
     this.#add(path, CHARACTER_DEVICE, new Uint8Array(), major, minor);
   }
 
-  /** The archive, ended, in parts. */
+  /** Adds the trailer, and returns the archive in parts. */
   end(): Uint8Array[] {
     this.#add(LAST, 0, new Uint8Array());
     return this.#parts;

@@ -1,7 +1,7 @@
 /**
- * Packages of Debian, unpacked beside the system with all that they depend on: nothing is installed,
- * no script of a package is run, and root is not needed. apt downloads and verifies; the mirror and
- * its proxies are those of the machine's apt.
+ * Unpacks Debian packages and their dependencies into a directory: it installs nothing, runs no
+ * package scripts, and does not need root. apt downloads and verifies them, with the mirror and the
+ * proxies of the machine's apt.
  *
  * @module
  */
@@ -12,7 +12,7 @@ import { UsageError } from "../src/errors.ts";
 import { cached, defaultCache } from "./cache.ts";
 import { type HostResult, runOnHost } from "./command.ts";
 
-/** Verifies what the mirror says; from the package `debian-archive-keyring`. */
+/** Keyring that verifies the mirror's files; from the package `debian-archive-keyring`. */
 const KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg";
 /** Longest that apt may take, and dpkg for one package, in milliseconds. */
 const DOWNLOAD_MS = 300000, UNPACK_MS = 60000;
@@ -26,21 +26,21 @@ const LIBRARY_DIRECTORIES = ["usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu"]
 
 /** What to unpack. */
 export interface UnpackOptions {
-  /** Suite of Debian: `bookworm`, `trixie-backports`. */
+  /** Debian suite: `bookworm`, `trixie-backports`. */
   readonly suite: string;
   /** Names of packages. */
   readonly packages: readonly string[];
-  /** Directory in which the unpacked tree is kept; by default `ixy.ts` in the user's cache. */
+  /** Directory that keeps the unpacked tree; default: `ixy.ts` in the user's cache directory. */
   readonly cache?: string;
 }
 
-/** Packages that were unpacked. */
+/** Unpacked packages. */
 export class Unpacked {
-  /** @param root Directory that holds what would be under `/` if they were installed. */
+  /** @param root Directory of the unpacked tree, in place of `/`. */
   constructor(readonly root: string) {}
 
   /**
-   * The command line that runs one of their programs with their own loader and libraries.
+   * Returns the command line that runs one of their programs with their own loader and libraries.
    *
    * @param program Name of the program.
    * @throws {UsageError} if the packages have no such program.
@@ -50,7 +50,7 @@ export class Unpacked {
   }
 
   /**
-   * The path of one of their programs.
+   * Returns the path of one of their programs.
    *
    * @throws {UsageError} if the packages have no such program.
    */
@@ -59,10 +59,10 @@ export class Unpacked {
   }
 
   /**
-   * The libraries that one of their programs is linked with, as its loader finds them.
+   * Returns the libraries that one of their programs is linked with.
    *
-   * @returns The path of each by its name.
-   * @throws {UsageError} if the packages lack the program, or a library of it.
+   * @returns The path of each library, by its name.
+   * @throws {UsageError} if the packages lack the program or one of its libraries.
    */
   async libraries(program: string): Promise<Map<string, string>> {
     const path = this.program(program);
@@ -88,10 +88,11 @@ export class Unpacked {
 }
 
 /**
- * Unpacks packages of Debian and all that they depend on. What was unpacked once is kept: a second
- * call returns at once.
+ * Unpacks Debian packages and their dependencies. The tree is cached: a second call returns at
+ * once.
  *
- * @throws {UsageError} if the packages cannot be had; the message says what to install by hand.
+ * @throws {UsageError} if the packages cannot be downloaded; the message says what to install by
+ * hand.
  */
 export async function unpackPackages(options: UnpackOptions): Promise<Unpacked> {
   const { suite, packages, cache = defaultCache() } = options;
@@ -122,7 +123,9 @@ export async function unpackPackages(options: UnpackOptions): Promise<Unpacked> 
   return new Unpacked(root);
 }
 
-/** apt with a state of its own, in which nothing is installed: so it lists every dependency. */
+/**
+ * apt with its own state, in which no package is installed, so that it downloads every dependency.
+ */
 class Apt {
   readonly #directory: string;
   readonly #suite: string;
@@ -134,7 +137,7 @@ class Apt {
     this.#packages = packages.join(" ");
   }
 
-  /** Makes the directory of an apt that knows one suite, and the suite that it completes. */
+  /** Creates the directory of an apt with one suite, and with the base suite of backports. */
   static async configure(
     directory: string,
     suite: string,
@@ -164,7 +167,7 @@ class Apt {
       `APT::Architecture "amd64";`,
       `APT::Architectures { "amd64"; };`,
       `APT::Install-Recommends "false";`,
-      `APT::Sandbox::User "root";`, // the user that apt would become may not write here
+      `APT::Sandbox::User "root";`, // apt's own user must not write here
       `APT::Update::Error-Mode "any";`,
       `Acquire::Languages "none";`,
     ];
@@ -199,7 +202,7 @@ class Apt {
     }
   }
 
-  /** Paths of the packages that were downloaded. */
+  /** Returns the paths of the downloaded packages. */
   async downloaded(): Promise<string[]> {
     const archives = `${this.#directory}/var/cache/apt/archives`;
     const entries = await Array.fromAsync(Deno.readDir(archives));
@@ -208,29 +211,29 @@ class Apt {
     );
   }
 
-  /** The mirror of Debian in the machine's own configuration. */
+  /** Returns the Debian mirror of the machine's own configuration. */
   async #mirror(): Promise<string> {
     const format = "$(REPO_URI) $(LABEL)";
     const targets = await runOnHost(["apt-get", "indextargets", "--format", format], DOWNLOAD_MS);
     const lines = targets?.stdout.trim().split("\n") ?? [];
-    // The label is known once apt has downloaded an index: a fresh image may have none.
+    // The label is in the index, which apt on a fresh image may not have downloaded yet.
     const line = lines.find((line) => line.endsWith(" Debian")) ??
       lines.find((line) => /\/debian\/? /.test(line));
-    if (line === undefined) throw this.#cannot("apt's configuration has no mirror of Debian");
+    if (line === undefined) throw this.#cannot("apt's configuration has no Debian mirror");
     return line.split(" ")[0];
   }
 
   #cannot(problem: string): UsageError {
     return new UsageError(
       `cannot download ${this.#packages} of Debian ${this.#suite}: ${problem}; ` +
-        `mend that, or install ${this.#packages} by hand`,
+        `fix that, or install ${this.#packages} by hand`,
     );
   }
 }
 
 /**
- * How far apt's downloads are, if a line that it has printed says so; see README.progress-reporting
- * among apt's documents.
+ * Returns the progress of apt's downloads from a line that it printed, or undefined for other
+ * lines. See README.progress-reporting in apt's documentation.
  */
 function downloaded(line: string, unit: string): Amount | undefined {
   const [, percent, done, total] =
@@ -239,7 +242,7 @@ function downloaded(line: string, unit: string): Amount | undefined {
   return { done: Number(done), total: Number(total), unit, share: Number(percent) / 100 };
 }
 
-/** The first error that apt or dpkg printed. */
+/** Returns the first error that apt or dpkg printed. */
 function complaint(result: HostResult | undefined): string {
   if (result === undefined) return "the program is missing";
   const lines = result.stderr.trim().split("\n");

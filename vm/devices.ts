@@ -6,7 +6,7 @@
 
 import { formatMac } from "../src/driver.ts";
 
-/** The interfaces that a virtio device has: the one before version 1.0, both, or the one since. */
+/** Interfaces of a virtio device: the one from before version 1.0, both, or the one since. */
 export const VIRTIO_KINDS = ["legacy", "transitional", "modern"] as const;
 
 /** One of {@linkcode VIRTIO_KINDS}. */
@@ -14,23 +14,25 @@ export type VirtioKind = typeof VIRTIO_KINDS[number];
 
 /** A virtio network card. */
 export interface VirtioNic {
-  /** The interfaces that it has. */
+  /** Its interfaces. */
   readonly kind: VirtioKind;
-  /** Its device number on the first bus, up to 31: 3 makes it 0000:00:03.0. */
+  /** Its device number on the first bus, up to 31: 3 is 0000:00:03.0. */
   readonly slot: number;
-  /** What it is connected to: QEMU's `-netdev`, without the id. */
+  /** QEMU's `-netdev` for it, without the id. */
   readonly netdev: string;
   /** More properties: `{ mrg_rxbuf: "off", rx_queue_size: 1024 }`. */
   readonly properties?: Readonly<Record<string, string | number>>;
 }
 
-/** QEMU's arguments for a virtio network card. Its MAC address ends with its device number. */
+/**
+ * Returns QEMU's arguments for a virtio network card. Its MAC address ends with its device number.
+ */
 export function virtioNic({ kind, slot, netdev, properties = {} }: VirtioNic): string[] {
   const all = {
     netdev: `net${slot}`,
     addr: `0x${slot.toString(16)}`,
     mac: formatMac(macOf({ slot })),
-    romfile: "", // else the firmware tries to boot from it
+    romfile: "", // otherwise the firmware tries to boot from it
     "disable-legacy": kind === "modern" ? "on" : "off",
     "disable-modern": kind === "legacy" ? "on" : "off",
     ...properties,
@@ -39,17 +41,17 @@ export function virtioNic({ kind, slot, netdev, properties = {} }: VirtioNic): s
   return ["-netdev", `${netdev},id=net${slot}`, "-device", `virtio-net-pci${device}`];
 }
 
-/** The oldest version of QEMU that has cards of {@linkcode vfioUserNics}. */
+/** Oldest version of QEMU that supports the cards of {@linkcode vfioUserNics}. */
 export const VFIO_USER_QEMU = "10.1";
 
 /**
- * QEMU's arguments for cards that another process serves over vfio-user, and maps the guest's memory
- * for; see {@linkcode VFIO_USER_QEMU}. It has to take doorbells as messages, and to serve by the time
- * QEMU starts.
+ * Returns QEMU's arguments for cards that another process serves over vfio-user. The process maps
+ * the guest's memory. It must accept doorbells as messages, and must serve before QEMU starts.
+ * Requires {@linkcode VFIO_USER_QEMU}.
  *
- * @param addresses Of each card `vfio-user:PATH`.
+ * @param addresses Address of each card: `vfio-user:PATH`.
  * @param slots Their device numbers on the first bus.
- * @param memory The guest's memory, in MiB; 1024 unless given, as that of a machine.
+ * @param memory The guest's memory in MiB; default: 1024, as for a machine.
  */
 export function vfioUserNics(
   addresses: readonly string[],
@@ -59,18 +61,18 @@ export function vfioUserNics(
   const devices = addresses.flatMap((address, i) => {
     const socket = { type: "unix", path: address.replace(/^vfio-user:/, "") };
     const card = { driver: "vfio-user-pci", rombar: 0, addr: String(slots[i]), socket };
-    return ["-device", JSON.stringify(card)]; // the one form in which it takes a socket
+    return ["-device", JSON.stringify(card)]; // the only syntax that accepts a socket
   });
   const backend = `memory-backend-memfd,id=memory,size=${memory}M,share=on`;
   return ["-object", backend, "-machine", "memory-backend=memory", ...devices];
 }
 
-/** The address of a card in the guest. */
+/** Returns the address of a card in the guest. */
 export function addressOf({ slot }: Pick<VirtioNic, "slot">): string {
   return `0000:00:${slot.toString(16).padStart(2, "0")}.0`;
 }
 
-/** The MAC address of a card. */
+/** Returns the MAC address of a card. */
 export function macOf({ slot }: Pick<VirtioNic, "slot">): Uint8Array {
   return Uint8Array.of(0x52, 0x54, 0, 0x12, 0x34, slot);
 }

@@ -1,35 +1,35 @@
 /**
- * A program in the guest, as the host sees it. It does not know how the two talk: `machine.ts` does.
+ * A program in the guest, seen from the host. `machine.ts` has the communication with the guest.
  *
  * @module
  */
 
-/** How a program in the guest ended. */
+/** The result of a program in the guest. */
 export interface GuestResult {
-  /** Exit code; 128 and the signal's number if a signal ended it. */
+  /** Exit code; 128 plus the signal's number if a signal ended it. */
   readonly code: number;
-  /** What it printed. */
+  /** Its standard output. */
   readonly stdout: string;
-  /** What it complained of. */
+  /** Its standard error. */
   readonly stderr: string;
 }
 
-/** What a program needs of the machine that it runs on. */
+/** What a program needs of its machine. */
 export interface Host {
   /**
-   * Waits until a function returns something, which is asked whenever the guest says something.
+   * Calls a function after each message of the guest, until it returns a value.
    *
-   * @throws {DeviceError} at the deadline, and if the machine ends before.
+   * @throws {DeviceError} at the deadline, or if the machine ends before.
    */
   until<T>(what: string, get: () => T | undefined, milliseconds: number): Promise<T>;
   /** Runs a command in the guest. */
   run(command: string): Promise<GuestResult>;
 }
 
-/** Takes what a program prints, as it comes. */
+/** Receives a program's output as it arrives. */
 export type Print = (stream: "stdout" | "stderr", bytes: Uint8Array) => void;
 
-/** Longest that is waited for a line, or for an end, unless more is said, in milliseconds. */
+/** Default of the longest wait for a line or for the end, in milliseconds. */
 export const COMMAND_MS = 60000;
 
 /** A program in the guest. */
@@ -45,32 +45,32 @@ export class GuestProgram {
   #ended = false;
   #read = 0;
 
-  /** For the machine, which starts programs. */
+  /** Creates a program; only the machine, which starts programs, calls this. */
   constructor(host: Host, command: string, print?: Print) {
     this.#host = host;
     this.#print = print;
     this.command = command;
   }
 
-  /** What it has printed so far. */
+  /** Its standard output so far. */
   get stdout(): string {
     return this.#output.stdout;
   }
 
-  /** What it has complained of so far. */
+  /** Its standard error so far. */
   get stderr(): string {
     return this.#output.stderr;
   }
 
-  /** Whether it has ended, and all that it printed has arrived. */
+  /** Whether it has ended and all of its output has arrived. */
   get ended(): boolean {
     return this.#ended;
   }
 
   /**
-   * Waits for the next line on its standard output that passes, and passes over those before it.
+   * Waits for the next matching line on its standard output, and skips the lines before it.
    *
-   * @returns The line, or undefined if the program has ended without it.
+   * @returns The line, or undefined if the program ended without it.
    * @throws {DeviceError} at the deadline, which also ends the machine.
    */
   async line(
@@ -90,7 +90,7 @@ export class GuestProgram {
   }
 
   /**
-   * Waits for its end.
+   * Waits until it ends.
    *
    * @throws {DeviceError} at the deadline, which also ends the machine.
    */
@@ -101,16 +101,16 @@ export class GuestProgram {
   }
 
   /**
-   * Sends it a signal: to the program that the command's last part started, which the shell becomes.
+   * Sends a signal to its shell, which has become the last program of the command.
    *
-   * @param signal Its name without SIG: `INT`.
+   * @param signal The signal's name without SIG: `INT`.
    */
   async kill(signal: string): Promise<void> {
     const pid = await this.#host.until(`the start of ${this.#name}`, () => this.#pid, COMMAND_MS);
     await this.#host.run(`kill -s ${signal} ${pid}`);
   }
 
-  /** For the machine: takes one message of the guest about this program. */
+  /** Handles a message of the guest about this program; only the machine calls this. */
   receive(kind: string, value: string): void {
     if (kind === "stdout" || kind === "stderr") {
       const bytes = Uint8Array.fromBase64(value);

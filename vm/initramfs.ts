@@ -1,7 +1,7 @@
 /**
- * The guest's file system, which it has in memory: one archive that is made once and kept, with
- * Deno, a shell and modules of the kernel, and a small one that is made at each boot, with this
- * project as it is now.
+ * The guest's file system, which is in its memory: a cached archive with Deno, a shell and kernel
+ * modules, and a small archive with the current files of this project, which is built for each
+ * boot.
  *
  * @module
  */
@@ -15,11 +15,11 @@ import { offline } from "./offline.ts";
 import { UsageError } from "../src/errors.ts";
 
 const PROJECT = new URL("../", import.meta.url).pathname;
-/** Files of the project that the guest gets. */
+/** Files of the project to copy to the guest. */
 const SOURCES = /\.(ts|json|lock|md|c|h|sh)$/;
-/** Scripts that run in the guest, beside this file. */
+/** Scripts that run in the guest. */
 const SCRIPTS = ["init", "agent", "job"];
-/** Libraries that every guest has: those that Deno is linked with. */
+/** Libraries of every guest: those that Deno is linked with. */
 export const LIBRARIES: readonly string[] = [
   "libc.so.6",
   "libdl.so.2",
@@ -28,14 +28,14 @@ export const LIBRARIES: readonly string[] = [
   "libpthread.so.0",
   "librt.so.1",
 ];
-/** Where the guest has libraries. */
+/** Directory of libraries in the guest. */
 export const LIBRARY_DIRECTORY = "lib/x86_64-linux-gnu";
 const LOADER = "ld-linux-x86-64.so.2";
 /** Longest that the shell may take to list its commands, in milliseconds. */
 const LIST_MS = 10000;
 
 /**
- * The archive that is kept, made if it is not there.
+ * Returns the cached archive, and builds it if it is absent.
  *
  * @param kernel The guest's kernel.
  * @param modules Modules that the guest can load.
@@ -48,7 +48,7 @@ export async function baseArchive(kernel: Kernel, modules: readonly Module[]): P
   const name = `initramfs/deno-${Deno.version.deno}-linux-${kernel.release}-${hash}.cpio`;
   return await cached(defaultCache(), name, async (path) => {
     using progress = new Progress("vm");
-    progress.show(`making the guest's file system, with Deno ${Deno.version.deno}`);
+    progress.show(`building the guest's file system, with Deno ${Deno.version.deno}`);
     const archive = new Archive();
     for (const directory of ["dev", "proc", "sys", "tmp", "run", "etc"]) {
       archive.directory(directory);
@@ -61,7 +61,7 @@ export async function baseArchive(kernel: Kernel, modules: readonly Module[]): P
   });
 }
 
-/** The archive of this project as it is now, and of the scripts that run in the guest. */
+/** Returns an archive of the project's current files, and of the scripts that run in the guest. */
 export async function projectArchive(): Promise<Uint8Array[]> {
   const archive = new Archive();
   const { configuration, files } = await offline("/std");
@@ -112,7 +112,9 @@ async function addModules(archive: Archive, kernel: Kernel, modules: readonly Mo
   archive.file(`${directory}/modules.dep`, modulesDep(modules));
 }
 
-/** What `modprobe` reads: each module's path, and what to load before it, the first last. */
+/**
+ * Returns modprobe's modules.dep: each module's path and its dependencies, the first to load last.
+ */
 function modulesDep(modules: readonly Module[]): string {
   return modules.map(({ path, needs }) => `${path}: ${needs.toReversed().join(" ")}\n`).join("");
 }

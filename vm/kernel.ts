@@ -1,6 +1,6 @@
 /**
- * The guest's kernel: Debian's, with its modules and with the programs and libraries that the guest
- * runs on. Finds modules and what they need; does not load any.
+ * The guest's kernel from Debian, with its modules, and the guest's basic programs and libraries.
+ * Finds modules and their dependencies; does not load them.
  *
  * @module
  */
@@ -9,12 +9,12 @@ import { UsageError } from "../src/errors.ts";
 import { type Unpacked, unpackPackages } from "./debian.ts";
 import { vmlinux } from "./vmlinux.ts";
 
-/** The release of Debian that the guest is made of. */
+/** Debian release of the guest. */
 export const SUITE = "bookworm";
-/** Beside the kernel: the guest's shell, and what Deno is linked with. */
+/** Packages beside the kernel: the guest's shell, and the libraries that Deno is linked with. */
 const USERLAND = ["busybox-static", "libc6", "libgcc-s1"];
 
-/** A kernel that was built for clouds, and boots quickly, or the one with drivers for everything. */
+/** `cloud`: a kernel for clouds, which boots quickly. `full`: a kernel with all drivers. */
 export type Flavour = "cloud" | "full";
 
 const PACKAGES: Readonly<Record<Flavour, string>> = {
@@ -26,25 +26,25 @@ const PACKAGES: Readonly<Record<Flavour, string>> = {
 export interface Module {
   /** Path below the directory of modules: `kernel/drivers/net/virtio_net.ko`. */
   readonly path: string;
-  /** Paths of all modules that it needs, in the order in which they are loaded. */
+  /** Paths of its dependencies, in the order in which they are loaded. */
   readonly needs: readonly string[];
 }
 
-/** A kernel that was unpacked. */
+/** An unpacked kernel. */
 export class Kernel {
   private constructor(
-    /** What was unpacked. */
+    /** The unpacked packages. */
     readonly unpacked: Unpacked,
     /** Its release: `6.1.0-50-cloud-amd64`. */
     readonly release: string,
-    /** Path of the image that is booted. */
+    /** Path of the image to boot. */
     readonly image: string,
   ) {}
 
   /**
-   * Downloads and unpacks it, unless that was done before.
+   * Downloads and unpacks a kernel; uses the cache if it has the kernel.
    *
-   * @throws {UsageError} if it cannot be downloaded.
+   * @throws {UsageError} if the kernel cannot be downloaded.
    */
   static async unpack(flavour: Flavour = "cloud"): Promise<Kernel> {
     const packages = [PACKAGES[flavour], ...USERLAND];
@@ -58,16 +58,16 @@ export class Kernel {
     throw new UsageError(`${directory}: is empty; remove ${unpacked.root}, and try again`);
   }
 
-  /** Path of the directory that holds the modules. */
+  /** Path of the directory of modules. */
   get modules(): string {
     return `${this.unpacked.root}/lib/modules/${this.release}`;
   }
 
   /**
-   * Modules with all that they need, each after those that it needs. Names of what is built into
-   * the kernel are passed over.
+   * Returns modules with all of their dependencies, each after those that it depends on. Names of
+   * built-in modules are ignored.
    *
-   * @throws {UsageError} if the kernel has no such module.
+   * @throws {UsageError} if the kernel lacks a module.
    */
   async inLoadOrder(names: readonly string[]): Promise<Module[]> {
     const paths = await this.#paths();
@@ -75,7 +75,7 @@ export class Kernel {
       (await Deno.readTextFile(`${this.modules}/modules.builtin`)).split("\n").map(nameOf),
     );
     const found = new Map<string, Module>();
-    /** Paths of what is loaded for a module, its own the last. */
+    /** Adds a module; returns the paths to load for it, its own last. */
     const add = async (name: string): Promise<string[]> => {
       const path = paths.get(name);
       if (path === undefined) {
@@ -95,7 +95,7 @@ export class Kernel {
     return [...found.values()];
   }
 
-  /** The path of each module by its name. */
+  /** Returns the path of each module, by its name. */
   async #paths(): Promise<Map<string, string>> {
     const paths = new Map<string, string>();
     const visit = async (directory: string) => {
@@ -109,7 +109,7 @@ export class Kernel {
     return paths;
   }
 
-  /** What a module says that it needs: names in its section `.modinfo`. */
+  /** Returns the names of a module's dependencies, from its section `.modinfo`. */
   async #depends(path: string): Promise<string[]> {
     const bytes = await Deno.readFile(`${this.modules}/${path}`);
     const text = new TextDecoder("latin1").decode(bytes);
@@ -117,7 +117,7 @@ export class Kernel {
   }
 }
 
-/** A module's name as the kernel spells it, of its file's path or of another spelling. */
+/** Returns a module's name in the kernel's spelling, from its path or from another spelling. */
 function nameOf(path: string): string {
   return path.replace(/^.*\//, "").replace(/\.ko$/, "").replaceAll("-", "_");
 }

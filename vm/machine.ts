@@ -1,9 +1,9 @@
 /**
- * A virtual machine that runs this project: booted in QEMU, told commands, and ended. Commands and
- * what they print go by the guest's second serial port, the kernel's log by the first.
+ * A virtual machine that runs this project in QEMU. Commands and their output use the guest's
+ * second serial port; the kernel's log uses the first.
  *
- * Nothing of it is in a file system, and QEMU ends with the process that started it, however that
- * ends: so nothing is left behind.
+ * Nothing is left behind: the machine has no files, and QEMU ends with the process that started it,
+ * even if that process is killed.
  *
  * @module
  */
@@ -20,14 +20,14 @@ import {
 
 export type { GuestProgram, GuestResult, MachineOptions };
 
-/** Longest that a guest may take to boot, in milliseconds: an emulated one takes some 6 s. */
+/** Longest that a guest may take to boot, in milliseconds; an emulated one takes about 6 s. */
 const BOOT_MS = 120000;
-/** What is kept of the kernel's log, and what an error shows of it. */
+/** Length of the log that is kept, and of its end that an error shows. */
 const LOG_CHARACTERS = 65536, TAIL_LINES = 50;
-/** What errors call it. */
+/** Its name in errors. */
 const NAME = "virtual machine";
 
-/** A virtual machine that runs. */
+/** A running virtual machine. */
 export class Machine implements AsyncDisposable {
   readonly #child: Deno.ChildProcess;
   readonly #input: WritableStreamDefaultWriter<Uint8Array>;
@@ -42,10 +42,10 @@ export class Machine implements AsyncDisposable {
   #started = 0;
 
   /**
-   * Boots one, and waits until it takes commands.
+   * Boots a machine, and waits until it accepts commands.
    *
    * @throws {UsageError} if QEMU or the kernel is missing and cannot be downloaded.
-   * @throws {DeviceError} if the guest does not boot; the message shows its last words.
+   * @throws {DeviceError} if the guest does not boot; the message shows the end of its log.
    */
   static async boot(options: MachineOptions = {}, milliseconds = BOOT_MS): Promise<Machine> {
     using boot = await Boot.prepare(options);
@@ -62,7 +62,7 @@ export class Machine implements AsyncDisposable {
   private constructor(command: readonly string[]) {
     const args = [
       ...["--pdeathsig", "KILL", ...command],
-      // The guest's log and QEMU's complaints share a pipe, since they explain one another.
+      // The guest's log and QEMU's messages share a pipe, since they explain one another.
       ...["-chardev", "file,id=log,path=/dev/stderr", "-serial", "chardev:log"],
       ...["-chardev", "stdio,id=commands,signal=off", "-serial", "chardev:commands"],
     ];
@@ -81,16 +81,16 @@ export class Machine implements AsyncDisposable {
     return this.#child.pid;
   }
 
-  /** The end of the kernel's log, and of what QEMU complained of. */
+  /** The end of the kernel's log and QEMU's messages. */
   get log(): string {
     return this.#log;
   }
 
   /**
-   * Starts a command in the guest, in the project's directory, and does not wait for its end.
+   * Starts a command in the guest, in the project's directory. Does not wait for its end.
    *
-   * @param command For the guest's shell.
-   * @param print Is given what it prints, as it comes.
+   * @param command A command for the guest's shell.
+   * @param print Receives its output as it arrives.
    * @throws {DeviceError} if the machine has ended.
    */
   async start(command: string, print?: Print): Promise<GuestProgram> {
@@ -109,9 +109,10 @@ export class Machine implements AsyncDisposable {
   }
 
   /**
-   * Runs a command in the guest's shell, in the project's directory, to its end.
+   * Runs a command in the guest's shell, in the project's directory, and waits for its end.
    *
-   * @throws {DeviceError} at the deadline, which also ends the machine; if the machine ends before.
+   * @throws {DeviceError} at the deadline, which also ends the machine, or if the machine ends
+   * before.
    */
   async run(
     command: string,
@@ -120,7 +121,7 @@ export class Machine implements AsyncDisposable {
     return await (await this.start(command)).finish(milliseconds);
   }
 
-  /** Ends it as pulling the plug does. */
+  /** Ends the machine at once, without shutting it down. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#gone ??= "was ended";
     try {
@@ -129,13 +130,13 @@ export class Machine implements AsyncDisposable {
       if (!(error instanceof TypeError)) throw error; // it has ended already
     }
     await this.#ended;
-    await this.#input.abort().catch(() => {}); // nobody reads any more what may wait in there
+    await this.#input.abort().catch(() => {}); // discards input that QEMU did not read
   }
 
   async #until<T>(what: string, get: () => T | undefined, milliseconds: number): Promise<T> {
     const deadline = performance.now() + milliseconds;
     for (;;) {
-      const changed = this.#changed.promise; // before looking, lest a change be missed
+      const changed = this.#changed.promise; // before the check, so that no change is missed
       const got = get();
       if (got !== undefined) return got;
       if (this.#gone !== undefined) throw this.#failure(`${this.#gone} while waiting for ${what}`);
@@ -150,11 +151,11 @@ export class Machine implements AsyncDisposable {
 
   #failure(problem: string): DeviceError {
     const tail = this.#log.trim().split("\n").slice(-TAIL_LINES).map((line) => `  ${line.trim()}`);
-    const log = this.#log === "" ? "its kernel said nothing" : "the end of its log:\n";
+    const log = this.#log === "" ? "its log is empty" : "the end of its log:\n";
     return new DeviceError(NAME, `${problem}; ${log}${tail.join("\n").trimEnd()}`);
   }
 
-  /** Takes what QEMU writes until it ends. */
+  /** Reads QEMU's output until QEMU ends. */
   async #follow(): Promise<void> {
     const log = async () => {
       for await (const text of this.#child.stderr.pipeThrough(new TextDecoderStream())) {
@@ -177,7 +178,7 @@ export class Machine implements AsyncDisposable {
     this.#notify();
   }
 
-  /** Takes text from the guest: lines "ready" and "ID KIND VALUE". */
+  /** Handles text from the guest: lines "ready" and "ID KIND VALUE". */
   #receive(text: string): void {
     const lines = (this.#line + text).split("\n");
     this.#line = lines.pop()!;
@@ -196,7 +197,7 @@ export class Machine implements AsyncDisposable {
   }
 }
 
-/** Waits for a promise, but not for longer than so many milliseconds. */
+/** Waits for a promise, or until the time is over. */
 async function within(promise: Promise<void>, milliseconds: number): Promise<void> {
   const timeout = Promise.withResolvers<void>();
   const timer = setTimeout(timeout.resolve, milliseconds);

@@ -1,32 +1,32 @@
 /**
  * Deno's standard library for a machine without a network: its files, and a configuration of this
- * project that names them in the place of packages.
+ * project that refers to them instead of packages.
  *
  * @module
  */
 
 const CONFIGURATION = new URL("../deno.json", import.meta.url);
 
-/** What programs of this project need where no package can be fetched. */
+/** What the project's programs need on a machine that cannot fetch packages. */
 export interface Offline {
-  /** What is in `deno.json`. */
+  /** Content of `deno.json`. */
   readonly configuration: string;
-  /** The import map that is part of it. */
+  /** The import map in `deno.json`. */
   readonly imports: Readonly<Record<string, string>>;
-  /** Files by their paths in the directory of the standard library. */
+  /** Files of the standard library, by their paths in its directory. */
   readonly files: ReadonlyMap<string, Uint8Array<ArrayBuffer>>;
 }
 
 /**
- * Collects what is needed.
+ * Collects the files and the configuration.
  *
- * @param directory Where the files are to be: an absolute path or URL, without a slash at its end.
+ * @param directory Directory for the files: an absolute path or URL, without a trailing slash.
  */
 export async function offline(directory: string): Promise<Offline> {
   const configuration = JSON.parse(await Deno.readTextFile(CONFIGURATION));
   const files = new Map<string, Uint8Array<ArrayBuffer>>();
   const imports: Record<string, string> = {};
-  // What programs import; the rest is for tests and benches. None of these modules imports another.
+  // Only what programs import, without tests and benchmarks. None of these modules imports another.
   for (const name of Object.keys(configuration.imports)) {
     if (!name.startsWith("jsr:")) continue;
     const url = new URL(import.meta.resolve(name)),

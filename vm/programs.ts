@@ -1,6 +1,6 @@
 /**
- * Programs of Debian's packages for the guest, beside those that every guest has: an archive with each
- * program and the libraries that it is linked with.
+ * Programs of Debian packages for the guest, in addition to those of every guest: an archive with
+ * the programs and the libraries that they are linked with.
  *
  * @module
  */
@@ -10,14 +10,14 @@ import { unpackPackages } from "./debian.ts";
 import { LIBRARIES, LIBRARY_DIRECTORY } from "./initramfs.ts";
 import { SUITE } from "./kernel.ts";
 
-/** Names of packages, each with the names of those of its programs that are wanted. */
+/** Names of packages, each with the names of the programs to install from it. */
 export type Programs = Readonly<Record<string, readonly string[]>>;
 
 /**
- * The archive of some programs; empty if there are none.
+ * Returns an archive of programs; empty if there are none.
  *
- * @param programs Which.
- * @throws {UsageError} if the packages cannot be had, or have no such program.
+ * @param programs The programs.
+ * @throws {UsageError} if the packages cannot be downloaded, or lack a program.
  */
 export async function programArchive(programs: Programs): Promise<Uint8Array[]> {
   const packages = Object.keys(programs);
@@ -30,7 +30,7 @@ export async function programArchive(programs: Programs): Promise<Uint8Array[]> 
     for (const [library, path] of await unpacked.libraries(name)) libraries.set(library, path);
   }
   for (const [library, path] of libraries) {
-    if (LIBRARIES.includes(library)) continue; // as every guest has it
+    if (LIBRARIES.includes(library)) continue; // every guest has it
     archive.file(`${LIBRARY_DIRECTORY}/${library}`, await Deno.readFile(path));
   }
   return archive.end();

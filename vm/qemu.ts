@@ -1,5 +1,5 @@
 /**
- * QEMU: the one that is installed, if it is new enough, else Debian's, unpacked.
+ * Finds QEMU: the installed one if it is new enough, else the one of Debian, unpacked.
  *
  * @module
  */
@@ -9,19 +9,19 @@ import { runOnHost } from "./command.ts";
 import { unpackPackages } from "./debian.ts";
 
 const PROGRAM = "qemu-system-x86_64";
-/** Where Debian has the newest one. */
+/** Debian suite and package with the newest QEMU. */
 const SUITE = "trixie-backports", PACKAGES = ["qemu-system-x86"];
-/** Longest that QEMU may take to say its version, in milliseconds. */
+/** Longest that QEMU may take to print its version, in milliseconds. */
 const VERSION_MS = 30000;
 
-/** The oldest version that this project was tried with. */
+/** Oldest version of QEMU that the project is tested with. */
 export const MIN_QEMU = "7.2";
 
 /**
- * The command line that runs QEMU for x86-64.
+ * Returns the command line that runs QEMU for x86-64.
  *
- * @param least The oldest version that will do, such as `10.1`.
- * @throws {UsageError} if there is none, and none can be downloaded.
+ * @param least Oldest acceptable version, such as `10.1`.
+ * @throws {UsageError} if QEMU is not installed and cannot be downloaded.
  */
 export async function findQemu(least: string = MIN_QEMU): Promise<string[]> {
   if (newer(await version([PROGRAM]), least)) return [PROGRAM];
@@ -49,7 +49,7 @@ async function version(command: readonly string[]): Promise<string | undefined> 
   return /version (\d+\.\d+)/.exec(result.stdout)?.[1];
 }
 
-/** Whether a version is at least another; one that is not there is not. */
+/** Returns whether a version exists and is at least another. */
 function newer(found: string | undefined, least: string): boolean {
   if (found === undefined) return false;
   const [major, minor] = found.split(".").map(Number);

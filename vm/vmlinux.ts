@@ -1,6 +1,6 @@
 /**
- * The kernel proper, out of the compressed image in which Debian ships it. An emulated processor
- * takes ten seconds to unpack the full kernel; the host's takes one, and does it once.
+ * Unpacks the kernel from the compressed image in Debian's package. An emulated processor takes ten
+ * seconds to unpack the full kernel at each boot; the host takes one second, once.
  *
  * @module
  */
@@ -11,31 +11,31 @@ import { runOnHost } from "./command.ts";
 
 /** Longest that unpacking may take, in milliseconds. */
 const UNPACK_MS = 120000;
-/** Offsets in the image's header, as the boot protocol of Linux on x86 has them, in bytes. */
+/** Offsets in the image's header, in bytes (boot protocol of Linux on x86). */
 const SETUP_SECTORS = 0x1f1, SIGNATURE = 0x202, PAYLOAD_OFFSET = 0x248, PAYLOAD_LENGTH = 0x24c;
 const HEADER_BYTES = 0x250, SECTOR_BYTES = 512;
-/** The payload ends in the size of what is compressed in it. */
+/** Bytes at the payload's end that contain its uncompressed size. */
 const SIZE_BYTES = 4;
 const HDRS = 0x53726448, ELF = 0x464c457f;
 const XZ = [0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00];
 
-/** Where in an image the kernel is. */
+/** The compressed kernel in an image. */
 interface Payload {
-  /** Its first byte in the image. */
+  /** Offset of its first byte in the image. */
   readonly offset: number;
-  /** Bytes of it, compressed. */
+  /** Compressed size in bytes. */
   readonly length: number;
-  /** Bytes of it, unpacked. */
+  /** Uncompressed size in bytes. */
   readonly unpacked: number;
 }
 
 /**
- * The ELF file in a compressed image, unpacked if it was not before.
+ * Returns the ELF file in a compressed image, and unpacks it if it is not cached.
  *
  * @param image Path of the image.
- * @param release The kernel's release, by which the file is kept.
- * @returns Path of the ELF file; or of the image, if it is compressed in another way than by xz or
- * this machine has no `xz`. QEMU boots either.
+ * @param release The kernel's release, which is the file's name in the cache.
+ * @returns Path of the ELF file; or of the image, if it is not compressed by xz, or this machine
+ * lacks `xz`. QEMU boots both.
  */
 export async function vmlinux(image: string, release: string): Promise<string> {
   const payload = await findPayload(image);
@@ -74,7 +74,7 @@ async function isElf(path: string, bytes: number): Promise<boolean> {
   return (await read(file, 0, SIZE_BYTES)).getUint32(0, true) === ELF;
 }
 
-/** Bytes of a file from an offset on; zeros beyond its end. */
+/** Reads bytes of a file from an offset; beyond its end, they are zeros. */
 async function read(file: Deno.FsFile, offset: number, bytes: number): Promise<DataView> {
   const buffer = new Uint8Array(bytes);
   await file.seek(offset, Deno.SeekMode.Start);

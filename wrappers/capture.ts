@@ -1,5 +1,5 @@
 /**
- * The capture: writes every packet that a device or a queue receives and transmits to a pcapng file.
+ * Capture: writes every packet that a device or a queue receives and transmits to a pcapng file.
  *
  * @module
  */
@@ -9,13 +9,14 @@ import type { PcapngWriter } from "../packets/pcapng_writer.ts";
 import { type Trace, TracedDevice, type TraceOptions } from "./tracer.ts";
 
 /**
- * Writes packets to a capture, for queues that are traced:
- * `new TracedRxQueue(queue, device, captureTo(writer, device))`. Packets wait in the writer until a
- * large piece is full or somebody flushes it.
+ * Returns a trace that writes packets to a capture:
+ * `new TracedRxQueue(queue, device, captureTo(writer, device))`. The writer buffers packets until
+ * its buffer is full or the program flushes it.
  *
- * @param name What readers of the capture call the interface.
+ * @param name The name of the interface in the capture.
  * @throws {RangeError} if the name has more than 255 bytes.
- * @throws {DeviceError} if the file takes no more; so do `receive` and `transmit` of the queues then.
+ * @throws {DeviceError} if the file takes no more; then `receive` and `transmit` of the queues
+ * throw it.
  */
 export function captureTo(writer: PcapngWriter, name: string): Trace {
   const number = writer.addInterface(name);
@@ -25,14 +26,15 @@ export function captureTo(writer: PcapngWriter, name: string): Trace {
 }
 
 /**
- * A device whose packets are captured. The capture is the program's: several devices may write to one,
- * and it outlives them, so declare it before them.
+ * A device whose packets are captured. The program owns the writer: several devices can share one,
+ * and it must outlive them, so declare it before them.
  */
 export class CapturedDevice extends TracedDevice {
   /**
-   * Takes a device over: use it through this one only, which also closes it.
+   * Takes ownership of a device: use it through this wrapper only, which also closes it.
    *
-   * @throws {DeviceError} if the file takes no more; so do `receive` and `transmit` of the queues then.
+   * @throws {DeviceError} if the file takes no more; then `receive` and `transmit` of the queues
+   * throw it.
    */
   constructor(device: Device, writer: PcapngWriter, options: TraceOptions = {}) {
     super(device, captureTo(writer, device.address), options);

@@ -1,7 +1,8 @@
 /**
- * The fault injector: loses, damages, duplicates, delays and reorders packets on their way in or out.
+ * The fault injector: drops, corrupts, duplicates, delays and reorders packets on their way in or
+ * out.
  *
- * Packets that it holds take buffers from the pool; so make the pool larger by what it may hold.
+ * Packets that it holds occupy buffers: enlarge the pool by as many as it can hold.
  *
  * @module
  */
@@ -14,22 +15,22 @@ import type { Mempool } from "../src/mempool.ts";
 import { checkSeed, type FaultCounts, type Faults, FaultStage, mix, NO_FAULTS } from "./faults.ts";
 import { WrappedDevice } from "./wrapped_device.ts";
 
-/** What is written to an eventfd to make it readable. */
+/** The value that makes an eventfd readable. */
 const ONE: Uint8Array<ArrayBuffer> = new Uint8Array(BigUint64Array.of(1n).buffer);
 
-/** A transmit queue whose packets meet faults. Dispose it before its pool, or close its device. */
+/** A transmit queue with faults. Dispose it before its pool, or close its device. */
 export class FaultyTxQueue implements TxQueue, Disposable {
   readonly #queue: TxQueue;
   readonly #stage: FaultStage;
-  /** What is about to be sent; after a call, what the ring had no room for. */
+  /** Packets about to be sent; after a call, those that the ring had no room for. */
   readonly #out: PacketBatch;
   #closed = false;
 
   /**
-   * Takes a queue over: use it through this one only.
+   * Takes ownership of a queue: use it through this wrapper only.
    *
-   * @param seed What faults depend on: 0 to 2^32 - 1.
-   * @param now The clock that packets are held by, in milliseconds; `performance.now()` by default.
+   * @param seed The seed of the faults, 0 to 2^32 - 1.
+   * @param now The clock for held packets, in milliseconds; default: `performance.now()`.
    * @throws {UsageError} if a fault or the seed is out of range.
    */
   constructor(
@@ -51,24 +52,24 @@ export class FaultyTxQueue implements TxQueue, Disposable {
     return this.#queue.pool;
   }
 
-  /** What was done to packets so far. */
+  /** Counts of what happened to packets so far. */
   get faults(): FaultCounts {
     return this.#stage.counts;
   }
 
-  /** Packets that were taken and are not with the device yet: held, or waiting for room in the ring. */
+  /** Packets taken that the device does not have yet: held, or waiting for room in the ring. */
   get waiting(): number {
     return this.#stage.packets + this.#out.length;
   }
 
-  /** Packets with the device whose buffers have not come back, and those that are waiting. */
+  /** Packets that the device has, and those that are waiting. */
   get pending(): number {
     return this.#queue.pending + this.waiting;
   }
 
   /**
-   * Takes the packets of a batch, all or none: none while packets taken before wait for room in the
-   * ring. Also sends what was held long enough.
+   * Takes the packets of a batch, all or none: none while earlier packets wait for room in the
+   * ring. Also sends packets that were held long enough.
    */
   transmit(batch: PacketBatch): number {
     const pool = this.pool, stage = this.#stage, { buffers, length } = batch;
@@ -80,7 +81,7 @@ export class FaultyTxQueue implements TxQueue, Disposable {
     buffers.copyWithin(0, taken, length);
     batch.length -= taken;
     this.#send();
-    if (taken < length) this.#queue.transmit(batch); // refuses the packet, and says why
+    if (taken < length) this.#queue.transmit(batch); // throws the reason
     return taken;
   }
 
@@ -89,7 +90,7 @@ export class FaultyTxQueue implements TxQueue, Disposable {
     return lengths[buffer] > 0 && lengths[buffer] <= bufferSize;
   }
 
-  /** Sends what is through, as far as there is room, at most a batch at a time. */
+  /** Sends packets that are ready, as far as the ring has room, at most a batch at a time. */
   #send(): void {
     const out = this.#out, { ready } = this.#stage;
     this.#stage.release();
@@ -101,13 +102,13 @@ export class FaultyTxQueue implements TxQueue, Disposable {
     } while (out.length === 0 && ready.length > 0);
   }
 
-  /** Sends what was held long enough, and gives back the buffers of packets that have left. */
+  /** Sends packets that were held long enough, and frees the buffers of packets that have left. */
   reclaim(): number {
     if (!this.#closed && this.waiting > 0) this.#send();
     return this.#queue.reclaim();
   }
 
-  /** Frees the packets that are waiting. They are never sent. Idempotent. */
+  /** Frees waiting packets without sending them. Idempotent. */
   [Symbol.dispose](): void {
     this.#closed = true;
     const { buffers, length } = this.#out;
@@ -116,7 +117,7 @@ export class FaultyTxQueue implements TxQueue, Disposable {
   }
 }
 
-/** A receive queue whose packets meet faults. Dispose it before its pool, or close its device. */
+/** A receive queue with faults. Dispose it before its pool, or close its device. */
 export class FaultyRxQueue implements RxQueue, Disposable {
   readonly #queue: RxQueue;
   readonly #stage: FaultStage;
@@ -125,12 +126,12 @@ export class FaultyRxQueue implements RxQueue, Disposable {
   #closed = false;
 
   /**
-   * Takes a queue over: use it through this one only.
+   * Takes ownership of a queue: use it through this wrapper only.
    *
-   * @param seed What faults depend on: 0 to 2^32 - 1.
-   * @param now The clock that packets are held by, in milliseconds; `performance.now()` by default.
-   * @param txQueues Queues of the same thread that send what they held long enough whenever this one is
-   * polled: a program may have nothing else to send by them.
+   * @param seed The seed of the faults, 0 to 2^32 - 1.
+   * @param now The clock for held packets, in milliseconds; default: `performance.now()`.
+   * @param txQueues Queues of the same thread that send held packets whenever the program polls
+   * this one: the program may have nothing else to send.
    * @throws {UsageError} if a fault or the seed is out of range.
    */
   constructor(
@@ -153,24 +154,24 @@ export class FaultyRxQueue implements RxQueue, Disposable {
     return this.#queue.pool;
   }
 
-  /** Packets handed to the program so far, copies included. */
+  /** Packets that the program has received so far, copies included. */
   get packets(): number {
     return this.#packets;
   }
 
-  /** What was done to packets so far. */
+  /** Counts of what happened to packets so far. */
   get faults(): FaultCounts {
     return this.#stage.counts;
   }
 
-  /** Packets that were received and not handed to the program yet: held, or more than fit a batch. */
+  /** Packets received that the program does not have yet: held, or more than fit a batch. */
   get waiting(): number {
     return this.#stage.packets;
   }
 
   /**
-   * The interrupt of the queue inside. While packets are waiting here, no packet has to arrive for it:
-   * the program does not sleep.
+   * The interrupt of the wrapped queue. While packets are waiting here, arming it signals it at
+   * once, so that the program does not sleep.
    */
   get interrupt(): RxInterrupt | undefined {
     const interrupt = this.#queue.interrupt;
@@ -201,7 +202,7 @@ export class FaultyRxQueue implements RxQueue, Disposable {
     return n;
   }
 
-  /** Frees the packets that are waiting. Idempotent. */
+  /** Frees waiting packets. Idempotent. */
   [Symbol.dispose](): void {
     this.#closed = true;
     this.#stage.discard();
@@ -210,31 +211,30 @@ export class FaultyRxQueue implements RxQueue, Disposable {
 
 /** Options of {@linkcode FaultyDevice}. */
 export interface FaultOptions {
-  /** What faults depend on, 0 to 2^32 - 1: each queue has a sequence of its own, made from it. */
+  /** The seed of the faults, 0 to 2^32 - 1. Each queue derives its own sequence from it. */
   readonly seed: number;
-  /** What happens to packets that are received; nothing by default. */
+  /** Faults of received packets; default: none. */
   readonly receive?: Faults;
-  /** What happens to packets that are transmitted; nothing by default. */
+  /** Faults of transmitted packets; default: none. */
   readonly transmit?: Faults;
-  /** The clock that packets are held by, in milliseconds; `performance.now()` by default. */
+  /** The clock for held packets, in milliseconds; default: `performance.now()`. */
   readonly now?: () => number;
 }
 
-/** What a device's injector has done so far, its queues together. */
+/** Counts of a device's faults so far, all queues together. */
 export interface DeviceFaults {
-  /** To packets that are received. */
+  /** Of received packets. */
   readonly receive: FaultCounts;
-  /** To packets that are transmitted. */
+  /** Of transmitted packets. */
   readonly transmit: FaultCounts;
 }
 
 /**
- * A device whose packets meet faults. {@linkcode WrappedDevice.prototype.statistics} does not count
- * them.
+ * A device with faults. {@linkcode WrappedDevice.prototype.statistics} does not count the faults.
  */
 export class FaultyDevice extends WrappedDevice<FaultyRxQueue, FaultyTxQueue> {
   /**
-   * Takes a device over: use it through this one only, which also closes it.
+   * Takes ownership of a device: use it through this wrapper only, which also closes it.
    *
    * @throws {UsageError} if a fault or the seed is out of range.
    */
@@ -249,18 +249,18 @@ export class FaultyDevice extends WrappedDevice<FaultyRxQueue, FaultyTxQueue> {
     super(device, rxQueues, txQueues);
   }
 
-  /** What was done so far. */
+  /** Returns the counts of faults so far. */
   faults(): DeviceFaults {
     return { receive: sum(this.rxQueues), transmit: sum(this.txQueues) };
   }
 
-  /** Also sends what was held long enough, for programs that have nothing else to do. */
+  /** Also sends packets that were held long enough, for programs that only wait. */
   override checkAlive(): void {
     super.checkAlive();
     for (const queue of this.txQueues) queue.reclaim();
   }
 
-  /** Frees the packets that are waiting, and closes the device inside. */
+  /** Frees waiting packets, and closes the wrapped device. */
   override close(): void {
     using closed = new DisposableStack();
     closed.defer(() => super.close()); // last: it may free the pool

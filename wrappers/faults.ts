@@ -1,9 +1,8 @@
 /**
- * What faults there are, how they are decided, and what becomes of a packet that meets one. Queues are
- * around this in `fault_injector.ts`.
+ * The faults: which there are, how one is chosen, and what it does to a packet. `fault_injector.ts`
+ * wraps queues around this.
  *
- * A fault depends on the seed and on how many packets came before, and on nothing else: neither on
- * batches nor on time.
+ * A fault depends only on the seed and on the number of packets before, not on batches or time.
  *
  * @module
  */
@@ -16,34 +15,37 @@ const MAX_DELAY = 3_600_000;
 const TWO_32 = 2 ** 32;
 
 /**
- * What may happen to packets that pass in one direction. A packet meets one fault at most: the
- * probabilities, 0 by default, are 1 at most together. Put one injector around another for more.
+ * Faults of packets in one direction. A packet has at most one fault: the probabilities, 0 by
+ * default, add up to at most 1. For several faults, wrap one injector in another.
  */
 export interface Faults {
-  /** Probability that a packet is lost. */
+  /** Probability that a packet is dropped. */
   readonly drop?: number;
   /** Probability that one bit of a packet is inverted. */
   readonly corrupt?: number;
-  /** Probability that a packet comes twice in a row: the second is a copy in another buffer. */
+  /** Probability that a packet is followed by a copy, in another buffer. */
   readonly duplicate?: number;
-  /** Probability that a packet is held for `delayMilliseconds`; those after it do not wait for it. */
+  /** Probability that a packet is held for `delayMilliseconds`; later packets pass it. */
   readonly delay?: number;
   /**
-   * Probability that a packet is held until 1 to `reorderDistance` later ones have passed it, or for
-   * `delayMilliseconds` if so many do not come.
+   * Probability that a packet is held until 1 to `reorderDistance` later packets have passed it,
+   * but at most for `delayMilliseconds`.
    */
   readonly reorder?: number;
-  /** How long packets are held, in milliseconds: 0 to 3,600,000; 10 by default. */
+  /** How long packets are held, 0 to 3,600,000 milliseconds; default: 10. */
   readonly delayMilliseconds?: number;
-  /** Most packets that a reordered one lets pass: 1 to 1000; 3 by default. Those held do not count. */
+  /**
+   * Maximum number of packets that pass a reordered one, 1 to 1000; default: 3. Held packets do not
+   * count.
+   */
   readonly reorderDistance?: number;
-  /** Most packets that a queue holds at once, 0 to 65,536; 64 by default. */
+  /** Maximum number of packets that a queue holds at once, 0 to 65,536; default: 64. */
   readonly maxHeld?: number;
 }
 
-/** What an injector has done to packets so far. */
+/** Counts of what happened to packets. */
 export interface FaultCounts {
-  /** Packets that came to it. */
+  /** Packets that reached the injector. */
   readonly packets: number;
   /** Packets dropped. */
   readonly dropped: number;
@@ -51,17 +53,17 @@ export interface FaultCounts {
   readonly corrupted: number;
   /** Packets followed by a copy. */
   readonly duplicated: number;
-  /** Packets held for a time. */
+  /** Packets delayed. */
   readonly delayed: number;
-  /** Packets held for others to pass. */
+  /** Packets held until others have passed. */
   readonly reordered: number;
-  /** Faults left out: the pool had no buffer for a copy, or `maxHeld` packets were held. */
+  /** Faults skipped: the pool had no buffer for a copy, or `maxHeld` packets were held. */
   readonly skipped: number;
-  /** Packets freed when the injector was closed: it held them, or the ring had no room for them. */
+  /** Packets freed at closing: still held, or waiting for room in the ring. */
   readonly discarded: number;
 }
 
-/** Counts of nothing. */
+/** Counts before the first packet. */
 export const NO_FAULTS: FaultCounts = {
   packets: 0,
   dropped: 0,
@@ -76,7 +78,7 @@ export const NO_FAULTS: FaultCounts = {
 type Fault = "drop" | "corrupt" | "duplicate" | "delay" | "reorder";
 const FAULTS: readonly Fault[] = ["drop", "corrupt", "duplicate", "delay", "reorder"];
 
-/** Checks faults; returns them with all that is missing. */
+/** Checks faults; returns them with defaults for those not given. */
 function checked(faults: Faults): Required<Faults> {
   const all = {
     drop: 0,
@@ -90,19 +92,23 @@ function checked(faults: Faults): Required<Faults> {
     ...faults,
   };
   const refuse = (name: keyof Faults, range: string) => {
-    throw new UsageError(`fault injector: ${name} is ${range}, not ${all[name]}`);
+    throw new UsageError(`fault injector: ${name} must be ${range}, not ${all[name]}`);
   };
-  for (const fault of FAULTS) if (!(all[fault] >= 0 && all[fault] <= 1)) refuse(fault, "0 to 1");
+  for (const fault of FAULTS) {
+    if (!(all[fault] >= 0 && all[fault] <= 1)) refuse(fault, "from 0 to 1");
+  }
   const sum = FAULTS.reduce((total, fault) => total + all[fault], 0);
   if (sum > 1 + FAULTS.length * Number.EPSILON) {
     throw new UsageError(
-      `fault injector: the probabilities of faults are 1 at most together, not ${sum}`,
+      `fault injector: probabilities must add up to 1 at most, not ${sum}`,
     );
   }
   const { delayMilliseconds: delay, reorderDistance, maxHeld } = all;
-  if (!(delay >= 0 && delay <= MAX_DELAY)) refuse("delayMilliseconds", `0 to ${MAX_DELAY}`);
-  if (!isWhole(reorderDistance, 1, 1000)) refuse("reorderDistance", "1 to 1000");
-  if (!isWhole(maxHeld, 0, 65536)) refuse("maxHeld", "0 to 65536");
+  if (!(delay >= 0 && delay <= MAX_DELAY)) refuse("delayMilliseconds", `from 0 to ${MAX_DELAY}`);
+  if (!isWhole(reorderDistance, 1, 1000)) {
+    refuse("reorderDistance", "a whole number from 1 to 1000");
+  }
+  if (!isWhole(maxHeld, 0, 65536)) refuse("maxHeld", "a whole number from 0 to 65536");
   return all;
 }
 
@@ -113,21 +119,23 @@ function isWhole(n: number, least: number, most: number): boolean {
 /**
  * Checks a seed.
  *
- * @throws {UsageError} if it is no whole number from 0 to 2^32 - 1.
+ * @throws {UsageError} if it is not a whole number from 0 to 2^32 - 1.
  */
 export function checkSeed(seed: number): void {
   if (isWhole(seed, 0, TWO_32 - 1)) return;
-  throw new UsageError(`fault injector: the seed is a whole number, 0 to 2^32 - 1, not ${seed}`);
+  throw new UsageError(
+    `fault injector: seed must be a whole number from 0 to 2^32 - 1, not ${seed}`,
+  );
 }
 
-/** Mixes 32 bits, each of which then depends on all (the last steps of MurmurHash3). */
+/** Mixes 32 bits, so that each bit of the result depends on all (final steps of MurmurHash3). */
 export function mix(word: number): number {
   word = Math.imul(word ^ word >>> 16, 0x85ebca6b);
   word = Math.imul(word ^ word >>> 13, 0xc2b2ae35);
   return (word ^ word >>> 16) >>> 0;
 }
 
-/** Pseudo-random numbers: a counter, mixed. Two for each packet, whatever becomes of it. */
+/** Pseudo-random numbers: a mixed counter. Each packet takes two, with or without a fault. */
 class Random {
   #state: number;
 
@@ -135,31 +143,31 @@ class Random {
     this.#state = mix(seed);
   }
 
-  /** From 0 to 1, without 1. */
+  /** Returns the next number from 0 to 1, without 1. */
   next(): number {
-    this.#state = (this.#state + 0x9e3779b9) | 0; // 2^32 by the golden ratio: no short period
+    this.#state = (this.#state + 0x9e3779b9) | 0; // 2^32 divided by the golden ratio: no short period
     return mix(this.#state) / TWO_32;
   }
 }
 
 interface HeldPacket {
   readonly buffer: number;
-  /** When to let it go at the latest, in milliseconds. */
+  /** When to release it at the latest, in milliseconds. */
   readonly due: number;
-  /** Packets that may still pass it. */
+  /** Packets that still have to pass it. */
   left: number;
 }
 
-/** Decides and does the faults of a queue. The packets that it has are in hand: it frees them. */
+/** Chooses and applies the faults of a queue. It owns the packets that it has, and frees them. */
 export class FaultStage {
-  /** Packets that are through, in order. The queue takes them from here. */
+  /** Packets ready for the queue to take, in order. */
   readonly ready: number[] = [];
   readonly #pool: Mempool;
   readonly #faults: Required<Faults>;
   readonly #now: () => number;
   readonly #random: Random;
   readonly #counts = { ...NO_FAULTS };
-  /** In the order of their time, since all are held equally long. */
+  /** In the order of `due`, because all are held equally long. */
   #held: HeldPacket[] = [];
 
   /** @throws {UsageError} if a fault or the seed is out of range. */
@@ -171,7 +179,7 @@ export class FaultStage {
     this.#now = now;
   }
 
-  /** What was done so far. */
+  /** The counts so far. */
   get counts(): FaultCounts {
     return { ...this.#counts };
   }
@@ -181,12 +189,12 @@ export class FaultStage {
     return this.#held.length;
   }
 
-  /** Packets held, and those that are through and not taken. */
+  /** Packets held, and ready packets not taken yet. */
   get packets(): number {
     return this.#held.length + this.ready.length;
   }
 
-  /** Takes a packet that is in hand, and has it meet its fault. */
+  /** Takes a packet that the queue owns, and applies its fault. */
   take(buffer: number): void {
     const counts = this.#counts, pool = this.#pool;
     const decision = this.#random.next(), detail = this.#random.next();
@@ -227,7 +235,7 @@ export class FaultStage {
     packet[bit >> 3] ^= 1 << (bit & 7);
   }
 
-  /** A copy of a packet in hand; undefined if no buffer is free. */
+  /** Returns a copy of a packet; undefined if no buffer is free. */
   #copy(buffer: number): number | undefined {
     const pool = this.#pool, copy = pool.allocate(pool.lengths[buffer]);
     if (copy < 0) {
@@ -240,7 +248,7 @@ export class FaultStage {
     return copy;
   }
 
-  /** Holds a packet until so many have passed it; returns whether there is room for it. */
+  /** Holds a packet until `left` others have passed it; returns whether there was room. */
   #hold(buffer: number, left: number): boolean {
     const { delayMilliseconds, maxHeld } = this.#faults;
     if (this.#held.length >= maxHeld) {
@@ -251,7 +259,7 @@ export class FaultStage {
     return true;
   }
 
-  /** Lets a packet and its copy through, and after it those that it was the last to pass. */
+  /** Makes a packet and its copy ready, and then held packets that it was the last to pass. */
   #pass(buffer: number, copy?: number): void {
     this.ready.push(buffer);
     if (copy !== undefined) this.ready.push(copy);
@@ -260,7 +268,7 @@ export class FaultStage {
     this.#held = this.#held.filter(({ left }) => left > 0);
   }
 
-  /** Lets the packets through whose time is over. */
+  /** Makes held packets ready whose time is over. */
   release(): void {
     if (this.#held.length === 0) return;
     const now = this.#now();
@@ -269,7 +277,7 @@ export class FaultStage {
     }
   }
 
-  /** Frees all packets that it has, and some that the queue has in hand beside. */
+  /** Frees all its packets, and other packets of the queue. */
   discard(others: readonly number[] = []): void {
     const held = this.#held.map(({ buffer }) => buffer);
     for (const buffer of [...others, ...this.ready, ...held]) {

@@ -1,12 +1,11 @@
 /**
- * Devices around a device: one that shows every packet, one that captures them to a file, and one that
- * loses, damages, duplicates, delays and reorders some. What they make of a device is a device again;
- * so a program need not know of them, and they go around each other. A device without them pays nothing
- * for them; with them, each packet costs some memory and time.
+ * Devices that wrap a device: one prints every packet, one captures packets to a file, and one
+ * drops, corrupts, duplicates, delays and reorders some. A wrapped device is a device again, so a
+ * program need not know about the wrapper, and wrappers can wrap each other. An unwrapped device
+ * costs nothing more; a wrapped one costs some memory and time per packet.
  *
- * This program answers nothing and forwards nothing: it receives as over a bad line, and shows and
- * captures what comes through. Run it as
- * `deno run --allow-ffi --allow-write=line.pcapng example.ts DEVICE`.
+ * This program only receives, as if over a bad line, and prints and captures the packets that pass.
+ * Run it as `deno run --allow-ffi --allow-write=line.pcapng example.ts DEVICE`.
  *
  * ```ts
  * import { Mempool, open, PacketBatch, StopFlag } from "../mod.ts";
@@ -15,7 +14,7 @@
  * using pool = new Mempool({ buffers: 2048 });
  * using capture = new PcapngWriter("line.pcapng");
  * const card = await open(Deno.args[0], { pool, promiscuous: true });
- * // The same seed, the same faults: here of 5 % of all packets.
+ * // The same seed gives the same faults, here in 5 % of all packets.
  * const line = new FaultyDevice(card, { seed: 7, receive: { drop: 0.03, corrupt: 0.02 } });
  * // Closing the outermost device closes all of them.
  * using device = new TracedDevice(new CapturedDevice(line, capture));

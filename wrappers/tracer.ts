@@ -1,8 +1,8 @@
 /**
- * The tracer: has a function look at every packet that a device or a queue receives and transmits.
+ * The tracer: calls a function for every packet that a device or a queue receives and transmits.
  *
- * A packet counts as transmitted once the queue inside has taken it. By then it is that queue's, which
- * may have changed it; so packets are copied before, and shown after.
+ * A packet counts as transmitted once the wrapped queue has taken it. By then that queue owns it
+ * and may have changed it, so the tracer copies packets before and traces them after.
  *
  * @module
  */
@@ -14,31 +14,34 @@ import type { PacketDirection } from "../packets/pcapng_writer.ts";
 import { summarize } from "../packets/summary.ts";
 import { WrappedDevice } from "./wrapped_device.ts";
 
-/** A packet that passes a queue. */
+/** A packet on its way through a queue. */
 export interface TracedPacket {
   /** The address of the queue's device. */
   readonly device: string;
   /** The number of the queue among the device's receive or transmit queues. */
   readonly queue: number;
-  /** Whether the packet is received or transmitted. */
+  /** Whether the packet was received or transmitted. */
   readonly direction: PacketDirection;
-  /** When, by `performance.now()`. Packets of one batch have the same time. */
+  /** The time, by `performance.now()`. Packets of one batch have the same time. */
   readonly milliseconds: number;
-  /** The packet, from the Ethernet header on. Copy it to keep it: the view is for the call only. */
+  /**
+   * The packet, from the Ethernet header on. Copy it to keep it: the view is valid during the call
+   * only.
+   */
   readonly bytes: Uint8Array;
 }
 
-/** Looks at a packet. What it throws, `receive` and `transmit` throw. */
+/** Called for each packet. `receive` and `transmit` throw what it throws. */
 export type Trace = (packet: TracedPacket) => void;
 
 /** Options of {@linkcode TracedDevice}. */
 export interface TraceOptions {
-  /** The one direction to trace; both by default. */
+  /** The one direction to trace; default: both. */
   readonly only?: PacketDirection | undefined;
 }
 
 /**
- * A packet as one line: time in seconds, device, direction, queue, length and headers
+ * Returns a packet as one line: time in seconds, device, direction, queue, length and headers
  * (`12.345678 vfio-user:a.sock receive 0, 60 bytes: 02:00:…`).
  */
 export function traceLine(packet: TracedPacket): string {
@@ -51,14 +54,14 @@ function printTrace(packet: TracedPacket): void {
   console.log(traceLine(packet));
 }
 
-/** A receive queue whose packets are looked at before the program gets them. */
+/** A receive queue that traces packets before the program gets them. */
 export class TracedRxQueue implements RxQueue {
   readonly #queue: RxQueue;
   readonly #device: string;
   readonly #trace: Trace;
 
   /**
-   * Takes a queue over: use it through this one only.
+   * Takes ownership of a queue: use it through this wrapper only.
    *
    * @param device The address of its device, for {@linkcode TracedPacket}.
    */
@@ -98,16 +101,16 @@ export class TracedRxQueue implements RxQueue {
   }
 }
 
-/** A transmit queue whose packets are looked at once the queue inside has taken them. */
+/** A transmit queue that traces packets once the wrapped queue has taken them. */
 export class TracedTxQueue implements TxQueue {
   readonly #queue: TxQueue;
   readonly #device: string;
   readonly #trace: Trace;
-  /** Copies of a batch's packets, one after the other. */
+  /** Copies of a batch's packets, back to back. */
   #copies = new Uint8Array();
 
   /**
-   * Takes a queue over: use it through this one only.
+   * Takes ownership of a queue: use it through this wrapper only.
    *
    * @param device The address of its device, for {@linkcode TracedPacket}.
    */
@@ -137,7 +140,7 @@ export class TracedTxQueue implements TxQueue {
     const before = batch.length, copies = this.#copy(batch);
     try {
       return this.#queue.transmit(batch);
-    } finally { // a queue that refuses a packet has sent those before it
+    } finally { // a queue that refuses a packet has sent the packets before it
       this.#show(copies.slice(0, before - batch.length));
     }
   }
@@ -166,12 +169,12 @@ export class TracedTxQueue implements TxQueue {
   }
 }
 
-/** A device whose packets are looked at. */
+/** A device whose packets are traced. */
 export class TracedDevice extends WrappedDevice {
   /**
-   * Takes a device over: use it through this one only, which also closes it.
+   * Takes ownership of a device: use it through this wrapper only, which also closes it.
    *
-   * @param trace Looks at each packet; prints {@linkcode traceLine} by default.
+   * @param trace Called for each packet; default: prints {@linkcode traceLine}.
    */
   constructor(device: Device, trace: Trace = printTrace, { only }: TraceOptions = {}) {
     const { address, rxQueues, txQueues } = device;

@@ -1,6 +1,6 @@
 /**
- * What all wrappers of devices have in common: a device that has queues of its own around those of
- * another device, and leaves everything else to that.
+ * The common part of all wrappers: a device with queues around those of another device, to which it
+ * leaves everything else.
  *
  * @module
  */
@@ -9,9 +9,8 @@ import type { Device, LinkStatus, RxQueue, Statistics, TxQueue } from "../src/de
 import type { Mempool } from "../src/mempool.ts";
 
 /**
- * A device around a device. It stays in its thread: only the device inside can transfer queues to workers.
- * Closing it closes the device inside; so close the outermost of several, and
- * that alone, or `using` does.
+ * A device that wraps a device. It stays in its thread: only the wrapped device can transfer queues
+ * to workers. Closing it closes the wrapped device, so close only the outermost wrapper.
  */
 export class WrappedDevice<Rx extends RxQueue = RxQueue, Tx extends TxQueue = TxQueue>
   implements Device {
@@ -20,10 +19,10 @@ export class WrappedDevice<Rx extends RxQueue = RxQueue, Tx extends TxQueue = Tx
   readonly #device: Device;
 
   /**
-   * Takes a device over: use it through this one only.
+   * Takes ownership of a device: use it through this wrapper only.
    *
-   * @param rxQueues What its receive queues have become, by their numbers.
-   * @param txQueues What its transmit queues have become, by their numbers.
+   * @param rxQueues Its wrapped receive queues, by number.
+   * @param txQueues Its wrapped transmit queues, by number.
    */
   constructor(device: Device, rxQueues: readonly Rx[], txQueues: readonly Tx[]) {
     this.#device = device;
@@ -71,7 +70,7 @@ export class WrappedDevice<Rx extends RxQueue = RxQueue, Tx extends TxQueue = Tx
     this.#device.setMulticast(addresses);
   }
 
-  /** Counts of the device inside, which does not know of the wrapper. */
+  /** Returns the counts of the wrapped device, which does not know about the wrapper. */
   statistics(): Statistics {
     return this.#device.statistics();
   }

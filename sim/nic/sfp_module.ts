@@ -1,9 +1,9 @@
 /**
- * The SFP+ module of the modelled board: a memory on an I2C bus, whose two lines a driver moves bit
- * by bit through I2CCTL (datasheet section 8.2.3.1.5). The memory is as SFF-8472 lays it out; a module
+ * The SFP+ module of the modelled board: a memory on an I2C bus, whose two lines a driver sets bit
+ * by bit through I2CCTL (datasheet section 8.2.3.1.5). The memory has the layout of SFF-8472. A module
  * for fibre also has the status byte at the second address, which says whether light arrives.
  *
- * Not modelled: writing to it, and measured values (temperature, power).
+ * Writes and measured values (temperature, power) are not modelled.
  *
  * @module
  */
@@ -45,7 +45,7 @@ const DIAGNOSTIC_TYPE = 92, DIAGNOSTICS_THERE = 1 << 6 | 1 << 5;
 const ENHANCED_OPTIONS = 93, ENHANCED_LOS = 1 << 4;
 /** Status byte of the diagnostics, and its bit that no light arrives. */
 const STATUS = 110, STATUS_LOS = 1 << 1;
-/** Last bytes that the two checksums cover; each stands in the next byte. */
+/** Ends of the ranges of the two checksums, each of which is in the next byte. */
 const BASE_END = 62, EXTENDED_START = 64, EXTENDED_END = 94;
 
 const KINDS: Readonly<Record<ModuleKind, Kind>> = {
@@ -82,10 +82,10 @@ export interface ModuleOptions {
   readonly badChecksum?: boolean;
 }
 
-/** What the module does with the next clock. */
+/** What the module does at the next clock. */
 type State = "idle" | "receive" | "acknowledge" | "send" | "await";
 
-/** The module, and the two lines. */
+/** The module and the two lines. */
 export class SfpModule {
   /** Its kind. */
   readonly kind: ModuleKind;
@@ -99,7 +99,7 @@ export class SfpModule {
   #state: State = "idle";
   #clock = true;
   #data = true;
-  /** What the module does to the data line: false pulls it down. */
+  /** Whether the module releases the data line; false pulls it low. */
   #released = true;
   #byte = 0;
   #bits = 0;
@@ -137,9 +137,9 @@ export class SfpModule {
   }
 
   /**
-   * Takes what the driver does to the lines.
+   * Takes the driver's levels of the lines.
    *
-   * @returns The data line: low if either end pulls it down.
+   * @returns Level of the data line: low if either end pulls it low.
    */
   drive(clock: boolean, data: boolean): boolean {
     const before = this.#data, rose = clock && !this.#clock, fell = !clock && this.#clock;
@@ -169,7 +169,7 @@ export class SfpModule {
     this.#released = true;
   }
 
-  // The clock has risen: the line is valid.
+  // Samples the line at a rising clock: it is valid.
   #sample(line: boolean): void {
     if (this.#state === "receive") {
       this.#byte = (this.#byte << 1 | Number(line)) & 0xff;
@@ -179,7 +179,7 @@ export class SfpModule {
     }
   }
 
-  // The clock has fallen: the line may change.
+  // Advances at a falling clock: the line may change.
   #advance(): void {
     switch (this.#state) {
       case "receive":
@@ -202,7 +202,7 @@ export class SfpModule {
     }
   }
 
-  // A byte has come: the address, then where to read from; what follows would be written.
+  // Takes a byte: first the address, then the offset to read from. Further bytes would be writes.
   #take(): void {
     if (this.#bytes === 0 && !this.#answers(this.#byte >>> 1)) return this.#stop();
     if (this.#bytes === 0) this.#reading = (this.#byte & 1) !== 0;

@@ -8,7 +8,7 @@
 const ADDRESS = /^(?:([0-9a-f]{4,8}):)?([0-9a-f]{2}:[01][0-9a-f]\.[0-7])$/i;
 
 /**
- * Normalizes the address of a PCI function to the name of its directory in sysfs.
+ * Normalises the address of a PCI function to the name of its directory in sysfs.
  *
  * @param text `0000:03:00.0`, or `03:00.0` in domain 0; VMD domains exceed ffff: `10000:e1:00.0`. In
  * lower or upper case.

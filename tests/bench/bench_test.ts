@@ -1,4 +1,4 @@
-/** The bench as a program: small runs, what it writes and draws, and what it refuses. */
+/** The bench as a process: short runs, what it writes and plots, and what it refuses. */
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { XMLValidator } from "fast-xml-parser";
@@ -13,7 +13,7 @@ import {
 } from "../support/processes.ts";
 
 const BENCH = [Deno.execPath(), "run", "--quiet", "-A", `${PROJECT}bench/main.ts`];
-/** This project's forwarder as anybody's command. */
+/** This project's forwarder as a command for --against. */
 const FORWARDER = `${Deno.execPath()} run --quiet --allow-ffi ${PROJECT}fwd.ts --quiet {a} {b}`;
 const MILLISECONDS = 120000;
 
@@ -21,7 +21,7 @@ function bench(...args: string[]) {
   return run([...BENCH, ...args], { milliseconds: MILLISECONDS });
 }
 
-/** What a file of results has, as far as it matters here. */
+/** A results file, as far as it matters here. */
 interface File {
   readonly machine: { readonly cpu: string; readonly cores: number };
   readonly suites: readonly {
@@ -38,13 +38,13 @@ interface File {
   }[];
 }
 
-/** The points of a suite, as `name x`. */
+/** Returns the points of a suite, as `name x`. */
 function points({ suites }: File, suite: string): string[] {
   const { series } = suites.find(({ name }) => name === suite)!;
   return series.flatMap(({ name, points }) => points.map(({ x }) => `${name} ${x}`));
 }
 
-Deno.test("The bench measures every suite, writes results, adds to them and draws them", async () => {
+Deno.test("The bench measures every suite, and writes, extends and plots results", async () => {
   await using directory = await TemporaryDirectory.make();
   const json = directory.file("results.json"), plots = directory.file("plots");
   const options = [
@@ -92,7 +92,7 @@ Deno.test("bench --against measures a command in turns with this forwarder", asy
   );
   assertEquals(code, 0, stderr);
   const file: File = JSON.parse(await Deno.readTextFile(json));
-  // It was not said how to tell it a batch size: so it is measured once.
+  // The command has no {batch}, so it is measured once.
   assertEquals(points(file, "throughput"), ["ixy.ts 8", "ixy.ts 32", "other 32", "limit 0"]);
 });
 
@@ -117,26 +117,29 @@ Deno.test({
   },
 });
 
-Deno.test("bench --against says what a command printed that does not forward", async () => {
+Deno.test("bench --against shows the output of a command that does not forward", async () => {
   const options = ["throughput", "--batches=1", "--rounds=1", "--device=vfio-user", "--name=odd"];
   const result = await bench(...options, "--against=sh -c 'echo no such card >&2; exit 3' {a} {b}");
   assertFailed({ ...result, stderr: lastLine(result.stderr) }, 1, /^error: odd: .*no such card/);
 });
 
-/** The last line, without those that tell how far the bench is. */
+/** Returns the last line, without those about progress. */
 function lastLine(text: string): string {
   return text.trim().split("\n").at(-1)! + "\n";
 }
 
-Deno.test("The bench refuses what cannot be with one sentence", async () => {
+Deno.test("The bench refuses invalid command lines with one sentence", async () => {
   assertRefused(await bench("--batches=0"), /--batches takes numbers from 1 to 256/);
   assertRefused(await bench("--batches=1,257"), /--batches takes numbers from 1 to 256/);
   assertRefused(await bench("--sizes=59"), /--sizes takes numbers from 60 to 1514/);
   assertRefused(await bench("--queues=17"), /--queues takes numbers from 1 to 16/);
   assertRefused(await bench("--loads=0"), /--loads takes numbers from 1000 to 20000000/);
   assertRefused(await bench("--rounds=0"), /--rounds takes a whole number from 1 to 1000/);
-  assertRefused(await bench("--bytes=60"), /no option --bytes/);
-  assertRefused(await bench("0000:03:00.0"), /no suite "0000:03:00.0": throughput, sizes/);
+  assertRefused(await bench("--bytes=60"), /unknown option --bytes/);
+  assertRefused(
+    await bench("0000:03:00.0"),
+    /unknown suite "0000:03:00.0": name some of throughput, sizes/,
+  );
   assertRefused(await bench("--against=other-forwarder {a}"), /\{a\} and \{b\}/);
   assertRefused(await bench("--device=usb"), /--device takes plain or vfio-user/);
   assertRefused(await bench("--continue"), /--json/);

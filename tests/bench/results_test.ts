@@ -1,4 +1,4 @@
-/** What the bench says of windows that it has measured, and the instruments that it measures with. */
+/** The verdicts of the bench on its windows, and its instruments. */
 
 import { assertAlmostEquals, assertEquals } from "@std/assert";
 import { Counter, EVENTS } from "../../bench/cycles.ts";
@@ -19,7 +19,7 @@ const MACHINE = {
   v8: "15",
 };
 
-/** A point of windows at these rates, all at one distance. */
+/** Returns a point with windows at these rates, all at one distance. */
 function point(x: number, rates: readonly number[], distance = 100): Point {
   const windows = rates.map((mpps) => ({
     mpps,
@@ -37,7 +37,7 @@ function suiteOf(own: Point, limit: Point): Suite {
   };
 }
 
-/** What is said of the first point. */
+/** Returns the verdict on the first point. */
 function judged(suite: Suite) {
   return judge(suite, suite.series[0], suite.series[0].points[0], MACHINE);
 }
@@ -54,22 +54,22 @@ Deno.test("judge() takes medians, and cycles of the time stamp counter from them
   assertEquals([referenceCycles, cycles], [400, undefined]);
 });
 
-Deno.test("judge() discards windows whose distance changed, or is unlike the others'", () => {
+Deno.test("judge() discards windows whose distance changed, or differs from most windows", () => {
   const own = point(60, [5, 5, 5]);
-  own.windows.push({ mpps: 50, distance: [100, 300], preempted: 0 }); // moved
-  own.windows.push({ mpps: 70, distance: [300, 300], preempted: 0 }); // elsewhere
-  own.windows.push({ mpps: 90, distance: [NaN, NaN], preempted: 0 }); // nobody knows
+  own.windows.push({ mpps: 50, distance: [100, 300], preempted: 0 }); // changed
+  own.windows.push({ mpps: 70, distance: [300, 300], preempted: 0 }); // differs
+  own.windows.push({ mpps: 90, distance: [NaN, NaN], preempted: 0 }); // unknown
   const { mpps, discarded } = judged(suiteOf(own, point(60, [9])));
   assertEquals([mpps?.max, mpps?.n, discarded], [5, 3, 3]);
 });
 
-Deno.test("judge() says nothing of a point all of whose windows are discarded", () => {
+Deno.test("judge() has no verdict on a point without windows that count", () => {
   const own = point(60, [50], 300);
   const verdict = judged(suiteOf(own, point(60, [9, 9, 9])));
   assertEquals(verdict, { discarded: 1, limited: false });
 });
 
-Deno.test("judge() gives percentiles of all windows together, in microseconds", () => {
+Deno.test("judge() returns percentiles of all windows together, in microseconds", () => {
   const own: Point = {
     ...point(1000000, []),
     windows: [
@@ -83,7 +83,7 @@ Deno.test("judge() gives percentiles of all windows together, in microseconds", 
   assertAlmostEquals(latency!["99.9"], 50, 0.5);
 });
 
-Deno.test("coarse() keeps every packet, and two digits of its time", () => {
+Deno.test("coarse() keeps every packet, with two digits of its time", () => {
   assertEquals(coarse([[990, 1], [1004, 2], [1040, 3], [12345, 4]]), [[990, 1], [1000, 5], [
     12000,
     4,
@@ -91,20 +91,20 @@ Deno.test("coarse() keeps every packet, and two digits of its time", () => {
   assertEquals(merge([[[10, 1], [30, 1]], [[20, 2], [30, 3]]]), [[10, 1], [20, 2], [30, 4]]);
 });
 
-Deno.test("summarize() takes quartiles between two numbers by proportion", () => {
+Deno.test("summarize() interpolates quartiles", () => {
   assertEquals(summarize([4, 1, 3, 2]), { n: 4, min: 1, q1: 1.75, median: 2.5, q3: 3.25, max: 4 });
   assertEquals(summarize([]), undefined);
   assertEquals([median([3, 1, 2]), quantile([1, 2], 1)], [2, 2]);
 });
 
-Deno.test("sameDistance() bears a fourth, or what a probe itself is wrong by", () => {
+Deno.test("sameDistance() allows a quarter, or the error of the probe", () => {
   assertEquals([sameDistance(400, 500), sameDistance(400, 501)], [true, false]);
   assertEquals([sameDistance(50, 70), sameDistance(50, 71)], [true, false]);
   assertEquals(sameDistance(NaN, 100), false);
 });
 
-Deno.test("Counter counts what another process does", async () => {
-  // Cycles are counted on few virtual machines; the time that a thread has run, everywhere.
+Deno.test("Counter counts events of another process", async () => {
+  // Few virtual machines count cycles; every kernel counts the time that a thread runs.
   const child = new Deno.Command("sh", { args: ["-c", "while :; do :; done"] }).spawn();
   try {
     using counter = Counter.open(child.pid, EVENTS.taskClock);
@@ -117,7 +117,7 @@ Deno.test("Counter counts what another process does", async () => {
   }
 });
 
-Deno.test("Latency has a bin for every packet that came back, the shortest first", () => {
+Deno.test("Latency has a bin for every packet that came back, in ascending order", () => {
   const latency = new Latency();
   for (let i = 0; i < 1000; i++) latency.sent(i);
   for (let i = 0; i < 999; i++) latency.back(i);

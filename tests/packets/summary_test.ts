@@ -1,11 +1,11 @@
-/** The one line of a packet's headers. */
+/** The summary of a packet's headers. */
 
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
 import { summarize } from "../../packets/summary.ts";
 import { packet } from "../support/ip_packets.ts";
 
-/** A packet of hexadecimal digits; spaces are for the reader. */
+/** Returns a packet from hexadecimal digits; spaces are ignored. */
 function hex(text: string): Uint8Array {
   return Uint8Array.fromHex(text.replaceAll(" ", ""));
 }
@@ -15,7 +15,7 @@ const FROM_TO = "02:00:00:00:00:01 > ff:ff:ff:ff:ff:ff";
 const V4 = "c0000201 c6336402",
   V6 = "20010db8000000000000000000000001 fe800000000000000000000000000002";
 
-Deno.test("summarize() gives the headers of packets", async (t) => {
+Deno.test("summarize() shows the headers of packets", async (t) => {
   const cases: [packet: string, summary: string][] = [
     [
       `${ETHERNET} 0806 0001 0800 06 04 0001 020000000001 c0000201 000000000000 c0000202`,
@@ -66,7 +66,7 @@ Deno.test("summarize() gives the headers of packets", async (t) => {
   }
 });
 
-Deno.test("summarize() gives TCP's flags and numbers, and the length without headers", () => {
+Deno.test("summarize() shows TCP's flags and numbers, and the length without headers", () => {
   const [source, destination] = [[192, 0, 2, 1], [192, 0, 2, 2]];
   const tcp = packet({ source, destination, protocol: "tcp", ports: [80, 8080], payload: 11 });
   assertEquals(
@@ -75,7 +75,7 @@ Deno.test("summarize() gives TCP's flags and numbers, and the length without hea
   );
 });
 
-Deno.test("summarize() shortens IPv6 addresses as RFC 5952 says", () => {
+Deno.test("summarize() shortens IPv6 addresses according to RFC 5952", () => {
   const cases: [words: number[], text: string][] = [
     [[0, 0, 0, 0, 0, 0, 0, 0], "::"],
     [[0, 0, 0, 0, 0, 0, 0, 1], "::1"],
@@ -92,7 +92,7 @@ Deno.test("summarize() shortens IPv6 addresses as RFC 5952 says", () => {
   }
 });
 
-Deno.test("summarize() takes any bytes, as one line", () => {
+Deno.test("summarize() accepts any bytes, and returns one line", () => {
   const types = fc.constantFrom(0x0800, 0x0806, 0x86dd, 0x8100, 0x88cc);
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 120 }), types, (bytes, type) => {

@@ -1,5 +1,5 @@
 /**
- * How rates are written.
+ * Rates as text.
  *
  * @module
  */
@@ -16,7 +16,7 @@ import {
 
 const FACTORS = { "": 1, k: 1e3, M: 1e6, G: 1e9, T: 1e12 };
 
-/** The number that a text stands for. */
+/** Returns the number that a text represents. */
 function valueOf(text: string): number {
   const [, digits, prefix] = /^([0-9.]+) ([kMGT]?)(?:pps|bit\/s)$/.exec(text)!;
   return Number(digits) * FACTORS[prefix as keyof typeof FACTORS];
@@ -52,7 +52,7 @@ Deno.test("packetRates() writes a prefix once if both rates have it", () => {
   assertEquals(packetRates(0, 12), "0 to 12.0 pps");
 });
 
-Deno.test("bitRate() writes bits a second in the same way", () => {
+Deno.test("bitRate() writes bits per second in the same way", () => {
   assertEquals(
     [0, 672e3, 3739e6, 10e9, 999.6e9].map(bitRate),
     ["0 bit/s", "672 kbit/s", "3.74 Gbit/s", "10.0 Gbit/s", "1.00 Tbit/s"],
@@ -79,7 +79,7 @@ Deno.test("packetRate() and bitRate() have three digits, round to nearest, and f
   );
 });
 
-Deno.test("packetRate() is monotone, also where digits or the prefix change", () => {
+Deno.test("packetRate() is monotonic, also where digits or the prefix change", () => {
   const border = fc.constantFrom(1, 10, 100, 1e3, 1e4, 1e5, 1e6, 1e9, 1e12);
   const near = fc.tuple(border, fc.double({ min: 0.99, max: 1.01, noNaN: true }))
     .map(([at, factor]) => at * factor);

@@ -1,5 +1,5 @@
 /**
- * The demonstration as a person starts it: `deno task demo`.
+ * `deno task demo` as a process.
  *
  * @module
  */
@@ -34,7 +34,7 @@ async function forwards(threads: readonly string[]): Promise<void> {
   assertEquals(code, 0);
 }
 
-Deno.test("demo.ts shows a table to people, with a line for each second and direction", async () => {
+Deno.test("demo.ts prints a table with a line for each second and direction", async () => {
   const { code, stdout, stderr } = await demo("--seconds=3", "--rate=50000", "--size=1514");
   assertEquals(stderr, "");
   const [header, ...rows] = stdout.split("\n\n")[0].split("\n");
@@ -53,7 +53,7 @@ Deno.test("demo.ts shows a table to people, with a line for each second and dire
   assertEquals(code, 0);
 });
 
-Deno.test("demo.ts refuses what cannot be with one sentence", async (t) => {
+Deno.test("demo.ts refuses invalid command lines with one sentence", async (t) => {
   const cases: [options: string[], sentence: RegExp][] = [
     [["--frobnicate"], /--frobnicate/],
     [["--batch=0"], /--batch .* from 1 to 256/],
@@ -62,7 +62,7 @@ Deno.test("demo.ts refuses what cannot be with one sentence", async (t) => {
     [["--seconds=0"], /--seconds/],
     [["--rate=many"], /--rate .*"many"/],
     [["--queues=17"], /--queues .* from 1 to 16/],
-    [["--queues=2", "--workers=3"], /3 workers need as many --queues/],
+    [["--queues=2", "--workers=3"], /--workers 3 needs .*: use --queues 3/],
     [["0000:03:00.0"], /takes no operands/],
   ];
   for (const [options, sentence] of cases) {

@@ -1,5 +1,5 @@
 /**
- * The responder as a process: what it refuses, and that it can be pinged, by Linux and by hand.
+ * `echo.ts` as a process: what it refuses, and that it answers Linux and single frames.
  *
  * @module
  */
@@ -32,7 +32,7 @@ Deno.test("echo.ts --help prints its usage", async () => {
   assertMatch(stdout, /^usage: deno run --allow-ffi echo\.ts .*\n/);
 });
 
-Deno.test("echo.ts refuses what cannot be with one sentence", async (t) => {
+Deno.test("echo.ts refuses invalid command lines with one sentence", async (t) => {
   const a = "vfio-user:none.sock";
   const addresses = [
     "192.0.2",
@@ -55,7 +55,7 @@ Deno.test("echo.ts refuses what cannot be with one sentence", async (t) => {
     [["--count=5", a, IP], /--count/],
     ...[...addresses, ...groups].map((ip): [string[], RegExp] => [
       [a, ip],
-      /is no IPv4 address of a host: use one like 192\.0\.2\.1$/m,
+      /is not the IPv4 address of a host: use one such as 192\.0\.2\.1$/m,
     ]),
   ];
   for (const [args, sentence] of cases) {
@@ -65,7 +65,7 @@ Deno.test("echo.ts refuses what cannot be with one sentence", async (t) => {
   }
 });
 
-/** Who has an address? Asked by 192.0.2.1, of everybody. */
+/** Returns a broadcast ARP request for an address, from 192.0.2.1. */
 function arpRequest(ip: string): Uint8Array<ArrayBuffer> {
   const request = new Uint8Array(60);
   request.set([255, 255, 255, 255, 255, 255, ...MAC, 8, 6, 0, 1, 8, 0, 6, 4, 0, 1, ...MAC]);
@@ -73,7 +73,7 @@ function arpRequest(ip: string): Uint8Array<ArrayBuffer> {
   return request;
 }
 
-Deno.test("echo.ts answers ARP for its address only, whatever else comes, and ends by signals", async () => {
+Deno.test("echo.ts answers ARP for its address only, ignores other frames, and ends at signals", async () => {
   await using directory = await TemporaryDirectory.make();
   const [near, far] = [directory.file("near"), directory.file("far")];
   using cable = new Cable(far, near);
@@ -100,7 +100,7 @@ Deno.test("echo.ts answers ARP for its address only, whatever else comes, and en
 });
 
 Deno.test({
-  name: "echo.ts can be pinged by Linux at its address, and at no other",
+  name: "echo.ts answers pings of Linux to its address, and to no other",
   ignore: !isRoot,
   fn: async (t) => {
     await requirePackages("iproute2", "ping");
@@ -120,7 +120,7 @@ Deno.test({
         assertEquals(code, 0);
       });
     }
-    await t.step("the kernel has learnt its Ethernet address by ARP", async () => {
+    await t.step("the kernel has its Ethernet address from ARP", async () => {
       const neighbour = await tool("ip", "-n", here.name, "neighbour", "show", IP);
       assertMatch(neighbour, /lladdr 02:69:78:79:00:00/);
     });

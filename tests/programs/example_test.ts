@@ -12,10 +12,10 @@ import {
 } from "../support/processes.ts";
 import { randomFrame } from "../support/programs.ts";
 
-/** Fewer than a ring has descriptors: none can be lost, however late the forwarder may be. */
+/** Fewer frames than a ring has descriptors, so that a slow forwarder loses none. */
 const FRAMES = 300;
 
-/** A port that sends the frames of one file and writes what it is sent to another. */
+/** Returns a port that sends the frames of one file and writes received frames to another. */
 interface Cable {
   readonly frames: readonly Uint8Array[];
   readonly output: string;
@@ -61,7 +61,7 @@ Deno.test("example.ts forwards both ways, changes a byte, and prints totals at S
   }
 });
 
-Deno.test("example.ts ends, and names the device, once a device is gone", async () => {
+Deno.test("example.ts ends, and names the device, when a device is gone", async () => {
   await using directory = await TemporaryDirectory.make();
   await using sim = await Sim.start(directory, ["none", "none"]);
   await using program = await startExample(sim);
@@ -71,7 +71,7 @@ Deno.test("example.ts ends, and names the device, once a device is gone", async 
   assertMatch(stderr, /DeviceError: vfio-user:.*0\.sock/);
 });
 
-Deno.test("example.ts refuses any number of addresses but two", async () => {
+Deno.test("example.ts refuses any number of addresses except two", async () => {
   for (const addresses of [[], ["0000:03:00.0"], ["a", "b", "c"]]) {
     assertRefused(
       await run(ffiOnly("example.ts", addresses)),

@@ -28,22 +28,22 @@ import {
 } from "../support/programs.ts";
 
 const INTERRUPTS = "--interrupts";
-/** Frames sent one after the other, each once the one before has arrived. */
+/** Frames sent one by one, each after the previous one has arrived. */
 const FRAMES = 200;
-/** Who only looks now and then, not when a frame arrives, takes ten times as long, in milliseconds. */
+/** The deadline for these frames in milliseconds: a tenth of the time without wake-ups. */
 const FRAMES_MS = 4000;
-/** Flows that RSS spreads over all queues: some for each. */
+/** Flows that RSS spreads over all queues. */
 const FLOWS = 16;
-/** Rings with room for what comes in 80 ms at the highest rate, should another program be in the way. */
+/** Rings for 80 ms at the highest rate, in which another program may hold up the forwarder. */
 const LARGE_RINGS = ["--rx-entries=4096", "--tx-entries=4096"];
 
-/** How often the main thread of a program has gone to sleep. */
+/** Returns how often the main thread of a program has gone to sleep. */
 async function sleeps(program: Program): Promise<number> {
   const status = await Deno.readTextFile(`/proc/${program.pid}/task/${program.pid}/status`);
   return Number(/^voluntary_ctxt_switches:\s*(\d+)$/m.exec(status)![1]);
 }
 
-/** Waits until a program has gone to sleep ten times more; returns the processor's part in that. */
+/** Waits until a program has slept ten more times; returns its share of a core in that time. */
 async function idle(program: Program): Promise<number> {
   const [before, start] = [await sleeps(program), performance.now()];
   const used = await processorTime(program);
@@ -51,13 +51,13 @@ async function idle(program: Program): Promise<number> {
   return (await processorTime(program) - used) / (performance.now() - start);
 }
 
-/** How long a program's main thread has run, in milliseconds. */
+/** Returns how long a program's main thread has run, in milliseconds. */
 async function processorTime(program: Program): Promise<number> {
   const stat = await Deno.readTextFile(`/proc/${program.pid}/task/${program.pid}/schedstat`);
   return Number(stat.split(" ")[0]) / 1e6;
 }
 
-/** Frames of several flows, in turns. */
+/** Returns frames of several flows, in turns. */
 function flowFrames(count: number): Uint8Array<ArrayBuffer>[] {
   const stream = new Stream(0, 60, Uint8Array.of(2, 0, 0, 0, 0, 1), FLOWS);
   return Array.from({ length: count }, (_, i) => {
@@ -66,7 +66,7 @@ function flowFrames(count: number): Uint8Array<ArrayBuffer>[] {
   });
 }
 
-/** Ports and vectors by which the software NIC has interrupted, each once, by its record. */
+/** Returns the ports and vectors of all interrupts in the software NIC's trace, each once. */
 async function vectorsOf(trace: string): Promise<string[]> {
   const text = await Deno.readTextFile(trace);
   const all = Array.from(text.matchAll(/^\S+ (\d) interrupt (\d+)$/gm));
@@ -85,10 +85,10 @@ class Bench implements AsyncDisposable {
   ) {}
 
   /**
-   * Starts all.
+   * Starts all three.
    *
-   * @param queues How many each port has.
-   * @param trace Whether the software NIC makes a record.
+   * @param queues Queues of each port.
+   * @param trace Whether the software NIC writes a trace.
    */
   static async start(queues = 1, trace = false): Promise<Bench> {
     await using stack = new AsyncDisposableStack();
@@ -119,7 +119,7 @@ Deno.test("fwd.ts --interrupts sleeps while nothing arrives", async () => {
   await bench.sim.quit();
 });
 
-/** Sends frames through a forwarder one after the other, first one way, then the other. */
+/** Sends frames through a forwarder one by one, first one way, then the other. */
 async function assertWoken(
   bench: Bench,
   frames: readonly Uint8Array<ArrayBuffer>[],
@@ -139,18 +139,18 @@ async function assertWoken(
   await bench.sim.quit();
 }
 
-Deno.test("fwd.ts --interrupts is woken by each frame, though the other port is silent", async () => {
+Deno.test("fwd.ts --interrupts wakes at each frame, although the other port is silent", async () => {
   await using bench = await Bench.start();
   await assertWoken(bench, Array.from({ length: FRAMES }, (_, i) => randomFrame(60 + i)));
 });
 
-Deno.test("fwd.ts --interrupts is woken by each queue's own vector", async () => {
+Deno.test("fwd.ts --interrupts wakes at each queue's own vector", async () => {
   await using bench = await Bench.start(2, true);
   await assertWoken(bench, flowFrames(FRAMES));
   assertEquals(await vectorsOf(bench.trace), ["0 0", "0 1", "1 0", "1 1"]);
 });
 
-Deno.test("fwd.ts --interrupts loses nothing, at rates at which it sleeps and at which not", async (t) => {
+Deno.test("fwd.ts --interrupts loses nothing, at rates with and without sleep", async (t) => {
   for (const [rate, queues] of [[1000, 1], [20000, 1], [50000, 1], [1000, 2], [50000, 2]]) {
     await t.step(`${rate} packets a second, queues: ${queues}`, async () => {
       await using directory = await TemporaryDirectory.make();
@@ -177,7 +177,7 @@ Deno.test("fwd.ts --interrupts loses nothing, at rates at which it sleeps and at
   }
 });
 
-Deno.test("fwd.ts --interrupts ends with its time and with its device", async () => {
+Deno.test("fwd.ts --interrupts ends when its time is over and when its device is gone", async () => {
   await using bench = await Bench.start();
   await idle(bench.forwarder);
   bench.sim.program.kill("SIGKILL");
@@ -192,7 +192,7 @@ Deno.test("fwd.ts --interrupts ends with its time and with its device", async ()
   await sim.quit();
 });
 
-Deno.test("Programs refuse --interrupts where there are none", async (t) => {
+Deno.test("Programs refuse --interrupts where the device or program has none", async (t) => {
   const cases: [rule: string, program: string, args: string[], sentence: RegExp][] = [
     [
       "a VirtIO device",

@@ -1,8 +1,6 @@
 /**
- * The forwarder as a process, from outside: what it refuses and how, that it forwards what it should
- * between two ports of the software NIC, and how it ends. It has `--allow-ffi` and nothing else.
- *
- * One file, though a long one: all of it is about one program.
+ * `fwd.ts` as a process: what it refuses and how, what it forwards between two ports of the
+ * software NIC, and how it ends. It has `--allow-ffi` only.
  *
  * @module
  */
@@ -47,7 +45,7 @@ Deno.test("fwd.ts --help prints its usage", async () => {
   assertEquals(code, 0);
 });
 
-Deno.test("fwd.ts refuses what cannot be with one sentence", async (t) => {
+Deno.test("fwd.ts refuses invalid command lines with one sentence", async (t) => {
   await using directory = await TemporaryDirectory.make();
   const stale = directory.file("stale.sock");
   stubs.ixy_close(stubs.ixy_bind(path(stale), 1));
@@ -61,16 +59,16 @@ Deno.test("fwd.ts refuses what cannot be with one sentence", async (t) => {
     ["a device that is named twice", [a, a], /twice/],
     ["a device under two names", [a, a.replace("/0.sock", "/./0.sock")], /uses the device/],
     ["an unknown form of address", ["eth0", b], /"eth0" is not a device address/],
-    ["a PCI address that is none", ["0000:03:20.0", b], /is not a device address/],
-    ["a PCI device that is not there", ["ffff:ff:1f.7", b], /ffff:ff:1f\.7: no such PCI device/],
-    ["a socket that is not there", [`vfio-user:${directory.file("none")}`, b], /no such file/],
-    ["a socket that nobody serves", [`vfio-user:${stale}`, b], /start the server/],
-    ["a file that is no socket", [`vfio-user:${directory.file("file")}`, b], /start the server/],
+    ["an invalid PCI address", ["0000:03:20.0", b], /is not a device address/],
+    ["a missing PCI device", ["ffff:ff:1f.7", b], /ffff:ff:1f\.7: no such PCI device/],
+    ["a missing socket", [`vfio-user:${directory.file("none")}`, b], /no such file/],
+    ["a socket without a server", [`vfio-user:${stale}`, b], /start the server/],
+    ["a file that is not a socket", [`vfio-user:${directory.file("file")}`, b], /start the server/],
     ["a batch of 0", ["--batch=0", a, b], /--batch .* from 1 to 256/],
     ["a batch of 257", ["--batch=257", a, b], /--batch .* from 1 to 256/],
     ["half a packet", ["--batch=1.5", a, b], /--batch .* whole/],
-    ["a batch that is no number", ["--batch=many", a, b], /"many"/],
-    ["a batch without its value", ["--batch"], /--batch/],
+    ["a batch that is not a number", ["--batch=many", a, b], /"many"/],
+    ["--batch without a value", ["--batch"], /--batch/],
     ["a receive ring of 63", ["--rx-entries=63", a, b], /--rx-entries .* from 64 to 4096/],
     ["a receive ring of 4097", ["--rx-entries=4097", a, b], /--rx-entries .* from 64 to 4096/],
     [
@@ -90,15 +88,15 @@ Deno.test("fwd.ts refuses what cannot be with one sentence", async (t) => {
       ["--buffer-size=3000", a, b],
       /--buffer-size takes 2048, 4096, 8192 or 16384, not "3000"/,
     ],
-    ["no time at all", ["--seconds=0", a, b], /--seconds/],
+    ["0 seconds", ["--seconds=0", a, b], /--seconds/],
     [
-      "an interface that virtio does not have",
+      "an unknown VirtIO interface",
       ["--virtio=old", a, b],
       /legacy or modern, not "old"/,
     ],
-    ["an option that it does not have", ["--frobnicate", a, b], /--frobnicate/],
+    ["an unknown option", ["--frobnicate", a, b], /--frobnicate/],
     [
-      "an option that one of the devices does not support",
+      "an option that a device does not support",
       ["--virtio=modern", a, "vhost-user:none"],
       /vfio-user:.*0\.sock: ixgbe devices .* `virtio`: leave it out \(--virtio\)/,
     ],
@@ -110,13 +108,13 @@ Deno.test("fwd.ts refuses what cannot be with one sentence", async (t) => {
   }
 });
 
-Deno.test("fwd.ts says which permission it needs", async () => {
+Deno.test("fwd.ts names the permission that it needs", async () => {
   const command = ffiOnly("fwd.ts", ["vfio-user:a", "vfio-user:b"]);
   const result = await run(command.filter((word) => word !== "--allow-ffi"));
   assertRefused(result, /run it with `deno run --allow-ffi`$/m);
 });
 
-Deno.test("fwd.ts refuses relatives of the NIC that have other registers", async (t) => {
+Deno.test("fwd.ts refuses related NICs with other registers", async (t) => {
   for (const [id, name] of [["0x10c6", "an 82598"], ["0x10ed", "a virtual function"]]) {
     await t.step(name, async () => {
       await using directory = await TemporaryDirectory.make();
@@ -128,7 +126,7 @@ Deno.test("fwd.ts refuses relatives of the NIC that have other registers", async
   }
 });
 
-Deno.test("fwd.ts refuses a device that another forwarder uses, which goes on", async () => {
+Deno.test("fwd.ts refuses a device that another forwarder uses and goes on using", async () => {
   await using directory = await TemporaryDirectory.make();
   await using sim = await Sim.start(directory, GENERATORS);
   await using first = await startForwarder(sim.addresses);
@@ -142,7 +140,7 @@ Deno.test("fwd.ts refuses a device that another forwarder uses, which goes on", 
 
 const PCI = "0000:aa:00.0", OTHER_PCI = "0000:bb:00.0";
 
-/** Files like those that the kernel has for PCI functions, seen at their place by one process. */
+/** Files like those in sysfs for PCI functions, bind-mounted in their place for one process. */
 class FakePci {
   readonly #directory: TemporaryDirectory;
 
@@ -166,7 +164,7 @@ class FakePci {
     return this.#directory.file(`pci/${device}/${name}`);
   }
 
-  /** Gives the device a driver of the kernel; returns the file by which it would be unbound. */
+  /** Gives the device a kernel driver; returns the file that would unbind it. */
   bind(driver: string): string {
     Deno.mkdirSync(this.#directory.file(`drivers/${driver}`), { recursive: true });
     const unbind = this.#directory.file(`drivers/${driver}/unbind`);
@@ -175,7 +173,7 @@ class FakePci {
     return unbind;
   }
 
-  /** Has the kernel's interface up. */
+  /** Sets the kernel's interface up. */
   up(): void {
     Deno.writeTextFileSync(this.file("net/eth7/flags"), "0x1003\n");
   }
@@ -184,7 +182,7 @@ class FakePci {
     return new DataView(Deno.readFileSync(this.file("config")).buffer).getUint16(4, true);
   }
 
-  /** Runs the forwarder where these are the devices, by way of other programs where need be. */
+  /** Runs the forwarder on these devices, if needed through other programs. */
   forward(options: readonly string[] = [], by: readonly string[] = []): Promise<Result> {
     return this.run([...by, ...ffiOnly("fwd.ts", [...options, PCI, OTHER_PCI])]);
   }
@@ -200,7 +198,7 @@ class FakePci {
   }
 }
 
-/** A test with PCI functions, or what looks like them. */
+/** Defines a test with fake PCI functions. */
 function pciTest(name: string, test: (pci: FakePci, directory: TemporaryDirectory) => unknown) {
   Deno.test({
     name,
@@ -231,7 +229,7 @@ pciTest("fwd.ts refuses a PCI device without permission", async (pci, directory)
   const anyone = ["--reuid=65534", "--regid=65534", "--clear-groups"];
   const flags = ["--quiet", "--no-prompt", "--allow-ffi", `--config=${config}`];
   const args = ["run", ...flags, `${project}/fwd.ts`];
-  // Deno, its cache and the project may be where only root may look.
+  // Deno, its cache and the project may be readable for root only.
   const mounts: [string, string][] = [[Deno.execPath(), deno], [PROJECT, project]];
   const result = await pci.run(
     ["setpriv", ...anyone, deno, ...args, PCI, OTHER_PCI],
@@ -242,20 +240,20 @@ pciTest("fwd.ts refuses a PCI device without permission", async (pci, directory)
   assertEquals(pci.command(), 0x0406);
 });
 
-pciTest("fwd.ts refuses a PCI device where it may not see physical addresses", async (pci) => {
+pciTest("fwd.ts refuses a PCI device if it may not read physical addresses", async (pci) => {
   const result = await pci.forward([], ["setpriv", "--bounding-set=-sys_admin"]);
   assertRefused(result, /hugepages.*nr_hugepages/);
   assertEquals(pci.command(), 0x0406);
 });
 
-pciTest("fwd.ts refuses a PCI device that another program of this kind uses", async (pci) => {
+pciTest("fwd.ts refuses a PCI device that another forwarder uses", async (pci) => {
   using file = await Deno.open(pci.file("config"), { write: true });
   file.lockSync(true);
   assertRefused(await pci.forward(), /0000:aa:00\.0: another program/);
   assertEquals(pci.command(), 0x0406);
 });
 
-pciTest("fwd.ts refuses a PCI device that is no NIC", async (pci) => {
+pciTest("fwd.ts refuses a PCI device that is not a NIC", async (pci) => {
   using file = await Deno.open(pci.file("config"), { write: true });
   await file.seek(10, Deno.SeekMode.Start);
   await file.write(new Uint8Array([0x06, 0x01]));
@@ -263,7 +261,7 @@ pciTest("fwd.ts refuses a PCI device that is no NIC", async (pci) => {
   assertEquals(pci.command(), 0x0406);
 });
 
-pciTest("fwd.ts refuses a PCI device that is bound to vfio-pci, even by force", async (pci) => {
+pciTest("fwd.ts refuses a PCI device that is bound to vfio-pci, also with --force", async (pci) => {
   const unbind = pci.bind("vfio-pci");
   assertRefused(await pci.forward(["--force"]), /bound to vfio-pci/);
   assertEquals(await Deno.readTextFile(unbind), "");
@@ -278,19 +276,22 @@ pciTest("fwd.ts refuses a NIC whose kernel interface is up, and changes nothing"
   assertEquals(pci.command(), 0x0406);
 });
 
-pciTest("fwd.ts takes a NIC over whose interface is up by force, and any other", async (pci) => {
-  const unbind = pci.bind("ixgbe");
-  // Files do not reset when told to: this is as far as it comes.
-  for (const options of [[], ["--force"]]) {
-    assertFailed(await pci.forward(options), 1, /0000:aa:00\.0: CTRL /);
-    assertEquals(await Deno.readTextFile(unbind), PCI);
-    assertEquals(pci.command(), 0x0403); // I/O and memory space, no bus master
-    await Deno.writeTextFile(unbind, "");
-    pci.up();
-  }
-});
+pciTest(
+  "fwd.ts takes over a NIC whose interface is up with --force, and any other without",
+  async (pci) => {
+    const unbind = pci.bind("ixgbe");
+    // Files do not reset on request, so the forwarder gets no further.
+    for (const options of [[], ["--force"]]) {
+      assertFailed(await pci.forward(options), 1, /0000:aa:00\.0: CTRL /);
+      assertEquals(await Deno.readTextFile(unbind), PCI);
+      assertEquals(pci.command(), 0x0403); // I/O and memory space, no bus master
+      await Deno.writeTextFile(unbind, "");
+      pci.up();
+    }
+  },
+);
 
-/** Frames that have come back from a port. */
+/** Returns the frames that have come back from a port. */
 function count(port: SimPort): number {
   return port.wireStatistics.received;
 }
@@ -299,7 +300,7 @@ async function received(sim: Sim): Promise<number[]> {
   return (await sim.report()).ports.map(count);
 }
 
-/** Stops generators and forwarder once so many frames have passed each way; returns what both say. */
+/** Stops generators and forwarder after so many frames each way; returns the counts of both. */
 async function drain(
   sim: Sim,
   program: Program,
@@ -311,7 +312,7 @@ async function drain(
   return { totals, ports: await sim.quit() };
 }
 
-/** Asserts that every frame came through in order, or was counted where it was given up. */
+/** Asserts that every frame passed in order, or was counted where it was dropped. */
 function assertAccounted(ports: readonly SimPort[], totals: Totals, size: number): void {
   for (const [from, to] of [[0, 1], [1, 0]]) {
     const { sent, missed } = ports[from].wireStatistics;
@@ -329,7 +330,7 @@ function assertAccounted(ports: readonly SimPort[], totals: Totals, size: number
   }
 }
 
-Deno.test("fwd.ts forwards both ways and loses nothing unseen", async () => {
+Deno.test("fwd.ts forwards both ways and loses nothing without counting it", async () => {
   await using directory = await TemporaryDirectory.make();
   await using sim = await Sim.start(directory, GENERATORS);
   await using program = await startForwarder(sim.addresses);
@@ -350,7 +351,7 @@ Deno.test("fwd.ts forwards full frames in small rings and batches", async () => 
   assertAccounted(ports, totals, 1514);
 });
 
-Deno.test("fwd.ts forwards where doorbells are messages", async () => {
+Deno.test("fwd.ts forwards with doorbells as messages", async () => {
   await using directory = await TemporaryDirectory.make();
   const wire = "generator:rate=20000";
   await using sim = await Sim.start(directory, [wire, wire], ["--doorbells=trap"]);
@@ -366,7 +367,7 @@ function touched(frame: Uint8Array): Uint8Array {
   return copy;
 }
 
-/** Runs the forwarder between two cables, and a test that holds their other ends. */
+/** Runs the forwarder between two cables, and a test with their far ends. */
 async function between(
   options: readonly string[],
   test: (a: Cable, b: Cable) => Promise<void>,
@@ -384,7 +385,10 @@ async function between(
   return totals;
 }
 
-/** Sends frames one way, no more at once than a datagram socket holds; returns what arrives. */
+/**
+ * Sends frames one way, at most as many at once as a datagram socket holds; returns those that
+ * arrive.
+ */
 async function through(from: Cable, to: Cable, frames: Uint8Array<ArrayBuffer>[]) {
   const taken: Uint8Array[] = [];
   for (let i = 0; i < frames.length; i += 8) {
@@ -395,7 +399,7 @@ async function through(from: Cable, to: Cable, frames: Uint8Array<ArrayBuffer>[]
   return taken;
 }
 
-Deno.test("fwd.ts increments byte 1 of each packet and leaves all others as they are", async () => {
+Deno.test("fwd.ts increments byte 1 of each packet and changes no other byte", async () => {
   const sizes = [60, 61, 64, 1514];
   const frames = sizes.flatMap((size) => Array.from({ length: 10 }, () => randomFrame(size)));
   frames[0][1] = 255;
@@ -405,7 +409,7 @@ Deno.test("fwd.ts increments byte 1 of each packet and leaves all others as they
   });
 });
 
-Deno.test("fwd.ts --no-touch leaves packets as they are", async () => {
+Deno.test("fwd.ts --no-touch does not change packets", async () => {
   const frames = [60, 61, 1514].flatMap((size) => [randomFrame(size), randomFrame(size)]);
   const totals = await between(["--no-touch"], async (a, b) => {
     assertEquals(await through(a, b, frames), frames);
@@ -416,14 +420,14 @@ Deno.test("fwd.ts --no-touch leaves packets as they are", async () => {
   assertEquals({ txPackets, txBytes }, { txPackets: 6, txBytes: bytes });
 });
 
-Deno.test("fwd.ts forwards jumbo frames where buffers hold them", async () => {
+Deno.test("fwd.ts forwards jumbo frames if buffers hold them", async () => {
   const frames = [9000, 60, 15000].map(randomFrame);
   await between(["--buffer-size=16384"], async (a, b) => {
     assertEquals(await through(a, b, frames), frames.map(touched));
   });
 });
 
-Deno.test("fwd.ts drops frames that buffers do not hold, counts them, and goes on", async () => {
+Deno.test("fwd.ts drops and counts frames that buffers do not hold, and goes on", async () => {
   const [first, tooLong, wayTooLong, last] = [2048, 2049, 9000, 60].map(randomFrame);
   const totals = await between(["--no-touch"], async (a, b) => {
     assertEquals(await through(a, b, [first]), [first]);
@@ -435,7 +439,7 @@ Deno.test("fwd.ts drops frames that buffers do not hold, counts them, and goes o
   assertEquals(totals.ports[0].rxPackets, 2);
 });
 
-Deno.test("fwd.ts ends well by SIGINT and SIGTERM, and leaves ports ready", async () => {
+Deno.test("fwd.ts ends at SIGINT and SIGTERM with exit code 0, and leaves ports ready", async () => {
   await using directory = await TemporaryDirectory.make();
   await using sim = await Sim.start(directory, GENERATORS);
   await sim.command("start");
@@ -465,7 +469,7 @@ Deno.test("fwd.ts ends well by SIGINT and SIGTERM, and leaves ports ready", asyn
   assertEquals(ports.map((port) => port.wireStatistics.corrupt), [0, 0]);
 });
 
-Deno.test("fwd.ts --seconds ends by itself", async () => {
+Deno.test("fwd.ts --seconds ends after that time", async () => {
   await using directory = await TemporaryDirectory.make();
   await using sim = await Sim.start(directory, GENERATORS);
   const { code, stdout, stderr } = await forwarder("--json", "--seconds=1.2", ...sim.addresses);
@@ -487,7 +491,7 @@ Deno.test("fwd.ts fails with one sentence when the device's server is killed", a
   assertFailed(result, 1, /vfio-user:.*: the server of this device has closed the connection/);
 });
 
-Deno.test("fwd.ts can be killed, and the next one forwards", async () => {
+Deno.test("fwd.ts forwards after another forwarder was killed", async () => {
   await using directory = await TemporaryDirectory.make();
   await using sim = await Sim.start(directory, GENERATORS);
   await sim.command("start");

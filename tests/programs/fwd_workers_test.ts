@@ -1,7 +1,7 @@
 /**
- * The forwarder with several queues, shared out among workers or polled by the main thread: that each
- * flow keeps its order and nothing is lost, and how it ends. It has `--allow-ffi` and, for workers, may
- * read the checkout.
+ * `fwd.ts` with several queues, divided among workers or polled by the main thread: each flow keeps
+ * its order and nothing is lost; and how it ends. It has `--allow-ffi` and, for workers, may read
+ * the checkout.
  *
  * @module
  */
@@ -55,12 +55,12 @@ for (const plan of PLANS) {
         { received: wire.received, reordered: wire.reordered, corrupt: wire.corrupt },
         { received: peer.sent - peer.missed - Number(dropped), reordered: 0, corrupt: 0 },
       );
-      assert(wire.received > FRAMES / 2, "what was missed or dropped is not the rule");
+      assert(wire.received > FRAMES / 2, "most frames were neither missed nor dropped");
     }
   });
 }
 
-Deno.test("fwd.ts with workers ends well by SIGTERM under load, and leaves ports ready", async () => {
+Deno.test("fwd.ts with workers ends at signals under load with exit code 0, and leaves ports ready", async () => {
   await using directory = await TemporaryDirectory.make();
   await using sim = await Sim.start(directory, ["generator:flows=64", "generator:flows=64"]);
   await sim.command("start");
@@ -89,7 +89,7 @@ Deno.test("fwd.ts with workers fails with one sentence when the device's server 
   assertFailed(result, 1, /vfio-user:.*: the server of this device has closed the connection/);
 });
 
-Deno.test("fwd.ts ends with 1 and says why if a worker fails, its devices closed", async () => {
+Deno.test("fwd.ts closes its devices, says why and exits with 1 if a worker fails", async () => {
   await using directory = await TemporaryDirectory.make();
   const copy = directory.file("copy");
   await Deno.mkdir(copy);
@@ -117,7 +117,7 @@ Deno.test("fwd.ts ends with 1 and says why if a worker fails, its devices closed
   await sim.quit();
 });
 
-Deno.test("fwd.ts --seconds with workers ends by itself and prints every second", async () => {
+Deno.test("fwd.ts --seconds with workers prints every second and ends after that time", async () => {
   await using directory = await TemporaryDirectory.make();
   await using sim = await Sim.start(directory, WIRES);
   const args = ["--queues=2", "--workers=2", "--seconds=2.5", "--json", ...sim.addresses];
@@ -129,7 +129,7 @@ Deno.test("fwd.ts --seconds with workers ends by itself and prints every second"
   await sim.quit();
 });
 
-Deno.test("fwd.ts refuses queues and workers that cannot be with one sentence", async (t) => {
+Deno.test("fwd.ts refuses invalid numbers of queues and workers with one sentence", async (t) => {
   await using directory = await TemporaryDirectory.make();
   await using sim = await Sim.start(directory, ["none", "none"]);
   const cases: [rule: string, args: string[], sentence: RegExp][] = [
@@ -137,15 +137,15 @@ Deno.test("fwd.ts refuses queues and workers that cannot be with one sentence", 
     ["17 queues", ["--queues=17"], /--queues takes a whole number from 1 to 16, not "17"/],
     ["half a worker", ["--queues=2", "--workers=0.5"], /--workers takes a whole number/],
     ["17 workers", ["--queues=16", "--workers=17"], /--workers takes a whole number/],
-    ["more workers than queues", ["--queues=2", "--workers=3"], /3 workers .* there are 2/],
-    ["workers without queues", ["--workers=2"], /2 workers .* there are 1: say --queues 2/],
+    ["more workers than queues", ["--queues=2", "--workers=3"], /3 needs .* --queues is 2/],
+    ["workers without --queues", ["--workers=2"], /2 needs .* --queues is 1: use --queues 2/],
     [
-      "rings that leave no buffer",
+      "rings that need more buffers than a pool has",
       ["--queues=16", "--rx-entries=4096"],
       /16 queues in a thread, with 4096 .*: use fewer --rx-entries or more --workers/,
     ],
     [
-      "workers that sleep",
+      "workers with interrupts",
       ["--queues=2", "--workers=2", "--interrupts"],
       /either --interrupts or --workers/,
     ],
@@ -171,12 +171,12 @@ Deno.test("fwd.ts refuses workers for devices that they cannot drive", async () 
   const args = ["--workers=1", ...sim.addresses, `vhost-user:${socket}`];
   assertRefused(
     await run(ffiOnly("fwd.ts", args, READ)),
-    /backend\.sock: workers cannot drive a virtio device: do without --workers/,
+    /backend\.sock: workers cannot drive a virtio device: leave out --workers/,
   );
   await sim.quit();
 });
 
-Deno.test("fwd.ts refuses workers where doorbells are messages", async () => {
+Deno.test("fwd.ts refuses workers with doorbells as messages", async () => {
   await using directory = await TemporaryDirectory.make();
   await using sim = await Sim.start(directory, ["none", "none"], ["--doorbells=trap"]);
   const args = ["--queues=2", "--workers=2", ...sim.addresses];
@@ -187,7 +187,7 @@ Deno.test("fwd.ts refuses workers where doorbells are messages", async () => {
   await sim.quit();
 });
 
-Deno.test("fwd.ts --workers says which permission it needs, and opens nothing", async () => {
+Deno.test("fwd.ts --workers names the permission that it needs, and opens no device", async () => {
   await using directory = await TemporaryDirectory.make();
   const trace = directory.file("trace");
   await using sim = await Sim.start(directory, ["none", "none"], [`--trace=${trace}`]);

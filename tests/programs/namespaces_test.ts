@@ -1,7 +1,7 @@
 /**
- * The forwarder between two network stacks: each port's cable leads to a TAP device in a network
- * namespace of its own, and Linux talks to itself through the driver. Then a capture of that traffic
- * is replayed through the forwarder, frame by frame. As root only.
+ * `fwd.ts` between two network stacks: each port's cable leads to a TAP device in its own network
+ * namespace, and Linux talks to itself through the driver. Then the software NIC replays a capture
+ * of that traffic through the forwarder. As root only.
  *
  * @module
  */
@@ -20,12 +20,12 @@ import {
 import { startForwarder, stopProgram } from "../support/programs.ts";
 
 const BYTES = 50_000_000;
-/** Frames that are captured of a transfer. */
+/** Frames of a transfer to capture. */
 const CAPTURED = 4000;
-/** Longest Ethernet frame of an interface with the usual MTU of 1500 bytes. */
+/** Longest Ethernet frame at an MTU of 1500 bytes. */
 const LONGEST = 1514;
 
-/** Lengths and hashes of the frames in a capture, in order, as tshark sees them. */
+/** Returns lengths and hashes of the frames in a capture, in order, as tshark reads them. */
 async function frames(file: string): Promise<string[]> {
   const fields = ["-T", "fields", "-e", "frame.len", "-e", "frame.md5_hash"];
   const hashed = ["-o", "frame.generate_md5_hash:TRUE"];
@@ -33,12 +33,12 @@ async function frames(file: string): Promise<string[]> {
   return text.trim().split("\n");
 }
 
-/** Replays a capture through the forwarder; returns the capture of what comes out. */
+/** Replays a capture through the forwarder; returns the capture of the output. */
 async function replay(directory: TemporaryDirectory, file: string): Promise<string> {
   const [out, back] = [directory.file("out.pcap"), directory.file("back.pcap")];
   const wires = [`pcap:in=${file},out=${back}`, `pcap:out=${out}`];
   await using sim = await Sim.start(directory, wires);
-  // The capture comes as fast as the port takes it: a larger transmit ring has room for a burst of it.
+  // The replay is as fast as the port takes it: a larger transmit ring has room for a burst.
   const options = ["--no-touch", "--tx-entries=4096"];
   await using forwarder = await startForwarder(sim.addresses, options);
   await sim.command("start");
@@ -54,7 +54,7 @@ async function replay(directory: TemporaryDirectory, file: string): Promise<stri
   return out;
 }
 
-/** Sends bytes over TCP, and captures where it begins; returns the capture. */
+/** Sends bytes over TCP, and captures at the sender; returns the capture. */
 async function capturedTransfer(
   directory: TemporaryDirectory,
   from: Namespace,
@@ -72,7 +72,7 @@ async function capturedTransfer(
 }
 
 Deno.test({
-  name: "fwd.ts joins two network stacks, and what passed passes again in order",
+  name: "fwd.ts connects two network stacks, and forwards a replay of their traffic in order",
   ignore: !isRoot,
   fn: async (t) => {
     await requirePackages("iproute2", "ping", "tcpdump", "tshark");
@@ -85,13 +85,13 @@ Deno.test({
       await using b = await Namespace.make(deviceB, deviceB, "192.0.2.2");
       await using forwarder = await startForwarder(sim.addresses, ["--no-touch"]);
       await t.step("every ping is answered", () => ping(a, b));
-      await t.step("50 MB pass by TCP with their hash unchanged", async () => {
+      await t.step("50 MB pass over TCP with an unchanged hash", async () => {
         capture = await capturedTransfer(directory, a, b);
       });
       for (const { errors } of (await stopProgram(forwarder)).ports) assertEquals(errors, 0);
       await sim.quit();
     }
-    await t.step("frames of that transfer pass once more, identical and in order", async () => {
+    await t.step("frames of that transfer pass again, identical and in order", async () => {
       const before = await frames(capture);
       assertEquals(before.length, CAPTURED);
       const lengths = before.map((frame) => Number(frame.split("\t")[0]));

@@ -429,7 +429,7 @@ Deno.test("nic.ts refuses wrong commands in one sentence", async () => {
     [["regs", "vfio-user:/nowhere.sock"], /connect to \/nowhere\.sock/],
     [["module", "nowhere"], /"nowhere" is not the address of a PCI function/],
     [["module"], /module takes an address: see --help/],
-    [["--frobnicate"], /no option --frobnicate/],
+    [["--frobnicate"], /unknown option --frobnicate/],
   ];
   for (const [args, sentence] of cases) {
     assertRefused(await run(ffiOnly("nic.ts", args)), sentence);

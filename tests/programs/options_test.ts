@@ -1,6 +1,6 @@
 /**
- * Command lines of all programs, in this process: that each option is read as its declaration says, that
- * what cannot be is refused by one sentence that names it, and that the usage text says all of it.
+ * Command lines of all programs, in this process: each option takes what its declaration says, an
+ * error is one sentence that names the option, and the usage text lists all options.
  *
  * @module
  */
@@ -37,7 +37,7 @@ import { UsageError } from "../../src/errors.ts";
 import { VM } from "../../vm/main.ts";
 import { assertRefused, ffiOnly, PROJECT, run, TemporaryDirectory } from "../support/processes.ts";
 
-/** Programs, each with a command line that it takes. */
+/** Programs, each with a valid command line. */
 const PROGRAMS: readonly [command: Command<Options, object>, args: readonly string[]][] = [
   [FWD, ["a", "b"]],
   [PKTGEN, ["a"]],
@@ -55,12 +55,14 @@ const PROGRAMS: readonly [command: Command<Options, object>, args: readonly stri
   [RECYCLE, ["a", "b"]],
 ] as never;
 
-/** Texts that are not decimal numbers, whatever a program makes of them elsewhere. */
+/** Texts that are not decimal numbers. */
 const NO_NUMBERS = [
   ...["-1", "-0", "+5", "1e3", "0x10", "0b11", "0o7", "1_000", "1,000", "5.", ".5", "5n"],
   ...[" 5", "5 ", " ", "5\n", "NaN", "Infinity", "-Infinity", "many", "true", "٣", "９"],
 ];
-/** What `parseArgs` makes objects, negations or operands of, or what an object has anyway. */
+/**
+ * Words that `parseArgs` turns into objects, negations or operands, or that name object members.
+ */
 const NO_OPTIONS = [
   ...["--frobnicate", "--__proto__", "--constructor", "--toString", "--hasOwnProperty", "--_"],
   ...["--a.b", "--batch.x", "--help.x", "--no-", "--no-help", "--no-json", "--no-seconds", "---"],
@@ -73,7 +75,7 @@ function refused(command: Command<Options, object>, args: readonly string[], wor
   assert(message.includes(word), given);
   assertMatch(message, /^[^]+: see --help$/);
   assertEquals(parse(command, ["-h", ...args]), undefined, given);
-  if (args.includes("--")) return; // what follows is not an option
+  if (args.includes("--")) return; // operands follow
   assertEquals(parse(command, [...args, "--help"]), undefined, given);
 }
 
@@ -88,13 +90,13 @@ for (const [program, valid] of PROGRAMS) {
   const flags = [...options.filter(([, option]) => isFlag(option))];
   const test = (rule: string, fn: () => void) => Deno.test(`${name} ${rule}`, fn);
 
-  test("takes what its usage text says", () => {
+  test("takes a valid command line", () => {
     assert(parse(program, valid) !== undefined);
   });
 
-  test("refuses an option that it does not have", () => {
+  test("refuses an unknown option", () => {
     for (const word of NO_OPTIONS) {
-      const found = word.startsWith("--") ? word.split("=")[0] : "no option -";
+      const found = word.startsWith("--") ? word.split("=")[0] : "unknown option -";
       refused(program, [...valid, word], found);
       refused(program, [word, ...valid], found);
       if (!word.includes("=")) refused(program, [`${word}=1`, ...valid], found);
@@ -102,7 +104,7 @@ for (const [program, valid] of PROGRAMS) {
     assertEquals(({} as Record<string, unknown>).x, undefined);
   });
 
-  test("refuses a value for an option that has none", () => {
+  test("refuses a value for a flag", () => {
     for (const [option, { alias }] of [...flags, ["help", flag("", {})] as const]) {
       for (const value of ["yes", "true", "false", "1", ""]) {
         const { message } = assertThrows(
@@ -120,7 +122,7 @@ for (const [program, valid] of PROGRAMS) {
     }
   });
 
-  test("refuses an option without its value", () => {
+  test("refuses an option without a value", () => {
     for (const [option, { alias, takes }] of takers) {
       refused(program, [...valid, `--${option}`], `--${option} has no value: it takes ${takes}`);
       refused(program, [`--${option}=`, ...valid], `--${option} has no value: it takes ${takes}`);
@@ -145,7 +147,7 @@ for (const [program, valid] of PROGRAMS) {
     }
   });
 
-  test("refuses what is not a decimal number", () => {
+  test("refuses numbers that are not decimal", () => {
     for (const [option, { alias, takes }] of takers) {
       if (!/ (whole )?numbers? from /.test(` ${takes}`)) continue;
       for (const text of NO_NUMBERS) {
@@ -209,7 +211,7 @@ function given(...args: string[]) {
   return parse(ALL, args)!;
 }
 
-Deno.test("parse() gives options that are not given their defaults", () => {
+Deno.test("parse() returns defaults for options that are not given", () => {
   const { values, named } = given();
   assertEquals(values, {
     flag: false,
@@ -242,7 +244,7 @@ Deno.test("parse() reads values after a space, an equals sign, and a letter", ()
   assertEquals(given("--open=9007199254740991").values.open, Number.MAX_SAFE_INTEGER);
 });
 
-Deno.test("parse() leaves texts and operands as they are", () => {
+Deno.test("parse() does not change texts and operands", () => {
   for (const word of ["0123", "1e3", "0x10", "true", "a=b", "a.b", "-", "x --y", "NaN"]) {
     assertEquals(given(word).operands, [word]);
     if (word !== "-") assertEquals(given("--text", word).values.text, word);
@@ -253,19 +255,19 @@ Deno.test("parse() leaves texts and operands as they are", () => {
   assertEquals(given("--text=a\nb").values.text, "a\nb");
 });
 
-Deno.test("parse() takes all that follows -- for operands", () => {
+Deno.test("parse() takes all words after -- as operands", () => {
   const { operands, values } = given("a", "--", "--help", "-h", "--flag", "--", "true", "0123");
   assertEquals(operands, ["a", "--help", "-h", "--flag", "--", "true", "0123"]);
   assertEquals(values.flag, false);
   assertEquals(given("--flag", "--", "true").values.flag, true);
 });
 
-Deno.test("parse() gives what follows -- to a program that passes it on", () => {
+Deno.test("parse() returns the words after -- to a program that passes them on", () => {
   const plan = parse(VM, ["--memory=512", "--", "-device", "e1000e", "", "--help"])!;
   assertEquals(plan.options.arguments!.slice(-4), ["-device", "e1000e", "", "--help"]);
 });
 
-Deno.test("parse() keeps the order of options that can be given several times", () => {
+Deno.test("parse() keeps the order of repeated options", () => {
   const { sequence } = given(
     "--socket",
     "a",
@@ -285,17 +287,21 @@ Deno.test("parse() keeps the order of options that can be given several times", 
   assertThrows(() => given("--socket", "--wire", "none"), UsageError, "--socket has no value");
 });
 
-Deno.test("parse() refuses choices and lists that are none", () => {
+Deno.test("parse() refuses invalid choices and lists", () => {
   assertThrows(() => given("--choice=push"), UsageError, '--choice takes poll or trap, not "push"');
-  assertThrows(() => given("--words=red,"), UsageError, "red, green and blue, with commas");
+  assertThrows(() => given("--words=red,"), UsageError, "red, green and blue, separated by commas");
   assertThrows(() => given("--words=toString"), UsageError, "red, green and blue");
-  assertThrows(() => given("--wholes=1,,2"), UsageError, "numbers from 1 to 9, with commas");
+  assertThrows(
+    () => given("--wholes=1,,2"),
+    UsageError,
+    "numbers from 1 to 9, separated by commas",
+  );
   assertThrows(() => given("--whole=257"), UsageError, "a whole number from 1 to 256");
   assertThrows(() => given("--decimal=0.05"), UsageError, "a number from 0.1 to 10");
   assertThrows(() => given("--open=9007199254740993"), UsageError, "a whole number from 0");
 });
 
-Deno.test("A program that is called wrongly prints one sentence, ends with 2, and writes nothing", async () => {
+Deno.test("A program with an invalid command line prints one sentence, exits with 2, and writes nothing", async () => {
   await using directory = await TemporaryDirectory.make();
   const file = directory.file("file");
   const pcap = ["--allow-write"], args = ["vfio-user:none", file];

@@ -1,5 +1,5 @@
 /**
- * The capture program as a process: what it refuses, and that its file has what was on the wire.
+ * `pcap.ts` as a process: what it refuses, and that its file holds the frames of the wire.
  *
  * @module
  */
@@ -22,7 +22,7 @@ import { Cable, randomFrame, totals, totalsOf } from "../support/programs.ts";
 
 const RECORD_HEADER = 16;
 
-/** The command line of the program, which may write one file. */
+/** Returns the command line of the program, which may write one file. */
 function command(args: readonly string[], file: string): string[] {
   const permissions = ["--no-prompt", "--allow-ffi", `--allow-write=${file}`];
   return [Deno.execPath(), "run", "--quiet", ...permissions, `${PROJECT}pcap.ts`, ...args, file];
@@ -32,7 +32,7 @@ function start(args: readonly string[], file: string): Promise<Program> {
   return Program.start(command(["--json", "--quiet", ...args], file)).ready();
 }
 
-/** Length on the wire, length kept and hash of each packet in a capture, as tshark sees them. */
+/** Returns length, captured length and hash of each packet in a capture, as tshark reads them. */
 async function packets(file: string): Promise<string[]> {
   const fields = ["frame.len", "frame.cap_len", "frame.md5_hash"].flatMap((field) => ["-e", field]);
   const hash = ["-o", "frame.generate_md5_hash:TRUE"];
@@ -56,7 +56,7 @@ Deno.test("pcap.ts --help prints its usage", async () => {
   assertMatch(stdout, /^usage: deno run --allow-ffi --allow-write=FILE pcap\.ts .*\n/);
 });
 
-Deno.test("pcap.ts refuses what cannot be with one sentence", async (t) => {
+Deno.test("pcap.ts refuses invalid command lines with one sentence", async (t) => {
   const a = "vfio-user:none.sock";
   const cases: [args: string[], sentence: RegExp][] = [
     [[], /a device and a file, not 0/],
@@ -87,7 +87,7 @@ Deno.test("pcap.ts refuses files that it cannot write with one sentence", async 
     const result = await run(ffiOnly("pcap.ts", [a, file]));
     assertRefused(result, /file: no permission to write it: run with .* --allow-write='/);
   });
-  await t.step("in a directory that is not there", async () => {
+  await t.step("in a missing directory", async () => {
     assertRefused(await run(command([a], missing)), /cannot write .*none\/file: no such file/);
   });
   await t.step("a directory", async () => {
@@ -96,7 +96,7 @@ Deno.test("pcap.ts refuses files that it cannot write with one sentence", async 
   await sim.quit();
 });
 
-Deno.test("pcap.ts writes what was sent, byte for byte and in order", async () => {
+Deno.test("pcap.ts writes the frames sent, byte for byte and in order", async () => {
   await requirePackages("tshark");
   await using directory = await TemporaryDirectory.make();
   const [input, output] = [directory.file("in.pcap"), directory.file("out.pcap")];
@@ -116,13 +116,13 @@ Deno.test("pcap.ts writes what was sent, byte for byte and in order", async () =
   const times = (await tool("tshark", "-n", "-r", output, ...fields)).trim().split("\n").map(
     Number,
   );
-  // Clocks may have been set meanwhile, but not by hours.
+  // The clock may have been set since, but not by hours.
   assert(times.every((time) => time > before - 3600 && time < after + 3600), `${times[0]}`);
   assertEquals(times, times.toSorted((x, y) => x - y));
   await sim.quit();
 });
 
-Deno.test("pcap.ts --count ends by itself, and --snaplen keeps the beginning of packets", async () => {
+Deno.test("pcap.ts --count ends after that number, and --snaplen keeps the start of packets", async () => {
   await requirePackages("tshark");
   await using directory = await TemporaryDirectory.make();
   const [near, far] = [directory.file("near"), directory.file("far")];
@@ -141,7 +141,7 @@ Deno.test("pcap.ts --count ends by itself, and --snaplen keeps the beginning of 
   await sim.quit();
 });
 
-Deno.test("pcap.ts ends well by SIGINT and SIGTERM with a whole file", async () => {
+Deno.test("pcap.ts ends at SIGINT and SIGTERM with exit code 0 and a complete file", async () => {
   await requirePackages("tshark");
   await using directory = await TemporaryDirectory.make();
   await using sim = await Sim.start(directory, ["generator:rate=5000"]);
@@ -159,7 +159,7 @@ Deno.test("pcap.ts ends well by SIGINT and SIGTERM with a whole file", async () 
   await sim.quit();
 });
 
-/** Runs a pipeline in which `$@` is the program, with its standard output as FILE. */
+/** Runs a shell pipeline, in which `$@` is the program with its standard output as FILE. */
 async function pipe(script: string, options: readonly string[]): Promise<Result> {
   await using directory = await TemporaryDirectory.make();
   await using sim = await Sim.start(directory, ["generator:rate=5000"]);
@@ -180,7 +180,7 @@ Deno.test("pcap.ts writes to the standard output for -, and counts to the standa
   assertEquals(totals(stderr).ports[0].written, 20);
 });
 
-Deno.test("pcap.ts says in one sentence when a file takes no more", async () => {
+Deno.test("pcap.ts prints one sentence when a file takes no more", async () => {
   const full = await pipe(`exec "$@" >/dev/full`, []);
   assertEquals(full.stderr.split("\n")[0], '{"ready":true}');
   const sentence = full.stderr.slice(full.stderr.indexOf("\n") + 1);

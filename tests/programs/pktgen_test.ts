@@ -1,6 +1,6 @@
 /**
- * The packet generator as a process: what it refuses, what it sends, and what it notices about what
- * comes back, from a forwarder and from a peer that does everything wrong.
+ * `pktgen.ts` as a process: what it refuses, what it sends, and what it finds in the packets that
+ * come back from a forwarder and from a faulty peer.
  *
  * @module
  */
@@ -32,7 +32,7 @@ function pktgen(...args: string[]): Promise<Result> {
   return run(ffiOnly("pktgen.ts", args));
 }
 
-/** What `--check` found. */
+/** Returns what `--check` found. */
 function findings({ ports: [port] }: Totals) {
   const { lost, reordered, duplicate, corrupt, foreign } = port;
   return { lost, reordered, duplicate, corrupt, foreign };
@@ -46,7 +46,7 @@ Deno.test("pktgen.ts --help prints its usage", async () => {
   assertMatch(stdout, /^usage: deno run --allow-ffi pktgen\.ts .*\n/);
 });
 
-Deno.test("pktgen.ts refuses what cannot be with one sentence", async (t) => {
+Deno.test("pktgen.ts refuses invalid command lines with one sentence", async (t) => {
   const a = "vfio-user:none.sock";
   const cases: [args: string[], sentence: RegExp][] = [
     [[], /takes one device, not 0/],
@@ -70,7 +70,7 @@ Deno.test("pktgen.ts refuses what cannot be with one sentence", async (t) => {
   }
 });
 
-/** Captures what the program sends; returns fields of every packet as tshark sees them. */
+/** Captures what the program sends; returns fields of every packet as tshark reads them. */
 async function capture(args: readonly string[], fields: readonly string[]): Promise<string[][]> {
   await requirePackages("tshark");
   await using directory = await TemporaryDirectory.make();
@@ -85,7 +85,7 @@ async function capture(args: readonly string[], fields: readonly string[]): Prom
   return text.trimEnd().split("\n").map((line) => line.split("\t"));
 }
 
-Deno.test("pktgen.ts --count sends that many packets, which are valid to tshark", async (t) => {
+Deno.test("pktgen.ts --count sends that many packets, which tshark finds valid", async (t) => {
   const fields = [
     "frame.len",
     "ip.checksum.status",
@@ -110,7 +110,7 @@ Deno.test("pktgen.ts --count sends that many packets, which are valid to tshark"
   }
 });
 
-Deno.test("pktgen.ts --rate is not exceeded", async () => {
+Deno.test("pktgen.ts --rate limits the rate", async () => {
   await using directory = await TemporaryDirectory.make();
   await using sim = await Sim.start(directory, ["none"]);
   const args = ["--json", "--quiet", "--rate=1000", "--seconds=1"];
@@ -121,9 +121,9 @@ Deno.test("pktgen.ts --rate is not exceeded", async () => {
   assertEquals((await sim.quit())[0].wireStatistics.received, txPackets);
 });
 
-Deno.test("pktgen.ts --check finds all in order that fwd.ts brings back", async () => {
+Deno.test("pktgen.ts --check finds no fault in packets that fwd.ts sends back", async () => {
   await using directory = await TemporaryDirectory.make();
-  const end = directory.file("end"); // what is sent to it comes back
+  const end = directory.file("end"); // a cable that sends frames back
   await using sim = await Sim.start(directory, ["cable:0", "cable:0", `dgram:${end},${end}`]);
   const [near, ...both] = sim.addresses;
   await using forwarder = await startForwarder(both);
@@ -156,16 +156,16 @@ Deno.test("pktgen.ts --check accounts for every packet at full speed", async () 
 
 type Frames = Uint8Array<ArrayBuffer>[];
 
-/** A copy of frames of which one has another value at some place. */
+/** Returns a copy of frames with one byte changed. */
 function changed(frames: Frames, frame: number, at: number): Frames {
   return frames.map((bytes, i) => i === frame ? bytes.with(at, bytes[at] ^ 0x10) : bytes);
 }
 
-/** Eight frames, and what a peer makes of them; what is found, and the exit code. */
+/** What a peer does to eight frames, what pktgen.ts finds, and its exit code. */
 const PEERS: [what: string, peer: (frames: Frames) => Frames, found: object, code: number][] = [
   ["nothing", (frames) => frames, {}, 0],
   ["increments of byte 1", (frames) => changed(frames, 2, 1), {}, 0],
-  ["a packet that is dropped", (frames) => frames.toSpliced(3, 1), { lost: 1 }, 1],
+  ["a dropped packet", (frames) => frames.toSpliced(3, 1), { lost: 1 }, 1],
   ["all packets dropped", () => [], { lost: 8 }, 1],
   [
     "two packets in the wrong order",
@@ -184,14 +184,14 @@ const PEERS: [what: string, peer: (frames: Frames) => Frames, found: object, cod
     1,
   ],
   [
-    "packets of others between",
+    "foreign packets in between",
     (frames) => [randomFrame(100), ...frames, randomFrame(60)],
     { foreign: 2 },
     0,
   ],
 ];
 
-Deno.test("pktgen.ts --check notices what a peer does to packets", async (t) => {
+Deno.test("pktgen.ts --check finds what a peer does to packets", async (t) => {
   await using directory = await TemporaryDirectory.make();
   const [near, far] = [directory.file("near"), directory.file("far")];
   using cable = new Cable(far, near);
@@ -210,7 +210,7 @@ Deno.test("pktgen.ts --check notices what a peer does to packets", async (t) => 
   await sim.quit();
 });
 
-Deno.test("pktgen.ts ends well by SIGINT and SIGTERM, and prints totals", async () => {
+Deno.test("pktgen.ts ends at SIGINT and SIGTERM with exit code 0, and prints totals", async () => {
   await using directory = await TemporaryDirectory.make();
   await using sim = await Sim.start(directory, ["none"]);
   for (const signal of ["SIGINT", "SIGTERM"] as const) {
@@ -225,7 +225,7 @@ Deno.test("pktgen.ts ends well by SIGINT and SIGTERM, and prints totals", async 
   await sim.quit();
 });
 
-Deno.test("pktgen.ts prints a line a second for people, and totals", async () => {
+Deno.test("pktgen.ts prints a line a second as text, and totals", async () => {
   await using directory = await TemporaryDirectory.make();
   await using sim = await Sim.start(directory, ["none"]);
   const args = ["--check", "--rate=1000", "--seconds=1.2", ...sim.addresses];

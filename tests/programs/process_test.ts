@@ -1,15 +1,15 @@
-/** Programs as processes: what they print, how they are waited for, and that none stays. */
+/** Programs as child processes: their output, waiting for them, and that none outlives the test. */
 
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { Program, runProgram } from "../../programs/process.ts";
 import { DeviceError } from "../../src/errors.ts";
 
-/** The command line of a shell script. */
+/** Returns the command line of a shell script. */
 function sh(script: string): string[] {
   return ["sh", "-c", script];
 }
 
-/** Whether a process runs, or has ended and was not asked for its end. */
+/** Returns whether a process exists, running or as a zombie. */
 function exists(pid: number): boolean {
   try {
     return Deno.statSync(`/proc/${pid}`).isDirectory;
@@ -19,7 +19,7 @@ function exists(pid: number): boolean {
   }
 }
 
-Deno.test("Program.line() gives the next line that passes, and none twice", async () => {
+Deno.test("Program.line() returns the next line that passes, and none twice", async () => {
   await using program = Program.start(sh("printf 'one\\ntwo\\nthr'; sleep 0.05; echo ee; cat"));
   assertEquals(await program.line((line) => line.startsWith("t")), "two");
   assertEquals(await program.line(() => true), "three");
@@ -29,7 +29,7 @@ Deno.test("Program.line() gives the next line that passes, and none twice", asyn
   assertEquals(program.stdout, "one\ntwo\nthree\nfour\n");
 });
 
-Deno.test("Program.line() says what the program printed that ended or is late", async () => {
+Deno.test("Program.line() reports the output of a program that ended or is late", async () => {
   const nothing = () => false;
   await using ended = Program.start(sh("echo out; echo err >&2; exit 3"), { name: "it" });
   const { message } = await assertRejects(() => ended.line(nothing), DeviceError);
@@ -37,10 +37,10 @@ Deno.test("Program.line() says what the program printed that ended or is late", 
   await using late = Program.start(sh("echo out; exec sleep 100"), { name: "it" });
   await late.line(() => true);
   const error = await assertRejects(() => late.line(nothing, 20), DeviceError);
-  assertMatch(error.message, /^it: printed no line that was waited for within 20 ms; .*: out$/);
+  assertMatch(error.message, /^it: did not print the expected line within 20 ms; .*: out$/);
 });
 
-Deno.test("Program.json() passes over what is no JSON object, and Program.ask() over old lines", async () => {
+Deno.test("Program.json() skips lines that are not JSON objects, and Program.ask() skips old lines", async () => {
   const script = 'echo hello; echo "{\\"n\\":1}"; while read -r n; do echo "{\\"n\\":$n}"; done';
   await using program = Program.start(sh(script));
   const any = ({ n }: { n: number }) => n > 0;
@@ -51,7 +51,7 @@ Deno.test("Program.json() passes over what is no JSON object, and Program.ask() 
   assertEquals(await program.ask("4", any), { n: 4 });
 });
 
-Deno.test("Program.ready() waits for the line of a program that is ready, or ends it", async () => {
+Deno.test("Program.ready() waits for the ready line, or ends the program", async () => {
   const ready = `echo '{"ready":true}'; exec sleep 100`;
   await using program = await Program.start(sh(ready)).ready();
   assertEquals(program.ended, false);
@@ -60,16 +60,16 @@ Deno.test("Program.ready() waits for the line of a program that is ready, or end
   assertEquals([mute.ended, exists(mute.pid)], [true, false]);
 });
 
-Deno.test("Program.write() and Program.fail() say that the program has ended", async () => {
+Deno.test("Program.write() and Program.fail() throw if the program has ended", async () => {
   await using program = Program.start(sh("exit 4"), { name: "it" });
   await program.finish();
-  program.kill("SIGTERM"); // nothing happens
+  program.kill("SIGTERM"); // ignored
   for (const use of [() => program.write("x"), () => program.fail()]) {
     await assertRejects(use, DeviceError, "it: ended with exit code 4");
   }
 });
 
-Deno.test("Program.finish() gives code and outputs; Program.succeed() refuses other codes than 0", async () => {
+Deno.test("Program.finish() returns code and outputs; Program.succeed() accepts code 0 only", async () => {
   assertEquals(
     await runProgram(sh('echo "$A"; pwd; echo err >&2; kill -TERM $$'), {
       ...{ env: { A: "b" }, cwd: "/" },
@@ -83,7 +83,7 @@ Deno.test("Program.finish() gives code and outputs; Program.succeed() refuses ot
   await assertRejects(() => slow.finish(20), DeviceError, "did not end within 20 ms");
 });
 
-Deno.test("Program keeps the last lines only where it is told so, and hears them all", async () => {
+Deno.test("Program with `keep` keeps the last lines, and calls onLine with all", async () => {
   const heard: string[] = [];
   const count = "i=0; while [ $i -lt 2000 ]; do i=$((i+1)); echo line $i; done";
   await using program = Program.start(sh(`${count}; read -r x; echo $x`), {
@@ -98,7 +98,7 @@ Deno.test("Program keeps the last lines only where it is told so, and hears them
   assertEquals(await program.line(() => true), "last");
 });
 
-Deno.test("Program asks to end when it is disposed of, and kills what does not", async () => {
+Deno.test("Program sends SIGTERM at disposal, then SIGKILL", async () => {
   const polite = Program.start(
     sh("trap 'echo bye; exit 0' TERM; echo up; while :; do sleep 0.01; done"),
   );
@@ -112,7 +112,7 @@ Deno.test("Program asks to end when it is disposed of, and kills what does not",
   assertEquals([(await stubborn.finish()).code, exists(stubborn.pid)], [128 + 9, false]);
 });
 
-Deno.test("Program does not wait for those that it has started and that stay", async () => {
+Deno.test("Program does not wait for child processes that outlive it", async () => {
   const program = Program.start(sh("sleep 100 & echo $!; exec sleep 100"));
   const other = Number(await program.line(() => true));
   await program[Symbol.asyncDispose]();
@@ -120,11 +120,11 @@ Deno.test("Program does not wait for those that it has started and that stay", a
   Deno.kill(other, "SIGKILL");
 });
 
-Deno.test("Program with signals is killed, even if it is stopped, when this process is to end", async () => {
+Deno.test("Program with `signals` is killed at a signal to this process, even if it is stopped", async () => {
   await using program = Program.start(sh("echo up; exec sleep 100"), { signals: true });
   await program.line((line) => line === "up");
   program.kill("SIGSTOP");
-  const failed = assertRejects(() => program.fail(), DeviceError, "a signal ended this program");
+  const failed = assertRejects(() => program.fail(), DeviceError, "this program got a signal");
   Deno.kill(Deno.pid, "SIGTERM");
   assertEquals((await program.finish()).code, 128 + 9);
   await failed;

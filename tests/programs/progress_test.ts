@@ -1,6 +1,6 @@
 /**
- * How far long work is, as a process prints it: on a terminal, and elsewhere. util-linux's `script` is
- * the terminal.
+ * The progress of long work, as a process prints it, with and without a terminal. util-linux's
+ * `script` is the terminal.
  *
  * @module
  */
@@ -20,7 +20,7 @@ import { Progress } from "${PROJECT}programs/progress.ts";
 }
 console.log("over");`;
 
-/** Runs the worker, on a terminal with so many columns or on none. */
+/** Runs the worker, on a terminal with so many columns or without one. */
 async function work(columns: number | undefined, env: Record<string, string> = {}) {
   await using directory = await TemporaryDirectory.make();
   const file = directory.file("worker.ts");
@@ -35,13 +35,13 @@ async function work(columns: number | undefined, env: Record<string, string> = {
 
 const PLAIN = ["worker: thinking", "worker: counting sheep, 0 of 4 sheep"];
 
-Deno.test("Progress prints a line for each stage on the standard error where there is no terminal", async () => {
+Deno.test("Progress prints a line for each stage on the standard error without a terminal", async () => {
   const { code, stdout, stderr } = await work(undefined);
   assertEquals([code, stdout], [0, "sheep 0\nsheep 1\nsheep 2\nsheep 3\nover\n"]);
   assertEquals(stderr, PLAIN.map((line) => `${line}\n`).join(""));
 });
 
-Deno.test("Progress draws a bar on a terminal, below what is printed, and removes it", async () => {
+Deno.test("Progress draws a bar on a terminal below printed lines, and removes it", async () => {
   const { code, stdout } = await work(80);
   assertEquals(code, 0);
   assertMatch(stdout, /worker: \[-{20}\] 0 of 4 sheep: counting sheep/);
@@ -57,7 +57,7 @@ Deno.test("Progress cuts the bar's line at the width of the terminal", async () 
   assertEquals(screenOf(stdout), ["sheep 0", "sheep 1", "sheep 2", "sheep 3", "over"]);
 });
 
-Deno.test("Progress prints lines on a terminal of CI, and on one that cannot redraw or has no size", async () => {
+Deno.test("Progress prints lines under CI, and on a terminal that cannot redraw or has no size", async () => {
   const cases: [columns: number, env: Record<string, string>][] = [
     [80, { CI: "true" }],
     [80, { TERM: "dumb" }],
@@ -70,7 +70,7 @@ Deno.test("Progress prints lines on a terminal of CI, and on one that cannot red
   }
 });
 
-/** What a terminal shows after a text with newlines, erased lines and movements of the cursor. */
+/** Returns what a terminal shows after a text with newlines, erased lines and cursor movements. */
 function screenOf(text: string): string[] {
   const lines = [""];
   let row = 0, column = 0;

@@ -11,7 +11,7 @@ import { type Counts, Report } from "../../programs/report.ts";
 const DEVICES = ["a", "longer"].map((address) => ({ address })) as unknown as Device[];
 const NOTHING = { rxPackets: 0, rxBytes: 0, txPackets: 0, txBytes: 0, missed: 0, errors: 0 };
 
-/** A report on devices whose counts the test sets, and its lines. */
+/** Returns a report on devices whose counts the test sets, and its lines. */
 function reportOn(counts: readonly Counts[], options: { json?: boolean; quiet?: boolean } = {}) {
   const lines: string[] = [];
   const state = { counts };
@@ -24,7 +24,7 @@ function reportOn(counts: readonly Counts[], options: { json?: boolean; quiet?: 
   return { report, lines, state };
 }
 
-Deno.test("Report.second() prints the rates of that second, on the wire, in columns that align", () => {
+Deno.test("Report.second() prints the rates of that second on the wire, in aligned columns", () => {
   const { report, lines, state } = reportOn([
     { ...NOTHING, rxPackets: 5e6, rxBytes: 300e6, dropped: 0 },
     { ...NOTHING, dropped: 7 },
@@ -45,7 +45,7 @@ Deno.test("Report.second() prints the rates of that second, on the wire, in colu
   ]);
 });
 
-Deno.test("Report.total() prints counts, with mean rates until the work has ended", async () => {
+Deno.test("Report.total() prints counts, with mean rates until workEnded()", async () => {
   const counts = [{ ...NOTHING, rxPackets: 3, rxBytes: 180, missed: 12 }, NOTHING];
   const { report, lines } = reportOn(counts, { quiet: true });
   report.second(report.start + 1000);
@@ -64,7 +64,7 @@ Deno.test("Report.total() prints counts, with mean rates until the work has ende
   assertEquals(lines.length, 3);
 });
 
-Deno.test("Report prints counts since the start and full precision as JSON", () => {
+Deno.test("Report prints counts since the start with full precision as JSON", () => {
   const counts = [{ ...NOTHING, rxPackets: 1234567 }, { ...NOTHING, own: 1 }];
   const { report, lines } = reportOn(counts, { json: true });
   report.ready();

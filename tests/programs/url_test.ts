@@ -1,7 +1,7 @@
 /**
- * The programs and the library by URL: nothing on disk and no configuration. The checkout is served
- * over HTTP as it is, and Deno starts with an empty cache, outside the checkout. What programs import
- * from JSR comes from the same server, by an import map; the library imports nothing from there.
+ * Programs and library from a URL, without files on disk or configuration. The test serves the
+ * checkout over HTTP, and Deno starts with an empty cache, outside the checkout. An import map
+ * takes the JSR imports of programs from the same server; the library has none.
  *
  * @module
  */
@@ -11,9 +11,9 @@ import { type Offline, offline } from "../../vm/offline.ts";
 import { PROJECT, type Result, run, Sim, TemporaryDirectory } from "../support/processes.ts";
 import type { Totals } from "../support/programs.ts";
 
-/** The checkout on a port of its own on loopback, and what is needed of the standard library. */
+/** Serves the checkout, and the needed parts of the standard library, on a loopback port. */
 class WebServer implements AsyncDisposable {
-  /** Files that were asked for and are not there. */
+  /** Requested files that do not exist. */
   readonly missing: string[] = [];
   readonly #server: Deno.HttpServer<Deno.NetAddr>;
   readonly #library: Promise<Offline>;
@@ -26,17 +26,17 @@ class WebServer implements AsyncDisposable {
     this.#library = offline(this.url("std"));
   }
 
-  /** Host and port, as permissions name them. */
+  /** Host and port, in the form of permissions. */
   get host(): string {
     return `127.0.0.1:${this.#server.addr.port}`;
   }
 
-  /** The URL of a file. */
+  /** Returns the URL of a file. */
   url(file: string): string {
     return `http://${this.host}/${file}`;
   }
 
-  /** Writes an import map that has modules of JSR come from here. */
+  /** Writes an import map from JSR modules to this server. */
   async writeImportMap(file: string): Promise<void> {
     const { imports } = await this.#library;
     await Deno.writeTextFile(file, JSON.stringify({ imports }));
@@ -59,7 +59,7 @@ class WebServer implements AsyncDisposable {
   }
 }
 
-/** Runs a program by URL, or one that imports from a URL, with an empty cache. */
+/** Runs a program from a URL, or one that imports from a URL, with an empty cache. */
 async function deno(
   web: WebServer,
   directory: TemporaryDirectory,
@@ -78,7 +78,7 @@ async function deno(
   }
 }
 
-/** Runs the forwarder by URL. */
+/** Runs the forwarder from a URL. */
 async function fwd(
   web: WebServer,
   directory: TemporaryDirectory,
@@ -89,7 +89,7 @@ async function fwd(
   return await deno(web, directory, `--import-map=${map}`, web.url("fwd.ts"), ...args);
 }
 
-Deno.test("fwd.ts runs by URL and prints its usage", async () => {
+Deno.test("fwd.ts runs from a URL and prints its usage", async () => {
   await using directory = await TemporaryDirectory.make();
   await using web = new WebServer();
   const { code, stdout, stderr } = await fwd(web, directory, "--help");
@@ -99,7 +99,10 @@ Deno.test("fwd.ts runs by URL and prints its usage", async () => {
 });
 
 for (const threads of [[], ["--queues=2", "--workers=2"]]) {
-  Deno.test(["fwd.ts", ...threads, "runs by URL and forwards"].join(" "), () => forward(threads));
+  Deno.test(
+    ["fwd.ts", ...threads, "runs from a URL and forwards"].join(" "),
+    () => forward(threads),
+  );
 }
 
 async function forward(threads: readonly string[]): Promise<void> {
@@ -119,7 +122,7 @@ async function forward(threads: readonly string[]): Promise<void> {
   await sim.quit();
 }
 
-Deno.test("mod.ts can be imported by URL", async () => {
+Deno.test("mod.ts can be imported from a URL", async () => {
   await using directory = await TemporaryDirectory.make();
   await using web = new WebServer();
   await using sim = await Sim.start(directory, ["none"]);

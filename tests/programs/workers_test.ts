@@ -1,4 +1,4 @@
-/** Workers: that they start, fail and end as they should, and that none is left behind. */
+/** Workers: how they start, fail and end, and that no thread is left. */
 
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { WorkerError } from "../../src/errors.ts";
@@ -18,7 +18,7 @@ function start(...conducts: Conduct[]): Workers {
   return new Workers(MODULE, conducts);
 }
 
-/** The failure that `check` throws, once it does. */
+/** Waits until `checkAlive` throws, and returns the failure. */
 async function failureOf(workers: Workers): Promise<WorkerError> {
   const failures: unknown[] = [];
   await until("a worker's failure", () => {
@@ -33,7 +33,7 @@ async function failureOf(workers: Workers): Promise<WorkerError> {
   return failures[0];
 }
 
-Deno.test("Workers work until they are disposed, and their threads are gone then", async () => {
+Deno.test("Workers work until they are disposed; then their threads have ended", async () => {
   const before = threads().length;
   {
     await using workers = start("good", "good");
@@ -50,37 +50,37 @@ Deno.test("Workers.started() throws what a worker throws at once", async () => {
     await using workers = start("good", "throws");
     const error = await failureOf(workers);
     assertEquals(error.message, "worker 1 failed: this worker will not work");
-    assert(error.cause instanceof Error, "what was thrown comes along");
+    assert(error.cause instanceof Error, "the cause is the error thrown");
     await assertRejects(() => workers.started(), WorkerError, "this worker will not work");
   }
-  assertEquals(threads().length, before, "the others have ended too");
+  assertEquals(threads().length, before, "the other workers have ended too");
 });
 
-Deno.test("Workers.check() throws what a worker throws at work", async () => {
+Deno.test("Workers.checkAlive() throws what a worker throws at work", async () => {
   await using workers = start("fails later", "good");
   assertEquals((await failureOf(workers)).message, "worker 0 failed: this worker works no more");
 });
 
-Deno.test("Workers.check() throws all that a worker that fails meets on its way out", async () => {
+Deno.test("Workers.checkAlive() throws all errors of a worker that fails and then fails to clean up", async () => {
   await using workers = start("fails twice");
   const { message, cause } = await failureOf(workers);
   assertEquals(message, "worker 0 failed: this worker fails; it does not even end well");
   assert(Array.isArray(cause) && cause.every((error) => error instanceof Error));
 });
 
-Deno.test("Workers.check() throws if a worker's module cannot be loaded", async () => {
+Deno.test("Workers.checkAlive() throws if a worker's module cannot be loaded", async () => {
   await using workers = new Workers(new URL("data:text/javascript,import 'nothing:at-all'"), [1]);
   const { message } = await failureOf(workers);
   assertMatch(message, /^worker 0 failed: .*"nothing:at-all".*$/);
 });
 
-Deno.test("Workers.check() throws if a worker's module is not there", async () => {
+Deno.test("Workers.checkAlive() throws if a worker's module does not exist", async () => {
   await using workers = new Workers(new URL("nothing.ts", import.meta.url), [1]);
   const { message } = await failureOf(workers);
   assertMatch(message, /^worker 0 failed: \S/);
 });
 
-Deno.test("Workers waits for a worker that is slow to stop", async () => {
+Deno.test("Workers waits at disposal for a worker that is slow to stop", async () => {
   const before = threads().length;
   {
     await using workers = start("is slow", "good");
@@ -89,7 +89,7 @@ Deno.test("Workers waits for a worker that is slow to stop", async () => {
   assertEquals(threads().length, before);
 });
 
-Deno.test("Workers says if a worker does not stop in time", async () => {
+Deno.test("Workers throws at disposal if a worker does not stop in time", async () => {
   const before = threads().length;
   const workers = new Workers(MODULE, ["is slow"], 100);
   await workers.started();

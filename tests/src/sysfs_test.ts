@@ -174,12 +174,12 @@ Deno.test("SysfsFunction.close() does not bind a driver that claim() did not unb
   assertThrows(() => pci.claim(false), UsageError, "eth7 is up");
   pci.close();
   assertEquals(refused.bound("ixgbe"), ["", ""]);
-  using nobodys = new Tree();
-  nobodys.write("reset", "");
-  const other = nobodys.open(true);
+  using unbound = new Tree();
+  unbound.write("reset", "");
+  const other = unbound.open(true);
   other.claim(false);
   other.close();
-  assertEquals([nobodys.read("enable").trim(), nobodys.read("reset")], ["1", ""]);
+  assertEquals([unbound.read("enable").trim(), unbound.read("reset")], ["1", ""]);
 });
 
 Deno.test("SysfsFunction.close() reports that the kernel driver is gone, with DMA off and the lock free", () => {

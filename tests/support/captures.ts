@@ -1,5 +1,5 @@
 /**
- * Frames from and to capture files, for tests that replay some. Not a test itself.
+ * Reads and writes capture files, for tests that replay frames. Not a test itself.
  *
  * @module
  */
@@ -17,7 +17,7 @@ export function writeCapture(file: string, frames: readonly Uint8Array[]): void 
   writer.flush();
 }
 
-/** The frames of a capture file. */
+/** Returns the frames of a capture file. */
 export function readCapture(file: string): Uint8Array[] {
   const reader = new PcapReader(file), buffer = new FrameBuffer(), frames: Uint8Array[] = [];
   for (let length; (length = reader.next(buffer)) >= 0;) frames.push(buffer.bytes.slice(0, length));
@@ -35,12 +35,12 @@ export interface CapturedPacket {
   readonly bytes: Uint8Array;
 }
 
-/** The packets of a pcapng file, as tshark sees them. */
+/** Returns the packets of a pcapng file, as tshark reads them. */
 export async function readPcapng(file: string): Promise<CapturedPacket[]> {
   const names = ["frame.interface_name", "frame.packet_flags_direction", "frame.time_epoch"];
   const fields = ["-T", "fields", ...names.flatMap((name) => ["-e", name])];
   const lines = await tool("tshark", "-n", "-r", file, ...fields);
-  // The bytes of all packets: lines of hexadecimal digits, and an empty one after each packet.
+  // The bytes of all packets: lines of hexadecimal digits, with an empty line after each packet.
   const dumps = (await tool("tshark", "-n", "-r", file, "-x")).trimEnd().split("\n\n");
   return lines.trimEnd().split("\n").map((line, i) => {
     const [device, direction, time] = line.split("\t");

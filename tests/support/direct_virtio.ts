@@ -1,6 +1,7 @@
 /**
- * A VirtIO network device in one thread with the driver: its queues are played step by step, in the
- * memory that the driver shares, so that tests need no process and can misbehave as no back-end does.
+ * A VirtIO network device in the driver's thread. A test plays the device's side of the queues step
+ * by step, in the memory that the driver shares, so it needs no process and can misbehave in any
+ * way.
  *
  * @module
  */
@@ -13,14 +14,14 @@ import type { OpenOptions } from "../../mod.ts";
 
 const NEXT = 1, WRITE = 2;
 
-/** One side of a queue as the device sees it: chains by their ids. */
+/** The device's side of a queue: chains by their ids. */
 export class DirectQueue {
   readonly entries: number;
   readonly #memory: (address: number, bytes: number) => Uint8Array;
   readonly #table: DataView;
   readonly #available: DataView;
   readonly #used: DataView;
-  /** Chains that were taken from the available ring. */
+  /** Chains taken from the available ring. */
   #taken = 0;
   /** The used index that the driver sees. */
   usedIndex = 0;
@@ -34,18 +35,18 @@ export class DirectQueue {
     this.#used = new DataView(buffer, areas.used, 4 + 8 * areas.entries);
   }
 
-  /** Chains that the driver has made available and that were not taken. */
+  /** Available chains that were not taken. */
   get waiting(): number {
     return (this.#available.getUint16(2, true) - this.#taken) & 0xffff;
   }
 
-  /** Takes the next chain; its id. */
+  /** Takes the next chain; returns its id. */
   take(): number {
     if (this.waiting === 0) throw new Error("the driver has made no chain available");
     return this.#available.getUint16(4 + 2 * (this.#taken++ % this.entries), true);
   }
 
-  /** The buffers of a chain. */
+  /** Returns the buffers of a chain. */
   chain(id: number): { bytes: Uint8Array; writable: boolean }[] {
     const buffers = [];
     for (let at = id, more = true; more;) {
@@ -62,7 +63,7 @@ export class DirectQueue {
     return buffers;
   }
 
-  /** Puts an entry into the used ring, and moves its index by so many. */
+  /** Puts an entry into the used ring, and advances its index. */
   put(id: number, length: number, advance = 1): void {
     const at = 4 + 8 * (this.usedIndex % this.entries);
     this.#used.setUint32(at, id, true);
@@ -88,7 +89,7 @@ export interface DirectOptions {
   readonly legacy?: boolean;
   /** Descriptors of each queue. */
   readonly entries?: readonly number[];
-  /** Pairs of queues that it says it has; 1 unless given. */
+  /** Pairs of queues that it reports; default: 1. */
   readonly pairs?: number;
 }
 
@@ -98,17 +99,17 @@ export class DirectVirtio implements Transport {
   readonly name = "direct";
   readonly addressing = "iova" as const;
   readonly legacy: boolean;
-  /** What was done: status bits, features, notifications, … */
+  /** Actions of the driver: status bits, features, notifications, … */
   readonly log: string[] = [];
   /** The queues that the driver started. */
   readonly queues: DirectQueue[] = [];
   /** MAC address, link status, pairs of queues. */
   readonly config = new Uint8Array(16);
-  /** Features that the driver took. */
+  /** Features that the driver accepted. */
   taken = 0n;
-  /** Whether FEATURES_OK is accepted. */
+  /** Whether the device accepts FEATURES_OK. */
   featuresOk = true;
-  /** Whether the device is known to have stopped in the end. */
+  /** Whether the device reports that it has stopped in the end. */
   atRest = true;
   /** Called at each notification. */
   onNotify: (queue: number) => void = () => {};
@@ -203,11 +204,11 @@ export class DirectVirtio implements Transport {
       const at = address - m.busAddress(0, "iova");
       return at >= 0 && at + bytes <= m.bytes;
     });
-    if (!memory) throw new Error(`the driver gave an address that is not its own: ${address}`);
+    if (!memory) throw new Error(`the driver gave an address outside its memory: ${address}`);
     return new Uint8Array(memory.buffer, address - memory.busAddress(0, "iova"), bytes);
   }
 
-  /** Fills the next receive chain of a pair with a packet; its id. Does not report it. */
+  /** Fills the next receive chain of a pair with a packet, without reporting it; returns its id. */
   fill(packet: Uint8Array, buffers = 1, headerBytes = 12, pair = 0): number {
     const queue = this.queues[2 * pair], id = queue.take();
     const chain = queue.chain(id), [{ bytes }] = chain;
@@ -223,13 +224,13 @@ export class DirectVirtio implements Transport {
     return id;
   }
 
-  /** Receives a packet in order: fills a chain and reports it. */
+  /** Fills a receive chain with a packet and reports it. */
   deliver(packet: Uint8Array, headerBytes = 12, pair = 0): void {
     const id = this.fill(packet, 1, headerBytes, pair);
     this.queues[2 * pair].put(id, packet.length + headerBytes);
   }
 
-  /** Takes the next packet that the driver transmits by a pair; does not report it. */
+  /** Takes the next packet that the driver transmits on a pair, without reporting it. */
   collect(pair = 0): { id: number; header: Uint8Array; packet: Uint8Array } {
     const queue = this.queues[2 * pair + 1], id = queue.take();
     const [header, data] = queue.chain(id);

@@ -1,5 +1,5 @@
 /**
- * A worker for tests of how workers fail: does what its task says. Not a test itself.
+ * A worker for tests of failing workers: behaves as its task says. Not a test itself.
  *
  * @module
  */
@@ -7,8 +7,8 @@
 import { serve } from "../../programs/worker_thread.ts";
 
 /**
- * Work until told to stop; throw at once; again while letting go; throw later; or go on for a second
- * after it was told.
+ * In this order: works until told to stop; throws at once; throws, and throws again during
+ * clean-up; throws later; works for another second after it is told to stop.
  */
 export type Conduct = "good" | "throws" | "fails twice" | "fails later" | "is slow";
 

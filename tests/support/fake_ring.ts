@@ -1,6 +1,6 @@
 /**
  * Rings of an ixgbe device whose other side the test plays, descriptor by descriptor: for what the NIC
- * model does not do, or not at a moment of the test's choice.
+ * model does not do, or not at the moment that a test needs.
  *
  * @module
  */
@@ -14,7 +14,7 @@ import type { Mempool } from "../../mod.ts";
 /** A receive queue, and the NIC's side of its ring. */
 export class FakeRxRing {
   readonly queue: IxgbeRxQueue;
-  /** What was written to RDT, in order. */
+  /** Values written to RDT, in order. */
   readonly tails: number[] = [];
   readonly #ring: Uint32Array;
   readonly #mask: number;
@@ -40,7 +40,7 @@ export class FakeRxRing {
     return (this.tails.at(-1)! - this.#head) & this.#mask;
   }
 
-  /** Fills a descriptor as the NIC does. The NIC may not if it has none. */
+  /** Fills a descriptor as the NIC does; asserts that the NIC has one. */
   fill(size: number, status = RX_DD | RX_EOP): void {
     assert(this.free > 0, "the NIC has a free descriptor");
     assertEquals(this.#ring[this.#head * WORDS + 2], 0, "it has a fresh buffer");
@@ -48,7 +48,7 @@ export class FakeRxRing {
     this.#head = (this.#head + 1) & this.#mask;
   }
 
-  /** Numbers of the buffers that the NIC can write to. */
+  /** Returns the numbers of the buffers that the NIC can write to. */
   buffers(): number[] {
     const { memory, bufferSize } = this.#pool, base = memory.busAddress(0, "iova");
     return Array.from({ length: this.free }, (_, n) => {
@@ -69,7 +69,7 @@ export class FakeTxRing {
     this.queue = new IxgbeTxQueue(0, pool, "iova", this.#ring, doorbell);
   }
 
-  /** All packets leave. */
+  /** Reports all packets as sent. */
   send(): void {
     for (let word = 3; word < this.#ring.length; word += WORDS) this.#ring[word] |= TX_DD;
   }

@@ -1,6 +1,6 @@
 /**
- * A driver of the NIC model that sets flow director filters, packets for them, and the hash they are
- * found by, bit by bit. Not a test itself.
+ * A driver of the NIC model that sets flow director filters, packets for these filters, and their
+ * hash, computed bit by bit. Not a test itself.
  *
  * @module
  */
@@ -32,25 +32,25 @@ import { packet, type PacketOptions } from "./ip_packets.ts";
 export const BUCKET_KEY = 0x3dad14e2, SIGNATURE_KEY = 0x174d3614;
 /** What all drivers set in a filter that leads to a queue. */
 export const ADD = FDIRCMD.CMD_ADD_FLOW | FDIRCMD.LAST | FDIRCMD.QUEUE_EN;
-/** The queue that filters lead to; all else gets into queue 0. */
+/** The queue of all filters; other packets go to queue 0. */
 export const QUEUE = 5;
 const RING_AT = 0x1000, BUFFERS_AT = RX_BUFFERS + RING * 2048;
 const BUFFER = 2048;
 
 /** FDIRCMD.L4TYPE and IPV6, from bit 0 on. */
 export const UDP = 1, TCP = 2, IPV6 = 4;
-/** That a filter has matched, and what was wrong with it: word 2 of a descriptor. */
+/** Bits of word 2 of a descriptor: a filter has matched, and errors of its. */
 export const FLM = 1 << 2, LENGTH = 1 << 20, DROPPED = 1 << 21, COLLISION = 1 << 22;
 export const ERRORS = LENGTH | DROPPED | COLLISION;
-/** Word 0 of a descriptor: 15 where word 1 tells of filters. */
+/** Field of word 0 of a descriptor: 15 if word 1 is about filters. */
 export const RSS_TYPE = 0xf;
 /** 64 KB, flexible bytes at the EtherType, ten filters a list. */
 export const SIGNATURE = FDIRCTRL.REPORT_STATUS | 1 | 6 << 16 | 10 << 24;
 export const PERFECT = SIGNATURE | FDIRCTRL.PERFECT_MATCH;
-/** Adds a filter to queue {@linkcode QUEUE}, or changes the one that is there. */
+/** The command that adds a filter to queue {@linkcode QUEUE}, or changes an existing one. */
 export const UPDATE = ADD | FDIRCMD.FILTER_UPDATE | QUEUE << 16;
 
-/** A packet that others have told the hashes of. */
+/** An IPv4 packet with published hashes. */
 export const V4: PacketOptions = {
   source: [192, 168, 0, 1],
   destination: [192, 168, 0, 2],
@@ -58,7 +58,7 @@ export const V4: PacketOptions = {
   ports: [1024, 1024],
   payload: 20,
 };
-/** Another. */
+/** An IPv6 packet with published hashes. */
 export const V6: PacketOptions = {
   ...V4,
   source: [0x20, 1, 0x0d, 0xb8, 0x85, 0xa3, 0, 0, 0, 0, 0x8a, 0x2e, 3, 0x70, 0x70, 0],
@@ -71,7 +71,10 @@ export const FILTER = {
   ports: [1024, 1024] as [number, number],
 };
 
-/** A packet of IPv4 that is neither TCP nor UDP, with two bytes where GRE has its protocol. */
+/**
+ * Returns an IPv4 packet that is neither TCP nor UDP, with two bytes in the place of GRE's
+ * protocol.
+ */
 export function other(type = 0): Uint8Array {
   const bytes = packet(V4);
   bytes[23] = 47;
@@ -79,14 +82,14 @@ export function other(type = 0): Uint8Array {
   return bytes;
 }
 
-/** A packet with a VLAN tag. */
+/** Returns a packet with a VLAN tag. */
 export function tagged(tag: number, options = V4): Uint8Array {
   const bytes = packet(options);
   const vlan = [0x81, 0x00, tag >> 8, tag & 0xff];
   return Uint8Array.of(...bytes.subarray(0, 12), ...vlan, ...bytes.subarray(12));
 }
 
-/** The words that the hash takes of a list of bytes. */
+/** Returns bytes as the words that the hash takes. */
 export function words(bytes: readonly number[]): number[] {
   const view = new DataView(Uint8Array.from(bytes).buffer);
   return Array.from({ length: bytes.length / 4 }, (_, i) => view.getUint32(i * 4));
@@ -104,9 +107,10 @@ export interface Flow {
 }
 
 /**
- * The hash by a key, 16 bits: bit `j` is the sum of the bits `p + j` of a stream for all bits `p` of the
- * key that are set. The stream is what the fields' words add up to, the halves of it in the order high,
- * low, high, with type and tag added; but to the bits of key bit 0 nothing is added.
+ * Returns the 16-bit hash under a key. Bit `j` is the XOR of the bits `p + j` of a stream over all
+ * bits `p` that are set in the key. The stream is the XOR of the fields' words, with its halves in
+ * the order high, low, high, and with type and tag added. For key bit 0 the stream is without type
+ * and tag.
  */
 export function flowHash(key: number, { addresses, ports, flex, kind, vlan }: Flow): number {
   const sum = [...addresses, ports, flex << 16].reduce((a, b) => a ^ b) >>> 0;
@@ -124,7 +128,7 @@ export function flowHash(key: number, { addresses, ports, flex, kind, vlan }: Fl
   return hash;
 }
 
-/** What becomes of a frame: its queue, or -1, and words of its descriptor. */
+/** The result for a frame: its queue, or -1, and words of its descriptor. */
 export interface Received {
   readonly queue: number;
   readonly type: number;
@@ -141,7 +145,7 @@ export interface PerfectFilter {
   readonly flex?: number;
 }
 
-/** An IPv4 address as a register has it: its first byte lowest. */
+/** Returns an IPv4 address as a register holds it: first byte lowest. */
 export function addressRegister(address: string): number {
   return address.split(".").reduce((word, byte, i) => word | Number(byte) << i * 8, 0) >>> 0;
 }
@@ -150,7 +154,7 @@ export function addressRegister(address: string): number {
 export class FlowDriver extends TestDriver {
   readonly #next = new Map([[0, 0], [QUEUE, 0]]);
 
-  /** Does everything in order; `control` is FDIRCTRL. */
+  /** Starts the NIC in the right order; `control` is FDIRCTRL. */
   static start(control: number, { legacy = false } = {}): FlowDriver {
     const driver = new FlowDriver();
     driver.reset();
@@ -167,17 +171,17 @@ export class FlowDriver extends TestDriver {
     return driver;
   }
 
-  /** Makes the table anew. */
+  /** Clears and initialises the table. */
   initialise(control: number): void {
     this.write(FDIRCMD, FDIRCMD.CLEARHT);
     this.write(FDIRCMD, 0);
     this.write(FDIRCTRL, control);
     for (let looks = 0; (this.read(FDIRCTRL) & FDIRCTRL.INIT_DONE) === 0; looks++) {
-      if (looks === 10) throw new Error("FDIRCTRL.INIT_DONE never came");
+      if (looks === 10) throw new Error("FDIRCTRL.INIT_DONE was not set");
     }
   }
 
-  /** Gives a command for a hash, and returns FDIRCMD once it is done. */
+  /** Gives a command for a hash; returns FDIRCMD once it is done. */
   command(command: number, hash: number, id: number): number {
     this.write(FDIRHASH, (id << 16 | hash) >>> 0);
     this.write(FDIRCMD, command >>> 0);
@@ -186,7 +190,7 @@ export class FlowDriver extends TestDriver {
     return done;
   }
 
-  /** Adds a perfect filter with the bits of FDIRCMD given, to queue {@linkcode QUEUE}. */
+  /** Adds a perfect filter to queue {@linkcode QUEUE}; `bits` are further bits of FDIRCMD. */
   addPerfect(filter: PerfectFilter, kind: number, hash: number, index: number, bits = 0): void {
     const { source, destination, ports, vlan = 0, flex = 0x0800 } = filter;
     this.write(FDIRIPSA, addressRegister(source));

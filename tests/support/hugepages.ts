@@ -1,10 +1,10 @@
 /**
- * Hugepages for tests of what reaches devices by physical addresses. As root only; not a test itself.
+ * Hugepages for tests with physical addresses. As root only; not a test itself.
  *
  * @module
  */
 
-/** 2 MiB pages that are free while a test runs; what was reserved before is put back. */
+/** Reserves free 2 MiB pages while a test runs, and restores the number reserved before. */
 export class Hugepages implements Disposable {
   readonly #before: number | undefined;
 
@@ -17,7 +17,7 @@ export class Hugepages implements Disposable {
     Deno.writeTextFileSync(Hugepages.#file("nr"), String(total + pages));
   }
 
-  /** How many are free. */
+  /** The number of free pages. */
   static get free(): number {
     return Number(Deno.readTextFileSync(Hugepages.#file("free")));
   }

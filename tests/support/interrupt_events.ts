@@ -1,6 +1,6 @@
 /**
- * What tests of interrupts share: eventfds as the system sees them, and a pci that joins the driver to
- * the NIC model in one thread, interrupts included. Not a test itself.
+ * What tests of interrupts share: eventfds as the kernel sees them, and a PCI function that
+ * connects the driver to the NIC model in one thread, with interrupts. Not a test itself.
  *
  * @module
  */
@@ -10,20 +10,20 @@ import { ModelFunction } from "./model_function.ts";
 
 const POLLIN = 1;
 
-/** Whether each descriptor becomes readable: those that do not are waited for so long altogether. */
+/** Returns whether each file descriptor becomes readable within a time. */
 export function readable(fds: readonly number[], milliseconds = 0): boolean[] {
   const pollfds = Int32Array.from(fds.flatMap((fd) => [fd, POLLIN]));
   checkErrno("poll eventfds", stubs.ixy_poll(pollfds, fds.length, milliseconds));
   return fds.map((_, i) => pollfds[2 * i + 1] >>> 16 === POLLIN);
 }
 
-/** How often an eventfd was signalled since it was read last. */
+/** Returns how often an eventfd was signalled since the last read. */
 export function signals(fd: number): number {
   const count = new BigUint64Array(1);
   return stubs.ixy_read(fd, new Uint8Array(count.buffer), 8) === 8 ? Number(count[0]) : 0;
 }
 
-/** How many eventfds a process has: this one, unless given. */
+/** Returns the number of eventfds of a process; default: this one. */
 export async function eventfds(pid: number = Deno.pid): Promise<number> {
   let n = 0;
   for await (const { name } of Deno.readDir(`/proc/${pid}/fd`)) {
@@ -37,7 +37,7 @@ export async function eventfds(pid: number = Deno.pid): Promise<number> {
 export class InterruptingFunction extends ModelFunction {
   /** The eventfds, by vector. */
   fds: number[] = [];
-  /** Vectors whose message was sent, in order. */
+  /** Vectors of the messages sent, in order. */
   readonly sent: number[] = [];
 
   interrupts(vectors: number): readonly number[] {

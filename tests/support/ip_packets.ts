@@ -1,5 +1,5 @@
 /**
- * Packets of IPv4 and IPv6 with TCP and UDP, with right checksums, for tests of the NIC model. Not a
+ * IPv4 and IPv6 packets with TCP and UDP and correct checksums, for tests of the NIC model. Not a
  * test itself.
  *
  * @module
@@ -8,7 +8,7 @@
 import { checksum } from "../../packets/checksum.ts";
 import { STATION } from "./model_driver.ts";
 
-/** What a packet is made of; addresses as bytes. */
+/** The fields of a packet; addresses as bytes. */
 export interface PacketOptions {
   readonly source: readonly number[];
   readonly destination: readonly number[];
@@ -20,24 +20,24 @@ export interface PacketOptions {
 
 const ETHERNET = 14;
 
-/** Where the header of TCP or UDP begins. */
+/** Returns the offset of the TCP or UDP header. */
 export function l4Of({ source }: PacketOptions): number {
   return ETHERNET + (source.length === 4 ? 20 : 40);
 }
 
-/** Bytes before the payload. */
+/** Returns the bytes before the payload. */
 export function headerOf(options: PacketOptions): number {
   return l4Of(options) + (options.protocol === "tcp" ? 20 : 8);
 }
 
-/** The sum of the pseudo header with a length: 16 bits, not complemented. */
+/** Returns the sum of the pseudo header with a length: 16 bits, not complemented. */
 export function pseudoSum(options: PacketOptions, length: number): number {
   const addresses = Uint8Array.of(...options.source, ...options.destination);
   const protocol = options.protocol === "tcp" ? 6 : 17;
   return ~checksum(addresses, 0, addresses.length, protocol + length) & 0xffff;
 }
 
-/** A packet with right checksums. */
+/** Returns a packet with correct checksums. */
 export function packet(options: PacketOptions): Uint8Array<ArrayBuffer> {
   const { source, destination, protocol, ports, payload } = options;
   const l4 = l4Of(options), bytes = new Uint8Array(headerOf(options) + payload);
@@ -61,7 +61,7 @@ export function packet(options: PacketOptions): Uint8Array<ArrayBuffer> {
   view.setUint16(l4 + 2, ports[1]);
   for (let i = 0; i < payload; i++) bytes[bytes.length - payload + i] = i * 13 + 5;
   if (protocol === "tcp") {
-    view.setUint32(l4 + 4, 0xffff_ff00); // the sequence number is about to go round
+    view.setUint32(l4 + 4, 0xffff_ff00); // the sequence number is about to wrap
     view.setUint16(l4 + 12, 5 << 12 | 0x99); // CWR, ACK, PSH and FIN
   } else {
     view.setUint16(l4 + 4, length);

@@ -13,7 +13,9 @@ import { ModelFunction } from "./model_function.ts";
 /** The station address of the model. */
 export const OWN = [0x02, 0, 0, 0, 0x12, 0x34];
 
-/** A driver on a model; disposing checks buffers, and that no rule was broken. */
+/**
+ * A driver on the NIC model. Disposing asserts that it broke no rule and that all buffers are free.
+ */
 export class Bench implements Disposable {
   readonly pool = new Mempool({ buffers: 1024, memory: "pages" });
   readonly batch = new PacketBatch(this.pool, 32);

@@ -1,5 +1,5 @@
 /**
- * A driver for tests of the NIC model, with a wire in the test's hands.
+ * A driver for tests of the NIC model, with a wire that the test controls.
  *
  * @module
  */
@@ -19,7 +19,7 @@ export {
   TX_RING,
 } from "../../sim/minimal_driver.ts";
 
-/** A wire that keeps what is sent, and brings what it is given. */
+/** A wire that keeps sent frames, and delivers the frames that it is given. */
 export class TestWire implements Wire {
   readonly kind = "test";
   readonly fd = -1;
@@ -50,7 +50,7 @@ export class TestWire implements Wire {
   close(): void {}
 }
 
-/** The least driver, at a test's wire. */
+/** A minimal driver, with a wire that the test controls. */
 export class TestDriver extends MinimalDriver {
   readonly wire = new TestWire();
 
@@ -60,7 +60,7 @@ export class TestDriver extends MinimalDriver {
   }
 }
 
-/** A frame to a station, numbered in its payload. */
+/** Returns a frame to a station, with a number in its payload. */
 export function frameTo(destination: number[], length: number, number = 0): Uint8Array {
   const frame = new Uint8Array(length);
   frame.set(destination);
@@ -70,6 +70,6 @@ export function frameTo(destination: number[], length: number, number = 0): Uint
   return frame;
 }
 
-/** The station address of a NIC that was given none. */
+/** The default station address of the NIC model. */
 export const STATION = [2, 0, 0, 0, 5, 0x99];
 export const BROADCAST = [255, 255, 255, 255, 255, 255];

@@ -1,6 +1,6 @@
 /**
- * A bus that joins the driver to the NIC model in one thread: every register access is a call, and
- * reading one lets the model work, so that tests go step by step and need no process.
+ * A PCI function that connects the driver to the NIC model in one thread: every register access is
+ * a call, and each read lets the model work, so that tests go step by step and need no process.
  *
  * @module
  */
@@ -11,15 +11,15 @@ import { Nic, type NicOptions } from "../../sim/nic/nic.ts";
 import { FrameBuffer } from "../../sim/frames/frame.ts";
 import type { Wire, WirePort } from "../../sim/wires/wire.ts";
 
-/** A wire in a test's hands: what the port sent, and what it is to receive. */
+/** A wire that the test controls: frames that the port sent, and frames for it to receive. */
 export class TestWire implements Wire {
   readonly kind = "test";
   readonly fd = -1;
   /** Frames that the port sent. */
   readonly sent: Uint8Array[] = [];
-  /** Frames that are on their way to the port. */
+  /** Frames for the port, in order. */
   readonly waiting: Uint8Array[] = [];
-  /** Whether each frame handed over was taken. */
+  /** Whether the port took each frame. */
   readonly taken: boolean[] = [];
   readonly #frame = new FrameBuffer();
 
@@ -51,11 +51,11 @@ export class ModelFunction implements PciFunction {
   readonly behindIommu = false;
   readonly nic: Nic;
   readonly wire = new TestWire();
-  /** What was done, for tests of order: `claim`, `bus master on`, `close`, … */
+  /** Actions of the driver, for tests of their order: `claim`, `bus master on`, `close`, … */
   readonly log: string[] = [];
   /** Register writes, as offset and value. */
   readonly writes: [number, number][] = [];
-  /** What registers read instead of what the model says, by offset. */
+  /** Values that registers read instead of the model's, by offset. */
   readonly overrides = new Map<number, number>();
   readonly #deviceId: number;
   readonly #words = new Uint32Array(512 * 1024 / 4);

@@ -1,5 +1,5 @@
 /**
- * Network namespaces, each with one interface: two network stacks of Linux that can talk to each other
+ * Network namespaces, each with one interface: two network stacks of Linux that reach each other
  * only through what is under test. As root only; not a test itself.
  *
  * @module
@@ -10,10 +10,10 @@ import { Program, run, type TemporaryDirectory, tool } from "./processes.ts";
 
 /** The TCP port of {@linkcode transfer}. */
 export const PORT = 5001;
-/** Longest that a transfer may take, in milliseconds. */
+/** Deadline for a transfer, in milliseconds. */
 const TRANSFER_MS = 60000;
 
-/** Takes one connection: prints how much came and its hash. */
+/** Accepts one connection: prints the number of bytes received and their hash. */
 const SERVER = `
 import { createHash } from "node:crypto";
 using listener = Deno.listen({ hostname: Deno.args[0], port: ${PORT} });
@@ -28,7 +28,7 @@ for await (const piece of connection.readable) {
 console.log(bytes, hash.digest("hex"));
 `;
 
-/** Sends random bytes over one connection: prints how much and its hash. */
+/** Sends random bytes over one connection: prints their number and their hash. */
 const CLIENT = `
 import { createHash } from "node:crypto";
 using connection = await Deno.connect({ hostname: Deno.args[0], port: ${PORT} });
@@ -52,7 +52,7 @@ export class Namespace implements AsyncDisposable {
     readonly address: string,
   ) {}
 
-  /** Makes one and moves an interface of this machine into it. */
+  /** Creates one and moves an interface of this machine into it. */
   static async make(name: string, device: string, address: string): Promise<Namespace> {
     await tool("ip", "netns", "add", name);
     const namespace = new Namespace(name, device, address);
@@ -67,7 +67,7 @@ export class Namespace implements AsyncDisposable {
     return namespace;
   }
 
-  /** The command line of a program in it. */
+  /** Returns the command line that runs a program in it. */
   command(...command: string[]): string[] {
     return ["ip", "netns", "exec", this.name, ...command];
   }
@@ -77,11 +77,11 @@ export class Namespace implements AsyncDisposable {
   }
 }
 
-/** Pings some times; every request is answered. */
+/** Pings some times; asserts that every request is answered. */
 export async function ping(from: Namespace, to: Namespace, bytes = 56): Promise<void> {
   for (let i = 0; i < 5; i++) {
-    // One request a run: after a first answer, ping waits for the others no longer than two of the
-    // round trips that it has seen.
+    // One request a run: after a first reply, ping waits for the other replies only two round
+    // trips.
     const options = ["-n", "-c", "1", "-W", "10", "-s", String(bytes)];
     const { code, stdout } = await run(from.command("ping", ...options, to.address));
     assertMatch(stdout, /^1 packets transmitted, 1 received, 0% packet loss/m);
@@ -89,7 +89,7 @@ export async function ping(from: Namespace, to: Namespace, bytes = 56): Promise<
   }
 }
 
-/** Sends random bytes over TCP, a multiple of 50,000; asserts that all arrive as they were sent. */
+/** Sends random bytes over TCP, a multiple of 50,000; asserts that all arrive unchanged. */
 export async function transfer(
   directory: TemporaryDirectory,
   from: Namespace,

@@ -4,7 +4,7 @@
  * @module
  */
 
-/** What a program prints; undefined if it fails, or is not there. */
+/** Returns what a program prints; undefined if it fails or is not installed. */
 async function output(command: string, ...args: string[]): Promise<string | undefined> {
   try {
     const { success, stdout } = await new Deno.Command(command, {
@@ -15,11 +15,11 @@ async function output(command: string, ...args: string[]): Promise<string | unde
     return success ? new TextDecoder().decode(stdout) : undefined;
   } catch (error) {
     if (!(error instanceof Deno.errors.NotFound)) throw error;
-    return undefined; // no Debian
+    return undefined; // not Debian
   }
 }
 
-/** The names of those packages that are not installed. */
+/** Returns the names of the packages that are not installed. */
 async function missing(packages: readonly string[]): Promise<string[]> {
   const status = await output("dpkg-query", "-W", "-f", "${db:Status-Abbrev} ${Package}\n");
   const installed = (status ?? "").split("\n").filter((line) => line.startsWith("ii"))
@@ -34,10 +34,10 @@ function matches(name: string, wanted: string): boolean {
 }
 
 /**
- * Installs what is missing of these Debian packages; root only.
+ * Installs missing Debian packages; root only.
  *
  * @param packages Names; one ends with `*` where a version follows.
- * @throws {Error} if apt fails: it says what to install by hand.
+ * @throws {Error} if apt fails; it says what to install by hand.
  */
 export async function installPackages(packages: readonly string[]): Promise<void> {
   const names = await missing(packages);

@@ -1,6 +1,6 @@
 /**
- * What the end-to-end tests share: the software NIC, tools of the system, directories and conditions to
- * wait for, and what is to be said of how a program ends. Not a test itself.
+ * What the end-to-end tests share: the software NIC, system tools, directories, waiting for
+ * conditions, and assertions about the end of a program. Not a test itself.
  *
  * @module
  */
@@ -17,12 +17,12 @@ export const PROJECT: string = new URL("../../", import.meta.url).pathname;
 /** Whether the tests run as root, which devices, namespaces and mounts need. */
 export const isRoot: boolean = Deno.uid() === 0;
 
-/** Longest that a condition may take that is not said to take longer, in milliseconds. */
+/** Default deadline for a condition, in milliseconds. */
 const DEADLINE_MS = 20000;
-/** How often a condition is looked at, in milliseconds. */
+/** Milliseconds between checks of a condition. */
 const LOOK_MS = 5;
 
-/** Waits until a condition holds; says what was waited for, as it is then, if that takes too long. */
+/** Waits until a condition holds; after the deadline, throws an error that names it. */
 export async function until(
   what: string | (() => string),
   condition: () => boolean | Promise<boolean>,
@@ -37,7 +37,7 @@ export async function until(
   }
 }
 
-/** Fails, saying what to install, if a program of the system is not there. */
+/** Fails if a system program is not installed, and says what to install. */
 export async function requirePackages(...packages: ("tcpdump" | "tshark" | "iproute2" | "ping")[]) {
   const programs = { tcpdump: "tcpdump", tshark: "tshark", iproute2: "ip", ping: "ping" };
   for (const name of packages) {
@@ -50,14 +50,14 @@ export async function requirePackages(...packages: ("tcpdump" | "tshark" | "ipro
   }
 }
 
-/** Runs a program of the system that has to succeed; returns what it prints. */
+/** Runs a system program that has to succeed; returns what it prints. */
 export async function tool(...command: string[]): Promise<string> {
   const { code, stdout, stderr } = await run(command);
   assertEquals(code, 0, `${command.join(" ")}: ${stderr}`);
   return stdout;
 }
 
-/** The command line of a program of this project: it may load the stubs, and nothing else but by flags. */
+/** Returns the command line of a program of this project with `--allow-ffi` and flags. */
 export function ffiOnly(
   program: string,
   args: readonly string[],
@@ -67,13 +67,13 @@ export function ffiOnly(
   return [Deno.execPath(), "run", "--quiet", "--no-prompt", "--allow-ffi", ...flags, file, ...args];
 }
 
-/** Asserts that a program refused to work: one sentence on stderr that matches, and exit code 2. */
+/** Asserts that a program refused to run: one matching sentence on stderr, and exit code 2. */
 export function assertRefused(result: Result, sentence: RegExp): void {
   assertFailed(result, 2, sentence);
   assertEquals(result.stdout, "");
 }
 
-/** Asserts that a program failed with one sentence on stderr that matches, and no stack trace. */
+/** Asserts that a program failed with one matching sentence on stderr, and no stack trace. */
 export function assertFailed(result: Result, code: number, sentence: RegExp): void {
   assertMatch(result.stderr, /^error: [^\n]+\n$/);
   assertMatch(result.stderr, sentence);
@@ -85,15 +85,15 @@ export interface SimPort {
   readonly connected: boolean;
   readonly counters: Readonly<Record<string, number>>;
   readonly wireStatistics: Readonly<Record<string, number>>;
-  /** Rules of the datasheet that were broken, and how often in all. */
+  /** Rules of the datasheet that were broken, and the number of times in all. */
   readonly violations: number;
   readonly broken: number;
 }
 
-/** What the software NIC says about itself. */
+/** A report of the software NIC. */
 export interface SimReport {
   readonly ports: readonly SimPort[];
-  /** What drivers did that the datasheet forbids; in the last report only. */
+  /** What drivers did against the datasheet; in the last report only. */
   readonly violations?: readonly unknown[];
 }
 
@@ -120,23 +120,23 @@ export class Sim implements AsyncDisposable {
   ): Promise<Sim> {
     const sockets = wires.map((_, i) => directory.file(`${i}.sock`));
     const ports = wires.flatMap((wire, i) => ["--socket", sockets[i], "--wire", wire]);
-    // Its standard input is ours: should the tests be killed, it ends too.
+    // Its standard input is a pipe of this process: if the tests are killed, it ends too.
     const args = ["--json", "--quiet", "--control", ...options, ...ports];
     return new Sim(sockets, await Program.start(ffiOnly("sim/main.ts", args)).ready());
   }
 
-  /** Gives it a command: `start`, `stop`, `link 0 down`. */
+  /** Sends it a command: `start`, `stop`, `link 0 down`. */
   command(text: string): Promise<void> {
     return this.program.write(text);
   }
 
-  /** Asks for its counts. */
+  /** Returns its counts. */
   async report(): Promise<SimReport> {
     await this.program.write("stats");
     return JSON.parse(await this.program.line(() => true));
   }
 
-  /** Waits until its counts are as they should be. */
+  /** Waits until its counts meet a condition. */
   async reaches(
     what: string,
     condition: (ports: readonly SimPort[]) => boolean,
@@ -146,10 +146,10 @@ export class Sim implements AsyncDisposable {
   }
 
   /**
-   * Stops the generators and waits until every frame that they have sent is accounted for: it has come
-   * back, or found no room at its port, or is known to be lost. Then none is on its way any more.
+   * Stops the generators and waits until every frame sent is accounted for: it came back, was
+   * missed by its port, or is known to be lost. Then no frame is on its way.
    *
-   * @param lost Frames that the ports have taken and that will not come back, as far as is known.
+   * @param lost Returns the number of frames that the ports took and that will not come back.
    */
   async drain(lost: () => number | Promise<number>): Promise<void> {
     await this.command("stop");
@@ -163,7 +163,7 @@ export class Sim implements AsyncDisposable {
     });
   }
 
-  /** Ends it; asserts that no driver did what the datasheet forbids. Returns its last counts. */
+  /** Ends it; asserts that no driver broke a rule of the datasheet. Returns its last counts. */
   async quit(): Promise<readonly SimPort[]> {
     await this.program.write("quit");
     const { code, stdout, stderr } = await this.program.finish();

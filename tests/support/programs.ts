@@ -1,6 +1,6 @@
 /**
- * What the tests of programs share: starting one that has a device, ending it, and the far end of a
- * cable that leads to the test. Not a test itself.
+ * What the tests of programs share: starting and ending a program that has a device, and the far
+ * end of a cable. Not a test itself.
  *
  * @module
  */
@@ -12,7 +12,7 @@ import { ffiOnly, Program, until } from "./processes.ts";
 const SOCK_DGRAM = 2;
 const MSG_DONTWAIT = 0x40;
 
-/** A device in a program's last line. A program's own counts come after these. */
+/** A device in a program's last line. The program's own counts follow these. */
 export interface Port {
   readonly address: string;
   readonly rxPackets: number;
@@ -31,7 +31,7 @@ export interface Totals {
   readonly ports: readonly Port[];
 }
 
-/** The last line of a program's JSON. */
+/** Returns the last line of a program's JSON. */
 export function totals(stdout: string): Totals {
   const line: Totals = JSON.parse(stdout.trim().split("\n").at(-1)!);
   assertEquals(line.total, true);
@@ -47,7 +47,7 @@ export function startProgram(
   return Program.start(ffiOnly(name, ["--json", ...args], flags)).ready();
 }
 
-/** Waits for the end of a program with JSON, and asserts that it ends well; returns its totals. */
+/** Waits until a program with JSON ends, asserts that it succeeds, and returns its totals. */
 export async function totalsOf(program: Program, code = 0): Promise<Totals> {
   const result = await program.finish();
   assertEquals(result.stderr, "");
@@ -55,7 +55,7 @@ export async function totalsOf(program: Program, code = 0): Promise<Totals> {
   return totals(result.stdout);
 }
 
-/** The same for a program that ends by a signal. */
+/** Ends a program with JSON by a signal, asserts that it succeeds, and returns its totals. */
 export function stopProgram(program: Program, signal: Deno.Signal = "SIGTERM"): Promise<Totals> {
   program.kill(signal);
   return totalsOf(program);
@@ -70,39 +70,39 @@ export function startForwarder(
   return startProgram("fwd.ts", [...options, ...addresses], flags);
 }
 
-/** Packets that a forwarder with JSON has dropped, by the last of its lines: one comes each second. */
+/** Returns the packets that a forwarder with JSON has dropped, by its last line: one a second. */
 export function droppedBy({ stdout }: { readonly stdout: string }): number {
   const line = stdout.slice(0, stdout.lastIndexOf("\n")).split("\n").at(-1)!;
   const { ports = [] }: Partial<Totals> = JSON.parse(line);
   return ports.reduce((sum, { dropped }) => sum + Number(dropped), 0);
 }
 
-/** A datagram socket in the test's hands: a datagram is a frame. */
+/** A datagram socket that the test controls: a datagram is a frame. */
 export class Cable implements Disposable {
   readonly #fd: number;
   readonly #remote: Uint8Array<ArrayBuffer>;
 
-  /** @param local Where frames come in. @param remote Where frames go to. */
+  /** @param local Path to receive at. @param remote Path to send to. */
   constructor(local: string, remote: string) {
     this.#fd = stubs.ixy_bind(path(local), SOCK_DGRAM);
     this.#remote = path(remote);
     assert(this.#fd >= 0);
   }
 
-  /** Sends a frame. Without a reader the socket has room for ten. */
+  /** Sends a frame. The socket holds ten unread frames. */
   send(frame: Uint8Array<ArrayBuffer>): void {
     const n = stubs.ixy_sendto(this.#fd, frame, frame.length, this.#remote, MSG_DONTWAIT);
     assertEquals(n, frame.length);
   }
 
-  /** The frame that has come, if one has. */
+  /** Returns the next frame; undefined if none has arrived. */
   receive(): Uint8Array<ArrayBuffer> | undefined {
     const frame = new Uint8Array(16384);
     const n = stubs.ixy_recv(this.#fd, frame, frame.length, new Int32Array(17), MSG_DONTWAIT);
     return n < 0 ? undefined : frame.slice(0, n);
   }
 
-  /** The next frames. */
+  /** Waits for the next frames. */
   async take(frames: number): Promise<Uint8Array<ArrayBuffer>[]> {
     const taken: Uint8Array<ArrayBuffer>[] = [];
     await until(`frame ${taken.length} of ${frames}`, () => {
@@ -117,7 +117,7 @@ export class Cable implements Disposable {
   }
 }
 
-/** A frame of random bytes. */
+/** Returns a frame of random bytes. */
 export function randomFrame(bytes: number): Uint8Array<ArrayBuffer> {
   return crypto.getRandomValues(new Uint8Array(bytes));
 }

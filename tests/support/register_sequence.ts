@@ -1,6 +1,6 @@
 /**
- * A record of register accesses, as the software NIC's `--trace` writes it, to be looked through and
- * to be altered. Knows no rule. Not a test itself.
+ * A record of register accesses, as the software NIC's `--trace` writes it, for searching and
+ * altering. It contains no rules. Not a test itself.
  *
  * @module
  */
@@ -10,20 +10,20 @@ import { nameOf, type Register } from "../../src/registers.ts";
 
 /** One line of the record. */
 export interface Access {
-  /** When, in milliseconds. */
+  /** The time, in milliseconds. */
   readonly time: number;
-  /** Whether a register was read or written, or bus mastering turned on or off. */
+  /** A read or write of a register, or a change of bus mastering. */
   readonly what: "read" | "write" | "bus master";
   /** The register, with its index where it has copies; empty for bus mastering. */
   readonly name: string;
-  /** What was read or written; 1 or 0 for bus mastering on or off. */
+  /** The value read or written; 1 or 0 for bus mastering on or off. */
   readonly value: number;
 }
 
-/** Says whether an access is the one that is looked for. */
+/** Returns whether an access matches. */
 export type Passes = (access: Access) => boolean;
 
-/** A write of a register that leaves all of these bits set, or with `cleared` none of them. */
+/** Matches a write of a register with all of these bits set, or with `cleared`, none of them. */
 export function writes(register: Register, index = 0, bits = 0, cleared = 0): Passes {
   const name = nameOf(register, index);
   return ({ what, name: found, value }) => {
@@ -32,22 +32,22 @@ export function writes(register: Register, index = 0, bits = 0, cleared = 0): Pa
   };
 }
 
-/** A read of a register that shows all of these bits set, and none of those cleared. */
+/** Matches a read of a register with all of these bits set, and none of `cleared`. */
 export function reads(register: Register, index = 0, bits = 0, cleared = 0): Passes {
   const wanted = writes(register, index, bits, cleared);
   return (access) => access.what === "read" && wanted({ ...access, what: "write" });
 }
 
-/** Bus mastering turned on or off. */
+/** Matches a change of bus mastering. */
 export function busMaster(on: boolean): Passes {
   return ({ what, value }) => what === "bus master" && value === Number(on);
 }
 
-/** The accesses in their order. It does not change: what alters it returns another. */
+/** Accesses in order. Immutable: methods that alter it return a new one. */
 export class Sequence {
   constructor(readonly accesses: readonly Access[]) {}
 
-  /** Takes the lines of a record. */
+  /** Parses the lines of a record. */
   static parse(text: string): Sequence {
     const accesses = text.trimEnd().split("\n").map((line): Access => {
       const [seconds, , what, name, value] = line.split(/\s+/);
@@ -55,30 +55,30 @@ export class Sequence {
       if (what === "bus") {
         return { time, what: "bus master", name: "", value: Number(value === "on") };
       }
-      if (what !== "read" && what !== "write") throw new Error(`a line of another kind: ${line}`);
+      if (what !== "read" && what !== "write") throw new Error(`unknown line in a trace: ${line}`);
       return { time, what, name, value: Number(value) };
     });
     return new Sequence(accesses);
   }
 
-  /** Index of the first access from `from` on, and before `to`, that passes; -1 if there is none. */
+  /** Returns the index of the first match in `from` to `to`, without `to`; -1 without a match. */
   find(passes: Passes, from = 0, to = this.accesses.length): number {
     for (let i = Math.max(from, 0); i < to; i++) if (passes(this.accesses[i])) return i;
     return -1;
   }
 
-  /** Index of the last access before `to`, and from `from` on, that passes; -1 if there is none. */
+  /** Returns the index of the last match in `from` to `to`, without `to`; -1 without a match. */
   findLast(passes: Passes, to = this.accesses.length, from = 0): number {
     for (let i = to - 1; i >= from; i--) if (passes(this.accesses[i])) return i;
     return -1;
   }
 
-  /** Indices of all accesses that pass. */
+  /** Returns the indices of all matches. */
   all(passes: Passes): number[] {
     return this.accesses.flatMap((access, i) => passes(access) ? [i] : []);
   }
 
-  /** What a register had before an access: what was last read or written, or its reset value. */
+  /** Returns the value of a register before an access: last read or written, or its reset value. */
   valueAt(at: number, register: Register, index = 0): number {
     const name = nameOf(register, index), reset = writes(CTRL, 0, CTRL.RST);
     for (let i = at - 1; i >= 0; i--) {
@@ -89,12 +89,12 @@ export class Sequence {
     return register.reset;
   }
 
-  /** This record without an access. */
+  /** Returns the record without an access. */
   without(at: number): Sequence {
     return this.#altered(at, (accesses) => accesses.splice(at, 1));
   }
 
-  /** This record with an access moved to just before another. */
+  /** Returns the record with an access moved to just before another. */
   moved(at: number, before: number): Sequence {
     return this.#altered(at, (accesses) => {
       const [access] = accesses.splice(at, 1);
@@ -102,14 +102,14 @@ export class Sequence {
     });
   }
 
-  /** This record with another value read or written. */
+  /** Returns the record with another value read or written. */
   changed(at: number, value: (before: number) => number): Sequence {
     return this.#altered(at, (accesses) => {
       accesses[at] = { ...accesses[at], value: value(accesses[at].value) >>> 0 };
     });
   }
 
-  /** This record with all from an access on so many milliseconds earlier. */
+  /** Returns the record with all accesses from one on earlier by some milliseconds. */
   hurried(at: number, milliseconds: number): Sequence {
     return this.#altered(at, (accesses) => {
       for (let i = at; i < accesses.length; i++) {
@@ -118,7 +118,7 @@ export class Sequence {
     });
   }
 
-  /** This record with an access added before another. */
+  /** Returns the record with an access added before another. */
   inserted(before: number, what: Access["what"], register: Register, value: number): Sequence {
     return this.#altered(before, (accesses) => {
       const { time } = accesses[before];
@@ -128,7 +128,7 @@ export class Sequence {
 
   #altered(at: number, alter: (accesses: Access[]) => void): Sequence {
     if (!(at >= 0 && at < this.accesses.length)) {
-      throw new Error("there is no such access to alter");
+      throw new Error("the access to alter does not exist");
     }
     const accesses = [...this.accesses];
     alter(accesses);

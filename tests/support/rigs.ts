@@ -1,6 +1,6 @@
 /**
- * A device of each driver with its other side in the test's hands, in one thread: for tests of what
- * works with any driver. Not a test itself.
+ * A device of each driver, whose other side the test controls, in one thread: for tests that work
+ * with any driver. Not a test itself.
  *
  * @module
  */
@@ -13,27 +13,29 @@ import { ModelFunction } from "./model_function.ts";
 
 const ENTRIES = 64;
 
-/** A device, its pool, and the wire that leads to it. */
+/** A device, its pool and its wire. */
 export interface Rig {
   readonly device: Device;
   readonly pool: Mempool;
-  /** Buffers that the receive ring has. */
+  /** Buffers in the receive ring. */
   readonly ring: number;
-  /** Brings the device a packet; returns whether it had a free descriptor. */
+  /** Delivers a packet to the device; returns whether it had a free descriptor. */
   arrive(packet: Uint8Array): boolean;
-  /** Takes all that the device has sent; its buffers can be reclaimed then. */
+  /** Returns all packets sent since the last call; their buffers can be reclaimed then. */
   sent(): Uint8Array[];
-  /** Asserts, once the device is closed, that nothing was broken and the pool is whole; frees it. */
+  /**
+   * After the device is closed, asserts that no rule was broken and no buffer lost; frees the pool.
+   */
   end(): void;
 }
 
 function assertWhole(pool: Mempool): void {
-  assertEquals(pool.freeCount, pool.buffers, "every buffer is back");
-  assertEquals(new Set(pool.freeStack).size, pool.buffers, "and none twice");
+  assertEquals(pool.freeCount, pool.buffers, "every buffer is free");
+  assertEquals(new Set(pool.freeStack).size, pool.buffers, "no buffer is free twice");
   pool[Symbol.dispose]();
 }
 
-/** What makes a rig, by the driver. Rings have 64 entries. */
+/** Functions that create a rig, by driver. Rings have 64 entries. */
 export const RIGS: Readonly<Record<string, (buffers: number) => Promise<Rig>>> = {
   async ixgbe(buffers) {
     const pool = new Mempool({ buffers, memory: "pages" }), bus = new ModelFunction();

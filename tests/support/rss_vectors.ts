@@ -1,5 +1,5 @@
 /**
- * The published test vectors of the RSS hash: addresses, ports, and what they hash to under `RSS_KEY`
+ * The published test vectors of the RSS hash: addresses, ports, and their hashes under `RSS_KEY`
  * (82599: section 7.1.2.8.3, after Microsoft's verification suite). Not a test itself.
  *
  * @module
@@ -38,7 +38,7 @@ function v4(
   };
 }
 
-/** The bytes of an address, which may leave out zeros once. */
+/** Returns the bytes of an address, which may contain `::`. */
 function groups(address: string): number[] {
   const [head, tail = []] = address.split("::").map((half) => half.split(":"));
   const zeros = Array<string>(8 - head.length - tail.length).fill("0");

@@ -1,50 +1,53 @@
 /**
  * What the project's TypeScript files import and declare. Not a test itself.
  *
- * Deno's parser reads them, by way of its interface for lint rules, which exists in `deno test` only.
+ * Uses Deno's parser through the interface for lint rules, which exists in `deno test` only.
  *
  * @module
  */
 
 import { PROJECT } from "./processes.ts";
 
-/** One file that needs another one. */
+/** An import of one file by another. */
 export interface Import {
-  /** The file that has the import, by its path in the project. */
+  /** The importing file, by its path in the project. */
   readonly from: string;
-  /** The file that it names, by its path in the project; of what is not relative, as it is written. */
+  /**
+   * The imported file, by its path in the project; a specifier that is not relative, as written.
+   */
   readonly to: string;
-  /** Whether it is only named by a URL: as a worker, or as a program to run. */
+  /** Whether a URL names it, for a worker or a program to run. */
   readonly url: boolean;
 }
 
-/** Specifiers that lead to a file beside the one that has them. */
+/** Relative specifiers. */
 const RELATIVE = /^\.\.?\//;
-/** Stands for a file that is not known before the program runs. */
+/** Stands for a file that is known only at run time. */
 export const NOT_LITERAL = "(not a string literal)";
 
-/** A string literal's value; undefined for any other expression. */
+/** Returns a string literal's value; undefined for any other expression. */
 function literal(node: Deno.lint.Node | undefined): string | undefined {
   if (node?.type === "TSLiteralType") return literal(node.literal);
   return node?.type === "Literal" && typeof node.value === "string" ? node.value : undefined;
 }
 
-/** Whether an expression is `import.meta`, or `import.meta` and a name. */
+/** Returns whether an expression is `import.meta`, or a property of it. */
 function isMeta(node: Deno.lint.Node | undefined, name?: string): boolean {
   if (name === undefined) return node?.type === "MetaProperty";
   return node?.type === "MemberExpression" && isMeta(node.object) &&
     node.property.type === "Identifier" && node.property.name === name;
 }
 
-/** Calls a visitor for what is in a file. */
+/** Visits the syntax tree of a file. */
 function visit(file: string, text: string, visitor: Deno.lint.LintVisitor): void {
   const plugin = { name: "tests", rules: { visitor: { create: () => visitor } } };
   Deno.lint.runPlugin(plugin, file, text);
 }
 
 /**
- * The imports of a file: `import` and `export … from` of values and types, `import()`, `import("…")` as
- * a type, and TypeScript files named by `new URL("…", import.meta.url)` or `import.meta.resolve("…")`.
+ * Returns the imports of a file: `import` and `export … from` of values and types, `import()`,
+ * `import("…")` as a type, and TypeScript files named by `new URL("…", import.meta.url)` or
+ * `import.meta.resolve("…")`.
  */
 export function importsOf(file: string, text: string): Import[] {
   const found: Import[] = [];
@@ -77,8 +80,8 @@ export function importsOf(file: string, text: string): Import[] {
 }
 
 /**
- * What a file declares outside functions: `name` of variables, functions and types, `Name.member` of
- * classes and interfaces.
+ * Returns what a file declares outside functions: `name` of variables, functions and types,
+ * `Name.member` of classes and interfaces.
  */
 export function declarationsOf(file: string, text: string): Set<string> {
   const found = new Set<string>();
@@ -120,7 +123,7 @@ export function declarationsOf(file: string, text: string): Set<string> {
   return found;
 }
 
-/** Paths of the project's files, but for those in folders that begin with a dot. */
+/** Returns the paths of the project's files, without those in folders that start with a dot. */
 export async function projectFiles(directory = ""): Promise<string[]> {
   const files: string[] = [];
   for await (const { name, isDirectory } of Deno.readDir(PROJECT + directory)) {

@@ -7,7 +7,7 @@
 
 import { Program, type TemporaryDirectory } from "./processes.ts";
 
-/** What Debian calls the packages that testpmd and its ports come in; a version follows a `*`. */
+/** Debian's packages of testpmd and its ports; a version follows a `*`. */
 export const TESTPMD_PACKAGES: readonly string[] = [
   "dpdk-dev",
   "librte-mempool-ring*",
@@ -16,16 +16,16 @@ export const TESTPMD_PACKAGES: readonly string[] = [
   "librte-net-vhost*",
 ];
 
-/** How long it may take to start and to end, in milliseconds. */
+/** Deadline for it to start and to end, in milliseconds. */
 const START_MS = 30000;
 
-/** Counts of a port, as testpmd sees them: `rx` is what it has received. */
+/** Counts of a port, by testpmd: `rx` is what testpmd received. */
 export interface TestpmdCounts {
   readonly rx: number;
   readonly tx: number;
 }
 
-/** testpmd. The ports are numbered in the order in which they are named. */
+/** testpmd. Ports have numbers in the order given. */
 export class Testpmd implements AsyncDisposable {
   /** The process. */
   readonly program: Program;
@@ -35,11 +35,11 @@ export class Testpmd implements AsyncDisposable {
   }
 
   /**
-   * Starts it and waits for its ports. Packets are moved once it gets the command `start`.
+   * Starts it and waits for its ports. It moves packets once it gets the command `start`.
    *
-   * @param directory Where its own files are to be.
-   * @param ports A port each, as `--vdev` takes it.
-   * @param mode How packets are moved: `io` swaps them between ports 0 and 1, 2 and 3, …
+   * @param directory The directory for its files.
+   * @param ports Its ports, each as `--vdev` takes it.
+   * @param mode How to move packets: `io` swaps them between ports 0 and 1, 2 and 3, …
    * @param queues Queues of each port; packets stay in the queue of their number.
    */
   static async start(
@@ -49,7 +49,8 @@ export class Testpmd implements AsyncDisposable {
     queues = 1,
   ): Promise<Testpmd> {
     const memory = ["--no-huge", "-m", "100"];
-    // Both threads on one processor: the one that moves packets never rests, and we need the other.
+    // Both threads on one core: the one that moves packets never sleeps, and the test needs the
+    // other core.
     const processors = ["--lcores", "0@0,1@0", "-n", "1"];
     const devices = ["--no-pci", ...ports.flatMap((port) => ["--vdev", port])];
     const options = ["--no-numa", "--no-flush-rx", "--total-num-mbufs=8192"];
@@ -70,18 +71,18 @@ export class Testpmd implements AsyncDisposable {
     return testpmd;
   }
 
-  /** A port that is a vhost-user back-end with a socket of this path. */
+  /** Returns a port that is a vhost-user back-end with a socket at this path. */
   static vhost(index: number, socket: string, queues = 1): string {
     return `net_vhost${index},iface=${socket},queues=${queues}`;
   }
 
-  /** Has it move packets. */
+  /** Starts to move packets. */
   async forward(): Promise<void> {
     await this.program.write("start");
     await this.program.line((line) => line.includes("packet forwarding - ports="));
   }
 
-  /** Asks for a port's counts. */
+  /** Returns a port's counts. */
   async counts(port: number): Promise<TestpmdCounts> {
     await this.program.write(`show port stats ${port}`);
     const number = async (name: string) => {
@@ -91,7 +92,7 @@ export class Testpmd implements AsyncDisposable {
     return { rx: await number("RX"), tx: await number("TX") };
   }
 
-  /** Asks how many packets it has dropped, since the port that they were to go to had no room. */
+  /** Returns the number of packets dropped because the other port had no room. */
   async dropped(): Promise<number> {
     await this.program.write("show fwd stats all");
     await this.program.line((line) => line.includes("Accumulated forward statistics"));
@@ -99,7 +100,7 @@ export class Testpmd implements AsyncDisposable {
     return Number(pattern.exec(await this.program.line((line) => pattern.test(line)))![1]);
   }
 
-  /** Ends it, and waits for its end. */
+  /** Ends it, and waits until it has ended. */
   async quit(): Promise<void> {
     await this.program.write("quit");
     await this.program.finish(START_MS);

@@ -1,6 +1,6 @@
 /**
- * vhost-user devices opened with choices that `open` does not offer, and frames to send through them.
- * What the tests against back-ends share; not a test itself.
+ * What the tests against vhost-user back-ends share: devices opened with options that `open` does
+ * not have, and frames to send through them. Not a test itself.
  *
  * @module
  */
@@ -23,7 +23,7 @@ export function openVhost(
   return openVirtio(address, options, () => new VhostUserTransport(address, socket, how));
 }
 
-/** A frame of each size, no two alike. */
+/** Returns a frame of each size, no two alike. */
 export function everySize(): Uint8Array[] {
   return Array.from({ length: LONGEST - SHORTEST + 1 }, (_, n) => {
     const frame = Uint8Array.from({ length: SHORTEST + n }, (_, i) => 31 * i + 7 * n + (i >> 8));
@@ -32,7 +32,7 @@ export function everySize(): Uint8Array[] {
   });
 }
 
-/** Receives what has arrived by a pair of queues; copies of the packets. */
+/** Returns copies of the packets that have arrived on a pair of queues. */
 export function receiveAll(device: VirtioDevice, pair = 0): Uint8Array[] {
   const queue = device.rxQueues[pair];
   const batch = new PacketBatch(queue.pool), frames: Uint8Array[] = [];
@@ -42,12 +42,12 @@ export function receiveAll(device: VirtioDevice, pair = 0): Uint8Array[] {
       batch.free();
     }
   } finally {
-    batch.free(); // what came before an error
+    batch.free(); // packets received before an error
   }
   return frames;
 }
 
-/** Sends frames in order by a pair of queues, and waits for room where there is none. */
+/** Sends frames in order on a pair of queues, and waits for room in the ring. */
 export async function sendAll(
   device: VirtioDevice,
   frames: readonly Uint8Array[],

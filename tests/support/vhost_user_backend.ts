@@ -1,6 +1,6 @@
 /**
- * A vhost-user back-end that does as it is told, well or badly: a program for tests, with a script for
- * each connection in turn. What it is sent it prints, a line of JSON for each connection that ends.
+ * A vhost-user back-end for tests that follows a script for each connection in turn, and misbehaves
+ * as the script says. Prints the requests of each connection, as a line of JSON at its end.
  *
  * @module
  */
@@ -18,39 +18,42 @@ const GET_FEATURES = 1, GET_PROTOCOL_FEATURES = 15, GET_QUEUE_NUM = 17;
 const SET_STATUS = 39, GET_STATUS = 40;
 const DRIVER_OK = 4;
 
-/** What to do on a connection. */
+/** The script of a connection. */
 export interface Script {
-  /** Features to offer, in hexadecimal: the device's, and those of the protocol. */
+  /** Features to offer, in hexadecimal: of the device, and of the protocol. */
   readonly features: string;
   readonly protocol: string;
-  /** Pairs of queues that there are; 1 unless given. */
+  /** Pairs of queues; default: 1. */
   readonly pairs?: number;
-  /** At which request to misbehave, and how. */
+  /** The request at which to misbehave, and how. */
   readonly fault?: { readonly request: number; readonly how: Fault };
-  /** How packets that were transmitted come back to be received; unless given, they do not. */
+  /** How transmitted packets come back; default: not at all. */
   readonly loop?: "straight" | "reversed" | "last";
-  /** What to write into a used ring once there are buffers in its queue. */
+  /** What to write into a used ring once its queue has buffers. */
   readonly nonsense?: Nonsense;
-  /** Bits that the device status has beside those that were set, once the driver is ready. */
+  /** Bits to add to the device status once the driver is ready. */
   readonly status?: number;
 }
 
-/** How to misbehave: close, say nothing, refuse, answer too little or for another request. */
+/**
+ * How to misbehave: close, do not answer, refuse, answer too short, for another request, or
+ * unasked.
+ */
 export type Fault = "close" | "hang" | "refuse" | "short" | "other" | "chatter";
 
-/** Waits until there is something to read, or so many milliseconds have passed. */
+/** Waits until a file descriptor is readable, at most for some milliseconds. */
 function readable(fd: number, milliseconds: number): boolean {
   const pollfds = Int32Array.of(fd, POLLIN, 0, POLLIN);
   const n = stubs.ixy_poll(pollfds, 2, milliseconds);
   if (n !== -Errno.EINTR) checkErrno("poll", n);
-  // Nothing is ever written to us: whoever started us has ended.
+  // Nothing is ever written to this pipe, so the parent process has ended.
   if ((pollfds[3] >> 16 & (POLLIN | POLLHUP)) !== 0) Deno.exit(0);
   return (pollfds[1] >> 16) !== 0;
 }
 
-/** One connection: requests, and the rings that they set up. */
+/** A connection: its requests, and the rings that they set up. */
 class Connection implements Driver {
-  /** Requests in the order in which they came. */
+  /** Requests in order. */
   readonly requests: number[] = [];
   features = 0n;
   readonly #fd: number;
@@ -67,7 +70,7 @@ class Connection implements Driver {
     this.#rings = Array.from({ length: 2 * (script.pairs ?? 1) }, () => new Ring(this));
   }
 
-  /** Serves until the other side closes, or the script does. */
+  /** Serves until the other side or the script closes the connection. */
   serve(): void {
     while (this.#open) {
       if (readable(this.#fd, 1)) this.#open = this.#request();
@@ -89,7 +92,7 @@ class Connection implements Driver {
     }
   }
 
-  /** Handles a request; false if the connection is to end. */
+  /** Handles a request; returns false to end the connection. */
   #request(): boolean {
     const header = new DataView(new ArrayBuffer(HEADER));
     if (!this.#receive(new Uint8Array(header.buffer))) return false;
@@ -112,11 +115,11 @@ class Connection implements Driver {
     return true;
   }
 
-  /** Does what is asked; returns the two halves of the answer to what has one of its own. */
+  /** Carries out a request; returns the two halves of its answer, if it has one of its own. */
   #handle(request: number, payload: DataView, fds: number[]): number[] | undefined {
     const word = (at: number) => payload.getUint32(at, true);
     const halves = (n: bigint) => [Number(n & 0xffffffffn), Number(n >> 32n)];
-    const ring = this.#rings[payload.byteLength > 0 ? word(0) & 0xff : 0]; // of requests for one
+    const ring = this.#rings[payload.byteLength > 0 ? word(0) & 0xff : 0]; // for requests about one ring
     if (request === GET_FEATURES) return halves(BigInt(`0x${this.#script.features}`));
     if (request === GET_PROTOCOL_FEATURES) return halves(BigInt(`0x${this.#script.protocol}`));
     if (request === GET_QUEUE_NUM) return [this.#script.pairs ?? 1, 0];

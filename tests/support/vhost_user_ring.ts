@@ -1,21 +1,21 @@
 /**
- * A split virtqueue from the device's side (VirtIO 1.3, section 2.7), for tests: it takes chains apart
- * byte by byte, and returns them in whatever order it is told to. Fast it is not.
+ * The device's side of a split virtqueue (VirtIO 1.3, section 2.7), for tests: parses chains byte
+ * by byte, and returns them in any order. It is slow.
  *
  * @module
  */
 
 const NEXT = 1, WRITE = 2;
 const MRG_RXBUF = 15n, VERSION_1 = 32n;
-/** The most chains to use at once. */
+/** Maximum number of chains to use at once. */
 const BATCH = 16;
 
-/** What to write into a used ring: entries from the first on, and its index. */
+/** What to write into a used ring: entries from the first on, and the index. */
 export interface Nonsense {
   readonly queue: number;
   /** Id and length of each. */
   readonly entries: readonly (readonly [id: number, length: number])[];
-  /** As many as there are entries unless given. */
+  /** Default: the number of entries. */
   readonly index?: number;
 }
 
@@ -25,21 +25,21 @@ interface Piece {
   readonly writable: boolean;
 }
 
-/** Whose queues they are. */
+/** The driver of the queues, as the back-end knows it. */
 export interface Driver {
-  /** The features that it has taken. */
+  /** The negotiated features. */
   readonly features: bigint;
-  /** Bytes at an address of its. */
+  /** Returns bytes at an address of the driver. */
   memory(address: number, bytes: number): DataView;
 }
 
 /** One queue. */
 export class Ring {
-  /** Number of descriptors. */
+  /** Its number of descriptors. */
   entries = 0;
-  /** Whether the driver lets it be used. */
+  /** Whether the driver has enabled it. */
   enabled = false;
-  /** Descriptors of files that came for it. */
+  /** File descriptors received for it. */
   descriptors = 0;
   /** Position of the next chain, modulo 2^16. */
   next = 0;
@@ -50,7 +50,7 @@ export class Ring {
 
   constructor(readonly driver: Driver) {}
 
-  /** Takes the three addresses of SET_VRING_ADDR. */
+  /** Sets the three addresses of SET_VRING_ADDR. */
   place(at: (place: number) => DataView): void {
     this.#table = at(8);
     this.#used = at(16);
@@ -59,7 +59,7 @@ export class Ring {
     this.#done = false;
   }
 
-  /** Chains that the driver has made available and that were not used. */
+  /** Available chains that were not used. */
   get waiting(): number {
     return (this.#available.getUint16(2, true) - this.next) & 0xffff;
   }
@@ -72,7 +72,7 @@ export class Ring {
     this.#used.setUint16(2, index, true);
   }
 
-  /** Moves packets from one ring to another: transmitted ones are received. */
+  /** Moves packets from a transmit ring to a receive ring. */
   static loop(tx: Ring, rx: Ring, how: "straight" | "reversed" | "last"): void {
     const long = [MRG_RXBUF, VERSION_1].some((bit) => (rx.driver.features >> bit & 1n) !== 0n);
     const header = long ? 12 : 10;
@@ -82,7 +82,7 @@ export class Ring {
     for (let i = 0; i < count; i++) {
       const [from, pieces] = tx.#take(i), [to, room] = rx.#take(i);
       if (pieces.some((piece) => piece.writable)) {
-        throw new Error("a packet to send may be written");
+        throw new Error("a buffer to transmit is writable");
       }
       const bytes = pieces.flatMap((piece) => [...piece.bytes]);
       if (long) bytes[10] = 1; // num_buffers
@@ -94,7 +94,7 @@ export class Ring {
     tx.#complete(sent, how);
   }
 
-  /** The chain at some distance: the id of its first descriptor, and its buffers. */
+  /** Returns the chain at some distance: the id of its first descriptor, and its buffers. */
   #take(distance: number): [number, Piece[]] {
     const place = (this.next + distance) % this.entries;
     const id = this.#available.getUint16(4 + 2 * place, true), pieces: Piece[] = [];
@@ -110,10 +110,10 @@ export class Ring {
     return [id, pieces];
   }
 
-  /** Returns chains, and moves the index past them. */
+  /** Returns chains to the driver, and advances the index. */
   #complete(chains: [number, number][], how: "straight" | "reversed" | "last"): void {
     const entries = how === "reversed" ? chains.toReversed() : chains;
-    if (how === "last") this.#use(this.next, ...chains.at(-1)!); // it stands for all before it
+    if (how === "last") this.#use(this.next, ...chains.at(-1)!); // it also covers all before it
     else entries.forEach(([id, length], i) => this.#use(this.next + i, id, length));
     this.next = (this.next + chains.length) & 0xffff;
     this.#used.setUint16(2, this.next, true);
@@ -126,15 +126,15 @@ export class Ring {
   }
 }
 
-/** Writes bytes into buffers, one behind the other; returns how many. */
+/** Writes bytes into consecutive buffers; returns their number. */
 function fill(pieces: readonly Piece[], bytes: readonly number[]): number {
   let at = 0;
   for (const piece of pieces) {
-    if (!piece.writable) throw new Error("a buffer to receive into may not be written");
+    if (!piece.writable) throw new Error("a receive buffer is not writable");
     const part = bytes.slice(at, at + piece.bytes.length);
     piece.bytes.set(part);
     at += part.length;
   }
-  if (at < bytes.length) throw new Error(`${bytes.length} bytes have no room in a chain`);
+  if (at < bytes.length) throw new Error(`${bytes.length} bytes do not fit a chain`);
   return at;
 }

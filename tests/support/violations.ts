@@ -1,5 +1,6 @@
 /**
- * Ends a software NIC whose driver may have broken rules, where a test expects that. Not a test itself.
+ * Ends a software NIC whose driver may have broken rules, for tests that expect it. Not a test
+ * itself.
  *
  * @module
  */
@@ -7,7 +8,7 @@
 import { assertEquals } from "@std/assert";
 import type { Sim, SimPort } from "./processes.ts";
 
-/** How a software NIC ended. */
+/** The result of a software NIC. */
 export interface BrokenRules {
   /** The rules that were broken, each once: `RDT: not moved past the head`. */
   readonly rules: readonly string[];
@@ -15,7 +16,10 @@ export interface BrokenRules {
   readonly ports: readonly SimPort[];
 }
 
-/** Ends it; asserts that its exit code says whether rules were broken. Copies of a register are one. */
+/**
+ * Ends it; asserts that its exit code tells whether rules were broken. Counts copies of a register
+ * as one.
+ */
 export async function quitBroken(sim: Sim): Promise<BrokenRules> {
   await sim.command("quit");
   const { code, stdout } = await sim.program.finish();

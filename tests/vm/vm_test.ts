@@ -158,7 +158,7 @@ Deno.test("deno task vm refuses bad options with one sentence", async (t) => {
     ],
     ["an unknown machine", ["--machine=microvm"], /--machine takes pc or q35/],
     ["too little memory", ["--memory=100"], /--memory .* from 512 /],
-    ["seconds without a command", ["--seconds=1"], /--seconds belongs to --command/],
+    ["seconds without a command", ["--seconds=1"], /--seconds needs --command/],
     ["a shell without a terminal", [], /needs a terminal/],
   ];
   for (const [rule, args, sentence] of cases) {

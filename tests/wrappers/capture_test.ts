@@ -1,4 +1,4 @@
-/** Captures of devices, as tshark and tcpdump read them. */
+/** Captures of devices, read by tshark and tcpdump. */
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { DeviceError, PacketBatch, UsageError } from "../../mod.ts";
@@ -8,7 +8,7 @@ import { readPcapng } from "../support/captures.ts";
 import { randomFrame } from "../support/programs.ts";
 import { type Rig, RIGS } from "../support/rigs.ts";
 
-/** A sink in memory that takes a few bytes at a time, up to a number of them. */
+/** A sink in memory that takes a few bytes at a time, up to its capacity. */
 class MemorySink implements Disposable {
   readonly bytes: number[] = [];
   closed = false;
@@ -76,13 +76,13 @@ Deno.test("CapturedDevice writes what two devices receive and transmit, with nam
   );
   const times = read.map(({ time }) => time);
   assertEquals(times, times.toSorted((x, y) => x - y));
-  // Clocks may have been set meanwhile, but not by hours.
+  // The clock may have been set since, but not by hours.
   assert(times[0] > before - 3600 && times[5] < after + 3600, `${times[0]} is not ${before}`);
   const dump = await tool("tcpdump", "-n", "-e", "-r", file);
   assertEquals(dump.trim().split("\n").filter((line) => / length \d+:/.test(line)).length, 6);
 });
 
-Deno.test("CapturedDevice around an injector captures what the program sees", async () => {
+Deno.test("CapturedDevice around a fault injector captures what the program sees", async () => {
   await requirePackages("tshark");
   await using directory = await TemporaryDirectory.make();
   const file = directory.file("faulty.pcapng"), rig = await RIGS.virtio(512);
@@ -113,7 +113,7 @@ Deno.test("CapturedDevice around an injector captures what the program sees", as
   rig.end();
 });
 
-Deno.test("PcapngWriter keeps nanoseconds, and the beginning of packets", async () => {
+Deno.test("PcapngWriter keeps nanoseconds, and the start of packets", async () => {
   await requirePackages("tshark");
   await using directory = await TemporaryDirectory.make();
   const file = directory.file("a.pcapng");
@@ -139,7 +139,7 @@ Deno.test("PcapngWriter keeps nanoseconds, and the beginning of packets", async 
   });
 });
 
-Deno.test("PcapngWriter writes while packets come, all of it once disposed, and closes its file", () => {
+Deno.test("PcapngWriter writes as packets arrive, writes the rest at disposal, and closes its file", () => {
   const sink = new MemorySink(), writer = new PcapngWriter("memory", 65535, sink);
   const number = writer.addInterface("a"), packet = new Uint8Array(65535);
   assertEquals(sink.bytes.length, 0);
@@ -156,7 +156,7 @@ Deno.test("PcapngWriter writes while packets come, all of it once disposed, and 
   assertEquals(sink.bytes.length, length + 28 + 60 + 16);
 });
 
-Deno.test("PcapngWriter says when its file takes no more, and closes it", () => {
+Deno.test("PcapngWriter throws when its file takes no more, and closes it", () => {
   const sink = new MemorySink(2000);
   {
     using writer = new PcapngWriter("a.pcapng", 65535, sink);
@@ -169,7 +169,7 @@ Deno.test("PcapngWriter says when its file takes no more, and closes it", () => 
   assertEquals(sink.bytes.length, 2000, "closing does not try again");
 });
 
-Deno.test("PcapngWriter refuses files and names that cannot be", () => {
+Deno.test("PcapngWriter refuses invalid files and names", () => {
   assertThrows(() => new PcapngWriter("/none/a"), UsageError, "cannot write /none/a: no such file");
   const writer = new PcapngWriter("memory", 65535, new MemorySink());
   assertEquals(writer.addInterface("é".repeat(127)), 0);

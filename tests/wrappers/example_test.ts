@@ -1,4 +1,4 @@
-/** The wrappers' examples as they stand in their module, which is run, and in the README. */
+/** The examples of the wrappers: runs the one in their module, and checks it and the README's. */
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { readPcapng, writeCapture } from "../support/captures.ts";
@@ -15,7 +15,7 @@ import { randomFrame } from "../support/programs.ts";
 
 const FRAMES = 300;
 
-/** The module's example, with imports that can be resolved from anywhere. */
+/** Returns the module's example, with absolute imports. */
 async function moduleExample(): Promise<string> {
   const text = await Deno.readTextFile(`${PROJECT}wrappers/mod.ts`);
   const example = /^ \* ```ts\n([^]*?)^ \* ```/m.exec(text);
@@ -24,7 +24,7 @@ async function moduleExample(): Promise<string> {
     .replace('"./mod.ts"', `"file://${PROJECT}wrappers/mod.ts"`);
 }
 
-Deno.test("The example of wrappers/mod.ts shows, captures and counts what comes through", async () => {
+Deno.test("The example of wrappers/mod.ts prints, captures and counts packets", async () => {
   await requirePackages("tshark");
   await using directory = await TemporaryDirectory.make();
   const input = directory.file("in.pcap"), capture = directory.file("line.pcapng");

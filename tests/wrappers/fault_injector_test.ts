@@ -1,4 +1,4 @@
-/** The fault injector, around devices of both drivers: what packets meet, and whose their buffers are. */
+/** The fault injector around devices of both drivers: faults of packets, and owners of buffers. */
 
 import { assert, assertEquals, assertNotEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
@@ -20,7 +20,7 @@ import { type Rig, RIGS } from "../support/rigs.ts";
 
 const BYTES = 60;
 
-/** A packet with a number, from 0 to 65535. */
+/** Returns a packet with a number, 0 to 65535. */
 function numbered(number: number): Uint8Array {
   const packet = new Uint8Array(BYTES);
   packet.set([number >> 8, number & 0xff], 30);
@@ -31,7 +31,7 @@ function numberOf(packet: Uint8Array): number {
   return packet[30] << 8 | packet[31];
 }
 
-/** The place of the one bit in which two packets differ. */
+/** Returns the index of the one bit in which two packets differ. */
 function invertedBit(packet: Uint8Array, other: Uint8Array): number {
   const differing = Array.from({ length: 8 * packet.length }, (_, bit) => bit).filter((bit) => {
     return ((packet[bit >> 3] ^ other[bit >> 3]) >> (bit & 7) & 1) === 1;
@@ -40,7 +40,7 @@ function invertedBit(packet: Uint8Array, other: Uint8Array): number {
   return differing[0];
 }
 
-/** Receives until nothing comes. */
+/** Receives until no packet is left. */
 function receive(device: FaultyDevice, capacity = 32): Uint8Array[] {
   const batch = new PacketBatch(device.pool, capacity), packets: Uint8Array[] = [];
   while (device.rxQueues[0].receive(batch) > 0) {
@@ -50,7 +50,7 @@ function receive(device: FaultyDevice, capacity = 32): Uint8Array[] {
   return packets;
 }
 
-/** Has packets with numbers from `first` on arrive and receives what comes, each time at most a few. */
+/** Delivers packets with numbers from `first` on, and receives after each few. */
 function pass(rig: Rig, device: FaultyDevice, first: number, count: number, capacity = 32) {
   const packets: Uint8Array[] = [];
   for (let i = 0; i < count; i++) {
@@ -71,8 +71,8 @@ const EVERYTHING: Faults = {
 type Way = "receive" | "transmit";
 
 /**
- * Faults that a stream sees each of. It does not notice that a packet is late if all that passed it were
- * damaged; and a buffer in which it has sent a damaged packet it would send as it is again.
+ * Faults that a stream can tell apart. It cannot detect that a packet is late if all packets that
+ * passed it are corrupt, and it would resend the buffer of a corrupt packet unchanged.
  */
 const VISIBLE: readonly [Way, Faults][] = [
   ["receive", { drop: 0.05, duplicate: 0.05, reorder: 0.1 }],
@@ -81,7 +81,7 @@ const VISIBLE: readonly [Way, Faults][] = [
 ];
 
 for (const [driver, open] of Object.entries(RIGS)) {
-  Deno.test(`FaultyRxQueue of ${driver}: the same seed, the same faults, however batches are cut`, async () => {
+  Deno.test(`FaultyRxQueue of ${driver} has the same faults for the same seed, for any batch sizes`, async () => {
     const runs: { numbers: number[]; counts: FaultCounts }[] = [];
     for (const [seed, capacity] of [[7, 1], [7, 32], [7, 5], [8, 32]]) {
       const rig = await open(512);
@@ -101,13 +101,13 @@ for (const [driver, open] of Object.entries(RIGS)) {
     }
   });
 
-  Deno.test(`FaultyRxQueue of ${driver} does each fault, alone and always, as it says`, async () => {
+  Deno.test(`FaultyRxQueue of ${driver} applies each fault alone at probability 1`, async () => {
     const cases: [Faults, expected: number[]][] = [
       [{}, [0, 1, 2, 3, 4, 5]],
       [{ drop: 1 }, []],
       [{ duplicate: 1 }, [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5]],
       [{ delay: 1 }, []],
-      [{ reorder: 1 }, []], // all are held, so none passes
+      [{ reorder: 1 }, []], // all are held, so no packet passes
       [{ delay: 1, maxHeld: 4 }, [4, 5]],
       [{ reorder: 1, maxHeld: 2, reorderDistance: 1 }, [2, 0, 1, 5, 3, 4]],
     ];
@@ -140,7 +140,7 @@ for (const [driver, open] of Object.entries(RIGS)) {
     rig.end();
   });
 
-  Deno.test(`FaultyDevice of ${driver} lets packets go when their time is over, by any call`, async () => {
+  Deno.test(`FaultyDevice of ${driver} releases packets when their time is over, at any call`, async () => {
     const rig = await open(512);
     let now = 0;
     const faults: Faults = { delay: 1, delayMilliseconds: 5 };
@@ -182,7 +182,7 @@ for (const [driver, open] of Object.entries(RIGS)) {
     rig.end();
   });
 
-  Deno.test(`FaultyRxQueue of ${driver} lets a reordered packet go, though none passes it`, async () => {
+  Deno.test(`FaultyRxQueue of ${driver} releases a reordered packet in time, although none passes it`, async () => {
     const rig = await open(512);
     let now = 0;
     using device = new FaultyDevice(rig.device, {
@@ -197,7 +197,7 @@ for (const [driver, open] of Object.entries(RIGS)) {
     rig.end();
   });
 
-  Deno.test(`FaultyTxQueue of ${driver} keeps what the ring has no room for, and its order`, async () => {
+  Deno.test(`FaultyTxQueue of ${driver} keeps packets that the ring has no room for, in order`, async () => {
     const rig = await open(1024);
     using device = new FaultyDevice(rig.device, { seed: 1, transmit: { duplicate: 1 } });
     const [tx] = device.txQueues, batch = new PacketBatch(rig.pool, 100);
@@ -220,7 +220,7 @@ for (const [driver, open] of Object.entries(RIGS)) {
     rig.end();
   });
 
-  Deno.test(`FaultyTxQueue of ${driver} refuses what the queue inside refuses, and takes what is before`, async () => {
+  Deno.test(`FaultyTxQueue of ${driver} refuses what the wrapped queue refuses, and takes the packets before`, async () => {
     const rig = await open(512);
     using other = new Mempool({ buffers: 64, memory: "pages" });
     using device = new FaultyDevice(rig.device, { seed: 1 });
@@ -235,7 +235,7 @@ for (const [driver, open] of Object.entries(RIGS)) {
     assertThrows(() => device.rxQueues[0].receive(new PacketBatch(other)), Error, "another pool");
     batch.add(numbered(3));
     assertThrows(() => device.rxQueues[0].receive(batch), Error, "holds 1 packets");
-    rig.device.close(); // behind the wrapper's back
+    rig.device.close(); // without the wrapper
     assertThrows(() => tx.transmit(batch), Error, "closed");
     assertEquals([batch.length, tx.waiting], [1, 0], "nothing was taken");
     batch.free();
@@ -252,7 +252,7 @@ for (const [driver, open] of Object.entries(RIGS)) {
     const arrive = (...numbers: number[]) => {
       for (const number of numbers) assert(rig.arrive(numbered(number)));
     };
-    arrive(0, 1, 2); // three of the four free buffers take their places in the ring
+    arrive(0, 1, 2); // three of the four free buffers replace them in the ring
     assertEquals(device.rxQueues[0].receive(batch), 4);
     assertEquals([...batch].map(numberOf), [0, 0, 1, 2]);
     const { duplicated, skipped } = device.faults().receive;
@@ -262,7 +262,7 @@ for (const [driver, open] of Object.entries(RIGS)) {
     rig.end();
   });
 
-  Deno.test(`UdpStream sees the faults of a ${driver} device in a loop, and no others`, async () => {
+  Deno.test(`UdpStream counts the faults of a ${driver} device in a loop, and no others`, async () => {
     await fc.assert(
       fc.asyncProperty(fc.nat(), fc.constantFrom(...VISIBLE), async (seed, [way, faults]) => {
         const rig = await open(512);
@@ -272,7 +272,7 @@ for (const [driver, open] of Object.entries(RIGS)) {
           [way]: faults,
           now: () => 0,
         });
-        // Byte 1 is what forwarders change: the stream takes a bit that was inverted there for that.
+        // The stream ignores byte 1, which forwarders change: count bits inverted there apart.
         using device = new TracedDevice(injector, ({ bytes, direction }) => {
           if (direction === "transmit") return;
           seen++;
@@ -306,7 +306,7 @@ for (const [driver, open] of Object.entries(RIGS)) {
     );
   });
 
-  Deno.test(`FaultyDevice of ${driver} has every buffer in one place, whatever is done`, async () => {
+  Deno.test(`FaultyDevice of ${driver} has every buffer in one place, after any calls`, async () => {
     const probability = fc.double({ min: 0, max: 0.2, noNaN: true });
     const faults = fc.record({
       drop: probability,
@@ -350,7 +350,7 @@ for (const [driver, open] of Object.entries(RIGS)) {
                 const batch = new PacketBatch(pool, Math.min(count, 256 - hand.length || 1));
                 if (hand.length < 256) rx.receive(batch);
                 for (const buffer of batch.buffers.subarray(0, batch.length)) {
-                  assert(pool.lengths[buffer] > 0, "what is received is in hand");
+                  assert(pool.lengths[buffer] > 0, "the program owns what it receives");
                   hand.buffers[hand.length++] = buffer;
                 }
                 break;
@@ -383,7 +383,7 @@ for (const [driver, open] of Object.entries(RIGS)) {
           }
           hand.free();
           device.close();
-          device.close(); // again: nothing
+          device.close(); // idempotent
           rig.end();
         },
       ),
@@ -396,14 +396,14 @@ Deno.test("FaultyDevice refuses faults and seeds out of range with one sentence"
   const rig = await RIGS.ixgbe(512);
   using device = rig.device;
   const cases: [Faults, RegExp][] = [
-    [{ drop: -0.1 }, /drop is 0 to 1, not -0\.1/],
-    [{ corrupt: 1.1 }, /corrupt is 0 to 1, not 1\.1/],
-    [{ reorder: NaN }, /reorder is 0 to 1, not NaN/],
-    [{ drop: 0.6, delay: 0.5 }, /1 at most together, not 1\.1/],
-    [{ delayMilliseconds: -1 }, /delayMilliseconds is 0 to 3600000, not -1/],
-    [{ delayMilliseconds: Infinity }, /delayMilliseconds is 0 to 3600000, not Infinity/],
-    [{ reorderDistance: 0 }, /reorderDistance is 1 to 1000, not 0/],
-    [{ maxHeld: 1.5 }, /maxHeld is 0 to 65536, not 1\.5/],
+    [{ drop: -0.1 }, /drop must be from 0 to 1, not -0\.1/],
+    [{ corrupt: 1.1 }, /corrupt must be from 0 to 1, not 1\.1/],
+    [{ reorder: NaN }, /reorder must be from 0 to 1, not NaN/],
+    [{ drop: 0.6, delay: 0.5 }, /add up to 1 at most, not 1\.1/],
+    [{ delayMilliseconds: -1 }, /delayMilliseconds must be from 0 to 3600000, not -1/],
+    [{ delayMilliseconds: Infinity }, /delayMilliseconds must be from 0 to 3600000, not Infinity/],
+    [{ reorderDistance: 0 }, /reorderDistance must be a whole number from 1 to 1000, not 0/],
+    [{ maxHeld: 1.5 }, /maxHeld must be a whole number from 0 to 65536, not 1\.5/],
   ];
   for (const [faults, sentence] of cases) {
     for (const way of ["receive", "transmit"]) {
@@ -416,14 +416,14 @@ Deno.test("FaultyDevice refuses faults and seeds out of range with one sentence"
   }
   for (const seed of [-1, 2 ** 32, 0.5, NaN]) {
     assertThrows(() => new FaultyDevice(device, { seed }), UsageError, "0 to 2^32 - 1");
-    assertThrows(() => new FaultyRxQueue(device.rxQueues[0], {}, seed), UsageError, "the seed");
+    assertThrows(() => new FaultyRxQueue(device.rxQueues[0], {}, seed), UsageError, "seed must be");
   }
   new FaultyDevice(device, { seed: 2 ** 32 - 1, receive: { drop: 0.7, delay: 0.2, reorder: 0.1 } });
   device.close();
   rig.end();
 });
 
-Deno.test("FaultyRxQueue and FaultyTxQueue go around queues alone, and free what they hold", async () => {
+Deno.test("FaultyRxQueue and FaultyTxQueue wrap queues alone, and free what they hold", async () => {
   const rig = await RIGS.virtio(512);
   using device = rig.device;
   {
@@ -448,22 +448,22 @@ Deno.test("FaultyRxQueue and FaultyTxQueue go around queues alone, and free what
 
 Deno.test("FaultyRxQueue's interrupt wakes at once while packets are held", async () => {
   using pool = new Mempool({ buffers: 1024, memory: "pages" });
-  const bus = new InterruptingFunction(), interrupts = true;
+  const pci = new InterruptingFunction(), interrupts = true;
   let now = 0;
   using device = new FaultyDevice(
-    await ixgbe.attach(bus, { pool, promiscuous: true, interrupts }),
+    await ixgbe.attach(pci, { pool, promiscuous: true, interrupts }),
     { seed: 1, receive: { delay: 1 }, transmit: { delay: 1 }, now: () => now },
   );
-  const [rx] = device.rxQueues, [tx] = device.txQueues, [fd] = bus.fds;
+  const [rx] = device.rxQueues, [tx] = device.txQueues, [fd] = pci.fds;
   const batch = new PacketBatch(pool);
   const look = () => rx.receive(batch) > 0;
   assertEquals(rx.interrupt!.fd, fd);
   const waiter = new Waiter(device.rxQueues);
   assertEquals(waiter.wait(look, 0), false, "nothing is held, so it would sleep");
 
-  bus.wire.waiting.push(new Uint8Array(60));
-  while (bus.wire.waiting.length > 0) bus.nic.poll();
-  bus.nic.poll();
+  pci.wire.waiting.push(new Uint8Array(60));
+  while (pci.wire.waiting.length > 0) pci.nic.poll();
+  pci.nic.poll();
   signals(fd);
   assertEquals([look(), rx.waiting], [false, 1]);
   assertEquals(waiter.wait(look, 10000), true, "a packet is held");
@@ -479,20 +479,20 @@ Deno.test("FaultyRxQueue's interrupt wakes at once while packets are held", asyn
   look();
   assertEquals([tx.waiting, waiter.wait(look, 0)], [0, false]);
   device.close();
-  assertEquals(bus.nic.rules.violations, []);
+  assertEquals(pci.nic.rules.violations, []);
   assertEquals(pool.freeCount, pool.buffers);
 });
 
 Deno.test("FaultyRxQueue gives a copy the RSS hash of its packet", async () => {
   using pool = new Mempool({ buffers: 1024, memory: "pages" });
-  const bus = new ModelFunction(), options = { pool, promiscuous: true, rssKey: RSS_KEY };
+  const pci = new ModelFunction(), options = { pool, promiscuous: true, rssKey: RSS_KEY };
   const faults = { seed: 1, receive: { duplicate: 1 } };
-  using device = new FaultyDevice(await ixgbe.attach(bus, options), faults);
+  using device = new FaultyDevice(await ixgbe.attach(pci, options), faults);
   const [source, destination] = [[192, 0, 2, 1], [192, 0, 2, 2]];
-  bus.wire.waiting.push(
+  pci.wire.waiting.push(
     packet({ source, destination, protocol: "udp", ports: [1, 2], payload: 18 }),
   );
-  while (bus.wire.waiting.length > 0) bus.nic.poll();
+  while (pci.wire.waiting.length > 0) pci.nic.poll();
   const batch = new PacketBatch(pool);
   assertEquals(device.rxQueues[0].receive(batch), 2);
   const [hash, copied] = [...batch.buffers.subarray(0, 2)].map((buffer) => pool.rssHash[buffer]);

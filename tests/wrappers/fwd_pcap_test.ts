@@ -1,4 +1,4 @@
-/** The forwarder's capture, as a process: what it refuses, and that its file has what came in. */
+/** `fwd.ts --pcap` as a process: what it refuses, and that its file holds the received packets. */
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { type CapturedPacket, readPcapng, writeCapture } from "../support/captures.ts";
@@ -15,7 +15,7 @@ import {
 } from "../support/processes.ts";
 import { droppedBy, randomFrame, totals, totalsOf } from "../support/programs.ts";
 
-/** The command line of the forwarder, which may write one file. */
+/** Returns the command line of the forwarder, which may write one file. */
 function command(file: string, ...args: readonly string[]): string[] {
   const permissions = ["--no-prompt", "--allow-ffi", `--allow-write=${file}`];
   const program = [Deno.execPath(), "run", "--quiet", ...permissions, `${PROJECT}fwd.ts`];
@@ -28,7 +28,7 @@ async function start(file: string, ...args: readonly string[]): Promise<Program>
   return program;
 }
 
-/** The bytes of packets that a device received. */
+/** Returns the bytes of the packets that a device received. */
 function from(device: string, packets: readonly CapturedPacket[]): Uint8Array[] {
   const own = packets.filter((packet) => packet.device === device);
   assert(own.every(({ direction }) => direction === "receive"));
@@ -43,14 +43,14 @@ Deno.test("fwd.ts --pcap refuses a file that it cannot write with one sentence",
     const result = await run(ffiOnly("fwd.ts", ["--pcap", directory.file("a"), ...addresses]));
     assertRefused(result, /\/a: no permission to write it: run with .* --allow-write='/);
   });
-  await t.step("in a directory that is not there", async () => {
+  await t.step("in a missing directory", async () => {
     assertRefused(await run(command(missing, ...addresses)), /cannot write .*\/file: no such file/);
   });
   await t.step("with workers", async () => {
     const result = await run(command(missing, "--workers=1", ...addresses));
     assertRefused(result, /use either --pcap or --workers, not both/);
   });
-  await t.step("with a device that is not there, and leaves the file alone", async () => {
+  await t.step("with a missing device, and leaves the file unchanged", async () => {
     const file = directory.file("kept");
     await Deno.writeTextFile(file, "kept");
     const result = await run(command(file, addresses[0], "vfio-user:none.sock"));
@@ -60,7 +60,7 @@ Deno.test("fwd.ts --pcap refuses a file that it cannot write with one sentence",
   await sim.quit();
 });
 
-Deno.test("fwd.ts --pcap writes what each device receives, as it came, and forwards it all the same", async () => {
+Deno.test("fwd.ts --pcap writes what each device receives, unchanged, and forwards it", async () => {
   await requirePackages("tshark");
   await using directory = await TemporaryDirectory.make();
   const files = ["a", "b"].map((name) => directory.file(name)), sizes = [60, 61, 1514, 1000];
@@ -84,7 +84,7 @@ Deno.test("fwd.ts --pcap writes what each device receives, as it came, and forwa
   await sim.quit();
 });
 
-Deno.test("fwd.ts --pcap captures all queues, with interrupts too, and its file is whole at the end", async () => {
+Deno.test("fwd.ts --pcap captures all queues, also with interrupts, in a complete file", async () => {
   await requirePackages("tshark");
   await using directory = await TemporaryDirectory.make();
   const output = directory.file("out.pcapng"), wire = "generator:rate=5000,flows=64";
@@ -114,7 +114,7 @@ Deno.test("fwd.ts --pcap=- writes to the standard output, and counts to the stan
   assertMatch(piped.stderr, /^\{"ready":true\}\n\{"total":true,.*\}\n$/);
   const names = piped.stdout.trim().split("\n"), { ports } = totals(piped.stderr);
   const [a, b] = sim.addresses.map((address) => names.filter((name) => name === address).length);
-  // While the totals are taken it still forwards: A's are taken first.
+  // It still forwards while it takes the totals, and takes A's first.
   assert(a >= ports[0].rxPackets && ports[0].rxPackets > 0, `${a} of ${ports[0].rxPackets}`);
   assertEquals([b, a + b], [ports[1].rxPackets, names.length]);
   const full = await run(["sh", "-c", `exec "$@" >/dev/full`, "sh", ...ffiOnly("fwd.ts", args)]);

@@ -1,4 +1,4 @@
-/** The tracer: it shows each packet once, as it is, and what is sent only once it is sent. */
+/** The tracer: it traces each packet once, unchanged, and sent packets only after they are sent. */
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { PacketBatch, type TxQueue } from "../../mod.ts";
@@ -18,7 +18,7 @@ interface Kept extends TracedPacket {
   readonly bytes: Uint8Array;
 }
 
-/** A device that is traced, and copies of what was traced. */
+/** Returns a traced device, and copies of the traced packets. */
 function traced(rig: Rig, options?: TraceOptions) {
   const seen: Kept[] = [];
   const trace = (packet: TracedPacket) => {
@@ -28,7 +28,7 @@ function traced(rig: Rig, options?: TraceOptions) {
 }
 
 for (const [driver, open] of Object.entries(RIGS)) {
-  Deno.test(`TracedDevice of ${driver} shows what is received and transmitted, in order`, async () => {
+  Deno.test(`TracedDevice of ${driver} traces packets received and transmitted, in order`, async () => {
     const rig = await open(512), { seen, device } = traced(rig), { address, pool } = device;
     const before = performance.now(), batch = new PacketBatch(pool);
     const arrived = [60, 61, 1514].map(randomPacket), sent = [60, 1000].map(randomPacket);
@@ -56,7 +56,7 @@ for (const [driver, open] of Object.entries(RIGS)) {
     rig.end();
   });
 
-  Deno.test(`TracedDevice of ${driver} shows no packet that the ring had no room for`, async () => {
+  Deno.test(`TracedDevice of ${driver} traces no packet that the ring had no room for`, async () => {
     const rig = await open(512), { seen, device } = traced(rig);
     const batch = new PacketBatch(rig.pool, 100), [tx] = device.txQueues;
     const packets = Array.from({ length: 100 }, () => randomPacket(60));
@@ -74,20 +74,20 @@ for (const [driver, open] of Object.entries(RIGS)) {
     rig.end();
   });
 
-  Deno.test(`TracedDevice of ${driver} shows what is sent before a packet that is refused`, async () => {
+  Deno.test(`TracedDevice of ${driver} traces packets sent before a refused one`, async () => {
     const rig = await open(512), { seen, device } = traced(rig);
     const batch = new PacketBatch(rig.pool);
     for (const bytes of [60, 61, 62]) batch.add(randomPacket(bytes));
     rig.pool.free(batch.buffers[1]);
     assertThrows(() => device.txQueues[0].transmit(batch), Error, "does not own it");
     assertEquals(seen.map(({ bytes }) => bytes.length), [60]);
-    rig.pool.free(batch.buffers[1]); // the third, which has moved up
+    rig.pool.free(batch.buffers[1]); // the third packet, which has moved up
     device.close();
     rig.end();
   });
 }
 
-Deno.test("TracedDevice shows one direction if asked, and leaves the other as it is", async () => {
+Deno.test("TracedDevice with `only` traces one direction, and does not wrap the other", async () => {
   for (const only of ["receive", "transmit"] as const) {
     const rig = await RIGS.virtio(512), { seen, device } = traced(rig, { only });
     const batch = new PacketBatch(rig.pool);
@@ -102,14 +102,14 @@ Deno.test("TracedDevice shows one direction if asked, and leaves the other as it
   }
 });
 
-Deno.test("A tracer around an injector shows packets before their faults, one inside it after", async () => {
+Deno.test("A tracer around a fault injector traces packets before their faults, one inside after", async () => {
   const rig = await RIGS.ixgbe(512), inside = traced(rig);
   const transmit = { drop: 0.2, corrupt: 0.2, duplicate: 0.2 };
   const faulty = new FaultyDevice(inside.device, { seed: 5, transmit });
   const outside = traced({ ...rig, device: faulty });
   const batch = new PacketBatch(rig.pool, 50);
   const packets = Array.from({ length: 50 }, () => randomPacket(60));
-  // Freed buffers of dropped packets are those that copies of duplicated packets get.
+  // Copies of duplicated packets get the freed buffers of dropped packets.
   for (const packet of packets) batch.add(packet);
   assertEquals(outside.device.txQueues[0].transmit(batch), 50);
   assertEquals(outside.seen.map(({ bytes }) => bytes), packets);
@@ -121,7 +121,7 @@ Deno.test("A tracer around an injector shows packets before their faults, one in
   rig.end();
 });
 
-Deno.test("TracedTxQueue passes on what its function throws, once the packets are sent", async () => {
+Deno.test("TracedTxQueue throws what its function throws, after the packets are sent", async () => {
   const rig = await RIGS.virtio(512);
   const tx: TxQueue = new TracedTxQueue(rig.device.txQueues[0], "a", () => {
     throw new Error("full");

@@ -1,4 +1,4 @@
-/** What wrappers have in common: all that is not about packets is the device's inside. */
+/** The common part of wrappers: everything but the queues comes from the wrapped device. */
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import {
@@ -19,7 +19,7 @@ import {
 import { ixgbe } from "../../ixgbe/device.ts";
 import { ModelFunction } from "../support/model_function.ts";
 
-/** How each member of a device is used; a member that the interface gains is missing here. */
+/** How to use each member of a device; a new member of the interface fails the type check here. */
 const MEMBERS: Required<{ [Name in keyof Device]: "value" | "queues" | "own" | unknown[] }> = {
   address: "value",
   driver: "value",
@@ -40,7 +40,7 @@ const MEMBERS: Required<{ [Name in keyof Device]: "value" | "queues" | "own" | u
   [Symbol.dispose]: "own",
 };
 
-Deno.test("WrappedDevice hands every member on to the device inside, but for its queues", () => {
+Deno.test("WrappedDevice forwards every member except the queues to the wrapped device", () => {
   const calls: unknown[] = [];
   const device = new Proxy({}, {
     get(_target, name) {
@@ -75,32 +75,32 @@ const WRAPPERS: Readonly<Record<string, (device: Device) => Device>> = {
 };
 
 for (const [name, wrap] of Object.entries(WRAPPERS)) {
-  Deno.test(`${name} closes the device inside, once, and passes on what that throws`, async () => {
-    class FailingBus extends ModelFunction {
+  Deno.test(`${name} closes the wrapped device once, and throws what that throws`, async () => {
+    class FailingFunction extends ModelFunction {
       override close(): void {
         super.close();
-        throw new DeviceError(this.address, "nobody takes it back");
+        throw new DeviceError(this.address, "it cannot be given back");
       }
     }
     using pool = new Mempool({ buffers: 2048, memory: "pages" });
-    const bus = new FailingBus();
-    const device = wrap(wrap(await ixgbe.attach(bus, { pool, rxQueues: 3, txQueues: 2 })));
+    const pci = new FailingFunction();
+    const device = wrap(wrap(await ixgbe.attach(pci, { pool, rxQueues: 3, txQueues: 2 })));
     assertEquals([device.rxQueues.length, device.txQueues.length], [3, 2]);
     const numbers = (queues: readonly { number: number }[]) => queues.map(({ number }) => number);
     assertEquals([numbers(device.rxQueues), numbers(device.txQueues)], [[0, 1, 2], [0, 1]]);
-    assertThrows(() => device.close(), DeviceError, "nobody takes it back");
+    assertThrows(() => device.close(), DeviceError, "it cannot be given back");
     assertThrows(() => device.checkAlive(), Error, "closed");
     device[Symbol.dispose]();
     assertEquals(pool.freeCount, pool.buffers);
   });
 }
 
-Deno.test("FaultyDevice frees what it holds before it closes the device inside, whose the pool may be", async () => {
-  const bus = new ModelFunction(), log: string[] = [];
-  const card = await ixgbe.attach(bus, { promiscuous: true }), { pool } = card;
+Deno.test("FaultyDevice frees what it holds before it closes the wrapped device, which may own the pool", async () => {
+  const pci = new ModelFunction(), log: string[] = [];
+  const card = await ixgbe.attach(pci, { promiscuous: true }), { pool } = card;
   class ClosingDevice extends WrappedDevice {
     override close(): void {
-      log.push(`${pool.lengths.filter((length) => length > 0).length} buffers in hand`);
+      log.push(`${pool.lengths.filter((length) => length > 0).length} buffers in use`);
       super.close();
     }
   }
@@ -109,11 +109,11 @@ Deno.test("FaultyDevice frees what it holds before it closes the device inside, 
   const batch = new PacketBatch(pool);
   batch.add(new Uint8Array(60));
   device.txQueues[0].transmit(batch);
-  bus.wire.waiting.push(new Uint8Array(60));
-  while (bus.wire.waiting.length > 0) bus.nic.poll();
+  pci.wire.waiting.push(new Uint8Array(60));
+  while (pci.wire.waiting.length > 0) pci.nic.poll();
   assertEquals(device.rxQueues[0].receive(batch), 0);
   device.close();
-  assertEquals(log, ["0 buffers in hand"]);
+  assertEquals(log, ["0 buffers in use"]);
   assertEquals([pool.freeCount, pool.bytes.length], [pool.buffers, 0]);
   const { receive, transmit } = device.faults();
   assertEquals([receive.discarded, transmit.discarded], [1, 1]);

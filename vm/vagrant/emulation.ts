@@ -1,8 +1,7 @@
 /**
- * Vagrant, libvirt and QEMU in namespaces of their own, with emulated processors: for machines where
- * nothing of the kind runs, no systemd either, and without KVM. Processes, network, mounts: when the
- * namespaces' first process ends, so does all that was ever started in them, and what a libvirt of
- * this machine has is neither seen nor touched. As root only.
+ * Runs Vagrant, libvirt and QEMU in their own process, network and mount namespaces, with emulated
+ * processors: for machines without libvirt, systemd and KVM. When the namespaces' first process
+ * ends, all processes in them end. A libvirt of this machine is not affected. Root only.
  *
  * @module
  */
@@ -11,17 +10,17 @@ import { TextLineStream } from "@std/streams/text-line-stream";
 import { type Box, BOX_NAME, KERNEL_OPTIONS } from "./box.ts";
 import { succeed } from "./succeed.ts";
 
-/** Seconds until libvirt answers, which looks at what its QEMU can do first. */
+/** Longest time until libvirt answers, in seconds: it first probes QEMU's capabilities. */
 const START_S = 90;
-/** Seconds that unpacking the box may take. */
+/** Longest time to unpack the box, in seconds. */
 const BOX_S = 90;
-/** Seconds after which the namespaces' first process is killed. */
+/** Longest time until the namespaces' first process ends before it is killed, in seconds. */
 const END_S = 10;
 
-/** Directories of libvirt's, which each get one of our own in their place. */
+/** Directories of libvirt, each replaced by an own one. */
 const LIBVIRT_DIRECTORIES = ["etc", "var/lib", "var/cache", "var/log"].map((d) => `${d}/libvirt`);
 
-/** libvirt with what this machine has: no cgroups, no security module, no user for QEMU. */
+/** libvirt's configuration for a machine without cgroups, security module, and a user for QEMU. */
 const QEMU_CONF = `
 user = "root"
 group = "root"
@@ -32,10 +31,13 @@ cgroup_controllers = [ ]
 namespaces = [ ]
 `;
 
-/** The first process of the namespaces. bash, since it waits for orphans. Ends with its input. */
+/**
+ * The first process of the namespaces. bash, because it reaps orphans. Ends at the end of its
+ * input.
+ */
 const INIT = `
 set -eu
-read -r pid _ </proc/self/stat # of the old /proc still: our number outside
+read -r pid _ </proc/self/stat # from the old /proc: this process's id outside
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t tmpfs tmpfs /run
@@ -45,7 +47,7 @@ for directory in ${LIBVIRT_DIRECTORIES.join(" ")}; do
 done
 printf %s "$2" >/etc/libvirt/qemu.conf
 if [ -e /dev/kvm ]; then
-  # Not to be opened, and not to be written either: libvirt would look again at each call.
+  # libvirt must neither open it nor be able to write it: it would probe again at each call.
   touch "$1/no-kvm"
   mount --bind "$1/no-kvm" /dev/kvm
   mount -o remount,bind,ro /dev/kvm
@@ -61,11 +63,11 @@ echo "$pid"
 while read -r _; do :; done
 `;
 
-/** What Vagrant reads beneath the project's own Vagrantfile. */
+/** Returns the Vagrantfile that Vagrant merges with the project's own one. */
 function vagrantfile({ kernel, initrd }: Box): string {
   return `
 Vagrant.configure("2") do |config|
-  config.vm.guest = :debian # else it is guessed, by some twenty commands
+  config.vm.guest = :debian # otherwise Vagrant runs some twenty commands to detect it
   config.vm.boot_timeout = 180
   config.ssh.insert_key = false
   config.vm.provider :libvirt do |libvirt|
@@ -80,7 +82,7 @@ end
 `;
 }
 
-/** Namespaces in which libvirt runs and Vagrant can. Dispose of it to end everything in them. */
+/** Namespaces in which libvirt runs, for Vagrant. Disposing it ends everything in them. */
 export class Emulation implements AsyncDisposable {
   readonly #directory: string;
   readonly #unshare: Deno.ChildProcess;
@@ -92,9 +94,9 @@ export class Emulation implements AsyncDisposable {
   }
 
   /**
-   * Starts libvirt and gives Vagrant the box.
+   * Starts libvirt and adds the box to Vagrant.
    *
-   * @throws {Error} if something fails or takes too long; everything is ended then.
+   * @throws {Error} if a step fails or takes too long. Everything has ended then.
    */
   static async start(box: Box): Promise<Emulation> {
     const directory = await Deno.makeTempDir({ prefix: "ixy-vagrant-" });
@@ -128,7 +130,7 @@ export class Emulation implements AsyncDisposable {
     this.#init = Number(value);
     if (!(this.#init > 0)) {
       throw new Error(
-        `libvirt did not start within ${START_S} s in namespaces of its own: see above what failed`,
+        `libvirt did not start within ${START_S} s in its namespaces: see the messages above`,
       );
     }
     await Deno.mkdir(`${this.#directory}/home`);
@@ -136,14 +138,14 @@ export class Emulation implements AsyncDisposable {
     await this.run(["vagrant", "box", "add", "--name", BOX_NAME, box.box], BOX_S);
   }
 
-  /** The directory that Vagrant has as its home, beside other files that end with this. */
+  /** The directory of Vagrant's home and of other files, which is removed at the end. */
   get directory(): string {
     return this.#directory;
   }
 
   /**
-   * The command line of a program on the machines' network: `ssh`. It is an ordinary process, which
-   * ends at a signal, but also does not end with the namespaces.
+   * Returns the command line of a program on the machines' network, such as `ssh`. It is an
+   * ordinary process: signals end it, and the end of the namespaces does not.
    */
   onNetwork(command: readonly string[]): string[] {
     return ["nsenter", "--net", `--target=${this.#init}`, "--", ...command];
@@ -161,13 +163,13 @@ export class Emulation implements AsyncDisposable {
   }
 
   /**
-   * Runs a command in the namespaces that has to succeed: `vagrant`, `virsh`.
+   * Runs a command in the namespaces, which must succeed: `vagrant`, `virsh`.
    *
    * @param command Program and arguments.
-   * @param seconds How long it may take; 60 unless given.
-   * @param env Environment variables to add to those by which Vagrant finds its files.
-   * @returns What it printed on standard output.
-   * @throws {Error} if it fails or takes longer, with the end of what it printed.
+   * @param seconds Longest that it may take; default: 60.
+   * @param env Environment variables to add to those for Vagrant.
+   * @returns Its standard output.
+   * @throws {Error} if it fails or takes longer, with the end of its output.
    */
   run(command: readonly string[], seconds?: number, env = {}): Promise<string> {
     const namespaces = ["--mount", "--net", "--pid", `--target=${this.#init}`];

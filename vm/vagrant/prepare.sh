@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Prepares a virtual machine for ixy.ts, as root, when it is made: Deno, and hugepages at each boot.
+# Prepares a new virtual machine for ixy.ts, as root: installs Deno, and reserves hugepages at each
+# boot.
 set -euo pipefail
 
 deno_version=v2.9.6
@@ -23,6 +24,6 @@ echo "vm.nr_hugepages = $hugepages" >/etc/sysctl.d/60-ixy.conf
 sysctl -q -p /etc/sysctl.d/60-ixy.conf
 reserved=$(cat /proc/sys/vm/nr_hugepages)
 if [ "$reserved" -lt "$hugepages" ]; then
-  echo "error: of $hugepages hugepages $reserved could be reserved: give IXY_VM_MEMORY more" >&2
+  echo "error: only $reserved of $hugepages hugepages could be reserved: increase IXY_VM_MEMORY" >&2
   exit 2
 fi
