@@ -12,6 +12,7 @@ import { virtio } from "./virtio/driver.ts";
 export { MAX_BATCH, PacketBatch } from "./src/batch.ts";
 export type {
   Device,
+  LinkModule,
   LinkStatus,
   OpenOptions,
   RxInterrupt,

@@ -1,6 +1,6 @@
 /**
- * Lists the machine's network cards, binds and restores them, dumps their registers, and reports
- * what the machine lacks: `deno run --allow-ffi nic.ts COMMAND`.
+ * Lists the machine's network cards, binds and restores them, dumps their registers, identifies
+ * their modules, and reports what the machine lacks: `deno run --allow-ffi nic.ts COMMAND`.
  *
  * @module
  */
@@ -10,6 +10,7 @@ import { bind, type Binding, restore } from "./nic/binding.ts";
 import { diagnose, formatDiagnosis } from "./nic/doctor.ts";
 import { identify } from "./nic/drivers.ts";
 import { cards, formatCards } from "./nic/list.ts";
+import { formatModule, moduleOf, moduleOfRemote } from "./nic/module.ts";
 import { dumpFunction, dumpRemote, formatDump, type IxgbeDump } from "./nic/registers.ts";
 import { System } from "./nic/system.ts";
 import { dumpVirtio, formatVirtio, type VirtioDump } from "./nic/virtio.ts";
@@ -26,14 +27,15 @@ const ABOUT =
   regs ADDRESS [NAME …]    read registers of an 82599, X540 or X550, default: all; the kernel does
                            not allow it while the card is bound to vfio-pci. Of a VirtIO card
                            without a driver: status, features and queues
+  module ADDRESS           identify the module in the SFP+ cage of an 82599
   doctor                   check whether this machine can drive a card, and report what it lacks
 
-ADDRESS is 0000:03:00.0 (PCI), or for regs vfio-user:PATH. bind and restore need root. Their effect
-ends when the machine restarts.`;
+ADDRESS is 0000:03:00.0 (PCI), or for regs and module vfio-user:PATH. bind and restore need root.
+Their effect ends when the machine restarts.`;
 
 const NOTES =
   `regs does not write to an 82599, X540 or X550. On a VirtIO card it writes the selectors of
-features and queues.
+features and queues. module writes I2CCTL, and the semaphores that guard it.
 Exit code: 0; 1 if a device failed, or doctor finds no way to drive a card; 2 for a wrong command or
 a problem to fix first, see the message.`;
 
@@ -100,6 +102,17 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     run: (system, [address, ...names], values) => {
       const json = registers(system, address, names, values);
       return { json, lines: "transport" in json ? formatVirtio(json) : formatDump(json) };
+    },
+  },
+  module: {
+    operands: ADDRESS,
+    options: [],
+    run: async (system, [address]) => {
+      const remote = /^vfio-user:(.+)$/.exec(address);
+      const json = remote
+        ? await moduleOfRemote(address, remote[1])
+        : await moduleOf(system, system.function(address));
+      return { json, lines: formatModule(json) };
     },
   },
   doctor: {

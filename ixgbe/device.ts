@@ -50,6 +50,7 @@ import { linkStatus } from "./link.ts";
 import { INTEL, type Model, modelOf } from "./models.ts";
 import { RDT, STATUS, TDT } from "./registers.ts";
 import { IxgbeRxQueue } from "./rx_queue.ts";
+import { SfpLink } from "./sfp_link.ts";
 import { Counters } from "./statistics.ts";
 import { IxgbeTxQueue } from "./tx_queue.ts";
 
@@ -106,6 +107,8 @@ export class IxgbeDevice implements Device {
   /** Why the link may stay down, and what to do. */
   #linkProblem: string | undefined;
   #regs: Registers | undefined;
+  /** The link, if it needs software: that of an 82599's SFP+ cage. */
+  #sfp: SfpLink | undefined;
   #counters: Counters | undefined;
   #interruptFds: readonly number[] = [];
   #closed = false;
@@ -148,6 +151,7 @@ export class IxgbeDevice implements Device {
     // 4.6.3, steps 1 to 6 - interrupts off, global reset, EEPROM, DMA, PHY and link
     this.#linkProblem = await init.reset(regs, this.address, this.#model);
     init.clearResidue(regs);
+    if (SfpLink.fits(this.#model)) await (this.#sfp = new SfpLink(regs)).setUp();
     // The reset has stopped queues that a previous driver left running: DMA is safe from here on.
     this.#pci.setBusMaster(true);
 
@@ -174,6 +178,7 @@ export class IxgbeDevice implements Device {
 
     // 4.6.7 - the receiver is enabled last, after all other settings
     init.enableReceiver(regs);
+    await this.#sfp?.settle();
   }
 
   async #startRxQueue(regs: Registers, bar: Bar, number: number): Promise<void> {
@@ -207,11 +212,17 @@ export class IxgbeDevice implements Device {
   }
 
   linkStatus(): LinkStatus {
-    return linkStatus(this.registers, this.#model);
+    const status = linkStatus(this.registers, this.#model);
+    return this.#sfp?.describe(status) ?? status;
   }
 
   waitForLink(milliseconds = 10000): Promise<LinkStatus> {
-    return waitForLink(this.address, () => this.linkStatus(), milliseconds, this.#linkProblem);
+    const next = async () => {
+      this.#checkOpen();
+      await this.#sfp?.advance();
+      return this.linkStatus();
+    };
+    return waitForLink(this.address, next, milliseconds, this.#linkProblem);
   }
 
   macAddress(): Uint8Array {

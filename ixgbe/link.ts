@@ -8,31 +8,23 @@ import type { LinkStatus } from "../src/device.ts";
 import type { Registers } from "../src/registers.ts";
 import type { Model } from "./models.ts";
 import { powerUpPhy } from "./phy.ts";
-import { AUTOC, AUTOC2, ESDP, LINKS, MMNGC, SW_FW_SYNC } from "./registers.ts";
+import { AUTOC, AUTOC2, LINKS, MMNGC, SW_FW_SYNC } from "./registers.ts";
 import { withSemaphore } from "./semaphore.ts";
-
-/**
- * ESDP.SDP3 is the transmit disable pin of the SFP+ module on boards with the reference layout. It keeps
- * its value over resets, and Linux's ixgbe leaves the laser off.
- */
-const TX_DISABLE = ESDP.SDP3;
-const TX_DISABLE_IS_OUTPUT = ESDP.SDP3_DIR;
+import { SfpLink } from "./sfp_link.ts";
 
 /**
  * Sets the link up, as far as software has to.
  *
- * 82599: link mode and PMA stay as the EEPROM sets them; the laser is turned on, and auto-negotiation is
- * restarted, unless a management controller has forbidden it (MMNGC.MNG_VETO), whose session would be
- * lost. X540 and X550: firmware controls the PHY, and AUTOC has no link mode; the PHY is only taken
- * out of low power mode, in which other drivers leave it.
+ * 82599: link mode and PMA stay as the EEPROM sets them, and auto-negotiation is restarted, unless a
+ * management controller has forbidden it (MMNGC.MNG_VETO), whose session would be lost. A board with a cage
+ * for an SFP+ module is set up by {@linkcode SfpLink} instead. X540 and X550: firmware controls the PHY, and
+ * AUTOC has no link mode; the PHY is only taken out of low power mode, in which other drivers leave it.
  *
  * @returns Why the link may stay down, and what to do; undefined if nothing stands in its way.
  */
 export async function setUpLink(regs: Registers, model: Model): Promise<string | undefined> {
   if (model.mac === "X540" || model.mac === "X550") return await powerUpPhy(regs, model.mac);
-  if (model.media === "sfp" && (regs.read(ESDP) & TX_DISABLE_IS_OUTPUT) !== 0) {
-    regs.clear(ESDP, TX_DISABLE); // laser on
-  }
+  if (SfpLink.fits(model)) return undefined;
   if (isVetoed(regs)) {
     return "a management controller uses the link (MMNGC.MNG_VETO), so negotiation was not restarted: " +
       "check the cable, and the management controller's settings";

@@ -134,8 +134,12 @@ function has(mac: Mac, section: string): boolean {
   return !section.startsWith("X540") || mac !== "82599";
 }
 
-/** Refuses a function whose registers are turned off, since turning them on would change it. */
-function checkAwake(system: System, address: string): void {
+/**
+ * Refuses a function whose registers are turned off, since turning them on would change it.
+ *
+ * @throws {UsageError} if they are off.
+ */
+export function checkAwake(system: System, address: string): void {
   const directory = `${system.devices}/${address}`;
   const config = new DataView(readBytes(`${directory}/config`, CONFIG_HEADER).buffer);
   const command = config.getUint16(Config.COMMAND, true);

@@ -14,6 +14,7 @@ import {
   text,
 } from "../programs/options.ts";
 import { UsageError } from "../src/errors.ts";
+import { MODULE_KINDS, type ModuleKind } from "./nic/sfp_module.ts";
 import { parseWire, type WireSpec } from "./wires/parse.ts";
 
 /** One port of the command line. */
@@ -36,6 +37,8 @@ export interface Options {
   readonly ports: readonly PortOptions[];
   /** PCI device id of all ports. */
   readonly deviceId: number;
+  /** What is in the cages of all ports, or null for nothing. */
+  readonly module: ModuleKind | null;
   /** How tail registers are written: in memory that is polled, or by messages only. */
   readonly doorbells: "poll" | "trap";
   /** Seconds after which the program ends, or undefined. */
@@ -80,6 +83,10 @@ export const SIM = command({
       "ID",
       "a number like 0x10fb",
     ),
+    module: choice("what is in the cage of an SFP+ board", [...MODULE_KINDS, "none"], {
+      value: "KIND",
+      default: "10G-SR",
+    }),
     doorbells: choice("how a client writes tail registers", ["poll", "trap"], {
       values:
         "poll, also in shared memory; trap, only by messages, which QEMU needs (default poll; " +
@@ -118,9 +125,13 @@ export const SIM = command({
         "--doorbells trap: a plain port's registers are memory, without messages; leave it out",
       );
     }
+    if (values.module !== "10G-SR" && ports.some((port) => port.plain)) {
+      throw new UsageError("--module: a plain port has no bus to a module, leave it out");
+    }
     checkFiles(ports, values.trace);
     return {
       ports,
+      module: values.module === "none" ? null : values.module,
       deviceId: parseDeviceId(values["device-id"] ?? "0x10fb"),
       doorbells: doorbellsOf(values.doorbells, values.trace !== undefined),
       seconds: values.seconds,

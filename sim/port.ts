@@ -77,7 +77,7 @@ export function openPorts(options: Options, log: (line: string) => void): Port[]
 
 /** A port on a socket. */
 function openServer(
-  { deviceId, doorbells: how }: Options,
+  { deviceId, module, doorbells: how }: Options,
   { socket, mac }: PortOptions,
   i: number,
   trace: Trace | undefined,
@@ -86,6 +86,7 @@ function openServer(
   const doorbells = how === "poll" ? Mapping.memory(BAR0_BYTES, false) : undefined;
   const nic = new Nic({
     deviceId,
+    module,
     mac,
     pollDoorbells: doorbells !== undefined,
     ...(doorbells && { doorbells: new Uint32Array(doorbells.buffer) }),

@@ -7,12 +7,32 @@
 import type { PacketBatch } from "./batch.ts";
 import type { Mempool } from "./mempool.ts";
 
+/** The module in a device's cage. */
+export interface LinkModule {
+  /** `10GBASE-SR`, `1000BASE-T`, `direct attach cable, passive`, …; `unknown` if it names none. */
+  readonly kind: string;
+  /** Name of its vendor. */
+  readonly vendor: string;
+  /** The vendor's part number. */
+  readonly part: string;
+  /** The vendor's serial number. */
+  readonly serial: string;
+  /** Speeds in Mbit/s that the driver tries with it, in this order. */
+  readonly megabits: readonly number[];
+  /** What may be wrong with it, in a sentence each; the driver uses it nevertheless. */
+  readonly warnings: readonly string[];
+}
+
 /** State of the link. */
 export interface LinkStatus {
   /** Whether packets can pass. */
   readonly up: boolean;
   /** Speed in Mbit/s; 0 while the link is down, or if the device does not report it. */
   readonly megabits: number;
+  /** The module, if the device has a cage and the driver could identify what is in it. */
+  readonly module?: LinkModule;
+  /** Why the link is down, as far as the driver knows. */
+  readonly reason?: string;
 }
 
 /**

@@ -282,7 +282,7 @@ export function formatMac(mac: Uint8Array): string {
  */
 export async function waitForLink(
   device: string,
-  status: () => LinkStatus,
+  status: () => LinkStatus | Promise<LinkStatus>,
   milliseconds: number,
   remedy = "check the cable, the module and the other end",
 ): Promise<LinkStatus> {
@@ -293,10 +293,10 @@ export async function waitForLink(
   }
   const deadline = performance.now() + milliseconds;
   for (;;) {
-    const now = status();
+    const now = await status();
     if (now.up) return now;
     if (performance.now() >= deadline) {
-      throw new DeviceError(device, `no link after ${milliseconds} ms: ${remedy}`);
+      throw new DeviceError(device, `no link after ${milliseconds} ms: ${now.reason ?? remedy}`);
     }
     await delay(10);
   }

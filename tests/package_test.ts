@@ -51,7 +51,15 @@ Deno.test("mod.ts exports what a user needs, and nothing else", async () => {
   const { nodes } = JSON.parse(await deno("doc", "--quiet", "--json", `${PROJECT}mod.ts`));
   const [{ symbols }] = Object.values(nodes) as [{ symbols: { name: string }[] }];
   assertEquals(symbols.map(({ name }) => name).sort(), [
-    ...["Device", "DeviceError", "LinkStatus", "MAX_BATCH", "Mempool", "MempoolOptions"],
+    ...[
+      "Device",
+      "DeviceError",
+      "LinkModule",
+      "LinkStatus",
+      "MAX_BATCH",
+      "Mempool",
+      "MempoolOptions",
+    ],
     ...["OpenOptions", "PacketBatch", "RSS_KEY", "RSS_SYMMETRIC_KEY", "RxInterrupt", "RxQueue"],
     ...["Statistics", "StopFlag", "SystemError", "TxQueue", "UsageError", "Waiter", "open"],
     "toeplitz",

@@ -14,9 +14,9 @@ type Family = "82599" | "X540" | "X550";
 
 const X540_IDS = [0x1528, 0x1560];
 const X550_IDS = [0x1563, 0x15d1];
-/** Boards with a cage for an SFP+ module. */
+/** Boards with a cage for an SFP+ module. That of 0x1558 is for QSFP+, which has another bus and pins. */
 const CAGE_IDS: readonly number[] = [
-  ...[DEVICE.SFP, 0x1507, 0x1529, 0x154a, 0x154d, 0x1557, 0x1558],
+  ...[DEVICE.SFP, 0x1507, 0x1529, 0x154a, 0x154d, 0x1557],
 ];
 
 /** Returns the controller with a PCI device ID; the 82599 for unknown IDs. */
@@ -56,7 +56,12 @@ export function boardPins(deviceId: number): number {
   return hasCage(deviceId) ? ESDP.SDP3_DIR : 0;
 }
 
+/** What an EEPROM sets the link of a board with a cage to: SFI at 10 or 1 Gb/s, or XAUI. */
+export type LinkDefault = "10G" | "1G" | "XAUI";
+
 /** Returns the link mode (AUTOC.LMS) that the EEPROM sets. */
-export function boardLinkMode(deviceId: number): number {
-  return deviceId === DEVICE.KX4 ? AUTOC.LMS_KX4_KX_KR : AUTOC.LMS_10G_SERIAL;
+export function boardLinkMode(deviceId: number, link: LinkDefault = "10G"): number {
+  if (deviceId === DEVICE.KX4) return AUTOC.LMS_KX4_KX_KR;
+  if (!hasCage(deviceId) || link === "10G") return AUTOC.LMS_10G_SERIAL;
+  return link === "1G" ? AUTOC.LMS_1G_AN : AUTOC.LMS_10G_PARALLEL;
 }

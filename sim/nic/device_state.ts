@@ -12,6 +12,8 @@ import type { Transmitter } from "../tx/transmitter.ts";
 import type { Rest } from "./master_disable.ts";
 import type { Phy } from "./phy.ts";
 import type { QueueMemories } from "./queue_memories.ts";
+import type { Serdes } from "./serdes.ts";
+import type { SfpModule } from "./sfp_module.ts";
 
 /** How firmware behaves. Times are in milliseconds after a reset; `Infinity` is never. */
 export interface Firmware {
@@ -32,6 +34,11 @@ export interface DeviceState extends DeviceCore {
   readonly receiver: Receiver;
   readonly transmitter: Transmitter;
   readonly phy: Phy;
+  /** The module in the cage, or undefined: no cage, or an empty one. */
+  readonly module: SfpModule | undefined;
+  readonly serdes: Serdes;
+  /** Whether the link partner negotiates at 1 Gb/s (clause 37 of IEEE 802.3). */
+  readonly partnerNegotiates: boolean;
   readonly queueMemories: QueueMemories;
   /** How firmware behaves. */
   readonly firmware: Firmware;

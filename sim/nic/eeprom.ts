@@ -5,6 +5,8 @@
  * @module
  */
 
+import { CORE_WORDS } from "./serdes.ts";
+
 /** Words in the EEPROM, as EEC.EE_SIZE says. */
 const EEPROM_WORDS = 1024;
 
@@ -25,24 +27,36 @@ const PBA_GUARD = 0xfafa;
 // Drivers take versions up to 5 for early samples.
 const FIRMWARE = 0x0f, FIRMWARE_PATCH = 4, PATCH_VERSION = 7, VERSION = 6;
 const FIRMWARE_AT = 0x100, PATCH_AT = 0x120;
-// Word 0x2b: a list of kinds of SFP+ module, with the values that a driver writes to CORECTL for
-// each. Kinds 5 and 6 are short and long range at the first and the second port. The model needs no
-// values.
-const MODULES = 0x2b, MODULES_AT = 0x140, MODULE_AT = 0x150;
-const MODULE_KINDS = [5, 6], END = 0xffff;
+// What a driver writes to CORECTL for a kind of SFP+ module: a list of kinds (word 0x2b), each with the
+// place of its words. Kinds 3 and 4 are passive cables at the first and the second port, 5 and 6 all else.
+const MODULES = 0x2b, MODULES_AT = 0x140, MODULE_AT = 0x150, CABLE_AT = 0x160;
+const MODULE_KINDS = [[3, CABLE_AT], [4, CABLE_AT], [5, MODULE_AT], [6, MODULE_AT]], END = 0xffff;
+
+/** What an EEPROM says about SFP+ modules. */
+export interface AllowedModules {
+  /** Whether it allows modules of all makers. */
+  readonly anyModule: boolean;
+  /** Whether it lists what to write to CORECTL. */
+  readonly moduleList: boolean;
+}
 
 /**
  * Returns the words of an EEPROM.
  *
  * @param mac Station address of the port, 6 bytes; the other port's differs in the last bit.
  * @param port Number of the port: 0 or 1.
+ * @param allowed What it says about SFP+ modules.
  */
-export function makeEeprom(mac: Uint8Array, port: number): Uint16Array {
+export function makeEeprom(
+  mac: Uint8Array,
+  port: number,
+  allowed: AllowedModules = { anyModule: true, moduleList: true },
+): Uint16Array {
   const words = new Uint16Array(EEPROM_WORDS);
   words.fill(0xffff, 0x01, 0x40);
   words[0x00] = 0x4000; // signature 01b in bits 15:14: valid
   words[0x02] = 0xffff; // no firmware module for link establishment
-  words[DEVICE_CAPABILITIES] = ALLOW_ANY_SFP;
+  words[DEVICE_CAPABILITIES] = allowed.anyModule ? ALLOW_ANY_SFP : 0;
   words[0x15] = PBA_GUARD;
   words[0x16] = 0x60;
   const pba = "SIM599-001";
@@ -55,9 +69,11 @@ export function makeEeprom(mac: Uint8Array, port: number): Uint16Array {
   words[FIRMWARE_AT + FIRMWARE_PATCH] = PATCH_AT;
   words[PATCH_AT + PATCH_VERSION] = VERSION;
   words[MODULES] = MODULES_AT;
-  const list = MODULE_KINDS.flatMap((kind) => [kind, MODULE_AT]);
+  const list = allowed.moduleList ? MODULE_KINDS.flat() : [];
   words.set([list.length + 1, ...list, END], MODULES_AT);
-  words.set([1, END], MODULE_AT);
+  for (const [setup, at] of [["module", MODULE_AT], ["passive-cable", CABLE_AT]] as const) {
+    words.set([CORE_WORDS[setup].length + 1, ...CORE_WORDS[setup], END], at);
+  }
   let next = SECTIONS;
   for (const pointer of MAC_SECTIONS) {
     const address = mac.slice();

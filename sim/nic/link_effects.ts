@@ -9,6 +9,7 @@ import {
   ANLP1,
   AUTOC,
   AUTOC2,
+  CORECTL,
   EICR,
   ESDP,
   I2CCTL,
@@ -20,10 +21,13 @@ import { hex } from "../../src/registers.ts";
 import { boardLinkMode, hasCage, isX540OrLater } from "./boards.ts";
 import type { DeviceState } from "./device_state.ts";
 import { checkNegotiation, checkPhyAccess } from "./firmware.ts";
-import { SfpModule } from "./sfp_module.ts";
 
 /** The pin that turns the module's laser off while it is an output and high. */
 const LASER_OFF = ESDP.SDP3_DIR | ESDP.SDP3;
+/** LINKS.SIGNAL: the only lane of a cage. */
+const FIRST_LANE = 1 << 8;
+/** AUTOC2.PMA_PMD_10G_SERIAL: the interface to a cage. */
+const SFI = 2 << 16;
 /** ANLP1.AN_STATE once negotiation has begun. */
 const AN_STATE_WAITING = 1 << 16;
 
@@ -58,8 +62,7 @@ function installMdio(state: DeviceState): void {
 // An SFP+ board has a module in its cage, and shows it on a pin. On other boards the I2C bus is
 // idle.
 function installModule(state: DeviceState): void {
-  const { file } = state;
-  const module = hasCage(state.deviceId) ? new SfpModule() : undefined;
+  const { file, module } = state;
   file.onWrite(I2CCTL, (value) => {
     const clock = (value & I2CCTL.CLK_OUT) !== 0, data = (value & I2CCTL.DATA_OUT) !== 0;
     const line = module?.drive(clock, data) ?? data;
@@ -68,7 +71,12 @@ function installModule(state: DeviceState): void {
   });
   file.onRead(ESDP, (value) => module && !(value & ESDP.SDP2_DIR) ? value | ESDP.SDP2 : value);
   file.onWrite(ESDP, (value, old) => {
-    if (module && darkens(value) !== darkens(old)) renegotiate(state);
+    const changed = darkens(value) !== darkens(old) || selectsRate(value) !== selectsRate(old);
+    if (module && changed) renegotiate(state);
+    return value;
+  });
+  file.onWrite(CORECTL, (value) => {
+    state.serdes.write(value & 0xffff);
     return value;
   });
   file.onSettled(ESDP, () => state.update());
@@ -76,6 +84,11 @@ function installModule(state: DeviceState): void {
 
 function darkens(esdp: number): boolean {
   return (esdp & LASER_OFF) === LASER_OFF;
+}
+
+// The pin that has a module for two rates take the higher one: an output, and high.
+function selectsRate(esdp: number): boolean {
+  return (esdp & (ESDP.SDP5 | ESDP.SDP5_DIR)) === (ESDP.SDP5 | ESDP.SDP5_DIR);
 }
 
 function installMode(state: DeviceState): void {
@@ -86,7 +99,10 @@ function installMode(state: DeviceState): void {
       rules.violate("AUTOC", "8.2.3.22.19", rule, `${hex(old)} to ${hex(value)}`);
     }
     checkNegotiation(state, value);
-    if (value & AUTOC.RESTART_AN) renegotiate(state);
+    if (value & AUTOC.RESTART_AN) {
+      if (!negotiates(value)) state.serdes.restart();
+      renegotiate(state);
+    }
     return value & ~AUTOC.RESTART_AN;
   });
   file.onSettled(AUTOC, () => {
@@ -100,11 +116,12 @@ function installMode(state: DeviceState): void {
     return state.negotiating ? value & ~ANLP1.AN_STATE | AN_STATE_WAITING : value;
   });
   file.onRead(LINKS, () => {
+    const signal = hasCage(state.deviceId) && lit(state) ? FIRST_LANE : 0;
     if (state.linkDelay > 0) {
       state.linkDelay--;
-      return 0;
+      return signal;
     }
-    return currentLink(state) ? LINKS.UP | speedBits(state.phy.mbps) : 0;
+    return currentLink(state) ? LINKS.UP | speedBits(state.phy.mbps) | signal : signal;
   });
 }
 
@@ -127,9 +144,34 @@ function renegotiate(state: DeviceState): void {
 export function currentLink(state: DeviceState): boolean {
   const { deviceId, file, phy } = state;
   if (isX540OrLater(deviceId)) return phy.linkUp;
-  if (hasCage(deviceId) && darkens(file.get(ESDP))) return false; // the partner sees no light
   if (file.get(AUTOC2) & AUTOC2.LINK_DISABLE) return false;
+  if (hasCage(deviceId)) return cageLink(state);
   return state.linkPartner && (file.get(AUTOC) & AUTOC.LMS) === boardLinkMode(deviceId);
+}
+
+/** Whether a board's module and its settings agree with the partner at the other end of the fibre. */
+function cageLink(state: DeviceState): boolean {
+  const { file, module, serdes, phy } = state, pins = file.get(ESDP);
+  if (module === undefined || !lit(state)) return false;
+  if (darkens(pins) && !module.copper) return false; // the partner sees no light
+  return cageSpeed(state) === phy.mbps && module.passes(phy.mbps, selectsRate(pins)) &&
+    serdes.fits(module.kind);
+}
+
+/** Whether light, or a signal over a cable, arrives from the partner. */
+function lit(state: DeviceState): boolean {
+  return state.module !== undefined && state.linkPartner;
+}
+
+/** Speed in Mb/s that AUTOC and AUTOC2 set SFI to; 0 if the partner does not negotiate as they do. */
+function cageSpeed({ file, partnerNegotiates }: DeviceState): number {
+  const autoc = file.get(AUTOC), mode = autoc & AUTOC.LMS;
+  if (mode === AUTOC.LMS_10G_SERIAL) {
+    return (file.get(AUTOC2) & AUTOC2.PMA_PMD_10G_SERIAL) === SFI ? 10000 : 0;
+  }
+  const negotiated = mode === AUTOC.LMS_1G_AN;
+  if (!negotiated && mode !== AUTOC.LMS_1G) return 0;
+  return negotiated === partnerNegotiates && (autoc & AUTOC.PMA_PMD_1G) === 0 ? 1000 : 0;
 }
 
 /** Returns LINKS.SPEED, with SPEED_NON_STD for 2.5 and 5 Gb/s of the X550. */

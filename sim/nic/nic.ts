@@ -36,7 +36,14 @@ import type { DeviceCore } from "../rings/ring.ts";
 import { Receiver } from "../rx/receiver.ts";
 import { Transmitter } from "../tx/transmitter.ts";
 import type { Wire, WirePort } from "../wires/wire.ts";
-import { boardPins, DEVICE, hasLargeRedirectionTable, phyOf } from "./boards.ts";
+import {
+  boardPins,
+  DEVICE,
+  hasCage,
+  hasLargeRedirectionTable,
+  type LinkDefault,
+  phyOf,
+} from "./boards.ts";
 import { installControl } from "./control_effects.ts";
 import { installDataPath } from "./data_path_effects.ts";
 import type { DeviceState, Firmware } from "./device_state.ts";
@@ -49,6 +56,8 @@ import { QueueMemories } from "./queue_memories.ts";
 import { installQueues } from "./queue_effects.ts";
 import { RegisterAccess } from "./register_access.ts";
 import { type PortSettings, resetRegisters, softwareReset } from "./reset.ts";
+import { Serdes } from "./serdes.ts";
+import { type ModuleKind, SfpModule } from "./sfp_module.ts";
 
 /** Maximum number of frames taken from the wire in one round. */
 const WIRE_BUDGET = 64;
@@ -69,6 +78,30 @@ export interface NicOptions {
   readonly linkDisabled?: boolean;
   /** How firmware behaves; default: it is ready at once, and holds nothing. */
   readonly firmware?: Firmware;
+  /**
+   * What a board with a cage has in it; default: a module for 10GBASE-SR; null for nothing. The link
+   * partner has its highest speed.
+   */
+  readonly module?: ModuleKind | null;
+  /** Clocks for which the module holds the data line of its bus down; default: 0. */
+  readonly stuckClocks?: number;
+  /** Whether the checksums in the module's memory are wrong; default: false. */
+  readonly badChecksum?: boolean;
+  /** What the EEPROM sets the link to on a board with a cage; default: SFI at 10 Gb/s. */
+  readonly linkDefault?: LinkDefault;
+  /**
+   * Whether the analog core fits no module until a driver has written to CORECTL what the EEPROM lists;
+   * default: false: it then fits all but passive cables.
+   */
+  readonly bareCore?: boolean;
+  /** Restarts of the link, with a cage, until one can bring a link; default: 0: the first look can. */
+  readonly restarts?: number;
+  /** Whether the EEPROM allows modules of all makers; default: true. */
+  readonly anyModule?: boolean;
+  /** Whether the EEPROM lists what to write to CORECTL; default: true. */
+  readonly moduleList?: boolean;
+  /** Whether the link partner negotiates at 1 Gb/s; default: true. */
+  readonly partnerNegotiates?: boolean;
   /** BAR0 by word, as memory that the driver maps for its doorbells; default: private memory. */
   readonly doorbells?: Uint32Array;
   /** Whether tails are read from `doorbells` in every round; else only `write32()` writes them. */
@@ -135,7 +168,8 @@ export class Nic implements WirePort {
       : options.mac?.slice() ?? Uint8Array.of(2, 0, 0, 0, 5, 0x99);
     const lanId = options.lanId ?? 0;
     if (mac.length !== 6) throw new RangeError("a station address has 6 bytes");
-    this.#settings = { mac, lanId, blank, linkDisabled: options.linkDisabled ?? false };
+    const { linkDisabled = false, linkDefault = "10G", module = "10G-SR" } = options;
+    this.#settings = { mac, lanId, blank, linkDisabled, linkDefault };
     this.dma = options.dma ?? new DmaMap();
     const polled = options.pollDoorbells ? options.doorbells : undefined;
     this.#doorbells = new Doorbells(this.#file, this.rules, polled, options.plain);
@@ -158,12 +192,20 @@ export class Nic implements WirePort {
       transmitter: this.#transmitter,
       phy: new Phy(phyOf(deviceId)),
       firmware: options.firmware ?? {},
+      module: hasCage(deviceId) && module !== null
+        ? new SfpModule({ ...options, kind: module, light: () => this.#state.linkPartner })
+        : undefined,
+      serdes: new Serdes(options.bareCore ? undefined : "module", options.restarts ?? 0),
+      partnerNegotiates: options.partnerNegotiates ?? true,
       queueMemories: new QueueMemories(
         this.#file,
         this.rules,
         () => this.#transmitter.limit(this.#state.queueMemories.rates),
       ),
-      eeprom: makeEeprom(mac, lanId),
+      eeprom: makeEeprom(mac, lanId, {
+        anyModule: options.anyModule ?? true,
+        moduleList: options.moduleList ?? true,
+      }),
       rest: new Rest(core, this.#transmitter, () => currentLink(this.#state)),
       removed: false,
       linkPartner: true,
@@ -181,6 +223,7 @@ export class Nic implements WirePort {
       },
       update: () => this.#update(),
     };
+    if (this.#state.module) this.#state.phy.mbps = this.#state.module.fastest;
     this.#registers = new RegisterAccess(this.#state, this.#doorbells);
     installControl(this.#state);
     installLink(this.#state);
@@ -254,6 +297,7 @@ export class Nic implements WirePort {
   reset(kind: ResetKind = "power-on"): void {
     if (kind === "power-on") {
       this.#state.phy.reset();
+      this.#state.serdes.reset();
       this.#state.queueMemories.clear();
       this.#transmitter.limit(this.#state.queueMemories.rates);
       this.#file.set(ESDP, boardPins(this.#state.deviceId));

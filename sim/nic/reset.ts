@@ -30,7 +30,13 @@ import {
   VFTA,
 } from "../../ixgbe/registers.ts";
 import type { Register } from "../../src/registers.ts";
-import { boardLinkMode, isX540OrLater, receiveMemory } from "./boards.ts";
+import {
+  boardLinkMode,
+  hasCage,
+  isX540OrLater,
+  type LinkDefault,
+  receiveMemory,
+} from "./boards.ts";
 import { SEMAPHORES } from "./control_effects.ts";
 import type { DeviceState } from "./device_state.ts";
 import { firmwareStatus } from "./firmware.ts";
@@ -46,6 +52,8 @@ export interface PortSettings {
   readonly blank: boolean;
   /** Whether AUTOC2.LINK_DISABLE is set, which a driver has to clear (82599). */
   readonly linkDisabled: boolean;
+  /** The link's default on a board with a cage. */
+  readonly linkDefault: LinkDefault;
 }
 
 /**
@@ -54,7 +62,7 @@ export interface PortSettings {
  */
 export function resetRegisters(
   state: DeviceState,
-  { mac, lanId, blank, linkDisabled }: PortSettings,
+  { mac, lanId, blank, linkDisabled, linkDefault }: PortSettings,
 ): void {
   const { file, deviceId } = state;
   state.receiver.settle();
@@ -69,8 +77,12 @@ export function resetRegisters(
   if (blank) file.set(EEC, EEC.reset & ~EEC.EE_PRES);
   file.set(FWSM, firmwareStatus(state.firmware));
   file.set(TXPBTHRESH, 0x96);
-  file.set(AUTOC, AUTOC.reset & ~AUTOC.LMS | boardLinkMode(deviceId));
-  if (linkDisabled) file.set(AUTOC2, AUTOC2.reset | AUTOC2.LINK_DISABLE);
+  file.set(AUTOC, AUTOC.reset & ~AUTOC.LMS | boardLinkMode(deviceId, linkDefault));
+  if (hasCage(deviceId) && linkDefault === "XAUI") { // neither serial interface is SFI
+    file.set(AUTOC, file.get(AUTOC) | AUTOC.PMA_PMD_1G);
+    file.set(AUTOC2, AUTOC2.reset & ~AUTOC2.PMA_PMD_10G_SERIAL);
+  }
+  if (linkDisabled) file.set(AUTOC2, file.get(AUTOC2) | AUTOC2.LINK_DISABLE);
   if (isX540OrLater(deviceId)) {
     for (let i = 0; i < RXPBSIZE.count; i++) file.set(RXPBSIZE, receiveMemory(deviceId) << 10, i);
     file.set(HICR, HICR.EN); // firmware with a host interface

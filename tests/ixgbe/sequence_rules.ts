@@ -1,7 +1,7 @@
 /**
  * Building blocks of rules on the order of register accesses: landmarks in a record, and kinds of rules
- * that apply to several registers. The rules are in `sequence_start.ts`, `sequence_queues.ts` and
- * `sequence_vectors.ts`. Not a test itself.
+ * that apply to several registers. The rules are in `sequence_start.ts`, `sequence_queues.ts`,
+ * `sequence_vectors.ts` and `sequence_sfp.ts`. Not a test itself.
  *
  * A record covers one transmit queue and one or more receive queues, from opening to closing. Section
  * numbers are the 82599's; the X550's datasheet has the same rules in its sections 4.6.3 to 4.6.8.

@@ -138,10 +138,10 @@ const GENERAL: readonly Rule[] = [
   },
   {
     section: "10.5.4",
-    rule: "AUTOC is changed only while SW_FW_SYNC.SW_MAC_CSR_SM is held",
+    rule: "AUTOC and CORECTL are changed only while SW_FW_SYNC.SW_MAC_CSR_SM is held",
     boards: (board) => !hasPhy(board),
     kept: (r) =>
-      r.all(writes(R.AUTOC)).every((at) => {
+      [...r.all(writes(R.AUTOC)), ...r.all(writes(R.CORECTL))].every((at) => {
         return (r.valueAt(at, R.SW_FW_SYNC) & R.SW_FW_SYNC.SW_MAC_CSR_SM) !== 0;
       }),
     broken: (r) => r.without(r.find(writes(R.SW_FW_SYNC, 0, R.SW_FW_SYNC.SW_MAC_CSR_SM))),

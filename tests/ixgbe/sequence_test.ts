@@ -14,6 +14,7 @@ import { InterruptingFunction } from "../support/interrupt_events.ts";
 import { LINK } from "./sequence_link.ts";
 import { QUEUES } from "./sequence_queues.ts";
 import { type Board, BOARDS, type Rule } from "./sequence_rules.ts";
+import { SFP } from "./sequence_sfp.ts";
 import { START_AND_END } from "./sequence_start.ts";
 import { VECTORS } from "./sequence_vectors.ts";
 import { TemporaryDirectory } from "../support/processes.ts";
@@ -78,7 +79,7 @@ async function makeRecord({ deviceId, vectors }: Board): Promise<Sequence> {
   return Sequence.parse(await Deno.readTextFile(file));
 }
 
-const RULES = [...START_AND_END, ...QUEUES, ...LINK, ...VECTORS];
+const RULES = [...START_AND_END, ...QUEUES, ...LINK, ...VECTORS, ...SFP];
 
 const made = new Map<Board, Promise<Sequence>>();
 

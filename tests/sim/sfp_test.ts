@@ -1,8 +1,19 @@
 /** The SFP+ module of the NIC model: its memory on the I2C bus, and its laser. */
 
 import { assert, assertEquals } from "@std/assert";
-import { EICR, ESDP, I2CCTL, LINKS, STATUS } from "../../ixgbe/registers.ts";
+import {
+  AUTOC,
+  AUTOC2,
+  CORECTL,
+  EICR,
+  ESDP,
+  I2CCTL,
+  LINKS,
+  STATUS,
+} from "../../ixgbe/registers.ts";
 import { DEVICE } from "../../sim/nic/boards.ts";
+import type { Nic, NicOptions } from "../../sim/nic/nic.ts";
+import { CORE_WORDS } from "../../sim/nic/serdes.ts";
 import { TestDriver } from "../support/model_driver.ts";
 
 const ADDRESS = 0xa0;
@@ -11,9 +22,13 @@ const ADDRESS = 0xa0;
 class PciFunction {
   readonly #driver: TestDriver;
 
-  constructor(deviceId: number) {
-    this.#driver = new TestDriver({ deviceId });
+  constructor(deviceId: number, options: NicOptions = {}) {
+    this.#driver = new TestDriver({ deviceId, ...options });
     this.#drive(1, 1);
+  }
+
+  get nic(): Nic {
+    return this.#driver.nic;
   }
 
   get modulePin(): boolean {
@@ -63,11 +78,11 @@ class PciFunction {
   }
 }
 
-function readBytes(bus: PciFunction, offset: number, count: number): number[] {
+function readBytes(bus: PciFunction, offset: number, count: number, address = ADDRESS): number[] {
   bus.start();
-  assert(bus.send(ADDRESS) && bus.send(offset));
+  assert(bus.send(address) && bus.send(offset));
   bus.start();
-  assert(bus.send(ADDRESS | 1));
+  assert(bus.send(address | 1));
   const bytes = Array.from({ length: count }, (_, i) => bus.take(i === count - 1));
   bus.stop();
   return bytes;
@@ -84,6 +99,43 @@ Deno.test("SfpModule answers with the memory of a 10GBASE-SR module", () => {
   const sum = (from: number, to: number) =>
     all.slice(from, to).reduce((total, byte) => total + byte & 0xff, 0);
   assertEquals([all[63], all[95]], [sum(0, 63), sum(64, 95)]);
+});
+
+Deno.test("SfpModule has the codes of its kind, and diagnostics if it is for fibre", () => {
+  const codes: [NicOptions["module"] & string, number[]][] = [
+    ["10G-LR", [0x20, 0, 0, 0]],
+    ["1G-SX", [0, 0x01, 0, 0]],
+    ["1G-LX", [0, 0x02, 0, 0]],
+    ["1G-T", [0, 0x08, 0, 0]],
+    ["dual-SR", [0x10, 0x01, 0, 0]],
+    ["dual-LR", [0x20, 0x02, 0, 0]],
+    ["passive-cable", [0, 0, 0x04, 0]],
+    ["active-cable", [0, 0, 0x08, 0x04]],
+    ["unknown", [0, 0, 0, 0]],
+  ];
+  for (const [module, expected] of codes) {
+    const bus = new PciFunction(DEVICE.SFP, { module });
+    assertEquals([3, 6, 8, 60].map((at) => readBytes(bus, at, 1)[0]), expected, module);
+    bus.start();
+    assertEquals(bus.send(0xa2), !module.endsWith("cable") && module !== "1G-T", module);
+    bus.stop();
+  }
+});
+
+Deno.test("SfpModule tells by its diagnostics whether light arrives", () => {
+  const bus = new PciFunction(DEVICE.SFP);
+  assertEquals(readBytes(bus, 110, 1, 0xa2), [0]);
+  bus.nic.setLink(false);
+  assertEquals(readBytes(bus, 110, 1, 0xa2), [1 << 1]);
+});
+
+Deno.test("SfpModule that holds the data line lets go of it after some clocks", () => {
+  const bus = new PciFunction(DEVICE.SFP, { stuckClocks: 12 });
+  bus.start();
+  assertEquals(bus.take(true), 0);
+  for (let i = 0; i < 3; i++) bus.take(true);
+  bus.stop();
+  assertEquals(readBytes(bus, 2, 1), [7]);
 });
 
 Deno.test("SfpModule acknowledges only its own address", () => {
@@ -141,4 +193,103 @@ Deno.test("Nic keeps ESDP over all resets but power-on", () => {
   assertEquals([driver.read(ESDP), linked(driver)], [dark, false]);
   driver.nic.reset("power-on");
   assertEquals([driver.read(ESDP), linked(driver)], [pins, true]);
+});
+
+/** Restarts the link in a mode. */
+function restart(driver: TestDriver, mode: number): void {
+  driver.write(AUTOC, driver.read(AUTOC) & ~AUTOC.LMS | mode | AUTOC.RESTART_AN);
+}
+
+Deno.test("Nic has a link once the words of its module were written to CORECTL, and the link restarted", () => {
+  const cases = [["10G-SR", "module"], ["passive-cable", "passive-cable"]] as const;
+  for (const [module, setup] of cases) {
+    const driver = new TestDriver({ module, bareCore: true });
+    const write = (words: readonly number[]) =>
+      words.forEach((word) => driver.write(CORECTL, word));
+    for (const words of [[], CORE_WORDS[setup].slice(1), CORE_WORDS[setup].toReversed()]) {
+      write(words);
+      restart(driver, AUTOC.LMS_10G_SERIAL);
+      assertEquals(linked(driver), false, `${module}: ${words}`);
+    }
+    write(CORE_WORDS[setup]);
+    assertEquals(linked(driver), false, "not before a restart");
+    restart(driver, AUTOC.LMS_10G_SERIAL);
+    assertEquals(linked(driver), true);
+    driver.reset();
+    assertEquals(linked(driver), true, "a reset keeps it");
+    driver.nic.reset("power-on");
+    assertEquals(linked(driver), false);
+  }
+});
+
+Deno.test("Nic without CORECTL written has a link with all modules but passive cables", () => {
+  for (const module of ["10G-LR", "active-cable", "passive-cable"] as const) {
+    assertEquals(linked(new TestDriver({ module })), module !== "passive-cable", module);
+  }
+});
+
+Deno.test("Nic with a cage has a link if AUTOC, module and partner agree in speed", () => {
+  const modes = [
+    [AUTOC.LMS_10G_SERIAL, 10000],
+    [AUTOC.LMS_1G_AN, 1000],
+    [AUTOC.LMS_1G, 0], // the partner negotiates
+    [AUTOC.LMS_10G_PARALLEL, 0],
+    [AUTOC.LMS_SGMII, 0],
+  ];
+  for (const [module, speed] of [["10G-SR", 10000], ["1G-SX", 1000], ["1G-T", 1000]] as const) {
+    const driver = new TestDriver({ module });
+    for (const [mode, set] of modes) {
+      for (const partner of [1000, 10000]) {
+        driver.nic.setLink(true, partner);
+        restart(driver, mode);
+        assertEquals(linked(driver), set === speed && partner === speed, `${module} ${mode}`);
+      }
+    }
+  }
+  const silent = new TestDriver({ module: "1G-SX", partnerNegotiates: false });
+  for (const [mode, up] of [[AUTOC.LMS_1G, true], [AUTOC.LMS_1G_AN, false]] as const) {
+    restart(silent, mode);
+    assertEquals(linked(silent), up);
+  }
+});
+
+Deno.test("Nic with a module for two speeds has that of the rate pin", () => {
+  const driver = new TestDriver({ module: "dual-SR" });
+  assertEquals(linked(driver), false, "the pin is an input");
+  driver.write(ESDP, driver.read(ESDP) | ESDP.SDP5_DIR | ESDP.SDP5);
+  assertEquals(linked(driver), true);
+  driver.nic.setLink(true, 1000);
+  restart(driver, AUTOC.LMS_1G_AN);
+  assertEquals(linked(driver), false);
+  driver.write(ESDP, driver.read(ESDP) & ~ESDP.SDP5);
+  assertEquals(linked(driver), true);
+});
+
+Deno.test("Nic has the link mode that its EEPROM sets, after each reset", () => {
+  for (const [linkDefault, mode] of [["1G", AUTOC.LMS_1G_AN], ["XAUI", AUTOC.LMS_10G_PARALLEL]]) {
+    const driver = new TestDriver({ linkDefault: linkDefault as "1G" | "XAUI" });
+    for (let i = 0; i < 2; i++) {
+      assertEquals(driver.read(AUTOC) & AUTOC.LMS, mode);
+      assertEquals((driver.read(AUTOC2) & AUTOC2.PMA_PMD_10G_SERIAL) === 0, linkDefault === "XAUI");
+      assertEquals(linked(driver), false);
+      driver.reset();
+    }
+  }
+});
+
+Deno.test("Nic has no link before so many restarts", () => {
+  const driver = new TestDriver({ restarts: 2 });
+  for (const up of [false, false, true]) {
+    assertEquals(linked(driver), up);
+    restart(driver, AUTOC.LMS_10G_SERIAL);
+  }
+});
+
+Deno.test("LINKS.SIGNAL tells whether light arrives, with a module", () => {
+  const signal = (driver: TestDriver) => (driver.read(LINKS) & LINKS.SIGNAL) !== 0;
+  const driver = new TestDriver();
+  assertEquals(signal(driver), true);
+  driver.nic.setLink(false);
+  assertEquals(signal(driver), false);
+  assertEquals(signal(new TestDriver({ module: null })), false);
 });
