@@ -54,7 +54,7 @@ export interface Options {
 }
 
 const MAX_PORTS = 8;
-/** A file that several may write to. */
+/** A file that may be written several times. */
 const NOWHERE = "/dev/null";
 
 /** The command line: options, help, and how they become {@linkcode Options}. */
@@ -179,9 +179,9 @@ function portsOf({ sequence }: Given<Declared>): PortOptions[] {
 }
 
 /**
- * Refuses a file that is both written and used otherwise. Does not follow links.
+ * Checks that each file to write is named once. Does not follow links.
  *
- * @throws {UsageError} if there is such a file.
+ * @throws {UsageError} if a file is named twice and would be overwritten.
  */
 function checkFiles(ports: readonly PortOptions[], trace: string | undefined): void {
   const wires = ports.map(({ wire }) => wire).filter((wire) => wire.kind === "pcap");
@@ -210,10 +210,10 @@ function parseMac(text: string): Uint8Array {
   }
   const mac = Uint8Array.from(text.split(":"), (pair) => parseInt(pair, 16));
   if ((mac[0] & 1) !== 0) {
-    throw new UsageError(`--mac ${text}: is a group address; give one of a single station`);
+    throw new UsageError(`--mac ${text}: is a group address; give the address of a station`);
   }
   if (mac.every((byte) => byte === 0)) {
-    throw new UsageError(`--mac ${text}: is not an address; give one of a single station`);
+    throw new UsageError(`--mac ${text}: is not an address; give the address of a station`);
   }
   return mac;
 }

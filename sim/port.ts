@@ -65,7 +65,7 @@ export function openPorts(options: Options, log: (line: string) => void): Port[]
     opened.defer(() => server.close());
     return { nic, server };
   });
-  // After the sockets: a wrong path shall not empty the files that wires write.
+  // After the sockets, so that a wrong path does not empty files that wires write.
   const wires = makeWires(specs, options.ports.map((port) => port.mac));
   opened.move();
   return options.ports.map(({ socket, plain, wireText }, i) => {

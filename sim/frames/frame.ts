@@ -14,7 +14,7 @@ export const FRAME = {
   CRC: 4,
   /** Bytes of an Ethernet header: anything shorter is not a frame. */
   HEADER: 14,
-  /** The fewest bytes that the card may be given to send, before padding: see `tx/transmitter.ts`. */
+  /** Minimum bytes of a frame to send, before padding: see `tx/transmitter.ts`. */
   MIN_PAYLEN: 17,
   /** The shortest frame. */
   MIN: 60,

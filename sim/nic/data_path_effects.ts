@@ -63,8 +63,9 @@ export function installDataPath(state: DeviceState): void {
 
 function installFilters(state: DeviceState): void {
   const { file, rules, receiver } = state;
-  // RXEN should be 0 then (8.2.3.7.1), but may be cleared only once no receive queue is enabled (X550
-  // datasheet, section 4.6.7.1.1): while one is, the first rule gives way.
+  // FCTRL may change only while RXEN is 0 (8.2.3.7.1). But RXEN may be cleared only after all
+  // receive queues are disabled (X550 datasheet, section 4.6.7.1.1): while one is enabled, that
+  // rule prevails.
   file.onWrite(FCTRL, (value, old) => {
     if (value !== old && receiverEnabled(state) && enabledReceiveQueue(state) < 0) {
       const rule = "changed only while RXCTRL.RXEN is 0, or a receive queue is enabled";
@@ -212,8 +213,8 @@ function installTransmit(state: DeviceState): void {
   });
 }
 
-// TE enables queue 0 as well (X550 datasheet, section 4.6.8.1). A ring without a length, as after a reset,
-// is not used.
+// Enables queue 0 as well, as TE does (X550 datasheet, section 4.6.8.1). It does not start a ring
+// without length, as after a reset.
 function enableFirstTransmitQueue({ file, transmitter }: DeviceState): void {
   const control = file.get(TXDCTL);
   if (control & TXDCTL.ENABLE) return;

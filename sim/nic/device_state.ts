@@ -67,14 +67,14 @@ export interface DeviceState extends DeviceCore {
   /**
    * Resets the device as CTRL.RST does (section 4.2.1.6.1).
    *
-   * @param link Whether to reset the link too, as CTRL.LRST does.
+   * @param link Whether to reset the link, too, as CTRL.LRST does.
    */
   softwareReset(link: boolean): void;
   /** Derives from the registers whether receiving, sending and DMA are on. */
   update(): void;
 }
 
-/** The first receive queue that is enabled; -1 if none is. */
+/** Returns the first enabled receive queue; -1 if none is enabled. */
 export function enabledReceiveQueue({ file }: DeviceState): number {
   for (let index = 0; index < RXDCTL.count; index++) {
     if (file.get(RXDCTL, index) & RXDCTL.ENABLE) return index;

@@ -1,8 +1,8 @@
 /**
- * Settings of queues that are reached by an index register: the transmit arbiter's credits (RTTDT1C), the
- * rate limiter (RTTBCNRC), and drop enable (PFQDE). CTRL.RST does not clear these memories: their values
- * after a reset are not defined (X550 datasheet, sections 8.2.2.11.5 and 8.2.2.11.8), and Intel's drivers
- * clear the rate limiters after each reset.
+ * Settings of queues behind an index register: the transmit arbiter's credits (RTTDT1C), the rate
+ * limiter (RTTBCNRC), and drop enable (PFQDE). CTRL.RST does not clear these memories. Their values
+ * after a reset are not defined (X550 datasheet, sections 8.2.2.11.5 and 8.2.2.11.8), and Intel's
+ * drivers clear the rate limiters after each reset.
  *
  * @module
  */
@@ -24,7 +24,7 @@ const FACTOR_SHIFT = 14, INDEX_SHIFT = 8;
 
 /** The memories of all queues. */
 export class QueueMemories {
-  /** Rounds of the model that a queue with a rate limit takes for what it could send in one; 0: no limit. */
+  /** Rate limits of queues: each sends in one of so many rounds of the model; 0: no limit. */
   readonly rates: Uint16Array<ArrayBuffer> = new Uint16Array(QUEUES);
   readonly #file: RegisterFile;
   readonly #rules: Rules;
@@ -32,7 +32,11 @@ export class QueueMemories {
   readonly #rateConfig = new Uint32Array(QUEUES);
   readonly #drop = new Uint8Array(QUEUES);
 
-  /** Installs the effects of accesses to the memories. `onRate` is called after a rate has changed. */
+  /**
+   * Creates the memories, and installs the effects of their registers.
+   *
+   * @param onRate Called after a rate has changed.
+   */
   constructor(file: RegisterFile, rules: Rules, onRate: () => void) {
     this.#file = file;
     this.#rules = rules;
@@ -54,7 +58,7 @@ export class QueueMemories {
     });
   }
 
-  /** Clears everything, as power-on does here. */
+  /** Clears all memories, as at power-on. */
   clear(): void {
     for (const memory of [this.rates, this.#credits, this.#rateConfig, this.#drop]) memory.fill(0);
   }

@@ -96,8 +96,8 @@ export function resetRegisters(
 }
 
 /**
- * Memories that no reset initialises: "This table should be initialized by software before transmit and
- * receive are enabled", or "not defined following reset" (X550 datasheet, section 8.2.2.8).
+ * Memories that no reset initialises: "This table should be initialized by software before transmit
+ * and receive are enabled", or "not defined following reset" (X550 datasheet, section 8.2.2.8).
  */
 const MEMORIES: readonly Register[] = [
   ...[MTA, VFTA, PFUTA, PFVLVF, PFVLVFB, MPSAR, RAL, RAH, RETA, ERETA],
@@ -106,10 +106,12 @@ const MEMORIES: readonly Register[] = [
 const MAC: readonly Register[] = [HLREG0, MACC];
 
 /**
- * Does CTRL.RST by calling `reset`. It keeps the semaphores of software and firmware (10.5.4), memories, and
- * EXTENDED_VLAN, which "should only be reset by a PCIe reset" (X550 datasheet, section 8.2.2.1.3).
+ * Resets the device as CTRL.RST does. It keeps the semaphores of software and firmware (10.5.4),
+ * the memories, and EXTENDED_VLAN, which "should only be reset by a PCIe reset" (X550 datasheet,
+ * section 8.2.2.1.3).
  *
- * @param link Whether CTRL.LRST is set too.
+ * @param link Whether CTRL.LRST is set, too.
+ * @param reset Resets everything.
  */
 export function softwareReset(
   state: DeviceState,
@@ -123,7 +125,7 @@ export function softwareReset(
   );
   const extended = file.get(CTRL_EXT) & CTRL_EXT.EXTENDED_VLAN;
   reset();
-  const [low, high] = [file.get(RAL), file.get(RAH)]; // of the EEPROM
+  const [low, high] = [file.get(RAL), file.get(RAH)]; // the address in the EEPROM
   for (const each of kept) file.set(...each);
   for (let i = 0; i < RAH.count; i++) file.set(RAH, file.get(RAH, i) & ~RAH.AV, i);
   file.set(RAL, low);

@@ -19,7 +19,7 @@ export class TransmitQueues {
   protected readonly core: DeviceCore;
   protected readonly running: TransmitQueue[] = [];
   protected readonly counts: TransmitCounts;
-  /** Rounds in which a rate-limited queue sends what it could send in one; undefined without limits. */
+  /** Rate limits, see {@linkcode TransmitQueues.prototype.limit}; undefined without any. */
   #rates: Uint16Array | undefined;
   #round = 0;
   /** Created when they first start, since each has a buffer for a frame. */
@@ -42,7 +42,7 @@ export class TransmitQueues {
     if (queue.running && !this.running.includes(queue)) this.running.push(queue);
   }
 
-  /** Takes the queues' rate limits: see `rates` of `nic/queue_memories.ts`. */
+  /** Sets the rate limits of queues: each sends in one of so many rounds; 0: no limit. */
   limit(rates: Uint16Array): void {
     this.#rates = rates.some((rate) => rate > 0) ? rates : undefined;
   }
@@ -57,7 +57,7 @@ export class TransmitQueues {
     this.#round++;
   }
 
-  /** Whether a queue's rate limit has it send nothing in this round. */
+  /** Returns whether a queue sends nothing in this round because of its rate limit. */
   protected rests(queue: TransmitQueue): boolean {
     const rate = this.#rates?.[queue.index] ?? 0;
     return rate > 0 && this.#round % rate !== 0;

@@ -221,10 +221,10 @@ export class Transmitter extends TransmitQueues {
     return length + CRC;
   }
 
-  // Intel's driver for Linux pads frames to 17 bytes, "the minimum packet size for olinfo paylen". What a
-  // card does to shorter ones is not known: the model drops them.
+  // Records and drops a short frame. Intel's driver for Linux pads frames to 17 bytes, "the minimum
+  // packet size for olinfo paylen"; what a card does with shorter ones is not known.
   #tooShort(queue: TransmitQueue, length: number): void {
-    const rule = "a frame is given to the card with 17 bytes at least";
+    const rule = "a frame has 17 bytes or more, before padding";
     this.violate(queue, "7.2.3.2.4", rule, `${length} bytes`);
   }
 

@@ -1,10 +1,13 @@
-/** What the NIC model does to a driver that enables transmission too early, or sends frames of a bad length. */
+/**
+ * The NIC model with a driver that enables transmission too early, or sends frames of invalid
+ * lengths.
+ */
 
 import { assertEquals } from "@std/assert";
 import { DMATXCTL, TDBAH, TDBAL, TDH, TDLEN, TDT, TXDCTL } from "../../ixgbe/registers.ts";
 import { IOVA, RING, TestDriver, TX_RING } from "../support/model_driver.ts";
 
-/** A driver that has not set up its transmit ring yet. */
+/** Returns a driver that has not set up its transmit ring. */
 function beforeTransmit(): TestDriver {
   const driver = new TestDriver();
   driver.reset();
@@ -64,7 +67,7 @@ for (const [length, sent] of [[16, 0], [17, 1], [15868, 1], [15869, 0]]) {
     assertEquals(driver.wire.sent.length, sent);
     const rule = length > 17
       ? "a frame is at most 15.5 KB"
-      : "a frame is given to the card with 17 bytes at least";
+      : "a frame has 17 bytes or more, before padding";
     assertEquals(driver.broken().includes(`TDT[0]: ${rule}`), sent === 0);
   });
 }
