@@ -28,9 +28,10 @@ const RESET_PAUSE_MS = 1;
  */
 const RESET_SETTLE_MS = { "82599": 10, X540: 100, X550: 100 } as const;
 /** Deadlines in milliseconds: generous for the hardware, short for a person. */
-const MASTER_DISABLE_MS = 100, RESET_MS = 100, EEPROM_MS = 1000, DMA_INIT_MS = 1000;
+const MASTER_DISABLE_MS = 100, RESET_MS = 1000, EEPROM_MS = 1000, DMA_INIT_MS = 1000;
 const CONFIG_MS = 500;
-const QUEUE_MS = 100, RX_PATH_MS = 40;
+/** To enable a queue, to disable one, and to stop the receive path. */
+const ENABLE_MS = 1000, QUEUE_MS = 100, RX_PATH_MS = 40;
 
 /** A valid entry of IVAR. */
 const ENTRY = R.IVAR.ALLOC0 | R.IVAR.ALLOC_VAL0;
@@ -244,7 +245,7 @@ export async function enableRxQueue(
   regs.set(R.CTRL_EXT, R.CTRL_EXT.NS_DIS);
   regs.clear(R.DCA_RXCTRL, 1 << 12, queue); // required by section 4.6.7.1
   regs.set(R.RXDCTL, R.RXDCTL.ENABLE, queue);
-  await regs.wait(R.RXDCTL, R.RXDCTL.ENABLE, R.RXDCTL.ENABLE, QUEUE_MS, queue);
+  await regs.wait(R.RXDCTL, R.RXDCTL.ENABLE, R.RXDCTL.ENABLE, ENABLE_MS, queue);
 }
 
 /** Section 4.6.8: initialises the transmit path except for its rings. The path stays disabled. */
@@ -290,7 +291,7 @@ export async function enableTransmit(regs: Registers, queues: number): Promise<v
   regs.set(R.DMATXCTL, R.DMATXCTL.TE);
   for (let queue = 0; queue < queues; queue++) {
     regs.set(R.TXDCTL, R.TXDCTL.ENABLE, queue);
-    await regs.wait(R.TXDCTL, R.TXDCTL.ENABLE, R.TXDCTL.ENABLE, QUEUE_MS, queue);
+    await regs.wait(R.TXDCTL, R.TXDCTL.ENABLE, R.TXDCTL.ENABLE, ENABLE_MS, queue);
   }
 }
 

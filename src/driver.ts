@@ -276,7 +276,7 @@ export function formatMac(mac: Uint8Array): string {
  *
  * @param status Reads the state of the link.
  * @param milliseconds The longest time to wait.
- * @param remedy What to do if the link is still down, and why (default: what is outside the device).
+ * @param problem Why the link may stay down, and what to do (default: what the status gives as its reason).
  * @throws {DeviceError} if the link is still down after that time.
  * @throws {UsageError} if the time is negative or NaN.
  */
@@ -284,7 +284,7 @@ export async function waitForLink(
   device: string,
   status: () => LinkStatus | Promise<LinkStatus>,
   milliseconds: number,
-  remedy = "check the cable, the module and the other end",
+  problem?: string,
 ): Promise<LinkStatus> {
   if (!(milliseconds >= 0)) {
     throw new UsageError(
@@ -296,7 +296,8 @@ export async function waitForLink(
     const now = await status();
     if (now.up) return now;
     if (performance.now() >= deadline) {
-      throw new DeviceError(device, `no link after ${milliseconds} ms: ${now.reason ?? remedy}`);
+      const why = problem ?? now.reason ?? "check the cable, the module and the other end";
+      throw new DeviceError(device, `no link after ${milliseconds} ms: ${why}`);
     }
     await delay(10);
   }
