@@ -12,6 +12,11 @@ export const WORDS = 4;
 /** Size of a descriptor in bytes. */
 export const BYTES = 16;
 
+/** Size of a frame's CRC, in bytes. */
+export const CRC = 4;
+/** Largest frame, in bytes with CRC: 15.5 KB (sections 7.2.3.2.2 and 8.2.3.22.13). */
+export const MAX_FRAME = 15872;
+
 /** Receive, word 2, written back: descriptor done. */
 export const RX_DD: number = 1 << 0;
 /** Receive, word 2, written back: the frame ends in this buffer. */

@@ -144,6 +144,7 @@ export class IxgbeDevice implements Device {
 
     // 4.6.3, steps 1 to 5 - interrupts off, global reset, EEPROM, DMA, PHY and link
     await init.reset(regs, this.address, this.#model);
+    init.clearResidue(regs);
     // The reset has stopped queues that a previous driver left running: DMA is safe from here on.
     this.#pci.setBusMaster(true);
 
@@ -157,9 +158,10 @@ export class IxgbeDevice implements Device {
     if (this.#rss) initRss(regs, this.#model, rxQueues, rssKey ?? RSS_KEY);
     for (let i = 0; i < rxQueues; i++) await this.#startRxQueue(regs, bar, i);
 
-    // 4.6.8 - transmit: one traffic class (4.6.11.3.4), rings (4.6.8.1)
+    // 4.6.8 - transmit: one traffic class (4.6.11.3.4), rings (4.6.8.1), and only then the path
     init.initTransmit(regs);
-    for (let i = 0; i < txQueues; i++) await this.#startTxQueue(regs, bar, i);
+    for (let i = 0; i < txQueues; i++) this.#setUpTxQueue(regs, bar, i);
+    await init.enableTransmit(regs, txQueues);
 
     // 4.6.6 - interrupts: a vector for each receive queue; none if the device only polls
     init.initInterrupts(regs, this.#interruptFds.length);
@@ -183,7 +185,7 @@ export class IxgbeDevice implements Device {
     queue.start();
   }
 
-  async #startTxQueue(regs: Registers, bar: Bar, number: number): Promise<void> {
+  #setUpTxQueue(regs: Registers, bar: Bar, number: number): void {
     const { rxQueues, txEntries, pools } = this.#queues;
     const ring = this.#ring(rxQueues + number, txEntries);
     const doorbell = bar.doorbell(offsetOf(TDT, number));
@@ -191,7 +193,7 @@ export class IxgbeDevice implements Device {
     this.#tx.push(
       new IxgbeTxQueue(number, pools[number], addressing, ring.words, doorbell),
     );
-    await init.enableTxQueue(regs, number, ring);
+    init.setUpTxQueue(regs, number, ring);
   }
 
   /** Returns the memory and bus address of a ring; receive rings come first. */

@@ -10,21 +10,8 @@ import { UsageError } from "../src/errors.ts";
 import { checkMulticast, checkUnicast } from "../src/driver.ts";
 import type { Registers } from "../src/registers.ts";
 import { RSS_KEY_BYTES } from "../src/toeplitz.ts";
-import { enableReceiver } from "./init.ts";
 import type { Model } from "./models.ts";
-import {
-  ERETA,
-  FCTRL,
-  MCSTCTRL,
-  MRQC,
-  MTA,
-  RAH,
-  RAL,
-  RETA,
-  RSSRK,
-  RXCSUM,
-  RXCTRL,
-} from "./registers.ts";
+import { ERETA, FCTRL, MCSTCTRL, MRQC, MTA, RAH, RAL, RETA, RSSRK, RXCSUM } from "./registers.ts";
 
 /** The most receive queues: an entry of the redirection table has 4 bits. */
 export const RSS_QUEUES = 16;
@@ -81,14 +68,15 @@ export function setMulticast(
 
 /**
  * Turns promiscuous mode on, or off: then only broadcasts and packets that pass the filters are received.
- * FCTRL may be changed only while the receiver is off (section 8.2.3.7.1).
+ *
+ * Section 8.2.3.7.1 says that RXEN "should be set to 0b" while filters are changed, but the receive path
+ * "can be disabled only after all the receive queues are disabled" (X550: section 4.6.7.1.1). The first
+ * rule gives way: to disable the path would lose the frames that arrive meanwhile, and Intel's own drivers
+ * change FCTRL alone. A frame that arrives meanwhile passes either the old or the new filter.
  */
 export function setPromiscuous(regs: Registers, on: boolean): void {
-  const receiving = (regs.read(RXCTRL) & RXCTRL.RXEN) !== 0;
-  if (receiving) regs.clear(RXCTRL, RXCTRL.RXEN);
   const every = FCTRL.MPE | FCTRL.UPE;
   regs.update(FCTRL, every | FCTRL.BAM, (on ? every : 0) | FCTRL.BAM);
-  if (receiving) enableReceiver(regs);
 }
 
 /**

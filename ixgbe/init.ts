@@ -8,15 +8,12 @@
 import { delay } from "../native/clock.ts";
 import { DeviceError } from "../src/errors.ts";
 import { hex, type Register, type Registers } from "../src/registers.ts";
-import { BYTES } from "./descriptors.ts";
+import { BYTES, CRC, MAX_FRAME } from "./descriptors.ts";
 import { setUpLink } from "./link.ts";
 import { type Model, rxPacketBufferKilobytes } from "./models.ts";
 import * as R from "./registers.ts";
 import { phySemaphore, withSemaphore } from "./semaphore.ts";
 
-/** Largest frame that the NIC accepts, in bytes with CRC (section 8.2.3.22.13, MAXFRS). */
-const MAX_FRAME = 15872;
-const CRC = 4;
 /** Size of the transmit packet buffer in KB, all for one traffic class (section 8.2.3.9.13). */
 const TX_PACKET_BUFFER_KB = 160;
 /** Room in it for the largest frame, in KB (section 8.2.3.9.16). */
@@ -33,6 +30,8 @@ const QUEUE_MS = 100, RX_PATH_MS = 40;
 const ENTRY = R.IVAR.ALLOC0 | R.IVAR.ALLOC_VAL0;
 /** Bits of a queue's two entries in IVAR: receive, then transmit. */
 const QUEUE_BITS = 16;
+/** Shift of PFQDE.QUEUE_IDX. */
+const QUEUE_IDX_SHIFT = 8;
 
 /** The location of a ring, as the NIC needs it. */
 export interface Ring {
@@ -117,15 +116,40 @@ function flushTransmit(regs: Registers): void {
   regs.clear(R.HLREG0, R.HLREG0.LPBK);
 }
 
-/** Disables the receiver and all queues. The reset that follows stops queues that do not stop in time. */
+/**
+ * Disables all queues and the receiver, which may be disabled only after its queues (X550: section
+ * 4.6.7.1.1). The reset that follows stops queues that do not stop in time.
+ */
 function stopTraffic(regs: Registers): void {
-  regs.clear(R.RXCTRL, R.RXCTRL.RXEN);
   for (let i = 0; i < R.RXDCTL.count; i++) {
     if (regs.read(R.RXDCTL, i) & R.RXDCTL.ENABLE) {
       regs.clear(R.RXDCTL, R.RXDCTL.ENABLE, i);
       regs.spin(R.RXDCTL, R.RXDCTL.ENABLE, 0, QUEUE_MS, i);
     }
     if (regs.read(R.TXDCTL, i) & R.TXDCTL.ENABLE) regs.clear(R.TXDCTL, R.TXDCTL.ENABLE, i);
+  }
+  regs.clear(R.RXCTRL, R.RXCTRL.RXEN);
+}
+
+/**
+ * Clears what an earlier driver may have set and CTRL.RST keeps: through sysfs there is no function-level
+ * reset. EXTENDED_VLAN "should only be reset by a PCIe reset" (X550: section 8.2.2.1.3). Credits and rate
+ * limits of transmit queues are not defined after a reset (X550: sections 8.2.2.11.5 and 8.2.2.11.8), and
+ * must be 0 (section 4.6.11.3.4). HLREG0 and MACC are the MAC's, which an 82599's software reset without a
+ * link reset may leave.
+ */
+export function clearResidue(regs: Registers): void {
+  regs.clear(R.CTRL_EXT, R.CTRL_EXT.EXTENDED_VLAN);
+  regs.clear(R.HLREG0, R.HLREG0.LPBK);
+  regs.clear(R.MACC, R.MACC.FLU);
+  for (let queue = 0; queue < R.TXDCTL.count; queue++) {
+    regs.write(R.RTTDQSEL, queue);
+    regs.write(R.RTTDT1C, 0);
+    regs.write(R.RTTBCNRC, 0);
+    regs.write(R.PFQDE, R.PFQDE.WE | queue << QUEUE_IDX_SHIFT);
+  }
+  for (const arbiter of [R.RTTDT2C, R.RTTPT2C, R.RTRPT4C] as Register[]) {
+    for (let i = 0; i < arbiter.count; i++) regs.write(arbiter, 0, i);
   }
 }
 
@@ -147,6 +171,8 @@ export function initReceive(regs: Registers, model: Model, bufferSize: number): 
     regs.write(R.RAH, 0, i);
   }
   regs.set(R.RAH, R.RAH.AV);
+  // "As NFS detection is not supported", its bits should be set.
+  regs.set(R.RFCTL, R.RFCTL.NFSW_DIS | R.RFCTL.NFSR_DIS);
   // All packet buffer memory belongs to one traffic class.
   regs.write(R.RXPBSIZE, rxPacketBufferKilobytes(model.mac) << 10, 0);
   for (let i = 1; i < R.RXPBSIZE.count; i++) regs.write(R.RXPBSIZE, 0, i);
@@ -198,7 +224,7 @@ export async function enableRxQueue(
   await regs.wait(R.RXDCTL, R.RXDCTL.ENABLE, R.RXDCTL.ENABLE, QUEUE_MS, queue);
 }
 
-/** Section 4.6.8: initialises the transmit path except for its rings. */
+/** Section 4.6.8: initialises the transmit path except for its rings. The path stays disabled. */
 export function initTransmit(regs: Registers): void {
   // No DCB and no virtualization: one traffic class owns the whole buffer (section 4.6.11.3.4).
   regs.set(R.RTTDCS, R.RTTDCS.ARBDIS);
@@ -211,15 +237,14 @@ export function initTransmit(regs: Registers): void {
   }
   regs.update(R.DTXMXSZRQ, R.DTXMXSZRQ.MAX_BYTES_NUM_REQ, 0xfff);
   regs.clear(R.RTTDCS, R.RTTDCS.ARBDIS);
-  regs.set(R.DMATXCTL, R.DMATXCTL.TE);
 }
 
 /**
- * Section 4.6.8.1: sets up and enables one transmit queue.
- *
- * @throws {DeviceError} if the queue is not enabled in time.
+ * Section 4.6.8.1, steps 2 to 5: sets up one transmit queue. Call it for all queues before
+ * {@linkcode enableTransmit}, which enables queue 0: a write to TDH of an enabled queue can confuse the
+ * NIC (X550: section 8.2.2.10.8).
  */
-export async function enableTxQueue(regs: Registers, queue: number, ring: Ring): Promise<void> {
+export function setUpTxQueue(regs: Registers, queue: number, ring: Ring): void {
   setRing(regs, queue, ring, [R.TDBAL, R.TDBAH, R.TDLEN, R.TDH, R.TDT]);
   // Prefetch if fewer than 32 descriptors are in the NIC and at least 8 wait in the ring. WTHRESH must
   // be 0 because not every descriptor has RS.
@@ -229,8 +254,21 @@ export async function enableTxQueue(regs: Registers, queue: number, ring: Ring):
     32 | 8 << 8,
     queue,
   );
-  regs.set(R.TXDCTL, R.TXDCTL.ENABLE, queue);
-  await regs.wait(R.TXDCTL, R.TXDCTL.ENABLE, R.TXDCTL.ENABLE, QUEUE_MS, queue);
+}
+
+/**
+ * Section 4.6.8.1, last steps: enables the transmit path, and then the queues. DMATXCTL.TE also enables
+ * queue 0 (X550: section 8.2.2.10.10), so all rings must be set up.
+ *
+ * @param queues Number of transmit queues.
+ * @throws {DeviceError} if a queue is not enabled in time.
+ */
+export async function enableTransmit(regs: Registers, queues: number): Promise<void> {
+  regs.set(R.DMATXCTL, R.DMATXCTL.TE);
+  for (let queue = 0; queue < queues; queue++) {
+    regs.set(R.TXDCTL, R.TXDCTL.ENABLE, queue);
+    await regs.wait(R.TXDCTL, R.TXDCTL.ENABLE, R.TXDCTL.ENABLE, QUEUE_MS, queue);
+  }
 }
 
 /**
@@ -284,17 +322,17 @@ export function shutDown(regs: Registers, rxQueues: number, txQueues: number): s
   const late: string[] = [];
   const expect = (ok: boolean, what: string) => ok || late.push(what);
   disableInterrupts(regs);
-  regs.clear(R.RXCTRL, R.RXCTRL.RXEN);
+  for (let q = 0; q < rxQueues; q++) {
+    regs.clear(R.RXDCTL, R.RXDCTL.ENABLE, q);
+    expect(regs.spin(R.RXDCTL, R.RXDCTL.ENABLE, 0, QUEUE_MS, q), `RXDCTL[${q}]`);
+  }
+  regs.clear(R.RXCTRL, R.RXCTRL.RXEN); // only after its queues (X550: section 4.6.7.1.1)
   const deadline = performance.now() + QUEUE_MS;
   for (let q = 0; q < txQueues; q++) {
     // Packets in the ring are sent first.
     while (regs.read(R.TDH, q) !== regs.read(R.TDT, q) && performance.now() < deadline);
     regs.clear(R.TXDCTL, R.TXDCTL.ENABLE, q);
     expect(regs.spin(R.TXDCTL, R.TXDCTL.ENABLE, 0, QUEUE_MS, q), `TXDCTL[${q}]`);
-  }
-  for (let q = 0; q < rxQueues; q++) {
-    regs.clear(R.RXDCTL, R.RXDCTL.ENABLE, q);
-    expect(regs.spin(R.RXDCTL, R.RXDCTL.ENABLE, 0, QUEUE_MS, q), `RXDCTL[${q}]`);
   }
   regs.set(R.CTRL, R.CTRL.GIO_DIS);
   expect(

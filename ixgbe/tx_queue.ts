@@ -14,9 +14,11 @@ import type { Doorbell } from "../src/pci/function.ts";
 import type { TxQueue } from "../src/device.ts";
 import type { Addressing } from "../src/dma.ts";
 import type { Mempool } from "../src/mempool.ts";
-import { keepUnsent, refuseBatch } from "../src/driver.ts";
+import { keepUnsent, MIN_PACKET, refuseBatch } from "../src/driver.ts";
 import { specialise } from "../src/specialise.ts";
 import {
+  CRC,
+  MAX_FRAME,
   TX_DD,
   TX_DEXT,
   TX_DTYP_DATA,
@@ -29,6 +31,10 @@ import {
 
 /** The longest run, in packets. */
 const MAX_RUN = 32;
+/** Size of the longest packet that the NIC sends: MAXFRS limits only what it receives (8.2.3.22.13). */
+const MAX_PACKET = MAX_FRAME - CRC;
+/** Smallest PAYLEN that the NIC takes, as Intel's driver for Linux has it. Shorter packets are padded. */
+const MIN_PAYLEN = 17;
 /** Word 2 of each descriptor, except for the packet's length and RS. */
 const TX_DATA = TX_DTYP_DATA | TX_DEXT | TX_IFCS | TX_EOP;
 
@@ -49,6 +55,9 @@ const TAIL = 0, NEXT_TO_CLEAN = 1, BYTES = 2, CLOSED = 3, STATES = 4;
 const makeTransmit = specialise(
   import.meta.url,
   {
+    MAX_PACKET,
+    MIN_PACKET,
+    MIN_PAYLEN,
     TX_DATA,
     TX_DD,
     TX_PAYLEN_SHIFT,
@@ -69,7 +78,8 @@ const makeTransmit = specialise(
     state: Float64Array,
     doorbell: Doorbell,
   ) {
-    const { lengths, freeStack, bufferSize } = pool, { words, index, write } = doorbell;
+    const { lengths, freeStack, bufferSize } = pool, longest = Math.min(bufferSize, MAX_PACKET);
+    const { words, index, write } = doorbell;
     const ring64 = new Float64Array(ring.buffer, ring.byteOffset, ring.length / 2);
     const mask = slots.length - 1, reclaimFrom = slots.length / 2;
     const ends = new Uint32Array(slots.length); // the last descriptor of a run, by its first
@@ -98,8 +108,15 @@ const makeTransmit = specialise(
       const { buffers } = batch, count = Math.min(batch.length, free);
       let t = tail & mask, n = 0, bytes = 0;
       for (; n < count; n++) {
-        const buffer = buffers[n], size = lengths[buffer] | 0; // 0 if the buffer does not exist
-        if ((size - 1) >>> 0 >= bufferSize) break;
+        const buffer = buffers[n];
+        let size = lengths[buffer] | 0; // 0 if the buffer does not exist
+        if ((size - MIN_PAYLEN) >>> 0 > longest - MIN_PAYLEN) {
+          if ((size - MIN_PACKET) >>> 0 >= MIN_PAYLEN - MIN_PACKET) break;
+          const start = buffer * bufferSize;
+          pool.bytes.fill(0, start + size, start + MIN_PAYLEN);
+          bytes -= MIN_PAYLEN - size; // padding does not count
+          size = MIN_PAYLEN;
+        }
         lengths[buffer] = 0;
         slots[t] = buffer;
         ring64[t << 1] = address[buffer];
@@ -120,7 +137,7 @@ const makeTransmit = specialise(
         words[index] = t;
         if (write !== undefined) write(t);
       }
-      if (n < batch.length) keepUnsent(batch, n, n < count);
+      if (n < batch.length) keepUnsent(batch, n, n < count, longest);
       else batch.length = 0;
       return n;
     };

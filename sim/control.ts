@@ -1,5 +1,5 @@
 /**
- * Commands to a running model, one a line on stdin.
+ * Commands to a running model, one per line on stdin.
  *
  * @module
  */
@@ -8,17 +8,17 @@ import { Errno, stubs } from "../native/stubs.ts";
 import { type Port, setSenders } from "./port.ts";
 import type { Report } from "./report.ts";
 
-/** The descriptor of stdin. */
+/** File descriptor of stdin. */
 export const STDIN = 0;
 
 const POLLIN = 1;
 const LOOK_MILLISECONDS = 10;
 
 /**
- * Reads commands while the model runs, and carries them out between two rounds.
+ * Reads commands while the model runs, and executes them between two rounds.
  *
- * It reads by system calls: Deno's event loop, which the model's loop leaves little time, would read
- * stdin seconds later.
+ * It reads by system calls: the model's loop leaves Deno's event loop so little time that it would
+ * read stdin seconds later.
  */
 export class Control {
   readonly #ports: readonly Port[];
@@ -30,9 +30,9 @@ export class Control {
   #lookAt = 0;
 
   /**
-   * Commands for these ports.
+   * Creates the reader of commands for these ports.
    *
-   * @param report Prints what `stats` asks for.
+   * @param report Prints the counts for `stats`.
    */
   constructor(ports: readonly Port[], report: Report) {
     this.#ports = ports;
@@ -40,10 +40,10 @@ export class Control {
   }
 
   /**
-   * Carries out the commands that have come. The end of the input means `quit`.
+   * Executes the commands that have arrived. The end of the input means `quit`.
    *
    * @param now The time of `milliseconds()`.
-   * @returns Whether to go on.
+   * @returns Whether to continue.
    */
   poll(now: number): boolean {
     if (now < this.#lookAt) return true;
@@ -74,14 +74,14 @@ export class Control {
         if (port !== undefined && (words[2] === "up" || words[2] === "down")) {
           port.nic.setLink(words[2] === "up");
         } else {
-          console.error(`link takes a port, 0 to ${this.#ports.length - 1}, and up or down`);
+          console.error(`link takes a port from 0 to ${this.#ports.length - 1}, and up or down`);
         }
         return true;
       case "quit":
         return false;
       default:
         console.error(
-          `"${words[0]}" is not a command: start, stop, stats, link PORT up|down, quit`,
+          `"${words[0]}" is not a command: use start, stop, stats, link PORT up|down or quit`,
         );
         return true;
     }

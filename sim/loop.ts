@@ -1,6 +1,6 @@
 /**
- * The model's one loop: every port's NIC and wire are polled in turn, the servers now and then, and
- * when nothing has happened for a while the loop waits in the kernel.
+ * The model's one loop. It polls every port's NIC and wire in turn and the servers less often, and
+ * waits in the kernel once there has been no work for some time.
  *
  * @module
  */
@@ -10,26 +10,28 @@ import { milliseconds } from "../native/clock.ts";
 import { stubs } from "../native/stubs.ts";
 import type { Port, PortServer } from "./port.ts";
 
-/** Rounds between two looks at sockets, clock and signals: some 50 µs when there is traffic. */
+/** Rounds between two polls of sockets, clock and signals: about 50 µs in traffic. */
 const ROUNDS = 16;
-/** A slice of the loop; after it the event loop has its turn. */
+/** How long the loop runs before Deno's event loop has its turn. */
 const SLICE_MILLISECONDS = 20;
-/** Without traffic for this long, the loop waits instead of spinning. */
+/** After this time without work, the loop waits instead of spinning. */
 const SPIN_MILLISECONDS = 100;
-/** A driver that is set up may ring a doorbell in memory, which wakes no process: look often. */
+/** Longest wait while a driver may ring a doorbell in memory, which wakes no process. */
 const NAP_MILLISECONDS = 1;
-/** Otherwise a socket or a TAP device wakes the loop. */
+/** Longest wait otherwise: a socket or a TAP device wakes the loop. */
 const SLEEP_MILLISECONDS = 50;
 const POLLIN = 1;
-/** 32-bit words of a struct pollfd: the descriptor, then events asked for and seen. */
+/** 32-bit words of a struct pollfd: the descriptor, then requested and returned events. */
 const POLLFD_WORDS = 2;
 
-/** Where a read is answered, another one is waited for so long, and the wires for so long at most. */
+/**
+ * How long to wait for another read after one, and how long the wires may wait for that at most.
+ */
 const FOLLOW_MILLISECONDS = 0.01, SERVE_MILLISECONDS = 0.2;
 
 /**
- * Handles what a driver asks; returns whether there was anything. A driver that reads its statistics
- * waits for one reply after the other, and forwards nothing meanwhile.
+ * Handles a driver's requests; returns whether there were any. A driver that reads its statistics
+ * waits for each reply before it reads on, and forwards nothing meanwhile.
  */
 function serve(server: PortServer): boolean {
   let reads = server.reads;
@@ -46,7 +48,7 @@ function serve(server: PortServer): boolean {
   return true;
 }
 
-/** Runs ports until it is told to stop. */
+/** Runs ports until its caller ends it. */
 export class Loop {
   readonly #ports: readonly Port[];
   readonly #wakeFd: number;
@@ -54,10 +56,10 @@ export class Loop {
   #lastWork = milliseconds();
 
   /**
-   * A loop that does not run yet.
+   * Creates a loop, which {@linkcode Loop.prototype.run} runs.
    *
    * @param ports The ports to run.
-   * @param wakeFd A descriptor beside the ports' that ends a rest when it can be read, or -1.
+   * @param wakeFd A descriptor besides the ports' that ends a wait when readable, or -1.
    */
   constructor(ports: readonly Port[], wakeFd: number) {
     this.#ports = ports;
@@ -68,13 +70,13 @@ export class Loop {
   /**
    * Runs the ports.
    *
-   * @param look Called some 20,000 times a second in traffic, and after each wait, with the time of
-   * `milliseconds()`; returns whether to go on.
+   * @param look Called about 20,000 times a second in traffic, and after each wait, with the time
+   * of `milliseconds()`; returns whether to continue.
    */
   async run(look: (now: number) => boolean): Promise<void> {
     while (this.#slice(look)) {
-      // Deno's event loop and V8 need their turn. A timer would take two milliseconds, in which frames
-      // are missed.
+      // Deno's event loop and V8 need their turn. A timer would take two milliseconds, and the
+      // ports would miss frames.
       await new Promise<void>((resolve) => {
         setImmediate(resolve);
       });
@@ -103,7 +105,7 @@ export class Loop {
     return work;
   }
 
-  /** Waits for something to do. */
+  /** Waits in the kernel for work. */
   #rest(): true {
     const fds = this.#pollfds;
     fds[0] = this.#wakeFd;
@@ -114,7 +116,7 @@ export class Loop {
       fds[count * POLLFD_WORDS] = server.fd;
       fds[count++ * POLLFD_WORDS + 1] = POLLIN;
       if (server.busMaster || server.fd < 0) most = NAP_MILLISECONDS;
-      // What the port would not take does not wake it.
+      // A port that takes no frames is not woken by them.
       if (wire.fd < 0 || !nic.receiving) continue;
       fds[count * POLLFD_WORDS] = wire.fd;
       fds[count++ * POLLFD_WORDS + 1] = POLLIN;

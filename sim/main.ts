@@ -1,9 +1,10 @@
 /**
- * The program: a software 82599 with one or more ports, each served over vfio-user to a driver of
- * this project or to QEMU, or as the files of a PCI device to any driver. `--help` says how it is run.
+ * The program: a software 82599 with one or more ports. It serves a port over vfio-user to a driver
+ * of this project or to QEMU, or as the files of a PCI device to any driver. `--help` lists its
+ * options.
  *
- * Exit codes: 0, 1 if a driver did what the datasheet forbids (on plain ports it is only noted), 2 for
- * what cannot be done.
+ * Exit codes: 0; 1 if a driver did what the datasheet forbids (plain ports only note it); 2 if an
+ * option is wrong or a port cannot be opened.
  *
  * @module
  */
@@ -48,7 +49,7 @@ async function main(options: Options): Promise<number> {
   return report.total() ? 0 : 1;
 }
 
-/** Frames sent before the other ports listen would only be dropped. */
+/** Starts senders once other ports receive their frames: earlier ones would be dropped. */
 function startSenders(ports: readonly Port[]): void {
   const allReceive = ports.every(({ nic }) => nic.receiving);
   for (const { wire, nic } of ports) {

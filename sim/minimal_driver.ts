@@ -1,6 +1,6 @@
 /**
- * The least driver that breaks no rule of the datasheet, for whoever tests or measures the model without
- * the driver of this project: one queue in each direction, its memory laid out by hand.
+ * The smallest driver that breaks no rule of the datasheet, for tests and measurements of the model
+ * without the driver of this project: one queue in each direction, and memory laid out by hand.
  *
  * @module
  */
@@ -18,6 +18,7 @@ import {
   RDLEN,
   RDRXCTL,
   RDT,
+  RFCTL,
   RTTDCS,
   RXCTRL,
   RXDCTL,
@@ -37,11 +38,11 @@ import {
 import { offsetOf, type Register } from "../src/registers.ts";
 import { Nic, type NicOptions } from "./nic/nic.ts";
 
-/** Bus address of the memory; not 0, so that an address that was forgotten is not mapped. */
+/** Bus address of the memory. Not 0: an address that was never set must not be mapped. */
 export const IOVA = 0x1_2340_0000;
 /** Bytes of memory. */
 export const MEMORY = 4 << 20;
-/** Where in the memory things are, in bytes. */
+/** Offsets in the memory, in bytes. */
 export const RX_RING = 0;
 export const TX_RING = 0x20000;
 export const RX_BUFFERS = 0x100000;
@@ -51,7 +52,7 @@ export const RING = 256;
 
 const EOP_IFCS_RS_DEXT_DATA = 0x2b300000;
 
-/** A NIC and its memory, and the steps of a driver. */
+/** A NIC, its memory, and the steps of a driver. */
 export class MinimalDriver {
   readonly nic: Nic;
   readonly memory = new ArrayBuffer(MEMORY);
@@ -64,7 +65,7 @@ export class MinimalDriver {
     this.nic.setBusMaster(true);
   }
 
-  /** A driver that has done everything in order. */
+  /** Creates a driver that has reset and configured the device, and enabled both directions. */
   static ready<Driver extends MinimalDriver>(
     this: new (options: NicOptions) => Driver,
     options: NicOptions = {},
@@ -89,12 +90,12 @@ export class MinimalDriver {
     this.write(register, this.read(register, index) | bits, index);
   }
 
-  /** Rules broken so far, as `register: rule`. */
+  /** Returns the rules broken so far, as `register: rule`. */
   broken(): string[] {
     return this.nic.rules.violations.map(({ register, rule }) => `${register}: ${rule}`);
   }
 
-  /** Master disable, reset, and waiting for the device (5.2.5.3.2, 4.6.3). */
+  /** Disables the master, resets, and waits for the device (5.2.5.3.2, 4.6.3). */
   reset(): void {
     this.set(CTRL, CTRL.GIO_DIS);
     this.#until(() => (this.read(STATUS) & STATUS.GIO_MASTER_ENABLE) === 0);
@@ -104,10 +105,11 @@ export class MinimalDriver {
     this.#until(() => (this.read(RDRXCTL) & RDRXCTL.DMAIDONE) !== 0);
   }
 
-  /** Global settings, and ring 0 of both directions; queues stay disabled. */
+  /** Configures the device and ring 0 of both directions; queues stay disabled. */
   configure(): void {
     this.set(FCTRL, FCTRL.BAM);
     this.set(RDRXCTL, RDRXCTL.CRCSTRIP);
+    this.set(RFCTL, RFCTL.NFSW_DIS | RFCTL.NFSR_DIS);
     this.write(MAXFRS, 9018 << 16);
     this.set(HLREG0, HLREG0.JUMBOEN);
     this.set(RTTDCS, RTTDCS.ARBDIS);
@@ -142,7 +144,7 @@ export class MinimalDriver {
     this.write(RDT, RING - 1);
   }
 
-  /** RXEN between halting and releasing the receive data path (4.6.7). */
+  /** Halts the receive data path, sets RXEN, and releases the path (4.6.7). */
   openReceivePath(): void {
     this.set(SECRXCTRL, SECRXCTRL.RX_DIS);
     this.#until(() => (this.read(SECRXSTAT) & SECRXSTAT.SECRX_RDY) !== 0);
@@ -160,7 +162,7 @@ export class MinimalDriver {
     this.words[at + 3] = 0;
   }
 
-  /** Points a transmit descriptor at its buffer of 2 KB; flags beyond a whole frame's are given. */
+  /** Points a transmit descriptor at its buffer of 2 KB; by default with a whole frame's flags. */
   fillTransmit(
     index: number,
     length: number,
@@ -175,12 +177,12 @@ export class MinimalDriver {
     this.words[at + 3] = total << 14;
   }
 
-  /** Status word of a receive descriptor: DD is bit 0, EOP bit 1. */
+  /** Returns the status word of a receive descriptor: DD is bit 0, EOP bit 1. */
   receiveStatus(index: number): number {
     return this.words[RX_RING / 4 + index * 4 + 2];
   }
 
-  /** Length word of a receive descriptor. */
+  /** Returns the length that a receive descriptor holds, in bytes. */
   receiveLength(index: number): number {
     return this.words[RX_RING / 4 + index * 4 + 3] & 0xffff;
   }

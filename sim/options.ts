@@ -16,13 +16,13 @@ import {
 import { UsageError } from "../src/errors.ts";
 import { parseWire, type WireSpec } from "./wires/parse.ts";
 
-/** One port as asked for. */
+/** One port of the command line. */
 export interface PortOptions {
   /** Path of the socket on which the port is served, or the directory of a plain port. */
   readonly socket: string;
   /** Whether it is a plain port. */
   readonly plain: boolean;
-  /** The wire's specification, as it was written. */
+  /** The wire's specification, as written. */
   readonly wireText: string;
   /** The wire. */
   readonly wire: WireSpec;
@@ -30,7 +30,7 @@ export interface PortOptions {
   readonly mac: Uint8Array;
 }
 
-/** What the program was asked to do. */
+/** The settings of the command line. */
 export interface Options {
   /** The ports, in the order given. */
   readonly ports: readonly PortOptions[];
@@ -38,77 +38,82 @@ export interface Options {
   readonly deviceId: number;
   /** How tail registers are written: in memory that is polled, or by messages only. */
   readonly doorbells: "poll" | "trap";
-  /** When to end by itself, or undefined. */
+  /** Seconds after which the program ends, or undefined. */
   readonly seconds: number | undefined;
   /** Whether to print JSON. */
   readonly json: boolean;
-  /** Whether commands come on stdin. */
+  /** Whether to read commands from stdin. */
   readonly control: boolean;
   /** Whether to print totals only. */
   readonly quiet: boolean;
-  /** File in which every register access is recorded, or undefined. */
+  /** File that records every register access, or undefined. */
   readonly trace: string | undefined;
 }
 
 const MAX_PORTS = 8;
 
-/** The program, as it is called. */
+/** The command line: options, help, and how they become {@linkcode Options}. */
 export const SIM = command({
   start: "deno run --allow-ffi sim/main.ts",
   about:
-    `A software 82599: each port is served over vfio-user on a Unix socket, or is files in a directory.
+    `A software 82599. It serves a port over vfio-user on a Unix socket, or as files in a directory.
 
   --socket PATH --wire WIRE [--socket PATH --wire WIRE ...]`,
   options: {
-    socket: repeated("serve a port at PATH; what follows is about this port", "PATH", "a path"),
+    socket: repeated(
+      "serve a port at PATH; --wire and --mac after it are this port's",
+      "PATH",
+      "a path",
+    ),
     plain: repeated(
-      "in place of --socket: a port as files like those of a PCI device in sysfs, for drivers that " +
-        "know nothing else; as root, see sim/README.md",
+      "instead of --socket: serve a port as the files of a PCI device in sysfs, for drivers " +
+        "without vfio-user; needs root, see sim/README.md",
       "DIRECTORY",
       "a path",
     ),
-    wire: repeated("what the port's cable leads to (default none)", "WIRE", "a wire"),
-    mac: repeated("its MAC address", "AA:BB:..", "a MAC address"),
+    wire: repeated("other end of the port's cable (default none)", "WIRE", "a wire"),
+    mac: repeated("MAC address of the port", "AA:BB:..", "a MAC address"),
     "device-id": text(
       "PCI device id, 0x10fb (default: 82599 SFP+), 0x10f7, 0x1528, 0x1563, ...",
       "ID",
       "a number like 0x10fb",
     ),
-    doorbells: choice("tail registers", ["poll", "trap"], {
+    doorbells: choice("how a client writes tail registers", ["poll", "trap"], {
       values:
-        "poll, a client may write them in shared memory; trap, by messages only, as QEMU needs " +
-        "it (default poll; trap with --trace)",
+        "poll, also in shared memory; trap, only by messages, which QEMU needs (default poll; " +
+        "trap with --trace)",
       default: undefined,
     }),
     seconds: decimal("end after N seconds", {
       ...{ least: 0.001, most: 1e9, values: "", default: undefined },
     }),
-    json: flag("a line of JSON every second, and one with the totals at the end"),
+    json: flag("print a line of JSON every second, and one with the totals at the end"),
     control: flag(
-      "commands on stdin: start, stop (generators and files), stats, link PORT up|down, quit",
+      "read commands from stdin: start, stop (generators and files), stats, link PORT up|down, " +
+        "quit",
     ),
-    quiet: flag("print nothing but totals and complaints", { alias: "q" }),
+    quiet: flag("print only totals and violations", { alias: "q" }),
     trace: text(
-      "record every register access in a file: seconds, port, read or write, name, value; tails " +
-        "too, which are messages then",
+      "record every register access in a file: seconds, port, read or write, name, value; with " +
+        "tails, since clients then write them by messages",
       "FILE",
       "a path",
     ),
   },
   notes: `WIRE is one of
   generator[:rate=PPS][,size=BYTES][,flows=N][,latency=1]
-                                    sends and checks numbered frames, of N flows in turns; times
-                                    them, for --json
+                                    sends and checks numbered frames of N flows in turn;
+                                    latency=1 times them, for --json
   cable:N                           the other port with the same number
-  pcap:in=FILE,out=FILE[,rate=PPS]  replays one file, captures to another
+  pcap:in=FILE,out=FILE[,rate=PPS]  replays one file, and captures to the other
   tap:NAME                          a TAP device of this machine
   dgram:LOCAL,REMOTE                Unix datagram sockets
-  none                              nobody`,
+  none                              nothing: sent frames end there`,
   plan: (given): Options => {
     const { values } = given, ports = portsOf(given);
     if (values.doorbells === "trap" && ports.some((port) => port.plain)) {
       throw new UsageError(
-        "--doorbells trap: a plain port has no messages, its registers are memory",
+        "--doorbells trap: a plain port's registers are memory, without messages; leave it out",
       );
     }
     return {
@@ -124,7 +129,7 @@ export const SIM = command({
   },
 });
 
-/** The ports, each with what was said after its --socket or --plain. */
+/** Returns the ports, each with the --wire and --mac that follow its --socket or --plain. */
 function portsOf({ sequence }: Given<Declared>): PortOptions[] {
   const ports: { socket: string; plain: boolean; wire?: string; mac?: string }[] = [];
   for (const { name, text } of sequence) {
@@ -132,13 +137,21 @@ function portsOf({ sequence }: Given<Declared>): PortOptions[] {
     if (name === "socket" || name === "plain") {
       ports.push({ socket: text, plain: name === "plain" });
     } else if (name === "wire" || name === "mac") {
-      if (port === undefined) throw new UsageError(`--${name} belongs after a --socket or --plain`);
-      if (port[name] !== undefined) throw new UsageError(`${port.socket} has two of --${name}`);
+      if (port === undefined) {
+        throw new UsageError(
+          `--${name} comes before every port: put it after a --socket or --plain`,
+        );
+      }
+      if (port[name] !== undefined) {
+        throw new UsageError(`${port.socket} has --${name} twice: give it once`);
+      }
       port[name] = text;
     }
   }
   if (ports.length === 0) throw new UsageError("no port to serve: give --socket PATH (see --help)");
-  if (ports.length > MAX_PORTS) throw new UsageError(`at most ${MAX_PORTS} ports, please`);
+  if (ports.length > MAX_PORTS) {
+    throw new UsageError(`${ports.length} ports are too many: give ${MAX_PORTS} at most`);
+  }
   if (new Set(ports.map((port) => port.socket)).size < ports.length) {
     throw new UsageError("two ports cannot have one path: give each --socket or --plain its own");
   }
@@ -151,32 +164,34 @@ function portsOf({ sequence }: Given<Declared>): PortOptions[] {
   }));
 }
 
-/** Locally administered, one per port. */
+/** Returns a locally administered address that differs for each port. */
 function defaultMac(port: number): Uint8Array {
   return new Uint8Array([0x02, 0x69, 0x78, 0x79, 0x00, port]);
 }
 
 function parseMac(text: string): Uint8Array {
   if (!/^([0-9a-f]{2}:){5}[0-9a-f]{2}$/i.test(text)) {
-    throw new UsageError(`--mac ${text}: six pairs of hexadecimal digits, with colons between`);
+    throw new UsageError(`--mac ${text}: give six pairs of hexadecimal digits with colons between`);
   }
   const mac = Uint8Array.from(text.split(":"), (pair) => parseInt(pair, 16));
-  if ((mac[0] & 1) !== 0) throw new UsageError(`--mac ${text}: is a group's address`);
+  if ((mac[0] & 1) !== 0) {
+    throw new UsageError(`--mac ${text}: is a group address; give one of a single station`);
+  }
   return mac;
 }
 
 function parseDeviceId(text: string): number {
   const id = /^0x[0-9a-f]{1,4}$/i.test(text) ? Number(text) : 0;
-  if (id === 0) throw new UsageError(`--device-id ${text}: a number like 0x10fb`);
+  if (id === 0) throw new UsageError(`--device-id ${text}: give a number like 0x10fb`);
   return id;
 }
 
-/** A record without the tails would look like one of a driver that writes none. */
+/** Chooses trap for a trace: one without the tails would look as if the driver wrote none. */
 function doorbellsOf(how: "poll" | "trap" | undefined, trace: boolean): "poll" | "trap" {
   if (how === undefined) return trace ? "trap" : "poll";
   if (how === "poll" && trace) {
     throw new UsageError(
-      "--doorbells poll: --trace would miss the tails that a client writes in memory: leave one out",
+      "--doorbells poll: --trace would miss tails that a client writes in memory; leave one out",
     );
   }
   return how;

@@ -1,5 +1,5 @@
 /**
- * A port of the model as the program runs it: NIC, server and wire, put together.
+ * A port as the program runs it: NIC, server and wire together.
  *
  * @module
  */
@@ -18,17 +18,17 @@ import type { Wire } from "./wires/wire.ts";
 
 /** What serves a port to a driver: on a socket, or in a directory of files. */
 export interface PortServer {
-  /** Whether a driver has the port. */
+  /** Whether a driver uses the port. */
   readonly connected: boolean;
   /** Whether the driver lets the port reach memory. */
   readonly busMaster: boolean;
-  /** What becomes readable when there is something to do; -1 if only looking tells. */
+  /** A descriptor that becomes readable when there is work; -1 if only polling finds it. */
   readonly fd: number;
   /** Register reads answered so far. */
   readonly reads: number;
-  /** Does what is waiting, and returns whether there was anything. */
+  /** Handles waiting work, and returns whether there was any. */
   poll(): boolean;
-  /** Ends it. */
+  /** Ends the service. */
   close(): void;
 }
 
@@ -42,17 +42,17 @@ export interface Port {
   readonly wireText: string;
   /** The model. */
   readonly nic: Nic;
-  /** Who serves it. */
+  /** The server that presents it to a driver. */
   readonly server: PortServer;
-  /** What its cable leads to. */
+  /** The other end of its cable. */
   readonly wire: Wire;
 }
 
 /**
- * Makes all ports; each serves its socket from now on.
+ * Opens all ports; each serves a driver from now on.
  *
- * @param log Takes a line about what a client did wrong.
- * @throws {UsageError} if a wire, a socket or the trace cannot be made; nothing is left open then.
+ * @param log Takes a line about each error of a client.
+ * @throws {UsageError} if a wire, a socket or the trace cannot be made; nothing stays open then.
  */
 export function openPorts(options: Options, log: (line: string) => void): Port[] {
   const trace = options.trace === undefined ? undefined : new Trace(options.trace);
@@ -114,7 +114,7 @@ function openPlain(
   return { nic: server.nic, server };
 }
 
-/** Ends all ports: clients disconnected, sockets removed, files complete. */
+/** Closes all ports: disconnects clients, removes sockets, and completes files. */
 export function closePorts(ports: readonly Port[]): void {
   for (const port of ports) port.server.close();
   for (const port of ports) port.wire.close();

@@ -1,5 +1,5 @@
 /**
- * What the program says about its ports: a line a second, totals, and complaints.
+ * The program's output about its ports: a line each second, totals, and violations.
  *
  * @module
  */
@@ -17,9 +17,9 @@ export class Report {
   #last: { now: number; received: number; transmitted: number }[];
 
   /**
-   * A report on these ports; its clock starts now.
+   * Creates a report on these ports; its clock starts now.
    *
-   * @param json Whether lines are JSON.
+   * @param json Whether to print JSON.
    */
   constructor(ports: readonly Port[], json: boolean) {
     this.#ports = ports;
@@ -28,12 +28,12 @@ export class Report {
     this.#last = ports.map(() => ({ now: this.#start, received: 0, transmitted: 0 }));
   }
 
-  /** All sockets listen. */
+  /** Says that all ports are served. */
   ready(): void {
     this.#print(this.#json ? JSON.stringify({ ready: true }) : "ready");
   }
 
-  /** The counts as one line of JSON, whatever the other lines are. */
+  /** Prints the counts as one line of JSON, even if other lines are text. */
   json(total = false): void {
     const ports = this.#ports.map((port) => ({
       socket: port.socket,
@@ -53,7 +53,7 @@ export class Report {
     this.#print(JSON.stringify({ seconds, ...(total && { total, violations }), ports }));
   }
 
-  /** The line of a second. */
+  /** Prints the line of a second. */
   second(): void {
     if (this.#json) return this.json();
     this.#ports.forEach((port, i) => {
@@ -71,7 +71,7 @@ export class Report {
     });
   }
 
-  /** Prints each complaint when it is new; the counts of old ones rise silently. */
+  /** Prints each violation once, when it is new. */
   complaints(): void {
     for (let i = 0; i < this.#ports.length; i++) {
       const { violations } = this.#ports[i].nic.rules;
@@ -85,7 +85,7 @@ export class Report {
     }
   }
 
-  /** The totals, and whether nothing was complained about. */
+  /** Prints the totals; returns whether no violation counts against a driver. */
   total(): boolean {
     this.complaints();
     if (this.#json) this.json(true);
@@ -98,7 +98,7 @@ export class Report {
     return this.#ports.every(({ plain, nic }) => plain || nic.rules.violations.length === 0);
   }
 
-  /** Who reads this may have gone; the model runs on. */
+  /** Prints a line. The model runs on if the reader of its output has ended. */
   #print(line: string): void {
     try {
       const bytes = new TextEncoder().encode(line + "\n");

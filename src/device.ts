@@ -83,10 +83,12 @@ export interface TxQueue {
   readonly pool: Mempool;
   /**
    * Sends packets from the front of a batch, in order, as many as there are free descriptors.
-   * Nonblocking. Packets that are sent leave the batch; the rest move to its front.
+   * Nonblocking. Packets that are sent leave the batch; the rest move to its front. A packet has 14 bytes
+   * (an Ethernet header) to the pool's `bufferSize`; ixgbe sends at most 15868. Ethernet pads packets of
+   * less than 60 bytes, with zeros on ixgbe.
    *
    * @returns The number of packets sent.
-   * @throws {Error} if the program does not own a packet's buffer or the packet is longer than a buffer
+   * @throws {Error} if the program does not own a packet's buffer or the packet is too short or too long
    * (the packets before it were sent), the batch uses another pool, or the device is closed.
    * @throws {DeviceError} if the device returns buffers that it does not own, or is gone.
    */

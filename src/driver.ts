@@ -204,21 +204,31 @@ export function refuseBatch(
   throw new Error(`the batch holds ${batch.length} packets: send or free them before receiving`);
 }
 
+/** Size of the shortest packet that can be sent, in bytes: an Ethernet header. */
+export const MIN_PACKET = 14;
+
 /**
  * Moves the packets of a batch that were not sent to its front.
  *
  * @param sent The number of packets sent.
  * @param refused Whether the first unsent packet cannot be sent at all.
+ * @param longest Size of the longest packet that can be sent, in bytes.
  * @throws {Error} if `refused`, with the reason.
  */
-export function keepUnsent(batch: PacketBatch, sent: number, refused: boolean): void {
+export function keepUnsent(
+  batch: PacketBatch,
+  sent: number,
+  refused: boolean,
+  longest: number,
+): void {
   batch.buffers.copyWithin(0, sent, batch.length);
   batch.length -= sent;
   if (!refused) return;
   const buffer = batch.buffers[0], size = batch.pool.lengths[buffer];
   throw new Error(
     size > 0
-      ? `the packet in buffer ${buffer} has ${size} bytes, more than a buffer (${batch.pool.bufferSize})`
+      ? `the packet in buffer ${buffer} has ${size} bytes and cannot be sent: drop it, or make it ` +
+        `${MIN_PACKET} to ${longest} bytes long`
       : `buffer ${buffer} cannot be sent: the program does not own it`,
   );
 }

@@ -1,12 +1,18 @@
-/** Which file imports which: no import leads up, none in a circle, and a URL is all `mod.ts` needs. */
+/** No import leads up or in a circle, and what `mod.ts` needs can be imported by URL. */
 
 import { assertEquals } from "@std/assert";
-import { circles, packagesOf, projectImports, upwardImports } from "./support/imports.ts";
+import {
+  circles,
+  packagesOf,
+  projectImports,
+  SIM_FLOORS,
+  upwardImports,
+} from "./support/imports.ts";
 import { type Import, importsOf, NOT_LITERAL } from "./support/source.ts";
 
-/** What is run from a URL, where no import map of this project is read. */
+/** Programs that can be run from a URL, where Deno does not read this project's import map. */
 const PROGRAMS = ["example", "fwd", "pktgen", "pcap", "echo", "nic"].map((name) => `${name}.ts`);
-/** What needs no import map. */
+/** Specifiers that need no import map. */
 const WHOLE = /^(node|npm|jsr):/;
 
 /** Imports from pairs of files, `a.ts b.ts`. */
@@ -84,7 +90,47 @@ Deno.test("upwardImports() names file, import and rule", () => {
   );
 });
 
-Deno.test("upwardImports() lets tests run a program by URL, and a library not", () => {
+Deno.test("upwardImports() holds the floors inside sim/", () => {
+  const down = made(
+    ...["sim/rx/receiver.ts sim/rx/queue.ts", "sim/rx/receiver.ts sim/flow/director.ts"],
+    ...["sim/nic/nic.ts sim/wires/wire.ts", "sim/main.ts sim/control.ts"],
+  );
+  assertEquals(upwardImports(down), []);
+  assertEquals(
+    upwardImports(made(
+      ...["sim/frames/copy.ts sim/rings/ring.ts", "sim/rings/ring.ts sim/rx/queue.ts"],
+      ...["sim/tx/queue.ts sim/rx/queue.ts", "sim/nic/nic.ts sim/wires/tap.ts"],
+      ...["sim/nic/nic.ts sim/main.ts", "sim/loop.ts sim/report.ts"],
+      ...["sim/attic/old.ts sim/nic/nic.ts", "sim/new.ts sim/nic/nic.ts"],
+    )),
+    [
+      "sim/frames/copy.ts imports sim/rings/ring.ts: inside sim/, sim/frames/ may import nothing " +
+      "else",
+      "sim/rings/ring.ts imports sim/rx/queue.ts: inside sim/, sim/rings/ may import only " +
+      "sim/registers/",
+      "sim/tx/queue.ts imports sim/rx/queue.ts: inside sim/, sim/tx/ may import only sim/rings/, " +
+      "sim/registers/, sim/frames/",
+      ...["sim/wires/tap.ts", "sim/main.ts"].map((to) =>
+        `sim/nic/nic.ts imports ${to}: inside sim/, sim/nic/ may import only sim/rx/, sim/tx/, ` +
+        "sim/rings/, sim/registers/, sim/frames/, sim/wires/wire.ts"
+      ),
+      "sim/loop.ts imports sim/report.ts: inside sim/, sim/loop.ts may import only sim/port.ts",
+      ...["sim/attic/old.ts: sim/attic/", "sim/new.ts: sim/new.ts"].map((place) =>
+        `${place} has no floor yet: say in SIM_FLOORS what it may import`
+      ),
+    ],
+  );
+});
+
+Deno.test("SIM_FLOORS lists each part of sim/ above all parts that it may import", () => {
+  const parts = Object.keys(SIM_FLOORS);
+  for (const [i, part] of parts.entries()) {
+    const above = SIM_FLOORS[part].filter((to) => !parts.slice(0, i).some((p) => to.startsWith(p)));
+    assertEquals(above, [], part);
+  }
+});
+
+Deno.test("upwardImports() lets tests, not libraries, run a program by URL", () => {
   const named = (from: string) => ({ from, to: "fwd.ts", url: true });
   assertEquals(upwardImports([named("tests/fwd_test.ts"), named("bench/run.ts")]), []);
   assertEquals(upwardImports([named("src/open.ts")]), [

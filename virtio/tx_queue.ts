@@ -15,7 +15,7 @@
 import type { PacketBatch } from "../src/batch.ts";
 import type { TxQueue } from "../src/device.ts";
 import type { Mempool } from "../src/mempool.ts";
-import { keepUnsent, refuseBatch } from "../src/driver.ts";
+import { keepUnsent, MIN_PACKET, refuseBatch } from "../src/driver.ts";
 import { LAYOUT, type Virtqueue } from "./virtqueue.ts";
 
 const { AVAILABLE_RING, USED_RING, WORDS } = LAYOUT;
@@ -90,7 +90,7 @@ export class VirtioTxQueue implements TxQueue {
     let n = 0, bytes = 0;
     for (; n < count; n++) {
       const buffer = buffers[n], size = lengths[buffer] | 0;
-      if ((size - 1) >>> 0 >= bufferSize) break;
+      if ((size - MIN_PACKET) >>> 0 > bufferSize - MIN_PACKET) break;
       lengths[buffer] = 0;
       const position = first + n, id = order[position & orderMask];
       const d = id << 2 | WORDS, place = AVAILABLE_RING + (position & mask);
@@ -107,7 +107,7 @@ export class VirtioTxQueue implements TxQueue {
       this.#counts[BYTES] += bytes;
       queue.publish(this.#tail);
     }
-    if (n < batch.length) keepUnsent(batch, n, n < count);
+    if (n < batch.length) keepUnsent(batch, n, n < count, bufferSize);
     else batch.length = 0;
     return n;
   }

@@ -1,10 +1,10 @@
 /**
- * The commands by which a driver adds, removes and queries flow director filters: FDIRCMD, with
- * FDIRHASH and the fields of perfect filters, and what is counted of them (datasheet sections 7.1.2.7
- * and 8.2.3.21). A command is done at once.
+ * The commands by which a driver adds, removes and queries flow director filters, and their
+ * counters (datasheet sections 7.1.2.7 and 8.2.3.21). The registers are FDIRCMD, FDIRHASH and the
+ * fields of perfect filters. A command completes at once.
  *
- * What is not modelled is refused, counted as a failure to add and recorded: pools, tunnels, low
- * latency interrupts, and perfect filters of IPv6.
+ * Pools, tunnels, low latency interrupts and perfect IPv6 filters are not modelled. A filter that
+ * needs them is recorded as a violation, and counted as a failure to add.
  *
  * @module
  */
@@ -37,17 +37,17 @@ const SECTION = "8.2.3.21";
 const THRESHOLD_UNIT = 16;
 const ID_BITS = 0x7fff;
 const { COLLISION, DROP } = FDIRCMD;
-/** What of FDIRCMD a filter keeps. */
+/** Bits of FDIRCMD that a filter keeps. */
 const KEPT = FDIRCMD.L4TYPE | FDIRCMD.IPV6 | DROP | FDIRCMD.LAST | COLLISION | FDIRCMD.QUEUE_EN |
   FDIRCMD.RX_QUEUE;
-/** What cannot be asked for, by bit of FDIRCMD. */
+/** Bits of FDIRCMD that are not modelled, with the rule that they break. */
 const REFUSED: readonly (readonly [number, string])[] = [
-  [FDIRCMD.INT, "no low latency interrupt, which is not modelled"],
-  [FDIRCMD.TUNNEL_FILTER, "no filter of tunnels, which are not modelled"],
-  [FDIRCMD.VT_POOL, "pool 0: pools are not modelled"],
+  [FDIRCMD.INT, "no low latency interrupt (not modelled)"],
+  [FDIRCMD.TUNNEL_FILTER, "no tunnel filter (not modelled)"],
+  [FDIRCMD.VT_POOL, "pool 0 (pools are not modelled)"],
 ];
 
-/** Does commands to a table of filters. */
+/** Executes commands on a table of filters. */
 export class FlowCommands {
   readonly #file: RegisterFile;
   readonly #rules: Rules;
@@ -65,14 +65,14 @@ export class FlowCommands {
     this.#filters = filters;
   }
 
-  /** Takes the mode of a table that is empty, and the bits of the hash that choose a list in it. */
+  /** Takes the mode of a new table, and the mask for the bits of the hash that choose a list. */
   begin(perfect: boolean, lists: number): void {
     this.#perfect = perfect;
     this.#lists = lists;
     this.#showFree();
   }
 
-  /** Does the command of a value of FDIRCMD; returns what the register holds from now on. */
+  /** Executes the command in a value of FDIRCMD; returns the value that the register takes. */
   carryOut(value: number): number {
     const command = value & FDIRCMD.CMD;
     value = (value & ~(FDIRCMD.CMD | FDIRCMD.FILTER_VALID)) >>> 0;
@@ -127,13 +127,13 @@ export class FlowCommands {
     const wrong = REFUSED.filter(([bits]) => value & bits).map(([, rule]) => rule);
     if (!this.#perfect && value & DROP) wrong.push("only perfect filters drop");
     if (this.#perfect && value & (FDIRCMD.IPV6 | FDIRCMD.IPV6DMATCH)) {
-      wrong.push("no perfect filter of IPv6, which is not modelled");
+      wrong.push("no perfect IPv6 filter (not modelled)");
     }
     for (const rule of wrong) rules.violate("FDIRCMD", SECTION, rule, hex(value));
     return wrong.length > 0;
   }
 
-  // Fields that are masked are to be 0: as they stand they are compared with what the masks leave.
+  // Masked fields must be 0: masks apply to a packet's fields, not to those of a filter.
   #fields(value: number): PerfectMatch {
     const file = this.#file, ports = file.get(FDIRPORT), vlan = file.get(FDIRVLAN);
     return {
@@ -163,7 +163,7 @@ export class FlowCommands {
     this.#file.set(FDIRFREE, collisions << 16 | free);
   }
 
-  // Two counts stand in one register; each stays at its most.
+  // One register holds two counts; each stops at its maximum.
   #tally(register: Register, shift: number, most: number): void {
     const count = this.#statistics.peek(offsetOf(register) / 4) >>> shift & most;
     if (count < most) this.#statistics.add(register, 2 ** shift);

@@ -1,10 +1,10 @@
 /**
- * The modelled device's flow director: filters that lead the packets of a flow to a queue, before
- * receive side scaling (datasheet sections 7.1.2.7 and 8.2.3.21). A filter knows its flow by
- * the signature of a hash, or in perfect match mode by the fields themselves.
+ * The flow director of the modelled device: filters that direct the packets of a flow to a queue,
+ * before receive side scaling (datasheet sections 7.1.2.7 and 8.2.3.21). A filter compares the
+ * signature of a hash, or in perfect match mode the fields themselves.
  *
- * It is off until FDIRCTRL gives it memory. What a packet is known by is in `key.ts`, the table
- * in `filter_table.ts`, what a driver does with it in `commands.ts`.
+ * It is off until FDIRCTRL gives it memory. `key.ts` has the fields and hashes of packets,
+ * `filter_table.ts` the table, `commands.ts` the driver's commands on it.
  *
  * @module
  */
@@ -22,26 +22,29 @@ import { FlowKey } from "./key.ts";
 
 const SECTION = "8.2.3.21";
 const { FLM, ERROR_FDIR_LENGTH, ERROR_FDIR_DROP, ERROR_FDIR_COLLISION } = RX_STATUS;
-/** Filters in the least memory (64 KB) by signature, and in perfect match mode. */
+/** Filters in the smallest memory (64 KB): signature filters, and perfect ones. */
 const SIGNATURES = 8192, PERFECTS = 2048;
 const ID_BITS = 0x7fff;
-/** In descriptors signatures have a bit more, which is set where a filter matched. */
+/** Bit above a signature in descriptors, set if a filter matched. */
 const SIGNATURE_MATCHED = 1 << 15;
 const { DROP, COLLISION, QUEUE_EN, RX_QUEUE } = FDIRCMD;
 const QUEUE_SHIFT = 16;
 const MATCHES: Register = FDIRMATCH, MISSES: Register = FDIRMISS;
 
-/** The filters, and what they say of the packet that was looked at last. */
+/** The filters, and their result for the last packet. */
 export class FlowDirector {
-  /** Whether there are filters: only then are packets to be looked at. */
+  /**
+   * Whether there is a table of filters: if not, packets need no {@linkcode
+   * FlowDirector.prototype.look}.
+   */
   enabled = false;
-  /** The queue for the packet, or -1 if no filter says one. */
+  /** The queue for the packet, or -1 if no filter gives one. */
   queue = -1;
-  /** What is to be added to status and errors. */
+  /** Bits to add to status and errors of the descriptor. */
   status = 0;
-  /** Whether hash and RSS type of the descriptor are {@linkcode FlowDirector.id} and 15. */
+  /** Whether the descriptor has {@linkcode FlowDirector.prototype.id} as hash, and RSS type 15. */
   reports = false;
-  /** Hash in bits 30:16; below it the signature, or the filter's number. */
+  /** Hash in bits 30:16; below it the signature, or the software's number of the filter. */
   id = 0;
   readonly #file: RegisterFile;
   readonly #rules: Rules;
@@ -52,9 +55,9 @@ export class FlowDirector {
   #matched = false;
   /** Whether the driver has seen FDIRCTRL.INIT_DONE. */
   #sawInitDone = false;
-  /** Whether FDIRCMD.CLEARHT was set since the table was made: only then may it be made again. */
+  /** Whether FDIRCMD.CLEARHT was set since the table was created, as a new table requires. */
   #mayInitialise = true;
-  // FDIRCTRL.
+  // Fields of FDIRCTRL.
   #perfect = false;
   #reportsMatches = false;
   #reportsAll = false;
@@ -69,19 +72,22 @@ export class FlowDirector {
     this.#commands = new FlowCommands(core, this.#filters);
   }
 
-  /** As after a reset of the registers. */
+  /** Drops the table; to be called after a reset of the registers. */
   reset(): void {
     this.enabled = false;
     this.#mayInitialise = true;
     this.#sawInitDone = false;
   }
 
-  /** Takes keys and masks from the registers, which a driver sets before it has filters. */
+  /** Loads keys and masks from the registers; a driver sets them before it adds filters. */
   load(): void {
     this.#key.load(this.#file);
   }
 
-  /** Looks at an IP packet, not a fragment. Its parameters are those of {@linkcode FlowKey.take}. */
+  /**
+   * Matches an IP packet that is not a fragment; parameters as of {@linkcode
+   * FlowKey.prototype.take}.
+   */
   look(
     bytes: Uint8Array,
     ip: number,
@@ -102,7 +108,7 @@ export class FlowDirector {
     else this.id = list << 16 | (this.#matched ? filters.ids[filter] : 0);
   }
 
-  /** Says that no filter matches, for packets that filters do not look at. */
+  /** Sets the result to no match, for packets that filters do not examine. */
   miss(): void {
     this.queue = -1;
     this.status = 0;
@@ -110,7 +116,7 @@ export class FlowDirector {
     this.#matched = false;
   }
 
-  /** Counts the packet that was looked at last. */
+  /** Counts the last packet as a match or a miss. */
   count(): void {
     if (this.enabled) this.#statistics.add(this.#matched ? MATCHES : MISSES, 1);
   }
@@ -122,22 +128,22 @@ export class FlowDirector {
     if (command & COLLISION) this.status |= ERROR_FDIR_COLLISION;
     if (command & QUEUE_EN) this.queue = (command & RX_QUEUE) >>> QUEUE_SHIFT;
     if ((command & DROP) === 0) return;
-    // Too far down its list a filter drops nothing, and says so.
+    // A filter too far down its list does not drop the packet, but sets an error bit.
     if (this.status & ERROR_FDIR_LENGTH) this.status |= ERROR_FDIR_DROP;
     else this.queue = this.#dropQueue;
   }
 
   /**
-   * Makes the table anew, and empty: FDIRCTRL was written.
+   * Creates an empty table, after a write to FDIRCTRL.
    *
-   * @param control Its value.
-   * @param packetMemory KB that packet buffers and the table share.
+   * @param control Value of FDIRCTRL.
+   * @param packetMemory Memory that packet buffers and the table share, in KB.
    */
   initialise(control: number, packetMemory: number): void {
     this.#sawInitDone = false;
     const size = control & FDIRCTRL.PBALLOC;
     if (size !== 0 && !this.#mayInitialise) {
-      const rule = "written again only once FDIRCMD.CLEARHT was set and cleared (82599 errata)";
+      const rule = "written again only after FDIRCMD.CLEARHT was set and cleared (82599 errata)";
       this.#rules.violate("FDIRCTRL", SECTION, rule, hex(control));
     }
     this.enabled = size !== 0;
@@ -159,7 +165,7 @@ export class FlowDirector {
     const file = this.#file;
     const other = control & (FDIRCTRL.FILTERMODE | FDIRCTRL.DROP_NO_MATCH);
     if (other !== 0) {
-      const rule = "a mode that is modelled: FILTERMODE and DROP_NO_MATCH are 0";
+      const rule = "FILTERMODE and DROP_NO_MATCH are 0 (other modes are not modelled)";
       this.#rules.violate("FDIRCTRL", SECTION, rule, hex(control));
     }
     let kilobytes = 32 << (control & FDIRCTRL.PBALLOC);
@@ -167,12 +173,12 @@ export class FlowDirector {
       kilobytes += (file.get(RXPBSIZE, i) & RXPBSIZE.SIZE) >>> 10;
     }
     if (kilobytes > packetMemory) {
-      const rule = `PBALLOC is what RXPBSIZE leaves of ${packetMemory} KB`;
+      const rule = `PBALLOC and RXPBSIZE add up to ${packetMemory} KB at most`;
       this.#rules.violate("FDIRCTRL", "7.1.2.7", rule, `${kilobytes} KB in all`);
     }
   }
 
-  /** What a reader of FDIRCTRL gets: the table is not ready at the first look. */
+  /** Returns the value that a read of FDIRCTRL gives: INIT_DONE is 0 in the first one. */
   readControl(control: number): number {
     if (!this.enabled) return control;
     this.#file.set(FDIRCTRL, (control | FDIRCTRL.INIT_DONE) >>> 0);
@@ -180,12 +186,12 @@ export class FlowDirector {
     return control;
   }
 
-  /** Does the command written to FDIRCMD; returns what the register holds from now on. */
+  /** Executes the command written to FDIRCMD; returns the value that the register takes. */
   command(value: number): number {
     if (value & FDIRCMD.CLEARHT) this.#mayInitialise = true;
     if ((value & FDIRCMD.CMD) === 0) return value;
     if (!this.#sawInitDone) {
-      const rule = "a command is given once FDIRCTRL.INIT_DONE was seen";
+      const rule = "a command comes after FDIRCTRL.INIT_DONE was seen";
       this.#rules.violate("FDIRCMD", SECTION, rule, "not seen since FDIRCTRL was written");
     }
     return this.enabled ? this.#commands.carryOut(value) : (value & ~FDIRCMD.CMD) >>> 0;

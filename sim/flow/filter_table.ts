@@ -1,20 +1,20 @@
 /**
- * The table of flow director filters in the modelled device's packet buffer: lists, one for each
- * value of the hash (datasheet section 7.1.2.7). What commands do to it is in `commands.ts`.
+ * The table of flow director filters in the modelled device's packet buffer: a list for each value
+ * of the hash (datasheet section 7.1.2.7). The commands on it are in `commands.ts`.
  *
  * @module
  */
 
 import type { FlowKey } from "./key.ts";
 
-/** No filter. */
+/** Stands for no filter. */
 export const NONE = -1;
-/** Filters that the table keeps for itself: 2046 of 2048 can be used. */
+/** Filters that the table reserves: a driver can use 2046 of 2048. */
 const KEPT = 2;
-/** Words of what a filter compares. */
+/** Words of a filter's fields. */
 const FIELDS = 5;
 
-/** What a filter compares in perfect match mode. */
+/** The fields that a filter compares in perfect match mode. */
 export interface PerfectMatch {
   readonly flow: number;
   readonly source: number;
@@ -26,21 +26,23 @@ export interface PerfectMatch {
 
 /** Filters by number, in lists. */
 export class FilterTable {
-  /** Filters that are not used, and those with a collision. */
+  /** Unused filters, and filters with a collision. */
   free = 0;
   collisions = 0;
-  /** Filters from the list's first to the one found last, both included; the whole list if none was. */
+  /**
+   * Position in its list of the filter found last, from 1 on; the list's length if none was found.
+   */
   distance = 0;
-  /** FDIRCMD of each filter: where packets go that match it. */
+  /** FDIRCMD of each filter: the action for packets that match it. */
   commands: Int32Array = new Int32Array(0);
-  /** Signature, or number given by software. */
+  /** Signature of each filter, or its number from software. */
   ids: Int16Array = new Int16Array(0);
   #fields = new Int32Array(0);
   #heads = new Int16Array(0);
   #next = new Int16Array(0);
   #unused = NONE;
 
-  /** Empties the table. `capacity` is the number of filters, and that of lists: a power of two. */
+  /** Empties the table. `capacity` is the number of filters and of lists: a power of two. */
   clear(capacity: number): void {
     this.free = capacity;
     this.collisions = 0;
@@ -53,7 +55,7 @@ export class FilterTable {
     this.#unused = 0;
   }
 
-  /** The filter of a list that has an id, or {@linkcode NONE}. */
+  /** Returns the filter of a list that has an id, or {@linkcode NONE}. */
   find(list: number, id: number): number {
     this.distance = 0;
     let filter = this.#heads[list];
@@ -65,7 +67,7 @@ export class FilterTable {
     return filter;
   }
 
-  /** The filter of a list whose fields are all those of a key, or {@linkcode NONE}. */
+  /** Returns the filter of a list whose fields equal a key's, or {@linkcode NONE}. */
   match(list: number, key: FlowKey | PerfectMatch): number {
     this.distance = 0;
     let filter = this.#heads[list];
@@ -82,7 +84,7 @@ export class FilterTable {
     return this.#heads[list] !== NONE;
   }
 
-  /** Puts a filter at the end of a list; returns its number, or {@linkcode NONE} if there is no room. */
+  /** Appends a filter to a list; returns its number, or {@linkcode NONE} if the table is full. */
   add(list: number, id: number, command: number, fields?: PerfectMatch): number {
     if (this.free <= KEPT) return NONE;
     const filter = this.#unused;
@@ -102,7 +104,7 @@ export class FilterTable {
     return filter;
   }
 
-  /** Takes a filter out of its list. */
+  /** Removes a filter from its list. */
   remove(list: number, filter: number): void {
     if (this.#heads[list] === filter) this.#heads[list] = this.#next[filter];
     else {

@@ -1,10 +1,10 @@
 /**
- * What the modelled device's flow director knows a packet by: the fields that its masks leave, and
- * the two hashes of them, one to find a list of filters by and one to tell the filters of a list
- * apart (datasheet section 7.1.2.7). The filters are in `filter_table.ts`.
+ * The key by which the modelled device's flow director matches a packet: its masked fields, and two
+ * hashes of them. One hash finds a list of filters; the other, the signature, tells the filters of
+ * a list apart (datasheet section 7.1.2.7). The filters are in `filter_table.ts`.
  *
- * How the hash is made follows from what drivers do. It agrees with the hashes that DPDK's test plan for
- * the 82599 shows in received descriptors.
+ * The hash function follows from what drivers do. It agrees with the hashes in received descriptors
+ * that DPDK's test plan for the 82599 shows.
  *
  * @module
  */
@@ -23,35 +23,35 @@ import {
 } from "../../ixgbe/registers.ts";
 import type { RegisterFile } from "../registers/register_file.ts";
 
-/** Kinds of packet, as FDIRCMD has them from bit 5 on: L4TYPE in two bits, and IPV6. */
+/** Kinds of packet, as in FDIRCMD from bit 5 on: L4TYPE in two bits, and IPV6. */
 export const FLOW = { OTHER: 0, UDP: 1, TCP: 2, SCTP: 3, L4: 3, IPV6: 4 } as const;
 const { UDP, TCP, SCTP, L4, IPV6 } = FLOW;
 
 const IPV4_SOURCE = 12, IPV4_DESTINATION = 16;
 const IPV6_SOURCE = 8, IPV6_DESTINATION = 24;
-/** Bits of the fields' hash and of the flow's: 32, and 24 of type and VLAN tag. */
+/** Hashed bytes: 4 of addresses, ports and flexible bytes, 3 of kind and VLAN tag. */
 const HASHED_BYTES = 7;
 const VLAN_ID = 0x0fff, VLAN_PRIORITY = 0xf000;
 
-/** The key of the packet that was looked at last. Addresses and ports are in network byte order. */
+/** The key of the last packet. Addresses and ports are in network byte order. */
 export class FlowKey {
-  /** Hash by FDIRHKEY in bits 15:0, by FDIRSKEY above. */
+  /** Hash with FDIRHKEY in bits 15:0, with FDIRSKEY above. */
   hash = 0;
   /** Kind of packet. */
   flow = 0;
-  /** Addresses; of IPv6, all words of one by exclusive or. */
+  /** Addresses; of IPv6, the exclusive or of an address's words. */
   source = 0;
   destination = 0;
   /** Source port in bits 31:16, destination port below. */
   ports = 0;
-  /** VLAN tag, 0 without one. */
+  /** VLAN tag, or 0. */
   vlan = 0;
   /** The two bytes at FDIRCTRL.FLEX_OFFSET. */
   flex = 0;
 
-  /** What a byte adds to both hashes, for each place of it and each value. */
+  /** What a byte adds to both hashes, for each position and value. */
   readonly #table = new Int32Array(HASHED_BYTES * 256);
-  // Bits that count. Those of ports by L4TYPE.
+  // Masks of the bits that count; of ports, one for each L4TYPE.
   #source = -1;
   #destination = -1;
   readonly #ports = Int32Array.of(0, -1, -1, -1);
@@ -62,14 +62,14 @@ export class FlowKey {
   #flowBits = 7;
   #flexAt = 0;
 
-  /** Takes keys, masks and the place of the flexible bytes from the registers. */
+  /** Loads keys, masks and the offset of the flexible bytes from the registers. */
   load(file: RegisterFile): void {
     const mask = file.get(FDIRM);
     this.#flowBits = (mask & FDIRM.L4P ? 0 : L4) | (mask & FDIRM.L3P ? 0 : IPV6);
     this.#vlanBits = (mask & FDIRM.VLANID ? 0 : VLAN_ID) | (mask & FDIRM.VLANP ? 0 : VLAN_PRIORITY);
     this.#flexBits = mask & FDIRM.FLEX ? 0 : 0xffff;
     this.#flexAt = (file.get(FDIRCTRL) & FDIRCTRL.FLEX_OFFSET) >>> 15;
-    // An address' first byte is the low one of a register.
+    // The low byte of a register is the first byte of an address.
     this.#source = ~swapped(file.get(FDIRSIP4M));
     this.#destination = ~swapped(file.get(FDIRDIP4M));
     for (const [flow, register] of [[UDP, FDIRUDPM], [TCP, FDIRTCPM], [SCTP, FDIRSCTPM]] as const) {
@@ -84,12 +84,13 @@ export class FlowKey {
   }
 
   /**
-   * Looks at a packet of IP.
+   * Takes the key of an IP packet.
    *
-   * @param ip Where its IP header begins.
-   * @param l4 Where its ports are, if it has any.
-   * @param flow What it is, as far as {@linkcode FLOW} tells.
-   * @param tag Its VLAN tag, or a negative number.
+   * @param bytes The frame.
+   * @param ip Offset of the IP header.
+   * @param l4 Offset of the ports, if there are any.
+   * @param flow Kind of packet, by {@linkcode FLOW}.
+   * @param tag VLAN tag, or a negative number.
    * @param length Bytes of the frame.
    */
   take(
@@ -131,7 +132,7 @@ export class FlowKey {
       table[0x400 | flow & 0xff] ^ table[0x500 | flow >>> 8 & 0xff] ^ table[0x600 | flow >>> 16];
   }
 
-  // The hash of an exclusive or is the exclusive or of the hashes: bits are enough to know all.
+  // The hash of an exclusive or is the exclusive or of the hashes: those of single bits give all.
   #loadTable(bucketKey: number, signatureKey: number): void {
     const table = this.#table;
     for (let n = 0; n < HASHED_BYTES * 8; n++) {
@@ -146,10 +147,10 @@ export class FlowKey {
 }
 
 /**
- * The hash: 48 bits are made of the fields, and each bit of the key that is set adds the 16 of them
- * that begin at its place.
+ * Returns the hash. The fields give 48 bits, and each set bit of the key adds the 16 bits that
+ * begin at its position.
  *
- * @param words All fields but the flow's, by words of 32 bits, by exclusive or.
+ * @param words Exclusive or of addresses, ports and flexible bytes, in words of 32 bits.
  * @param flow Kind of packet in bits 31:16, VLAN tag below.
  */
 function hashOf(key: number, words: number, flow: number): number {
@@ -157,25 +158,26 @@ function hashOf(key: number, words: number, flow: number): number {
   const middle = words & 0xffff ^ kind ^ vlan;
   const low = high ^ vlan | middle << 16;
   const upper = middle | (high ^ kind) << 16;
-  let hash = key & 1 ? high : 0; // the first place is the one that the tag is not added to
+  let hash = key & 1 ? high : 0; // the first position alone does not include the tag
   for (let n = 1; n < 16; n++) if (key >>> n & 1) hash ^= low >>> n;
   for (let n = 0; n < 16; n++) if (key >>> 16 + n & 1) hash ^= upper >>> n;
   return hash & 0xffff;
 }
 
-/** The four bytes of a word in reverse. */
+/** Returns a word with its four bytes in reverse. */
 export function swapped(word: number): number {
   return word << 24 | (word & 0xff00) << 8 | word >>> 8 & 0xff00 | word >>> 24;
 }
 
-// A mask of ports has the destination's in its upper half, and each half's bits in reverse.
+// A register with a mask of ports has the destination's in its upper half, and the bits of each
+// half in reverse.
 function portMask(register: number): number {
   let mask = 0;
   for (let n = 0; n < 32; n++) if (register >>> n & 1) mask |= 1 << 31 - n;
   return mask;
 }
 
-// Four bits of a mask of bytes, the lowest for the first byte.
+// Expands four bits of a mask of bytes, the lowest for the first byte.
 function byteMask(bits: number): number {
   let mask = 0;
   for (let n = 0; n < 4; n++) if (bits >>> n & 1) mask |= 0xff << 24 - n * 8;

@@ -1,20 +1,20 @@
 /**
- * Copying bytes between host memory and frame buffers: a part of a frame at a time.
+ * Copies parts of frames between host memory and frame buffers.
  *
  * @module
  */
 
 import type { FrameMemory } from "./frame.ts";
 
-/** Up to this many bytes a loop is faster than the built-in copy, which takes a view. */
+/** Up to this many bytes a loop is faster than the built-in copy, which needs a view. */
 const MAX_LOOP = 256;
 
 /**
  * Copies bytes.
  *
- * @param target Where to, from byte `to` on.
- * @param source Where from, from byte `from` on.
- * @param length How many bytes.
+ * @param target Destination, from byte `to` on.
+ * @param source Source, from byte `from` on.
+ * @param length Number of bytes.
  */
 export function copy(
   target: FrameMemory,

@@ -1,32 +1,34 @@
 /**
- * Ethernet frames in the model: the buffer in which they change hands, their lengths, and what Ethernet
- * hardware does to each of them, which is padding and the CRC.
+ * Ethernet frames in the model: the buffer that holds one, their lengths, and the work of Ethernet
+ * hardware on each, which is padding and the CRC.
  *
  * @module
  */
 
 /**
- * Lengths of frames in bytes, the CRC not included. An object, for modules that move frames to take
- * constants of their own from: see `rings/descriptors.ts`.
+ * Lengths of frames in bytes, without CRC. An object, from which modules that move frames take
+ * constants of their own: see `rings/descriptors.ts`.
  */
 export const FRAME = {
   /** Bytes of a CRC. */
   CRC: 4,
-  /** Bytes of an Ethernet header: what is shorter is not a frame. */
+  /** Bytes of an Ethernet header: anything shorter is not a frame. */
   HEADER: 14,
+  /** The fewest bytes that the card may be given to send, before padding: see `tx/transmitter.ts`. */
+  MIN_PAYLEN: 17,
   /** The shortest frame. */
   MIN: 60,
   /** The longest frame: 15.5 KB with its CRC (82599 datasheet, section 7.2.3.2.2). */
   MAX: 15_868,
 } as const;
 
-/** Bytes of a frame in memory, seen in three ways from its first byte on. */
+/** Memory of a frame, in three views from its first byte on. */
 export interface FrameMemory {
   /** As bytes. */
   readonly bytes: Uint8Array;
   /** As 32-bit words. */
   readonly words: Uint32Array;
-  /** As 64-bit words, for copies only: optimized code that copies them makes no BigInt. */
+  /** As 64-bit words, for copies only: optimized code copies them without a BigInt. */
   readonly longs: BigUint64Array;
 }
 
@@ -40,7 +42,7 @@ export class FrameBuffer implements FrameMemory {
 }
 
 /**
- * Which of the six sizes by which the statistics registers count frames a frame has (82599 datasheet,
+ * Returns the size class of a frame: the statistics registers count frames in six (82599 datasheet,
  * section 8.2.3.23).
  *
  * @param length Bytes without CRC.
@@ -54,7 +56,7 @@ export function sizeClass(length: number): number {
   return length <= 1019 ? 4 : 5;
 }
 
-/** Fills a frame up to 60 bytes with zeros, for wires without Ethernet hardware; returns its length. */
+/** Pads a frame to 60 bytes with zeros, for wires without Ethernet hardware; returns its length. */
 export function pad(frame: FrameBuffer, length: number): number {
   if (length >= FRAME.MIN) return length;
   frame.bytes.fill(0, length, FRAME.MIN);
@@ -70,7 +72,7 @@ for (let byte = 0; byte < 256; byte++) {
   crcTable[byte] = remainder;
 }
 
-/** Appends the CRC of the first `length` bytes, four bytes (IEEE 802.3, clause 3.2.9). */
+/** Appends the four-byte CRC of the first `length` bytes (IEEE 802.3, clause 3.2.9). */
 export function appendCrc(bytes: Uint8Array, length: number): void {
   let crc = 0xffff_ffff;
   for (let i = 0; i < length; i++) crc = crcTable[(crc ^ bytes[i]) & 0xff] ^ (crc >>> 8);

@@ -1,16 +1,15 @@
 /**
- * The boards that the model can be: what a PCI device ID says about controller, PHY, cage, memory and
- * link.
+ * The boards that the model supports: controller, PHY, cage, memory and link, by PCI device ID.
  *
  * @module
  */
 
 import { AUTOC, ESDP } from "../../ixgbe/registers.ts";
 
-/** PCI device IDs by which tests and programs ask for a board. */
+/** PCI device IDs with which tests and programs choose a board. */
 export const DEVICE = { SFP: 0x10fb, KX4: 0x10f7, X540: 0x1528, X550: 0x1563 } as const;
 
-/** Controllers, as far as their registers differ. */
+/** Controllers whose registers differ. */
 type Family = "82599" | "X540" | "X550" | "X550EM_a";
 
 const X540_IDS = [0x1528, 0x1560];
@@ -22,7 +21,7 @@ const CAGE_IDS: readonly number[] = [
   ...[DEVICE.SFP, 0x1507, 0x1529, 0x154a, 0x154d, 0x1557, 0x1558],
 ];
 
-/** The controller that has a PCI device ID; the 82599 for IDs of no other. */
+/** Returns the controller with a PCI device ID; the 82599 for unknown IDs. */
 function familyOf(deviceId: number): Family {
   if (X540_IDS.includes(deviceId)) return "X540";
   if (X550_IDS.includes(deviceId)) return "X550";
@@ -30,7 +29,7 @@ function familyOf(deviceId: number): Family {
   return deviceId >= FIRST_X550EM_X ? "X550" : "82599";
 }
 
-/** Whether the controller is an X540 or X550 rather than an 82599. */
+/** Whether the controller is an X540 or X550, not an 82599. */
 export function isX540OrLater(deviceId: number): boolean {
   return familyOf(deviceId) !== "82599";
 }
@@ -40,28 +39,28 @@ export function hasLargeRedirectionTable(deviceId: number): boolean {
   return familyOf(deviceId).startsWith("X550");
 }
 
-/** KB of receive packet memory, which packet buffers and flow director share (8.2.3.8.9). */
+/** Returns the KB of receive packet memory, for packet buffers and flow director (8.2.3.8.9). */
 export function receiveMemory(deviceId: number): number {
   return isX540OrLater(deviceId) ? 384 : 512;
 }
 
-/** Identifier of the PHY that the board has and a driver can ask, or 0. */
+/** Returns the identifier of the board's PHY that a driver reaches by MDIO; 0 without one. */
 export function phyOf(deviceId: number): number {
   if (X540_IDS.includes(deviceId)) return 0x01540200;
   return X550_IDS.includes(deviceId) ? 0x01540223 : 0;
 }
 
-/** Whether the board has a cage with an SFP+ module. */
+/** Returns whether the board has a cage with an SFP+ module. */
 export function hasCage(deviceId: number): boolean {
   return CAGE_IDS.includes(deviceId);
 }
 
-/** ESDP at power-on, which the EEPROM sets and resets keep (8.2.3.1.4): a module's laser is on. */
+/** Returns ESDP at power-on: the EEPROM sets it, resets keep it (8.2.3.1.4), and a laser is on. */
 export function boardPins(deviceId: number): number {
   return hasCage(deviceId) ? ESDP.SDP3_DIR : 0;
 }
 
-/** Link mode (AUTOC.LMS) that the EEPROM sets. */
+/** Returns the link mode (AUTOC.LMS) that the EEPROM sets. */
 export function boardLinkMode(deviceId: number): number {
   return deviceId === DEVICE.KX4 ? AUTOC.LMS_KX4_KX_KR : AUTOC.LMS_10G_SERIAL;
 }

@@ -1,6 +1,6 @@
 /**
- * What accesses to the modelled device's control registers do: reset and master disable, EEPROM,
- * semaphores (datasheet sections 8.2.3.1 to 8.2.3.4).
+ * Effects of accesses to the modelled device's control registers: reset and master disable, EEPROM,
+ * and semaphores (datasheet sections 8.2.3.1 to 8.2.3.4).
  *
  * @module
  */
@@ -11,7 +11,6 @@ import {
   EEC_X550EM_A,
   EERD,
   RDRXCTL,
-  RXDCTL,
   STATUS,
   SW_FW_SYNC,
   SW_FW_SYNC_X550EM_A,
@@ -20,11 +19,11 @@ import {
 } from "../../ixgbe/registers.ts";
 import { hex, type Register } from "../../src/registers.ts";
 import { isX540OrLater } from "./boards.ts";
-import type { DeviceState } from "./device_state.ts";
+import { type DeviceState, enabledReceiveQueue } from "./device_state.ts";
 import { installHostInterface } from "./host_interface.ts";
 import { currentLink } from "./link_effects.ts";
 
-/** Milliseconds after a reset until its bits clear themselves, if no driver looks earlier. */
+/** Milliseconds until the reset bits clear themselves; a read clears them earlier. */
 const RESET_TAKES = 1;
 /** Registers by which software and firmware share the device (10.5.4). */
 export const SEMAPHORES: readonly Register[] = [
@@ -34,7 +33,7 @@ export const SEMAPHORES: readonly Register[] = [
   SW_FW_SYNC_X550EM_A,
 ];
 
-/** Says what accesses to control registers do. */
+/** Installs the effects of control registers. */
 export function installControl(state: DeviceState): void {
   installReset(state);
   installEeprom(state);
@@ -54,7 +53,7 @@ function installReset(state: DeviceState): void {
           file.get(CTRL) & CTRL.GIO_DIS ? "STATUS was not read" : "GIO_DIS is 0",
         );
       }
-      state.softwareReset();
+      state.softwareReset((value & CTRL.LRST) !== 0);
       return (value & (CTRL.RST | CTRL.LRST)) >>> 0;
     }
     if (value & CTRL.GIO_DIS) checkQueuesStopped(state);
@@ -63,7 +62,7 @@ function installReset(state: DeviceState): void {
   });
   file.onSettled(CTRL, () => state.update());
   file.onRead(CTRL, (value) => {
-    // The reset bits clear themselves; a driver that looks within a millisecond sees them once.
+    // The reset bits clear themselves. A driver that reads within a millisecond sees them once.
     file.set(CTRL, value & ~(CTRL.RST | CTRL.LRST));
     return performance.now() - state.resetAt < RESET_TAKES ? value : file.get(CTRL);
   });
@@ -77,14 +76,11 @@ function installReset(state: DeviceState): void {
 }
 
 function checkQueuesStopped(state: DeviceState): void {
-  const { file, rules } = state;
-  if (file.get(CTRL) & CTRL.GIO_DIS) return;
-  for (let index = 0; index < RXDCTL.count; index++) {
-    if ((file.get(RXDCTL, index) & RXDCTL.ENABLE) === 0) continue;
-    const rule = "receive queues disabled before CTRL.GIO_DIS is set";
-    rules.violate("CTRL", "5.2.5.3.2", rule, `RXDCTL[${index}].ENABLE is set`);
-    return;
-  }
+  if (state.file.get(CTRL) & CTRL.GIO_DIS) return;
+  const index = enabledReceiveQueue(state);
+  if (index < 0) return;
+  const rule = "receive queues disabled before CTRL.GIO_DIS is set";
+  state.rules.violate("CTRL", "5.2.5.3.2", rule, `RXDCTL[${index}].ENABLE is set`);
 }
 
 function installEeprom(state: DeviceState): void {
@@ -115,8 +111,8 @@ function installEeprom(state: DeviceState): void {
   });
 }
 
-// The first look after a reset is too early, however late it is: so a driver that does not wait is found
-// out.
+// Returns whether it is the first call since a reset. The first read is always too early, so that a
+// driver that does not wait is noticed.
 function firstLook(state: DeviceState): () => boolean {
   let seen = NaN;
   return () => {
@@ -130,7 +126,7 @@ function installSemaphores(state: DeviceState): void {
   const { file, rules } = state;
   for (const register of [SWSM, SWSM_X550EM_A] as Register[]) {
     file.onRead(register, (value) => {
-      file.set(register, value | SWSM.SMBI); // a driver that reads it clear has it (8.2.3.4)
+      file.set(register, value | SWSM.SMBI); // a driver that reads 0 has taken it (8.2.3.4)
       return value;
     });
   }

@@ -1,11 +1,12 @@
 /**
- * What accesses to the registers of the modelled device's data path do, and in which order the
- * datasheet allows them (sections 4.6.7, 4.6.8 and 8.2.3.7 to 8.2.3.12).
+ * Effects of accesses to the registers of the modelled device's data path, and the order that the
+ * datasheet requires (sections 4.6.7, 4.6.8 and 8.2.3.7 to 8.2.3.12).
  *
  * @module
  */
 
 import {
+  CTRL_EXT,
   DMATXCTL,
   FCTRL,
   FDIRCMD,
@@ -27,6 +28,7 @@ import {
   RAH,
   RAL,
   RDRXCTL,
+  RFCTL,
   RSSRK,
   RTTDCS,
   RXCSUM,
@@ -36,19 +38,21 @@ import {
   SECRXSTAT,
   SECTXCTRL,
   SECTXSTAT,
+  TDLEN,
+  TXDCTL,
   TXPBSIZE,
   TXPBTHRESH,
   VLNCTRL,
 } from "../../ixgbe/registers.ts";
 import { hex, nameOf, type Register } from "../../src/registers.ts";
 import { receiveMemory } from "./boards.ts";
-import type { DeviceState } from "./device_state.ts";
+import { type DeviceState, enabledReceiveQueue } from "./device_state.ts";
 
 /** KB of transmit packet memory (8.2.3.9.13). */
 const TRANSMIT_MEMORY = 160;
 const STANDARD_FRAME = 1518;
 
-/** Says what accesses to data path registers do. */
+/** Installs the effects of data path registers. */
 export function installDataPath(state: DeviceState): void {
   installFilters(state);
   installReceive(state);
@@ -59,10 +63,12 @@ export function installDataPath(state: DeviceState): void {
 
 function installFilters(state: DeviceState): void {
   const { file, rules, receiver } = state;
+  // RXEN should be 0 then (8.2.3.7.1), but may be cleared only once no receive queue is enabled (X550
+  // datasheet, section 4.6.7.1.1): while one is, the first rule gives way.
   file.onWrite(FCTRL, (value, old) => {
-    if (value !== old && receiverEnabled(state)) {
-      const detail = `${hex(old)} to ${hex(value)}`;
-      rules.violate("FCTRL", "8.2.3.7.1", "changed only while RXCTRL.RXEN is 0", detail);
+    if (value !== old && receiverEnabled(state) && enabledReceiveQueue(state) < 0) {
+      const rule = "changed only while RXCTRL.RXEN is 0, or a receive queue is enabled";
+      rules.violate("FCTRL", "8.2.3.7.1", rule, `${hex(old)} to ${hex(value)}`);
     }
     return value;
   });
@@ -78,6 +84,7 @@ function installReceive(state: DeviceState): void {
   const { file, rules, receiver } = state;
   file.onWrite(RXCTRL, (value, old) => {
     if (value & ~old & RXCTRL.RXEN) checkReceiver(state);
+    if (old & ~value & RXCTRL.RXEN) checkQueuesDisabled(state);
     return value;
   });
   file.onSettled(RXCTRL, () => state.update());
@@ -90,6 +97,15 @@ function installReceive(state: DeviceState): void {
     return value;
   });
   file.onSettled(RXPBSIZE, () => receiver.resizeBuffer());
+  file.onWrite(CTRL_EXT, (value, old) => {
+    const running = receiverEnabled(state) || (file.get(DMATXCTL) & DMATXCTL.TE) !== 0;
+    if ((value ^ old) & CTRL_EXT.EXTENDED_VLAN && running) {
+      const rule = "EXTENDED_VLAN is changed only while reception and transmission are disabled";
+      rules.violate("CTRL_EXT", "8.2.3.1.3", rule, `${hex(old)} to ${hex(value)}`);
+    }
+    return value;
+  });
+  file.onSettled(CTRL_EXT, () => receiver.load());
   for (const register of [HLREG0, MAXFRS]) {
     file.onSettled(register, () => {
       receiver.load();
@@ -103,7 +119,15 @@ function receiverEnabled(state: DeviceState): boolean {
   return (state.file.get(RXCTRL) & RXCTRL.RXEN) !== 0;
 }
 
-// RXCTRL.RXEN is about to be set.
+// Checks the rule for clearing RXCTRL.RXEN.
+function checkQueuesDisabled(state: DeviceState): void {
+  const index = enabledReceiveQueue(state);
+  if (index < 0) return;
+  const rule = "RXEN is cleared only after all receive queues are disabled";
+  state.rules.violate("RXCTRL", "4.6.7.1.1", rule, `RXDCTL[${index}].ENABLE is set`);
+}
+
+// Checks the rules for setting RXCTRL.RXEN.
 function checkReceiver(state: DeviceState): void {
   const { file, rules } = state;
   checkReady(state, "RXCTRL");
@@ -121,6 +145,13 @@ function checkReceiver(state: DeviceState): void {
       `SECRXCTRL ${hex(file.get(SECRXCTRL))}`,
     );
   }
+  state.queueMemories.checkReceive();
+  checkVlanModes(state);
+  const nfs = RFCTL.NFSW_DIS | RFCTL.NFSR_DIS;
+  if ((file.get(RFCTL) & nfs) !== nfs) {
+    const detail = `${hex(file.get(RFCTL))} when RXEN is set`;
+    rules.violate("RFCTL", "4.6.7", "NFSW_DIS and NFSR_DIS are set", detail);
+  }
   const strip = (file.get(HLREG0) & HLREG0.RXCRCSTRP) !== 0;
   if (strip !== ((file.get(RDRXCTL) & RDRXCTL.CRCSTRIP) !== 0)) {
     const detail = `HLREG0.RXCRCSTRP is ${Number(strip)}`;
@@ -128,7 +159,15 @@ function checkReceiver(state: DeviceState): void {
   }
 }
 
-// Neither direction may be enabled before the device has finished its own start (4.6.3).
+function checkVlanModes({ file, rules }: DeviceState): void {
+  const extended = (file.get(CTRL_EXT) & CTRL_EXT.EXTENDED_VLAN) !== 0;
+  if (extended === ((file.get(DMATXCTL) & DMATXCTL.GDV) !== 0)) return;
+  const detail = `EXTENDED_VLAN is ${Number(extended)} when RXEN is set`;
+  rules.violate("CTRL_EXT", "8.2.3.1.3", "EXTENDED_VLAN is the same as DMATXCTL.GDV", detail);
+}
+
+// Checks that the driver has seen the device's own initialisation end, before it enables a
+// direction (4.6.3).
 function checkReady(state: DeviceState, register: string): void {
   const { rules } = state;
   if (!state.sawAutoRead) {
@@ -140,7 +179,7 @@ function checkReady(state: DeviceState, register: string): void {
   }
 }
 
-// The sizes of all packet buffers in KB.
+// Returns the sum of all packet buffer sizes in KB.
 function sum(state: DeviceState, register: Register): number {
   let total = 0;
   for (let i = 0; i < register.count; i++) total += (state.file.get(register, i) >>> 10) & 0x3ff;
@@ -153,6 +192,8 @@ function installTransmit(state: DeviceState): void {
     if (value & ~old & DMATXCTL.TE) {
       checkReady(state, "DMATXCTL");
       checkTransmitBuffers(state);
+      state.queueMemories.checkTransmit();
+      enableFirstTransmitQueue(state);
     }
     return value;
   });
@@ -169,6 +210,15 @@ function installTransmit(state: DeviceState): void {
     }
     return value;
   });
+}
+
+// TE enables queue 0 as well (X550 datasheet, section 4.6.8.1). A ring without a length, as after a reset,
+// is not used.
+function enableFirstTransmitQueue({ file, transmitter }: DeviceState): void {
+  const control = file.get(TXDCTL);
+  if (control & TXDCTL.ENABLE) return;
+  file.set(TXDCTL, control | TXDCTL.ENABLE);
+  if (file.get(TDLEN) !== 0) transmitter.startQueue(0, control);
 }
 
 function checkTransmitBuffers(state: DeviceState): void {

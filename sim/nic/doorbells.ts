@@ -1,6 +1,6 @@
 /**
- * The pages of BAR0 that a driver maps to move ring tails without a message: where the model reads
- * tails from, and what else a driver has written there against the rules.
+ * The pages of BAR0 that a driver maps to write tails without a message. The model reads tails from
+ * them, and records writes to other registers there as violations.
  *
  * @module
  */
@@ -10,16 +10,16 @@ import { hex, offsetOf, type Register } from "../../src/registers.ts";
 import { REGISTER_SPACE, type RegisterFile } from "../registers/register_file.ts";
 import type { Rules } from "../registers/rules.ts";
 
-/** Where doorbell pages are in BAR0, in bytes: first, and one beyond the last. */
+/** Ranges of doorbell pages in BAR0, in bytes: the first, and one beyond the last. */
 export const DOORBELL_PAGES: readonly (readonly [number, number])[] = [
   [0x1000, 0x2000],
   [0x6000, 0x8000],
   [0xd000, 0xe000],
 ];
 
-/** The doorbell pages. All other words show what the registers hold. */
+/** The doorbell pages. Words other than tails show the values of registers. */
 export class Doorbells {
-  /** BAR0 by word; tails are here and nowhere else. */
+  /** BAR0 by word. Tails have no other place. */
   readonly words: Uint32Array;
   readonly #file: RegisterFile;
   readonly #rules: Rules;
@@ -29,11 +29,13 @@ export class Doorbells {
   readonly #isTail = new Uint8Array(REGISTER_SPACE / 4);
 
   /**
+   * Creates the doorbells.
+   *
    * @param file The registers.
-   * @param rules Where writes to other registers are recorded.
-   * @param shared Memory that the driver maps; default private memory.
-   * @param onlyTails Whether all but tails are a plain port's business.
-   * @throws {RangeError} if the memory does not hold all doorbell pages.
+   * @param rules Records writes to other registers.
+   * @param shared Memory that the driver maps; default: private memory.
+   * @param onlyTails Whether to leave all words but tails to a plain port.
+   * @throws {RangeError} if the memory is too short for all doorbell pages.
    */
   constructor(
     file: RegisterFile,
@@ -43,7 +45,7 @@ export class Doorbells {
   ) {
     const end = DOORBELL_PAGES[DOORBELL_PAGES.length - 1][1];
     if (shared && shared.length < end / 4) {
-      throw new RangeError(`doorbells need ${end} bytes of BAR0, got ${shared.byteLength}`);
+      throw new RangeError(`doorbells need ${end} bytes of BAR0, not ${shared.byteLength}`);
     }
     this.words = shared ?? new Uint32Array(REGISTER_SPACE / 4);
     this.#shared = shared !== undefined;
@@ -57,7 +59,7 @@ export class Doorbells {
     }
   }
 
-  /** Sets tails to 0, and everything else to what the registers hold. */
+  /** Sets tails to 0, and other words to the values of their registers. */
   reset(): void {
     for (const [start, end] of DOORBELL_PAGES) {
       for (let word = start / 4; word < end / 4; word++) {
@@ -69,7 +71,7 @@ export class Doorbells {
     }
   }
 
-  /** Shows a register's new value in its page, if it has one. */
+  /** Shows a register's new value, if it is in a doorbell page. */
   mirror(word: number): void {
     if (this.#onlyTails) return;
     const offset = word * 4;
@@ -79,7 +81,7 @@ export class Doorbells {
     }
   }
 
-  /** Records what was written through the mapping beside tails, and undoes it. */
+  /** Records and undoes the driver's writes to words other than tails. */
   inspect(): void {
     if (!this.#shared || this.#onlyTails) return;
     for (const [start, end] of DOORBELL_PAGES) {

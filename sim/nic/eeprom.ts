@@ -1,6 +1,6 @@
 /**
- * The modelled device's EEPROM (datasheet chapter 6): 1024 words with the station address, empty
- * sections for what the hardware loads, and a checksum that a driver accepts.
+ * The EEPROM of the modelled device (datasheet chapter 6): 1024 words with the station address,
+ * empty sections for the hardware's settings, and a valid checksum.
  *
  * @module
  */
@@ -10,37 +10,37 @@ const EEPROM_WORDS = 1024;
 
 const CHECKSUM = 0x3f;
 const SUM = 0xbaba;
-// Words 0x03 to 0x0e point at sections that the checksum includes; a section begins with its length.
+// Words 0x03 to 0x0e point at the sections in the checksum; a section begins with its length.
 const FIRST_SECTION = 0x03;
 const LAST_SECTION = 0x0e;
 const SECTIONS = 0x80;
 const MAC_SECTIONS = [0x0b, 0x0c];
 const MAC_SECTION_WORDS = 6;
-// Bits that say the device may take any SFP+ module (word 0x2c).
+// The bit that allows any SFP+ module (word 0x2c).
 const DEVICE_CAPABILITIES = 0x2c;
 const ALLOW_ANY_SFP = 1;
-// The printed board assembly number, as text (word 0x15: guard, word 0x16: where it is).
+// The printed board assembly number, as text (word 0x15: guard, word 0x16: pointer).
 const PBA_GUARD = 0xfafa;
-// Firmware (word 0x0f): word 4 of its section points at the patch, whose word 7 is the version. Drivers
-// take versions up to 5 for those of early samples.
+// Firmware (word 0x0f). Word 4 of its section points at the patch; word 7 there is the version.
+// Drivers take versions up to 5 for early samples.
 const FIRMWARE = 0x0f, FIRMWARE_PATCH = 4, PATCH_VERSION = 7, VERSION = 6;
 const FIRMWARE_AT = 0x100, PATCH_AT = 0x120;
-// What a driver writes to CORECTL for a kind of SFP+ module: a list of kinds (word 0x2b). Kinds 5 and 6
-// are short and long range at the first and the second port. The model needs nothing written.
+// Word 0x2b: a list of kinds of SFP+ module, with the values that a driver writes to CORECTL for
+// each. Kinds 5 and 6 are short and long range at the first and the second port. The model needs no
+// values.
 const MODULES = 0x2b, MODULES_AT = 0x140, MODULE_AT = 0x150;
 const MODULE_KINDS = [5, 6], END = 0xffff;
 
 /**
- * Makes an EEPROM.
+ * Returns the words of an EEPROM.
  *
  * @param mac Station address of the port, 6 bytes; the other port's differs in the last bit.
- * @param port Which port: 0 or 1.
- * @returns Its words.
+ * @param port Number of the port: 0 or 1.
  */
 export function makeEeprom(mac: Uint8Array, port: number): Uint16Array {
   const words = new Uint16Array(EEPROM_WORDS);
   words.fill(0xffff, 0x01, 0x40);
-  words[0x00] = 0x4000; // signature 01b in bits 15:14: the content is valid
+  words[0x00] = 0x4000; // signature 01b in bits 15:14: valid
   words[0x02] = 0xffff; // no firmware module for link establishment
   words[DEVICE_CAPABILITIES] = ALLOW_ANY_SFP;
   words[0x15] = PBA_GUARD;
@@ -72,13 +72,13 @@ export function makeEeprom(mac: Uint8Array, port: number): Uint16Array {
 }
 
 /**
- * The checksum word that makes words 0 to 0x3f and the sections add up to 0xBABA (section 6.3).
+ * Returns word 0x3f, the checksum: with it, words 0 to 0x3f and the sections add up to 0xBABA
+ * (section 6.3).
  *
- * The X540 leaves out the sections at 4 and 5, and the X550 adds words 0x40 and 0x41 and the section at
- * 2: nothing is in any of them here, so that one checksum does for all.
+ * The X540 omits the sections at 4 and 5, and the X550 adds words 0x40 and 0x41 and the section at
+ * 2. All of them are empty here, so that one checksum is right for all.
  *
- * @param words The EEPROM's words.
- * @returns What word 0x3f must be.
+ * @param words Words of the EEPROM.
  */
 function checksumOf(words: Uint16Array): number {
   let sum = 0;

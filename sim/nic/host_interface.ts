@@ -1,9 +1,9 @@
 /**
- * The host interface of the modelled X540 and X550: a driver leaves a command in the memory
- * FLEX_MNG, and firmware answers in the same place (82599 datasheet, section 10.5.3.2, and the X550's
- * for its commands). The 82599 of this model has no such firmware.
+ * The host interface of the modelled X540 and X550: a driver writes a command to the memory
+ * FLEX_MNG, and firmware answers there (82599 datasheet, section 10.5.3.2; X550 datasheet for the
+ * commands). The 82599 of this model has no such firmware.
  *
- * Not modelled: commands beyond those that are named here. They find no status.
+ * Commands other than those named here are not modelled: they get no status.
  *
  * @module
  */
@@ -12,41 +12,41 @@ import { FLEX_MNG, HICR, RXCTRL, SW_FW_SYNC } from "../../ixgbe/registers.ts";
 import { hex, offsetOf } from "../../src/registers.ts";
 import type { DeviceState } from "./device_state.ts";
 
-// The header: command, bytes that follow it, status (once answered), checksum.
+// The header: command, bytes behind the header, status (in the answer), checksum.
 const COMMAND = 0, LENGTH = 1, STATUS = 2, CHECKSUM = 3, HEADER_BYTES = 4;
-/** A checksum that is not looked at. */
+/** Stands for a checksum that is not checked. */
 const NO_CHECKSUM = 0xff;
 const SUCCESS = 1;
 
-/** The driver tells its version. */
+/** Tells the firmware the driver's version. */
 const DRIVER_INFO = 0xdd;
-/** Switches a port's receiver off. */
+/** Disables a port's receiver. */
 const DISABLE_RXEN = 0xde;
-/** Reads the EEPROM's copy: address and bytes, most significant byte first; data follow. */
+/** Reads the copy of the EEPROM: address and length in bytes, big-endian; the answer has data. */
 const READ_SHADOW_RAM = 0x31;
 const ADDRESS = 4, BYTES = 8, DATA = 12, MAX_DATA = 1024;
 
-/** Says what accesses to HICR and its memory do. */
+/** Installs the effects of HICR and its memory. */
 export function installHostInterface(state: DeviceState): void {
   const { file, rules } = state;
   const memory = new DataView(file.words.buffer, offsetOf(FLEX_MNG), FLEX_MNG.count * 4);
-  /** Whether the driver has yet to see that the command was carried out. */
+  /** Whether the driver has not seen the end of the command yet. */
   let pending = false;
   file.onWrite(HICR, (value, old) => {
     const kept = old & HICR.EN | value & ~(HICR.EN | HICR.SV | HICR.C);
     if ((value & HICR.C) === 0) return kept | old & (HICR.SV | HICR.C);
     if ((old & HICR.EN) === 0) {
-      rules.violate("HICR", "10.5.3.2", "a command is given while EN is set", hex(value));
+      rules.violate("HICR", "10.5.3.2", "a command comes while EN is set", hex(value));
       return kept;
     }
     if ((file.get(SW_FW_SYNC) & SW_FW_SYNC.SW_MNG_SM) === 0) {
       const detail = `SW_FW_SYNC ${hex(file.get(SW_FW_SYNC))}`;
-      rules.violate("HICR", "10.5.4", "a command is given while SW_MNG_SM is held", detail);
+      rules.violate("HICR", "10.5.4", "a command comes while SW_MNG_SM is held", detail);
     }
     pending = true;
     return kept | HICR.C | (carryOut(state, memory) ? HICR.SV : 0);
   });
-  // Who looks once sees that the firmware is at work.
+  // The first read shows the firmware at work.
   file.onRead(HICR, (value) => {
     if (value & HICR.C) file.set(HICR, value & ~HICR.C);
     else pending = false;
@@ -61,7 +61,7 @@ export function installHostInterface(state: DeviceState): void {
   });
 }
 
-/** Carries out the command in memory, and puts the answer there; returns whether it could. */
+/** Executes the command in memory, and writes the answer there; returns whether it could. */
 function carryOut(state: DeviceState, memory: DataView): boolean {
   checkSum(state, memory);
   const command = memory.getUint8(COMMAND);
@@ -97,7 +97,7 @@ function checkSum({ rules }: DeviceState, memory: DataView): void {
 function readShadowRam({ eeprom, rules }: DeviceState, memory: DataView): boolean {
   const first = memory.getUint32(ADDRESS) / 2, words = memory.getUint16(BYTES) / 2;
   if (first % 1 || words % 1 || words > MAX_DATA / 2 || first + words > eeprom.length) {
-    const rule = "words inside the EEPROM are read, 512 at most";
+    const rule = "a command reads at most 512 words, inside the EEPROM";
     rules.violate("FLEX_MNG", "10.5.3.2", rule, `${words} words from word ${first} on`);
     return false;
   }

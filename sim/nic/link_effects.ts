@@ -1,6 +1,6 @@
 /**
- * What accesses to the registers of the modelled device's link do: MDIO and the PHY behind it, the SFP+
- * module, link mode and speed (datasheet sections 8.2.3.1 and 8.2.3.22).
+ * Effects of accesses to the registers of the modelled device's link: MDIO and the PHY behind it,
+ * the SFP+ module, link mode and speed (datasheet sections 8.2.3.1 and 8.2.3.22).
  *
  * @module
  */
@@ -23,12 +23,12 @@ import { boardLinkMode, hasCage, isX540OrLater, phyOf } from "./boards.ts";
 import type { DeviceState } from "./device_state.ts";
 import { SfpModule } from "./sfp_module.ts";
 
-/** The pin that turns the module's laser off: while it is an output, and high. */
+/** The pin that turns the module's laser off while it is an output and high. */
 const LASER_OFF = ESDP.SDP3_DIR | ESDP.SDP3;
 /** ANLP1.AN_STATE once negotiation has begun. */
 const AN_STATE_WAITING = 1 << 16;
 
-/** Says what accesses to the link's registers do. */
+/** Installs the effects of the link's registers. */
 export function installLink(state: DeviceState): void {
   installMdio(state);
   installModule(state);
@@ -56,18 +56,19 @@ function installMdio(state: DeviceState): void {
   });
 }
 
-// The PHY of X540 and X550 has firmware, which uses the same bus.
+// Checks that the driver holds the bus to the PHY, which firmware of X540 and X550 uses too.
 function checkPhyHeld({ deviceId, file, rules }: DeviceState): void {
   if (phyOf(deviceId) === 0) return;
   const first = (file.get(STATUS) & STATUS.LAN_ID) === 0;
   const semaphore = first ? SW_FW_SYNC.SW_PHY_SM0 : SW_FW_SYNC.SW_PHY_SM1;
   const sync = file.get(SW_FW_SYNC);
   if ((sync & semaphore) !== 0) return;
-  const rule = "a command is given while the port's SW_PHY_SM is held (X540, X550)";
+  const rule = "a command comes while the port's SW_PHY_SM is held (X540, X550)";
   rules.violate("MSCA", "10.5.4", rule, `SW_FW_SYNC ${hex(sync)}`);
 }
 
-// An SFP+ board has a module in its cage, and tells by a pin; on others the I2C bus is idle.
+// An SFP+ board has a module in its cage, and shows it on a pin. On other boards the I2C bus is
+// idle.
 function installModule(state: DeviceState): void {
   const { file } = state;
   const module = hasCage(state.deviceId) ? new SfpModule() : undefined;
@@ -93,7 +94,7 @@ function installMode(state: DeviceState): void {
   const { file, rules } = state;
   file.onWrite(AUTOC, (value, old) => {
     if (isX540OrLater(state.deviceId) && (value ^ old) & AUTOC.LMS) {
-      const rule = "no link mode to set: the PHY decides (X540, X550)";
+      const rule = "LMS is not changed: the PHY sets the link mode (X540, X550)";
       rules.violate("AUTOC", "8.2.3.22.19", rule, `${hex(old)} to ${hex(value)}`);
     }
     if (value & AUTOC.RESTART_AN) renegotiate(state);
@@ -104,8 +105,8 @@ function installMode(state: DeviceState): void {
     state.update();
   });
   file.onSettled(AUTOC2, () => state.update());
-  // In backplane modes the board negotiates, without a partner that does: the state machine leaves its
-  // first state, and does not return to it if another mode is set.
+  // In backplane modes the board negotiates, but its partner does not. The state machine leaves its
+  // first state, and does not return to it in another mode.
   file.onRead(ANLP1, (value) => {
     return state.negotiating ? value & ~ANLP1.AN_STATE | AN_STATE_WAITING : value;
   });
@@ -118,12 +119,12 @@ function installMode(state: DeviceState): void {
   });
 }
 
-/** Whether a value of AUTOC asks for negotiation over a backplane. */
+/** Returns whether a value of AUTOC selects negotiation over a backplane. */
 export function negotiates(autoc: number): boolean {
   return (autoc & AUTOC.LMS) >= AUTOC.LMS_KX4_KX_KR;
 }
 
-/** The link goes down, and comes up again if it may. */
+/** Takes the link down; it comes up again if nothing prevents that. */
 function renegotiate(state: DeviceState): void {
   state.linkDelay = 1;
   state.causes.raiseOther(EICR.LSC);
@@ -131,8 +132,8 @@ function renegotiate(state: DeviceState): void {
 }
 
 /**
- * Whether the link is up now: the PHY has one; or, on an 82599, a partner is there, AUTOC fits the board,
- * and nothing has turned the link off.
+ * Returns whether the link is up. On X540 and X550 the PHY decides; on an 82599 there must be a
+ * partner, AUTOC must fit the board, and laser and link must not be off.
  */
 export function currentLink(state: DeviceState): boolean {
   const { deviceId, file, phy } = state;
@@ -142,7 +143,7 @@ export function currentLink(state: DeviceState): boolean {
   return state.linkPartner && (file.get(AUTOC) & AUTOC.LMS) === boardLinkMode(deviceId);
 }
 
-/** LINKS.SPEED, with SPEED_NON_STD for the X550's 2.5 and 5 Gb/s. */
+/** Returns LINKS.SPEED, with SPEED_NON_STD for 2.5 and 5 Gb/s of the X550. */
 function speedBits(mbps: number): number {
   switch (mbps) {
     case 100:

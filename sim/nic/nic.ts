@@ -1,7 +1,7 @@
 /**
- * A register-accurate model of Intel's 82599 10 GbE controller: what a driver reads and writes in
- * BAR0, what the device does to its descriptors and buffers, and a list of every rule of the
- * datasheet that the driver broke.
+ * A register-accurate model of Intel's 82599 10 GbE controller. It serves a driver's accesses to
+ * BAR0, its descriptors and its buffers, and lists every rule of the datasheet that the driver
+ * breaks.
  *
  * ```ts
  * const nic = new Nic();
@@ -44,36 +44,37 @@ import { Doorbells } from "./doorbells.ts";
 import { makeEeprom } from "./eeprom.ts";
 import { currentLink, installLink } from "./link_effects.ts";
 import { Phy } from "./phy.ts";
+import { QueueMemories } from "./queue_memories.ts";
 import { installQueues } from "./queue_effects.ts";
 import { RegisterAccess } from "./register_access.ts";
-import { keepSemaphores, type PortSettings, resetRegisters } from "./reset.ts";
+import { type PortSettings, resetRegisters, softwareReset } from "./reset.ts";
 
-/** Most frames taken from the wire in one round. */
+/** Maximum number of frames taken from the wire in one round. */
 const WIRE_BUDGET = 64;
-/** Rounds between two looks at what was written through the doorbell mapping. */
+/** Rounds between two checks of writes through the doorbell mapping. */
 const INSPECT_EVERY = 1024;
 
-/** What a {@linkcode Nic} is made with. */
+/** Options of a {@linkcode Nic}. */
 export interface NicOptions {
   /** PCI device ID: 0x10fb (SFP+, the default), 0x10f7 (KX4), 0x1528 (X540), 0x1563 (X550), … */
   readonly deviceId?: number;
-  /** Station address, 6 bytes; default 02:00:00:00:05:99. */
+  /** Station address, 6 bytes; default: 02:00:00:00:05:99. */
   readonly mac?: Uint8Array;
-  /** Which of the controller's two ports it is; default 0. */
+  /** Number of the port among the controller's two; default: 0. */
   readonly lanId?: 0 | 1;
-  /** Whether the EEPROM has the link disabled until a driver clears AUTOC2.LINK_DISABLE (82599). */
+  /** Whether the EEPROM sets AUTOC2.LINK_DISABLE, which a driver has to clear (82599). */
   readonly linkDisabled?: boolean;
-  /** BAR0 by word, as memory that the driver maps for its doorbells; default private memory. */
+  /** BAR0 by word, as memory that the driver maps for its doorbells; default: private memory. */
   readonly doorbells?: Uint32Array;
-  /** Whether tails are read from `doorbells` in every round; else only `write32()` moves them. */
+  /** Whether tails are read from `doorbells` in every round; else only `write32()` writes them. */
   readonly pollDoorbells?: boolean;
-  /** Whether the registers in `doorbells` are a plain port's, which shows them by `peek32()`. */
+  /** Whether a plain port shows the registers in `doorbells`, with `peek32()`. */
   readonly plain?: boolean;
-  /** Memory that the device can reach; default none. */
+  /** Memory that the device can reach; default: none. */
   readonly dma?: DmaMap;
 }
 
-/** Running totals since the model was made, whatever the driver clears or resets. */
+/** Running totals since the model was created, which no reset clears. */
 export type NicCounters = {
   /** Frames from the wire that were for the host and found room. */
   readonly received: number;
@@ -87,18 +88,18 @@ export type NicCounters = {
   readonly transmitted: number;
 };
 
-/** How a reset comes about. */
+/** Kinds of reset. */
 export type ResetKind = "power-on" | "function";
 
 /** One port of the controller. */
 export class Nic implements WirePort {
   /** Memory that the device can reach. */
   readonly dma: DmaMap;
-  /** What the driver did that the datasheet forbids. */
+  /** The driver's violations of the datasheet. */
   readonly rules: Rules = new Rules();
-  /** Sends the message of an interrupt vector; while it is undefined, none is sent. */
+  /** Sends the message of an interrupt vector; if undefined, messages are dropped. */
   onInterrupt: ((vector: number) => void) | undefined;
-  /** The other end of the cable; while it is undefined, frames that are sent are lost. */
+  /** The other end of the cable; if undefined, sent frames are dropped. */
   wire: Wire | undefined;
 
   readonly #file = new RegisterFile();
@@ -111,15 +112,15 @@ export class Nic implements WirePort {
   readonly #settings: PortSettings;
   #busMaster = false;
   #loopback = false;
-  /** Whether a round is under way, at the end of which descriptors are written back. */
+  /** Whether a round is running: descriptors are written back at its end. */
   #polling = false;
   #rounds = 0;
 
   /**
-   * Makes a port that has just been powered on.
+   * Creates a port in its state after power-on.
    *
-   * @param options Which device, and where its doorbells are.
-   * @throws {RangeError} if the address is not 6 bytes or the doorbells are too short.
+   * @param options The device, and its doorbells.
+   * @throws {RangeError} if the station address is not 6 bytes, or the doorbells are too short.
    */
   constructor(options: NicOptions = {}) {
     const deviceId = options.deviceId ?? DEVICE.SFP;
@@ -148,6 +149,11 @@ export class Nic implements WirePort {
       receiver: this.#receiver,
       transmitter: this.#transmitter,
       phy: new Phy(phyOf(deviceId)),
+      queueMemories: new QueueMemories(
+        this.#file,
+        this.rules,
+        () => this.#transmitter.limit(this.#state.queueMemories.rates),
+      ),
       eeprom: makeEeprom(mac, lanId),
       linkPartner: true,
       linkDelay: 0,
@@ -158,7 +164,7 @@ export class Nic implements WirePort {
       sawMasterDisabled: false,
       sawReceivePathEmpty: false,
       // CTRL.RST.
-      softwareReset: () => keepSemaphores(this.#state, () => this.#restart()),
+      softwareReset: (link) => softwareReset(this.#state, link, () => this.#restart()),
       update: () => this.#update(),
     };
     this.#registers = new RegisterAccess(this.#state, this.#doorbells);
@@ -174,13 +180,13 @@ export class Nic implements WirePort {
     return this.#receiver.receiving && this.#receiver.hasQueue;
   }
 
-  /** Running totals since the model was made. */
+  /** Running totals since the model was created. */
   get counters(): NicCounters {
     return { ...this.#receiver.totals, transmitted: this.#transmitter.transmitted };
   }
 
   /**
-   * Reads a register, with what reading does to it.
+   * Reads a register, with the side effects.
    *
    * @param offset Offset in BAR0 in bytes.
    * @returns 32 bits; 0 where there is no register.
@@ -190,8 +196,8 @@ export class Nic implements WirePort {
   }
 
   /**
-   * What a register shows to a driver whose reads cannot be seen: as {@linkcode Nic.read32}, but
-   * clears no count or cause, and takes no semaphore.
+   * Reads a register for a plain port, whose driver's reads are not seen. As {@linkcode
+   * Nic.read32}, but clears no count or cause, and takes no semaphore.
    *
    * @param offset Offset in BAR0 in bytes.
    * @returns 32 bits; 0 where there is no register.
@@ -200,13 +206,13 @@ export class Nic implements WirePort {
     return this.#registers.peek(offset);
   }
 
-  /** Moves what was counted since the last call to the statistics registers. */
+  /** Adds the counts since the last call to the statistics registers. */
   settle(): void {
     this.#registers.settle();
   }
 
   /**
-   * Writes a register, with what writing does to it.
+   * Writes a register, with the side effects.
    *
    * @param offset Offset in BAR0 in bytes.
    * @param value 32 bits.
@@ -216,7 +222,7 @@ export class Nic implements WirePort {
   }
 
   /**
-   * Follows PCI configuration space: the device accesses memory only as bus master.
+   * Turns bus master on or off, as PCI configuration space says: only a bus master accesses memory.
    *
    * @param on Bus Master Enable of the Command register (section 9.3.3.3).
    */
@@ -226,20 +232,22 @@ export class Nic implements WirePort {
   }
 
   /**
-   * Puts everything to its initial value, PCI configuration space apart. Violations stay.
+   * Resets everything but PCI configuration space and the list of violations.
    *
-   * @param kind How the reset comes about: only power-on resets the PHY, and ESDP (8.2.3.1.4).
+   * @param kind Kind of reset: only power-on resets the PHY and ESDP (8.2.3.1.4).
    */
   reset(kind: ResetKind = "power-on"): void {
     if (kind === "power-on") {
       this.#state.phy.reset();
+      this.#state.queueMemories.clear();
+      this.#transmitter.limit(this.#state.queueMemories.rates);
       this.#file.set(ESDP, boardPins(this.#state.deviceId));
       this.#rounds = 0;
     }
     this.#restart();
   }
 
-  /** The driver has gone: no DMA, no mappings, and registers as after a function level reset. */
+  /** Ends the driver's use of the port: no DMA, no mappings, and a function level reset. */
   disconnect(): void {
     this.#busMaster = false;
     this.reset("function");
@@ -247,9 +255,10 @@ export class Nic implements WirePort {
   }
 
   /**
-   * Does one round: descriptors to send, frames that wait for descriptors, frames from the wire.
+   * Does one round: sends, delivers frames that wait for descriptors, and takes frames from the
+   * wire.
    *
-   * @returns Units of work done; 0 lets the caller rest.
+   * @returns Units of work done; 0 lets the caller wait.
    */
   poll(): number {
     if (++this.#rounds % INSPECT_EVERY === 0) this.#doorbells.inspect();
@@ -277,10 +286,10 @@ export class Nic implements WirePort {
   }
 
   /**
-   * Plugs or unplugs the link partner.
+   * Connects or disconnects the link partner.
    *
-   * @param up Whether a partner is there.
-   * @param mbps Speed in Mb/s: 100, 1000, 2500, 5000 or 10000; default unchanged.
+   * @param up Whether there is a partner.
+   * @param mbps Speed in Mb/s: 100, 1000, 2500, 5000 or 10000; default: unchanged.
    */
   setLink(up: boolean, mbps?: number): void {
     this.#state.linkPartner = up;

@@ -1,14 +1,14 @@
 /**
- * The 10GBASE-T PHY of the X540 and X550 as their drivers see it through MDIO (clause 45 of IEEE
- * 802.3): which devices it has, identifiers, abilities, power, link and speed. The 82599 of this
- * model has no PHY: its reads are all ones, as of a bus without a device.
+ * The 10GBASE-T PHY of the X540 and X550, as drivers see it through MDIO (clause 45 of IEEE 802.3):
+ * its devices, identifiers, abilities, power, link and speed. The 82599 of this model has no PHY:
+ * reads are all ones, as on a bus without a device.
  *
- * Not modelled: what it advertises. The link has the partner's speed, and no flow control.
+ * Advertisement is not modelled: the link has the partner's speed, and no flow control.
  *
  * @module
  */
 
-// Devices of a PHY (45.2, table 45-1), and the vendor's one for the PHY as a whole.
+// Devices of a PHY (45.2, table 45-1), and the vendor's device for the whole PHY.
 const PMA_PMD = 1, PCS = 3, PHY_XS = 4, AUTO_NEGOTIATION = 7, GLOBAL = 30;
 const DEVICES = [PMA_PMD, PCS, PHY_XS, AUTO_NEGOTIATION, GLOBAL];
 // Registers.
@@ -23,29 +23,33 @@ const PRESENT = 2 << 14;
 const SPEEDS = 0x0031;
 /** EXTENDED_ABILITY: 10GBASE-T, 1000BASE-T, 100BASE-TX. */
 const KINDS = 0x00a4;
-/** What is read where no device answers. */
+/** Result of a read that no device answers. */
 const NO_DEVICE = 0xffff;
 
-/** A PHY, or none, at MDIO address 0. */
+/** The PHY at MDIO address 0, if there is one. */
 export class Phy {
-  /** Whether a link partner is there. */
+  /** Whether there is a link partner. */
   partner = true;
   /** Speed of the link in Mb/s. */
   mbps = 10_000;
   readonly #identifier: number;
   readonly #written = new Map<number, number>();
 
-  /** @param identifier The 32-bit PHY identifier, or 0 for no PHY. */
+  /**
+   * Creates a PHY.
+   *
+   * @param identifier The 32-bit PHY identifier, or 0 for none.
+   */
   constructor(identifier: number) {
     this.#identifier = identifier;
   }
 
-  /** Forgets what was written. */
+  /** Resets all registers. */
   reset(): void {
     this.#written.clear();
   }
 
-  /** Whether a link partner is there, and the PHY has power to talk to it. */
+  /** Whether there is a link partner, and the PHY is not in low power. */
   get linkUp(): boolean {
     return this.partner && (this.#stored(GLOBAL, CONTROL) & LOW_POWER) === 0;
   }
@@ -76,7 +80,7 @@ export class Phy {
   /**
    * Writes a register; reset and restart bits clear themselves.
    *
-   * @returns Whether it takes the link down, even if only for a moment.
+   * @returns Whether the link changes or goes down for a moment.
    */
   write(phy: number, device: number, address: number, value: number): boolean {
     if (this.#identifier === 0 || phy !== 0 || !DEVICES.includes(device)) return false;
@@ -99,7 +103,7 @@ export class Phy {
   }
 }
 
-/** The bits of 16 devices: whether the PHY has each. */
+/** Returns a bit for each of 16 devices: whether the PHY has it. */
 function devices(first: number): number {
   return DEVICES.reduce((bits, device) => bits | 1 << device - first, 0) & 0xffff;
 }

@@ -1,6 +1,6 @@
 /**
- * What accesses to the registers of the modelled device's queues do, and when the datasheet allows them
- * (sections 4.6.7.1, 4.6.8.1, 8.2.3.8 and 8.2.3.9).
+ * Effects of accesses to the registers of the modelled device's queues, and when the datasheet
+ * allows them (sections 4.6.7.1, 4.6.8.1, 8.2.3.8 and 8.2.3.9).
  *
  * @module
  */
@@ -26,7 +26,7 @@ import type { DeviceState } from "./device_state.ts";
 
 const THRESHOLDS = TXDCTL.PTHRESH | TXDCTL.HTHRESH | TXDCTL.WTHRESH;
 
-/** Says what accesses to the queues' registers do. */
+/** Installs the effects of the queues' registers. */
 export function installQueues(state: DeviceState): void {
   const { file, rules, receiver, transmitter } = state;
   for (const register of [RDBAL, RDBAH, RDLEN, RDH]) {
@@ -77,7 +77,7 @@ function enabled(state: DeviceState, control: Register, index: number): boolean 
 function checkTransmitEnabled(state: DeviceState, index: number): void {
   if (state.file.get(DMATXCTL) & DMATXCTL.TE) return;
   const rule = "DMATXCTL.TE is set before a queue is enabled";
-  state.rules.violate(nameOf(TXDCTL, index), "4.6.8", rule, "DMATXCTL.TE is 0");
+  state.rules.violate(nameOf(TXDCTL, index), "4.6.8.1", rule, "DMATXCTL.TE is 0");
 }
 
 function onlyWhileDisabled(
@@ -97,7 +97,7 @@ function onlyWhileDisabled(
   });
 }
 
-// DROP_EN alone says what becomes of frames, not how descriptors are read: it may change at any time.
+// DROP_EN may change at any time, since it does not say how descriptors are read.
 function onlyDropEnableWhileEnabled(state: DeviceState): void {
   const { file, rules, receiver } = state;
   file.onWrite(SRRCTL, (value, old, index) => {

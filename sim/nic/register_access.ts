@@ -1,7 +1,6 @@
 /**
- * Reads and writes of the modelled device's registers, as they come over the bus: what the register
- * table says about every register (access, reserved bits), tails, statistics, and then the effects that
- * a register has of its own.
+ * Reads and writes of the modelled device's registers over the bus. It applies the register table
+ * (access, reserved bits), serves tails and statistics, and calls the effects of single registers.
  *
  * @module
  */
@@ -23,7 +22,7 @@ export class RegisterAccess {
   readonly #rules: Rules;
   readonly #statistics: Statistics;
 
-  /** Accesses to the registers of `state`, whose tails are in `doorbells`. */
+  /** Creates the access to the registers of `state`, with their tails in `doorbells`. */
   constructor(state: DeviceState, doorbells: Doorbells) {
     this.#state = state;
     this.#doorbells = doorbells;
@@ -32,7 +31,7 @@ export class RegisterAccess {
     this.#statistics = state.statistics;
   }
 
-  /** Reads the register at an offset in BAR0, with what reading does to it; 0 where there is none. */
+  /** Reads the register at an offset in BAR0, with the side effects; returns 0 without register. */
   read(offset: number): number {
     const home = this.#homeOf(offset);
     if (home < 0) return 0;
@@ -50,7 +49,10 @@ export class RegisterAccess {
     return effect ? effect(value, this.#file.indexAt(home)) >>> 0 : value;
   }
 
-  /** As {@linkcode RegisterAccess.read}, but clears no count or cause, and takes no semaphore. */
+  /**
+   * As {@linkcode RegisterAccess.prototype.read}, but clears no count or cause, and takes no
+   * semaphore.
+   */
   peek(offset: number): number {
     const home = this.#homeOf(offset);
     if (home < 0) return 0;
@@ -61,11 +63,11 @@ export class RegisterAccess {
     return this.read(offset);
   }
 
-  /** Writes the register at an offset in BAR0, with what writing does to it. */
+  /** Writes the register at an offset in BAR0, with the side effects. */
   write(offset: number, value: number): void {
     const home = this.#homeOf(offset);
     if (home < 0) {
-      const rule = "registers that exist are written";
+      const rule = "only registers that exist are written";
       this.#rules.violate(hex(offset), "8.2.2", rule, `write of ${hex(value)}`);
       return;
     }
@@ -95,7 +97,7 @@ export class RegisterAccess {
     this.#doorbells.mirror(home);
   }
 
-  /** Moves what the data path has counted since the last call to the statistics registers. */
+  /** Adds the data path's counts since the last call to the statistics registers. */
   settle(): void {
     this.#state.receiver.settle();
     this.#state.transmitter.settle();
@@ -107,7 +109,7 @@ export class RegisterAccess {
   }
 
   #checkReserved(register: Register, home: number, value: number, old: number): void {
-    // A bit that reads as 0 or that only writing 1 affects must be written as 0.
+    // In other registers a bit reads as 0, or only writing 1 affects it: it must be written as 0.
     const kept = register.access === "RW" ? old : 0;
     const changed = ((value ^ kept) & register.reserved) >>> 0;
     if (changed === 0) return;

@@ -1,6 +1,6 @@
 /**
- * What the modelled device's registers hold after a reset: the table's values, and those that a real
- * one takes from its EEPROM (datasheet section 4.2).
+ * Resets the registers of the modelled device: to the values in the register table, and to those
+ * that a real device loads from its EEPROM (datasheet section 4.2).
  *
  * @module
  */
@@ -8,33 +8,45 @@
 import {
   AUTOC,
   AUTOC2,
+  CTRL_EXT,
+  ERETA,
   ESDP,
   FWSM,
   HICR,
+  HLREG0,
+  MACC,
+  MPSAR,
+  MTA,
+  PFUTA,
+  PFVLVF,
+  PFVLVFB,
   RAH,
   RAL,
+  RETA,
   RXPBSIZE,
   STATUS,
   TXPBTHRESH,
+  VFTA,
 } from "../../ixgbe/registers.ts";
+import type { Register } from "../../src/registers.ts";
 import { boardLinkMode, isX540OrLater, receiveMemory } from "./boards.ts";
 import { SEMAPHORES } from "./control_effects.ts";
 import type { DeviceState } from "./device_state.ts";
 import { negotiates } from "./link_effects.ts";
 
-/** What one port's EEPROM says. */
+/** Settings in the EEPROM of one port. */
 export interface PortSettings {
   /** Station address, 6 bytes. */
   readonly mac: Uint8Array;
-  /** Which of the controller's two ports it is. */
+  /** Number of the port among the controller's two. */
   readonly lanId: 0 | 1;
-  /** Whether the link is disabled until a driver clears AUTOC2.LINK_DISABLE (82599). */
+  /** Whether AUTOC2.LINK_DISABLE is set, which a driver has to clear (82599). */
   readonly linkDisabled: boolean;
 }
 
 /**
- * Resets registers, statistics, and what the driver was seen to do. Rings, filters and causes follow
- * the registers: they are to be reset after it.
+ * Resets registers, statistics, and the notes of what the driver has seen. Rings, filters and
+ * causes depend on registers: the caller resets them afterwards.
  */
 export function resetRegisters(
   state: DeviceState,
@@ -44,7 +56,7 @@ export function resetRegisters(
   state.receiver.settle();
   state.transmitter.settle();
   state.statistics.reset();
-  const pins = file.get(ESDP); // of power-on (8.2.3.1.4)
+  const pins = file.get(ESDP); // only power-on resets it (8.2.3.1.4)
   file.reset();
   file.set(ESDP, pins);
   file.set(STATUS, STATUS.GIO_MASTER_ENABLE | lanId << 2);
@@ -67,9 +79,43 @@ export function resetRegisters(
   state.sawReceivePathEmpty = false;
 }
 
-/** Resets by `reset`, and keeps what software and firmware agree on by semaphores (10.5.4). */
-export function keepSemaphores({ file }: DeviceState, reset: () => void): void {
-  const kept = SEMAPHORES.map((register) => file.get(register));
+/**
+ * Memories that no reset initialises: "This table should be initialized by software before transmit and
+ * receive are enabled", or "not defined following reset" (X550 datasheet, section 8.2.2.8).
+ */
+const MEMORIES: readonly Register[] = [
+  ...[MTA, VFTA, PFUTA, PFVLVF, PFVLVFB, MPSAR, RAL, RAH, RETA, ERETA],
+];
+/** Registers of the 82599's MAC, which its link reset clears (section 4.6.3.2). */
+const MAC: readonly Register[] = [HLREG0, MACC];
+
+/**
+ * Does CTRL.RST by calling `reset`. It keeps the semaphores of software and firmware (10.5.4), memories, and
+ * EXTENDED_VLAN, which "should only be reset by a PCIe reset" (X550 datasheet, section 8.2.2.1.3).
+ *
+ * @param link Whether CTRL.LRST is set too.
+ */
+export function softwareReset(
+  state: DeviceState,
+  link: boolean,
+  reset: () => void,
+): void {
+  const { file, deviceId, receiver, transmitter } = state;
+  const mac = link || isX540OrLater(deviceId) ? [] : MAC;
+  const kept = [...SEMAPHORES, ...MEMORIES, ...mac].flatMap((register) =>
+    Array.from({ length: register.count }, (_, i) => [register, file.get(register, i), i] as const)
+  );
+  const extended = file.get(CTRL_EXT) & CTRL_EXT.EXTENDED_VLAN;
   reset();
-  SEMAPHORES.forEach((register, i) => file.set(register, kept[i]));
+  const [low, high] = [file.get(RAL), file.get(RAH)]; // of the EEPROM
+  for (const each of kept) file.set(...each);
+  for (let i = 0; i < RAH.count; i++) file.set(RAH, file.get(RAH, i) & ~RAH.AV, i);
+  file.set(RAL, low);
+  file.set(RAH, high);
+  file.set(CTRL_EXT, file.get(CTRL_EXT) | extended);
+  receiver.filters.load();
+  receiver.load();
+  receiver.loadOffloads();
+  transmitter.load();
+  state.update();
 }

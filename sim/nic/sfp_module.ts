@@ -1,9 +1,9 @@
 /**
- * The SFP+ module of the modelled board: a memory on an I2C bus, whose two lines a driver moves bit
- * by bit through I2CCTL (datasheet section 8.2.3.1.5). The memory is as SFF-8472 lays it out, and
- * says 10GBASE-SR.
+ * The SFP+ module of the modelled board: a memory on an I2C bus, whose two lines a driver sets bit
+ * by bit through I2CCTL (datasheet section 8.2.3.1.5). The memory has the layout of SFF-8472, and
+ * describes a 10GBASE-SR module.
  *
- * Not modelled: writing to it, and the diagnostics at the second address.
+ * Writes, and the diagnostics at the second address, are not modelled.
  *
  * @module
  */
@@ -19,19 +19,19 @@ const CONNECTOR = 2, CONNECTOR_LC = 7;
 const COMPLIANCE_10G = 3, COMPLIANCE_10G_SR = 1 << 4;
 const RATE = 12, RATE_100_MBPS = 103;
 const VENDOR = 20, OUI = 37, PART = 40, SERIAL = 68;
-/** Last bytes that the two checksums cover; each stands in the next byte. */
+/** Ends of the ranges of the two checksums, each of which is in the next byte. */
 const BASE_END = 62, EXTENDED_START = 64, EXTENDED_END = 94;
 
-/** What the module does with the next clock. */
+/** What the module does at the next clock. */
 type State = "idle" | "receive" | "acknowledge" | "send" | "await";
 
-/** The module, and the two lines. */
+/** The module and the two lines. */
 export class SfpModule {
   readonly #memory = makeMemory();
   #state: State = "idle";
   #clock = true;
   #data = true;
-  /** What the module does to the data line: false pulls it down. */
+  /** Whether the module releases the data line; false pulls it low. */
   #released = true;
   #byte = 0;
   #bits = 0;
@@ -42,9 +42,9 @@ export class SfpModule {
   #offset = 0;
 
   /**
-   * Takes what the driver does to the lines.
+   * Takes the driver's levels of the lines.
    *
-   * @returns The data line: low if either end pulls it down.
+   * @returns Level of the data line: low if either end pulls it low.
    */
   drive(clock: boolean, data: boolean): boolean {
     const before = this.#data, rose = clock && !this.#clock, fell = !clock && this.#clock;
@@ -70,7 +70,7 @@ export class SfpModule {
     this.#released = true;
   }
 
-  // The clock has risen: the line is valid.
+  // Samples the line at a rising clock: it is valid.
   #sample(line: boolean): void {
     if (this.#state === "receive") {
       this.#byte = (this.#byte << 1 | Number(line)) & 0xff;
@@ -80,7 +80,7 @@ export class SfpModule {
     }
   }
 
-  // The clock has fallen: the line may change.
+  // Advances at a falling clock: the line may change.
   #advance(): void {
     switch (this.#state) {
       case "receive":
@@ -103,7 +103,7 @@ export class SfpModule {
     }
   }
 
-  // A byte has come: the address, then where to read from; what follows would be written.
+  // Takes a byte: first the address, then the offset to read from. Further bytes would be writes.
   #take(): void {
     if (this.#bytes === 0 && this.#byte >>> 1 !== DEVICE) return this.#stop();
     if (this.#bytes === 0) this.#reading = (this.#byte & 1) !== 0;

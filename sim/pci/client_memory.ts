@@ -1,6 +1,6 @@
 /**
- * The client's memory as the model reaches it: every DMA_MAP maps a piece of the client's file into
- * this process, every DMA_UNMAP drops it, and nothing is left when the client has gone.
+ * The client's memory. Each DMA_MAP maps part of the client's file into this process, each
+ * DMA_UNMAP unmaps it, and everything is unmapped when the client disconnects.
  *
  * @module
  */
@@ -14,12 +14,12 @@ import type { DmaTarget } from "./model.ts";
 interface Range {
   readonly iova: bigint;
   readonly bytes: bigint;
-  /** Absent where the client gave no descriptor: nothing of it can be reached from here. */
+  /** Absent if the client sent no descriptor: the model cannot reach the range then. */
   readonly mapping: Mapping | undefined;
 }
 
 const PAGE = 4096n;
-/** Ends of ranges: bus addresses are JavaScript numbers in the model. */
+/** Limit of ranges: bus addresses are JavaScript numbers in the model. */
 const MAX_END = 1n << 53n;
 const MAP_READ = 0x1;
 const MAP_WRITE = 0x2;
@@ -32,9 +32,9 @@ export class ClientMemory {
   #ranges: Range[] = [];
 
   /**
-   * No range yet.
+   * Creates an empty set of ranges.
    *
-   * @param target Where to announce ranges.
+   * @param target Takes the ranges.
    */
   constructor(target: DmaTarget) {
     this.#target = target;
@@ -46,22 +46,22 @@ export class ClientMemory {
   }
 
   /**
-   * DMA_MAP.
+   * Maps a range: the command DMA_MAP.
    *
-   * @param flags 1 the device may read, 2 it may write.
-   * @param offset Where the range begins in the file, in bytes.
-   * @param fd The file, or undefined; it stays the caller's.
-   * @throws {RequestError} if the range overlaps another, or the file has no such bytes.
+   * @param flags 1: the device may read; 2: it may write.
+   * @param offset Offset of the range in the file, in bytes.
+   * @param fd The file, or undefined. The caller keeps ownership.
+   * @throws {RequestError} if the range overlaps another, or exceeds the file.
    */
   map(flags: number, offset: bigint, iova: bigint, bytes: bigint, fd: number | undefined): void {
     if (bytes === 0n || ((iova | bytes | offset) & (PAGE - 1n)) !== 0n) {
-      throw new RequestError(Errno.EINVAL, `${span(iova, bytes)} is not of whole pages`);
+      throw new RequestError(Errno.EINVAL, `${span(iova, bytes)} does not consist of whole pages`);
     }
     if (iova + bytes > MAX_END || offset + bytes > MAX_END) {
       throw new RequestError(Errno.EINVAL, `${span(iova, bytes)} is beyond 53-bit addresses`);
     }
     if (this.#ranges.some((r) => iova < r.iova + r.bytes && r.iova < iova + bytes)) {
-      throw new RequestError(EEXIST, `${span(iova, bytes)} overlaps a range mapped before`);
+      throw new RequestError(EEXIST, `${span(iova, bytes)} overlaps a mapped range`);
     }
     const mapping = fd === undefined ? undefined : mapFile(fd, Number(offset), Number(bytes));
     this.#ranges.push({ iova, bytes, mapping });
@@ -72,10 +72,10 @@ export class ClientMemory {
   }
 
   /**
-   * DMA_UNMAP: drops every range inside the one given; none at all is fine too.
+   * Unmaps all ranges inside a range, if there are any: the command DMA_UNMAP.
    *
-   * @param flags 2 drops all ranges, whatever is given.
-   * @throws {RequestError} if the range cuts another in two.
+   * @param flags 2: unmaps all ranges of the client.
+   * @throws {RequestError} if the range cuts a mapped one in two.
    */
   unmap(flags: number, iova: bigint, bytes: bigint): void {
     if ((flags & UNMAP_ALL) !== 0) return this.clear();
@@ -88,14 +88,14 @@ export class ClientMemory {
     for (const range of touched) this.#drop(range);
   }
 
-  /** Drops everything. */
+  /** Unmaps all ranges. */
   clear(): void {
     const ranges = this.#ranges;
     this.#ranges = [];
     for (const range of ranges) this.#drop(range);
   }
 
-  /** The views go first, the memory after them: the other order is a crash. */
+  /** Drops the model's views before the memory: the other order would crash the process. */
   #drop(range: Range): void {
     if (range.mapping === undefined) return;
     this.#target.unmap(Number(range.iova), Number(range.bytes));
@@ -103,11 +103,13 @@ export class ClientMemory {
   }
 }
 
-/** Maps part of the client's file, after a look at its size: bytes beyond it would be a crash. */
+/**
+ * Maps part of the client's file. Checks its size first: access beyond it would crash the process.
+ */
 function mapFile(fd: number, offset: number, bytes: number): Mapping {
   const size = new Float64Array(1);
   if (stubs.ixy_size(fd, size) < 0 || size[0] < offset + bytes) {
-    throw new RequestError(Errno.EINVAL, `the file of a DMA range has ${size[0]} bytes only`);
+    throw new RequestError(Errno.EINVAL, `the file of a DMA range has only ${size[0]} bytes`);
   }
   try {
     return Mapping.file("the client's memory", fd, bytes, offset);

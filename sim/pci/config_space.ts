@@ -1,19 +1,19 @@
 /**
- * The configuration space of one PCI Express function: what a driver or QEMU reads to find out what
- * the device is, and writes to let it reach memory. It knows nothing about BAR contents.
+ * The configuration space of one PCI Express function. A driver or QEMU reads it to identify the
+ * device, and writes it to let the device reach memory.
  *
  * @module
  */
 
-/** What the configuration space says about the device, and whom it tells about writes. */
+/** Identity of the device, and callbacks for writes. */
 export interface ConfigSpaceOptions {
   /** PCI device id, 0x10fb (82599 SFP+) for example. */
   readonly deviceId: number;
-  /** MAC address, 6 bytes: the PCI Express serial number is made from it. */
+  /** MAC address, 6 bytes: the source of the PCI Express serial number. */
   readonly mac: Uint8Array;
-  /** The function may reach memory from now on, or may not. */
+  /** Called when the function may reach memory from now on, or may no longer. */
   readonly onBusMaster: (on: boolean) => void;
-  /** Function level reset: by PCI Express Device Control, or by waking from D3hot. */
+  /** Called on a function level reset: by PCI Express Device Control, or by waking from D3hot. */
   readonly onReset: () => void;
 }
 
@@ -60,7 +60,7 @@ export class ConfigSpace {
   readonly #view = new DataView(this.#bytes.buffer);
   #busMaster = false;
 
-  /** The space of a function that has just been powered on. */
+  /** Creates the space in its state after power-on. */
   constructor(options: ConfigSpaceOptions) {
     this.#options = options;
     this.reset();
@@ -71,7 +71,7 @@ export class ConfigSpace {
     return this.#busMaster;
   }
 
-  /** Every field as after power-on; tells `onBusMaster` if that took the memory away. */
+  /** Resets every field to its value at power-on; calls `onBusMaster` if that disables it. */
   reset(): void {
     this.#bytes.fill(0);
     this.#writable.fill(0);
@@ -84,18 +84,20 @@ export class ConfigSpace {
   }
 
   /**
-   * Copies bytes out.
+   * Reads bytes.
    *
-   * @param offset First byte, with `to.length` inside the 4,096.
+   * @param offset First byte; the range must be inside the 4,096 bytes.
+   * @param to Takes the bytes.
    */
   read(offset: number, to: Uint8Array): void {
     for (let i = 0; i < to.length; i++) to[i] = this.#bytes[offset + i];
   }
 
   /**
-   * Writes bytes as one access: read-only bits stay, write-1-to-clear bits clear.
+   * Writes bytes as one access: read-only bits keep their values, write-1-to-clear bits clear.
    *
-   * @param offset First byte, with `from.length` inside the 4,096.
+   * @param offset First byte; the range must be inside the 4,096 bytes.
+   * @param from The bytes.
    */
   write(offset: number, from: Uint8Array): void {
     const powerBefore = this.#bytes[PMCSR] & POWER_STATE;
@@ -105,7 +107,7 @@ export class ConfigSpace {
       this.#bytes[at] = kept | (from[i] & this.#writable[at]);
     }
     const flr = (this.#view.getUint16(DEVICE_CONTROL, true) & DEVICE_CONTROL_FLR) !== 0;
-    // PMCSR.No_Soft_Reset is 0: the way back from D3hot to D0 resets the function.
+    // PMCSR.No_Soft_Reset is 0: the transition from D3hot to D0 resets the function.
     const woke = powerBefore === D3_HOT && (this.#bytes[PMCSR] & POWER_STATE) === 0;
     if (flr || woke) {
       this.reset();
@@ -142,7 +144,7 @@ export class ConfigSpace {
     this.#field16(STATUS, 0x0010, 0, 0xf900); // capabilities list; error bits clear on writing 1
     this.#field32(0x08, 0x02000001); // class Ethernet, revision 1
     this.#field32(0x0c, 0, 0xff); // cache line size; header type 0, one function
-    // All ones written come back as the size: the bits below it are not writable.
+    // After a write of all ones, a BAR reads as its size: the bits below are not writable.
     this.#field32(BAR0, 0xc, ~(BAR0_BYTES - 1)); // 64 bits, prefetchable
     this.#field32(BAR0 + 4, 0, ~0);
     this.#field32(BAR4, 0x4, ~(BAR4_BYTES - 1)); // 64 bits

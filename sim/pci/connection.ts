@@ -1,6 +1,7 @@
 /**
- * One connection of a vfio-user client: messages cut out of the byte stream, descriptors given to
- * the message they came with, replies sent. What messages mean is for `server.ts`.
+ * One connection of a vfio-user client. It splits the byte stream into messages, assigns
+ * descriptors to the messages that they came with, and sends replies. `server.ts` interprets the
+ * messages.
  *
  * @module
  */
@@ -23,9 +24,9 @@ export const Command = {
 
 /** Bytes of a message's header. */
 export const HEADER_BYTES = 16;
-/** Bytes of the largest message taken: register accesses are small, and nothing else is large. */
+/** Maximum bytes of a message: all messages of a client are small. */
 const MAX_MESSAGE_BYTES = 16384;
-/** Most descriptors with one message, as the VERSION reply says. */
+/** Maximum number of descriptors with a message, as in the VERSION reply. */
 export const MAX_FDS = 16;
 
 const FLAG_TYPE = 0xf;
@@ -41,49 +42,49 @@ export interface Request {
   readonly id: number;
   /** One of {@linkcode Command}, or unknown. */
   readonly command: number;
-  /** The client waits for no reply. */
+  /** Whether the client expects no reply. */
   readonly posted: boolean;
-  /** What follows the header. Valid while the request is handled. */
+  /** The bytes behind the header. Valid while the request is handled. */
   readonly body: DataView<ArrayBuffer>;
-  /** Descriptors that came along. Those still here after handling are closed. */
+  /** Descriptors with the message. Those that the handler leaves are closed. */
   readonly fds: number[];
 }
 
-/** What is wrong with a request: its reply carries the error number. */
+/** A failure of a request, whose reply has the error number. */
 export class RequestError extends Error {
-  /** Its class. */
+  /** Name of the class. */
   override readonly name: string = "RequestError";
   /** The positive error number. */
   readonly errno: number;
 
-  /** An error with the number for the client and a message for the log. */
+  /** Creates an error with a number for the client and a message for the log. */
   constructor(errno: number, message: string) {
     super(message);
     this.errno = errno;
   }
 }
 
-/** The client's connection has ended, or must end because of what it has sent. */
+/** The client's connection has ended, or must end because of a fault. */
 export class ConnectionEnd extends Error {
-  /** Its class. */
+  /** Name of the class. */
   override readonly name: string = "ConnectionEnd";
-  /** Whether the client has done something wrong, and not only closed it. */
+  /** Whether the client has made an error, and not only closed the connection. */
   readonly fault: boolean;
 
-  /** An end, by a fault of the client unless said otherwise. */
+  /** Creates the end of a connection; by default because of the client's fault. */
   constructor(message: string, fault: boolean = true) {
     super(message);
     this.fault = fault;
   }
 }
 
-/** One client's connection. Nothing here waits. */
+/** One client's connection; all its calls are nonblocking. */
 export class Connection {
-  /** The connection's descriptor, readable when the client has sent something. */
+  /** The connection's descriptor, readable when the client has sent data. */
   readonly fd: number;
-  /** Where a reply's body is put before {@linkcode Connection.reply}. */
+  /** Takes the body of a reply before {@linkcode Connection.prototype.reply}. */
   readonly out: DataView<ArrayBuffer>;
-  /** The bytes of {@linkcode Connection.out}. */
+  /** The bytes of {@linkcode Connection.prototype.out}. */
   readonly outBytes: Uint8Array<ArrayBuffer>;
 
   readonly #reply = new Uint8Array(HEADER_BYTES + MAX_MESSAGE_BYTES);
@@ -97,10 +98,12 @@ export class Connection {
   #used = 0;
   readonly #fdsReceived = new Int32Array(MAX_FDS + 1);
   #fds: number[] = [];
-  /** End of the piece of input that the descriptors came with. */
+  /** End of the input that the descriptors came with. */
   #fdsEnd = 0;
 
-  /** Takes a connection over; {@linkcode Connection.close} closes its descriptor. */
+  /**
+   * Takes ownership of a connection's descriptor; {@linkcode Connection.prototype.close} closes it.
+   */
   constructor(fd: number) {
     this.fd = fd;
     this.out = new DataView(this.#reply.buffer, HEADER_BYTES);
@@ -108,14 +111,14 @@ export class Connection {
   }
 
   /**
-   * Handles what is waiting.
+   * Handles waiting requests.
    *
    * @param handle Handles one request: replies to it, or throws {@linkcode RequestError}.
-   * @returns Whether there was anything.
-   * @throws {ConnectionEnd} if the client is gone, or sent what cannot be a message.
+   * @returns Whether there was any input or output.
+   * @throws {ConnectionEnd} if the client has disconnected, or sent what cannot be a message.
    */
   poll(handle: (request: Request) => void): boolean {
-    // A client that does not read its reply gets no further request handled: nothing piles up.
+    // While a client does not read its reply, its requests wait: replies do not accumulate.
     if (this.blocked) {
       if (!this.#flush()) return false;
       this.#handleAll(handle);
@@ -126,22 +129,22 @@ export class Connection {
     return received;
   }
 
-  /** Whether a reply waits for the client to make room. */
+  /** Whether a reply waits for room in the client's socket. */
   get blocked(): boolean {
     return this.#replySent < this.#replyBytes;
   }
 
-  /** Sends the first `bytes` of `out` as the reply, with descriptors, which stay this side's. */
+  /** Replies with the first `bytes` of `out`, and with descriptors, which stay open here. */
   reply(request: Request, bytes: number, fds: readonly number[] = []): void {
     this.#send(request, bytes, FLAG_REPLY, 0, fds);
   }
 
-  /** Answers that a request has failed. */
+  /** Replies that a request has failed. */
   replyError(request: Request, errno: number): void {
     this.#send(request, 0, FLAG_REPLY | FLAG_ERROR, errno, []);
   }
 
-  /** Closes the connection and the descriptors that were not taken. */
+  /** Closes the connection, and the descriptors that no request has taken. */
   close(): void {
     for (const fd of this.#fds) stubs.ixy_close(fd);
     this.#fds = [];
@@ -158,7 +161,7 @@ export class Connection {
       this.#fds.push(...this.#fdsReceived.subarray(0, this.#fdsReceived[MAX_FDS]));
       this.#fdsEnd = this.#used;
       if (this.#fds.length > MAX_FDS) throw new ConnectionEnd("too many descriptors at once");
-      // If it were the client's own end of this connection, the client's end would never be seen.
+      // With the client's own end of this connection open here, its close would go unnoticed.
       if (this.#fds.some((fd) => describe(fd).startsWith("socket:"))) {
         throw new ConnectionEnd("the client sent a socket, which has no use here");
       }
@@ -166,13 +169,15 @@ export class Connection {
     return true;
   }
 
-  /** Handles the whole messages in the input, and moves what is left to its start. */
+  /** Handles the complete messages in the input, and moves the rest to its start. */
   #handleAll(handle: (request: Request) => void): void {
     let at = 0;
     while (this.#used - at >= HEADER_BYTES && !this.blocked) {
       const size = this.#inputView.getUint32(at + 4, true);
       if (size < HEADER_BYTES || size > MAX_MESSAGE_BYTES) {
-        throw new ConnectionEnd(`a message of ${size} bytes cannot be`);
+        throw new ConnectionEnd(
+          `a message has ${HEADER_BYTES} to ${MAX_MESSAGE_BYTES} bytes, not ${size}`,
+        );
       }
       if (this.#used - at < size) break;
       this.#handleOne(at, size, handle);
@@ -187,9 +192,9 @@ export class Connection {
   #handleOne(at: number, size: number, handle: (request: Request) => void): void {
     const view = this.#inputView;
     const flags = view.getUint32(at + 8, true);
-    if ((flags & FLAG_TYPE) !== 0) throw new ConnectionEnd("a reply to nothing came");
-    // The kernel ends a receive after the piece of stream that carries descriptors. So they belong
-    // to the last message that begins in that piece.
+    if ((flags & FLAG_TYPE) !== 0) throw new ConnectionEnd("the client sent a reply to no request");
+    // The kernel ends a receive after the part of the stream that has descriptors. So they belong
+    // to the last message that begins in that part.
     const mine = this.#fds.length > 0 && at + size >= this.#fdsEnd;
     const request: Request = {
       id: view.getUint16(at, true),
@@ -226,7 +231,7 @@ export class Connection {
     this.#flush();
   }
 
-  /** Sends what is left of the reply; false if the client makes no room. */
+  /** Sends the rest of the reply; returns false if the client's socket has no room. */
   #flush(): boolean {
     const rest = this.#reply.subarray(this.#replySent, this.#replyBytes);
     const fds = this.#replySent === 0 ? this.#replyFds : NO_FDS;
@@ -240,7 +245,9 @@ export class Connection {
 
 const NO_FDS = new Int32Array(0);
 
-/** What a descriptor of this process is: `socket:[123]`, `anon_inode:[eventfd]`, a file's path. */
+/**
+ * Describes a descriptor of this process: `socket:[123]`, `anon_inode:[eventfd]`, a file's path.
+ */
 export function describe(fd: number): string {
   const text = new Uint8Array(256);
   const n = stubs.ixy_readlink(path(`/proc/self/fd/${fd}`), text, text.length);

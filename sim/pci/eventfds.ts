@@ -1,5 +1,5 @@
 /**
- * Interrupts on their way to the client: an eventfd per vector, as SET_IRQS assigns them.
+ * Sends interrupts to the client: SET_IRQS assigns an eventfd to each vector.
  *
  * @module
  */
@@ -26,12 +26,15 @@ export class Eventfds {
   readonly #one = new Uint8Array([1, 0, 0, 0, 0, 0, 0, 0]);
 
   /**
-   * SET_IRQS.
+   * Executes the command SET_IRQS.
    *
-   * @param flags What the data is and what to do, as VFIO defines them.
-   * @param data Follows the fixed part of the message: a byte per vector for boolean data.
-   * @param fds Descriptors that came along; taken out where kept.
-   * @throws {RequestError} for vectors or flags that do not exist.
+   * @param flags Kind of data and action, as VFIO defines them.
+   * @param index Interrupt index.
+   * @param start First vector.
+   * @param count Number of vectors.
+   * @param data The data behind the fixed part: a byte per vector for boolean data.
+   * @param fds Descriptors with the message; it removes those that it keeps.
+   * @throws {RequestError} if vectors, flags or descriptors are not valid.
    */
   set(
     flags: number,
@@ -48,12 +51,12 @@ export class Eventfds {
         `interrupt index ${index} has no vectors ${start} to ${start + count - 1}`,
       );
     }
-    // Masking is left to the client: it takes the signals and may ignore them.
+    // Masking is up to the client, which gets all signals and may ignore them.
     if ((flags & ACTIONS) !== ACTION_TRIGGER) return;
     if ((flags & DATA_EVENTFD) !== 0) {
-      // Writing to any other file could make the model wait.
+      // A write to another file could block the model.
       if (!fds.every((fd) => describe(fd) === "anon_inode:[eventfd]")) {
-        throw new RequestError(Errno.EINVAL, "SET_IRQS with a descriptor that is not an eventfd");
+        throw new RequestError(Errno.EINVAL, "SET_IRQS has a descriptor that is not an eventfd");
       }
       this.#assign(vectors, start, count, fds);
     } else if ((flags & DATA_NONE) !== 0 && count === 0) {
@@ -63,11 +66,11 @@ export class Eventfds {
     } else if ((flags & DATA_BOOL) !== 0) {
       for (let i = 0; i < count; i++) if (data[i] === 1) this.#signal(vectors[start + i]);
     } else {
-      throw new RequestError(Errno.EINVAL, `SET_IRQS with flags 0x${flags.toString(16)}`);
+      throw new RequestError(Errno.EINVAL, `SET_IRQS has invalid flags 0x${flags.toString(16)}`);
     }
   }
 
-  /** Interrupts the client, through the kind of interrupt that it has enabled. */
+  /** Interrupts the client by the kind of interrupt that it has enabled. */
   interrupt(vector: number): void {
     if (this.#fds[IrqIndex.MSIX].some((fd) => fd >= 0)) {
       this.#signal(this.#fds[IrqIndex.MSIX][vector] ?? -1);
@@ -82,7 +85,7 @@ export class Eventfds {
     for (const vectors of this.#fds) this.#assign(vectors, 0, vectors.length, []);
   }
 
-  /** Gives vectors the descriptors in order; those without one lose theirs. */
+  /** Assigns descriptors to vectors in order; vectors beyond them get none. */
   #assign(vectors: number[], start: number, count: number, fds: number[]): void {
     for (let i = start; i < start + count; i++) {
       if (vectors[i] >= 0) stubs.ixy_close(vectors[i]);
@@ -90,7 +93,7 @@ export class Eventfds {
     }
   }
 
-  /** The error of an eventfd that cannot count further is ignored: it is signalled already. */
+  /** Signals an eventfd. Ignores the error of a full one, which is signalled already. */
   #signal(fd: number): void {
     if (fd >= 0) stubs.ixy_write(fd, this.#one, 8);
   }

@@ -1,14 +1,14 @@
 /**
- * What serves a port to a driver asks of the NIC model; a record of accesses can take its place.
+ * The interface to the NIC model for servers of a port. The trace implements it, too.
  *
  * @module
  */
 
 import type { ResetKind } from "../nic/nic.ts";
 
-/** Where the memory that the device may reach is announced. */
+/** Takes the memory that the device may reach. */
 export interface DmaTarget {
-  /** Bus addresses from `iova` on are bytes of `memory` from `offset` on. */
+  /** Maps bus addresses from `iova` on to bytes of `memory` from `offset` on. */
   map(
     iova: number,
     memory: ArrayBuffer,
@@ -17,7 +17,7 @@ export interface DmaTarget {
     writable: boolean,
     readable: boolean,
   ): void;
-  /** They are so no longer, and no view of the memory is kept. */
+  /** Unmaps bus addresses, and drops all views of their memory. */
   unmap(iova: number, bytes: number): unknown;
 }
 
@@ -29,10 +29,10 @@ export interface Model {
   read32(offset: number): number;
   /** Writes the register at an offset in BAR0, with its side effects. */
   write32(offset: number, value: number): void;
-  /** Follows Bus Master Enable: whether the device may reach memory. */
+  /** Sets Bus Master Enable: whether the device may reach memory. */
   setBusMaster(on: boolean): void;
-  /** Puts everything to its value after power-on, or after a function level reset. */
+  /** Resets the device as at power-on, or as by a function level reset. */
   reset(kind: ResetKind): void;
-  /** The client is gone: no DMA any more, and registers as after a function level reset. */
+  /** Ends the client's use of the port: stops DMA, and does a function level reset. */
   disconnect(): void;
 }

@@ -1,6 +1,6 @@
 /**
- * The regions of the PCI function that a client reaches by messages: configuration space, BAR0 (the
- * model's registers) and BAR4 (the MSI-X table), and the pages of BAR0 that a client may map.
+ * The regions of the PCI function: configuration space, BAR0 (the model's registers) and BAR4 (the
+ * MSI-X table). A client accesses them by messages, and may map some pages of BAR0.
  *
  * @module
  */
@@ -19,23 +19,23 @@ import {
 import { RequestError } from "./connection.ts";
 import type { Model } from "./model.ts";
 
-/** What the regions are made of. */
+/** Options of the regions. */
 export interface RegionsOptions {
-  /** What is behind BAR0. */
+  /** The model, whose registers are BAR0. */
   readonly model: Model;
   /** PCI device id. */
   readonly deviceId: number;
   /** MAC address, 6 bytes. */
   readonly mac: Uint8Array;
   /**
-   * Memory of 512 KiB that the client maps as the tail registers' pages and the model looks into;
-   * without it every register write is a message. A client that maps it must write nothing but tail
-   * registers there, so QEMU, which writes whatever its guest writes, has to go without.
+   * Memory of 512 KiB with the pages of tail registers, which the client maps and the model polls.
+   * Without it, every register write is a message. A client that maps it must write only tail
+   * registers there. So it does not suit QEMU, which writes whatever its guest writes.
    */
   readonly doorbells?: Mapping | undefined;
 }
 
-/** Number of regions, present or not, as VFIO counts them. */
+/** Number of regions as VFIO counts them, including empty ones. */
 export const REGIONS = 9;
 
 const BAR0 = 0;
@@ -47,11 +47,11 @@ const CAPS = 0x8;
 const INFO_BYTES = 32;
 const CAP_SPARSE_MMAP = 1;
 
-/** One piece of a region, checked to be there. */
+/** An access to part of a region, with valid bounds. */
 export interface Access {
   /** Region index, as VFIO numbers them. */
   readonly region: number;
-  /** Its first byte in the region. */
+  /** Offset in the region, in bytes. */
   readonly offset: number;
   /** Length in bytes: for BAR0 1, 2, 4 or 8. */
   readonly bytes: number;
@@ -64,7 +64,7 @@ export class Regions {
   readonly #config: ConfigSpace;
   readonly #bar4 = new Uint8Array(BAR4_BYTES);
 
-  /** The regions after power-on. */
+  /** Creates the regions in their state after power-on. */
   constructor(options: RegionsOptions) {
     this.#model = options.model;
     this.#mapping = options.doorbells;
@@ -82,23 +82,26 @@ export class Regions {
     return this.#config.busMaster;
   }
 
-  /** Function level reset, the model included. */
+  /** Does a function level reset, which includes the model. */
   reset(): void {
     this.#config.reset();
     this.#resetFunction();
   }
 
-  /** As after power-on, the model left out. */
+  /** Resets the regions as at power-on, without the model. */
   powerOn(): void {
     this.#config.reset();
     this.#resetBar4();
   }
 
   /**
-   * Writes what VFIO's region information says about a region.
+   * Writes VFIO's information about a region.
    *
+   * @param index Region index.
    * @param room Bytes that the client has room for.
-   * @returns Bytes written, and the descriptor that goes with them, if any.
+   * @param out Takes the information.
+   * @returns Bytes written, and the descriptor to send with them, if any.
+   * @throws {RequestError} if the room is too small, or there is no such region.
    */
   info(index: number, room: number, out: DataView): { bytes: number; fds: number[] } {
     if (room < INFO_BYTES) {
@@ -111,7 +114,7 @@ export class Regions {
       putWords(out, 0, [INFO_BYTES, flags, index, 0, size, 0, 0, 0]);
       return { bytes: INFO_BYTES, fds: [] };
     }
-    // As VFIO does it: a client without room for the capabilities learns how much they take.
+    // As in VFIO, a client without room for the capabilities gets their size.
     const total = INFO_BYTES + 16 + DOORBELL_PAGES.length * 16;
     const fits = room >= total;
     const flags = READ_WRITE | MMAP | CAPS;
@@ -124,7 +127,7 @@ export class Regions {
     return { bytes: total, fds: [this.#mapping.fd] };
   }
 
-  /** Reads a piece of a region to `at` of `out`. */
+  /** Reads part of a region into `out`, from `at` on. */
   read({ region, offset, bytes }: Access, out: DataView<ArrayBuffer>, at: number): void {
     if (region !== BAR0) {
       const to = new Uint8Array(out.buffer, out.byteOffset + at, bytes);
@@ -138,7 +141,7 @@ export class Regions {
     }
   }
 
-  /** Writes a piece of a region from `at` of `data`. */
+  /** Writes part of a region from `data`, from `at` on. */
   write({ region, offset, bytes }: Access, data: DataView<ArrayBuffer>, at: number): void {
     if (region === BAR0 && bytes >= 4) {
       for (let i = 0; i < bytes; i += 4) {
@@ -152,7 +155,7 @@ export class Regions {
     else this.#writeNarrow(offset, from);
   }
 
-  /** Bytes that are not written keep what a read returns. */
+  /** Writes less than a word: other bytes of the word get the value that a read returns. */
   #writeNarrow(offset: number, from: Uint8Array): void {
     const at = offset & ~3;
     const word = new DataView(new ArrayBuffer(4));
@@ -166,7 +169,7 @@ export class Regions {
     this.#resetBar4();
   }
 
-  /** Every MSI-X vector masked, as the specification wants it after reset. */
+  /** Masks every MSI-X vector, as the specification requires after a reset. */
   #resetBar4(): void {
     this.#bar4.fill(0);
     for (let i = 0; i < MSIX_VECTORS; i++) this.#bar4[MSIX_TABLE + i * 16 + 12] = 1;
@@ -174,9 +177,9 @@ export class Regions {
 }
 
 /**
- * Reads the fixed part of a region access.
+ * Parses the fixed part of a region access.
  *
- * @throws {RequestError} if the region has no such piece, or is not accessed in such pieces.
+ * @throws {RequestError} if it exceeds the region, or BAR0 does not allow its size or alignment.
  */
 export function regionAccess(body: DataView): Access {
   const high = body.getUint32(4, true);
@@ -195,7 +198,7 @@ export function regionAccess(body: DataView): Access {
   if (region === BAR0 && (![1, 2, 4, 8].includes(bytes) || offset % Math.min(bytes, 4) !== 0)) {
     throw new RequestError(
       Errno.EINVAL,
-      `registers are not reached ${bytes} bytes at a time at 0x${offset.toString(16)}`,
+      `registers at 0x${offset.toString(16)} cannot be accessed ${bytes} bytes at a time`,
     );
   }
   return { region, offset, bytes };
@@ -211,7 +214,7 @@ function regionBytes(index: number): number {
     : 0;
 }
 
-/** Writes 32-bit words, one after the other. */
+/** Writes consecutive 32-bit words. */
 export function putWords(out: DataView, at: number, words: readonly number[]): void {
   for (let i = 0; i < words.length; i++) out.setUint32(at + i * 4, words[i], true);
 }

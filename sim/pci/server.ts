@@ -1,9 +1,9 @@
 /**
- * A vfio-user server for one port: presents the NIC model as a PCI function to one client at a time,
- * a driver of this project or QEMU. It never waits: the model's one loop polls it.
+ * A vfio-user server for one port. It presents the NIC model as a PCI function to one client at a
+ * time: a driver of this project or QEMU. It is nonblocking: the model's one loop polls it.
  *
- * A client can be killed at any time: however it ends, its memory is unmapped and the port is ready for
- * the next one.
+ * A client may be killed at any time. However it ends, the server unmaps its memory, and the port
+ * is ready for the next client.
  *
  * @module
  */
@@ -16,11 +16,11 @@ import { Eventfds, IRQ_COUNTS, IrqIndex } from "./eventfds.ts";
 import type { Model } from "./model.ts";
 import { putWords, regionAccess, REGIONS, Regions, type RegionsOptions } from "./regions.ts";
 
-/** What a server is made of. */
+/** Options of a server. */
 export interface ServerOptions extends RegionsOptions {
-  /** Where the socket is put. */
+  /** Path of the socket. */
   readonly path: string;
-  /** Takes a line about what a client did wrong. */
+  /** Takes a line about each error of a client. */
   readonly log: (line: string) => void;
 }
 
@@ -29,12 +29,12 @@ const IRQ_EVENTFD = 0x1;
 const IRQ_NORESIZE = 0x8;
 const ENOTSUP = 95;
 const VERSION_REPLIES = ['{"capabilities":{"max_msg_fds":16}}\0', "{}\0", ""];
-/** Most lines about one client. */
+/** Maximum number of lines about one client. */
 const MAX_LINES = 10;
 
 /** Serves one port on one Unix socket. */
 export class Server {
-  /** Where the socket is. */
+  /** Path of the socket. */
   readonly path: string;
   readonly #options: ServerOptions;
   readonly #model: Model;
@@ -50,7 +50,7 @@ export class Server {
   /**
    * Binds the socket and listens.
    *
-   * @throws {UsageError} if another process serves there already, or the path cannot be a socket.
+   * @throws {UsageError} if another process serves at the path, or no socket can be made there.
    */
   constructor(options: ServerOptions) {
     this.path = options.path;
@@ -61,7 +61,7 @@ export class Server {
     this.#listener = bindSocket(options.path, SOCK.STREAM | SOCK.NONBLOCK);
   }
 
-  /** Whether a client has the port. */
+  /** Whether a client is connected. */
   get connected(): boolean {
     return this.#client !== undefined;
   }
@@ -71,20 +71,20 @@ export class Server {
     return this.#regions.busMaster;
   }
 
-  /** Ranges of memory that the client has mapped. */
+  /** Number of memory ranges that the client has mapped. */
   get ranges(): number {
     return this.#memory.size;
   }
 
-  /** What becomes readable when there is something to do: the client, or the listening socket. */
+  /** A descriptor that becomes readable when there is work: the client, or the listening socket. */
   get fd(): number {
     return this.#client?.fd ?? this.#listener;
   }
 
-  /** Region reads answered so far: for a loop that waits for the next one, which often follows. */
+  /** Region reads answered so far. A loop waits briefly after one, since another often follows. */
   reads = 0;
 
-  /** Handles what is waiting, and returns whether there was anything. */
+  /** Handles waiting work, and returns whether there was any. */
   poll(): boolean {
     if (this.#client === undefined) return this.#accept();
     try {
@@ -94,7 +94,7 @@ export class Server {
       this.#endClient(error.fault ? error.message : undefined);
       return true;
     }
-    // It is a system call, and a second client can wait: not in every round.
+    // Not in every round: it is a system call, and a second client can wait.
     if ((++this.#polls & 63) === 0) this.#refuse();
     return false;
   }
@@ -119,7 +119,7 @@ export class Server {
     return true;
   }
 
-  /** A second client is sent away at once, instead of waiting for a reply for ever. */
+  /** Disconnects a second client at once, which would wait for a reply forever. */
   #refuse(): void {
     const fd = stubs.ixy_accept(this.#listener);
     if (fd >= 0) stubs.ixy_close(fd);
@@ -129,7 +129,7 @@ export class Server {
     const client = this.#client!;
     this.#client = undefined;
     if (reason !== undefined) this.#log(reason);
-    // First the model forgets its addresses, then the memory behind them goes.
+    // The model drops its mappings before their memory is unmapped.
     this.#model.disconnect();
     this.#memory.clear();
     this.#eventfds.clear();
@@ -200,7 +200,7 @@ export class Server {
     const minor = body.getUint16(2, true);
     if (major !== 0) throw new RequestError(Errno.EINVAL, `version ${major}.${minor} is not 0.x`);
     checkJson(new Uint8Array(body.buffer, body.byteOffset + 4, body.byteLength - 4));
-    // QEMU takes no reply that is longer than its request.
+    // QEMU does not accept a reply that is longer than its request.
     const json = VERSION_REPLIES.find((text) => 4 + text.length <= body.byteLength)!;
     client.out.setUint16(0, 0, true);
     client.out.setUint16(2, 0, true);
@@ -285,7 +285,7 @@ export class Server {
     this.#client!.reply(request, 16);
   }
 
-  /** Puts the first bytes of the request's body into the reply's. */
+  /** Copies the first bytes of the request's body to the reply. */
   #echo(request: Request, bytes: number): void {
     const { body } = request;
     this.#client!.outBytes.set(new Uint8Array(body.buffer, body.byteOffset, bytes));
@@ -299,6 +299,6 @@ function checkJson(bytes: Uint8Array): void {
   try {
     JSON.parse(text);
   } catch {
-    throw new RequestError(Errno.EINVAL, "VERSION came with something that is not JSON");
+    throw new RequestError(Errno.EINVAL, "VERSION has text that is not JSON");
   }
 }

@@ -1,10 +1,9 @@
 /**
- * A record of every register access that reaches a port as a message: when, which port, which register,
- * and which value. It stands between server and model, so that a model that is not traced knows nothing
- * of it.
+ * Records every register access that reaches a port as a message: time, port, register and value.
+ * It stands between server and model, so that it costs nothing without a trace.
  *
- * Tails that a client writes in mapped memory are not messages: a program that records shares no memory,
- * so that they are in the record.
+ * Tails in mapped memory would be missing. So a program with a trace shares no memory, and clients
+ * write tails by messages.
  *
  * @module
  */
@@ -17,7 +16,10 @@ import type { Model } from "./model.ts";
 
 const MICROSECONDS = 6;
 
-/** The file, open until the process ends. A line is written at once: it is there if that is killed. */
+/**
+ * The file, open until the process ends. Each line is written at once, in case the process is
+ * killed.
+ */
 export class Trace {
   readonly #name: string;
   readonly #fd: number;
@@ -26,9 +28,9 @@ export class Trace {
   #failed = false;
 
   /**
-   * Makes the file, or empties it.
+   * Creates the file, or empties it.
    *
-   * @throws {UsageError} if that cannot be.
+   * @throws {UsageError} if it cannot be written.
    */
   constructor(name: string) {
     this.#name = name;
@@ -36,10 +38,10 @@ export class Trace {
   }
 
   /**
-   * Puts the record before a model.
+   * Puts the trace before a model.
    *
-   * @param port Which port it is, as the lines say.
-   * @returns What a server is given in place of the model.
+   * @param port Number of the port in the lines.
+   * @returns The model for the server, which records accesses.
    */
   before(model: Model, port: number): Model {
     return {
@@ -49,7 +51,7 @@ export class Trace {
         this.#line(port, `read  ${this.#nameOf(offset)} ${hex(value)}`);
         return value;
       },
-      // The line first: what the write leads to follows it.
+      // The line comes first, before those of interrupts that follow from the write.
       write32: (offset, value) => {
         this.#line(port, `write ${this.#nameOf(offset)} ${hex(value)}`);
         model.write32(offset, value);
@@ -69,7 +71,7 @@ export class Trace {
     };
   }
 
-  /** Records that an interrupt was sent. */
+  /** Records an interrupt. */
   interrupt(port: number, vector: number): void {
     this.#line(port, `interrupt ${vector}`);
   }
@@ -79,7 +81,7 @@ export class Trace {
     return home < 0 ? hex(offset) : this.#registers.nameAt(home);
   }
 
-  /** A file system that takes no more is reported once, on stderr. */
+  /** Writes a line. The first failure ends the trace, and is reported on stderr. */
   #line(port: number, what: string): void {
     if (this.#failed) return;
     const seconds = ((performance.now() - this.#start) / 1000).toFixed(MICROSECONDS);

@@ -1,29 +1,30 @@
 /**
- * Configuration space as a file that a driver reads and writes: no access is seen as it happens. Now
- * and then this looks what was written, has it done, and shows the outcome.
+ * Configuration space as a file that a driver reads and writes. Single accesses are not seen: from
+ * time to time it looks for changes, applies them to the configuration space, and shows the result.
  *
  * @module
  */
 
 import type { ConfigSpace } from "../pci/config_space.ts";
 
-/** Words that are looked at: what the PCI bus has without PCI Express. */
+/** Words that are checked for changes: the configuration space without PCI Express. */
 const WORDS = 256 / 4;
 const COMMAND = 0x04;
 const COMMAND_BUS_MASTER = 1 << 2;
 
-/** The first 256 bytes of a port's configuration space; the rest is shown, and not looked at. */
+/** The first 256 bytes of a port's configuration space; the rest is shown, but not checked. */
 export class PlainConfig {
-  /** What is behind it. */
+  /** The configuration space. */
   readonly space: ConfigSpace;
   readonly #memory: Uint32Array;
-  /** What the memory held when it was last looked at. */
+  /** Content of the memory at the last look. */
   readonly #seen = new Uint32Array(WORDS);
   readonly #written = new Set<number>();
 
   /**
-   * Shows all of it.
+   * Creates the file's content.
    *
+   * @param space The configuration space.
    * @param memory The file, by word.
    */
   constructor(space: ConfigSpace, memory: Uint32Array) {
@@ -33,12 +34,12 @@ export class PlainConfig {
     this.#seen.set(memory.subarray(0, WORDS));
   }
 
-  /** Whether the driver wants bus master to be on, by what was seen last. */
+  /** Whether the driver has enabled bus master, at the last look. */
   get wantsBusMaster(): boolean {
     return (this.#seen[COMMAND / 4] & COMMAND_BUS_MASTER) !== 0;
   }
 
-  /** Looks what was written; returns whether there was anything new. */
+  /** Looks for changes; returns whether there were any. */
   look(): boolean {
     let found = false;
     for (let word = 0; word < WORDS; word++) {
@@ -51,7 +52,7 @@ export class PlainConfig {
     return found;
   }
 
-  /** Does what looks have found, and shows the outcome; returns whether there was anything. */
+  /** Applies the changes found, and shows the result; returns whether there were any. */
   take(): boolean {
     if (this.#written.size === 0) return false;
     for (const word of this.#written) {
@@ -62,7 +63,7 @@ export class PlainConfig {
     return true;
   }
 
-  // Exchanged, not stored: what the driver writes at this moment is not to be lost.
+  // Exchanges words, so that what the driver writes at this moment is not lost.
   #show(): void {
     const now = new Uint32Array(WORDS);
     this.space.read(0, new Uint8Array(now.buffer));

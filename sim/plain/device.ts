@@ -1,10 +1,9 @@
 /**
- * A port as an ordinary PCI device: a directory like those under `/sys/bus/pci/devices`, for drivers
- * that know nothing of vfio-user. Registers and configuration space are files that the driver maps
- * or writes, memory is reached by physical address.
+ * A port as an ordinary PCI device: a directory like those under `/sys/bus/pci/devices`, for
+ * drivers that do not know vfio-user. Registers and configuration space are files that the driver
+ * maps or writes. The port reaches memory by physical address.
  *
- * It is for measuring and for trying drivers out, not for judging them: `registers.ts` says what it does
- * not see.
+ * It measures and runs drivers, but does not judge them: `registers.ts` says what it does not see.
  *
  * @module
  */
@@ -19,36 +18,38 @@ import { PlainFiles } from "./files.ts";
 import { PlainMemory } from "./memory.ts";
 import { PlainRegisters } from "./registers.ts";
 
-/** What a plain port is made of. */
+/** Options of a plain port. */
 export interface PlainOptions {
-  /** The directory: it is there, and empty. */
+  /** The directory, which must exist and be empty. */
   readonly path: string;
   /** PCI device id. */
   readonly deviceId: number;
   /** MAC address, 6 bytes. */
   readonly mac: Uint8Array;
-  /** Puts something before the model, for what the driver does to it. */
+  /** Returns a model to put before the NIC, for a trace of the driver's accesses. */
   readonly before?: ((nic: Nic) => Model) | undefined;
-  /** Takes a line about what is not as it should be. */
+  /** Takes a line about each error. */
   readonly log: (line: string) => void;
 }
 
-/** Looks in a row that find more written, until what there is will do: a driver that never rests. */
+/** Maximum number of looks in a row that each find changes, in case a driver never pauses. */
 const LOOKS = 64;
-/** A driver that has done nothing for so long is set up, and is looked at no oftener than so. */
+/**
+ * A driver that has written nothing for the first time is set up; looks are then the second apart.
+ */
 const SETTLED_MILLISECONDS = 100, LOOK_MILLISECONDS = 10;
-/** How often to look whether the driver's process is there. */
+/** Time between two checks of the driver's process. */
 const CHECK_MILLISECONDS = 250;
 
-/** One port in a directory. It is polled by the model's loop, in a server's place. */
+/** One port in a directory. The model's loop polls it as it polls a server. */
 export class PlainDevice {
-  /** Where it is. */
+  /** Path of the directory. */
   readonly path: string;
   /** The model. */
   readonly nic: Nic;
-  /** Nothing wakes a loop that rests: what a driver does is seen by looking. */
+  /** None: only looks find what a driver does. */
   readonly fd = -1;
-  /** No read is waited for. */
+  /** Always 0: reads are not seen. */
   readonly reads = 0;
   readonly #memory: PlainMemory;
   readonly #model: Model;
@@ -60,7 +61,7 @@ export class PlainDevice {
   #lastWrite = performance.now();
 
   /**
-   * Makes the files.
+   * Creates the files.
    *
    * @throws {UsageError} as {@linkcode PlainFiles} does.
    */
@@ -93,7 +94,7 @@ export class PlainDevice {
     this.#registers = new PlainRegisters(nic, (offset, value) => this.#write(offset, value), bar);
   }
 
-  /** Whether there is a driver whose memory the port has reached. */
+  /** Whether bus master is on, and the port has reached a driver's memory. */
   get connected(): boolean {
     return this.busMaster && this.#memory.pages > 0;
   }
@@ -103,7 +104,7 @@ export class PlainDevice {
     return this.#config.space.busMaster;
   }
 
-  /** Looks what the driver has done, if it is time for that; returns whether it has done anything. */
+  /** Looks for changes by the driver, if a look is due; returns whether there were any. */
   poll(): boolean {
     const now = performance.now();
     if (now < this.#lookAt) return false;
@@ -118,20 +119,20 @@ export class PlainDevice {
     return written;
   }
 
-  /** Takes the files away. */
+  /** Resets the model and removes the files. */
   close(): void {
     this.#model.disconnect();
     this.#files.close();
   }
 
-  /** Does what was written; returns whether anything was. */
+  /** Looks for changes and applies them; returns whether there were any. */
   #look(): boolean {
     const config = this.#config, registers = this.#registers;
     for (let look = 0; look < LOOKS; look++) {
       const more = registers.look();
       if (!config.look() && !more) break;
     }
-    // Bus master goes on before all else is done, and off after it.
+    // Bus master is turned on before all other changes, and off after them.
     const before = config.wantsBusMaster && config.take();
     const written = registers.take();
     return config.take() || written || before;
@@ -139,18 +140,18 @@ export class PlainDevice {
 
   #write(offset: number, value: number): void {
     this.#model.write32(offset, value);
-    // A driver that resets may be another one than before.
+    // After a reset it may be another driver.
     if (offset === offsetOf(CTRL) && value & (CTRL.RST | CTRL.LRST)) this.#memory.clear();
   }
 
   #setBusMaster(on: boolean): void {
     this.#model.setBusMaster(on);
-    // So that a driver which has let go of the port gets its pages back, and keeps none from others.
+    // A driver that has released the port gets its pages back.
     if (!on) this.#memory.clear();
   }
 
-  // The driver has ended, and has not let go of the port. As on a card, bus master stays as it is: the
-  // next driver may have turned it on.
+  // Handles the end of a driver that has not released the port. As on a card, bus master keeps its
+  // value: the next driver may have set it.
   #disconnect(): void {
     this.#model.disconnect();
     this.#model.setBusMaster(this.busMaster);

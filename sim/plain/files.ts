@@ -1,8 +1,8 @@
 /**
- * The files of a plain port: those of `/sys/bus/pci/devices/ADDRESS` by which drivers know, set up and
- * map a PCI device.
+ * The files of a plain port: those of `/sys/bus/pci/devices/ADDRESS` with which drivers identify,
+ * configure and map a PCI device.
  *
- * There is no file `resource`: it has physical addresses of registers, and these registers have none.
+ * There is no file `resource`: it lists physical addresses of registers, which these do not have.
  *
  * @module
  */
@@ -16,7 +16,7 @@ import { seesPhysicalAddresses } from "./pages.ts";
 
 const O_RDWR_CREAT = 0o102;
 const MODE = 0o644;
-/** The file by which a directory is known as one that a model has made files in; locked by it. */
+/** File that marks a directory with files of a model, which holds a lock on it. */
 const MARK = "software-nic";
 
 /** The files of one port. */
@@ -31,12 +31,12 @@ export class PlainFiles {
   readonly #mappings: Mapping[] = [];
 
   /**
-   * Makes the files.
+   * Creates the files.
    *
-   * @param directory Where: it is there, and empty.
+   * @param directory The directory, which must exist and be empty.
    * @param deviceId PCI device id.
-   * @throws {UsageError} if there is no such directory, it is not empty, another model has it, it
-   * cannot hold such files, or this process is not root. It leaves no file then.
+   * @throws {UsageError} if the directory does not exist, is not empty, belongs to another model or
+   * cannot hold such files, or if this process is not root. No file is left then.
    */
   constructor(directory: string, deviceId: number) {
     if (!seesPhysicalAddresses()) {
@@ -47,7 +47,7 @@ export class PlainFiles {
     this.#lock = this.#open(MARK);
     if (stubs.ixy_lock(this.#lock) < 0) {
       stubs.ixy_close(this.#lock);
-      throw new UsageError(`${directory}: another model has it: give a directory for each port`);
+      throw new UsageError(`${directory}: another model uses it: give each port its own directory`);
     }
     try {
       this.#text("vendor", "0x8086");
@@ -66,19 +66,19 @@ export class PlainFiles {
     }
   }
 
-  /** Removes the files; a driver that has mapped them keeps memory that no model looks at. */
+  /** Removes the files. A driver that has mapped them keeps the memory, but no model polls it. */
   close(): void {
     for (const mapping of this.#mappings) mapping.unmap();
     for (const name of [...this.#made, MARK]) this.#unlink(name);
     stubs.ixy_close(this.#lock);
   }
 
-  // A real device's files must not be written to.
+  // Refuses a directory with other files: those of a real device must not be written.
   #checkDirectory(): void {
     const there = list(this.#directory);
     if (there.length === 0 || there.includes(MARK)) return;
     throw new UsageError(
-      `${this.#directory}: not empty: a plain port takes an empty directory, best on a tmpfs`,
+      `${this.#directory} is not empty: give a plain port an empty directory, best on a tmpfs`,
     );
   }
 
@@ -112,7 +112,7 @@ export class PlainFiles {
     }
   }
 
-  // A new file: one that a killed model has left may still be some driver's.
+  // Creates a new file: a driver may still use one that a killed model has left.
   #make(name: string, bytes: Uint8Array<ArrayBuffer>): number {
     this.#unlink(name);
     const fd = this.#open(name);

@@ -1,10 +1,10 @@
 /**
- * The memory that a device on a plain port can reach: hugepages of the processes of this machine, by
- * physical address, as without an IOMMU. A page is looked for when the device first needs it.
+ * The memory that a device on a plain port can reach: hugepages of this machine's processes, by
+ * physical address, as without an IOMMU. It searches for a page when the device first needs it.
  *
- * All pages stand in one arena, and a table says where, by physical page number. A look into the table
- * takes no branch: with every packet in another page, the processor could not predict one.
- * Pages that follow each other physically do so in the arena, too, as far as one process has them.
+ * All pages are mapped in one arena, and a table has their places by physical page number. A lookup
+ * has no branch: with every packet in another page, the processor could not predict one. Pages of a
+ * process that are physically contiguous are contiguous in the arena.
  *
  * @module
  */
@@ -18,24 +18,24 @@ import { isRunning, type SharedPages, sharedPages } from "./pages.ts";
 
 /** Bytes of the arena: places in it are integers of 31 bits. */
 const ARENA = 2 ** 31 - HUGEPAGE;
-/** Bits of an address that are the place in a hugepage. */
+/** Bits of an address that are the offset in a hugepage. */
 const PAGE_BITS = 21, IN_PAGE = HUGEPAGE - 1;
-/** Bits 63:32 of an address are less: no processor has more than 52 bits. */
+/** Limit of bits 63:32 of an address: no processor has more than 52 bits. */
 const MAX_HIGH = 1 << 20;
-/** Bits by which they are higher than the others in a page number. */
+/** Position of bits 63:32 of an address in a page number. */
 const HIGH_SHIFT = 32 - PAGE_BITS;
 const NOWHERE = -1;
 const O_RDWR = 2;
-/** Searches in vain after which it stops looking: each takes milliseconds. */
+/** Maximum number of unsuccessful searches, each of which takes milliseconds. */
 const MAX_SEARCHES = 64;
 
-/** Physical memory, in place of the mappings that a client asks for. */
+/** Physical memory, which needs no mappings by a client. */
 export class PlainMemory extends DmaMap {
   readonly #log: (line: string) => void;
   #arena: Mapping | undefined;
-  /** Bytes of the arena that are given away. */
+  /** Bytes of the arena in use. */
   #used = 0;
-  /** Where in the arena each physical page is, by its number; or `NOWHERE`. */
+  /** Place in the arena of each physical page, by its number; or `NOWHERE`. */
   #places = new Int32Array(0);
   /** Processes whose memory is mapped. */
   readonly #owners = new Set<number>();
@@ -43,9 +43,9 @@ export class PlainMemory extends DmaMap {
   #checksum = 0;
 
   /**
-   * No page yet.
+   * Creates memory without pages.
    *
-   * @param log Takes a line about an address that no process has.
+   * @param log Takes a line about each address that no process has.
    */
   constructor(log: (line: string) => void) {
     super();
@@ -58,9 +58,9 @@ export class PlainMemory extends DmaMap {
     return this.#places.reduce((count, place) => place === NOWHERE ? count : count + 1, 0);
   }
 
-  /** Drops all pages; those that are still needed are looked for once more. */
+  /** Unmaps all pages; it searches again for those that are still needed. */
   override clear(): void {
-    super.clear(); // no view is left
+    super.clear(); // drops the views first
     this.writable = this.readable = true;
     this.#arena?.unmap();
     this.#arena = undefined;
@@ -71,9 +71,9 @@ export class PlainMemory extends DmaMap {
   }
 
   /**
-   * Looks whether the driver is still there.
+   * Checks if the driver still runs.
    *
-   * @returns false if the processes that had the memory have ended, all of them.
+   * @returns false if all processes with mapped memory have ended.
    */
   check(): boolean {
     for (const pid of this.#owners) if (!isRunning(pid)) this.#owners.delete(pid);
@@ -101,8 +101,9 @@ export class PlainMemory extends DmaMap {
   }
 
   /**
-   * As the device, it does not ask where a buffer ends: drivers give less than they say at the end of
-   * a page, and frames are shorter. What is not there takes what is written, and reads as zeros.
+   * Finds a descriptor's buffer. As on the device, its end is not checked: at the end of a page,
+   * drivers give smaller buffers than they declare, and rely on shorter frames. Memory beyond takes
+   * writes, and reads as zeros.
    */
   override follow(descriptors: Uint32Array, at: number): number {
     const place = this.#placeOf(descriptors[at], descriptors[at + 1]);
@@ -124,17 +125,17 @@ export class PlainMemory extends DmaMap {
       }
       if (++at === size) at = 0;
     }
-    this.#checksum = sum; // or the compiler would leave the reads out
+    this.#checksum = sum; // or the compiler would drop the reads
   }
 
-  /** Where in the arena an address is; less than 0 if its page was not found, or not looked for. */
+  /** Returns the place of an address in the arena; less than 0 if its page is not mapped. */
   #placeOf(low: number, high: number): number {
     const number = high << HIGH_SHIFT | low >>> PAGE_BITS;
     if (high >= MAX_HIGH || number >= this.#places.length) return NOWHERE;
-    return this.#places[number] | low & IN_PAGE; // of NOWHERE, all bits are set already
+    return this.#places[number] | low & IN_PAGE; // NOWHERE has all bits set already
   }
 
-  /** As `#placeOf`, but looks for the process that has the page, and maps what else it has with it. */
+  /** As `#placeOf`, but searches for the process with the page, and maps all pages of its file. */
   #find(low: number, high: number): number {
     const place = this.#placeOf(low, high);
     if (place >= 0 || high >= MAX_HIGH || this.#searches >= MAX_SEARCHES) return place;
@@ -142,7 +143,7 @@ export class PlainMemory extends DmaMap {
     for (const pages of sharedPages()) {
       if (pages.addresses.includes(address) && this.#mapAll(pages)) return this.#placeOf(low, high);
     }
-    const more = ++this.#searches < MAX_SEARCHES ? "" : "; no further address is looked for";
+    const more = ++this.#searches < MAX_SEARCHES ? "" : "; searches end here";
     this.#log(
       `no process has a hugepage at bus address 0x${address.toString(16)}: DMA memory has to be ` +
         `shared, in pages of 2 MiB${more}`,
@@ -150,7 +151,7 @@ export class PlainMemory extends DmaMap {
     return NOWHERE;
   }
 
-  /** Maps pages in the order of their addresses, with a page between what is not side by side. */
+  /** Maps pages in the order of their addresses, with an empty page before each gap. */
   #mapAll({ pid, file, offset, addresses }: SharedPages): boolean {
     const fd = stubs.ixy_open(path(file), O_RDWR, 0);
     if (fd < 0) return false; // the process has ended meanwhile
@@ -160,12 +161,12 @@ export class PlainMemory extends DmaMap {
       if (this.#used + 2 * pages.length * HUGEPAGE > ARENA) {
         throw new DeviceError(
           file,
-          `${pages.length} hugepages are too many: have the driver take 1 GiB of them at most`,
+          `${pages.length} hugepages are too many: let the driver use 1 GiB of them at most`,
         );
       }
       let before = NOWHERE;
       for (const { address, at } of pages) {
-        if (address !== before + HUGEPAGE) this.#used += HUGEPAGE; // for what reaches beyond an end
+        if (address !== before + HUGEPAGE) this.#used += HUGEPAGE; // for buffers that exceed a page
         this.#map(address, fd, at);
         before = address;
       }
@@ -193,7 +194,7 @@ export class PlainMemory extends DmaMap {
     this.#used += HUGEPAGE;
   }
 
-  /** The arena, from its first page on; a page more, for what reaches beyond its end. */
+  /** Returns the arena, which the first page creates; a page longer, for buffers that exceed it. */
   #open(): Mapping {
     if (this.#arena !== undefined) return this.#arena;
     this.#arena = Mapping.reserve(ARENA + HUGEPAGE);

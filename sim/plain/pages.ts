@@ -1,6 +1,6 @@
 /**
- * Hugepages of other processes by their physical addresses, as `/proc` shows them to root: how a
- * model reaches the memory of a driver that gives it physical addresses. Nothing is mapped here.
+ * Finds hugepages of other processes by their physical addresses, which `/proc` shows to root. So
+ * the model reaches the memory of a driver that uses physical addresses; `memory.ts` maps it.
  *
  * @module
  */
@@ -11,25 +11,25 @@ import { HUGEPAGE } from "../../src/dma.ts";
 
 /** Shared memory of a process, in whole hugepages. */
 export interface SharedPages {
-  /** Who has it. */
+  /** The process. */
   readonly pid: number;
-  /** What to open for it. */
+  /** File to open for the memory. */
   readonly file: string;
-  /** Where it begins in the file, in bytes. */
+  /** Offset of the memory in the file, in bytes. */
   readonly offset: number;
-  /** Physical address of each hugepage; -1 where the process has none in memory. */
+  /** Physical address of each hugepage; -1 without a page in memory. */
   readonly addresses: readonly number[];
 }
 
 const PAGE = 4096;
 const ENTRY_BYTES = 8;
-// A pagemap entry: bit 63 says that the page is there, bits 0 to 54 are its frame's number.
+// A pagemap entry: bit 63 says that the page is present, bits 54:0 are its frame number.
 const PRESENT = 1n << 63n;
 const FRAME = (1n << 55n) - 1n;
-/** A line of maps: memory that is shared and can be written, its range, and its place in the file. */
+/** A line of maps for shared, writable memory: its range, and its offset in the file. */
 const SHARED = /^([0-9a-f]+)-([0-9a-f]+) rw.s ([0-9a-f]+) /gm;
 
-/** All shared hugepages of all other processes. */
+/** Yields all shared hugepages of all other processes. */
 export function* sharedPages(): Generator<SharedPages> {
   for (const name of list("/proc")) {
     const pid = Number(name);
@@ -37,12 +37,12 @@ export function* sharedPages(): Generator<SharedPages> {
   }
 }
 
-/** Whether a process runs; one that has ended, and whose parent has not waited for it, does not. */
+/** Returns whether a process runs; false for a zombie. */
 export function isRunning(pid: number): boolean {
   return (ifReadable(() => readBytes(`/proc/${pid}/maps`, 1))?.length ?? 0) > 0;
 }
 
-/** Whether this process may see where memory is. */
+/** Returns whether this process may see physical addresses. */
 export function seesPhysicalAddresses(): boolean {
   const view = new BigUint64Array(PAGE / ENTRY_BYTES).fill(1n);
   const entry = new BigUint64Array(1);
@@ -65,7 +65,7 @@ function* pagesOf(pid: number): Generator<SharedPages> {
   }
 }
 
-/** Where hugepages are; -1 where there is no page, or small ones. */
+/** Returns the addresses of hugepages; -1 if a page is not present, or consists of small pages. */
 function addressesOf(pid: number, start: number, count: number): number[] {
   const fd = stubs.ixy_open(path(`/proc/${pid}/pagemap`), 0, 0);
   if (fd < 0) return []; // the process has ended meanwhile

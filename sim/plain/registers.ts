@@ -1,11 +1,11 @@
 /**
- * BAR0 as plain memory that a driver maps whole: no access is seen as it happens. Now and then this
- * looks what was written, has the model do it, and shows what the registers hold after it.
+ * BAR0 as plain memory that a driver maps whole. Single accesses are not seen: from time to time it
+ * looks for changes, writes them to the model, and shows the resulting values of the registers.
  *
- * The order in which registers were written is not known, so the writes are done in one that works: what
- * stops something, then settings, then what starts something. Reads, and writes of what a register held
- * already, are not seen: counters are not cleared by reading. Tails are left to the model, which reads
- * them from the same memory in every round.
+ * The order of the driver's writes is not known. So they are applied in an order that works: first
+ * what stops something, then settings, then what starts something. Reads are not seen, so that
+ * counters are not cleared by reading; nor are writes that do not change a value. The model itself
+ * reads tails from the same memory in every round.
  *
  * @module
  */
@@ -16,39 +16,45 @@ import type { Nic } from "../nic/nic.ts";
 import { RegisterFile } from "../registers/register_file.ts";
 import { RECEIVE, TRANSMIT } from "../rings/ring.ts";
 
-/** What starts something, in the order in which that is done, and the bit that does. */
+/**
+ * Registers that start something, in the order in which they are written, and their bits for it.
+ */
 const STARTS: readonly (readonly [Register, number])[] = [
   [DMATXCTL, DMATXCTL.TE],
   [TXDCTL, TXDCTL.ENABLE],
   [RXDCTL, RXDCTL.ENABLE],
   [RXCTRL, RXCTRL.RXEN],
 ];
-/** Where in that order are those that stop, settings, and commands, which want all else done. */
+/**
+ * Ranks in the order of writes: stops, settings, starts, and commands, which need all others done.
+ */
 const STOP = 0, SETTING = 1, START = 2, COMMAND = START + STARTS.length;
-/** Registers by whose change a driver knows that something is done: shown after all others. */
+/** Registers that tell a driver that something is done: shown after all others. */
 const SIGNALS: readonly Register[] = [MSCA, CTRL];
-/** Registers that change by themselves, beside those that cannot be written at all. */
+/** Writable registers that change by themselves. */
 const ALIVE = ["EEC", "EEC_X550EM_A", "RDRXCTL", "ESDP", "ANLP1", "RDH", "TDH", "EICR", "FDIRCTRL"];
 
-/** All that drivers write; the model's own are in {@linkcode Nic}. */
+/** The registers in the driver's memory; {@linkcode Nic} has the model's. */
 export class PlainRegisters {
   readonly #nic: Nic;
   readonly #write: (offset: number, value: number) => void;
   readonly #memory: Uint32Array;
   readonly #file = new RegisterFile();
-  /** What the memory held when it was last looked at, by word. */
+  /** Content of the memory at the last look, by word. */
   readonly #seen: Uint32Array;
-  /** Words of the memory that are registers, but tails and signals; and which of these are alive. */
+  /**
+   * Words of registers other than tails and signals; and those of them that change by themselves.
+   */
   readonly #all: Int32Array;
   readonly #alive: Int32Array;
   readonly #signals = SIGNALS.map((register) => offsetOf(register) / 4);
   readonly #written = new Set<number>();
 
   /**
-   * Shows all registers.
+   * Creates the registers and shows them.
    *
-   * @param nic Whose registers they are.
-   * @param write Writes one: the model's `write32`, or what stands before it.
+   * @param nic The model.
+   * @param write Writes a register: the model's `write32`, or that of a trace.
    * @param memory BAR0 by word.
    */
   constructor(nic: Nic, write: (offset: number, value: number) => void, memory: Uint32Array) {
@@ -64,21 +70,21 @@ export class PlainRegisters {
   }
 
   /**
-   * Looks what was written; returns whether there was anything new. A driver writes one register after
-   * the other: a look that finds nothing new has seen all that was written before what others found.
+   * Looks for changes; returns whether there were any. A driver writes its registers one by one:
+   * after a look without changes, all writes before the changes found so far are known.
    */
   look(): boolean {
     const found = this.#lookAt(this.#all);
     return this.#lookAt(this.#signals) || found;
   }
 
-  /** Does what looks have found, and shows the outcome; returns whether there was anything. */
+  /** Applies the changes found, and shows the result; returns whether there were any. */
   take(): boolean {
     if (this.#written.size === 0) {
       this.#showWords(this.#alive);
       return false;
     }
-    // Rules say in which order things are done, which is not known here.
+    // Rules are about the order of writes, which is not known here.
     this.#nic.rules.suspended = true;
     try {
       this.#apply();
@@ -90,7 +96,7 @@ export class PlainRegisters {
     return true;
   }
 
-  /** Shows all registers, for one that has reset the model. */
+  /** Shows all registers, for a caller that has reset the model. */
   show(): void {
     this.#showWords(this.#all);
   }
@@ -123,7 +129,7 @@ export class PlainRegisters {
   #apply(): void {
     const ctrl = offsetOf(CTRL);
     if (this.#written.has(ctrl / 4) && this.#seen[ctrl / 4] & (CTRL.RST | CTRL.LRST)) {
-      // Who resets waits for the end of it: what else there is was written before.
+      // A driver waits for the end of a reset: all other changes came before it.
       this.#write(ctrl, this.#seen[ctrl / 4]);
       return;
     }
@@ -133,7 +139,7 @@ export class PlainRegisters {
     for (const { word } of ranked) this.#write(word * 4, this.#seen[word]);
   }
 
-  // A queue whose ring is another one was stopped in between.
+  // Stops queues whose rings have changed: the driver must have done so in between.
   #stopMovedRings(): void {
     for (const word of this.#written) {
       const home = this.#file.home[word], name = this.#file.registerAt(home).name;
@@ -163,7 +169,7 @@ export class PlainRegisters {
     for (const word of this.#signals) this.#showWord(word);
   }
 
-  // Exchanged, not stored: what the driver writes at this moment is not to be lost.
+  // Exchanges words, so that what the driver writes at this moment is not lost.
   #showWord(word: number): void {
     const value = this.#nic.peek32(word * 4), seen = this.#seen[word];
     if (value === seen) return;

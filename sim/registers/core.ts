@@ -1,5 +1,5 @@
 /**
- * What all parts of the modelled device share: registers, rules, statistics, interrupt causes.
+ * What all parts of the modelled device share: registers, rules, statistics and interrupt causes.
  *
  * @module
  */
@@ -9,14 +9,14 @@ import type { RegisterFile } from "./register_file.ts";
 import type { Rules } from "./rules.ts";
 import type { Statistics } from "./statistics.ts";
 
-/** One device's registers, and what belongs to them. */
+/** The registers of one device, and what belongs to them. */
 export interface RegisterCore {
   /** Values of the registers. */
   readonly file: RegisterFile;
-  /** Where it is recorded what a driver did that the datasheet forbids. */
+  /** Records the driver's violations of the datasheet. */
   readonly rules: Rules;
   /** Counters behind the statistics registers. */
   readonly statistics: Statistics;
-  /** Causes of interrupts. */
+  /** Interrupt causes and masks. */
   readonly causes: InterruptCauses;
 }

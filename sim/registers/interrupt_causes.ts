@@ -1,10 +1,10 @@
 /**
- * Which interrupt a cause leads to, and when it is sent (datasheet section 7.3): EICR, EICS, EIMS,
- * EIMC, EIAC and EIAM with their extended copies, IVAR, GPIE and EITR. Messages are sent by a function
- * that it is given.
+ * Interrupt causes: which vector each leads to, and when its message is sent (datasheet section
+ * 7.3). The registers are EICR, EICS, EIMS, EIMC, EIAC and EIAM with their extended copies, IVAR,
+ * GPIE and EITR. The caller's function sends the messages.
  *
- * With GPIE.MULTIPLE_MSIX a queue's cause is the number of the vector that IVAR gives it; without, it
- * is a bit of EICR, and every cause leads to vector 0.
+ * With GPIE.MULTIPLE_MSIX, a queue's cause is the number of the vector that IVAR gives it. Without,
+ * it is a bit of EICR, and every cause leads to vector 0.
  *
  * @module
  */
@@ -27,35 +27,37 @@ import {
 } from "../../ixgbe/registers.ts";
 import type { RegisterFile } from "./register_file.ts";
 
-/** Bits of EICR that are a queue's, and those of everything else (bit 31 is reserved). */
+/** Bits of EICR for queues, and for all other causes (bit 31 is reserved). */
 const QUEUES = EIMS.RTX_QUEUE, OTHERS = 0x7fff_0000;
 const VECTORS = 64;
 const ENTRY = IVAR.ALLOC0, ENTRY_VALID = IVAR.ALLOC_VAL0;
 const ITR_SHIFT = 3;
-/** EITR counts in 2 µs at 10 Gb/s (8.2.3.5.12). */
+/** The unit of EITR: 2 µs at 10 Gb/s (8.2.3.5.12). */
 const ITR_UNIT_MILLISECONDS = 0.002;
 const NONE = -1;
 
-/** Causes that wait, masks, and what is sent when. */
+/** Pending causes, masks, and when messages are sent. */
 export class InterruptCauses {
-  /** Vector of each receive queue, or -1 where it has none. */
+  /** Vector of each receive queue, or -1 without one. */
   readonly receiveVectors: Int8Array = new Int8Array(128).fill(NONE);
-  /** Vector of each transmit queue, or -1 where it has none. */
+  /** Vector of each transmit queue, or -1 without one. */
   readonly transmitVectors: Int8Array = new Int8Array(128).fill(NONE);
-  /** Whether there may be something to send: {@linkcode InterruptCauses.service} is to be called. */
+  /**
+   * Whether there may be messages to send: call {@linkcode InterruptCauses.prototype.service} then.
+   */
   waiting = false;
   readonly #file: RegisterFile;
   readonly #send: (vector: number) => void;
   /** Causes of queues, by vector; bits 15:0 of the first word are those of EICR. */
   readonly #causes = new Uint32Array(2);
-  /** Those whose message has not been sent. */
+  /** Causes whose message has not been sent. */
   readonly #unsent = new Uint32Array(2);
   #othersUnsent = 0;
-  /** Before this time no message is sent by a vector, in milliseconds of `performance.now()`. */
+  /** When each vector may send next, in milliseconds of `performance.now()`. */
   readonly #notBefore = new Float64Array(VECTORS);
 
   /**
-   * Says what the registers do.
+   * Creates the causes, and installs the effects of their registers.
    *
    * @param send Sends the message of a vector.
    */
@@ -67,7 +69,7 @@ export class InterruptCauses {
     file.onSettled(IVAR, () => this.#loadVectors());
   }
 
-  /** As after a reset of the registers. */
+  /** Drops all causes; to be called after a reset of the registers. */
   reset(): void {
     this.#causes.fill(0);
     this.#unsent.fill(0);
@@ -77,7 +79,7 @@ export class InterruptCauses {
     this.#loadVectors();
   }
 
-  /** A queue with this vector has work for the driver. */
+  /** Raises the cause of a queue that has this vector. */
   raise(vector: number): void {
     const word = vector >>> 5, bit = 1 << (vector & 31);
     this.#causes[word] |= bit;
@@ -85,14 +87,14 @@ export class InterruptCauses {
     this.waiting = true;
   }
 
-  /** Something else has happened: bits 30:16 of EICR. */
+  /** Raises causes of events other than queues: bits 30:16 of EICR. */
   raiseOther(bits: number): void {
     this.#file.set(EICR, (this.#file.get(EICR) | bits & OTHERS) >>> 0);
     this.#othersUnsent |= bits & OTHERS;
     this.waiting = true;
   }
 
-  /** Sends what is not masked and may be sent by now. */
+  /** Sends the messages of causes that neither a mask nor a throttle holds back. */
   service(): void {
     this.waiting = false;
     const file = this.#file;
@@ -121,14 +123,14 @@ export class InterruptCauses {
     const file = this.#file;
     const mask = 1 << bit;
     this.#unsent[word] &= ~mask;
-    // Causes that EICR does not show are always cleared by their message.
+    // A message always clears its cause if EICR does not show it.
     const cleared = word === 0 ? file.get(EIAC) & QUEUES | ~QUEUES : ~0;
     this.#causes[word] &= ~(mask & cleared);
     if (this.#maskByMessage) this.#clearQueueMask(word, file.get(EIAM_EX, word) & mask);
     this.#send(word * 32 + bit);
   }
 
-  // Legacy interrupts and MSI: one message, whatever the cause.
+  // Legacy interrupts and MSI: one message for all causes.
   #serviceSingle(): void {
     const file = this.#file;
     const enabled = file.get(EIMS);
@@ -140,7 +142,7 @@ export class InterruptCauses {
     this.#send(0);
   }
 
-  /** Whether the vector's throttle lets a message through; if so, the next one has to wait. */
+  /** Whether the vector's throttle lets a message pass; if so, it holds back the next one. */
   #mayNow(vector: number): boolean {
     const now = performance.now();
     if (now < this.#notBefore[vector]) {
@@ -162,7 +164,7 @@ export class InterruptCauses {
     this.#causes[0] &= ~(bits & QUEUES);
     this.#unsent[0] &= ~(bits & QUEUES);
     this.#othersUnsent &= ~bits;
-    // Without GPIE.EIAME it is the driver's look at EICR that masks (8.2.3.5.6).
+    // Without GPIE.EIAME, the driver's access to EICR masks (8.2.3.5.6).
     if (!this.#maskByMessage) {
       const masked = file.get(EIAM) & 0x7fff_ffff;
       this.#clearMask(masked);
@@ -191,8 +193,7 @@ export class InterruptCauses {
       this.#clearCauses(value);
       return file.get(EICR);
     });
-    // Not in the datasheet, which has EICS as write only; Linux looks at causes by it, since it clears
-    // none.
+    // EICS is write only in the datasheet. Linux reads causes from it, since that clears none.
     file.onRead(EICS, () => this.#shown());
     file.onWrite(EICS, (value) => {
       this.#set(0, value & QUEUES);
@@ -237,7 +238,7 @@ export class InterruptCauses {
     });
   }
 
-  /** What was caused while the mask was shut is sent now. */
+  /** Unmasks causes of queues; those that are pending are sent next. */
   #unmaskQueues(word: number, bits: number): void {
     const old = this.#file.get(EIMS_EX, word);
     this.#unsent[word] |= bits & ~old & this.#causes[word];

@@ -1,6 +1,6 @@
 /**
- * The modelled device's registers: their values, which register stands at which offset, and what is
- * called when one is read or written. Made from the driver's own table.
+ * The registers of the modelled device: their values, their offsets, and the effects of reads and
+ * writes. The driver's register table defines them.
  *
  * @module
  */
@@ -17,27 +17,27 @@ export const ALL: readonly Register[] = Object.values(REGISTERS) as Register[];
 /**
  * Called when a register is written.
  *
- * @param value What was written.
- * @param old What the register held.
- * @param index Which copy.
- * @returns What the register holds from now on.
+ * @param value The written value.
+ * @param old The value before.
+ * @param index Index of the copy.
+ * @returns The value that the register takes.
  */
 export type WriteEffect = (value: number, old: number, index: number) => number;
 
 /**
  * Called when a register is read.
  *
- * @param value What the register holds.
- * @param index Which copy.
- * @returns What the reader gets.
+ * @param value The register's value.
+ * @param index Index of the copy.
+ * @returns The value that the reader gets.
  */
 export type ReadEffect = (value: number, index: number) => number;
 
 /** Values of the registers, by word of BAR0 (offset / 4). */
 export class RegisterFile {
-  /** What each register holds. */
+  /** Value of each register. */
   readonly words: Uint32Array = new Uint32Array(REGISTER_SPACE / 4);
-  /** The word where a register's value is: itself, or what it is an alias of; -1 for none. */
+  /** The word that holds a register's value: the same one, or an alias's target; -1 for none. */
   readonly home: Int32Array = new Int32Array(REGISTER_SPACE / 4).fill(-1);
   readonly #register = new Uint16Array(REGISTER_SPACE / 4);
   readonly #index = new Uint16Array(REGISTER_SPACE / 4);
@@ -63,7 +63,7 @@ export class RegisterFile {
     this.reset();
   }
 
-  /** Gives every register the table's value after reset. */
+  /** Gives every register its reset value from the table. */
   reset(): void {
     for (const register of ALL) {
       for (let index = 0; index < register.count; index++) {
@@ -72,57 +72,57 @@ export class RegisterFile {
     }
   }
 
-  /** The register whose value is at a word of {@linkcode RegisterFile.words}. */
+  /** Returns the register whose value a word of {@linkcode RegisterFile.prototype.words} holds. */
   registerAt(home: number): Register {
     return ALL[this.#register[home]];
   }
 
-  /** Which copy of its register is at a word. */
+  /** Returns the index of the copy whose value a word holds. */
   indexAt(home: number): number {
     return this.#index[home];
   }
 
-  /** The name of what is at a word, as messages show it. */
+  /** Returns the name of the register at a word, with the index of its copy. */
   nameAt(home: number): string {
     return nameOf(this.registerAt(home), this.indexAt(home));
   }
 
-  /** The value of a register's copy, without side effects. */
+  /** Returns the value of a register's copy, without side effects. */
   get(register: Register, index = 0): number {
     return this.words[offsetOf(register, index) / 4];
   }
 
-  /** Gives a register's copy a value, without side effects. */
+  /** Sets the value of a register's copy, without side effects. */
   set(register: Register, value: number, index = 0): void {
     this.words[offsetOf(register, index) / 4] = value;
   }
 
-  /** Says what a write to a register does. */
+  /** Installs the effect of writes to a register. */
   onWrite(register: Register, effect: WriteEffect): void {
     this.#writes[ALL.indexOf(register)] = effect;
   }
 
-  /** Says what happens once a register has taken a written value. */
+  /** Installs an effect that follows once a register has taken a written value. */
   onSettled(register: Register, effect: () => void): void {
     this.#settled[ALL.indexOf(register)] = effect;
   }
 
-  /** Says what a read of a register does. */
+  /** Installs the effect of reads of a register. */
   onRead(register: Register, effect: ReadEffect): void {
     this.#reads[ALL.indexOf(register)] = effect;
   }
 
-  /** What a write to a word does, if something was said. */
+  /** Returns the effect of writes to the register at a word, if any. */
   writeEffectAt(home: number): WriteEffect | undefined {
     return this.#writes[this.#register[home]];
   }
 
-  /** What happens once a word has taken a written value, if something was said. */
+  /** Returns the effect that follows once the register at a word has taken a value, if any. */
   settledEffectAt(home: number): (() => void) | undefined {
     return this.#settled[this.#register[home]];
   }
 
-  /** What a read of a word does, if something was said. */
+  /** Returns the effect of reads of the register at a word, if any. */
   readEffectAt(home: number): ReadEffect | undefined {
     return this.#reads[this.#register[home]];
   }

@@ -1,40 +1,40 @@
 /**
- * What a driver did that the datasheet forbids: the model's list of complaints.
+ * The model's list of violations: what a driver did that the datasheet forbids.
  *
  * @module
  */
 
-/** One rule broken at one register, however often. */
+/** One rule, broken once or more at one register. */
 export interface Violation {
-  /** The register as messages show it: `FCTRL`, `RDLEN[3]`, or an offset that no register has. */
+  /** The register as messages show it: `FCTRL`, `RDLEN[3]`, or the offset if there is none. */
   readonly register: string;
-  /** Section of the 82599 datasheet (revision 3.4) that has the rule. */
+  /** Section of the 82599 datasheet (revision 3.4) that states the rule. */
   readonly section: string;
-  /** The rule, as the datasheet wants it kept. */
+  /** The rule. */
   readonly rule: string;
-  /** What was found the first time, with values. */
+  /** What the driver did the first time, with values. */
   readonly detail: string;
-  /** How often it was found. */
+  /** How often the driver broke it. */
   count: number;
 }
 
-/** Collects violations: one entry for each rule and register, with a count. */
+/** Collects violations: one entry with a count for each register and rule. */
 export class Rules {
-  /** Most violations listed: a driver that breaks more rules has been told enough. */
+  /** Maximum number of entries: further ones would tell the reader nothing more. */
   static readonly MAX = 256;
-  /** In the order in which they were first found. */
+  /** Entries, in the order of their first violation. */
   readonly violations: Violation[] = [];
-  /** Whether to record nothing: set while it is not known in which order a driver did what. */
+  /** Whether to record nothing: set while the order of the driver's writes is not known. */
   suspended = false;
   readonly #known = new Map<string, Violation>();
 
   /**
-   * Records that a rule was broken.
+   * Records a violation.
    *
-   * @param register The register's name, with its index where it has copies.
+   * @param register The register's name, with an index if it has copies.
    * @param section Section of the datasheet.
    * @param rule The rule.
-   * @param detail What was found.
+   * @param detail What the driver did.
    */
   violate(register: string, section: string, rule: string, detail: string): void {
     if (this.suspended) return;
@@ -49,7 +49,7 @@ export class Rules {
     }
   }
 
-  /** Forgets all violations. */
+  /** Drops all violations. */
   clear(): void {
     this.#known.clear();
     this.violations.length = 0;

@@ -1,6 +1,6 @@
 /**
- * The modelled device's statistics registers (datasheet section 8.2.3.23): 32 bits, cleared by
- * reading, stuck at their greatest value; byte counts are 36 bits in two registers.
+ * The statistics registers of the modelled device (datasheet section 8.2.3.23). They have 32 bits,
+ * stop at their maximum, and are cleared by reading. Byte counters have 36 bits, in two registers.
  *
  * @module
  */
@@ -27,8 +27,8 @@ const PAIRS: readonly (readonly [Register, Register])[] = [
 
 /** Counters behind the registers with access `RC`. */
 export class Statistics {
-  // By word of BAR0. A byte counter is whole at its low word; the high word's entry is what the
-  // low word's reader saw and the high word's reader will take away.
+  // By word of BAR0. The low word's entry holds a whole byte counter. The high word's entry holds
+  // what the last read of the low word saw, which a read of the high word subtracts.
   readonly #counts = new Float64Array(REGISTER_SPACE / 4);
   readonly #highOf = new Int32Array(REGISTER_SPACE / 4).fill(-1);
   readonly #lowOf = new Int32Array(REGISTER_SPACE / 4).fill(-1);
@@ -42,7 +42,7 @@ export class Statistics {
     }
   }
 
-  /** Adds to a counter. For a byte counter, to its low register. */
+  /** Adds to a counter; `register` is the low one of a byte counter. */
   add(register: Register, amount: number, index = 0): void {
     this.#counts[offsetOf(register, index) / 4] += amount;
   }
@@ -57,7 +57,7 @@ export class Statistics {
     }
   }
 
-  /** What reading the word would give, if no half of it has been read yet; nothing is cleared. */
+  /** Returns what a read of the word would, if no half of it has been read; clears nothing. */
   peek(word: number): number {
     const low = this.#lowOf[word];
     if (low >= 0) return Math.floor(Math.min(this.#counts[low], MAX_36) / 0x1_0000_0000);
@@ -66,10 +66,10 @@ export class Statistics {
   }
 
   /**
-   * What a reader of the word gets; reading clears it.
+   * Reads and clears the counter at a word.
    *
-   * A byte counter is read low half first. Reading the high half clears both, so a driver that
-   * never reads it sees the low half wrap.
+   * A byte counter is read low half first. Reading the high half clears both: for a driver that
+   * never reads it, the low half wraps.
    */
   read(word: number): number {
     const high = this.#highOf[word];

@@ -1,17 +1,19 @@
 /**
- * Fields of descriptors, as the modelled device reads and writes them (82599 datasheet, sections 7.1.6
- * and 7.2.3).
+ * Fields of descriptors, as the modelled device reads and writes them (82599 datasheet, sections
+ * 7.1.6 and 7.2.3).
  *
- * They are in objects, for the modules that move frames to take constants of their own from: a constant
- * that is imported is loaded and checked at each use, one of the module's own is part of the machine
- * code. The model is a tenth faster for it.
+ * They are in objects, from which the modules that move frames take constants of their own. Machine
+ * code loads and checks an imported constant at each use, but contains one of its own module. That
+ * makes the model a tenth faster.
  *
  * @module
  */
 
-/** Word 0 of an advanced receive descriptor, once written back (7.1.6.2): RSS type and packet type. */
+/**
+ * Word 0 of an advanced receive descriptor, once written back (7.1.6.2): RSS type and packet type.
+ */
 export const RX_TYPE = {
-  /** The RSS type, and what it is where a flow director filter has said what stands in its place. */
+  /** The RSS type, and its value if word 1 holds the flow director's id instead of the hash. */
   RSS: 0xf,
   RSS_FLOW_DIRECTOR: 0xf,
   IPV4: 1 << 4,
@@ -34,17 +36,19 @@ export const RX_STATUS = {
   EOP: 1 << 1,
   /** A flow director filter matched. */
   FLM: 1 << 2,
-  /** The VLAN tag is in the descriptor, and not in the frame. */
+  /** The VLAN tag is in the descriptor, not in the frame. */
   VP: 1 << 3,
-  /** The UDP checksum was looked at. */
+  /** The UDP checksum was checked. */
   UDPCS: 1 << 4,
-  /** The TCP or UDP checksum was looked at. */
+  /** The TCP or UDP checksum was checked. */
   L4I: 1 << 5,
-  /** The IPv4 checksum was looked at. */
+  /** The IPv4 checksum was checked. */
   IPCS: 1 << 6,
   /** The sum of a UDP fragment is in the descriptor. */
   UDPV: 1 << 10,
-  /** FDIRERR: the list of filters is too long, a perfect filter drops, the filter was set twice. */
+  /**
+   * FDIRERR: the list of filters is too long, a perfect filter drops, the filter was added twice.
+   */
   ERROR_FDIR_LENGTH: 1 << 20,
   ERROR_FDIR_DROP: 1 << 21,
   ERROR_FDIR_COLLISION: 1 << 22,
@@ -52,7 +56,7 @@ export const RX_STATUS = {
   ERROR_L4: 1 << 30,
   /** The IPv4 checksum is wrong. */
   ERROR_IP: 1 << 31,
-  /** What a legacy descriptor has of it: not that a flow director filter matched. */
+  /** The bits that a legacy descriptor has: all status bits but FLM. */
   LEGACY: 0xff & ~(1 << 2),
 } as const;
 
@@ -82,7 +86,7 @@ export const TX_COMMAND = {
 export const TX_OPTIONS = {
   /** Descriptor done, once written back. */
   DD: 1,
-  /** Which of the queue's two contexts. */
+  /** Index of one of the queue's two contexts. */
   IDX_SHIFT: 4,
   /** Insert the IPv4 header's checksum. */
   IXSM: 1 << 8,

@@ -1,10 +1,10 @@
 /**
- * The memory that the modelled device can reach, by bus address: what an IOMMU would let through.
+ * The memory that the modelled device can reach, by bus address, as through an IOMMU.
  *
  * @module
  */
 
-/** A ring of descriptors, as far as it takes to find the buffers that they point at. */
+/** The part of a descriptor ring that is needed to find its buffers. */
 export interface DescriptorRing {
   /** Memory that holds the descriptors. */
   readonly words: Uint32Array;
@@ -29,8 +29,8 @@ interface Region {
   readonly readable: boolean;
 }
 
-// Byte indices stay below 2^32, where loops may shift them; parts overlap, so that every range of
-// up to 1 GB is wholly in one of them.
+// Byte indices stay below 2^32, so that loops may shift them. Parts overlap, so that one of them
+// contains each range of up to 1 GB.
 const GIGABYTE = 2 ** 30;
 const PART_STEP = 2 * GIGABYTE;
 const PART = 3 * GIGABYTE;
@@ -47,34 +47,38 @@ const NOWHERE: Region = {
 };
 
 /**
- * Bus addresses that are mapped, and where they are in this process.
+ * Mapped bus addresses, and where their memory is in this process.
  *
  * Bus addresses are plain numbers, exact up to 2^53: no process maps memory above that.
  */
 export class DmaMap {
-  /** The region found by {@linkcode DmaMap.resolve}, in words. */
+  /** The region found by {@linkcode DmaMap.prototype.resolve}, in words. */
   words: Uint32Array = NOWHERE.words;
-  /** The region found by {@linkcode DmaMap.resolve}, in 64-bit words. */
+  /** The region found by {@linkcode DmaMap.prototype.resolve}, in 64-bit words. */
   longs: BigUint64Array = NOWHERE.longs;
-  /** The region found by {@linkcode DmaMap.resolve}, in bytes. */
+  /** The region found by {@linkcode DmaMap.prototype.resolve}, in bytes. */
   bytes: Uint8Array = NOWHERE.bytes;
-  /** Where in {@linkcode DmaMap.bytes} the address is. */
+  /** Where in {@linkcode DmaMap.prototype.bytes} the address is. */
   base = 0;
   /** Whether the device may write the region found. */
   writable = false;
   /** Whether the device may read the region found. */
   readable = false;
   #sum = 0;
-  // The current region's start as two words, the low one with a sign, and its bytes up to the next
-  // 4 GiB: most addresses are compared with these, in integers.
+  // Start of the current region as two words, the low one signed, and its bytes up to the next 4
+  // GiB boundary: comparisons of most addresses need only these integers.
   #low = 0;
   #high = 0;
   #near = 0;
-  /** Changes whenever a mapping does: places that were resolved before are then void. */
+  /**
+   * Changes with the mappings: earlier results of {@linkcode DmaMap.prototype.resolve} are then
+   * invalid.
+   */
   generation = 0;
 
   #regions: Region[] = [];
-  // The last two regions that held an address: packets and descriptors lie in one or two.
+  // The last two regions with an address that was searched: packets and descriptors are in one or
+  // two.
   #current: Region = NOWHERE;
   #previous: Region = NOWHERE;
 
@@ -83,11 +87,12 @@ export class DmaMap {
    *
    * @param iova Bus address of the first byte.
    * @param memory Memory to map.
-   * @param offset Where in `memory` the mapping begins, in bytes: a multiple of 8.
+   * @param offset Offset of the mapping in `memory`, in bytes: a multiple of 8.
    * @param bytes Length in bytes: a multiple of 8.
    * @param writable Whether the device may write it.
    * @param readable Whether the device may read it.
-   * @throws {RangeError} if the range is not one of words, exceeds `memory`, or is mapped already.
+   * @throws {RangeError} if the range is not of whole words, exceeds `memory`, or is mapped
+   * already.
    */
   map(
     iova: number,
@@ -107,7 +112,7 @@ export class DmaMap {
     const other = this.#regions.find((region) => iova < region.end && end > region.start);
     if (other) {
       const where = `${hex(other.start)} to ${hex(other.end)}`;
-      throw new RangeError(`cannot map ${hex(iova)} to ${hex(end)}: ${where} is mapped`);
+      throw new RangeError(`cannot map ${hex(iova)} to ${hex(end)}: ${where} is mapped already`);
     }
     for (let skip = 0; skip < bytes; skip += PART_STEP) {
       const part = Math.min(bytes - skip, PART);
@@ -150,7 +155,7 @@ export class DmaMap {
    * @param low Bits 31:0 of the bus address.
    * @param high Bits 63:32 of the bus address.
    * @param bytes Length in bytes.
-   * @returns false if the range is not wholly inside one mapping.
+   * @returns false if no single mapping contains the range.
    */
   resolve(low: number, high: number, bytes: number): boolean {
     const base = this.#search(high * 0x1_0000_0000 + low, bytes);
@@ -160,13 +165,13 @@ export class DmaMap {
   }
 
   /**
-   * Finds what a descriptor points at, and sets `words`, `bytes`, `writable` and `readable`: for the
-   * loops that move packets, which neither box an address as an argument nor keep it.
+   * Finds a descriptor's buffer, and sets `words`, `bytes`, `writable` and `readable`. It reads the
+   * address itself: as an argument of the loops that move packets, an address would be boxed.
    *
    * @param descriptors Memory that holds the descriptor.
-   * @param at Index of the word with bits 31:0 of the bus address; bits 63:32 are in the next.
+   * @param at Index of the word with bits 31:0 of the bus address; the next one has bits 63:32.
    * @param bytes Length in bytes.
-   * @returns Where in {@linkcode DmaMap.bytes} the address is; -1 if it is not mapped.
+   * @returns Index of the buffer in {@linkcode DmaMap.prototype.bytes}; -1 if it is not mapped.
    */
   follow(descriptors: Uint32Array, at: number, bytes: number): number {
     const offset = (descriptors[at] - this.#low) | 0;
@@ -177,14 +182,14 @@ export class DmaMap {
   }
 
   /**
-   * Touches the buffers of descriptors that are to be followed next, so that the processor fetches
-   * their cache lines from the driver's core side by side, and not one after the other. It is what
-   * makes the model several times faster where the cores are far apart.
+   * Touches the buffers of the next descriptors, so that the processor fetches their cache lines
+   * from the driver's core in parallel. Where the cores are far apart, that makes the model several
+   * times faster.
    *
-   * @param ring The ring, and where its next descriptor is.
-   * @param from Descriptors after the next one at which to begin.
-   * @param to Descriptors after the next one at which to end.
-   * @param write Whether the device owns the buffers and will write them: then it begins to.
+   * @param ring The ring.
+   * @param from First descriptor to touch, counted from the head.
+   * @param to One beyond the last descriptor to touch, counted from the head.
+   * @param write Whether the device will write the buffers: then their first words are written.
    */
   readAhead(ring: DescriptorRing, from: number, to: number, write: boolean): void {
     const { words: descriptors, first, size } = ring;
@@ -193,7 +198,8 @@ export class DmaMap {
     let at = ring.head + from;
     if (at >= size) at -= size;
     let sum = 0;
-    // Their own lines first, four descriptors each, or each buffer would wait for its descriptor.
+    // First the lines of the descriptors, four in each, or each buffer would wait for its
+    // descriptor.
     for (let i = from, line = at; i < to; i += 4) {
       sum ^= descriptors[first + line * 4];
       line += 4;
@@ -208,7 +214,7 @@ export class DmaMap {
       }
       if (++at === size) at = 0;
     }
-    this.#sum = sum; // or the compiler would leave the reads out
+    this.#sum = sum; // or the compiler would drop the reads
   }
 
   #search(address: number, bytes: number): number {
@@ -242,7 +248,7 @@ export class DmaMap {
     this.readable = region.readable;
   }
 
-  // Views of unmapped memory must not outlive the mapping, or a later access is a fault.
+  // A view must not outlive the mapping: an access to unmapped memory is a fault.
   #forget(): void {
     this.#use(NOWHERE);
     this.#previous = NOWHERE;

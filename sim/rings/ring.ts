@@ -1,6 +1,6 @@
 /**
- * A descriptor ring of the modelled device (datasheet sections 7.1.7 and 7.2.3.3): where it is in
- * memory, its head and tail, and the rules for both. What its descriptors say is for the queues.
+ * A descriptor ring of the modelled device (datasheet sections 7.1.7 and 7.2.3.3): its place in
+ * memory, its head and tail, and the rules for them. The queues interpret the descriptors.
  *
  * @module
  */
@@ -12,9 +12,9 @@ import type { DescriptorRing, DmaMap } from "./dma_map.ts";
 
 /** Bytes of a descriptor. */
 const DESCRIPTOR = 16;
-/** Ring lengths are a multiple of this many bytes (8.2.3.8.3, 8.2.3.9.7). */
+/** Ring lengths are multiples of this, in bytes (8.2.3.8.3, 8.2.3.9.7). */
 const LENGTH_UNIT = 128;
-/** Longest ring in bytes that the datasheet calls validated: 8 K descriptors. */
+/** Bytes of the longest ring that the datasheet calls validated: 8 K descriptors. */
 const MAX_RING_BYTES = 128 * 1024;
 
 /** The registers of one kind of ring. */
@@ -25,7 +25,7 @@ export interface RingRegisters {
   readonly head: Register;
   readonly tail: Register;
   readonly control: Register;
-  /** Whether the device reads (transmit) or also fills (receive) what the ring points at. */
+  /** Whether it is a transmit ring, whose buffers the device only reads. */
   readonly transmit: boolean;
 }
 
@@ -55,19 +55,19 @@ export const TRANSMIT: RingRegisters = {
 export interface DeviceCore extends RegisterCore {
   /** Memory that the device can reach. */
   readonly dma: DmaMap;
-  /** Where tails are read from, by word of BAR0. */
+  /** Memory that holds the tails, by word of BAR0. */
   readonly tails: Uint32Array;
 }
 
-/** One ring. Its fields are public for the loops that move packets. */
+/** One ring. Its fields are public for the loops that move frames. */
 export class Ring implements DescriptorRing {
   readonly index: number;
   readonly registers: RingRegisters;
-  /** Whether the queue is enabled and its ring is usable. */
+  /** Whether the queue is enabled and its ring can be used. */
   running = false;
   /** Memory that holds the descriptors. */
   words: Uint32Array = new Uint32Array(0);
-  /** Index in {@linkcode Ring.words} of descriptor 0. */
+  /** Index in {@linkcode Ring.prototype.words} of descriptor 0. */
   first = 0;
   /** Descriptors in the ring. */
   size = 0;
@@ -75,7 +75,7 @@ export class Ring implements DescriptorRing {
   head = 0;
   /** One beyond the last descriptor for the device. */
   tail = 0;
-  /** State of the DMA mappings when the ring was last located. */
+  /** Value of {@linkcode DmaMap.prototype.generation} when the ring was last located. */
   generation = -1;
   protected readonly core: DeviceCore;
   readonly #tailWord: number;
@@ -88,13 +88,13 @@ export class Ring implements DescriptorRing {
     this.#tailWord = offsetOf(registers.tail, index) / 4;
   }
 
-  /** Descriptors between head and tail, as far as the tail was read. */
+  /** Descriptors between head and the tail as read last. */
   get room(): number {
     const room = this.tail - this.head;
     return room < 0 ? room + this.size : room;
   }
 
-  /** Starts the ring as its registers say; a ring that breaks a rule beyond use does not run. */
+  /** Starts the ring with its registers' values. It does not run if they make it unusable. */
   start(): void {
     const { file, tails } = this.core;
     const { length, head } = this.registers;
@@ -124,14 +124,14 @@ export class Ring implements DescriptorRing {
     this.running = this.size > 0 && this.#locate();
   }
 
-  /** Stops the ring. The head stays where it is, for a driver to read. */
+  /** Stops the ring. The head keeps its value, for the driver to read. */
   stop(): void {
     this.running = false;
     this.words = new Uint32Array(0);
   }
 
   /**
-   * Reads the tail, and checks it; to be called once a round.
+   * Reads and checks the tail; to be called in every round.
    *
    * @returns Descriptors between head and tail.
    */
@@ -165,7 +165,7 @@ export class Ring implements DescriptorRing {
     this.tail = tail;
   }
 
-  // Finds the ring in this process, also after every change of the DMA mappings.
+  // Finds the ring in this process, which is needed after each change of the DMA mappings.
   #locate(): boolean {
     const { file, dma } = this.core;
     const { baseLow, baseHigh } = this.registers;
@@ -186,7 +186,7 @@ export class Ring implements DescriptorRing {
       return false;
     }
     this.words = dma.words;
-    this.first = dma.base >>> 2; // an integer, where `/ 4` would make a double of every index
+    this.first = dma.base >>> 2; // an integer; `/ 4` would turn every index into a double
     return true;
   }
 

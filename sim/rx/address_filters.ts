@@ -1,5 +1,5 @@
 /**
- * Layer 2 filters of the modelled device (datasheet section 7.1.1): which frames are for the host.
+ * Layer 2 filters of the modelled device (datasheet section 7.1.1), which select the host's frames.
  *
  * @module
  */
@@ -7,9 +7,9 @@
 import { FCTRL, MCSTCTRL, MTA, RAH, RAL } from "../../ixgbe/registers.ts";
 import type { RegisterFile } from "../registers/register_file.ts";
 
-/** What a frame is to the host; an object for the reason that `rings/descriptors.ts` has. */
+/** Results of the filters. In an object for the reason that `rings/descriptors.ts` gives. */
 export const KIND = {
-  /** Accepted by its own address, or because all are. */
+  /** Accepted by its unicast address, or in promiscuous mode. */
   UNICAST: 0,
   /** Accepted as multicast. */
   MULTICAST: 1,
@@ -20,7 +20,7 @@ export const KIND = {
 } as const;
 const { UNICAST, MULTICAST, BROADCAST, REJECTED } = KIND;
 
-/** The filters as the registers set them when they were loaded last. */
+/** The filters, as loaded from the registers. */
 export class AddressFilters {
   readonly #file: RegisterFile;
   readonly #low = new Uint32Array(RAL.count);
@@ -36,7 +36,7 @@ export class AddressFilters {
     this.#file = file;
   }
 
-  /** Takes the filters from the registers. */
+  /** Loads the filters from the registers. */
   load(): void {
     const file = this.#file;
     const control = file.get(FCTRL);
@@ -56,7 +56,7 @@ export class AddressFilters {
     }
   }
 
-  /** `UNICAST`, `MULTICAST`, `BROADCAST` or `REJECTED`, by a frame's first two words. */
+  /** Returns the value of {@linkcode KIND} for a frame, by its first two words. */
   classify(low: number, next: number): number {
     const high = next & 0xffff;
     if (low & 1) return this.#classifyGroup(low, high);

@@ -1,7 +1,7 @@
 /**
- * What the modelled device's receive side counts, and how it gets to the statistics registers
- * (datasheet section 8.2.3.23). The loops that move frames only add to `fresh`, and to their queues'
- * counts; all else is done when a count is asked for.
+ * The counts of the modelled device's receive side, and their way to the statistics registers
+ * (datasheet section 8.2.3.23). The loops that move frames only add to `fresh` and to their queues'
+ * counts. Everything else happens when a count is read.
  *
  * @module
  */
@@ -15,22 +15,22 @@ import type { Statistics } from "../registers/statistics.ts";
 import { QUEUE_BYTES, QUEUE_DROPS, QUEUE_PACKETS, type ReceiveQueue } from "./queue.ts";
 
 /**
- * Indices into `fresh`; 0 to 5 are frames by size, see sizeClass(). An object for the reason that
- * `rings/descriptors.ts` has.
+ * Indices into `fresh`; 0 to 5 are frames by size, see sizeClass(). In an object for the reason
+ * that `rings/descriptors.ts` gives.
  */
 export const RECEIVED = {
-  /** Frames of the shortest length. */
+  /** Frames of minimum length. */
   SHORT: 0,
   /** Frames that arrived while the receiver was off. */
   IGNORED: 6,
   /** Frames that the filters refused. */
   FILTERED: 7,
-  /** Frames taken that were multicast, and broadcast. */
+  /** Accepted multicast frames, and broadcast frames. */
   MULTICASTS: 8,
   BROADCASTS: 9,
-  /** Bytes of good frames, CRC included, but of those of the shortest length. */
+  /** Bytes of good frames that are longer than the minimum, with CRC. */
   BYTES: 10,
-  /** Good frames that there was no room for. */
+  /** Good frames that found no room. */
   MISSED: 11,
   /** Frames that were too long, and too short. */
   OVERSIZED: 12,
@@ -52,7 +52,7 @@ const SIZES: readonly Register[] = [
 
 /** Counts of all queues together. */
 export class ReceiveCounts {
-  /** What is new since the last {@linkcode ReceiveCounts.settle}. */
+  /** Counts since the last {@linkcode ReceiveCounts.prototype.settle}. */
   readonly fresh: Float64Array<ArrayBuffer> = new Float64Array(COUNTS);
   readonly #totals = new Float64Array(COUNTS);
   readonly #file: RegisterFile;
@@ -77,12 +77,12 @@ export class ReceiveCounts {
     };
   }
 
-  /** Counts a frame that found no room in the packet buffer either. */
+  /** Counts a frame that found neither a descriptor nor room in the packet buffer. */
   bufferFull(): void {
     this.#statistics.add(REGISTERS.RXMPC, 1);
   }
 
-  /** Moves what was counted since the last call to the statistics registers. */
+  /** Adds the counts since the last call to the statistics registers. */
   settle(): void {
     const count = this.fresh;
     const statistics = this.#statistics;
@@ -95,7 +95,7 @@ export class ReceiveCounts {
     const filtered = count[FILTERED];
     const malformed = count[OVERSIZED] + count[UNDERSIZED];
     if (good + filtered + malformed > 0) {
-      // Good packets are those that pass the filters, whether or not there is room for them.
+      // Good packets are all that pass the filters, even if they find no room.
       statistics.add(REGISTERS.GPRC, good);
       statistics.add(REGISTERS.GORCL, bytes);
       statistics.add(REGISTERS.TORL, bytes);

@@ -1,10 +1,10 @@
 /**
- * What the modelled device finds out about frames that it receives: packet type, checksums, VLAN tag,
- * hash and queue (datasheet sections 7.1.2, 7.1.6.2, 7.1.11 and 7.1.13). The hash is in `rss.ts`,
+ * The modelled device's inspection of received frames: packet type, checksums, VLAN tag, hash and
+ * queue (datasheet sections 7.1.2, 7.1.6.2, 7.1.11 and 7.1.13). The hash is in `rss.ts`,
  * descriptors are in `queue.ts`.
  *
- * A frame is looked into only if a driver has asked for something: the loops that move packets
- * would be slower for drivers that do not.
+ * Frames are inspected only if the driver has enabled an offload or filter that needs it: other
+ * drivers would pay for it in speed.
  *
  * @module
  */
@@ -30,50 +30,50 @@ const ETHERTYPE_IPV4 = 0x0800, ETHERTYPE_IPV6 = 0x86dd;
 const IPV4_BYTES = 20, IPV6_BYTES = 40;
 const FRAGMENT = 0x3fff, FRAGMENT_OFFSET = 0x1fff; // more fragments and offset, or offset alone
 const PROTOCOL_TCP = 6, PROTOCOL_UDP = 17, PROTOCOL_SCTP = 132, PROTOCOL_FRAGMENT = 44;
-const EXTENSIONS = [0, 43, 60]; // hop-by-hop, routing, destination options: all of one form
+const EXTENSIONS = [0, 43, 60]; // hop-by-hop, routing, destination options: all have the same form
 const SCTP_BYTES = 12, TCP_BYTES = 20, UDP_BYTES = 8, UDP_CHECKSUM = 6;
 const TAG_CFI = 1 << 12;
 
-/** What was found out about the frame that was looked into last. */
+/** The results for the frame that was inspected last. */
 export class ReceiveOffloads {
-  /** Whether a driver has asked for anything: only then are frames looked into. */
+  /** Whether the driver has enabled anything that needs frames inspected. */
   active = false;
   /** Word 0 of the descriptor: RSS type and packet type. */
   type = 0;
   /**
-   * Word 1 of the descriptor: the RSS hash, or sum and identification of a fragment. As an integer with
-   * a sign: what exceeds 31 bits would take memory.
+   * Word 1 of the descriptor: the RSS hash, or checksum and identification of a fragment. A signed
+   * integer: larger values would be allocated.
    */
   hash = 0;
-  /** What is to be added to status and errors, word 2. */
+  /** Bits to add to status and errors, word 2. */
   status = 0;
-  /** VLAN tag, or -1 if the frame has none. */
+  /** VLAN tag, or -1 without one. */
   tag = -1;
-  /** The queue for it. */
+  /** The queue for the frame. */
   queue = 0;
-  /** Whether the VLAN filter refuses it. */
+  /** Whether the VLAN filter refuses the frame. */
   refused = false;
   readonly #file: RegisterFile;
   readonly #rules: Rules;
   readonly #rss: Rss;
   readonly #director: FlowDirector | undefined;
-  /** Whether the flow director has filters, and where the packet's L4 header is, or -1. */
+  /** Whether the flow director is on, and the offset of the packet's L4 header, or -1. */
   #directs = false;
   #l4At = -1;
-  /** Whether descriptors have hash and RSS type (RXCSUM.PCSD), or rather what fragments need. */
+  /** Whether descriptors have hash and RSS type (RXCSUM.PCSD); if not, data of fragments. */
   #showsHash = false;
-  /** Whether payloads of UDP fragments are summed up (RXCSUM.IPPCSE). */
+  /** Whether payloads of UDP fragments are summed (RXCSUM.IPPCSE). */
   #sums = false;
-  /** Word 1 of the descriptor where it has no hash. */
+  /** Word 1 of a descriptor without hash. */
   #fragment = 0;
   /** VLNCTRL. */
   #vlan = VLNCTRL.reset;
 
   /**
-   * Nothing is found out before {@linkcode ReceiveOffloads.load}.
+   * Creates the inspection, which is off until {@linkcode ReceiveOffloads.prototype.load}.
    *
    * @param large Whether the redirection table is the X550's.
-   * @param director Filters that lead flows to queues, if there are any.
+   * @param director The flow director, if there is one.
    */
   constructor(
     { file, rules }: Pick<RegisterCore, "file" | "rules">,
@@ -86,7 +86,7 @@ export class ReceiveOffloads {
     this.#director = director;
   }
 
-  /** Takes the settings from the registers. */
+  /** Loads the settings from the registers. */
   load(): void {
     const file = this.#file;
     let strips = false;
@@ -106,7 +106,7 @@ export class ReceiveOffloads {
     this.active = strips || filters || mode !== MRQE_NONE || sums !== 0 || this.#directs;
   }
 
-  /** Looks into a frame; `counted` if the flow director has counted it already, when it came. */
+  /** Inspects a frame; `counted` says that the flow director counted it when it arrived. */
   inspect(bytes: Uint8Array, length: number, counted = false): void {
     this.type =
       this.hash =
@@ -134,7 +134,7 @@ export class ReceiveOffloads {
     if (!counted && !this.refused) this.#director!.count();
   }
 
-  /** The tag is in the descriptor and no longer in the frame: its status bit. */
+  /** Sets the status bit that says that the tag is in the descriptor, not in the frame. */
   strip(): void {
     this.status |= VP;
   }
@@ -179,7 +179,7 @@ export class ReceiveOffloads {
     this.#hash(bytes, ip + 8, l4);
   }
 
-  // Positions, not an object of them: that would take memory for each frame.
+  // Offsets as parameters: an object of them would be allocated for each frame.
   #l4(bytes: Uint8Array, protocol: number, addresses: number, l4: number, end: number): void {
     if (protocol === PROTOCOL_SCTP && l4 + SCTP_BYTES <= end) this.type |= SCTP;
     const tcp = protocol === PROTOCOL_TCP && l4 + TCP_BYTES <= end;
@@ -187,17 +187,17 @@ export class ReceiveOffloads {
     this.type |= tcp ? TCP : UDP;
     const ipv4 = (this.type & IPV4) !== 0;
     const none = !tcp && read16(bytes, l4 + UDP_CHECKSUM) === 0;
-    if (none && ipv4) return; // IPv6 has to have one
+    if (none && ipv4) return; // IPv6 requires one
     this.status |= tcp ? L4I : L4I | UDPCS;
-    // The pseudo header: both addresses, which end where the sum of them does, protocol and length.
+    // The pseudo header: both addresses, protocol and length.
     let pseudo = protocol + end - l4;
     const addressEnd = addresses + (ipv4 ? 8 : 32);
     for (let i = addresses; i < addressEnd; i += 2) pseudo += read16(bytes, i);
     if (none || checksum(bytes, l4, end, pseudo) !== 0) this.status |= ERROR_L4;
   }
 
-  // Of a datagram that has a checksum the sums of all fragments and of the pseudo header add up to 0xffff
-  // (7.1.13). That it has one only the first fragment knows.
+  // If a datagram has a checksum, the sums of its fragments and of its pseudo header add up to
+  // 0xffff (7.1.13). Only the first fragment says if it has one.
   #sum(bytes: Uint8Array, fragment: number, ip: number, payload: number, end: number): void {
     if (bytes[ip + 9] !== PROTOCOL_UDP) return;
     let sum = ~checksum(bytes, payload, end) & 0xffff;
@@ -208,13 +208,14 @@ export class ReceiveOffloads {
     this.#fragment = sum << 16 | read16(bytes, ip + 4);
   }
 
-  // The hash chooses the queue, whether or not descriptors have it.
+  // The hash chooses the queue even if descriptors do not have it.
   #hideHash(): void {
     this.type &= ~RSS;
     this.hash = this.#fragment;
   }
 
-  // Filters of flows come before receive side scaling (7.1.2); other packets and fragments match none.
+  // The flow director comes before receive side scaling (7.1.2). It does not match fragments, nor
+  // packets other than IP.
   #direct(bytes: Uint8Array, ip: number, length: number): void {
     const director = this.#director!, l4 = this.#l4At;
     if (l4 < 0) return director.miss();

@@ -1,29 +1,29 @@
 /**
- * The receive packet buffer: frames that were accepted and wait for descriptors.
+ * The receive packet buffer: accepted frames that wait for descriptors.
  *
  * @module
  */
 
 import type { FrameBuffer } from "../frames/frame.ts";
 
-/** The word before a frame: its length, and from this bit on its queue. */
+/** The word before a frame: its length, and above it the number of its queue. */
 const LENGTH = 0xffff, QUEUE_SHIFT = 16;
 
-/** A first-in first-out queue of frames in a ring of words; nothing is allocated per frame. */
+/** A first-in first-out queue of frames in a ring of words; allocates nothing per frame. */
 export class PacketBuffer {
-  /** Frames that wait. */
+  /** Number of waiting frames. */
   frames = 0;
   #words = new Uint32Array(0);
   #read = 0;
   #used = 0;
 
-  /** Sets the size in bytes, and drops what waits. */
+  /** Sets the size in bytes, and drops waiting frames. */
   resize(bytes: number): void {
     if (this.#words.length !== bytes >>> 2) this.#words = new Uint32Array(bytes >>> 2);
     this.clear();
   }
 
-  /** Drops what waits. */
+  /** Drops waiting frames. */
   clear(): void {
     this.frames = 0;
     this.#read = 0;
@@ -54,17 +54,22 @@ export class PacketBuffer {
     return true;
   }
 
-  /** Length in bytes of the frame that waits longest; only while {@linkcode frames} is not 0. */
+  /**
+   * Returns the length in bytes of the oldest frame; {@linkcode PacketBuffer.prototype.frames} must
+   * not be 0.
+   */
   peek(): number {
     return this.#words[this.#read] & LENGTH;
   }
 
-  /** The queue that the frame that waits longest is for; only while there is one. */
+  /**
+   * Returns the queue of the oldest frame; {@linkcode PacketBuffer.prototype.frames} must not be 0.
+   */
   peekQueue(): number {
     return this.#words[this.#read] >>> QUEUE_SHIFT;
   }
 
-  /** Moves the frame that waits longest to a frame buffer, and returns its length in bytes. */
+  /** Moves the oldest frame to a frame buffer; returns its length in bytes. */
   pop(frame: FrameBuffer): number {
     const ring = this.#words;
     const capacity = ring.length;

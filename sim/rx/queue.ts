@@ -1,6 +1,6 @@
 /**
- * A receive queue of the modelled device: its ring, how SRRCTL says buffers are filled, and the
- * write-back of descriptors (datasheet section 7.1.6).
+ * A receive queue of the modelled device: its ring, its settings in SRRCTL, and the write-back of
+ * descriptors (datasheet section 7.1.6).
  *
  * @module
  */
@@ -13,42 +13,42 @@ import { type DeviceCore, RECEIVE, Ring } from "../rings/ring.ts";
 const { EOP, LEGACY } = RX_STATUS;
 
 // Indices into a queue's counts.
-/** Frames, and their bytes as they are in memory. */
+/** Frames, and their bytes in memory. */
 export const QUEUE_PACKETS = 0;
 export const QUEUE_BYTES = 1;
-/** Frames that there was no descriptor for. */
+/** Frames that found no descriptor. */
 export const QUEUE_DROPS = 2;
 
 /** A receive queue. Its fields are public for the loop that moves frames. */
 export class ReceiveQueue extends Ring {
-  /** Bytes of a packet buffer in host memory. */
+  /** Bytes of each packet buffer in host memory. */
   bufferBytes = 2048;
-  /** Whether frames are dropped when there is no descriptor. */
+  /** Whether a frame without descriptor is dropped. */
   dropEnable = false;
-  /** Whether VLAN tags are taken out of frames. */
+  /** Whether VLAN tags are stripped. */
   strips = false;
-  /** Whether descriptors are advanced ones. */
+  /** Whether descriptors have the advanced format. */
   advanced = false;
-  /** Descriptors from the head on whose buffers' cache lines have been fetched. */
+  /** Number of descriptors from the head on whose buffers have been prefetched. */
   ahead = 0;
-  /** The first descriptor that is filled and not written back. */
+  /** The first filled descriptor that is not written back. */
   written = 0;
-  /** Bytes, and status, of descriptors from `written` to the head. */
+  /** Lengths and statuses of descriptors from `written` to the head. */
   lengths = new Uint16Array(0);
   statuses = new Uint32Array(0);
-  /** Whether descriptors say more of their frames: words 0 and 1, and the tag in word 3. */
+  /** Whether descriptors get results of the inspection: words 0 and 1, and the tag in word 3. */
   detailed = false;
   types = new Uint32Array(0);
   hashes = new Uint32Array(0);
   tags = new Uint16Array(0);
-  /** Counts since they were looked at last. */
+  /** Counts that are not in the statistics registers yet. */
   readonly counts: Float64Array<ArrayBuffer> = new Float64Array(3);
 
   constructor(index: number, core: DeviceCore) {
     super(index, RECEIVE, core);
   }
 
-  /** Starts the queue as its registers say. */
+  /** Starts the queue with its registers' values. */
   override start(): void {
     this.#configure();
     super.start();
@@ -63,14 +63,14 @@ export class ReceiveQueue extends Ring {
     }
   }
 
-  /** Takes what a driver may change while the queue runs: SRRCTL.DROP_EN and RXDCTL.VME. */
+  /** Loads the settings that may change while the queue runs: SRRCTL.DROP_EN and RXDCTL.VME. */
   load(): void {
     const { file } = this.core;
     this.dropEnable = (file.get(SRRCTL, this.index) & SRRCTL.DROP_EN) !== 0;
     this.strips = (file.get(RXDCTL, this.index) & RXDCTL.VME) !== 0;
   }
 
-  /** Takes buffer size and descriptor type from SRRCTL. */
+  /** Loads buffer size and descriptor type from SRRCTL. */
   #configure(): void {
     const { file, rules } = this.core;
     const control = file.get(SRRCTL, this.index);
@@ -90,8 +90,8 @@ export class ReceiveQueue extends Ring {
   }
 
   /**
-   * Keeps for the write-back what was found out about the frame that ends at the head. Type, hash and
-   * tag stand in every descriptor of a frame, status and errors in the last (7.1.6.2).
+   * Keeps results for the write-back of the frame that ends at the head. Every descriptor of a
+   * frame has type, hash and tag; the last one has status and errors (7.1.6.2).
    *
    * @param from The frame's first descriptor.
    */
@@ -115,7 +115,7 @@ export class ReceiveQueue extends Ring {
     this.written = this.head;
   }
 
-  // Counts what is written back: of many frames at once, since it takes time.
+  // Counts what is written back: many frames at once, to save time.
   #count(): void {
     const { size, head, lengths, statuses } = this;
     let packets = 0, bytes = 0;
@@ -127,7 +127,7 @@ export class ReceiveQueue extends Ring {
     this.counts[QUEUE_BYTES] += bytes;
   }
 
-  // Three loops, since the model's speed hangs on the plain one.
+  // Three loops, since the plain one decides the model's speed.
   #writeBackPlain(): void {
     const { words, first, size, head, lengths, statuses } = this;
     for (let i = this.written; i !== head; i = i + 1 === size ? 0 : i + 1) {
@@ -159,10 +159,12 @@ export class ReceiveQueue extends Ring {
     }
   }
 
-  // The rules for receive descriptors stand here and not in the receiver's loop, which is faster the
-  // shorter it is.
+  // The rules for receive descriptors are here and not in the receiver's loop, which must be short
+  // to be fast.
 
-  /** Records that the buffer of the descriptor at the head cannot be written, and stops the queue. */
+  /**
+   * Records that the buffer of the descriptor at the head cannot be written, and stops the queue.
+   */
   stopAtBadBuffer(): void {
     const at = this.first + this.head * 4;
     const address = `${hex(this.words[at + 1])}:${hex(this.words[at])}`;
@@ -175,22 +177,22 @@ export class ReceiveQueue extends Ring {
     this.running = false;
   }
 
-  /** Records that a frame has arrived for the queue, which is on, while bus master is off. */
+  /** Records that a frame arrived for the enabled queue while bus master is off. */
   violateBusMaster(): void {
     this.core.rules.violate(
       nameOf(RDT, this.index),
       "9.3.3.3",
-      "bus master is on before DMA is asked for",
+      "bus master is on before DMA is requested",
       "a frame arrived while bus master is off",
     );
   }
 
-  /** Records that the descriptor at the head has its DD bit set already. */
+  /** Records that the driver gave the descriptor at the head with DD set. */
   violateDd(): void {
     this.core.rules.violate(
       nameOf(RDT, this.index),
       "7.1.6.1",
-      "the DD bit of a descriptor that is handed over is 0",
+      "DD is 0 in a descriptor given to the device",
       `descriptor ${this.head}`,
     );
   }

@@ -1,6 +1,6 @@
 /**
- * All receive queues of the modelled device: which of them run, the look at their tails in every
- * round, and the write-back of their descriptors. Which frames get into them is in `receiver.ts`.
+ * All receive queues of the modelled device: it starts and stops them, reads their tails in every
+ * round, and writes their descriptors back. `receiver.ts` fills them.
  *
  * @module
  */
@@ -9,10 +9,10 @@ import { type DeviceCore, RECEIVE } from "../rings/ring.ts";
 import { ReceiveCounts } from "./counts.ts";
 import { ReceiveQueue } from "./queue.ts";
 
-/** Descriptors whose buffers' cache lines are fetched before frames arrive for them. */
+/** Number of descriptors whose buffers are prefetched before frames arrive. */
 const AHEAD = 64;
 
-/** The queues. What is protected is for the loops that move frames. */
+/** The queues. Protected members are for the loops that move frames. */
 export class ReceiveQueues {
   /** Whether the device may access host memory. */
   dmaAllowed = true;
@@ -30,12 +30,12 @@ export class ReceiveQueues {
     this.counts = new ReceiveCounts(core, this.queues);
   }
 
-  /** Whether the first queue is enabled: all or most frames go to it. */
+  /** Whether the first queue is enabled, which gets all or most frames. */
   get hasQueue(): boolean {
     return this.first.running;
   }
 
-  /** Starts a queue as its registers say. */
+  /** Starts a queue with its registers' values. */
   startQueue(index: number): void {
     const queue = this.queues[index];
     queue.start();
@@ -60,29 +60,29 @@ export class ReceiveQueues {
     this.#running.length = 0;
   }
 
-  /** Takes SRRCTL.DROP_EN and RXDCTL.VME, which a driver may change while queues run. */
+  /** Loads SRRCTL.DROP_EN and RXDCTL.VME, which may change while queues run. */
   loadDropEnable(): void {
     for (const queue of this.#running) queue.load();
   }
 
-  /** Says whether frames are looked into from now on, so that descriptors have more to say. */
+  /** Sets whether descriptors get results of the inspection from now on. */
   protected setDetailed(on: boolean): void {
     this.writeBack();
     for (const queue of this.#running) queue.detailed = on;
   }
 
-  /** Looks at a tail that was just written, so that two writes are not seen as one. */
+  /** Checks a tail that was just written, so that two writes are not taken for one. */
   checkTail(index: number): void {
     const queue = this.queues[index];
     if (queue.running) queue.refresh();
   }
 
-  /** Head of a queue. */
+  /** Returns the head of a queue. */
   headOf(index: number): number {
     return this.queues[index].head;
   }
 
-  /** Reads tails, and fetches the cache lines of buffers that are filled next. */
+  /** Reads tails, and prefetches the buffers that are filled next. */
   protected refresh(): void {
     for (let i = 0; i < this.#running.length; i++) {
       const queue = this.#running[i];
@@ -97,7 +97,7 @@ export class ReceiveQueues {
 
   /**
    * Writes back the descriptors of all frames delivered since the last call, the word with DD last.
-   * In a burst, as the device does: a driver that polls would take each cache line away in between.
+   * That is a burst, as on the device: a polling driver would take each cache line away in between.
    */
   writeBack(): void {
     for (let i = 0; i < this.#running.length; i++) {
@@ -114,7 +114,7 @@ export class ReceiveQueues {
     return this.counts.totals;
   }
 
-  /** Moves what was counted since the last call to the statistics registers. */
+  /** Adds the counts since the last call to the statistics registers. */
   settle(): void {
     this.counts.settle();
   }

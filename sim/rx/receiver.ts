@@ -1,15 +1,15 @@
 /**
- * The modelled device's receive side: from the wire through filters and packet buffer to receive
- * queues and host memory (datasheet section 7.1). What is found out about a frame is
- * in `offloads.ts`, descriptors are in `queue.ts`, statistics in `counts.ts`.
+ * The receive side of the modelled device: from the wire through filters and packet buffer to
+ * receive queues and host memory (datasheet section 7.1). The inspection of frames is in
+ * `offloads.ts`, descriptors are in `queue.ts`, statistics in `counts.ts`.
  *
- * `receive` and what it calls are the hot path: short functions, so that the compiler puts them
- * together, and what is rare in functions of its own.
+ * `receive` and its callees are the hot path. They are short, so that the compiler inlines them;
+ * rare cases have functions of their own.
  *
  * @module
  */
 
-import { HLREG0, MAXFRS, RXPBSIZE } from "../../ixgbe/registers.ts";
+import { CTRL_EXT, HLREG0, MAXFRS, RXPBSIZE } from "../../ixgbe/registers.ts";
 import { FlowDirector } from "../flow/director.ts";
 import { copy } from "../frames/copy.ts";
 import { appendCrc, FRAME, FrameBuffer, sizeClass } from "../frames/frame.ts";
@@ -26,38 +26,38 @@ const { DD, EOP } = RX_STATUS, { UNICAST, BROADCAST, REJECTED } = KIND;
 const { CRC, MIN: MIN_FRAME } = FRAME;
 const { SHORT, BYTES, BROADCASTS, MULTICASTS } = RECEIVED;
 const { IGNORED, FILTERED, MISSED, OVERSIZED, UNDERSIZED } = RECEIVED;
-/** Longest frame with CRC and without VLAN tag unless HLREG0.JUMBOEN is set (8.2.3.22.8). */
+/** Longest frame without HLREG0.JUMBOEN, with CRC and without VLAN tag (8.2.3.22.8). */
 const MAX_STANDARD_FRAME = 1518;
-/** Bytes of a VLAN tag: also room for one beyond the longest frame. */
+/** Bytes of a VLAN tag, by which a frame may exceed the longest one. */
 const VLAN_TAG = 4;
-/** Bytes of both Ethernet addresses, behind which a VLAN tag stands. */
+/** Bytes of both Ethernet addresses, which precede a VLAN tag. */
 const ADDRESSES = 12;
 const ETHERTYPE_VLAN = 0x0081; // 0x8100 as a little-endian halfword
 
-/** Most frames that leave the packet buffer in one round. */
+/** Maximum number of frames that leave the packet buffer in one round. */
 const DRAIN_BUDGET = 64;
 
 /** Moves frames from the wire to host memory. */
 export class Receiver extends ReceiveQueues {
-  /** Whether frames are looked at: receiver enabled, data path open, link up. */
+  /** Whether frames are received: receiver enabled, data path open, link up. */
   receiving = false;
   /** Whether PCI configuration space lets the device access host memory. */
   busMaster = true;
   readonly filters: AddressFilters;
-  /** What is found out about frames. */
+  /** The inspection of frames. */
   readonly offloads: ReceiveOffloads;
-  /** Filters that lead flows to queues. */
+  /** Filters that direct flows to queues. */
   readonly director: FlowDirector;
   readonly #fresh: Float64Array;
   readonly #buffer = new PacketBuffer();
   readonly #waiting = new FrameBuffer();
   readonly #stripped = new FrameBuffer();
-  /** Whether frames are looked into. */
+  /** Whether frames are inspected. */
   #looks = false;
   #maxFrame = MAX_STANDARD_FRAME - CRC;
   #stripCrc = true;
 
-  /** @param largeTable Whether the redirection table of receive side scaling is the X550's. */
+  /** @param largeTable Whether the redirection table is the X550's. */
   constructor(core: DeviceCore, largeTable: boolean) {
     super(core);
     this.filters = new AddressFilters(core.file);
@@ -66,7 +66,7 @@ export class Receiver extends ReceiveQueues {
     this.#fresh = this.counts.fresh;
   }
 
-  /** Stops all queues, drops what waits, and takes the settings from the registers. */
+  /** Stops all queues, drops waiting frames, and loads the settings from the registers. */
   reset(): void {
     this.stopAll();
     this.receiving = false;
@@ -78,16 +78,18 @@ export class Receiver extends ReceiveQueues {
     this.load();
   }
 
-  /** Takes frame sizes and the packet buffer's size from the registers. */
+  /** Loads the limit of frame sizes and CRC stripping from the registers. */
   load(): void {
     const { file } = this.core;
     const control = file.get(HLREG0);
     const jumbo = (control & HLREG0.JUMBOEN) !== 0;
-    this.#maxFrame = (jumbo ? file.get(MAXFRS) >>> 16 : MAX_STANDARD_FRAME) - CRC;
+    const doubleVlan = (file.get(CTRL_EXT) & CTRL_EXT.EXTENDED_VLAN) !== 0;
+    this.#maxFrame = (jumbo ? file.get(MAXFRS) >>> 16 : MAX_STANDARD_FRAME) - CRC +
+      (doubleVlan ? 2 * VLAN_TAG : 0); // X550 datasheet, section 8.2.2.16.6
     this.#stripCrc = (control & HLREG0.RXCRCSTRP) !== 0;
   }
 
-  /** Takes from the registers what is to be found out about frames. */
+  /** Loads from the registers what the inspection of frames has to find. */
   loadOffloads(): void {
     this.offloads.load();
     this.#looks = this.offloads.active;
@@ -95,12 +97,12 @@ export class Receiver extends ReceiveQueues {
     this.loadDropEnable();
   }
 
-  /** Gives the packet buffer the size that RXPBSIZE[0] says. */
+  /** Gives the packet buffer the size in RXPBSIZE[0]. */
   resizeBuffer(): void {
     this.#buffer.resize(Math.min(this.core.file.get(RXPBSIZE) & RXPBSIZE.SIZE, 512 * 1024));
   }
 
-  /** Begins a round: reads tails, and delivers frames that waited for descriptors. */
+  /** Begins a round: reads tails, and delivers frames that wait for descriptors. */
   poll(): number {
     this.refresh();
     if (this.#buffer.frames === 0) return 0;
@@ -110,7 +112,7 @@ export class Receiver extends ReceiveQueues {
   /**
    * Takes a frame from the wire.
    *
-   * @returns false if there was no descriptor, or no room to wait for one.
+   * @returns false if there was neither a descriptor nor room to wait for one.
    */
   receive(frame: FrameBuffer, length: number): boolean {
     const count = this.#fresh;
@@ -155,7 +157,7 @@ export class Receiver extends ReceiveQueues {
     return this.#wait(queue, frame, length);
   }
 
-  // The frame cannot go to host memory now.
+  // Keeps or drops a frame that cannot go to host memory now.
   #wait(queue: ReceiveQueue, frame: FrameBuffer, length: number): boolean {
     if (queue.running && !this.busMaster) queue.violateBusMaster();
     if (queue.running && this.dmaAllowed && this.#buffer.frames === 0) {
@@ -178,7 +180,7 @@ export class Receiver extends ReceiveQueues {
   #drain(): number {
     let moved = 0;
     while (this.#buffer.frames > 0 && this.dmaAllowed && moved < DRAIN_BUDGET) {
-      // As in the device, a frame waits for its queue, and those behind it for that frame.
+      // As on the device, a frame that waits for its queue blocks all frames behind it.
       const queue = this.queues[this.#buffer.peekQueue()];
       if (!queue.running || queue.room * queue.bufferBytes < this.#buffer.peek()) break;
       const length = this.#buffer.pop(this.#waiting);
@@ -194,7 +196,7 @@ export class Receiver extends ReceiveQueues {
     return moved;
   }
 
-  // Writes a frame to as many buffers as it takes. Descriptors follow in `writeBack`.
+  // Writes a frame to as many buffers as it needs; `writeBack` writes the descriptors.
   #deliver(queue: ReceiveQueue, frame: FrameBuffer, length: number): void {
     const bufferBytes = queue.bufferBytes;
     let from = 0;
@@ -205,7 +207,7 @@ export class Receiver extends ReceiveQueues {
     this.#fill(queue, frame, from, length - from, DD | EOP);
   }
 
-  // Writes a part of a frame to the buffer of the descriptor at the head.
+  // Writes part of a frame to the buffer of the descriptor at the head.
   #fill(
     queue: ReceiveQueue,
     frame: FrameBuffer,
@@ -230,7 +232,7 @@ export class Receiver extends ReceiveQueues {
     return true;
   }
 
-  // Delivers a frame that was looked into.
+  // Delivers a frame that was inspected.
   #deliverLooked(queue: ReceiveQueue, frame: FrameBuffer, length: number): void {
     const { offloads } = this;
     const from = queue.head;
@@ -240,7 +242,7 @@ export class Receiver extends ReceiveQueues {
     queue.describe(from, offloads.type, offloads.hash, strips ? offloads.tag : 0, offloads.status);
   }
 
-  // The frame without its VLAN tag.
+  // Returns the frame without its VLAN tag.
   #strip(frame: FrameBuffer, length: number): FrameBuffer {
     const to = this.#stripped.bytes;
     to.set(frame.bytes.subarray(0, ADDRESSES));

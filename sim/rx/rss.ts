@@ -1,6 +1,6 @@
 /**
- * Receive side scaling of the modelled device (datasheet section 7.1.2.8): which fields of a packet
- * are hashed, the hash, and the redirection table that makes a queue of it.
+ * Receive side scaling of the modelled device (datasheet section 7.1.2.8): the hash of a packet's
+ * fields, and the redirection table from hash to queue.
  *
  * @module
  */
@@ -11,19 +11,19 @@ import type { RegisterFile } from "../registers/register_file.ts";
 import { RX_TYPE } from "../rings/descriptors.ts";
 
 const { IPV4, TCP, UDP } = RX_TYPE;
-/** MRQC.MRQE: no receive side scaling, and receive side scaling alone. */
+/** MRQC.MRQE: without receive side scaling, and with that alone. */
 export const MRQE_NONE = 0, MRQE_RSS = 1;
-/** Most bytes that are hashed: two IPv6 addresses and two ports. */
+/** Maximum number of hashed bytes: two IPv6 addresses and two ports. */
 const MAX_HASHED_BYTES = 36;
-/** Entries of the redirection table: of 4 bits, and on the X550 of 6 bits. */
+/** Entries of the redirection table: 128 of 4 bits, and on the X550 512 of 6 bits. */
 const ENTRIES = 128, ENTRIES_X550 = 512;
-/** Where the words of RETA and ERETA are: looking for them takes too long for each frame. */
+/** Words of RETA and ERETA in BAR0; to compute them for each frame would be slow. */
 const TABLE_WORDS = Uint32Array.from([
   ...Array.from({ length: RETA.count }, (_, i) => offsetOf(RETA, i) / 4),
   ...Array.from({ length: ERETA.count }, (_, i) => offsetOf(ERETA, i) / 4),
 ]);
 
-/** RSS types (7.1.6.2), and the bits of MRQC that ask for them. */
+/** RSS types (7.1.6.2), and the bits of MRQC that enable them. */
 const IPV4_FIELDS = {
   ...{ tcp: 1, ip: 2, udp: 7 },
   tcpAsked: MRQC.RSS_TCP_IPV4,
@@ -37,25 +37,22 @@ const IPV6_FIELDS: typeof IPV4_FIELDS = {
   udpAsked: MRQC.RSS_UDP_IPV6,
 };
 
-/** The hash of the packet that was looked at last, and the table. */
+/** The hash of the last packet, and the table. */
 export class Rss {
-  /** Whether it is on: only then are packets hashed. */
+  /** Whether packets are hashed. */
   enabled = false;
-  /**
-   * Hash of the packet that was hashed last. As a signed integer: an unsigned one of 32 bits would be
-   * allocated.
-   */
+  /** Hash of the last packet. A signed integer: an unsigned one of 32 bits would be allocated. */
   hash = 0;
   readonly #file: RegisterFile;
   readonly #entryMask: number;
   readonly #queueMask: number;
-  /** What a byte adds to the hash, for each place of it and each value. */
+  /** What a byte adds to the hash, for each position and value. */
   readonly #table = new Uint32Array(MAX_HASHED_BYTES * 256);
   /** MRQC: which fields are hashed. */
   #asked = 0;
 
   /**
-   * It is off until {@linkcode Rss.load}.
+   * Creates receive side scaling, which is off until {@linkcode Rss.prototype.load}.
    *
    * @param large Whether the redirection table is the X550's.
    */
@@ -65,7 +62,7 @@ export class Rss {
     this.#queueMask = large ? 0x3f : 0xf;
   }
 
-  /** Takes mode and key from the registers. */
+  /** Loads mode and key from the registers. */
   load(): void {
     this.#asked = this.#file.get(MRQC);
     this.enabled = (this.#asked & MRQC.MRQE) === MRQE_RSS;
@@ -76,9 +73,10 @@ export class Rss {
    * Hashes a packet.
    *
    * @param type Its packet type.
-   * @param addresses Where its addresses are.
-   * @param l4 Where its ports are, if it has any.
-   * @returns Its RSS type; 0 if no driver has asked for a hash of such packets.
+   * @param bytes The frame.
+   * @param addresses Offset of its addresses.
+   * @param l4 Offset of its ports, if there are any.
+   * @returns Its RSS type; 0 if MRQC does not enable a hash of such packets.
    */
   take(type: number, bytes: Uint8Array, addresses: number, l4: number): number {
     const asked = this.#asked, ipv4 = (type & IPV4) !== 0;
@@ -94,14 +92,14 @@ export class Rss {
     return rssType;
   }
 
-  /** The queue of the packet that was hashed last. */
+  /** Returns the queue of the packet that was hashed last. */
   queue(): number {
     const entry = this.hash & this.#entryMask;
     const word = this.#file.words[TABLE_WORDS[entry >>> 2]];
     return word >>> (entry & 3) * 8 & this.#queueMask;
   }
 
-  // `place` is where among all that is hashed the first byte stands.
+  // `place` is the position of the first byte among all hashed bytes.
   #toeplitz(bytes: Uint8Array, from: number, count: number, place: number): number {
     const table = this.#table;
     let hash = 0;
@@ -109,7 +107,7 @@ export class Rss {
     return hash;
   }
 
-  // A bit that is set adds the 32 bits of the key that begin at its place; the key's first byte is the
+  // A set bit adds the 32 bits of the key that begin at its position. The key's first byte is the
   // low byte of RSSRK[0].
   #loadKey(): void {
     const file = this.#file, table = this.#table;
@@ -121,7 +119,7 @@ export class Rss {
     for (let n = 0; n < 32; n++) window = window << 1 | keyBit(n);
     for (let n = 0; n < MAX_HASHED_BYTES * 8; n++) {
       const bit = 0x80 >>> (n & 7), column = n >>> 3 << 8;
-      // Higher bits have been gone through: their values are what this one adds to.
+      // The values of higher bits are complete: this bit adds to each of them.
       for (let value = 0; value < 256; value += 2 * bit) {
         table[column | value | bit] = table[column | value] ^ window;
       }

@@ -1,6 +1,5 @@
 /**
- * What the model makes at paths that a user gives: sockets and files. Whatever goes wrong is said in a
- * sentence.
+ * Sockets and files that the model creates at paths of the command line. Errors are one sentence.
  *
  * @module
  */
@@ -17,12 +16,12 @@ const MODE = 0o644;
 const ENXIO = 6;
 
 /**
- * Binds a Unix socket, in place of one that no process serves any longer; a stream socket listens.
+ * Binds a Unix socket, and makes a stream socket listen. It replaces one that no process serves.
  *
- * @param at Where.
- * @param type What of {@linkcode SOCK} it is.
+ * @param at Path of the socket.
+ * @param type Bits of {@linkcode SOCK}.
  * @returns Its file descriptor.
- * @throws {UsageError} if something at the path is in use or is not a socket, or there can be no socket.
+ * @throws {UsageError} if the path is in use or not a socket, or no socket can be made there.
  */
 export function bindSocket(at: string, type: number): number {
   freePath(at, type & ~SOCK.NONBLOCK);
@@ -38,10 +37,10 @@ export function removeSocket(at: string, fd: number): void {
 }
 
 /**
- * Makes a file to be written, or empties it.
+ * Creates a file for writing, or empties it.
  *
  * @returns Its file descriptor.
- * @throws {UsageError} if that cannot be.
+ * @throws {UsageError} if it cannot be written.
  */
 export function createFile(name: string): number {
   const fd = stubs.ixy_open(path(name), O_WRONLY_CREAT_TRUNC, MODE);
@@ -49,10 +48,10 @@ export function createFile(name: string): number {
   return fd;
 }
 
-// Removes a socket that no process serves.
+// Removes a socket that no process serves; anything else at the path is an error.
 function freePath(at: string, type: number): void {
   const name = path(at);
-  // A socket cannot be opened as a file: anything that can be is not ours to remove.
+  // open() of a socket fails: what it opens is another file, which must stay.
   const file = stubs.ixy_open(name, O_NONBLOCK, 0);
   if (file >= 0) {
     stubs.ixy_close(file);

@@ -1,7 +1,7 @@
 /**
- * What the modelled device's transmit side counts, and how it gets to the statistics registers
- * (datasheet section 8.2.3.23). The loops that move frames only add to `fresh`, and to their queues'
- * counts; all else is done when a count is asked for.
+ * The counts of the modelled device's transmit side, and their way to the statistics registers
+ * (datasheet section 8.2.3.23). The loops that move frames only add to `fresh` and to their queues'
+ * counts. Everything else happens when a count is read.
  *
  * @module
  */
@@ -14,7 +14,7 @@ import type { Statistics } from "../registers/statistics.ts";
 import { QUEUE_BYTES, QUEUE_PACKETS, type TransmitQueue } from "./queue.ts";
 
 // Indices into `fresh`; 0 to 5 are frames by size, see sizeClass().
-/** Frames that were multicast, and broadcast. */
+/** Multicast frames, and broadcast frames. */
 export const MULTICASTS = 6;
 export const BROADCASTS = 7;
 const COUNTS = 8;
@@ -31,7 +31,7 @@ const SIZES: readonly Register[] = [
 
 /** Counts of all queues together. */
 export class TransmitCounts {
-  /** What is new since the last {@linkcode TransmitCounts.settle}. */
+  /** Counts since the last {@linkcode TransmitCounts.prototype.settle}. */
   readonly fresh: Float64Array<ArrayBuffer> = new Float64Array(COUNTS);
   readonly #file: RegisterFile;
   readonly #statistics: Statistics;
@@ -47,13 +47,13 @@ export class TransmitCounts {
     this.#queues = queues;
   }
 
-  /** Frames sent since the model was made. */
+  /** Frames sent since the model was created. */
   get transmitted(): number {
     this.settle();
     return this.#transmitted;
   }
 
-  /** Moves what was counted since the last call to the statistics registers. */
+  /** Adds the counts since the last call to the statistics registers. */
   settle(): void {
     const count = this.fresh;
     const statistics = this.#statistics;

@@ -1,7 +1,6 @@
 /**
- * Frames for which a driver asks for offloads: the context descriptors that they need, and the rules for
- * those (datasheet sections 7.2.3.2.3, 7.2.4 and 7.2.5). The work itself is in `offloads.ts`, which knows
- * no descriptors.
+ * A driver's requests for offloads: context descriptors, and the rules for them (datasheet sections
+ * 7.2.3.2.3, 7.2.4 and 7.2.5). The offloads themselves are in `offloads.ts`.
  *
  * @module
  */
@@ -15,7 +14,7 @@ import { TX_COMMAND, TX_OPTIONS } from "../rings/descriptors.ts";
 import { type Emit, readContext, type TransmitContext, TransmitOffloads } from "./offloads.ts";
 import type { TransmitQueue } from "./queue.ts";
 
-/** Does what descriptors ask for, and records what they must not. */
+/** Serves the offload requests of descriptors, and records violations in them. */
 export class OffloadRequests {
   readonly #rules: Rules;
   readonly #offloads: TransmitOffloads;
@@ -25,7 +24,7 @@ export class OffloadRequests {
     this.#offloads = new TransmitOffloads(file);
   }
 
-  /** Keeps a context descriptor, which begins at word `at` of the ring's memory. */
+  /** Keeps the context descriptor at word `at` of the ring's memory. */
   keepContext(queue: TransmitQueue, at: number): void {
     const index = queue.words[at + 3] >>> TX_OPTIONS.IDX_SHIFT & 1;
     queue.contexts.set(queue.words.subarray(at, at + 4), index * 4);
@@ -33,10 +32,10 @@ export class OffloadRequests {
   }
 
   /**
-   * Turns the frame that a queue has gathered into the frames that leave.
+   * Makes the frames to send from the frame or transmission that a queue has gathered.
    *
    * @param length Bytes gathered.
-   * @param emit Takes each frame.
+   * @param emit Sends each frame.
    */
   serve(queue: TransmitQueue, length: number, emit: Emit): void {
     const { command, options } = queue;
@@ -48,7 +47,7 @@ export class OffloadRequests {
     }
     const context = readContext(queue.contexts, index * 4);
     if (context.l4 === "other" && (options & TX_OPTIONS.TXSM || command & TX_COMMAND.TSE)) {
-      const rule = "checksums are those of TCP and UDP (SCTP: not modelled)";
+      const rule = "checksums and segments are of TCP or UDP (SCTP is not modelled)";
       this.#violate(queue, "7.2.5", rule, "L4T");
       return;
     }
@@ -70,13 +69,13 @@ export class OffloadRequests {
     this.checkPayload(queue, length - header);
     if (context.mss === 0 || header >= length || header + context.mss > FRAME.MAX) {
       const detail = `MSS ${context.mss}, header ${header}, in all ${length} bytes`;
-      this.#violate(queue, "7.2.4.3", "MSS and lengths are those of the transmission", detail);
+      this.#violate(queue, "7.2.4.3", "MSS and header lengths fit the transmission", detail);
       return;
     }
     this.#offloads.segment(queue.large!, length, context, queue.options, send);
   }
 
-  /** Records it if the frame's first descriptor says another length than `length`. */
+  /** Records a violation if PAYLEN of the frame's first descriptor is not `length`. */
   checkPayload(queue: TransmitQueue, length: number): void {
     const payload = queue.options >>> TX_OPTIONS.PAYLEN_SHIFT;
     if (payload === length) return;
@@ -84,7 +83,10 @@ export class OffloadRequests {
     this.#violate(queue, "7.2.3.2.4", "PAYLEN is the frame's length", detail);
   }
 
-  /** Whether a frame of `bytes` bytes is too long, which is then recorded. */
+  /**
+   * Returns whether `bytes` bytes are too many for a frame or transmission; records a violation if
+   * so.
+   */
   isTooLong(queue: TransmitQueue, bytes: number): boolean {
     const segmented = (queue.command & TX_COMMAND.TSE) !== 0;
     if (segmented && bytes <= queue.large!.bytes.length) return false;

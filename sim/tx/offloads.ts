@@ -1,7 +1,7 @@
 /**
- * What the modelled device does to frames that a driver sends with a context descriptor: checksums,
- * a VLAN tag, and segmentation (datasheet sections 7.2.3.2.3, 7.2.4 and 7.2.5). Knows frames as
- * bytes; descriptors and rings are in `transmitter.ts`.
+ * The modelled device's offloads for frames that a driver sends with a context descriptor:
+ * checksums, VLAN tags and segmentation (datasheet sections 7.2.3.2.3, 7.2.4 and 7.2.5). They work
+ * on the bytes of frames; `transmitter.ts` handles descriptors and rings.
  *
  * @module
  */
@@ -12,41 +12,41 @@ import { FrameBuffer } from "../frames/frame.ts";
 import type { RegisterFile } from "../registers/register_file.ts";
 import { TX_CONTEXT, TX_OPTIONS } from "../rings/descriptors.ts";
 
-/** Most bytes of a transmission that is segmented: 256 KB of PAYLEN and a header. */
+/** Maximum bytes of a transmission to segment: 256 KB of PAYLEN and a header. */
 const MAX_BYTES = (1 << 18) + 1024;
 
-// Fields of headers, in bytes.
+// Offsets and lengths of header fields, in bytes.
 const TAG_AT = 12, TAG_BYTES = 4;
 const IPV4_LENGTH = 2, IPV4_IDENTIFICATION = 4, IPV4_CHECKSUM = 10;
 const IPV6_LENGTH = 4, IPV6_BYTES = 40;
 const TCP_SEQUENCE = 4, TCP_FLAGS = 12, TCP_CHECKSUM = 16;
 const UDP_LENGTH = 4, UDP_CHECKSUM = 6;
-const FLAGS_FIXED = 0xf000; // what the masks of TCP flags leave alone: the data offset
+const FLAGS_FIXED = 0xf000; // the data offset, which the masks of TCP flags do not change
 
-/** A transmission that is too long for one frame, before it is segmented. */
+/** Buffer for a transmission to segment, which is too long for one frame. */
 export class LargeBuffer {
   readonly longs: BigUint64Array = new BigUint64Array(MAX_BYTES / 8);
   readonly words: Uint32Array = new Uint32Array(this.longs.buffer);
   readonly bytes: Uint8Array = new Uint8Array(this.longs.buffer);
 }
 
-/** What a context descriptor says. */
+/** The content of a context descriptor. */
 export interface TransmitContext {
   /** Bytes of the Ethernet header, of the IP header and of the TCP or UDP header. */
   readonly macLength: number;
   readonly ipLength: number;
   readonly l4Length: number;
-  /** Most bytes of payload in a segment. */
+  /** Maximum bytes of payload in a segment. */
   readonly mss: number;
-  /** Whether it is IPv4 rather than IPv6. */
+  /** Whether the packet is IPv4, not IPv6. */
   readonly ipv4: boolean;
-  /** Whether it is UDP, TCP or what the model does not know. */
+  /** Whether the packet is UDP, TCP or another, which the model does not support. */
   readonly l4: "udp" | "tcp" | "other";
   /** VLAN tag to insert. */
   readonly tag: number;
 }
 
-/** Reads a context descriptor's four words, from index `at` on. */
+/** Reads the four words of a context descriptor, from index `at` on. */
 export function readContext(words: Uint32Array, at: number): TransmitContext {
   const lengths = words[at], command = words[at + 2], sizes = words[at + 3];
   const l4 = command >>> TX_CONTEXT.L4T_SHIFT & 3;
@@ -61,10 +61,10 @@ export function readContext(words: Uint32Array, at: number): TransmitContext {
   };
 }
 
-/** Takes a frame that is ready to be sent. */
+/** Sends a complete frame. */
 export type Emit = (frame: FrameBuffer, length: number) => void;
 
-/** Does the work, with a buffer for the segments. */
+/** The offloads, with a buffer for segments. */
 export class TransmitOffloads {
   readonly #file: RegisterFile;
   readonly #segment = new FrameBuffer();
@@ -74,7 +74,7 @@ export class TransmitOffloads {
     this.#file = file;
   }
 
-  /** Inserts the checksums that `options` (POPTS) asks for in a frame that is sent whole. */
+  /** Inserts the checksums that `options` (POPTS) requests into a frame that is sent whole. */
   insertChecksums(
     frame: FrameBuffer,
     length: number,
@@ -83,11 +83,11 @@ export class TransmitOffloads {
   ): void {
     const view = new DataView(frame.bytes.buffer);
     if (options & TX_OPTIONS.IXSM) ipv4Checksum(view, frame.bytes, context);
-    // The driver has put the sum of the pseudo header where the checksum belongs.
+    // The driver has put the sum of the pseudo header in the checksum field.
     if (options & TX_OPTIONS.TXSM) l4Checksum(view, frame.bytes, length, context, 0);
   }
 
-  /** Inserts a VLAN tag, and returns the frame's length with it. */
+  /** Inserts a VLAN tag; returns the new length of the frame. */
   insertTag(frame: FrameBuffer, length: number, tag: number): number {
     frame.bytes.copyWithin(TAG_AT + TAG_BYTES, TAG_AT, length);
     const view = new DataView(frame.bytes.buffer);
@@ -97,11 +97,11 @@ export class TransmitOffloads {
   }
 
   /**
-   * Cuts a transmission into segments, each with the header that it begins with.
+   * Cuts a transmission into segments, each with a copy of its header.
    *
-   * @param from The transmission, whose header is as the datasheet wants it (7.2.4.3): no lengths in
-   * it, and the sum of a pseudo header without length in place of the checksum.
-   * @param length Bytes of it, header included.
+   * @param from The transmission. As section 7.2.4.3 requires, its header has no lengths, and the
+   * sum of a pseudo header without length in the checksum field.
+   * @param length Bytes of the transmission, header included.
    */
   segment(
     from: LargeBuffer,
@@ -120,7 +120,7 @@ export class TransmitOffloads {
       this.#ipHeader(view, context, number, payload);
       this.#l4Header(view, context, { number, payload, last });
       if (options & TX_OPTIONS.IXSM) ipv4Checksum(view, to, context);
-      // The pseudo header's length is what the driver could not know.
+      // The driver's sum of the pseudo header does not include the length of a segment.
       const bytes = context.l4Length + payload;
       if (options & TX_OPTIONS.TXSM) l4Checksum(view, to, header + payload, context, bytes);
       emit(this.#segment, header + payload);
@@ -161,7 +161,7 @@ function ipv4Checksum(view: DataView, bytes: Uint8Array, context: TransmitContex
   view.setUint16(ip + IPV4_CHECKSUM, checksum(bytes, ip, ip + context.ipLength));
 }
 
-/** Puts in place the checksum over what follows the IP header; `extra` is to be summed beside it. */
+/** Writes the checksum of everything behind the IP header, with `extra` added to the sum. */
 function l4Checksum(
   view: DataView,
   bytes: Uint8Array,
@@ -172,6 +172,6 @@ function l4Checksum(
   const l4 = context.macLength + context.ipLength;
   const found = checksum(bytes, l4, length, extra);
   if (context.l4 === "tcp") view.setUint16(l4 + TCP_CHECKSUM, found);
-  // A UDP checksum of 0 would say that there is none.
+  // 0 would mean that there is no UDP checksum.
   else view.setUint16(l4 + UDP_CHECKSUM, found || 0xffff);
 }

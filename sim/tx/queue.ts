@@ -14,29 +14,29 @@ import type { LargeBuffer } from "./offloads.ts";
 export const QUEUE_PACKETS = 0;
 export const QUEUE_BYTES = 1;
 
-/** A transmit queue: its ring, and the frame that its descriptors are in the middle of. */
+/** A transmit queue: its ring, and the frame that its descriptors have begun. */
 export class TransmitQueue extends Ring {
   /** Bytes of the frame gathered so far. */
   gathered = 0;
-  /** Whether descriptors of a frame were seen and its EOP was not. */
+  /** Whether a frame has begun and its EOP has not come. */
   open = false;
   /** Words 2 and 3 of the frame's first descriptor. */
   command = 0;
   options = 0;
-  /** Whether a descriptor was written back since the last look. */
+  /** Whether descriptors were written back since the last interrupt cause. */
   reported = false;
-  /** The two contexts that a queue has (7.2.3.2.3), and whether each was given. */
+  /** The queue's two contexts (7.2.3.2.3), and whether the driver has set each. */
   readonly contexts: Uint32Array<ArrayBuffer> = new Uint32Array(8);
   readonly hasContext: boolean[] = [false, false];
-  /** Takes the place of `frame` for what is to be segmented. */
+  /** Buffer for a transmission to segment, in place of `frame`. */
   large: LargeBuffer | undefined;
-  /** Whether the head is written to memory in place of DD to descriptors (TDWBAL). */
+  /** Whether to write the head to memory instead of DD to descriptors (TDWBAL). */
   headWriteBack = false;
-  /** Whether TXDCTL.WTHRESH is not 0: then every frame's last descriptor has RS. */
+  /** Whether TXDCTL.WTHRESH is not 0, which requires RS in every frame's last descriptor. */
   everyRs = false;
-  /** The frame itself: a queue keeps it from one round to the next. */
+  /** The frame, which a queue keeps from one round to the next. */
   readonly frame: FrameBuffer = new FrameBuffer();
-  /** Counts since they were looked at last. */
+  /** Counts that are not in the statistics registers yet. */
   readonly counts: Float64Array<ArrayBuffer> = new Float64Array(2);
 
   constructor(index: number, core: DeviceCore) {
@@ -44,9 +44,9 @@ export class TransmitQueue extends Ring {
   }
 
   /**
-   * Starts the queue as its registers say.
+   * Starts the queue with its registers' values.
    *
-   * @param control The value of its TXDCTL, which the register does not have yet.
+   * @param control Value of its TXDCTL, which the register does not hold yet.
    */
   begin(control: number): void {
     this.everyRs = (control & TXDCTL.WTHRESH) !== 0;
@@ -57,7 +57,7 @@ export class TransmitQueue extends Ring {
     this.start();
   }
 
-  /** Counts frames that were sent, and their bytes on the wire: of many at once, since it takes time. */
+  /** Counts sent frames and their bytes on the wire: many at once, to save time. */
   count(frames: number, bytes: number): void {
     this.counts[QUEUE_PACKETS] += frames;
     this.counts[QUEUE_BYTES] += bytes;

@@ -1,6 +1,6 @@
 /**
- * All transmit queues of the modelled device: which of them run, and how descriptors are reported as
- * done. What their descriptors mean is in `transmitter.ts`.
+ * All transmit queues of the modelled device: it starts and stops them, and reports their
+ * descriptors as done. `transmitter.ts` interprets the descriptors.
  *
  * @module
  */
@@ -14,12 +14,15 @@ import { TransmitQueue } from "./queue.ts";
 
 const { DEXT } = TX_COMMAND, { DD } = TX_OPTIONS;
 
-/** The queues. What is protected is for the loops that move frames. */
+/** The queues. Protected members are for the loops that move frames. */
 export class TransmitQueues {
   protected readonly core: DeviceCore;
   protected readonly running: TransmitQueue[] = [];
   protected readonly counts: TransmitCounts;
-  /** Made when they are started for the first time: each has room for a frame. */
+  /** Rounds in which a rate-limited queue sends what it could send in one; undefined without limits. */
+  #rates: Uint16Array | undefined;
+  #round = 0;
+  /** Created when they first start, since each has a buffer for a frame. */
   readonly #queues: (TransmitQueue | undefined)[] = [];
 
   constructor(core: DeviceCore) {
@@ -28,15 +31,36 @@ export class TransmitQueues {
   }
 
   /**
-   * Starts a queue as its registers say.
+   * Starts a queue with its registers' values.
    *
-   * @param index Which queue.
-   * @param control The value of its TXDCTL.
+   * @param index Number of the queue.
+   * @param control Value of its TXDCTL.
    */
   startQueue(index: number, control: number): void {
     const queue = this.#queues[index] ??= new TransmitQueue(index, this.core);
     queue.begin(control);
     if (queue.running && !this.running.includes(queue)) this.running.push(queue);
+  }
+
+  /** Takes the queues' rate limits: see `rates` of `nic/queue_memories.ts`. */
+  limit(rates: Uint16Array): void {
+    this.#rates = rates.some((rate) => rate > 0) ? rates : undefined;
+  }
+
+  /** Whether any queue has a rate limit. */
+  protected get limited(): boolean {
+    return this.#rates !== undefined;
+  }
+
+  /** Begins a round in which queues have rate limits. */
+  protected nextRound(): void {
+    this.#round++;
+  }
+
+  /** Whether a queue's rate limit has it send nothing in this round. */
+  protected rests(queue: TransmitQueue): boolean {
+    const rate = this.#rates?.[queue.index] ?? 0;
+    return rate > 0 && this.#round % rate !== 0;
   }
 
   /** Stops a queue. */
@@ -58,18 +82,18 @@ export class TransmitQueues {
     this.running.length = 0;
   }
 
-  /** Looks at a tail that was just written, so that two writes are not seen as one. */
+  /** Checks a tail that was just written, so that two writes are not taken for one. */
   checkTail(index: number): void {
     const queue = this.#queues[index];
     if (queue?.running) queue.refresh();
   }
 
-  /** Head of a queue. */
+  /** Returns the head of a queue. */
   headOf(index: number): number {
     return this.#queues[index]?.head ?? 0;
   }
 
-  /** Reports the descriptor that begins at word `at` as done, the word with DD last. */
+  /** Reports the descriptor at word `at` as done, the word with DD last. */
   protected writeBack(queue: TransmitQueue, at: number, command: number): void {
     queue.reported = true;
     if (queue.headWriteBack) {
@@ -87,7 +111,7 @@ export class TransmitQueues {
     }
   }
 
-  // Reports the head, where the driver asked for that instead (7.2.3.5.2).
+  // Writes the head to memory, if the driver has enabled that instead (7.2.3.5.2).
   #writeHead(queue: TransmitQueue): void {
     const { file, dma } = this.core;
     const low = (file.get(TDWBAL, queue.index) & TDWBAL.ADDRESS) >>> 0;
@@ -100,24 +124,24 @@ export class TransmitQueues {
     }
   }
 
-  /** Interrupts for a queue that has reported descriptors, if it has a vector. */
+  /** Raises the interrupt cause of a queue that has reported descriptors, if it has a vector. */
   protected raise(queue: TransmitQueue): void {
     queue.reported = false;
     const vector = this.core.causes.transmitVectors[queue.index];
     if (vector >= 0) this.core.causes.raise(vector);
   }
 
-  /** Records a rule that a queue's driver broke. */
+  /** Records a violation at a queue's tail. */
   protected violate(queue: TransmitQueue, section: string, rule: string, detail: string): void {
     this.core.rules.violate(nameOf(REGISTERS.TDT, queue.index), section, rule, detail);
   }
 
-  /** Frames sent since the model was made. */
+  /** Frames sent since the model was created. */
   get transmitted(): number {
     return this.counts.transmitted;
   }
 
-  /** Moves what was counted since the last call to the statistics registers. */
+  /** Adds the counts since the last call to the statistics registers. */
   settle(): void {
     this.counts.settle();
   }

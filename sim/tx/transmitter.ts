@@ -1,10 +1,10 @@
 /**
- * The modelled device's transmit side: from transmit queues and their descriptors to frames on the
- * wire (datasheet section 7.2). Frames that need more than to be sent are in `offload_requests.ts`,
- * statistics in `counts.ts`.
+ * The transmit side of the modelled device: from transmit queues and their descriptors to frames on
+ * the wire (datasheet section 7.2). Frames with offloads are in `offload_requests.ts`, statistics
+ * in `counts.ts`.
  *
- * Most frames are in one descriptor and need nothing done: `#pollQueue` sees that at once, and goes
- * through `#step` with all others.
+ * Most frames have one descriptor and no offload. `#pollQueue` sends them itself, and calls `#step`
+ * for all others.
  *
  * @module
  */
@@ -22,18 +22,18 @@ import { type Emit, LargeBuffer } from "./offloads.ts";
 import type { TransmitQueue } from "./queue.ts";
 import { TransmitQueues } from "./queues.ts";
 
-/** Most descriptors of a queue looked at in one round. */
+/** Maximum number of descriptors of a queue in one round. */
 const BUDGET = 64;
 const { LENGTH, TYPE, TYPE_CONTEXT, TYPE_DATA, EOP, IFCS, RS, DEXT, VLE, TSE } = TX_COMMAND;
 const { IXSM, TXSM, PAYLEN_SHIFT } = TX_OPTIONS;
-const { CRC, MIN: MIN_FRAME, MAX: MAX_FRAME } = FRAME;
+const { CRC, MIN: MIN_FRAME, MIN_PAYLEN, MAX: MAX_FRAME } = FRAME;
 const DATA = DEXT | TYPE_DATA;
 const TYPE_AND_DEXT = DEXT | TYPE;
-/** A whole frame of which nothing is asked but that it be sent. */
+/** A descriptor of a whole frame without offloads. */
 const PLAIN = DATA | EOP | IFCS;
 const PLAIN_MASK = TYPE_AND_DEXT | EOP | IFCS | VLE | TSE;
 
-/** Takes the frames that are sent. */
+/** Takes the sent frames. */
 export interface Outlet {
   /** Sends a frame to the cable. */
   send(frame: FrameBuffer, length: number): void;
@@ -60,7 +60,7 @@ export class Transmitter extends TransmitQueues {
     this.#fresh = this.counts.fresh;
   }
 
-  /** Stops all queues, and takes the settings from the registers. */
+  /** Stops all queues, and loads the settings from the registers. */
   reset(): void {
     this.stopAll();
     this.sending = false;
@@ -68,20 +68,26 @@ export class Transmitter extends TransmitQueues {
     this.load();
   }
 
-  /** Takes padding and CRC from HLREG0. */
+  /** Loads padding and CRC from HLREG0. */
   load(): void {
     const control = this.core.file.get(HLREG0);
     this.#pad = (control & HLREG0.TXPADEN) !== 0;
     this.#appendCrc = (control & HLREG0.TXCRCEN) !== 0;
   }
 
-  /** Sends what waits in the queues, up to a budget each. @returns Descriptors done. */
+  /**
+   * Sends the frames of all queues, up to a budget each.
+   *
+   * @returns Number of descriptors done.
+   */
   poll(): number {
     if (!this.sending) return 0;
+    const limited = this.limited;
+    if (limited) this.nextRound();
     let done = 0;
     for (let i = 0; i < this.running.length; i++) {
       const queue = this.running[i];
-      if (!queue.running) continue;
+      if (!queue.running || limited && this.rests(queue)) continue;
       const ready = queue.refresh();
       if (ready === 0) continue;
       if (this.dmaAllowed) done += this.#pollQueue(queue, ready < BUDGET ? ready : BUDGET);
@@ -101,7 +107,8 @@ export class Transmitter extends TransmitQueues {
       const length = command & LENGTH;
       let from = -1;
       if (
-        (command & PLAIN_MASK) === PLAIN && !queue.open && length !== 0 && length <= MAX_FRAME &&
+        (command & PLAIN_MASK) === PLAIN && !queue.open && length >= MIN_PAYLEN &&
+        length <= MAX_FRAME &&
         (words[at + 3] & (IXSM | TXSM)) === 0 &&
         words[at + 3] >>> PAYLEN_SHIFT === length
       ) {
@@ -128,12 +135,12 @@ export class Transmitter extends TransmitQueues {
     return budget;
   }
 
-  // Any descriptor; returns false if the queue cannot go on.
+  // Handles any descriptor; returns false if the queue has to stop.
   #step(queue: TransmitQueue, at: number, command: number): boolean {
     if ((command & TYPE_AND_DEXT) === DATA || (command & DEXT) === 0) {
       if (!queue.open) {
         queue.open = true;
-        queue.command = command | 0; // as integers of 32 bits, which take no memory of their own
+        queue.command = command | 0; // signed integers, which are not allocated
         queue.options = queue.words[at + 3] | 0;
       }
       if (!this.#gather(queue, at, command & LENGTH)) return false;
@@ -146,7 +153,7 @@ export class Transmitter extends TransmitQueues {
     return true;
   }
 
-  // Copies a buffer's bytes to the end of the queue's frame.
+  // Appends a buffer to the queue's frame.
   #gather(queue: TransmitQueue, at: number, length: number): boolean {
     const dma = this.core.dma;
     const frame = queue.command & TSE ? queue.large ??= new LargeBuffer() : queue.frame;
@@ -172,6 +179,10 @@ export class Transmitter extends TransmitQueues {
     const length = queue.gathered;
     queue.gathered = 0;
     queue.open = false;
+    if (length < MIN_PAYLEN) {
+      this.#tooShort(queue, length);
+      return;
+    }
     const { command: first, options } = queue;
     if (first & DEXT) {
       if (first & (TSE | VLE) || options & (IXSM | TXSM)) {
@@ -185,7 +196,7 @@ export class Transmitter extends TransmitQueues {
     queue.count(1, this.#emit(queue, command, queue.frame, length));
   }
 
-  // Sends a complete frame. Returns its bytes on the wire.
+  // Sends a complete frame; returns its bytes on the wire.
   #emit(queue: TransmitQueue, command: number, frame: FrameBuffer, length: number): number {
     if ((command & IFCS) === 0 || !this.#appendCrc) {
       this.#noCrc(queue, command);
@@ -193,7 +204,8 @@ export class Transmitter extends TransmitQueues {
     }
     if (length < MIN_FRAME) {
       if (!this.#pad) {
-        this.violate(queue, "8.2.3.22.8", "60 bytes at least, or TXPADEN", `${length} bytes`);
+        const rule = "a frame has 60 bytes or more, or TXPADEN is set";
+        this.violate(queue, "8.2.3.22.8", rule, `${length} bytes`);
       }
       frame.bytes.fill(0, length, MIN_FRAME);
       length = MIN_FRAME;
@@ -209,23 +221,31 @@ export class Transmitter extends TransmitQueues {
     return length + CRC;
   }
 
+  // Intel's driver for Linux pads frames to 17 bytes, "the minimum packet size for olinfo paylen". What a
+  // card does to shorter ones is not known: the model drops them.
+  #tooShort(queue: TransmitQueue, length: number): void {
+    const rule = "a frame is given to the card with 17 bytes at least";
+    this.violate(queue, "7.2.3.2.4", rule, `${length} bytes`);
+  }
+
   #rsMissing(queue: TransmitQueue): void {
-    const rule = "RS in every frame's last descriptor while TXDCTL.WTHRESH is not 0";
+    const rule = "RS is set in every frame's last descriptor while TXDCTL.WTHRESH is not 0";
     this.violate(queue, "8.2.3.9.10", rule, `descriptor ${queue.head}`);
   }
 
   #noCrc(queue: TransmitQueue, command: number): void {
     if (!this.#appendCrc) {
       const detail = "TXCRCEN is 0";
-      this.core.rules.violate("HLREG0", "8.2.3.22.8", "TXCRCEN for frames without CRC", detail);
+      const rule = "TXCRCEN is set for frames without CRC";
+      this.core.rules.violate("HLREG0", "8.2.3.22.8", rule, detail);
     }
     if ((command & IFCS) === 0) {
-      this.violate(queue, "7.2.3.2.4", "IFCS: the device appends the CRC", hex(command));
+      this.violate(queue, "7.2.3.2.4", "IFCS is set: the device appends the CRC", hex(command));
     }
   }
 
   #blocked(queue: TransmitQueue): void {
     const detail = "descriptors wait while bus master is off";
-    this.violate(queue, "9.3.3.3", "bus master is on before DMA is asked for", detail);
+    this.violate(queue, "9.3.3.3", "bus master is on before DMA is requested", detail);
   }
 }

@@ -1,5 +1,5 @@
 /**
- * A cable between two ports of one model: what one transmits, the other receives.
+ * A cable between two ports of one model: each receives what the other transmits.
  *
  * @module
  */
@@ -7,10 +7,10 @@
 import { FrameBuffer } from "../frames/frame.ts";
 import type { Wire, WirePort } from "./wire.ts";
 
-/** Words of frames on their way in one direction: 1 MiB. */
+/** Words for frames in flight in one direction: 1 MiB. */
 const WORDS = 1 << 18;
 
-/** Frames in order in one block of memory, a word with the length before each. */
+/** A queue of frames in one block of memory, each after a word with its length. */
 class FrameRing {
   readonly #words = new Uint32Array(WORDS);
   readonly #frame = new FrameBuffer();
@@ -18,7 +18,7 @@ class FrameRing {
   #tail = 0;
   #used = 0;
 
-  /** Appends a frame; false if there is no room. */
+  /** Appends a frame; returns false if there is no room. */
   push(frame: FrameBuffer, length: number): boolean {
     const count = (length + 3) >>> 2;
     if (this.#used + count + 1 > WORDS) return false;
@@ -35,7 +35,7 @@ class FrameRing {
     return true;
   }
 
-  /** Hands frames over; returns how many, and counts those refused to `refused[0]`. */
+  /** Delivers frames; returns how many, and adds the number of refused ones to `refused[0]`. */
   drain(port: WirePort, budget: number, refused: Float64Array): number {
     const words = this.#words;
     const to = this.#frame.words;
@@ -57,11 +57,11 @@ class FrameRing {
   }
 }
 
-/** One end of a cable. Made in pairs by {@linkcode cable}. */
+/** One end of a cable. {@linkcode cable} creates pairs. */
 export class CableEnd implements Wire {
-  /** What it is. */
+  /** Kind of wire. */
   readonly kind: string = "cable";
-  /** Nothing to wait for: the other end is polled by the same loop. */
+  /** None: the same loop polls the other end. */
   readonly fd: number = -1;
   readonly #out: FrameRing;
   readonly #in: FrameRing;
@@ -71,30 +71,30 @@ export class CableEnd implements Wire {
   readonly #missed = new Float64Array(1);
 
   /**
-   * One end, of two rings.
+   * Creates one end.
    *
-   * @param out Takes what this end's port transmits.
-   * @param incoming Has what this end's port receives.
+   * @param out Takes the frames that this end's port transmits.
+   * @param incoming Holds the frames that this end's port receives.
    */
   constructor(out: FrameRing, incoming: FrameRing) {
     this.#out = out;
     this.#in = incoming;
   }
 
-  /** Puts a frame on the cable, or drops it where the cable is full. */
+  /** Puts a frame on the cable, or drops it if the cable is full. */
   transmit(frame: FrameBuffer, length: number): void {
     if (this.#out.push(frame, length)) this.#sent++;
     else this.#dropped++;
   }
 
-  /** Hands over what has come from the other end. */
+  /** Delivers frames from the other end. */
   poll(port: WirePort, budget: number): number {
     const done = this.#in.drain(port, budget, this.#missed);
     this.#delivered += done;
     return done;
   }
 
-  /** Frames sent, dropped because the cable was full, delivered, and of these missed by the port. */
+  /** Counts frames sent, dropped by a full cable, delivered, and missed by the port of those. */
   statistics(): Record<string, number> {
     return {
       sent: this.#sent,
@@ -104,11 +104,11 @@ export class CableEnd implements Wire {
     };
   }
 
-  /** Nothing to end. */
+  /** Does nothing: a cable holds no resources. */
   close(): void {}
 }
 
-/** The two ends of a new cable. */
+/** Creates a cable; returns its two ends. */
 export function cable(): [CableEnd, CableEnd] {
   const there = new FrameRing();
   const back = new FrameRing();

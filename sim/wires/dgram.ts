@@ -1,6 +1,6 @@
 /**
- * A wire that ends in a Unix datagram socket, one frame a datagram: the format of QEMU's
- * `-netdev dgram`, and a way to join the ports of two models.
+ * A wire to a Unix datagram socket, with one frame in each datagram. It is the format of QEMU's
+ * `-netdev dgram`, and can connect the ports of two models.
  *
  * @module
  */
@@ -11,12 +11,12 @@ import { bindSocket, removeSocket, SOCK } from "../system/paths.ts";
 import { FileDescriptorWire } from "./file_descriptor.ts";
 
 const MSG_DONTWAIT = 0x40;
-/** Asks for the datagram's length even where it is longer than the buffer. */
+/** Makes recv() return a datagram's full length, even if it exceeds the buffer. */
 const MSG_TRUNC = 0x20;
 
-/** A socket here, and the path of the one that frames are sent to. */
+/** A local socket, and the path of the remote one that takes frames. */
 export class DatagramWire extends FileDescriptorWire {
-  /** What it is. */
+  /** Kind of wire. */
   override readonly kind: string = "dgram";
   /** The socket: readable when frames wait. */
   override readonly fd: number;
@@ -25,11 +25,11 @@ export class DatagramWire extends FileDescriptorWire {
   readonly #fds = new Int32Array(17);
 
   /**
-   * Binds the local socket. The remote one need not be there: what is sent meanwhile is dropped.
+   * Binds the local socket. Frames are dropped while the remote one does not exist.
    *
    * @param local Path to bind.
    * @param remote Path to send to.
-   * @throws {UsageError} if a path will not do.
+   * @throws {UsageError} if the local path cannot be bound.
    */
   constructor(local: string, remote: string) {
     super();
@@ -38,7 +38,7 @@ export class DatagramWire extends FileDescriptorWire {
     this.fd = bindSocket(local, SOCK.DGRAM);
   }
 
-  /** Without a remote that has room the frame is dropped. */
+  /** Sends a frame; returns false if the remote socket does not exist or has no room. */
   protected override write(frame: FrameBuffer, length: number): boolean {
     return stubs.ixy_sendto(this.fd, frame.bytes, length, this.#remote, MSG_DONTWAIT) === length;
   }
@@ -57,7 +57,7 @@ export class DatagramWire extends FileDescriptorWire {
       fds,
       MSG_DONTWAIT | MSG_TRUNC,
     );
-    // File descriptors are not wanted here, but any sender can attach some.
+    // Any sender can attach file descriptors, which have no use here.
     for (let i = 0; i < fds[16]; i++) stubs.ixy_close(fds[i]);
     return length;
   }

@@ -1,5 +1,5 @@
 /**
- * Wires that are a file descriptor, what they have in common: one frame a read, one frame a write.
+ * What wires with a file descriptor share: each system call reads or writes one frame.
  *
  * @module
  */
@@ -9,33 +9,33 @@ import type { Wire, WirePort } from "./wire.ts";
 
 /** A wire whose other end is read and written by system calls. */
 export abstract class FileDescriptorWire implements Wire {
-  /** What it is. */
+  /** Kind of wire. */
   abstract readonly kind: string;
   /** Readable when frames wait. */
   abstract readonly fd: number;
-  /** Where {@linkcode FileDescriptorWire.read} puts a frame. */
+  /** Takes the frame of {@linkcode FileDescriptorWire.prototype.read}. */
   protected readonly frame: FrameBuffer = new FrameBuffer();
   #sent = 0;
   #received = 0;
   #dropped = 0;
   #missed = 0;
 
-  /** Reads the next frame into `frame`; returns its bytes, or less than 0 if none waits. */
+  /** Reads the next frame into `frame`; returns its length in bytes, or less than 0 without one. */
   protected abstract read(): number;
 
-  /** Writes a frame; returns false if the other end has no room for it, or is not there. */
+  /** Writes a frame; returns false if the other end does not exist or has no room. */
   protected abstract write(frame: FrameBuffer, length: number): boolean;
 
-  /** Ends it. */
+  /** Ends the wire. */
   abstract close(): void;
 
-  /** Sends a frame; what the other end does not take is dropped. */
+  /** Sends a frame, or drops it if the other end does not take it. */
   transmit(frame: FrameBuffer, length: number): void {
     if (this.write(frame, length)) this.#sent++;
     else this.#dropped++;
   }
 
-  /** Hands over the frames that wait. */
+  /** Delivers waiting frames. */
   poll(port: WirePort, budget: number): number {
     if (!port.receiving) return 0;
     let done = 0;
@@ -50,7 +50,7 @@ export abstract class FileDescriptorWire implements Wire {
     return done;
   }
 
-  /** Frames sent, received, dropped, and of those received missed by the port. */
+  /** Counts frames sent, received, dropped, and received ones that the port missed. */
   statistics(): Record<string, number> {
     return {
       sent: this.#sent,

@@ -1,6 +1,6 @@
 /**
- * A wire with a packet generator and checker at its end: sends a stream of numbered frames at a
- * steady rate, and checks the stream that arrives from the port, its own or a peer's.
+ * A wire to a packet generator and checker. It sends a stream of numbered frames at a steady rate,
+ * and checks the stream that the port transmits: its own or a peer's.
  *
  * @module
  */
@@ -14,43 +14,45 @@ import type { Wire, WirePort } from "./wire.ts";
 
 /** What a generator sends. */
 export interface GeneratorOptions {
-  /** Tells the streams of a model apart: 0 to 255. */
+  /** Number of the stream, different for each of a model: 0 to 255. */
   readonly id: number;
-  /** Bytes of a frame without CRC: 60 to 15,868; default 60. */
+  /** Bytes of a frame without CRC: 60 to 15,868; default: 60. */
   readonly size?: number | undefined;
-  /** Frames a second; default as many as fit 10 Gbit/s. */
+  /** Frames per second; default: the line rate of 10 Gbit/s. */
   readonly rate?: number | undefined;
-  /** MAC address that the frames go to; default a locally administered one. */
+  /** Destination MAC address of the frames; default: a locally administered one. */
   readonly destination?: Uint8Array | undefined;
-  /** Whether to measure how long each frame of its stream is away; default no. */
+  /** Whether to measure the round-trip time of each frame; default: no. */
   readonly latency?: boolean | undefined;
-  /** Flows of its stream: 1 to 1024; default 1. */
+  /** Flows of the stream: 1 to 1024; default: 1. */
   readonly flows?: number | undefined;
-  /** Tells the time in milliseconds; default the machine's clock. */
+  /** Returns the time in milliseconds; default: the machine's clock. */
   readonly clock?: (() => number) | undefined;
 }
 
-/** After a stall, frames of this time at most are sent at once; the others were never sent. */
+/** After a stall, the frames of at most this time are sent at once; older ones never are. */
 const BURST_MILLISECONDS = 0.2;
 const DESTINATION = new Uint8Array([0x02, 0, 0, 0, 0, 1]);
 
-/** Frames a second that fit 10 Gbit/s, with CRC, preamble and gap around `size` bytes. */
+/** Returns the frames per second at 10 Gbit/s, with CRC, preamble and gap around `size` bytes. */
 export function lineRate(size: number): number {
   return 1e10 / ((size + 4 + 20) * 8);
 }
 
-/** Sends one stream and checks one. It sends between `start` and `stop`, while the port receives. */
+/**
+ * Sends one stream and checks one. It sends between `start` and `stop`, while the port receives.
+ */
 export class Generator implements Wire {
-  /** What it is. */
+  /** Kind of wire. */
   readonly kind: string = "generator";
-  /** Nothing to wait for. */
+  /** None: its frames come from a clock. */
   readonly fd: number = -1;
-  /** The times of its frames, where they are taken. */
+  /** Round-trip times of its frames, if it measures them. */
   readonly latency: Latency | undefined;
   readonly #stream: Stream;
   #checker: Checker;
   #peer: Generator = this;
-  /** Frames a millisecond. */
+  /** Frames per millisecond. */
   readonly #rate: number;
   readonly #clock: () => number;
   #running = false;
@@ -59,9 +61,9 @@ export class Generator implements Wire {
   #last = 0;
 
   /**
-   * Its own stream is expected back, until it is paired.
+   * Creates a generator that expects its own stream back, until it is paired.
    *
-   * @throws {UsageError} for a size, rate or number of flows out of range.
+   * @throws {UsageError} if size, rate or number of flows is out of range.
    */
   constructor(options: GeneratorOptions) {
     this.#stream = new Stream(
@@ -71,14 +73,18 @@ export class Generator implements Wire {
       options.flows,
     );
     const rate = options.rate ?? lineRate(this.#stream.size);
-    if (!(rate > 0 && rate < 1e9)) throw new UsageError(`${rate} frames a second cannot be`);
+    if (!(rate > 0 && rate < 1e9)) {
+      throw new UsageError(
+        `${rate} frames per second are out of range: give more than 0, below 1e9`,
+      );
+    }
     this.#rate = rate / 1000;
     this.#clock = options.clock ?? milliseconds;
     this.#checker = new Checker(this.#stream);
     this.latency = options.latency ? new Latency() : undefined;
   }
 
-  /** Each of the two expects the other's stream from now on. */
+  /** Pairs two generators: each expects the other's stream from now on. */
   pair(peer: Generator): void {
     this.#peer = peer;
     this.#checker = new Checker(peer.#stream);
@@ -86,35 +92,37 @@ export class Generator implements Wire {
     peer.#checker = new Checker(this.#stream);
   }
 
-  /** Whose stream is expected here, and where this one is expected: itself unless paired. */
+  /**
+   * The generator that expects this stream, and whose stream is expected here: itself or the peer.
+   */
   get peer(): Generator {
     return this.#peer;
   }
 
-  /** Whether it has been started, and not stopped since. */
+  /** Whether it sends while the port receives. */
   get running(): boolean {
     return this.#running;
   }
 
-  /** Sends from now on. */
+  /** Starts sending. */
   start(): void {
     this.#running = true;
     this.#last = this.#clock();
     this.#tokens = 0;
   }
 
-  /** Sends no more; numbers go on at the next start. */
+  /** Stops sending; numbers continue at the next start. */
   stop(): void {
     this.#running = false;
   }
 
-  /** Checks a frame from the port. */
+  /** Checks a frame that the port transmits. */
   transmit(frame: FrameBuffer, length: number): void {
     this.#peer.latency?.back(frame.words[WORD.SEQUENCE_LOW]);
     this.#checker.check(frame, length);
   }
 
-  /** Sends what is due. */
+  /** Sends the frames that are due. */
   poll(port: WirePort, budget: number): number {
     if (!this.#running) return 0;
     const now = this.#clock();
@@ -128,7 +136,7 @@ export class Generator implements Wire {
     return due;
   }
 
-  /** The stream's counts: what was sent, and what has come back. */
+  /** Counts frames sent and missed by the port, and the checker's counts. */
   statistics(): Record<string, number> {
     return {
       sent: this.#stream.count[0],
@@ -137,7 +145,7 @@ export class Generator implements Wire {
     };
   }
 
-  /** Nothing to end. */
+  /** Stops sending. */
   close(): void {
     this.stop();
   }
@@ -149,7 +157,7 @@ export class Generator implements Wire {
     let missed = 0;
     for (let i = 0; i < count; i++) {
       stream.number(first + i);
-      // Before it is sent: a port in the same process may return it at once.
+      // Before the frame is sent: a port in the same process may return it at once.
       stream.count[0] = first + i + 1;
       this.latency?.sent(first + i);
       if (!port.receive(frame, size)) missed++;

@@ -1,5 +1,5 @@
 /**
- * Wires by their specification on the command line.
+ * Parses the command line's wire specifications, and makes the wires.
  *
  * @module
  */
@@ -14,7 +14,7 @@ import { MAX_FLOWS } from "./stream.ts";
 import { TapWire } from "./tap.ts";
 import { NoWire, type Wire } from "./wire.ts";
 
-/** The forms of a wire, for messages. */
+/** The forms of a specification, for messages. */
 export const WIRE_FORMS: string =
   "generator[:rate=PPS][,size=BYTES][,flows=N][,latency=1], cable:N, " +
   "pcap:in=FILE,out=FILE[,rate=PPS], tap:NAME, dgram:LOCAL,REMOTE or none";
@@ -22,7 +22,7 @@ export const WIRE_FORMS: string =
 const MAX_RATE = 100e6;
 const MAX_CABLES = 65535;
 
-/** A wire as it was asked for; nothing has been opened yet. */
+/** A parsed specification; nothing has been opened yet. */
 export type WireSpec =
   | {
     readonly kind: "generator";
@@ -43,10 +43,10 @@ export type WireSpec =
   | { readonly kind: "none" };
 
 /**
- * Reads one specification.
+ * Parses one specification.
  *
  * @param text One of the forms in {@linkcode WIRE_FORMS}.
- * @throws {UsageError} if it has none of them.
+ * @throws {UsageError} if it is none of them.
  */
 export function parseWire(text: string): WireSpec {
   const colon = text.indexOf(":");
@@ -71,7 +71,9 @@ export function parseWire(text: string): WireSpec {
       const values = options(text, rest, ["in", "out", "rate"]);
       const input = values.get("in");
       const output = values.get("out");
-      if (input === undefined && output === undefined) throw unknown(text, "it names no file");
+      if (input === undefined && output === undefined) {
+        throw unknown(text, "in= or out= is missing");
+      }
       return {
         kind,
         ...(input === undefined ? {} : { input }),
@@ -80,7 +82,7 @@ export function parseWire(text: string): WireSpec {
       };
     }
     case "tap":
-      if (rest === "") throw unknown(text, "it has no name");
+      if (rest === "") throw unknown(text, "the device's name is missing");
       return { kind, name: rest };
     case "dgram": {
       const paths = rest.split(",");
@@ -91,16 +93,16 @@ export function parseWire(text: string): WireSpec {
       if (rest !== "") throw unknown(text, "it takes no options");
       return { kind };
     default:
-      throw unknown(text, `there is no "${kind}"`);
+      throw unknown(text, `"${kind}" is not a kind of wire`);
   }
 }
 
 /**
- * Makes the wires of all ports: cables are joined, and generators paired, first with second, third
- * with fourth; one that is left checks its own stream.
+ * Makes the wires of all ports. It connects the ends of cables, and pairs generators: first with
+ * second, third with fourth; an odd one checks its own stream.
  *
- * @param macs The ports' MAC addresses: a generator's frames go to its port.
- * @throws {UsageError} if one cannot be made; all others are closed then.
+ * @param macs MAC addresses of the ports: destinations of their generators' frames.
+ * @throws {UsageError} if a wire cannot be made; all others are closed then.
  */
 export function makeWires(specs: readonly WireSpec[], macs: readonly Uint8Array[]): Wire[] {
   checkCables(specs);
@@ -117,7 +119,7 @@ export function makeWires(specs: readonly WireSpec[], macs: readonly Uint8Array[
   return wires;
 }
 
-/** @param loose The second ends of cables whose first end is plugged in, by number. */
+/** @param loose Second ends of cables whose first end is in use, by number. */
 function makeWire(spec: WireSpec, id: number, mac: Uint8Array, loose: Map<number, Wire>): Wire {
   switch (spec.kind) {
     case "generator":
@@ -153,11 +155,13 @@ function checkCables(specs: readonly WireSpec[]): void {
     if (spec.kind === "cable") ends.set(spec.number, (ends.get(spec.number) ?? 0) + 1);
   }
   for (const [number, count] of ends) {
-    if (count !== 2) throw new UsageError(`cable:${number} joins two ports, not ${count}`);
+    if (count !== 2) {
+      throw new UsageError(`cable:${number} joins two ports, not ${count}: give it to two ports`);
+    }
   }
 }
 
-/** Splits `name=value,name=value`. */
+/** Parses `name=value,name=value`. */
 function options(text: string, rest: string, names: readonly string[]): Map<string, string> {
   const values = new Map<string, string>();
   if (rest === "") return values;
@@ -166,14 +170,14 @@ function options(text: string, rest: string, names: readonly string[]): Map<stri
     const name = part.slice(0, Math.max(equals, 0));
     const value = part.slice(equals + 1);
     if (!names.includes(name) || value === "" || values.has(name)) {
-      throw unknown(text, `"${part}" is not an option of it`);
+      throw unknown(text, `"${part}" is not an option of this wire, or is there twice`);
     }
     values.set(name, value);
   }
   return values;
 }
 
-/** The whole number called `name`, as an object to spread; an empty one where it is not given. */
+/** Parses the whole number `name`; returns an object to spread, empty if the option is absent. */
 function number<K extends string>(
   text: string,
   values: Map<string, string>,
@@ -185,7 +189,7 @@ function number<K extends string>(
   if (value === undefined) return {} as Record<K, number>;
   const result = /^\d+(e\d+)?$/.test(value) ? Number(value) : NaN;
   if (!(result >= min && result <= max)) {
-    throw unknown(text, `"${value}" is not a whole number of ${min} to ${max}`);
+    throw unknown(text, `"${value}" is not a whole number from ${min} to ${max}`);
   }
   return { [name]: result } as Record<K, number>;
 }

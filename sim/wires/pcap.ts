@@ -1,5 +1,5 @@
 /**
- * A wire that replays a capture file to the port, and captures what the port transmits.
+ * A wire that replays a capture file to the port, and captures the frames that the port transmits.
  *
  * @module
  */
@@ -9,35 +9,35 @@ import { FRAME, FrameBuffer, pad } from "../frames/frame.ts";
 import { PcapFile, PcapReader } from "./pcap_file.ts";
 import type { Wire, WirePort } from "./wire.ts";
 
-/** Which files, and how fast. */
+/** The files, and the rate of the replay. */
 export interface PcapOptions {
   /** File to replay, if any. */
   readonly input?: string | undefined;
   /** File to write, if any. */
   readonly output?: string | undefined;
-  /** Frames a second; default as fast as the port takes them. */
+  /** Frames per second; default: as fast as the port takes them. */
   readonly rate?: number | undefined;
 }
 
-/** How long to wait with a frame that the port had no room for. */
+/** Time before a frame that the port refused is delivered again. */
 const RETRY_MILLISECONDS = 0.1;
-/** How long frames may wait in memory before the file has them. */
+/** Maximum time for which frames wait in memory before they are written to the file. */
 const FLUSH_MILLISECONDS = 100;
-/** Frames that may be due at once, after a stall. */
+/** Maximum number of frames due at once, after a stall. */
 const BURST = 64;
 
-/** One file in, one out; either may be missing. The input is replayed once, and no frame is lost. */
+/** An input file, an output file, or both. The input is replayed once, without loss. */
 export class PcapWire implements Wire {
-  /** What it is. */
+  /** Kind of wire. */
   readonly kind: string = "pcap";
-  /** Files are always readable: nothing to wait for. */
+  /** None: files are always readable. */
   readonly fd: number = -1;
   readonly #input: PcapReader | undefined;
   readonly #output: PcapFile | undefined;
-  /** Frames a millisecond. */
+  /** Frames per millisecond. */
   readonly #rate: number;
   readonly #frame = new FrameBuffer();
-  /** Bytes of the frame that is to be handed over next; 0 before it is read, -1 after the last. */
+  /** Bytes of the next frame to deliver; 0 before it is read, -1 after the last. */
   #length = 0;
   #tokens = 0;
   #last = performance.now();
@@ -56,17 +56,19 @@ export class PcapWire implements Wire {
    */
   constructor(options: PcapOptions) {
     const rate = options.rate ?? Infinity;
-    if (!(rate > 0)) throw new UsageError(`${rate} frames a second cannot be`);
+    if (!(rate > 0)) {
+      throw new UsageError(`${rate} frames per second are out of range: give more than 0`);
+    }
     this.#rate = rate / 1000;
     this.#input = options.input === undefined ? undefined : new PcapReader(options.input);
     this.#output = options.output === undefined ? undefined : new PcapFile(options.output);
     if (this.#input === undefined) this.#length = -1;
   }
 
-  /** Whether the input is held back. */
+  /** Whether the replay is held back. */
   held = false;
 
-  /** Whether the whole input has been handed over. */
+  /** Whether the whole input has been delivered. */
   get finished(): boolean {
     return this.#length < 0;
   }
@@ -77,7 +79,7 @@ export class PcapWire implements Wire {
     if (this.#output !== undefined && !this.#output.write(frame, length)) this.#unwritten++;
   }
 
-  /** Hands over the frames that are due. */
+  /** Delivers the frames that are due. */
   poll(port: WirePort, budget: number): number {
     if (this.#length < 0 && this.#output === undefined) return 0;
     const now = performance.now();
@@ -100,8 +102,9 @@ export class PcapWire implements Wire {
   }
 
   /**
-   * Frames handed over, offered in vain (they are offered once more), skipped for their length,
-   * captured, and not written because the file system was full; whether the input was damaged.
+   * Counts frames delivered, refused by the port and retried, skipped for their length, captured,
+   * and not written because the file system was full; says if the input is damaged, and if it is
+   * finished.
    */
   statistics(): Record<string, number> {
     return {
@@ -121,7 +124,7 @@ export class PcapWire implements Wire {
     this.#output?.close();
   }
 
-  /** Makes sure that a frame is ready; false at the end of the input. */
+  /** Reads the next frame unless one is ready; returns false at the end of the input. */
   #load(): boolean {
     while (this.#length === 0) {
       const length = this.#input!.next(this.#frame);
@@ -139,7 +142,7 @@ export class PcapWire implements Wire {
     return Math.min(budget, Math.floor(this.#tokens));
   }
 
-  /** So that a reader of the growing file sees what was sent a moment ago. */
+  /** Flushes the output in time, for a reader of the growing file. */
   #flushAt(now: number): void {
     if (this.#output === undefined || now - this.#flushed < FLUSH_MILLISECONDS) return;
     this.#flushed = now;

@@ -1,5 +1,5 @@
 /**
- * Capture files in the classic pcap format, read and written a piece at a time.
+ * Reads and writes capture files in the classic pcap format, one piece at a time.
  *
  * @module
  */
@@ -18,7 +18,7 @@ const LINKTYPE_ETHERNET = 1;
 const PIECE_BYTES = 1 << 18;
 const MAX_RECORD_BYTES = 1 << 18;
 
-/** A capture file being read. */
+/** Reads a capture file. */
 export class PcapReader {
   readonly #name: string;
   readonly #fd: number;
@@ -30,9 +30,9 @@ export class PcapReader {
   #broken = false;
 
   /**
-   * Opens the file and reads its header, in either byte order, with micro- or nanoseconds.
+   * Opens the file and reads its header: in either byte order, with microseconds or nanoseconds.
    *
-   * @throws {UsageError} if it cannot be read, or is not a capture of Ethernet frames.
+   * @throws {UsageError} if the file cannot be read, or is not a capture of Ethernet frames.
    */
   constructor(name: string) {
     this.#name = name;
@@ -48,7 +48,7 @@ export class PcapReader {
     }
   }
 
-  /** Whether the file ended in the middle of a record, or could not be read on. */
+  /** Whether the file ended inside a record, or a read of it failed. */
   get broken(): boolean {
     return this.#broken;
   }
@@ -56,8 +56,8 @@ export class PcapReader {
   /**
    * Reads the next frame.
    *
-   * @param frame Takes the frame, as far as it fits.
-   * @returns Bytes of the frame, or -1 at the end of the file.
+   * @param frame Takes the frame, or as much of it as fits.
+   * @returns Length of the frame in bytes, or -1 at the end of the file.
    */
   next(frame: FrameBuffer): number {
     if (this.#broken || !this.#fill(RECORD_HEADER_BYTES)) {
@@ -85,16 +85,16 @@ export class PcapReader {
 
   /** Checks the file's header; returns whether the file is little-endian. */
   #readHeader(): boolean {
-    if (!this.#fill(FILE_HEADER_BYTES)) throw this.#noCapture("it is shorter than a header");
+    if (!this.#fill(FILE_HEADER_BYTES)) throw this.#noCapture("it is shorter than a file header");
     const order = [true, false].find((littleEndian) => {
       const magic = this.#view.getUint32(0, littleEndian);
       return magic === MAGIC_MICROSECONDS || magic === MAGIC_NANOSECONDS;
     });
     if (order === undefined) {
-      throw this.#noCapture("its first bytes are others (pcapng is not read)");
+      throw this.#noCapture("its magic number is another (pcapng is not supported)");
     }
     const type = this.#view.getUint32(20, order) & 0xffff;
-    if (type !== LINKTYPE_ETHERNET) throw this.#noCapture(`its link type is ${type}`);
+    if (type !== LINKTYPE_ETHERNET) throw this.#noCapture(`its link type is ${type}, not 1`);
     this.#at = FILE_HEADER_BYTES;
     return order;
   }
@@ -103,7 +103,7 @@ export class PcapReader {
     return new UsageError(`${this.#name} is not a classic pcap file of Ethernet frames: ${why}`);
   }
 
-  /** Makes sure that `bytes` are there at the current place; false at the end of the file. */
+  /** Reads until `bytes` follow the current position; returns false at the end of the file. */
   #fill(bytes: number): boolean {
     if (this.#filled - this.#at >= bytes) return true;
     this.#piece.copyWithin(0, this.#at, this.#filled);
@@ -120,16 +120,16 @@ export class PcapReader {
   }
 }
 
-/** A capture file being written. The model goes on when its file takes no more. */
+/** Writes a capture file. If a write fails, the capture ends, and the model runs on. */
 export class PcapFile {
   readonly #fd: number;
   readonly #writer: PcapWriter;
   #failed = false;
 
   /**
-   * Makes the file, or empties it.
+   * Creates the file, or empties it.
    *
-   * @throws {UsageError} if that cannot be.
+   * @throws {UsageError} if it cannot be written.
    */
   constructor(name: string) {
     this.#fd = createFile(name);
@@ -137,7 +137,7 @@ export class PcapFile {
     this.#writer = new PcapWriter(name, sink, MAX_SNAPLEN);
   }
 
-  /** Appends a frame with the current time; false if the file takes no more. */
+  /** Appends a frame with the current time; returns false once a write has failed. */
   write(frame: FrameBuffer, length: number): boolean {
     if (this.#failed) return false;
     try {
@@ -148,7 +148,7 @@ export class PcapFile {
     return !this.#failed;
   }
 
-  /** Writes out what waits. A file system that takes no more is reported once, on stderr. */
+  /** Writes buffered frames to the file. The first failure is reported on stderr. */
   flush(): void {
     if (this.#failed) return;
     try {
@@ -158,13 +158,13 @@ export class PcapFile {
     }
   }
 
-  /** Writes out what waits and closes the file. */
+  /** Writes buffered frames and closes the file. */
   close(): void {
     this.flush();
     stubs.ixy_close(this.#fd);
   }
 
-  /** By a system call: the model has no permission to write files. */
+  /** Writes by a system call: the model's process has no Deno permission to write files. */
   #write(bytes: Uint8Array<ArrayBuffer>): number {
     const n = stubs.ixy_write(this.#fd, bytes, bytes.length);
     if (n <= 0) throw new SystemError("write", -n);

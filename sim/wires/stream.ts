@@ -1,14 +1,14 @@
 /**
- * A stream of numbered test frames: what every frame of it looks like, and how one that comes back
- * is checked, byte by byte.
+ * A stream of numbered test frames: the layout of a frame, and the byte-by-byte check of one that
+ * comes back.
  *
- * A frame is a UDP datagram of IPv4 with correct lengths and IP checksum. Everything that changes
- * from frame to frame stands in whole words of the frame buffer: bytes 44 to 51 are the sequence
- * number, low word first, and bytes 56 to 59 guard it, so that damage to the number is seen as such.
+ * A frame is a UDP datagram of IPv4 with correct lengths and IP checksum. The parts that change
+ * from frame to frame are whole words of the frame buffer. Bytes 44 to 51 are the sequence number,
+ * low word first. Bytes 56 to 59 guard it, so that a damaged number is recognised.
  *
- * A stream can be of several flows, which take turns: the frame with number n is of flow n modulo their
- * number, and its UDP source port says so. A device that spreads flows over queues keeps the order within
- * each, not between them, and so does the checker, which judges each flow separately.
+ * A stream can have several flows, which take turns: frame n belongs to flow n modulo their number,
+ * and has its UDP source port. A device that spreads flows over queues keeps the order within each
+ * flow, not between flows. So the checker judges each flow separately.
  *
  * @module
  */
@@ -19,17 +19,17 @@ import { FRAME, FrameBuffer } from "../frames/frame.ts";
 
 const { MIN: MIN_FRAME, MAX: MAX_FRAME } = FRAME;
 
-/** The most flows of a stream. */
+/** Maximum number of flows of a stream. */
 export const MAX_FLOWS = 1024;
 
-/** Where things are in a frame, by 32-bit words; an object for the reason that `rings/descriptors.ts` has. */
+/** Words of a frame. In an object for the reason that `rings/descriptors.ts` gives. */
 export const WORD = {
   /** Holds the source port, in its upper half. */
   PORTS: 8,
-  /** The sequence number's halves. */
+  /** The halves of the sequence number. */
   SEQUENCE_LOW: 11,
   SEQUENCE_HIGH: 12,
-  /** Marks frames of a stream, among others on the wire. */
+  /** Tells a stream's frames from others on the wire. */
   MARK: 13,
   /** Guards the sequence number. */
   GUARD: 14,
@@ -40,32 +40,32 @@ const GUARD_SALT = 0x6978792e;
 const MARK = 0x6d697369;
 
 const TWO_32 = 2 ** 32;
-/** Sequence numbers that are remembered, to tell a late frame from a repeated one: of all flows. */
+/** Recent sequence numbers kept, of all flows, to tell late frames from repeated ones. */
 const WINDOW = 16384;
-/** Source port of the first of several flows. */
+/** Source port of the first flow of several. */
 const FIRST_PORT = 1024;
 
 /** The frames of one stream, and the next number. */
 export class Stream {
-  /** The next frame, complete. */
+  /** The next frame. */
   readonly frame: FrameBuffer = new FrameBuffer();
   /** Bytes of a frame, without CRC. */
   readonly size: number;
-  /** Element 0: numbers given out so far. */
+  /** Element 0: count of numbers sent so far. */
   readonly count: Float64Array<ArrayBuffer> = new Float64Array(1);
   /** Number of flows. */
   readonly flows: number;
-  /** Word 8 of each flow's frames. */
+  /** Word 8 of the frames of each flow. */
   readonly ports: Uint32Array;
 
   /**
-   * A stream whose next number is 0.
+   * Creates a stream whose next number is 0.
    *
-   * @param id Tells streams apart: 0 to 255.
+   * @param id Number of the stream: 0 to 255.
    * @param size Bytes of a frame without CRC: 60 to 15,868.
-   * @param destination MAC address that the frames go to.
+   * @param destination Destination MAC address of the frames.
    * @param flows Number of flows: 1 to 1024.
-   * @throws {UsageError} for another size or number.
+   * @throws {UsageError} if the size or the number of flows is out of range.
    */
   constructor(id: number, size: number, destination: Uint8Array, flows = 1) {
     if (!Number.isInteger(size) || size < MIN_FRAME || size > MAX_FRAME) {
@@ -81,7 +81,7 @@ export class Stream {
     this.number(0);
   }
 
-  /** Gives the frame a sequence number, 0 to 2^53 - 1. */
+  /** Sets the frame's sequence number: 0 to 2^53 - 1. */
   number(sequence: number): void {
     const words = this.frame.words;
     const low = sequence >>> 0;
@@ -93,7 +93,7 @@ export class Stream {
   }
 }
 
-/** Ethernet, IPv4 and UDP headers, and a payload that differs from stream to stream. */
+/** Writes Ethernet, IPv4 and UDP headers, and a payload that differs between streams. */
 function fillTemplate(frame: FrameBuffer, id: number, size: number, destination: Uint8Array): void {
   const { bytes, words } = frame;
   for (let i = 0; i < size; i++) bytes[i] = (i * 31 + id * 17) & 0xff;
@@ -102,7 +102,7 @@ function fillTemplate(frame: FrameBuffer, id: number, size: number, destination:
   bytes.set([0x02, 0, 0, 0, 0x51, id], 6);
   view.setUint16(12, 0x0800);
   view.setUint32(14, 0x45000000 | (size - 14));
-  view.setUint32(18, 0x00004000); // not to be fragmented
+  view.setUint32(18, 0x00004000); // don't fragment
   view.setUint32(22, 0x40110000); // time to live 64, UDP
   view.setUint32(26, 0xc6120001 | id << 8); // 198.18.0.0/15: for benchmarks (RFC 2544)
   view.setUint32(30, 0xc6130001 | id << 8);
@@ -114,7 +114,7 @@ function fillTemplate(frame: FrameBuffer, id: number, size: number, destination:
   words[WORD.MARK] = MARK;
 }
 
-/** The word with the source port, for each flow; a single flow keeps the word as it is. */
+/** Returns the word with the source port, for each flow; a single flow keeps the word as it is. */
 function flowPorts(word: number, flows: number): Uint32Array {
   if (flows === 1) return Uint32Array.of(word);
   return Uint32Array.from({ length: flows }, (_, flow) => {
@@ -123,23 +123,23 @@ function flowPorts(word: number, flows: number): Uint32Array {
   });
 }
 
-/** The flow of a frame, by its sequence number. Of numbers beyond 2^31 the remainder `%` is slow. */
+/** Returns the flow of a sequence number. The operator `%` is slow beyond 2^31. */
 function flowOf(sequence: number, flows: number): number {
   return sequence - Math.floor(sequence / flows) * flows;
 }
 
-/** Counts what has become of a stream's frames, where they come back. */
+/** Checks and counts the frames of a stream that come back. */
 export class Checker {
   readonly #stream: Stream;
   readonly #template: Uint32Array;
   readonly #flows: number;
-  /** Numbers of each flow that are remembered: a power of two. */
+  /** Recent numbers kept of each flow: a power of two. */
   readonly #window: number;
-  /** Low words of the numbers seen last, each at its own place; flows one after the other. */
+  /** Low words of the recent numbers, each at its own place; one flow after the other. */
   readonly #seen: Uint32Array;
   /**
-   * Of each flow, whose frames are numbered 0, 1, 2 … here: first the number after the highest one seen,
-   * then numbers below it not seen.
+   * Two elements for each flow, whose frames are numbered 0, 1, 2 … here: the number after the
+   * highest one seen, and the count of lower numbers not seen.
    */
   readonly #state: Float64Array;
   #received = 0;
@@ -148,9 +148,9 @@ export class Checker {
   #foreign = 0;
 
   /**
-   * A checker that has seen nothing.
+   * Creates a checker that has seen no frame.
    *
-   * @param stream The stream that is expected here.
+   * @param stream The expected stream.
    */
   constructor(stream: Stream) {
     this.#stream = stream;
@@ -159,7 +159,7 @@ export class Checker {
     this.#window = WINDOW / 2 ** Math.ceil(Math.log2(flows));
     this.#seen = new Uint32Array(flows * this.#window);
     this.#state = new Float64Array(2 * flows);
-    // Nothing has been seen: no number's place holds it.
+    // No frame has been seen: the place of number 0 must not hold 0.
     for (let flow = 0; flow < flows; flow++) this.#seen[flow * this.#window] = 1;
   }
 
@@ -178,14 +178,14 @@ export class Checker {
       return;
     }
     if (sequence >= this.#stream.count[0]) {
-      this.#corrupt++; // a number that was never given out
+      this.#corrupt++; // a number that was never sent
       return;
     }
     this.#received++;
     this.#account(flow, number);
   }
 
-  /** Takes note of a frame of a flow, by its number in the flow. */
+  /** Counts an intact frame, by its flow and its number in the flow. */
   #account(flow: number, number: number): void {
     const state = this.#state;
     const late = state[2 * flow] - number;
@@ -198,12 +198,14 @@ export class Checker {
     }
   }
 
-  /** Where a number is remembered. */
+  /** Returns the index of a number in `#seen`. */
   #placeOf(flow: number, number: number): number {
     return Math.imul(flow, this.#window) + ((number >>> 0) & (this.#window - 1));
   }
 
-  /** Counts by name: numbers not seen are `gap` below the highest seen, `outstanding` above. */
+  /**
+   * Returns counts by name: numbers not seen are `gap` below the highest seen, else `outstanding`.
+   */
   statistics(): Record<string, number> {
     let gap = 0, expected = 0;
     for (let flow = 0; flow < this.#flows; flow++) {
@@ -220,11 +222,11 @@ export class Checker {
     };
   }
 
-  /** Every byte as sent in this flow, but byte 1, to which a forwarder may have added 1. */
+  /** Whether every byte is as sent in this flow; a forwarder may have added 1 to byte 1. */
   #unchanged(words: Uint32Array): boolean {
     const template = this.#template, size = this.#stream.size;
     const first = words[0], firstSent = template[0];
-    // What every frame has, word for word: a loop takes twice as long.
+    // The words of the shortest frame, unrolled: a loop takes twice as long.
     let difference = (first ^ firstSent) & 0xffff00ff |
       (((first >>> 8) - (firstSent >>> 8)) & 0xff) >> 1 |
       words[1] ^ template[1] | words[2] ^ template[2] | words[3] ^ template[3] |
@@ -236,7 +238,7 @@ export class Checker {
     return difference === 0;
   }
 
-  /** Of the bytes that the shortest frame does not have. */
+  /** Compares the bytes beyond the shortest frame; returns 0 if they are as sent. */
   #payloadDifference(words: Uint32Array, size: number): number {
     const template = this.#template, whole = size >>> 2, rest = size & 3;
     let difference = 0;
@@ -245,7 +247,7 @@ export class Checker {
     return difference;
   }
 
-  /** A frame that came after one with a higher number: late if new, repeated if not. */
+  /** Counts a frame that came after a higher number: late if its own is new, else repeated. */
   #countLate(flow: number, number: number, late: number): void {
     this.#reordered++;
     const place = this.#placeOf(flow, number);
@@ -254,7 +256,7 @@ export class Checker {
     this.#state[2 * flow + 1]--;
   }
 
-  /** A frame with neither a stream's IP header nor its mark is foreign: a guest's ARP, say. */
+  /** Counts a changed frame: foreign without the stream's mark and IP header (a guest's ARP). */
   #countDamage(words: Uint32Array): void {
     if (words[WORD.MARK] !== MARK && words[3] !== this.#template[3]) this.#foreign++;
     else this.#corrupt++;

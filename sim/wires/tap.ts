@@ -1,5 +1,5 @@
 /**
- * A wire that ends in a TAP device: the machine's own network stack is the port's peer.
+ * A wire to a TAP device: the port's peer is the network stack of this machine.
  *
  * @module
  */
@@ -18,15 +18,15 @@ const IFF_NO_PI = 0x1000;
 const IFREQ_BYTES = 40;
 const NAME_BYTES = 16;
 
-/** A TAP device. It goes with the wire, if it was made for it. */
+/** A TAP device. If the wire has created it, it ends with the wire. */
 export class TapWire extends FileDescriptorWire {
-  /** What it is. */
+  /** Kind of wire. */
   override readonly kind: string = "tap";
   /** The device's descriptor: readable when the machine has sent a frame. */
   override readonly fd: number;
 
   /**
-   * Makes the device, or takes over a persistent one.
+   * Creates the device, or opens a persistent one.
    *
    * @param name The interface's name, 1 to 15 bytes.
    * @throws {UsageError} if the name is not valid, the device is in use, or permission is missing.
@@ -36,7 +36,7 @@ export class TapWire extends FileDescriptorWire {
     const encoded = new TextEncoder().encode(name);
     if (encoded.length === 0 || encoded.length >= NAME_BYTES || /[\s/%]/.test(name)) {
       throw new UsageError(
-        `"${name}" is not an interface name: it takes 1 to 15 bytes, no "/" or "%"`,
+        `"${name}" is not an interface name: give 1 to 15 bytes without space, "/" and "%"`,
       );
     }
     const request = new Uint8Array(IFREQ_BYTES);
@@ -50,7 +50,7 @@ export class TapWire extends FileDescriptorWire {
     throw refusal(name, -result);
   }
 
-  /** An interface that is down drops the frame. */
+  /** Writes a frame; returns false if the interface is down. */
   protected override write(frame: FrameBuffer, length: number): boolean {
     return stubs.ixy_write(this.fd, frame.bytes, length) === length;
   }
@@ -59,7 +59,7 @@ export class TapWire extends FileDescriptorWire {
     return stubs.ixy_read(this.fd, this.frame.bytes, FrameBuffer.CAPACITY);
   }
 
-  /** Removes the device. */
+  /** Closes the device; it is removed if it is not persistent. */
   override close(): void {
     stubs.ixy_close(this.fd);
   }
@@ -74,7 +74,7 @@ function refusal(name: string, errno: number): UsageError {
       return new UsageError(`TAP device ${name} is in use by another process: choose another name`);
     case Errno.EINVAL:
       return new UsageError(
-        `${name} is an interface already, and not a TAP device: choose another name`,
+        `${name} is another kind of interface, not a TAP device: choose another name`,
       );
     case Errno.ENOENT:
     case Errno.ENODEV:

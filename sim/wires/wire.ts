@@ -1,56 +1,52 @@
 /**
- * What stands at the other end of a port's cable, as the port knows it; and the end where nothing
- * stands.
+ * The interface between a port and the other end of its cable; and a wire with nothing at that end.
  *
  * @module
  */
 
 import type { FrameBuffer } from "../frames/frame.ts";
 
-/** The port as a wire sees it. */
+/** A port, from its wire's side. */
 export interface WirePort {
   /**
-   * A frame arrives from the wire. The port copies it, or counts why it did not.
+   * Takes a frame from the wire. The port copies it, or counts why it did not.
    *
    * @param frame Holds the frame from byte 0, without CRC.
    * @param length Bytes of the frame, without CRC: 14 to 15,868.
-   * @returns false if the port had no free descriptor (or no buffer space) for it: `missed`.
+   * @returns false if the port had neither a descriptor nor buffer space for it: `missed`.
    */
   receive(frame: FrameBuffer, length: number): boolean;
-  /** Whether the port's receiver and its first queue are enabled: a frame would be looked at. */
+  /** Whether the port's receiver and its first queue are enabled. */
   readonly receiving: boolean;
 }
 
-/** What stands at the other end of a port's cable: a generator, a file, a TAP device, a port. */
+/** The other end of a port's cable: a generator, a file, a TAP device, another port. */
 export interface Wire {
-  /** What it is, for messages and statistics: `generator`, `pcap`, `tap`, … */
+  /** Kind of wire, for messages and statistics: `generator`, `pcap`, `tap`, … */
   readonly kind: string;
   /**
-   * The port sends a frame. The wire copies what it keeps.
+   * Takes a frame from the port. The wire copies what it keeps.
    *
    * @param frame Holds the frame from byte 0, without CRC.
    * @param length Bytes of the frame, without CRC.
    */
   transmit(frame: FrameBuffer, length: number): void;
   /**
-   * Hands waiting frames to the port; called in every round of the model's loop.
+   * Delivers waiting frames to the port; called in every round of the model's loop.
    *
-   * @param budget The most frames to hand over.
-   * @returns Frames handed over, missed ones included; 0 lets the model rest.
+   * @param budget Maximum number of frames to deliver.
+   * @returns Number of frames delivered, including missed ones; 0 lets the model wait.
    */
   poll(port: WirePort, budget: number): number;
-  /** Counts to print, by name. */
+  /** Returns counts to print, by name. */
   statistics(): Record<string, number>;
-  /**
-   * A file descriptor that becomes readable when frames wait, for a model that has nothing else to do;
-   * or -1.
-   */
+  /** A file descriptor that becomes readable when frames wait, or -1: ends the model's waits. */
   readonly fd: number;
   /** Ends the wire: completes files, removes devices and sockets. */
   close(): void;
 }
 
-/** A wire with nothing at its end: the link is up, and frames end there. */
+/** A wire with nothing at its end: the link is up, and sent frames are dropped. */
 export class NoWire implements Wire {
   readonly kind: string = "none";
   readonly fd: number = -1;
@@ -61,16 +57,16 @@ export class NoWire implements Wire {
     this.#received++;
   }
 
-  /** Brings no frames. */
+  /** Delivers no frames. */
   poll(_port: WirePort, _budget: number): number {
     return 0;
   }
 
-  /** Frames that the port has transmitted. */
+  /** Counts the frames that the port has transmitted. */
   statistics(): Record<string, number> {
     return { received: this.#received };
   }
 
-  /** Does nothing: there is nothing to end. */
+  /** Does nothing: the wire holds no resources. */
   close(): void {}
 }

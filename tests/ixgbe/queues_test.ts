@@ -292,11 +292,41 @@ Deno.test("TxQueue.transmit() refuses a buffer that the program does not own", a
   assertEquals(bench.pci.wire.sent.length, 5);
 });
 
-Deno.test("TxQueue.transmit() refuses a packet longer than a buffer", async () => {
+for (const [bufferSize, size] of [[2048, 1], [2048, 13], [2048, 2049], [16384, 15869]]) {
+  Deno.test(`TxQueue.transmit() refuses ${size} bytes in buffers of ${bufferSize}`, async () => {
+    using bench = await Bench.start({ bufferSize });
+    bench.batch.add(frame(60));
+    bench.batch.add(frame(60));
+    bench.pool.lengths[bench.batch.buffers[1]] = size;
+    assertThrows(() => bench.tx.transmit(bench.batch), Error, `${size} bytes and cannot be sent`);
+    assertEquals(bench.batch.length, 1);
+    bench.settle();
+    assertEquals(bench.pci.wire.sent.length, 1);
+  });
+}
+
+Deno.test("TxQueue.transmit() sends 15868 bytes, the longest frame", async () => {
+  using bench = await Bench.start({ bufferSize: 16384 });
+  bench.batch.add(frame(15868));
+  assertEquals(bench.tx.transmit(bench.batch), 1);
+  bench.settle();
+  assertEquals(bench.pci.wire.sent, [frame(15868)]);
+});
+
+Deno.test("TxQueue.transmit() pads packets of 14 to 16 bytes with zeros", async () => {
   using bench = await Bench.start();
-  bench.batch.add(frame(60));
-  bench.pool.lengths[bench.batch.buffers[0]] = 2049;
-  assertThrows(() => bench.tx.transmit(bench.batch), Error, "2049 bytes");
+  const sizes = [14, 15, 16, 17];
+  for (const size of sizes) {
+    bench.batch.allocate(60)!.fill(0xff); // the buffer's old content
+    bench.batch.resize(bench.batch.length - 1, size).set(frame(size));
+  }
+  assertEquals(bench.tx.transmit(bench.batch), 4);
+  bench.settle();
+  assertEquals(
+    bench.pci.wire.sent,
+    sizes.map((size) => Uint8Array.from({ length: 60 }, (_, i) => frame(size)[i] ?? 0)),
+  );
+  assertEquals(bench.device.statistics().txBytes, 62);
 });
 
 Deno.test("Queues lose no packet and no buffer in any order of calls", async () => {

@@ -146,3 +146,19 @@ Deno.test("RxQueue.receive() drops a long frame in parts, also while the pool is
   ring.queue.close();
   assertEquals(pool.freeCount, 64);
 });
+
+Deno.test("Device.setPromiscuous() loses no frame that arrives meanwhile, and disables nothing", async () => {
+  using pool = new Mempool({ buffers: 1024, memory: "pages" });
+  const pci = new ModelFunction(), batch = new PacketBatch(pool);
+  using device = await ixgbe.attach(pci, { pool });
+  const [queue] = device.rxQueues;
+  for (const on of [true, false, true]) {
+    pci.wire.waiting.push(...Array.from({ length: 8 }, () => new Uint8Array(60).fill(0xff)));
+    device.setPromiscuous(on);
+    while (pci.wire.waiting.length > 0) pci.nic.poll();
+    assertEquals(queue.receive(batch), 8);
+    batch.free();
+  }
+  assertEquals(pci.nic.counters.ignored, 0);
+  assertEquals(pci.nic.rules.violations, []);
+});

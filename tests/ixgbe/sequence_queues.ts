@@ -16,11 +16,18 @@ import {
   RX_ENABLE,
   RXEN,
   RXEN_OFF,
+  stopping,
   table,
   TE,
   TX_ENABLE,
 } from "./sequence_rules.ts";
-import { type Access, type Passes, reads, writes } from "../support/register_sequence.ts";
+import {
+  type Access,
+  type Passes,
+  reads,
+  type Sequence,
+  writes,
+} from "../support/register_sequence.ts";
 
 /** Size of the transmit packet buffer, and room in it for the largest frame, in KB (4.6.11.3.4). */
 const TX_KB = 0xa0, TX_FRAME_KB = 16;
@@ -104,26 +111,42 @@ const RECEIVE: readonly Rule[] = [
   {
     section: "4.6.7",
     rule: "RXCTRL.RXEN is set only after all other settings",
-    kept: (r) => r.accesses.slice(receiving(r) + 1, r.find(RXEN_OFF, receiving(r))).every(harmless),
+    kept: (r) =>
+      r.accesses.slice(receiving(r) + 1, r.find(writes(R.RXDCTL), receiving(r))).every(harmless),
     broken: (r) => r.moved(r.find(writes(R.MAXFRS)), receiving(r) + 1),
   },
   {
+    // X550: "The Rx path can be disabled only after all the receive queues are disabled."
+    section: "4.6.7.1.1",
+    rule: "RXCTRL.RXEN is cleared only while all receive queues are disabled",
+    kept: (r) =>
+      r.all(RXEN_OFF).filter((at) => r.valueAt(at, R.RXCTRL) & R.RXCTRL.RXEN)
+        .every((at) => !anyReceives(r, at)),
+    broken: (r) => r.moved(stopping(r), r.findLast(writes(R.RXDCTL, 0, 0, R.RXDCTL.ENABLE))),
+  },
+  {
+    // "Before receive filters are updated/modified, the RXCTRL.RXEN bit should be set to 0b." It gives way
+    // while the rule before forbids that.
     section: "8.2.3.7.1",
-    rule: "FCTRL is changed only while RXCTRL.RXEN is 0",
+    rule: "FCTRL is changed only while RXCTRL.RXEN is 0, or a receive queue is enabled",
     kept: (r) =>
       r.all(writes(R.FCTRL)).every((at) => {
-        return (r.valueAt(at, R.RXCTRL) & R.RXCTRL.RXEN) === 0;
+        return (r.valueAt(at, R.RXCTRL) & R.RXCTRL.RXEN) === 0 || anyReceives(r, at);
       }),
-    broken: (r) => {
-      const at = r.findLast(writes(R.FCTRL));
-      return r.moved(at, r.findLast(RXEN_OFF, at));
-    },
+    broken: (r) => r.inserted(stopping(r), "write", R.FCTRL, R.FCTRL.BAM),
   },
 ];
 
-/** Accesses allowed after RXEN: tails, arming of vectors, SECRXCTRL; FCTRL has a rule of its own. */
+/** Returns whether a receive queue is enabled before an access. */
+function anyReceives(record: Sequence, at: number): boolean {
+  return Array.from({ length: R.RXDCTL.count }, (_, i) => record.valueAt(at, R.RXDCTL, i))
+    .some((value) => (value & R.RXDCTL.ENABLE) !== 0);
+}
+
+/** Accesses allowed after RXEN: tails, masks of vectors, SECRXCTRL; RXCTRL and FCTRL have rules of their own. */
 function harmless({ what, name }: Access): boolean {
-  const registers: readonly Register[] = [R.RDT, R.TDT, R.EIMS_EX, R.SECRXCTRL, R.FCTRL];
+  const masks: readonly Register[] = [R.EIMS_EX, R.EIMC, R.EIMC_EX];
+  const registers: readonly Register[] = [R.RDT, R.TDT, R.RXCTRL, R.SECRXCTRL, R.FCTRL, ...masks];
   return what === "read" || registers.some((register) => register.name === name.split("[")[0]);
 }
 
@@ -153,25 +176,31 @@ const TRANSMIT: readonly Rule[] = [
     kept: (r) => r.valueAt(receiving(r), R.DTXMXSZRQ) === 0xfff,
     broken: (r) => r.changed(r.find(writes(R.DTXMXSZRQ)), () => R.DTXMXSZRQ.reset),
   },
-  before("4.6.8", "a transmit ring's address and length are set before its queue is enabled", [
-    ...[writes(R.TDBAL), writes(R.TDBAH), writes(R.TDLEN)],
-  ], TX_ENABLE),
+  // X550: "Queue 0 is enabled by default when the DMATXCTL.TE bit is set. If transmit is already enabled
+  // […], this queue should be disabled […] before changing the basic queue parameters"; of TDH (8.2.2.10.8):
+  // "If software were to write to this register while the transmit function was enabled, […] hardware could
+  // become confused."
+  before("4.6.8.1", "TDBAL, TDBAH, TDLEN and TDH are set before DMATXCTL.TE enables queue 0", [
+    ...[writes(R.TDBAL), writes(R.TDBAH), writes(R.TDLEN), writes(R.TDH)],
+  ], TE),
   {
     section: "8.2.3.9.10",
     rule: "TXDCTL.HTHRESH is not 0 if PTHRESH is not; WTHRESH is 0 if not all descriptors have RS",
     kept: (r) => {
       const { PTHRESH, HTHRESH, WTHRESH } = R.TXDCTL;
-      const value = r.valueAt(r.find(TX_ENABLE, opened(r)), R.TXDCTL);
+      const value = r.valueAt(r.find(TE, opened(r)), R.TXDCTL);
       return (value & PTHRESH) > 0 && (value & HTHRESH) > 0 && (value & WTHRESH) === 0;
     },
     broken: (r) => {
-      const at = r.find(TX_ENABLE, opened(r));
+      const at = r.find(TE, opened(r));
       const passes = ({ name }: Access) => name === nameOf(R.TXDCTL);
       return r.changed(r.findLast(passes, at), (value) => value & ~R.TXDCTL.HTHRESH);
     },
   },
-  before("4.6.8", "DMATXCTL.TE is set before a queue is enabled", [TE], TX_ENABLE),
-  awaited("4.6.8", R.TXDCTL, TX_TAIL),
+  // 82599, steps 6 and 7: "Enable transmit path by setting DMATXCTL.TE. This step should be executed only
+  // for the first enabled transmit queue"; "Enable the queue using TXDCTL.ENABLE."
+  before("4.6.8.1", "DMATXCTL.TE is set before TXDCTL.ENABLE", [TE], TX_ENABLE),
+  awaited("4.6.8.1", R.TXDCTL, TX_TAIL),
 ];
 
 /** The rules: reception, then transmission. */

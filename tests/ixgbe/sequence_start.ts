@@ -99,10 +99,7 @@ const RESETS: readonly Rule[] = [
         const i = r.findLast(reads(R.RXDCTL), at);
         return i >= 0 && (r.accesses[i].value & R.RXDCTL.ENABLE) === 0;
       }),
-    broken: (r) => {
-      const at = r.findLast(reads(R.RXDCTL), r.find(GIO_DIS));
-      return r.changed(at, (value) => value | R.RXDCTL.ENABLE);
-    },
+    broken: (r) => r.inserted(r.find(GIO_DIS), "read", R.RXDCTL, R.RXDCTL.ENABLE),
   },
   {
     section: "4.6.3.2",

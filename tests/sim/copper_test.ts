@@ -1,4 +1,4 @@
-/** The NIC model as X540 and X550: their PHY on the MDIO bus, and the firmware that they have. */
+/** The NIC model as X540 and X550: their PHY on the MDIO bus, and their firmware. */
 
 import { assert, assertEquals } from "@std/assert";
 import {
@@ -39,13 +39,13 @@ function holdPhy(driver: TestDriver): void {
   driver.write(SW_FW_SYNC, SW_FW_SYNC.SW_PHY_SM0);
 }
 
-/** Whether the link is up, and stays so. */
+/** Returns whether the link is up and stays up. */
 function linkUp(driver: TestDriver): boolean {
   driver.read(LINKS);
   return (driver.read(LINKS) & LINKS.UP) !== 0;
 }
 
-Deno.test("Phy says which devices it has, and which of them are there", () => {
+Deno.test("Phy lists its devices, and no other device answers", () => {
   const driver = new TestDriver({ deviceId: DEVICE.X540 });
   const devices = readPhy(driver, PMA_PMD, 5) | readPhy(driver, PMA_PMD, 6) << 16;
   assertEquals(devices, 1 << 1 | 1 << 3 | 1 << 4 | 1 << 7 | 1 << 30);
@@ -65,7 +65,7 @@ Deno.test("Phy without power has no link", () => {
   }
 });
 
-Deno.test("Phy keeps low power over resets and a driver's going, until power-on", () => {
+Deno.test("Phy keeps low power over resets and the end of a driver, until power-on", () => {
   const driver = new TestDriver({ deviceId: DEVICE.X540 });
   holdPhy(driver);
   writePhy(driver, GLOBAL, CONTROL, LOW_POWER);
@@ -80,20 +80,20 @@ Deno.test("Phy keeps low power over resets and a driver's going, until power-on"
   assert(linkUp(driver));
 });
 
-Deno.test("Phy is asked only by who holds its port's semaphore", () => {
-  const rule = "MSCA: a command is given while the port's SW_PHY_SM is held (X540, X550)";
+Deno.test("Phy requires its port's semaphore", () => {
+  const rule = "MSCA: a command comes while the port's SW_PHY_SM is held (X540, X550)";
   for (const deviceId of [DEVICE.X540, DEVICE.X550]) {
     const second = new TestDriver({ deviceId, lanId: 1 });
-    holdPhy(second); // the other port's
+    holdPhy(second); // the other port's semaphore
     readPhy(second, PMA_PMD, STATUS);
     assertEquals(second.broken(), [rule]);
   }
-  const old = new TestDriver(); // the 82599 has no PHY that firmware would ask
+  const old = new TestDriver(); // the 82599 has no PHY that firmware uses
   readPhy(old, PMA_PMD, STATUS);
   assertEquals(old.broken(), []);
 });
 
-Deno.test("Phy negotiates again when it is told to: the link goes and comes", () => {
+Deno.test("Phy negotiates again on a restart: the link goes down and up", () => {
   const driver = new TestDriver({ deviceId: DEVICE.X550 });
   assert(linkUp(driver));
   driver.read(EICR);
@@ -104,13 +104,13 @@ Deno.test("Phy negotiates again when it is told to: the link goes and comes", ()
   assertEquals(driver.read(LINKS) & LINKS.UP, LINKS.UP);
 });
 
-/** Gives the firmware a command of some bytes; returns whether it was answered, and how. */
+/** Gives the firmware a command; returns whether it was answered, and the answer. */
 function command(driver: TestDriver, bytes: number[]): [answered: boolean, words: number[]] {
   const words = new DataView(new ArrayBuffer(16));
   bytes.forEach((byte, i) => words.setUint8(i, byte));
   for (let i = 0; i < 4; i++) driver.write(FLEX_MNG, words.getUint32(4 * i, true), i);
   driver.write(HICR, driver.read(HICR) | HICR.C);
-  assertEquals(driver.read(HICR) & HICR.C, HICR.C, "the first look comes too early");
+  assertEquals(driver.read(HICR) & HICR.C, HICR.C, "the first read comes too early");
   const status = driver.read(HICR);
   assertEquals(status & HICR.C, 0);
   const answer = [0, 1, 2, 3].map((i) => driver.read(FLEX_MNG, i));
@@ -134,10 +134,10 @@ Deno.test("The firmware reads the EEPROM", () => {
   assertEquals(read(pointer + 1, 2)[1][3], 0x0000_0002, "the station address begins 02 00 00 00");
   assertEquals(driver.broken(), []);
   assert(!read(1023, 2)[0]);
-  assertEquals(driver.broken(), ["FLEX_MNG: words inside the EEPROM are read, 512 at most"]);
+  assertEquals(driver.broken(), ["FLEX_MNG: a command reads at most 512 words, inside the EEPROM"]);
 });
 
-Deno.test("The firmware switches the receiver off, and takes a driver's version", () => {
+Deno.test("The firmware disables the receiver, and takes a driver's version", () => {
   const driver = withFirmware();
   driver.openReceivePath();
   const rules = driver.broken();
@@ -151,16 +151,16 @@ Deno.test("The firmware switches the receiver off, and takes a driver's version"
   assertEquals(driver.broken(), rules);
 });
 
-Deno.test("The firmware's commands keep to the rules", async (t) => {
+Deno.test("The firmware's commands have rules", async (t) => {
   const cases: [rule: string, action: () => TestDriver][] = [
-    ["HICR: a command is given while EN is set", () => {
+    ["HICR: a command comes while EN is set", () => {
       const driver = withFirmware(DEVICE.X540);
       const old = new TestDriver(); // the 82599 has no such firmware
       old.write(HICR, HICR.C);
       assertEquals([old.read(HICR), driver.read(HICR)], [0, HICR.EN]);
       return old;
     }],
-    ["HICR: a command is given while SW_MNG_SM is held", () => {
+    ["HICR: a command comes while SW_MNG_SM is held", () => {
       const driver = new TestDriver({ deviceId: DEVICE.X550 });
       command(driver, [0xdd, 0, 0, 0xff]);
       return driver;

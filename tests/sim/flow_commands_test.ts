@@ -1,4 +1,4 @@
-/** The commands that set flow director filters of the NIC model, and what is counted of them. */
+/** The commands for the NIC model's flow director filters, and the counts of these. */
 
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
@@ -34,7 +34,7 @@ import {
 import { TestDriver } from "../support/model_driver.ts";
 import { packet } from "../support/ip_packets.ts";
 
-Deno.test("FDIRCMD adds, updates, queries and removes as a table of hashes and signatures does", () => {
+Deno.test("FDIRCMD adds, updates, queries and removes like a table of hashes and signatures", () => {
   const driver = FlowDriver.start(SIGNATURE);
   const small = fc.integer({ min: 0, max: 2 });
   const step = fc.record({
@@ -82,7 +82,7 @@ Deno.test("FDIRCMD adds, updates, queries and removes as a table of hashes and s
   assertEquals(driver.broken(), []);
 });
 
-Deno.test("FlowDirector says in descriptors that a filter was set twice, or is far down its list", () => {
+Deno.test("FlowDirector reports in descriptors that a filter was added twice, or is far down its list", () => {
   const driver = FlowDriver.start(SIGNATURE & ~FDIRCTRL.MAX_LENGTH | 2 << 24);
   driver.read(FDIRLEN);
   driver.command(ADD, 0x143c, 1);
@@ -97,11 +97,11 @@ Deno.test("FlowDirector says in descriptors that a filter was set twice, or is f
   const far = driver.take(packet(V4));
   assertEquals([far.queue, far.status & ERRORS], [QUEUE, LENGTH]);
   driver.command(ADD, 0x143d, 1);
-  assertEquals(driver.read(FDIRLEN), 0x143c << 16 | 3, "a shorter list is not told of");
-  assertEquals(driver.read(FDIRLEN), 0, "since it was read");
+  assertEquals(driver.read(FDIRLEN), 0x143c << 16 | 3, "a shorter list is not reported");
+  assertEquals(driver.read(FDIRLEN), 0, "cleared by reading");
 });
 
-Deno.test("FlowDirector has room as FDIRCTRL.PBALLOC says, and interrupts when it is short", () => {
+Deno.test("FlowDirector has the room of FDIRCTRL.PBALLOC, and interrupts when little is left", () => {
   for (const [control, filters] of [[SIGNATURE, 8192], [PERFECT, 2048]]) {
     for (const size of [1, 2, 3]) {
       const driver = FlowDriver.start(control & ~FDIRCTRL.PBALLOC | size);
@@ -118,13 +118,13 @@ Deno.test("FlowDirector has room as FDIRCTRL.PBALLOC says, and interrupts when i
   add(2048 - 65, 2048 - 64);
   assert(driver.read(EICR) & EICR.FLOW_DIRECTOR, "64 are left");
   add(2048 - 64, 2050);
-  assertEquals([driver.read(FDIRFREE), driver.read(FDIRFSTAT)], [2, 4], "two are kept");
+  assertEquals([driver.read(FDIRFREE), driver.read(FDIRFSTAT)], [2, 4], "two are reserved");
   driver.command(FDIRCMD.CMD_REMOVE_FLOW, 7, 7);
   add(2049, 2050);
   assertEquals([driver.read(FDIRFREE), driver.read(FDIRFSTAT)], [2, 0]);
 });
 
-Deno.test("FDIRFSTAT stays at its most, and FDIRUSTAT too", () => {
+Deno.test("FDIRFSTAT and FDIRUSTAT stop at their maximum", () => {
   const driver = FlowDriver.start(SIGNATURE);
   for (let n = 0; n < 257; n++) driver.command(FDIRCMD.CMD_REMOVE_FLOW, 1, 1);
   driver.command(ADD, 1, 1);
@@ -132,7 +132,7 @@ Deno.test("FDIRFSTAT stays at its most, and FDIRUSTAT too", () => {
   assertEquals(driver.read(FDIRFSTAT), 0xffff);
 });
 
-Deno.test("FDIRCMD gives a perfect filter that is updated its new number and queue", () => {
+Deno.test("FDIRCMD gives an updated perfect filter its new number and queue", () => {
   const driver = FlowDriver.start(PERFECT);
   driver.addPerfect(FILTER, UDP, 0x43c, 1);
   driver.addPerfect(FILTER, UDP, 0x43c, 2, FDIRCMD.FILTER_UPDATE);
@@ -143,15 +143,15 @@ Deno.test("FDIRCMD gives a perfect filter that is updated its new number and que
   assertEquals(driver.read(FDIRFREE), 2047);
 });
 
-Deno.test("FDIRCMD keeps of a filter what drivers say, and tells it in place of what they write", () => {
+Deno.test("FDIRCMD keeps the settings of a filter, and a query returns them", () => {
   const driver = FlowDriver.start(SIGNATURE);
   driver.command(ADD | FDIRCMD.COLLISION | QUEUE << 16, 0x143c, 0x6230);
-  assertEquals(driver.take(packet(V4)).status & ERRORS, 0, "a collision is the device's to find");
+  assertEquals(driver.take(packet(V4)).status & ERRORS, 0, "only the device sets a collision");
   const found = driver.command(FDIRCMD.CMD_QUERY | FDIRCMD.RX_QUEUE, 0x143c, 0x6230);
   assertEquals((found & FDIRCMD.RX_QUEUE) >>> 16, QUEUE);
 });
 
-Deno.test("FlowDirector drops what a perfect filter drops, by a queue that is off", () => {
+Deno.test("FlowDirector drops packets of a perfect filter by a disabled queue", () => {
   const driver = FlowDriver.start(PERFECT & ~FDIRCTRL.MAX_LENGTH | 127 << 8 | 1 << 24);
   driver.addPerfect(FILTER, UDP, 0x43c, 1, FDIRCMD.DROP);
   assertEquals(driver.take(packet(V4)).queue, -1);
@@ -167,32 +167,32 @@ Deno.test("FlowDirector drops what a perfect filter drops, by a queue that is of
   );
 });
 
-Deno.test("FlowDirector records what the datasheet forbids, and what is not modelled", () => {
+Deno.test("FlowDirector records what the datasheet forbids, and what the model does not support", () => {
   const FDIR = "FDIRCMD: ";
   const expected: [string, (driver: FlowDriver) => void][] = [
     [FDIR + "LAST is set in a filter that is added", (driver) => {
       driver.command(FDIRCMD.CMD_ADD_FLOW, 1, 1);
     }],
-    [FDIR + "no low latency interrupt, which is not modelled", (driver) => {
+    [FDIR + "no low latency interrupt (not modelled)", (driver) => {
       driver.command(ADD | FDIRCMD.INT, 1, 1);
     }],
-    [FDIR + "no filter of tunnels, which are not modelled", (driver) => {
+    [FDIR + "no tunnel filter (not modelled)", (driver) => {
       driver.command(ADD | FDIRCMD.TUNNEL_FILTER, 1, 1);
     }],
-    [FDIR + "pool 0: pools are not modelled", (driver) => driver.command(ADD | 1 << 24, 1, 1)],
-    [FDIR + "no perfect filter of IPv6, which is not modelled", (driver) => {
+    [FDIR + "pool 0 (pools are not modelled)", (driver) => driver.command(ADD | 1 << 24, 1, 1)],
+    [FDIR + "no perfect IPv6 filter (not modelled)", (driver) => {
       driver.addPerfect(FILTER, IPV6 | UDP, 1, 1);
     }],
     [
-      "FDIRCTRL: written again only once FDIRCMD.CLEARHT was set and cleared (82599 errata)",
+      "FDIRCTRL: written again only after FDIRCMD.CLEARHT was set and cleared (82599 errata)",
       (driver) => driver.write(FDIRCTRL, PERFECT),
     ],
-    [FDIR + "a command is given once FDIRCTRL.INIT_DONE was seen", (driver) => {
+    [FDIR + "a command comes after FDIRCTRL.INIT_DONE was seen", (driver) => {
       driver.write(FDIRCMD, FDIRCMD.CLEARHT);
       driver.write(FDIRCTRL, PERFECT);
       driver.command(ADD, 1, 1);
     }],
-    ["FDIRCTRL: a mode that is modelled: FILTERMODE and DROP_NO_MATCH are 0", (driver) => {
+    ["FDIRCTRL: FILTERMODE and DROP_NO_MATCH are 0 (other modes are not modelled)", (driver) => {
       driver.initialise(PERFECT | 1 << 21);
     }],
   ];
@@ -211,6 +211,8 @@ Deno.test("FlowDirector records what the datasheet forbids, and what is not mode
     driver.configure();
     driver.write(RXPBSIZE, memory - 63 << 10);
     driver.write(FDIRCTRL, SIGNATURE);
-    assertEquals(driver.broken(), [`FDIRCTRL: PBALLOC is what RXPBSIZE leaves of ${memory} KB`]);
+    assertEquals(driver.broken(), [
+      `FDIRCTRL: PBALLOC and RXPBSIZE add up to ${memory} KB at most`,
+    ]);
   }
 });

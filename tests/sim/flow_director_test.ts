@@ -1,4 +1,4 @@
-/** Flow director filters of the NIC model: which packets they lead where, and what is told of them. */
+/** The NIC model's flow director filters: queues of packets, and reports in descriptors. */
 
 import { assertEquals } from "@std/assert";
 import fc from "fast-check";
@@ -41,9 +41,9 @@ import {
 import { BROADCAST, frameTo, RING, RX_RING } from "../support/model_driver.ts";
 import { packet } from "../support/ip_packets.ts";
 
-/** What DPDK's test plan for the 82599 shows that a card has found out. */
+/** Results of a card in DPDK's test plan for the 82599. */
 
-Deno.test("FlowDirector finds signatures as a card does", () => {
+Deno.test("FlowDirector finds signatures like a card", () => {
   const driver = FlowDriver.start(SIGNATURE);
   const seen = [
     ["UDP", packet(V4), UDP, 0x143c, 0xe230],
@@ -63,7 +63,7 @@ Deno.test("FlowDirector finds signatures as a card does", () => {
   assertEquals(driver.broken(), []);
 });
 
-Deno.test("FlowDirector finds perfect filters and their hashes as a card does", () => {
+Deno.test("FlowDirector finds perfect filters and their hashes like a card", () => {
   const driver = FlowDriver.start(PERFECT | FDIRCTRL.REPORT_STATUS_ALWAYS);
   const missed = driver.take(packet(V4));
   assertEquals([missed.queue, missed.type & RSS_TYPE, missed.status & FLM], [0, 15, 0]);
@@ -83,7 +83,7 @@ Deno.test("FlowDirector finds perfect filters and their hashes as a card does", 
   assertEquals(driver.broken(), []);
 });
 
-Deno.test("FlowDirector compares the flexible bytes where FDIRCTRL says", () => {
+Deno.test("FlowDirector compares the flexible bytes at FDIRCTRL.FLEX_OFFSET", () => {
   const driver = FlowDriver.start(PERFECT & ~FDIRCTRL.FLEX_OFFSET | 18 << 16);
   const filter = { ...FILTER, ports: [0, 0] as [number, number] };
   driver.addPerfect({ ...filter, flex: 0x01 }, 0, 0x18b, 1);
@@ -97,10 +97,14 @@ Deno.test("FlowDirector compares the flexible bytes where FDIRCTRL says", () => 
   driver.take(packet({ ...V4, payload: 200 }));
   const fields = { addresses, ports: 1024 << 16 | 1024, flex: 0, kind: UDP, vlan: 0 };
   const { id } = driver.take(short);
-  assertEquals(id >>> 16, flowHash(BUCKET_KEY, fields) & 0x7ff, "a frame that ends before them");
+  assertEquals(
+    id >>> 16,
+    flowHash(BUCKET_KEY, fields) & 0x7ff,
+    "a frame that ends before the flexible bytes",
+  );
 });
 
-Deno.test("FlowDirector finds any flow's signature by any keys", () => {
+Deno.test("FlowDirector finds the signature of any flow with any keys", () => {
   const driver = FlowDriver.start(SIGNATURE | FDIRCTRL.REPORT_STATUS_ALWAYS | 2);
   const byte = fc.integer({ min: 0, max: 255 }), port = fc.integer({ min: 0, max: 65535 });
   const key = fc.integer({ min: 1, max: 0xffff_ffff });
@@ -116,7 +120,7 @@ Deno.test("FlowDirector finds any flow's signature by any keys", () => {
   );
   const tag = fc.option(port, { nil: undefined });
   fc.assert(fc.property(flow, tag, key, key, (options, vlan, bucketKey, signatureKey) => {
-    driver.initialise(SIGNATURE | FDIRCTRL.REPORT_STATUS_ALWAYS | 2); // 256 KB: 15 bits of hash
+    driver.initialise(SIGNATURE | FDIRCTRL.REPORT_STATUS_ALWAYS | 2); // 256 KB: 15 bits of the hash
     driver.write(FDIRHKEY, bucketKey);
     driver.write(FDIRSKEY, signatureKey);
     const v4 = options.source.length === 4;
@@ -140,14 +144,14 @@ Deno.test("FlowDirector finds any flow's signature by any keys", () => {
   assertEquals(driver.broken(), []);
 });
 
-Deno.test("flowHash() of the tests is the one that a card has shown", () => {
+Deno.test("flowHash() of the tests returns a card's hashes", () => {
   const addresses = words([...V4.source, ...V4.destination]);
   const fields = { addresses, ports: 1024 << 16 | 1024, flex: 0x0800, kind: UDP, vlan: 0 };
   assertEquals(flowHash(BUCKET_KEY, fields) & 0x1fff, 0x143c);
   assertEquals(flowHash(SIGNATURE_KEY, fields) & 0x7fff, 0x6230);
 });
 
-Deno.test("FlowDirector counts frames that no filter is for as misses", () => {
+Deno.test("FlowDirector counts frames without filter as misses", () => {
   const driver = FlowDriver.start(SIGNATURE);
   const fragment = packet(V4);
   fragment[20] = 0x20; // more fragments
@@ -158,7 +162,7 @@ Deno.test("FlowDirector counts frames that no filter is for as misses", () => {
   const [hash, signature] = [BUCKET_KEY, SIGNATURE_KEY].map((key) => flowHash(key, other6));
   driver.command(ADD | IPV6 << 5 | QUEUE << 16, hash & 0x1fff, signature & 0x7fff);
   driver.command(ADD | UDP << 5 | QUEUE << 16, 0x143c, 0x6230);
-  driver.command(ADD | QUEUE << 16, 0x1681, 0x73ed); // of packets without ports
+  driver.command(ADD | QUEUE << 16, 0x1681, 0x73ed); // for packets without ports
   for (const frame of [fragment, fragment6, frameTo(BROADCAST, 60)]) {
     const { queue, status } = driver.take(frame);
     assertEquals([queue, status & FLM], [0, 0]);
@@ -168,29 +172,29 @@ Deno.test("FlowDirector counts frames that no filter is for as misses", () => {
   driver.set(VLNCTRL, VLNCTRL.VFE);
   driver.take(tagged(5));
   assertEquals(driver.nic.counters.filtered, 1);
-  assertEquals(driver.read(FDIRMISS), 0, "a frame that is filtered out is neither");
+  assertEquals(driver.read(FDIRMISS), 0, "a refused frame is neither");
 });
 
-Deno.test("FlowDirector leaves frames alone that a filter gives no queue, or while it is off", () => {
+Deno.test("FlowDirector does not direct frames of a filter without queue, or while it is off", () => {
   const driver = FlowDriver.start(SIGNATURE & ~FDIRCTRL.REPORT_STATUS);
   driver.command(ADD & ~FDIRCMD.QUEUE_EN | QUEUE << 16, 0x143c, 0x6230);
   const { queue, type, status } = driver.take(packet(V4));
   assertEquals([queue, type & RSS_TYPE, status & FLM], [0, 0, FLM]);
   driver.initialise(SIGNATURE);
-  assertEquals(driver.take(packet(V4)).status & FLM, 0, "the table is made anew");
+  assertEquals(driver.take(packet(V4)).status & FLM, 0, "the table is new");
   driver.write(FDIRCTRL, 0);
   driver.read(FDIRMISS);
   driver.take(packet(V4));
   assertEquals(driver.read(FDIRMISS), 0);
 });
 
-Deno.test("FlowDirector counts a packet once that waits for a descriptor, and tells of it", () => {
+Deno.test("FlowDirector counts a packet that waits for a descriptor once, and reports it", () => {
   const driver = FlowDriver.start(SIGNATURE);
   driver.write(SRRCTL, driver.read(SRRCTL) & ~SRRCTL.DROP_EN);
   driver.command(ADD & ~FDIRCMD.QUEUE_EN, 0x143c, 0x6230);
   for (let i = 0; i < RING; i++) driver.wire.waiting.push(packet(V4));
   while (driver.wire.waiting.length > 0) driver.nic.poll();
-  assertEquals(driver.receiveStatus(RING - 1), 0, "a ring keeps one back");
+  assertEquals(driver.receiveStatus(RING - 1), 0, "a ring keeps one descriptor back");
   driver.fillReceive(0);
   driver.write(RDT, 0);
   driver.nic.poll();
@@ -198,7 +202,7 @@ Deno.test("FlowDirector counts a packet once that waits for a descriptor, and te
   assertEquals([driver.read(FDIRMATCH), driver.read(FDIRMISS)], [RING, 0]);
 });
 
-Deno.test("FlowDirector leaves legacy descriptors as they are", () => {
+Deno.test("FlowDirector does not change legacy descriptors", () => {
   const driver = FlowDriver.start(SIGNATURE, { legacy: true });
   driver.command(ADD & ~FDIRCMD.QUEUE_EN, 0x143c, 0x6230);
   driver.wire.waiting.push(packet(V4));
@@ -207,12 +211,12 @@ Deno.test("FlowDirector leaves legacy descriptors as they are", () => {
   assertEquals(driver.words[RX_RING / 4 + 3] & (1 | FLM), 1);
 });
 
-Deno.test("FlowDirector knows SCTP by its ports, if they are there", () => {
+Deno.test("FlowDirector compares the ports of SCTP, if a packet has them", () => {
   const driver = FlowDriver.start(SIGNATURE | FDIRCTRL.REPORT_STATUS_ALWAYS);
   const addresses = words([...V4.source, ...V4.destination]);
   const whole = packet(V4), cut = packet({ ...V4, payload: 18 }).slice(0, 34);
   whole[23] = cut[23] = 132;
-  new DataView(cut.buffer).setUint16(16, 20); // nothing but the IP header, and padding
+  new DataView(cut.buffer).setUint16(16, 20); // only the IP header, and padding
   const padded = new Uint8Array(60).fill(7, 34);
   padded.set(cut);
   const fields = { addresses, ports: 1024 << 16 | 1024, flex: 0x0800, kind: 3, vlan: 0 };
@@ -220,7 +224,7 @@ Deno.test("FlowDirector knows SCTP by its ports, if they are there", () => {
   assertEquals(driver.take(padded).id >>> 16, 0x1681);
 });
 
-Deno.test("FlowDirector tells nothing in place of a fragment's sum, and looks without other settings", () => {
+Deno.test("FlowDirector reports no id while RXCSUM.PCSD is 0, and needs no other settings", () => {
   const driver = FlowDriver.start(SIGNATURE);
   driver.write(RXCSUM, 0);
   driver.command(UPDATE, 0x143c, 0x6230);
@@ -228,7 +232,7 @@ Deno.test("FlowDirector tells nothing in place of a fragment's sum, and looks wi
   assertEquals([queue, type & RSS_TYPE, id, status & FLM], [QUEUE, 0, 0, FLM]);
 });
 
-Deno.test("FlowDirector is off after a reset, and may be initialised", () => {
+Deno.test("FlowDirector is off after a reset, and may be initialised again", () => {
   const driver = FlowDriver.start(SIGNATURE);
   driver.write(RXDCTL, 0);
   driver.write(RXDCTL, 0, QUEUE);
@@ -243,5 +247,5 @@ Deno.test("FlowDirector is off after a reset, and may be initialised", () => {
   driver.write(FDIRCTRL, SIGNATURE);
   assertEquals(driver.broken(), []);
   driver.command(ADD, 1, 1);
-  assertEquals(driver.broken(), ["FDIRCMD: a command is given once FDIRCTRL.INIT_DONE was seen"]);
+  assertEquals(driver.broken(), ["FDIRCMD: a command comes after FDIRCTRL.INIT_DONE was seen"]);
 });

@@ -1,4 +1,4 @@
-/** The masks of flow director filters of the NIC model: what of a packet filters compare. */
+/** The masks of the NIC model's flow director: the parts of a packet that filters compare. */
 
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
@@ -31,7 +31,7 @@ import {
 } from "../support/flow_director.ts";
 import { packet } from "../support/ip_packets.ts";
 
-Deno.test("FlowDirector compares what the masks leave, as a card does", () => {
+Deno.test("FlowDirector applies masks like a card", () => {
   const udp = (source: number[], destination: number[], ports: [number, number]) =>
     packet({ ...V4, source, destination, ports });
   const ip = { ...FILTER, ports: [0, 0] as [number, number] };
@@ -97,7 +97,7 @@ Deno.test("FlowDirector compares what the masks leave, as a card does", () => {
   }
 });
 
-Deno.test("FDIRTCPM is for TCP, FDIRUDPM for UDP", () => {
+Deno.test("FDIRTCPM masks ports of TCP, FDIRUDPM those of UDP", () => {
   const driver = FlowDriver.start(PERFECT);
   driver.write(FDIRTCPM, 0xffff_ffff);
   driver.addPerfect({ ...FILTER, ports: [0, 0] }, TCP, 0, 1);
@@ -109,10 +109,10 @@ Deno.test("FDIRTCPM is for TCP, FDIRUDPM for UDP", () => {
   assertEquals(driver.take(packet(V4)).queue, 0);
 });
 
-Deno.test("FlowDirector compares just the bits that the masks leave", () => {
+Deno.test("FlowDirector compares exactly the bits that the masks leave", () => {
   const driver = FlowDriver.start(PERFECT);
   const word = fc.integer({ min: 0, max: 0xffff_ffff });
-  const fields = fc.tuple(word, word, word); // both addresses, and ports with the source's first
+  const fields = fc.tuple(word, word, word); // both addresses, and the ports, the source's first
   const bytes = (
     value: number,
   ) => [value >>> 24, value >>> 16 & 255, value >>> 8 & 255, value & 255];
@@ -142,7 +142,7 @@ Deno.test("FlowDirector compares just the bits that the masks leave", () => {
     const masked = sent.map((value, i) => (value ^ noise[i] & masks[i]) >>> 0);
     assertEquals([driver.take(udp(sent)).queue, driver.take(udp(masked)).queue], [QUEUE, QUEUE]);
     for (const [i, mask] of masks.entries()) {
-      const bit = ~mask & -~mask; // the lowest that counts
+      const bit = ~mask & -~mask; // the lowest bit that counts
       const changed = sent.map((value, j) => i === j ? (value ^ bit) >>> 0 : value);
       assertEquals(driver.take(udp(changed)).queue, bit === 0 ? QUEUE : 0);
     }

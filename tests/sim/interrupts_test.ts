@@ -1,4 +1,4 @@
-/** Which causes interrupt a driver of the NIC model, by which vector, and when. */
+/** The interrupts of the NIC model: causes, vectors and times. */
 
 import { assert, assertEquals } from "@std/assert";
 import {
@@ -20,10 +20,10 @@ import { frameTo, STATION, TestDriver } from "../support/model_driver.ts";
 
 const RECEIVE = 40, TRANSMIT = 3, OTHER = 63;
 const VALID = 0x80;
-/** Long enough for a throttled message on any machine, in milliseconds. */
+/** Milliseconds after which a throttled message has been sent on any machine. */
 const DEADLINE = 5000;
 
-/** A driver with a vector for each direction and one for everything else, and what it was sent. */
+/** Creates a driver with vectors for each direction and for other causes; records messages. */
 function withVectors(): { driver: TestDriver; sent: number[] } {
   const driver = TestDriver.ready();
   const sent: number[] = [];
@@ -46,13 +46,13 @@ function transmit(driver: TestDriver, index: number): void {
   driver.nic.poll();
 }
 
-Deno.test("Nic interrupts by the vectors of IVAR, where EIMS_EX lets it", () => {
+Deno.test("Nic interrupts by the vectors of IVAR that EIMS_EX enables", () => {
   const { driver, sent } = withVectors();
   receive(driver);
   transmit(driver, 0);
   assertEquals(sent, []);
   driver.write(EIMS_EX, 1 << TRANSMIT);
-  assertEquals(sent, [TRANSMIT], "at once: the cause was there");
+  assertEquals(sent, [TRANSMIT], "at once: the cause was pending");
   driver.write(EIMS_EX, 1 << (RECEIVE - 32), 1);
   assertEquals(sent, [TRANSMIT, RECEIVE]);
   receive(driver);
@@ -64,7 +64,7 @@ Deno.test("Nic interrupts by the vectors of IVAR, where EIMS_EX lets it", () => 
   assertEquals(driver.read(EICS) & EICR.RTX_QUEUE, 1 << TRANSMIT);
 });
 
-Deno.test("Nic masks a queue by its message where EIAM_EX says so, until EIMS_EX", () => {
+Deno.test("Nic masks a queue by its message if EIAM_EX is set, until EIMS_EX", () => {
   const { driver, sent } = withVectors();
   driver.write(EIAM_EX, 0xffff_ffff, 1);
   driver.write(EIMS_EX, 0xffff_ffff, 1);
@@ -77,7 +77,7 @@ Deno.test("Nic masks a queue by its message where EIAM_EX says so, until EIMS_EX
   assertEquals(sent.length, 2, "its message has cleared the cause");
 });
 
-Deno.test("Nic sends no two messages of a vector within EITR, and none is lost", () => {
+Deno.test("Nic sends no two messages of a vector within EITR, and loses none", () => {
   const { driver, sent } = withVectors();
   driver.write(EITR, EITR.ITR_INTERVAL, RECEIVE);
   driver.write(EIMS_EX, 0xffff_ffff, 1);
@@ -89,13 +89,13 @@ Deno.test("Nic sends no two messages of a vector within EITR, and none is lost",
   assertEquals(sent, [RECEIVE, RECEIVE]);
 });
 
-Deno.test("Nic interrupts by IVAR_MISC for what is no queue's", () => {
+Deno.test("Nic interrupts by IVAR_MISC for causes other than queues", () => {
   const { driver, sent } = withVectors();
   driver.write(EIMS, EIMS.LSC);
   driver.nic.setLink(false);
   driver.nic.poll();
   assertEquals(sent, [OTHER]);
-  assertEquals(driver.read(EICS), EICR.LSC, "a look by EICS clears nothing");
+  assertEquals(driver.read(EICS), EICR.LSC, "reading EICS clears nothing");
   assertEquals([driver.read(EICR), driver.read(EICR)], [EICR.LSC, 0]);
   driver.write(EICS, EICR.LSC);
   driver.write(EICS, EICR.MNG); // masked
@@ -105,7 +105,7 @@ Deno.test("Nic interrupts by IVAR_MISC for what is no queue's", () => {
   assertEquals(driver.broken(), []);
 });
 
-Deno.test("Nic interrupts by software's causes, also beyond those of EICR", () => {
+Deno.test("Nic interrupts by software's causes, also those beyond EICR", () => {
   const { driver, sent } = withVectors();
   driver.write(EIMS_EX, 0xffff_ffff);
   driver.write(EIMS_EX, 0xffff_ffff, 1);
@@ -114,7 +114,7 @@ Deno.test("Nic interrupts by software's causes, also beyond those of EICR", () =
   assertEquals(sent, [4, 20, 63]);
 });
 
-Deno.test("Nic without MSI-X sends vector 0, and EICR tells why", () => {
+Deno.test("Nic without MSI-X sends vector 0, and EICR shows the cause", () => {
   const { driver, sent } = withVectors();
   driver.write(GPIE, 0);
   driver.write(IVAR, VALID | 1 | (VALID | TRANSMIT) << 8);

@@ -50,7 +50,7 @@ async function withDirectory(test: (directory: string) => Promise<void>): Promis
   await test(directory.path);
 }
 
-Deno.test("sim/main.ts outlives clients that are killed, and cleans up when it is told to end", () =>
+Deno.test("sim/main.ts outlives clients that are killed, and cleans up at its end", () =>
   withDirectory(async (directory) => {
     const client = `${directory}/client.ts`;
     Deno.writeTextFileSync(client, CLIENT);
@@ -62,7 +62,7 @@ Deno.test("sim/main.ts outlives clients that are killed, and cleans up when it i
       assertEquals(await killed.line(() => true), "up 8086", `client ${i}`);
       killed.kill("SIGKILL");
     }
-    // The doorbells' memory is the model's own; the clients' must not stay.
+    // The memory of doorbells is the model's own; that of clients must not stay.
     const mapped = () =>
       Deno.readTextFileSync(`/proc/${model.pid}/maps`).split("memfd:ixy ").length - 1;
     for (let i = 0; i < 100 && mapped() > 1; i++) await delay(20);
@@ -74,7 +74,7 @@ Deno.test("sim/main.ts outlives clients that are killed, and cleans up when it i
     assertEquals([...Deno.readDirSync(directory)].map((entry) => entry.name), ["client.ts"]);
   }));
 
-Deno.test("sim/main.ts rests when there is nothing to do", () =>
+Deno.test("sim/main.ts waits without using the processor when there is no work", () =>
   withDirectory(async (directory) => {
     await using model = start([MAIN, "--socket", `${directory}/nic.sock`, "--quiet"]);
     assertEquals(await model.line(() => true), "ready");
@@ -99,7 +99,7 @@ Deno.test("sim/main.ts obeys commands on stdin", () =>
     await model.write("start\nlink 0 down\nlink 0 up\nstop\nstats");
     const stats = JSON.parse(await model.line(() => true));
     assertEquals(stats.ports[0].wire, "generator");
-    assertEquals(stats.ports[0].wireStatistics.sent, 0, "nobody receives");
+    assertEquals(stats.ports[0].wireStatistics.sent, 0, "no port receives");
     assertEquals(stats.ports[0].counters.received, 0);
     assertEquals(stats.ports[0].violations, 0);
     await model.write("quit");
@@ -107,14 +107,14 @@ Deno.test("sim/main.ts obeys commands on stdin", () =>
     assertEquals((await model.finish()).code, 0);
   }));
 
-Deno.test("sim/main.ts says in one sentence what cannot be done", () =>
+Deno.test("sim/main.ts refuses invalid command lines with one sentence", () =>
   withDirectory(async (directory) => {
     const socket = `${directory}/nic.sock`;
     const wrong: [string[], string][] = [
       [[], "--socket"],
       [["--wire", "none"], "--socket"],
       [["--socket", socket, "--wire", "laser"], "a wire is generator"],
-      [["--socket", socket, "--wire", "none", "--wire", "none"], "two of --wire"],
+      [["--socket", socket, "--wire", "none", "--wire", "none"], "--wire twice"],
       [["--socket", socket, "--socket", socket], "--socket"],
       [["--socket", socket, "--wire", "cable:1"], "joins two ports"],
       [["--socket", socket, "--mac", "1:2"], "--mac"],
@@ -135,11 +135,11 @@ Deno.test("sim/main.ts says in one sentence what cannot be done", () =>
       assertEquals([code, stdout.length], [2, 0], `${args}: ${text}`);
       assertEquals(text.trimEnd().split("\n").length, 1, text);
       assertStringIncludes(text, part);
-      assertEquals([...Deno.readDirSync(directory)], [], "nothing is left behind");
+      assertEquals([...Deno.readDirSync(directory)], [], "no file is left");
     }
   }));
 
-Deno.test("sim/main.ts captures what a forwarder makes of a capture", () =>
+Deno.test("sim/main.ts captures the frames of a capture after a forwarder", () =>
   withDirectory(async (directory) => {
     const frames = Array.from({ length: 2000 }, (_, n) => {
       return Uint8Array.from(
@@ -177,7 +177,7 @@ Deno.test("sim/main.ts captures what a forwarder makes of a capture", () =>
     assertEquals(framesIn(output), frames);
   }));
 
-/** A capture file with nanoseconds, little-endian. */
+/** Returns a capture file with nanoseconds, little-endian. */
 function capture(frames: readonly Uint8Array[]): Uint8Array {
   const header = Uint32Array.of(0xa1b23c4d, 0x00040002, 0, 0, 65535, 1);
   const records = frames.flatMap((frame) => {

@@ -73,7 +73,7 @@ function bytesOfBuffer(driver: TestDriver, index: number, length: number): Uint8
   return driver.bytes.slice(start, start + length);
 }
 
-Deno.test("Nic: a driver that does everything in order breaks no rule and moves frames", () => {
+Deno.test("Nic: a driver in the right order breaks no rule and moves frames", () => {
   const driver = TestDriver.ready();
   for (let n = 0; n < 600; n++) {
     driver.wire.waiting.push(frameTo(STATION, 60 + n % 1400, n));
@@ -104,7 +104,7 @@ Deno.test("Nic: a driver that does everything in order breaks no rule and moves 
   });
 });
 
-Deno.test("Nic.poll() reads tails from doorbells that are shared", () => {
+Deno.test("Nic.poll() reads tails from shared doorbells", () => {
   const doorbells = new Uint32Array(0x20000 / 4);
   const driver = TestDriver.ready({ doorbells, pollDoorbells: true });
   driver.fillTransmit(0, 60);
@@ -153,7 +153,7 @@ Deno.test("Nic.poll() sends legacy descriptors and pads short frames to 60 bytes
   assertEquals(driver.broken(), []);
 });
 
-Deno.test("Nic.poll() writes back the head where TDWBAL asks for it", () => {
+Deno.test("Nic.poll() writes the head to memory if TDWBAL enables it", () => {
   const driver = new TestDriver();
   driver.reset();
   driver.configure();
@@ -168,7 +168,7 @@ Deno.test("Nic.poll() writes back the head where TDWBAL asks for it", () => {
   assertEquals(driver.broken(), []);
 });
 
-Deno.test("Nic.receive() fills legacy descriptors where SRRCTL says so", () => {
+Deno.test("Nic.receive() fills legacy descriptors if SRRCTL selects them", () => {
   const driver = new TestDriver();
   driver.reset();
   driver.configure();
@@ -179,7 +179,7 @@ Deno.test("Nic.receive() fills legacy descriptors where SRRCTL says so", () => {
   assertEquals(driver.words.subarray(RX_RING / 4 + 2, RX_RING / 4 + 4), new Uint32Array([77, 3]));
 });
 
-Deno.test("Nic.receive() stops at the tail, and drops or keeps frames as DROP_EN says", () => {
+Deno.test("Nic.receive() stops at the tail, and drops or keeps frames by DROP_EN", () => {
   const dropping = TestDriver.ready();
   for (let i = 0; i < RING + 9; i++) dropping.wire.waiting.push(frameTo(STATION, 60));
   for (let i = 0; i < 9; i++) dropping.nic.poll();
@@ -196,7 +196,7 @@ Deno.test("Nic.receive() stops at the tail, and drops or keeps frames as DROP_EN
   keeping.enableReceive();
   for (let i = 0; i < RING + 29; i++) keeping.wire.waiting.push(frameTo(STATION, 60, i));
   for (let i = 0; i < 9; i++) keeping.nic.poll();
-  // 1 KB keeps 16 frames of 16 words each: a word for the length, 15 for the bytes.
+  // 1 KB has room for 16 frames of 16 words: one for the length, 15 for the bytes.
   assertEquals(keeping.wire.missed, 30 - 16);
   assertEquals(keeping.read(RXMPC), 14);
   assertEquals(keeping.read(QPRDC), 0);
@@ -210,7 +210,7 @@ Deno.test("Nic.receive() stops at the tail, and drops or keeps frames as DROP_EN
   assertEquals(keeping.broken(), []);
 });
 
-Deno.test("Nic.receive() appends the CRC where it is not stripped", () => {
+Deno.test("Nic.receive() appends the CRC if it is not stripped", () => {
   const driver = new TestDriver();
   driver.reset();
   driver.configure();
@@ -302,7 +302,7 @@ Deno.test("Nic.read32() clears statistics, counts by size and kind, and maps que
   assertEquals(driver.read(QPRC), 0);
 });
 
-Deno.test("Nic.write32() of CTRL.RST puts everything to its initial value", () => {
+Deno.test("Nic.write32() of CTRL.RST resets everything", () => {
   const driver = TestDriver.ready();
   driver.wire.waiting.push(frameTo(STATION, 60));
   driver.nic.poll();
@@ -320,7 +320,7 @@ Deno.test("Nic.write32() of CTRL.RST puts everything to its initial value", () =
   assertEquals(driver.broken(), []);
 });
 
-Deno.test("Nic.read32() answers CTRL.GIO_DIS in STATUS, and DMA stops", () => {
+Deno.test("Nic.read32() shows CTRL.GIO_DIS in STATUS, and DMA stops", () => {
   const driver = TestDriver.ready();
   driver.write(RXDCTL, 0);
   driver.set(CTRL, CTRL.GIO_DIS);
@@ -331,7 +331,7 @@ Deno.test("Nic.read32() answers CTRL.GIO_DIS in STATUS, and DMA stops", () => {
   assertEquals(driver.wire.sent.length, 0);
 });
 
-Deno.test("Nic: the EEPROM's words add up to 0xBABA and hold the station address", () => {
+Deno.test("Nic: the words of the EEPROM add up to 0xBABA and contain the station address", () => {
   const driver = new TestDriver();
   const word = (address: number) => {
     driver.write(EERD, address << 2 | EERD.START);
@@ -360,7 +360,7 @@ Deno.test("Nic: semaphores are taken by reading SWSM, and survive a reset", () =
   assertEquals(driver.broken(), []);
 });
 
-Deno.test("Nic.setLink() shows in LINKS at the device's speeds", () => {
+Deno.test("Nic.setLink() changes LINKS, at the device's speeds", () => {
   const driver = new TestDriver({ deviceId: DEVICE.X550 });
   const speed = (mbps: number) => {
     driver.nic.setLink(true, mbps);
@@ -374,7 +374,7 @@ Deno.test("Nic.setLink() shows in LINKS at the device's speeds", () => {
   assertEquals(driver.read(LINKS), 0);
 });
 
-Deno.test("Nic: a link mode that the board does not have brings no link", () => {
+Deno.test("Nic: there is no link in a link mode that the board does not have", () => {
   const driver = new TestDriver({ deviceId: DEVICE.KX4 });
   assertEquals(driver.read(LINKS) & LINKS.UP, LINKS.UP);
   driver.write(AUTOC, driver.read(AUTOC) & ~AUTOC.LMS | AUTOC.LMS_10G_SERIAL | AUTOC.RESTART_AN);
@@ -397,7 +397,7 @@ Deno.test("Nic: MDIO reads the PHY's identifier on X540 and nothing on the 82599
   assertEquals(identifier(DEVICE.SFP), [0xffff, 0xffff]);
 });
 
-Deno.test("Nic: frames are lost while the link is down, and HLREG0.LPBK returns what is sent", () => {
+Deno.test("Nic: frames are lost while the link is down, and HLREG0.LPBK returns sent frames", () => {
   const driver = TestDriver.ready();
   driver.nic.setLink(false);
   driver.wire.waiting.push(frameTo(STATION, 60));
@@ -412,7 +412,7 @@ Deno.test("Nic: frames are lost while the link is down, and HLREG0.LPBK returns 
   assertEquals(driver.wire.sent.length, 0);
 });
 
-Deno.test("Nic.disconnect() stops DMA and forgets the memory", () => {
+Deno.test("Nic.disconnect() stops DMA and drops the mappings", () => {
   const driver = TestDriver.ready();
   driver.nic.disconnect();
   assertEquals(driver.nic.receiving, false);
@@ -423,7 +423,7 @@ Deno.test("Nic.disconnect() stops DMA and forgets the memory", () => {
   assertEquals(driver.broken(), []);
 });
 
-Deno.test("Nic.write32() reaches SRRCTL and RAL through their second places", () => {
+Deno.test("Nic.write32() reaches SRRCTL and RAL at their second offsets", () => {
   const driver = new TestDriver();
   driver.nic.write32(0x2100 + 4 * 3, 4);
   assertEquals(driver.read(SRRCTL, 3), 4);
@@ -432,7 +432,7 @@ Deno.test("Nic.write32() reaches SRRCTL and RAL through their second places", ()
   assertEquals(driver.nic.read32(0x1ffff0), 0);
 });
 
-Deno.test("Nic: negotiation has begun in backplane modes, and is not undone by another mode", () => {
+Deno.test("Nic: negotiation begins in backplane modes, and another mode does not undo it", () => {
   const driver = new TestDriver();
   const begun = () => (driver.read(ANLP1) & ANLP1.AN_STATE) !== 0;
   const toggle = () => driver.write(AUTOC, driver.read(AUTOC) ^ AUTOC.LMS_KX4_KX_KR);
@@ -446,7 +446,7 @@ Deno.test("Nic: negotiation has begun in backplane modes, and is not undone by a
   assert((board.read(ANLP1) & ANLP1.AN_STATE) !== 0);
 });
 
-Deno.test("Nic is not done with its start when a driver looks first, however late", async () => {
+Deno.test("Nic has not completed its initialisation at the first read, however late", async () => {
   const driver = TestDriver.ready();
   for (let reset = 0; reset < 2; reset++) {
     driver.nic.reset("function");
@@ -457,7 +457,7 @@ Deno.test("Nic is not done with its start when a driver looks first, however lat
   }
 });
 
-Deno.test("Nic that the EEPROM has without a link gets one by AUTOC2.LINK_DISABLE, until a reset", () => {
+Deno.test("Nic with LINK_DISABLE in the EEPROM has a link once that is cleared, until a reset", () => {
   const driver = TestDriver.ready({ linkDisabled: true });
   const link = () => (driver.read(LINKS) & LINKS.UP) !== 0;
   assertEquals([link(), driver.nic.receiving], [false, false]);

@@ -1,4 +1,4 @@
-/** What the NIC model does to frames beside moving them: checksums, segments, tags, hashes. */
+/** The offloads of the NIC model: checksums, segments, tags, hashes. */
 
 import { assertEquals } from "@std/assert";
 import {
@@ -19,7 +19,7 @@ import { Rules } from "../../sim/registers/rules.ts";
 import { RX_BUFFERS, RX_RING, TestDriver, TX_BUFFERS, TX_RING } from "../support/model_driver.ts";
 import { headerOf, l4Of, packet, type PacketOptions, pseudoSum } from "../support/ip_packets.ts";
 
-// What Microsoft publishes to verify receive side scaling with: a key, and hashes of addresses.
+// Microsoft's verification suite for receive side scaling: a key, and hashes of addresses.
 const KEY = "6d5a56da255b0ec24167253d43a38fb0d0ca2bcbae7b30b477cb2da38030f20c6a42b73bbeac01fa";
 const PORTS = [2794, 1766] as const;
 const V4: PacketOptions = {
@@ -56,7 +56,7 @@ function offloads(
   return made;
 }
 
-/** Puts a context and one buffer with a frame into the transmit ring, and returns what is sent. */
+/** Sends a context descriptor and one buffer with a frame; returns the sent frames. */
 function send(
   driver: TestDriver,
   options: PacketOptions,
@@ -79,7 +79,7 @@ function send(
   return driver.wire.sent;
 }
 
-/** A packet as a driver hands it over: no IPv4 checksum, the pseudo header's sum for the other. */
+/** A packet as a driver gives it: without IPv4 checksum, with the sum of the pseudo header. */
 function unfinished(options: PacketOptions, length: number): Uint8Array {
   const frame = packet(options), view = new DataView(frame.buffer);
   if (options.source.length === 4) view.setUint16(24, 0);
@@ -88,7 +88,7 @@ function unfinished(options: PacketOptions, length: number): Uint8Array {
   return frame;
 }
 
-Deno.test("ReceiveOffloads hashes as Microsoft's verification suite does", () => {
+Deno.test("ReceiveOffloads hashes like Microsoft's verification suite", () => {
   const all = MRQC.RSS_IPV4 | MRQC.RSS_TCP_IPV4 | MRQC.RSS_IPV6 | MRQC.RSS_TCP_IPV6;
   const expected = [
     [V4, all, 0x51ccc178, 1],
@@ -105,7 +105,7 @@ Deno.test("ReceiveOffloads hashes as Microsoft's verification suite does", () =>
   }
 });
 
-Deno.test("ReceiveOffloads of an X550 looks up nine bits of the hash", () => {
+Deno.test("ReceiveOffloads of an X550 uses nine bits of the hash", () => {
   const file = new RegisterFile(), frame = packet(V4);
   for (let i = 0; i < ERETA.count; i++) file.set(ERETA, 0x3f3f3f3f, i);
   for (const [large, queue] of [[false, 2], [true, 0x3f]] as const) {
@@ -127,7 +127,7 @@ Deno.test("ReceiveOffloads tells right checksums from wrong ones", () => {
     assertEquals(found.status, good | L4E);
     frame[frame.length - 1] ^= 1;
     if (v4) {
-      frame[22] ^= 1; // the time to live is in no pseudo header
+      frame[22] ^= 1; // the pseudo header does not include the time to live
       found.inspect(frame, frame.length);
       assertEquals(found.status, good | IPE);
     }
@@ -143,7 +143,7 @@ Deno.test("ReceiveOffloads tells right checksums from wrong ones", () => {
   }
 });
 
-Deno.test("ReceiveOffloads spreads by a hash that it does not show while RXCSUM.PCSD is 0", () => {
+Deno.test("ReceiveOffloads spreads by the hash, but does not report it while RXCSUM.PCSD is 0", () => {
   for (const control of [0, RXCSUM.IPPCSE]) {
     const found = offloads(MRQC.RSS_TCP_IPV4, undefined, control), frame = packet(V4);
     found.inspect(frame, frame.length);
@@ -151,7 +151,7 @@ Deno.test("ReceiveOffloads spreads by a hash that it does not show while RXCSUM.
   }
 });
 
-/** A datagram in IPv4 fragments of 64 bytes of payload, as the wire brings them. */
+/** Returns a datagram in IPv4 fragments of 64 bytes of payload. */
 function fragments(datagram: Uint8Array): Uint8Array[] {
   const payload = datagram.subarray(34), all: Uint8Array[] = [];
   for (let from = 0; from < payload.length; from += 64) {
@@ -167,7 +167,7 @@ function fragments(datagram: Uint8Array): Uint8Array[] {
   return all;
 }
 
-Deno.test("ReceiveOffloads sums up the fragments of an UDP datagram if RXCSUM.IPPCSE is set", () => {
+Deno.test("ReceiveOffloads sums the fragments of a UDP datagram if RXCSUM.IPPCSE is set", () => {
   const options: PacketOptions = { ...V4, protocol: "udp", payload: 151 };
   const datagram = packet(options), all = fragments(datagram);
   assertEquals(all.length, 3);
@@ -187,13 +187,13 @@ Deno.test("ReceiveOffloads sums up the fragments of an UDP datagram if RXCSUM.IP
   assertEquals([found.status, found.hash], [IPCS, 0x1234], "the sender made no checksum");
   const tcp = fragments(packet(V4))[0];
   found.inspect(tcp, tcp.length);
-  assertEquals([found.status, found.hash], [IPCS, 0], "nothing is done for other protocols");
+  assertEquals([found.status, found.hash], [IPCS, 0], "only UDP fragments are summed");
   const hashed = offloads(MRQC.RSS_IPV4, undefined, RXCSUM.IPPCSE | RXCSUM.PCSD);
   hashed.inspect(all[0], all[0].length);
   assertEquals([hashed.status, hashed.hash >>> 0, hashed.type & 0xf], [IPCS, 0x323e8fc2, 2]);
 });
 
-Deno.test("ReceiveOffloads looks into cut and random frames without an error", () => {
+Deno.test("ReceiveOffloads inspects cut and random frames without an error", () => {
   const found = offloads(0xffff_0000);
   for (let n = 0; n < 2000; n++) {
     const frame = packet(PACKETS[n % 4]);
@@ -204,7 +204,7 @@ Deno.test("ReceiveOffloads looks into cut and random frames without an error", (
   }
 });
 
-Deno.test("Nic.receive() takes out VLAN tags where RXDCTL.VME says so, and filters by them", () => {
+Deno.test("Nic.receive() strips VLAN tags if RXDCTL.VME is set, and filters by them", () => {
   const driver = TestDriver.ready();
   const plain = packet(V4);
   const tagged = (id: number) => {
@@ -246,7 +246,7 @@ Deno.test("Nic.poll() inserts checksums and tags", () => {
   }
 });
 
-Deno.test("Nic.poll() cuts transmissions into segments with headers of their own", () => {
+Deno.test("Nic.poll() cuts transmissions into segments, each with a header", () => {
   const mss = 700, payload = 3 * mss + 1;
   for (const packetOptions of PACKETS) {
     const options = { ...packetOptions, payload };
@@ -271,13 +271,13 @@ Deno.test("Nic.poll() cuts transmissions into segments with headers of their own
       if (v4) assertEquals(view.getUint16(18), 0x1234 + n);
       if (options.protocol === "udp") return;
       assertEquals(view.getUint32(l4 + 4), (0xffff_ff00 + n * mss) >>> 0);
-      // By the masks' reset values only the last segment has PSH and FIN, and it has no CWR.
+      // With the masks' reset values only the last segment has PSH and FIN, and it has no CWR.
       assertEquals(view.getUint16(l4 + 12) & 0xff, n < 3 ? 0x90 : 0x19);
     });
   }
 });
 
-Deno.test("Nic.poll() records what no context descriptor was given for", () => {
+Deno.test("Nic.poll() records an offload request without context descriptor", () => {
   const driver = TestDriver.ready();
   driver.fillTransmit(0, 100, EOP | IFCS | RS | DEXT | DATA);
   driver.words[TX_RING / 4 + 3] |= TXSM;

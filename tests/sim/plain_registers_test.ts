@@ -45,14 +45,14 @@ const ENTRIES = 64;
 /** A whole frame in one advanced descriptor: EOP, IFCS, RS, data. */
 const FRAME = 0x2b300000;
 
-/** The memory that driver and model share, and the driver's side of it. */
+/** The memory that driver and model share, from the driver's side. */
 class Shared {
   readonly bar = new Uint32Array(512 * 1024 / 4);
   readonly memory = new Uint32Array(MEMORY / 4);
   readonly wire = new TestWire();
   readonly nic: Nic;
   readonly registers: PlainRegisters;
-  /** What the model was told, in order. */
+  /** The model's register writes, in order. */
   readonly told: [number, number][] = [];
 
   constructor() {
@@ -68,7 +68,7 @@ class Shared {
     this.registers = new PlainRegisters(this.nic, write, this.bar);
   }
 
-  /** Looks until nothing new is found, and does it. */
+  /** Looks until there are no more changes, and applies them. */
   look(): boolean {
     while (this.registers.look());
     return this.registers.take();
@@ -86,7 +86,7 @@ class Shared {
     this.write(register, this.read(register) | bits);
   }
 
-  /** Everything that a driver does to receive and to send, at once, without looking back. */
+  /** Writes everything that a driver needs to receive and send, at once, without reading. */
   start(rxRing = RX_RING): void {
     this.set(FCTRL, FCTRL.BAM);
     this.set(HLREG0, HLREG0.TXCRCEN | HLREG0.TXPADEN | HLREG0.RXCRCSTRP);
@@ -113,7 +113,7 @@ class Shared {
     this.write(TDLEN, ENTRIES * 16);
   }
 
-  /** Has a frame arrive; returns the status word of a descriptor after it. */
+  /** Delivers a frame; returns the status word of a descriptor afterwards. */
   arrive(rxRing: number, descriptor: number): number {
     this.wire.waiting.push(frameTo(BROADCAST, 60));
     this.nic.poll();
@@ -121,7 +121,7 @@ class Shared {
   }
 }
 
-Deno.test("PlainRegisters shows what registers hold after reset, and the link a moment later", () => {
+Deno.test("PlainRegisters shows the values after a reset, and the link a moment later", () => {
   const shared = new Shared();
   assertEquals(shared.read(STATUS) & STATUS.GIO_MASTER_ENABLE, STATUS.GIO_MASTER_ENABLE);
   assertEquals(shared.read(LINKS) & LINKS.UP, LINKS.UP);
@@ -131,7 +131,7 @@ Deno.test("PlainRegisters shows what registers hold after reset, and the link a 
   assertEquals(shared.read(LINKS) & LINKS.UP, 0);
 });
 
-Deno.test("PlainRegisters starts queues after all that they need, whatever was written first", () => {
+Deno.test("PlainRegisters starts queues last, in any order of writes", () => {
   const shared = new Shared();
   shared.start();
   assertEquals(shared.look(), true);
@@ -145,14 +145,14 @@ Deno.test("PlainRegisters starts queues after all that they need, whatever was w
   assertEquals(shared.nic.rules.violations, []);
 });
 
-Deno.test("PlainRegisters restarts a queue whose ring is another one", () => {
+Deno.test("PlainRegisters restarts a queue whose ring has changed", () => {
   const shared = new Shared();
   shared.start();
   shared.look();
   assertEquals(shared.arrive(RX_RING, 0), 3);
   shared.look();
   assertEquals(shared.read(RDH), 1);
-  // Disabled and enabled again in between: the memory has the same value as before.
+  // The driver has disabled and enabled the queue in between: the memory holds the same value.
   shared.setRings(OTHER_RX_RING);
   shared.write(RDH, 0);
   shared.look();
@@ -160,7 +160,7 @@ Deno.test("PlainRegisters restarts a queue whose ring is another one", () => {
   assertEquals(shared.arrive(RX_RING, 1), 0);
 });
 
-Deno.test("PlainRegisters stops before it sets, and sets before it starts", () => {
+Deno.test("PlainRegisters stops before it changes settings, and changes these before it starts", () => {
   const shared = new Shared();
   shared.start();
   shared.look();
@@ -179,7 +179,7 @@ Deno.test("PlainRegisters resets the device, and a driver can start it again", a
   const shared = new Shared();
   shared.start();
   shared.look();
-  shared.write(EIMC, 0x7fffffff); // before a reset: of no consequence
+  shared.write(EIMC, 0x7fffffff); // before a reset: without effect
   shared.write(CTRL, CTRL.RST);
   await until("the end of the reset", () => {
     shared.look();
@@ -191,7 +191,7 @@ Deno.test("PlainRegisters resets the device, and a driver can start it again", a
   assertEquals(shared.arrive(RX_RING, 0), 3);
 });
 
-Deno.test("PlainRegisters shows that commands are done, and what they brought", () => {
+Deno.test("PlainRegisters shows the end of commands, and their results", () => {
   const shared = new Shared();
   shared.write(EERD, EERD.START);
   shared.write(MSCA, MSCA.MDI_COMMAND | MSCA.OP_ADDRESS);
@@ -202,7 +202,7 @@ Deno.test("PlainRegisters shows that commands are done, and what they brought", 
   assertEquals(shared.read(MSRWD) & MSRWD.MDI_WRITE_DATA, 7);
 });
 
-Deno.test("PlainRegisters shows 0 where registers are write only, so that a command is seen again", () => {
+Deno.test("PlainRegisters shows 0 in write-only registers, so that it sees a repeated command", () => {
   const shared = new Shared();
   for (let i = 0; i < 2; i++) {
     shared.write(EIMS, 3);
@@ -214,7 +214,7 @@ Deno.test("PlainRegisters shows 0 where registers are write only, so that a comm
   }
 });
 
-Deno.test("PlainRegisters takes and clears nothing by showing it", () => {
+Deno.test("PlainRegisters takes no semaphore and clears no count by showing it", () => {
   const shared = new Shared();
   shared.start();
   shared.look();
@@ -229,7 +229,7 @@ Deno.test("PlainRegisters takes and clears nothing by showing it", () => {
   assertEquals(shared.read(SWSM) & SWSM.SMBI, 0);
 });
 
-Deno.test("PlainRegisters puts back what was written to a read-only register", () => {
+Deno.test("PlainRegisters restores a read-only register that was written", () => {
   const shared = new Shared();
   const before = shared.read(STATUS);
   shared.write(STATUS, 0x12345678);
@@ -238,7 +238,7 @@ Deno.test("PlainRegisters puts back what was written to a read-only register", (
   assertEquals(shared.nic.rules.violations, []);
 });
 
-Deno.test("PlainRegisters lets rules of the data path be recorded, not those of order", () => {
+Deno.test("PlainRegisters records violations of the data path, not of order", () => {
   const shared = new Shared();
   shared.start();
   shared.look();

@@ -1,6 +1,6 @@
 /**
- * The NIC model as ordinary PCI devices: programs that know nothing of it drive it by address, with
- * physical addresses. As root, and in mount namespaces of their own, where the devices are.
+ * The NIC model as ordinary PCI devices: programs drive it by PCI address, and give it physical
+ * addresses. Needs root. The programs run in mount namespaces that contain the devices.
  *
  * @module
  */
@@ -24,10 +24,10 @@ import {
 import { droppedBy, stopProgram, type Totals } from "../support/programs.ts";
 
 const ADDRESSES = ["0000:aa:00.0", "0000:bb:00.0"];
-/** More hugepages than the forwarder and the model need together. */
+/** More hugepages than forwarder and model need together. */
 const PAGES = 32;
 
-/** The software NIC with two plain ports. */
+/** The NIC model with two plain ports. */
 class Plain implements AsyncDisposable {
   readonly sim: Sim;
   readonly #directory: TemporaryDirectory;
@@ -45,7 +45,7 @@ class Plain implements AsyncDisposable {
     return new Plain(await Sim.start(directory, [], ports), directory);
   }
 
-  /** Runs a program where the ports are the machine's PCI devices. */
+  /** Runs a program in a namespace with the ports as PCI devices. */
   program(command: readonly string[]): Program {
     const mount = `mount --bind '${this.#directory.file("pci")}' /sys/bus/pci/devices`;
     return Program.start(["unshare", "-m", "sh", "-c", `${mount} && exec "$@"`, "sh", ...command]);
@@ -56,7 +56,7 @@ class Plain implements AsyncDisposable {
     return this.program(ffiOnly("fwd.ts", ["--json", ...options, ...ADDRESSES])).ready();
   }
 
-  /** Waits until so many frames more have come back from each port. */
+  /** Waits until this number of further frames has come back from each port. */
   async forwards(frames: number): Promise<void> {
     const counts = async () =>
       (await this.sim.report()).ports.map((port) => port.wireStatistics.received);
@@ -83,7 +83,7 @@ function plainTest(name: string, test: (directory: TemporaryDirectory) => Promis
   });
 }
 
-/** Asserts that every frame came through in order, or was counted where it was given up. */
+/** Asserts that every frame came through in order, or was counted where it was dropped. */
 async function assertAccounted(sim: Sim, totals: Totals): Promise<void> {
   const ports = await sim.quit();
   for (const [from, to] of [[0, 1], [1, 0]]) {
@@ -96,7 +96,7 @@ async function assertAccounted(sim: Sim, totals: Totals): Promise<void> {
 }
 
 plainTest(
-  "sim/main.ts --plain is forwarded by PCI addresses, and loses nothing",
+  "sim/main.ts --plain serves a forwarder by PCI addresses, and loses nothing",
   async (directory) => {
     const free = Hugepages.free;
     await using plain = await Plain.start(directory, "generator:rate=100000");
@@ -106,7 +106,10 @@ plainTest(
     await plain.sim.drain(() => droppedBy(program));
     const totals = await stopProgram(program);
     assertEquals(totals.ports.map((port) => port.address), ADDRESSES);
-    await plain.sim.reaches("both ports let go", (ports) => ports.every((port) => !port.connected));
+    await plain.sim.reaches(
+      "both ports are released",
+      (ports) => ports.every((port) => !port.connected),
+    );
     await until("the hugepages to be free", () => Hugepages.free >= free);
     await assertAccounted(plain.sim, totals);
     assertEquals([...Deno.readDirSync(directory.file(`pci/${ADDRESSES[0]}`))], []);
@@ -144,7 +147,7 @@ plainTest(
 );
 
 plainTest(
-  "sim/main.ts --plain takes the directories of a model that was killed",
+  "sim/main.ts --plain reuses the directories of a killed model",
   async (directory) => {
     {
       await using killed = await Plain.start(directory, "none");
@@ -161,11 +164,11 @@ plainTest(
 );
 
 plainTest(
-  "sim/main.ts --plain notes what a driver does wrong, and ends with 0",
+  "sim/main.ts --plain notes a driver's violations, and ends with 0",
   async (directory) => {
     await using plain = await Plain.start(directory, "none");
     await using program = await plain.forwarder();
-    // Behind the forwarder's back: a tail that is outside its ring.
+    // Write a tail outside its ring, in place of the forwarder.
     using bar = await Deno.open(directory.file(`pci/${ADDRESSES[0]}/resource0`), { write: true });
     await bar.seek(offsetOf(TDT), Deno.SeekMode.Start);
     await bar.write(Uint8Array.of(0xff, 0xff));
@@ -178,7 +181,7 @@ plainTest(
   },
 );
 
-plainTest("sim/main.ts --plain shows what nic.ts reads of a device", async (directory) => {
+plainTest("sim/main.ts --plain has the files that nic.ts list reads", async (directory) => {
   await using plain = await Plain.start(directory, "none");
   await using program = plain.program(ffiOnly("nic.ts", ["list"]));
   const { code, stdout, stderr } = await program.finish();
@@ -187,34 +190,37 @@ plainTest("sim/main.ts --plain shows what nic.ts reads of a device", async (dire
   assertEquals(code, 0);
 });
 
-plainTest("sim/main.ts --plain refuses what cannot be with one sentence", async (directory) => {
-  await using _plain = await Plain.start(directory, "none");
-  const [taken, full] = [directory.file(`pci/${ADDRESSES[0]}`), directory.path];
-  const cases: [args: string[], sentence: RegExp][] = [
-    [[directory.file("none")], /none\/software-nic: no such file .*make the directory first/],
-    [[full], /not empty: a plain port takes an empty directory/],
-    [[taken], /another model has it/],
-    [[taken, "--doorbells=trap"], /no messages/],
-    [[taken, "--mac=1"], /six pairs/],
-    [["none", "--plain", "none"], /two ports cannot have one path/],
-    [[""], /--plain has no value: it takes a path/],
-  ];
-  for (const [args, sentence] of cases) {
-    assertRefused(await run(ffiOnly("sim/main.ts", ["--plain", ...args])), sentence);
-  }
-});
+plainTest(
+  "sim/main.ts --plain refuses invalid command lines with one sentence",
+  async (directory) => {
+    await using _plain = await Plain.start(directory, "none");
+    const [taken, full] = [directory.file(`pci/${ADDRESSES[0]}`), directory.path];
+    const cases: [args: string[], sentence: RegExp][] = [
+      [[directory.file("none")], /none\/software-nic: no such file .*make the directory first/],
+      [[full], /not empty: give a plain port an empty directory/],
+      [[taken], /another model uses it/],
+      [[taken, "--doorbells=trap"], /without messages/],
+      [[taken, "--mac=1"], /six pairs/],
+      [["none", "--plain", "none"], /two ports cannot have one path/],
+      [[""], /--plain has no value: it takes a path/],
+    ];
+    for (const [args, sentence] of cases) {
+      assertRefused(await run(ffiOnly("sim/main.ts", ["--plain", ...args])), sentence);
+    }
+  },
+);
 
-plainTest("sim/main.ts --plain leaves no file where there is no room", async (directory) => {
+plainTest("sim/main.ts --plain leaves no file in a directory without room", async (directory) => {
   const place = directory.file("small");
   Deno.mkdirSync(place);
   const script =
     'mount -t tmpfs -o size=64k none "$0" && { "$@"; code=$?; ls -A "$0"; exit $code; }';
   const model = ffiOnly("sim/main.ts", ["--plain", place]);
   const result = await run(["unshare", "-m", "sh", "-c", script, place, ...model]);
-  assertRefused(result, /cannot fill .*small\/resource0: no space left/); // and nothing is listed
+  assertRefused(result, /cannot fill .*small\/resource0: no space left/); // and no file is listed
 });
 
-/** Shares hugepages, says where they are, and waits. */
+/** Shares hugepages, prints their addresses, and waits. */
 const SHARER = `
 import { Mapping } from "${PROJECT}native/mapping.ts";
 const memory = Mapping.memory(3 << 21, true);
@@ -243,7 +249,7 @@ plainTest("PlainMemory finds hugepages of another process, and no others", async
   });
   assertEquals(lines, []);
   const [first, second] = addresses, adjacent = second === first + (1 << 21);
-  assertEquals(memory.resolve(...split(first), 1 << 22), adjacent, "two pages, if side by side");
+  assertEquals(memory.resolve(...split(first), 1 << 22), adjacent, "two pages, if contiguous");
   assertEquals(memory.resolve(0xffe00000, 0x3ff, 64), false);
   assertMatch(lines.join(), /no process has a hugepage at bus address 0x3ffffe00000/);
   assertEquals(memory.check(), true);

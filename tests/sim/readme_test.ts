@@ -1,16 +1,17 @@
-/** What the NIC model's README says about its files and registers, held against its code. */
+/** Compares the NIC model's README with its code: files, folders and registers. */
 
 import { assert, assertEquals } from "@std/assert";
 import { REGISTERS } from "../../ixgbe/registers.ts";
+import { SIM_FLOORS } from "../support/imports.ts";
 import { PROJECT } from "../support/processes.ts";
 
 const SECTION = /### Registers that only hold what is written\n([^]*?)(?=\n##|$)/;
-/** Named in the list for what they do. */
+/** Names in the list that explain others. */
 const EXPLAINED = ["TXPBTHRESH", "TXPBSIZE", "TPR", "RXNFGPC", "TORL", "RXNFGBCL"];
-/** Registers that code names although it does nothing to them but adding up halves of counters. */
+/** Registers that the code names only as halves of counters, and that never count. */
 const PAIRS = ["RXDDGBCL", "RXDDGBCH", "RXLPBKGBCL", "RXLPBKGBCH"];
 
-/** Names in the model's code, comments aside. */
+/** Returns the names in the model's code, without comments. */
 async function namesInCode(): Promise<Set<string>> {
   const names = new Set<string>();
   const visit = async (directory: string) => {
@@ -40,7 +41,7 @@ function pattern(word: string): RegExp {
   return new RegExp(`^${word.replaceAll("*", "[A-Z0-9_]*")}$`);
 }
 
-Deno.test("sim/README.md lists each register that the model does nothing with, and no other", async () => {
+Deno.test("sim/README.md lists exactly the registers without effect in the model", async () => {
   const readme = await Deno.readTextFile(`${PROJECT}sim/README.md`);
   const [, section] = SECTION.exec(readme)!;
   const words = [...section.matchAll(/\b[A-Z][A-Z0-9_*]+/g)].map(([word]) => word);
@@ -53,7 +54,7 @@ Deno.test("sim/README.md lists each register that the model does nothing with, a
   assertEquals(named.filter((word) => !idle.some((name) => pattern(word).test(name))), []);
 });
 
-Deno.test("sim/README.md names files and folders of the model that exist", async () => {
+Deno.test("sim/README.md names only files and folders that exist", async () => {
   const readme = await Deno.readTextFile(`${PROJECT}sim/README.md`);
   const named = Array.from(
     readme.matchAll(/`((?:[a-z_]+\/)+(?:[a-z_]+\.ts)?)`/g),
@@ -62,4 +63,19 @@ Deno.test("sim/README.md names files and folders of the model that exist", async
   assert(named.length > 10, "the README says how the model is built");
   const missing = named.filter((name) => !exists(`sim/${name}`) && !exists(name));
   assertEquals(missing, []);
+});
+
+Deno.test("sim/README.md lists each folder above those that it may import", async () => {
+  const readme = await Deno.readTextFile(`${PROJECT}sim/README.md`);
+  const rows = Array.from(
+    readme.matchAll(/^\| ((?:`[a-z]+\/` ?)+) *\|/gm),
+    ([, names]) => Array.from(names.matchAll(/`([a-z]+\/)`/g), ([, name]) => `sim/${name}`),
+  );
+  const folders = Object.keys(SIM_FLOORS).filter((part) => part.endsWith("/"));
+  assertEquals(rows.flat().toSorted(), folders.toSorted());
+  for (const [i, row] of rows.entries()) {
+    const below = rows.slice(i + 1).flat();
+    const imported = row.flatMap((folder) => SIM_FLOORS[folder]);
+    assertEquals(imported.filter((to) => !below.some((folder) => to.startsWith(folder))), []);
+  }
 });

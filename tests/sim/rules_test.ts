@@ -24,6 +24,7 @@ import {
   SRRCTL,
   STATUS,
   SW_FW_SYNC,
+  TDBAH,
   TDBAL,
   TDH,
   TDLEN,
@@ -47,7 +48,7 @@ import {
   TX_RING,
 } from "../support/model_driver.ts";
 
-/** How far a driver gets before it breaks the rule. */
+/** The driver's state before it breaks the rule. */
 const STAGES = {
   "powered on": () => new TestDriver(),
   reset: () => {
@@ -64,7 +65,7 @@ const STAGES = {
   running: () => TestDriver.ready(),
 };
 
-/** One rule: who breaks it, how, and the start of what is recorded. */
+/** One rule: how a driver breaks it, and the recorded violation. */
 interface Case {
   readonly what: string;
   readonly stage: keyof typeof STAGES;
@@ -91,7 +92,7 @@ const CASES: readonly Case[] = [
     section: "5.2.5.3.2",
   },
   {
-    what: "CTRL.RST after GIO_DIS whose effect was not awaited",
+    what: "CTRL.RST after GIO_DIS without waiting for its effect",
     stage: "powered on",
     breakIt: (d) => {
       d.write(CTRL, CTRL.GIO_DIS);
@@ -129,11 +130,21 @@ const CASES: readonly Case[] = [
     section: "4.6.7",
   },
   {
-    what: "FCTRL changed while RXEN is set",
+    what: "FCTRL changed while RXEN is set and no receive queue is enabled",
     stage: "running",
-    breakIt: (d) => d.set(FCTRL, FCTRL.UPE),
-    recorded: "FCTRL: changed only while RXCTRL.RXEN is 0",
+    breakIt: (d) => {
+      d.write(RXDCTL, 0);
+      d.set(FCTRL, FCTRL.UPE);
+    },
+    recorded: "FCTRL: changed only while RXCTRL.RXEN is 0, or a receive queue is enabled",
     section: "8.2.3.7.1",
+  },
+  {
+    what: "RXEN cleared while a receive queue is enabled",
+    stage: "running",
+    breakIt: (d) => d.write(RXCTRL, 0),
+    recorded: "RXCTRL: RXEN is cleared only after all receive queues are disabled",
+    section: "4.6.7.1.1",
   },
   {
     what: "RXPBSIZE changed while RXEN is set",
@@ -153,7 +164,7 @@ const CASES: readonly Case[] = [
     section: "8.2.3.8.9",
   },
   {
-    what: "CRC stripped in one place and not in the other",
+    what: "CRC stripping enabled in one of two registers",
     stage: "configured",
     breakIt: (d) => {
       d.write(RDRXCTL, d.read(RDRXCTL) & ~RDRXCTL.CRCSTRIP);
@@ -201,8 +212,18 @@ const CASES: readonly Case[] = [
     stage: "configured",
     breakIt: (d) => d.set(TXDCTL, TXDCTL.ENABLE),
     recorded: "TXDCTL[0]: DMATXCTL.TE is set before a queue is enabled",
-    section: "4.6.8",
+    section: "4.6.8.1",
   },
+  ...[TDBAL, TDBAH, TDLEN, TDH].map((register): Case => ({
+    what: `${register.name}[0] written after DMATXCTL.TE`,
+    stage: "configured",
+    breakIt: (d) => {
+      d.set(DMATXCTL, DMATXCTL.TE);
+      d.write(register, d.read(register));
+    },
+    recorded: `${register.name}[0]: written only while TXDCTL.ENABLE is 0`,
+    section: register.section,
+  })),
   {
     what: "TXDCTL's thresholds wiped while the queue is enabled",
     stage: "running",
@@ -244,7 +265,7 @@ const CASES: readonly Case[] = [
     section: "8.2.3.8.3",
   })),
   {
-    what: "a transmit ring whose length is no multiple of 128 bytes",
+    what: "a transmit ring length that is not a multiple of 128 bytes",
     stage: "configured",
     breakIt: (d) => {
       d.write(TDLEN, 1000);
@@ -351,7 +372,7 @@ const CASES: readonly Case[] = [
     section: "7.1.6.1",
   },
   {
-    what: "a receive buffer of which the last bytes are not mapped",
+    what: "a receive buffer with unmapped last bytes",
     stage: "running",
     breakIt: (d) => {
       d.words[RX_RING / 4] = (IOVA + MEMORY - 1984) >>> 0;
@@ -361,13 +382,13 @@ const CASES: readonly Case[] = [
     section: "7.1.6.1",
   },
   {
-    what: "a receive descriptor handed over with DD set",
+    what: "a receive descriptor given with DD set",
     stage: "running",
     breakIt: (d) => {
       d.words[RX_RING / 4 + 2] = 3;
       receive(d);
     },
-    recorded: "RDT[0]: the DD bit of a descriptor that is handed over is 0",
+    recorded: "RDT[0]: DD is 0 in a descriptor given to the device",
     section: "7.1.6.1",
   },
   {
@@ -389,7 +410,7 @@ const CASES: readonly Case[] = [
       d.fillTransmit(0, 60);
       send(d);
     },
-    recorded: "TDT[0]: bus master is on before DMA is asked for",
+    recorded: "TDT[0]: bus master is on before DMA is requested",
     section: "9.3.3.3",
   },
   {
@@ -401,7 +422,7 @@ const CASES: readonly Case[] = [
       d.fillTransmit(0, 60, 0x23300000);
       send(d);
     },
-    recorded: "TDT[0]: RS in every frame's last descriptor while TXDCTL.WTHRESH is not 0",
+    recorded: "TDT[0]: RS is set in every frame's last descriptor while TXDCTL.WTHRESH is not 0",
     section: "8.2.3.9.10",
   },
   {
@@ -411,7 +432,7 @@ const CASES: readonly Case[] = [
       d.fillTransmit(0, 64, 0x29300000);
       send(d);
     },
-    recorded: "TDT[0]: IFCS: the device appends the CRC",
+    recorded: "TDT[0]: IFCS is set: the device appends the CRC",
     section: "7.2.3.2.4",
   },
   {
@@ -422,7 +443,7 @@ const CASES: readonly Case[] = [
       d.fillTransmit(0, 64);
       send(d);
     },
-    recorded: "HLREG0: TXCRCEN for frames without CRC",
+    recorded: "HLREG0: TXCRCEN is set for frames without CRC",
     section: "8.2.3.22.8",
   },
   {
@@ -433,7 +454,7 @@ const CASES: readonly Case[] = [
       d.fillTransmit(0, 42);
       send(d);
     },
-    recorded: "TDT[0]: 60 bytes at least, or TXPADEN",
+    recorded: "TDT[0]: a frame has 60 bytes or more, or TXPADEN is set",
     section: "8.2.3.22.8",
   },
   {
@@ -506,7 +527,7 @@ const CASES: readonly Case[] = [
     what: "an offset without register written",
     stage: "reset",
     breakIt: (d) => d.nic.write32(0x1fff0, 1),
-    recorded: "0x0001fff0: registers that exist are written",
+    recorded: "0x0001fff0: only registers that exist are written",
     section: "8.2.2",
   },
   {
@@ -538,7 +559,7 @@ for (const { what, stage, breakIt, recorded, section } of CASES) {
   });
 }
 
-Deno.test("Nic records AUTOC's link mode changed on an X540, and 384 KB as its receive memory", () => {
+Deno.test("Nic records a changed AUTOC.LMS, and more than 384 KB of receive memory, on an X540", () => {
   const driver = new TestDriver({ deviceId: DEVICE.X540 });
   driver.reset();
   assertEquals(driver.read(RXPBSIZE) >>> 10, 384);
@@ -547,12 +568,12 @@ Deno.test("Nic records AUTOC's link mode changed on an X540, and 384 KB as its r
   driver.write(RXPBSIZE, 512 << 10);
   driver.openReceivePath();
   assertEquals(driver.broken(), [
-    "AUTOC: no link mode to set: the PHY decides (X540, X550)",
+    "AUTOC: LMS is not changed: the PHY sets the link mode (X540, X550)",
     "RXPBSIZE: the sizes add up to 384 KB at most",
   ]);
 });
 
-Deno.test("Nic records what is written through the doorbell mapping and is no tail", () => {
+Deno.test("Nic records writes through the doorbell mapping to registers other than tails", () => {
   const doorbells = new Uint32Array(0x20000 / 4);
   const driver = TestDriver.ready({ doorbells, pollDoorbells: true });
   doorbells[offsetOf(RDLEN) / 4] = 77;
@@ -561,7 +582,7 @@ Deno.test("Nic records what is written through the doorbell mapping and is no ta
   assertEquals(doorbells[offsetOf(RDLEN) / 4], RING * 16);
 });
 
-Deno.test("Rules.violate() lists a rule once for a register, and counts", () => {
+Deno.test("Rules.violate() lists a rule once for each register, with a count", () => {
   const rules = new Rules();
   for (let i = 0; i < 3; i++) rules.violate("FCTRL", "8.2.3.7.1", "a rule", `detail ${i}`);
   rules.violate("MTQC", "8.2.3.9.15", "a rule", "");
@@ -574,7 +595,7 @@ Deno.test("Rules.violate() lists a rule once for a register, and counts", () => 
   assertEquals(rules.violations.length, Rules.MAX);
 });
 
-Deno.test("DmaMap.resolve() finds addresses in one mapping only", () => {
+Deno.test("DmaMap.resolve() finds a range only inside one mapping", () => {
   const map = new DmaMap();
   const memory = new ArrayBuffer(0x4000);
   map.map(0x5_0000_0000, memory, 0x1000, 0x1000);

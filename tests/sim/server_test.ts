@@ -1,6 +1,5 @@
 /**
- * The vfio-user server of the NIC model, spoken to by a client that is nothing but bytes on a
- * socket; and the program, as a process of its own.
+ * The vfio-user server of the NIC model, with a client that sends bytes on a socket.
  *
  * @module
  */
@@ -19,7 +18,7 @@ const ERROR = 0x21;
 const MAC = new Uint8Array([2, 0x69, 0x78, 0x79, 0, 7]);
 const VERSION_JSON = '{"capabilities":{"max_msg_fds":16,"max_data_xfer_size":1048576}}\0';
 
-/** Registers that remember, and a record of what else the server told the model. */
+/** A model with registers that keep their values, and a record of the server's other calls. */
 class FakeModel {
   readonly registers = new Uint32Array(BAR0_BYTES / 4);
   readonly events: string[] = [];
@@ -56,7 +55,7 @@ interface Reply {
   readonly fds: number[];
 }
 
-/** A client: a socket, and headers put before bodies. */
+/** A client: a socket, and messages of header and body. */
 class RawClient {
   readonly fd: number;
   readonly #server: Server;
@@ -86,7 +85,7 @@ class RawClient {
     assertEquals(n, message.length);
   }
 
-  /** What the server has sent: a reply, nothing yet, or the end. */
+  /** Returns what the server has sent: a reply, nothing yet, or the end. */
   receive(): Reply | "nothing" | "end" {
     const bytes = new Uint8Array(8192);
     const fds = new Int32Array(17);
@@ -94,7 +93,7 @@ class RawClient {
     if (n === -Errno.EAGAIN) return "nothing";
     if (n <= 0) return "end";
     const view = new DataView(bytes.buffer, 0, n);
-    assertEquals(view.getUint32(4, true), n, "a reply has the size that it says");
+    assertEquals(view.getUint32(4, true), n, "a reply has the size in its header");
     return {
       id: view.getUint16(0, true),
       flags: view.getUint32(8, true),
@@ -150,7 +149,7 @@ interface Bench {
   readonly doorbells: Mapping;
 }
 
-/** A server with a fake model; afterwards no descriptor may be left open. */
+/** Runs a test with a server and a fake model; afterwards no descriptor may be open. */
 function withServer(test: (bench: Bench) => void, share = true): void {
   const directory = Deno.makeTempDirSync();
   const before = openFiles();
@@ -182,7 +181,7 @@ function connected(server: Server): RawClient {
   return client;
 }
 
-Deno.test("Server answers VERSION with no more bytes than it was asked with", () => {
+Deno.test("Server answers VERSION with no more bytes than the request has", () => {
   for (const json of [VERSION_JSON, "{}\0", ""]) {
     withServer(({ server }) => {
       const client = new RawClient(server);
@@ -228,7 +227,7 @@ Deno.test("Server shows an 82599 in configuration space", () => {
   });
 });
 
-Deno.test("Server tells the size of a BAR to who writes ones", () => {
+Deno.test("Server shows the size of a BAR after a write of ones", () => {
   withServer(({ server }) => {
     const client = connected(server);
     for (const [offset, size] of [[0x10, BAR0_BYTES], [0x20, 16384]]) {
@@ -283,7 +282,7 @@ Deno.test("Server does not reply to a posted write", () => {
   });
 });
 
-Deno.test("Server answers what cannot be with an error, and goes on", () => {
+Deno.test("Server answers invalid requests with an error, and continues", () => {
   withServer(({ server, log }) => {
     const client = connected(server);
     const wrong: [number, Uint8Array, number][] = [
@@ -304,13 +303,13 @@ Deno.test("Server answers what cannot be with an error, and goes on", () => {
       const reply = client.call(command, body);
       assertEquals([reply.flags, reply.errno], [ERROR, errno], `command ${command}`);
     }
-    assert(log.length > 0 && log.length <= 10, "some lines, and not without end");
+    assert(log.length > 0 && log.length <= 10, "some lines, but a limited number");
     assertEquals(client.config32(0), 0x10fb8086);
     client.close();
   });
 });
 
-Deno.test("Server puts messages together that come in pieces", () => {
+Deno.test("Server assembles messages that come in pieces", () => {
   withServer(({ server, model }) => {
     const client = connected(server);
     const first = client.message(Command.REGION_WRITE, words([0x44, 0, 0, 4, 5]), POSTED);
@@ -331,7 +330,7 @@ Deno.test("Server puts messages together that come in pieces", () => {
   });
 });
 
-Deno.test("Server drops a client that sends no messages, and takes the next", () => {
+Deno.test("Server disconnects a client that sends anything but messages, and takes the next", () => {
   for (const size of [0, 15, 0x7fffffff]) {
     withServer(({ server, log }) => {
       const client = connected(server);
@@ -345,7 +344,7 @@ Deno.test("Server drops a client that sends no messages, and takes the next", ()
   }
 });
 
-Deno.test("Server refuses VERSION with something that is not JSON", () => {
+Deno.test("Server refuses VERSION with text that is not JSON", () => {
   withServer(({ server }) => {
     const client = new RawClient(server);
     assertEquals(client.version("{capabilities\0").errno, Errno.EINVAL);
@@ -354,7 +353,7 @@ Deno.test("Server refuses VERSION with something that is not JSON", () => {
   });
 });
 
-Deno.test("Server maps the client's memory, and lets go of it", () => {
+Deno.test("Server maps and unmaps the client's memory", () => {
   withServer(({ server, model }) => {
     const client = connected(server);
     const memory = Mapping.memory(65536, false);
@@ -369,7 +368,7 @@ Deno.test("Server maps the client's memory, and lets go of it", () => {
     assertEquals(model.ranges.get(0x100010000)![5], 99);
     assertEquals(map(0x11000, 4096), 17, "overlaps");
     assertEquals(map(0x20000, 65536, 4096), Errno.EINVAL, "beyond the file's end");
-    assertEquals(map(0x20000, 100), Errno.EINVAL, "no whole pages");
+    assertEquals(map(0x20000, 100), Errno.EINVAL, "not whole pages");
     assertEquals(map(0x20000, 4096), 0);
     assertEquals(unmap(0x10000, 4096).errno, Errno.EINVAL, "half of a range");
     const reply = unmap(0x00000, 0x30000);
@@ -383,7 +382,7 @@ Deno.test("Server maps the client's memory, and lets go of it", () => {
   });
 });
 
-Deno.test("Server forgets everything when the client goes", () => {
+Deno.test("Server releases everything when the client disconnects", () => {
   withServer(({ server, model, log }) => {
     const client = connected(server);
     const memory = Mapping.memory(4096, false);
@@ -391,7 +390,7 @@ Deno.test("Server forgets everything when the client goes", () => {
     client.call(Command.DMA_MAP, words([32, 3, 0, 0, 0x1000, 0, 4096, 0]), [memory.fd]);
     client.call(Command.DEVICE_SET_IRQS, words([20, 0x24, 2, 0, 1]), [eventfd]);
     client.write(CONFIG, 4, [6, 0]);
-    // A descriptor that came with half of a message is closed too.
+    // A descriptor with half a message is closed, too.
     client.send(client.message(Command.DMA_MAP, words([32]), 0, 48), [eventfd]);
     server.poll();
     client.close();
@@ -400,7 +399,7 @@ Deno.test("Server forgets everything when the client goes", () => {
     assertEquals(server.ranges, 0);
     assertEquals(model.ranges.size, 0);
     assertEquals(model.events, ["bus master true", "disconnect", "bus master false"]);
-    assertEquals(log, [], "going is no fault");
+    assertEquals(log, [], "a disconnect is not a fault");
     stubs.ixy_close(eventfd);
     memory.unmap();
     const next = connected(server);
@@ -409,7 +408,7 @@ Deno.test("Server forgets everything when the client goes", () => {
   });
 });
 
-Deno.test("Server shares the tail registers' pages", () => {
+Deno.test("Server shares the pages of tail registers", () => {
   withServer(({ server, doorbells }) => {
     const client = connected(server);
     const ask = (argsz: number) =>
@@ -437,7 +436,7 @@ Deno.test("Server shares the tail registers' pages", () => {
   });
 });
 
-Deno.test("Server shares nothing where writes are to be seen", () => {
+Deno.test("Server shares no pages without doorbells", () => {
   withServer(({ server }) => {
     const client = connected(server);
     const reply = client.call(
@@ -476,7 +475,7 @@ Deno.test("Server interrupts through the eventfd assigned last", () => {
   });
 });
 
-Deno.test("Server takes no descriptor that could make it wait, or keep a dead client alive", () => {
+Deno.test("Server refuses descriptors that could block it, or keep a dead client alive", () => {
   withServer(({ server, log }) => {
     const client = connected(server);
     const memory = Mapping.memory(4096, false);
@@ -490,7 +489,7 @@ Deno.test("Server takes no descriptor that could make it wait, or keep a dead cl
   });
 });
 
-Deno.test("Server has one client at a time, and tells the second at once", () => {
+Deno.test("Server has one client at a time, and disconnects a second at once", () => {
   withServer(({ server }) => {
     const first = connected(server);
     const second = new RawClient(server);
@@ -504,7 +503,7 @@ Deno.test("Server has one client at a time, and tells the second at once", () =>
   });
 });
 
-Deno.test("Server replaces a dead socket, and nothing else", () => {
+Deno.test("Server replaces only a dead socket", () => {
   const directory = Deno.makeTempDirSync();
   const at = `${directory}/nic.sock`;
   const options = { path: at, model: new FakeModel(), deviceId: 1, mac: MAC, log: () => {} };

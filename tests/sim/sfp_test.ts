@@ -1,4 +1,4 @@
-/** The SFP+ module of the NIC model: at the end of its I2C bus, and its laser. */
+/** The SFP+ module of the NIC model: its memory on the I2C bus, and its laser. */
 
 import { assert, assertEquals } from "@std/assert";
 import { EICR, ESDP, I2CCTL, LINKS, STATUS } from "../../ixgbe/registers.ts";
@@ -39,7 +39,7 @@ class PciFunction {
     return this.#clock(1) === 0;
   }
 
-  /** Takes a byte, and acknowledges it unless it is the last. */
+  /** Receives a byte, and acknowledges all but the last. */
   take(last: boolean): number {
     let byte = 0;
     for (let bit = 0; bit < 8; bit++) byte = byte << 1 | this.#clock(1);
@@ -86,7 +86,7 @@ Deno.test("SfpModule answers with the memory of a 10GBASE-SR module", () => {
   assertEquals([all[63], all[95]], [sum(0, 63), sum(64, 95)]);
 });
 
-Deno.test("SfpModule acknowledges its own address only", () => {
+Deno.test("SfpModule acknowledges only its own address", () => {
   const bus = new PciFunction(DEVICE.SFP);
   bus.start();
   assert(!bus.send(0xa4));
@@ -102,7 +102,7 @@ Deno.test("Nic without a cage has no module", () => {
   assert(!bus.send(ADDRESS));
 });
 
-/** Whether there is a link after a change, which the first look comes too early for. */
+/** Returns whether there is a link after a change; the first read comes too early. */
 function linked(driver: TestDriver): boolean {
   driver.read(LINKS);
   const up = (driver.read(LINKS) & LINKS.UP) !== 0;
@@ -113,12 +113,12 @@ function linked(driver: TestDriver): boolean {
 Deno.test("Nic has no link, and receives nothing, while the module's laser is off", () => {
   const driver = TestDriver.ready();
   const pins = driver.read(ESDP);
-  assertEquals(pins, ESDP.SDP3_DIR | ESDP.SDP2, "output and on, with a module in the cage");
+  assertEquals(pins, ESDP.SDP3_DIR | ESDP.SDP2, "an output and on, with a module in the cage");
   for (const on of [false, true]) {
     driver.read(EICR);
     driver.write(ESDP, on ? pins : pins | ESDP.SDP3);
     assertEquals((driver.read(EICR) & EICR.LSC) !== 0, true);
-    assertEquals((driver.read(LINKS) & LINKS.UP) !== 0, false, "light comes, the link not yet");
+    assertEquals((driver.read(LINKS) & LINKS.UP) !== 0, false, "light, but no link yet");
     assertEquals(linked(driver), on);
     assertEquals(driver.nic.receiving, on);
   }

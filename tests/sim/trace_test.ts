@@ -1,4 +1,4 @@
-/** The record of register accesses of the NIC model's program. */
+/** The trace of register accesses of the NIC model's program. */
 
 import { assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { CTRL, RDT, STATUS } from "../../ixgbe/registers.ts";
@@ -8,7 +8,7 @@ import { Nic } from "../../sim/nic/nic.ts";
 import { Trace } from "../../sim/pci/trace.ts";
 import { assertRefused, ffiOnly, run, TemporaryDirectory } from "../support/processes.ts";
 
-Deno.test("Trace records accesses by name, in their order, and passes them on", async () => {
+Deno.test("Trace records accesses by name, in order, and passes them on", async () => {
   await using directory = await TemporaryDirectory.make();
   const file = directory.file("trace");
   const nic = new Nic();
@@ -33,7 +33,7 @@ Deno.test("Trace records accesses by name, in their order, and passes them on", 
   ]);
 });
 
-Deno.test("Trace says why a file cannot be written", async () => {
+Deno.test("Trace names the reason why a file cannot be written", async () => {
   assertThrows(() => new Trace("/proc/none/trace"), UsageError, "/proc/none/trace");
   await using directory = await TemporaryDirectory.make();
   const args = ["--socket", directory.file("nic.sock"), "--trace", directory.file("none/trace")];
@@ -42,7 +42,7 @@ Deno.test("Trace says why a file cannot be written", async () => {
   assertMatch(stderr, /^error: cannot write .*none\/trace: [^\n]+\n$/);
 });
 
-Deno.test("sim/main.ts --trace refuses tails that it would not see", async () => {
+Deno.test("sim/main.ts --trace refuses tails in shared memory", async () => {
   await using directory = await TemporaryDirectory.make();
   const args = ["--socket", directory.file("nic.sock"), "--trace", directory.file("trace")];
   assertRefused(
@@ -51,7 +51,7 @@ Deno.test("sim/main.ts --trace refuses tails that it would not see", async () =>
   );
 });
 
-Deno.test("sim/main.ts --trace records what a driver does, its tails too", async () => {
+Deno.test("sim/main.ts --trace records a driver's accesses, including tails", async () => {
   await using directory = await TemporaryDirectory.make();
   const socket = directory.file("nic.sock"), file = directory.file("trace");
   const sim = run(

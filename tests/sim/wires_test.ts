@@ -19,7 +19,7 @@ import { TapWire } from "../../sim/wires/tap.ts";
 
 const DESTINATION = new Uint8Array([0x02, 0, 0, 0, 0, 0xff]);
 
-/** A port that keeps what it receives, and refuses what `accept` says. */
+/** A port that keeps frames, and refuses those that `accept` refuses. */
 class TestPort implements WirePort {
   receiving = true;
   readonly frames: Uint8Array[] = [];
@@ -38,7 +38,7 @@ function frameOf(bytes: ArrayLike<number>): FrameBuffer {
   return frame;
 }
 
-/** Frames of recognizable bytes, with lengths that are no multiples of anything. */
+/** Returns frames of recognisable bytes, with these lengths. */
 function samples(lengths: readonly number[]): Uint8Array[] {
   return lengths.map((length, n) => Uint8Array.from({ length }, (_, i) => (i * 7 + n * 13) & 255));
 }
@@ -52,7 +52,7 @@ function withDirectory(test: (directory: string) => void): void {
   }
 }
 
-/** A checker that has been given the frames of a stream whose numbers are listed. */
+/** Returns a checker that has checked these frames of a stream, by number. */
 function checked(numbers: readonly number[], sent: number): Record<string, number> {
   const stream = new Stream(0, 60, DESTINATION);
   const checker = new Checker(stream);
@@ -82,7 +82,7 @@ Deno.test("Stream's frames are UDP with correct lengths and IP checksum", () => 
   }
 });
 
-Deno.test("Checker sees every changed byte, and allows byte 1 to be one more", () => {
+Deno.test("Checker notices every changed byte, and allows byte 1 to be one more", () => {
   for (const size of [60, 67]) {
     const stream = new Stream(1, size, DESTINATION);
     stream.count[0] = 0x1_0000_0005 + 1;
@@ -150,7 +150,7 @@ Deno.test("Checker tells foreign frames from damaged ones", () => {
   assertEquals(checker.statistics().corrupt, 0);
 });
 
-/** Stands in for the clock that wires look at: milliseconds pass as a test says. */
+/** Replaces the clock of wires: a test advances it, in milliseconds. */
 class Clock implements Disposable {
   now = 0;
   readonly #real = performance.now;
@@ -168,7 +168,7 @@ Deno.test("Generator sends at its rate, while the port receives", () => {
   let now = 0;
   const generator = new Generator({ id: 0, rate: 20_000, clock: () => now });
   const port = new TestPort();
-  assertEquals(generator.poll(port, 64), 0, "not before it is started");
+  assertEquals(generator.poll(port, 64), 0, "not started yet");
   generator.start();
   for (; now < 100; now += 0.125) generator.poll(port, 64);
   assert(Math.abs(port.frames.length - 2000) < 10, `${port.frames.length} frames`);
@@ -179,7 +179,7 @@ Deno.test("Generator sends at its rate, while the port receives", () => {
   assertEquals(Math.round(lineRate(60)), 14880952);
 });
 
-Deno.test("Generator counts what the port refuses, and its own stream coming back", () => {
+Deno.test("Generator counts frames that the port refuses, and its own stream's return", () => {
   const generator = new Generator({ id: 0, rate: 1e8, size: 1514 });
   const port = new TestPort();
   port.accept = (count) => count % 4 !== 3;
@@ -193,7 +193,7 @@ Deno.test("Generator counts what the port refuses, and its own stream coming bac
   assertEquals([reordered, corrupt], [0, 0]);
 });
 
-Deno.test("Generator that is paired expects the other's stream", () => {
+Deno.test("Generator expects the stream of its peer", () => {
   const [a, b] = makeWires([parseWire("generator"), parseWire("generator:size=100")], [
     new Uint8Array([2, 1, 0, 0, 0, 0]),
     new Uint8Array([2, 2, 0, 0, 0, 0]),
@@ -217,7 +217,7 @@ Deno.test("cable carries frames both ways, in order, and drops what does not fit
   const [a, b] = cable();
   const port = new TestPort();
   const frames = samples([60, 61, 1514, 15868, 14]);
-  // More than once around the ring, with every length.
+  // Goes around the ring more than once, with every length.
   for (let round = 0; round < 100; round++) {
     for (const bytes of frames) a.transmit(frameOf(bytes), bytes.length);
     assertEquals(b.poll(port, 64), frames.length);
@@ -236,7 +236,7 @@ Deno.test("cable carries frames both ways, in order, and drops what does not fit
   assertEquals(b.statistics().missed, delivered);
 });
 
-/** A capture file in one of the four classic forms. */
+/** Returns a capture file in one of the four classic forms. */
 function capture(
   frames: readonly Uint8Array[],
   littleEndian: boolean,
@@ -259,7 +259,7 @@ function capture(
   return bytes;
 }
 
-/** The frames of a file that the model has written. */
+/** Returns the frames of a file that the model has written. */
 function framesOf(file: string): Uint8Array[] {
   const bytes = Deno.readFileSync(file);
   const view = new DataView(bytes.buffer);
@@ -301,7 +301,7 @@ Deno.test("PcapWire replays every kind of classic pcap to a port that refuses so
   });
 });
 
-Deno.test("PcapWire counts what its file takes no more, and says so once", () => {
+Deno.test("PcapWire counts frames that it cannot write, and reports the error once", () => {
   const complaints: unknown[][] = [];
   const { error } = console;
   console.error = (...words) => complaints.push(words);
@@ -321,7 +321,7 @@ Deno.test("PcapWire counts what its file takes no more, and says so once", () =>
   ]]);
 });
 
-Deno.test("PcapWire holds its input back, and keeps a rate", () => {
+Deno.test("PcapWire waits for the port, and keeps a rate", () => {
   withDirectory((directory) => {
     const input = `${directory}/in.pcap`;
     Deno.writeFileSync(input, capture(samples(new Array(200).fill(60)), true, true));
@@ -338,7 +338,7 @@ Deno.test("PcapWire holds its input back, and keeps a rate", () => {
   });
 });
 
-Deno.test("PcapWire pads short frames, and says where its input is damaged", () => {
+Deno.test("PcapWire pads short frames, and reports a damaged input", () => {
   withDirectory((directory) => {
     const input = `${directory}/in.pcap`;
     const frames = samples([42, 13, 16000, 60, 60]);
@@ -370,13 +370,13 @@ Deno.test("PcapWire refuses what is no capture of Ethernet frames", () => {
   });
 });
 
-Deno.test("DatagramWire sends and receives a frame a datagram, and removes its socket", () => {
+Deno.test("DatagramWire sends and receives one frame per datagram, and removes its socket", () => {
   withDirectory((directory) => {
     const [a, b] = [`${directory}/a`, `${directory}/b`];
     const here = new DatagramWire(a, b);
     const frames = samples([60, 1514, 15868]);
     here.transmit(frameOf(frames[0]), 60);
-    assertEquals(here.statistics().dropped, 1, "nobody there");
+    assertEquals(here.statistics().dropped, 1, "no remote socket");
     const there = new DatagramWire(b, a);
     const port = new TestPort();
     for (const bytes of frames) here.transmit(frameOf(bytes), bytes.length);
@@ -398,7 +398,7 @@ Deno.test("DatagramWire sends and receives a frame a datagram, and removes its s
   });
 });
 
-/** TAP devices take root. */
+/** Defines a test for root, which TAP devices need. */
 function testAsRoot(name: string, test: () => void): void {
   Deno.test({ name, ignore: Deno.uid() !== 0, fn: test });
 }
@@ -413,7 +413,7 @@ testAsRoot("TapWire exchanges frames with the machine", () => {
     assert(ip(`address add 198.18.77.1/24 dev ${name}`).success);
     const port = new TestPort();
     tap.poll(port, 64);
-    // Who has 198.18.77.1? An answer has to come, to the one who asked.
+    // Who has 198.18.77.1? The answer must go to the sender.
     const asker = [2, 0, 0, 0, 0, 7];
     const request = new Uint8Array(60);
     request.set([255, 255, 255, 255, 255, 255, ...asker, 8, 6, 0, 1, 8, 0, 6, 4, 0, 1]);
@@ -440,7 +440,7 @@ testAsRoot("TapWire says why it cannot be had", () => {
   }
 });
 
-Deno.test("parseWire() reads every form, and names the forms where it cannot", () => {
+Deno.test("parseWire() parses every form, and lists the forms in errors", () => {
   assertEquals(parseWire("generator"), { kind: "generator" });
   assertEquals(parseWire("generator:rate=1e6,size=1514"), {
     kind: "generator",
@@ -481,7 +481,7 @@ Deno.test("parseWire() reads every form, and names the forms where it cannot", (
   ) assertThrows(() => parseWire(text), UsageError, "a wire is generator");
 });
 
-Deno.test("makeWires() joins two ports by a cable, not one or three", () => {
+Deno.test("makeWires() joins exactly two ports by a cable", () => {
   const mac = new Uint8Array(6);
   const spec = parseWire("cable:0");
   for (const count of [1, 3]) {

@@ -17,14 +17,14 @@ export async function projectImports(): Promise<Import[]> {
   return imports;
 }
 
-/** The room of the programs that are in no folder. */
+/** The room of the programs at the top of the project. */
 const TOP = "top-level programs";
 
-/**
- * What each room may import beside itself and packages: rooms, which end with a slash, and single files.
- * Nobody imports a top-level program.
- */
-const FLOORS: Readonly<Record<string, readonly string[]>> = {
+/** What each place may import beside itself and packages: folders, which end with a slash, and files. */
+type Floors = Readonly<Record<string, readonly string[]>>;
+
+/** The floors of the rooms. No room imports a top-level program. */
+const FLOORS: Floors = {
   "native/": [],
   "src/": ["native/"],
   "ixgbe/": ["src/", "native/"],
@@ -36,7 +36,7 @@ const FLOORS: Readonly<Record<string, readonly string[]>> = {
   "nic/": ["programs/", "mod.ts", "ixgbe/", "virtio/", "src/", "native/"],
   [TOP]: [
     ...["nic/", "programs/", "wrappers/", "packets/", "mod.ts", "ixgbe/mod.ts", "src/", "native/"],
-    "sim/v8_flags.ts", // what the demo starts the software NIC with
+    "sim/v8_flags.ts", // flags with which the demo starts the software NIC
   ],
   "sim/": [
     ...["ixgbe/registers.ts", "packets/", "src/", "native/"],
@@ -51,6 +51,38 @@ const FLOORS: Readonly<Record<string, readonly string[]>> = {
   ],
 };
 
+/**
+ * The floors inside sim/, bottom up: what each folder, and each file at its top, may import of sim/.
+ * sim/README.md lists the folders from the top down.
+ */
+export const SIM_FLOORS: Floors = {
+  "sim/system/": [],
+  "sim/frames/": [],
+  "sim/registers/": [],
+  "sim/rings/": ["sim/registers/"],
+  "sim/wires/": ["sim/frames/", "sim/system/"],
+  "sim/flow/": ["sim/rings/", "sim/registers/"],
+  "sim/tx/": ["sim/rings/", "sim/registers/", "sim/frames/"],
+  "sim/rx/": ["sim/flow/", "sim/rings/", "sim/registers/", "sim/frames/"],
+  "sim/nic/": [
+    ...["sim/rx/", "sim/tx/", "sim/rings/", "sim/registers/", "sim/frames/"],
+    "sim/wires/wire.ts", // the interface, and no wire
+  ],
+  "sim/pci/": ["sim/nic/", "sim/registers/", "sim/system/"],
+  "sim/plain/": ["sim/pci/", "sim/nic/", "sim/rings/", "sim/registers/"],
+  "sim/v8_flags.ts": [],
+  "sim/minimal_driver.ts": ["sim/nic/"],
+  "sim/options.ts": ["sim/wires/"],
+  "sim/port.ts": ["sim/options.ts", "sim/plain/", "sim/pci/", "sim/nic/", "sim/wires/"],
+  "sim/loop.ts": ["sim/port.ts"],
+  "sim/report.ts": ["sim/port.ts", "sim/wires/"],
+  "sim/control.ts": ["sim/report.ts", "sim/port.ts"],
+  "sim/main.ts": [
+    ...["sim/control.ts", "sim/report.ts", "sim/loop.ts", "sim/port.ts", "sim/options.ts"],
+    "sim/wires/",
+  ],
+};
+
 /** Rooms whose files start top-level programs as processes, by URL. */
 const STARTS_PROGRAMS = [TOP, "bench/", "tests/"];
 
@@ -60,12 +92,18 @@ function roomOf(file: string): string {
   return file === "mod.ts" ? file : TOP;
 }
 
+/** The folder of sim/ that a file is in; of a file at its top, the file. */
+function simPartOf(file: string): string {
+  const slash = file.indexOf("/", "sim/".length);
+  return slash < 0 ? file : file.slice(0, slash + 1);
+}
+
 /** Whether an import leads to a file of the project, and not to a package or a URL. */
 function isFile(to: string): boolean {
   return to.endsWith(".ts") && !/^[a-z]+:/.test(to);
 }
 
-/** Imports that lead up, or to where a room has no business: a sentence each. */
+/** The imports that the floors do not allow: a sentence each. */
 export function upwardImports(imports: readonly Import[]): string[] {
   const broken = new Set<string>();
   for (const { from, to, url } of imports) {
@@ -76,24 +114,38 @@ export function upwardImports(imports: readonly Import[]): string[] {
       broken.add(`${from}: ${room} has no floor yet: say in FLOORS what it may import`);
     } else if (target === TOP) {
       if (url && STARTS_PROGRAMS.includes(room)) continue;
-      if (from.startsWith("tests/programs/")) continue; // what it tests is in them
+      if (from.startsWith("tests/programs/")) continue; // it tests functions of the programs
       broken.add(`${from} imports ${to}: only tests/programs/ imports a top-level program`);
     } else if (target !== room && !floor.includes(target) && !floor.includes(to)) {
       const allowed = floor.length > 0 ? `only ${floor.join(", ")}` : "no other room";
       broken.add(`${from} imports ${to}: ${room} may import ${allowed}`);
+    } else if (room === "sim/" && target === room) {
+      const sentence = upwardInSim(from, to);
+      if (sentence !== undefined) broken.add(sentence);
     }
   }
   return [...broken];
 }
 
-/** The files that each file needs. */
+/** The sentence about an import inside sim/ that its floors do not allow; undefined if they do. */
+function upwardInSim(from: string, to: string): string | undefined {
+  const part = simPartOf(from), target = simPartOf(to), floor = SIM_FLOORS[part];
+  if (floor === undefined) {
+    return `${from}: ${part} has no floor yet: say in SIM_FLOORS what it may import`;
+  }
+  if (target === part || floor.includes(target) || floor.includes(to)) return undefined;
+  const allowed = floor.length > 0 ? `only ${floor.join(", ")}` : "nothing else";
+  return `${from} imports ${to}: inside sim/, ${part} may import ${allowed}`;
+}
+
+/** What each file imports. */
 function graphOf(imports: readonly Import[]): Map<string, string[]> {
   const graph = new Map<string, string[]>();
   for (const { from, to } of imports) graph.set(from, [...graph.get(from) ?? [], to]);
   return graph;
 }
 
-/** What a file needs, directly or not, and which file each was found in first: the shortest way. */
+/** What a file needs, directly or not, each with the file that imports it on the shortest path. */
 function reach(graph: ReadonlyMap<string, readonly string[]>, start: string): Map<string, string> {
   const by = new Map<string, string>(), queue = [start];
   for (let file; (file = queue.shift()) !== undefined;) {
@@ -106,7 +158,7 @@ function reach(graph: ReadonlyMap<string, readonly string[]>, start: string): Ma
   return by;
 }
 
-/** Circles of imports, each as the files that it goes through: the shortest one of every file. */
+/** The shortest circle of imports through each file, as the files on it; each circle once. */
 export function circles(imports: readonly Import[]): string[] {
   const graph = graphOf(imports), found = new Map<string, string>();
   for (const file of graph.keys()) {
@@ -121,9 +173,9 @@ export function circles(imports: readonly Import[]): string[] {
 }
 
 /**
- * Imports that are not relative, of what some files need, directly or not: a sentence each.
+ * Imports of packages and URLs by some files and by what these need: a sentence each.
  *
- * @param allowed What is allowed all the same.
+ * @param allowed Specifiers that are allowed; default none.
  */
 export function packagesOf(
   imports: readonly Import[],

@@ -338,6 +338,9 @@ Deno.test("VirtioRxQueue and VirtioTxQueue refuse wrong batches, and all after c
   batch.buffers[batch.length++] = batch.buffers[0];
   assertThrows(() => bench.tx.transmit(batch), Error, "does not own it");
   batch.length = 0;
+  batch.add(new Uint8Array(13));
+  assertThrows(() => bench.tx.transmit(batch), Error, "13 bytes and cannot be sent");
+  batch.free();
   bench.device.close();
   assertThrows(() => bench.rx.receive(batch), Error, "closed device");
   assertThrows(() => bench.tx.transmit(batch), Error, "closed device");

@@ -16,9 +16,9 @@ export const ALWAYS: readonly string[] = [
   "RXCTRL: enabled after RDRXCTL.DMAIDONE was seen",
 ];
 /** Violated once a queue's ring has wrapped. */
-export const IN_TRAFFIC = "RDT: the DD bit of a descriptor that is handed over is 0";
-/** Violated if promiscuous modes are turned on or off, or VLANs are filtered. */
-export const FILTERS = "FCTRL: changed only while RXCTRL.RXEN is 0";
+export const IN_TRAFFIC = "RDT: DD is 0 in a descriptor given to the device";
+/** Violated whenever it takes a card down; not on X550, where firmware disables reception. */
+export const TAKEN_DOWN = "RXCTRL: RXEN is cleared only after all receive queues are disabled";
 /** Violated on X540 and X550. */
 export const RECEIVE_PATH =
   "RXCTRL: RXEN is set with SECRXCTRL.RX_DIS set and SECRXSTAT.SECRX_RDY seen";

@@ -12,7 +12,7 @@ import { Machine } from "../../vm/machine.ts";
 import { assertRefused, Sim, type SimPort, TemporaryDirectory } from "../support/processes.ts";
 import { droppedBy } from "../support/programs.ts";
 import { quitBroken } from "../support/violations.ts";
-import { ALWAYS, FILTERS, IN_TRAFFIC, RECEIVE_PATH } from "./linux_known.ts";
+import { ALWAYS, IN_TRAFFIC, RECEIVE_PATH, TAKEN_DOWN } from "./linux_known.ts";
 import { FORWARD, Guest, stopForwarder } from "./vfio_guest.ts";
 
 const NIC = "deno run --no-prompt --allow-ffi nic.ts";
@@ -26,7 +26,7 @@ const FRAMES = 1000, RATE = 200;
 /** Longest that they may take, and that the kernel's driver may take to detect a carrier. */
 const FRAMES_MS = 60000, CARRIER_SECONDS = 20;
 
-const LINUX = [...ALWAYS, IN_TRAFFIC, FILTERS];
+const LINUX = [...ALWAYS, IN_TRAFFIC, TAKEN_DOWN];
 
 /**
  * Two ports of the software NIC, and a guest that has them as cards, with Linux's driver loaded.
