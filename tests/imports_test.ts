@@ -20,7 +20,7 @@ function made(...pairs: string[]): Import[] {
   return pairs.map((pair) => pair.split(/ (.*)/)).map(([from, to]) => ({ from, to, url: false }));
 }
 
-Deno.test("importsOf() finds every form of import, and nothing in comments and strings", () => {
+Deno.test("importsOf() finds every form of import, and none in comments and strings", () => {
   const text = `
     import { a } from "./static.ts";
     import "./side.ts";
@@ -74,7 +74,7 @@ Deno.test("upwardImports() names file, import and rule", () => {
     [
       "native/stop.ts imports src/errors.ts: native/ may import no other room",
       "ixgbe/device.ts imports virtio/mod.ts: ixgbe/ may import only src/, native/",
-      "attic/old.ts: attic/ has no floor yet: say in FLOORS what it may import",
+      "attic/old.ts: attic/ is not in FLOORS: add what it may import",
       "sim/nic.ts imports ixgbe/descriptors.ts: sim/ may import only ixgbe/registers.ts, packets/, " +
       "src/, native/, programs/command_line.ts, programs/options.ts, programs/run.ts",
       "programs/worker.ts imports ixgbe/mod.ts: programs/ may import only ixgbe/adopt.ts, " +
@@ -85,7 +85,7 @@ Deno.test("upwardImports() names file, import and rule", () => {
       "fwd.ts imports ixgbe/init.ts: top-level programs may import only nic/, programs/, " +
       "wrappers/, packets/, mod.ts, ixgbe/mod.ts, src/, native/, sim/v8_flags.ts",
       "packets/pcap.ts imports programs/program.ts: packets/ may import only src/, native/",
-      "nic/list.ts imports what its text does not name: name a file",
+      "nic/list.ts imports a file that its text does not name: use a string literal",
     ],
   );
 });
@@ -116,7 +116,7 @@ Deno.test("upwardImports() holds the floors inside sim/", () => {
       ),
       "sim/loop.ts imports sim/report.ts: inside sim/, sim/loop.ts may import only sim/port.ts",
       ...["sim/attic/old.ts: sim/attic/", "sim/new.ts: sim/new.ts"].map((place) =>
-        `${place} has no floor yet: say in SIM_FLOORS what it may import`
+        `${place} is not in SIM_FLOORS: add what it may import`
       ),
     ],
   );
@@ -138,7 +138,7 @@ Deno.test("upwardImports() lets tests, not libraries, run a program by URL", () 
   ]);
 });
 
-Deno.test("circles() finds each circle once, by the files that it goes through", () => {
+Deno.test("circles() finds each circle once, with the files on it", () => {
   assertEquals(circles(made("a.ts b.ts", "b.ts c.ts", "a.ts c.ts")), []);
   assertEquals(circles(made("a.ts b.ts", "b.ts c.ts", "c.ts a.ts", "d.ts a.ts", "e.ts e.ts")), [
     "a.ts -> b.ts -> c.ts -> a.ts",
@@ -146,14 +146,14 @@ Deno.test("circles() finds each circle once, by the files that it goes through",
   ]);
 });
 
-Deno.test("packagesOf() finds packages and URLs behind other files", () => {
+Deno.test("packagesOf() finds packages and URLs that a file imports indirectly", () => {
   const imports = made("mod.ts a.ts", "a.ts bare", "a.ts node:util", "a.ts https://host/x.ts");
   assertEquals(packagesOf(imports, ["mod.ts"]), [
-    "a.ts imports bare: what mod.ts needs has relative imports only",
-    "a.ts imports node:util: what mod.ts needs has relative imports only",
-    "a.ts imports https://host/x.ts: what mod.ts needs has relative imports only",
+    "a.ts imports bare: mod.ts may need relative imports only",
+    "a.ts imports node:util: mod.ts may need relative imports only",
+    "a.ts imports https://host/x.ts: mod.ts may need relative imports only",
   ]);
-  const rule = "what mod.ts needs has relative imports, and those that match /^node:/";
+  const rule = "mod.ts may need relative imports, and those that match /^node:/";
   assertEquals(packagesOf(imports, ["mod.ts"], /^node:/), [
     `a.ts imports bare: ${rule}`,
     `a.ts imports https://host/x.ts: ${rule}`,
@@ -163,11 +163,11 @@ Deno.test("packagesOf() finds packages and URLs behind other files", () => {
 
 const imports = await projectImports();
 
-Deno.test("Every import leads down, to a room that its own room may know", () => {
+Deno.test("Every import leads down, to a room that the importing room may know", () => {
   assertEquals(upwardImports(imports), []);
 });
 
-Deno.test("No imports go in a circle, those of types included", () => {
+Deno.test("No imports are circular, imports of types included", () => {
   assertEquals(circles(imports), []);
 });
 

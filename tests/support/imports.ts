@@ -1,5 +1,5 @@
 /**
- * The rules about which file of the project imports which. Not a test itself.
+ * The rules about which file of the project may import which. Not a test itself.
  *
  * @module
  */
@@ -7,7 +7,7 @@
 import { PROJECT } from "./processes.ts";
 import { type Import, importsOf, NOT_LITERAL, projectFiles } from "./source.ts";
 
-/** All imports of the project. */
+/** Returns all imports of the project. */
 export async function projectImports(): Promise<Import[]> {
   const imports: Import[] = [];
   for (const file of await projectFiles()) {
@@ -20,7 +20,10 @@ export async function projectImports(): Promise<Import[]> {
 /** The room of the programs at the top of the project. */
 const TOP = "top-level programs";
 
-/** What each place may import beside itself and packages: folders, which end with a slash, and files. */
+/**
+ * What each place may import besides itself and packages: folders, which end with a slash, and
+ * files.
+ */
 type Floors = Readonly<Record<string, readonly string[]>>;
 
 /** The floors of the rooms. No room imports a top-level program. */
@@ -40,7 +43,7 @@ const FLOORS: Floors = {
   ],
   "sim/": [
     ...["ixgbe/registers.ts", "packets/", "src/", "native/"],
-    // Its command line.
+    // For its command line.
     ...["programs/command_line.ts", "programs/options.ts", "programs/run.ts"],
   ],
   "vm/": ["programs/", "src/", "native/"],
@@ -92,26 +95,28 @@ function roomOf(file: string): string {
   return file === "mod.ts" ? file : TOP;
 }
 
-/** The folder of sim/ that a file is in; of a file at its top, the file. */
+/** Returns the folder of sim/ that a file is in; for a file at the top of sim/, the file. */
 function simPartOf(file: string): string {
   const slash = file.indexOf("/", "sim/".length);
   return slash < 0 ? file : file.slice(0, slash + 1);
 }
 
-/** Whether an import leads to a file of the project, and not to a package or a URL. */
+/** Returns whether an import leads to a file of the project, not to a package or a URL. */
 function isFile(to: string): boolean {
   return to.endsWith(".ts") && !/^[a-z]+:/.test(to);
 }
 
-/** The imports that the floors do not allow: a sentence each. */
+/** Returns a sentence for each import that the floors do not allow. */
 export function upwardImports(imports: readonly Import[]): string[] {
   const broken = new Set<string>();
   for (const { from, to, url } of imports) {
-    if (to === NOT_LITERAL) broken.add(`${from} imports what its text does not name: name a file`);
+    if (to === NOT_LITERAL) {
+      broken.add(`${from} imports a file that its text does not name: use a string literal`);
+    }
     if (!isFile(to)) continue;
     const room = roomOf(from), target = roomOf(to), floor = FLOORS[room];
     if (floor === undefined) {
-      broken.add(`${from}: ${room} has no floor yet: say in FLOORS what it may import`);
+      broken.add(`${from}: ${room} is not in FLOORS: add what it may import`);
     } else if (target === TOP) {
       if (url && STARTS_PROGRAMS.includes(room)) continue;
       if (from.startsWith("tests/programs/")) continue; // it tests functions of the programs
@@ -127,11 +132,14 @@ export function upwardImports(imports: readonly Import[]): string[] {
   return [...broken];
 }
 
-/** The sentence about an import inside sim/ that its floors do not allow; undefined if they do. */
+/**
+ * Returns the sentence for an import inside sim/ that the floors do not allow; undefined if they
+ * do.
+ */
 function upwardInSim(from: string, to: string): string | undefined {
   const part = simPartOf(from), target = simPartOf(to), floor = SIM_FLOORS[part];
   if (floor === undefined) {
-    return `${from}: ${part} has no floor yet: say in SIM_FLOORS what it may import`;
+    return `${from}: ${part} is not in SIM_FLOORS: add what it may import`;
   }
   if (target === part || floor.includes(target) || floor.includes(to)) return undefined;
   const allowed = floor.length > 0 ? `only ${floor.join(", ")}` : "nothing else";
@@ -189,7 +197,7 @@ export function packagesOf(
   for (const file of files) {
     for (const [to, from] of reach(graph, file)) {
       if (isFile(to) || allowed?.test(to)) continue;
-      broken.push(`${from} imports ${to}: what ${file} needs has ${rule}`);
+      broken.push(`${from} imports ${to}: ${file} may need ${rule}`);
     }
   }
   return broken;
