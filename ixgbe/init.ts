@@ -22,6 +22,8 @@ const TX_FRAME_KB = 16;
 const FLOW_CONTROL_ROOM = 0x6000;
 /** Time after a reset in which the NIC must not be accessed, in milliseconds (section 8.2.3.1.1). */
 const RESET_PAUSE_MS = 1;
+/** Time after the end of a reset until the initialisation goes on, in milliseconds (section 4.6.3.2). */
+const RESET_SETTLE_MS = 10;
 /** Deadlines in milliseconds: generous for the hardware, short for a person. */
 const MASTER_DISABLE_MS = 800, RESET_MS = 100, EEPROM_MS = 1000, DMA_INIT_MS = 1000;
 const QUEUE_MS = 100, RX_PATH_MS = 40;
@@ -101,9 +103,9 @@ async function globalReset(regs: Registers, model: Model): Promise<void> {
 
 async function resetOnce(regs: Registers, bits: number): Promise<void> {
   regs.set(R.CTRL, bits);
-  // 10 ms must pass before the next access to a register (section 8.2.3.1.1).
-  await delay(10);
+  await delay(2 * RESET_PAUSE_MS); // a timer may fire early
   await regs.wait(R.CTRL, R.CTRL.RST | R.CTRL.LRST, 0, RESET_MS);
+  await delay(RESET_SETTLE_MS);
 }
 
 /** Empties the transmit path of a NIC whose DMA does not stop (section 5.2.5.3.2). */
