@@ -23,8 +23,8 @@ const FLOW_CONTROL_ROOM = 0x6000;
 /** Time after a reset in which the NIC must not be accessed, in milliseconds (section 8.2.3.1.1). */
 const RESET_PAUSE_MS = 1;
 /**
- * Time from a reset to the next step of the initialisation, in milliseconds: 10 (section 4.6.3.2). Intel's
- * drivers give the PHY of X540 and X550 longer.
+ * Time after the end of a reset until the initialisation goes on, in milliseconds: 10 (section 4.6.3.2).
+ * Intel's drivers give the PHY of X540 and X550 longer.
  */
 const RESET_SETTLE_MS = { "82599": 10, X540: 100, X550: 100 } as const;
 /** Deadlines in milliseconds: generous for the hardware, short for a person. */
@@ -117,8 +117,9 @@ async function globalReset(regs: Registers, model: Model): Promise<void> {
 
 async function resetOnce(regs: Registers, bits: number, milliseconds: number): Promise<void> {
   regs.set(R.CTRL, bits);
-  await delay(milliseconds);
+  await delay(2 * RESET_PAUSE_MS); // a timer may fire early
   await regs.wait(R.CTRL, R.CTRL.RST | R.CTRL.LRST, 0, RESET_MS);
+  await delay(milliseconds);
 }
 
 /**

@@ -125,7 +125,7 @@ function checkQueuesDisabled(state: DeviceState): void {
   const index = enabledReceiveQueue(state);
   if (index < 0) return;
   const rule = "RXEN is cleared only after all receive queues are disabled";
-  state.rules.violate("RXCTRL", "4.6.7.1.1", rule, `RXDCTL[${index}].ENABLE is set`);
+  state.rules.violate("RXCTRL", "4.6.7.1.2", rule, `RXDCTL[${index}].ENABLE is set`);
 }
 
 // Checks the rules for setting RXCTRL.RXEN.

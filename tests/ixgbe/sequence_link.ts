@@ -32,6 +32,7 @@ export const LINK: readonly Rule[] = [
   {
     section: "8.2.2.1.1 (X550)",
     rule: "CTRL.GIO_DIS is read as 1 after it is set, before STATUS is read",
+    sentence: "GIO_DIS: CTRL is read back before STATUS shows whether master requests are pending.",
     kept: (r) =>
       readBack(r).every(([from, to]) => between(r, reads(R.CTRL, 0, R.CTRL.GIO_DIS), from, to)),
     broken: (r) => {
@@ -42,12 +43,14 @@ export const LINK: readonly Rule[] = [
   {
     section: "4.6.3",
     rule: "EEMNGCTL.CFG_DONE0 is read as 1 before the link is set up",
+    sentence: "4. Wait for manageability configuration done indication (EEMNGCTL.CFG_DONE0/1).",
     kept: (r) => between(r, CONFIGURED, opened(r), r.find(LINK_SET_UP, opened(r))),
     broken: (r) => r.changed(r.find(CONFIGURED, opened(r)), (v) => v & ~R.EEMNGCTL.CFG_DONE0),
   },
   {
     section: "8.2.3.22",
     rule: "MMNGC.MNG_VETO is read as 0 before negotiation is restarted",
+    sentence: "No sentence demands it: Intel's drivers leave a link alone that the bit protects.",
     boards: (board) => !hasPhy(board),
     kept: (r) => {
       const to = r.find(writes(R.AUTOC, 0, R.AUTOC.RESTART_AN));
@@ -58,6 +61,7 @@ export const LINK: readonly Rule[] = [
   {
     section: "10.5.4",
     rule: "the reset of closing occurs only while SW_PHY_SM0 is held",
+    sentence: "SW_PHY_SM0: set by software when it owns the PHY of port 0, which a reset reaches.",
     boards: hasPhy,
     kept: (r) => (r.valueAt(closed(r), R.SW_FW_SYNC) & R.SW_FW_SYNC.SW_PHY_SM0) !== 0,
     broken: (r) => {

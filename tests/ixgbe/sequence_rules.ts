@@ -40,6 +40,11 @@ export interface Rule {
   readonly section: string;
   /** The rule, as a sentence. */
   readonly rule: string;
+  /**
+   * The sentence of the datasheet that demands it, shortened; the 82599's, or that of what it names. A rule
+   * that only Intel's drivers follow says so.
+   */
+  readonly sentence: string;
   /** The boards that it applies to (default: all). */
   readonly boards?: (board: Board) => boolean;
   /** Returns whether a record keeps the rule. */
@@ -88,10 +93,12 @@ export function table(
   register: Register,
   first: (board: Board) => number,
   what: string,
+  sentence: string,
 ): Rule {
   return {
     section,
     rule: `${register.name}: ${what}`,
+    sentence,
     kept: (record, board) => allWritten(record, register, (i) => i === 0 ? first(board) : 0),
     broken: (record) => record.without(record.find(writes(register, 1), opened(record))),
   };
@@ -101,12 +108,14 @@ export function table(
 export function seen(
   section: string,
   rule: string,
+  sentence: string,
   [register, bits]: readonly [Register, number],
   before: Passes,
 ): Rule {
   return {
     section,
     rule,
+    sentence,
     kept: (r) => between(r, reads(register, 0, bits), opened(r), r.find(before, opened(r))),
     broken: (record) => {
       const first = opened(record);
@@ -122,12 +131,14 @@ export function seen(
 export function before(
   section: string,
   rule: string,
+  sentence: string,
   first: readonly Passes[],
   then: Passes,
 ): Rule {
   return {
     section,
     rule,
+    sentence,
     kept: (r) => {
       const at = r.find(then, opened(r));
       return first.every((passes) => {
@@ -142,10 +153,16 @@ export function before(
 }
 
 /** Returns a rule that a queue's enable bit is read as 1 before its tail is written. */
-export function awaited(section: string, control: Register, tail: Passes): Rule {
+export function awaited(
+  section: string,
+  sentence: string,
+  control: Register,
+  tail: Passes,
+): Rule {
   const on = R.RXDCTL.ENABLE;
   return {
     section,
+    sentence,
     rule: `${control.name}.ENABLE is read as 1 before the tail is written`,
     kept: (r) => between(r, reads(control, 0, on), r.find(writes(control, 0, on)), r.find(tail)),
     broken: (r) => r.moved(r.find(tail), r.find(writes(control, 0, on)) + 1),

@@ -38,6 +38,8 @@ export const SFP: readonly Rule[] = [
   {
     section: "10.5.4",
     rule: "I2CCTL is written only while SW_FW_SYNC.SW_PHY_SM0 is held",
+    sentence:
+      "SW_PHY_SM0: set by software when it owns the PHY of port 0. In Intel's drivers, its I2C bus too.",
     boards: hasCage,
     kept: holdsBus,
     broken: (r) => r.inserted(receiving(r), "write", R.I2CCTL, 0),
@@ -45,6 +47,7 @@ export const SFP: readonly Rule[] = [
   {
     section: "3.7",
     rule: "the link is restarted in a backplane's mode before it is in that of the cage",
+    sentence: "No sentence demands it: Intel's drivers reset the data pipeline by toggling LMS[2].",
     boards: hasCage,
     kept: (r) => {
       const last = r.findLast(RESTART, receiving(r)), toggled = r.findLast(TOGGLED, last);
@@ -55,6 +58,7 @@ export const SFP: readonly Rule[] = [
   {
     section: "8.2.3.22.24",
     rule: "ANLP1.AN_STATE is read as not 0 between the two restarts",
+    sentence: "No sentence demands it: Intel's drivers wait for it between the restarts.",
     boards: hasCage,
     kept: (r) => {
       const last = r.findLast(RESTART, receiving(r));

@@ -42,18 +42,21 @@ const INTERRUPTS: readonly Rule[] = [
   {
     section: "4.6.3.1",
     rule: "interrupts are disabled before the reset",
+    sentence: "1. Disable interrupts. 2. Issue a global reset.",
     kept: (r) => masked(r, 0, opened(r)),
     broken: (r) => r.without(r.find(MASKED)),
   },
   {
     section: "4.6.3.1",
     rule: "interrupts are disabled again after the reset",
+    sentence: "Interrupts need to also be disabled after issuing a global reset.",
     kept: (r) => masked(r, opened(r), r.find(reads(R.EEC), opened(r))),
     broken: (r) => r.without(r.find(MASKED, opened(r))),
   },
   {
     section: "4.6.3.1",
     rule: "no interrupt is enabled before initialisation completes",
+    sentence: "After initialization completes, a typical driver enables the desired interrupts.",
     kept: (r) =>
       [writes(R.EIMS), writes(R.EIMS_EX, 0), writes(R.EIMS_EX, 1)].every((passes) => {
         return !between(r, passes, 0, receiving(r));
@@ -73,10 +76,17 @@ function pause(record: Sequence, at: number): number {
   return record.accesses[at + 1].time - record.accesses[at].time;
 }
 
+/** Returns the index at which the reset of the initialisation is seen to have ended. */
+function resetEnd(record: Sequence): number {
+  return record.find(reads(R.CTRL, 0, 0, R.CTRL.RST), opened(record));
+}
+
 const RESETS: readonly Rule[] = [
   {
     section: "5.2.5.3.2",
     rule: "CTRL.GIO_DIS is set, and STATUS.GIO_MASTER_ENABLE read as 0, before each reset",
+    sentence:
+      "4.2.1.6.1: Prior to issuing software reset, the driver needs to execute the master disable algorithm.",
     kept: (r) =>
       r.all(RESET).every((at, i, all) => {
         const from = r.find(GIO_DIS, i === 0 ? 0 : all[i - 1]);
@@ -94,6 +104,8 @@ const RESETS: readonly Rule[] = [
   {
     section: "5.2.5.3.2",
     rule: "receive queues are disabled, and read as disabled, before CTRL.GIO_DIS is set",
+    sentence:
+      "The device driver disables any reception to the Rx queues. […] Then the device driver sets the PCIe Master Disable bit.",
     kept: (r) =>
       r.all(GIO_DIS).every((at) => {
         const i = r.findLast(reads(R.RXDCTL), at);
@@ -103,35 +115,48 @@ const RESETS: readonly Rule[] = [
   },
   {
     section: "4.6.3.2",
-    rule: "10 ms pass after the reset of the initialisation",
-    kept: (r) => pause(r, opened(r)) >= AFTER_GLOBAL_RESET,
-    broken: (r) => r.hurried(opened(r) + 1, pause(r, opened(r)) - 2 * AFTER_RESET),
+    rule: "10 ms pass after the reset of the initialisation has ended",
+    sentence: "Poll the CTRL.RST until it is cleared and then wait at least 10 ms.",
+    kept: (r) => pause(r, resetEnd(r)) >= AFTER_GLOBAL_RESET,
+    broken: (r) => r.hurried(resetEnd(r) + 1, pause(r, resetEnd(r)) - AFTER_RESET),
   },
   {
     section: "8.2.3.1.1",
     rule: "no register is accessed for 1 ms after any reset",
+    sentence:
+      "Programmers must wait approximately 1 ms after setting before attempting to check if the bit has cleared, or to access […] any other device register.",
     kept: (r) => r.all(RESET).every((at) => pause(r, at) >= AFTER_RESET),
     broken: (r) => r.hurried(closed(r) + 1, pause(r, closed(r))),
   },
 ];
 
 const GENERAL: readonly Rule[] = [
-  seen("4.6.3", "EEC.AUTO_RD is read as 1 before reception", [R.EEC, R.EEC.AUTO_RD], RXEN),
+  seen(
+    "4.6.3",
+    "EEC.AUTO_RD is read as 1 before reception",
+    "Wait for EEPROM auto read completion.",
+    [R.EEC, R.EEC.AUTO_RD],
+    RXEN,
+  ),
   seen(
     "4.6.3",
     "RDRXCTL.DMAIDONE is read as 1 before RDRXCTL is written",
+    "Wait for DMA initialization done (RDRXCTL.DMAIDONE).",
     [R.RDRXCTL, R.RDRXCTL.DMAIDONE],
     writes(R.RDRXCTL),
   ),
   {
     section: "4.6.3.2",
     rule: "FCTTV, FCRTL, FCRTV and FCCFG are 0 if flow control is off",
+    sentence: "If flow control is not enabled, these registers should be written with 0x0.",
     kept: (r) => [R.FCTTV, R.FCRTL, R.FCRTV, R.FCCFG].every((each) => allWritten(r, each, () => 0)),
     broken: (r) => r.changed(r.find(writes(R.FCCFG)), () => R.FCCFG.TFCE_LINK),
   },
   {
     section: "4.6.3.2",
     rule: "FCRTH is 24 KB less than the packet buffer, with or without flow control",
+    sentence:
+      "FCRTH[n].RTH fields must be set by default regardless if flow control is enabled or not. Typically, [they] should be equal to RXPBSIZE[n] - 0x6000.",
     kept: (r, { rxKilobytes }) =>
       allWritten(r, R.FCRTH, (i) => i === 0 ? rxKilobytes * 1024 - 0x6000 : 0),
     broken: (r) => r.without(r.findLast(writes(R.FCRTH))),
@@ -139,6 +164,7 @@ const GENERAL: readonly Rule[] = [
   {
     section: "10.5.4",
     rule: "AUTOC and CORECTL are changed only while SW_FW_SYNC.SW_MAC_CSR_SM is held",
+    sentence: "8.2.3.4.11, SW_MAC_CSR_SM: set by software when it owns the shared CSRs of the MAC.",
     boards: (board) => !hasPhy(board),
     kept: (r) =>
       [...r.all(writes(R.AUTOC)), ...r.all(writes(R.CORECTL))].every((at) => {
@@ -149,6 +175,8 @@ const GENERAL: readonly Rule[] = [
   {
     section: "10.5.4",
     rule: "the reset of the initialisation and MSCA's commands occur only while SW_PHY_SM0 is held",
+    sentence:
+      "8.2.3.4.11, SW_PHY_SM0: set by software when it owns the PHY, which firmware uses too.",
     boards: hasPhy,
     kept: (r) => phyCommands(r).length > 1 && phyCommands(r).every((at) => holdsPhy(r, at)),
     broken: (r) => released(r, r.find(writes(R.MSCA))),
@@ -156,6 +184,8 @@ const GENERAL: readonly Rule[] = [
   {
     section: "4.6.5",
     rule: "counters that are read later are cleared by reading before reception",
+    sentence:
+      "All of the statistical counters are cleared on read and a typical device driver reads them (thus making them zero) as a part of the initialization sequence.",
     kept: (r) =>
       counted(r).every(([register, i]) => {
         return between(r, reads(register, i), opened(r), receiving(r));
@@ -165,6 +195,9 @@ const GENERAL: readonly Rule[] = [
   {
     section: "9.3.3.3",
     rule: "bus mastering is on after the reset, and before a queue is enabled",
+    sentence:
+      "PCIe 3.0, 7.5.1.1: When this bit is Clear, the PCI Express Function is not allowed to issue " +
+      "any Memory or I/O Requests. After the reset, so that old queues issue none.",
     kept: (r) => between(r, busMaster(true), opened(r), r.find(RX_ENABLE, opened(r))),
     broken: (r) => r.moved(r.find(busMaster(true)), r.find(TX_ENABLE)),
   },
@@ -204,6 +237,8 @@ const CLOSING: readonly Rule[] = [
   {
     section: "4.6.8.1",
     rule: "a transmit queue is empty (TDH = TDT) when it is disabled",
+    sentence:
+      "Wait until the software head of the queue (TDH) equals the software tail (TDT) indicating the queue is empty. […] Disable the queue by clearing TXDCTL.ENABLE.",
     kept: (r) => {
       const at = r.findLast(writes(R.TXDCTL, 0, 0, R.TXDCTL.ENABLE), closed(r));
       return at > stopping(r) && r.valueAt(at, R.TDH) === r.valueAt(at, R.TDT);
@@ -213,6 +248,8 @@ const CLOSING: readonly Rule[] = [
   {
     section: "4.6.8.1",
     rule: "a transmit queue is read as disabled before the reset",
+    sentence:
+      "X550, 8.2.2.10.10: When disabling a queue, this bit is cleared only after all activity at the queue stopped.",
     kept: (r) => between(r, reads(R.TXDCTL, 0, 0, R.TXDCTL.ENABLE), stopping(r), closed(r)),
     broken: (r) => {
       const at = r.findLast(reads(R.TXDCTL), closed(r));
@@ -222,6 +259,8 @@ const CLOSING: readonly Rule[] = [
   {
     section: "8.2.3.1.3",
     rule: "CTRL_EXT.DRV_LOAD is set from initialisation until before the last reset",
+    sentence:
+      "This bit should be set by the software device driver after it was loaded, and cleared when it unloads.",
     kept: (r) =>
       between(r, writes(R.CTRL_EXT, 0, R.CTRL_EXT.DRV_LOAD), opened(r), receiving(r)) &&
       (r.valueAt(closed(r), R.CTRL_EXT) & R.CTRL_EXT.DRV_LOAD) === 0,
@@ -230,6 +269,7 @@ const CLOSING: readonly Rule[] = [
   {
     section: "9.3.3.3",
     rule: "bus mastering is turned off last, after the reset",
+    sentence: "PCIe 3.0, 7.5.1.1: as above. No sentence wants it last: memory is freed after it.",
     kept: (r) => r.accesses.length > 0 && busMaster(false)(r.accesses.at(-1)!),
     broken: (r) => r.moved(r.accesses.length - 1, closed(r)),
   },

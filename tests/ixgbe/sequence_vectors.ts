@@ -32,6 +32,7 @@ export const VECTORS: readonly Rule[] = [
   {
     section: "7.3",
     rule: "GPIE.MULTIPLE_MSIX and PBA_SUPPORT are set before a vector is armed",
+    sentence: "GPIE.Multiple_MSIX: MSI-X mode. GPIE.PBA_support should be set to 1b in MSI-X mode.",
     boards,
     kept: (r) => {
       const bits = R.GPIE.MULTIPLE_MSIX | R.GPIE.PBA_SUPPORT;
@@ -42,6 +43,8 @@ export const VECTORS: readonly Rule[] = [
   {
     section: "4.6.6",
     rule: "IVAR assigns a vector of its own to each receive queue before one is armed",
+    sentence:
+      "The software driver associates between interrupt causes and MSI-X vectors […] by programming the IVAR[n] and IVAR_MISC registers.",
     boards,
     kept: (r, board) => {
       const entries = numbers(board).map((i) => {
@@ -58,6 +61,8 @@ export const VECTORS: readonly Rule[] = [
   {
     section: "4.6.6",
     rule: "EIAC clears the causes of queues with their message, and no other cause",
+    sentence:
+      "EIAC[n] should be set to auto clear for transmit and receive interrupt causes […]. The EIAC bits that control the other and TCP timer interrupt causes should be set to 0b.",
     boards,
     kept: (r, board) => held(r, R.EIAC) === mask(board),
     broken: (r) => r.changed(r.find(writes(R.EIAC)), (value) => value | R.EICR.TCP_TIMER),
@@ -65,6 +70,8 @@ export const VECTORS: readonly Rule[] = [
   {
     section: "4.6.6",
     rule: "EIAM masks each vector with its message if GPIE.EIAME is set",
+    sentence:
+      "Set the auto mask in the EIAM and EIAM[n] registers according to the preferred mode of operation.",
     boards,
     kept: (r, board) => {
       return (held(r, R.GPIE) & R.GPIE.EIAME) === 0 || held(r, R.EIAM_EX) === mask(board);
@@ -74,6 +81,8 @@ export const VECTORS: readonly Rule[] = [
   {
     section: "4.6.6",
     rule: "EITR is set for each vector before one is armed",
+    sentence:
+      "Set the interrupt throttling in EITR[n] and GPIE according to the preferred mode of operation.",
     boards,
     kept: (r, board) =>
       numbers(board).every((i) => between(r, writes(R.EITR, i), opened(r), armed(r))),
@@ -82,6 +91,7 @@ export const VECTORS: readonly Rule[] = [
   {
     section: "4.6.6",
     rule: "EICR is cleared of old causes, by writing all ones, before a vector is armed",
+    sentence: "Software clears EICR by writing all ones to clear old interrupt causes.",
     boards,
     kept: (r) => between(r, writes(R.EICR, 0, ALL), opened(r), armed(r)),
     broken: (r) => r.without(r.find(writes(R.EICR))),
@@ -89,6 +99,7 @@ export const VECTORS: readonly Rule[] = [
   {
     section: "4.6.3.1",
     rule: "vectors that were armed are masked before the last reset",
+    sentence: "1. Disable interrupts. 2. Issue a global reset.",
     boards,
     kept: (r) => {
       const last = r.findLast(writes(R.EIMS_EX), closed(r));

@@ -144,7 +144,7 @@ const CASES: readonly Case[] = [
     stage: "running",
     breakIt: (d) => d.write(RXCTRL, 0),
     recorded: "RXCTRL: RXEN is cleared only after all receive queues are disabled",
-    section: "4.6.7.1.1",
+    section: "4.6.7.1.2",
   },
   {
     what: "RXPBSIZE changed while RXEN is set",
