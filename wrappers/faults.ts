@@ -76,19 +76,28 @@ export const NO_FAULTS: FaultCounts = {
 type Fault = "drop" | "corrupt" | "duplicate" | "delay" | "reorder";
 const FAULTS: readonly Fault[] = ["drop", "corrupt", "duplicate", "delay", "reorder"];
 
+const DEFAULTS: Required<Faults> = {
+  drop: 0,
+  corrupt: 0,
+  duplicate: 0,
+  delay: 0,
+  reorder: 0,
+  delayMilliseconds: 10,
+  reorderDistance: 3,
+  maxHeld: 64,
+};
+
 /** Checks faults; returns them with all that is missing. */
 function checked(faults: Faults): Required<Faults> {
-  const all = {
-    drop: 0,
-    corrupt: 0,
-    duplicate: 0,
-    delay: 0,
-    reorder: 0,
-    delayMilliseconds: 10,
-    reorderDistance: 3,
-    maxHeld: 64,
-    ...faults,
-  };
+  for (const [name, value] of Object.entries(faults)) {
+    if (!Object.hasOwn(DEFAULTS, name)) {
+      const known = Object.keys(DEFAULTS).join(", ");
+      throw new UsageError(`fault injector: there is no fault ${name}: the options are ${known}`);
+    }
+    if (typeof value === "number") continue;
+    throw new UsageError(`fault injector: ${name} is a number, not ${JSON.stringify(value)}`);
+  }
+  const all = { ...DEFAULTS, ...faults };
   const refuse = (name: keyof Faults, range: string) => {
     throw new UsageError(`fault injector: ${name} is ${range}, not ${all[name]}`);
   };
