@@ -57,6 +57,7 @@ export class CaptureFile {
   readonly #name: string;
   readonly #sink: Sink;
   #end = 0;
+  #failure: DeviceError | undefined;
 
   /** @param name The file, for messages. */
   constructor(name: string, sink: Sink) {
@@ -73,9 +74,11 @@ export class CaptureFile {
    * Appends the record that begins at {@linkcode CaptureFile.prototype.end}.
    *
    * @param end Where it ends.
-   * @throws {DeviceError} if the file takes no more.
+   * @throws {DeviceError} if the file takes no more, or has not before: what follows a piece that is
+   * missing could not be read.
    */
   append(end: number): void {
+    if (this.#failure) throw this.#failure;
     this.#end = end;
     if (end > PIECE - MAX_RECORD) this.flush();
   }
@@ -94,7 +97,11 @@ export class CaptureFile {
       }
     } catch (error) {
       if (!(error instanceof Error)) throw error;
-      throw new DeviceError(this.#name, `${reason(error)}: the capture is cut short here`);
+      this.#failure = new DeviceError(
+        this.#name,
+        `${reason(error)}: the capture is cut short here`,
+      );
+      throw this.#failure;
     }
   }
 }

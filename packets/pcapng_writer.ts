@@ -8,6 +8,7 @@
  * @module
  */
 
+import { UsageError } from "../src/errors.ts";
 import { CaptureFile, MAX_SNAPLEN, openSink, type Sink, WallClock } from "./capture_file.ts";
 
 /** Whether a packet came from the wire or goes to it. */
@@ -28,6 +29,7 @@ const TWO_16 = 2 ** 16, TWO_32 = 2 ** 32;
 
 /** Writes packets to a file, a large piece at a time. Disposing it writes the rest and closes the file. */
 export class PcapngWriter implements Disposable {
+  readonly #name: string;
   readonly #sink: Sink & Disposable;
   readonly #file: CaptureFile;
   readonly #snaplen: number;
@@ -42,13 +44,14 @@ export class PcapngWriter implements Disposable {
    * @param name The file; `-` is the standard output.
    * @param snaplen Bytes of a packet that are kept at most, 1 to 65535, which is the default.
    * @param sink What to write to instead of the file.
-   * @throws {UsageError} if the file cannot be written.
+   * @throws {UsageError} if the file cannot be written, or `snaplen` is out of range.
    */
-  constructor(
-    name: string,
-    snaplen: number = MAX_SNAPLEN,
-    sink: Sink & Disposable = openSink(name),
-  ) {
+  constructor(name: string, snaplen: number = MAX_SNAPLEN, sink?: Sink & Disposable) {
+    if (!(Number.isInteger(snaplen) && snaplen >= 1 && snaplen <= MAX_SNAPLEN)) {
+      throw new UsageError(`${name}: a capture keeps 1 to ${MAX_SNAPLEN} bytes, not ${snaplen}`);
+    }
+    sink ??= openSink(name); // not before: it empties the file
+    this.#name = name;
     this.#sink = sink;
     this.#snaplen = snaplen;
     const file = this.#file = new CaptureFile(name, sink), { view } = file;
@@ -69,9 +72,11 @@ export class PcapngWriter implements Disposable {
    * @param name What readers of the capture call it, up to 255 bytes of UTF-8.
    * @returns Its number, for {@linkcode PcapngWriter.prototype.write}.
    * @throws {RangeError} if the name is longer.
+   * @throws {Error} if the capture is closed.
    * @throws {DeviceError} if the file takes no more.
    */
   addInterface(name: string): number {
+    this.#checkOpen();
     const text = new TextEncoder().encode(name);
     if (text.length > MAX_NAME) {
       throw new RangeError(`the name of an interface has ${MAX_NAME} bytes at most: ${name}`);
@@ -92,6 +97,8 @@ export class PcapngWriter implements Disposable {
    * @param packet The packet, up to 65535 bytes.
    * @param milliseconds When it passed, by `performance.now()`.
    * @param number The interface that it passed.
+   * @throws {RangeError} if the packet is longer, or there is no such interface.
+   * @throws {Error} if the capture is closed.
    * @throws {DeviceError} if the file takes no more.
    */
   write(
@@ -100,6 +107,13 @@ export class PcapngWriter implements Disposable {
     number: number,
     direction: PacketDirection,
   ): void {
+    this.#checkOpen();
+    if (!(number >= 0 && number < this.#interfaces)) {
+      throw new RangeError(`${this.#name}: the capture has no interface ${number}`);
+    }
+    if (packet.length > MAX_SNAPLEN) {
+      throw new RangeError(`${this.#name}: a packet of a capture has ${MAX_SNAPLEN} bytes at most`);
+    }
     const { bytes, view, end: at } = this.#file;
     const kept = Math.min(packet.length, this.#snaplen);
     view.setUint32(at + 8, number, true);
@@ -113,6 +127,10 @@ export class PcapngWriter implements Disposable {
     view.setUint32(end + 8, END_OF_OPTIONS, true);
     this.#block(ENHANCED_PACKET, end + PACKET_TRAILER - 4 - at);
     this.#packets++;
+  }
+
+  #checkOpen(): void {
+    if (this.#closed) throw new Error(`${this.#name}: the capture is closed`);
   }
 
   /** Nanoseconds since 1970 in two words, the high one first. A double is too short for them. */
