@@ -56,6 +56,7 @@ export class CaptureFile {
   readonly #name: string;
   readonly #sink: Sink;
   #end = 0;
+  #failure: DeviceError | undefined;
 
   /**
    * Creates an empty buffer.
@@ -76,9 +77,11 @@ export class CaptureFile {
    * Appends the record that begins at {@linkcode CaptureFile.prototype.end}.
    *
    * @param end Offset after its last byte.
-   * @throws {DeviceError} if the file cannot be written.
+   * @throws {DeviceError} if the file cannot be written now, or could not earlier: a reader cannot continue
+   * after a missing part.
    */
   append(end: number): void {
+    if (this.#failure) throw this.#failure;
     this.#end = end;
     if (end > PIECE - MAX_RECORD) this.flush();
   }
@@ -97,7 +100,11 @@ export class CaptureFile {
       }
     } catch (error) {
       if (!(error instanceof Error)) throw error;
-      throw new DeviceError(this.#name, `${reason(error)}: the capture is cut short here`);
+      this.#failure = new DeviceError(
+        this.#name,
+        `${reason(error)}: the capture is cut short here`,
+      );
+      throw this.#failure;
     }
   }
 }

@@ -8,6 +8,7 @@
  * @module
  */
 
+import { UsageError } from "../src/errors.ts";
 import { CaptureFile, MAX_SNAPLEN, openSink, type Sink, WallClock } from "./capture_file.ts";
 
 /** Whether a packet was received or transmitted. */
@@ -28,6 +29,7 @@ const TWO_16 = 2 ** 16, TWO_32 = 2 ** 32;
 
 /** Writes packets to a file through a buffer. Disposing it writes the rest and closes the file. */
 export class PcapngWriter implements Disposable {
+  readonly #name: string;
   readonly #sink: Sink & Disposable;
   readonly #file: CaptureFile;
   readonly #snaplen: number;
@@ -43,13 +45,14 @@ export class PcapngWriter implements Disposable {
    * @param name Name of the file; `-` is the standard output.
    * @param snaplen Most bytes to keep of a packet, 1 to 65535; default: 65535.
    * @param sink Destination to use instead of the file.
-   * @throws {UsageError} if the file cannot be written.
+   * @throws {UsageError} if the file cannot be written, or `snaplen` is out of range.
    */
-  constructor(
-    name: string,
-    snaplen: number = MAX_SNAPLEN,
-    sink: Sink & Disposable = openSink(name),
-  ) {
+  constructor(name: string, snaplen: number = MAX_SNAPLEN, sink?: Sink & Disposable) {
+    if (!(Number.isInteger(snaplen) && snaplen >= 1 && snaplen <= MAX_SNAPLEN)) {
+      throw new UsageError(`${name}: a capture keeps 1 to ${MAX_SNAPLEN} bytes, not ${snaplen}`);
+    }
+    sink ??= openSink(name); // not before: it empties the file
+    this.#name = name;
     this.#sink = sink;
     this.#snaplen = snaplen;
     const file = this.#file = new CaptureFile(name, sink), { view } = file;
@@ -70,9 +73,11 @@ export class PcapngWriter implements Disposable {
    * @param name Its name in the capture, up to 255 bytes of UTF-8.
    * @returns Its number, for {@linkcode PcapngWriter.prototype.write}.
    * @throws {RangeError} if the name is longer.
+   * @throws {Error} if the capture is closed.
    * @throws {DeviceError} if the file cannot be written.
    */
   addInterface(name: string): number {
+    this.#checkOpen();
     const text = new TextEncoder().encode(name);
     if (text.length > MAX_NAME) {
       throw new RangeError(`the name of an interface has ${MAX_NAME} bytes at most: ${name}`);
@@ -93,6 +98,8 @@ export class PcapngWriter implements Disposable {
    * @param packet The packet, up to 65535 bytes.
    * @param milliseconds Time of the packet, from `performance.now()`.
    * @param number Number of its interface.
+   * @throws {RangeError} if the packet is longer, or there is no such interface.
+   * @throws {Error} if the capture is closed.
    * @throws {DeviceError} if the file cannot be written.
    */
   write(
@@ -101,6 +108,13 @@ export class PcapngWriter implements Disposable {
     number: number,
     direction: PacketDirection,
   ): void {
+    this.#checkOpen();
+    if (!(number >= 0 && number < this.#interfaces)) {
+      throw new RangeError(`${this.#name}: the capture has no interface ${number}`);
+    }
+    if (packet.length > MAX_SNAPLEN) {
+      throw new RangeError(`${this.#name}: a packet of a capture has ${MAX_SNAPLEN} bytes at most`);
+    }
     const { bytes, view, end: at } = this.#file;
     const kept = Math.min(packet.length, this.#snaplen);
     view.setUint32(at + 8, number, true);
@@ -114,6 +128,10 @@ export class PcapngWriter implements Disposable {
     view.setUint32(end + 8, END_OF_OPTIONS, true);
     this.#block(ENHANCED_PACKET, end + PACKET_TRAILER - 4 - at);
     this.#packets++;
+  }
+
+  #checkOpen(): void {
+    if (this.#closed) throw new Error(`${this.#name}: the capture is closed`);
   }
 
   /**

@@ -100,8 +100,9 @@ function isWatched(): boolean {
   return columns > 0 && rows > 0 && !Deno.env.get("CI") && Deno.env.get("TERM") !== "dumb";
 }
 
+/** From 0 to 1, also of a total that turns out to be less than is done, or nothing. */
 function shareOf({ done, total, share = done / total }: Amount): number {
-  return Math.min(share, 1);
+  return Math.min(Math.max(share, 0), 1) || 0; // 0 / 0
 }
 
 function bar(amount: Amount): string {

@@ -1,9 +1,9 @@
 /** Checks what Markdown files say about files, declarations and registers. */
 
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import { REGISTERS } from "../ixgbe/registers.ts";
 import type { Register } from "../src/registers.ts";
-import { PROJECT } from "./support/processes.ts";
+import { PROJECT, run } from "./support/processes.ts";
 import { declarationsOf, projectFiles } from "./support/source.ts";
 
 /** A link: its text and its target. */
@@ -12,6 +12,12 @@ const LINK = /\[([^\]]+)\]\(([^)\s]+)\)/g;
 const REGISTER = /\[`([A-Z0-9_]+)`\]\([^)]*registers\.ts\) \(([\d.]+)\)/g;
 /** The path of a source or Markdown file. */
 const PATH = /(?:[\w-]+\/)*[\w-][\w.-]*\.(?:ts|c|md)\b(?!\.)/g;
+/** A link from a comment to a symbol. */
+const SYMBOL = /\{@link(?:code|plain)?\s+([A-Za-z_][\w.#]*)\s*\}/g;
+/** A comment. */
+const COMMENT = /\/\*[^]*?\*\/|\/\/.*/g;
+/** A path in backquotes. */
+const QUOTED_PATH = /`(?:[\w-]+\/)+[\w.-]+\.(?:ts|c|md)`/g;
 /** A driver of the family, whose name looks like a file. */
 const DRIVER = /(?:^|\/)ixy\.\w+$/;
 
@@ -59,12 +65,22 @@ function badPaths(document: string, text: string, files: readonly string[]): str
     .map(([path]) => `${document} names ${path}, which does not exist`);
 }
 
+/** Returns a sentence for each link in comments to what no file of the project declares. */
+function badSymbols(file: string, text: string, declared: ReadonlySet<string>): string[] {
+  return [...text.matchAll(SYMBOL)]
+    .filter(([, name]) => !declared.has(name.replace(".prototype.", ".")))
+    .map(([, name]) => `${file} links to ${name}, which no file declares`);
+}
+
 const files = await projectFiles();
-const documents = await Promise.all(
-  files.filter((file) => file.endsWith(".md")).map(async (file) => {
-    return { file, text: await Deno.readTextFile(PROJECT + file) };
-  }),
-);
+const read = (named: (file: string) => boolean) =>
+  Promise.all(
+    files.filter(named).map(async (file) => {
+      return { file, text: await Deno.readTextFile(PROJECT + file) };
+    }),
+  );
+const documents = await read((file) => file.endsWith(".md"));
+const sources = await read((file) => file.endsWith(".ts"));
 
 Deno.test("Links in Markdown files lead to existing files and declarations", async () => {
   const bad = await Promise.all(documents.map(({ file, text }) => badLinks(file, text)));
@@ -77,6 +93,33 @@ Deno.test("Markdown files name registers with the sections that the register tab
 
 Deno.test("Markdown files name source and Markdown files that exist", () => {
   assertEquals(documents.flatMap(({ file, text }) => badPaths(file, text, files)), []);
+});
+
+Deno.test("Comments link to what is declared, and name files that exist", () => {
+  const declared = new Set(sources.flatMap(({ file, text }) => [...declarationsOf(file, text)]));
+  assert(declared.size > 1000);
+  const bad = sources.filter(({ file }) => file !== "tests/docs_test.ts").flatMap(
+    ({ file, text }) => {
+      const comments = [...text.matchAll(COMMENT)].join("\n");
+      const paths = [...comments.matchAll(QUOTED_PATH)].join(" ");
+      return [...badSymbols(file, comments, declared), ...badPaths(file, paths, files)];
+    },
+  );
+  assertEquals(bad, []);
+  assertEquals(
+    badSymbols("a.ts", "{@linkcode A} {@link A.prototype.b} {@linkcode B}", new Set(["A"])),
+    [
+      "a.ts links to A.prototype.b, which no file declares",
+      "a.ts links to B, which no file declares",
+    ],
+  );
+});
+
+Deno.test("Examples in comments and in the README have no type errors", async () => {
+  const shown = sources.filter(({ text }) => /^ \* ```ts$/m.test(text)).map(({ file }) => file);
+  assert(shown.includes("mod.ts") && shown.includes("src/batch.ts"));
+  const command = [Deno.execPath(), "check", "--quiet", "--doc", "README.md", ...shown];
+  assertEquals(await run(command, { cwd: PROJECT }), { code: 0, stdout: "", stderr: "" });
 });
 
 Deno.test("badLinks(), badSections() and badPaths() find missing files and names, and wrong sections", async () => {

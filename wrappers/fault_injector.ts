@@ -11,6 +11,7 @@ import { checkErrno, stubs } from "../native/stubs.ts";
 import { MAX_BATCH, PacketBatch } from "../src/batch.ts";
 import type { Device, RxInterrupt, RxQueue, TxQueue } from "../src/device.ts";
 import { refuseBatch } from "../src/driver.ts";
+import { UsageError } from "../src/errors.ts";
 import type { Mempool } from "../src/mempool.ts";
 import { checkSeed, type FaultCounts, type Faults, FaultStage, mix, NO_FAULTS } from "./faults.ts";
 import { WrappedDevice } from "./wrapped_device.ts";
@@ -236,9 +237,14 @@ export class FaultyDevice extends WrappedDevice<FaultyRxQueue, FaultyTxQueue> {
   /**
    * Takes ownership of a device: use it through this wrapper only, which also closes it.
    *
-   * @throws {UsageError} if a fault or the seed is out of range.
+   * @throws {UsageError} if a fault or the seed is out of range, or there is no such option.
    */
-  constructor(device: Device, { seed, receive = {}, transmit = {}, now }: FaultOptions) {
+  constructor(device: Device, { seed, receive = {}, transmit = {}, now, ...others }: FaultOptions) {
+    for (const name of Object.keys(others)) {
+      throw new UsageError(
+        `fault injector: there is no option ${name}: the options are seed, receive, transmit and now`,
+      );
+    }
     checkSeed(seed);
     const txQueues = device.txQueues.map((queue, i) => {
       return new FaultyTxQueue(queue, transmit, mix(seed ^ mix(2 * i + 1)), now);

@@ -78,19 +78,28 @@ export const NO_FAULTS: FaultCounts = {
 type Fault = "drop" | "corrupt" | "duplicate" | "delay" | "reorder";
 const FAULTS: readonly Fault[] = ["drop", "corrupt", "duplicate", "delay", "reorder"];
 
+const DEFAULTS: Required<Faults> = {
+  drop: 0,
+  corrupt: 0,
+  duplicate: 0,
+  delay: 0,
+  reorder: 0,
+  delayMilliseconds: 10,
+  reorderDistance: 3,
+  maxHeld: 64,
+};
+
 /** Checks faults; returns them with defaults for those not given. */
 function checked(faults: Faults): Required<Faults> {
-  const all = {
-    drop: 0,
-    corrupt: 0,
-    duplicate: 0,
-    delay: 0,
-    reorder: 0,
-    delayMilliseconds: 10,
-    reorderDistance: 3,
-    maxHeld: 64,
-    ...faults,
-  };
+  for (const [name, value] of Object.entries(faults)) {
+    if (!Object.hasOwn(DEFAULTS, name)) {
+      const known = Object.keys(DEFAULTS).join(", ");
+      throw new UsageError(`fault injector: unknown fault ${name}: the options are ${known}`);
+    }
+    if (typeof value === "number") continue;
+    throw new UsageError(`fault injector: ${name} must be a number, not ${JSON.stringify(value)}`);
+  }
+  const all = { ...DEFAULTS, ...faults };
   const refuse = (name: keyof Faults, range: string) => {
     throw new UsageError(`fault injector: ${name} must be ${range}, not ${all[name]}`);
   };

@@ -4,10 +4,12 @@
  * breaks.
  *
  * ```ts
- * const nic = new Nic();
+ * import { Generator } from "../wires/generator.ts";
+ *
+ * const nic = new Nic(), memory = new ArrayBuffer(1 << 20);
  * nic.dma.map(0x10000, memory, 0, memory.byteLength);
  * nic.setBusMaster(true);
- * nic.wire = new Generator();
+ * nic.wire = new Generator({ id: 0 });
  * for (;;) nic.poll();
  * ```
  *

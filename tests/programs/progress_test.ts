@@ -21,10 +21,14 @@ import { Progress } from "${PROJECT}programs/progress.ts";
 console.log("over");`;
 
 /** Runs the worker, on a terminal with so many columns or without one. */
-async function work(columns: number | undefined, env: Record<string, string> = {}) {
+async function work(
+  columns: number | undefined,
+  env: Record<string, string> = {},
+  text = WORKER,
+) {
   await using directory = await TemporaryDirectory.make();
   const file = directory.file("worker.ts");
-  await Deno.writeTextFile(file, WORKER);
+  await Deno.writeTextFile(file, text);
   const config = `--config=${PROJECT}deno.json`;
   const command = [Deno.execPath(), "run", "--quiet", "-A", config, file];
   const clean = { CI: "", TERM: "xterm", ...env };
@@ -55,6 +59,16 @@ Deno.test("Progress cuts the bar's line at the width of the terminal", async () 
   const { stdout } = await work(40);
   assertMatch(stdout, /worker: \[-{20}\] 0 of 4 s\r?\n/);
   assertEquals(screenOf(stdout), ["sheep 0", "sheep 1", "sheep 2", "sheep 3", "over"]);
+});
+
+Deno.test("Progress draws an empty or a full bar of amounts that are not between nothing and all", async () => {
+  for (const [amount, marks] of [["0, total: 0", 0], ["-1, total: 4", 0], ["5, total: 4", 20]]) {
+    const text = WORKER.replace("{ done, total: 4,", `{ done: ${amount},`);
+    const { code, stdout } = await work(80, {}, text);
+    assertEquals(code, 0, stdout);
+    const bar = "#".repeat(Number(marks)).padEnd(20, "-");
+    assert(stdout.includes(`worker: [${bar}] `), stdout);
+  }
 });
 
 Deno.test("Progress prints lines under CI, and on a terminal that cannot redraw or has no size", async () => {

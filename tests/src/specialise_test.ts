@@ -69,7 +69,8 @@ function* callers(folder = ""): Generator<string> {
     }
     if (!name.endsWith(".ts")) continue;
     const text = Deno.readTextFileSync(new URL(folder + name, ROOT));
-    for (const _ of text.matchAll(/\bspecialise\(/g)) yield folder + name;
+    // A call by another name counts as well, and fails the test.
+    for (const _ of text.matchAll(/\bspecialise(\(| as |: )/g)) yield folder + name;
   }
 }
 

@@ -90,7 +90,7 @@ export function declarationsOf(file: string, text: string): Set<string> {
     members: (Deno.lint.ClassBody | Deno.lint.TSInterfaceBody)["body"],
   ) => {
     for (const member of members) {
-      if (!("key" in member)) continue;
+      if (!("key" in member && member.key)) continue;
       if (member.key.type === "Identifier") found.add(`${name}.${member.key.name}`);
       if (member.key.type === "PrivateIdentifier") found.add(`${name}.#${member.key.name}`);
     }

@@ -13,7 +13,7 @@ class MemorySink implements Disposable {
   readonly bytes: number[] = [];
   closed = false;
 
-  constructor(readonly capacity = Infinity) {}
+  constructor(public capacity = Infinity) {}
 
   writeSync(bytes: Uint8Array): number {
     if (this.bytes.length >= this.capacity) throw new Error("No space left (os error 28)");
@@ -164,6 +164,11 @@ Deno.test("PcapngWriter throws when its file takes no more, and closes it", () =
     for (let i = 0; i < 100; i++) writer.write(new Uint8Array(60), 0, number, "receive");
     const { message } = assertThrows(() => writer.flush(), DeviceError);
     assertEquals(message, "a.pcapng: no space left: the capture is cut short here");
+    sink.capacity = Infinity;
+    const packet = new Uint8Array(60);
+    assertThrows(() => writer.write(packet, 0, number, "receive"), DeviceError, message);
+    assertThrows(() => writer.addInterface("b"), DeviceError, message);
+    writer.flush();
   }
   assert(sink.closed);
   assertEquals(sink.bytes.length, 2000, "closing does not try again");
@@ -181,4 +186,24 @@ Deno.test("PcapngWriter refuses invalid files and names", () => {
   assertEquals(writer.addInterface("é".repeat(127)), 0);
   assertThrows(() => writer.addInterface("é".repeat(128)), RangeError, "255 bytes at most");
   assertEquals(writer.addInterface("b"), 1);
+  for (const number of [-1, 2, NaN, undefined as never]) {
+    const write = () => writer.write(new Uint8Array(60), 0, number, "receive");
+    assertThrows(write, RangeError, "no interface");
+  }
+  const long = new Uint8Array(65536);
+  assertThrows(() => writer.write(long, 0, 0, "receive"), RangeError, "65535 bytes at most");
+  assertEquals(writer.packets, 0);
+  writer[Symbol.dispose]();
+  assertThrows(() => writer.write(new Uint8Array(60), 0, 0, "receive"), Error, "is closed");
+  assertThrows(() => writer.addInterface("c"), Error, "is closed");
+});
+
+Deno.test("PcapngWriter refuses to keep less than a byte or more than 65535, and leaves the file", async () => {
+  await using directory = await TemporaryDirectory.make();
+  const file = directory.file("a");
+  Deno.writeTextFileSync(file, "kept");
+  for (const snaplen of [0, -1, 1.5, NaN, 65536, null as never]) {
+    assertThrows(() => new PcapngWriter(file, snaplen), UsageError, "keeps 1 to 65535 bytes");
+  }
+  assertEquals(Deno.readTextFileSync(file), "kept");
 });

@@ -404,6 +404,10 @@ Deno.test("FaultyDevice refuses faults and seeds out of range with one sentence"
     [{ delayMilliseconds: Infinity }, /delayMilliseconds must be from 0 to 3600000, not Infinity/],
     [{ reorderDistance: 0 }, /reorderDistance must be a whole number from 1 to 1000, not 0/],
     [{ maxHeld: 1.5 }, /maxHeld must be a whole number from 0 to 65536, not 1\.5/],
+    [{ drop: "0.5" } as never, /drop must be a number, not "0\.5"/],
+    [{ corrupt: null } as never, /corrupt must be a number, not null/],
+    [{ loss: 0.5 } as never, /unknown fault loss: the options are drop, corrupt, /],
+    [{ toString: 1 } as never, /unknown fault toString/],
   ];
   for (const [faults, sentence] of cases) {
     for (const way of ["receive", "transmit"]) {
@@ -414,6 +418,8 @@ Deno.test("FaultyDevice refuses faults and seeds out of range with one sentence"
       assert(sentence.test(message), message);
     }
   }
+  const misspelt = { seed: 1, recieve: { drop: 1 } };
+  assertThrows(() => new FaultyDevice(device, misspelt), UsageError, "no option recieve");
   for (const seed of [-1, 2 ** 32, 0.5, NaN]) {
     assertThrows(() => new FaultyDevice(device, { seed }), UsageError, "0 to 2^32 - 1");
     assertThrows(() => new FaultyRxQueue(device.rxQueues[0], {}, seed), UsageError, "seed must be");
