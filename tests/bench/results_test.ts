@@ -144,7 +144,11 @@ Deno.test("readResults() and prepareResults() refuse files that they cannot use"
   Deno.writeTextFileSync(file, "kept");
   assertThrows(() => readResults(path), UsageError, `cannot read ${path}: is a directory`);
   assertThrows(() => readResults(below), UsageError, `cannot read ${below}: not a directory`);
-  assertThrows(() => readResults(directory.file("none")), UsageError, "there is no file ");
+  assertThrows(
+    () => readResults(directory.file("none")),
+    UsageError,
+    "no such file: name a results file",
+  );
   assertThrows(() => readResults(file), UsageError, "holds no results");
   assertThrows(() => prepareResults(path), UsageError, `cannot write ${path}: is a directory`);
   assertThrows(() => prepareResults(below), UsageError, `cannot write ${below}: `);
