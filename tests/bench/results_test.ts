@@ -149,7 +149,7 @@ Deno.test("readResults() and prepareResults() refuse files that they cannot use"
     UsageError,
     "no such file: name a results file",
   );
-  assertThrows(() => readResults(file), UsageError, "holds no results");
+  assertThrows(() => readResults(file), UsageError, "is not a results file");
   assertThrows(() => prepareResults(path), UsageError, `cannot write ${path}: is a directory`);
   assertThrows(() => prepareResults(below), UsageError, `cannot write ${below}: `);
   prepareResults(file);
