@@ -11,7 +11,7 @@ import { RSS_KEY, toeplitz } from "../../src/toeplitz.ts";
 import { isRoot, TemporaryDirectory, tool, until } from "../support/processes.ts";
 import { added, assertSame, type Counts, withNeighbours } from "./linux_counts.ts";
 import { LinuxGuest } from "./linux_ixgbe.ts";
-import { assertKnown, RECEIVE_PATH, TAKEN_DOWN } from "./linux_known.ts";
+import { assertKnown, FIRST_RESET, RECEIVE_PATH, TAKEN_DOWN } from "./linux_known.ts";
 import { VlanPeer } from "./vlan_peer.ts";
 
 const KX4 = 0x10f7, X540 = 0x1528, X550 = 0x1563;
@@ -173,7 +173,7 @@ for (
       });
       await guest.assertQuiet();
       // The X550's firmware turns reception off.
-      const others = deviceId === X540 ? [RECEIVE_PATH, TAKEN_DOWN] : [RECEIVE_PATH];
+      const others = [FIRST_RESET, RECEIVE_PATH, ...deviceId === X540 ? [TAKEN_DOWN] : []];
       assertKnown(await guest.quit(), ...others);
     },
   });
