@@ -42,14 +42,21 @@ async function assertTakes(guest: LinuxGuest, link: Link, to: string, taken: boo
   const { address, peer } = link;
   const neighbour = (verb: string, ...more: string[]) =>
     tool("ip", "-n", peer.name, "neigh", verb, address, "dev", peer.device, ...more);
+  const ping = () =>
+    added(guest, link, async () => {
+      await run(peer.command("ping", "-n", "-c", "1", "-W", "2", address));
+    });
   await neighbour("replace", "lladdr", to, "nud", "permanent");
-  const { nic, driver } = await added(guest, link, async () => {
-    await run(peer.command("ping", "-n", "-c", "1", "-W", "2", address));
-  });
-  const filtered = taken ? 0 : 1;
-  assertEquals([nic.filtered, nic.received], [filtered, 1 - filtered], to);
-  assertEquals(driver.rx_packets, 1 - filtered);
-  await neighbour("delete");
+  try {
+    let { nic, driver } = await ping();
+    // The guest has asked for the sender's address, whose answer counts too: now it knows it.
+    if (nic.received > 1) ({ nic, driver } = await ping());
+    const filtered = taken ? 0 : 1;
+    assertEquals([nic.filtered, nic.received], [filtered, 1 - filtered], to);
+    assertEquals(driver.rx_packets, 1 - filtered);
+  } finally {
+    await neighbour("delete");
+  }
 }
 
 Deno.test({
