@@ -98,6 +98,16 @@ const makeTransmit = specialise(
       return freeCount - before;
     };
 
+    // Pads a packet of 14 to 16 bytes; returns whether it was one. Padding does not count as bytes sent.
+    const pad = (buffer: number): boolean => {
+      const size = lengths[buffer] | 0, start = buffer * bufferSize;
+      if ((size - MIN_PACKET) >>> 0 >= MIN_PAYLEN - MIN_PACKET) return false;
+      pool.bytes.fill(0, start + size, start + MIN_PAYLEN);
+      lengths[buffer] = MIN_PAYLEN;
+      state[BYTES] -= MIN_PAYLEN - size;
+      return true;
+    };
+
     const transmit = (batch: PacketBatch): number => {
       if (batch.pool !== pool || state[CLOSED] !== 0) {
         refuseBatch("transmit", batch, pool, state[CLOSED] !== 0);
@@ -108,15 +118,8 @@ const makeTransmit = specialise(
       const { buffers } = batch, count = Math.min(batch.length, free);
       let t = tail & mask, n = 0, bytes = 0;
       for (; n < count; n++) {
-        const buffer = buffers[n];
-        let size = lengths[buffer] | 0; // 0 if the buffer does not exist
-        if ((size - MIN_PAYLEN) >>> 0 > longest - MIN_PAYLEN) {
-          if ((size - MIN_PACKET) >>> 0 >= MIN_PAYLEN - MIN_PACKET) break;
-          const start = buffer * bufferSize;
-          pool.bytes.fill(0, start + size, start + MIN_PAYLEN);
-          bytes -= MIN_PAYLEN - size; // padding does not count
-          size = MIN_PAYLEN;
-        }
+        const buffer = buffers[n], size = lengths[buffer] | 0; // 0 if the buffer does not exist
+        if ((size - MIN_PAYLEN) >>> 0 > longest - MIN_PAYLEN) break;
         lengths[buffer] = 0;
         slots[t] = buffer;
         ring64[t << 1] = address[buffer];
@@ -137,8 +140,14 @@ const makeTransmit = specialise(
         words[index] = t;
         if (write !== undefined) write(t);
       }
-      if (n < batch.length) keepUnsent(batch, n, n < count, longest);
-      else batch.length = 0;
+      if (n === batch.length) {
+        batch.length = 0;
+      } else if (n < count && pad(buffers[n])) {
+        keepUnsent(batch, n, false, longest);
+        return n + transmit(batch);
+      } else {
+        keepUnsent(batch, n, n < count, longest);
+      }
       return n;
     };
 
