@@ -9,10 +9,10 @@ import { delay } from "../native/clock.ts";
 import { hex, nameOf, type Register, type Registers } from "../src/registers.ts";
 import { BYTES, CRC, MAX_FRAME } from "./descriptors.ts";
 import { checkMac, firmwareError } from "./eeprom.ts";
-import { isVetoed, setUpLink } from "./link.ts";
+import { setUpLink } from "./link.ts";
 import { type Model, rxPacketBufferKilobytes } from "./models.ts";
 import * as R from "./registers.ts";
-import { phySemaphore, spinWithSemaphore, withSemaphore } from "./semaphore.ts";
+import { isVetoed, phySemaphore, spinWithSemaphore, withSemaphore } from "./semaphore.ts";
 
 /** Size of the transmit packet buffer in KB, all for one traffic class (section 8.2.3.9.13). */
 const TX_PACKET_BUFFER_KB = 160;

@@ -8,8 +8,8 @@ import type { LinkStatus } from "../src/device.ts";
 import type { Registers } from "../src/registers.ts";
 import type { Model } from "./models.ts";
 import { powerUpPhy } from "./phy.ts";
-import { AUTOC, AUTOC2, LINKS, MMNGC, SW_FW_SYNC } from "./registers.ts";
-import { withSemaphore } from "./semaphore.ts";
+import { AUTOC, AUTOC2, LINKS, SW_FW_SYNC } from "./registers.ts";
+import { isVetoed, withSemaphore } from "./semaphore.ts";
 import { SfpLink } from "./sfp_link.ts";
 
 /**
@@ -33,11 +33,6 @@ export async function setUpLink(regs: Registers, model: Model): Promise<string |
     if (regs.read(AUTOC2) & AUTOC2.LINK_DISABLE) regs.clear(AUTOC2, AUTOC2.LINK_DISABLE);
     regs.set(AUTOC, AUTOC.RESTART_AN);
   });
-}
-
-/** Returns whether a management controller forbids changes of the link. */
-export function isVetoed(regs: Registers): boolean {
-  return (regs.read(MMNGC) & MMNGC.MNG_VETO) !== 0;
 }
 
 /** Returns the state of the link (LINKS; the X550's LINKS adds 2.5 and 5 Gbit/s). */

@@ -1,5 +1,6 @@
 /**
- * The semaphores between software and firmware (82599: section 10.5.4; X540: section 11.7.5).
+ * The semaphores between software and firmware (82599: section 10.5.4; X540: section 11.7.5), and the veto
+ * of a management controller (MMNGC).
  *
  * @module
  */
@@ -7,7 +8,7 @@
 import { delay } from "../native/clock.ts";
 import type { Registers } from "../src/registers.ts";
 import type { Mac } from "./models.ts";
-import { STATUS, SW_FW_SYNC, SWSM } from "./registers.ts";
+import { MMNGC, STATUS, SW_FW_SYNC, SWSM } from "./registers.ts";
 
 /** The longest time that a semaphore may be held, in milliseconds. */
 const DEADLINE_MS = 1000;
@@ -147,4 +148,9 @@ function spinning<T>(attempts: Attempts<T>): T {
     const end = performance.now() + value;
     while (performance.now() < end);
   }
+}
+
+/** Returns whether a management controller forbids changes of the link. */
+export function isVetoed(regs: Registers): boolean {
+  return (regs.read(MMNGC) & MMNGC.MNG_VETO) !== 0;
 }

@@ -10,8 +10,8 @@ import type { LinkStatus } from "../src/device.ts";
 import type { Registers } from "../src/registers.ts";
 import { allowsAnyModule, coreWords } from "./core_words.ts";
 import type { Model } from "./models.ts";
-import { ANLP1, AUTOC, AUTOC2, CORECTL, ESDP, LINKS, MMNGC, SW_FW_SYNC } from "./registers.ts";
-import { withSemaphore } from "./semaphore.ts";
+import { ANLP1, AUTOC, AUTOC2, CORECTL, ESDP, LINKS, SW_FW_SYNC } from "./registers.ts";
+import { isVetoed, withSemaphore } from "./semaphore.ts";
 import {
   type Found,
   identifyModule,
@@ -107,7 +107,7 @@ export class SfpLink {
    */
   async settle(): Promise<void> {
     for (const since = performance.now(); performance.now() - since < SETTLE_MS;) {
-      if (this.#isUp() || this.#isVetoed() || this.#isAbsent()) return;
+      if (this.#isUp() || isVetoed(this.#regs) || this.#isAbsent()) return;
       if (!this.#hasSignal() && performance.now() - since >= SIGNAL_MS) return;
       await delay(10);
       await this.advance();
@@ -163,7 +163,7 @@ export class SfpLink {
     const regs = this.#regs, module = this.#module;
     const mode = this.#modes[this.#attempts % this.#modes.length];
     this.#attemptAt = performance.now();
-    if (this.#isVetoed()) return;
+    if (isVetoed(this.#regs)) return;
     // The core keeps its set-up over resets and attempts.
     const words = module && this.#attempts === 0 ? await coreWords(regs, module.passive) : [];
     if (words === undefined) {
@@ -215,16 +215,12 @@ export class SfpLink {
     return this.#pinWorks && isCageEmpty(this.#regs);
   }
 
-  /** Returns whether manageability firmware uses the link, and forbids to restart it. */
-  #isVetoed(): boolean {
-    return (this.#regs.read(MMNGC) & MMNGC.MNG_VETO) !== 0;
-  }
-
   #reason(): string {
     if (this.#isAbsent()) return "no module is in the cage";
     if (this.#module === undefined) return this.#problem;
-    if (this.#isVetoed()) {
-      return "manageability firmware holds the link (MMNGC.MNG_VETO), and the driver may not restart it";
+    if (isVetoed(this.#regs)) {
+      return "a management controller uses the link (MMNGC.MNG_VETO), so the driver does not restart it: " +
+        "check the cable, and the management controller's settings";
     }
     const { optical, megabits } = this.#module;
     if (!this.#hasSignal() || this.#signal === false) {
