@@ -369,7 +369,7 @@ export const TABLE = {
   MACS: { offset: 0x0429c, access: "RW", section: "8.2.3.22.18", meaning: "FIFO status and control" },
   AUTOC: { offset: 0x042a0, access: "RW", section: "8.2.3.22.19", meaning: "Link mode and auto-negotiation; from the EEPROM", reset: 0xc09c6004,
     fields: { FLU: 1 << 0, ANACK2: 1 << 1, ANSF: 0x1f << 2, PMA_PMD_10G: 3 << 7, PMA_PMD_1G: 1 << 9, D10GMP: 1 << 10, RATD: 1 << 11, RESTART_AN: 1 << 12,
-      LMS: 7 << 13, LMS_1G: 0 << 13, LMS_10G_PARALLEL: 1 << 13, LMS_1G_AN: 2 << 13, LMS_10G_SERIAL: 3 << 13, LMS_KX4_KX_KR: 4 << 13, LMS_SGMII: 5 << 13,
+      LMS: 7 << 13, LMS_1G: 0 << 13, LMS_10G_PARALLEL: 1 << 13, LMS_1G_AN: 2 << 13, LMS_10G_SERIAL: 3 << 13, LMS_KX4_KX_KR: 4 << 13, LMS_SGMII: 5 << 13, LMS_KX4_KX_KR_1G_AN: 6 << 13, LMS_KX4_KX_KR_SGMII: 7 << 13,
       KR_SUPP: 1 << 16, FECR: 1 << 17, FECA: 1 << 18, ANRXAT: 0xf << 18, ANRXDM: 1 << 23, ANRXLM: 1 << 24, ANPDT: 3 << 25, RF: 1 << 27, PB: 3 << 28,
       KX_SUPP: 3 << 30, KX_SUPP_KX: 1 << 30, KX_SUPP_KX4: 1 << 31 } },
   LINKS: { offset: 0x042a4, access: "RO", section: "8.2.3.22.20", meaning: "Link status",

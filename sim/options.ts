@@ -93,7 +93,7 @@ export const SIM = command({
     }),
     partner: wholes("speeds of the link partner in Mb/s", {
       ...{ least: 100, most: 10000, default: [] },
-      values: "100, 1000, 2500, 5000, 10000 (default all; with a module, its highest)",
+      values: "(100, 1000, 2500, 5000, 10000; default all, or the highest of the module)",
     }),
     doorbells: choice("how a client writes tail registers", ["poll", "trap"], {
       values:
