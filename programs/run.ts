@@ -64,6 +64,7 @@ const OWN_OPTIONS: Readonly<Record<string, string>> = {
   force: "--force",
   rebind: "--rebind",
   interrupts: "--interrupts",
+  speeds: "--speed",
   virtio: "--virtio",
   rxQueues: "--queues",
   txQueues: "--queues",
