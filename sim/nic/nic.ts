@@ -350,6 +350,7 @@ export class Nic implements WirePort {
    * @returns false if there was neither a descriptor nor room to wait for one.
    */
   receive(frame: FrameBuffer, length: number): boolean {
+    if (this.#loopback) return this.#receiver.ignore(); // the wire is cut off
     const taken = this.#receiver.receive(frame, length);
     if (!this.#polling) this.#receiver.writeBack();
     return taken;
