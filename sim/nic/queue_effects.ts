@@ -22,19 +22,26 @@ import {
   TXDCTL,
 } from "../../ixgbe/registers.ts";
 import { hex, nameOf, type Register } from "../../src/registers.ts";
+import { RING_RULES } from "../rings/ring.ts";
 import type { DeviceState } from "./device_state.ts";
 
+/** The bits of a ring's address and length that have to be 0. */
+const UNALIGNED = 0x7f;
 const THRESHOLDS = TXDCTL.PTHRESH | TXDCTL.HTHRESH | TXDCTL.WTHRESH;
 
 /** Installs the effects of the queues' registers. */
 export function installQueues(state: DeviceState): void {
   const { file, rules, receiver, transmitter } = state;
-  for (const register of [RDBAL, RDBAH, RDLEN, RDH]) {
-    onlyWhileDisabled(state, register, RXDCTL, RXDCTL.ENABLE);
-  }
+  for (const register of [RDBAL, RDBAH, RDLEN]) onlyWhileDisabled(state, register, RXDCTL);
   for (const register of [TDBAL, TDBAH, TDLEN, TDH, TDWBAL, TDWBAH]) {
-    onlyWhileDisabled(state, register, TXDCTL, TXDCTL.ENABLE);
+    onlyWhileDisabled(state, register, TXDCTL);
   }
+  // "The RDH is controlled by hardware", says the datasheet, and no more. DPDK sets it in an enabled
+  // queue, which works on cards. For TDH there is a rule (X550 datasheet, section 8.2.2.10.8).
+  file.onWrite(RDH, (value, _old, index) => {
+    receiver.moveHead(index, value);
+    return value;
+  });
   file.onRead(
     RDH,
     (value, index) => enabled(state, RXDCTL, index) ? receiver.headOf(index) : value,
@@ -91,21 +98,32 @@ function checkTransmitEnabled(state: DeviceState, index: number): void {
   state.rules.violate(nameOf(TXDCTL, index), "4.6.8.1", rule, "DMATXCTL.TE is 0");
 }
 
-function onlyWhileDisabled(
-  state: DeviceState,
-  register: Register,
-  control: Register,
-  enable: number,
-): void {
-  const { file, rules } = state;
+function onlyWhileDisabled(state: DeviceState, register: Register, control: Register): void {
+  const { file, rules } = state, { mask, rule } = placeOf(register);
   file.onWrite(register, (value, old, index) => {
-    if (file.get(control, index) & enable) {
+    const name = nameOf(register, index);
+    if (enabled(state, control, index)) {
       const rule = `written only while ${control.name}.ENABLE is 0`;
-      const detail = `${hex(old)} to ${hex(value)}`;
-      rules.violate(nameOf(register, index), register.section, rule, detail);
+      rules.violate(name, register.section, rule, `${hex(old)} to ${hex(value)}`);
     }
-    return value;
+    if (value & UNALIGNED && rule) rules.violate(name, register.section, rule, hex(value));
+    return (value & mask) >>> 0;
   });
+}
+
+// Returns the bits of a register that can be set, and the rule for the lowest seven, which are
+// "ignored on writes" and return 0 on reads (X550 datasheet, section 8.2.2.9.1).
+function placeOf(register: Register): { mask: number; rule?: string } {
+  switch (register) {
+    case RDBAL as Register:
+    case TDBAL as Register:
+      return { mask: ~UNALIGNED, rule: RING_RULES.base };
+    case RDLEN as Register:
+    case TDLEN as Register:
+      return { mask: 0xfffff & ~UNALIGNED, rule: RING_RULES.length };
+    default:
+      return { mask: ~0 };
+  }
 }
 
 // DROP_EN may change at any time, since it does not say how descriptors are read.
