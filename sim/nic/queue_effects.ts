@@ -22,6 +22,7 @@ import {
   TXDCTL,
 } from "../../ixgbe/registers.ts";
 import { hex, nameOf, type Register } from "../../src/registers.ts";
+import type { WriteEffect } from "../registers/register_file.ts";
 import { RING_RULES } from "../rings/ring.ts";
 import type { DeviceState } from "./device_state.ts";
 
@@ -33,13 +34,19 @@ const THRESHOLDS = TXDCTL.PTHRESH | TXDCTL.HTHRESH | TXDCTL.WTHRESH;
 export function installQueues(state: DeviceState): void {
   const { file, rules, receiver, transmitter } = state;
   for (const register of [RDBAL, RDBAH, RDLEN]) onlyWhileDisabled(state, register, RXDCTL);
-  for (const register of [TDBAL, TDBAH, TDLEN, TDH, TDWBAL, TDWBAH]) {
+  for (const register of [TDBAL, TDBAH, TDLEN, TDWBAL, TDWBAH]) {
     onlyWhileDisabled(state, register, TXDCTL);
   }
-  // "The RDH is controlled by hardware", says the datasheet, and no more. DPDK sets it in an enabled
-  // queue, which works on cards. For TDH there is a rule (X550 datasheet, section 8.2.2.10.8).
+  // "The RDH is controlled by hardware", says the datasheet, and no more. DPDK sets RDH and TDH in an
+  // enabled queue before their tails, which works on cards. For TDH there is a rule (X550 datasheet,
+  // section 8.2.2.10.8). Its tail follows, lest the device send what is between TDH and the old one.
   file.onWrite(RDH, (value, _old, index) => {
     receiver.moveHead(index, value);
+    return value;
+  });
+  file.onWrite(TDH, (value, old, index) => {
+    checkDisabled(state, TDH, TXDCTL, [value, old, index]);
+    transmitter.moveHead(index, value);
     return value;
   });
   file.onRead(
@@ -101,14 +108,24 @@ function checkTransmitEnabled(state: DeviceState, index: number): void {
 function onlyWhileDisabled(state: DeviceState, register: Register, control: Register): void {
   const { file, rules } = state, { mask, rule } = placeOf(register);
   file.onWrite(register, (value, old, index) => {
-    const name = nameOf(register, index);
-    if (enabled(state, control, index)) {
-      const rule = `written only while ${control.name}.ENABLE is 0`;
-      rules.violate(name, register.section, rule, `${hex(old)} to ${hex(value)}`);
+    checkDisabled(state, register, control, [value, old, index]);
+    if (value & UNALIGNED && rule) {
+      rules.violate(nameOf(register, index), register.section, rule, hex(value));
     }
-    if (value & UNALIGNED && rule) rules.violate(name, register.section, rule, hex(value));
     return (value & mask) >>> 0;
   });
+}
+
+function checkDisabled(
+  state: DeviceState,
+  register: Register,
+  control: Register,
+  [value, old, index]: Parameters<WriteEffect>,
+): void {
+  if (!enabled(state, control, index)) return;
+  const rule = `written only while ${control.name}.ENABLE is 0`;
+  const detail = `${hex(old)} to ${hex(value)}`;
+  state.rules.violate(nameOf(register, index), register.section, rule, detail);
 }
 
 // Returns the bits of a register that can be set, and the rule for the lowest seven, which are

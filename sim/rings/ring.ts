@@ -135,6 +135,12 @@ export class Ring implements DescriptorRing {
     else this.#violateHead(head);
   }
 
+  /** Moves head and tail of a ring that runs to one place: the device has no descriptors then. */
+  empty(head: number): void {
+    this.moveHead(head);
+    this.tail = this.#lastTail = this.core.tails[this.#tailWord] = this.head;
+  }
+
   /** Stops the ring. The head keeps its value, for the driver to read. */
   stop(): void {
     this.running = false;

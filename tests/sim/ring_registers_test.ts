@@ -11,7 +11,10 @@ import {
   RXDCTL,
   RXPBSIZE,
   TDBAL,
+  TDH,
   TDLEN,
+  TDT,
+  TXDCTL,
   TXPBSIZE,
 } from "../../ixgbe/registers.ts";
 import { DEVICE } from "../../sim/nic/boards.ts";
@@ -88,6 +91,26 @@ Deno.test("A receive queue that is stopped and started again takes RDH after it 
   driver.wire.waiting.push(frameTo(STATION, 77));
   driver.nic.poll();
   assertEquals([driver.receiveStatus(0) & 1, driver.receiveLength(0)], [1, 77]);
+});
+
+Deno.test("TDH written while its queue is enabled moves head and tail, and breaks a rule", () => {
+  const driver = TestDriver.ready();
+  const send = (index: number, tail: number) => {
+    driver.fillTransmit(index, 60 + index);
+    driver.write(TDT, tail);
+    driver.nic.poll();
+  };
+  for (let i = 0; i < 3; i++) send(i, i + 1);
+  driver.write(TXDCTL, driver.read(TXDCTL) & ~TXDCTL.ENABLE);
+  driver.set(TXDCTL, TXDCTL.ENABLE);
+  driver.write(TDH, 0);
+  driver.nic.poll();
+  driver.write(TDT, 0);
+  driver.nic.poll();
+  assertEquals(driver.wire.sent.length, 3);
+  send(0, 1);
+  assertEquals([driver.wire.sent.length, driver.read(TDH)], [4, 1]);
+  assertEquals(driver.broken(), ["TDH[0]: written only while TXDCTL.ENABLE is 0"]);
 });
 
 Deno.test("RXPBSIZE and TXPBSIZE of classes 1 to 7 mean nothing without DCB", () => {
