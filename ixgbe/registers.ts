@@ -190,7 +190,7 @@ export const TABLE = {
   RDBAL: { offset: 0x01000, count: 128, stride: 0x40, runs: upper(0x0d000), access: "RW", section: "8.2.3.8.1", meaning: "Receive ring, low half of its bus address" },
   RDBAH: { offset: 0x01004, count: 128, stride: 0x40, runs: upper(0x0d004), access: "RW", section: "8.2.3.8.2", meaning: "Receive ring, high half of its bus address" },
   RDLEN: { offset: 0x01008, count: 128, stride: 0x40, runs: upper(0x0d008), access: "RW", section: "8.2.3.8.3", meaning: "Receive ring length, bytes: a multiple of 128, at most 128 K" },
-  RDH: { offset: 0x01010, count: 128, stride: 0x40, runs: upper(0x0d010), access: "RW", section: "8.2.3.8.4", meaning: "Receive head: the next descriptor that the NIC fills; write only while the queue is disabled" },
+  RDH: { offset: 0x01010, count: 128, stride: 0x40, runs: upper(0x0d010), access: "RW", section: "8.2.3.8.4", meaning: "Receive head: the next descriptor that the NIC fills" },
   RDT: { offset: 0x01018, count: 128, stride: 0x40, runs: upper(0x0d018), access: "RW", section: "8.2.3.8.5", meaning: "Receive tail: one past the last descriptor that the NIC may fill" },
   RXDCTL: { offset: 0x01028, count: 128, stride: 0x40, runs: upper(0x0d028), access: "RW", section: "8.2.3.8.6", meaning: "Receive queue control", reserved: 0xb8000000,
     fields: { RLPML: 0x3fff, RLPML_EN: 1 << 15, ENABLE: 1 << 25, SWFLSH: 1 << 26, VME: 1 << 30 } },

@@ -50,7 +50,7 @@ import { installControl } from "./control_effects.ts";
 import { installDataPath } from "./data_path_effects.ts";
 import type { DeviceState, Firmware } from "./device_state.ts";
 import { Doorbells } from "./doorbells.ts";
-import { makeEeprom } from "./eeprom.ts";
+import { blankEeprom, makeEeprom } from "./eeprom.ts";
 import { currentLink, installLink } from "./link_effects.ts";
 import { Rest } from "./master_disable.ts";
 import { Phy } from "./phy.ts";
@@ -204,7 +204,7 @@ export class Nic implements WirePort {
         this.rules,
         () => this.#transmitter.limit(this.#state.queueMemories.rates),
       ),
-      eeprom: makeEeprom(mac, lanId, {
+      eeprom: blank ? blankEeprom() : makeEeprom(mac, lanId, {
         anyModule: options.anyModule ?? true,
         moduleList: options.moduleList ?? true,
       }),
@@ -350,6 +350,7 @@ export class Nic implements WirePort {
    * @returns false if there was neither a descriptor nor room to wait for one.
    */
   receive(frame: FrameBuffer, length: number): boolean {
+    if (this.#loopback) return this.#receiver.ignore(); // the wire is cut off
     const taken = this.#receiver.receive(frame, length);
     if (!this.#polling) this.#receiver.writeBack();
     return taken;

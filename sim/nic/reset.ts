@@ -39,6 +39,7 @@ import {
 } from "./boards.ts";
 import { SEMAPHORES } from "./control_effects.ts";
 import type { DeviceState } from "./device_state.ts";
+import { sizeField } from "./eeprom.ts";
 import { firmwareStatus } from "./firmware.ts";
 import { negotiates } from "./link_effects.ts";
 
@@ -74,7 +75,7 @@ export function resetRegisters(
   file.set(STATUS, STATUS.GIO_MASTER_ENABLE | lanId << 2);
   file.set(RAL, mac[0] | mac[1] << 8 | mac[2] << 16 | mac[3] << 24);
   file.set(RAH, RAH.AV | mac[4] | mac[5] << 8);
-  if (blank) file.set(EEC, EEC.reset & ~EEC.EE_PRES);
+  file.set(EEC, eepromControl(state, blank));
   file.set(FWSM, firmwareStatus(state.firmware));
   file.set(TXPBTHRESH, 0x96);
   file.set(AUTOC, AUTOC.reset & ~AUTOC.LMS | boardLinkMode(deviceId, linkDefault));
@@ -93,6 +94,12 @@ export function resetRegisters(
   state.sawAutoRead = false;
   state.sawDmaInit = false;
   state.sawReceivePathEmpty = false;
+}
+
+// 2 KB need addresses of 16 bits. The X540 and X550 have no pins to an EEPROM, but Flash.
+function eepromControl({ deviceId, eeprom }: DeviceState, blank: boolean): number {
+  const present = blank ? 0 : EEC.EE_PRES, address = isX540OrLater(deviceId) ? 0 : EEC.EE_ADDR_SIZE;
+  return EEC.reset & ~(EEC.EE_PRES | EEC.EE_SIZE) | present | address | sizeField(eeprom);
 }
 
 /**

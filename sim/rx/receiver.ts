@@ -157,6 +157,12 @@ export class Receiver extends ReceiveQueues {
     return this.#wait(queue, frame, length);
   }
 
+  /** Counts a frame as arrived while nothing is received from the wire; returns true. */
+  ignore(): true {
+    this.#fresh[IGNORED]++;
+    return true;
+  }
+
   // Keeps or drops a frame that cannot go to host memory now.
   #wait(queue: ReceiveQueue, frame: FrameBuffer, length: number): boolean {
     if (queue.running && !this.busMaster) queue.violateBusMaster();
