@@ -36,7 +36,7 @@ import { refuseOptions } from "../src/options.ts";
 import { offsetOf, Registers } from "../src/registers.ts";
 import { RSS_KEY } from "../src/toeplitz.ts";
 import { BYTES, WORDS } from "./descriptors.ts";
-import { checkEeprom, getMac } from "./eeprom.ts";
+import { checkEeprom, firmwareError, getMac } from "./eeprom.ts";
 import * as init from "./init.ts";
 import {
   checkRssKey,
@@ -46,11 +46,11 @@ import {
   setMulticast,
   setPromiscuous,
 } from "./filters.ts";
-import { linkStatus } from "./link.ts";
+import { checkLink, linkOf, linkStatus } from "./link.ts";
 import { INTEL, type Model, modelOf } from "./models.ts";
+import { checkSpeeds, type PortLink } from "./port_link.ts";
 import { RDT, STATUS, TDT } from "./registers.ts";
 import { IxgbeRxQueue } from "./rx_queue.ts";
-import { SfpLink } from "./sfp_link.ts";
 import { Counters } from "./statistics.ts";
 import { IxgbeTxQueue } from "./tx_queue.ts";
 
@@ -68,6 +68,7 @@ async function attach(pci: PciFunction, options: OpenOptions): Promise<IxgbeDevi
   const model = modelOf(pci.address, pci.readConfig(Config.DEVICE_ID, 2));
   refuseOptions(pci.address, "ixgbe", options, ["virtio"]);
   checkReach(pci);
+  checkSpeeds(pci.address, model, options.speeds);
   if (options.rssKey) checkRssKey(pci.address, options.rssKey);
   const queues = queueOptions(pci.address, options, LIMITS);
   using opened = new DisposableStack();
@@ -107,8 +108,8 @@ export class IxgbeDevice implements Device {
   /** Why the link may stay down, and what to do. */
   #linkProblem: string | undefined;
   #regs: Registers | undefined;
-  /** The link, if it needs software: that of an 82599's SFP+ cage. */
-  #sfp: SfpLink | undefined;
+  /** The part of the link that is up to software. */
+  #link: PortLink | undefined;
   #counters: Counters | undefined;
   #interruptFds: readonly number[] = [];
   #closed = false;
@@ -141,17 +142,20 @@ export class IxgbeDevice implements Device {
   }
 
   /** @ignore For `attach`. Initialises the NIC in the order of section 4.6.3. */
-  async start({ promiscuous = false, rssKey }: OpenOptions): Promise<void> {
+  async start({ promiscuous = false, rssKey, speeds }: OpenOptions): Promise<void> {
     const bar = this.#pci.bar(0);
     const regs = this.#regs = new Registers(bar, this.address, STATUS);
     const { rxQueues, txQueues } = this.#queues;
     const { bufferSize } = this.pool;
 
     checkEeprom(regs, this.address);
-    // 4.6.3, steps 1 to 6 - interrupts off, global reset, EEPROM, DMA, PHY and link
-    this.#linkProblem = await init.reset(regs, this.address, this.#model);
+    const link = this.#link = linkOf(regs, this.address, this.#model, speeds);
+    await checkLink(regs, this.address, link, speeds);
+    // 4.6.3, steps 1 to 5 - interrupts off, global reset, EEPROM, DMA
+    await init.reset(regs, this.address, this.#model);
     init.clearResidue(regs);
-    if (SfpLink.fits(this.#model)) await (this.#sfp = new SfpLink(regs)).setUp();
+    // 4.6.4 - PHY and link
+    this.#linkProblem = await link.setUp() ?? firmwareError(regs);
     // The reset has stopped queues that a previous driver left running: DMA is safe from here on.
     this.#pci.setBusMaster(true);
 
@@ -178,7 +182,7 @@ export class IxgbeDevice implements Device {
 
     // 4.6.7 - the receiver is enabled last, after all other settings
     init.enableReceiver(regs);
-    await this.#sfp?.settle();
+    await link.settle();
   }
 
   async #startRxQueue(regs: Registers, bar: Bar, number: number): Promise<void> {
@@ -213,13 +217,13 @@ export class IxgbeDevice implements Device {
 
   linkStatus(): LinkStatus {
     const status = linkStatus(this.registers, this.#model);
-    return this.#sfp?.describe(status) ?? status;
+    return this.#link?.describe(status) ?? status;
   }
 
   waitForLink(milliseconds = 10000): Promise<LinkStatus> {
     const next = async () => {
       this.#checkOpen();
-      await this.#sfp?.advance();
+      await this.#link?.advance();
       return this.linkStatus();
     };
     return waitForLink(this.address, next, milliseconds, this.#linkProblem);

@@ -8,8 +8,7 @@
 import { delay } from "../native/clock.ts";
 import { hex, nameOf, type Register, type Registers } from "../src/registers.ts";
 import { BYTES, CRC, MAX_FRAME } from "./descriptors.ts";
-import { checkMac, firmwareError } from "./eeprom.ts";
-import { setUpLink } from "./link.ts";
+import { checkMac } from "./eeprom.ts";
 import { type Model, rxPacketBufferKilobytes } from "./models.ts";
 import * as R from "./registers.ts";
 import { isVetoed, phySemaphore, spinWithSemaphore, withSemaphore } from "./semaphore.ts";
@@ -49,9 +48,8 @@ export interface Ring {
 }
 
 /**
- * Section 4.6.3, steps 1 to 6: resets the NIC, waits until it is ready, and sets up the link.
+ * Section 4.6.3, steps 1 to 5: resets the NIC, and waits until it is ready.
  *
- * @returns Why the link may stay down, and what to do; undefined if nothing stands in its way.
  * @throws {DeviceError} if a wait reaches its deadline, or the device is powered down or gone.
  * @throws {UsageError} if the MAC address is not a unicast address.
  */
@@ -59,7 +57,7 @@ export async function reset(
   regs: Registers,
   device: string,
   model: Model,
-): Promise<string | undefined> {
+): Promise<void> {
   // 4.6.3.1 - interrupts off
   disableInterrupts(regs);
   // 4.6.3.2 - global reset, interrupts off again, general configuration
@@ -74,8 +72,6 @@ export async function reset(
   await regs.reaches(R.EEMNGCTL, done, done, CONFIG_MS);
   await regs.wait(R.RDRXCTL, R.RDRXCTL.DMAIDONE, R.RDRXCTL.DMAIDONE, DMA_INIT_MS);
   regs.set(R.CTRL_EXT, R.CTRL_EXT.DRV_LOAD); // tells firmware that a driver controls the device
-  // 4.6.4 - PHY and link
-  return await setUpLink(regs, model) ?? firmwareError(regs);
 }
 
 /** Returns the number of the NIC's port. */

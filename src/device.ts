@@ -29,6 +29,8 @@ export interface LinkStatus {
   readonly up: boolean;
   /** Speed in Mbit/s; 0 while the link is down, or if the device does not report it. */
   readonly megabits: number;
+  /** Duplex while the link is up, if the device reports it: `full` on ixgbe. */
+  readonly duplex?: "full";
   /** The module, if the device has a cage and the driver could identify what is in it. */
   readonly module?: LinkModule;
   /** Why the link is down, as far as the driver knows. */
@@ -238,6 +240,13 @@ export interface OpenOptions {
   readonly rxEntries?: number;
   /** Descriptors per transmit ring: a power of two from 64 to 4096 (default: 512). */
   readonly txEntries?: number;
+  /**
+   * The speeds in Mbit/s that the link may have, such as `[1000, 10000]` (default: all that the port and
+   * its module can have, but 2500 and 5000 only if they are listed: there are switches that fail to
+   * negotiate with a port that offers them). 82599 with SFP+, KX4 or KR: 1000 and 10000. X540: also 100.
+   * X550: also 100, 2500 and 5000. ixgbe only.
+   */
+  readonly speeds?: readonly number[];
   /** Whether to start in promiscuous mode, see {@linkcode Device.setPromiscuous} (default: false). */
   readonly promiscuous?: boolean;
   /**

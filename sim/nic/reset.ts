@@ -31,6 +31,7 @@ import {
 } from "../../ixgbe/registers.ts";
 import type { Register } from "../../src/registers.ts";
 import {
+  boardAbilities,
   boardLinkMode,
   hasCage,
   isX540OrLater,
@@ -78,7 +79,9 @@ export function resetRegisters(
   file.set(EEC, eepromControl(state, blank));
   file.set(FWSM, firmwareStatus(state.firmware));
   file.set(TXPBTHRESH, 0x96);
-  file.set(AUTOC, AUTOC.reset & ~AUTOC.LMS | boardLinkMode(deviceId, linkDefault));
+  const ability = AUTOC.LMS | AUTOC.KX_SUPP | AUTOC.KR_SUPP;
+  const board = boardLinkMode(deviceId, linkDefault) | boardAbilities(deviceId);
+  file.set(AUTOC, AUTOC.reset & ~ability | board);
   if (hasCage(deviceId) && linkDefault === "XAUI") { // neither serial interface is SFI
     file.set(AUTOC, file.get(AUTOC) | AUTOC.PMA_PMD_1G);
     file.set(AUTOC2, AUTOC2.reset & ~AUTOC2.PMA_PMD_10G_SERIAL);
@@ -90,6 +93,7 @@ export function resetRegisters(
   }
   state.resetAt = performance.now();
   state.linkDelay = 0;
+  state.advertised = boardAbilities(deviceId);
   state.negotiating = negotiates(file.get(AUTOC));
   state.sawAutoRead = false;
   state.sawDmaInit = false;
