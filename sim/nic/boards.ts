@@ -5,6 +5,7 @@
  */
 
 import { AUTOC, ESDP } from "../../ixgbe/registers.ts";
+import type { TimeKind } from "../registers/system_time.ts";
 
 /** PCI device IDs with which tests and programs choose a board. */
 export const DEVICE = { SFP: 0x10fb, KX4: 0x10f7, X540: 0x1528, X550: 0x1563 } as const;
@@ -33,6 +34,11 @@ export function isX540OrLater(deviceId: number): boolean {
 /** Whether the redirection table of receive side scaling is the X550's. */
 export function hasLargeRedirectionTable(deviceId: number): boolean {
   return familyOf(deviceId) === "X550";
+}
+
+/** Returns how the controller counts the system time. */
+export function timeKind(deviceId: number): TimeKind {
+  return familyOf(deviceId);
 }
 
 /** Returns the KB of receive packet memory, for packet buffers and flow director (8.2.3.8.9). */

@@ -33,6 +33,7 @@ import { InterruptCauses } from "../registers/interrupt_causes.ts";
 import { RegisterFile } from "../registers/register_file.ts";
 import { Rules } from "../registers/rules.ts";
 import { Statistics } from "../registers/statistics.ts";
+import { SystemTime } from "../registers/system_time.ts";
 import { DmaMap } from "../rings/dma_map.ts";
 import type { DeviceCore } from "../rings/ring.ts";
 import { Receiver } from "../rx/receiver.ts";
@@ -45,6 +46,7 @@ import {
   hasLargeRedirectionTable,
   type LinkDefault,
   phyOf,
+  timeKind,
 } from "./boards.ts";
 import { installControl } from "./control_effects.ts";
 import { installDataPath } from "./data_path_effects.ts";
@@ -181,6 +183,7 @@ export class Nic implements WirePort {
       rules: this.rules,
       statistics: new Statistics(),
       causes: this.#causes,
+      time: new SystemTime(this.#file, this.#causes, timeKind(deviceId)),
       dma: this.dma,
       tails: this.#doorbells.words,
     };
@@ -380,6 +383,7 @@ export class Nic implements WirePort {
     this.#receiver.resizeBuffer();
     this.#transmitter.reset();
     this.#causes.reset();
+    this.#state.time.reset();
     this.#update();
   }
 
@@ -387,6 +391,7 @@ export class Nic implements WirePort {
     const file = this.#file;
     this.#state.phy.partner = this.#state.linkPartner;
     const link = currentLink(this.#state);
+    this.#state.time.setSpeed(link ? this.#state.phy.mbps : 10_000);
     const loopback = (file.get(HLREG0) & HLREG0.LPBK) !== 0;
     const dma = this.#busMaster && (file.get(CTRL) & CTRL.GIO_DIS) === 0;
     this.#loopback = loopback;
