@@ -8,6 +8,7 @@
 import {
   CTRL_EXT,
   DMATXCTL,
+  ETQF,
   FCTRL,
   FDIRCMD,
   FDIRCTRL,
@@ -39,6 +40,7 @@ import {
   SECTXCTRL,
   SECTXSTAT,
   TDLEN,
+  TSYNCRXCTL,
   TXDCTL,
   TXPBSIZE,
   TXPBTHRESH,
@@ -85,7 +87,7 @@ function installFilters(state: DeviceState): void {
   for (const register of [FCTRL, MCSTCTRL, RAL, RAH]) {
     file.onSettled(register, () => receiver.filters.load());
   }
-  for (const register of [VLNCTRL, RXCSUM, MRQC, RSSRK]) {
+  for (const register of [VLNCTRL, RXCSUM, MRQC, RSSRK, TSYNCRXCTL, ETQF]) {
     file.onSettled(register, () => receiver.loadOffloads());
   }
 }

@@ -33,6 +33,7 @@ import { InterruptCauses } from "../registers/interrupt_causes.ts";
 import { RegisterFile } from "../registers/register_file.ts";
 import { Rules } from "../registers/rules.ts";
 import { Statistics } from "../registers/statistics.ts";
+import { SystemTime } from "../registers/system_time.ts";
 import { DmaMap } from "../rings/dma_map.ts";
 import type { DeviceCore } from "../rings/ring.ts";
 import { Receiver } from "../rx/receiver.ts";
@@ -46,6 +47,7 @@ import {
   hasLargeRedirectionTable,
   type LinkDefault,
   phyOf,
+  timeKind,
 } from "./boards.ts";
 import { installControl } from "./control_effects.ts";
 import { installDataPath } from "./data_path_effects.ts";
@@ -193,6 +195,7 @@ export class Nic implements WirePort {
       rules: this.rules,
       statistics: new Statistics(),
       causes: this.#causes,
+      time: new SystemTime(this.#file, this.#causes, timeKind(deviceId)),
       dma: this.dma,
       tails: this.#doorbells.words,
     };
@@ -398,6 +401,7 @@ export class Nic implements WirePort {
     this.#receiver.resizeBuffer();
     this.#transmitter.reset();
     this.#causes.reset();
+    this.#state.time.reset();
     this.#update();
   }
 
@@ -405,7 +409,9 @@ export class Nic implements WirePort {
     const file = this.#file;
     const { phy, linkPartner, partnerSpeeds } = this.#state;
     phy.connect(linkPartner ? partnerSpeeds : []);
-    const link = linkSpeed(this.#state) > 0;
+    const megabits = linkSpeed(this.#state);
+    this.#state.time.setSpeed(megabits || 10_000);
+    const link = megabits > 0;
     const loopback = (file.get(HLREG0) & HLREG0.LPBK) !== 0;
     const dma = this.#busMaster && (file.get(CTRL) & CTRL.GIO_DIS) === 0;
     this.#loopback = loopback;

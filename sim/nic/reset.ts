@@ -26,6 +26,7 @@ import {
   RETA,
   RXPBSIZE,
   STATUS,
+  TSAUXC,
   TXPBTHRESH,
   VFTA,
 } from "../../ixgbe/registers.ts";
@@ -37,6 +38,7 @@ import {
   isX540OrLater,
   type LinkDefault,
   receiveMemory,
+  timeKind,
 } from "./boards.ts";
 import { SEMAPHORES } from "./control_effects.ts";
 import type { DeviceState } from "./device_state.ts";
@@ -87,6 +89,7 @@ export function resetRegisters(
     file.set(AUTOC2, AUTOC2.reset & ~AUTOC2.PMA_PMD_10G_SERIAL);
   }
   if (linkDisabled) file.set(AUTOC2, file.get(AUTOC2) | AUTOC2.LINK_DISABLE);
+  if (timeKind(deviceId) === "X550") file.set(TSAUXC, TSAUXC.DISABLE_SYSTIME | 1 << 30);
   if (isX540OrLater(deviceId)) {
     for (let i = 0; i < RXPBSIZE.count; i++) file.set(RXPBSIZE, receiveMemory(deviceId) << 10, i);
     file.set(HICR, HICR.EN); // firmware with a host interface
