@@ -14,6 +14,7 @@ import {
 } from "../src/pci/function.ts";
 import type {
   Device,
+  Interrupt,
   LinkStatus,
   OpenOptions,
   RxQueue,
@@ -111,7 +112,9 @@ export class IxgbeDevice implements Device {
   /** The part of the link that is up to software. */
   #link: PortLink | undefined;
   #counters: Counters | undefined;
+  /** The eventfds of interrupts: those of receive queues, then that of the link; empty without. */
   #interruptFds: readonly number[] = [];
+  #linkInterrupt: Interrupt | undefined;
   #closed = false;
 
   /** @ignore For `attach`. The NIC is not accessed before {@linkcode IxgbeDevice.prototype.start}. */
@@ -136,9 +139,12 @@ export class IxgbeDevice implements Device {
     return this.#regs;
   }
 
-  /** @ignore Connects each receive queue's own MSI-X vector to an eventfd. Call it before `start`. */
+  /**
+   * @ignore Connects an MSI-X vector for each receive queue, and one for the link, to an eventfd each. Call
+   * it before `start`.
+   */
   openInterrupts(rxQueues: number): void {
-    this.#interruptFds = openInterrupts(this.#pci, rxQueues);
+    this.#interruptFds = openInterrupts(this.#pci, rxQueues + 1);
   }
 
   /** @ignore For `attach`. Initialises the NIC in the order of section 4.6.3. */
@@ -174,15 +180,21 @@ export class IxgbeDevice implements Device {
     for (let i = 0; i < txQueues; i++) this.#setUpTxQueue(regs, bar, i);
     await init.enableTransmit(regs, txQueues);
 
-    // 4.6.6 - interrupts: a vector for each receive queue; none if the device only polls
-    init.initInterrupts(regs, this.#interruptFds.length);
-    this.#interruptFds.forEach((fd, i) => {
-      this.#rx[i].interrupt = { fd, arm: () => init.armInterrupt(this.registers, i) };
-    });
+    // 4.6.6 - interrupts: a vector for each receive queue and one for the link; none if the device only polls
+    if (this.#interruptFds.length > 0) this.#startInterrupts(regs, this.#interruptFds);
 
     // 4.6.7 - the receiver is enabled last, after all other settings
     init.enableReceiver(regs);
     await link.settle();
+  }
+
+  #startInterrupts(regs: Registers, fds: readonly number[]): void {
+    const queues = this.#rx.length;
+    init.initInterrupts(regs, queues);
+    this.#rx.forEach((queue, i) => {
+      queue.interrupt = { fd: fds[i], arm: () => init.armInterrupt(this.registers, i) };
+    });
+    this.#linkInterrupt = { fd: fds[queues], arm: () => init.armLinkInterrupt(this.registers) };
   }
 
   async #startRxQueue(regs: Registers, bar: Bar, number: number): Promise<void> {
@@ -215,7 +227,12 @@ export class IxgbeDevice implements Device {
     return { words, entries, busAddress: this.#rings.busAddress(offset, this.#pci.addressing) };
   }
 
+  get linkInterrupt(): Interrupt | undefined {
+    return this.#linkInterrupt;
+  }
+
   linkStatus(): LinkStatus {
+    if (this.#linkInterrupt) init.clearLinkInterrupt(this.registers);
     const status = linkStatus(this.registers, this.#model);
     return this.#link?.describe(status) ?? status;
   }

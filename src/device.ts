@@ -60,16 +60,18 @@ export interface Statistics {
   readonly rxNoBuffer: number;
 }
 
-/** The interrupt of a receive queue, which wakes a sleeping program. `Waiter` handles it. */
-export interface RxInterrupt {
+/** An interrupt of a receive queue or of the link, which wakes a sleeping program. `Waiter` handles it. */
+export interface Interrupt {
   /**
-   * An eventfd that becomes readable when a packet arrives after {@linkcode RxInterrupt.arm}. The
-   * interrupt then stays off until it is armed again. The device closes the eventfd.
+   * An eventfd that becomes readable when a packet arrives, or the link changes, after
+   * {@linkcode Interrupt.arm}. The interrupt then stays off until it is armed again. The device closes the
+   * eventfd.
    */
   readonly fd: number;
   /**
    * Turns the interrupt on. Packets that arrived earlier may or may not cause one, so poll the queue
-   * after arming and before sleeping.
+   * after arming and before sleeping. The link's interrupt comes at once if the link has changed since
+   * {@linkcode Device.linkStatus} was called last.
    *
    * @throws {Error} if the device is closed.
    * @throws {DeviceError} if the device is gone.
@@ -86,7 +88,7 @@ export interface RxQueue {
   /** Packets that the program received so far. */
   readonly packets: number;
   /** Its interrupt; undefined if the device was opened without `interrupts`. */
-  readonly interrupt?: RxInterrupt | undefined;
+  readonly interrupt?: Interrupt | undefined;
   /**
    * Receives up to `batch.capacity` packets into an empty batch. Nonblocking.
    *
@@ -145,6 +147,11 @@ export interface Device extends Disposable {
   readonly rxQueues: readonly RxQueue[];
   /** Its transmit queues, by number. */
   readonly txQueues: readonly TxQueue[];
+  /**
+   * The interrupt that tells of changes of the link; undefined if the device was opened without
+   * `interrupts`.
+   */
+  readonly linkInterrupt?: Interrupt | undefined;
   /** Returns the state of the link. */
   linkStatus(): LinkStatus;
   /**
@@ -250,8 +257,8 @@ export interface OpenOptions {
   /** Whether to start in promiscuous mode, see {@linkcode Device.setPromiscuous} (default: false). */
   readonly promiscuous?: boolean;
   /**
-   * Whether receive queues have interrupts, for `Waiter` (default: false). Only ixgbe devices accessed
-   * through VFIO or vfio-user.
+   * Whether receive queues and the link have interrupts, for `Waiter` (default: false). Only ixgbe
+   * devices accessed through VFIO or vfio-user.
    */
   readonly interrupts?: boolean;
   /** Whether to take over a device whose kernel interface is up (default: false). */

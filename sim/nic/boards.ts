@@ -5,6 +5,7 @@
  */
 
 import { AUTOC, ESDP } from "../../ixgbe/registers.ts";
+import type { TimeKind } from "../registers/system_time.ts";
 import { ALL_SPEEDS, type PhyKind } from "./phy.ts";
 
 /** PCI device IDs with which tests and programs choose a board. */
@@ -41,6 +42,11 @@ export function isX550(deviceId: number): boolean {
 /** Whether the redirection table of receive side scaling is the X550's. */
 export function hasLargeRedirectionTable(deviceId: number): boolean {
   return isX550(deviceId);
+}
+
+/** Returns how the controller counts the system time. */
+export function timeKind(deviceId: number): TimeKind {
+  return familyOf(deviceId);
 }
 
 /** Returns the KB of receive packet memory, for packet buffers and flow director (8.2.3.8.9). */

@@ -33,6 +33,7 @@ import { InterruptCauses } from "../registers/interrupt_causes.ts";
 import { RegisterFile } from "../registers/register_file.ts";
 import { Rules } from "../registers/rules.ts";
 import { Statistics } from "../registers/statistics.ts";
+import { SystemTime } from "../registers/system_time.ts";
 import { DmaMap } from "../rings/dma_map.ts";
 import type { DeviceCore } from "../rings/ring.ts";
 import { Receiver } from "../rx/receiver.ts";
@@ -45,12 +46,13 @@ import {
   hasLargeRedirectionTable,
   type LinkDefault,
   phyOf,
+  timeKind,
 } from "./boards.ts";
 import { installControl } from "./control_effects.ts";
 import { installDataPath } from "./data_path_effects.ts";
 import type { DeviceState, Firmware } from "./device_state.ts";
 import { Doorbells } from "./doorbells.ts";
-import { makeEeprom } from "./eeprom.ts";
+import { blankEeprom, makeEeprom } from "./eeprom.ts";
 import { installLink, linkSpeed } from "./link_effects.ts";
 import { Rest } from "./master_disable.ts";
 import { ALL_SPEEDS, Phy } from "./phy.ts";
@@ -192,6 +194,7 @@ export class Nic implements WirePort {
       rules: this.rules,
       statistics: new Statistics(),
       causes: this.#causes,
+      time: new SystemTime(this.#file, this.#causes, timeKind(deviceId)),
       dma: this.dma,
       tails: this.#doorbells.words,
     };
@@ -215,7 +218,7 @@ export class Nic implements WirePort {
         this.rules,
         () => this.#transmitter.limit(this.#state.queueMemories.rates),
       ),
-      eeprom: makeEeprom(mac, lanId, {
+      eeprom: blank ? blankEeprom() : makeEeprom(mac, lanId, {
         anyModule: options.anyModule ?? true,
         moduleList: options.moduleList ?? true,
       }),
@@ -366,6 +369,7 @@ export class Nic implements WirePort {
    * @returns false if there was neither a descriptor nor room to wait for one.
    */
   receive(frame: FrameBuffer, length: number): boolean {
+    if (this.#loopback) return this.#receiver.ignore(); // the wire is cut off
     const taken = this.#receiver.receive(frame, length);
     if (!this.#polling) this.#receiver.writeBack();
     return taken;
@@ -396,6 +400,7 @@ export class Nic implements WirePort {
     this.#receiver.resizeBuffer();
     this.#transmitter.reset();
     this.#causes.reset();
+    this.#state.time.reset();
     this.#update();
   }
 
@@ -403,7 +408,9 @@ export class Nic implements WirePort {
     const file = this.#file;
     const { phy, linkPartner, partnerSpeeds } = this.#state;
     phy.connect(linkPartner ? partnerSpeeds : []);
-    const link = linkSpeed(this.#state) > 0;
+    const megabits = linkSpeed(this.#state);
+    this.#state.time.setSpeed(megabits || 10_000);
+    const link = megabits > 0;
     const loopback = (file.get(HLREG0) & HLREG0.LPBK) !== 0;
     const dma = this.#busMaster && (file.get(CTRL) & CTRL.GIO_DIS) === 0;
     this.#loopback = loopback;

@@ -439,6 +439,23 @@ Deno.test("Nic: frames are lost while the link is down, and HLREG0.LPBK returns 
   assertEquals(driver.wire.sent.length, 0);
 });
 
+Deno.test("Nic: HLREG0.LPBK cuts the port off from its wire in both directions", () => {
+  const driver = TestDriver.ready();
+  driver.set(HLREG0, HLREG0.LPBK);
+  driver.wire.waiting.push(frameTo(BROADCAST, 99));
+  driver.nic.poll();
+  driver.bytes.set(frameTo(STATION, 60), TX_BUFFERS);
+  driver.fillTransmit(0, 60);
+  driver.write(TDT, 1);
+  driver.nic.poll();
+  assertEquals([driver.wire.waiting.length, driver.wire.sent.length, driver.read(RDH)], [0, 0, 1]);
+  assertEquals([driver.receiveLength(0), driver.nic.counters.ignored], [60, 1]);
+  driver.write(HLREG0, driver.read(HLREG0) & ~HLREG0.LPBK);
+  driver.wire.waiting.push(frameTo(BROADCAST, 99));
+  driver.nic.poll();
+  assertEquals(driver.receiveLength(1), 99);
+});
+
 Deno.test("A blank EEPROM has no signature and no address, and is read all the same", () => {
   const driver = new TestDriver({ blankEeprom: true });
   driver.reset();
