@@ -40,7 +40,7 @@ export const RX_STATUS = {
   VP: 1 << 3,
   /** The UDP checksum was checked. */
   UDPCS: 1 << 4,
-  /** The TCP or UDP checksum was checked. */
+  /** The checksum of TCP, UDP or SCTP was checked. */
   L4I: 1 << 5,
   /** The IPv4 checksum was checked. */
   IPCS: 1 << 6,
@@ -55,7 +55,7 @@ export const RX_STATUS = {
   ERROR_FDIR_LENGTH: 1 << 20,
   ERROR_FDIR_DROP: 1 << 21,
   ERROR_FDIR_COLLISION: 1 << 22,
-  /** The TCP or UDP checksum is wrong. */
+  /** The checksum of TCP, UDP or SCTP is wrong. */
   ERROR_L4: 1 << 30,
   /** The IPv4 checksum is wrong. */
   ERROR_IP: 1 << 31,
@@ -105,8 +105,9 @@ export const TX_OPTIONS = {
 export const TX_CONTEXT = {
   /** The packet is IPv4, not IPv6. */
   IPV4: 1 << 10,
-  /** L4T: UDP, TCP or another. */
+  /** L4T: UDP, TCP, SCTP or another. */
   L4T_SHIFT: 11,
   L4T_UDP: 0,
   L4T_TCP: 1,
+  L4T_SCTP: 2,
 } as const;

@@ -13,6 +13,7 @@ import { MRQC, RXCSUM, RXDCTL, VFTA, VLNCTRL } from "../../ixgbe/registers.ts";
 import { checksum } from "../../packets/checksum.ts";
 import type { FlowDirector } from "../flow/director.ts";
 import { FLOW } from "../flow/key.ts";
+import { sctpChecksum, sctpChecksumOf } from "../frames/crc32c.ts";
 import type { RegisterCore } from "../registers/core.ts";
 import type { RegisterFile } from "../registers/register_file.ts";
 import type { Rules } from "../registers/rules.ts";
@@ -183,7 +184,7 @@ export class ReceiveOffloads {
 
   // Offsets as parameters: an object of them would be allocated for each frame.
   #l4(bytes: Uint8Array, protocol: number, addresses: number, l4: number, end: number): void {
-    if (protocol === PROTOCOL_SCTP && l4 + SCTP_BYTES <= end) this.type |= SCTP;
+    if (protocol === PROTOCOL_SCTP && l4 + SCTP_BYTES <= end) return this.#sctp(bytes, l4, end);
     const tcp = protocol === PROTOCOL_TCP && l4 + TCP_BYTES <= end;
     if (!tcp && !(protocol === PROTOCOL_UDP && l4 + UDP_BYTES <= end)) return;
     this.type |= tcp ? TCP : UDP;
@@ -196,6 +197,12 @@ export class ReceiveOffloads {
     const addressEnd = addresses + (ipv4 ? 8 : 32);
     for (let i = addresses; i < addressEnd; i += 2) pseudo += read16(bytes, i);
     if (none || checksum(bytes, l4, end, pseudo) !== 0) this.status |= ERROR_L4;
+  }
+
+  #sctp(bytes: Uint8Array, l4: number, end: number): void {
+    this.type |= SCTP;
+    this.status |= L4I;
+    if (sctpChecksum(bytes, l4, end) !== sctpChecksumOf(bytes, l4)) this.status |= ERROR_L4;
   }
 
   // If a datagram has a checksum, the sums of its fragments and of its pseudo header add up to
