@@ -34,6 +34,8 @@ export const RX_STATUS = {
   DD: 1 << 0,
   /** End of packet. */
   EOP: 1 << 1,
+  /** If EOP is 0, from here on the next descriptor of the same large packet. */
+  NEXTP_SHIFT: 4,
   /** A flow director filter matched. */
   FLM: 1 << 2,
   /** The VLAN tag is in the descriptor, not in the frame. */
@@ -55,6 +57,8 @@ export const RX_STATUS = {
   ERROR_FDIR_LENGTH: 1 << 20,
   ERROR_FDIR_DROP: 1 << 21,
   ERROR_FDIR_COLLISION: 1 << 22,
+  /** The header is longer than the header buffer. */
+  ERROR_HBO: 1 << 23,
   /** The checksum of TCP, UDP or SCTP is wrong. */
   ERROR_L4: 1 << 30,
   /** The IPv4 checksum is wrong. */

@@ -55,6 +55,8 @@ export class ReceiveOffloads {
   /** Offset of what follows the EtherType; and of the TCP, UDP or SCTP header, or -1. */
   network = 0;
   transport = -1;
+  /** Offset of what follows the IP headers. */
+  payload = 0;
   /** Whether the VLAN filter refuses the frame. */
   refused = false;
   readonly #file: RegisterFile;
@@ -137,9 +139,12 @@ export class ReceiveOffloads {
     if (!counted && !this.refused) this.#director!.count();
   }
 
-  /** Sets the status bit that says that the tag is in the descriptor, not in the frame. */
+  /** Notes that the tag is in the descriptor, not in the frame, whose headers are nearer then. */
   strip(): void {
     this.status |= VP;
+    this.network -= TAG_BYTES;
+    this.payload -= TAG_BYTES;
+    if (this.transport >= 0) this.transport -= TAG_BYTES;
   }
 
   #filter(vlan: number): void {
@@ -160,6 +165,7 @@ export class ReceiveOffloads {
     this.status = IPCS;
     if (checksum(bytes, ip, ip + header) !== 0) this.status |= ERROR_IP;
     const fragment = read16(bytes, ip + 6) & FRAGMENT;
+    this.payload = ip + header;
     if (fragment === 0) this.transport = ip + header;
     if (fragment === 0) this.#l4(bytes, bytes[ip + 9], ip + 12, ip + header, end);
     else if (this.#sums) this.#sum(bytes, fragment, ip, ip + header, end);
@@ -177,6 +183,7 @@ export class ReceiveOffloads {
       protocol = bytes[l4];
       l4 += (bytes[l4 + 1] + 1) * 8;
     }
+    this.payload = l4;
     if (protocol !== PROTOCOL_FRAGMENT) this.transport = l4;
     this.#l4(bytes, protocol, ip + 8, l4, end);
     this.#hash(bytes, ip + 8, l4);
