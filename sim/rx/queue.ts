@@ -73,6 +73,13 @@ export class ReceiveQueue extends Ring {
     }
   }
 
+  /** Moves the head; what was delivered must be written back. */
+  override moveHead(head: number): void {
+    super.moveHead(head);
+    this.written = this.head;
+    this.ahead = 0;
+  }
+
   /** Loads the settings that may change while the queue runs: SRRCTL.DROP_EN and RXDCTL.VME. */
   load(): void {
     const { file } = this.core;

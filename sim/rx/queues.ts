@@ -51,6 +51,13 @@ export class ReceiveQueues {
     if (place >= 0) this.#running.splice(place, 1);
   }
 
+  /** Moves the head of a queue, if it runs. */
+  moveHead(index: number, head: number): void {
+    if (!this.queues[index].running) return;
+    this.writeBack();
+    this.queues[index].moveHead(head);
+  }
+
   /** Stops all queues, as a reset does. */
   protected stopAll(): void {
     for (const queue of this.queues) {

@@ -196,6 +196,12 @@ export class Receiver extends ReceiveQueues {
       queue.room * queue.bufferBytes >= length;
   }
 
+  /** Counts a frame as arrived while nothing is received from the wire; returns true. */
+  ignore(): true {
+    this.#fresh[IGNORED]++;
+    return true;
+  }
+
   // Keeps or drops a frame that cannot go to host memory now.
   #wait(queue: ReceiveQueue, frame: FrameBuffer, length: number, note: number): boolean {
     if (queue.running && !this.busMaster) queue.violateBusMaster();
