@@ -63,6 +63,7 @@ function visible(text: string): string {
 const OWN_OPTIONS: Readonly<Record<string, string>> = {
   force: "--force",
   rebind: "--rebind",
+  guard: "--no-guard",
   interrupts: "--interrupts",
   speeds: "--speed",
   virtio: "--virtio",

@@ -13,7 +13,7 @@
  * for (;;) nic.poll();
  * ```
  *
- * Not modelled: timing, receive coalescing, virtual functions.
+ * Not modelled: timing, virtual functions.
  *
  * @module
  */

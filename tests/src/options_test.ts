@@ -38,6 +38,7 @@ Deno.test("checkOptions() refuses values of another type or kind", () => {
     interrupts: ["yes", 0],
     force: ["", 1],
     rebind: [null, {}],
+    guard: [null, "off"],
     virtio: ["new", "", 1, null],
   };
   for (const [option, values] of Object.entries(wrong)) {
@@ -76,6 +77,7 @@ Deno.test("checkOptions() accepts every option, and undefined values", () => {
     interrupts: true,
     force: true,
     rebind: true,
+    guard: true,
     virtio: "modern",
   };
   checkOptions("a", right);
@@ -112,7 +114,13 @@ Deno.test("openVirtio() refuses `rssKey`, `interrupts` and `speeds`, and changes
 });
 
 Deno.test("every device accepts options that are false, and `force` and `rebind`", async () => {
-  const options = { interrupts: false, promiscuous: false, force: true, rebind: true };
+  const options = {
+    interrupts: false,
+    promiscuous: false,
+    guard: false,
+    force: true,
+    rebind: true,
+  };
   (await ixgbe.attach(new ModelFunction(), options)).close();
   (await new DirectVirtio().open(options)).close();
 });
