@@ -38,6 +38,7 @@ import { offsetOf, Registers } from "../src/registers.ts";
 import { RSS_KEY } from "../src/toeplitz.ts";
 import { BYTES, WORDS } from "./descriptors.ts";
 import { checkEeprom, firmwareError, getMac } from "./eeprom.ts";
+import { checkChecksum } from "./eeprom_words.ts";
 import * as init from "./init.ts";
 import {
   checkRssKey,
@@ -52,6 +53,7 @@ import { INTEL, type Model, modelOf } from "./models.ts";
 import { checkSpeeds, type PortLink } from "./port_link.ts";
 import { RDT, STATUS, TDT } from "./registers.ts";
 import { IxgbeRxQueue } from "./rx_queue.ts";
+import { checkSemaphores } from "./semaphore.ts";
 import { Counters } from "./statistics.ts";
 import { IxgbeTxQueue } from "./tx_queue.ts";
 
@@ -154,7 +156,10 @@ export class IxgbeDevice implements Device {
     const { rxQueues, txQueues } = this.#queues;
     const { bufferSize } = this.pool;
 
-    checkEeprom(regs, this.address);
+    const { mac } = this.#model;
+    checkEeprom(regs, this.address, mac);
+    await checkSemaphores(regs, mac, this.address);
+    await checkChecksum(regs, mac, this.address);
     const link = this.#link = linkOf(regs, this.address, this.#model, speeds);
     await checkLink(regs, this.address, link, speeds);
     // 4.6.3, steps 1 to 5 - interrupts off, global reset, EEPROM, DMA
@@ -235,7 +240,9 @@ export class IxgbeDevice implements Device {
   linkStatus(): LinkStatus {
     if (this.#linkInterrupt) init.clearLinkInterrupt(this.registers);
     const status = linkStatus(this.registers, this.#model);
-    return this.#link?.describe(status) ?? status;
+    const described = this.#link?.describe(status) ?? status;
+    if (status.up || this.#linkProblem === undefined) return described;
+    return { ...described, reason: this.#linkProblem };
   }
 
   waitForLink(milliseconds = 10000): Promise<LinkStatus> {
@@ -244,7 +251,7 @@ export class IxgbeDevice implements Device {
       await this.#link?.advance();
       return this.linkStatus();
     };
-    return waitForLink(this.address, next, milliseconds, this.#linkProblem);
+    return waitForLink(this.address, next, milliseconds);
   }
 
   macAddress(): Uint8Array {

@@ -102,7 +102,7 @@ export const TABLE = {
   SWSM: { offset: 0x10140, access: "RW", readEffect: SEMAPHORE, section: "8.2.3.4", meaning: "Software semaphore; reading sets SMBI",
     fields: { SMBI: 1 << 0, SWESMBI: 1 << 1, WMNG: 1 << 2 } },
   FWSM: { offset: 0x10148, access: "RW", section: "8.2.3.4.10", meaning: "Firmware semaphore and status",
-    fields: { FWSMBI: 1 << 0, FW_MODE: 7 << 1, EEP_RELOAD_IND: 1 << 6, FW_VAL_BIT: 1 << 15, RESET_CNT: 7 << 16, EXT_ERR_IND: 0x3f << 19,
+    fields: { FWSMBI: 1 << 0, FW_MODE: 7 << 1, NVM_RECOVERY_MODE: 1 << 5, EEP_RELOAD_IND: 1 << 6, FW_VAL_BIT: 1 << 15, RESET_CNT: 7 << 16, EXT_ERR_IND: 0x3f << 19,
       PCIE_CONFIG_ERR_IND: 1 << 25, PHY_SERDES0_CONFIG_ERR_IND: 1 << 26, PHY_SERDES1_CONFIG_ERR_IND: 1 << 27 } },
   SW_FW_SYNC: { offset: 0x10160, access: "RW", readEffect: GUARD, section: "8.2.3.4.11", meaning: "Resources held by software and by firmware",
     fields: { SW_EEP_SM: 1 << 0, SW_PHY_SM0: 1 << 1, SW_PHY_SM1: 1 << 2, SW_MAC_CSR_SM: 1 << 3, SW_FLASH_SM: 1 << 4, FW_EEP_SM: 1 << 5,

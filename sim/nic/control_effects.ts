@@ -127,11 +127,12 @@ function firstLook(state: DeviceState): () => boolean {
 }
 
 function installSemaphores(state: DeviceState): void {
-  const { file, rules } = state;
+  const { file, rules, firmware: { stuck } } = state;
   file.onRead(SWSM, (value) => {
     file.set(SWSM, value | SWSM.SMBI); // a driver that reads 0 has taken it (8.2.3.4)
-    return value;
+    return stuck === "SMBI" ? value | SWSM.SMBI : value;
   });
+  file.onWrite(SWSM, (value) => stuck === "SWESMBI" ? value & ~SWSM.SWESMBI : value);
   file.onRead(SW_FW_SYNC, (stored) => {
     const value = withHeld(state, stored);
     if (isX540OrLater(state.deviceId)) file.set(SW_FW_SYNC, value | SW_FW_SYNC.REGSMP);
