@@ -40,6 +40,11 @@ export function receiveMemory(deviceId: number): number {
   return isX540OrLater(deviceId) ? 384 : 512;
 }
 
+/** Returns the words of the EEPROM; on X540 and X550, of the shadow RAM (X550: 8.2.2.2.1). */
+export function eepromWords(deviceId: number): number {
+  return isX540OrLater(deviceId) ? 8192 : 1024;
+}
+
 /** Returns the identifier of the board's PHY that a driver reaches by MDIO; 0 without one. */
 export function phyOf(deviceId: number): number {
   if (X540_IDS.includes(deviceId)) return 0x01540200;

@@ -96,10 +96,12 @@ export function resetRegisters(
   state.sawReceivePathEmpty = false;
 }
 
-// 2 KB need addresses of 16 bits. The X540 and X550 have no pins to an EEPROM, but Flash.
+// 2 KB need addresses of 16 bits. The X540 and X550 have Flash, and nothing in bits 7:0 (X550
+// datasheet, section 8.2.2.2.1).
 function eepromControl({ deviceId, eeprom }: DeviceState, blank: boolean): number {
-  const present = blank ? 0 : EEC.EE_PRES, address = isX540OrLater(deviceId) ? 0 : EEC.EE_ADDR_SIZE;
-  return EEC.reset & ~(EEC.EE_PRES | EEC.EE_SIZE) | present | address | sizeField(eeprom);
+  const size = (blank ? 0 : EEC.EE_PRES) | sizeField(eeprom);
+  if (isX540OrLater(deviceId)) return size | EEC.FLUDONE;
+  return EEC.reset & EEC.FWE | EEC.EE_ADDR_SIZE | size;
 }
 
 /**
