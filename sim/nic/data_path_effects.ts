@@ -7,7 +7,11 @@
 
 import {
   CTRL_EXT,
+  DAQF,
   DMATXCTL,
+  ETQF,
+  ETQS,
+  EXVET,
   FCTRL,
   FDIRCMD,
   FDIRCTRL,
@@ -20,7 +24,9 @@ import {
   FDIRSKEY,
   FDIRTCPM,
   FDIRUDPM,
+  FTQF,
   HLREG0,
+  L34TIMIR,
   MAXFRS,
   MCSTCTRL,
   MRQC,
@@ -34,10 +40,13 @@ import {
   RXCSUM,
   RXCTRL,
   RXPBSIZE,
+  SAQF,
+  SDPQF,
   SECRXCTRL,
   SECRXSTAT,
   SECTXCTRL,
   SECTXSTAT,
+  SYNQF,
   TDLEN,
   TXDCTL,
   TXPBSIZE,
@@ -85,7 +94,10 @@ function installFilters(state: DeviceState): void {
   for (const register of [FCTRL, MCSTCTRL, RAL, RAH]) {
     file.onSettled(register, () => receiver.filters.load());
   }
-  for (const register of [VLNCTRL, RXCSUM, MRQC, RSSRK]) {
+  for (const register of [VLNCTRL, RXCSUM, MRQC, RSSRK, EXVET, ETQF, ETQS, SYNQF]) {
+    file.onSettled(register, () => receiver.loadOffloads());
+  }
+  for (const register of [FTQF, SAQF, DAQF, SDPQF, L34TIMIR]) {
     file.onSettled(register, () => receiver.loadOffloads());
   }
 }
@@ -115,7 +127,10 @@ function installReceive(state: DeviceState): void {
     }
     return value;
   });
-  file.onSettled(CTRL_EXT, () => receiver.load());
+  file.onSettled(CTRL_EXT, () => {
+    receiver.load();
+    receiver.loadOffloads();
+  });
   for (const register of [HLREG0, MAXFRS]) {
     file.onSettled(register, () => {
       receiver.load();
