@@ -77,7 +77,7 @@ export function openPorts(options: Options, log: (line: string) => void): Port[]
 
 /** A port on a socket. */
 function openServer(
-  { deviceId, module, doorbells: how }: Options,
+  { deviceId, module, partner, doorbells: how }: Options,
   { socket, mac }: PortOptions,
   i: number,
   trace: Trace | undefined,
@@ -88,6 +88,7 @@ function openServer(
     deviceId,
     module,
     mac,
+    ...(partner.length > 0 && { partner }),
     pollDoorbells: doorbells !== undefined,
     ...(doorbells && { doorbells: new Uint32Array(doorbells.buffer) }),
   });

@@ -20,7 +20,7 @@ import { isX540OrLater } from "./boards.ts";
 import { type DeviceState, enabledReceiveQueue } from "./device_state.ts";
 import { checkReset, installFirmware, withHeld } from "./firmware.ts";
 import { installHostInterface } from "./host_interface.ts";
-import { currentLink } from "./link_effects.ts";
+import { linkSpeed } from "./link_effects.ts";
 import { SpiEeprom } from "./spi_eeprom.ts";
 
 /** Milliseconds until the reset bits clear themselves; a read clears them earlier. */
@@ -65,7 +65,7 @@ function installRest(state: DeviceState): void {
   const { file, rest } = state;
   file.onRead(STATUS, (value) => {
     if (file.get(CTRL) & CTRL.GIO_DIS && rest.look()) value &= ~STATUS.GIO_MASTER_ENABLE;
-    return currentLink(state) ? value | STATUS.LINK_UP : value;
+    return linkSpeed(state) > 0 ? value | STATUS.LINK_UP : value;
   });
   file.onWrite(GCR_EXT, (value, old) => {
     if (value & ~old & GCR_EXT.BUFFERS_CLEAR_FUNC) rest.clear();

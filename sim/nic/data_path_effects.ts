@@ -48,6 +48,7 @@ import {
   SECTXSTAT,
   SYNQF,
   TDLEN,
+  TSYNCRXCTL,
   TXDCTL,
   TXPBSIZE,
   TXPBTHRESH,
@@ -94,7 +95,7 @@ function installFilters(state: DeviceState): void {
   for (const register of [FCTRL, MCSTCTRL, RAL, RAH]) {
     file.onSettled(register, () => receiver.filters.load());
   }
-  for (const register of [VLNCTRL, RXCSUM, MRQC, RSSRK, EXVET, ETQF, ETQS, SYNQF]) {
+  for (const register of [VLNCTRL, RXCSUM, MRQC, RSSRK, EXVET, ETQF, ETQS, SYNQF, TSYNCRXCTL]) {
     file.onSettled(register, () => receiver.loadOffloads());
   }
   for (const register of [FTQF, SAQF, DAQF, SDPQF, L34TIMIR]) {

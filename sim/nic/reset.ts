@@ -26,16 +26,19 @@ import {
   RETA,
   RXPBSIZE,
   STATUS,
+  TSAUXC,
   TXPBTHRESH,
   VFTA,
 } from "../../ixgbe/registers.ts";
 import type { Register } from "../../src/registers.ts";
 import {
+  boardAbilities,
   boardLinkMode,
   hasCage,
   isX540OrLater,
   type LinkDefault,
   receiveMemory,
+  timeKind,
 } from "./boards.ts";
 import { SEMAPHORES } from "./control_effects.ts";
 import type { DeviceState } from "./device_state.ts";
@@ -78,18 +81,22 @@ export function resetRegisters(
   file.set(EEC, eepromControl(state, blank));
   file.set(FWSM, firmwareStatus(state.firmware));
   file.set(TXPBTHRESH, 0x96);
-  file.set(AUTOC, AUTOC.reset & ~AUTOC.LMS | boardLinkMode(deviceId, linkDefault));
+  const ability = AUTOC.LMS | AUTOC.KX_SUPP | AUTOC.KR_SUPP;
+  const board = boardLinkMode(deviceId, linkDefault) | boardAbilities(deviceId);
+  file.set(AUTOC, AUTOC.reset & ~ability | board);
   if (hasCage(deviceId) && linkDefault === "XAUI") { // neither serial interface is SFI
     file.set(AUTOC, file.get(AUTOC) | AUTOC.PMA_PMD_1G);
     file.set(AUTOC2, AUTOC2.reset & ~AUTOC2.PMA_PMD_10G_SERIAL);
   }
   if (linkDisabled) file.set(AUTOC2, file.get(AUTOC2) | AUTOC2.LINK_DISABLE);
+  if (timeKind(deviceId) === "X550") file.set(TSAUXC, TSAUXC.DISABLE_SYSTIME | 1 << 30);
   if (isX540OrLater(deviceId)) {
     for (let i = 0; i < RXPBSIZE.count; i++) file.set(RXPBSIZE, receiveMemory(deviceId) << 10, i);
     file.set(HICR, HICR.EN); // firmware with a host interface
   }
   state.resetAt = performance.now();
   state.linkDelay = 0;
+  state.advertised = boardAbilities(deviceId);
   state.negotiating = negotiates(file.get(AUTOC));
   state.sawAutoRead = false;
   state.sawDmaInit = false;

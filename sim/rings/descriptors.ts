@@ -51,6 +51,9 @@ export const RX_STATUS = {
   VEXT: 1 << 9,
   /** The sum of a UDP fragment is in the descriptor. */
   UDPV: 1 << 10,
+  /** The packet's time stamp is behind it in the buffer (X550), or in RXSTMPL and RXSTMPH. */
+  TSIP: 1 << 15,
+  TS: 1 << 16,
   /**
    * FDIRERR: the list of filters is too long, a perfect filter drops, the filter was added twice.
    */
@@ -73,6 +76,8 @@ export const TX_COMMAND = {
   TYPE: 0xf << 20,
   TYPE_CONTEXT: 2 << 20,
   TYPE_DATA: 3 << 20,
+  /** The device stamps the packet's time in TXSTMPL and TXSTMPH. */
+  TSTAMP: 1 << 19,
   /** End of packet. */
   EOP: 1 << 24,
   /** The device appends the CRC. */

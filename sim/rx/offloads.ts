@@ -53,6 +53,9 @@ export class ReceiveOffloads {
   tagAt = ETHERTYPE_AT;
   /** The queue for the frame. */
   queue = 0;
+  /** Offset of what follows the EtherType; and of the TCP, UDP or SCTP header, or -1. */
+  network = 0;
+  transport = -1;
   /** Whether the VLAN filter refuses the frame. */
   refused = false;
   readonly #file: RegisterFile;
@@ -60,9 +63,8 @@ export class ReceiveOffloads {
   readonly #rss: Rss;
   readonly #director: FlowDirector | undefined;
   readonly #queueFilters: QueueFilters;
-  /** Whether the flow director is on, and the offset of the packet's L4 header, or -1. */
+  /** Whether the flow director is on. */
   #directs = false;
-  #l4At = -1;
   /** Whether descriptors have hash and RSS type (RXCSUM.PCSD); if not, data of fragments. */
   #showsHash = false;
   /** Whether payloads of UDP fragments are summed (RXCSUM.IPPCSE). */
@@ -129,7 +131,7 @@ export class ReceiveOffloads {
         0;
     this.tag = -1;
     this.refused = false;
-    this.#l4At = -1;
+    this.transport = -1;
     let at = ETHERTYPE_AT;
     const vlan = this.#vlan;
     let mayHaveTag = true;
@@ -145,7 +147,7 @@ export class ReceiveOffloads {
       at += TAG_BYTES;
     }
     const ethertype = read16(bytes, at);
-    const ip = at + ETHERNET_BYTES - ETHERTYPE_AT;
+    const ip = this.network = at + ETHERNET_BYTES - ETHERTYPE_AT;
     if (ethertype === ETHERTYPE_IPV4) this.#ipv4(bytes, ip, length);
     else if (ethertype === ETHERTYPE_IPV6) this.#ipv6(bytes, ip, length);
     if (!this.#showsHash) this.#hideHash();
@@ -179,7 +181,7 @@ export class ReceiveOffloads {
     this.status |= IPCS;
     if (checksum(bytes, ip, ip + header) !== 0) this.status |= ERROR_IP;
     const fragment = read16(bytes, ip + 6) & FRAGMENT;
-    if (fragment === 0) this.#l4At = ip + header;
+    if (fragment === 0) this.transport = ip + header;
     if (fragment === 0) this.#l4(bytes, bytes[ip + 9], ip + 12, ip + header, end);
     else if (this.#sums) this.#sum(bytes, fragment, ip, ip + header, end);
     this.#hash(bytes, ip + 12, ip + header);
@@ -196,7 +198,7 @@ export class ReceiveOffloads {
       protocol = bytes[l4];
       l4 += (bytes[l4 + 1] + 1) * 8;
     }
-    if (protocol !== PROTOCOL_FRAGMENT) this.#l4At = l4;
+    if (protocol !== PROTOCOL_FRAGMENT) this.transport = l4;
     this.#l4(bytes, protocol, ip + 8, l4, end);
     this.#hash(bytes, ip + 8, l4);
   }
@@ -239,7 +241,7 @@ export class ReceiveOffloads {
   // The flow director comes before receive side scaling (7.1.2). It does not match fragments, nor
   // packets other than IP.
   #direct(bytes: Uint8Array, ip: number, length: number): void {
-    const director = this.#director!, l4 = this.#l4At;
+    const director = this.#director!, l4 = this.transport;
     if (l4 < 0) return director.miss();
     director.look(bytes, ip, l4, this.#flow(), this.tag, length);
     this.status |= director.status;
@@ -253,7 +255,7 @@ export class ReceiveOffloads {
   // datasheet, section 7.1.5.2.2).
   #steer(bytes: Uint8Array, ip: number): void {
     const filters = this.#queueFilters;
-    filters.look(bytes, this.type, ip, this.#l4At, this.tag);
+    filters.look(bytes, this.type, ip, this.transport, this.tag);
     if (filters.queue >= 0) this.queue = filters.queue;
     if (filters.type !== 0) this.type = filters.type | this.type & RSS;
   }

@@ -21,8 +21,9 @@ import { ReceiveOffloads } from "./offloads.ts";
 import { PacketBuffer } from "./packet_buffer.ts";
 import { QUEUE_DROPS, type ReceiveQueue } from "./queue.ts";
 import { ReceiveQueues } from "./queues.ts";
+import { ReceiveStamps, STAMP_BYTES } from "./time_stamps.ts";
 
-const { DD, EOP } = RX_STATUS, { UNICAST, BROADCAST, REJECTED } = KIND;
+const { DD, EOP, TSIP } = RX_STATUS, { UNICAST, BROADCAST, REJECTED } = KIND;
 const { CRC, MIN: MIN_FRAME } = FRAME;
 const { SHORT, BYTES, BROADCASTS, MULTICASTS } = RECEIVED;
 const { IGNORED, FILTERED, MISSED, OVERSIZED, UNDERSIZED } = RECEIVED;
@@ -31,6 +32,9 @@ const MAX_STANDARD_FRAME = 1518;
 /** Bytes of a VLAN tag, by which a frame may exceed the longest one. */
 const VLAN_TAG = 4;
 const ETHERTYPE_VLAN = 0x0081; // 0x8100 as a little-endian halfword
+
+/** Shifts TS and TSIP to the lowest bits, for the packet buffer. */
+const NOTE_SHIFT = 15;
 
 /** Maximum number of frames that leave the packet buffer in one round. */
 const DRAIN_BUDGET = 64;
@@ -46,6 +50,8 @@ export class Receiver extends ReceiveQueues {
   readonly offloads: ReceiveOffloads;
   /** Filters that direct flows to queues. */
   readonly director: FlowDirector;
+  /** Time stamps. */
+  readonly stamps: ReceiveStamps;
   readonly #fresh: Float64Array;
   readonly #buffer = new PacketBuffer();
   readonly #waiting = new FrameBuffer();
@@ -55,12 +61,13 @@ export class Receiver extends ReceiveQueues {
   #maxFrame = MAX_STANDARD_FRAME - CRC;
   #stripCrc = true;
 
-  /** @param largeTable Whether the redirection table is the X550's. */
-  constructor(core: DeviceCore, largeTable: boolean) {
+  /** @param x550 Whether it is an X550: its redirection table is larger, for example. */
+  constructor(core: DeviceCore, x550: boolean) {
     super(core);
     this.filters = new AddressFilters(core.file);
     this.director = new FlowDirector(core);
-    this.offloads = new ReceiveOffloads(core, largeTable, this.director);
+    this.offloads = new ReceiveOffloads(core, x550, this.director);
+    this.stamps = new ReceiveStamps(core, x550);
     this.#fresh = this.counts.fresh;
   }
 
@@ -90,7 +97,8 @@ export class Receiver extends ReceiveQueues {
   /** Loads from the registers what the inspection of frames has to find. */
   loadOffloads(): void {
     this.offloads.load();
-    this.#looks = this.offloads.active;
+    this.stamps.load();
+    this.#looks = this.offloads.active || this.stamps.enabled;
     this.setDetailed(this.#looks);
     this.loadDropEnable();
   }
@@ -129,30 +137,59 @@ export class Receiver extends ReceiveQueues {
       }
       count[kind === BROADCAST ? BROADCASTS : MULTICASTS]++;
     }
-    let queue = this.first;
-    if (this.#looks) {
-      this.offloads.inspect(frame.bytes, length);
-      if (this.offloads.refused) {
-        count[FILTERED]++;
-        return true;
-      }
-      queue = this.queues[this.offloads.queue];
-    }
-    if (length === MIN_FRAME) count[SHORT]++;
-    else this.#countLonger(length);
+    if (this.#looks) return this.#receiveLooked(frame, length);
+    const queue = this.first;
+    this.#countGood(length);
     if (!this.#stripCrc) {
       appendCrc(frame.bytes, length);
       length += CRC;
     }
-    if (
-      this.#buffer.frames === 0 && this.dmaAllowed && queue.running &&
-      queue.generation === this.core.dma.generation && queue.room * queue.bufferBytes >= length
-    ) {
-      if (this.#looks) this.#deliverLooked(queue, frame, length);
-      else this.#deliver(queue, frame, length);
+    if (this.#buffer.frames === 0 && this.#hasRoom(queue, length)) {
+      this.#deliver(queue, frame, length);
       return true;
     }
-    return this.#wait(queue, frame, length);
+    return this.#wait(queue, frame, length, 0);
+  }
+
+  // Takes a frame that is inspected.
+  #receiveLooked(frame: FrameBuffer, length: number): boolean {
+    const { offloads } = this;
+    offloads.inspect(frame.bytes, length);
+    if (offloads.refused) {
+      this.#fresh[FILTERED]++;
+      return true;
+    }
+    const queue = this.queues[offloads.queue];
+    let note = 0;
+    this.#countGood(length);
+    if (this.stamps.enabled) {
+      note = this.stamps.take(frame, length, offloads);
+      offloads.status |= note;
+      if (note & TSIP) {
+        frame = this.stamps.frame;
+        length += STAMP_BYTES;
+      }
+    }
+    if (!this.#stripCrc) {
+      appendCrc(frame.bytes, length);
+      length += CRC;
+    }
+    if (this.#buffer.frames === 0 && this.#hasRoom(queue, length)) {
+      this.#deliverLooked(queue, frame, length);
+      return true;
+    }
+    return this.#wait(queue, frame, length, note);
+  }
+
+  #countGood(length: number): void {
+    if (length === MIN_FRAME) this.#fresh[SHORT]++;
+    else this.#countLonger(length);
+  }
+
+  // Whether a frame can go to a queue's descriptors, as far as is known without a look at its tail.
+  #hasRoom(queue: ReceiveQueue, length: number): boolean {
+    return this.dmaAllowed && queue.running && queue.generation === this.core.dma.generation &&
+      queue.room * queue.bufferBytes >= length;
   }
 
   /** Counts a frame as arrived while nothing is received from the wire; returns true. */
@@ -162,7 +199,7 @@ export class Receiver extends ReceiveQueues {
   }
 
   // Keeps or drops a frame that cannot go to host memory now.
-  #wait(queue: ReceiveQueue, frame: FrameBuffer, length: number): boolean {
+  #wait(queue: ReceiveQueue, frame: FrameBuffer, length: number, note: number): boolean {
     if (queue.running && !this.busMaster) queue.violateBusMaster();
     if (queue.running && this.dmaAllowed && this.#buffer.frames === 0) {
       if (queue.refresh() * queue.bufferBytes >= length) {
@@ -172,7 +209,7 @@ export class Receiver extends ReceiveQueues {
       }
     }
     if (queue.running && !queue.dropEnable) {
-      if (this.#buffer.push(frame, length, queue.index)) return true;
+      if (this.#buffer.push(frame, length, queue.index, note >>> NOTE_SHIFT)) return true;
       this.counts.bufferFull();
     } else {
       queue.counts[QUEUE_DROPS]++;
@@ -187,9 +224,11 @@ export class Receiver extends ReceiveQueues {
       // As on the device, a frame that waits for its queue blocks all frames behind it.
       const queue = this.queues[this.#buffer.peekQueue()];
       if (!queue.running || queue.room * queue.bufferBytes < this.#buffer.peek()) break;
+      const note = this.#buffer.peekNote() << NOTE_SHIFT;
       const length = this.#buffer.pop(this.#waiting);
       if (this.#looks) {
         this.offloads.inspect(this.#waiting.bytes, length, true);
+        this.offloads.status |= note;
         this.#deliverLooked(queue, this.#waiting, length);
       } else {
         this.#deliver(queue, this.#waiting, length);

@@ -24,6 +24,7 @@ import {
   Sim,
   type SimPort,
   TemporaryDirectory,
+  until,
 } from "../support/processes.ts";
 import {
   Cable,
@@ -490,7 +491,28 @@ Deno.test("fwd.ts ends at SIGINT while packets wait for an unplugged cable", asy
   const before = arrived((await sim.report()).ports[0]);
   const full = "more frames than a transmit ring holds";
   await sim.reaches(full, ([port]) => arrived(port) > before + 10_000);
-  await stopProgram(program, "SIGINT");
+  program.kill("SIGINT");
+  assertEquals((await program.finish()).code, 0);
+  await sim.quit();
+});
+
+Deno.test("fwd.ts says that a link is down when it starts, and when that changes", async () => {
+  await using directory = await TemporaryDirectory.make();
+  await using sim = await Sim.start(directory, ["none", "none"]);
+  const [a, b] = sim.addresses;
+  const down = "link down: no light arrives: check the fibre and the other end";
+  await sim.command("link 0 down");
+  await using program = await startForwarder(sim.addresses, ["--quiet"]);
+  const says = async (line: string, change?: string) => {
+    if (change !== undefined) await sim.command(change);
+    await until(line, () => program.stderr.endsWith(`${line}\n`));
+  };
+  await says(`${a}: ${down}`);
+  await says(`${b}: ${down}`, "link 1 down");
+  await says(`${a}: link up at 10 Gbit/s`, "link 0 up");
+  program.kill("SIGINT");
+  const { code, stderr } = await program.finish();
+  assertEquals([code, stderr.split("\n").length], [0, 4]);
   await sim.quit();
 });
 
