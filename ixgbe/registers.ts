@@ -249,7 +249,7 @@ export const TABLE = {
   RTRPCS: { offset: 0x02430, access: "RW", section: "8.2.3.10.1", meaning: "Receive packet plane control", fields: { RRM: 1 << 1, RAC: 1 << 2 } },
   RTTDCS: { offset: 0x04900, access: "RW", section: "8.2.3.10.2", meaning: "Transmit descriptor plane control", reset: 0x00c00000,
     fields: { TDPAC: 1 << 0, VMPAC: 1 << 1, TDRM: 1 << 4, ARBDIS: 1 << 6, BDPM: 1 << 22, BPBFSM: 1 << 23 } },
-  RTTPCS: { offset: 0x0cd00, access: "RW", section: "8.2.3.10.3", meaning: "Transmit packet plane control", reset: 0x01000000,
+  RTTPCS: { offset: 0x0cd00, access: "RW", section: "8.2.3.10.3", meaning: "Transmit packet plane control", reset: 0x89000000,
     fields: { TPPAC: 1 << 5, ARBDIS: 1 << 6, TPRM: 1 << 8, ARBD: 0x3ff << 22 } },
   RTRUP2TC: { offset: 0x03020, access: "RW", section: "8.2.3.10.4", meaning: "Receive user priority to traffic class" },
   RTTUP2TC: { offset: 0x0c800, access: "RW", section: "8.2.3.10.5", meaning: "Transmit user priority to traffic class" },
