@@ -89,10 +89,11 @@ function installEeprom(state: DeviceState): void {
     state.sawAutoRead = true;
     return value | EEC.AUTO_RD;
   });
-  const spi = isX540OrLater(state.deviceId) ? undefined : new SpiEeprom(eeprom);
+  const spi = new SpiEeprom(eeprom);
   file.onWrite(EEC, (value, old) => {
+    if (isX540OrLater(state.deviceId)) return old;
     const kept = old & ~(EEC_WRITABLE | EEC.GNT | EEC.DO) | value & EEC_WRITABLE;
-    if (spi === undefined || (value & EEC.REQ) === 0) return kept;
+    if ((value & EEC.REQ) === 0) return kept;
     if ((old & EEC.GNT) === 0) return kept | EEC.GNT;
     const out = spi.drive((value & EEC.CS) !== 0, (value & EEC.SK) !== 0, (value & EEC.DI) !== 0);
     return kept | EEC.GNT | (out ? EEC.DO : 0);

@@ -42,6 +42,7 @@ import type { Wire, WirePort } from "../wires/wire.ts";
 import {
   boardPins,
   DEVICE,
+  eepromWords,
   hasCage,
   hasLargeRedirectionTable,
   type LinkDefault,
@@ -52,7 +53,7 @@ import { installControl } from "./control_effects.ts";
 import { installDataPath } from "./data_path_effects.ts";
 import type { DeviceState, Firmware } from "./device_state.ts";
 import { Doorbells } from "./doorbells.ts";
-import { blankEeprom, makeEeprom } from "./eeprom.ts";
+import { makeEeprom } from "./eeprom.ts";
 import { installLink, linkSpeed } from "./link_effects.ts";
 import { Rest } from "./master_disable.ts";
 import { ALL_SPEEDS, Phy } from "./phy.ts";
@@ -187,6 +188,7 @@ export class Nic implements WirePort {
       : options.mac?.slice() ?? Uint8Array.of(2, 0, 0, 0, 5, 0x99);
     const lanId = options.lanId ?? 0;
     if (mac.length !== 6) throw new RangeError("a station address has 6 bytes");
+    const words = eepromWords(deviceId);
     const { linkDisabled = false, linkDefault = "10G", module = "10G-SR" } = options;
     this.#settings = { mac, lanId, blank, linkDisabled, linkDefault };
     this.dma = options.dma ?? new DmaMap();
@@ -222,10 +224,10 @@ export class Nic implements WirePort {
         this.rules,
         () => this.#transmitter.limit(this.#state.queueMemories.rates),
       ),
-      eeprom: blank ? blankEeprom() : makeEeprom(mac, lanId, {
+      eeprom: blank ? new Uint16Array(words).fill(0xffff) : makeEeprom(mac, lanId, {
         anyModule: options.anyModule ?? true,
         moduleList: options.moduleList ?? true,
-      }),
+      }, words),
       rest: new Rest(core, this.#transmitter, () => linkSpeed(this.#state) > 0),
       removed: false,
       linkPartner: true,
