@@ -30,7 +30,9 @@ import {
   RAL,
   RDRXCTL,
   RFCTL,
+  RQTC,
   RSSRK,
+  RTRUP2TC,
   RTTDCS,
   RXCSUM,
   RXCTRL,
@@ -87,7 +89,7 @@ function installFilters(state: DeviceState): void {
   for (const register of [FCTRL, MCSTCTRL, RAL, RAH]) {
     file.onSettled(register, () => receiver.filters.load());
   }
-  for (const register of [VLNCTRL, RXCSUM, MRQC, RSSRK, TSYNCRXCTL, ETQF]) {
+  for (const register of [VLNCTRL, RXCSUM, MRQC, RQTC, RTRUP2TC, RSSRK, TSYNCRXCTL, ETQF]) {
     file.onSettled(register, () => receiver.loadOffloads());
   }
 }
@@ -108,7 +110,7 @@ function installReceive(state: DeviceState): void {
     }
     return value;
   });
-  file.onSettled(RXPBSIZE, () => receiver.resizeBuffer());
+  file.onSettled(RXPBSIZE, () => receiver.resizeBuffers());
   file.onWrite(CTRL_EXT, (value, old) => {
     const running = receiverEnabled(state) || (file.get(DMATXCTL) & DMATXCTL.TE) !== 0;
     if ((value ^ old) & CTRL_EXT.EXTENDED_VLAN && running) {

@@ -397,7 +397,7 @@ export class Nic implements WirePort {
     resetRegisters(this.#state, this.#settings);
     this.#doorbells.reset();
     this.#receiver.reset();
-    this.#receiver.resizeBuffer();
+    this.#receiver.resizeBuffers();
     this.#transmitter.reset();
     this.#causes.reset();
     this.#state.time.reset();

@@ -77,9 +77,9 @@ export class ReceiveCounts {
     };
   }
 
-  /** Counts a frame that found neither a descriptor nor room in the packet buffer. */
-  bufferFull(): void {
-    this.#statistics.add(REGISTERS.RXMPC, 1);
+  /** Counts a frame that found neither a descriptor nor room in a packet buffer. */
+  bufferFull(buffer: number): void {
+    this.#statistics.add(REGISTERS.RXMPC, 1, buffer);
   }
 
   /** Adds the counts since the last call to the statistics registers. */

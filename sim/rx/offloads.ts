@@ -19,6 +19,7 @@ import type { RegisterFile } from "../registers/register_file.ts";
 import type { Rules } from "../registers/rules.ts";
 import { RX_STATUS, RX_TYPE } from "../rings/descriptors.ts";
 import { MRQE_NONE, MRQE_RSS, Rss } from "./rss.ts";
+import { TrafficClasses } from "./traffic_classes.ts";
 
 const { IPV4, IPV4_OPTIONS, IPV6, IPV6_EXTENDED, TCP, UDP, SCTP } = RX_TYPE;
 const { RSS, RSS_FLOW_DIRECTOR } = RX_TYPE;
@@ -50,8 +51,9 @@ export class ReceiveOffloads {
   status = 0;
   /** VLAN tag, or -1 without one. */
   tag = -1;
-  /** The queue for the frame. */
+  /** The queue for the frame, and its traffic class, which is 0 without classes. */
   queue = 0;
+  trafficClass = 0;
   /** Offset of what follows the EtherType; and of the TCP, UDP or SCTP header, or -1. */
   network = 0;
   transport = -1;
@@ -59,6 +61,8 @@ export class ReceiveOffloads {
   payload = 0;
   /** Whether the VLAN filter refuses the frame. */
   refused = false;
+  /** The traffic classes that the driver has enabled. */
+  readonly classes: TrafficClasses = new TrafficClasses();
   readonly #file: RegisterFile;
   readonly #rules: Rules;
   readonly #rss: Rss;
@@ -100,8 +104,9 @@ export class ReceiveOffloads {
     const filters = (this.#vlan & (VLNCTRL.VFE | VLNCTRL.CFIEN)) !== 0;
     this.#rss.load();
     const mode = file.get(MRQC) & MRQC.MRQE;
-    if (mode !== MRQE_NONE && mode !== MRQE_RSS) {
-      const found = `MRQE ${mode}: the model has 0 (one queue) and 1 (RSS)`;
+    this.classes.load(file);
+    if (mode !== MRQE_NONE && mode !== MRQE_RSS && this.classes.count === 0) {
+      const found = `MRQE ${mode}: the model has 0 (one queue), 1 (RSS), and 2 to 5 (DCB)`;
       this.#rules.violate("MRQC", "8.2.3.7.12", "a mode that is modelled", found);
     }
     const sums = file.get(RXCSUM);
@@ -134,6 +139,7 @@ export class ReceiveOffloads {
     if (ethertype === ETHERTYPE_IPV4) this.#ipv4(bytes, ip, length);
     else if (ethertype === ETHERTYPE_IPV6) this.#ipv6(bytes, ip, length);
     if (!this.#showsHash) this.#hideHash();
+    if (this.classes.count > 0) this.#classify();
     if (!this.#directs) return;
     this.#direct(bytes, ip, length);
     if (!counted && !this.refused) this.#director!.count();
@@ -222,6 +228,11 @@ export class ReceiveOffloads {
     if (none) sum = 0;
     else this.status |= UDPV;
     this.#fragment = sum << 16 | read16(bytes, ip + 4);
+  }
+
+  #classify(): void {
+    this.trafficClass = this.classes.classOf(this.tag);
+    this.queue = this.classes.queueOf(this.trafficClass, this.queue);
   }
 
   // The hash chooses the queue even if descriptors do not have it.

@@ -23,6 +23,7 @@ import { PacketBuffer } from "./packet_buffer.ts";
 import { QUEUE_DROPS, type ReceiveQueue } from "./queue.ts";
 import { ReceiveQueues } from "./queues.ts";
 import { ReceiveStamps, STAMP_BYTES } from "./time_stamps.ts";
+import { MAX_CLASSES } from "./traffic_classes.ts";
 
 const { DD, EOP, TSIP } = RX_STATUS, { UNICAST, BROADCAST, REJECTED } = KIND;
 const { CRC, MIN: MIN_FRAME } = FRAME;
@@ -56,7 +57,11 @@ export class Receiver extends ReceiveQueues {
   /** Time stamps. */
   readonly stamps: ReceiveStamps;
   readonly #fresh: Float64Array;
-  readonly #buffer = new PacketBuffer();
+  /** The packet buffers of traffic classes; without classes, the first one is for all packets. */
+  readonly #buffers = Array.from({ length: MAX_CLASSES }, (_, i) => new PacketBuffer(i));
+  readonly #buffer = this.#buffers[0];
+  /** Number of buffers in use. */
+  #used = 1;
   readonly #waiting = new FrameBuffer();
   readonly #stripped = new FrameBuffer();
   readonly #split = new HeaderSplit();
@@ -80,7 +85,7 @@ export class Receiver extends ReceiveQueues {
     this.stopAll();
     this.receiving = false;
     this.settle();
-    this.#buffer.clear();
+    for (const buffer of this.#buffers) buffer.clear();
     this.filters.load();
     this.director.reset();
     this.loadOffloads();
@@ -105,18 +110,28 @@ export class Receiver extends ReceiveQueues {
     this.#looks = this.offloads.active || this.stamps.enabled || this.hasSpecial;
     this.setDetailed(this.#looks);
     this.loadDropEnable();
+    const used = this.offloads.classes.count || 1;
+    if (used === this.#used) return;
+    this.#used = used;
+    this.resizeBuffers();
   }
 
-  /** Gives the packet buffer the size in RXPBSIZE[0]. */
-  resizeBuffer(): void {
-    this.#buffer.resize(Math.min(this.core.file.get(RXPBSIZE) & RXPBSIZE.SIZE, 512 * 1024));
+  /** Gives the packet buffers in use their sizes in RXPBSIZE, and the others none. */
+  resizeBuffers(): void {
+    for (const buffer of this.#buffers) {
+      const size = this.core.file.get(RXPBSIZE, buffer.index) & RXPBSIZE.SIZE;
+      buffer.resize(buffer.index < this.#used ? Math.min(size, 512 * 1024) : 0);
+    }
   }
 
   /** Begins a round: reads tails, and delivers frames that wait for descriptors. */
   poll(): number {
     this.refresh();
-    if (this.#buffer.frames === 0) return 0;
-    return this.#drain();
+    let moved = 0;
+    for (let i = 0; i < this.#used; i++) {
+      if (this.#buffers[i].frames > 0) moved += this.#drain(this.#buffers[i]);
+    }
+    return moved;
   }
 
   /**
@@ -152,7 +167,7 @@ export class Receiver extends ReceiveQueues {
       this.#deliver(queue, frame, 0, length);
       return true;
     }
-    return this.#wait(queue, frame, length, 0);
+    return this.#wait(queue, this.#buffer, frame, length, 0);
   }
 
   // Takes a frame that is inspected.
@@ -178,11 +193,12 @@ export class Receiver extends ReceiveQueues {
       appendCrc(frame.bytes, length);
       length += CRC;
     }
-    if (this.#buffer.frames === 0 && this.#hasRoom(queue, length)) {
+    const buffer = this.#buffers[offloads.trafficClass];
+    if (buffer.frames === 0 && this.#hasRoom(queue, length)) {
       this.#deliverLooked(queue, frame, length);
       return true;
     }
-    return this.#wait(queue, frame, length, note);
+    return this.#wait(queue, buffer, frame, length, note);
   }
 
   #countGood(length: number): void {
@@ -203,9 +219,15 @@ export class Receiver extends ReceiveQueues {
   }
 
   // Keeps or drops a frame that cannot go to host memory now.
-  #wait(queue: ReceiveQueue, frame: FrameBuffer, length: number, note: number): boolean {
+  #wait(
+    queue: ReceiveQueue,
+    buffer: PacketBuffer,
+    frame: FrameBuffer,
+    length: number,
+    note: number,
+  ): boolean {
     if (queue.running && !this.busMaster) queue.violateBusMaster();
-    if (queue.running && this.dmaAllowed && this.#buffer.frames === 0) {
+    if (queue.running && this.dmaAllowed && buffer.frames === 0) {
       if (queue.refresh() * queue.bufferBytes >= length) {
         if (this.#looks) this.#deliverLooked(queue, frame, length);
         else this.#deliver(queue, frame, 0, length);
@@ -213,8 +235,8 @@ export class Receiver extends ReceiveQueues {
       }
     }
     if (queue.running && !queue.dropEnable) {
-      if (this.#buffer.push(frame, length, queue.index, note >>> NOTE_SHIFT)) return true;
-      this.counts.bufferFull();
+      if (buffer.push(frame, length, queue.index, note >>> NOTE_SHIFT)) return true;
+      this.counts.bufferFull(buffer.index);
     } else {
       queue.counts[QUEUE_DROPS]++;
     }
@@ -222,14 +244,14 @@ export class Receiver extends ReceiveQueues {
     return false;
   }
 
-  #drain(): number {
+  #drain(buffer: PacketBuffer): number {
     let moved = 0;
-    while (this.#buffer.frames > 0 && this.dmaAllowed && moved < DRAIN_BUDGET) {
+    while (buffer.frames > 0 && this.dmaAllowed && moved < DRAIN_BUDGET) {
       // As on the device, a frame that waits for its queue blocks all frames behind it.
-      const queue = this.queues[this.#buffer.peekQueue()];
-      if (!queue.running || queue.room * queue.bufferBytes < this.#buffer.peek()) break;
-      const note = this.#buffer.peekNote() << NOTE_SHIFT;
-      const length = this.#buffer.pop(this.#waiting);
+      const queue = this.queues[buffer.peekQueue()];
+      if (!queue.running || queue.room * queue.bufferBytes < buffer.peek()) break;
+      const note = buffer.peekNote() << NOTE_SHIFT;
+      const length = buffer.pop(this.#waiting);
       if (this.#looks) {
         this.offloads.inspect(this.#waiting.bytes, length, true);
         this.offloads.status |= note;
