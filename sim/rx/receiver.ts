@@ -28,7 +28,7 @@ import { MAX_CLASSES } from "./traffic_classes.ts";
 const { DD, EOP, TSIP } = RX_STATUS, { UNICAST, BROADCAST, REJECTED } = KIND;
 const { CRC, MIN: MIN_FRAME } = FRAME;
 const { SHORT, BYTES, BROADCASTS, MULTICASTS } = RECEIVED;
-const { IGNORED, FILTERED, MISSED, OVERSIZED, UNDERSIZED } = RECEIVED;
+const { IGNORED, FILTERED, FILTERED_BYTES, MISSED, OVERSIZED, UNDERSIZED } = RECEIVED;
 /** Longest frame without HLREG0.JUMBOEN, with CRC and without VLAN tag (8.2.3.22.8). */
 const MAX_STANDARD_FRAME = 1518;
 /** Bytes of a VLAN tag, by which a frame may exceed the longest one. */
@@ -150,10 +150,7 @@ export class Receiver extends ReceiveQueues {
     }
     const kind = this.filters.classify(frame.words[0], frame.words[1]);
     if (kind !== UNICAST) {
-      if (kind === REJECTED) {
-        count[FILTERED]++;
-        return true;
-      }
+      if (kind === REJECTED) return this.#refuse(length);
       count[kind === BROADCAST ? BROADCASTS : MULTICASTS]++;
     }
     if (this.#looks) return this.#receiveLooked(frame, length);
@@ -174,10 +171,7 @@ export class Receiver extends ReceiveQueues {
   #receiveLooked(frame: FrameBuffer, length: number): boolean {
     const { offloads } = this;
     offloads.inspect(frame.bytes, length);
-    if (offloads.refused) {
-      this.#fresh[FILTERED]++;
-      return true;
-    }
+    if (offloads.refused) return this.#refuse(length);
     const queue = this.queues[offloads.queue];
     let note = 0;
     this.#countGood(length);
@@ -199,6 +193,12 @@ export class Receiver extends ReceiveQueues {
       return true;
     }
     return this.#wait(queue, buffer, frame, length, note);
+  }
+
+  #refuse(length: number): true {
+    this.#fresh[FILTERED]++;
+    this.#fresh[FILTERED_BYTES] += length + CRC;
+    return true;
   }
 
   #countGood(length: number): void {

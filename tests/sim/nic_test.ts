@@ -38,6 +38,7 @@ import {
   RXCTRL,
   RXDCTL,
   RXMPC,
+  RXNFGBCL,
   RXPBSIZE,
   SRRCTL,
   STATUS,
@@ -47,6 +48,7 @@ import {
   TDT,
   TDWBAH,
   TDWBAL,
+  TORL,
   TPR,
   TXDCTL,
 } from "../../ixgbe/registers.ts";
@@ -281,6 +283,8 @@ Deno.test("Nic.read32() clears statistics, counts by size and kind, and maps que
   driver.fillTransmit(0, 60);
   driver.write(TDT, 1);
   driver.nic.poll();
+  const all = [driver.read(TORL), driver.read(RXNFGBCL)];
+  assertEquals(all, [64 * 3 + 1518, 64 * 3 + 1518], "with the frame that the filters refuse");
   const counts = [GPRC, PRC64, PRC1522, BPRC, MPRC, ROC, RUC, TPR, GORCL, GORCH, GPTC, PTC64];
   assertEquals(counts.map((register) => driver.read(register)), [
     3,
