@@ -44,6 +44,7 @@ import {
   DEVICE,
   hasCage,
   hasLargeRedirectionTable,
+  isX540OrLater,
   type LinkDefault,
   phyOf,
   timeKind,
@@ -198,7 +199,11 @@ export class Nic implements WirePort {
       dma: this.dma,
       tails: this.#doorbells.words,
     };
-    this.#receiver = new Receiver(core, hasLargeRedirectionTable(deviceId));
+    this.#receiver = new Receiver(
+      core,
+      hasLargeRedirectionTable(deviceId),
+      isX540OrLater(deviceId),
+    );
     const outlet = { send: (frame: FrameBuffer, length: number) => this.#send(frame, length) };
     this.#transmitter = new Transmitter(core, outlet);
     this.#state = {

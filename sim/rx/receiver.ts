@@ -70,9 +70,14 @@ export class Receiver extends ReceiveQueues {
   #maxFrame = MAX_STANDARD_FRAME - CRC;
   #stripCrc = true;
 
-  /** @param x550 Whether it is an X550: its redirection table is larger, for example. */
-  constructor(core: DeviceCore, x550: boolean) {
-    super(core);
+  /**
+   * Creates a receive side.
+   *
+   * @param x550 Whether it is an X550: its redirection table is larger, for example.
+   * @param limits Whether RXDCTL.RLPML works: not on the 82599.
+   */
+  constructor(core: DeviceCore, x550: boolean, limits: boolean) {
+    super(core, limits);
     this.filters = new AddressFilters(core.file);
     this.director = new FlowDirector(core);
     this.offloads = new ReceiveOffloads(core, x550, this.director);
@@ -105,11 +110,11 @@ export class Receiver extends ReceiveQueues {
 
   /** Loads from the registers what the inspection of frames has to find. */
   loadOffloads(): void {
+    this.loadDropEnable();
     this.offloads.load();
     this.stamps.load();
     this.#looks = this.offloads.active || this.stamps.enabled || this.hasSpecial;
     this.setDetailed(this.#looks);
-    this.loadDropEnable();
     const used = this.offloads.classes.count || 1;
     if (used === this.#used) return;
     this.#used = used;
@@ -187,6 +192,7 @@ export class Receiver extends ReceiveQueues {
       appendCrc(frame.bytes, length);
       length += CRC;
     }
+    if (queue.special && queue.limit > 0 && length > queue.limit) return this.#drop(queue);
     const buffer = this.#buffers[offloads.trafficClass];
     if (buffer.frames === 0 && this.#hasRoom(queue, length)) {
       this.#deliverLooked(queue, frame, length);
@@ -238,8 +244,14 @@ export class Receiver extends ReceiveQueues {
       if (buffer.push(frame, length, queue.index, note >>> NOTE_SHIFT)) return true;
       this.counts.bufferFull(buffer.index);
     } else {
-      queue.counts[QUEUE_DROPS]++;
+      return this.#drop(queue);
     }
+    this.#fresh[MISSED]++;
+    return false;
+  }
+
+  #drop(queue: ReceiveQueue): false {
+    queue.counts[QUEUE_DROPS]++;
     this.#fresh[MISSED]++;
     return false;
   }

@@ -539,3 +539,19 @@ Deno.test("Nic with LINK_DISABLE in the EEPROM has a link once that is cleared, 
   driver.reset();
   assertEquals(link(), false);
 });
+
+Deno.test("Nic.receive() of X540 and X550 drops packets above RXDCTL.RLPML", () => {
+  for (const deviceId of [DEVICE.SFP, DEVICE.X540, DEVICE.X550]) {
+    const driver = TestDriver.ready({ deviceId });
+    driver.set(RXDCTL, RXDCTL.RLPML_EN | 1000);
+    driver.wire.waiting.push(frameTo(STATION, 1000), frameTo(STATION, 1001));
+    driver.nic.poll();
+    const dropped = deviceId === DEVICE.SFP ? 0 : 1;
+    assertEquals([driver.read(QPRC), driver.read(QPRDC)], [2 - dropped, dropped]);
+    driver.write(RXDCTL, RXDCTL.ENABLE);
+    driver.wire.waiting.push(frameTo(STATION, 1001));
+    driver.nic.poll();
+    assertEquals([driver.read(QPRC), driver.read(QPRDC)], [1, 0]);
+    assertEquals(driver.broken(), []);
+  }
+});
