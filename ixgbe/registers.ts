@@ -177,7 +177,7 @@ export const TABLE = {
   MRQC: { offset: 0x0ec80, access: "RW", section: "8.2.3.7.12", meaning: "Distribution of packets to queues",
     fields: { MRQE: 0xf, RSS_FIELDS: 0xffff0000, RSS_TCP_IPV4: 1 << 16, RSS_IPV4: 1 << 17, RSS_IPV6: 1 << 20, RSS_TCP_IPV6: 1 << 21,
       RSS_UDP_IPV4: 1 << 22, RSS_UDP_IPV6: 1 << 23 } },
-  RQTC: { offset: 0x0ec70, access: "RW", section: "8.2.3.7.13", meaning: "Queues of a traffic class" },
+  RQTC: { offset: 0x0ec70, access: "RW", section: "8.2.3.7.13", meaning: "Queues of a traffic class", reset: 0x44444444 },
   RSSRK: { offset: 0x0eb80, count: 10, access: "RW", section: "8.2.3.7.14", meaning: "RSS hash key: 40 bytes" },
   RETA: { offset: 0x0eb00, count: 32, access: "RW", section: "8.2.3.7.15", meaning: "Redirection table: queue of each of 128 hash values, a byte each" },
   ERETA: { offset: 0x0ee80, count: 96, access: "RW", section: "8.2.3.7", meaning: "Redirection table, hash values 128 to 511 (X550)" },

@@ -45,6 +45,7 @@ import {
   eepromWords,
   hasCage,
   hasLargeRedirectionTable,
+  isX540OrLater,
   type LinkDefault,
   phyOf,
   timeKind,
@@ -204,7 +205,11 @@ export class Nic implements WirePort {
       dma: this.dma,
       tails: this.#doorbells.words,
     };
-    this.#receiver = new Receiver(core, hasLargeRedirectionTable(deviceId));
+    this.#receiver = new Receiver(
+      core,
+      hasLargeRedirectionTable(deviceId),
+      isX540OrLater(deviceId),
+    );
     const outlet = { send: (frame: FrameBuffer, length: number) => this.#send(frame, length) };
     this.#transmitter = new Transmitter(core, outlet);
     this.#state = {
@@ -404,7 +409,7 @@ export class Nic implements WirePort {
     resetRegisters(this.#state, this.#settings);
     this.#doorbells.reset();
     this.#receiver.reset();
-    this.#receiver.resizeBuffer();
+    this.#receiver.resizeBuffers();
     this.#transmitter.reset();
     this.#causes.reset();
     this.#state.time.reset();
