@@ -108,7 +108,7 @@ export class IxgbeDevice implements Device {
   readonly #transferred: QueueCounts[] = [];
   /** Whether the NIC hashes packets. */
   #rss = false;
-  /** Why the link may stay down, and what to do. */
+  /** The error that firmware reports, which may keep the link down. */
   #linkProblem: string | undefined;
   #regs: Registers | undefined;
   /** The part of the link that is up to software. */
@@ -166,7 +166,8 @@ export class IxgbeDevice implements Device {
     await init.reset(regs, this.address, this.#model);
     init.clearResidue(regs);
     // 4.6.4 - PHY and link
-    this.#linkProblem = await link.setUp() ?? firmwareError(regs);
+    await link.setUp();
+    this.#linkProblem = firmwareError(regs);
     // The reset has stopped queues that a previous driver left running: DMA is safe from here on.
     this.#pci.setBusMaster(true);
 

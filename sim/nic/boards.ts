@@ -5,15 +5,13 @@
  */
 
 import { AUTOC, ESDP } from "../../ixgbe/registers.ts";
-import type { PhyKind } from "./phy.ts";
+import type { TimeKind } from "../registers/system_time.ts";
+import { ALL_SPEEDS, type PhyKind } from "./phy.ts";
 
 /** PCI device IDs with which tests and programs choose a board. */
 export const DEVICE = {
   ...{ SFP: 0x10fb, KX4: 0x10f7, KR: 0x1517, X540: 0x1528, X550: 0x1563 },
 } as const;
-
-/** Speeds of the family in Mb/s. */
-export const ALL_SPEEDS: readonly number[] = [100, 1000, 2500, 5000, 10000];
 
 /** Controllers whose registers differ. */
 type Family = "82599" | "X540" | "X550";
@@ -46,9 +44,19 @@ export function hasLargeRedirectionTable(deviceId: number): boolean {
   return isX550(deviceId);
 }
 
+/** Returns how the controller counts the system time. */
+export function timeKind(deviceId: number): TimeKind {
+  return familyOf(deviceId);
+}
+
 /** Returns the KB of receive packet memory, for packet buffers and flow director (8.2.3.8.9). */
 export function receiveMemory(deviceId: number): number {
   return isX540OrLater(deviceId) ? 384 : 512;
+}
+
+/** Returns the words of the EEPROM; on X540 and X550, of the shadow RAM (X550: 8.2.2.2.1). */
+export function eepromWords(deviceId: number): number {
+  return isX540OrLater(deviceId) ? 8192 : 1024;
 }
 
 /** Boards whose backplane negotiates KX4, KX and KR (clause 73 of IEEE 802.3), and those with KR. */
@@ -71,7 +79,7 @@ export function phyOf(deviceId: number, lanId: number): PhyKind {
     case "X540":
       return { identifier: 0x01540200, address: 0, speeds: [100, 1000, 10000] };
     case "X550":
-      return { identifier: 0x01540223, address: lanId, speeds: [100, 1000, 2500, 5000, 10000] };
+      return { identifier: 0x01540223, address: lanId, speeds: ALL_SPEEDS };
     default:
       return { identifier: 0, address: 0, speeds: [] };
   }

@@ -9,6 +9,7 @@ import {
   CTRL,
   EEC,
   EERD,
+  FRTIMER,
   GCR_EXT,
   RDRXCTL,
   STATUS,
@@ -21,9 +22,12 @@ import { type DeviceState, enabledReceiveQueue } from "./device_state.ts";
 import { checkReset, installFirmware, withHeld } from "./firmware.ts";
 import { installHostInterface } from "./host_interface.ts";
 import { linkSpeed } from "./link_effects.ts";
+import { SpiEeprom } from "./spi_eeprom.ts";
 
 /** Milliseconds until the reset bits clear themselves; a read clears them earlier. */
 const RESET_TAKES = 1;
+/** What software sets in EEC: pins, Flash writes, and the request for the pins. */
+const EEC_WRITABLE = EEC.SK | EEC.CS | EEC.DI | EEC.FWE | EEC.REQ;
 /** Registers by which software and firmware share the device (10.5.4). */
 export const SEMAPHORES: readonly Register[] = [SWSM, SW_FW_SYNC];
 
@@ -31,6 +35,7 @@ export const SEMAPHORES: readonly Register[] = [SWSM, SW_FW_SYNC];
 export function installControl(state: DeviceState): void {
   installReset(state);
   installRest(state);
+  installTimer(state);
   installEeprom(state);
   installSemaphores(state);
   installFirmware(state);
@@ -55,6 +60,16 @@ function installReset(state: DeviceState): void {
     // The reset bits clear themselves. A driver that reads within a millisecond sees them once.
     file.set(CTRL, value & ~(CTRL.RST | CTRL.LRST));
     return performance.now() - state.resetAt < RESET_TAKES ? value : file.get(CTRL);
+  });
+}
+
+// FRTIMER: microseconds and milliseconds of 10 bits each, seconds above.
+function installTimer({ file }: DeviceState): void {
+  const start = performance.now();
+  file.onRead(FRTIMER, () => {
+    const microseconds = Math.floor((performance.now() - start) * 1000);
+    const milliseconds = Math.floor(microseconds / 1000), seconds = Math.floor(milliseconds / 1000);
+    return (seconds << 20 | milliseconds % 1000 << 10 | microseconds % 1000) >>> 0;
   });
 }
 
@@ -85,6 +100,15 @@ function installEeprom(state: DeviceState): void {
     if (readEarly()) return value;
     state.sawAutoRead = true;
     return value | EEC.AUTO_RD;
+  });
+  const spi = new SpiEeprom(eeprom);
+  file.onWrite(EEC, (value, old) => {
+    if (isX540OrLater(state.deviceId)) return old;
+    const kept = old & ~(EEC_WRITABLE | EEC.GNT | EEC.DO) | value & EEC_WRITABLE;
+    if ((value & EEC.REQ) === 0) return kept;
+    if ((old & EEC.GNT) === 0) return kept | EEC.GNT;
+    const out = spi.drive((value & EEC.CS) !== 0, (value & EEC.SK) !== 0, (value & EEC.DI) !== 0);
+    return kept | EEC.GNT | (out ? EEC.DO : 0);
   });
   const initEarly = firstLook(state);
   file.onRead(RDRXCTL, (value) => {

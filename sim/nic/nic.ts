@@ -13,7 +13,7 @@
  * for (;;) nic.poll();
  * ```
  *
- * Not modelled: timing, receive coalescing, virtual functions.
+ * Not modelled: timing, virtual functions.
  *
  * @module
  */
@@ -33,19 +33,22 @@ import { InterruptCauses } from "../registers/interrupt_causes.ts";
 import { RegisterFile } from "../registers/register_file.ts";
 import { Rules } from "../registers/rules.ts";
 import { Statistics } from "../registers/statistics.ts";
+import { SystemTime } from "../registers/system_time.ts";
 import { DmaMap } from "../rings/dma_map.ts";
 import type { DeviceCore } from "../rings/ring.ts";
 import { Receiver } from "../rx/receiver.ts";
 import { Transmitter } from "../tx/transmitter.ts";
 import type { Wire, WirePort } from "../wires/wire.ts";
 import {
-  ALL_SPEEDS,
   boardPins,
   DEVICE,
+  eepromWords,
   hasCage,
   hasLargeRedirectionTable,
+  isX540OrLater,
   type LinkDefault,
   phyOf,
+  timeKind,
 } from "./boards.ts";
 import { installControl } from "./control_effects.ts";
 import { installDataPath } from "./data_path_effects.ts";
@@ -54,7 +57,7 @@ import { Doorbells } from "./doorbells.ts";
 import { makeEeprom } from "./eeprom.ts";
 import { installLink, linkSpeed } from "./link_effects.ts";
 import { Rest } from "./master_disable.ts";
-import { Phy } from "./phy.ts";
+import { ALL_SPEEDS, Phy } from "./phy.ts";
 import { QueueMemories } from "./queue_memories.ts";
 import { installQueues } from "./queue_effects.ts";
 import { RegisterAccess } from "./register_access.ts";
@@ -186,6 +189,7 @@ export class Nic implements WirePort {
       : options.mac?.slice() ?? Uint8Array.of(2, 0, 0, 0, 5, 0x99);
     const lanId = options.lanId ?? 0;
     if (mac.length !== 6) throw new RangeError("a station address has 6 bytes");
+    const words = eepromWords(deviceId);
     const { linkDisabled = false, linkDefault = "10G", module = "10G-SR" } = options;
     this.#settings = { mac, lanId, blank, linkDisabled, linkDefault };
     this.dma = options.dma ?? new DmaMap();
@@ -197,10 +201,15 @@ export class Nic implements WirePort {
       rules: this.rules,
       statistics: new Statistics(),
       causes: this.#causes,
+      time: new SystemTime(this.#file, this.#causes, timeKind(deviceId)),
       dma: this.dma,
       tails: this.#doorbells.words,
     };
-    this.#receiver = new Receiver(core, hasLargeRedirectionTable(deviceId));
+    this.#receiver = new Receiver(
+      core,
+      hasLargeRedirectionTable(deviceId),
+      isX540OrLater(deviceId),
+    );
     const outlet = { send: (frame: FrameBuffer, length: number) => this.#send(frame, length) };
     this.#transmitter = new Transmitter(core, outlet);
     this.#state = {
@@ -220,10 +229,10 @@ export class Nic implements WirePort {
         this.rules,
         () => this.#transmitter.limit(this.#state.queueMemories.rates),
       ),
-      eeprom: makeEeprom(mac, lanId, {
+      eeprom: blank ? new Uint16Array(words).fill(0xffff) : makeEeprom(mac, lanId, {
         anyModule: options.anyModule ?? true,
         moduleList: options.moduleList ?? true,
-      }),
+      }, words),
       rest: new Rest(core, this.#transmitter, () => linkSpeed(this.#state) > 0),
       removed: false,
       linkPartner: true,
@@ -372,6 +381,7 @@ export class Nic implements WirePort {
    * @returns false if there was neither a descriptor nor room to wait for one.
    */
   receive(frame: FrameBuffer, length: number): boolean {
+    if (this.#loopback) return this.#receiver.ignore(); // the wire is cut off
     const taken = this.#receiver.receive(frame, length);
     if (!this.#polling) this.#receiver.writeBack();
     return taken;
@@ -399,9 +409,10 @@ export class Nic implements WirePort {
     resetRegisters(this.#state, this.#settings);
     this.#doorbells.reset();
     this.#receiver.reset();
-    this.#receiver.resizeBuffer();
+    this.#receiver.resizeBuffers();
     this.#transmitter.reset();
     this.#causes.reset();
+    this.#state.time.reset();
     this.#update();
   }
 
@@ -409,7 +420,9 @@ export class Nic implements WirePort {
     const file = this.#file;
     const { phy, linkPartner, partnerSpeeds } = this.#state;
     phy.connect(linkPartner ? partnerSpeeds : []);
-    const link = linkSpeed(this.#state) > 0;
+    const megabits = linkSpeed(this.#state);
+    this.#state.time.setSpeed(megabits || 10_000);
+    const link = megabits > 0;
     const loopback = (file.get(HLREG0) & HLREG0.LPBK) !== 0;
     const dma = this.#busMaster && (file.get(CTRL) & CTRL.GIO_DIS) === 0;
     this.#loopback = loopback;

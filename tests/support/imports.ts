@@ -77,10 +77,10 @@ export const SIM_FLOORS: Floors = {
   "sim/minimal_driver.ts": ["sim/nic/"],
   "sim/options.ts": [
     "sim/wires/",
-    "sim/nic/boards.ts",
     "sim/nic/faults.ts",
+    "sim/nic/phy.ts",
     "sim/nic/sfp_module.ts",
-  ], // the names of speeds, faults and modules
+  ], // the names of faults, speeds and modules
   "sim/port.ts": ["sim/options.ts", "sim/plain/", "sim/pci/", "sim/nic/", "sim/wires/"],
   "sim/loop.ts": ["sim/port.ts"],
   "sim/report.ts": ["sim/port.ts", "sim/wires/"],
