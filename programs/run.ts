@@ -65,6 +65,7 @@ const OWN_OPTIONS: Readonly<Record<string, string>> = {
   rebind: "--rebind",
   guard: "--no-guard",
   interrupts: "--interrupts",
+  speeds: "--speed",
   virtio: "--virtio",
   rxQueues: "--queues",
   txQueues: "--queues",

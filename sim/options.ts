@@ -12,8 +12,11 @@ import {
   type Options as Declared,
   repeated,
   text,
+  wholes,
 } from "../programs/options.ts";
 import { UsageError } from "../src/errors.ts";
+import { type Fault, FAULTS } from "./nic/faults.ts";
+import { ALL_SPEEDS } from "./nic/phy.ts";
 import { MODULE_KINDS, type ModuleKind } from "./nic/sfp_module.ts";
 import { parseWire, type WireSpec } from "./wires/parse.ts";
 
@@ -39,6 +42,10 @@ export interface Options {
   readonly deviceId: number;
   /** What is in the cages of all ports, or null for nothing. */
   readonly module: ModuleKind | null;
+  /** Speeds of the link partner of all ports in Mb/s; none: the default of the board. */
+  readonly partner: readonly number[];
+  /** A fault of all ports, or undefined. */
+  readonly fault: Fault | undefined;
   /** How tail registers are written: in memory that is polled, or by messages only. */
   readonly doorbells: "poll" | "trap";
   /** Seconds after which the program ends, or undefined. */
@@ -87,6 +94,14 @@ export const SIM = command({
       value: "KIND",
       default: "10G-SR",
     }),
+    partner: wholes("speeds of the link partner in Mb/s", {
+      ...{ least: 100, most: 10000, default: [] },
+      values: "(100, 1000, 2500, 5000, 10000; default all, or the highest of the module)",
+    }),
+    fault: choice("a fault of the card, see sim/README.md", Object.keys(FAULTS) as Fault[], {
+      value: "NAME",
+      default: undefined,
+    }),
     doorbells: choice("how a client writes tail registers", ["poll", "trap"], {
       values:
         "poll, also in shared memory; trap, only by messages, which QEMU needs (default poll; " +
@@ -128,10 +143,22 @@ export const SIM = command({
     if (values.module !== "10G-SR" && ports.some((port) => port.plain)) {
       throw new UsageError("--module: a plain port has no bus to a module, leave it out");
     }
+    if (values.partner.length > 0 && ports.some((port) => port.plain)) {
+      throw new UsageError("--partner: a plain port's partner has all speeds, leave it out");
+    }
+    const unknown = values.partner.find((mbps) => !ALL_SPEEDS.includes(mbps));
+    if (unknown !== undefined) {
+      throw new UsageError(`--partner takes ${ALL_SPEEDS.join(", ")}, not ${unknown}`);
+    }
+    if (values.fault !== undefined && ports.some((port) => port.plain)) {
+      throw new UsageError("--fault: a plain port has none, leave it out");
+    }
     checkFiles(ports, values.trace);
     return {
       ports,
       module: values.module === "none" ? null : values.module,
+      partner: values.partner,
+      fault: values.fault,
       deviceId: parseDeviceId(values["device-id"] ?? "0x10fb"),
       doorbells: doorbellsOf(values.doorbells, values.trace !== undefined),
       seconds: values.seconds,

@@ -9,6 +9,7 @@ import {
   CTRL,
   EEC,
   EERD,
+  FRTIMER,
   GCR_EXT,
   RDRXCTL,
   STATUS,
@@ -20,10 +21,13 @@ import { isX540OrLater } from "./boards.ts";
 import { type DeviceState, enabledReceiveQueue } from "./device_state.ts";
 import { checkReset, installFirmware, withHeld } from "./firmware.ts";
 import { installHostInterface } from "./host_interface.ts";
-import { currentLink } from "./link_effects.ts";
+import { linkSpeed } from "./link_effects.ts";
+import { SpiEeprom } from "./spi_eeprom.ts";
 
 /** Milliseconds until the reset bits clear themselves; a read clears them earlier. */
 const RESET_TAKES = 1;
+/** What software sets in EEC: pins, Flash writes, and the request for the pins. */
+const EEC_WRITABLE = EEC.SK | EEC.CS | EEC.DI | EEC.FWE | EEC.REQ;
 /** Registers by which software and firmware share the device (10.5.4). */
 export const SEMAPHORES: readonly Register[] = [SWSM, SW_FW_SYNC];
 
@@ -31,6 +35,7 @@ export const SEMAPHORES: readonly Register[] = [SWSM, SW_FW_SYNC];
 export function installControl(state: DeviceState): void {
   installReset(state);
   installRest(state);
+  installTimer(state);
   installEeprom(state);
   installSemaphores(state);
   installFirmware(state);
@@ -58,11 +63,21 @@ function installReset(state: DeviceState): void {
   });
 }
 
+// FRTIMER: microseconds and milliseconds of 10 bits each, seconds above.
+function installTimer({ file }: DeviceState): void {
+  const start = performance.now();
+  file.onRead(FRTIMER, () => {
+    const microseconds = Math.floor((performance.now() - start) * 1000);
+    const milliseconds = Math.floor(microseconds / 1000), seconds = Math.floor(milliseconds / 1000);
+    return (seconds << 20 | milliseconds % 1000 << 10 | microseconds % 1000) >>> 0;
+  });
+}
+
 function installRest(state: DeviceState): void {
   const { file, rest } = state;
   file.onRead(STATUS, (value) => {
     if (file.get(CTRL) & CTRL.GIO_DIS && rest.look()) value &= ~STATUS.GIO_MASTER_ENABLE;
-    return currentLink(state) ? value | STATUS.LINK_UP : value;
+    return linkSpeed(state) > 0 ? value | STATUS.LINK_UP : value;
   });
   file.onWrite(GCR_EXT, (value, old) => {
     if (value & ~old & GCR_EXT.BUFFERS_CLEAR_FUNC) rest.clear();
@@ -85,6 +100,15 @@ function installEeprom(state: DeviceState): void {
     if (readEarly()) return value;
     state.sawAutoRead = true;
     return value | EEC.AUTO_RD;
+  });
+  const spi = new SpiEeprom(eeprom);
+  file.onWrite(EEC, (value, old) => {
+    if (isX540OrLater(state.deviceId)) return old;
+    const kept = old & ~(EEC_WRITABLE | EEC.GNT | EEC.DO) | value & EEC_WRITABLE;
+    if ((value & EEC.REQ) === 0) return kept;
+    if ((old & EEC.GNT) === 0) return kept | EEC.GNT;
+    const out = spi.drive((value & EEC.CS) !== 0, (value & EEC.SK) !== 0, (value & EEC.DI) !== 0);
+    return kept | EEC.GNT | (out ? EEC.DO : 0);
   });
   const initEarly = firstLook(state);
   file.onRead(RDRXCTL, (value) => {
@@ -116,11 +140,12 @@ function firstLook(state: DeviceState): () => boolean {
 }
 
 function installSemaphores(state: DeviceState): void {
-  const { file, rules } = state;
+  const { file, rules, firmware: { stuck } } = state;
   file.onRead(SWSM, (value) => {
     file.set(SWSM, value | SWSM.SMBI); // a driver that reads 0 has taken it (8.2.3.4)
-    return value;
+    return stuck === "SMBI" ? value | SWSM.SMBI : value;
   });
+  file.onWrite(SWSM, (value) => stuck === "SWESMBI" ? value & ~SWSM.SWESMBI : value);
   file.onRead(SW_FW_SYNC, (stored) => {
     const value = withHeld(state, stored);
     if (isX540OrLater(state.deviceId)) file.set(SW_FW_SYNC, value | SW_FW_SYNC.REGSMP);

@@ -7,7 +7,11 @@
 
 import {
   CTRL_EXT,
+  DAQF,
   DMATXCTL,
+  ETQF,
+  ETQS,
+  EXVET,
   FCTRL,
   FDIRCMD,
   FDIRCTRL,
@@ -20,7 +24,9 @@ import {
   FDIRSKEY,
   FDIRTCPM,
   FDIRUDPM,
+  FTQF,
   HLREG0,
+  L34TIMIR,
   MAXFRS,
   MCSTCTRL,
   MRQC,
@@ -29,28 +35,42 @@ import {
   RAL,
   RDRXCTL,
   RFCTL,
+  RQTC,
   RSSRK,
+  RTRUP2TC,
   RTTDCS,
   RXCSUM,
   RXCTRL,
   RXPBSIZE,
+  SAQF,
+  SDPQF,
   SECRXCTRL,
   SECRXSTAT,
   SECTXCTRL,
   SECTXSTAT,
+  SYNQF,
   TDLEN,
+  TSYNCRXCTL,
   TXDCTL,
   TXPBSIZE,
   TXPBTHRESH,
   VLNCTRL,
 } from "../../ixgbe/registers.ts";
 import { hex, nameOf, type Register } from "../../src/registers.ts";
-import { receiveMemory } from "./boards.ts";
+import {
+  checkReceiveArbiters,
+  checkTransmitArbiters,
+  receivesByClass,
+  sendsByClass,
+} from "./arbiters.ts";
+import { hasLargeRedirectionTable, receiveMemory } from "./boards.ts";
 import { type DeviceState, enabledReceiveQueue } from "./device_state.ts";
 
 /** KB of transmit packet memory (8.2.3.9.13). */
 const TRANSMIT_MEMORY = 160;
 const STANDARD_FRAME = 1518;
+/** RAH.ADTYPE of the X550: the address is an E-tag. */
+const RAH_ADTYPE = 1 << 30;
 
 /** Installs the effects of data path registers. */
 export function installDataPath(state: DeviceState): void {
@@ -73,10 +93,21 @@ function installFilters(state: DeviceState): void {
     }
     return value;
   });
+  // Bits 29:16 of RAH are reserved; bit 30 is there on the X550 (section 8.2.2.8.15), not in RAH[0].
+  const types = hasLargeRedirectionTable(state.deviceId) ? RAH_ADTYPE : 0;
+  file.onWrite(RAH, (value, _old, index) => {
+    return (value & (RAH.RAH | RAH.AV | (index === 0 ? 0 : types))) >>> 0;
+  });
   for (const register of [FCTRL, MCSTCTRL, RAL, RAH]) {
     file.onSettled(register, () => receiver.filters.load());
   }
-  for (const register of [VLNCTRL, RXCSUM, MRQC, RSSRK]) {
+  for (const register of [VLNCTRL, RXCSUM, MRQC, RQTC, RTRUP2TC, RSSRK, EXVET]) {
+    file.onSettled(register, () => receiver.loadOffloads());
+  }
+  for (const register of [ETQF, ETQS, SYNQF, TSYNCRXCTL]) {
+    file.onSettled(register, () => receiver.loadOffloads());
+  }
+  for (const register of [FTQF, SAQF, DAQF, SDPQF, L34TIMIR]) {
     file.onSettled(register, () => receiver.loadOffloads());
   }
 }
@@ -97,7 +128,7 @@ function installReceive(state: DeviceState): void {
     }
     return value;
   });
-  file.onSettled(RXPBSIZE, () => receiver.resizeBuffer());
+  file.onSettled(RXPBSIZE, () => receiver.resizeBuffers());
   file.onWrite(CTRL_EXT, (value, old) => {
     const running = receiverEnabled(state) || (file.get(DMATXCTL) & DMATXCTL.TE) !== 0;
     if ((value ^ old) & CTRL_EXT.EXTENDED_VLAN && running) {
@@ -106,7 +137,10 @@ function installReceive(state: DeviceState): void {
     }
     return value;
   });
-  file.onSettled(CTRL_EXT, () => receiver.load());
+  file.onSettled(CTRL_EXT, () => {
+    receiver.load();
+    receiver.loadOffloads();
+  });
   for (const register of [HLREG0, MAXFRS]) {
     file.onSettled(register, () => {
       receiver.load();
@@ -133,7 +167,7 @@ function checkReceiver(state: DeviceState): void {
   const { file, rules } = state;
   checkReady(state, "RXCTRL");
   const limit = receiveMemory(state.deviceId);
-  const size = sum(state, RXPBSIZE);
+  const size = sum(state, RXPBSIZE, receivesByClass(file));
   if (size > limit) {
     const rule = `the sizes add up to ${limit} KB at most`;
     rules.violate("RXPBSIZE", "8.2.3.8.9", rule, `${size} KB when RXEN is set`);
@@ -147,6 +181,7 @@ function checkReceiver(state: DeviceState): void {
     );
   }
   state.queueMemories.checkReceive();
+  checkReceiveArbiters(file, rules);
   checkVlanModes(state);
   const nfs = RFCTL.NFSW_DIS | RFCTL.NFSR_DIS;
   if ((file.get(RFCTL) & nfs) !== nfs) {
@@ -180,10 +215,12 @@ function checkReady(state: DeviceState, register: string): void {
   }
 }
 
-// Returns the sum of all packet buffer sizes in KB.
-function sum(state: DeviceState, register: Register): number {
+// Returns the sum of the packet buffers' sizes in KB. Without DCB, those of buffers 1 to 7 are
+// "meaningless" (X550 datasheet, sections 8.2.2.9.12 and 8.2.2.10.15).
+function sum(state: DeviceState, register: Register, dcb: boolean): number {
+  const buffers = dcb ? register.count : 1;
   let total = 0;
-  for (let i = 0; i < register.count; i++) total += (state.file.get(register, i) >>> 10) & 0x3ff;
+  for (let i = 0; i < buffers; i++) total += (state.file.get(register, i) >>> 10) & 0x3ff;
   return total;
 }
 
@@ -194,6 +231,7 @@ function installTransmit(state: DeviceState): void {
       checkReady(state, "DMATXCTL");
       checkTransmitBuffers(state);
       state.queueMemories.checkTransmit();
+      checkTransmitArbiters(file, rules);
       enableFirstTransmitQueue(state);
     }
     return value;
@@ -224,14 +262,16 @@ function enableFirstTransmitQueue({ file, transmitter }: DeviceState): void {
 
 function checkTransmitBuffers(state: DeviceState): void {
   const { file, rules } = state;
-  const total = sum(state, TXPBSIZE);
+  const dcb = sendsByClass(file);
+  const total = sum(state, TXPBSIZE, dcb);
   if (total > TRANSMIT_MEMORY) {
     const rule = `the sizes add up to ${TRANSMIT_MEMORY} KB at most`;
     rules.violate("TXPBSIZE", "8.2.3.9.13", rule, `${total} KB while TE is set`);
   }
   const jumbo = (file.get(HLREG0) & HLREG0.JUMBOEN) !== 0;
   const frame = Math.ceil((jumbo ? file.get(MAXFRS) >>> 16 : STANDARD_FRAME) / 1024);
-  for (let i = 0; i < TXPBTHRESH.count; i++) {
+  const buffers = dcb ? TXPBTHRESH.count : 1;
+  for (let i = 0; i < buffers; i++) {
     const threshold = file.get(TXPBTHRESH, i) & TXPBTHRESH.THRESH;
     const size = (file.get(TXPBSIZE, i) & TXPBSIZE.SIZE) >>> 10;
     if (threshold === 0 || threshold + frame <= size) continue;

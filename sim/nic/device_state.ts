@@ -25,6 +25,12 @@ export interface Firmware {
   readonly veto?: boolean;
   /** The error that it reports (FWSM.EXT_ERR_IND), 0 to 63; default 0. */
   readonly error?: number;
+  /** Whether it is in recovery mode (X550: FWSM.NVM_RECOVERY_MODE); default false. */
+  readonly recovery?: boolean;
+  /** Whether it never releases the EEPROM (SW_FW_SYNC.FW_EEP_SM); default false. */
+  readonly holdsEeprom?: boolean;
+  /** A semaphore that is never free: SWSM.SMBI, SWSM.SWESMBI or SW_FW_SYNC.REGSMP; default none. */
+  readonly stuck?: "SMBI" | "SWESMBI" | "REGSMP";
 }
 
 /** State that effects of register accesses read and change. */
@@ -50,6 +56,14 @@ export interface DeviceState extends DeviceCore {
   removed: boolean;
   /** Whether there is a link partner. */
   linkPartner: boolean;
+  /** The speeds that it has, in Mb/s. */
+  partnerSpeeds: readonly number[];
+  /** Whether it has given up, until it sees the laser go off. */
+  partnerGaveUp: boolean;
+  /** Whether LINKS shows a link while the cage is empty. */
+  readonly crosstalk: boolean;
+  /** What a board's backplane advertises since negotiation was restarted: bits of AUTOC. */
+  advertised: number;
   /** Remaining reads of LINKS that show no link after auto-negotiation was restarted. */
   linkDelay: number;
   /** Whether backplane auto-negotiation has begun since the reset. */

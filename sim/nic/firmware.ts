@@ -7,7 +7,7 @@
 
 import { AUTOC, CTRL, EEMNGCTL, FWSM, MMNGC, STATUS, SW_FW_SYNC } from "../../ixgbe/registers.ts";
 import { hex } from "../../src/registers.ts";
-import { phyOf } from "./boards.ts";
+import { hasPhy, isX550 } from "./boards.ts";
 import type { DeviceState, Firmware } from "./device_state.ts";
 
 /** Milliseconds after a software reset in which Intel's drivers leave the PHY of X540 and X550 alone. */
@@ -24,13 +24,15 @@ export function installFirmware(state: DeviceState): void {
 }
 
 /** What FWSM holds after a reset: firmware runs, and manages nothing. */
-export function firmwareStatus({ error = 0 }: Firmware): number {
-  return FWSM.FW_VAL_BIT | error << 19;
+export function firmwareStatus({ error = 0, recovery = false }: Firmware): number {
+  return FWSM.FW_VAL_BIT | error << 19 | (recovery ? FWSM.NVM_RECOVERY_MODE : 0);
 }
 
 /** SW_FW_SYNC as a driver reads it: with what firmware holds now. */
 export function withHeld(state: DeviceState, sync: number): number {
-  const { holdsPhy = 0 } = state.firmware;
+  const { holdsPhy = 0, holdsEeprom = false, stuck } = state.firmware;
+  if (holdsEeprom) sync |= SW_FW_SYNC.FW_EEP_SM;
+  if (stuck === "REGSMP") sync |= SW_FW_SYNC.REGSMP;
   if (holdsPhy === 0) return sync;
   const held = performance.now() < state.resetAt + holdsPhy;
   return held ? sync | firmwarePhy(state) : sync & ~firmwarePhy(state);
@@ -47,7 +49,7 @@ function firmwarePhy(state: DeviceState): number {
 /** Checks that the driver holds what it shares with firmware, and leaves the link of firmware alone. */
 export function checkReset(state: DeviceState, ctrl: number): void {
   const { deviceId, rules } = state;
-  if (phyOf(deviceId) !== 0 && !holdsPhy(state)) {
+  if (hasPhy(deviceId) && !holdsPhy(state)) {
     const rule = "reset only while the port's SW_PHY_SM is held (X540, X550)";
     rules.violate("CTRL", "10.5.4", rule, `SW_FW_SYNC ${hex(state.file.get(SW_FW_SYNC))}`);
   }
@@ -66,9 +68,13 @@ function checkVeto({ firmware, rules }: DeviceState, register: string, what: str
 }
 
 /** Checks that a driver may ask the PHY. That of X540 and X550 has firmware, which uses the same bus. */
-export function checkPhyAccess(state: DeviceState): void {
+export function checkPhyAccess(state: DeviceState, address: number): void {
   const { deviceId, file, rules } = state;
-  if (phyOf(deviceId) === 0) return;
+  if (!hasPhy(deviceId)) return;
+  if (isX550(deviceId) && address !== (file.get(STATUS) & STATUS.LAN_ID) >>> 2) {
+    const rule = "PHY_ADD is set to the port number as in STATUS.LAN_ID (X550)";
+    rules.violate("MSCA", "8.2.2.16.4 (X550)", rule, `${address}`);
+  }
   if (!holdsPhy(state)) {
     const rule = "a command comes while the port's SW_PHY_SM is held (X540, X550)";
     rules.violate("MSCA", "10.5.4", rule, `SW_FW_SYNC ${hex(file.get(SW_FW_SYNC))}`);

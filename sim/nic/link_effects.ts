@@ -13,6 +13,7 @@ import {
   EICR,
   ESDP,
   I2CCTL,
+  I2CPARAMS,
   LINKS,
   MSCA,
   MSRWD,
@@ -43,9 +44,9 @@ function installMdio(state: DeviceState): void {
   let address = 0;
   file.onWrite(MSCA, (value) => {
     if ((value & MSCA.MDI_COMMAND) === 0) return value;
-    checkPhyAccess(state);
     const device = (value & MSCA.DEV_ADD) >>> 16;
     const port = (value & MSCA.PHY_ADD) >>> 21;
+    checkPhyAccess(state, port);
     const operation = value & MSCA.OP_CODE;
     if (operation === MSCA.OP_ADDRESS) address = value & MSCA.MDI_ADD;
     else if (operation === MSCA.OP_WRITE) {
@@ -69,9 +70,11 @@ function installModule(state: DeviceState): void {
     return value & (I2CCTL.CLK_OUT | I2CCTL.DATA_OUT) | (clock ? I2CCTL.CLK_IN : 0) |
       (line ? I2CCTL.DATA_IN : 0);
   });
+  file.onWrite(I2CPARAMS, (value) => idleBus(value));
   file.onRead(ESDP, (value) => module && !(value & ESDP.SDP2_DIR) ? value | ESDP.SDP2 : value);
   file.onWrite(ESDP, (value, old) => {
     const changed = darkens(value) !== darkens(old) || selectsRate(value) !== selectsRate(old);
+    if (darkens(value)) state.partnerGaveUp = false;
     if (module && changed) renegotiate(state);
     return value;
   });
@@ -80,6 +83,15 @@ function installModule(state: DeviceState): void {
     return value;
   });
   file.onSettled(ESDP, () => state.update());
+}
+
+// The X550 boards have no module on their bus: released lines are high.
+function idleBus(value: number): number {
+  const { I2CBB_EN, CLK_OE_N, CLK_OUT, CLK_IN, DATA_OE_N, DATA_OUT, DATA_IN } = I2CPARAMS;
+  const clock = value & (value & CLK_OE_N ? I2CBB_EN : CLK_OUT);
+  const data = value & (value & DATA_OE_N ? I2CBB_EN : DATA_OUT);
+  const lines = value & I2CBB_EN ? (clock ? CLK_IN : 0) | (data ? DATA_IN : 0) : 0;
+  return value & ~(CLK_IN | DATA_IN) | lines;
 }
 
 function darkens(esdp: number): boolean {
@@ -100,6 +112,7 @@ function installMode(state: DeviceState): void {
     }
     checkNegotiation(state, value);
     if (value & AUTOC.RESTART_AN) {
+      state.advertised = value & (AUTOC.KX_SUPP | AUTOC.KR_SUPP);
       if (!negotiates(value)) state.serdes.restart();
       renegotiate(state);
     }
@@ -116,12 +129,18 @@ function installMode(state: DeviceState): void {
     return state.negotiating ? value & ~ANLP1.AN_STATE | AN_STATE_WAITING : value;
   });
   file.onRead(LINKS, () => {
-    const signal = hasCage(state.deviceId) && lit(state) ? FIRST_LANE : 0;
+    const signal = signalLanes(state);
+    if (state.crosstalk && hasCage(state.deviceId) && !state.module) {
+      return LINKS.UP | LINKS.SPEED_10G | FIRST_LANE;
+    }
     if (state.linkDelay > 0) {
       state.linkDelay--;
       return signal;
     }
-    return currentLink(state) ? LINKS.UP | speedBits(state.phy.mbps) | signal : signal;
+    const mbps = linkSpeed(state);
+    if (mbps === 0) return signal;
+    const completed = isBackplane(state) ? LINKS.KX_AN_COMP : 0;
+    return (LINKS.UP | speedBits(mbps) | signal | completed) >>> 0;
   });
 }
 
@@ -138,23 +157,44 @@ function renegotiate(state: DeviceState): void {
 }
 
 /**
- * Returns whether the link is up. On X540 and X550 the PHY decides; on an 82599 there must be a
- * partner, AUTOC must fit the board, and laser and link must not be off.
+ * Returns the link's speed in Mb/s; 0 while it is down. On X540 and X550 the PHY decides; on an 82599
+ * there must be a partner of this speed, AUTOC must fit the board, and laser and link must not be off.
  */
-export function currentLink(state: DeviceState): boolean {
+export function linkSpeed(state: DeviceState): number {
   const { deviceId, file, phy } = state;
-  if (isX540OrLater(deviceId)) return phy.linkUp;
-  if (file.get(AUTOC2) & AUTOC2.LINK_DISABLE) return false;
-  if (hasCage(deviceId)) return cageLink(state);
-  return state.linkPartner && (file.get(AUTOC) & AUTOC.LMS) === boardLinkMode(deviceId);
+  if (isX540OrLater(deviceId)) return phy.mbps;
+  if (file.get(AUTOC2) & AUTOC2.LINK_DISABLE) return 0;
+  if (hasCage(deviceId)) return cageLink(state) ? cageSpeed(state) : 0;
+  if (!state.linkPartner || (file.get(AUTOC) & AUTOC.LMS) !== boardLinkMode(deviceId)) return 0;
+  const speeds = isBackplane(state) ? backplaneSpeeds(state) : [10000];
+  return Math.max(0, ...speeds.filter((mbps) => state.partnerSpeeds.includes(mbps)));
+}
+
+/** Returns whether the board and its link mode negotiate over a backplane. */
+function isBackplane({ deviceId, file }: DeviceState): boolean {
+  return negotiates(boardLinkMode(deviceId)) && negotiates(file.get(AUTOC));
+}
+
+/** Speeds in Mb/s that the board advertises to its backplane. */
+function backplaneSpeeds({ advertised }: DeviceState): number[] {
+  const fast = (advertised & (AUTOC.KX_SUPP_KX4 | AUTOC.KR_SUPP)) !== 0;
+  return [...(fast ? [10000] : []), ...(advertised & AUTOC.KX_SUPP_KX ? [1000] : [])];
+}
+
+/** LINKS.SIGNAL: the lanes on which a signal arrives. */
+function signalLanes(state: DeviceState): number {
+  if (isX540OrLater(state.deviceId)) return 0;
+  if (hasCage(state.deviceId)) return lit(state) ? FIRST_LANE : 0;
+  return state.linkPartner ? LINKS.SIGNAL : 0;
 }
 
 /** Whether a board's module and its settings agree with the partner at the other end of the fibre. */
 function cageLink(state: DeviceState): boolean {
-  const { file, module, serdes, phy } = state, pins = file.get(ESDP);
-  if (module === undefined || !lit(state)) return false;
+  const { file, module, serdes, partnerSpeeds } = state, pins = file.get(ESDP);
+  if (module === undefined || !lit(state) || state.partnerGaveUp) return false;
   if (darkens(pins) && !module.copper) return false; // the partner sees no light
-  return cageSpeed(state) === phy.mbps && module.passes(phy.mbps, selectsRate(pins)) &&
+  const mbps = cageSpeed(state);
+  return partnerSpeeds.includes(mbps) && module.passes(mbps, selectsRate(pins)) &&
     serdes.fits(module.kind);
 }
 

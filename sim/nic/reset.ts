@@ -12,6 +12,7 @@ import {
   EEC,
   ERETA,
   ESDP,
+  FTQF,
   FWSM,
   HICR,
   HLREG0,
@@ -26,19 +27,23 @@ import {
   RETA,
   RXPBSIZE,
   STATUS,
+  TSAUXC,
   TXPBTHRESH,
   VFTA,
 } from "../../ixgbe/registers.ts";
 import type { Register } from "../../src/registers.ts";
 import {
+  boardAbilities,
   boardLinkMode,
   hasCage,
   isX540OrLater,
   type LinkDefault,
   receiveMemory,
+  timeKind,
 } from "./boards.ts";
 import { SEMAPHORES } from "./control_effects.ts";
 import type { DeviceState } from "./device_state.ts";
+import { sizeField } from "./eeprom.ts";
 import { firmwareStatus } from "./firmware.ts";
 import { negotiates } from "./link_effects.ts";
 
@@ -74,33 +79,46 @@ export function resetRegisters(
   file.set(STATUS, STATUS.GIO_MASTER_ENABLE | lanId << 2);
   file.set(RAL, mac[0] | mac[1] << 8 | mac[2] << 16 | mac[3] << 24);
   file.set(RAH, RAH.AV | mac[4] | mac[5] << 8);
-  if (blank) file.set(EEC, EEC.reset & ~EEC.EE_PRES);
+  file.set(EEC, eepromControl(state, blank));
   file.set(FWSM, firmwareStatus(state.firmware));
   file.set(TXPBTHRESH, 0x96);
-  file.set(AUTOC, AUTOC.reset & ~AUTOC.LMS | boardLinkMode(deviceId, linkDefault));
+  const ability = AUTOC.LMS | AUTOC.KX_SUPP | AUTOC.KR_SUPP;
+  const board = boardLinkMode(deviceId, linkDefault) | boardAbilities(deviceId);
+  file.set(AUTOC, AUTOC.reset & ~ability | board);
   if (hasCage(deviceId) && linkDefault === "XAUI") { // neither serial interface is SFI
     file.set(AUTOC, file.get(AUTOC) | AUTOC.PMA_PMD_1G);
     file.set(AUTOC2, AUTOC2.reset & ~AUTOC2.PMA_PMD_10G_SERIAL);
   }
   if (linkDisabled) file.set(AUTOC2, file.get(AUTOC2) | AUTOC2.LINK_DISABLE);
+  if (timeKind(deviceId) === "X550") file.set(TSAUXC, TSAUXC.DISABLE_SYSTIME | 1 << 30);
   if (isX540OrLater(deviceId)) {
     for (let i = 0; i < RXPBSIZE.count; i++) file.set(RXPBSIZE, receiveMemory(deviceId) << 10, i);
     file.set(HICR, HICR.EN); // firmware with a host interface
   }
   state.resetAt = performance.now();
   state.linkDelay = 0;
+  state.advertised = boardAbilities(deviceId);
   state.negotiating = negotiates(file.get(AUTOC));
   state.sawAutoRead = false;
   state.sawDmaInit = false;
   state.sawReceivePathEmpty = false;
 }
 
+// 2 KB need addresses of 16 bits. The X540 and X550 have Flash, and nothing in bits 7:0 (X550
+// datasheet, section 8.2.2.2.1).
+function eepromControl({ deviceId, eeprom }: DeviceState, blank: boolean): number {
+  const size = (blank ? 0 : EEC.EE_PRES) | sizeField(eeprom);
+  if (isX540OrLater(deviceId)) return size | EEC.FLUDONE;
+  return EEC.reset & EEC.FWE | EEC.EE_ADDR_SIZE | size;
+}
+
 /**
  * Memories that no reset initialises: "This table should be initialized by software before transmit
- * and receive are enabled", or "not defined following reset" (X550 datasheet, section 8.2.2.8).
+ * and receive are enabled", or "not defined following reset" (X550 datasheet, section 8.2.2.8). FTQF has no reset
+ * value in the 82599's datasheet (8.2.3.7.19).
  */
 const MEMORIES: readonly Register[] = [
-  ...[MTA, VFTA, PFUTA, PFVLVF, PFVLVFB, MPSAR, RAL, RAH, RETA, ERETA],
+  ...[MTA, VFTA, PFUTA, PFVLVF, PFVLVFB, MPSAR, RAL, RAH, RETA, ERETA, FTQF],
 ];
 /** Registers of the 82599's MAC, which its link reset clears (section 4.6.3.2). */
 const MAC: readonly Register[] = [HLREG0, MACC];

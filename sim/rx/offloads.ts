@@ -1,7 +1,7 @@
 /**
  * The modelled device's inspection of received frames: packet type, checksums, VLAN tag, hash and
- * queue (datasheet sections 7.1.2, 7.1.6.2, 7.1.11 and 7.1.13). The hash is in `rss.ts`,
- * descriptors are in `queue.ts`.
+ * queue (datasheet sections 7.1.2, 7.1.6.2, 7.1.11 and 7.1.13). The hash is in `rss.ts`, filters
+ * for single queues are in `queue_filters.ts`, descriptors in `queue.ts`.
  *
  * Frames are inspected only if the driver has enabled an offload or filter that needs it: other
  * drivers would pay for it in speed.
@@ -9,21 +9,24 @@
  * @module
  */
 
-import { MRQC, RXCSUM, RXDCTL, VFTA, VLNCTRL } from "../../ixgbe/registers.ts";
+import { CTRL_EXT, EXVET, MRQC, RXCSUM, RXDCTL, VFTA, VLNCTRL } from "../../ixgbe/registers.ts";
 import { checksum } from "../../packets/checksum.ts";
 import type { FlowDirector } from "../flow/director.ts";
 import { FLOW } from "../flow/key.ts";
+import { sctpChecksum, sctpChecksumOf } from "../frames/crc32c.ts";
 import type { RegisterCore } from "../registers/core.ts";
 import type { RegisterFile } from "../registers/register_file.ts";
 import type { Rules } from "../registers/rules.ts";
 import { RX_STATUS, RX_TYPE } from "../rings/descriptors.ts";
+import { QueueFilters } from "./queue_filters.ts";
 import { MRQE_NONE, MRQE_RSS, Rss } from "./rss.ts";
+import { TrafficClasses } from "./traffic_classes.ts";
 
 const { IPV4, IPV4_OPTIONS, IPV6, IPV6_EXTENDED, TCP, UDP, SCTP } = RX_TYPE;
 const { RSS, RSS_FLOW_DIRECTOR } = RX_TYPE;
 const FLOW_OTHER = FLOW.OTHER, FLOW_UDP = FLOW.UDP, FLOW_TCP = FLOW.TCP, FLOW_SCTP = FLOW.SCTP;
 const FLOW_IPV6 = FLOW.IPV6;
-const { VP, UDPCS, L4I, IPCS, UDPV, ERROR_L4, ERROR_IP } = RX_STATUS;
+const { VP, UDPCS, L4I, IPCS, VEXT, UDPV, ERROR_L4, ERROR_IP } = RX_STATUS;
 
 const ETHERTYPE_AT = 12, ETHERNET_BYTES = 14, TAG_BYTES = 4;
 const ETHERTYPE_IPV4 = 0x0800, ETHERTYPE_IPV6 = 0x86dd;
@@ -47,19 +50,28 @@ export class ReceiveOffloads {
   hash = 0;
   /** Bits to add to status and errors, word 2. */
   status = 0;
-  /** VLAN tag, or -1 without one. */
+  /** VLAN tag, or -1 without one; and its offset in the frame. */
   tag = -1;
-  /** The queue for the frame. */
+  tagAt = ETHERTYPE_AT;
+  /** The queue for the frame, and its traffic class, which is 0 without classes. */
   queue = 0;
+  trafficClass = 0;
+  /** Offset of what follows the EtherType; and of the TCP, UDP or SCTP header, or -1. */
+  network = 0;
+  transport = -1;
+  /** Offset of what follows the IP headers. */
+  payload = 0;
   /** Whether the VLAN filter refuses the frame. */
   refused = false;
+  /** The traffic classes that the driver has enabled. */
+  readonly classes: TrafficClasses = new TrafficClasses();
   readonly #file: RegisterFile;
   readonly #rules: Rules;
   readonly #rss: Rss;
   readonly #director: FlowDirector | undefined;
-  /** Whether the flow director is on, and the offset of the packet's L4 header, or -1. */
+  readonly #queueFilters: QueueFilters;
+  /** Whether the flow director is on. */
   #directs = false;
-  #l4At = -1;
   /** Whether descriptors have hash and RSS type (RXCSUM.PCSD); if not, data of fragments. */
   #showsHash = false;
   /** Whether payloads of UDP fragments are summed (RXCSUM.IPPCSE). */
@@ -68,6 +80,10 @@ export class ReceiveOffloads {
   #fragment = 0;
   /** VLNCTRL. */
   #vlan = VLNCTRL.reset;
+  /** The EtherType of an outer VLAN tag, or -1 without CTRL_EXT.EXTENDED_VLAN. */
+  #outerType = -1;
+  /** Whether there are filters that come before the flow director. */
+  #steers = false;
 
   /**
    * Creates the inspection, which is off until {@linkcode ReceiveOffloads.prototype.load}.
@@ -84,6 +100,7 @@ export class ReceiveOffloads {
     this.#rules = rules;
     this.#rss = new Rss(file, large);
     this.#director = director;
+    this.#queueFilters = new QueueFilters({ file, rules });
   }
 
   /** Loads the settings from the registers. */
@@ -95,15 +112,21 @@ export class ReceiveOffloads {
     const filters = (this.#vlan & (VLNCTRL.VFE | VLNCTRL.CFIEN)) !== 0;
     this.#rss.load();
     const mode = file.get(MRQC) & MRQC.MRQE;
-    if (mode !== MRQE_NONE && mode !== MRQE_RSS) {
-      const found = `MRQE ${mode}: the model has 0 (one queue) and 1 (RSS)`;
+    this.classes.load(file);
+    if (mode !== MRQE_NONE && mode !== MRQE_RSS && this.classes.count === 0) {
+      const found = `MRQE ${mode}: the model has 0 (one queue), 1 (RSS), and 2 to 5 (DCB)`;
       this.#rules.violate("MRQC", "8.2.3.7.12", "a mode that is modelled", found);
     }
     const sums = file.get(RXCSUM);
     this.#showsHash = (sums & RXCSUM.PCSD) !== 0;
     this.#sums = (sums & (RXCSUM.PCSD | RXCSUM.IPPCSE)) === RXCSUM.IPPCSE;
     this.#directs = this.#director?.enabled ?? false;
-    this.active = strips || filters || mode !== MRQE_NONE || sums !== 0 || this.#directs;
+    const extended = (file.get(CTRL_EXT) & CTRL_EXT.EXTENDED_VLAN) !== 0;
+    this.#outerType = extended ? file.get(EXVET) >>> 16 : -1;
+    this.#queueFilters.load();
+    this.#steers = this.#queueFilters.enabled;
+    this.active = strips || filters || mode !== MRQE_NONE || sums !== 0 || this.#directs ||
+      this.#steers;
   }
 
   /** Inspects a frame; `counted` says that the flow director counted it when it arrived. */
@@ -116,27 +139,40 @@ export class ReceiveOffloads {
         0;
     this.tag = -1;
     this.refused = false;
-    this.#l4At = -1;
+    this.transport = -1;
     let at = ETHERTYPE_AT;
     const vlan = this.#vlan;
-    if (read16(bytes, at) === (vlan & VLNCTRL.VET)) {
+    let mayHaveTag = true;
+    if (this.#outerType >= 0) {
+      mayHaveTag = read16(bytes, at) === this.#outerType;
+      if (mayHaveTag) this.status = VEXT;
+      if (mayHaveTag) at += TAG_BYTES;
+    }
+    if (mayHaveTag && read16(bytes, at) === (vlan & VLNCTRL.VET)) {
       this.tag = read16(bytes, at + 2);
+      this.tagAt = at;
       this.#filter(vlan);
       at += TAG_BYTES;
     }
     const ethertype = read16(bytes, at);
-    const ip = at + ETHERNET_BYTES - ETHERTYPE_AT;
+    const ip = this.network = at + ETHERNET_BYTES - ETHERTYPE_AT;
     if (ethertype === ETHERTYPE_IPV4) this.#ipv4(bytes, ip, length);
     else if (ethertype === ETHERTYPE_IPV6) this.#ipv6(bytes, ip, length);
     if (!this.#showsHash) this.#hideHash();
-    if (!this.#directs) return;
-    this.#direct(bytes, ip, length);
-    if (!counted && !this.refused) this.#director!.count();
+    if (this.classes.count > 0) this.#classify();
+    if (this.#directs) {
+      this.#direct(bytes, ip, length);
+      if (!counted && !this.refused) this.#director!.count();
+    }
+    if (this.#steers) this.#steer(bytes, ip);
   }
 
-  /** Sets the status bit that says that the tag is in the descriptor, not in the frame. */
+  /** Notes that the tag is in the descriptor, not in the frame, whose headers are nearer then. */
   strip(): void {
     this.status |= VP;
+    this.network -= TAG_BYTES;
+    this.payload -= TAG_BYTES;
+    if (this.transport >= 0) this.transport -= TAG_BYTES;
   }
 
   #filter(vlan: number): void {
@@ -154,10 +190,11 @@ export class ReceiveOffloads {
     const end = ip + read16(bytes, ip + 2);
     if (bytes[ip] >>> 4 !== 4 || header < IPV4_BYTES || end > length || ip + header > end) return;
     this.type = header > IPV4_BYTES ? IPV4 | IPV4_OPTIONS : IPV4;
-    this.status = IPCS;
+    this.status |= IPCS;
     if (checksum(bytes, ip, ip + header) !== 0) this.status |= ERROR_IP;
     const fragment = read16(bytes, ip + 6) & FRAGMENT;
-    if (fragment === 0) this.#l4At = ip + header;
+    this.payload = ip + header;
+    if (fragment === 0) this.transport = ip + header;
     if (fragment === 0) this.#l4(bytes, bytes[ip + 9], ip + 12, ip + header, end);
     else if (this.#sums) this.#sum(bytes, fragment, ip, ip + header, end);
     this.#hash(bytes, ip + 12, ip + header);
@@ -174,14 +211,15 @@ export class ReceiveOffloads {
       protocol = bytes[l4];
       l4 += (bytes[l4 + 1] + 1) * 8;
     }
-    if (protocol !== PROTOCOL_FRAGMENT) this.#l4At = l4;
+    this.payload = l4;
+    if (protocol !== PROTOCOL_FRAGMENT) this.transport = l4;
     this.#l4(bytes, protocol, ip + 8, l4, end);
     this.#hash(bytes, ip + 8, l4);
   }
 
   // Offsets as parameters: an object of them would be allocated for each frame.
   #l4(bytes: Uint8Array, protocol: number, addresses: number, l4: number, end: number): void {
-    if (protocol === PROTOCOL_SCTP && l4 + SCTP_BYTES <= end) this.type |= SCTP;
+    if (protocol === PROTOCOL_SCTP && l4 + SCTP_BYTES <= end) return this.#sctp(bytes, l4, end);
     const tcp = protocol === PROTOCOL_TCP && l4 + TCP_BYTES <= end;
     if (!tcp && !(protocol === PROTOCOL_UDP && l4 + UDP_BYTES <= end)) return;
     this.type |= tcp ? TCP : UDP;
@@ -196,6 +234,12 @@ export class ReceiveOffloads {
     if (none || checksum(bytes, l4, end, pseudo) !== 0) this.status |= ERROR_L4;
   }
 
+  #sctp(bytes: Uint8Array, l4: number, end: number): void {
+    this.type |= SCTP;
+    this.status |= L4I;
+    if (sctpChecksum(bytes, l4, end) !== sctpChecksumOf(bytes, l4)) this.status |= ERROR_L4;
+  }
+
   // If a datagram has a checksum, the sums of its fragments and of its pseudo header add up to
   // 0xffff (7.1.13). Only the first fragment says if it has one.
   #sum(bytes: Uint8Array, fragment: number, ip: number, payload: number, end: number): void {
@@ -208,6 +252,11 @@ export class ReceiveOffloads {
     this.#fragment = sum << 16 | read16(bytes, ip + 4);
   }
 
+  #classify(): void {
+    this.trafficClass = this.classes.classOf(this.tag);
+    this.queue = this.classes.queueOf(this.trafficClass, this.queue);
+  }
+
   // The hash chooses the queue even if descriptors do not have it.
   #hideHash(): void {
     this.type &= ~RSS;
@@ -217,7 +266,7 @@ export class ReceiveOffloads {
   // The flow director comes before receive side scaling (7.1.2). It does not match fragments, nor
   // packets other than IP.
   #direct(bytes: Uint8Array, ip: number, length: number): void {
-    const director = this.#director!, l4 = this.#l4At;
+    const director = this.#director!, l4 = this.transport;
     if (l4 < 0) return director.miss();
     director.look(bytes, ip, l4, this.#flow(), this.tag, length);
     this.status |= director.status;
@@ -225,6 +274,15 @@ export class ReceiveOffloads {
     if (!director.reports || !this.#showsHash) return;
     this.type = this.type & ~RSS | RSS_FLOW_DIRECTOR;
     this.hash = director.id;
+  }
+
+  // The flow director's match is reported, "even if packet is forwarded by another filter" (X550
+  // datasheet, section 7.1.5.2.2).
+  #steer(bytes: Uint8Array, ip: number): void {
+    const filters = this.#queueFilters;
+    filters.look(bytes, this.type, ip, this.transport, this.tag);
+    if (filters.queue >= 0) this.queue = filters.queue;
+    if (filters.type !== 0) this.type = filters.type | this.type & RSS;
   }
 
   #flow(): number {

@@ -24,14 +24,15 @@ import { TransmitQueues } from "./queues.ts";
 
 /** Maximum number of descriptors of a queue in one round. */
 const BUDGET = 64;
-const { LENGTH, TYPE, TYPE_CONTEXT, TYPE_DATA, EOP, IFCS, RS, DEXT, VLE, TSE } = TX_COMMAND;
+const { LENGTH, TYPE, TYPE_CONTEXT, TYPE_DATA, TSTAMP, EOP, IFCS, IC, RS, DEXT, VLE, TSE } =
+  TX_COMMAND;
 const { IXSM, TXSM, PAYLEN_SHIFT } = TX_OPTIONS;
 const { CRC, MIN: MIN_FRAME, MIN_PAYLEN, MAX: MAX_FRAME } = FRAME;
 const DATA = DEXT | TYPE_DATA;
 const TYPE_AND_DEXT = DEXT | TYPE;
-/** A descriptor of a whole frame without offloads. */
+/** A descriptor of a whole frame without offloads and time stamp. */
 const PLAIN = DATA | EOP | IFCS;
-const PLAIN_MASK = TYPE_AND_DEXT | EOP | IFCS | VLE | TSE;
+const PLAIN_MASK = TYPE_AND_DEXT | TSTAMP | EOP | IFCS | VLE | TSE;
 
 /** Takes the sent frames. */
 export interface Outlet {
@@ -144,7 +145,10 @@ export class Transmitter extends TransmitQueues {
         queue.options = queue.words[at + 3] | 0;
       }
       if (!this.#gather(queue, at, command & LENGTH)) return false;
-      if (command & EOP) this.#finish(queue, command);
+      if (command & EOP) {
+        this.#finish(queue, command);
+        if (queue.command & TSTAMP && queue.command & DEXT) this.core.time.stampTransmit();
+      }
     } else if ((command & TYPE) === TYPE_CONTEXT) {
       this.#requests.keepContext(queue, at);
     } else {
@@ -176,7 +180,7 @@ export class Transmitter extends TransmitQueues {
   }
 
   #finish(queue: TransmitQueue, command: number): void {
-    const length = queue.gathered;
+    let length = queue.gathered;
     queue.gathered = 0;
     queue.open = false;
     if (length < MIN_PAYLEN) {
@@ -192,6 +196,8 @@ export class Transmitter extends TransmitQueues {
         return;
       }
       this.#requests.checkPayload(queue, length);
+    } else if (first & (IC | VLE)) {
+      length = this.#requests.serveLegacy(queue, length);
     }
     queue.count(1, this.#emit(queue, command, queue.frame, length));
   }

@@ -65,6 +65,7 @@ async function makeRecord({ deviceId, vectors }: Board): Promise<Sequence> {
   });
   const [rx] = device.rxQueues, [tx] = device.txQueues;
   for (const queue of device.rxQueues) queue.interrupt?.arm();
+  device.linkInterrupt?.arm();
   const batch = new PacketBatch(pool, 32), frame = new Uint8Array(60);
   frame.set(MAC);
   pci.wire.waiting.push(frame);

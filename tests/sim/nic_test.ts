@@ -38,6 +38,7 @@ import {
   RXCTRL,
   RXDCTL,
   RXMPC,
+  RXNFGBCL,
   RXPBSIZE,
   SRRCTL,
   STATUS,
@@ -47,6 +48,7 @@ import {
   TDT,
   TDWBAH,
   TDWBAL,
+  TORL,
   TPR,
   TXDCTL,
 } from "../../ixgbe/registers.ts";
@@ -281,6 +283,8 @@ Deno.test("Nic.read32() clears statistics, counts by size and kind, and maps que
   driver.fillTransmit(0, 60);
   driver.write(TDT, 1);
   driver.nic.poll();
+  const all = [driver.read(TORL), driver.read(RXNFGBCL)];
+  assertEquals(all, [64 * 3 + 1518, 64 * 3 + 1518], "with the frame that the filters refuse");
   const counts = [GPRC, PRC64, PRC1522, BPRC, MPRC, ROC, RUC, TPR, GORCL, GORCH, GPTC, PTC64];
   assertEquals(counts.map((register) => driver.read(register)), [
     3,
@@ -362,14 +366,15 @@ Deno.test("Nic: semaphores are taken by reading SWSM, and survive a reset", () =
 
 Deno.test("Nic.setLink() changes LINKS, at the device's speeds", () => {
   const driver = new TestDriver({ deviceId: DEVICE.X550 });
-  const speed = (mbps: number) => {
-    driver.nic.setLink(true, mbps);
-    return driver.read(LINKS) & ~LINKS.UP;
+  const speed = (...mbps: number[]) => {
+    driver.nic.setLink(true, ...mbps);
+    return driver.read(LINKS);
   };
-  assertEquals(speed(10000), LINKS.SPEED_10G);
-  assertEquals(speed(1000), LINKS.SPEED_1G | 0);
-  assertEquals(speed(2500), LINKS.SPEED_10G | LINKS.SPEED_NON_STD);
-  assertEquals(speed(5000), LINKS.SPEED_100M | LINKS.SPEED_NON_STD);
+  assertEquals(speed(10000), LINKS.UP | LINKS.SPEED_10G);
+  assertEquals(speed(1000), (LINKS.UP | LINKS.SPEED_1G) >>> 0);
+  assertEquals(speed(100), LINKS.UP | LINKS.SPEED_100M);
+  assertEquals(speed(2500), 0, "the PHY does not advertise it");
+  assertEquals(speed(2500, 1000), (LINKS.UP | LINKS.SPEED_1G) >>> 0);
   driver.nic.setLink(false);
   assertEquals(driver.read(LINKS), 0);
 });
@@ -381,6 +386,32 @@ Deno.test("Nic: there is no link in a link mode that the board does not have", (
   driver.read(LINKS);
   assertEquals(driver.read(LINKS) & LINKS.UP, 0);
   assertEquals(driver.read(AUTOC) & AUTOC.RESTART_AN, 0);
+});
+
+Deno.test("Nic: a backplane has the highest speed that both ends advertise, after a restart", () => {
+  const { KX_SUPP_KX4: KX4, KX_SUPP_KX: KX, KX_SUPP, KR_SUPP: KR } = AUTOC;
+  const speeds = { 0: 0, 1000: LINKS.SPEED_1G >>> 0, 10000: LINKS.SPEED_10G };
+  const cases: [deviceId: number, bits: number, partner: number[], mbps: 0 | 1000 | 10000][] = [
+    [DEVICE.KX4, KX4 | KX, [1000, 10000], 10000],
+    [DEVICE.KX4, KX4 | KX, [1000], 1000],
+    [DEVICE.KX4, KX, [1000, 10000], 1000],
+    [DEVICE.KX4, KX4, [1000], 0],
+    [DEVICE.KR, KR, [1000, 10000], 10000],
+    [DEVICE.KR, KX, [10000], 0],
+  ];
+  for (const [deviceId, bits, partner, mbps] of cases) {
+    const driver = new TestDriver({ deviceId, partner });
+    const before = driver.read(LINKS), autoc = driver.read(AUTOC) & ~(KX_SUPP | KR) | bits;
+    driver.write(AUTOC, autoc);
+    assertEquals(driver.read(LINKS), before, "it still advertises what it did");
+    driver.write(AUTOC, autoc | AUTOC.RESTART_AN);
+    assertEquals(driver.read(LINKS) & LINKS.UP, 0);
+    const links = driver.read(LINKS);
+    assertEquals([links & LINKS.UP, (links & LINKS.SPEED) >>> 0], [
+      ...[mbps > 0 ? LINKS.UP : 0, speeds[mbps]],
+    ]);
+    assertEquals((links & LINKS.KX_AN_COMP) !== 0, mbps > 0);
+  }
 });
 
 Deno.test("Nic: MDIO reads the PHY's identifier on X540 and nothing on the 82599", () => {
@@ -410,6 +441,23 @@ Deno.test("Nic: frames are lost while the link is down, and HLREG0.LPBK returns 
   driver.nic.poll();
   assertEquals(driver.receiveStatus(0), 3);
   assertEquals(driver.wire.sent.length, 0);
+});
+
+Deno.test("Nic: HLREG0.LPBK cuts the port off from its wire in both directions", () => {
+  const driver = TestDriver.ready();
+  driver.set(HLREG0, HLREG0.LPBK);
+  driver.wire.waiting.push(frameTo(BROADCAST, 99));
+  driver.nic.poll();
+  driver.bytes.set(frameTo(STATION, 60), TX_BUFFERS);
+  driver.fillTransmit(0, 60);
+  driver.write(TDT, 1);
+  driver.nic.poll();
+  assertEquals([driver.wire.waiting.length, driver.wire.sent.length, driver.read(RDH)], [0, 0, 1]);
+  assertEquals([driver.receiveLength(0), driver.nic.counters.ignored], [60, 1]);
+  driver.write(HLREG0, driver.read(HLREG0) & ~HLREG0.LPBK);
+  driver.wire.waiting.push(frameTo(BROADCAST, 99));
+  driver.nic.poll();
+  assertEquals(driver.receiveLength(1), 99);
 });
 
 Deno.test("A blank EEPROM has no signature and no address, and is read all the same", () => {
@@ -490,4 +538,20 @@ Deno.test("Nic with LINK_DISABLE in the EEPROM has a link once that is cleared, 
   assertEquals([link(), driver.nic.receiving], [true, true]);
   driver.reset();
   assertEquals(link(), false);
+});
+
+Deno.test("Nic.receive() of X540 and X550 drops packets above RXDCTL.RLPML", () => {
+  for (const deviceId of [DEVICE.SFP, DEVICE.X540, DEVICE.X550]) {
+    const driver = TestDriver.ready({ deviceId });
+    driver.set(RXDCTL, RXDCTL.RLPML_EN | 1000);
+    driver.wire.waiting.push(frameTo(STATION, 1000), frameTo(STATION, 1001));
+    driver.nic.poll();
+    const dropped = deviceId === DEVICE.SFP ? 0 : 1;
+    assertEquals([driver.read(QPRC), driver.read(QPRDC)], [2 - dropped, dropped]);
+    driver.write(RXDCTL, RXDCTL.ENABLE);
+    driver.wire.waiting.push(frameTo(STATION, 1001));
+    driver.nic.poll();
+    assertEquals([driver.read(QPRC), driver.read(QPRDC)], [1, 0]);
+    assertEquals(driver.broken(), []);
+  }
 });

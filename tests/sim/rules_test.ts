@@ -9,6 +9,7 @@ import {
   FCTRL,
   GPRC,
   HLREG0,
+  MRQC,
   MTQC,
   RAH,
   RDBAH,
@@ -17,7 +18,10 @@ import {
   RDLEN,
   RDRXCTL,
   RDT,
+  RTRPCS,
   RTTDCS,
+  RTTPCS,
+  RTTPT2C,
   RXCTRL,
   RXDCTL,
   RXPBSIZE,
@@ -33,7 +37,7 @@ import {
   TXPBSIZE,
   TXPBTHRESH,
 } from "../../ixgbe/registers.ts";
-import { offsetOf } from "../../src/registers.ts";
+import { nameOf, offsetOf, type Register } from "../../src/registers.ts";
 import { DEVICE } from "../../sim/nic/boards.ts";
 import { DmaMap } from "../../sim/rings/dma_map.ts";
 import { Rules } from "../../sim/registers/rules.ts";
@@ -157,6 +161,17 @@ const CASES: readonly Case[] = [
     what: "receive packet buffers of more than 512 KB",
     stage: "configured",
     breakIt: (d) => {
+      d.write(RXPBSIZE, 513 << 10);
+      d.openReceivePath();
+    },
+    recorded: "RXPBSIZE: the sizes add up to 512 KB at most",
+    section: "8.2.3.8.9",
+  },
+  {
+    what: "receive packet buffers of more than 512 KB with traffic classes",
+    stage: "configured",
+    breakIt: (d) => {
+      d.write(MRQC, 2);
       d.write(RXPBSIZE, 1 << 10, 1);
       d.openReceivePath();
     },
@@ -177,11 +192,46 @@ const CASES: readonly Case[] = [
     what: "transmit packet buffers of more than 160 KB",
     stage: "configured",
     breakIt: (d) => {
+      d.write(TXPBSIZE, 161 << 10);
+      d.enableTransmit();
+    },
+    recorded: "TXPBSIZE: the sizes add up to 160 KB at most",
+    section: "8.2.3.9.13",
+  },
+  {
+    what: "transmit packet buffers of more than 160 KB with traffic classes",
+    stage: "configured",
+    breakIt: (d) => {
+      d.write(MTQC, MTQC.RT_ENA);
       d.write(TXPBSIZE, 1 << 10, 7);
       d.enableTransmit();
     },
     recorded: "TXPBSIZE: the sizes add up to 160 KB at most",
     section: "8.2.3.9.13",
+  },
+  ...[[RTTDCS, RTTDCS.TDPAC], [RTTPCS, RTTPCS.TPRM], [RTTPT2C, 1]].map(
+    ([register, bits]): Case => ({
+      what: `${(register as Register).name} left by a driver with traffic classes`,
+      stage: "configured",
+      breakIt: (d) => {
+        d.set(register as Register, bits as number);
+        d.enableTransmit();
+      },
+      recorded:
+        `${nameOf(register as Register, 0)}: arbitration is off without traffic classes and ` +
+        "virtualization",
+      section: "4.6.11.3.4",
+    }),
+  ),
+  {
+    what: "RTRPCS left by a driver with traffic classes",
+    stage: "configured",
+    breakIt: (d) => {
+      d.set(RTRPCS, RTRPCS.RAC);
+      d.openReceivePath();
+    },
+    recorded: "RTRPCS: arbitration is off without traffic classes and virtualization",
+    section: "4.6.11.3.4",
   },
   {
     what: "a transmit threshold that leaves no room",
@@ -231,7 +281,7 @@ const CASES: readonly Case[] = [
     recorded: "TXDCTL[0]: thresholds are set before the queue is enabled",
     section: "4.6.8.1",
   },
-  ...[RDBAL, RDBAH, RDLEN, RDH].map((register): Case => ({
+  ...[RDBAL, RDBAH, RDLEN].map((register): Case => ({
     what: `${register.name} written while its queue is enabled`,
     stage: "running",
     breakIt: (d) => d.write(register, 0),
@@ -325,6 +375,13 @@ const CASES: readonly Case[] = [
     section: "8.2.3.8.4",
   },
   {
+    what: "a head outside the ring of an enabled queue",
+    stage: "running",
+    breakIt: (d) => d.write(RDH, RING),
+    recorded: "RDH[0]: inside the ring",
+    section: "8.2.3.8.4",
+  },
+  {
     what: "a receive buffer size of 0",
     stage: "configured",
     breakIt: (d) => {
@@ -335,13 +392,13 @@ const CASES: readonly Case[] = [
     section: "8.2.3.8.7",
   },
   {
-    what: "a descriptor type that is not modelled",
+    what: "a descriptor type that is reserved",
     stage: "configured",
     breakIt: (d) => {
-      d.write(SRRCTL, 2 << 25 | 2);
+      d.write(SRRCTL, 3 << 25 | 2);
       d.set(RXDCTL, RXDCTL.ENABLE);
     },
-    recorded: "SRRCTL[0]: a descriptor type that exists and is modelled",
+    recorded: "SRRCTL[0]: a descriptor type that exists",
     section: "8.2.3.8.7",
   },
   {

@@ -31,6 +31,7 @@ Deno.test("checkOptions() refuses values of another type or kind", () => {
     rxQueues: ["2", NaN, 1.5, Infinity, null, 2n, true],
     txQueues: ["2", NaN],
     rssKey: ["key", [1, 2], new ArrayBuffer(40), null],
+    speeds: [1000, [], ["1000"], [0.5], "1000", null],
     rxEntries: ["512", NaN, 64.5],
     txEntries: ["512", NaN],
     promiscuous: ["no", 1, null],
@@ -69,6 +70,7 @@ Deno.test("checkOptions() accepts every option, and undefined values", () => {
     rxQueues: 2,
     txQueues: 2,
     rssKey: new Uint8Array(40),
+    speeds: [1000, 10000],
     rxEntries: 64,
     txEntries: 64,
     promiscuous: false,
@@ -101,8 +103,9 @@ Deno.test("ixgbe.attach() refuses the option `virtio`, and changes nothing", asy
   assertEquals(pci.log, []);
 });
 
-Deno.test("openVirtio() refuses the options `rssKey` and `interrupts`, and changes nothing", async () => {
-  for (const options of [{ rssKey: new Uint8Array(40) }, { interrupts: true }]) {
+Deno.test("openVirtio() refuses `rssKey`, `interrupts` and `speeds`, and changes nothing", async () => {
+  const all = [{ rssKey: new Uint8Array(40) }, { interrupts: true }, { speeds: [10000] }];
+  for (const options of all) {
     const direct = new DirectVirtio(), [option] = Object.keys(options);
     const error = await assertRejects(() => direct.open(options), UsageError);
     assertMatch(error.message, /VirtIO devices do not support the option `\w+`: leave it out$/);
@@ -133,6 +136,7 @@ Deno.test("UsageError.option is the option that is out of range", async () => {
     [{ pools: [pool, pool] }, "pools"],
     [{ pool, rxEntries: 128 }, "rxEntries"],
     [{ rssKey: new Uint8Array(39) }, "rssKey"],
+    [{ speeds: [100] }, "speeds"],
     [{ interrupts: true }, "interrupts"], // the model has none
   ];
   for (const [options, option] of cases) {
