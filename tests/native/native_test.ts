@@ -183,6 +183,23 @@ for (const [name, number] of Object.entries(STOP_SIGNALS)) {
   });
 }
 
+Deno.test("StopFlag catches a signal that arrives while it is created", async () => {
+  const script = `
+    import { StopFlag } from ${
+    JSON.stringify(new URL("../../native/stop.ts", import.meta.url).href)
+  };
+    const add = Deno.addSignalListener;
+    Deno.addSignalListener = (signal, listener) => {
+      add(signal, listener);
+      if (signal === "SIGINT") Deno.kill(Deno.pid, signal);
+    };
+    using stop = new StopFlag();
+    while (stop.signal === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+    console.log("signal", stop.signal);`;
+  await using program = Program.start([Deno.execPath(), "eval", "--quiet", script]);
+  assertEquals((await program.finish()).stdout, "signal 2\n");
+});
+
 Deno.test("StopFlag leaves SIGHUP ignored under nohup", async () => {
   await using program = startStopped(["nohup"], "");
   await program.line((line) => line === "ready");
