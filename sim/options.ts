@@ -15,7 +15,7 @@ import {
   wholes,
 } from "../programs/options.ts";
 import { UsageError } from "../src/errors.ts";
-import { ALL_SPEEDS } from "./nic/boards.ts";
+import { ALL_SPEEDS } from "./nic/phy.ts";
 import { MODULE_KINDS, type ModuleKind } from "./nic/sfp_module.ts";
 import { parseWire, type WireSpec } from "./wires/parse.ts";
 

@@ -13,7 +13,7 @@
  * for (;;) nic.poll();
  * ```
  *
- * Not modelled: timing, receive coalescing, virtual functions.
+ * Not modelled: timing, virtual functions.
  *
  * @module
  */
@@ -40,7 +40,6 @@ import { Receiver } from "../rx/receiver.ts";
 import { Transmitter } from "../tx/transmitter.ts";
 import type { Wire, WirePort } from "../wires/wire.ts";
 import {
-  ALL_SPEEDS,
   boardPins,
   DEVICE,
   eepromWords,
@@ -57,7 +56,7 @@ import { Doorbells } from "./doorbells.ts";
 import { makeEeprom } from "./eeprom.ts";
 import { installLink, linkSpeed } from "./link_effects.ts";
 import { Rest } from "./master_disable.ts";
-import { Phy } from "./phy.ts";
+import { ALL_SPEEDS, Phy } from "./phy.ts";
 import { QueueMemories } from "./queue_memories.ts";
 import { installQueues } from "./queue_effects.ts";
 import { RegisterAccess } from "./register_access.ts";

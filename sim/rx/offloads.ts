@@ -13,6 +13,7 @@ import { CTRL_EXT, EXVET, MRQC, RXCSUM, RXDCTL, VFTA, VLNCTRL } from "../../ixgb
 import { checksum } from "../../packets/checksum.ts";
 import type { FlowDirector } from "../flow/director.ts";
 import { FLOW } from "../flow/key.ts";
+import { sctpChecksum, sctpChecksumOf } from "../frames/crc32c.ts";
 import type { RegisterCore } from "../registers/core.ts";
 import type { RegisterFile } from "../registers/register_file.ts";
 import type { Rules } from "../registers/rules.ts";
@@ -56,6 +57,8 @@ export class ReceiveOffloads {
   /** Offset of what follows the EtherType; and of the TCP, UDP or SCTP header, or -1. */
   network = 0;
   transport = -1;
+  /** Offset of what follows the IP headers. */
+  payload = 0;
   /** Whether the VLAN filter refuses the frame. */
   refused = false;
   readonly #file: RegisterFile;
@@ -158,9 +161,12 @@ export class ReceiveOffloads {
     if (this.#steers) this.#steer(bytes, ip);
   }
 
-  /** Sets the status bit that says that the tag is in the descriptor, not in the frame. */
+  /** Notes that the tag is in the descriptor, not in the frame, whose headers are nearer then. */
   strip(): void {
     this.status |= VP;
+    this.network -= TAG_BYTES;
+    this.payload -= TAG_BYTES;
+    if (this.transport >= 0) this.transport -= TAG_BYTES;
   }
 
   #filter(vlan: number): void {
@@ -181,6 +187,7 @@ export class ReceiveOffloads {
     this.status |= IPCS;
     if (checksum(bytes, ip, ip + header) !== 0) this.status |= ERROR_IP;
     const fragment = read16(bytes, ip + 6) & FRAGMENT;
+    this.payload = ip + header;
     if (fragment === 0) this.transport = ip + header;
     if (fragment === 0) this.#l4(bytes, bytes[ip + 9], ip + 12, ip + header, end);
     else if (this.#sums) this.#sum(bytes, fragment, ip, ip + header, end);
@@ -198,6 +205,7 @@ export class ReceiveOffloads {
       protocol = bytes[l4];
       l4 += (bytes[l4 + 1] + 1) * 8;
     }
+    this.payload = l4;
     if (protocol !== PROTOCOL_FRAGMENT) this.transport = l4;
     this.#l4(bytes, protocol, ip + 8, l4, end);
     this.#hash(bytes, ip + 8, l4);
@@ -205,7 +213,7 @@ export class ReceiveOffloads {
 
   // Offsets as parameters: an object of them would be allocated for each frame.
   #l4(bytes: Uint8Array, protocol: number, addresses: number, l4: number, end: number): void {
-    if (protocol === PROTOCOL_SCTP && l4 + SCTP_BYTES <= end) this.type |= SCTP;
+    if (protocol === PROTOCOL_SCTP && l4 + SCTP_BYTES <= end) return this.#sctp(bytes, l4, end);
     const tcp = protocol === PROTOCOL_TCP && l4 + TCP_BYTES <= end;
     if (!tcp && !(protocol === PROTOCOL_UDP && l4 + UDP_BYTES <= end)) return;
     this.type |= tcp ? TCP : UDP;
@@ -218,6 +226,12 @@ export class ReceiveOffloads {
     const addressEnd = addresses + (ipv4 ? 8 : 32);
     for (let i = addresses; i < addressEnd; i += 2) pseudo += read16(bytes, i);
     if (none || checksum(bytes, l4, end, pseudo) !== 0) this.status |= ERROR_L4;
+  }
+
+  #sctp(bytes: Uint8Array, l4: number, end: number): void {
+    this.type |= SCTP;
+    this.status |= L4I;
+    if (sctpChecksum(bytes, l4, end) !== sctpChecksumOf(bytes, l4)) this.status |= ERROR_L4;
   }
 
   // If a datagram has a checksum, the sums of its fragments and of its pseudo header add up to

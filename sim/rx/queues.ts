@@ -67,6 +67,11 @@ export class ReceiveQueues {
     this.#running.length = 0;
   }
 
+  /** Whether a queue splits headers or coalesces packets. */
+  protected get hasSpecial(): boolean {
+    return this.#running.some((queue) => queue.special);
+  }
+
   /** Loads SRRCTL.DROP_EN and RXDCTL.VME, which may change while queues run. */
   loadDropEnable(): void {
     for (const queue of this.#running) queue.load();

@@ -9,7 +9,7 @@
  * @module
  */
 
-import { CTRL_EXT, HLREG0, MAXFRS, RXPBSIZE } from "../../ixgbe/registers.ts";
+import { CTRL_EXT, HLREG0, MAXFRS, PSRTYPE, RXPBSIZE } from "../../ixgbe/registers.ts";
 import { FlowDirector } from "../flow/director.ts";
 import { copy } from "../frames/copy.ts";
 import { appendCrc, FRAME, FrameBuffer, sizeClass } from "../frames/frame.ts";
@@ -17,6 +17,7 @@ import { RX_STATUS } from "../rings/descriptors.ts";
 import type { DeviceCore } from "../rings/ring.ts";
 import { AddressFilters, KIND } from "./address_filters.ts";
 import { RECEIVED } from "./counts.ts";
+import { HeaderSplit } from "./header_split.ts";
 import { ReceiveOffloads } from "./offloads.ts";
 import { PacketBuffer } from "./packet_buffer.ts";
 import { QUEUE_DROPS, type ReceiveQueue } from "./queue.ts";
@@ -56,6 +57,7 @@ export class Receiver extends ReceiveQueues {
   readonly #buffer = new PacketBuffer();
   readonly #waiting = new FrameBuffer();
   readonly #stripped = new FrameBuffer();
+  readonly #split = new HeaderSplit();
   /** Whether frames are inspected. */
   #looks = false;
   #maxFrame = MAX_STANDARD_FRAME - CRC;
@@ -98,7 +100,7 @@ export class Receiver extends ReceiveQueues {
   loadOffloads(): void {
     this.offloads.load();
     this.stamps.load();
-    this.#looks = this.offloads.active || this.stamps.enabled;
+    this.#looks = this.offloads.active || this.stamps.enabled || this.hasSpecial;
     this.setDetailed(this.#looks);
     this.loadDropEnable();
   }
@@ -145,7 +147,7 @@ export class Receiver extends ReceiveQueues {
       length += CRC;
     }
     if (this.#buffer.frames === 0 && this.#hasRoom(queue, length)) {
-      this.#deliver(queue, frame, length);
+      this.#deliver(queue, frame, 0, length);
       return true;
     }
     return this.#wait(queue, frame, length, 0);
@@ -204,7 +206,7 @@ export class Receiver extends ReceiveQueues {
     if (queue.running && this.dmaAllowed && this.#buffer.frames === 0) {
       if (queue.refresh() * queue.bufferBytes >= length) {
         if (this.#looks) this.#deliverLooked(queue, frame, length);
-        else this.#deliver(queue, frame, length);
+        else this.#deliver(queue, frame, 0, length);
         return true;
       }
     }
@@ -231,7 +233,7 @@ export class Receiver extends ReceiveQueues {
         this.offloads.status |= note;
         this.#deliverLooked(queue, this.#waiting, length);
       } else {
-        this.#deliver(queue, this.#waiting, length);
+        this.#deliver(queue, this.#waiting, 0, length);
       }
       moved++;
     }
@@ -239,10 +241,9 @@ export class Receiver extends ReceiveQueues {
     return moved;
   }
 
-  // Writes a frame to as many buffers as it needs; `writeBack` writes the descriptors.
-  #deliver(queue: ReceiveQueue, frame: FrameBuffer, length: number): void {
+  // Writes a frame, from a byte on, to as many buffers as it needs; `writeBack` writes the descriptors.
+  #deliver(queue: ReceiveQueue, frame: FrameBuffer, from: number, length: number): void {
     const bufferBytes = queue.bufferBytes;
-    let from = 0;
     while (length - from > bufferBytes) {
       if (!this.#fill(queue, frame, from, bufferBytes, DD)) return;
       from += bufferBytes;
@@ -280,9 +281,44 @@ export class Receiver extends ReceiveQueues {
     const { offloads } = this;
     const from = queue.head;
     const strips = queue.strips && offloads.tag >= 0;
-    if (strips) this.#deliver(queue, this.#strip(frame, length), length - VLAN_TAG);
-    else this.#deliver(queue, frame, length);
-    queue.describe(from, offloads.type, offloads.hash, strips ? offloads.tag : 0, offloads.status);
+    if (strips) {
+      frame = this.#strip(frame, length);
+      length -= VLAN_TAG;
+    }
+    const tag = strips ? offloads.tag : 0;
+    if (queue.special) return this.#deliverSpecial(queue, frame, length, tag);
+    this.#deliver(queue, frame, 0, length);
+    queue.describe(from, offloads.type, offloads.hash, tag, offloads.status);
+  }
+
+  // Delivers a frame to a queue that splits headers or coalesces packets.
+  #deliverSpecial(queue: ReceiveQueue, frame: FrameBuffer, length: number, tag: number): void {
+    const { offloads } = this, { type, hash, status } = offloads, split = this.#split;
+    if (queue.coalescer?.take(frame, length, tag, offloads)) return;
+    const from = queue.head;
+    if (queue.headerBytes === 0) {
+      this.#deliver(queue, frame, 0, length);
+      queue.describe(from, type, hash, tag, status);
+      return;
+    }
+    split.measure({ bytes: frame.bytes, length }, this.core.file.get(PSRTYPE), offloads, queue);
+    if (split.bytes > 0 && !this.#fillHeader(queue, frame, split.bytes)) return;
+    this.#deliver(queue, frame, split.bytes, length);
+    queue.describe(from, type | split.split, hash, tag, status | split.status);
+    queue.types[from] |= split.length;
+    queue.add(0, split.bytes);
+  }
+
+  // Writes the first bytes of a frame to the header buffer of the descriptor at the head.
+  #fillHeader(queue: ReceiveQueue, frame: FrameBuffer, length: number): boolean {
+    const { dma } = this.core, { words, head } = queue;
+    const to = dma.follow(words, queue.first + head * 4 + 2, queue.headerBytes);
+    if (to < 0 || !dma.writable) {
+      queue.stopAtBadBuffer(head, 2);
+      return false;
+    }
+    copy(dma, to, frame, 0, length);
+    return true;
   }
 
   // Returns the frame without its VLAN tag; an outer tag stays.

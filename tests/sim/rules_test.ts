@@ -392,13 +392,13 @@ const CASES: readonly Case[] = [
     section: "8.2.3.8.7",
   },
   {
-    what: "a descriptor type that is not modelled",
+    what: "a descriptor type that is reserved",
     stage: "configured",
     breakIt: (d) => {
-      d.write(SRRCTL, 2 << 25 | 2);
+      d.write(SRRCTL, 3 << 25 | 2);
       d.set(RXDCTL, RXDCTL.ENABLE);
     },
-    recorded: "SRRCTL[0]: a descriptor type that exists and is modelled",
+    recorded: "SRRCTL[0]: a descriptor type that exists",
     section: "8.2.3.8.7",
   },
   {
