@@ -35,7 +35,9 @@ import {
   RAL,
   RDRXCTL,
   RFCTL,
+  RQTC,
   RSSRK,
+  RTRUP2TC,
   RTTDCS,
   RXCSUM,
   RXCTRL,
@@ -99,7 +101,10 @@ function installFilters(state: DeviceState): void {
   for (const register of [FCTRL, MCSTCTRL, RAL, RAH]) {
     file.onSettled(register, () => receiver.filters.load());
   }
-  for (const register of [VLNCTRL, RXCSUM, MRQC, RSSRK, EXVET, ETQF, ETQS, SYNQF, TSYNCRXCTL]) {
+  for (const register of [VLNCTRL, RXCSUM, MRQC, RQTC, RTRUP2TC, RSSRK, EXVET]) {
+    file.onSettled(register, () => receiver.loadOffloads());
+  }
+  for (const register of [ETQF, ETQS, SYNQF, TSYNCRXCTL]) {
     file.onSettled(register, () => receiver.loadOffloads());
   }
   for (const register of [FTQF, SAQF, DAQF, SDPQF, L34TIMIR]) {
@@ -123,7 +128,7 @@ function installReceive(state: DeviceState): void {
     }
     return value;
   });
-  file.onSettled(RXPBSIZE, () => receiver.resizeBuffer());
+  file.onSettled(RXPBSIZE, () => receiver.resizeBuffers());
   file.onWrite(CTRL_EXT, (value, old) => {
     const running = receiverEnabled(state) || (file.get(DMATXCTL) & DMATXCTL.TE) !== 0;
     if ((value ^ old) & CTRL_EXT.EXTENDED_VLAN && running) {

@@ -86,6 +86,9 @@ export const TX_COMMAND = {
   EOP: 1 << 24,
   /** The device appends the CRC. */
   IFCS: 1 << 25,
+  /** Insert a checksum; only in the legacy format, with its offset from CSO_SHIFT on. */
+  IC: 1 << 26,
+  CSO_SHIFT: 16,
   /** Report status. */
   RS: 1 << 27,
   /** Advanced format. */
@@ -98,6 +101,9 @@ export const TX_COMMAND = {
 
 /** Word 3 of a transmit descriptor; POPTS is in it (7.2.3.2.4). */
 export const TX_OPTIONS = {
+  /** Legacy format: where the bytes to sum begin, and the VLAN tag. */
+  CSS_SHIFT: 8,
+  VLAN_SHIFT: 16,
   /** Descriptor done, once written back. */
   DD: 1,
   /** Index of one of the queue's two contexts. */

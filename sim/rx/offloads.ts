@@ -20,6 +20,7 @@ import type { Rules } from "../registers/rules.ts";
 import { RX_STATUS, RX_TYPE } from "../rings/descriptors.ts";
 import { QueueFilters } from "./queue_filters.ts";
 import { MRQE_NONE, MRQE_RSS, Rss } from "./rss.ts";
+import { TrafficClasses } from "./traffic_classes.ts";
 
 const { IPV4, IPV4_OPTIONS, IPV6, IPV6_EXTENDED, TCP, UDP, SCTP } = RX_TYPE;
 const { RSS, RSS_FLOW_DIRECTOR } = RX_TYPE;
@@ -52,8 +53,9 @@ export class ReceiveOffloads {
   /** VLAN tag, or -1 without one; and its offset in the frame. */
   tag = -1;
   tagAt = ETHERTYPE_AT;
-  /** The queue for the frame. */
+  /** The queue for the frame, and its traffic class, which is 0 without classes. */
   queue = 0;
+  trafficClass = 0;
   /** Offset of what follows the EtherType; and of the TCP, UDP or SCTP header, or -1. */
   network = 0;
   transport = -1;
@@ -61,6 +63,8 @@ export class ReceiveOffloads {
   payload = 0;
   /** Whether the VLAN filter refuses the frame. */
   refused = false;
+  /** The traffic classes that the driver has enabled. */
+  readonly classes: TrafficClasses = new TrafficClasses();
   readonly #file: RegisterFile;
   readonly #rules: Rules;
   readonly #rss: Rss;
@@ -108,8 +112,9 @@ export class ReceiveOffloads {
     const filters = (this.#vlan & (VLNCTRL.VFE | VLNCTRL.CFIEN)) !== 0;
     this.#rss.load();
     const mode = file.get(MRQC) & MRQC.MRQE;
-    if (mode !== MRQE_NONE && mode !== MRQE_RSS) {
-      const found = `MRQE ${mode}: the model has 0 (one queue) and 1 (RSS)`;
+    this.classes.load(file);
+    if (mode !== MRQE_NONE && mode !== MRQE_RSS && this.classes.count === 0) {
+      const found = `MRQE ${mode}: the model has 0 (one queue), 1 (RSS), and 2 to 5 (DCB)`;
       this.#rules.violate("MRQC", "8.2.3.7.12", "a mode that is modelled", found);
     }
     const sums = file.get(RXCSUM);
@@ -154,6 +159,7 @@ export class ReceiveOffloads {
     if (ethertype === ETHERTYPE_IPV4) this.#ipv4(bytes, ip, length);
     else if (ethertype === ETHERTYPE_IPV6) this.#ipv6(bytes, ip, length);
     if (!this.#showsHash) this.#hideHash();
+    if (this.classes.count > 0) this.#classify();
     if (this.#directs) {
       this.#direct(bytes, ip, length);
       if (!counted && !this.refused) this.#director!.count();
@@ -244,6 +250,11 @@ export class ReceiveOffloads {
     if (none) sum = 0;
     else this.status |= UDPV;
     this.#fragment = sum << 16 | read16(bytes, ip + 4);
+  }
+
+  #classify(): void {
+    this.trafficClass = this.classes.classOf(this.tag);
+    this.queue = this.classes.queueOf(this.trafficClass, this.queue);
   }
 
   // The hash chooses the queue even if descriptors do not have it.
