@@ -54,6 +54,11 @@ export function receiveMemory(deviceId: number): number {
   return isX540OrLater(deviceId) ? 384 : 512;
 }
 
+/** Returns the words of the EEPROM; on X540 and X550, of the shadow RAM (X550: 8.2.2.2.1). */
+export function eepromWords(deviceId: number): number {
+  return isX540OrLater(deviceId) ? 8192 : 1024;
+}
+
 /** Boards whose backplane negotiates KX4, KX and KR (clause 73 of IEEE 802.3), and those with KR. */
 const BACKPLANE_IDS: readonly number[] = [DEVICE.KX4, 0x10f8, 0x1514, DEVICE.KR, 0x152a];
 const KR_IDS: readonly number[] = [0x10f8, DEVICE.KR, 0x152a];

@@ -101,10 +101,11 @@ function installEeprom(state: DeviceState): void {
     state.sawAutoRead = true;
     return value | EEC.AUTO_RD;
   });
-  const spi = isX540OrLater(state.deviceId) ? undefined : new SpiEeprom(eeprom);
+  const spi = new SpiEeprom(eeprom);
   file.onWrite(EEC, (value, old) => {
+    if (isX540OrLater(state.deviceId)) return old;
     const kept = old & ~(EEC_WRITABLE | EEC.GNT | EEC.DO) | value & EEC_WRITABLE;
-    if (spi === undefined || (value & EEC.REQ) === 0) return kept;
+    if ((value & EEC.REQ) === 0) return kept;
     if ((old & EEC.GNT) === 0) return kept | EEC.GNT;
     const out = spi.drive((value & EEC.CS) !== 0, (value & EEC.SK) !== 0, (value & EEC.DI) !== 0);
     return kept | EEC.GNT | (out ? EEC.DO : 0);
@@ -139,11 +140,12 @@ function firstLook(state: DeviceState): () => boolean {
 }
 
 function installSemaphores(state: DeviceState): void {
-  const { file, rules } = state;
+  const { file, rules, firmware: { stuck } } = state;
   file.onRead(SWSM, (value) => {
     file.set(SWSM, value | SWSM.SMBI); // a driver that reads 0 has taken it (8.2.3.4)
-    return value;
+    return stuck === "SMBI" ? value | SWSM.SMBI : value;
   });
+  file.onWrite(SWSM, (value) => stuck === "SWESMBI" ? value & ~SWSM.SWESMBI : value);
   file.onRead(SW_FW_SYNC, (stored) => {
     const value = withHeld(state, stored);
     if (isX540OrLater(state.deviceId)) file.set(SW_FW_SYNC, value | SW_FW_SYNC.REGSMP);

@@ -23,6 +23,9 @@ export const RX_TYPE = {
   TCP: 1 << 8,
   UDP: 1 << 9,
   SCTP: 1 << 10,
+  /** An EtherType filter matched; its index is in the three bits from the shift on. */
+  ETHERTYPE: 1 << 15,
+  ETHERTYPE_INDEX_SHIFT: 4,
 } as const;
 
 /**
@@ -46,6 +49,8 @@ export const RX_STATUS = {
   L4I: 1 << 5,
   /** The IPv4 checksum was checked. */
   IPCS: 1 << 6,
+  /** The packet has an outer VLAN tag (CTRL_EXT.EXTENDED_VLAN). */
+  VEXT: 1 << 9,
   /** The sum of a UDP fragment is in the descriptor. */
   UDPV: 1 << 10,
   /** The packet's time stamp is behind it in the buffer (X550), or in RXSTMPL and RXSTMPH. */

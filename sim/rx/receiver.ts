@@ -33,8 +33,6 @@ const { IGNORED, FILTERED, FILTERED_BYTES, MISSED, OVERSIZED, UNDERSIZED } = REC
 const MAX_STANDARD_FRAME = 1518;
 /** Bytes of a VLAN tag, by which a frame may exceed the longest one. */
 const VLAN_TAG = 4;
-/** Bytes of both Ethernet addresses, which precede a VLAN tag. */
-const ADDRESSES = 12;
 const ETHERTYPE_VLAN = 0x0081; // 0x8100 as a little-endian halfword
 
 /** Shifts TS and TSIP to the lowest bits, for the packet buffer. */
@@ -357,11 +355,11 @@ export class Receiver extends ReceiveQueues {
     return true;
   }
 
-  // Returns the frame without its VLAN tag.
+  // Returns the frame without its VLAN tag; an outer tag stays.
   #strip(frame: FrameBuffer, length: number): FrameBuffer {
-    const to = this.#stripped.bytes;
-    to.set(frame.bytes.subarray(0, ADDRESSES));
-    to.set(frame.bytes.subarray(ADDRESSES + VLAN_TAG, length), ADDRESSES);
+    const to = this.#stripped.bytes, at = this.offloads.tagAt;
+    to.set(frame.bytes.subarray(0, at));
+    to.set(frame.bytes.subarray(at + VLAN_TAG, length), at);
     this.offloads.strip();
     return this.#stripped;
   }

@@ -11,7 +11,7 @@ import { RSS_KEY, toeplitz } from "../../src/toeplitz.ts";
 import { isRoot, TemporaryDirectory, tool, until } from "../support/processes.ts";
 import { added, assertSame, type Counts, withNeighbours } from "./linux_counts.ts";
 import { LinuxGuest } from "./linux_ixgbe.ts";
-import { assertKnown, FIRST_RESET, RECEIVE_PATH, TAKEN_DOWN } from "./linux_known.ts";
+import { assertKnown, FIRST_RESET, RECEIVE_PATH, SELF_TEST, TAKEN_DOWN } from "./linux_known.ts";
 import { PtpPeer } from "./ptp_peer.ts";
 import { VlanPeer } from "./vlan_peer.ts";
 
@@ -213,6 +213,10 @@ for (
         using peer = new PtpPeer(far, near);
         await stamped(guest, peer);
       });
+      await t.step("the driver's self-test passes (ethtool -t)", async () => {
+        await guest.selfTest(link);
+        await guest.ping(link);
+      });
       await t.step("the driver is unloaded and loaded again", async () => {
         await guest.do("rmmod ixgbe");
         await guest.load();
@@ -220,8 +224,8 @@ for (
       });
       await guest.assertQuiet();
       // The X550's firmware turns reception off.
-      const others = [FIRST_RESET, RECEIVE_PATH, ...deviceId === X540 ? [TAKEN_DOWN] : []];
-      assertKnown(await guest.quit(), ...others);
+      const others = deviceId === X540 ? [TAKEN_DOWN] : [];
+      assertKnown(await guest.quit(), FIRST_RESET, RECEIVE_PATH, ...SELF_TEST, ...others);
     },
   });
 }
