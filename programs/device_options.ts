@@ -37,6 +37,9 @@ export const DEVICE_OPTIONS = {
     default: undefined,
   }),
   force: flag("take over a NIC although its kernel interface is up"),
+  "no-guard": flag(
+    "through sysfs, start no guard process: if the program is killed, the NIC writes on to its memory",
+  ),
   rebind: flag("at the end, bind each NIC to its kernel driver again"),
   seconds: decimal("stop after N seconds", {
     least: 0.1,
@@ -91,6 +94,7 @@ export function deviceOptions(
     bufferSize: Number(values["buffer-size"]),
     open: {
       ...{ interrupts, rxEntries, txEntries, force, rebind },
+      ...(values["no-guard"] && { guard: false }),
       ...(virtio && { virtio }),
       ...(speed.length > 0 && { speeds: speed }),
     },

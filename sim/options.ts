@@ -15,7 +15,8 @@ import {
   wholes,
 } from "../programs/options.ts";
 import { UsageError } from "../src/errors.ts";
-import { ALL_SPEEDS } from "./nic/boards.ts";
+import { type Fault, FAULTS } from "./nic/faults.ts";
+import { ALL_SPEEDS } from "./nic/phy.ts";
 import { MODULE_KINDS, type ModuleKind } from "./nic/sfp_module.ts";
 import { parseWire, type WireSpec } from "./wires/parse.ts";
 
@@ -43,6 +44,8 @@ export interface Options {
   readonly module: ModuleKind | null;
   /** Speeds of the link partner of all ports in Mb/s; none: the default of the board. */
   readonly partner: readonly number[];
+  /** A fault of all ports, or undefined. */
+  readonly fault: Fault | undefined;
   /** How tail registers are written: in memory that is polled, or by messages only. */
   readonly doorbells: "poll" | "trap";
   /** Seconds after which the program ends, or undefined. */
@@ -95,6 +98,10 @@ export const SIM = command({
       ...{ least: 100, most: 10000, default: [] },
       values: "(100, 1000, 2500, 5000, 10000; default all, or the highest of the module)",
     }),
+    fault: choice("a fault of the card, see sim/README.md", Object.keys(FAULTS) as Fault[], {
+      value: "NAME",
+      default: undefined,
+    }),
     doorbells: choice("how a client writes tail registers", ["poll", "trap"], {
       values:
         "poll, also in shared memory; trap, only by messages, which QEMU needs (default poll; " +
@@ -143,11 +150,15 @@ export const SIM = command({
     if (unknown !== undefined) {
       throw new UsageError(`--partner takes ${ALL_SPEEDS.join(", ")}, not ${unknown}`);
     }
+    if (values.fault !== undefined && ports.some((port) => port.plain)) {
+      throw new UsageError("--fault: a plain port has none, leave it out");
+    }
     checkFiles(ports, values.trace);
     return {
       ports,
       module: values.module === "none" ? null : values.module,
       partner: values.partner,
+      fault: values.fault,
       deviceId: parseDeviceId(values["device-id"] ?? "0x10fb"),
       doorbells: doorbellsOf(values.doorbells, values.trace !== undefined),
       seconds: values.seconds,

@@ -5,6 +5,7 @@
  */
 
 import { Mapping } from "../native/mapping.ts";
+import { FAULTS } from "./nic/faults.ts";
 import { Nic } from "./nic/nic.ts";
 import type { Options, PortOptions } from "./options.ts";
 import { BAR0_BYTES } from "./pci/config_space.ts";
@@ -77,7 +78,7 @@ export function openPorts(options: Options, log: (line: string) => void): Port[]
 
 /** A port on a socket. */
 function openServer(
-  { deviceId, module, partner, doorbells: how }: Options,
+  { deviceId, module, partner, fault, doorbells: how }: Options,
   { socket, mac }: PortOptions,
   i: number,
   trace: Trace | undefined,
@@ -89,6 +90,7 @@ function openServer(
     module,
     mac,
     ...(partner.length > 0 && { partner }),
+    ...(fault && FAULTS[fault]),
     pollDoorbells: doorbells !== undefined,
     ...(doorbells && { doorbells: new Uint32Array(doorbells.buffer) }),
   });

@@ -220,7 +220,7 @@ export interface Device extends Disposable {
 /**
  * Options of `open`. An option that the device does not support, an unknown name or a value of another
  * type is refused with a {@linkcode UsageError}. `force` and `rebind` have no effect on a device that no
- * kernel driver is bound to.
+ * kernel driver is bound to, and `guard` has none on a device that is not accessed through sysfs.
  */
 export interface OpenOptions {
   /** The pool of all queues (default: the device creates its own). */
@@ -268,6 +268,12 @@ export interface OpenOptions {
    * kernel interface then exists again, and is down.
    */
   readonly rebind?: boolean;
+  /**
+   * Whether a guard process turns the device's DMA off if this process ends without closing the device, by
+   * SIGKILL for instance (default: true). Without it, such a device goes on writing to memory that other
+   * programs use. Only devices accessed through sysfs need one.
+   */
+  readonly guard?: boolean;
   /**
    * The interface to use of a VirtIO device that has both (default: `legacy` for a PCI function accessed
    * through sysfs, else `modern`). VirtIO only.

@@ -29,6 +29,8 @@ export interface SharedMemory {
   readonly bytes: number;
   /** Its virtual address in this process. */
   readonly address: bigint;
+  /** Its file descriptor in this process. */
+  readonly fd: number;
   /** Its I/O virtual address. */
   readonly iova: number;
   /** The physical address of each hugepage. */
@@ -48,6 +50,7 @@ export class DmaMemory {
   /** Physical address of each hugepage; undefined for ordinary pages, or if the kernel hides them. */
   readonly #physical: readonly number[] | undefined;
   #pins = 0;
+  #kept = false;
 
   private constructor(mapping: Mapping, iova: number, physical: readonly number[] | undefined) {
     this.bytes = mapping.bytes;
@@ -77,8 +80,8 @@ export class DmaMemory {
    *
    * @param shared The result of {@linkcode DmaMemory.prototype.share} in that thread.
    */
-  static adopt({ address, bytes, iova, physical }: SharedMemory): DmaMemory {
-    return new DmaMemory(Mapping.adopted(address, bytes), iova, physical);
+  static adopt({ address, bytes, fd, iova, physical }: SharedMemory): DmaMemory {
+    return new DmaMemory(Mapping.adopted(address, bytes, fd), iova, physical);
   }
 
   /** The memory. Its views are empty after it is freed. */
@@ -98,8 +101,8 @@ export class DmaMemory {
 
   /** Returns the memory as plain values, for {@linkcode DmaMemory.adopt} in another thread. */
   share(): SharedMemory {
-    const { bytes, address } = this;
-    return { bytes, address, iova: this.#iova, physical: this.#physical };
+    const { bytes, address, fd } = this;
+    return { bytes, address, fd, iova: this.#iova, physical: this.#physical };
   }
 
   /** Returns whether the memory has bus addresses of this kind. */
@@ -132,13 +135,21 @@ export class DmaMemory {
     this.#pins--;
   }
 
+  /**
+   * Keeps the memory allocated until the process ends, even if it is freed: a device that no longer answers
+   * may still reach it.
+   */
+  keep(): void {
+    this.#kept = true;
+  }
+
   /** Whether a device can reach the memory; it cannot be freed then. */
   get pinned(): boolean {
     return this.#pins > 0;
   }
 
   /**
-   * Frees the memory and empties every view of it. Idempotent.
+   * Frees the memory, unless it is kept, and empties every view of it. Idempotent.
    *
    * @throws {Error} if a device can still reach it.
    * @throws {SystemError} if the kernel refuses to unmap it.
@@ -147,7 +158,8 @@ export class DmaMemory {
     if (this.pinned) {
       throw new Error(`memory is still in reach of ${this.#pins} device(s): close them first`);
     }
-    this.#mapping.unmap();
+    if (this.#kept) this.#mapping.detach();
+    else this.#mapping.unmap();
   }
 }
 

@@ -32,6 +32,7 @@ const KINDS: Readonly<Record<keyof OpenOptions, Kind>> = {
   interrupts: SWITCH,
   force: SWITCH,
   rebind: SWITCH,
+  guard: SWITCH,
   virtio: ['"legacy" or "modern"', (value) => value === "legacy" || value === "modern"],
 };
 

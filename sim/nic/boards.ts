@@ -5,16 +5,13 @@
  */
 
 import { AUTOC, ESDP } from "../../ixgbe/registers.ts";
-import type { PhyKind } from "./phy.ts";
 import type { TimeKind } from "../registers/system_time.ts";
+import { ALL_SPEEDS, type PhyKind } from "./phy.ts";
 
 /** PCI device IDs with which tests and programs choose a board. */
 export const DEVICE = {
   ...{ SFP: 0x10fb, KX4: 0x10f7, KR: 0x1517, X540: 0x1528, X550: 0x1563 },
 } as const;
-
-/** Speeds of the family in Mb/s. */
-export const ALL_SPEEDS: readonly number[] = [100, 1000, 2500, 5000, 10000];
 
 /** Controllers whose registers differ. */
 type Family = "82599" | "X540" | "X550";
@@ -87,7 +84,7 @@ export function phyOf(deviceId: number, lanId: number): PhyKind {
     case "X540":
       return { identifier: 0x01540200, address: 0, speeds: [100, 1000, 10000] };
     case "X550":
-      return { identifier: 0x01540223, address: lanId, speeds: [100, 1000, 2500, 5000, 10000] };
+      return { identifier: 0x01540223, address: lanId, speeds: ALL_SPEEDS };
     default:
       return { identifier: 0, address: 0, speeds: [] };
   }

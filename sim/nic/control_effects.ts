@@ -9,6 +9,7 @@ import {
   CTRL,
   EEC,
   EERD,
+  FRTIMER,
   GCR_EXT,
   RDRXCTL,
   STATUS,
@@ -34,6 +35,7 @@ export const SEMAPHORES: readonly Register[] = [SWSM, SW_FW_SYNC];
 export function installControl(state: DeviceState): void {
   installReset(state);
   installRest(state);
+  installTimer(state);
   installEeprom(state);
   installSemaphores(state);
   installFirmware(state);
@@ -58,6 +60,16 @@ function installReset(state: DeviceState): void {
     // The reset bits clear themselves. A driver that reads within a millisecond sees them once.
     file.set(CTRL, value & ~(CTRL.RST | CTRL.LRST));
     return performance.now() - state.resetAt < RESET_TAKES ? value : file.get(CTRL);
+  });
+}
+
+// FRTIMER: microseconds and milliseconds of 10 bits each, seconds above.
+function installTimer({ file }: DeviceState): void {
+  const start = performance.now();
+  file.onRead(FRTIMER, () => {
+    const microseconds = Math.floor((performance.now() - start) * 1000);
+    const milliseconds = Math.floor(microseconds / 1000), seconds = Math.floor(milliseconds / 1000);
+    return (seconds << 20 | milliseconds % 1000 << 10 | microseconds % 1000) >>> 0;
   });
 }
 
@@ -128,11 +140,12 @@ function firstLook(state: DeviceState): () => boolean {
 }
 
 function installSemaphores(state: DeviceState): void {
-  const { file, rules } = state;
+  const { file, rules, firmware: { stuck } } = state;
   file.onRead(SWSM, (value) => {
     file.set(SWSM, value | SWSM.SMBI); // a driver that reads 0 has taken it (8.2.3.4)
-    return value;
+    return stuck === "SMBI" ? value | SWSM.SMBI : value;
   });
+  file.onWrite(SWSM, (value) => stuck === "SWESMBI" ? value & ~SWSM.SWESMBI : value);
   file.onRead(SW_FW_SYNC, (stored) => {
     const value = withHeld(state, stored);
     if (isX540OrLater(state.deviceId)) file.set(SW_FW_SYNC, value | SW_FW_SYNC.REGSMP);

@@ -35,7 +35,9 @@ import {
   RAL,
   RDRXCTL,
   RFCTL,
+  RQTC,
   RSSRK,
+  RTRUP2TC,
   RTTDCS,
   RXCSUM,
   RXCTRL,
@@ -55,14 +57,18 @@ import {
   VLNCTRL,
 } from "../../ixgbe/registers.ts";
 import { hex, nameOf, type Register } from "../../src/registers.ts";
+import {
+  checkReceiveArbiters,
+  checkTransmitArbiters,
+  receivesByClass,
+  sendsByClass,
+} from "./arbiters.ts";
 import { hasCrcStripForDma, hasLargeRedirectionTable, receiveMemory } from "./boards.ts";
 import { type DeviceState, enabledReceiveQueue } from "./device_state.ts";
 
 /** KB of transmit packet memory (8.2.3.9.13). */
 const TRANSMIT_MEMORY = 160;
 const STANDARD_FRAME = 1518;
-/** MRQC.MRQE: the modes with traffic classes, each with a packet buffer (8.2.3.7.12). */
-const DCB_MODES = [2, 3, 4, 5, 12, 13];
 /** RAH.ADTYPE of the X550: the address is an E-tag. */
 const RAH_ADTYPE = 1 << 30;
 
@@ -95,7 +101,10 @@ function installFilters(state: DeviceState): void {
   for (const register of [FCTRL, MCSTCTRL, RAL, RAH]) {
     file.onSettled(register, () => receiver.filters.load());
   }
-  for (const register of [VLNCTRL, RXCSUM, MRQC, RSSRK, EXVET, ETQF, ETQS, SYNQF, TSYNCRXCTL]) {
+  for (const register of [VLNCTRL, RXCSUM, MRQC, RQTC, RTRUP2TC, RSSRK, EXVET]) {
+    file.onSettled(register, () => receiver.loadOffloads());
+  }
+  for (const register of [ETQF, ETQS, SYNQF, TSYNCRXCTL]) {
     file.onSettled(register, () => receiver.loadOffloads());
   }
   for (const register of [FTQF, SAQF, DAQF, SDPQF, L34TIMIR]) {
@@ -119,7 +128,7 @@ function installReceive(state: DeviceState): void {
     }
     return value;
   });
-  file.onSettled(RXPBSIZE, () => receiver.resizeBuffer());
+  file.onSettled(RXPBSIZE, () => receiver.resizeBuffers());
   file.onWrite(CTRL_EXT, (value, old) => {
     const running = receiverEnabled(state) || (file.get(DMATXCTL) & DMATXCTL.TE) !== 0;
     if ((value ^ old) & CTRL_EXT.EXTENDED_VLAN && running) {
@@ -158,7 +167,7 @@ function checkReceiver(state: DeviceState): void {
   const { file, rules } = state;
   checkReady(state, "RXCTRL");
   const limit = receiveMemory(state.deviceId);
-  const size = sum(state, RXPBSIZE, DCB_MODES.includes(file.get(MRQC) & MRQC.MRQE));
+  const size = sum(state, RXPBSIZE, receivesByClass(file));
   if (size > limit) {
     const rule = `the sizes add up to ${limit} KB at most`;
     rules.violate("RXPBSIZE", "8.2.3.8.9", rule, `${size} KB when RXEN is set`);
@@ -172,6 +181,7 @@ function checkReceiver(state: DeviceState): void {
     );
   }
   state.queueMemories.checkReceive();
+  checkReceiveArbiters(file, rules);
   checkVlanModes(state);
   const nfs = RFCTL.NFSW_DIS | RFCTL.NFSR_DIS;
   if ((file.get(RFCTL) & nfs) !== nfs) {
@@ -222,6 +232,7 @@ function installTransmit(state: DeviceState): void {
       checkReady(state, "DMATXCTL");
       checkTransmitBuffers(state);
       state.queueMemories.checkTransmit();
+      checkTransmitArbiters(file, rules);
       enableFirstTransmitQueue(state);
     }
     return value;
@@ -252,7 +263,7 @@ function enableFirstTransmitQueue({ file, transmitter }: DeviceState): void {
 
 function checkTransmitBuffers(state: DeviceState): void {
   const { file, rules } = state;
-  const dcb = (file.get(MTQC) & MTQC.RT_ENA) !== 0;
+  const dcb = sendsByClass(file);
   const total = sum(state, TXPBSIZE, dcb);
   if (total > TRANSMIT_MEMORY) {
     const rule = `the sizes add up to ${TRANSMIT_MEMORY} KB at most`;

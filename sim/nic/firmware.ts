@@ -24,13 +24,15 @@ export function installFirmware(state: DeviceState): void {
 }
 
 /** What FWSM holds after a reset: firmware runs, and manages nothing. */
-export function firmwareStatus({ error = 0 }: Firmware): number {
-  return FWSM.FW_VAL_BIT | error << 19;
+export function firmwareStatus({ error = 0, recovery = false }: Firmware): number {
+  return FWSM.FW_VAL_BIT | error << 19 | (recovery ? FWSM.NVM_RECOVERY_MODE : 0);
 }
 
 /** SW_FW_SYNC as a driver reads it: with what firmware holds now. */
 export function withHeld(state: DeviceState, sync: number): number {
-  const { holdsPhy = 0 } = state.firmware;
+  const { holdsPhy = 0, holdsEeprom = false, stuck } = state.firmware;
+  if (holdsEeprom) sync |= SW_FW_SYNC.FW_EEP_SM;
+  if (stuck === "REGSMP") sync |= SW_FW_SYNC.REGSMP;
   if (holdsPhy === 0) return sync;
   const held = performance.now() < state.resetAt + holdsPhy;
   return held ? sync | firmwarePhy(state) : sync & ~firmwarePhy(state);

@@ -13,7 +13,7 @@
  * for (;;) nic.poll();
  * ```
  *
- * Not modelled: timing, receive coalescing, virtual functions.
+ * Not modelled: timing, virtual functions.
  *
  * @module
  */
@@ -40,12 +40,12 @@ import { Receiver } from "../rx/receiver.ts";
 import { Transmitter } from "../tx/transmitter.ts";
 import type { Wire, WirePort } from "../wires/wire.ts";
 import {
-  ALL_SPEEDS,
   boardPins,
   DEVICE,
   eepromWords,
   hasCage,
   hasLargeRedirectionTable,
+  isX540OrLater,
   type LinkDefault,
   phyOf,
   timeKind,
@@ -57,7 +57,7 @@ import { Doorbells } from "./doorbells.ts";
 import { makeEeprom } from "./eeprom.ts";
 import { installLink, linkSpeed } from "./link_effects.ts";
 import { Rest } from "./master_disable.ts";
-import { Phy } from "./phy.ts";
+import { ALL_SPEEDS, Phy } from "./phy.ts";
 import { QueueMemories } from "./queue_memories.ts";
 import { installQueues } from "./queue_effects.ts";
 import { RegisterAccess } from "./register_access.ts";
@@ -67,6 +67,8 @@ import { type ModuleKind, SfpModule } from "./sfp_module.ts";
 
 /** Maximum number of frames taken from the wire in one round. */
 const WIRE_BUDGET = 64;
+/** A word of the EEPROM that its checksum covers, and nothing depends on. */
+const DAMAGED_WORD = 0x3e;
 /** Rounds between two checks of writes through the doorbell mapping. */
 const INSPECT_EVERY = 1024;
 
@@ -80,6 +82,8 @@ export interface NicOptions {
   readonly lanId?: 0 | 1;
   /** Whether the EEPROM is blank: EEC.EE_PRES and the station address are 0; default: false. */
   readonly blankEeprom?: boolean;
+  /** Whether the EEPROM's checksum is wrong; default: false. */
+  readonly damagedEeprom?: boolean;
   /** Whether the EEPROM sets AUTOC2.LINK_DISABLE, which a driver has to clear (82599). */
   readonly linkDisabled?: boolean;
   /** How firmware behaves; default: it is ready at once, and holds nothing. */
@@ -201,7 +205,11 @@ export class Nic implements WirePort {
       dma: this.dma,
       tails: this.#doorbells.words,
     };
-    this.#receiver = new Receiver(core, hasLargeRedirectionTable(deviceId));
+    this.#receiver = new Receiver(
+      core,
+      hasLargeRedirectionTable(deviceId),
+      isX540OrLater(deviceId),
+    );
     const outlet = { send: (frame: FrameBuffer, length: number) => this.#send(frame, length) };
     this.#transmitter = new Transmitter(core, outlet);
     this.#state = {
@@ -248,6 +256,7 @@ export class Nic implements WirePort {
     };
     const { module: plugged } = this.#state;
     if (plugged && !options.partner) this.#state.partnerSpeeds = [plugged.fastest];
+    if (options.damagedEeprom) this.#state.eeprom[DAMAGED_WORD] ^= 1;
     this.#registers = new RegisterAccess(this.#state, this.#doorbells);
     installControl(this.#state);
     installLink(this.#state);
@@ -400,7 +409,7 @@ export class Nic implements WirePort {
     resetRegisters(this.#state, this.#settings);
     this.#doorbells.reset();
     this.#receiver.reset();
-    this.#receiver.resizeBuffer();
+    this.#receiver.resizeBuffers();
     this.#transmitter.reset();
     this.#causes.reset();
     this.#state.time.reset();

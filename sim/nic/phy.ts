@@ -55,6 +55,9 @@ const ABILITIES: readonly (readonly [
   [10000, [CONTROL_10G, 1 << 12], [STATUS_10G, 1 << 11]],
 ];
 
+/** Speeds of the family in Mb/s. */
+export const ALL_SPEEDS: readonly number[] = ABILITIES.map(([mbps]) => mbps);
+
 /**
  * Values after power-on: those of the datasheet, with 100 Mb/s and 1 Gb/s, which a board's NVM
  * provisions. 2.5 and 5 Gb/s are 0 (10.4.20).

@@ -37,13 +37,15 @@ export const RX_STATUS = {
   DD: 1 << 0,
   /** End of packet. */
   EOP: 1 << 1,
+  /** If EOP is 0, from here on the next descriptor of the same large packet. */
+  NEXTP_SHIFT: 4,
   /** A flow director filter matched. */
   FLM: 1 << 2,
   /** The VLAN tag is in the descriptor, not in the frame. */
   VP: 1 << 3,
   /** The UDP checksum was checked. */
   UDPCS: 1 << 4,
-  /** The TCP or UDP checksum was checked. */
+  /** The checksum of TCP, UDP or SCTP was checked. */
   L4I: 1 << 5,
   /** The IPv4 checksum was checked. */
   IPCS: 1 << 6,
@@ -60,7 +62,9 @@ export const RX_STATUS = {
   ERROR_FDIR_LENGTH: 1 << 20,
   ERROR_FDIR_DROP: 1 << 21,
   ERROR_FDIR_COLLISION: 1 << 22,
-  /** The TCP or UDP checksum is wrong. */
+  /** The header is longer than the header buffer. */
+  ERROR_HBO: 1 << 23,
+  /** The checksum of TCP, UDP or SCTP is wrong. */
   ERROR_L4: 1 << 30,
   /** The IPv4 checksum is wrong. */
   ERROR_IP: 1 << 31,
@@ -82,6 +86,9 @@ export const TX_COMMAND = {
   EOP: 1 << 24,
   /** The device appends the CRC. */
   IFCS: 1 << 25,
+  /** Insert a checksum; only in the legacy format, with its offset from CSO_SHIFT on. */
+  IC: 1 << 26,
+  CSO_SHIFT: 16,
   /** Report status. */
   RS: 1 << 27,
   /** Advanced format. */
@@ -94,6 +101,9 @@ export const TX_COMMAND = {
 
 /** Word 3 of a transmit descriptor; POPTS is in it (7.2.3.2.4). */
 export const TX_OPTIONS = {
+  /** Legacy format: where the bytes to sum begin, and the VLAN tag. */
+  CSS_SHIFT: 8,
+  VLAN_SHIFT: 16,
   /** Descriptor done, once written back. */
   DD: 1,
   /** Index of one of the queue's two contexts. */
@@ -110,8 +120,9 @@ export const TX_OPTIONS = {
 export const TX_CONTEXT = {
   /** The packet is IPv4, not IPv6. */
   IPV4: 1 << 10,
-  /** L4T: UDP, TCP or another. */
+  /** L4T: UDP, TCP, SCTP or another. */
   L4T_SHIFT: 11,
   L4T_UDP: 0,
   L4T_TCP: 1,
+  L4T_SCTP: 2,
 } as const;

@@ -13,12 +13,14 @@ import { CTRL_EXT, EXVET, MRQC, RXCSUM, RXDCTL, VFTA, VLNCTRL } from "../../ixgb
 import { checksum } from "../../packets/checksum.ts";
 import type { FlowDirector } from "../flow/director.ts";
 import { FLOW } from "../flow/key.ts";
+import { sctpChecksum, sctpChecksumOf } from "../frames/crc32c.ts";
 import type { RegisterCore } from "../registers/core.ts";
 import type { RegisterFile } from "../registers/register_file.ts";
 import type { Rules } from "../registers/rules.ts";
 import { RX_STATUS, RX_TYPE } from "../rings/descriptors.ts";
 import { QueueFilters } from "./queue_filters.ts";
 import { MRQE_NONE, MRQE_RSS, Rss } from "./rss.ts";
+import { TrafficClasses } from "./traffic_classes.ts";
 
 const { IPV4, IPV4_OPTIONS, IPV6, IPV6_EXTENDED, TCP, UDP, SCTP } = RX_TYPE;
 const { RSS, RSS_FLOW_DIRECTOR } = RX_TYPE;
@@ -51,13 +53,18 @@ export class ReceiveOffloads {
   /** VLAN tag, or -1 without one; and its offset in the frame. */
   tag = -1;
   tagAt = ETHERTYPE_AT;
-  /** The queue for the frame. */
+  /** The queue for the frame, and its traffic class, which is 0 without classes. */
   queue = 0;
+  trafficClass = 0;
   /** Offset of what follows the EtherType; and of the TCP, UDP or SCTP header, or -1. */
   network = 0;
   transport = -1;
+  /** Offset of what follows the IP headers. */
+  payload = 0;
   /** Whether the VLAN filter refuses the frame. */
   refused = false;
+  /** The traffic classes that the driver has enabled. */
+  readonly classes: TrafficClasses = new TrafficClasses();
   readonly #file: RegisterFile;
   readonly #rules: Rules;
   readonly #rss: Rss;
@@ -105,8 +112,9 @@ export class ReceiveOffloads {
     const filters = (this.#vlan & (VLNCTRL.VFE | VLNCTRL.CFIEN)) !== 0;
     this.#rss.load();
     const mode = file.get(MRQC) & MRQC.MRQE;
-    if (mode !== MRQE_NONE && mode !== MRQE_RSS) {
-      const found = `MRQE ${mode}: the model has 0 (one queue) and 1 (RSS)`;
+    this.classes.load(file);
+    if (mode !== MRQE_NONE && mode !== MRQE_RSS && this.classes.count === 0) {
+      const found = `MRQE ${mode}: the model has 0 (one queue), 1 (RSS), and 2 to 5 (DCB)`;
       this.#rules.violate("MRQC", "8.2.3.7.12", "a mode that is modelled", found);
     }
     const sums = file.get(RXCSUM);
@@ -151,6 +159,7 @@ export class ReceiveOffloads {
     if (ethertype === ETHERTYPE_IPV4) this.#ipv4(bytes, ip, length);
     else if (ethertype === ETHERTYPE_IPV6) this.#ipv6(bytes, ip, length);
     if (!this.#showsHash) this.#hideHash();
+    if (this.classes.count > 0) this.#classify();
     if (this.#directs) {
       this.#direct(bytes, ip, length);
       if (!counted && !this.refused) this.#director!.count();
@@ -158,9 +167,12 @@ export class ReceiveOffloads {
     if (this.#steers) this.#steer(bytes, ip);
   }
 
-  /** Sets the status bit that says that the tag is in the descriptor, not in the frame. */
+  /** Notes that the tag is in the descriptor, not in the frame, whose headers are nearer then. */
   strip(): void {
     this.status |= VP;
+    this.network -= TAG_BYTES;
+    this.payload -= TAG_BYTES;
+    if (this.transport >= 0) this.transport -= TAG_BYTES;
   }
 
   #filter(vlan: number): void {
@@ -181,6 +193,7 @@ export class ReceiveOffloads {
     this.status |= IPCS;
     if (checksum(bytes, ip, ip + header) !== 0) this.status |= ERROR_IP;
     const fragment = read16(bytes, ip + 6) & FRAGMENT;
+    this.payload = ip + header;
     if (fragment === 0) this.transport = ip + header;
     if (fragment === 0) this.#l4(bytes, bytes[ip + 9], ip + 12, ip + header, end);
     else if (this.#sums) this.#sum(bytes, fragment, ip, ip + header, end);
@@ -198,6 +211,7 @@ export class ReceiveOffloads {
       protocol = bytes[l4];
       l4 += (bytes[l4 + 1] + 1) * 8;
     }
+    this.payload = l4;
     if (protocol !== PROTOCOL_FRAGMENT) this.transport = l4;
     this.#l4(bytes, protocol, ip + 8, l4, end);
     this.#hash(bytes, ip + 8, l4);
@@ -205,7 +219,7 @@ export class ReceiveOffloads {
 
   // Offsets as parameters: an object of them would be allocated for each frame.
   #l4(bytes: Uint8Array, protocol: number, addresses: number, l4: number, end: number): void {
-    if (protocol === PROTOCOL_SCTP && l4 + SCTP_BYTES <= end) this.type |= SCTP;
+    if (protocol === PROTOCOL_SCTP && l4 + SCTP_BYTES <= end) return this.#sctp(bytes, l4, end);
     const tcp = protocol === PROTOCOL_TCP && l4 + TCP_BYTES <= end;
     if (!tcp && !(protocol === PROTOCOL_UDP && l4 + UDP_BYTES <= end)) return;
     this.type |= tcp ? TCP : UDP;
@@ -220,6 +234,12 @@ export class ReceiveOffloads {
     if (none || checksum(bytes, l4, end, pseudo) !== 0) this.status |= ERROR_L4;
   }
 
+  #sctp(bytes: Uint8Array, l4: number, end: number): void {
+    this.type |= SCTP;
+    this.status |= L4I;
+    if (sctpChecksum(bytes, l4, end) !== sctpChecksumOf(bytes, l4)) this.status |= ERROR_L4;
+  }
+
   // If a datagram has a checksum, the sums of its fragments and of its pseudo header add up to
   // 0xffff (7.1.13). Only the first fragment says if it has one.
   #sum(bytes: Uint8Array, fragment: number, ip: number, payload: number, end: number): void {
@@ -230,6 +250,11 @@ export class ReceiveOffloads {
     if (none) sum = 0;
     else this.status |= UDPV;
     this.#fragment = sum << 16 | read16(bytes, ip + 4);
+  }
+
+  #classify(): void {
+    this.trafficClass = this.classes.classOf(this.tag);
+    this.queue = this.classes.queueOf(this.trafficClass, this.queue);
   }
 
   // The hash chooses the queue even if descriptors do not have it.

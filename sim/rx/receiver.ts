@@ -9,7 +9,7 @@
  * @module
  */
 
-import { CTRL_EXT, HLREG0, MAXFRS, RXPBSIZE } from "../../ixgbe/registers.ts";
+import { CTRL_EXT, HLREG0, MAXFRS, PSRTYPE, RXPBSIZE } from "../../ixgbe/registers.ts";
 import { FlowDirector } from "../flow/director.ts";
 import { copy } from "../frames/copy.ts";
 import { appendCrc, FRAME, FrameBuffer, sizeClass } from "../frames/frame.ts";
@@ -17,16 +17,18 @@ import { RX_STATUS } from "../rings/descriptors.ts";
 import type { DeviceCore } from "../rings/ring.ts";
 import { AddressFilters, KIND } from "./address_filters.ts";
 import { RECEIVED } from "./counts.ts";
+import { HeaderSplit } from "./header_split.ts";
 import { ReceiveOffloads } from "./offloads.ts";
 import { PacketBuffer } from "./packet_buffer.ts";
 import { QUEUE_DROPS, type ReceiveQueue } from "./queue.ts";
 import { ReceiveQueues } from "./queues.ts";
 import { ReceiveStamps, STAMP_BYTES } from "./time_stamps.ts";
+import { MAX_CLASSES } from "./traffic_classes.ts";
 
 const { DD, EOP, TSIP } = RX_STATUS, { UNICAST, BROADCAST, REJECTED } = KIND;
 const { CRC, MIN: MIN_FRAME } = FRAME;
 const { SHORT, BYTES, BROADCASTS, MULTICASTS } = RECEIVED;
-const { IGNORED, FILTERED, MISSED, OVERSIZED, UNDERSIZED } = RECEIVED;
+const { IGNORED, FILTERED, FILTERED_BYTES, MISSED, OVERSIZED, UNDERSIZED } = RECEIVED;
 /** Longest frame without HLREG0.JUMBOEN, with CRC and without VLAN tag (8.2.3.22.8). */
 const MAX_STANDARD_FRAME = 1518;
 /** Bytes of a VLAN tag, by which a frame may exceed the longest one. */
@@ -53,17 +55,27 @@ export class Receiver extends ReceiveQueues {
   /** Time stamps. */
   readonly stamps: ReceiveStamps;
   readonly #fresh: Float64Array;
-  readonly #buffer = new PacketBuffer();
+  /** The packet buffers of traffic classes; without classes, the first one is for all packets. */
+  readonly #buffers = Array.from({ length: MAX_CLASSES }, (_, i) => new PacketBuffer(i));
+  readonly #buffer = this.#buffers[0];
+  /** Number of buffers in use. */
+  #used = 1;
   readonly #waiting = new FrameBuffer();
   readonly #stripped = new FrameBuffer();
+  readonly #split = new HeaderSplit();
   /** Whether frames are inspected. */
   #looks = false;
   #maxFrame = MAX_STANDARD_FRAME - CRC;
   #stripCrc = true;
 
-  /** @param x550 Whether it is an X550: its redirection table is larger, for example. */
-  constructor(core: DeviceCore, x550: boolean) {
-    super(core);
+  /**
+   * Creates a receive side.
+   *
+   * @param x550 Whether it is an X550: its redirection table is larger, for example.
+   * @param limits Whether RXDCTL.RLPML works: not on the 82599.
+   */
+  constructor(core: DeviceCore, x550: boolean, limits: boolean) {
+    super(core, limits);
     this.filters = new AddressFilters(core.file);
     this.director = new FlowDirector(core);
     this.offloads = new ReceiveOffloads(core, x550, this.director);
@@ -76,7 +88,7 @@ export class Receiver extends ReceiveQueues {
     this.stopAll();
     this.receiving = false;
     this.settle();
-    this.#buffer.clear();
+    for (const buffer of this.#buffers) buffer.clear();
     this.filters.load();
     this.director.reset();
     this.loadOffloads();
@@ -96,23 +108,33 @@ export class Receiver extends ReceiveQueues {
 
   /** Loads from the registers what the inspection of frames has to find. */
   loadOffloads(): void {
+    this.loadDropEnable();
     this.offloads.load();
     this.stamps.load();
-    this.#looks = this.offloads.active || this.stamps.enabled;
+    this.#looks = this.offloads.active || this.stamps.enabled || this.hasSpecial;
     this.setDetailed(this.#looks);
-    this.loadDropEnable();
+    const used = this.offloads.classes.count || 1;
+    if (used === this.#used) return;
+    this.#used = used;
+    this.resizeBuffers();
   }
 
-  /** Gives the packet buffer the size in RXPBSIZE[0]. */
-  resizeBuffer(): void {
-    this.#buffer.resize(Math.min(this.core.file.get(RXPBSIZE) & RXPBSIZE.SIZE, 512 * 1024));
+  /** Gives the packet buffers in use their sizes in RXPBSIZE, and the others none. */
+  resizeBuffers(): void {
+    for (const buffer of this.#buffers) {
+      const size = this.core.file.get(RXPBSIZE, buffer.index) & RXPBSIZE.SIZE;
+      buffer.resize(buffer.index < this.#used ? Math.min(size, 512 * 1024) : 0);
+    }
   }
 
   /** Begins a round: reads tails, and delivers frames that wait for descriptors. */
   poll(): number {
     this.refresh();
-    if (this.#buffer.frames === 0) return 0;
-    return this.#drain();
+    let moved = 0;
+    for (let i = 0; i < this.#used; i++) {
+      if (this.#buffers[i].frames > 0) moved += this.#drain(this.#buffers[i]);
+    }
+    return moved;
   }
 
   /**
@@ -131,10 +153,7 @@ export class Receiver extends ReceiveQueues {
     }
     const kind = this.filters.classify(frame.words[0], frame.words[1]);
     if (kind !== UNICAST) {
-      if (kind === REJECTED) {
-        count[FILTERED]++;
-        return true;
-      }
+      if (kind === REJECTED) return this.#refuse(length);
       count[kind === BROADCAST ? BROADCASTS : MULTICASTS]++;
     }
     if (this.#looks) return this.#receiveLooked(frame, length);
@@ -145,20 +164,17 @@ export class Receiver extends ReceiveQueues {
       length += CRC;
     }
     if (this.#buffer.frames === 0 && this.#hasRoom(queue, length)) {
-      this.#deliver(queue, frame, length);
+      this.#deliver(queue, frame, 0, length);
       return true;
     }
-    return this.#wait(queue, frame, length, 0);
+    return this.#wait(queue, this.#buffer, frame, length, 0);
   }
 
   // Takes a frame that is inspected.
   #receiveLooked(frame: FrameBuffer, length: number): boolean {
     const { offloads } = this;
     offloads.inspect(frame.bytes, length);
-    if (offloads.refused) {
-      this.#fresh[FILTERED]++;
-      return true;
-    }
+    if (offloads.refused) return this.#refuse(length);
     const queue = this.queues[offloads.queue];
     let note = 0;
     this.#countGood(length);
@@ -174,11 +190,19 @@ export class Receiver extends ReceiveQueues {
       appendCrc(frame.bytes, length);
       length += CRC;
     }
-    if (this.#buffer.frames === 0 && this.#hasRoom(queue, length)) {
+    if (queue.special && queue.limit > 0 && length > queue.limit) return this.#drop(queue);
+    const buffer = this.#buffers[offloads.trafficClass];
+    if (buffer.frames === 0 && this.#hasRoom(queue, length)) {
       this.#deliverLooked(queue, frame, length);
       return true;
     }
-    return this.#wait(queue, frame, length, note);
+    return this.#wait(queue, buffer, frame, length, note);
+  }
+
+  #refuse(length: number): true {
+    this.#fresh[FILTERED]++;
+    this.#fresh[FILTERED_BYTES] += length + CRC;
+    return true;
   }
 
   #countGood(length: number): void {
@@ -199,39 +223,51 @@ export class Receiver extends ReceiveQueues {
   }
 
   // Keeps or drops a frame that cannot go to host memory now.
-  #wait(queue: ReceiveQueue, frame: FrameBuffer, length: number, note: number): boolean {
+  #wait(
+    queue: ReceiveQueue,
+    buffer: PacketBuffer,
+    frame: FrameBuffer,
+    length: number,
+    note: number,
+  ): boolean {
     if (queue.running && !this.busMaster) queue.violateBusMaster();
-    if (queue.running && this.dmaAllowed && this.#buffer.frames === 0) {
+    if (queue.running && this.dmaAllowed && buffer.frames === 0) {
       if (queue.refresh() * queue.bufferBytes >= length) {
         if (this.#looks) this.#deliverLooked(queue, frame, length);
-        else this.#deliver(queue, frame, length);
+        else this.#deliver(queue, frame, 0, length);
         return true;
       }
     }
     if (queue.running && !queue.dropEnable) {
-      if (this.#buffer.push(frame, length, queue.index, note >>> NOTE_SHIFT)) return true;
-      this.counts.bufferFull();
+      if (buffer.push(frame, length, queue.index, note >>> NOTE_SHIFT)) return true;
+      this.counts.bufferFull(buffer.index);
     } else {
-      queue.counts[QUEUE_DROPS]++;
+      return this.#drop(queue);
     }
     this.#fresh[MISSED]++;
     return false;
   }
 
-  #drain(): number {
+  #drop(queue: ReceiveQueue): false {
+    queue.counts[QUEUE_DROPS]++;
+    this.#fresh[MISSED]++;
+    return false;
+  }
+
+  #drain(buffer: PacketBuffer): number {
     let moved = 0;
-    while (this.#buffer.frames > 0 && this.dmaAllowed && moved < DRAIN_BUDGET) {
+    while (buffer.frames > 0 && this.dmaAllowed && moved < DRAIN_BUDGET) {
       // As on the device, a frame that waits for its queue blocks all frames behind it.
-      const queue = this.queues[this.#buffer.peekQueue()];
-      if (!queue.running || queue.room * queue.bufferBytes < this.#buffer.peek()) break;
-      const note = this.#buffer.peekNote() << NOTE_SHIFT;
-      const length = this.#buffer.pop(this.#waiting);
+      const queue = this.queues[buffer.peekQueue()];
+      if (!queue.running || queue.room * queue.bufferBytes < buffer.peek()) break;
+      const note = buffer.peekNote() << NOTE_SHIFT;
+      const length = buffer.pop(this.#waiting);
       if (this.#looks) {
         this.offloads.inspect(this.#waiting.bytes, length, true);
         this.offloads.status |= note;
         this.#deliverLooked(queue, this.#waiting, length);
       } else {
-        this.#deliver(queue, this.#waiting, length);
+        this.#deliver(queue, this.#waiting, 0, length);
       }
       moved++;
     }
@@ -239,10 +275,9 @@ export class Receiver extends ReceiveQueues {
     return moved;
   }
 
-  // Writes a frame to as many buffers as it needs; `writeBack` writes the descriptors.
-  #deliver(queue: ReceiveQueue, frame: FrameBuffer, length: number): void {
+  // Writes a frame, from a byte on, to as many buffers as it needs; `writeBack` writes the descriptors.
+  #deliver(queue: ReceiveQueue, frame: FrameBuffer, from: number, length: number): void {
     const bufferBytes = queue.bufferBytes;
-    let from = 0;
     while (length - from > bufferBytes) {
       if (!this.#fill(queue, frame, from, bufferBytes, DD)) return;
       from += bufferBytes;
@@ -280,9 +315,44 @@ export class Receiver extends ReceiveQueues {
     const { offloads } = this;
     const from = queue.head;
     const strips = queue.strips && offloads.tag >= 0;
-    if (strips) this.#deliver(queue, this.#strip(frame, length), length - VLAN_TAG);
-    else this.#deliver(queue, frame, length);
-    queue.describe(from, offloads.type, offloads.hash, strips ? offloads.tag : 0, offloads.status);
+    if (strips) {
+      frame = this.#strip(frame, length);
+      length -= VLAN_TAG;
+    }
+    const tag = strips ? offloads.tag : 0;
+    if (queue.special) return this.#deliverSpecial(queue, frame, length, tag);
+    this.#deliver(queue, frame, 0, length);
+    queue.describe(from, offloads.type, offloads.hash, tag, offloads.status);
+  }
+
+  // Delivers a frame to a queue that splits headers or coalesces packets.
+  #deliverSpecial(queue: ReceiveQueue, frame: FrameBuffer, length: number, tag: number): void {
+    const { offloads } = this, { type, hash, status } = offloads, split = this.#split;
+    if (queue.coalescer?.take(frame, length, tag, offloads)) return;
+    const from = queue.head;
+    if (queue.headerBytes === 0) {
+      this.#deliver(queue, frame, 0, length);
+      queue.describe(from, type, hash, tag, status);
+      return;
+    }
+    split.measure({ bytes: frame.bytes, length }, this.core.file.get(PSRTYPE), offloads, queue);
+    if (split.bytes > 0 && !this.#fillHeader(queue, frame, split.bytes)) return;
+    this.#deliver(queue, frame, split.bytes, length);
+    queue.describe(from, type | split.split, hash, tag, status | split.status);
+    queue.types[from] |= split.length;
+    queue.add(0, split.bytes);
+  }
+
+  // Writes the first bytes of a frame to the header buffer of the descriptor at the head.
+  #fillHeader(queue: ReceiveQueue, frame: FrameBuffer, length: number): boolean {
+    const { dma } = this.core, { words, head } = queue;
+    const to = dma.follow(words, queue.first + head * 4 + 2, queue.headerBytes);
+    if (to < 0 || !dma.writable) {
+      queue.stopAtBadBuffer(head, 2);
+      return false;
+    }
+    copy(dma, to, frame, 0, length);
+    return true;
   }
 
   // Returns the frame without its VLAN tag; an outer tag stays.

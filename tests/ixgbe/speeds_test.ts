@@ -177,6 +177,21 @@ Deno.test("ixgbe.attach() brings up the link of a PHY that an earlier driver lef
   }
 });
 
+Deno.test("ixgbe.attach() turns negotiation on if that is all that an earlier driver changed", async () => {
+  const pci = new ModelFunction({ deviceId: DEVICE.X540 });
+  leave(pci, CONTROL, 0x2000);
+  using bench = await Bench.start({}, pci);
+  assertEquals((await bench.device.waitForLink(1000)).up, true);
+  assertEquals(writtenToPhy(pci), [[CONTROL, 0x2000 | ENABLE | RESTART]]);
+});
+
+Deno.test("ixgbe.attach() leaves the bits for 2.5 and 5 Gbit/s alone on an X540, which has others there", async () => {
+  const pci = new ModelFunction({ deviceId: DEVICE.X540 });
+  leave(pci, 0xc400, 0x8c54);
+  using _bench = await Bench.start({}, pci);
+  assertEquals(writtenToPhy(pci), []);
+});
+
 Deno.test("ixgbe.attach() leaves the PHY's speeds alone while a management controller uses the link", async () => {
   const pci = new ModelFunction({ deviceId: DEVICE.X550, firmware: { veto: true } });
   leave(pci, 0x20, 0x0001);
@@ -216,6 +231,17 @@ Deno.test("Device.linkStatus() says why a copper link is down", async () => {
     assertMatch(said, reason);
     assert(message.endsWith(said));
   }
+});
+
+Deno.test("Device.linkStatus() forgets why a copper link was down once it is up", async () => {
+  const pci = new ModelFunction({ deviceId: DEVICE.X540, partner: [100] });
+  using bench = await Bench.start({ speeds: [1000] }, pci);
+  await assertRejects(() => bench.device.waitForLink(20), DeviceError, "offers 100 Mbit/s");
+  pci.nic.setLink(true, 1000);
+  assertEquals((await bench.device.waitForLink(1000)).up, true);
+  pci.nic.setLink(false);
+  assertEquals(bench.device.linkStatus().reason, undefined);
+  await assertRejects(() => bench.device.waitForLink(20), DeviceError, "no signal arrives");
 });
 
 Deno.test("Device.linkStatus() says why a backplane's link is down", async () => {

@@ -97,6 +97,17 @@ Deno.test("fwd.ts refuses invalid command lines with one sentence", async (t) =>
       ["--virtio=old", a, b],
       /legacy or modern, not "old"/,
     ],
+    ["a speed that is not a number", ["--speed=fast", a, b], /--speed takes numbers from 100 to/],
+    [
+      "a speed that the card cannot have",
+      ["--speed=10000,2500", a, b],
+      /0\.sock: an 82599 SFP\+ can have 1000 and 10000 Mbit\/s, not 2500: .* \(--speed\)$/m,
+    ],
+    [
+      "a speed that the module cannot have",
+      ["--speed=1000", a, b],
+      /0\.sock: its module \(10GBASE-SR\) can have 10000 Mbit\/s, not 1000 Mbit\/s: .*--speed/,
+    ],
     ["an unknown option", ["--frobnicate", a, b], /--frobnicate/],
     [
       "an option that a device does not support",
@@ -132,6 +143,18 @@ Deno.test("fwd.ts refuses related NICs by name", async (t) => {
       await sim.quit();
     });
   }
+});
+
+Deno.test("fwd.ts --speed sets the speeds of copper links", async () => {
+  await using directory = await TemporaryDirectory.make();
+  // Without the option, the ends have no speed in common.
+  const options = ["--device-id=0x1563", "--partner=2500"];
+  await using sim = await Sim.start(directory, GENERATORS, options);
+  await using forwarder = await startForwarder(sim.addresses, ["--speed=2500,1000"]);
+  await sim.command("start");
+  await sim.reaches("frames", (ports) => ports.every((port) => count(port) > 100));
+  await stopProgram(forwarder);
+  await sim.quit();
 });
 
 Deno.test("fwd.ts refuses a device that another forwarder uses and goes on using", async () => {

@@ -254,6 +254,14 @@ Deno.test("Nic applies filters for queues as soon as their registers are written
   }
 });
 
+Deno.test("FTQF survives CTRL.RST, and ETQF and SYNQF do not", () => {
+  const driver = new TestDriver();
+  const registers = [FTQF, ETQF, SYNQF] as Register[];
+  for (const register of registers) driver.write(register, 0x8000_0001);
+  driver.reset();
+  assertEquals(registers.map((register) => driver.read(register)), [0x8000_0001, 0, 0]);
+});
+
 Deno.test("Filters for queues keep the hash of receive side scaling in the descriptor", () => {
   const plain = new Filters().rss().inspect(packet(TCP4));
   const found = new Filters().rss().flow(0, 6).inspect(packet(TCP4));

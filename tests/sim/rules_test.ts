@@ -18,7 +18,10 @@ import {
   RDLEN,
   RDRXCTL,
   RDT,
+  RTRPCS,
   RTTDCS,
+  RTTPCS,
+  RTTPT2C,
   RXCTRL,
   RXDCTL,
   RXPBSIZE,
@@ -34,7 +37,7 @@ import {
   TXPBSIZE,
   TXPBTHRESH,
 } from "../../ixgbe/registers.ts";
-import { offsetOf } from "../../src/registers.ts";
+import { nameOf, offsetOf, type Register } from "../../src/registers.ts";
 import { DEVICE } from "../../sim/nic/boards.ts";
 import { DmaMap } from "../../sim/rings/dma_map.ts";
 import { Rules } from "../../sim/registers/rules.ts";
@@ -206,6 +209,30 @@ const CASES: readonly Case[] = [
     recorded: "TXPBSIZE: the sizes add up to 160 KB at most",
     section: "8.2.3.9.13",
   },
+  ...[[RTTDCS, RTTDCS.TDPAC], [RTTPCS, RTTPCS.TPRM], [RTTPT2C, 1]].map(
+    ([register, bits]): Case => ({
+      what: `${(register as Register).name} left by a driver with traffic classes`,
+      stage: "configured",
+      breakIt: (d) => {
+        d.set(register as Register, bits as number);
+        d.enableTransmit();
+      },
+      recorded:
+        `${nameOf(register as Register, 0)}: arbitration is off without traffic classes and ` +
+        "virtualization",
+      section: "4.6.11.3.4",
+    }),
+  ),
+  {
+    what: "RTRPCS left by a driver with traffic classes",
+    stage: "configured",
+    breakIt: (d) => {
+      d.set(RTRPCS, RTRPCS.RAC);
+      d.openReceivePath();
+    },
+    recorded: "RTRPCS: arbitration is off without traffic classes and virtualization",
+    section: "4.6.11.3.4",
+  },
   {
     what: "a transmit threshold that leaves no room",
     stage: "running",
@@ -365,13 +392,13 @@ const CASES: readonly Case[] = [
     section: "8.2.3.8.7",
   },
   {
-    what: "a descriptor type that is not modelled",
+    what: "a descriptor type that is reserved",
     stage: "configured",
     breakIt: (d) => {
-      d.write(SRRCTL, 2 << 25 | 2);
+      d.write(SRRCTL, 3 << 25 | 2);
       d.set(RXDCTL, RXDCTL.ENABLE);
     },
-    recorded: "SRRCTL[0]: a descriptor type that exists and is modelled",
+    recorded: "SRRCTL[0]: a descriptor type that exists",
     section: "8.2.3.8.7",
   },
   {

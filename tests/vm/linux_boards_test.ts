@@ -11,7 +11,7 @@ import { RSS_KEY, toeplitz } from "../../src/toeplitz.ts";
 import { isRoot, TemporaryDirectory, tool, until } from "../support/processes.ts";
 import { added, assertSame, type Counts, withNeighbours } from "./linux_counts.ts";
 import { LinuxGuest } from "./linux_ixgbe.ts";
-import { assertKnown, FIRST_RESET, RECEIVE_PATH, TAKEN_DOWN } from "./linux_known.ts";
+import { assertKnown, FIRST_RESET, RECEIVE_PATH, SELF_TEST, TAKEN_DOWN } from "./linux_known.ts";
 import { VlanPeer } from "./vlan_peer.ts";
 
 const KX4 = 0x10f7, X540 = 0x1528, X550 = 0x1563;
@@ -166,6 +166,10 @@ for (
         assertEquals(rx_queue_1_packets, seconds); // queue 0 also receives ARP
         assert(seconds > 0 && seconds < FLOWS && rx_packets > FLOWS);
       });
+      await t.step("the driver's self-test passes (ethtool -t)", async () => {
+        await guest.selfTest(link);
+        await guest.ping(link);
+      });
       await t.step("the driver is unloaded and loaded again", async () => {
         await guest.do("rmmod ixgbe");
         await guest.load();
@@ -173,8 +177,8 @@ for (
       });
       await guest.assertQuiet();
       // The X550's firmware turns reception off.
-      const others = [FIRST_RESET, RECEIVE_PATH, ...deviceId === X540 ? [TAKEN_DOWN] : []];
-      assertKnown(await guest.quit(), ...others);
+      const others = deviceId === X540 ? [TAKEN_DOWN] : [];
+      assertKnown(await guest.quit(), FIRST_RESET, RECEIVE_PATH, ...SELF_TEST, ...others);
     },
   });
 }
