@@ -101,13 +101,10 @@ function installFilters(state: DeviceState): void {
   for (const register of [FCTRL, MCSTCTRL, RAL, RAH]) {
     file.onSettled(register, () => receiver.filters.load());
   }
-  for (const register of [VLNCTRL, RXCSUM, MRQC, RQTC, RTRUP2TC, RSSRK, EXVET]) {
+  for (const register of [VLNCTRL, RXCSUM, MRQC, RSSRK, EXVET, ETQF, ETQS, SYNQF, TSYNCRXCTL]) {
     file.onSettled(register, () => receiver.loadOffloads());
   }
-  for (const register of [ETQF, ETQS, SYNQF, TSYNCRXCTL]) {
-    file.onSettled(register, () => receiver.loadOffloads());
-  }
-  for (const register of [FTQF, SAQF, DAQF, SDPQF, L34TIMIR]) {
+  for (const register of [FTQF, SAQF, DAQF, SDPQF, L34TIMIR, RQTC, RTRUP2TC]) {
     file.onSettled(register, () => receiver.loadOffloads());
   }
 }
