@@ -67,7 +67,7 @@ import {
   receivesByClass,
   sendsByClass,
 } from "./arbiters.ts";
-import { hasLargeRedirectionTable, receiveMemory } from "./boards.ts";
+import { hasCrcStripForDma, hasLargeRedirectionTable, receiveMemory } from "./boards.ts";
 import { type DeviceState, enabledReceiveQueue } from "./device_state.ts";
 
 /** KB of transmit packet memory (8.2.3.9.13). */
@@ -106,13 +106,10 @@ function installFilters(state: DeviceState): void {
   for (const register of [FCTRL, MCSTCTRL, RAL, RAH]) {
     file.onSettled(register, () => receiver.filters.load());
   }
-  for (const register of [VLNCTRL, RXCSUM, MRQC, RQTC, RTRUP2TC, RSSRK, EXVET]) {
+  for (const register of [VLNCTRL, RXCSUM, MRQC, RSSRK, EXVET, ETQF, ETQS, SYNQF, TSYNCRXCTL]) {
     file.onSettled(register, () => receiver.loadOffloads());
   }
-  for (const register of [ETQF, ETQS, SYNQF, TSYNCRXCTL]) {
-    file.onSettled(register, () => receiver.loadOffloads());
-  }
-  for (const register of [FTQF, SAQF, DAQF, SDPQF, L34TIMIR]) {
+  for (const register of [FTQF, SAQF, DAQF, SDPQF, L34TIMIR, RQTC, RTRUP2TC]) {
     file.onSettled(register, () => receiver.loadOffloads());
   }
 }
@@ -200,7 +197,8 @@ function checkReceiver(state: DeviceState): void {
     rules.violate("RFCTL", "4.6.7", "NFSW_DIS and NFSR_DIS are set", detail);
   }
   const strip = (file.get(HLREG0) & HLREG0.RXCRCSTRP) !== 0;
-  if (strip !== ((file.get(RDRXCTL) & RDRXCTL.CRCSTRIP) !== 0)) {
+  const dmaStrip = (file.get(RDRXCTL) & RDRXCTL.CRCSTRIP) !== 0;
+  if (hasCrcStripForDma(state.deviceId) && strip !== dmaStrip) {
     const detail = `HLREG0.RXCRCSTRP is ${Number(strip)}`;
     rules.violate("RDRXCTL", "8.2.3.8.8", "CRCSTRIP is the same as HLREG0.RXCRCSTRP", detail);
   }

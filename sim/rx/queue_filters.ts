@@ -133,6 +133,11 @@ export class QueueFilters {
       const priority = filter & ETQF.UP_EN ? (filter & ETQF.UP) >>> 16 : -1;
       const queue = select & ETQS.QUEUE_ENABLE ? (select & ETQS.RX_QUEUE) >>> 16 : -1;
       if (IP.includes(type)) this.#violate(ETQF, index, "not the EtherType of IP", hex(filter));
+      const overlaps = filters.some((other) =>
+        other.type === type &&
+        (other.priority < 0 || priority < 0 || other.priority === priority)
+      );
+      if (overlaps) this.#violate(ETQF, index, "no packet matches two filters", hex(filter));
       this.#checkInterrupt(ETQS, index, select & ETQS.QUEUE_ENABLE ? select & ETQS.LLI : 0);
       filters.push({ index, type, priority, queue });
     }
@@ -162,8 +167,8 @@ export class QueueFilters {
     return tuples.sort((a, b) => b.priority - a.priority);
   }
 
-  #checkInterrupt(register: Register, index: number, asked: number): void {
-    if (asked === 0) return;
+  #checkInterrupt(register: Register, index: number, requested: number): void {
+    if (requested === 0) return;
     const rule = "no low latency interrupt (not modelled)";
     this.#violate(register, index, rule, hex(this.#file.get(register, index)));
   }

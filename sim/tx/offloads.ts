@@ -95,8 +95,8 @@ export class TransmitOffloads {
   }
 
   /**
-   * Inserts a VLAN tag, with DMATXCTL.GDV behind the outer one, which the device takes to be there
-   * (7.4.5); returns the new length of the frame.
+   * Inserts a VLAN tag; with DMATXCTL.GDV, behind the outer tag, which the device expects (7.4.5).
+   * Returns the new length of the frame.
    */
   insertTag(frame: FrameBuffer, length: number, tag: number): number {
     const control = this.#file.get(DMATXCTL);

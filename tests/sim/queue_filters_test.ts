@@ -150,6 +150,15 @@ Deno.test("ETQF for IP breaks a rule, and ETQS.LLI is not modelled", () => {
   ]);
 });
 
+Deno.test("ETQF: filters that one packet could match break a rule", () => {
+  const filters = new Filters().etherType(0, LLDP, 1, ETQF.UP_EN | 1 << 16)
+    .etherType(1, LLDP, 2, ETQF.UP_EN | 2 << 16);
+  assertEquals([1, 2].map((up) => filters.queueOf(frameOf(LLDP, up << 13))), [1, 2]);
+  assertEquals(filters.broken(), []);
+  filters.etherType(4, LLDP, 3).queueOf(frameOf(LLDP));
+  assertEquals(filters.broken(), ["ETQF[4]: no packet matches two filters"]);
+});
+
 Deno.test("FTQF assigns a flow to a queue, and no other flow", () => {
   const filters = new Filters().rss().flow(17, 101);
   assertEquals(filters.queueOf(TCP4), 101);

@@ -630,6 +630,15 @@ Deno.test("Nic records a changed AUTOC.LMS, and more than 384 KB of receive memo
   ]);
 });
 
+Deno.test("Nic accepts RDRXCTL without CRCSTRIP on an X550, which reserves the bit", () => {
+  const driver = new TestDriver({ deviceId: DEVICE.X550 });
+  driver.reset();
+  driver.configure();
+  driver.write(RDRXCTL, driver.read(RDRXCTL) & ~RDRXCTL.CRCSTRIP);
+  driver.openReceivePath();
+  assertEquals(driver.broken(), []);
+});
+
 Deno.test("Nic records writes through the doorbell mapping to registers other than tails", () => {
   const doorbells = new Uint32Array(0x20000 / 4);
   const driver = TestDriver.ready({ doorbells, pollDoorbells: true });
