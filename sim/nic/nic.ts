@@ -218,7 +218,9 @@ export class Nic implements WirePort {
     const { flow } = this.#receiver;
     flow.onPause = (milliseconds) => this.#transmitter.pause(milliseconds);
     flow.onSend = (frame, length) => {
-      if (linkSpeed(this.#state) > 0) this.wire?.transmit(frame, length);
+      if (linkSpeed(this.#state) > 0 && !this.wire?.ignoresPause) {
+        this.wire?.transmit(frame, length);
+      }
     };
     this.#state = {
       ...core,

@@ -18,6 +18,7 @@ import {
   TDT,
 } from "../../ixgbe/registers.ts";
 import { DEVICE } from "../../sim/nic/boards.ts";
+import { Generator } from "../../sim/wires/generator.ts";
 import { frameTo, RING, STATION, TestDriver, TX_BUFFERS } from "../support/model_driver.ts";
 
 const PAUSE = [0x01, 0x80, 0xc2, 0, 0, 1];
@@ -135,6 +136,16 @@ Deno.test("XOFF is sent again before the partner's pause ends", () => {
   let sent = 0;
   for (let i = 0; i < 1000 && sent < 3; i++, sent += pauses(driver).length) driver.nic.poll();
   assertEquals(sent >= 3, true);
+});
+
+Deno.test("No pause frame is sent to a generator, which checks all frames that it receives", () => {
+  const driver = slow(), generator = new Generator({ id: 0 });
+  enable(driver, LONG);
+  driver.set(FCTRL, FCTRL.UPE | FCTRL.MPE);
+  driver.nic.wire = generator;
+  generator.start();
+  for (let i = 0; i < 100; i++) driver.nic.poll();
+  assertEquals([driver.read(LXOFFTXC), generator.statistics().corrupt], [1, 0]);
 });
 
 Deno.test("No pause frame is sent without FCCFG.TFCE or FCRTH.FCEN", () => {
