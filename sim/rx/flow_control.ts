@@ -11,13 +11,18 @@ import {
   FCRTL,
   FCRTV,
   FCTTV,
+  GOTCL,
+  GPTC,
   LXOFFRXCNT,
   LXOFFTXC,
   LXONRXCNT,
   LXONTXC,
   MFLCN,
+  MPTC,
+  PTC64,
   RAH,
   RAL,
+  TPT,
 } from "../../ixgbe/registers.ts";
 import { FRAME, FrameBuffer } from "../frames/frame.ts";
 import type { DeviceCore } from "../rings/ring.ts";
@@ -122,6 +127,9 @@ export class FlowControl {
     bytes.fill(0, 0, FRAME.MIN);
     bytes.set([...ADDRESS, ...source, ...TYPE, quanta >> 8, quanta]);
     statistics.add(quanta === 0 ? LXONTXC : LXOFFTXC, 1);
+    // They count as packets, too: Intel's drivers subtract them.
+    for (const count of [GPTC, TPT, MPTC, PTC64]) statistics.add(count, 1);
+    statistics.add(GOTCL, FRAME.MIN + FRAME.CRC);
     this.onSend?.(this.#frame, FRAME.MIN);
   }
 }

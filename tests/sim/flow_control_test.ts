@@ -8,11 +8,14 @@ import {
   FCRTV,
   FCTRL,
   FCTTV,
+  GOTCL,
+  GPTC,
   LXOFFRXCNT,
   LXOFFTXC,
   LXONRXCNT,
   LXONTXC,
   MFLCN,
+  MPTC,
   RDT,
   SRRCTL,
   TDT,
@@ -127,6 +130,7 @@ Deno.test("XOFF is sent once above FCRTH, and XON below FCRTL", () => {
   empty(driver);
   assertEquals(pauses(driver), [0]);
   assertEquals([driver.read(LXOFFTXC), driver.read(LXONTXC)], [1, 1]);
+  assertEquals([driver.read(GPTC), driver.read(MPTC), driver.read(GOTCL)], [2, 2, 2 * 64]);
 });
 
 Deno.test("XOFF is sent again before the partner's pause ends", () => {
