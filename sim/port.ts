@@ -77,7 +77,7 @@ export function openPorts(options: Options, log: (line: string) => void): Port[]
 
 /** A port on a socket. */
 function openServer(
-  { deviceId, module, doorbells: how }: Options,
+  { deviceId, module, timing, linkFailures, doorbells: how }: Options,
   { socket, mac }: PortOptions,
   i: number,
   trace: Trace | undefined,
@@ -88,6 +88,10 @@ function openServer(
     deviceId,
     module,
     mac,
+    delays: timing.delays,
+    jitter: timing.jitter,
+    seed: timing.seed + i,
+    restarts: linkFailures,
     pollDoorbells: doorbells !== undefined,
     ...(doorbells && { doorbells: new Uint32Array(doorbells.buffer) }),
   });

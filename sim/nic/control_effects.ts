@@ -18,7 +18,7 @@ import {
 import { hex, type Register } from "../../src/registers.ts";
 import { isX540OrLater } from "./boards.ts";
 import { type DeviceState, enabledReceiveQueue } from "./device_state.ts";
-import { checkReset, installFirmware, withHeld } from "./firmware.ts";
+import { checkReset, firmwareHolds, installFirmware, withHeld } from "./firmware.ts";
 import { installHostInterface } from "./host_interface.ts";
 import { currentLink } from "./link_effects.ts";
 
@@ -44,30 +44,41 @@ function installReset(state: DeviceState): void {
       checkReset(state, value);
       state.rest.reset();
       state.softwareReset((value & CTRL.LRST) !== 0);
+      state.timing.after("reset", "reset", () => {
+        file.set(CTRL, file.get(CTRL) & ~(CTRL.RST | CTRL.LRST));
+      });
       return (value & (CTRL.RST | CTRL.LRST)) >>> 0;
     }
     if (value & CTRL.GIO_DIS) checkQueuesStopped(state);
     state.rest.disable((value & CTRL.GIO_DIS) !== 0);
+    if (value & CTRL.GIO_DIS) state.timing.after("dma", "master", () => {});
     return value;
   });
   file.onSettled(CTRL, () => state.update());
   file.onRead(CTRL, (value) => {
+    if (state.timing.takes("reset")) return value;
     // The reset bits clear themselves. A driver that reads within a millisecond sees them once.
     file.set(CTRL, value & ~(CTRL.RST | CTRL.LRST));
-    return performance.now() - state.resetAt < RESET_TAKES ? value : file.get(CTRL);
+    return state.timing.now() - state.resetAt < RESET_TAKES ? value : file.get(CTRL);
   });
 }
 
 function installRest(state: DeviceState): void {
   const { file, rest } = state;
   file.onRead(STATUS, (value) => {
-    if (file.get(CTRL) & CTRL.GIO_DIS && rest.look()) value &= ~STATUS.GIO_MASTER_ENABLE;
+    const stopped = file.get(CTRL) & CTRL.GIO_DIS && !writesBack(state);
+    if (stopped && rest.look()) value &= ~STATUS.GIO_MASTER_ENABLE;
     return currentLink(state) ? value | STATUS.LINK_UP : value;
   });
   file.onWrite(GCR_EXT, (value, old) => {
     if (value & ~old & GCR_EXT.BUFFERS_CLEAR_FUNC) rest.clear();
     return value;
   });
+}
+
+/** Whether write-backs, or the end of DMA, are still to come. */
+function writesBack({ timing, receiver, transmitter }: DeviceState): boolean {
+  return timing.isPending("master") || receiver.unwritten || transmitter.unwritten;
 }
 
 function checkQueuesStopped(state: DeviceState): void {
@@ -79,16 +90,16 @@ function checkQueuesStopped(state: DeviceState): void {
 }
 
 function installEeprom(state: DeviceState): void {
-  const { file, eeprom, rules } = state;
+  const { file, eeprom, rules, timing } = state;
   const readEarly = firstLook(state);
   file.onRead(EEC, (value) => {
-    if (readEarly()) return value;
+    if (readEarly() || timing.isPending("auto read")) return value;
     state.sawAutoRead = true;
     return value | EEC.AUTO_RD;
   });
   const initEarly = firstLook(state);
   file.onRead(RDRXCTL, (value) => {
-    if (initEarly()) return value;
+    if (initEarly() || timing.isPending("DMA init")) return value;
     state.sawDmaInit = true;
     return value | RDRXCTL.DMAIDONE;
   });
@@ -100,7 +111,10 @@ function installEeprom(state: DeviceState): void {
       rules.violate("EERD", "8.2.3.2.2", "ADDR is inside the EEPROM", `word ${address}`);
     }
     const word = address < eeprom.length ? eeprom[address] : 0xffff;
-    return (word << 16 | value & EERD.ADDR | EERD.DONE) >>> 0;
+    const done = (word << 16 | value & EERD.ADDR | EERD.DONE) >>> 0;
+    if (!timing.takes("bus")) return done;
+    timing.after("bus", "EERD", () => file.set(EERD, done));
+    return value & ~EERD.DONE;
   });
 }
 
@@ -121,8 +135,15 @@ function installSemaphores(state: DeviceState): void {
     file.set(SWSM, value | SWSM.SMBI); // a driver that reads 0 has taken it (8.2.3.4)
     return value;
   });
+  file.onWrite(SWSM, (value, old) => {
+    const taken = value & ~old & SWSM.SWESMBI && firmwareHolds(state);
+    return taken ? value & ~SWSM.SWESMBI : value;
+  });
   file.onRead(SW_FW_SYNC, (stored) => {
     const value = withHeld(state, stored);
+    if (isX540OrLater(state.deviceId) && !(value & SW_FW_SYNC.REGSMP) && firmwareHolds(state)) {
+      return (value | SW_FW_SYNC.REGSMP) >>> 0;
+    }
     if (isX540OrLater(state.deviceId)) file.set(SW_FW_SYNC, value | SW_FW_SYNC.REGSMP);
     return value;
   });

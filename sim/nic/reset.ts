@@ -40,7 +40,7 @@ import {
 import { SEMAPHORES } from "./control_effects.ts";
 import type { DeviceState } from "./device_state.ts";
 import { firmwareStatus } from "./firmware.ts";
-import { negotiates } from "./link_effects.ts";
+import { negotiates, train } from "./link_effects.ts";
 
 /** Settings in the EEPROM of one port. */
 export interface PortSettings {
@@ -87,7 +87,11 @@ export function resetRegisters(
     for (let i = 0; i < RXPBSIZE.count; i++) file.set(RXPBSIZE, receiveMemory(deviceId) << 10, i);
     file.set(HICR, HICR.EN); // firmware with a host interface
   }
-  state.resetAt = performance.now();
+  const { timing } = state;
+  timing.cancelAll((key) => key !== "link");
+  state.resetAt = timing.now();
+  for (const key of ["auto read", "DMA init"]) timing.after("eeprom", key, () => {});
+  for (const key of ["configuration", "PHY held"]) timing.after("firmware", key, () => {});
   state.linkDelay = 0;
   state.negotiating = negotiates(file.get(AUTOC));
   state.sawAutoRead = false;
@@ -131,6 +135,7 @@ export function softwareReset(
   file.set(RAL, low);
   file.set(RAH, high);
   file.set(CTRL_EXT, file.get(CTRL_EXT) | extended);
+  if (link && !isX540OrLater(deviceId)) train(state);
   receiver.filters.load();
   receiver.load();
   receiver.loadOffloads();
