@@ -67,9 +67,10 @@ export async function powerUpPhy(
   };
   const deadline = performance.now() + ANSWER_MS;
   for (;;) {
+    const late = performance.now() >= deadline;
     // The semaphore is held for one attempt at a time.
     const problem = await withSemaphore(regs, mac, phySemaphore(regs), () => wake(regs), held);
-    if (problem === undefined || performance.now() >= deadline) return problem;
+    if (problem === undefined || late) return problem;
     await delay(RETRY_MS);
   }
 }

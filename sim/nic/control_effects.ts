@@ -91,15 +91,15 @@ function checkQueuesStopped(state: DeviceState): void {
 
 function installEeprom(state: DeviceState): void {
   const { file, eeprom, rules, timing } = state;
-  const readEarly = firstLook(state);
+  const readEarly = tooEarly(state, "auto read");
   file.onRead(EEC, (value) => {
-    if (readEarly() || timing.isPending("auto read")) return value;
+    if (readEarly()) return value;
     state.sawAutoRead = true;
     return value | EEC.AUTO_RD;
   });
-  const initEarly = firstLook(state);
+  const initEarly = tooEarly(state, "DMA init");
   file.onRead(RDRXCTL, (value) => {
-    if (initEarly() || timing.isPending("DMA init")) return value;
+    if (initEarly()) return value;
     state.sawDmaInit = true;
     return value | RDRXCTL.DMAIDONE;
   });
@@ -118,11 +118,12 @@ function installEeprom(state: DeviceState): void {
   });
 }
 
-// Returns whether it is the first call since a reset. The first read is always too early, so that a
-// driver that does not wait is noticed.
-function firstLook(state: DeviceState): () => boolean {
+// Returns whether it is too early after a reset. Without a delay the first call is, so that a driver
+// that does not wait is noticed.
+function tooEarly(state: DeviceState, event: string): () => boolean {
   let seen = NaN;
   return () => {
+    if (state.timing.takes("eeprom")) return state.timing.isPending(event);
     const first = seen !== state.resetAt;
     seen = state.resetAt;
     return first;
