@@ -151,12 +151,11 @@ export async function startCard(number: number, options: StartOptions): Promise<
   try {
     if (round % 2 === 1) await leave(card, memory);
     const since = performance.now();
-    const device = await ixgbe.attach(card, { pool });
+    using device = await ixgbe.attach(card, { pool });
     opened = performance.now() - since;
     await device.waitForLink(LINK_MS);
     linked = performance.now() - since;
     passed = pass(device, card, wire, time);
-    device.close();
   } catch (thrown) {
     error = thrown instanceof Error ? thrown.message : String(thrown);
   }
