@@ -12,10 +12,10 @@ import { virtio } from "./virtio/driver.ts";
 export { MAX_BATCH, PacketBatch } from "./src/batch.ts";
 export type {
   Device,
+  Interrupt,
   LinkModule,
   LinkStatus,
   OpenOptions,
-  RxInterrupt,
   RxQueue,
   Statistics,
   TxQueue,

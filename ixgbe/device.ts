@@ -14,6 +14,7 @@ import {
 } from "../src/pci/function.ts";
 import type {
   Device,
+  Interrupt,
   LinkStatus,
   OpenOptions,
   RxQueue,
@@ -36,7 +37,7 @@ import { refuseOptions } from "../src/options.ts";
 import { offsetOf, Registers } from "../src/registers.ts";
 import { RSS_KEY } from "../src/toeplitz.ts";
 import { BYTES, WORDS } from "./descriptors.ts";
-import { checkEeprom, getMac } from "./eeprom.ts";
+import { checkEeprom, firmwareError, getMac } from "./eeprom.ts";
 import * as init from "./init.ts";
 import {
   checkRssKey,
@@ -46,11 +47,11 @@ import {
   setMulticast,
   setPromiscuous,
 } from "./filters.ts";
-import { linkStatus } from "./link.ts";
+import { checkLink, linkOf, linkStatus } from "./link.ts";
 import { INTEL, type Model, modelOf } from "./models.ts";
+import { checkSpeeds, type PortLink } from "./port_link.ts";
 import { RDT, STATUS, TDT } from "./registers.ts";
 import { IxgbeRxQueue } from "./rx_queue.ts";
-import { SfpLink } from "./sfp_link.ts";
 import { Counters } from "./statistics.ts";
 import { IxgbeTxQueue } from "./tx_queue.ts";
 
@@ -68,6 +69,7 @@ async function attach(pci: PciFunction, options: OpenOptions): Promise<IxgbeDevi
   const model = modelOf(pci.address, pci.readConfig(Config.DEVICE_ID, 2));
   refuseOptions(pci.address, "ixgbe", options, ["virtio"]);
   checkReach(pci);
+  checkSpeeds(pci.address, model, options.speeds);
   if (options.rssKey) checkRssKey(pci.address, options.rssKey);
   const queues = queueOptions(pci.address, options, LIMITS);
   using opened = new DisposableStack();
@@ -107,10 +109,12 @@ export class IxgbeDevice implements Device {
   /** Why the link may stay down, and what to do. */
   #linkProblem: string | undefined;
   #regs: Registers | undefined;
-  /** The link, if it needs software: that of an 82599's SFP+ cage. */
-  #sfp: SfpLink | undefined;
+  /** The part of the link that is up to software. */
+  #link: PortLink | undefined;
   #counters: Counters | undefined;
+  /** The eventfds of interrupts: those of receive queues, then that of the link; empty without. */
   #interruptFds: readonly number[] = [];
+  #linkInterrupt: Interrupt | undefined;
   #closed = false;
 
   /** @ignore For `attach`. The NIC is not accessed before {@linkcode IxgbeDevice.prototype.start}. */
@@ -135,23 +139,29 @@ export class IxgbeDevice implements Device {
     return this.#regs;
   }
 
-  /** @ignore Connects each receive queue's own MSI-X vector to an eventfd. Call it before `start`. */
+  /**
+   * @ignore Connects an MSI-X vector for each receive queue, and one for the link, to an eventfd each. Call
+   * it before `start`.
+   */
   openInterrupts(rxQueues: number): void {
-    this.#interruptFds = openInterrupts(this.#pci, rxQueues);
+    this.#interruptFds = openInterrupts(this.#pci, rxQueues + 1);
   }
 
   /** @ignore For `attach`. Initialises the NIC in the order of section 4.6.3. */
-  async start({ promiscuous = false, rssKey }: OpenOptions): Promise<void> {
+  async start({ promiscuous = false, rssKey, speeds }: OpenOptions): Promise<void> {
     const bar = this.#pci.bar(0);
     const regs = this.#regs = new Registers(bar, this.address, STATUS);
     const { rxQueues, txQueues } = this.#queues;
     const { bufferSize } = this.pool;
 
     checkEeprom(regs, this.address);
-    // 4.6.3, steps 1 to 6 - interrupts off, global reset, EEPROM, DMA, PHY and link
-    this.#linkProblem = await init.reset(regs, this.address, this.#model);
+    const link = this.#link = linkOf(regs, this.address, this.#model, speeds);
+    await checkLink(regs, this.address, link, speeds);
+    // 4.6.3, steps 1 to 5 - interrupts off, global reset, EEPROM, DMA
+    await init.reset(regs, this.address, this.#model);
     init.clearResidue(regs);
-    if (SfpLink.fits(this.#model)) await (this.#sfp = new SfpLink(regs)).setUp();
+    // 4.6.4 - PHY and link
+    this.#linkProblem = await link.setUp() ?? firmwareError(regs);
     // The reset has stopped queues that a previous driver left running: DMA is safe from here on.
     this.#pci.setBusMaster(true);
 
@@ -170,15 +180,21 @@ export class IxgbeDevice implements Device {
     for (let i = 0; i < txQueues; i++) this.#setUpTxQueue(regs, bar, i);
     await init.enableTransmit(regs, txQueues);
 
-    // 4.6.6 - interrupts: a vector for each receive queue; none if the device only polls
-    init.initInterrupts(regs, this.#interruptFds.length);
-    this.#interruptFds.forEach((fd, i) => {
-      this.#rx[i].interrupt = { fd, arm: () => init.armInterrupt(this.registers, i) };
-    });
+    // 4.6.6 - interrupts: a vector for each receive queue and one for the link; none if the device only polls
+    if (this.#interruptFds.length > 0) this.#startInterrupts(regs, this.#interruptFds);
 
     // 4.6.7 - the receiver is enabled last, after all other settings
     init.enableReceiver(regs);
-    await this.#sfp?.settle();
+    await link.settle();
+  }
+
+  #startInterrupts(regs: Registers, fds: readonly number[]): void {
+    const queues = this.#rx.length;
+    init.initInterrupts(regs, queues);
+    this.#rx.forEach((queue, i) => {
+      queue.interrupt = { fd: fds[i], arm: () => init.armInterrupt(this.registers, i) };
+    });
+    this.#linkInterrupt = { fd: fds[queues], arm: () => init.armLinkInterrupt(this.registers) };
   }
 
   async #startRxQueue(regs: Registers, bar: Bar, number: number): Promise<void> {
@@ -211,15 +227,20 @@ export class IxgbeDevice implements Device {
     return { words, entries, busAddress: this.#rings.busAddress(offset, this.#pci.addressing) };
   }
 
+  get linkInterrupt(): Interrupt | undefined {
+    return this.#linkInterrupt;
+  }
+
   linkStatus(): LinkStatus {
+    if (this.#linkInterrupt) init.clearLinkInterrupt(this.registers);
     const status = linkStatus(this.registers, this.#model);
-    return this.#sfp?.describe(status) ?? status;
+    return this.#link?.describe(status) ?? status;
   }
 
   waitForLink(milliseconds = 10000): Promise<LinkStatus> {
     const next = async () => {
       this.#checkOpen();
-      await this.#sfp?.advance();
+      await this.#link?.advance();
       return this.linkStatus();
     };
     return waitForLink(this.address, next, milliseconds, this.#linkProblem);

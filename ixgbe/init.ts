@@ -8,8 +8,7 @@
 import { delay } from "../native/clock.ts";
 import { hex, nameOf, type Register, type Registers } from "../src/registers.ts";
 import { BYTES, CRC, MAX_FRAME } from "./descriptors.ts";
-import { checkMac, firmwareError } from "./eeprom.ts";
-import { setUpLink } from "./link.ts";
+import { checkMac } from "./eeprom.ts";
 import { type Model, rxPacketBufferKilobytes } from "./models.ts";
 import * as R from "./registers.ts";
 import { isVetoed, phySemaphore, spinWithSemaphore, withSemaphore } from "./semaphore.ts";
@@ -37,6 +36,8 @@ const ENABLE_MS = 1000, QUEUE_MS = 100, RX_PATH_MS = 40;
 const ENTRY = R.IVAR.ALLOC0 | R.IVAR.ALLOC_VAL0;
 /** Bits of a queue's two entries in IVAR: receive, then transmit. */
 const QUEUE_BITS = 16;
+/** Shift of IVAR_MISC.ALLOC1: the vector of causes other than queues and the TCP timer. */
+const OTHER_SHIFT = 8;
 /** Shift of PFQDE.QUEUE_IDX. */
 const QUEUE_IDX_SHIFT = 8;
 
@@ -49,9 +50,8 @@ export interface Ring {
 }
 
 /**
- * Section 4.6.3, steps 1 to 6: resets the NIC, waits until it is ready, and sets up the link.
+ * Section 4.6.3, steps 1 to 5: resets the NIC, and waits until it is ready.
  *
- * @returns Why the link may stay down, and what to do; undefined if nothing stands in its way.
  * @throws {DeviceError} if a wait reaches its deadline, or the device is powered down or gone.
  * @throws {UsageError} if the MAC address is not a unicast address.
  */
@@ -59,7 +59,7 @@ export async function reset(
   regs: Registers,
   device: string,
   model: Model,
-): Promise<string | undefined> {
+): Promise<void> {
   // 4.6.3.1 - interrupts off
   disableInterrupts(regs);
   // 4.6.3.2 - global reset, interrupts off again, general configuration
@@ -74,8 +74,6 @@ export async function reset(
   await regs.reaches(R.EEMNGCTL, done, done, CONFIG_MS);
   await regs.wait(R.RDRXCTL, R.RDRXCTL.DMAIDONE, R.RDRXCTL.DMAIDONE, DMA_INIT_MS);
   regs.set(R.CTRL_EXT, R.CTRL_EXT.DRV_LOAD); // tells firmware that a driver controls the device
-  // 4.6.4 - PHY and link
-  return await setUpLink(regs, model) ?? firmwareError(regs);
 }
 
 /** Returns the number of the NIC's port. */
@@ -309,31 +307,47 @@ export function enableReceiver(regs: Registers): void {
 }
 
 /**
- * Section 4.6.6: assigns MSI-X vector `i` to receive queue `i`. All vectors stay masked until they are
- * armed.
+ * Section 4.6.6: assigns MSI-X vector `i` to receive queue `i`, and the next vector to changes of the link.
+ * All vectors stay masked until they are armed.
  *
- * @param queues Number of receive queues with a vector, 0 to 16.
+ * @param queues Number of receive queues, 1 to 16.
  */
 export function initInterrupts(regs: Registers, queues: number): void {
-  if (queues === 0) return;
   const vectors = 2 ** queues - 1;
   // EIAME: sending a message masks its vector, so that no other follows while the program polls.
   regs.set(R.GPIE, R.GPIE.MULTIPLE_MSIX | R.GPIE.PBA_SUPPORT | R.GPIE.EIAME);
-  regs.write(R.EIAC, vectors & R.EIAC.RTX_QUEUE); // clears causes with the message: EICR is not read
+  // The message clears the causes of queues, so that EICR is not read. Other causes must not be cleared so.
+  regs.write(R.EIAC, vectors & R.EIAC.RTX_QUEUE);
+  regs.write(R.EIAM, vectors & R.EIMS.RTX_QUEUE | R.EICR.LSC);
   regs.write(R.EIAM_EX, vectors);
+  // No throttling: a vector is armed only after silence, which limits the rate of messages.
+  for (let vector = 0; vector <= queues; vector++) regs.write(R.EITR, 0, vector);
   for (let queue = 0; queue < queues; queue++) {
-    // No throttling: a vector is armed only after silence, which limits the rate of messages.
-    regs.write(R.EITR, 0, queue);
     const shift = queue % 2 * QUEUE_BITS;
     const entry = queue | R.IVAR.ALLOC_VAL0;
     regs.update(R.IVAR, ENTRY << shift, entry << shift, queue >> 1);
   }
+  regs.update(
+    R.IVAR_MISC,
+    R.IVAR_MISC.ALLOC1 | R.IVAR_MISC.ALLOC_VAL1,
+    queues << OTHER_SHIFT | R.IVAR_MISC.ALLOC_VAL1,
+  );
   regs.write(R.EICR, 0xffffffff); // clears old causes
 }
 
 /** Unmasks a receive queue's vector for one message, which is sent at once if a cause is pending. */
 export function armInterrupt(regs: Registers, queue: number): void {
   regs.write(R.EIMS_EX, 1 << queue);
+}
+
+/** Unmasks changes of the link for one message, which is sent at once if one is pending. */
+export function armLinkInterrupt(regs: Registers): void {
+  regs.write(R.EIMS, R.EIMS.LSC);
+}
+
+/** Clears the cause of a change of the link, so that the next one is another. Read the link's state after it. */
+export function clearLinkInterrupt(regs: Registers): void {
+  regs.write(R.EICR, R.EICR.LSC);
 }
 
 /**

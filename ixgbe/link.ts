@@ -1,53 +1,65 @@
 /**
- * The link: the part of its set-up that is up to software, and its state (82599: sections 3.7, 4.6.4).
+ * The link: its kind, and its state.
  *
  * @module
  */
 
 import type { LinkStatus } from "../src/device.ts";
+import { UsageError } from "../src/errors.ts";
 import type { Registers } from "../src/registers.ts";
+import { CopperLink } from "./copper_link.ts";
 import type { Model } from "./models.ts";
-import { powerUpPhy } from "./phy.ts";
-import { AUTOC, AUTOC2, LINKS, SW_FW_SYNC } from "./registers.ts";
-import { isVetoed, withSemaphore } from "./semaphore.ts";
+import type { PortLink } from "./port_link.ts";
+import { LINKS } from "./registers.ts";
+import { isVetoed } from "./semaphore.ts";
+import { SerdesLink } from "./serdes_link.ts";
 import { SfpLink } from "./sfp_link.ts";
 
 /**
- * Sets the link up, as far as software has to.
+ * Returns the link of a device. It accesses nothing yet.
  *
- * 82599: link mode and PMA stay as the EEPROM sets them, and auto-negotiation is restarted, unless a
- * management controller has forbidden it (MMNGC.MNG_VETO), whose session would be lost. A board with a cage
- * for an SFP+ module is set up by {@linkcode SfpLink} instead. X540 and X550: firmware controls the PHY, and
- * AUTOC has no link mode; the PHY is only taken out of low power mode, in which other drivers leave it.
- *
- * @returns Why the link may stay down, and what to do; undefined if nothing stands in its way.
+ * @param speeds The speeds in Mbit/s that the program has set (default: all that the driver uses by itself).
  */
-export async function setUpLink(regs: Registers, model: Model): Promise<string | undefined> {
-  if (model.mac === "X540" || model.mac === "X550") return await powerUpPhy(regs, model.mac);
-  if (SfpLink.fits(model)) return undefined;
-  if (isVetoed(regs)) {
-    return "a management controller uses the link (MMNGC.MNG_VETO), so negotiation was not restarted: " +
-      "check the cable, and the management controller's settings";
-  }
-  await withSemaphore(regs, model.mac, SW_FW_SYNC.SW_MAC_CSR_SM, () => {
-    if (regs.read(AUTOC2) & AUTOC2.LINK_DISABLE) regs.clear(AUTOC2, AUTOC2.LINK_DISABLE);
-    regs.set(AUTOC, AUTOC.RESTART_AN);
-  });
+export function linkOf(
+  regs: Registers,
+  address: string,
+  model: Model,
+  speeds: readonly number[] | undefined,
+): PortLink {
+  if (model.mac !== "82599") return new CopperLink(regs, model, speeds);
+  if (SfpLink.fits(model)) return new SfpLink(regs, address, speeds);
+  return new SerdesLink(regs, address, speeds);
 }
 
-/** Returns the state of the link (LINKS; the X550's LINKS adds 2.5 and 5 Gbit/s). */
+/**
+ * Checks that the link can have the speeds that the program has set. Changes nothing.
+ *
+ * @throws {UsageError} if it cannot, or a management controller forbids to change the link.
+ */
+export async function checkLink(
+  regs: Registers,
+  address: string,
+  link: PortLink,
+  speeds: readonly number[] | undefined,
+): Promise<void> {
+  if (speeds === undefined) return;
+  if (isVetoed(regs)) {
+    const problem =
+      "a management controller uses the link (MMNGC.MNG_VETO), so its speeds cannot be " +
+      "set: leave out `speeds`, or change the management controller's settings";
+    throw new UsageError(`${address}: ${problem}`, { option: "speeds" });
+  }
+  await link.check();
+}
+
+/**
+ * Returns the state of the link (LINKS; the X550's LINKS adds 2.5 and 5 Gbit/s). These MACs do not support
+ * half duplex.
+ */
 export function linkStatus(regs: Registers, model: Model): LinkStatus {
   const links = regs.read(LINKS);
   if ((links & LINKS.UP) === 0) return { up: false, megabits: 0 };
   const nonStandard = model.mac === "X550" && (links & LINKS.SPEED_NON_STD) !== 0;
-  switch ((links & LINKS.SPEED) >>> 28) {
-    case 3:
-      return { up: true, megabits: nonStandard ? 2500 : 10000 };
-    case 2:
-      return { up: true, megabits: 1000 };
-    case 1:
-      return { up: true, megabits: nonStandard ? 5000 : 100 };
-    default:
-      return { up: true, megabits: 0 };
-  }
+  const speeds = nonStandard ? [0, 5000, 0, 2500] : [0, 100, 1000, 10000];
+  return { up: true, megabits: speeds[(links & LINKS.SPEED) >>> 28], duplex: "full" };
 }

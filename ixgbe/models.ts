@@ -15,7 +15,7 @@ export type Mac = "82599" | "X540" | "X550";
 
 /**
  * The medium between MAC and cable. `sfp`: a cage; on an 82599 the driver turns its laser on.
- * `backplane`: KX4, KR, CX4 or XAUI, set up by the EEPROM. `copper`: a PHY that negotiates by itself.
+ * `backplane`: KX4, KR, CX4 or XAUI, set up by the EEPROM. `copper`: a PHY that negotiates.
  */
 export type Media = "sfp" | "backplane" | "copper";
 
@@ -27,37 +27,51 @@ export interface Model {
   readonly mac: Mac;
   /** The medium between MAC and cable. */
   readonly media: Media;
+  /** The speeds in Mbit/s that the driver can set; none if they follow from the EEPROM. */
+  readonly speeds: readonly number[];
 }
 
-function models(mac: Mac, media: Media, names: Record<number, string>): [number, Model][] {
+function models(
+  mac: Mac,
+  media: Media,
+  speeds: readonly number[],
+  names: Record<number, string>,
+): [number, Model][] {
   return Object.entries(names).map(([id, what]) => {
-    return [Number(id), { name: `${mac} ${what}`, mac, media }];
+    return [Number(id), { name: `${mac} ${what}`, mac, media, speeds }];
   });
 }
 
 const MODELS: ReadonlyMap<number, Model> = new Map([
-  ...models("82599", "sfp", {
+  ...models("82599", "sfp", [1000, 10000], {
     0x10fb: "SFP+",
     0x1507: "SFP+ EM",
     0x1529: "SFP+ FCoE",
     0x154a: "SFP+ quad port",
     0x154d: "SFP+ SF2",
     0x1557: "SFP+ single port (82599EN)",
-    0x1558: "QSFP+ quad port",
   }),
-  ...models("82599", "backplane", {
+  // Its modules negotiate over a bus that the driver does not have.
+  ...models("82599", "sfp", [], { 0x1558: "QSFP+ quad port" }),
+  ...models("82599", "backplane", [1000, 10000], {
     0x10f7: "KX4",
     0x10f8: "combined backplane",
-    0x10f9: "CX4",
-    0x10fc: "XAUI",
     0x1514: "KX4 mezzanine",
     0x1517: "KR",
     0x152a: "backplane FCoE",
-    0x154f: "LS",
   }),
-  ...models("82599", "copper", { 0x151c: "T3 10GBASE-T" }),
-  ...models("X540", "copper", { 0x1528: "10GBASE-T", 0x1560: "10GBASE-T single port" }),
-  ...models("X550", "copper", { 0x1563: "10GBASE-T", 0x15d1: "10GBASE-T single port" }),
+  // Without negotiation: all four lanes, at one speed.
+  ...models("82599", "backplane", [10000], { 0x10f9: "CX4", 0x10fc: "XAUI" }),
+  ...models("82599", "backplane", [], { 0x154f: "LS" }),
+  ...models("82599", "copper", [], { 0x151c: "T3 10GBASE-T" }),
+  ...models("X540", "copper", [100, 1000, 10000], {
+    0x1528: "10GBASE-T",
+    0x1560: "10GBASE-T single port",
+  }),
+  ...models("X550", "copper", [100, 1000, 2500, 5000, 10000], {
+    0x1563: "10GBASE-T",
+    0x15d1: "10GBASE-T single port",
+  }),
 ]);
 
 /** Related devices that are not supported: what they are, why not, and their device IDs. */

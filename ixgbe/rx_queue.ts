@@ -15,7 +15,7 @@
 
 import type { PacketBatch } from "../src/batch.ts";
 import type { Doorbell } from "../src/pci/function.ts";
-import type { RxInterrupt, RxQueue } from "../src/device.ts";
+import type { Interrupt, RxQueue } from "../src/device.ts";
 import type { Addressing } from "../src/dma.ts";
 import type { Mempool } from "../src/mempool.ts";
 import { refuseBatch } from "../src/driver.ts";
@@ -97,7 +97,7 @@ export class IxgbeRxQueue implements RxQueue {
   readonly pool: Mempool;
   readonly receive: (batch: PacketBatch) => number;
   /** Its interrupt; undefined if the device was opened without `interrupts`. */
-  interrupt: RxInterrupt | undefined;
+  interrupt: Interrupt | undefined;
   /** Packets dropped because they did not fit a buffer. */
   tooLong = 0;
   /** Packets dropped because the pool had no buffer to refill the ring with. */

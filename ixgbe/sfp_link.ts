@@ -7,10 +7,13 @@
 
 import { delay } from "../native/clock.ts";
 import type { LinkStatus } from "../src/device.ts";
+import { UsageError } from "../src/errors.ts";
 import type { Registers } from "../src/registers.ts";
+import { resetPipeline } from "./autoc.ts";
 import { allowsAnyModule, coreWords } from "./core_words.ts";
 import type { Model } from "./models.ts";
-import { ANLP1, AUTOC, AUTOC2, CORECTL, ESDP, LINKS, SW_FW_SYNC } from "./registers.ts";
+import { NO_SIGNAL, type PortLink, speedList, VETOED } from "./port_link.ts";
+import { AUTOC, AUTOC2, CORECTL, ESDP, LINKS, SW_FW_SYNC } from "./registers.ts";
 import { isVetoed, withSemaphore } from "./semaphore.ts";
 import {
   type Found,
@@ -30,13 +33,11 @@ const TX_DISABLE = ESDP.SDP3, TX_DISABLE_IS_OUTPUT = ESDP.SDP3_DIR;
 const RATE_SELECT = ESDP.SDP5, RATE_SELECT_IS_OUTPUT = ESDP.SDP5_DIR;
 /** AUTOC2.PMA_PMD_10G_SERIAL: SFI, the only interface to a cage. */
 const SFI = 2 << 16;
-/** Toggles link modes between those for a cage and those for a backplane, which are never right here. */
-const BACKPLANE = AUTOC.LMS_KX4_KX_KR;
 
 /** Time that a module needs after its rate was selected, in milliseconds. */
 const RATE_SELECT_MS = 40;
-/** Time for auto-negotiation to leave its first state, in milliseconds. */
-const PIPELINE_MS = 40, PIPELINE_STEP_MS = 4;
+/** Time for a laser to go dark, and to light up, in milliseconds; Intel's drivers wait 0.1 and 100. */
+const DARK_MS = 1, LIGHT_MS = 100;
 /**
  * The time that an attempt has, in milliseconds: the first, what each further one has in addition, and
  * the longest. Most links are up after 0.2 s, and some partners need more than 0.5 s. Some cards bring up
@@ -62,8 +63,11 @@ const AT_1G: readonly Mode[] = [
 ];
 
 /** The link of a board with a cage for one SFP+ module. */
-export class SfpLink {
+export class SfpLink implements PortLink {
   readonly #regs: Registers;
+  readonly #address: string;
+  /** The speeds in Mbit/s that the program has set. */
+  readonly #speeds: readonly number[] | undefined;
   #module: SfpModule | undefined;
   #warnings: string[] = [];
   /** Whether the board's pin for a module is connected: it was high when the module was read. */
@@ -79,13 +83,27 @@ export class SfpLink {
   #signal: boolean | undefined;
 
   /** Creates it for a device whose registers these are. Nothing is accessed before `setUp`. */
-  constructor(regs: Registers) {
+  constructor(regs: Registers, address: string, speeds?: readonly number[]) {
     this.#regs = regs;
+    this.#address = address;
+    this.#speeds = speeds;
   }
 
   /** Returns whether a model's link is of this kind. A QSFP+ cage has a bus and pins of other kinds. */
   static fits({ mac, media, name }: Model): boolean {
     return mac === "82599" && media === "sfp" && !name.includes("QSFP");
+  }
+
+  /** Reads the module if the program has set speeds. An unknown or unreadable module passes. */
+  async check(): Promise<void> {
+    if (this.#speeds === undefined) return;
+    const { module } = await identifyModule(this.#regs);
+    if (module === undefined || this.#modesFor(module.megabits).length > 0) return;
+    throw new UsageError(
+      `${this.#address}: its module (${module.kind}) can have ${speedList(module.megabits)}, not ` +
+        `${speedList(this.#speeds)}: change \`speeds\`, or the module`,
+      { option: "speeds" },
+    );
   }
 
   /**
@@ -94,7 +112,7 @@ export class SfpLink {
    *
    * @throws {DeviceError} if the EEPROM cannot be read, or the device is gone.
    */
-  async setUp(): Promise<void> {
+  async setUp(): Promise<undefined> {
     const regs = this.#regs;
     if (regs.read(ESDP) & TX_DISABLE_IS_OUTPUT) regs.clear(ESDP, TX_DISABLE); // laser on
     await this.#identify();
@@ -123,8 +141,14 @@ export class SfpLink {
     await this.#attempt();
   }
 
-  /** Adds the module, and the reason why there is no link, to the state of the link. */
-  describe(status: LinkStatus): LinkStatus {
+  /**
+   * Adds the module, and the reason why there is no link, to the state of the link. With an empty cage, a
+   * link that LINKS shows is crosstalk from other lanes. Intel's drivers also look again after 5 ms; this
+   * does not wait: the next call tells.
+   */
+  describe(found: LinkStatus): LinkStatus {
+    const absent = found.up && this.#isAbsent();
+    const status: LinkStatus = absent ? { up: false, megabits: 0 } : found;
     const reason = status.up ? {} : { reason: this.#reason() };
     if (this.#module === undefined) return { ...status, ...reason };
     const { kind, vendor, part, serial, megabits } = this.#module;
@@ -137,14 +161,14 @@ export class SfpLink {
     this.#module = found.module;
     if (found.module === undefined) {
       this.#problem = found.problem;
-      this.#modes = [AT_10G, ...AT_1G];
+      this.#modes = this.#modesFor([10000, 1000]);
       return;
     }
     const { megabits, passive, warnings, vendor } = found.module;
     this.#pinWorks = !isCageEmpty(this.#regs);
     this.#attempts = 0;
     this.#warnings = [...warnings];
-    this.#modes = megabits.flatMap((speed) => speed === 10000 ? [AT_10G] : AT_1G);
+    this.#modes = this.#modesFor(megabits);
     this.#signal = await seesSignal(this.#regs, found.module);
     // Cables and modules for 1 Gbit/s are allowed from all vendors.
     const free = passive || isIntels(found.module) || !megabits.includes(10000);
@@ -158,12 +182,18 @@ export class SfpLink {
     }
   }
 
+  /** Returns the modes of a module's speeds, without those that the program leaves out. */
+  #modesFor(megabits: readonly number[]): readonly Mode[] {
+    const modes = megabits.flatMap((speed) => speed === 10000 ? [AT_10G] : AT_1G);
+    return modes.filter(({ megabits }) => this.#speeds?.includes(megabits) ?? true);
+  }
+
   /** Makes an attempt with the next mode. */
   async #attempt(): Promise<void> {
     const regs = this.#regs, module = this.#module;
-    const mode = this.#modes[this.#attempts % this.#modes.length];
+    const mode = this.#modes.at(this.#attempts % this.#modes.length);
     this.#attemptAt = performance.now();
-    if (isVetoed(this.#regs)) return;
+    if (mode === undefined || isVetoed(this.#regs)) return;
     // The core keeps its set-up over resets and attempts.
     const words = module && this.#attempts === 0 ? await coreWords(regs, module.passive) : [];
     if (words === undefined) {
@@ -181,29 +211,34 @@ export class SfpLink {
       for (const word of words ?? []) regs.write(CORECTL, word);
       await this.#restart(mode);
     });
+    if (module?.dualRate && this.#attempts === 1) await this.#flap();
     this.#attemptAt = performance.now();
   }
 
   /**
-   * Sets the mode and restarts the link. Only a change to a mode for backplanes and back resets the whole
-   * pipeline; in between, auto-negotiation has to leave its first state.
+   * Turns the laser off and on: a partner with two speeds as well, which may have stopped at one of them,
+   * begins again when it loses the light. Intel's drivers do this once, for modules with two speeds.
    */
+  async #flap(): Promise<void> {
+    const regs = this.#regs;
+    if ((regs.read(ESDP) & TX_DISABLE_IS_OUTPUT) === 0) return;
+    regs.set(ESDP, TX_DISABLE);
+    await delay(DARK_MS);
+    regs.clear(ESDP, TX_DISABLE);
+    await delay(LIGHT_MS);
+  }
+
+  /** Sets the mode and restarts the link. */
   async #restart({ lms, megabits }: Mode): Promise<void> {
     const regs = this.#regs;
     regs.update(AUTOC2, AUTOC2.LINK_DISABLE | AUTOC2.PMA_PMD_10G_SERIAL, SFI);
     // PMA_PMD_1G is 0 for SFI.
     const replaced = AUTOC.LMS | (megabits === 1000 ? AUTOC.PMA_PMD_1G : 0);
-    const autoc = regs.read(AUTOC) & ~replaced | lms | AUTOC.RESTART_AN;
-    regs.write(AUTOC, autoc ^ BACKPLANE);
-    for (let waited = 0; waited < PIPELINE_MS; waited += PIPELINE_STEP_MS) {
-      await delay(PIPELINE_STEP_MS);
-      if (regs.read(ANLP1) & ANLP1.AN_STATE) break;
-    }
-    regs.write(AUTOC, autoc);
+    await resetPipeline(regs, regs.read(AUTOC) & ~replaced | lms);
   }
 
   #isUp(): boolean {
-    return (this.#regs.read(LINKS) & LINKS.UP) !== 0;
+    return (this.#regs.read(LINKS) & LINKS.UP) !== 0 && !this.#isAbsent();
   }
 
   #hasSignal(): boolean {
@@ -218,17 +253,16 @@ export class SfpLink {
   #reason(): string {
     if (this.#isAbsent()) return "no module is in the cage";
     if (this.#module === undefined) return this.#problem;
-    if (isVetoed(this.#regs)) {
-      return "a management controller uses the link (MMNGC.MNG_VETO), so the driver does not restart it: " +
-        "check the cable, and the management controller's settings";
-    }
+    if (isVetoed(this.#regs)) return VETOED;
     const { optical, megabits } = this.#module;
-    if (!this.#hasSignal() || this.#signal === false) {
-      return optical
-        ? "no light arrives: check the fibre and the other end"
-        : "no signal arrives: check the cable and the other end";
+    if (this.#modes.length === 0) {
+      return `the module can have ${speedList(megabits)}, which \`speeds\` leaves out`;
     }
-    const speeds = megabits.map((speed) => speed / 1000).join(" and ");
+    if (!this.#hasSignal() || this.#signal === false) {
+      return optical ? "no light arrives: check the fibre and the other end" : NO_SIGNAL;
+    }
+    const tried = megabits.filter((speed) => this.#speeds?.includes(speed) ?? true);
+    const speeds = tried.map((speed) => speed / 1000).join(" and ");
     const attempts = this.#attempts === 1 ? "1 attempt" : `${this.#attempts} attempts`;
     return `a signal arrives, but there is no link at ${speeds} Gbit/s after ${attempts}: ` +
       "check the speed of the other end";

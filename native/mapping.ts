@@ -13,7 +13,7 @@ import { checkErrno, stubs } from "./stubs.ts";
 export class Mapping implements Disposable {
   /** Size in bytes. */
   readonly bytes: number;
-  /** The file descriptor of memory from {@linkcode Mapping.memory}, else -1. */
+  /** The file descriptor of memory from {@linkcode Mapping.memory}, also if adopted; else -1. */
   readonly fd: number;
   /** Whether the memory consists of 2 MiB pages. */
   readonly huge: boolean;
@@ -97,9 +97,10 @@ export class Mapping implements Disposable {
    * thread's views; the other thread unmaps the memory, after all threads that have adopted it.
    *
    * @param address An address within the other thread's mapping.
+   * @param fd The other thread's file descriptor of the memory; -1 if there is none.
    */
-  static adopted(address: bigint, bytes: number): Mapping {
-    return new Mapping(address, bytes, -1, false, true);
+  static adopted(address: bigint, bytes: number, fd: number): Mapping {
+    return new Mapping(address, bytes, fd, false, true);
   }
 
   /**

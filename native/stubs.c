@@ -11,7 +11,9 @@
 #include <dirent.h>
 #include <poll.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/file.h>
@@ -20,11 +22,15 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #ifndef MFD_HUGE_2MB
 #define MFD_HUGE_2MB (21U << 26)
+#endif
+#ifndef MFD_EXEC
+#define MFD_EXEC 0x10U
 #endif
 
 static int32_t result(int64_t n) { return n < 0 ? -errno : (int32_t)n; }
@@ -264,6 +270,68 @@ int32_t ixy_recv(int32_t fd, void *to, uint32_t bytes, int32_t *fds, int32_t fla
     fds[16] = count;
   }
   return (int32_t)n;
+}
+
+/* Processes. */
+
+/* Returns a file in memory that can be executed. Kernels before 6.3 do not know MFD_EXEC; later ones
+ * may demand it (vm.memfd_noexec). */
+static int executable(const char *name, const void *bytes, uint32_t count) {
+  int fd = memfd_create(name, MFD_CLOEXEC | MFD_EXEC);
+  if (fd < 0 && errno == EINVAL) fd = memfd_create(name, MFD_CLOEXEC);
+  if (fd < 0) return -errno;
+  ssize_t n = write(fd, bytes, count);
+  if (n == (ssize_t)count) return fd;
+  int error = n < 0 ? errno : ENOSPC;
+  close(fd);
+  return -error;
+}
+
+/*
+ * Starts an executable that is in memory, with its name and one argument, and returns its process ID.
+ * It gets two descriptors: 0 is one end of a pair of stream sockets, whose other end is stored in
+ * *socket, and 1 is `fd`. No signal of a terminal or a process group reaches it: it has a session of
+ * its own, and blocks all signals.
+ */
+int32_t ixy_start(const void *bytes, uint32_t count, const char *name, const char *argument,
+                  int32_t fd, int32_t *socket) {
+  int program = executable(name, bytes, count), ends[2];
+  if (program < 0) return program;
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0) {
+    int error = errno;
+    close(program);
+    return -error;
+  }
+  char path[32];
+  snprintf(path, sizeof path, "/proc/self/fd/%d", program);
+  char *arguments[] = {(char *)name, (char *)argument, 0}, *environment[] = {0};
+  posix_spawn_file_actions_t actions;
+  posix_spawnattr_t attributes;
+  sigset_t all;
+  sigfillset(&all);
+  posix_spawn_file_actions_init(&actions);
+  posix_spawnattr_init(&attributes);
+  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK);
+  posix_spawnattr_setsigmask(&attributes, &all);
+  int error = posix_spawn_file_actions_adddup2(&actions, ends[1], 0);
+  if (!error) error = posix_spawn_file_actions_adddup2(&actions, fd, 1);
+  pid_t pid;
+  if (!error) error = posix_spawn(&pid, path, &actions, &attributes, arguments, environment);
+  posix_spawnattr_destroy(&attributes);
+  posix_spawn_file_actions_destroy(&actions);
+  close(program);
+  close(ends[1]);
+  if (error) close(ends[0]);
+  else *socket = ends[0];
+  return error ? -error : pid;
+}
+
+/* Waits until a process that ixy_start has started ends; returns its status as waitpid does. */
+int32_t ixy_wait(int32_t pid) {
+  int status;
+  while (waitpid(pid, &status, 0) < 0)
+    if (errno != EINTR) return -errno;
+  return status;
 }
 
 /* Waiting. */

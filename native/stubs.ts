@@ -37,6 +37,11 @@ const SYMBOLS = {
   ixy_send: { parameters: ["i32", "buffer", "u32", "buffer", "u32", "i32"], result: "i32" },
   ixy_sendto: { parameters: ["i32", "buffer", "u32", "buffer", "i32"], result: "i32" },
   ixy_recv: { parameters: ["i32", "buffer", "u32", "buffer", "i32"], result: "i32" },
+  ixy_start: {
+    parameters: ["buffer", "u32", "buffer", "buffer", "i32", "buffer"],
+    result: "i32",
+  },
+  ixy_wait: { parameters: ["i32"], result: "i32" },
   ixy_eventfd: { parameters: [], result: "i32" },
   ixy_poll: { parameters: ["buffer", "u32", "i32"], result: "i32" },
   ixy_milliseconds: { parameters: [], result: "f64" },

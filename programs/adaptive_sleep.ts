@@ -26,20 +26,20 @@ export class AdaptiveSleep {
   #busy = 0;
 
   /**
-   * Creates one for all receive queues of devices; returns undefined if the devices were opened
-   * without interrupts.
+   * Creates one for all receive queues and links of devices; returns undefined if the devices were
+   * opened without interrupts.
    *
    * @param work Does a round of work: polls each queue once.
    */
   static of(devices: readonly Device[], work: () => void): AdaptiveSleep | undefined {
     const queues = devices.flatMap((device) => device.rxQueues);
     const all = queues.length > 0 && queues.every(({ interrupt }) => interrupt !== undefined);
-    return all ? new AdaptiveSleep(queues, work) : undefined;
+    return all ? new AdaptiveSleep(devices, queues, work) : undefined;
   }
 
-  private constructor(queues: readonly RxQueue[], work: () => void) {
+  private constructor(devices: readonly Device[], queues: readonly RxQueue[], work: () => void) {
     this.#queues = queues;
-    this.#waiter = new Waiter(queues);
+    this.#waiter = new Waiter(queues, devices);
     this.#look = () => {
       work();
       return this.#received();
@@ -56,17 +56,21 @@ export class AdaptiveSleep {
   }
 
   /**
-   * Sleeps until a packet arrives, if none has arrived for {@linkcode IDLE_MS}.
+   * Sleeps until a packet arrives or a link changes, if no packet has arrived for
+   * {@linkcode IDLE_MS}.
    *
    * @param now The time of `performance.now()`.
    * @param until The time at which to wake up at the latest.
+   * @returns Whether a link has changed.
    */
-  sleepIfIdle(now: number, until: number): void {
+  sleepIfIdle(now: number, until: number): boolean {
     if (this.#received()) {
       this.#busy = now;
-    } else if (now - this.#busy >= IDLE_MS) {
-      const milliseconds = Math.max(0, Math.min(SLEEP_MS, until - now));
-      if (this.#waiter.wait(this.#look, milliseconds)) this.#busy = performance.now();
+      return false;
     }
+    if (now - this.#busy < IDLE_MS) return false;
+    const milliseconds = Math.max(0, Math.min(SLEEP_MS, until - now));
+    if (this.#waiter.wait(this.#look, milliseconds)) this.#busy = performance.now();
+    return this.#waiter.linkChanged;
   }
 }

@@ -5,7 +5,7 @@
  */
 
 import type { OpenOptions } from "../src/device.ts";
-import { choice, decimal, flag, type Values, whole } from "./options.ts";
+import { choice, decimal, flag, type Values, whole, wholes } from "./options.ts";
 
 /** The forms of a device address, for usage texts. */
 export const DEVICE_FORMS = "0000:03:00.0 (PCI), vfio-user:PATH or vhost-user:PATH";
@@ -28,11 +28,18 @@ export const DEVICE_OPTIONS = {
     value: "N",
     default: "2048",
   }),
+  speed: wholes("speeds in Mbit/s that the link may have", {
+    ...{ least: 100, most: 10000, default: [] },
+    values: "(100, 1000, 2500, 5000, 10000; default all but 2500 and 5000)",
+  }),
   virtio: choice("interface of a VirtIO device that has two", VIRTIO_INTERFACES, {
     values: "legacy (default through sysfs) or modern (default otherwise)",
     default: undefined,
   }),
   force: flag("take over a NIC although its kernel interface is up"),
+  "no-guard": flag(
+    "through sysfs, start no guard process: if the program is killed, the NIC writes on to its memory",
+  ),
   rebind: flag("at the end, bind each NIC to its kernel driver again"),
   seconds: decimal("stop after N seconds", {
     least: 0.1,
@@ -78,13 +85,18 @@ export interface DeviceOptions {
 export function deviceOptions(
   values: Values<typeof DEVICE_OPTIONS> & Partial<Values<typeof INTERRUPT_OPTIONS>>,
 ): DeviceOptions {
-  const { batch, virtio, force, rebind, seconds, json, quiet, interrupts = false } = values;
+  const { batch, speed, virtio, force, rebind, seconds, json, quiet, interrupts = false } = values;
   // If a batch is a large part of a ring, the device waits for descriptors: a quarter slower.
   const entries = batch > 64 ? 1024 : 512;
   const { "rx-entries": rxEntries = entries, "tx-entries": txEntries = entries } = values;
   return {
     ...{ batch, rxEntries, txEntries, seconds, json, quiet },
     bufferSize: Number(values["buffer-size"]),
-    open: { interrupts, rxEntries, txEntries, force, rebind, ...(virtio && { virtio }) },
+    open: {
+      ...{ interrupts, rxEntries, txEntries, force, rebind },
+      ...(values["no-guard"] && { guard: false }),
+      ...(virtio && { virtio }),
+      ...(speed.length > 0 && { speeds: speed }),
+    },
   };
 }

@@ -24,7 +24,8 @@ const LOOK_MS = 20;
 
 /**
  * Works until a signal arrives, the time is over, or the work is done. Prints a line a second, but
- * no totals. If all devices were opened with interrupts, it sleeps while no packet arrives.
+ * no totals, and changes of links. If all devices were opened with interrupts, it sleeps while no
+ * packet arrives.
  *
  * @param seconds The longest time to work, by the report's clock.
  * @param work Does some rounds; returns whether to continue.
@@ -45,6 +46,6 @@ export function poll(
     rest.restart();
     const now = watch.look();
     if (now >= watch.end) return;
-    if (sleep !== undefined) sleep.sleepIfIdle(now, watch.end);
+    if (sleep?.sleepIfIdle(now, watch.end)) watch.linkChanged();
   }
 }

@@ -63,7 +63,9 @@ function visible(text: string): string {
 const OWN_OPTIONS: Readonly<Record<string, string>> = {
   force: "--force",
   rebind: "--rebind",
+  guard: "--no-guard",
   interrupts: "--interrupts",
+  speeds: "--speed",
   virtio: "--virtio",
   rxQueues: "--queues",
   txQueues: "--queues",

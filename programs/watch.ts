@@ -1,22 +1,28 @@
 /**
- * What a program that takes devices checks between rounds: the clock, its devices and its report.
+ * What a program that takes devices checks between rounds: the clock, its devices, their links and its report.
  *
  * @module
  */
 
 import type { Device } from "../src/device.ts";
+import { LinkMonitor } from "./link_monitor.ts";
 import type { Report } from "./report.ts";
 
 /** Milliseconds between checks that devices are still there. */
 const CHECK_MS = 100;
 
-/** Checks clock, devices and report. */
+/** Milliseconds between checks of links, and until the first: a link that comes up needs no line. */
+const LINK_MS = 500, FIRST_LINK_MS = 1000;
+
+/** Checks clock, devices, links and report. */
 export class Watch {
   /** When to end, by `performance.now()`. */
   readonly end: number;
   readonly #devices: readonly Device[];
   readonly #report: Pick<Report, "second">;
+  readonly #links: LinkMonitor;
   #checked: number;
+  #linksAt: number;
 
   /**
    * Creates a watch that starts with the report's clock.
@@ -30,13 +36,15 @@ export class Watch {
   ) {
     this.#devices = devices;
     this.#report = report;
+    this.#links = new LinkMonitor(devices);
     this.#checked = report.start;
+    this.#linksAt = report.start + FIRST_LINK_MS;
     this.end = report.start + seconds * 1000;
   }
 
   /**
-   * Checks every tenth of a second that the devices are still there, and prints a line every
-   * second.
+   * Checks every tenth of a second that the devices are still there, twice a second whether a link
+   * has changed, and prints a line every second.
    *
    * @returns The time, by `performance.now()`.
    * @throws {DeviceError} if a device is gone.
@@ -47,7 +55,16 @@ export class Watch {
       this.#checked = now;
       for (const device of this.#devices) device.checkAlive();
     }
+    if (now >= this.#linksAt) {
+      this.#linksAt = now + LINK_MS;
+      this.#links.look();
+    }
     this.#report.second(now);
     return now;
+  }
+
+  /** Looks at the links at the next check: an interrupt says that one has changed. */
+  linkChanged(): void {
+    this.#linksAt = Math.min(this.#linksAt, performance.now());
   }
 }

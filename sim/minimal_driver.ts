@@ -37,7 +37,7 @@ import {
   TXPBSIZE,
 } from "../ixgbe/registers.ts";
 import { offsetOf, type Register } from "../src/registers.ts";
-import { DEVICE, phyOf } from "./nic/boards.ts";
+import { DEVICE, hasPhy } from "./nic/boards.ts";
 import { Nic, type NicOptions } from "./nic/nic.ts";
 
 /** Bus address of the memory. Not 0: an address that was never set must not be mapped. */
@@ -64,7 +64,7 @@ export class MinimalDriver {
   readonly #hasPhy: boolean;
 
   constructor(options: NicOptions = {}) {
-    this.#hasPhy = phyOf(options.deviceId ?? DEVICE.SFP) !== 0;
+    this.#hasPhy = hasPhy(options.deviceId ?? DEVICE.SFP);
     this.nic = new Nic(options);
     this.nic.dma.map(IOVA, this.memory, 0, MEMORY);
     this.nic.setBusMaster(true);

@@ -13,8 +13,10 @@ import {
   repeated,
   text,
   whole,
+  wholes,
 } from "../programs/options.ts";
 import { UsageError } from "../src/errors.ts";
+import { ALL_SPEEDS } from "./nic/phy.ts";
 import { MODULE_KINDS, type ModuleKind } from "./nic/sfp_module.ts";
 import { CARD, DELAY_NAMES, type DelayName, type Delays, MAX_DELAY } from "./nic/timing.ts";
 import { parseWire, type WireSpec } from "./wires/parse.ts";
@@ -49,6 +51,8 @@ export interface Options {
   };
   /** Attempts at a link that fail before one succeeds. */
   readonly linkFailures: number;
+  /** Speeds of the link partner of all ports in Mb/s; none: the default of the board. */
+  readonly partner: readonly number[];
   /** How tail registers are written: in memory that is polled, or by messages only. */
   readonly doorbells: "poll" | "trap";
   /** Seconds after which the program ends, or undefined. */
@@ -115,6 +119,10 @@ export const SIM = command({
         "link",
       { least: 0, most: 1000, default: 0 },
     ),
+    partner: wholes("speeds of the link partner in Mb/s", {
+      ...{ least: 100, most: 10000, default: [] },
+      values: "(100, 1000, 2500, 5000, 10000; default all, or the highest of the module)",
+    }),
     doorbells: choice("how a client writes tail registers", ["poll", "trap"], {
       values:
         "poll, also in shared memory; trap, only by messages, which QEMU needs (default poll; " +
@@ -163,12 +171,20 @@ export const SIM = command({
         `--${option}: a plain port does not see what its driver reads, leave it out`,
       );
     }
+    if (values.partner.length > 0 && ports.some((port) => port.plain)) {
+      throw new UsageError("--partner: a plain port's partner has all speeds, leave it out");
+    }
+    const unknown = values.partner.find((mbps) => !ALL_SPEEDS.includes(mbps));
+    if (unknown !== undefined) {
+      throw new UsageError(`--partner takes ${ALL_SPEEDS.join(", ")}, not ${unknown}`);
+    }
     checkFiles(ports, values.trace);
     return {
       ports,
       module: values.module === "none" ? null : values.module,
       timing: { delays: delays === undefined ? {} : parseDelays(delays), jitter, seed },
       linkFailures,
+      partner: values.partner,
       deviceId: parseDeviceId(values["device-id"] ?? "0x10fb"),
       doorbells: doorbellsOf(values.doorbells, values.trace !== undefined),
       seconds: values.seconds,

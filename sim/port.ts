@@ -77,7 +77,7 @@ export function openPorts(options: Options, log: (line: string) => void): Port[]
 
 /** A port on a socket. */
 function openServer(
-  { deviceId, module, timing, linkFailures, doorbells: how }: Options,
+  { deviceId, module, partner, timing, linkFailures, doorbells: how }: Options,
   { socket, mac }: PortOptions,
   i: number,
   trace: Trace | undefined,
@@ -92,6 +92,7 @@ function openServer(
     jitter: timing.jitter,
     seed: timing.seed + i,
     restarts: linkFailures,
+    ...(partner.length > 0 && { partner }),
     pollDoorbells: doorbells !== undefined,
     ...(doorbells && { doorbells: new Uint32Array(doorbells.buffer) }),
   });

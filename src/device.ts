@@ -29,6 +29,8 @@ export interface LinkStatus {
   readonly up: boolean;
   /** Speed in Mbit/s; 0 while the link is down, or if the device does not report it. */
   readonly megabits: number;
+  /** Duplex while the link is up, if the device reports it: `full` on ixgbe. */
+  readonly duplex?: "full";
   /** The module, if the device has a cage and the driver could identify what is in it. */
   readonly module?: LinkModule;
   /** Why the link is down, as far as the driver knows. */
@@ -58,16 +60,18 @@ export interface Statistics {
   readonly rxNoBuffer: number;
 }
 
-/** The interrupt of a receive queue, which wakes a sleeping program. `Waiter` handles it. */
-export interface RxInterrupt {
+/** An interrupt of a receive queue or of the link, which wakes a sleeping program. `Waiter` handles it. */
+export interface Interrupt {
   /**
-   * An eventfd that becomes readable when a packet arrives after {@linkcode RxInterrupt.arm}. The
-   * interrupt then stays off until it is armed again. The device closes the eventfd.
+   * An eventfd that becomes readable when a packet arrives, or the link changes, after
+   * {@linkcode Interrupt.arm}. The interrupt then stays off until it is armed again. The device closes the
+   * eventfd.
    */
   readonly fd: number;
   /**
    * Turns the interrupt on. Packets that arrived earlier may or may not cause one, so poll the queue
-   * after arming and before sleeping.
+   * after arming and before sleeping. The link's interrupt comes at once if the link has changed since
+   * {@linkcode Device.linkStatus} was called last.
    *
    * @throws {Error} if the device is closed.
    * @throws {DeviceError} if the device is gone.
@@ -84,7 +88,7 @@ export interface RxQueue {
   /** Packets that the program received so far. */
   readonly packets: number;
   /** Its interrupt; undefined if the device was opened without `interrupts`. */
-  readonly interrupt?: RxInterrupt | undefined;
+  readonly interrupt?: Interrupt | undefined;
   /**
    * Receives up to `batch.capacity` packets into an empty batch. Nonblocking.
    *
@@ -143,6 +147,11 @@ export interface Device extends Disposable {
   readonly rxQueues: readonly RxQueue[];
   /** Its transmit queues, by number. */
   readonly txQueues: readonly TxQueue[];
+  /**
+   * The interrupt that tells of changes of the link; undefined if the device was opened without
+   * `interrupts`.
+   */
+  readonly linkInterrupt?: Interrupt | undefined;
   /** Returns the state of the link. */
   linkStatus(): LinkStatus;
   /**
@@ -211,7 +220,7 @@ export interface Device extends Disposable {
 /**
  * Options of `open`. An option that the device does not support, an unknown name or a value of another
  * type is refused with a {@linkcode UsageError}. `force` and `rebind` have no effect on a device that no
- * kernel driver is bound to.
+ * kernel driver is bound to, and `guard` has none on a device that is not accessed through sysfs.
  */
 export interface OpenOptions {
   /** The pool of all queues (default: the device creates its own). */
@@ -238,11 +247,18 @@ export interface OpenOptions {
   readonly rxEntries?: number;
   /** Descriptors per transmit ring: a power of two from 64 to 4096 (default: 512). */
   readonly txEntries?: number;
+  /**
+   * The speeds in Mbit/s that the link may have, such as `[1000, 10000]` (default: all that the port and
+   * its module can have, but 2500 and 5000 only if they are listed: there are switches that fail to
+   * negotiate with a port that offers them). 82599 with SFP+, KX4 or KR: 1000 and 10000. X540: also 100.
+   * X550: also 100, 2500 and 5000. ixgbe only.
+   */
+  readonly speeds?: readonly number[];
   /** Whether to start in promiscuous mode, see {@linkcode Device.setPromiscuous} (default: false). */
   readonly promiscuous?: boolean;
   /**
-   * Whether receive queues have interrupts, for `Waiter` (default: false). Only ixgbe devices accessed
-   * through VFIO or vfio-user.
+   * Whether receive queues and the link have interrupts, for `Waiter` (default: false). Only ixgbe
+   * devices accessed through VFIO or vfio-user.
    */
   readonly interrupts?: boolean;
   /** Whether to take over a device whose kernel interface is up (default: false). */
@@ -252,6 +268,12 @@ export interface OpenOptions {
    * kernel interface then exists again, and is down.
    */
   readonly rebind?: boolean;
+  /**
+   * Whether a guard process turns the device's DMA off if this process ends without closing the device, by
+   * SIGKILL for instance (default: true). Without it, such a device goes on writing to memory that other
+   * programs use. Only devices accessed through sysfs need one.
+   */
+  readonly guard?: boolean;
   /**
    * The interface to use of a VirtIO device that has both (default: `legacy` for a PCI function accessed
    * through sysfs, else `modern`). VirtIO only.

@@ -29,6 +29,8 @@ export interface SharedMemory {
   readonly bytes: number;
   /** Its virtual address in this process. */
   readonly address: bigint;
+  /** Its file descriptor in this process. */
+  readonly fd: number;
   /** Its I/O virtual address. */
   readonly iova: number;
   /** The physical address of each hugepage. */
@@ -77,8 +79,8 @@ export class DmaMemory {
    *
    * @param shared The result of {@linkcode DmaMemory.prototype.share} in that thread.
    */
-  static adopt({ address, bytes, iova, physical }: SharedMemory): DmaMemory {
-    return new DmaMemory(Mapping.adopted(address, bytes), iova, physical);
+  static adopt({ address, bytes, fd, iova, physical }: SharedMemory): DmaMemory {
+    return new DmaMemory(Mapping.adopted(address, bytes, fd), iova, physical);
   }
 
   /** The memory. Its views are empty after it is freed. */
@@ -98,8 +100,8 @@ export class DmaMemory {
 
   /** Returns the memory as plain values, for {@linkcode DmaMemory.adopt} in another thread. */
   share(): SharedMemory {
-    const { bytes, address } = this;
-    return { bytes, address, iova: this.#iova, physical: this.#physical };
+    const { bytes, address, fd } = this;
+    return { bytes, address, fd, iova: this.#iova, physical: this.#physical };
   }
 
   /** Returns whether the memory has bus addresses of this kind. */

@@ -38,7 +38,7 @@ export async function openDevice(
   const [, scheme = "", path = ""] = SCHEME.exec(address) ?? [];
   const connector = drivers.find((driver) => driver.scheme === scheme);
   if (connector?.connect) return await connector.connect(address, path, options);
-  const pci = openFunction(address, options.rebind ?? false);
+  const pci = openFunction(address, options);
   if (!pci) throw badAddress(address, drivers);
   using opened = new DisposableStack();
   opened.adopt(pci, (pci) => pci.close());
@@ -48,19 +48,19 @@ export async function openDevice(
 }
 
 /** Opens the PCI function that an address names; returns undefined if it does not name one. */
-function openFunction(address: string, rebind: boolean): PciFunction | undefined {
+function openFunction(address: string, options: OpenOptions): PciFunction | undefined {
   const pci = parsePciAddress(address);
-  if (pci !== undefined) return openPci(pci, rebind);
+  if (pci !== undefined) return openPci(pci, options);
   const [, scheme, path] = SCHEME.exec(address) ?? [];
   return scheme === "vfio-user" ? new VfioUserFunction(address, path) : undefined;
 }
 
 /** Opens a PCI function through VFIO if it is bound to vfio-pci, else through sysfs. */
-function openPci(address: string, rebind: boolean): PciFunction {
+function openPci(address: string, { rebind, guard }: OpenOptions): PciFunction {
   const driver = linkName(`${PCI_DEVICES}/${address}/driver`);
   const group = linkName(`${PCI_DEVICES}/${address}/iommu_group`);
   if (driver === "vfio-pci" && group !== undefined) return new VfioFunction(address, group);
-  return new SysfsFunction(address, PCI_DEVICES, rebind);
+  return new SysfsFunction(address, PCI_DEVICES, { rebind, guard });
 }
 
 function driverOf(pci: PciFunction, drivers: readonly Driver[]): Driver {

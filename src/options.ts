@@ -14,6 +14,8 @@ type Kind = readonly [words: string, accepts: (value: unknown) => boolean];
 
 const WHOLE: Kind = ["a whole number", Number.isSafeInteger];
 const SWITCH: Kind = ["true or false", (value) => typeof value === "boolean"];
+const isSpeeds = (value: unknown) =>
+  Array.isArray(value) && value.length > 0 && value.every(Number.isSafeInteger);
 const isPool = (value: unknown) => value instanceof Mempool;
 
 /** The type of every option; the type of this table makes the compiler report one that is missing. */
@@ -23,12 +25,14 @@ const KINDS: Readonly<Record<keyof OpenOptions, Kind>> = {
   rxQueues: WHOLE,
   txQueues: WHOLE,
   rssKey: ["a Uint8Array", (value) => value instanceof Uint8Array],
+  speeds: ["an array of whole numbers", isSpeeds],
   rxEntries: WHOLE,
   txEntries: WHOLE,
   promiscuous: SWITCH,
   interrupts: SWITCH,
   force: SWITCH,
   rebind: SWITCH,
+  guard: SWITCH,
   virtio: ['"legacy" or "modern"', (value) => value === "legacy" || value === "modern"],
 };
 

@@ -1,12 +1,12 @@
 /**
  * Sleeping until packets arrive, on the receive queues of any number of devices at once: a silent queue
- * does not delay the others. The caller decides when to sleep.
+ * does not delay the others. A change of a link can end the sleep, too. The caller decides when to sleep.
  *
  * @module
  */
 
 import { checkErrno, Errno, stubs } from "../native/stubs.ts";
-import type { RxInterrupt, RxQueue } from "./device.ts";
+import type { Device, Interrupt, RxQueue } from "./device.ts";
 import { UsageError } from "./errors.ts";
 
 const POLLIN = 1;
@@ -31,29 +31,52 @@ const LONGEST_MS = 2 ** 31 - 1;
  * ```
  */
 export class Waiter {
-  readonly #interrupts: readonly RxInterrupt[];
+  /** The interrupts of queues, then those of links. */
+  readonly #interrupts: readonly Interrupt[];
+  /** Index in the array of pollfds at which links begin. */
+  readonly #links: number;
+  #linkChanged = false;
   readonly #pollfds: Int32Array<ArrayBuffer>;
   readonly #count = new Uint8Array(8);
 
   /**
-   * Creates a waiter for queues. A queue belongs to one waiter at a time.
+   * Creates a waiter for queues. A queue or device belongs to one waiter at a time.
    *
-   * @throws {UsageError} if a queue has no interrupt.
+   * @param devices Devices whose link ends the sleep, too, when it changes (default: none). After each
+   * change the program has to call their `linkStatus()`: the next sleep would end at once.
+   * @throws {UsageError} if a queue or device has no interrupt.
    */
-  constructor(queues: readonly RxQueue[]) {
-    this.#interrupts = queues.map(({ interrupt }) => {
-      if (interrupt !== undefined) return interrupt;
-      throw new UsageError(
-        "cannot wait for a receive queue without an interrupt: open its device with `interrupts`",
+  constructor(
+    queues: readonly RxQueue[],
+    devices: readonly Pick<Device, "linkInterrupt">[] = [],
+  ) {
+    const refuse = (what: string) =>
+      new UsageError(
+        `cannot wait for a ${what} without an interrupt: open its device with \`interrupts\``,
         { option: "interrupts" },
       );
+    const ofQueues = queues.map(({ interrupt }) => {
+      if (interrupt === undefined) throw refuse("receive queue");
+      return interrupt;
     });
-    this.#pollfds = new Int32Array(queues.length * POLLFD_WORDS);
+    const ofLinks = devices.map(({ linkInterrupt }) => {
+      if (linkInterrupt === undefined) throw refuse("link");
+      return linkInterrupt;
+    });
+    this.#interrupts = [...ofQueues, ...ofLinks];
+    this.#links = queues.length * POLLFD_WORDS;
+    this.#pollfds = new Int32Array(this.#interrupts.length * POLLFD_WORDS);
     this.#interrupts.forEach(({ fd }, i) => this.#pollfds.set([fd, POLLIN], i * POLLFD_WORDS));
   }
 
+  /** Whether a link's interrupt ended the last sleep. */
+  get linkChanged(): boolean {
+    return this.#linkChanged;
+  }
+
   /**
-   * Sleeps until a packet arrives at any of the queues, the time is over, or a signal arrives. It arms
+   * Sleeps until a packet arrives at any of the queues, a link changes, the time is over, or a signal
+   * arrives. It arms
    * the interrupts first, then polls the queues once, then sleeps. So no packet is missed: one that
    * arrives before its interrupt is armed is found by polling, and a later one ends the sleep.
    *
@@ -66,6 +89,7 @@ export class Waiter {
    * @throws whatever `look` throws.
    */
   wait(look: () => boolean, milliseconds: number): boolean {
+    this.#linkChanged = false;
     for (const interrupt of this.#interrupts) interrupt.arm();
     if (look()) return true;
     const pollfds = this.#pollfds;
@@ -75,7 +99,7 @@ export class Waiter {
       Math.max(0, Math.min(Math.ceil(milliseconds), LONGEST_MS)), // negative would be no timeout
     );
     if (n === -Errno.EINTR) return false;
-    if (checkErrno("poll the interrupts of receive queues", n) === 0) return false;
+    if (checkErrno("poll the interrupts of a device", n) === 0) return false;
     for (let i = 0; i < pollfds.length; i += POLLFD_WORDS) this.#empty(pollfds, i);
     return true;
   }
@@ -84,6 +108,7 @@ export class Waiter {
   #empty(pollfds: Int32Array, i: number): void {
     const seen = pollfds[i + 1] >>> SEEN_SHIFT;
     if (seen === 0) return;
+    if (i >= this.#links) this.#linkChanged = true;
     checkErrno("read an eventfd", stubs.ixy_read(pollfds[i], this.#count, this.#count.length));
   }
 }

@@ -54,13 +54,14 @@ Deno.test("mod.ts exports what a user needs, and nothing else", async () => {
     ...[
       "Device",
       "DeviceError",
+      "Interrupt",
       "LinkModule",
       "LinkStatus",
       "MAX_BATCH",
       "Mempool",
       "MempoolOptions",
     ],
-    ...["OpenOptions", "PacketBatch", "RSS_KEY", "RSS_SYMMETRIC_KEY", "RxInterrupt", "RxQueue"],
+    ...["OpenOptions", "PacketBatch", "RSS_KEY", "RSS_SYMMETRIC_KEY", "RxQueue"],
     ...["Statistics", "StopFlag", "SystemError", "TxQueue", "UsageError", "Waiter", "open"],
     "toeplitz",
   ]);

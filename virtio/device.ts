@@ -46,7 +46,7 @@ export async function openVirtio(
   options: OpenOptions,
   connect: (pools: readonly Mempool[]) => Transport,
 ): Promise<VirtioDevice> {
-  refuseOptions(address, "VirtIO", options, ["interrupts", "rssKey"]);
+  refuseOptions(address, "VirtIO", options, ["interrupts", "rssKey", "speeds"]);
   const { rxQueues = 1, txQueues = 1 } = options;
   if (rxQueues !== txQueues) {
     throw new UsageError(

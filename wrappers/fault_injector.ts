@@ -9,7 +9,7 @@
 
 import { checkErrno, stubs } from "../native/stubs.ts";
 import { MAX_BATCH, PacketBatch } from "../src/batch.ts";
-import type { Device, RxInterrupt, RxQueue, TxQueue } from "../src/device.ts";
+import type { Device, Interrupt, RxQueue, TxQueue } from "../src/device.ts";
 import { refuseBatch } from "../src/driver.ts";
 import { UsageError } from "../src/errors.ts";
 import type { Mempool } from "../src/mempool.ts";
@@ -174,12 +174,12 @@ export class FaultyRxQueue implements RxQueue, Disposable {
    * The interrupt of the wrapped queue. While packets are waiting here, arming it signals it at
    * once, so that the program does not sleep.
    */
-  get interrupt(): RxInterrupt | undefined {
+  get interrupt(): Interrupt | undefined {
     const interrupt = this.#queue.interrupt;
     return interrupt && { fd: interrupt.fd, arm: () => this.#arm(interrupt) };
   }
 
-  #arm(interrupt: RxInterrupt): void {
+  #arm(interrupt: Interrupt): void {
     interrupt.arm();
     if (this.waiting === 0 && this.#txQueues.every(({ waiting }) => waiting === 0)) return;
     checkErrno("write an eventfd", stubs.ixy_write(interrupt.fd, ONE, ONE.length));

@@ -8,7 +8,7 @@
  */
 
 import type { PacketBatch } from "../src/batch.ts";
-import type { Device, RxInterrupt, RxQueue, TxQueue } from "../src/device.ts";
+import type { Device, Interrupt, RxQueue, TxQueue } from "../src/device.ts";
 import type { Mempool } from "../src/mempool.ts";
 import type { PacketDirection } from "../packets/pcapng_writer.ts";
 import { summarize } from "../packets/summary.ts";
@@ -83,7 +83,7 @@ export class TracedRxQueue implements RxQueue {
     return this.#queue.packets;
   }
 
-  get interrupt(): RxInterrupt | undefined {
+  get interrupt(): Interrupt | undefined {
     return this.#queue.interrupt;
   }
 

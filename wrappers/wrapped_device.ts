@@ -5,7 +5,7 @@
  * @module
  */
 
-import type { Device, LinkStatus, RxQueue, Statistics, TxQueue } from "../src/device.ts";
+import type { Device, Interrupt, LinkStatus, RxQueue, Statistics, TxQueue } from "../src/device.ts";
 import type { Mempool } from "../src/mempool.ts";
 
 /**
@@ -44,6 +44,10 @@ export class WrappedDevice<Rx extends RxQueue = RxQueue, Tx extends TxQueue = Tx
 
   get pool(): Mempool {
     return this.#device.pool;
+  }
+
+  get linkInterrupt(): Interrupt | undefined {
+    return this.#device.linkInterrupt;
   }
 
   linkStatus(): LinkStatus {

@@ -20,10 +20,13 @@ import { isX540OrLater } from "./boards.ts";
 import { type DeviceState, enabledReceiveQueue } from "./device_state.ts";
 import { checkReset, firmwareHolds, installFirmware, withHeld } from "./firmware.ts";
 import { installHostInterface } from "./host_interface.ts";
-import { currentLink } from "./link_effects.ts";
+import { linkSpeed } from "./link_effects.ts";
+import { SpiEeprom } from "./spi_eeprom.ts";
 
 /** Milliseconds until the reset bits clear themselves; a read clears them earlier. */
 const RESET_TAKES = 1;
+/** What software sets in EEC: pins, Flash writes, and the request for the pins. */
+const EEC_WRITABLE = EEC.SK | EEC.CS | EEC.DI | EEC.FWE | EEC.REQ;
 /** Registers by which software and firmware share the device (10.5.4). */
 export const SEMAPHORES: readonly Register[] = [SWSM, SW_FW_SYNC];
 
@@ -68,7 +71,7 @@ function installRest(state: DeviceState): void {
   file.onRead(STATUS, (value) => {
     const stopped = file.get(CTRL) & CTRL.GIO_DIS && !writesBack(state);
     if (stopped && rest.look()) value &= ~STATUS.GIO_MASTER_ENABLE;
-    return currentLink(state) ? value | STATUS.LINK_UP : value;
+    return linkSpeed(state) > 0 ? value | STATUS.LINK_UP : value;
   });
   file.onWrite(GCR_EXT, (value, old) => {
     if (value & ~old & GCR_EXT.BUFFERS_CLEAR_FUNC) rest.clear();
@@ -96,6 +99,14 @@ function installEeprom(state: DeviceState): void {
     if (readEarly()) return value;
     state.sawAutoRead = true;
     return value | EEC.AUTO_RD;
+  });
+  const spi = isX540OrLater(state.deviceId) ? undefined : new SpiEeprom(eeprom);
+  file.onWrite(EEC, (value, old) => {
+    const kept = old & ~(EEC_WRITABLE | EEC.GNT | EEC.DO) | value & EEC_WRITABLE;
+    if (spi === undefined || (value & EEC.REQ) === 0) return kept;
+    if ((old & EEC.GNT) === 0) return kept | EEC.GNT;
+    const out = spi.drive((value & EEC.CS) !== 0, (value & EEC.SK) !== 0, (value & EEC.DI) !== 0);
+    return kept | EEC.GNT | (out ? EEC.DO : 0);
   });
   const initEarly = tooEarly(state, "DMA init");
   file.onRead(RDRXCTL, (value) => {

@@ -8,6 +8,7 @@
 import {
   CTRL_EXT,
   DMATXCTL,
+  ETQF,
   FCTRL,
   FDIRCMD,
   FDIRCTRL,
@@ -39,19 +40,24 @@ import {
   SECTXCTRL,
   SECTXSTAT,
   TDLEN,
+  TSYNCRXCTL,
   TXDCTL,
   TXPBSIZE,
   TXPBTHRESH,
   VLNCTRL,
 } from "../../ixgbe/registers.ts";
 import { hex, nameOf, type Register } from "../../src/registers.ts";
-import { receiveMemory } from "./boards.ts";
+import { hasLargeRedirectionTable, receiveMemory } from "./boards.ts";
 import { type DeviceState, enabledReceiveQueue } from "./device_state.ts";
 import { switchKey } from "./queue_effects.ts";
 
 /** KB of transmit packet memory (8.2.3.9.13). */
 const TRANSMIT_MEMORY = 160;
 const STANDARD_FRAME = 1518;
+/** MRQC.MRQE: the modes with traffic classes, each with a packet buffer (8.2.3.7.12). */
+const DCB_MODES = [2, 3, 4, 5, 12, 13];
+/** RAH.ADTYPE of the X550: the address is an E-tag. */
+const RAH_ADTYPE = 1 << 30;
 
 /** Installs the effects of data path registers. */
 export function installDataPath(state: DeviceState): void {
@@ -74,10 +80,15 @@ function installFilters(state: DeviceState): void {
     }
     return value;
   });
+  // Bits 29:16 of RAH are reserved; bit 30 is there on the X550 (section 8.2.2.8.15), not in RAH[0].
+  const types = hasLargeRedirectionTable(state.deviceId) ? RAH_ADTYPE : 0;
+  file.onWrite(RAH, (value, _old, index) => {
+    return (value & (RAH.RAH | RAH.AV | (index === 0 ? 0 : types))) >>> 0;
+  });
   for (const register of [FCTRL, MCSTCTRL, RAL, RAH]) {
     file.onSettled(register, () => receiver.filters.load());
   }
-  for (const register of [VLNCTRL, RXCSUM, MRQC, RSSRK]) {
+  for (const register of [VLNCTRL, RXCSUM, MRQC, RSSRK, TSYNCRXCTL, ETQF]) {
     file.onSettled(register, () => receiver.loadOffloads());
   }
 }
@@ -134,7 +145,7 @@ function checkReceiver(state: DeviceState): void {
   const { file, rules } = state;
   checkReady(state, "RXCTRL");
   const limit = receiveMemory(state.deviceId);
-  const size = sum(state, RXPBSIZE);
+  const size = sum(state, RXPBSIZE, DCB_MODES.includes(file.get(MRQC) & MRQC.MRQE));
   if (size > limit) {
     const rule = `the sizes add up to ${limit} KB at most`;
     rules.violate("RXPBSIZE", "8.2.3.8.9", rule, `${size} KB when RXEN is set`);
@@ -181,10 +192,12 @@ function checkReady(state: DeviceState, register: string): void {
   }
 }
 
-// Returns the sum of all packet buffer sizes in KB.
-function sum(state: DeviceState, register: Register): number {
+// Returns the sum of the packet buffers' sizes in KB. Without DCB, those of buffers 1 to 7 are
+// "meaningless" (X550 datasheet, sections 8.2.2.9.12 and 8.2.2.10.15).
+function sum(state: DeviceState, register: Register, dcb: boolean): number {
+  const buffers = dcb ? register.count : 1;
   let total = 0;
-  for (let i = 0; i < register.count; i++) total += (state.file.get(register, i) >>> 10) & 0x3ff;
+  for (let i = 0; i < buffers; i++) total += (state.file.get(register, i) >>> 10) & 0x3ff;
   return total;
 }
 
@@ -228,14 +241,16 @@ function enableFirstTransmitQueue(state: DeviceState): void {
 
 function checkTransmitBuffers(state: DeviceState): void {
   const { file, rules } = state;
-  const total = sum(state, TXPBSIZE);
+  const dcb = (file.get(MTQC) & MTQC.RT_ENA) !== 0;
+  const total = sum(state, TXPBSIZE, dcb);
   if (total > TRANSMIT_MEMORY) {
     const rule = `the sizes add up to ${TRANSMIT_MEMORY} KB at most`;
     rules.violate("TXPBSIZE", "8.2.3.9.13", rule, `${total} KB while TE is set`);
   }
   const jumbo = (file.get(HLREG0) & HLREG0.JUMBOEN) !== 0;
   const frame = Math.ceil((jumbo ? file.get(MAXFRS) >>> 16 : STANDARD_FRAME) / 1024);
-  for (let i = 0; i < TXPBTHRESH.count; i++) {
+  const buffers = dcb ? TXPBTHRESH.count : 1;
+  for (let i = 0; i < buffers; i++) {
     const threshold = file.get(TXPBTHRESH, i) & TXPBTHRESH.THRESH;
     const size = (file.get(TXPBSIZE, i) & TXPBSIZE.SIZE) >>> 10;
     if (threshold === 0 || threshold + frame <= size) continue;

@@ -55,6 +55,14 @@ export interface DeviceState extends DeviceCore {
   linkPartner: boolean;
   /** Negotiations that bring no link before one does; not on boards with a cage. */
   linkFailures: number;
+  /** The speeds that it has, in Mb/s. */
+  partnerSpeeds: readonly number[];
+  /** Whether it has given up, until it sees the laser go off. */
+  partnerGaveUp: boolean;
+  /** Whether LINKS shows a link while the cage is empty. */
+  readonly crosstalk: boolean;
+  /** What a board's backplane advertises since negotiation was restarted: bits of AUTOC. */
+  advertised: number;
   /** Remaining reads of LINKS that show no link after auto-negotiation was restarted. */
   linkDelay: number;
   /** Whether backplane auto-negotiation has begun since the reset. */

@@ -7,8 +7,10 @@
 
 import { CORE_WORDS } from "./serdes.ts";
 
-/** Words in the EEPROM, as EEC.EE_SIZE says. */
+/** Words in the EEPROM. */
 const EEPROM_WORDS = 1024;
+/** Words in an EEPROM with EE_SIZE 0. */
+const SMALLEST = 64;
 
 const CHECKSUM = 0x3f;
 const SUM = 0xbaba;
@@ -85,6 +87,16 @@ export function makeEeprom(
   }
   words[CHECKSUM] = checksumOf(words);
   return words;
+}
+
+/** Returns the words of a blank EEPROM. */
+export function blankEeprom(): Uint16Array {
+  return new Uint16Array(EEPROM_WORDS).fill(0xffff);
+}
+
+/** Returns EEC.EE_SIZE for an EEPROM: the binary logarithm of its words divided by 64. */
+export function sizeField(words: Uint16Array): number {
+  return Math.log2(words.length / SMALLEST) << 11;
 }
 
 /**

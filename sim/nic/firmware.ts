@@ -7,7 +7,7 @@
 
 import { AUTOC, CTRL, EEMNGCTL, FWSM, MMNGC, STATUS, SW_FW_SYNC } from "../../ixgbe/registers.ts";
 import { hex } from "../../src/registers.ts";
-import { phyOf } from "./boards.ts";
+import { hasPhy, isX550 } from "./boards.ts";
 import type { DeviceState, Firmware } from "./device_state.ts";
 
 /** Milliseconds after a software reset in which Intel's drivers leave the PHY of X540 and X550 alone. */
@@ -57,7 +57,7 @@ function firmwarePhy(state: DeviceState): number {
 /** Checks that the driver holds what it shares with firmware, and leaves the link of firmware alone. */
 export function checkReset(state: DeviceState, ctrl: number): void {
   const { deviceId, rules } = state;
-  if (phyOf(deviceId) !== 0 && !holdsPhy(state)) {
+  if (hasPhy(deviceId) && !holdsPhy(state)) {
     const rule = "reset only while the port's SW_PHY_SM is held (X540, X550)";
     rules.violate("CTRL", "10.5.4", rule, `SW_FW_SYNC ${hex(state.file.get(SW_FW_SYNC))}`);
   }
@@ -76,9 +76,13 @@ function checkVeto({ firmware, rules }: DeviceState, register: string, what: str
 }
 
 /** Checks that a driver may ask the PHY. That of X540 and X550 has firmware, which uses the same bus. */
-export function checkPhyAccess(state: DeviceState): void {
+export function checkPhyAccess(state: DeviceState, address: number): void {
   const { deviceId, file, rules } = state;
-  if (phyOf(deviceId) === 0) return;
+  if (!hasPhy(deviceId)) return;
+  if (isX550(deviceId) && address !== (file.get(STATUS) & STATUS.LAN_ID) >>> 2) {
+    const rule = "PHY_ADD is set to the port number as in STATUS.LAN_ID (X550)";
+    rules.violate("MSCA", "8.2.2.16.4 (X550)", rule, `${address}`);
+  }
   if (!holdsPhy(state)) {
     const rule = "a command comes while the port's SW_PHY_SM is held (X540, X550)";
     rules.violate("MSCA", "10.5.4", rule, `SW_FW_SYNC ${hex(file.get(SW_FW_SYNC))}`);

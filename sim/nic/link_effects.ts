@@ -42,7 +42,7 @@ function installMdio(state: DeviceState): void {
   const { file, timing } = state, frame = mdioFrames(state);
   file.onWrite(MSCA, (value) => {
     if ((value & MSCA.MDI_COMMAND) === 0) return value;
-    checkPhyAccess(state);
+    checkPhyAccess(state, (value & MSCA.PHY_ADD) >>> 21);
     if (timing.cancel("MDIO")) {
       const rule = "a command comes after MDI_COMMAND was seen clear";
       state.rules.violate("MSCA", MSCA.section, rule, "the one before has not ended");
@@ -86,6 +86,7 @@ function installModule(state: DeviceState): void {
   file.onRead(ESDP, (value) => module && !(value & ESDP.SDP2_DIR) ? value | ESDP.SDP2 : value);
   file.onWrite(ESDP, (value, old) => {
     const changed = darkens(value) !== darkens(old) || selectsRate(value) !== selectsRate(old);
+    if (darkens(value)) state.partnerGaveUp = false;
     if (module && changed) renegotiate(state);
     return value;
   });
@@ -114,6 +115,7 @@ function installMode(state: DeviceState): void {
     }
     checkNegotiation(state, value);
     if (value & AUTOC.RESTART_AN) {
+      state.advertised = value & (AUTOC.KX_SUPP | AUTOC.KR_SUPP);
       if (!negotiates(value)) state.serdes.restart();
       renegotiate(state);
     }
@@ -130,12 +132,18 @@ function installMode(state: DeviceState): void {
     return state.negotiating ? value & ~ANLP1.AN_STATE | AN_STATE_WAITING : value;
   });
   file.onRead(LINKS, () => {
-    const signal = hasCage(state.deviceId) && lit(state) ? FIRST_LANE : 0;
+    const signal = signalLanes(state);
+    if (state.crosstalk && hasCage(state.deviceId) && !state.module) {
+      return LINKS.UP | LINKS.SPEED_10G | FIRST_LANE;
+    }
     if (state.linkDelay > 0) {
       state.linkDelay--;
       return signal;
     }
-    return currentLink(state) ? LINKS.UP | speedBits(state.phy.mbps) | signal : signal;
+    const mbps = linkSpeed(state);
+    if (mbps === 0) return signal;
+    const completed = isBackplane(state) ? LINKS.KX_AN_COMP : 0;
+    return (LINKS.UP | speedBits(mbps) | signal | completed) >>> 0;
   });
 }
 
@@ -163,30 +171,51 @@ export function train(state: DeviceState): void {
       return train(state);
     }
     state.update();
-    if (currentLink(state)) state.causes.raiseOther(EICR.LSC);
+    if (linkSpeed(state) > 0) state.causes.raiseOther(EICR.LSC);
   });
   state.update();
 }
 
 /**
- * Returns whether the link is up. On X540 and X550 the PHY decides; on an 82599 there must be a
- * partner, AUTOC must fit the board, and laser and link must not be off.
+ * Returns the link's speed in Mb/s; 0 while it is down. On X540 and X550 the PHY decides; on an 82599
+ * there must be a partner of this speed, AUTOC must fit the board, and laser and link must not be off.
  */
-export function currentLink(state: DeviceState): boolean {
+export function linkSpeed(state: DeviceState): number {
   const { deviceId, file, phy } = state;
-  if (state.timing.isPending("link")) return false;
-  if (isX540OrLater(deviceId)) return phy.linkUp;
-  if (file.get(AUTOC2) & AUTOC2.LINK_DISABLE) return false;
-  if (hasCage(deviceId)) return cageLink(state);
-  return state.linkPartner && (file.get(AUTOC) & AUTOC.LMS) === boardLinkMode(deviceId);
+  if (state.timing.isPending("link")) return 0;
+  if (isX540OrLater(deviceId)) return phy.mbps;
+  if (file.get(AUTOC2) & AUTOC2.LINK_DISABLE) return 0;
+  if (hasCage(deviceId)) return cageLink(state) ? cageSpeed(state) : 0;
+  if (!state.linkPartner || (file.get(AUTOC) & AUTOC.LMS) !== boardLinkMode(deviceId)) return 0;
+  const speeds = isBackplane(state) ? backplaneSpeeds(state) : [10000];
+  return Math.max(0, ...speeds.filter((mbps) => state.partnerSpeeds.includes(mbps)));
+}
+
+/** Returns whether the board and its link mode negotiate over a backplane. */
+function isBackplane({ deviceId, file }: DeviceState): boolean {
+  return negotiates(boardLinkMode(deviceId)) && negotiates(file.get(AUTOC));
+}
+
+/** Speeds in Mb/s that the board advertises to its backplane. */
+function backplaneSpeeds({ advertised }: DeviceState): number[] {
+  const fast = (advertised & (AUTOC.KX_SUPP_KX4 | AUTOC.KR_SUPP)) !== 0;
+  return [...(fast ? [10000] : []), ...(advertised & AUTOC.KX_SUPP_KX ? [1000] : [])];
+}
+
+/** LINKS.SIGNAL: the lanes on which a signal arrives. */
+function signalLanes(state: DeviceState): number {
+  if (isX540OrLater(state.deviceId)) return 0;
+  if (hasCage(state.deviceId)) return lit(state) ? FIRST_LANE : 0;
+  return state.linkPartner ? LINKS.SIGNAL : 0;
 }
 
 /** Whether a board's module and its settings agree with the partner at the other end of the fibre. */
 function cageLink(state: DeviceState): boolean {
-  const { file, module, serdes, phy } = state, pins = file.get(ESDP);
-  if (module === undefined || !lit(state)) return false;
+  const { file, module, serdes, partnerSpeeds } = state, pins = file.get(ESDP);
+  if (module === undefined || !lit(state) || state.partnerGaveUp) return false;
   if (darkens(pins) && !module.copper) return false; // the partner sees no light
-  return cageSpeed(state) === phy.mbps && module.passes(phy.mbps, selectsRate(pins)) &&
+  const mbps = cageSpeed(state);
+  return partnerSpeeds.includes(mbps) && module.passes(mbps, selectsRate(pins)) &&
     serdes.fits(module.kind);
 }
 

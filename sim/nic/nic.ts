@@ -13,7 +13,7 @@
  * for (;;) nic.poll();
  * ```
  *
- * Not modelled: receive coalescing, virtual functions.
+ * Not modelled: virtual functions.
  *
  * @module
  */
@@ -33,6 +33,7 @@ import { InterruptCauses } from "../registers/interrupt_causes.ts";
 import { RegisterFile } from "../registers/register_file.ts";
 import { Rules } from "../registers/rules.ts";
 import { Statistics } from "../registers/statistics.ts";
+import { SystemTime } from "../registers/system_time.ts";
 import { DmaMap } from "../rings/dma_map.ts";
 import type { DeviceCore } from "../rings/ring.ts";
 import { Receiver } from "../rx/receiver.ts";
@@ -46,15 +47,16 @@ import {
   isX540OrLater,
   type LinkDefault,
   phyOf,
+  timeKind,
 } from "./boards.ts";
 import { installControl } from "./control_effects.ts";
 import { installDataPath } from "./data_path_effects.ts";
 import type { DeviceState, Firmware } from "./device_state.ts";
 import { Doorbells } from "./doorbells.ts";
-import { makeEeprom } from "./eeprom.ts";
-import { currentLink, installLink, train } from "./link_effects.ts";
+import { blankEeprom, makeEeprom } from "./eeprom.ts";
+import { installLink, linkSpeed, train } from "./link_effects.ts";
 import { Rest } from "./master_disable.ts";
-import { Phy } from "./phy.ts";
+import { ALL_SPEEDS, Phy } from "./phy.ts";
 import { QueueMemories } from "./queue_memories.ts";
 import { installQueues } from "./queue_effects.ts";
 import { RegisterAccess } from "./register_access.ts";
@@ -83,8 +85,7 @@ export interface NicOptions extends TimingOptions {
   /** How firmware behaves; default: it is ready at once, and holds nothing. */
   readonly firmware?: Firmware;
   /**
-   * What a board with a cage has in it; default: a module for 10GBASE-SR; null for nothing. The link
-   * partner has its highest speed.
+   * What a board with a cage has in it; default: a module for 10GBASE-SR; null for nothing.
    */
   readonly module?: ModuleKind | null;
   /** Clocks for which the module holds the data line of its bus down; default: 0. */
@@ -108,8 +109,20 @@ export interface NicOptions extends TimingOptions {
   readonly anyModule?: boolean;
   /** Whether the EEPROM lists what to write to CORECTL; default: true. */
   readonly moduleList?: boolean;
+  /**
+   * Speeds of the link partner in Mb/s; default: all, or with a module the highest of its own. Where
+   * the ends negotiate, the link has the highest speed that both advertise.
+   */
+  readonly partner?: readonly number[];
   /** Whether the link partner negotiates at 1 Gb/s; default: true. */
   readonly partnerNegotiates?: boolean;
+  /**
+   * Whether the link partner of a board with a cage has given up: there is no link until it sees the
+   * laser go off and on, which tells it to begin again; default: false.
+   */
+  readonly partnerGaveUp?: boolean;
+  /** Whether LINKS shows a link while the cage is empty, by crosstalk from other lanes; default: false. */
+  readonly crosstalk?: boolean;
   /** BAR0 by word, as memory that the driver maps for its doorbells; default: private memory. */
   readonly doorbells?: Uint32Array;
   /** Whether tails are read from `doorbells` in every round; else only `write32()` writes them. */
@@ -189,6 +202,7 @@ export class Nic implements WirePort {
       rules: this.rules,
       statistics: new Statistics(),
       causes: this.#causes,
+      time: new SystemTime(this.#file, this.#causes, timeKind(deviceId)),
       dma: this.dma,
       tails: this.#doorbells.words,
     };
@@ -201,7 +215,7 @@ export class Nic implements WirePort {
       timing: this.#timing,
       receiver: this.#receiver,
       transmitter: this.#transmitter,
-      phy: new Phy(phyOf(deviceId)),
+      phy: new Phy(phyOf(deviceId, lanId)),
       firmware: options.firmware ?? {},
       module: hasCage(deviceId) && module !== null
         ? new SfpModule({ ...options, kind: module, light: () => this.#state.linkPartner })
@@ -213,14 +227,18 @@ export class Nic implements WirePort {
         this.rules,
         () => this.#transmitter.limit(this.#state.queueMemories.rates),
       ),
-      eeprom: makeEeprom(mac, lanId, {
+      eeprom: blank ? blankEeprom() : makeEeprom(mac, lanId, {
         anyModule: options.anyModule ?? true,
         moduleList: options.moduleList ?? true,
       }),
-      rest: new Rest(core, this.#transmitter, () => currentLink(this.#state)),
+      rest: new Rest(core, this.#transmitter, () => linkSpeed(this.#state) > 0),
       removed: false,
       linkPartner: true,
       linkFailures: hasCage(deviceId) ? 0 : options.restarts ?? 0,
+      partnerSpeeds: options.partner ?? ALL_SPEEDS,
+      partnerGaveUp: options.partnerGaveUp ?? false,
+      crosstalk: options.crosstalk ?? false,
+      advertised: 0,
       linkDelay: 0,
       negotiating: false,
       resetAt: 0,
@@ -235,7 +253,8 @@ export class Nic implements WirePort {
       },
       update: () => this.#update(),
     };
-    if (this.#state.module) this.#state.phy.mbps = this.#state.module.fastest;
+    const { module: plugged } = this.#state;
+    if (plugged && !options.partner) this.#state.partnerSpeeds = [plugged.fastest];
     this.#registers = new RegisterAccess(this.#state, this.#doorbells);
     installControl(this.#state);
     installLink(this.#state);
@@ -367,6 +386,7 @@ export class Nic implements WirePort {
    * @returns false if there was neither a descriptor nor room to wait for one.
    */
   receive(frame: FrameBuffer, length: number): boolean {
+    if (this.#loopback) return this.#receiver.ignore(); // the wire is cut off
     const taken = this.#receiver.receive(frame, length);
     if (!this.#polling) this.#receiver.writeBack();
     return taken;
@@ -376,14 +396,13 @@ export class Nic implements WirePort {
    * Connects or disconnects the link partner.
    *
    * @param up Whether there is a partner.
-   * @param mbps Speed in Mb/s: 100, 1000, 2500, 5000 or 10000; default: unchanged.
+   * @param speeds Its speeds in Mb/s: 100, 1000, 2500, 5000 or 10000; none: unchanged.
    */
-  setLink(up: boolean, mbps?: number): void {
-    const changed = up !== this.#state.linkPartner ||
-      (mbps ?? this.#state.phy.mbps) !== this.#state.phy.mbps;
+  setLink(up: boolean, ...speeds: readonly number[]): void {
+    const changed = up !== this.#state.linkPartner || speeds.length > 0;
     if (up && changed) train(this.#state);
     this.#state.linkPartner = up;
-    if (mbps !== undefined) this.#state.phy.mbps = mbps;
+    if (speeds.length > 0) this.#state.partnerSpeeds = speeds;
     this.#causes.raiseOther(EICR.LSC);
     this.#update();
   }
@@ -405,13 +424,17 @@ export class Nic implements WirePort {
     this.#receiver.resizeBuffer();
     this.#transmitter.reset();
     this.#causes.reset();
+    this.#state.time.reset();
     this.#update();
   }
 
   #update(): void {
     const file = this.#file;
-    this.#state.phy.partner = this.#state.linkPartner && !this.#timing.isPending("link");
-    const link = currentLink(this.#state);
+    const { phy, linkPartner, partnerSpeeds } = this.#state;
+    phy.connect(linkPartner && !this.#timing.isPending("link") ? partnerSpeeds : []);
+    const megabits = linkSpeed(this.#state);
+    this.#state.time.setSpeed(megabits || 10_000);
+    const link = megabits > 0;
     const loopback = (file.get(HLREG0) & HLREG0.LPBK) !== 0;
     const dma = this.#busMaster && (file.get(CTRL) & CTRL.GIO_DIS) === 0;
     this.#loopback = loopback;

@@ -22,19 +22,33 @@ import {
   TXDCTL,
 } from "../../ixgbe/registers.ts";
 import { hex, nameOf, type Register } from "../../src/registers.ts";
+import type { WriteEffect } from "../registers/register_file.ts";
+import { RING_RULES } from "../rings/ring.ts";
 import type { DeviceState } from "./device_state.ts";
 
+/** The bits of a ring's address and length that have to be 0. */
+const UNALIGNED = 0x7f;
 const THRESHOLDS = TXDCTL.PTHRESH | TXDCTL.HTHRESH | TXDCTL.WTHRESH;
 
 /** Installs the effects of the queues' registers. */
 export function installQueues(state: DeviceState): void {
   const { file, rules, receiver, transmitter } = state;
-  for (const register of [RDBAL, RDBAH, RDLEN, RDH]) {
-    onlyWhileDisabled(state, register, RXDCTL, RXDCTL.ENABLE);
+  for (const register of [RDBAL, RDBAH, RDLEN]) onlyWhileDisabled(state, register, RXDCTL);
+  for (const register of [TDBAL, TDBAH, TDLEN, TDWBAL, TDWBAH]) {
+    onlyWhileDisabled(state, register, TXDCTL);
   }
-  for (const register of [TDBAL, TDBAH, TDLEN, TDH, TDWBAL, TDWBAH]) {
-    onlyWhileDisabled(state, register, TXDCTL, TXDCTL.ENABLE);
-  }
+  // "The RDH is controlled by hardware", says the datasheet, and no more. DPDK sets RDH and TDH in an
+  // enabled queue before their tails, which works on cards. For TDH there is a rule (X550 datasheet,
+  // section 8.2.2.10.8). Its tail follows, lest the device send what is between TDH and the old one.
+  file.onWrite(RDH, (value, _old, index) => {
+    receiver.moveHead(index, value);
+    return value;
+  });
+  file.onWrite(TDH, (value, old, index) => {
+    checkDisabled(state, TDH, TXDCTL, [value, old, index]);
+    transmitter.moveHead(index, value);
+    return value;
+  });
   file.onRead(
     RDH,
     (value, index) => enabled(state, RXDCTL, index) ? receiver.headOf(index) : value,
@@ -128,21 +142,42 @@ function checkTransmitEnabled(state: DeviceState, index: number): void {
   state.rules.violate(nameOf(TXDCTL, index), "4.6.8.1", rule, "DMATXCTL.TE is 0");
 }
 
-function onlyWhileDisabled(
+function onlyWhileDisabled(state: DeviceState, register: Register, control: Register): void {
+  const { file, rules } = state, { mask, rule } = placeOf(register);
+  file.onWrite(register, (value, old, index) => {
+    checkDisabled(state, register, control, [value, old, index]);
+    if (value & UNALIGNED && rule) {
+      rules.violate(nameOf(register, index), register.section, rule, hex(value));
+    }
+    return (value & mask) >>> 0;
+  });
+}
+
+function checkDisabled(
   state: DeviceState,
   register: Register,
   control: Register,
-  enable: number,
+  [value, old, index]: Parameters<WriteEffect>,
 ): void {
-  const { file, rules } = state;
-  file.onWrite(register, (value, old, index) => {
-    if (file.get(control, index) & enable) {
-      const rule = `written only while ${control.name}.ENABLE is 0`;
-      const detail = `${hex(old)} to ${hex(value)}`;
-      rules.violate(nameOf(register, index), register.section, rule, detail);
-    }
-    return value;
-  });
+  if (!enabled(state, control, index)) return;
+  const rule = `written only while ${control.name}.ENABLE is 0`;
+  const detail = `${hex(old)} to ${hex(value)}`;
+  state.rules.violate(nameOf(register, index), register.section, rule, detail);
+}
+
+// Returns the bits of a register that can be set, and the rule for the lowest seven, which are
+// "ignored on writes" and return 0 on reads (X550 datasheet, section 8.2.2.9.1).
+function placeOf(register: Register): { mask: number; rule?: string } {
+  switch (register) {
+    case RDBAL as Register:
+    case TDBAL as Register:
+      return { mask: ~UNALIGNED, rule: RING_RULES.base };
+    case RDLEN as Register:
+    case TDLEN as Register:
+      return { mask: 0xfffff & ~UNALIGNED, rule: RING_RULES.length };
+    default:
+      return { mask: ~0 };
+  }
 }
 
 // DROP_EN may change at any time, since it does not say how descriptors are read.

@@ -10,6 +10,7 @@ import { hex, offsetOf, type Register } from "../../src/registers.ts";
 import { REGISTER_SPACE, type RegisterFile } from "../registers/register_file.ts";
 import type { Rules } from "../registers/rules.ts";
 import type { Statistics } from "../registers/statistics.ts";
+import { RELEASED } from "../registers/system_time.ts";
 import { SEMAPHORES } from "./control_effects.ts";
 import type { DeviceState } from "./device_state.ts";
 import type { Doorbells } from "./doorbells.ts";
@@ -54,8 +55,8 @@ export class RegisterAccess {
   }
 
   /**
-   * As {@linkcode RegisterAccess.prototype.read}, but clears no count or cause, and takes no
-   * semaphore.
+   * As {@linkcode RegisterAccess.prototype.read}, but clears no count or cause, takes no
+   * semaphore, and releases no time stamp.
    */
   peek(offset: number): number {
     if (this.#state.removed) return ONES;
@@ -63,7 +64,7 @@ export class RegisterAccess {
     if (home < 0) return 0;
     const register = this.#file.registerAt(home);
     if (register.access === "RC") return this.#statistics.peek(home);
-    if (SEMAPHORES.includes(register)) return this.#file.words[home];
+    if (SEMAPHORES.includes(register) || RELEASED.includes(register)) return this.#file.words[home];
     if (register === (EICR as Register)) return this.read(offsetOf(EICS));
     return this.read(offset);
   }

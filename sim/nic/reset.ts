@@ -26,19 +26,23 @@ import {
   RETA,
   RXPBSIZE,
   STATUS,
+  TSAUXC,
   TXPBTHRESH,
   VFTA,
 } from "../../ixgbe/registers.ts";
 import type { Register } from "../../src/registers.ts";
 import {
+  boardAbilities,
   boardLinkMode,
   hasCage,
   isX540OrLater,
   type LinkDefault,
   receiveMemory,
+  timeKind,
 } from "./boards.ts";
 import { SEMAPHORES } from "./control_effects.ts";
 import type { DeviceState } from "./device_state.ts";
+import { sizeField } from "./eeprom.ts";
 import { firmwareStatus } from "./firmware.ts";
 import { negotiates, train } from "./link_effects.ts";
 
@@ -74,15 +78,18 @@ export function resetRegisters(
   file.set(STATUS, STATUS.GIO_MASTER_ENABLE | lanId << 2);
   file.set(RAL, mac[0] | mac[1] << 8 | mac[2] << 16 | mac[3] << 24);
   file.set(RAH, RAH.AV | mac[4] | mac[5] << 8);
-  if (blank) file.set(EEC, EEC.reset & ~EEC.EE_PRES);
+  file.set(EEC, eepromControl(state, blank));
   file.set(FWSM, firmwareStatus(state.firmware));
   file.set(TXPBTHRESH, 0x96);
-  file.set(AUTOC, AUTOC.reset & ~AUTOC.LMS | boardLinkMode(deviceId, linkDefault));
+  const ability = AUTOC.LMS | AUTOC.KX_SUPP | AUTOC.KR_SUPP;
+  const board = boardLinkMode(deviceId, linkDefault) | boardAbilities(deviceId);
+  file.set(AUTOC, AUTOC.reset & ~ability | board);
   if (hasCage(deviceId) && linkDefault === "XAUI") { // neither serial interface is SFI
     file.set(AUTOC, file.get(AUTOC) | AUTOC.PMA_PMD_1G);
     file.set(AUTOC2, AUTOC2.reset & ~AUTOC2.PMA_PMD_10G_SERIAL);
   }
   if (linkDisabled) file.set(AUTOC2, file.get(AUTOC2) | AUTOC2.LINK_DISABLE);
+  if (timeKind(deviceId) === "X550") file.set(TSAUXC, TSAUXC.DISABLE_SYSTIME | 1 << 30);
   if (isX540OrLater(deviceId)) {
     for (let i = 0; i < RXPBSIZE.count; i++) file.set(RXPBSIZE, receiveMemory(deviceId) << 10, i);
     file.set(HICR, HICR.EN); // firmware with a host interface
@@ -93,10 +100,17 @@ export function resetRegisters(
   for (const key of ["auto read", "DMA init"]) timing.after("eeprom", key, () => {});
   for (const key of ["configuration", "PHY held"]) timing.after("firmware", key, () => {});
   state.linkDelay = 0;
+  state.advertised = boardAbilities(deviceId);
   state.negotiating = negotiates(file.get(AUTOC));
   state.sawAutoRead = false;
   state.sawDmaInit = false;
   state.sawReceivePathEmpty = false;
+}
+
+// 2 KB need addresses of 16 bits. The X540 and X550 have no pins to an EEPROM, but Flash.
+function eepromControl({ deviceId, eeprom }: DeviceState, blank: boolean): number {
+  const present = blank ? 0 : EEC.EE_PRES, address = isX540OrLater(deviceId) ? 0 : EEC.EE_ADDR_SIZE;
+  return EEC.reset & ~(EEC.EE_PRES | EEC.EE_SIZE) | present | address | sizeField(eeprom);
 }
 
 /**

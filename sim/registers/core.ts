@@ -1,5 +1,6 @@
 /**
- * What all parts of the modelled device share: registers, rules, statistics and interrupt causes.
+ * What all parts of the modelled device share: registers, rules, statistics, interrupt
+ * causes and system time.
  *
  * @module
  */
@@ -8,6 +9,7 @@ import type { InterruptCauses } from "./interrupt_causes.ts";
 import type { RegisterFile } from "./register_file.ts";
 import type { Rules } from "./rules.ts";
 import type { Statistics } from "./statistics.ts";
+import type { SystemTime } from "./system_time.ts";
 
 /** The registers of one device, and what belongs to them. */
 export interface RegisterCore {
@@ -19,4 +21,6 @@ export interface RegisterCore {
   readonly statistics: Statistics;
   /** Interrupt causes and masks. */
   readonly causes: InterruptCauses;
+  /** The clock that stamps packets. */
+  readonly time: SystemTime;
 }

@@ -34,25 +34,32 @@ export const RX_STATUS = {
   DD: 1 << 0,
   /** End of packet. */
   EOP: 1 << 1,
+  /** If EOP is 0, from here on the next descriptor of the same large packet. */
+  NEXTP_SHIFT: 4,
   /** A flow director filter matched. */
   FLM: 1 << 2,
   /** The VLAN tag is in the descriptor, not in the frame. */
   VP: 1 << 3,
   /** The UDP checksum was checked. */
   UDPCS: 1 << 4,
-  /** The TCP or UDP checksum was checked. */
+  /** The checksum of TCP, UDP or SCTP was checked. */
   L4I: 1 << 5,
   /** The IPv4 checksum was checked. */
   IPCS: 1 << 6,
   /** The sum of a UDP fragment is in the descriptor. */
   UDPV: 1 << 10,
+  /** The packet's time stamp is behind it in the buffer (X550), or in RXSTMPL and RXSTMPH. */
+  TSIP: 1 << 15,
+  TS: 1 << 16,
   /**
    * FDIRERR: the list of filters is too long, a perfect filter drops, the filter was added twice.
    */
   ERROR_FDIR_LENGTH: 1 << 20,
   ERROR_FDIR_DROP: 1 << 21,
   ERROR_FDIR_COLLISION: 1 << 22,
-  /** The TCP or UDP checksum is wrong. */
+  /** The header is longer than the header buffer. */
+  ERROR_HBO: 1 << 23,
+  /** The checksum of TCP, UDP or SCTP is wrong. */
   ERROR_L4: 1 << 30,
   /** The IPv4 checksum is wrong. */
   ERROR_IP: 1 << 31,
@@ -68,6 +75,8 @@ export const TX_COMMAND = {
   TYPE: 0xf << 20,
   TYPE_CONTEXT: 2 << 20,
   TYPE_DATA: 3 << 20,
+  /** The device stamps the packet's time in TXSTMPL and TXSTMPH. */
+  TSTAMP: 1 << 19,
   /** End of packet. */
   EOP: 1 << 24,
   /** The device appends the CRC. */
@@ -100,8 +109,9 @@ export const TX_OPTIONS = {
 export const TX_CONTEXT = {
   /** The packet is IPv4, not IPv6. */
   IPV4: 1 << 10,
-  /** L4T: UDP, TCP or another. */
+  /** L4T: UDP, TCP, SCTP or another. */
   L4T_SHIFT: 11,
   L4T_UDP: 0,
   L4T_TCP: 1,
+  L4T_SCTP: 2,
 } as const;

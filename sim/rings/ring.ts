@@ -12,8 +12,11 @@ import type { DescriptorRing, DmaMap } from "./dma_map.ts";
 
 /** Bytes of a descriptor. */
 const DESCRIPTOR = 16;
-/** Ring lengths are multiples of this, in bytes (8.2.3.8.3, 8.2.3.9.7). */
-const LENGTH_UNIT = 128;
+/** Rules for the place of a ring, whose registers read 0 in bits 6:0. */
+export const RING_RULES = {
+  base: "aligned to 128 bytes",
+  length: "a multiple of 128 bytes, not 0",
+} as const;
 /** Bytes of the longest ring that the datasheet calls validated: 8 K descriptors. */
 const MAX_RING_BYTES = 128 * 1024;
 
@@ -99,17 +102,16 @@ export class Ring implements DescriptorRing {
     const { file, tails } = this.core;
     const { length, head } = this.registers;
     const bytes = file.get(length, this.index);
-    const last = this.registers.transmit ? "8.2.3.9.7" : "8.2.3.8.3";
-    if (bytes === 0 || bytes % LENGTH_UNIT !== 0) {
-      this.#violate(length, last, "a multiple of 128 bytes, not 0", `${bytes} bytes`);
+    if (bytes === 0) {
+      this.#violate(length, length.section, RING_RULES.length, `${bytes} bytes`);
     } else if (bytes > MAX_RING_BYTES) {
-      this.#violate(length, last, "at most 128 KB (8 K descriptors)", `${bytes} bytes`);
+      this.#violate(length, length.section, "at most 128 KB (8 K descriptors)", `${bytes} bytes`);
     }
-    this.size = Math.floor(bytes / DESCRIPTOR);
+    this.size = bytes / DESCRIPTOR;
     this.head = file.get(head, this.index);
     this.tail = this.#lastTail = tails[this.#tailWord];
     if (this.head >= this.size && this.size > 0) {
-      this.#violate(head, head.section, "inside the ring", `${this.head} of ${this.size}`);
+      this.#violateHead(this.head);
       this.head = 0;
     }
     if (this.tail !== this.head) {
@@ -122,6 +124,21 @@ export class Ring implements DescriptorRing {
       if (this.tail >= this.size) this.tail = this.#lastTail = this.head;
     }
     this.running = this.size > 0 && this.#locate();
+  }
+
+  /**
+   * Moves the head of a ring that runs, as a write to its register does. The descriptors up to the
+   * tail belong to the device, as before.
+   */
+  moveHead(head: number): void {
+    if (head < this.size) this.head = head;
+    else this.#violateHead(head);
+  }
+
+  /** Moves head and tail of a ring that runs to one place: the device has no descriptors then. */
+  empty(head: number): void {
+    this.moveHead(head);
+    this.tail = this.#lastTail = this.core.tails[this.#tailWord] = this.head;
   }
 
   /** Stops the ring. The head keeps its value, for the driver to read. */
@@ -172,10 +189,6 @@ export class Ring implements DescriptorRing {
     const low = file.get(baseLow, this.index);
     const high = file.get(baseHigh, this.index);
     this.generation = dma.generation;
-    if (low % LENGTH_UNIT !== 0) {
-      this.#violate(baseLow, baseLow.section, "aligned to 128 bytes", hex(low));
-      return false;
-    }
     if (!dma.resolve(low, high, this.size * DESCRIPTOR) || !dma.writable || !dma.readable) {
       this.#violate(
         baseLow,
@@ -188,6 +201,11 @@ export class Ring implements DescriptorRing {
     this.words = dma.words;
     this.first = dma.base >>> 2; // an integer; `/ 4` would turn every index into a double
     return true;
+  }
+
+  #violateHead(value: number): void {
+    const { head } = this.registers;
+    this.#violate(head, head.section, "inside the ring", `${value} of ${this.size}`);
   }
 
   #violate(register: Register, section: string, rule: string, detail: string): void {

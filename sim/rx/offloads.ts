@@ -13,6 +13,7 @@ import { MRQC, RXCSUM, RXDCTL, VFTA, VLNCTRL } from "../../ixgbe/registers.ts";
 import { checksum } from "../../packets/checksum.ts";
 import type { FlowDirector } from "../flow/director.ts";
 import { FLOW } from "../flow/key.ts";
+import { sctpChecksum, sctpChecksumOf } from "../frames/crc32c.ts";
 import type { RegisterCore } from "../registers/core.ts";
 import type { RegisterFile } from "../registers/register_file.ts";
 import type { Rules } from "../registers/rules.ts";
@@ -51,15 +52,19 @@ export class ReceiveOffloads {
   tag = -1;
   /** The queue for the frame. */
   queue = 0;
+  /** Offset of what follows the EtherType; and of the TCP, UDP or SCTP header, or -1. */
+  network = 0;
+  transport = -1;
+  /** Offset of what follows the IP headers. */
+  payload = 0;
   /** Whether the VLAN filter refuses the frame. */
   refused = false;
   readonly #file: RegisterFile;
   readonly #rules: Rules;
   readonly #rss: Rss;
   readonly #director: FlowDirector | undefined;
-  /** Whether the flow director is on, and the offset of the packet's L4 header, or -1. */
+  /** Whether the flow director is on. */
   #directs = false;
-  #l4At = -1;
   /** Whether descriptors have hash and RSS type (RXCSUM.PCSD); if not, data of fragments. */
   #showsHash = false;
   /** Whether payloads of UDP fragments are summed (RXCSUM.IPPCSE). */
@@ -116,7 +121,7 @@ export class ReceiveOffloads {
         0;
     this.tag = -1;
     this.refused = false;
-    this.#l4At = -1;
+    this.transport = -1;
     let at = ETHERTYPE_AT;
     const vlan = this.#vlan;
     if (read16(bytes, at) === (vlan & VLNCTRL.VET)) {
@@ -125,7 +130,7 @@ export class ReceiveOffloads {
       at += TAG_BYTES;
     }
     const ethertype = read16(bytes, at);
-    const ip = at + ETHERNET_BYTES - ETHERTYPE_AT;
+    const ip = this.network = at + ETHERNET_BYTES - ETHERTYPE_AT;
     if (ethertype === ETHERTYPE_IPV4) this.#ipv4(bytes, ip, length);
     else if (ethertype === ETHERTYPE_IPV6) this.#ipv6(bytes, ip, length);
     if (!this.#showsHash) this.#hideHash();
@@ -134,9 +139,12 @@ export class ReceiveOffloads {
     if (!counted && !this.refused) this.#director!.count();
   }
 
-  /** Sets the status bit that says that the tag is in the descriptor, not in the frame. */
+  /** Notes that the tag is in the descriptor, not in the frame, whose headers are nearer then. */
   strip(): void {
     this.status |= VP;
+    this.network -= TAG_BYTES;
+    this.payload -= TAG_BYTES;
+    if (this.transport >= 0) this.transport -= TAG_BYTES;
   }
 
   #filter(vlan: number): void {
@@ -157,7 +165,8 @@ export class ReceiveOffloads {
     this.status = IPCS;
     if (checksum(bytes, ip, ip + header) !== 0) this.status |= ERROR_IP;
     const fragment = read16(bytes, ip + 6) & FRAGMENT;
-    if (fragment === 0) this.#l4At = ip + header;
+    this.payload = ip + header;
+    if (fragment === 0) this.transport = ip + header;
     if (fragment === 0) this.#l4(bytes, bytes[ip + 9], ip + 12, ip + header, end);
     else if (this.#sums) this.#sum(bytes, fragment, ip, ip + header, end);
     this.#hash(bytes, ip + 12, ip + header);
@@ -174,14 +183,15 @@ export class ReceiveOffloads {
       protocol = bytes[l4];
       l4 += (bytes[l4 + 1] + 1) * 8;
     }
-    if (protocol !== PROTOCOL_FRAGMENT) this.#l4At = l4;
+    this.payload = l4;
+    if (protocol !== PROTOCOL_FRAGMENT) this.transport = l4;
     this.#l4(bytes, protocol, ip + 8, l4, end);
     this.#hash(bytes, ip + 8, l4);
   }
 
   // Offsets as parameters: an object of them would be allocated for each frame.
   #l4(bytes: Uint8Array, protocol: number, addresses: number, l4: number, end: number): void {
-    if (protocol === PROTOCOL_SCTP && l4 + SCTP_BYTES <= end) this.type |= SCTP;
+    if (protocol === PROTOCOL_SCTP && l4 + SCTP_BYTES <= end) return this.#sctp(bytes, l4, end);
     const tcp = protocol === PROTOCOL_TCP && l4 + TCP_BYTES <= end;
     if (!tcp && !(protocol === PROTOCOL_UDP && l4 + UDP_BYTES <= end)) return;
     this.type |= tcp ? TCP : UDP;
@@ -194,6 +204,12 @@ export class ReceiveOffloads {
     const addressEnd = addresses + (ipv4 ? 8 : 32);
     for (let i = addresses; i < addressEnd; i += 2) pseudo += read16(bytes, i);
     if (none || checksum(bytes, l4, end, pseudo) !== 0) this.status |= ERROR_L4;
+  }
+
+  #sctp(bytes: Uint8Array, l4: number, end: number): void {
+    this.type |= SCTP;
+    this.status |= L4I;
+    if (sctpChecksum(bytes, l4, end) !== sctpChecksumOf(bytes, l4)) this.status |= ERROR_L4;
   }
 
   // If a datagram has a checksum, the sums of its fragments and of its pseudo header add up to
@@ -217,7 +233,7 @@ export class ReceiveOffloads {
   // The flow director comes before receive side scaling (7.1.2). It does not match fragments, nor
   // packets other than IP.
   #direct(bytes: Uint8Array, ip: number, length: number): void {
-    const director = this.#director!, l4 = this.#l4At;
+    const director = this.#director!, l4 = this.transport;
     if (l4 < 0) return director.miss();
     director.look(bytes, ip, l4, this.#flow(), this.tag, length);
     this.status |= director.status;

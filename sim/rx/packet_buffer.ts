@@ -6,8 +6,8 @@
 
 import type { FrameBuffer } from "../frames/frame.ts";
 
-/** The word before a frame: its length, and above it the number of its queue. */
-const LENGTH = 0xffff, QUEUE_SHIFT = 16;
+/** The word before a frame: its length, the number of its queue, and bits of the caller's. */
+const LENGTH = 0xffff, QUEUE_SHIFT = 16, QUEUE = 0x7f, NOTE_SHIFT = 23;
 
 /** A first-in first-out queue of frames in a ring of words; allocates nothing per frame. */
 export class PacketBuffer {
@@ -34,9 +34,10 @@ export class PacketBuffer {
    * Copies a frame in.
    *
    * @param queue The queue that it waits for.
+   * @param note Up to 9 bits to keep with it.
    * @returns false if there is no room.
    */
-  push(frame: FrameBuffer, length: number, queue: number): boolean {
+  push(frame: FrameBuffer, length: number, queue: number, note: number): boolean {
     const ring = this.#words;
     const count = (length + 3) >>> 2;
     const capacity = ring.length;
@@ -44,7 +45,7 @@ export class PacketBuffer {
     let write = this.#read + this.#used;
     if (write >= capacity) write -= capacity;
     const words = frame.words;
-    ring[write] = length | queue << QUEUE_SHIFT;
+    ring[write] = length | queue << QUEUE_SHIFT | note << NOTE_SHIFT;
     for (let i = 0; i < count; i++) {
       if (++write === capacity) write = 0;
       ring[write] = words[i];
@@ -66,7 +67,15 @@ export class PacketBuffer {
    * Returns the queue of the oldest frame; {@linkcode PacketBuffer.prototype.frames} must not be 0.
    */
   peekQueue(): number {
-    return this.#words[this.#read] >>> QUEUE_SHIFT;
+    return this.#words[this.#read] >>> QUEUE_SHIFT & QUEUE;
+  }
+
+  /**
+   * Returns what was kept with the oldest frame; {@linkcode PacketBuffer.prototype.frames} must not
+   * be 0.
+   */
+  peekNote(): number {
+    return this.#words[this.#read] >>> NOTE_SHIFT;
   }
 
   /** Moves the oldest frame to a frame buffer; returns its length in bytes. */

@@ -5,12 +5,15 @@
  * @module
  */
 
-import { RDBAL, RDT, RXDCTL, SRRCTL } from "../../ixgbe/registers.ts";
+import { HLREG0, RDBAL, RDT, RFCTL, RSCCTL, RXDCTL, SRRCTL } from "../../ixgbe/registers.ts";
 import { hex, nameOf } from "../../src/registers.ts";
 import { RX_STATUS } from "../rings/descriptors.ts";
 import { type DeviceCore, RECEIVE, Ring } from "../rings/ring.ts";
+import { Coalescer, DESCRIPTORS } from "./coalescing.ts";
 
 const { EOP, LEGACY } = RX_STATUS;
+/** SRRCTL.DESCTYPE: legacy, one buffer, header split, header buffer always used. */
+const SPLIT = 2, ALWAYS_SPLIT = 5, TYPES: readonly number[] = [0, 1, SPLIT, ALWAYS_SPLIT];
 
 // Indices into a queue's counts.
 /** Frames, and their bytes in memory. */
@@ -29,6 +32,13 @@ export class ReceiveQueue extends Ring {
   strips = false;
   /** Whether descriptors have the advanced format. */
   advanced = false;
+  /** Bytes of each header buffer if headers are split, or 0; and whether it is always used. */
+  headerBytes = 0;
+  alwaysSplits = false;
+  /** Coalesces packets, if the driver has enabled that. */
+  coalescer: Coalescer | undefined;
+  /** Whether headers are split, or packets coalesced. */
+  special = false;
   /** Number of descriptors from the head on whose buffers have been prefetched. */
   ahead = 0;
   /** The first filled descriptor that is not written back. */
@@ -65,6 +75,13 @@ export class ReceiveQueue extends Ring {
     }
   }
 
+  /** Moves the head; what was delivered must be written back. */
+  override moveHead(head: number): void {
+    super.moveHead(head);
+    this.written = this.head;
+    this.ahead = 0;
+  }
+
   /** Loads the settings that may change while the queue runs: SRRCTL.DROP_EN and RXDCTL.VME. */
   load(): void {
     const { file } = this.core;
@@ -82,13 +99,47 @@ export class ReceiveQueue extends Ring {
     if (kilobytes === 0 || kilobytes > 16) {
       rules.violate(name, "8.2.3.8.7", "BSIZEPACKET is 1 to 16 KB", `${kilobytes} KB`);
     }
-    if (type > 1) {
-      const found = `DESCTYPE ${type}: the model has 0 (legacy) and 1 (advanced, one buffer)`;
-      rules.violate(name, "8.2.3.8.7", "a descriptor type that exists and is modelled", found);
+    if (!TYPES.includes(type)) {
+      rules.violate(name, "8.2.3.8.7", "a descriptor type that exists", `DESCTYPE ${type}`);
     }
+    this.#configureSplit(control, type);
     this.bufferBytes = Math.max(kilobytes, 1) * 1024;
     this.advanced = type !== 0;
+    this.#configureCoalescing();
+    this.special = this.headerBytes > 0 || this.coalescer !== undefined;
     this.load();
+  }
+
+  #configureSplit(control: number, type: number): void {
+    const splits = type === SPLIT || type === ALWAYS_SPLIT;
+    this.headerBytes = splits ? ((control & SRRCTL.BSIZEHEADER) >>> 8) * 64 : 0;
+    this.alwaysSplits = type === ALWAYS_SPLIT;
+    if (!splits || this.headerBytes > 0 && this.headerBytes <= 1024) return;
+    const rule = "BSIZEHEADER is 64 to 1024 bytes if headers are split";
+    const name = nameOf(SRRCTL, this.index);
+    this.core.rules.violate(name, "8.2.3.8.7", rule, `${this.headerBytes} bytes`);
+  }
+
+  // The model does not coalesce packets whose headers are split.
+  #configureCoalescing(): void {
+    const { file, rules, dma } = this.core, control = file.get(RSCCTL, this.index);
+    this.coalescer = undefined;
+    if ((control & RSCCTL.RSCEN) === 0 || file.get(RFCTL) & RFCTL.RSC_DIS) return;
+    const name = nameOf(RSCCTL, this.index);
+    const most = DESCRIPTORS[(control & RSCCTL.MAXDESC) >>> 2] * this.bufferBytes;
+    if (!this.advanced || this.bufferBytes < 2048) {
+      const rule = "RSCEN is set only with advanced descriptors and buffers of 2 KB or more";
+      const detail = `${this.bufferBytes} bytes`;
+      rules.violate(name, "8.2.3.8.7", rule, detail);
+    }
+    if (most > 0xffff) {
+      const rule = "MAXDESC times BSIZEPACKET is less than 64 KB";
+      rules.violate(name, "8.2.3.8.13", rule, `${most} bytes`);
+    }
+    if ((file.get(HLREG0) & HLREG0.RXCRCSTRP) === 0) {
+      rules.violate(name, "4.6.7.2", "RXCRCSTRP is set while a queue coalesces", "HLREG0");
+    }
+    if (this.advanced && this.headerBytes === 0) this.coalescer = new Coalescer(this, dma, control);
   }
 
   /**
@@ -110,11 +161,18 @@ export class ReceiveQueue extends Ring {
 
   /** Writes back the descriptors from `written` to the head, the word with DD last. */
   writeBack(): void {
+    this.coalescer?.close();
     if (!this.advanced) this.#writeBackLegacy();
     else if (this.detailed) this.#writeBackDetailed();
     else this.#writeBackPlain();
     this.#count();
     this.written = this.head;
+  }
+
+  /** Adds packets and bytes to the counts that write-back does not see. */
+  add(packets: number, bytes: number): void {
+    this.counts[QUEUE_PACKETS] += packets;
+    this.counts[QUEUE_BYTES] += bytes;
   }
 
   // Counts what is written back: many frames at once, to save time.
@@ -165,16 +223,22 @@ export class ReceiveQueue extends Ring {
   // to be fast.
 
   /**
-   * Records that the buffer of the descriptor at the head cannot be written, and stops the queue.
+   * Records that the buffer of a descriptor cannot be written, and stops the queue.
+   *
+   * @param index The descriptor, by default the one at the head.
+   * @param word Word of the address in it: 2 for the header buffer.
    */
-  stopAtBadBuffer(): void {
-    const at = this.first + this.head * 4;
+  stopAtBadBuffer(index = this.head, word = 0): void {
+    const at = this.first + index * 4 + word;
+    const bytes = word === 0 ? this.bufferBytes : this.headerBytes;
     const address = `${hex(this.words[at + 1])}:${hex(this.words[at])}`;
     this.core.rules.violate(
       nameOf(RDBAL, this.index),
       "7.1.6.1",
-      "buffers of BSIZEPACKET bytes in memory the device may write",
-      `descriptor ${this.head}: ${this.bufferBytes} bytes at ${address}`,
+      `buffers of ${
+        word === 0 ? "BSIZEPACKET" : "BSIZEHEADER"
+      } bytes in memory the device may write`,
+      `descriptor ${index}: ${bytes} bytes at ${address}`,
     );
     this.running = false;
   }

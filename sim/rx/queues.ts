@@ -55,6 +55,13 @@ export class ReceiveQueues {
     if (place >= 0) this.#running.splice(place, 1);
   }
 
+  /** Moves the head of a queue, if it runs. */
+  moveHead(index: number, head: number): void {
+    if (!this.queues[index].running) return;
+    this.#writeBackQueue(this.queues[index]);
+    this.queues[index].moveHead(head);
+  }
+
   /** Stops all queues, as a reset does. */
   protected stopAll(): void {
     for (const queue of this.queues) {
@@ -63,6 +70,11 @@ export class ReceiveQueues {
       queue.head = 0;
     }
     this.#running.length = 0;
+  }
+
+  /** Whether a queue splits headers or coalesces packets. */
+  protected get hasSpecial(): boolean {
+    return this.#running.some((queue) => queue.special);
   }
 
   /** Loads SRRCTL.DROP_EN and RXDCTL.VME, which may change while queues run. */

@@ -9,7 +9,7 @@
  * @module
  */
 
-import { CTRL_EXT, HLREG0, MAXFRS, RXPBSIZE } from "../../ixgbe/registers.ts";
+import { CTRL_EXT, HLREG0, MAXFRS, PSRTYPE, RXPBSIZE } from "../../ixgbe/registers.ts";
 import { FlowDirector } from "../flow/director.ts";
 import { copy } from "../frames/copy.ts";
 import { appendCrc, FRAME, FrameBuffer, sizeClass } from "../frames/frame.ts";
@@ -17,12 +17,14 @@ import { RX_STATUS } from "../rings/descriptors.ts";
 import type { DeviceCore } from "../rings/ring.ts";
 import { AddressFilters, KIND } from "./address_filters.ts";
 import { RECEIVED } from "./counts.ts";
+import { HeaderSplit } from "./header_split.ts";
 import { ReceiveOffloads } from "./offloads.ts";
 import { PacketBuffer } from "./packet_buffer.ts";
 import { QUEUE_DROPS, type ReceiveQueue } from "./queue.ts";
 import { ReceiveQueues } from "./queues.ts";
+import { ReceiveStamps, STAMP_BYTES } from "./time_stamps.ts";
 
-const { DD, EOP } = RX_STATUS, { UNICAST, BROADCAST, REJECTED } = KIND;
+const { DD, EOP, TSIP } = RX_STATUS, { UNICAST, BROADCAST, REJECTED } = KIND;
 const { CRC, MIN: MIN_FRAME } = FRAME;
 const { SHORT, BYTES, BROADCASTS, MULTICASTS } = RECEIVED;
 const { IGNORED, FILTERED, MISSED, OVERSIZED, UNDERSIZED } = RECEIVED;
@@ -33,6 +35,9 @@ const VLAN_TAG = 4;
 /** Bytes of both Ethernet addresses, which precede a VLAN tag. */
 const ADDRESSES = 12;
 const ETHERTYPE_VLAN = 0x0081; // 0x8100 as a little-endian halfword
+
+/** Shifts TS and TSIP to the lowest bits, for the packet buffer. */
+const NOTE_SHIFT = 15;
 
 /** Maximum number of frames that leave the packet buffer in one round. */
 const DRAIN_BUDGET = 64;
@@ -46,21 +51,25 @@ export class Receiver extends ReceiveQueues {
   readonly offloads: ReceiveOffloads;
   /** Filters that direct flows to queues. */
   readonly director: FlowDirector;
+  /** Time stamps. */
+  readonly stamps: ReceiveStamps;
   readonly #fresh: Float64Array;
   readonly #buffer = new PacketBuffer();
   readonly #waiting = new FrameBuffer();
   readonly #stripped = new FrameBuffer();
+  readonly #split = new HeaderSplit();
   /** Whether frames are inspected. */
   #looks = false;
   #maxFrame = MAX_STANDARD_FRAME - CRC;
   #stripCrc = true;
 
-  /** @param largeTable Whether the redirection table is the X550's. */
-  constructor(core: DeviceCore, largeTable: boolean) {
+  /** @param x550 Whether it is an X550: its redirection table is larger, for example. */
+  constructor(core: DeviceCore, x550: boolean) {
     super(core);
     this.filters = new AddressFilters(core.file);
     this.director = new FlowDirector(core);
-    this.offloads = new ReceiveOffloads(core, largeTable, this.director);
+    this.offloads = new ReceiveOffloads(core, x550, this.director);
+    this.stamps = new ReceiveStamps(core, x550);
     this.#fresh = this.counts.fresh;
   }
 
@@ -90,7 +99,8 @@ export class Receiver extends ReceiveQueues {
   /** Loads from the registers what the inspection of frames has to find. */
   loadOffloads(): void {
     this.offloads.load();
-    this.#looks = this.offloads.active;
+    this.stamps.load();
+    this.#looks = this.offloads.active || this.stamps.enabled || this.hasSpecial;
     this.setDetailed(this.#looks);
     this.loadDropEnable();
   }
@@ -129,44 +139,79 @@ export class Receiver extends ReceiveQueues {
       }
       count[kind === BROADCAST ? BROADCASTS : MULTICASTS]++;
     }
-    let queue = this.first;
-    if (this.#looks) {
-      this.offloads.inspect(frame.bytes, length);
-      if (this.offloads.refused) {
-        count[FILTERED]++;
-        return true;
-      }
-      queue = this.queues[this.offloads.queue];
-    }
-    if (length === MIN_FRAME) count[SHORT]++;
-    else this.#countLonger(length);
+    if (this.#looks) return this.#receiveLooked(frame, length);
+    const queue = this.first;
+    this.#countGood(length);
     if (!this.#stripCrc) {
       appendCrc(frame.bytes, length);
       length += CRC;
     }
-    if (
-      this.#buffer.frames === 0 && this.dmaAllowed && queue.running &&
-      queue.generation === this.core.dma.generation && queue.room * queue.bufferBytes >= length
-    ) {
-      if (this.#looks) this.#deliverLooked(queue, frame, length);
-      else this.#deliver(queue, frame, length);
+    if (this.#buffer.frames === 0 && this.#hasRoom(queue, length)) {
+      this.#deliver(queue, frame, 0, length);
       return true;
     }
-    return this.#wait(queue, frame, length);
+    return this.#wait(queue, frame, length, 0);
+  }
+
+  // Takes a frame that is inspected.
+  #receiveLooked(frame: FrameBuffer, length: number): boolean {
+    const { offloads } = this;
+    offloads.inspect(frame.bytes, length);
+    if (offloads.refused) {
+      this.#fresh[FILTERED]++;
+      return true;
+    }
+    const queue = this.queues[offloads.queue];
+    let note = 0;
+    this.#countGood(length);
+    if (this.stamps.enabled) {
+      note = this.stamps.take(frame, length, offloads);
+      offloads.status |= note;
+      if (note & TSIP) {
+        frame = this.stamps.frame;
+        length += STAMP_BYTES;
+      }
+    }
+    if (!this.#stripCrc) {
+      appendCrc(frame.bytes, length);
+      length += CRC;
+    }
+    if (this.#buffer.frames === 0 && this.#hasRoom(queue, length)) {
+      this.#deliverLooked(queue, frame, length);
+      return true;
+    }
+    return this.#wait(queue, frame, length, note);
+  }
+
+  #countGood(length: number): void {
+    if (length === MIN_FRAME) this.#fresh[SHORT]++;
+    else this.#countLonger(length);
+  }
+
+  // Whether a frame can go to a queue's descriptors, as far as is known without a look at its tail.
+  #hasRoom(queue: ReceiveQueue, length: number): boolean {
+    return this.dmaAllowed && queue.running && queue.generation === this.core.dma.generation &&
+      queue.room * queue.bufferBytes >= length;
+  }
+
+  /** Counts a frame as arrived while nothing is received from the wire; returns true. */
+  ignore(): true {
+    this.#fresh[IGNORED]++;
+    return true;
   }
 
   // Keeps or drops a frame that cannot go to host memory now.
-  #wait(queue: ReceiveQueue, frame: FrameBuffer, length: number): boolean {
+  #wait(queue: ReceiveQueue, frame: FrameBuffer, length: number, note: number): boolean {
     if (queue.running && !this.busMaster) queue.violateBusMaster();
     if (queue.running && this.dmaAllowed && this.#buffer.frames === 0) {
       if (queue.refresh() * queue.bufferBytes >= length) {
         if (this.#looks) this.#deliverLooked(queue, frame, length);
-        else this.#deliver(queue, frame, length);
+        else this.#deliver(queue, frame, 0, length);
         return true;
       }
     }
     if (queue.running && !queue.dropEnable) {
-      if (this.#buffer.push(frame, length, queue.index)) return true;
+      if (this.#buffer.push(frame, length, queue.index, note >>> NOTE_SHIFT)) return true;
       this.counts.bufferFull();
     } else {
       queue.counts[QUEUE_DROPS]++;
@@ -181,12 +226,14 @@ export class Receiver extends ReceiveQueues {
       // As on the device, a frame that waits for its queue blocks all frames behind it.
       const queue = this.queues[this.#buffer.peekQueue()];
       if (!queue.running || queue.room * queue.bufferBytes < this.#buffer.peek()) break;
+      const note = this.#buffer.peekNote() << NOTE_SHIFT;
       const length = this.#buffer.pop(this.#waiting);
       if (this.#looks) {
         this.offloads.inspect(this.#waiting.bytes, length, true);
+        this.offloads.status |= note;
         this.#deliverLooked(queue, this.#waiting, length);
       } else {
-        this.#deliver(queue, this.#waiting, length);
+        this.#deliver(queue, this.#waiting, 0, length);
       }
       moved++;
     }
@@ -194,10 +241,9 @@ export class Receiver extends ReceiveQueues {
     return moved;
   }
 
-  // Writes a frame to as many buffers as it needs; `writeBack` writes the descriptors.
-  #deliver(queue: ReceiveQueue, frame: FrameBuffer, length: number): void {
+  // Writes a frame, from a byte on, to as many buffers as it needs; `writeBack` writes the descriptors.
+  #deliver(queue: ReceiveQueue, frame: FrameBuffer, from: number, length: number): void {
     const bufferBytes = queue.bufferBytes;
-    let from = 0;
     while (length - from > bufferBytes) {
       if (!this.#fill(queue, frame, from, bufferBytes, DD)) return;
       from += bufferBytes;
@@ -235,9 +281,44 @@ export class Receiver extends ReceiveQueues {
     const { offloads } = this;
     const from = queue.head;
     const strips = queue.strips && offloads.tag >= 0;
-    if (strips) this.#deliver(queue, this.#strip(frame, length), length - VLAN_TAG);
-    else this.#deliver(queue, frame, length);
-    queue.describe(from, offloads.type, offloads.hash, strips ? offloads.tag : 0, offloads.status);
+    if (strips) {
+      frame = this.#strip(frame, length);
+      length -= VLAN_TAG;
+    }
+    const tag = strips ? offloads.tag : 0;
+    if (queue.special) return this.#deliverSpecial(queue, frame, length, tag);
+    this.#deliver(queue, frame, 0, length);
+    queue.describe(from, offloads.type, offloads.hash, tag, offloads.status);
+  }
+
+  // Delivers a frame to a queue that splits headers or coalesces packets.
+  #deliverSpecial(queue: ReceiveQueue, frame: FrameBuffer, length: number, tag: number): void {
+    const { offloads } = this, { type, hash, status } = offloads, split = this.#split;
+    if (queue.coalescer?.take(frame, length, tag, offloads)) return;
+    const from = queue.head;
+    if (queue.headerBytes === 0) {
+      this.#deliver(queue, frame, 0, length);
+      queue.describe(from, type, hash, tag, status);
+      return;
+    }
+    split.measure({ bytes: frame.bytes, length }, this.core.file.get(PSRTYPE), offloads, queue);
+    if (split.bytes > 0 && !this.#fillHeader(queue, frame, split.bytes)) return;
+    this.#deliver(queue, frame, split.bytes, length);
+    queue.describe(from, type | split.split, hash, tag, status | split.status);
+    queue.types[from] |= split.length;
+    queue.add(0, split.bytes);
+  }
+
+  // Writes the first bytes of a frame to the header buffer of the descriptor at the head.
+  #fillHeader(queue: ReceiveQueue, frame: FrameBuffer, length: number): boolean {
+    const { dma } = this.core, { words, head } = queue;
+    const to = dma.follow(words, queue.first + head * 4 + 2, queue.headerBytes);
+    if (to < 0 || !dma.writable) {
+      queue.stopAtBadBuffer(head, 2);
+      return false;
+    }
+    copy(dma, to, frame, 0, length);
+    return true;
   }
 
   // Returns the frame without its VLAN tag.

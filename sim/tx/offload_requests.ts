@@ -46,9 +46,12 @@ export class OffloadRequests {
       return;
     }
     const context = readContext(queue.contexts, index * 4);
-    if (context.l4 === "other" && (options & TX_OPTIONS.TXSM || command & TX_COMMAND.TSE)) {
-      const rule = "checksums and segments are of TCP or UDP (SCTP is not modelled)";
-      this.#violate(queue, "7.2.5", rule, "L4T");
+    if (context.l4 === "other" && options & TX_OPTIONS.TXSM) {
+      this.#violate(queue, "7.2.5", "checksums are of TCP, UDP or SCTP", "L4T 3");
+      return;
+    }
+    if (command & TX_COMMAND.TSE && context.l4 !== "tcp" && context.l4 !== "udp") {
+      this.#violate(queue, "7.2.4", "segments are of TCP or UDP", `L4T is ${context.l4}`);
       return;
     }
     const send: Emit = (frame, bytes) => {

@@ -8,6 +8,7 @@
 
 import { DMATXCTL, DTXTCPFLGH, DTXTCPFLGL } from "../../ixgbe/registers.ts";
 import { checksum } from "../../packets/checksum.ts";
+import { writeSctpChecksum } from "../frames/crc32c.ts";
 import { FrameBuffer } from "../frames/frame.ts";
 import type { RegisterFile } from "../registers/register_file.ts";
 import { TX_CONTEXT, TX_OPTIONS } from "../rings/descriptors.ts";
@@ -22,6 +23,13 @@ const IPV6_LENGTH = 4, IPV6_BYTES = 40;
 const TCP_SEQUENCE = 4, TCP_FLAGS = 12, TCP_CHECKSUM = 16;
 const UDP_LENGTH = 4, UDP_CHECKSUM = 6;
 const FLAGS_FIXED = 0xf000; // the data offset, which the masks of TCP flags do not change
+
+/** Protocols by L4T of a context descriptor. */
+const L4_TYPES = new Map<number, TransmitContext["l4"]>([
+  [TX_CONTEXT.L4T_UDP, "udp"],
+  [TX_CONTEXT.L4T_TCP, "tcp"],
+  [TX_CONTEXT.L4T_SCTP, "sctp"],
+]);
 
 /** Buffer for a transmission to segment, which is too long for one frame. */
 export class LargeBuffer {
@@ -40,8 +48,7 @@ export interface TransmitContext {
   readonly mss: number;
   /** Whether the packet is IPv4, not IPv6. */
   readonly ipv4: boolean;
-  /** Whether the packet is UDP, TCP or another, which the model does not support. */
-  readonly l4: "udp" | "tcp" | "other";
+  readonly l4: "udp" | "tcp" | "sctp" | "other";
   /** VLAN tag to insert. */
   readonly tag: number;
 }
@@ -55,7 +62,7 @@ export function readContext(words: Uint32Array, at: number): TransmitContext {
     macLength: lengths >>> 9 & 0x7f,
     tag: lengths >>> 16,
     ipv4: (command & TX_CONTEXT.IPV4) !== 0,
-    l4: l4 === TX_CONTEXT.L4T_UDP ? "udp" : l4 === TX_CONTEXT.L4T_TCP ? "tcp" : "other",
+    l4: L4_TYPES.get(l4) ?? "other",
     l4Length: sizes >>> 8 & 0xff,
     mss: sizes >>> 16,
   };
@@ -170,6 +177,7 @@ function l4Checksum(
   extra: number,
 ): void {
   const l4 = context.macLength + context.ipLength;
+  if (context.l4 === "sctp") return writeSctpChecksum(bytes, l4, length);
   const found = checksum(bytes, l4, length, extra);
   if (context.l4 === "tcp") view.setUint16(l4 + TCP_CHECKSUM, found);
   // 0 would mean that there is no UDP checksum.

@@ -77,6 +77,15 @@ export class TransmitQueues {
     if (place >= 0) this.running.splice(place, 1);
   }
 
+  /** Moves the head of a queue, if it runs; the tail follows. */
+  moveHead(index: number, head: number): void {
+    const queue = this.#queues[index];
+    if (!queue?.running) return;
+    queue.empty(head);
+    queue.gathered = 0;
+    queue.open = false;
+  }
+
   /** Stops all queues, as a reset does. */
   protected stopAll(): void {
     for (const queue of this.#queues) {

@@ -24,14 +24,14 @@ import { TransmitQueues } from "./queues.ts";
 
 /** Maximum number of descriptors of a queue in one round. */
 const BUDGET = 64;
-const { LENGTH, TYPE, TYPE_CONTEXT, TYPE_DATA, EOP, IFCS, RS, DEXT, VLE, TSE } = TX_COMMAND;
+const { LENGTH, TYPE, TYPE_CONTEXT, TYPE_DATA, TSTAMP, EOP, IFCS, RS, DEXT, VLE, TSE } = TX_COMMAND;
 const { IXSM, TXSM, PAYLEN_SHIFT } = TX_OPTIONS;
 const { CRC, MIN: MIN_FRAME, MIN_PAYLEN, MAX: MAX_FRAME } = FRAME;
 const DATA = DEXT | TYPE_DATA;
 const TYPE_AND_DEXT = DEXT | TYPE;
-/** A descriptor of a whole frame without offloads. */
+/** A descriptor of a whole frame without offloads and time stamp. */
 const PLAIN = DATA | EOP | IFCS;
-const PLAIN_MASK = TYPE_AND_DEXT | EOP | IFCS | VLE | TSE;
+const PLAIN_MASK = TYPE_AND_DEXT | TSTAMP | EOP | IFCS | VLE | TSE;
 
 /** Takes the sent frames. */
 export interface Outlet {
@@ -142,7 +142,10 @@ export class Transmitter extends TransmitQueues {
         queue.options = queue.words[at + 3] | 0;
       }
       if (!this.#gather(queue, at, command & LENGTH)) return false;
-      if (command & EOP) this.#finish(queue, command);
+      if (command & EOP) {
+        this.#finish(queue, command);
+        if (queue.command & TSTAMP && queue.command & DEXT) this.core.time.stampTransmit();
+      }
     } else if ((command & TYPE) === TYPE_CONTEXT) {
       this.#requests.keepContext(queue, at);
     } else {

@@ -61,8 +61,8 @@ export class Interrupts {
     const usable = (flags & INFO_EVENTFD) !== 0 ? count : 0;
     if (usable < vectors) {
       throw new UsageError(
-        `${this.#address}: the device has ${usable} MSI-X vectors, but its receive queues need ` +
-          `${vectors}: open it with fewer queues or without interrupts`,
+        `${this.#address}: the device has ${usable} MSI-X vectors, but its receive queues and link ` +
+          `need ${vectors}: open it with fewer queues or without interrupts`,
         { option: "interrupts" },
       );
     }

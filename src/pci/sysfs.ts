@@ -1,6 +1,7 @@
 /**
  * Access to a PCI function through sysfs: configuration space and BARs are files of the kernel, and DMA
- * uses physical addresses. It needs root and hugepages, and nothing protects memory from the device.
+ * uses physical addresses. It needs root and hugepages, and nothing protects memory from the device. If
+ * this process is killed, the {@linkcode Guard} turns DMA off.
  *
  * @module
  */
@@ -11,12 +12,15 @@ import { DeviceError, makeCalls, UsageError } from "../errors.ts";
 import { Command, Config, isPortBar } from "./function.ts";
 import { FunctionBase } from "./function_base.ts";
 import { FileRegion } from "./file_region.ts";
+import { Guard } from "./guard.ts";
 import type { MappedBar } from "./mapped_bar.ts";
 import { ifReadable, linkName, list, readText, writeText } from "../../native/files.ts";
 import { openResource } from "./resource_file.ts";
 
 const DEVICES = "/sys/bus/pci/devices";
 const IFF_UP = 1;
+/** How long to wait for a lock, which the guard of a killed program holds until DMA is off. */
+const LOCK_TRIES = 100, LOCK_PAUSE_MS = 10;
 
 /**
  * Returns the kernel's network interfaces on a function, and whether each is up. They are listed in the
@@ -35,6 +39,15 @@ export function kernelInterfaces(directory: string): { name: string; up: boolean
   });
 }
 
+/** Locks the open file of a function against other programs; returns whether it succeeds. */
+function lock(fd: number): boolean {
+  for (let i = 1;; i++) {
+    if (stubs.ixy_lock(fd) === 0) return true;
+    if (i === LOCK_TRIES) return false;
+    stubs.ixy_poll(new Uint8Array(0), 0, LOCK_PAUSE_MS);
+  }
+}
+
 /** The kernel driver that a function was taken from, and the changes to undo before giving it back. */
 interface Taken {
   /** Name of the driver. */
@@ -45,6 +58,14 @@ interface Taken {
   readonly intx: boolean;
 }
 
+/** Options of {@linkcode SysfsFunction}. */
+export interface SysfsOptions {
+  /** Whether closing returns the function to the kernel driver that it is taken from (default: false). */
+  readonly rebind?: boolean | undefined;
+  /** Whether a {@linkcode Guard} turns DMA off if this process ends without closing (default: true). */
+  readonly guard?: boolean | undefined;
+}
+
 /** A PCI function accessed through its files under `/sys/bus/pci/devices`. */
 export class SysfsFunction extends FunctionBase {
   readonly addressing = "physical" as const;
@@ -52,7 +73,8 @@ export class SysfsFunction extends FunctionBase {
   readonly #drivers: string;
   readonly #fd: number;
   protected readonly config: FileRegion;
-  readonly #rebind: boolean;
+  readonly #options: SysfsOptions;
+  #guard: Guard | undefined;
   #taken: Taken | undefined;
   #closed = false;
 
@@ -61,12 +83,11 @@ export class SysfsFunction extends FunctionBase {
    *
    * @param address Domain, bus, device and function: `0000:03:00.0`.
    * @param devices The directory of all functions; `../drivers` beside it lists the drivers.
-   * @param rebind Whether closing returns the function to the kernel driver that it is taken from.
    * @throws {UsageError} if the function does not exist, is open already, or permission is missing.
    */
-  constructor(address: string, devices = DEVICES, rebind = false) {
+  constructor(address: string, devices = DEVICES, options: SysfsOptions = {}) {
     super(address);
-    this.#rebind = rebind;
+    this.#options = options;
     this.#directory = `${devices}/${address}`; // a symbolic link in the real sysfs
     this.#drivers = `${devices}/../drivers`;
     const file = `${this.#directory}/config`;
@@ -85,7 +106,7 @@ export class SysfsFunction extends FunctionBase {
     }
     this.#fd = fd;
     this.config = new FileRegion(address, file, fd);
-    if (stubs.ixy_lock(fd) < 0) {
+    if (!lock(fd)) {
       stubs.ixy_close(fd);
       throw new UsageError(
         `${address}: another program that uses ixy.ts has the device open: end it`,
@@ -118,10 +139,14 @@ export class SysfsFunction extends FunctionBase {
         { option: "force" },
       );
     }
+    const { guard = true } = this.#options;
+    if (guard) this.#guard = new Guard(this.address, this.#fd);
     if (driver !== undefined) {
       writeText(`${this.#directory}/driver/unbind`, this.address);
       this.#taken = { driver, enabled: false, intx: false };
     }
+    this.#guard?.arm(); // not before: the kernel driver would lose its DMA
+    for (const memory of this.mapped) this.#guard?.hold(memory.fd);
     this.claimed = true;
     const enabled = this.#enable();
     if (driver !== undefined) this.#taken = { driver, enabled, intx: false };
@@ -152,12 +177,14 @@ export class SysfsFunction extends FunctionBase {
   }
 
   protected mapMemory(memory: DmaMemory): void {
-    if (memory.has(this.addressing)) return;
-    throw new UsageError(
-      `${this.address}: the device needs memory with physical addresses, but this process has no ` +
-        "hugepages or may not see their addresses: run it as root after " +
-        "`echo 256 > /proc/sys/vm/nr_hugepages`",
-    );
+    if (!memory.has(this.addressing)) {
+      throw new UsageError(
+        `${this.address}: the device needs memory with physical addresses, but this process has no ` +
+          "hugepages or may not see their addresses: run it as root after " +
+          "`echo 256 > /proc/sys/vm/nr_hugepages`",
+      );
+    }
+    this.#guard?.hold(memory.fd); // else `claim` does it
   }
 
   checkAlive(): void {
@@ -171,10 +198,11 @@ export class SysfsFunction extends FunctionBase {
     if (this.#closed) return;
     if (this.claimed) this.setBusMaster(false);
     this.#closed = true;
+    this.#guard?.end(); // before the memory is freed, which the guard holds
     this.closeBars();
     for (const memory of this.mapped) memory.unpin();
     try {
-      if (this.#rebind && this.#taken) this.#giveBack(this.#taken);
+      if (this.#options.rebind && this.#taken) this.#giveBack(this.#taken);
     } finally {
       stubs.ixy_close(this.#fd); // releases the lock too
     }

@@ -17,7 +17,7 @@ import type { Wire, WirePort } from "../../sim/wires/wire.ts";
 
 const MAC = [0x02, 0, 0, 0, 0x12, 0x34];
 /** Starts of each kind of card. */
-const STARTS = 24;
+const STARTS = 24, BOARDS = Object.keys(DEVICE).length;
 /** Frames of the test of write-backs, and its longest ring: several rounds. */
 const FRAMES = 5000, RING = 128;
 /** Rounds in which all of them must pass. */
@@ -25,7 +25,7 @@ const ROUNDS = 200_000;
 
 Deno.test("ixgbe opens, links, passes packets and closes on cards with delays", async () => {
   const options = { jitter: 0.9, failures: 3, pauses: 0, pause: 0, seed: 100 };
-  for (let number = 0; number < 4 * STARTS; number++) {
+  for (let number = 0; number < BOARDS * STARTS; number++) {
     const { error, passed, broken } = await startCard(number, options);
     assertEquals(
       { error, passed, broken },
@@ -37,7 +37,7 @@ Deno.test("ixgbe opens, links, passes packets and closes on cards with delays", 
 
 Deno.test("ixgbe does not give up when its thread does not run for longer than a deadline", async () => {
   const options = { jitter: 0.9, failures: 3, pauses: 0.0005, pause: 3000, seed: 200 };
-  for (let number = 0; number < 4 * STARTS; number++) {
+  for (let number = 0; number < BOARDS * STARTS; number++) {
     const { error, passed, broken } = await startCard(number, options);
     assertEquals(
       { error, passed, broken },

@@ -71,21 +71,22 @@ class Bench implements Disposable {
   }
 }
 
-Deno.test("ixgbe.attach() gives each receive queue a vector and arms none", async () => {
+Deno.test("ixgbe.attach() gives each receive queue and the link a vector, and arms none", async () => {
   using bench = await Bench.start();
   const valid = R.IVAR.ALLOC_VAL0;
   assertEquals(bench.reads(R.IVAR), valid | 0, "no vector for the transmit queue");
-  assertEquals(bench.reads(R.IVAR_MISC), 0);
+  assertEquals(bench.reads(R.IVAR_MISC), R.IVAR_MISC.ALLOC_VAL1 | 1 << 8, "none for the TCP timer");
   const gpie = R.GPIE.MULTIPLE_MSIX | R.GPIE.PBA_SUPPORT | R.GPIE.EIAME;
   assertEquals(bench.reads(R.GPIE), gpie >>> 0);
   assertEquals([bench.reads(R.EIAC), bench.reads(R.EIAM_EX)], [1, 1]);
+  assertEquals(bench.reads(R.EIAM), R.EICR.LSC | 1);
   assertEquals([bench.reads(R.EIMS), bench.reads(R.EIMS_EX)], [0, 0]);
   bench.arrive(3);
   assertEquals(bench.pci.sent, []);
   assertEquals(bench.receive(), 3);
 });
 
-Deno.test("RxInterrupt.arm() is one register write, and allows one message", async () => {
+Deno.test("Interrupt.arm() is one register write, and allows one message", async () => {
   using bench = await Bench.start();
   const { pci, rx } = bench;
   const before = pci.writes.length;
@@ -110,7 +111,8 @@ Deno.test("ixgbe.attach() gives each of several receive queues its own vector", 
     [valid | (valid | 1) << 16, valid | 2],
   );
   assertEquals([bench.reads(R.EIAC), bench.reads(R.EIAM_EX)], [7, 7]);
-  assertEquals(new Set(device.rxQueues.map(({ interrupt }) => interrupt!.fd)), new Set(pci.fds));
+  const interrupts = [...device.rxQueues.map(({ interrupt }) => interrupt), device.linkInterrupt];
+  assertEquals(new Set(interrupts.map((interrupt) => interrupt!.fd)), new Set(pci.fds));
   const regs = device.registers;
   for (const queue of [2, 0, 1]) {
     device.rxQueues[queue].interrupt!.arm();
@@ -146,6 +148,7 @@ Deno.test("ixgbe.attach() refuses interrupts if they are not supported, and chan
 Deno.test("Waiter refuses queues without an interrupt, and closed devices", async () => {
   const bench = await Bench.start({ interrupts: false });
   assertThrows(() => new Waiter(bench.device.rxQueues), UsageError, "open its device with `interr");
+  assertThrows(() => new Waiter([], [bench.device]), UsageError, "a link without an interrupt");
   bench.device.close();
   const other = await Bench.start();
   const waiter = new Waiter(other.device.rxQueues);
@@ -221,6 +224,63 @@ Deno.test("Waiter.wait() never sleeps while packets wait, whenever they arrive",
     }
     bench.receive();
   }));
+});
+
+Deno.test("Device.linkInterrupt comes once if the link has changed since its state was read", async () => {
+  using bench = await Bench.start({ rxQueues: 2, rxEntries: 64 });
+  const { pci, device } = bench, { nic } = pci, link = device.linkInterrupt!;
+  for (
+    const change of [
+      () => nic.setLink(false),
+      () => nic.setLink(true),
+      () => nic.setLink(true, 1000),
+    ]
+  ) {
+    device.linkStatus();
+    link.arm();
+    nic.poll();
+    assertEquals([pci.sent.splice(0), readable([link.fd])], [[], [false]]);
+    change();
+    change();
+    nic.poll();
+    assertEquals([pci.sent.splice(0), signals(link.fd)], [[2], 1]);
+    link.arm(); // the state was not read: the change is pending
+    nic.poll();
+    assertEquals([pci.sent.splice(0), signals(link.fd)], [[2], 1]);
+  }
+});
+
+Deno.test("Waiter.wait() is woken by a change of a link, also between looking and sleeping", async () => {
+  using a = await Bench.start();
+  using b = await Bench.start();
+  const waiter = new Waiter([...a.device.rxQueues, ...b.device.rxQueues], [a.device, b.device]);
+  for (const up of [false, true, false, true]) {
+    for (const { device, pci } of [a, b]) {
+      const woken = waiter.wait(() => {
+        pci.nic.setLink(up);
+        pci.nic.poll();
+        return false;
+      }, STRANDED_MS);
+      assertEquals([woken, waiter.linkChanged, device.linkStatus().up], [true, true, up]);
+      assertEquals([waiter.wait(() => false, 1), waiter.linkChanged], [false, false]);
+    }
+  }
+  assert(waiter.wait(() => {
+    a.arrive(1);
+    return false;
+  }, STRANDED_MS));
+  assertEquals([waiter.linkChanged, a.receive()], [false, 1]);
+});
+
+Deno.test("Waiter.wait() ends at once while a changed link's state was not read", async () => {
+  using bench = await Bench.start();
+  const waiter = new Waiter(bench.device.rxQueues, [bench.device]);
+  bench.pci.nic.setLink(false);
+  for (let i = 0; i < 2; i++) {
+    assertEquals([waiter.wait(() => false, STRANDED_MS), waiter.linkChanged], [true, true]);
+  }
+  bench.device.linkStatus();
+  assertEquals(waiter.wait(() => false, 1), false);
 });
 
 Deno.test("AdaptiveSleep.sleepIfIdle() sleeps only after a tenth of a millisecond without a packet", async () => {

@@ -60,13 +60,15 @@ Deno.test("Device.linkStatus() reports every speed of the family", async () => {
     [0x1563, [100, 1000, 2500, 5000, 10000]],
   ];
   for (const [deviceId, all] of speeds) {
-    using bench = await Bench.start({}, new ModelFunction({ deviceId }));
+    using bench = await Bench.start({ speeds: all }, new ModelFunction({ deviceId }));
     for (const megabits of all) {
       bench.pci.nic.setLink(true, megabits);
-      assertObjectMatch(await bench.device.waitForLink(1000), { up: true, megabits });
+      const link = await bench.device.waitForLink(1000);
+      assertObjectMatch(link, { up: true, megabits, duplex: "full" });
     }
     bench.pci.nic.setLink(false);
-    assertObjectMatch(bench.device.linkStatus(), { up: false, megabits: 0 });
+    const { up, megabits, duplex } = bench.device.linkStatus();
+    assertEquals({ up, megabits, duplex }, { up: false, megabits: 0, duplex: undefined });
   }
 });
 

@@ -17,8 +17,11 @@ const OTHER = 1 << 6;
 
 /** A device with a copper PHY that another driver has used before (default: an X540). */
 class CopperFunction extends ModelFunction {
+  readonly #phy: number;
+
   constructor(options: NicOptions = {}) {
     super({ deviceId: DEVICE.X540, ...options });
+    this.#phy = options.deviceId === DEVICE.X550 ? options.lanId ?? 0 : 0;
   }
 
   /** The value of the PHY's control register. */
@@ -35,7 +38,7 @@ class CopperFunction extends ModelFunction {
   #transfer(operation: number): void {
     this.#write(SW_FW_SYNC, SW_FW_SYNC.SW_PHY_SM0 | SW_FW_SYNC.SW_PHY_SM1);
     for (const code of [MSCA.OP_ADDRESS, operation]) {
-      this.#write(MSCA, GLOBAL << 16 | code | MSCA.MDI_COMMAND);
+      this.#write(MSCA, GLOBAL << 16 | this.#phy << 21 | code | MSCA.MDI_COMMAND);
     }
     this.#write(SW_FW_SYNC, 0);
   }
@@ -82,6 +85,7 @@ for (
     ["an X550's PHY", new CopperFunction({ deviceId: DEVICE.X550 })],
     ["the PHY of an X550 with one port", new CopperFunction({ deviceId: 0x15d1 })],
     ["a second port's PHY", new CopperFunction({ lanId: 1 })],
+    ["an X550's second port's PHY", new CopperFunction({ deviceId: DEVICE.X550, lanId: 1 })],
     ["a PHY at another address than 0", new MovedPhyFunction()],
   ] as const
 ) {
@@ -89,7 +93,7 @@ for (
     pci.control = LOW_POWER | OTHER;
     assertEquals(pci.nic.read32(offsetOf(LINKS)) & LINKS.UP, 0);
     const device = await attach(pci);
-    assertEquals(await device.waitForLink(1000), { up: true, megabits: 10000 });
+    assertEquals(await device.waitForLink(1000), { up: true, megabits: 10000, duplex: "full" });
     assertEquals(pci.control, OTHER);
     device.close();
     assertEquals(pci.control, OTHER);

@@ -197,7 +197,7 @@ function anyReceives(record: Sequence, at: number): boolean {
 
 /** Accesses allowed after RXEN: tails, masks of vectors, SECRXCTRL; RXCTRL and FCTRL have rules of their own. */
 function harmless({ what, name }: Access): boolean {
-  const masks: readonly Register[] = [R.EIMS_EX, R.EIMC, R.EIMC_EX];
+  const masks: readonly Register[] = [R.EIMS, R.EIMS_EX, R.EIMC, R.EIMC_EX];
   const registers: readonly Register[] = [R.RDT, R.TDT, R.RXCTRL, R.SECRXCTRL, R.FCTRL, ...masks];
   return what === "read" || registers.some((register) => register.name === name.split("[")[0]);
 }

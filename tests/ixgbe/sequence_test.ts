@@ -74,6 +74,7 @@ async function makeRecord(
   });
   const [rx] = device.rxQueues, [tx] = device.txQueues;
   for (const queue of device.rxQueues) queue.interrupt?.arm();
+  device.linkInterrupt?.arm();
   const batch = new PacketBatch(pool, 32), frame = new Uint8Array(60);
   frame.set(MAC);
   if (timing.delays) await device.waitForLink();

@@ -80,12 +80,36 @@ export const VECTORS: readonly Rule[] = [
   },
   {
     section: "4.6.6",
+    rule: "IVAR_MISC assigns a vector of its own to changes of the link before it is armed",
+    sentence:
+      "The software driver associates between interrupt causes and MSI-X vectors […] by programming the IVAR[n] and IVAR_MISC registers.",
+    boards,
+    kept: (r, board) => {
+      const at = r.find(writes(R.EIMS, 0, R.EIMS.LSC), opened(r));
+      const entry = at < 0 ? 0 : r.valueAt(at, R.IVAR_MISC);
+      return (entry & R.IVAR_MISC.ALLOC_VAL1) !== 0 &&
+        (entry & R.IVAR_MISC.ALLOC1) >>> 8 === board.vectors;
+    },
+    broken: (r) => r.without(r.find(writes(R.IVAR_MISC))),
+  },
+  {
+    section: "4.6.6",
+    rule: "EIAM masks the link's vector with its message if GPIE.EIAME is set",
+    sentence:
+      "Set the auto mask in the EIAM and EIAM[n] registers according to the preferred mode of operation.",
+    boards,
+    kept: (r) => (held(r, R.GPIE) & R.GPIE.EIAME) === 0 || (held(r, R.EIAM) & R.EICR.LSC) !== 0,
+    broken: (r) => r.changed(r.find(writes(R.EIAM)), (value) => value & ~R.EICR.LSC),
+  },
+  {
+    section: "4.6.6",
     rule: "EITR is set for each vector before one is armed",
     sentence:
       "Set the interrupt throttling in EITR[n] and GPIE according to the preferred mode of operation.",
     boards,
     kept: (r, board) =>
-      numbers(board).every((i) => between(r, writes(R.EITR, i), opened(r), armed(r))),
+      [...numbers(board), board.vectors]
+        .every((i) => between(r, writes(R.EITR, i), opened(r), armed(r))),
     broken: (r) => r.without(r.find(writes(R.EITR, 1))),
   },
   {

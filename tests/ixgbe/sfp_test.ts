@@ -35,7 +35,7 @@ for (const [module, kind, megabits] of MODULES) {
     for (const speed of megabits) {
       const part = `SIM-${module.replace(/^10G-/, "")}`.slice(0, 16);
       assertEquals(await linkOf({ module }, speed), {
-        ...{ up: true, megabits: speed },
+        ...{ up: true, megabits: speed, duplex: "full" },
         module: { kind, vendor: "SOFTWARE", part, serial: "1", megabits, warnings: [] },
       });
     }
@@ -101,7 +101,7 @@ Deno.test("ixgbe.attach() frees a bus that a module holds", async () => {
 });
 
 Deno.test("ixgbe.attach() brings up the link of a module that it cannot read", async () => {
-  assertEquals(await linkOf({ stuckClocks: Infinity }), { up: true, megabits: 10000 });
+  assertObjectMatch(await linkOf({ stuckClocks: Infinity }), { up: true, megabits: 10000 });
 });
 
 Deno.test("ixgbe.attach() brings up a link at 1 Gbit/s whose partner does not negotiate", async () => {

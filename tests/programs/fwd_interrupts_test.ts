@@ -150,6 +150,26 @@ Deno.test("fwd.ts --interrupts wakes at each queue's own vector", async () => {
   assertEquals(await vectorsOf(bench.trace), ["0 0", "0 1", "1 0", "1 1"]);
 });
 
+Deno.test("fwd.ts --interrupts wakes when a link changes, and says so", async () => {
+  await using bench = await Bench.start(2, true);
+  const { sim, forwarder } = bench, [, b] = sim.addresses;
+  await idle(forwarder);
+  const lines = [
+    "link down: no light arrives: check the fibre and the other end",
+    "link up at 10 Gbit/s",
+  ];
+  for (const [i, line] of lines.entries()) {
+    await sim.command(`link 1 ${i === 0 ? "down" : "up"}`);
+    await until(line, () => forwarder.stderr.endsWith(`${b}: ${line}\n`));
+  }
+  assert(await idle(forwarder) < 0.5);
+  forwarder.kill("SIGINT");
+  const { code, stderr } = await forwarder.finish();
+  assertEquals([code, stderr.split("\n").length], [0, 3]);
+  assertEquals((await vectorsOf(bench.trace)).includes("1 2"), true);
+  await sim.quit();
+});
+
 Deno.test("fwd.ts --interrupts loses nothing, at rates with and without sleep", async (t) => {
   for (const [rate, queues] of [[1000, 1], [20000, 1], [50000, 1], [1000, 2], [50000, 2]]) {
     await t.step(`${rate} packets a second, queues: ${queues}`, async () => {

@@ -24,6 +24,7 @@ import {
   Sim,
   type SimPort,
   TemporaryDirectory,
+  until,
 } from "../support/processes.ts";
 import {
   Cable,
@@ -96,6 +97,17 @@ Deno.test("fwd.ts refuses invalid command lines with one sentence", async (t) =>
       ["--virtio=old", a, b],
       /legacy or modern, not "old"/,
     ],
+    ["a speed that is not a number", ["--speed=fast", a, b], /--speed takes numbers from 100 to/],
+    [
+      "a speed that the card cannot have",
+      ["--speed=10000,2500", a, b],
+      /0\.sock: an 82599 SFP\+ can have 1000 and 10000 Mbit\/s, not 2500: .* \(--speed\)$/m,
+    ],
+    [
+      "a speed that the module cannot have",
+      ["--speed=1000", a, b],
+      /0\.sock: its module \(10GBASE-SR\) can have 10000 Mbit\/s, not 1000 Mbit\/s: .*--speed/,
+    ],
     ["an unknown option", ["--frobnicate", a, b], /--frobnicate/],
     [
       "an option that a device does not support",
@@ -131,6 +143,18 @@ Deno.test("fwd.ts refuses related NICs by name", async (t) => {
       await sim.quit();
     });
   }
+});
+
+Deno.test("fwd.ts --speed sets the speeds of copper links", async () => {
+  await using directory = await TemporaryDirectory.make();
+  // Without the option, the ends have no speed in common.
+  const options = ["--device-id=0x1563", "--partner=2500"];
+  await using sim = await Sim.start(directory, GENERATORS, options);
+  await using forwarder = await startForwarder(sim.addresses, ["--speed=2500,1000"]);
+  await sim.command("start");
+  await sim.reaches("frames", (ports) => ports.every((port) => count(port) > 100));
+  await stopProgram(forwarder);
+  await sim.quit();
 });
 
 Deno.test("fwd.ts refuses a device that another forwarder uses and goes on using", async () => {
@@ -490,7 +514,28 @@ Deno.test("fwd.ts ends at SIGINT while packets wait for an unplugged cable", asy
   const before = arrived((await sim.report()).ports[0]);
   const full = "more frames than a transmit ring holds";
   await sim.reaches(full, ([port]) => arrived(port) > before + 10_000);
-  await stopProgram(program, "SIGINT");
+  program.kill("SIGINT");
+  assertEquals((await program.finish()).code, 0);
+  await sim.quit();
+});
+
+Deno.test("fwd.ts says that a link is down when it starts, and when that changes", async () => {
+  await using directory = await TemporaryDirectory.make();
+  await using sim = await Sim.start(directory, ["none", "none"]);
+  const [a, b] = sim.addresses;
+  const down = "link down: no light arrives: check the fibre and the other end";
+  await sim.command("link 0 down");
+  await using program = await startForwarder(sim.addresses, ["--quiet"]);
+  const says = async (line: string, change?: string) => {
+    if (change !== undefined) await sim.command(change);
+    await until(line, () => program.stderr.endsWith(`${line}\n`));
+  };
+  await says(`${a}: ${down}`);
+  await says(`${b}: ${down}`, "link 1 down");
+  await says(`${a}: link up at 10 Gbit/s`, "link 0 up");
+  program.kill("SIGINT");
+  const { code, stderr } = await program.finish();
+  assertEquals([code, stderr.split("\n").length], [0, 4]);
   await sim.quit();
 });
 

@@ -24,15 +24,21 @@ const PMA_PMD = 1, WIS = 2, AUTO_NEGOTIATION = 7, GLOBAL = 30;
 const CONTROL = 0, STATUS = 1, LOW_POWER = 1 << 11, RESTART = 1 << 9;
 const MAC_POINTER = 0x0b, PBA_GUARD = 0x15;
 
-function transfer(driver: TestDriver, device: number, address: number, operation: number): void {
+function transfer(
+  driver: TestDriver,
+  device: number,
+  address: number,
+  operation: number,
+  phy = 0,
+): void {
   for (const code of [MSCA.OP_ADDRESS, operation]) {
-    driver.write(MSCA, address | device << 16 | code | MSCA.MDI_COMMAND);
+    driver.write(MSCA, address | device << 16 | phy << 21 | code | MSCA.MDI_COMMAND);
     assertEquals(driver.read(MSCA) & MSCA.MDI_COMMAND, 0);
   }
 }
 
-function readPhy(driver: TestDriver, device: number, address: number): number {
-  transfer(driver, device, address, MSCA.OP_READ);
+function readPhy(driver: TestDriver, device: number, address: number, phy = 0): number {
+  transfer(driver, device, address, MSCA.OP_READ, phy);
   return driver.read(MSRWD) >>> 16;
 }
 
@@ -45,10 +51,15 @@ function holdPhy(driver: TestDriver): void {
   driver.write(SW_FW_SYNC, SW_FW_SYNC.SW_PHY_SM0);
 }
 
+/** Returns the state of the link, after the read that may show the old one. */
+function links(driver: TestDriver): number {
+  driver.read(LINKS);
+  return driver.read(LINKS);
+}
+
 /** Returns whether the link is up and stays up. */
 function linkUp(driver: TestDriver): boolean {
-  driver.read(LINKS);
-  return (driver.read(LINKS) & LINKS.UP) !== 0;
+  return (links(driver) & LINKS.UP) !== 0;
 }
 
 Deno.test("Phy lists its devices, and no other device answers", () => {
@@ -91,7 +102,7 @@ Deno.test("Phy requires its port's semaphore", () => {
   for (const deviceId of [DEVICE.X540, DEVICE.X550]) {
     const second = new TestDriver({ deviceId, lanId: 1 });
     holdPhy(second); // the other port's semaphore
-    readPhy(second, PMA_PMD, STATUS);
+    readPhy(second, PMA_PMD, STATUS, deviceId === DEVICE.X550 ? 1 : 0);
     assertEquals(second.broken(), [rule]);
   }
   const old = new TestDriver(); // the 82599 has no PHY that firmware uses
@@ -153,12 +164,100 @@ Deno.test("A management controller's veto forbids link reset and negotiation (82
   ]);
 });
 
+/** The registers and bits that advertise a speed in Mb/s. */
+const ADVERTISED: readonly (readonly [mbps: number, register: number, bit: number])[] = [
+  [100, 0x10, 1 << 8],
+  [1000, 0xc400, 1 << 15],
+  [2500, 0xc400, 1 << 10],
+  [5000, 0xc400, 1 << 11],
+  [10000, 0x20, 1 << 12],
+];
+
+/** Advertises speeds, and restarts negotiation unless told otherwise. */
+function advertise(driver: TestDriver, speeds: readonly number[], restart = true): void {
+  for (const [mbps, register, bit] of ADVERTISED) {
+    const before = readPhy(driver, AUTO_NEGOTIATION, register);
+    const after = speeds.includes(mbps) ? before | bit : before & ~bit;
+    writePhy(driver, AUTO_NEGOTIATION, register, after);
+  }
+  const control = readPhy(driver, AUTO_NEGOTIATION, CONTROL);
+  if (restart) writePhy(driver, AUTO_NEGOTIATION, CONTROL, control | RESTART);
+}
+
+/** LINKS while the link is up, by speed. */
+const AT: Readonly<Record<number, number>> = {
+  100: LINKS.UP | LINKS.SPEED_100M,
+  1000: (LINKS.UP | LINKS.SPEED_1G) >>> 0,
+  2500: LINKS.UP | LINKS.SPEED_10G | LINKS.SPEED_NON_STD,
+  5000: LINKS.UP | LINKS.SPEED_100M | LINKS.SPEED_NON_STD,
+  10000: LINKS.UP | LINKS.SPEED_10G,
+};
+
+Deno.test("Phy: the link has the highest speed that both ends advertise", () => {
+  const cases: [deviceId: number, own: number[], partner: number[], mbps: number][] = [
+    ...[100, 1000, 10000].map((n) => [DEVICE.X540, [n], [100, 1000, 10000], n] as never),
+    ...[100, 1000, 2500, 5000, 10000].map((n) => [DEVICE.X550, [n, 100], [100, n], n] as never),
+    [DEVICE.X550, [100, 1000, 2500, 5000], [1000, 2500, 10000], 2500],
+    [DEVICE.X550, [100, 1000], [10000, 5000], 0],
+    [DEVICE.X540, [2500, 5000], [2500, 5000], 0], // bits that an X540 does not have
+  ];
+  for (const [deviceId, own, partner, mbps] of cases) {
+    const driver = new TestDriver({ deviceId, partner });
+    holdPhy(driver);
+    advertise(driver, own);
+    assertEquals(links(driver), AT[mbps] ?? 0, `${own} and ${partner}`);
+    const offered = ADVERTISED.filter(([, register, bit]) => {
+      const where = { 0x10: 0x13, 0xc400: 0xe820, 0x20: 0x21 }[register]!;
+      return readPhy(driver, AUTO_NEGOTIATION, where) & (where === 0x21 ? 1 << 11 : bit);
+    });
+    assertEquals(offered.map(([mbps]) => mbps), [...new Set(partner)].toSorted((a, b) => a - b));
+    const [rate, state] = [0xc800, 0xc810].map((at) => readPhy(driver, AUTO_NEGOTIATION, at));
+    assertEquals(rate >>> 1, [0, 100, 1000, 10000, 2500, 5000].indexOf(mbps));
+    assertEquals([state >>> 9 & 0x1f, state >>> 14], [mbps > 0 ? 4 : 2, 3]);
+    assertEquals(driver.broken(), []);
+  }
+});
+
+Deno.test("Phy advertises what is written once negotiation is restarted, or begins anew", () => {
+  const driver = new TestDriver({ deviceId: DEVICE.X550 });
+  assertEquals(links(driver), AT[10000]);
+  advertise(driver, [100], false);
+  assertEquals(links(driver), AT[10000]);
+  driver.nic.setLink(false);
+  assertEquals(readPhy(driver, AUTO_NEGOTIATION, 0xc810), 0x0b << 9, "the cable is cut");
+  driver.nic.setLink(true);
+  assertEquals(links(driver), AT[100]);
+});
+
+Deno.test("Phy without negotiation has no link", () => {
+  const driver = new TestDriver({ deviceId: DEVICE.X540 });
+  writePhy(driver, AUTO_NEGOTIATION, CONTROL, 0);
+  assertEquals(linkUp(driver), false);
+});
+
+Deno.test("Phy of an X550 answers at its port's number, and nowhere else", () => {
+  const rule = "MSCA: PHY_ADD is set to the port number as in STATUS.LAN_ID (X550)";
+  for (const lanId of [0, 1] as const) {
+    const driver = new TestDriver({ deviceId: DEVICE.X550, lanId });
+    driver.write(SW_FW_SYNC, SW_FW_SYNC.SW_PHY_SM0 | SW_FW_SYNC.SW_PHY_SM1);
+    assertEquals(readPhy(driver, PMA_PMD, 2, lanId), 0x0154);
+    assertEquals(driver.broken(), []);
+    assertEquals(readPhy(driver, PMA_PMD, 2, 1 - lanId), 0xffff);
+    assertEquals(driver.broken(), [rule]);
+  }
+  const older = new TestDriver({ deviceId: DEVICE.X540, lanId: 1 });
+  older.write(SW_FW_SYNC, SW_FW_SYNC.SW_PHY_SM1);
+  assertEquals([readPhy(older, PMA_PMD, 2, 0), readPhy(older, PMA_PMD, 2, 1)], [0x0154, 0xffff]);
+  assertEquals(older.broken(), []);
+});
+
 Deno.test("Phy negotiates again on a restart: the link goes down and up", () => {
   const driver = new TestDriver({ deviceId: DEVICE.X550 });
   assert(linkUp(driver));
   driver.read(EICR);
-  writePhy(driver, AUTO_NEGOTIATION, CONTROL, RESTART);
-  assertEquals(readPhy(driver, AUTO_NEGOTIATION, CONTROL), 0);
+  const control = readPhy(driver, AUTO_NEGOTIATION, CONTROL);
+  writePhy(driver, AUTO_NEGOTIATION, CONTROL, control | RESTART);
+  assertEquals(readPhy(driver, AUTO_NEGOTIATION, CONTROL), control);
   assertEquals(driver.read(EICR) & EICR.LSC, EICR.LSC);
   assertEquals(driver.read(LINKS) & LINKS.UP, 0);
   assertEquals(driver.read(LINKS) & LINKS.UP, LINKS.UP);

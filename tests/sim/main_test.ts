@@ -123,6 +123,8 @@ Deno.test("sim/main.ts refuses invalid command lines with one sentence", () =>
       [["--socket", socket, "--wire", "cable:1"], "joins two ports"],
       [["--socket", socket, "--mac", "1:2"], "--mac"],
       [["--socket", socket, "--device-id", "ixgbe"], "--device-id"],
+      [["--socket", socket, "--partner", "100,300"], "--partner takes 100, 1000,"],
+      [["--plain", socket, "--partner", "100"], "a plain port's partner has all speeds"],
       [["--socket", socket, "--doorbells", "ring"], "--doorbells"],
       [["--socket", socket, "--seconds", "-1"], "--seconds"],
       [["--socket", socket, "--loud"], "--loud"],

@@ -362,14 +362,15 @@ Deno.test("Nic: semaphores are taken by reading SWSM, and survive a reset", () =
 
 Deno.test("Nic.setLink() changes LINKS, at the device's speeds", () => {
   const driver = new TestDriver({ deviceId: DEVICE.X550 });
-  const speed = (mbps: number) => {
-    driver.nic.setLink(true, mbps);
-    return driver.read(LINKS) & ~LINKS.UP;
+  const speed = (...mbps: number[]) => {
+    driver.nic.setLink(true, ...mbps);
+    return driver.read(LINKS);
   };
-  assertEquals(speed(10000), LINKS.SPEED_10G);
-  assertEquals(speed(1000), LINKS.SPEED_1G | 0);
-  assertEquals(speed(2500), LINKS.SPEED_10G | LINKS.SPEED_NON_STD);
-  assertEquals(speed(5000), LINKS.SPEED_100M | LINKS.SPEED_NON_STD);
+  assertEquals(speed(10000), LINKS.UP | LINKS.SPEED_10G);
+  assertEquals(speed(1000), (LINKS.UP | LINKS.SPEED_1G) >>> 0);
+  assertEquals(speed(100), LINKS.UP | LINKS.SPEED_100M);
+  assertEquals(speed(2500), 0, "the PHY does not advertise it");
+  assertEquals(speed(2500, 1000), (LINKS.UP | LINKS.SPEED_1G) >>> 0);
   driver.nic.setLink(false);
   assertEquals(driver.read(LINKS), 0);
 });
@@ -381,6 +382,32 @@ Deno.test("Nic: there is no link in a link mode that the board does not have", (
   driver.read(LINKS);
   assertEquals(driver.read(LINKS) & LINKS.UP, 0);
   assertEquals(driver.read(AUTOC) & AUTOC.RESTART_AN, 0);
+});
+
+Deno.test("Nic: a backplane has the highest speed that both ends advertise, after a restart", () => {
+  const { KX_SUPP_KX4: KX4, KX_SUPP_KX: KX, KX_SUPP, KR_SUPP: KR } = AUTOC;
+  const speeds = { 0: 0, 1000: LINKS.SPEED_1G >>> 0, 10000: LINKS.SPEED_10G };
+  const cases: [deviceId: number, bits: number, partner: number[], mbps: 0 | 1000 | 10000][] = [
+    [DEVICE.KX4, KX4 | KX, [1000, 10000], 10000],
+    [DEVICE.KX4, KX4 | KX, [1000], 1000],
+    [DEVICE.KX4, KX, [1000, 10000], 1000],
+    [DEVICE.KX4, KX4, [1000], 0],
+    [DEVICE.KR, KR, [1000, 10000], 10000],
+    [DEVICE.KR, KX, [10000], 0],
+  ];
+  for (const [deviceId, bits, partner, mbps] of cases) {
+    const driver = new TestDriver({ deviceId, partner });
+    const before = driver.read(LINKS), autoc = driver.read(AUTOC) & ~(KX_SUPP | KR) | bits;
+    driver.write(AUTOC, autoc);
+    assertEquals(driver.read(LINKS), before, "it still advertises what it did");
+    driver.write(AUTOC, autoc | AUTOC.RESTART_AN);
+    assertEquals(driver.read(LINKS) & LINKS.UP, 0);
+    const links = driver.read(LINKS);
+    assertEquals([links & LINKS.UP, (links & LINKS.SPEED) >>> 0], [
+      ...[mbps > 0 ? LINKS.UP : 0, speeds[mbps]],
+    ]);
+    assertEquals((links & LINKS.KX_AN_COMP) !== 0, mbps > 0);
+  }
 });
 
 Deno.test("Nic: MDIO reads the PHY's identifier on X540 and nothing on the 82599", () => {
@@ -410,6 +437,23 @@ Deno.test("Nic: frames are lost while the link is down, and HLREG0.LPBK returns 
   driver.nic.poll();
   assertEquals(driver.receiveStatus(0), 3);
   assertEquals(driver.wire.sent.length, 0);
+});
+
+Deno.test("Nic: HLREG0.LPBK cuts the port off from its wire in both directions", () => {
+  const driver = TestDriver.ready();
+  driver.set(HLREG0, HLREG0.LPBK);
+  driver.wire.waiting.push(frameTo(BROADCAST, 99));
+  driver.nic.poll();
+  driver.bytes.set(frameTo(STATION, 60), TX_BUFFERS);
+  driver.fillTransmit(0, 60);
+  driver.write(TDT, 1);
+  driver.nic.poll();
+  assertEquals([driver.wire.waiting.length, driver.wire.sent.length, driver.read(RDH)], [0, 0, 1]);
+  assertEquals([driver.receiveLength(0), driver.nic.counters.ignored], [60, 1]);
+  driver.write(HLREG0, driver.read(HLREG0) & ~HLREG0.LPBK);
+  driver.wire.waiting.push(frameTo(BROADCAST, 99));
+  driver.nic.poll();
+  assertEquals(driver.receiveLength(1), 99);
 });
 
 Deno.test("A blank EEPROM has no signature and no address, and is read all the same", () => {

@@ -13,6 +13,7 @@ import {
   VLNCTRL,
 } from "../../ixgbe/registers.ts";
 import { checksum } from "../../packets/checksum.ts";
+import { sctpChecksum } from "../../sim/frames/crc32c.ts";
 import { ReceiveOffloads } from "../../sim/rx/offloads.ts";
 import { RegisterFile } from "../../sim/registers/register_file.ts";
 import { Rules } from "../../sim/registers/rules.ts";
@@ -61,12 +62,17 @@ function send(
   driver: TestDriver,
   options: PacketOptions,
   frame: Uint8Array,
-  { command = 0, mss = 0, tag = 0 }: { command?: number; mss?: number; tag?: number },
+  { command = 0, mss = 0, tag = 0, l4t = Number(options.protocol === "tcp") }: {
+    command?: number;
+    mss?: number;
+    tag?: number;
+    l4t?: number;
+  },
 ): Uint8Array[] {
   const l4 = l4Of(options), header = headerOf(options), context = TX_RING / 4, data = context + 4;
-  const v4 = options.source.length === 4, tcp = options.protocol === "tcp";
+  const v4 = options.source.length === 4;
   driver.words[context] = tag << 16 | 14 << 9 | l4 - 14;
-  driver.words[context + 2] = DEXT | CONTEXT | (v4 ? 1 << 10 : 0) | (tcp ? 1 << 11 : 0);
+  driver.words[context + 2] = DEXT | CONTEXT | (v4 ? 1 << 10 : 0) | l4t << 11;
   driver.words[context + 3] = mss << 16 | (header - l4) << 8;
   driver.bytes.set(frame, TX_BUFFERS);
   driver.fillTransmit(1, frame.length, EOP | IFCS | RS | DEXT | DATA | command);
@@ -243,6 +249,57 @@ Deno.test("Nic.poll() inserts checksums and tags", () => {
     const tag = [0x81, 0x00, 0x20, 0x07];
     assertEquals(tagged, Uint8Array.of(...whole.subarray(0, 12), ...tag, ...whole.subarray(12)));
     assertEquals(driver.broken(), []);
+  }
+});
+
+/** An SCTP packet with 20 bytes of payload, over IPv4 or IPv6; its checksum is 0. */
+function sctp(v4: boolean): { bytes: Uint8Array; l4: number } {
+  const options: PacketOptions = { ...(v4 ? V4 : V6), payload: 12 };
+  const bytes = packet(options), view = new DataView(bytes.buffer), l4 = l4Of(options);
+  bytes[v4 ? 23 : 20] = 132;
+  if (v4) {
+    view.setUint16(24, 0);
+    view.setUint16(24, checksum(bytes, 14, l4));
+  }
+  bytes.fill(0, l4);
+  bytes.set([0, 9, 0, 9], l4);
+  for (let i = l4 + 12; i < bytes.length; i++) bytes[i] = i;
+  return { bytes, l4 };
+}
+
+// RFC 3720, appendix B.4: CRC32c of 32 bytes of 0.
+Deno.test("sctpChecksum() is CRC32c", () => {
+  assertEquals(sctpChecksum(new Uint8Array(32), 0, 32) >>> 0, 0x8a9136aa);
+  const ones = new Uint8Array(32).fill(0xff);
+  ones.fill(0, 8, 12);
+  const other = ones.slice().fill(0x12, 8, 12);
+  assertEquals(sctpChecksum(ones, 0, 32), sctpChecksum(other, 0, 32), "without its own field");
+});
+
+Deno.test("ReceiveOffloads checks SCTP checksums", () => {
+  for (const v4 of [true, false]) {
+    const found = offloads(0), { bytes, l4 } = sctp(v4), view = new DataView(bytes.buffer);
+    const ip = v4 ? IPCS : 0;
+    found.inspect(bytes, bytes.length);
+    assertEquals(found.status, ip | L4I | L4E);
+    view.setUint32(l4 + 8, sctpChecksum(bytes, l4, bytes.length), true);
+    found.inspect(bytes, bytes.length);
+    assertEquals([found.status, found.type], [ip | L4I, 1 << 10 | (v4 ? 1 << 4 : 1 << 6)]);
+  }
+});
+
+Deno.test("Nic.poll() inserts SCTP checksums, but does not segment SCTP", () => {
+  for (const v4 of [true, false]) {
+    const { bytes, l4 } = sctp(v4), expected = bytes.slice();
+    new DataView(expected.buffer).setUint32(l4 + 8, sctpChecksum(bytes, l4, bytes.length), true);
+    if (v4) bytes.fill(0, 24, 26); // the IPv4 checksum is inserted, too
+    const options = v4 ? V4 : V6, l4t = 2;
+    const driver = TestDriver.ready();
+    assertEquals(send(driver, options, bytes, { l4t }), [expected]);
+    assertEquals(driver.broken(), []);
+    const other = TestDriver.ready();
+    assertEquals(send(other, options, bytes, { l4t, command: TSE, mss: 100 }), []);
+    assertEquals(other.broken(), ["TDT[0]: segments are of TCP or UDP"]);
   }
 });
 

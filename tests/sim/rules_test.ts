@@ -9,6 +9,7 @@ import {
   FCTRL,
   GPRC,
   HLREG0,
+  MRQC,
   MTQC,
   RAH,
   RDBAH,
@@ -157,6 +158,17 @@ const CASES: readonly Case[] = [
     what: "receive packet buffers of more than 512 KB",
     stage: "configured",
     breakIt: (d) => {
+      d.write(RXPBSIZE, 513 << 10);
+      d.openReceivePath();
+    },
+    recorded: "RXPBSIZE: the sizes add up to 512 KB at most",
+    section: "8.2.3.8.9",
+  },
+  {
+    what: "receive packet buffers of more than 512 KB with traffic classes",
+    stage: "configured",
+    breakIt: (d) => {
+      d.write(MRQC, 2);
       d.write(RXPBSIZE, 1 << 10, 1);
       d.openReceivePath();
     },
@@ -177,6 +189,17 @@ const CASES: readonly Case[] = [
     what: "transmit packet buffers of more than 160 KB",
     stage: "configured",
     breakIt: (d) => {
+      d.write(TXPBSIZE, 161 << 10);
+      d.enableTransmit();
+    },
+    recorded: "TXPBSIZE: the sizes add up to 160 KB at most",
+    section: "8.2.3.9.13",
+  },
+  {
+    what: "transmit packet buffers of more than 160 KB with traffic classes",
+    stage: "configured",
+    breakIt: (d) => {
+      d.write(MTQC, MTQC.RT_ENA);
       d.write(TXPBSIZE, 1 << 10, 7);
       d.enableTransmit();
     },
@@ -231,7 +254,7 @@ const CASES: readonly Case[] = [
     recorded: "TXDCTL[0]: thresholds are set before the queue is enabled",
     section: "4.6.8.1",
   },
-  ...[RDBAL, RDBAH, RDLEN, RDH].map((register): Case => ({
+  ...[RDBAL, RDBAH, RDLEN].map((register): Case => ({
     what: `${register.name} written while its queue is enabled`,
     stage: "running",
     breakIt: (d) => d.write(register, 0),
@@ -325,6 +348,13 @@ const CASES: readonly Case[] = [
     section: "8.2.3.8.4",
   },
   {
+    what: "a head outside the ring of an enabled queue",
+    stage: "running",
+    breakIt: (d) => d.write(RDH, RING),
+    recorded: "RDH[0]: inside the ring",
+    section: "8.2.3.8.4",
+  },
+  {
     what: "a receive buffer size of 0",
     stage: "configured",
     breakIt: (d) => {
@@ -335,13 +365,13 @@ const CASES: readonly Case[] = [
     section: "8.2.3.8.7",
   },
   {
-    what: "a descriptor type that is not modelled",
+    what: "a descriptor type that is reserved",
     stage: "configured",
     breakIt: (d) => {
-      d.write(SRRCTL, 2 << 25 | 2);
+      d.write(SRRCTL, 3 << 25 | 2);
       d.set(RXDCTL, RXDCTL.ENABLE);
     },
-    recorded: "SRRCTL[0]: a descriptor type that exists and is modelled",
+    recorded: "SRRCTL[0]: a descriptor type that exists",
     section: "8.2.3.8.7",
   },
   {

@@ -277,6 +277,24 @@ Deno.test("Nic has the link mode that its EEPROM sets, after each reset", () => 
   }
 });
 
+Deno.test("Nic with an empty cage shows a link by crosstalk", () => {
+  for (const crosstalk of [true, false]) {
+    const links = new TestDriver({ module: null, crosstalk }).read(LINKS);
+    assertEquals((links & LINKS.UP) !== 0, crosstalk);
+  }
+});
+
+Deno.test("Nic's partner that has given up begins again when it sees the laser go off and on", () => {
+  const driver = new TestDriver({ partnerGaveUp: true });
+  restart(driver, AUTOC.LMS_10G_SERIAL);
+  assertEquals(linked(driver), false);
+  const pins = driver.read(ESDP);
+  driver.write(ESDP, pins | ESDP.SDP3);
+  assertEquals(linked(driver), false);
+  driver.write(ESDP, pins);
+  assertEquals(linked(driver), true);
+});
+
 Deno.test("Nic has no link before so many restarts", () => {
   const driver = new TestDriver({ restarts: 2 });
   for (const up of [false, false, true]) {

@@ -31,12 +31,14 @@ Deno.test("checkOptions() refuses values of another type or kind", () => {
     rxQueues: ["2", NaN, 1.5, Infinity, null, 2n, true],
     txQueues: ["2", NaN],
     rssKey: ["key", [1, 2], new ArrayBuffer(40), null],
+    speeds: [1000, [], ["1000"], [0.5], "1000", null],
     rxEntries: ["512", NaN, 64.5],
     txEntries: ["512", NaN],
     promiscuous: ["no", 1, null],
     interrupts: ["yes", 0],
     force: ["", 1],
     rebind: [null, {}],
+    guard: [null, "off"],
     virtio: ["new", "", 1, null],
   };
   for (const [option, values] of Object.entries(wrong)) {
@@ -68,12 +70,14 @@ Deno.test("checkOptions() accepts every option, and undefined values", () => {
     rxQueues: 2,
     txQueues: 2,
     rssKey: new Uint8Array(40),
+    speeds: [1000, 10000],
     rxEntries: 64,
     txEntries: 64,
     promiscuous: false,
     interrupts: true,
     force: true,
     rebind: true,
+    guard: true,
     virtio: "modern",
   };
   checkOptions("a", right);
@@ -99,8 +103,9 @@ Deno.test("ixgbe.attach() refuses the option `virtio`, and changes nothing", asy
   assertEquals(pci.log, []);
 });
 
-Deno.test("openVirtio() refuses the options `rssKey` and `interrupts`, and changes nothing", async () => {
-  for (const options of [{ rssKey: new Uint8Array(40) }, { interrupts: true }]) {
+Deno.test("openVirtio() refuses `rssKey`, `interrupts` and `speeds`, and changes nothing", async () => {
+  const all = [{ rssKey: new Uint8Array(40) }, { interrupts: true }, { speeds: [10000] }];
+  for (const options of all) {
     const direct = new DirectVirtio(), [option] = Object.keys(options);
     const error = await assertRejects(() => direct.open(options), UsageError);
     assertMatch(error.message, /VirtIO devices do not support the option `\w+`: leave it out$/);
@@ -109,7 +114,13 @@ Deno.test("openVirtio() refuses the options `rssKey` and `interrupts`, and chang
 });
 
 Deno.test("every device accepts options that are false, and `force` and `rebind`", async () => {
-  const options = { interrupts: false, promiscuous: false, force: true, rebind: true };
+  const options = {
+    interrupts: false,
+    promiscuous: false,
+    guard: false,
+    force: true,
+    rebind: true,
+  };
   (await ixgbe.attach(new ModelFunction(), options)).close();
   (await new DirectVirtio().open(options)).close();
 });
@@ -125,6 +136,7 @@ Deno.test("UsageError.option is the option that is out of range", async () => {
     [{ pools: [pool, pool] }, "pools"],
     [{ pool, rxEntries: 128 }, "rxEntries"],
     [{ rssKey: new Uint8Array(39) }, "rssKey"],
+    [{ speeds: [100] }, "speeds"],
     [{ interrupts: true }, "interrupts"], // the model has none
   ];
   for (const [options, option] of cases) {

@@ -75,8 +75,10 @@ export const SIM_FLOORS: Floors = {
   "sim/plain/": ["sim/pci/", "sim/nic/", "sim/rings/", "sim/registers/"],
   "sim/v8_flags.ts": [],
   "sim/minimal_driver.ts": ["sim/nic/"],
-  // The kinds of modules, and the names of delays.
-  "sim/options.ts": ["sim/wires/", "sim/nic/sfp_module.ts", "sim/nic/timing.ts"],
+  // The kinds of modules, the speeds, and the names of delays.
+  "sim/options.ts": [
+    ...["sim/wires/", "sim/nic/sfp_module.ts", "sim/nic/phy.ts", "sim/nic/timing.ts"],
+  ],
   "sim/port.ts": ["sim/options.ts", "sim/plain/", "sim/pci/", "sim/nic/", "sim/wires/"],
   "sim/loop.ts": ["sim/port.ts"],
   "sim/report.ts": ["sim/port.ts", "sim/wires/"],

@@ -1,18 +1,25 @@
 /**
  * The ixgbe driver through sysfs, without an IOMMU, in a virtual machine whose kernel drives the
  * cards first. The forwarder takes them over, forwards by physical addresses, and gives them back.
- * Also: the state after it is killed, and X540s, whose PHY the kernel has put to sleep.
+ * Also: the memory of a forwarder that is killed, and X540s, whose PHY the kernel has put to sleep.
  *
  * @module
  */
 
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, equal } from "@std/assert";
 import { addressOf, VFIO_USER_QEMU, vfioUserNics } from "../../vm/devices.ts";
 import { Machine } from "../../vm/machine.ts";
-import { assertRefused, Sim, type SimPort, TemporaryDirectory } from "../support/processes.ts";
+import {
+  assertRefused,
+  Sim,
+  type SimPort,
+  TemporaryDirectory,
+  until,
+} from "../support/processes.ts";
 import { droppedBy } from "../support/programs.ts";
 import { quitBroken } from "../support/violations.ts";
 import { ALWAYS, FIRST_RESET, IN_TRAFFIC, RECEIVE_PATH, TAKEN_DOWN } from "./linux_known.ts";
+import type { MemoryReport } from "./memory_program.ts";
 import { FORWARD, Guest, stopForwarder } from "./vfio_guest.ts";
 
 const NIC = "deno run --no-prompt --allow-ffi nic.ts";
@@ -23,10 +30,14 @@ const [A, B] = SLOTS.map((slot) => addressOf({ slot }));
  * so that nothing is lost while the emulated processor compiles.
  */
 const FRAMES = 1000, RATE = 200;
+/** How long frames arrive while another program has a killed one's memory. */
+const REUSE_SECONDS = 3;
 /** Longest that they may take, and that the kernel's driver may take to detect a carrier. */
 const FRAMES_MS = 60000, CARRIER_SECONDS = 20;
 
 const LINUX = [...ALWAYS, IN_TRAFFIC, TAKEN_DOWN];
+/** Violated by a card that receives when the guard has turned off its bus mastering. */
+const GUARDED = "RDT: bus master is on before DMA is requested";
 
 /**
  * Two ports of the software NIC, and a guest that has them as cards, with Linux's driver loaded.
@@ -106,6 +117,43 @@ class Cards {
     }
   }
 
+  /**
+   * Kills the forwarder while it forwards. Then another program takes all free hugepages, and further
+   * frames arrive.
+   *
+   * @param masters Whether bus mastering is on or off then, for each card.
+   * @returns What that program has found.
+   */
+  async killAndReuse(options: string, masters: readonly boolean[]): Promise<MemoryReport> {
+    const forwarder = await this.guest.startForwarder(`${FORWARD} ${options} ${A} ${B}`);
+    if (options === "") { // it is out of the OOM killer's reach
+      const scores = "for p in $(pidof ixy-guard); do cat /proc/$p/oom_score_adj; done";
+      assertEquals(await this.guest.do(scores), "-1000\n-1000");
+    }
+    const first = await this.#statistics();
+    await this.sim.command("start");
+    await this.sim.reaches("traffic", (ports) => {
+      return ports.every(({ wireStatistics }, i) => wireStatistics.received > first[i].received);
+    });
+    await forwarder.kill("KILL");
+    assertEquals((await forwarder.finish()).code, 128 + 9);
+    await this.sim.command("stop"); // the rings keep free descriptors until the program is ready
+    await until(`bus mastering: ${masters}`, async () => {
+      return equal(await this.guest.busMasters(A, B), masters);
+    });
+    const program = `deno run --no-prompt --allow-ffi tests/vm/memory_program.ts ${REUSE_SECONDS}`;
+    const other = await this.guest.vm.start(program);
+    await other.line((line) => line === '{"ready":true}');
+    const before = await this.#statistics();
+    await this.sim.command("start");
+    const { code, stdout, stderr } = await other.finish();
+    await this.sim.command("stop");
+    assertEquals({ code, stderr }, { code: 0, stderr: "" });
+    const after = await this.#statistics();
+    assert(after.every(({ sent }, i) => sent >= before[i].sent + RATE), "frames arrive");
+    return JSON.parse(stdout.trim().split("\n").at(-1)!);
+  }
+
   /** Asserts that neither card has a kernel driver, and that bus mastering is off. */
   async assertFree(): Promise<void> {
     assertEquals(await this.drivers(), ["", ""]);
@@ -183,23 +231,30 @@ Deno.test("fwd.ts takes 82599s from Linux's ixgbe by sysfs, and gives them back"
     await cards.assertFree(); // they had no driver before
   });
   await t.step(
-    "bus mastering stays on after the forwarder is killed, until a driver takes the card",
+    "after SIGKILL in traffic, the guard keeps memory that others use intact",
     async () => {
-      const forwarder = await guest.startForwarder(`${FORWARD} ${A} ${B}`);
-      await forwarder.kill("KILL");
-      assertEquals((await forwarder.finish()).code, 128 + 9);
-      assertEquals(await guest.busMasters(A, B), [true, true]);
+      const { pages, damaged } = await cards.killAndReuse("", [false, false]);
+      assert(pages > 0);
+      assertEquals(damaged, 0);
       await cards.forward("");
-      await guest.do(`${NIC} restore ${A} && ${NIC} restore ${B}`);
-      assertEquals(await cards.drivers(), ["ixgbe", "ixgbe"]);
-      const [a] = await cards.interfaces();
-      await cards.up(a);
-      await cards.assertReceives(a);
     },
   );
+  await t.step("without a guard, the cards write to that memory", async () => {
+    const { damaged } = await cards.killAndReuse("--no-guard", [true, true]);
+    assert(damaged > 0);
+  });
+  await t.step("cards whose bus mastering was left on are taken over", async () => {
+    assertEquals(await guest.busMasters(A, B), [true, true]);
+    await cards.forward("");
+    await guest.do(`${NIC} restore ${A} && ${NIC} restore ${B}`);
+    assertEquals(await cards.drivers(), ["ixgbe", "ixgbe"]);
+    const [a] = await cards.interfaces();
+    await cards.up(a);
+    await cards.assertReceives(a);
+  });
   assertEquals(await guest.do("dmesg | grep -E 'WARNING:|BUG:|Call Trace|Tx Hang' || true"), "");
   const { rules } = await quitBroken(sim);
-  assertEquals(rules.filter((rule) => !LINUX.includes(rule)), []);
+  assertEquals(rules.filter((rule) => !LINUX.includes(rule)), [GUARDED]);
 });
 
 Deno.test("fwd.ts finds a link on X540s whose PHY Linux has put to sleep", async () => {

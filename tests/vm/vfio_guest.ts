@@ -116,13 +116,18 @@ export class Guest implements AsyncDisposable {
   }
 }
 
-/** Ends a forwarder by a signal; asserts its success, and returns its counts of each device. */
+/**
+ * Ends a forwarder by a signal; asserts its success, and returns its counts of each device.
+ *
+ * @param said What it has said about links.
+ */
 export async function stopForwarder(
   forwarder: GuestProgram,
+  said = "",
 ): Promise<readonly Readonly<Record<string, number>>[]> {
   await forwarder.kill("INT");
   const { code, stdout, stderr } = await forwarder.finish();
-  assertEquals({ code, stderr }, { code: 0, stderr: "" });
+  assertEquals({ code, stderr }, { code: 0, stderr: said });
   const { total, ports } = JSON.parse(stdout.trim().split("\n").at(-1)!);
   assertEquals(total, true);
   return ports;

@@ -1,6 +1,6 @@
 /**
  * Interrupts over VFIO: QEMU puts the software NIC behind the IOMMU of a virtual machine, whose
- * kernel signals the forwarder there with a vector for each queue. The forwarder does not run as
+ * kernel signals the forwarder there with a vector for each queue and one for the link. The forwarder does not run as
  * root.
  *
  * @module
@@ -8,7 +8,7 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { addressOf, VFIO_USER_QEMU, vfioUserNics } from "../../vm/devices.ts";
-import { Sim, TemporaryDirectory } from "../support/processes.ts";
+import { Sim, TemporaryDirectory, until } from "../support/processes.ts";
 import { droppedBy } from "../support/programs.ts";
 import { FORWARD, Guest, stopForwarder, USER } from "./vfio_guest.ts";
 
@@ -67,7 +67,8 @@ Deno.test("fwd.ts --interrupts, as any user, sleeps by VFIO until a queue interr
   const names = addresses.flatMap((address) =>
     Array.from({ length: QUEUES }, (_, i) => `vfio-msix[${i}](${address})`)
   );
-  assertEquals([...before.keys()].sort(), names.sort());
+  const links = addresses.map((address) => `vfio-msix[${QUEUES}](${address})`);
+  assertEquals([...before.keys()].sort(), [...names, ...links].sort());
 
   await sim.command("start");
   await sim.reaches(
@@ -80,7 +81,20 @@ Deno.test("fwd.ts --interrupts, as any user, sleeps by VFIO until a queue interr
   const rose = names.filter((name) => after.get(name)! > before.get(name)!);
   assertEquals(rose, names, "the vectors of both queues of both functions");
 
-  const totals = await stopForwarder(forwarder);
+  await sim.command("link 1 down");
+  await until("the interrupt of the second function's link", async () => {
+    const now = await interrupts(guest);
+    return links.map((name) => now.get(name)! > after.get(name)!).join() === "false,true";
+  });
+  await sim.command("link 1 up");
+  const said = [
+    "link down: no light arrives: check the fibre and the other end",
+    "link up at 10 Gbit/s",
+  ]
+    .map((line) => `${addresses[1]}: ${line}\n`).join("");
+  await until("its state", () => forwarder.stderr === said);
+
+  const totals = await stopForwarder(forwarder, said);
   assertEquals(await interrupts(guest), new Map());
   assertEquals(await guest.busMasters(...addresses), [false, false]);
   const ports = await sim.quit();

@@ -27,6 +27,7 @@ const MEMBERS: Required<{ [Name in keyof Device]: "value" | "queues" | "own" | u
   pool: "value",
   rxQueues: "queues",
   txQueues: "queues",
+  linkInterrupt: "value",
   linkStatus: [],
   waitForLink: [17],
   macAddress: [],

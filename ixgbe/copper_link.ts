@@ -1,0 +1,194 @@
+/**
+ * The link of the X540 and X550: their 10GBASE-T PHY negotiates it. The driver takes the PHY out of low
+ * power mode, and sets the speeds that it advertises (X550: sections 5.3.4 and 10.4; the X540's PHY is of
+ * the same family).
+ *
+ * Some drivers put the PHY into low power mode when they stop: Linux's ixgbe does on an X540, those of
+ * DPDK and FreeBSD on an X550 too. The mode lasts over a reset of the MAC, and so do the advertised
+ * speeds: the link would never come up after such a driver, or at another driver's speed.
+ *
+ * Other PHYs are not accessed: drivers do not put those on 82599 boards into low power mode.
+ *
+ * @module
+ */
+
+import { delay } from "../native/clock.ts";
+import type { LinkStatus } from "../src/device.ts";
+import { hex, offsetOf, type Registers } from "../src/registers.ts";
+import { AUTO_NEGOTIATION, CONTROL, FRAME_MS, FrameTimeout, GLOBAL, Mdio } from "./mdio.ts";
+import type { Model } from "./models.ts";
+import { NO_SIGNAL, type PortLink, speedList, VETOED } from "./port_link.ts";
+import { LINKS, MSCA, SW_FW_SYNC } from "./registers.ts";
+import { isVetoed, phySemaphore, withSemaphore } from "./semaphore.ts";
+
+/** Low power, in the control register of the whole PHY (45.2.1.1). */
+const LOW_POWER = 1 << 11;
+/** Auto-negotiation's control register: on, and restarted (10.4.1). */
+const ENABLE = 1 << 12, RESTART = 1 << 9;
+// Registers of auto-negotiation (10.4): what the PHY advertises, and what its partner does.
+const BASE_PAGE = 0x10, CONTROL_10G = 0x20, PROVISIONING = 0xc400;
+const PARTNER_BASE_PAGE = 0x13, STATUS_10G = 0x21, PARTNER = 0xe820;
+/** State of the connection (10.4.24): whether a device is at the other end of the cable. */
+const STATE = 0xc810, DEVICE_PRESENT = 1 << 14;
+/** 100BASE-TX with half duplex, which these MACs do not support: never advertised. */
+const HALF_DUPLEX = 1 << 7;
+
+/** Where the speeds are advertised, and where the partner's ability shows: register and bit. */
+interface Ability {
+  readonly mbps: number;
+  readonly own: readonly [register: number, bit: number];
+  readonly partner: readonly [register: number, bit: number];
+}
+const ABILITIES: readonly Ability[] = [
+  { mbps: 100, own: [BASE_PAGE, 1 << 8], partner: [PARTNER_BASE_PAGE, 1 << 8] },
+  { mbps: 1000, own: [PROVISIONING, 1 << 15], partner: [PARTNER, 1 << 15] },
+  { mbps: 2500, own: [PROVISIONING, 1 << 10], partner: [PARTNER, 1 << 10] },
+  { mbps: 5000, own: [PROVISIONING, 1 << 11], partner: [PARTNER, 1 << 11] },
+  { mbps: 10000, own: [CONTROL_10G, 1 << 12], partner: [STATUS_10G, 1 << 11] },
+];
+/**
+ * What a port advertises by default: not 2.5 and 5 Gbit/s, because there are switches that fail to
+ * negotiate with a partner that offers them. Intel's drivers leave them out for this reason.
+ */
+const DEFAULT_SPEEDS: readonly number[] = [100, 1000, 10000];
+
+/**
+ * Time in which firmware must release a PHY, and the PHY respond, after a reset; and time between attempts.
+ * In milliseconds.
+ */
+const ANSWER_MS = 2000, RETRY_MS = 10;
+/** Time between two looks for the reason of a link that is down, in milliseconds. */
+const LOOK_MS = 500;
+
+/**
+ * The link of an X540 or X550.
+ *
+ * The PHY is not taken from firmware that holds its semaphore, although the datasheet allows that after a
+ * timeout: an access is two MDIO frames, and a frame of the firmware in between would redirect the
+ * second one.
+ *
+ * A PHY that cannot be accessed is not an error: most have a link anyway.
+ *
+ * Closing the device restores neither low power mode nor advertised speeds: drivers set those speeds, but
+ * Linux's ixgbe, which may get the device next, takes only an X540's PHY out of low power mode.
+ */
+export class CopperLink implements PortLink {
+  readonly #regs: Registers;
+  readonly #model: Model;
+  readonly #speeds: readonly number[];
+  #phy: Mdio | undefined;
+  /** Why the PHY could not be set up. */
+  #problem: string | undefined;
+  /** Why there was no link when the PHY was last asked, and when that was. */
+  #reason: string | undefined;
+  #lookedAt = -Infinity;
+
+  /** Creates it for a device whose registers these are. Nothing is accessed before `setUp`. */
+  constructor(regs: Registers, model: Model, speeds: readonly number[] = DEFAULT_SPEEDS) {
+    this.#regs = regs;
+    this.#model = model;
+    this.#speeds = speeds;
+  }
+
+  /** The model tells its speeds: nothing else is to be checked. */
+  async check(): Promise<void> {}
+
+  /** Wakes the PHY and sets what it advertises. Writes only registers that change. */
+  async setUp(): Promise<string | undefined> {
+    const deadline = performance.now() + ANSWER_MS;
+    for (;;) {
+      const late = performance.now() >= deadline;
+      // The semaphore is held for one attempt at a time.
+      this.#problem = await this.#access((phy) => this.#configure(phy));
+      if (this.#problem === undefined || late) return this.#problem;
+      await delay(RETRY_MS);
+    }
+  }
+
+  /** Negotiation takes seconds: opening does not wait for it. */
+  async settle(): Promise<void> {}
+
+  async advance(): Promise<void> {
+    const due = performance.now() - this.#lookedAt >= LOOK_MS;
+    if (!due || this.#problem !== undefined || (this.#regs.read(LINKS) & LINKS.UP) !== 0) return;
+    this.#reason = await this.#access((phy) => this.#look(phy));
+    this.#lookedAt = performance.now();
+  }
+
+  describe(status: LinkStatus): LinkStatus {
+    const reason = this.#problem ?? this.#reason;
+    return status.up || reason === undefined ? status : { ...status, reason };
+  }
+
+  /** Runs an action on the PHY while holding its semaphore; returns its result, or why that failed. */
+  async #access(
+    action: (phy: Mdio) => Promise<string | undefined>,
+  ): Promise<string | undefined> {
+    const regs = this.#regs, { mac } = this.#model;
+    const held = (sync: number) => {
+      return `SW_FW_SYNC (${hex(offsetOf(SW_FW_SYNC))}) is ${
+        hex(sync)
+      }, firmware does not release the ` +
+        "PHY, which may be in low power mode: open the device again, and power-cycle it if it stays so";
+    };
+    const msca = `MSCA (${hex(offsetOf(MSCA))})`;
+    const remedy = "power-cycle the device, and update its firmware if it stays so";
+    return await withSemaphore(regs, mac, phySemaphore(regs), async () => {
+      try {
+        this.#phy ??= await Mdio.find(regs, mac);
+        if (this.#phy) return await action(this.#phy);
+        return `no PHY responds to MDIO, ${msca}, within ${ANSWER_MS} ms: ${remedy}`;
+      } catch (error) {
+        if (!(error instanceof FrameTimeout)) throw error;
+        return `${msca} does not finish an MDIO frame within ${FRAME_MS} ms: ${remedy}`;
+      }
+    }, held);
+  }
+
+  async #configure(phy: Mdio): Promise<undefined> {
+    const control = await phy.read(GLOBAL, CONTROL);
+    if (control & LOW_POWER) await phy.write(GLOBAL, CONTROL, control & ~LOW_POWER);
+    if (!isVetoed(this.#regs)) await this.#advertise(phy);
+  }
+
+  /**
+   * Advertises the speeds. "The software device driver is responsible to re-start auto-negotiation when it
+   * changes the setting" (5.3.5).
+   */
+  async #advertise(phy: Mdio): Promise<void> {
+    const bits = new Map<number, [mask: number, value: number]>([[BASE_PAGE, [HALF_DUPLEX, 0]]]);
+    for (const { mbps, own: [register, bit] } of ABILITIES) {
+      if (!this.#model.speeds.includes(mbps)) continue; // an X540 has other bits there
+      const [mask, value] = bits.get(register) ?? [0, 0];
+      bits.set(register, [mask | bit, this.#speeds.includes(mbps) ? value | bit : value]);
+    }
+    let changed = false;
+    for (const [register, [mask, value]] of bits) {
+      const before = await phy.read(AUTO_NEGOTIATION, register);
+      if ((before & mask) === value) continue;
+      await phy.write(AUTO_NEGOTIATION, register, before & ~mask | value);
+      changed = true;
+    }
+    const control = await phy.read(AUTO_NEGOTIATION, CONTROL);
+    if (!changed && control & ENABLE) return;
+    await phy.write(AUTO_NEGOTIATION, CONTROL, control | ENABLE | RESTART);
+  }
+
+  /** Returns why there is no link, as far as the PHY knows. */
+  async #look(phy: Mdio): Promise<string> {
+    if (isVetoed(this.#regs)) return VETOED;
+    const state = await phy.read(AUTO_NEGOTIATION, STATE);
+    if ((state & DEVICE_PRESENT) === 0) return NO_SIGNAL;
+    const offered: number[] = [];
+    for (const { mbps, partner: [register, bit] } of ABILITIES) {
+      if (await phy.read(AUTO_NEGOTIATION, register) & bit) offered.push(mbps);
+    }
+    const own = speedList(this.#speeds.toSorted((a, b) => a - b));
+    if (offered.length === 0) {
+      return `the other end does not negotiate: set it to negotiate ${own}`;
+    }
+    return offered.some((mbps) => this.#speeds.includes(mbps))
+      ? `the other end offers ${speedList(offered)}, but negotiation does not end: check the cable`
+      : `the other end offers ${speedList(offered)}, and this port ${own}: set a common speed`;
+  }
+}

@@ -1,0 +1,66 @@
+/**
+ * What the kinds of links share: their interface, the speeds that a port may have, and texts.
+ *
+ * @module
+ */
+
+import type { LinkStatus } from "../src/device.ts";
+import { UsageError } from "../src/errors.ts";
+import type { Model } from "./models.ts";
+
+/** The link of a port: the part of its set-up that is up to software, and its state. */
+export interface PortLink {
+  /**
+   * Checks that the link can have one of the speeds that the program has set, if it has. Changes nothing.
+   *
+   * @throws {UsageError} if it cannot.
+   */
+  check(): Promise<void>;
+  /**
+   * Sets the link up after a reset.
+   *
+   * @returns Why the link may stay down, and what to do; undefined if nothing stands in its way.
+   */
+  setUp(): Promise<string | undefined>;
+  /** Waits a moment for a link that is about to come up. */
+  settle(): Promise<void>;
+  /** Does what a link that is down needs from time to time, and finds out why it is down. */
+  advance(): Promise<void>;
+  /** Adds to the state of the link what the MAC does not know. */
+  describe(status: LinkStatus): LinkStatus;
+}
+
+/** Why the link is left alone, and what to do. */
+export const VETOED =
+  "a management controller uses the link (MMNGC.MNG_VETO), so the driver does not restart it: " +
+  "check the cable, and the management controller's settings";
+
+/** The reason for a link that is down without a signal. */
+export const NO_SIGNAL = "no signal arrives: check the cable and the other end";
+
+/** Formats speeds: `100, 1000 and 10000 Mbit/s`. */
+export function speedList(speeds: readonly number[]): string {
+  const last = `${speeds.at(-1)} Mbit/s`;
+  return speeds.length === 1 ? last : `${speeds.slice(0, -1).join(", ")} and ${last}`;
+}
+
+/**
+ * Checks the speeds that a program has set, as far as the model tells.
+ *
+ * @throws {UsageError} if the model cannot have one of them, or the driver cannot set its speed.
+ */
+export function checkSpeeds(
+  address: string,
+  model: Model,
+  speeds: readonly number[] | undefined,
+): void {
+  const wrong = speeds?.find((speed) => !model.speeds.includes(speed));
+  if (wrong === undefined) return;
+  const problem = model.speeds.length === 0
+    ? `the driver cannot set the speed of an ${model.name}, which follows from its EEPROM: leave out ` +
+      "`speeds`"
+    : `an ${model.name} can have ${
+      speedList(model.speeds)
+    }, not ${wrong}: leave it out of \`speeds\``;
+  throw new UsageError(`${address}: ${problem}`, { option: "speeds" });
+}

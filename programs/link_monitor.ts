@@ -1,0 +1,49 @@
+/**
+ * Says on the standard error when a device's link is down, and when that changes: a program that waits
+ * for packets would otherwise wait in silence.
+ *
+ * @module
+ */
+
+import type { Device, LinkStatus } from "../src/device.ts";
+
+/** The parts of a device that are looked at. */
+type Linked = Pick<Device, "address" | "linkStatus">;
+
+/** Compares the links of devices with their state at the last look. */
+export class LinkMonitor {
+  readonly #devices: readonly Linked[];
+  readonly #print: (line: string) => void;
+  /** What was said last of each device; at first, that its link is up at an unknown speed. */
+  readonly #said: (LinkStatus | undefined)[];
+
+  /** @param print Prints a line; default: to the standard error. */
+  constructor(devices: readonly Linked[], print: (line: string) => void = console.error) {
+    this.#devices = devices;
+    this.#print = print;
+    this.#said = devices.map(() => undefined);
+  }
+
+  /**
+   * Prints a line for each link that is down at the first look, and for each change of state, speed
+   * or reason since the last.
+   *
+   * @throws {DeviceError} if a device is gone.
+   */
+  look(): void {
+    this.#devices.forEach((device, i) => {
+      const now = device.linkStatus(), said = this.#said[i];
+      this.#said[i] = now;
+      const same = now.up === (said?.up ?? true) && now.reason === said?.reason &&
+        now.megabits === (said?.megabits ?? now.megabits);
+      if (!same) this.#print(`${device.address}: ${formatLink(now)}`);
+    });
+  }
+}
+
+/** Formats the state of a link: `link up at 10 Gbit/s`. */
+export function formatLink({ up, megabits, reason }: LinkStatus): string {
+  if (!up) return `link down: ${reason ?? "check the cable and the other end"}`;
+  if (megabits === 0) return "link up";
+  return `link up at ${megabits < 1000 ? `${megabits} Mbit/s` : `${megabits / 1000} Gbit/s`}`;
+}
