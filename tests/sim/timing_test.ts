@@ -160,8 +160,8 @@ Deno.test("Nic enables queues after the delay, with the registers of that time",
   assertEquals(delayed.around(1, enabled), [false, true]);
   driver.nic.rules.clear();
   driver.write(R.RXDCTL, 0);
-  driver.write(R.RDH, 0);
-  assertEquals(driver.broken(), ["RDH[0]: written only while RXDCTL.ENABLE is 0"]);
+  driver.write(R.RDBAL, 0);
+  assertEquals(driver.broken(), ["RDBAL[0]: written only while RXDCTL.ENABLE is 0"]);
   assertEquals(delayed.around(1, () => driver.read(R.RXDCTL) & R.RXDCTL.ENABLE), [true, false]);
 });
 
