@@ -1,22 +1,26 @@
 /**
  * Lists the machine's network cards, binds and restores them, dumps their registers, identifies
- * their modules, and reports what the machine lacks: `deno run --allow-ffi nic.ts COMMAND`.
+ * their modules, dumps their EEPROMs, blinks their LEDs, and reports what the machine lacks:
+ * `deno run --allow-ffi nic.ts COMMAND`.
  *
  * @module
  */
 
-import { UsageError } from "./mod.ts";
+import { DeviceError, StopFlag, UsageError } from "./mod.ts";
 import { bind, type Binding, restore } from "./nic/binding.ts";
 import { diagnose, formatDiagnosis } from "./nic/doctor.ts";
 import { identify } from "./nic/drivers.ts";
+import { eepromBytes, eepromOf, formatEeprom } from "./nic/eeprom.ts";
+import { blinkLed, formatLed } from "./nic/led.ts";
 import { cards, formatCards } from "./nic/list.ts";
-import { formatModule, moduleOf, moduleOfRemote } from "./nic/module.ts";
+import { formatModule, moduleOf } from "./nic/module.ts";
 import { dumpFunction, dumpRemote, formatDump, type IxgbeDump } from "./nic/registers.ts";
 import { System } from "./nic/system.ts";
 import { dumpVirtio, formatVirtio, type VirtioDump } from "./nic/virtio.ts";
 import { VIRTIO_INTERFACES } from "./programs/device_options.ts";
 import { command } from "./programs/command_line.ts";
-import { choice, flag, type Values } from "./programs/options.ts";
+import { openSink } from "./packets/capture_file.ts";
+import { choice, decimal, flag, text, type Values } from "./programs/options.ts";
 import { run } from "./programs/run.ts";
 
 const ABOUT =
@@ -28,14 +32,18 @@ const ABOUT =
                            not allow it while the card is bound to vfio-pci. Of a VirtIO card
                            without a driver: status, features and queues
   module ADDRESS           identify the module in the SFP+ cage of an 82599
+  eeprom ADDRESS           dump the EEPROM of an 82599, X540 or X550; check its checksum
+  identify ADDRESS         blink the LED of a port of an 82599, X540 or X550
   doctor                   check whether this machine can drive a card, and report what it lacks
 
-ADDRESS is 0000:03:00.0 (PCI), or for regs and module vfio-user:PATH. bind and restore need root.
-Their effect ends when the machine restarts.`;
+ADDRESS is 0000:03:00.0 (PCI), or for regs, module, eeprom and identify vfio-user:PATH. bind and
+restore need root. Their effect ends when the machine restarts.`;
 
 const NOTES =
   `regs does not write to an 82599, X540 or X550. On a VirtIO card it writes the selectors of
-features and queues. module writes I2CCTL, and the semaphores that guard it.
+features and queues. module writes I2CCTL, and the semaphores that guard it. eeprom writes EERD, on
+an X550 the host interface, and semaphores; identify writes LEDCTL, and restores it. All of these
+share the card with a driver that uses it.
 Exit code: 0; 1 if a device failed, or doctor finds no way to drive a card; 2 for a wrong command or
 a problem to fix first, see the message.`;
 
@@ -48,6 +56,15 @@ const OPTIONS = {
   virtio: choice("regs: interface of a VirtIO card that has both", VIRTIO_INTERFACES, {
     values: "legacy (default) or modern",
     default: undefined,
+  }),
+  raw: text(
+    "eeprom: write the words to FILE, the lower byte first; needs --allow-write=FILE. FILE may be -, " +
+      "the standard output",
+    "FILE",
+    "the name of a file",
+  ),
+  seconds: decimal("identify: blink for N seconds", {
+    ...{ least: 0.1, most: 86400, default: 10 },
   }),
   json: flag("print JSON"),
 };
@@ -108,11 +125,28 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     operands: ADDRESS,
     options: [],
     run: async (system, [address]) => {
-      const remote = /^vfio-user:(.+)$/.exec(address);
-      const json = remote
-        ? await moduleOfRemote(address, remote[1])
-        : await moduleOf(system, system.function(address));
+      const json = await moduleOf(system, address);
       return { json, lines: formatModule(json) };
+    },
+  },
+  eeprom: {
+    operands: ADDRESS,
+    options: ["raw"],
+    run: async (system, [address], { raw }) => {
+      const json = await eepromOf(system, address);
+      const code = json.present && json.checksum === json.computed ? 0 : 1;
+      if (raw === undefined) return { json, lines: formatEeprom(json), code };
+      writeRaw(raw, eepromBytes(json)); // after the card: a wrong address must not truncate the file
+      return { json: undefined, lines: [], code };
+    },
+  },
+  identify: {
+    operands: ADDRESS,
+    options: ["seconds"],
+    run: async (system, [address], { seconds }) => {
+      using stop = new StopFlag();
+      const json = await blinkLed(system, address, seconds, () => stop.signal !== 0);
+      return { json, lines: formatLed(json) };
     },
   },
   doctor: {
@@ -145,6 +179,17 @@ function registers(
     );
   }
   return dumpVirtio(system, found, virtio);
+}
+
+/** Writes bytes to a file; `-` is the standard output. */
+function writeRaw(name: string, bytes: Uint8Array<ArrayBuffer>): void {
+  using sink = openSink(name);
+  try {
+    for (let done = 0; done < bytes.length;) done += sink.writeSync(bytes.subarray(done));
+  } catch (error) {
+    if (!(error instanceof Error)) throw error;
+    throw new DeviceError(name, `it is not complete: ${error.message}`);
+  }
 }
 
 function bound(json: Binding): Outcome {
@@ -193,6 +238,7 @@ export const NIC = command({
 
 async function main({ command, operands, values }: Plan): Promise<number> {
   const { json, lines, code = 0 } = await command.run(new System(), operands, values);
+  if (json === undefined) return code; // it went to a file
   if (values.json) console.log(JSON.stringify(json));
   else for (const line of lines) console.log(line);
   return code;

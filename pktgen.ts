@@ -12,6 +12,7 @@ import {
   type DeviceOptions,
   deviceOptions,
 } from "./programs/device_options.ts";
+import { delay } from "./native/clock.ts";
 import { Pace } from "./packets/pace.ts";
 import { MIN_SIZE, UdpStream } from "./packets/udp_stream.ts";
 import { command } from "./programs/command_line.ts";
@@ -22,6 +23,8 @@ import { run } from "./programs/run.ts";
 
 /** How long to wait for the next outstanding packet, and for all of them, in milliseconds. */
 const SILENCE_MS = 1000, DRAIN_MS = 10000;
+/** Milliseconds between looks for a signal while waiting for the link. */
+const SIGNAL_MS = 20;
 /** Rounds between reads of the clock while waiting. */
 const DRAIN_ROUNDS = 64;
 
@@ -150,13 +153,21 @@ class Traffic {
   }
 }
 
+/** Waits until the link is up, or a signal arrives. */
+async function waitForLink(device: Device, stop: StopFlag): Promise<void> {
+  const signalled = async () => {
+    while (stop.signal === 0) await delay(SIGNAL_MS);
+  };
+  await Promise.race([device.waitForLink(), signalled()]);
+}
+
 async function main(plan: Plan): Promise<number> {
   const { rxEntries, txEntries, batch, bufferSize, check } = plan;
   // Enough for full rings and a batch each way.
   using pool = new Mempool({ buffers: rxEntries + txEntries + 2 * batch, bufferSize });
   using stop = new StopFlag();
   using device = await open(plan.address, { ...plan.open, pool, promiscuous: check });
-  await device.waitForLink();
+  await waitForLink(device, stop);
   const traffic = new Traffic(device, new UdpStream(pool, plan.size, device.macAddress()), plan);
 
   const report = new Report(plan, [device], () => [traffic.counts()]);

@@ -94,30 +94,40 @@ export class CopperLink implements PortLink {
   async check(): Promise<void> {}
 
   /** Wakes the PHY and sets what it advertises. Writes only registers that change. */
-  async setUp(): Promise<string | undefined> {
+  async setUp(): Promise<void> {
     const deadline = performance.now() + ANSWER_MS;
     for (;;) {
       const late = performance.now() >= deadline;
       // The semaphore is held for one attempt at a time.
       this.#problem = await this.#access((phy) => this.#configure(phy));
-      if (this.#problem === undefined || late) return this.#problem;
+      if (this.#problem === undefined) return;
+      if (late) break;
       await delay(RETRY_MS);
     }
+    this.#lookedAt = performance.now();
   }
 
   /** Negotiation takes seconds: opening does not wait for it. */
   async settle(): Promise<void> {}
 
+  /** Sets the PHY up if that has failed before; else asks it why there is no link. */
   async advance(): Promise<void> {
-    const due = performance.now() - this.#lookedAt >= LOOK_MS;
-    if (!due || this.#problem !== undefined || (this.#regs.read(LINKS) & LINKS.UP) !== 0) return;
-    this.#reason = await this.#access((phy) => this.#look(phy));
+    if ((this.#regs.read(LINKS) & LINKS.UP) !== 0) return;
+    if (performance.now() - this.#lookedAt < LOOK_MS) return;
+    if (this.#problem !== undefined) {
+      this.#problem = await this.#access((phy) => this.#configure(phy));
+    } else this.#reason = await this.#access((phy) => this.#look(phy));
     this.#lookedAt = performance.now();
   }
 
   describe(status: LinkStatus): LinkStatus {
+    if (status.up) {
+      this.#reason = undefined; // the next time that the link goes down, it may be for another reason
+      this.#lookedAt = -Infinity;
+      return status;
+    }
     const reason = this.#problem ?? this.#reason;
-    return status.up || reason === undefined ? status : { ...status, reason };
+    return reason === undefined ? status : { ...status, reason };
   }
 
   /** Runs an action on the PHY while holding its semaphore; returns its result, or why that failed. */
@@ -129,7 +139,8 @@ export class CopperLink implements PortLink {
       return `SW_FW_SYNC (${hex(offsetOf(SW_FW_SYNC))}) is ${
         hex(sync)
       }, firmware does not release the ` +
-        "PHY, which may be in low power mode: open the device again, and power-cycle it if it stays so";
+        "PHY, which may be in low power mode: wait for the link again, and power-cycle the device if it " +
+        "stays so";
     };
     const msca = `MSCA (${hex(offsetOf(MSCA))})`;
     const remedy = "power-cycle the device, and update its firmware if it stays so";

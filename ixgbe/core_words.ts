@@ -27,9 +27,12 @@ const WORD_MS = 100;
  * @param word Its number, 0 to 0x3fff.
  * @throws {DeviceError} if it does not come in time.
  */
-async function readWord(regs: Registers, word: number): Promise<number> {
+export async function readWord(regs: Registers, word: number): Promise<number> {
   regs.write(EERD, EERD.START | word << 2 & EERD.ADDR);
-  await regs.wait(EERD, EERD.DONE, EERD.DONE, WORD_MS);
+  // Without a pause, since hundreds of words are read.
+  if (!regs.spin(EERD, EERD.DONE, EERD.DONE, WORD_MS)) {
+    await regs.wait(EERD, EERD.DONE, EERD.DONE, WORD_MS);
+  }
   return (regs.read(EERD) & EERD.DATA) >>> 16;
 }
 

@@ -38,6 +38,7 @@ import { offsetOf, Registers } from "../src/registers.ts";
 import { RSS_KEY } from "../src/toeplitz.ts";
 import { BYTES, WORDS } from "./descriptors.ts";
 import { checkEeprom, firmwareError, getMac } from "./eeprom.ts";
+import { checkChecksum } from "./eeprom_words.ts";
 import * as init from "./init.ts";
 import {
   checkRssKey,
@@ -53,6 +54,7 @@ import { checkSpeeds, type PortLink } from "./port_link.ts";
 import { RDT, STATUS, TDT } from "./registers.ts";
 import { clearResidue } from "./residue.ts";
 import { IxgbeRxQueue } from "./rx_queue.ts";
+import { checkSemaphores } from "./semaphore.ts";
 import { Counters } from "./statistics.ts";
 import { IxgbeTxQueue } from "./tx_queue.ts";
 
@@ -107,7 +109,7 @@ export class IxgbeDevice implements Device {
   readonly #transferred: QueueCounts[] = [];
   /** Whether the NIC hashes packets. */
   #rss = false;
-  /** Why the link may stay down, and what to do. */
+  /** The error that firmware reports, which may keep the link down. */
   #linkProblem: string | undefined;
   #regs: Registers | undefined;
   /** The part of the link that is up to software. */
@@ -155,14 +157,18 @@ export class IxgbeDevice implements Device {
     const { rxQueues, txQueues } = this.#queues;
     const { bufferSize } = this.pool;
 
-    checkEeprom(regs, this.address);
+    const { mac } = this.#model;
+    checkEeprom(regs, this.address, mac);
+    await checkSemaphores(regs, mac, this.address);
+    await checkChecksum(regs, mac, this.address);
     const link = this.#link = linkOf(regs, this.address, this.#model, speeds);
     await checkLink(regs, this.address, link, speeds);
     // 4.6.3, steps 1 to 5 - interrupts off, global reset, EEPROM, DMA
     await init.reset(regs, this.address, this.#model);
     clearResidue(regs, this.#model.mac);
     // 4.6.4 - PHY and link
-    this.#linkProblem = await link.setUp() ?? firmwareError(regs);
+    await link.setUp();
+    this.#linkProblem = firmwareError(regs);
     // The reset has stopped queues that a previous driver left running: DMA is safe from here on.
     this.#pci.setBusMaster(true);
 
@@ -235,7 +241,9 @@ export class IxgbeDevice implements Device {
   linkStatus(): LinkStatus {
     if (this.#linkInterrupt) init.clearLinkInterrupt(this.registers);
     const status = linkStatus(this.registers, this.#model);
-    return this.#link?.describe(status) ?? status;
+    const described = this.#link?.describe(status) ?? status;
+    if (status.up || this.#linkProblem === undefined) return described;
+    return { ...described, reason: this.#linkProblem };
   }
 
   waitForLink(milliseconds = 10000): Promise<LinkStatus> {
@@ -244,7 +252,7 @@ export class IxgbeDevice implements Device {
       await this.#link?.advance();
       return this.linkStatus();
     };
-    return waitForLink(this.address, next, milliseconds, this.#linkProblem);
+    return waitForLink(this.address, next, milliseconds);
   }
 
   macAddress(): Uint8Array {

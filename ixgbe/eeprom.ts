@@ -8,16 +8,18 @@
 import { formatMac, isUnicast } from "../src/driver.ts";
 import { UsageError } from "../src/errors.ts";
 import { hex, offsetOf, type Registers } from "../src/registers.ts";
+import type { Mac } from "./models.ts";
 import { EEC, FWSM, RAH, RAL } from "./registers.ts";
 
 /**
  * Checks that the EEPROM is valid: without it the NIC has neither an address nor its settings, but reports
  * all the same that it has read them (X550: section 8.2.2.2.1, EE_PRES and AUTO_RD). Changes nothing.
  *
- * @throws {UsageError} if the EEPROM is missing or has no valid signature, or its MAC address is not a
- * unicast address.
+ * @throws {UsageError} if the firmware of an X550 is in recovery mode, the EEPROM is missing or has no valid
+ * signature, or its MAC address is not a unicast address.
  */
-export function checkEeprom(regs: Registers, device: string): void {
+export function checkEeprom(regs: Registers, device: string, mac: Mac): void {
+  if (mac === "X550") checkRecovery(regs, device);
   const eec = regs.read(EEC);
   if ((eec & EEC.EE_PRES) === 0) {
     throw new UsageError(
@@ -27,6 +29,20 @@ export function checkEeprom(regs: Registers, device: string): void {
     );
   }
   checkMac(regs, device);
+}
+
+/**
+ * Checks that firmware has found no damage in the Flash memory. In recovery mode it only lets the memory be
+ * written anew; Intel's drivers do not start then.
+ */
+function checkRecovery(regs: Registers, device: string): void {
+  const fwsm = regs.read(FWSM);
+  if ((fwsm & FWSM.NVM_RECOVERY_MODE) === 0) return;
+  throw new UsageError(
+    `${device}: its firmware is in recovery mode (FWSM, ${hex(offsetOf(FWSM))}, is ${
+      hex(fwsm)
+    }): restore its Flash memory with the manufacturer's tool`,
+  );
 }
 
 /** Returns the receive address: RAL[0] and RAH[0]. */

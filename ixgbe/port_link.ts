@@ -11,22 +11,18 @@ import type { Model } from "./models.ts";
 /** The link of a port: the part of its set-up that is up to software, and its state. */
 export interface PortLink {
   /**
-   * Checks that the link can have one of the speeds that the program has set, if it has. Changes nothing.
+   * Checks that the link can have one of the speeds that the program has set. Changes nothing.
    *
    * @throws {UsageError} if it cannot.
    */
   check(): Promise<void>;
-  /**
-   * Sets the link up after a reset.
-   *
-   * @returns Why the link may stay down, and what to do; undefined if nothing stands in its way.
-   */
-  setUp(): Promise<string | undefined>;
+  /** Sets the link up after a reset. What prevents that is not an error: `describe` says it. */
+  setUp(): Promise<void>;
   /** Waits a moment for a link that is about to come up. */
   settle(): Promise<void>;
   /** Does what a link that is down needs from time to time, and finds out why it is down. */
   advance(): Promise<void>;
-  /** Adds to the state of the link what the MAC does not know. */
+  /** Adds to the state of the link what the MAC does not know, such as why it is down. */
   describe(status: LinkStatus): LinkStatus;
 }
 

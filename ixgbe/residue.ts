@@ -33,10 +33,10 @@ const DMAC_EN = 2 ** 31;
 /** Settings without traffic classes, virtualization and offloads. */
 const SETTINGS: readonly Setting[] = [
   // Neither DCB nor virtualization (section 4.6.11.3.4).
+  [R.MRQC, ALL, 0],
   [R.PFVTCTL, ALL, 0],
   [R.GCR_EXT, R.GCR_EXT.VT_MODE, 0],
   [R.GPIE, ALL, 0],
-  [R.MRQC, ALL, 0],
   [R.RTRUP2TC, ALL, 0],
   [R.RTTUP2TC, ALL, 0],
   [R.RTRPCS, R.RTRPCS.RRM | R.RTRPCS.RAC, 0],

@@ -6,7 +6,8 @@
  */
 
 import { delay } from "../native/clock.ts";
-import type { Registers } from "../src/registers.ts";
+import { UsageError } from "../src/errors.ts";
+import { hex, offsetOf, type Register, type Registers } from "../src/registers.ts";
 import type { Mac } from "./models.ts";
 import { MMNGC, STATUS, SW_FW_SYNC, SWSM } from "./registers.ts";
 
@@ -30,6 +31,9 @@ export function phySemaphore(regs: Registers): number {
 
 /** Yields before each further attempt: the milliseconds to wait. */
 type Attempts<T> = Generator<number, T, void>;
+
+/** A semaphore that guards SW_FW_SYNC: its bit and its register. */
+type Guard = readonly [name: string, register: Register];
 
 /** The result of taking a semaphore: the value of SW_FW_SYNC, and whether the semaphore was taken. */
 interface Outcome {
@@ -79,6 +83,28 @@ export function spinWithSemaphore<T>(
   }
 }
 
+/**
+ * Checks that the semaphores that guard SW_FW_SYNC can be taken: what a driver that was killed has left is
+ * taken over, and must be free then. Otherwise it is held by hardware that is broken, or by a driver that
+ * uses the device now. Changes nothing else.
+ *
+ * @throws {UsageError} if one of them cannot be taken.
+ */
+export async function checkSemaphores(regs: Registers, mac: Mac, device: string): Promise<void> {
+  let stuck = await waiting(enter(regs, mac));
+  leave(regs, mac);
+  if (stuck === undefined) return;
+  stuck = await waiting(enter(regs, mac));
+  leave(regs, mac);
+  if (stuck === undefined) return;
+  const [name, register] = stuck;
+  throw new UsageError(
+    `${device}: its semaphore ${register.name}.${name} (${hex(offsetOf(register))} is ${
+      hex(regs.read(register))
+    }) is never free: end other drivers of the device, and power-cycle it if it stays so`,
+  );
+}
+
 /** Takes a resource's semaphore. At the deadline firmware keeps it if `yields`. */
 function* take(
   regs: Registers,
@@ -108,18 +134,21 @@ function* release(regs: Registers, mac: Mac, resource: number): Attempts<void> {
   leave(regs, mac);
 }
 
-/** Takes the semaphores that guard SW_FW_SYNC: first against other drivers, then against firmware. */
-function* enter(regs: Registers, mac: Mac): Attempts<void> {
+/**
+ * Takes the semaphores that guard SW_FW_SYNC: first against other drivers, then against firmware. Returns
+ * the first that was not free at the deadline, and that is taken over (section 10.5.4).
+ */
+function* enter(regs: Registers, mac: Mac): Attempts<Guard | undefined> {
   // Reading SMBI sets it: reading 0 takes the semaphore.
-  yield* until(() => (regs.read(SWSM) & SWSM.SMBI) === 0);
-  if (mac === "82599") {
-    yield* until(() => {
-      regs.set(SWSM, SWSM.SWESMBI);
-      return (regs.read(SWSM) & SWSM.SWESMBI) !== 0;
-    });
-  } else {
-    yield* until(() => (regs.read(SW_FW_SYNC) & SW_FW_SYNC.REGSMP) === 0);
-  }
+  const ours = yield* until(() => (regs.read(SWSM) & SWSM.SMBI) === 0);
+  const firmwares: Guard = mac === "82599" ? ["SWESMBI", SWSM] : ["REGSMP", SW_FW_SYNC];
+  const free = yield* until(() => {
+    if (mac !== "82599") return (regs.read(SW_FW_SYNC) & SW_FW_SYNC.REGSMP) === 0;
+    regs.set(SWSM, SWSM.SWESMBI);
+    return (regs.read(SWSM) & SWSM.SWESMBI) !== 0;
+  });
+  if (!ours) return ["SMBI", SWSM];
+  return free ? undefined : firmwares;
 }
 
 /** Releases the semaphores that guard SW_FW_SYNC. */
@@ -132,12 +161,13 @@ function leave(regs: Registers, mac: Mac): void {
   }
 }
 
-/** Polls a condition every millisecond, up to the deadline. */
-function* until(condition: () => boolean): Attempts<void> {
+/** Polls a condition every millisecond, up to the deadline; returns whether it held. */
+function* until(condition: () => boolean): Attempts<boolean> {
   const deadline = performance.now() + DEADLINE_MS;
   for (let looks = 1;; looks++) {
     const late = looks >= MIN_LOOKS && performance.now() >= deadline;
-    if (condition() || late) return;
+    if (condition()) return true;
+    if (late) return false;
     yield 1;
   }
 }

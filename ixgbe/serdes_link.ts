@@ -25,7 +25,8 @@ function negotiates(autoc: number): boolean {
 
 /**
  * The link of such a board. Link mode, PMA and what the board's lanes can do come from the EEPROM, which
- * the reset loads. `speeds` takes away from what is advertised.
+ * the reset loads: nothing else knows the board. \`speeds\` takes away from what is advertised. Intel's
+ * drivers can also leave out KR if it fails several times (SmartSpeed), but not by default.
  */
 export class SerdesLink implements PortLink {
   readonly #regs: Registers;
@@ -48,10 +49,10 @@ export class SerdesLink implements PortLink {
    *
    * @throws {UsageError} if the board's EEPROM has none of the speeds that the program has set.
    */
-  async setUp(): Promise<string | undefined> {
+  async setUp(): Promise<void> {
     const regs = this.#regs;
     this.#vetoed = isVetoed(regs);
-    if (this.#vetoed) return VETOED;
+    if (this.#vetoed) return;
     const before = regs.read(AUTOC), after = this.#advertise(before);
     await withSemaphore(regs, "82599", SW_FW_SYNC.SW_MAC_CSR_SM, async () => {
       if (regs.read(AUTOC2) & AUTOC2.LINK_DISABLE) regs.clear(AUTOC2, AUTOC2.LINK_DISABLE);

@@ -112,7 +112,7 @@ export class SfpLink implements PortLink {
    *
    * @throws {DeviceError} if the EEPROM cannot be read, or the device is gone.
    */
-  async setUp(): Promise<undefined> {
+  async setUp(): Promise<void> {
     const regs = this.#regs;
     if (regs.read(ESDP) & TX_DISABLE_IS_OUTPUT) regs.clear(ESDP, TX_DISABLE); // laser on
     await this.#identify();

@@ -6,6 +6,11 @@
  * of at most 32. So `reclaim` reads one descriptor per run, and all buffers return to the pool, including
  * those of the last packets before traffic ends.
  *
+ * While TXDCTL.WTHRESH is 0, software "should set the RS bit in the last Tx descriptors of every packet"
+ * (X550: section 8.2.2.10.10). That is a recommendation: the section adds that only descriptors with RS
+ * are written back, and section 4.6.8.1.1 says how to disable a queue whose last descriptor has no RS. The
+ * NIC completes descriptors in order, so DD in the last descriptor of a run stands for the whole run.
+ *
  * @module
  */
 

@@ -149,14 +149,20 @@ export class Mapping implements Disposable {
    * @throws {SystemError} if the kernel refuses.
    */
   unmap(): void {
-    if (this.#pointer === undefined) return;
     const pointer = this.#pointer;
-    this.#pointer = undefined;
-    this.buffer.transfer();
-    this.#buffer = undefined;
+    if (pointer === undefined) return;
+    this.detach();
     if (this.#adopted) return;
     checkErrno("munmap", stubs.ixy_munmap(pointer, this.bytes));
     if (this.fd >= 0) checkErrno("close", stubs.ixy_close(this.fd));
+  }
+
+  /** Detaches every view, and leaves the memory mapped until the process ends. Idempotent. */
+  detach(): void {
+    if (this.#pointer === undefined) return;
+    this.#pointer = undefined;
+    this.buffer.transfer();
+    this.#buffer = undefined;
   }
 
   /** Unmaps the memory, see {@linkcode Mapping.unmap}. */

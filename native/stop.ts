@@ -1,32 +1,58 @@
 /**
- * SIGINT and SIGTERM as a flag, for loops that do not return to the event loop.
+ * The signals that end a process as a flag, for loops that do not return to the event loop.
  *
  * @module
  */
 
-import { checkErrno, stubs } from "./stubs.ts";
+import { UsageError } from "./errors.ts";
+import { checkErrno, Errno, stubs } from "./stubs.ts";
 
-const SIGNALS = ["SIGINT", "SIGTERM"] as const;
-const doNothing = () => {};
+/** The signals with their numbers on x86-64, in the order of `stop_signals` in the stubs. */
+const SIGNALS = {
+  SIGHUP: 1,
+  SIGINT: 2,
+  SIGQUIT: 3,
+  SIGTERM: 15,
+  SIGUSR2: 12,
+  SIGALRM: 14,
+  SIGXCPU: 24,
+  SIGXFSZ: 25,
+} as const satisfies Partial<Record<Deno.Signal, number>>;
+const NAMES = Object.keys(SIGNALS) as (keyof typeof SIGNALS)[];
 
 /**
- * Catches SIGINT and SIGTERM. The first one stores its number, which a loop reads without leaving
- * JavaScript; the same signal again ends the process. Only one StopFlag can exist at a time.
+ * Catches SIGINT, SIGTERM and the other signals that would end the process: SIGHUP (a terminal that
+ * closes), SIGQUIT, SIGUSR2, SIGALRM, SIGXCPU and SIGXFSZ. The first one stores its number, which
+ * a loop reads without leaving JavaScript. Within a second after it, further signals do nothing, since one
+ * Ctrl-C can arrive twice; later ones end the process. Under `nohup`, SIGHUP stays ignored. Only one StopFlag can exist at a time.
  */
 export class StopFlag implements Disposable {
   readonly #word: Int32Array;
+  readonly #listeners: readonly (() => void)[];
 
   /**
    * Creates the flag and installs the signal handlers.
    *
-   * @throws {UsageError} if this is not Linux on x86-64 with `--allow-ffi`.
+   * @throws {UsageError} if another StopFlag exists, or this is not Linux on x86-64 with `--allow-ffi`.
    * @throws {SystemError} if the kernel refuses.
    */
   constructor() {
-    // Deno installs its own handlers with its first listener, and would replace ours then: do it now.
-    for (const signal of SIGNALS) Deno.addSignalListener(signal, doNothing);
+    const nohup = checkErrno("read the handler of SIGHUP", stubs.ixy_stop_nohup());
+    // Deno installs its own handlers with its first listener, and would replace ours then: do it now. The
+    // listeners get signals that arrive before ours are installed.
+    let early = 0;
+    this.#listeners = NAMES.map((name) => () => {
+      early ||= SIGNALS[name];
+      if (this.#word?.[0] === 0) this.#word[0] = early;
+    });
+    NAMES.forEach((name, i) => Deno.addSignalListener(name, this.#listeners[i]));
     const address = new BigUint64Array(1);
-    checkErrno("install signal handlers", stubs.ixy_stop_begin(address));
+    const result = stubs.ixy_stop_begin(nohup, address);
+    if (result < 0) this.#removeListeners();
+    if (result === -Errno.EBUSY) {
+      throw new UsageError("another StopFlag exists: dispose it first, or use it");
+    }
+    checkErrno("install signal handlers", result);
     const pointer = Deno.UnsafePointer.create(address[0])!;
     this.#word = new Int32Array(Deno.UnsafePointerView.getArrayBuffer(pointer, 4));
   }
@@ -43,6 +69,10 @@ export class StopFlag implements Disposable {
    */
   [Symbol.dispose](): void {
     checkErrno("restore signal handlers", stubs.ixy_stop_end());
-    for (const signal of SIGNALS) Deno.removeSignalListener(signal, doNothing);
+    this.#removeListeners();
+  }
+
+  #removeListeners(): void {
+    NAMES.forEach((name, i) => Deno.removeSignalListener(name, this.#listeners[i]));
   }
 }

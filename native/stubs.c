@@ -350,24 +350,60 @@ double ixy_milliseconds(void) {
   return (double)t.tv_sec * 1e3 + (double)t.tv_nsec * 1e-6;
 }
 
-/* The stop flag: SIGINT or SIGTERM stores its number; the same signal again ends the process. */
+/*
+ * The stop flag: a signal that would end the process stores its number. Another one ends the process,
+ * if a second has passed: one Ctrl-C can arrive twice, at the process and through its parent.
+ */
+
+static const int stop_signals[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR2, SIGALRM, SIGXCPU,
+                                   SIGXFSZ};
+#define STOP_SIGNALS (sizeof stop_signals / sizeof *stop_signals)
+#define STOP_GRACE_MS 1000
 
 static volatile int32_t stop;
-static struct sigaction before_int, before_term;
+static double stopped_at;
+static struct sigaction before[STOP_SIGNALS];
+static int active;
 
-static void on_signal(int number) { stop = number; }
+static void on_signal(int number) {
+  int error = errno;
+  double now = ixy_milliseconds();
+  if (!stop) {
+    stopped_at = now;
+    stop = number;
+  } else if (now - stopped_at >= STOP_GRACE_MS) {
+    signal(number, SIG_DFL);
+    raise(number); /* takes effect when the handler returns */
+  }
+  errno = error;
+}
 
-/* Installs the handlers, clears the flag, and stores the flag's address. */
-int32_t ixy_stop_begin(uint64_t *address) {
-  struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
+/* Returns 1 if SIGHUP is ignored, as nohup(1) does, else 0. */
+int32_t ixy_stop_nohup(void) {
+  struct sigaction now;
+  return sigaction(SIGHUP, 0, &now) < 0 ? -errno : now.sa_handler == SIG_IGN;
+}
+
+/* Installs the handlers, or ignores SIGHUP, clears the flag, and stores the flag's address; -EBUSY if
+ * they are installed already. */
+int32_t ixy_stop_begin(int32_t nohup, uint64_t *address) {
+  struct sigaction handle = {.sa_handler = on_signal}, ignore = {.sa_handler = SIG_IGN};
+  if (active) return -EBUSY;
   stop = 0;
   *address = (uint64_t)&stop;
-  if (sigaction(SIGINT, &action, &before_int) < 0) return -errno;
-  return result(sigaction(SIGTERM, &action, &before_term));
+  for (unsigned i = 0; i < STOP_SIGNALS; i++) {
+    int ignores = nohup && stop_signals[i] == SIGHUP;
+    if (sigaction(stop_signals[i], ignores ? &ignore : &handle, before + i) < 0) return -errno;
+    if (ignores) before[i] = ignore;
+  }
+  active = 1;
+  return 0;
 }
 
 /* Restores the previous handlers. */
 int32_t ixy_stop_end(void) {
-  if (sigaction(SIGINT, &before_int, 0) < 0) return -errno;
-  return result(sigaction(SIGTERM, &before_term, 0));
+  active = 0;
+  for (unsigned i = 0; i < STOP_SIGNALS; i++)
+    if (sigaction(stop_signals[i], before + i, 0) < 0) return -errno;
+  return 0;
 }

@@ -6,21 +6,14 @@
  * @module
  */
 
-import { INTEL, modelOf } from "../ixgbe/models.ts";
-import { LINKS, STATUS } from "../ixgbe/registers.ts";
+import type { Model } from "../ixgbe/models.ts";
+import { LINKS } from "../ixgbe/registers.ts";
 import { SfpLink } from "../ixgbe/sfp_link.ts";
 import { identifyModule, seesSignal } from "../ixgbe/sfp_module.ts";
 import type { LinkModule } from "../src/device.ts";
-import { DeviceError, UsageError } from "../src/errors.ts";
-import { type Bar, Config, hex16 } from "../src/pci/function.ts";
-import { openResource } from "../src/pci/resource_file.ts";
-import { VfioUserFunction } from "../src/pci/vfio_user.ts";
-import { Registers } from "../src/registers.ts";
-import { checkAwake } from "./registers.ts";
-import type { FunctionFiles, System } from "./system.ts";
-
-/** Value of every register of a function that is asleep or gone. */
-const ONES = 0xffffffff;
+import { UsageError } from "../src/errors.ts";
+import { type Card, withCard } from "./card.ts";
+import type { System } from "./system.ts";
 
 /** What is in a card's cage. */
 export interface ModuleReport {
@@ -38,60 +31,27 @@ export interface ModuleReport {
   readonly up: boolean;
 }
 
-/** Reads the module of a function that another process serves: the software NIC. */
-export async function moduleOfRemote(address: string, socket: string): Promise<ModuleReport> {
-  const pci = new VfioUserFunction(address, socket);
-  try {
-    const vendor = pci.readConfig(Config.VENDOR_ID, 2);
-    if (vendor !== INTEL) {
-      throw new UsageError(
-        `${address}: module does not support devices of vendor ${hex16(vendor)}, only of 8086`,
-      );
-    }
-    return await report(address, pci.readConfig(Config.DEVICE_ID, 2), pci.bar(0));
-  } finally {
-    pci.close();
-  }
-}
-
 /**
- * Reads the module of a PCI function.
+ * Reads the module of a card.
  *
+ * @param name A PCI address, or `vfio-user:PATH` for a function that another process serves.
  * @throws {UsageError} if the card has no cage for SFP+ modules, the kernel does not let this process
  * access its registers, or they are turned off.
  * @throws {DeviceError} if the function is asleep or gone.
  */
-export async function moduleOf(system: System, found: FunctionFiles): Promise<ModuleReport> {
-  const { address, device } = found;
-  checkCage(address, device);
-  checkAwake(system, address);
-  const user = found.driver === null ? "a program" : `the driver ${found.driver}`;
-  const remedy = `the kernel reserves the registers for ${user}: boot with iomem=relaxed, or use ` +
-    "`ethtool -m`";
-  const bar = openResource(address, `${system.devices}/${address}`, 0, false, remedy);
-  try {
-    return await report(address, device, bar);
-  } finally {
-    bar.close();
-  }
+export function moduleOf(system: System, name: string): Promise<ModuleReport> {
+  const purpose = { command: "module", instead: "ethtool -m", check: checkCage };
+  return withCard(system, name, purpose, report);
 }
 
-function checkCage(address: string, device: number): string {
-  const model = modelOf(address, device);
-  if (SfpLink.fits(model)) return model.name;
+function checkCage(address: string, model: Model): void {
+  if (SfpLink.fits(model)) return;
   throw new UsageError(
     `${address}: module does not support ${model.name}, only an 82599 with a cage for SFP+`,
   );
 }
 
-async function report(address: string, device: number, bar: Bar): Promise<ModuleReport> {
-  const model = checkCage(address, device), regs = new Registers(bar, address);
-  if (regs.read(STATUS) === ONES) {
-    throw new DeviceError(
-      address,
-      "registers read as ones: the device is asleep or gone, see dmesg",
-    );
-  }
+async function report({ address, model: { name: model }, regs }: Card): Promise<ModuleReport> {
   const up = (regs.read(LINKS) & LINKS.UP) !== 0;
   const found = await identifyModule(regs);
   if (found.module === undefined) {

@@ -16,6 +16,8 @@ export class LinkMonitor {
   readonly #print: (line: string) => void;
   /** What was said last of each device; at first, that its link is up at an unknown speed. */
   readonly #said: (LinkStatus | undefined)[];
+  /** Warnings about modules that were said, with their device. */
+  readonly #warnings = new Set<string>();
 
   /** @param print Prints a line; default: to the standard error. */
   constructor(devices: readonly Linked[], print: (line: string) => void = console.error) {
@@ -25,8 +27,8 @@ export class LinkMonitor {
   }
 
   /**
-   * Prints a line for each link that is down at the first look, and for each change of state, speed
-   * or reason since the last.
+   * Prints a line for each link that is down at the first look, for each change of state, speed or
+   * reason since the last, and for each new warning about a module.
    *
    * @throws {DeviceError} if a device is gone.
    */
@@ -37,7 +39,14 @@ export class LinkMonitor {
       const same = now.up === (said?.up ?? true) && now.reason === said?.reason &&
         now.megabits === (said?.megabits ?? now.megabits);
       if (!same) this.#print(`${device.address}: ${formatLink(now)}`);
+      for (const warning of now.module?.warnings ?? []) this.#warn(`${device.address}: ${warning}`);
     });
+  }
+
+  #warn(line: string): void {
+    if (this.#warnings.has(line)) return;
+    this.#warnings.add(line);
+    this.#print(`warning: ${line}`);
   }
 }
 

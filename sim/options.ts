@@ -16,6 +16,7 @@ import {
   wholes,
 } from "../programs/options.ts";
 import { UsageError } from "../src/errors.ts";
+import { type Fault, FAULTS } from "./nic/faults.ts";
 import { ALL_SPEEDS } from "./nic/phy.ts";
 import { MODULE_KINDS, type ModuleKind } from "./nic/sfp_module.ts";
 import { CARD, DELAY_NAMES, type DelayName, type Delays, MAX_DELAY } from "./nic/timing.ts";
@@ -53,6 +54,8 @@ export interface Options {
   readonly linkFailures: number;
   /** Speeds of the link partner of all ports in Mb/s; none: the default of the board. */
   readonly partner: readonly number[];
+  /** A fault of all ports, or undefined. */
+  readonly fault: Fault | undefined;
   /** How tail registers are written: in memory that is polled, or by messages only. */
   readonly doorbells: "poll" | "trap";
   /** Seconds after which the program ends, or undefined. */
@@ -123,6 +126,10 @@ export const SIM = command({
       ...{ least: 100, most: 10000, default: [] },
       values: "(100, 1000, 2500, 5000, 10000; default all, or the highest of the module)",
     }),
+    fault: choice("a fault of the card, see sim/README.md", Object.keys(FAULTS) as Fault[], {
+      value: "NAME",
+      default: undefined,
+    }),
     doorbells: choice("how a client writes tail registers", ["poll", "trap"], {
       values:
         "poll, also in shared memory; trap, only by messages, which QEMU needs (default poll; " +
@@ -178,6 +185,9 @@ export const SIM = command({
     if (unknown !== undefined) {
       throw new UsageError(`--partner takes ${ALL_SPEEDS.join(", ")}, not ${unknown}`);
     }
+    if (values.fault !== undefined && ports.some((port) => port.plain)) {
+      throw new UsageError("--fault: a plain port has none, leave it out");
+    }
     checkFiles(ports, values.trace);
     return {
       ports,
@@ -185,6 +195,7 @@ export const SIM = command({
       timing: { delays: delays === undefined ? {} : parseDelays(delays), jitter, seed },
       linkFailures,
       partner: values.partner,
+      fault: values.fault,
       deviceId: parseDeviceId(values["device-id"] ?? "0x10fb"),
       doorbells: doorbellsOf(values.doorbells, values.trace !== undefined),
       seconds: values.seconds,

@@ -5,6 +5,7 @@
  */
 
 import { Mapping } from "../native/mapping.ts";
+import { FAULTS } from "./nic/faults.ts";
 import { Nic } from "./nic/nic.ts";
 import type { Options, PortOptions } from "./options.ts";
 import { BAR0_BYTES } from "./pci/config_space.ts";
@@ -77,7 +78,7 @@ export function openPorts(options: Options, log: (line: string) => void): Port[]
 
 /** A port on a socket. */
 function openServer(
-  { deviceId, module, partner, timing, linkFailures, doorbells: how }: Options,
+  { deviceId, module, partner, fault, timing, linkFailures, doorbells: how }: Options,
   { socket, mac }: PortOptions,
   i: number,
   trace: Trace | undefined,
@@ -93,6 +94,7 @@ function openServer(
     seed: timing.seed + i,
     restarts: linkFailures,
     ...(partner.length > 0 && { partner }),
+    ...(fault && FAULTS[fault]),
     pollDoorbells: doorbells !== undefined,
     ...(doorbells && { doorbells: new Uint32Array(doorbells.buffer) }),
   });

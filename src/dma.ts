@@ -50,6 +50,7 @@ export class DmaMemory {
   /** Physical address of each hugepage; undefined for ordinary pages, or if the kernel hides them. */
   readonly #physical: readonly number[] | undefined;
   #pins = 0;
+  #kept = false;
 
   private constructor(mapping: Mapping, iova: number, physical: readonly number[] | undefined) {
     this.bytes = mapping.bytes;
@@ -134,13 +135,21 @@ export class DmaMemory {
     this.#pins--;
   }
 
+  /**
+   * Keeps the memory allocated until the process ends, even if it is freed: a device that no longer answers
+   * may still reach it.
+   */
+  keep(): void {
+    this.#kept = true;
+  }
+
   /** Whether a device can reach the memory; it cannot be freed then. */
   get pinned(): boolean {
     return this.#pins > 0;
   }
 
   /**
-   * Frees the memory and empties every view of it. Idempotent.
+   * Frees the memory, unless it is kept, and empties every view of it. Idempotent.
    *
    * @throws {Error} if a device can still reach it.
    * @throws {SystemError} if the kernel refuses to unmap it.
@@ -149,7 +158,8 @@ export class DmaMemory {
     if (this.pinned) {
       throw new Error(`memory is still in reach of ${this.#pins} device(s): close them first`);
     }
-    this.#mapping.unmap();
+    if (this.#kept) this.#mapping.detach();
+    else this.#mapping.unmap();
   }
 }
 

@@ -276,7 +276,6 @@ export function formatMac(mac: Uint8Array): string {
  *
  * @param status Reads the state of the link.
  * @param milliseconds The longest time to wait.
- * @param problem Why the link may stay down, and what to do (default: what the status gives as its reason).
  * @throws {DeviceError} if the link is still down after that time.
  * @throws {UsageError} if the time is negative or NaN.
  */
@@ -284,7 +283,6 @@ export async function waitForLink(
   device: string,
   status: () => LinkStatus | Promise<LinkStatus>,
   milliseconds: number,
-  problem?: string,
 ): Promise<LinkStatus> {
   if (!(milliseconds >= 0)) {
     throw new UsageError(
@@ -297,7 +295,7 @@ export async function waitForLink(
     const now = await status();
     if (now.up) return now;
     if (late) {
-      const why = problem ?? now.reason ?? "check the cable, the module and the other end";
+      const why = now.reason ?? "check the cable, the module and the other end";
       throw new DeviceError(device, `no link after ${milliseconds} ms: ${why}`);
     }
     await delay(10);

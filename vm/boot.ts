@@ -29,7 +29,7 @@ export interface MachineOptions {
   readonly qemu?: string;
   /** Debian's kernel for clouds, or the one with all drivers; default: `cloud`. */
   readonly kernel?: Flavour;
-  /** Programs of Debian packages to install in the guest: `{ ethtool: ["ethtool"] }`. */
+  /** Programs and files of Debian packages to install in the guest: `{ ethtool: ["ethtool"] }`. */
   readonly programs?: Programs;
   /** Modules that the guest can load, in addition to {@linkcode MODULES}. */
   readonly modules?: readonly string[];

@@ -59,6 +59,17 @@ export class Unpacked {
   }
 
   /**
+   * Returns the path of one of their files.
+   *
+   * @param path Its path once the package is installed: `/usr/share/…`.
+   * @throws {UsageError} if the packages have no such file.
+   */
+  file(path: string): string {
+    const name = path.lastIndexOf("/") + 1;
+    return this.#find([path.slice(1, name - 1)], path.slice(name));
+  }
+
+  /**
    * Returns the libraries that one of their programs is linked with.
    *
    * @returns The path of each library, by its name.

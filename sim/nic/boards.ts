@@ -49,9 +49,19 @@ export function timeKind(deviceId: number): TimeKind {
   return familyOf(deviceId);
 }
 
+/** Whether RDRXCTL has CRCSTRIP (8.2.3.8.8); the X550 reserves its bit (X550: 8.2.2.9.10). */
+export function hasCrcStripForDma(deviceId: number): boolean {
+  return familyOf(deviceId) !== "X550";
+}
+
 /** Returns the KB of receive packet memory, for packet buffers and flow director (8.2.3.8.9). */
 export function receiveMemory(deviceId: number): number {
   return isX540OrLater(deviceId) ? 384 : 512;
+}
+
+/** Returns the words of the EEPROM; on X540 and X550, of the shadow RAM (X550: 8.2.2.2.1). */
+export function eepromWords(deviceId: number): number {
+  return isX540OrLater(deviceId) ? 8192 : 1024;
 }
 
 /** Boards whose backplane negotiates KX4, KX and KR (clause 73 of IEEE 802.3), and those with KR. */

@@ -9,6 +9,7 @@ import {
   CTRL,
   EEC,
   EERD,
+  FRTIMER,
   GCR_EXT,
   RDRXCTL,
   STATUS,
@@ -34,6 +35,7 @@ export const SEMAPHORES: readonly Register[] = [SWSM, SW_FW_SYNC];
 export function installControl(state: DeviceState): void {
   installReset(state);
   installRest(state);
+  installTimer(state);
   installEeprom(state);
   installSemaphores(state);
   installFirmware(state);
@@ -63,6 +65,16 @@ function installReset(state: DeviceState): void {
     // The reset bits clear themselves. A driver that reads within a millisecond sees them once.
     file.set(CTRL, value & ~(CTRL.RST | CTRL.LRST));
     return state.timing.now() - state.resetAt < RESET_TAKES ? value : file.get(CTRL);
+  });
+}
+
+// FRTIMER: microseconds and milliseconds of 10 bits each, seconds above.
+function installTimer({ file }: DeviceState): void {
+  const start = performance.now();
+  file.onRead(FRTIMER, () => {
+    const microseconds = Math.floor((performance.now() - start) * 1000);
+    const milliseconds = Math.floor(microseconds / 1000), seconds = Math.floor(milliseconds / 1000);
+    return (seconds << 20 | milliseconds % 1000 << 10 | microseconds % 1000) >>> 0;
   });
 }
 
@@ -100,10 +112,11 @@ function installEeprom(state: DeviceState): void {
     state.sawAutoRead = true;
     return value | EEC.AUTO_RD;
   });
-  const spi = isX540OrLater(state.deviceId) ? undefined : new SpiEeprom(eeprom);
+  const spi = new SpiEeprom(eeprom);
   file.onWrite(EEC, (value, old) => {
+    if (isX540OrLater(state.deviceId)) return old;
     const kept = old & ~(EEC_WRITABLE | EEC.GNT | EEC.DO) | value & EEC_WRITABLE;
-    if (spi === undefined || (value & EEC.REQ) === 0) return kept;
+    if ((value & EEC.REQ) === 0) return kept;
     if ((old & EEC.GNT) === 0) return kept | EEC.GNT;
     const out = spi.drive((value & EEC.CS) !== 0, (value & EEC.SK) !== 0, (value & EEC.DI) !== 0);
     return kept | EEC.GNT | (out ? EEC.DO : 0);
@@ -142,14 +155,14 @@ function tooEarly(state: DeviceState, event: string): () => boolean {
 }
 
 function installSemaphores(state: DeviceState): void {
-  const { file, rules } = state;
+  const { file, rules, firmware: { stuck } } = state;
   file.onRead(SWSM, (value) => {
     file.set(SWSM, value | SWSM.SMBI); // a driver that reads 0 has taken it (8.2.3.4)
-    return value;
+    return stuck === "SMBI" ? value | SWSM.SMBI : value;
   });
   file.onWrite(SWSM, (value, old) => {
     const taken = value & ~old & SWSM.SWESMBI && firmwareHolds(state);
-    return taken ? value & ~SWSM.SWESMBI : value;
+    return taken || stuck === "SWESMBI" ? value & ~SWSM.SWESMBI : value;
   });
   file.onRead(SW_FW_SYNC, (stored) => {
     const value = withHeld(state, stored);

@@ -7,8 +7,11 @@
 
 import {
   CTRL_EXT,
+  DAQF,
   DMATXCTL,
   ETQF,
+  ETQS,
+  EXVET,
   FCTRL,
   FDIRCMD,
   FDIRCTRL,
@@ -21,7 +24,9 @@ import {
   FDIRSKEY,
   FDIRTCPM,
   FDIRUDPM,
+  FTQF,
   HLREG0,
+  L34TIMIR,
   MAXFRS,
   MCSTCTRL,
   MRQC,
@@ -30,15 +35,20 @@ import {
   RAL,
   RDRXCTL,
   RFCTL,
+  RQTC,
   RSSRK,
+  RTRUP2TC,
   RTTDCS,
   RXCSUM,
   RXCTRL,
   RXPBSIZE,
+  SAQF,
+  SDPQF,
   SECRXCTRL,
   SECRXSTAT,
   SECTXCTRL,
   SECTXSTAT,
+  SYNQF,
   TDLEN,
   TSYNCRXCTL,
   TXDCTL,
@@ -47,15 +57,19 @@ import {
   VLNCTRL,
 } from "../../ixgbe/registers.ts";
 import { hex, nameOf, type Register } from "../../src/registers.ts";
-import { hasLargeRedirectionTable, receiveMemory } from "./boards.ts";
+import {
+  checkReceiveArbiters,
+  checkTransmitArbiters,
+  receivesByClass,
+  sendsByClass,
+} from "./arbiters.ts";
+import { hasCrcStripForDma, hasLargeRedirectionTable, receiveMemory } from "./boards.ts";
 import { type DeviceState, enabledReceiveQueue } from "./device_state.ts";
 import { switchKey } from "./queue_effects.ts";
 
 /** KB of transmit packet memory (8.2.3.9.13). */
 const TRANSMIT_MEMORY = 160;
 const STANDARD_FRAME = 1518;
-/** MRQC.MRQE: the modes with traffic classes, each with a packet buffer (8.2.3.7.12). */
-const DCB_MODES = [2, 3, 4, 5, 12, 13];
 /** RAH.ADTYPE of the X550: the address is an E-tag. */
 const RAH_ADTYPE = 1 << 30;
 
@@ -88,7 +102,10 @@ function installFilters(state: DeviceState): void {
   for (const register of [FCTRL, MCSTCTRL, RAL, RAH]) {
     file.onSettled(register, () => receiver.filters.load());
   }
-  for (const register of [VLNCTRL, RXCSUM, MRQC, RSSRK, TSYNCRXCTL, ETQF]) {
+  for (const register of [VLNCTRL, RXCSUM, MRQC, RSSRK, EXVET, ETQF, ETQS, SYNQF, TSYNCRXCTL]) {
+    file.onSettled(register, () => receiver.loadOffloads());
+  }
+  for (const register of [FTQF, SAQF, DAQF, SDPQF, L34TIMIR, RQTC, RTRUP2TC]) {
     file.onSettled(register, () => receiver.loadOffloads());
   }
 }
@@ -109,7 +126,7 @@ function installReceive(state: DeviceState): void {
     }
     return value;
   });
-  file.onSettled(RXPBSIZE, () => receiver.resizeBuffer());
+  file.onSettled(RXPBSIZE, () => receiver.resizeBuffers());
   file.onWrite(CTRL_EXT, (value, old) => {
     const running = receiverEnabled(state) || (file.get(DMATXCTL) & DMATXCTL.TE) !== 0;
     if ((value ^ old) & CTRL_EXT.EXTENDED_VLAN && running) {
@@ -118,7 +135,10 @@ function installReceive(state: DeviceState): void {
     }
     return value;
   });
-  file.onSettled(CTRL_EXT, () => receiver.load());
+  file.onSettled(CTRL_EXT, () => {
+    receiver.load();
+    receiver.loadOffloads();
+  });
   for (const register of [HLREG0, MAXFRS]) {
     file.onSettled(register, () => {
       receiver.load();
@@ -145,7 +165,7 @@ function checkReceiver(state: DeviceState): void {
   const { file, rules } = state;
   checkReady(state, "RXCTRL");
   const limit = receiveMemory(state.deviceId);
-  const size = sum(state, RXPBSIZE, DCB_MODES.includes(file.get(MRQC) & MRQC.MRQE));
+  const size = sum(state, RXPBSIZE, receivesByClass(file));
   if (size > limit) {
     const rule = `the sizes add up to ${limit} KB at most`;
     rules.violate("RXPBSIZE", "8.2.3.8.9", rule, `${size} KB when RXEN is set`);
@@ -159,6 +179,7 @@ function checkReceiver(state: DeviceState): void {
     );
   }
   state.queueMemories.checkReceive();
+  checkReceiveArbiters(file, rules);
   checkVlanModes(state);
   const nfs = RFCTL.NFSW_DIS | RFCTL.NFSR_DIS;
   if ((file.get(RFCTL) & nfs) !== nfs) {
@@ -166,7 +187,8 @@ function checkReceiver(state: DeviceState): void {
     rules.violate("RFCTL", "4.6.7", "NFSW_DIS and NFSR_DIS are set", detail);
   }
   const strip = (file.get(HLREG0) & HLREG0.RXCRCSTRP) !== 0;
-  if (strip !== ((file.get(RDRXCTL) & RDRXCTL.CRCSTRIP) !== 0)) {
+  const dmaStrip = (file.get(RDRXCTL) & RDRXCTL.CRCSTRIP) !== 0;
+  if (hasCrcStripForDma(state.deviceId) && strip !== dmaStrip) {
     const detail = `HLREG0.RXCRCSTRP is ${Number(strip)}`;
     rules.violate("RDRXCTL", "8.2.3.8.8", "CRCSTRIP is the same as HLREG0.RXCRCSTRP", detail);
   }
@@ -208,6 +230,7 @@ function installTransmit(state: DeviceState): void {
       checkReady(state, "DMATXCTL");
       checkTransmitBuffers(state);
       state.queueMemories.checkTransmit();
+      checkTransmitArbiters(file, rules);
       enableFirstTransmitQueue(state);
     }
     return value;
@@ -241,7 +264,7 @@ function enableFirstTransmitQueue(state: DeviceState): void {
 
 function checkTransmitBuffers(state: DeviceState): void {
   const { file, rules } = state;
-  const dcb = (file.get(MTQC) & MTQC.RT_ENA) !== 0;
+  const dcb = sendsByClass(file);
   const total = sum(state, TXPBSIZE, dcb);
   if (total > TRANSMIT_MEMORY) {
     const rule = `the sizes add up to ${TRANSMIT_MEMORY} KB at most`;

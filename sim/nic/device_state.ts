@@ -26,6 +26,12 @@ export interface Firmware {
   readonly veto?: boolean;
   /** The error that it reports (FWSM.EXT_ERR_IND), 0 to 63; default 0. */
   readonly error?: number;
+  /** Whether it is in recovery mode (X550: FWSM.NVM_RECOVERY_MODE); default false. */
+  readonly recovery?: boolean;
+  /** Whether it never releases the EEPROM (SW_FW_SYNC.FW_EEP_SM); default false. */
+  readonly holdsEeprom?: boolean;
+  /** A semaphore that is never free: SWSM.SMBI, SWSM.SWESMBI or SW_FW_SYNC.REGSMP; default none. */
+  readonly stuck?: "SMBI" | "SWESMBI" | "REGSMP";
 }
 
 /** State that effects of register accesses read and change. */

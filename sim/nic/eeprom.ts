@@ -1,5 +1,5 @@
 /**
- * The EEPROM of the modelled device (datasheet chapter 6): 1024 words with the station address,
+ * The EEPROM of the modelled device (datasheet chapter 6): words with the station address,
  * empty sections for the hardware's settings, and a valid checksum.
  *
  * @module
@@ -7,8 +7,6 @@
 
 import { CORE_WORDS } from "./serdes.ts";
 
-/** Words in the EEPROM. */
-const EEPROM_WORDS = 1024;
 /** Words in an EEPROM with EE_SIZE 0. */
 const SMALLEST = 64;
 
@@ -48,13 +46,15 @@ export interface AllowedModules {
  * @param mac Station address of the port, 6 bytes; the other port's differs in the last bit.
  * @param port Number of the port: 0 or 1.
  * @param allowed What it says about SFP+ modules.
+ * @param size Number of words.
  */
 export function makeEeprom(
   mac: Uint8Array,
   port: number,
-  allowed: AllowedModules = { anyModule: true, moduleList: true },
+  allowed: AllowedModules,
+  size: number,
 ): Uint16Array {
-  const words = new Uint16Array(EEPROM_WORDS);
+  const words = new Uint16Array(size);
   words.fill(0xffff, 0x01, 0x40);
   words[0x00] = 0x4000; // signature 01b in bits 15:14: valid
   words[0x02] = 0xffff; // no firmware module for link establishment
@@ -87,11 +87,6 @@ export function makeEeprom(
   }
   words[CHECKSUM] = checksumOf(words);
   return words;
-}
-
-/** Returns the words of a blank EEPROM. */
-export function blankEeprom(): Uint16Array {
-  return new Uint16Array(EEPROM_WORDS).fill(0xffff);
 }
 
 /** Returns EEC.EE_SIZE for an EEPROM: the binary logarithm of its words divided by 64. */

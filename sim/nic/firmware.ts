@@ -26,13 +26,15 @@ export function installFirmware(state: DeviceState): void {
 }
 
 /** What FWSM holds after a reset: firmware runs, and manages nothing. */
-export function firmwareStatus({ error = 0 }: Firmware): number {
-  return FWSM.FW_VAL_BIT | error << 19;
+export function firmwareStatus({ error = 0, recovery = false }: Firmware): number {
+  return FWSM.FW_VAL_BIT | error << 19 | (recovery ? FWSM.NVM_RECOVERY_MODE : 0);
 }
 
 /** SW_FW_SYNC as a driver reads it: with what firmware holds now. */
 export function withHeld(state: DeviceState, sync: number): number {
-  const { timing, firmware: { holdsPhy = 0 } } = state;
+  const { timing, firmware: { holdsPhy = 0, holdsEeprom = false, stuck } } = state;
+  if (holdsEeprom) sync |= SW_FW_SYNC.FW_EEP_SM;
+  if (stuck === "REGSMP") sync |= SW_FW_SYNC.REGSMP;
   if (holdsPhy === 0 && !timing.takes("firmware")) return sync;
   const held = timing.now() < state.resetAt + holdsPhy || timing.isPending("PHY held");
   return held ? sync | firmwarePhy(state) : sync & ~firmwarePhy(state);

@@ -13,6 +13,7 @@ import {
   EICR,
   ESDP,
   I2CCTL,
+  I2CPARAMS,
   LINKS,
   MSCA,
   MSRWD,
@@ -83,6 +84,7 @@ function installModule(state: DeviceState): void {
     return value & (I2CCTL.CLK_OUT | I2CCTL.DATA_OUT) | (clock ? I2CCTL.CLK_IN : 0) |
       (line ? I2CCTL.DATA_IN : 0);
   });
+  file.onWrite(I2CPARAMS, (value) => idleBus(value));
   file.onRead(ESDP, (value) => module && !(value & ESDP.SDP2_DIR) ? value | ESDP.SDP2 : value);
   file.onWrite(ESDP, (value, old) => {
     const changed = darkens(value) !== darkens(old) || selectsRate(value) !== selectsRate(old);
@@ -95,6 +97,15 @@ function installModule(state: DeviceState): void {
     return value;
   });
   file.onSettled(ESDP, () => state.update());
+}
+
+// The X550 boards have no module on their bus: released lines are high.
+function idleBus(value: number): number {
+  const { I2CBB_EN, CLK_OE_N, CLK_OUT, CLK_IN, DATA_OE_N, DATA_OUT, DATA_IN } = I2CPARAMS;
+  const clock = value & (value & CLK_OE_N ? I2CBB_EN : CLK_OUT);
+  const data = value & (value & DATA_OE_N ? I2CBB_EN : DATA_OUT);
+  const lines = value & I2CBB_EN ? (clock ? CLK_IN : 0) | (data ? DATA_IN : 0) : 0;
+  return value & ~(CLK_IN | DATA_IN) | lines;
 }
 
 function darkens(esdp: number): boolean {

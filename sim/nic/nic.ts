@@ -42,6 +42,7 @@ import type { Wire, WirePort } from "../wires/wire.ts";
 import {
   boardPins,
   DEVICE,
+  eepromWords,
   hasCage,
   hasLargeRedirectionTable,
   isX540OrLater,
@@ -53,7 +54,7 @@ import { installControl } from "./control_effects.ts";
 import { installDataPath } from "./data_path_effects.ts";
 import type { DeviceState, Firmware } from "./device_state.ts";
 import { Doorbells } from "./doorbells.ts";
-import { blankEeprom, makeEeprom } from "./eeprom.ts";
+import { makeEeprom } from "./eeprom.ts";
 import { installLink, linkSpeed, train } from "./link_effects.ts";
 import { Rest } from "./master_disable.ts";
 import { ALL_SPEEDS, Phy } from "./phy.ts";
@@ -67,6 +68,8 @@ import { Timing, type TimingOptions } from "./timing.ts";
 
 /** Maximum number of frames taken from the wire in one round. */
 const WIRE_BUDGET = 64;
+/** A word of the EEPROM that its checksum covers, and nothing depends on. */
+const DAMAGED_WORD = 0x3e;
 /** Rounds between two checks of writes through the doorbell mapping. */
 const INSPECT_EVERY = 1024;
 
@@ -80,6 +83,8 @@ export interface NicOptions extends TimingOptions {
   readonly lanId?: 0 | 1;
   /** Whether the EEPROM is blank: EEC.EE_PRES and the station address are 0; default: false. */
   readonly blankEeprom?: boolean;
+  /** Whether the EEPROM's checksum is wrong; default: false. */
+  readonly damagedEeprom?: boolean;
   /** Whether the EEPROM sets AUTOC2.LINK_DISABLE, which a driver has to clear (82599). */
   readonly linkDisabled?: boolean;
   /** How firmware behaves; default: it is ready at once, and holds nothing. */
@@ -190,6 +195,7 @@ export class Nic implements WirePort {
       : options.mac?.slice() ?? Uint8Array.of(2, 0, 0, 0, 5, 0x99);
     const lanId = options.lanId ?? 0;
     if (mac.length !== 6) throw new RangeError("a station address has 6 bytes");
+    const words = eepromWords(deviceId);
     const { linkDisabled = false, linkDefault = "10G", module = "10G-SR" } = options;
     this.#settings = { mac, lanId, blank, linkDisabled, linkDefault };
     this.dma = options.dma ?? new DmaMap();
@@ -206,7 +212,11 @@ export class Nic implements WirePort {
       dma: this.dma,
       tails: this.#doorbells.words,
     };
-    this.#receiver = new Receiver(core, hasLargeRedirectionTable(deviceId));
+    this.#receiver = new Receiver(
+      core,
+      hasLargeRedirectionTable(deviceId),
+      isX540OrLater(deviceId),
+    );
     const outlet = { send: (frame: FrameBuffer, length: number) => this.#send(frame, length) };
     this.#transmitter = new Transmitter(core, outlet);
     this.#state = {
@@ -227,10 +237,10 @@ export class Nic implements WirePort {
         this.rules,
         () => this.#transmitter.limit(this.#state.queueMemories.rates),
       ),
-      eeprom: blank ? blankEeprom() : makeEeprom(mac, lanId, {
+      eeprom: blank ? new Uint16Array(words).fill(0xffff) : makeEeprom(mac, lanId, {
         anyModule: options.anyModule ?? true,
         moduleList: options.moduleList ?? true,
-      }),
+      }, words),
       rest: new Rest(core, this.#transmitter, () => linkSpeed(this.#state) > 0),
       removed: false,
       linkPartner: true,
@@ -255,6 +265,7 @@ export class Nic implements WirePort {
     };
     const { module: plugged } = this.#state;
     if (plugged && !options.partner) this.#state.partnerSpeeds = [plugged.fastest];
+    if (options.damagedEeprom) this.#state.eeprom[DAMAGED_WORD] ^= 1;
     this.#registers = new RegisterAccess(this.#state, this.#doorbells);
     installControl(this.#state);
     installLink(this.#state);
@@ -421,7 +432,7 @@ export class Nic implements WirePort {
     resetRegisters(this.#state, this.#settings);
     this.#doorbells.reset();
     this.#receiver.reset();
-    this.#receiver.resizeBuffer();
+    this.#receiver.resizeBuffers();
     this.#transmitter.reset();
     this.#causes.reset();
     this.#state.time.reset();

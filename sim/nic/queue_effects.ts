@@ -39,7 +39,7 @@ export function installQueues(state: DeviceState): void {
   }
   // "The RDH is controlled by hardware", says the datasheet, and no more. DPDK sets RDH and TDH in an
   // enabled queue before their tails, which works on cards. For TDH there is a rule (X550 datasheet,
-  // section 8.2.2.10.8). Its tail follows, lest the device send what is between TDH and the old one.
+  // section 8.2.2.10.8). Its tail follows, so that the device sends nothing up to the old tail.
   file.onWrite(RDH, (value, _old, index) => {
     receiver.moveHead(index, value);
     return value;

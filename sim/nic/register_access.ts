@@ -5,16 +5,22 @@
  * @module
  */
 
-import { EICR, EICS, RDT, TDT } from "../../ixgbe/registers.ts";
+import { EICR, EICS, RDRXCTL, RDT, TDT } from "../../ixgbe/registers.ts";
 import { hex, offsetOf, type Register } from "../../src/registers.ts";
 import { REGISTER_SPACE, type RegisterFile } from "../registers/register_file.ts";
 import type { Rules } from "../registers/rules.ts";
 import type { Statistics } from "../registers/statistics.ts";
+import { hasLargeRedirectionTable } from "./boards.ts";
 import { RELEASED } from "../registers/system_time.ts";
 import { SEMAPHORES } from "./control_effects.ts";
 import type { DeviceState } from "./device_state.ts";
 import type { Doorbells } from "./doorbells.ts";
 
+/**
+ * Bits of RDRXCTL that are reserved, but not on the X550: PSP, RSC_PUSH_DIS, MBINTEN and MDP_EN (X550
+ * datasheet, section 8.2.2.9.10).
+ */
+const X550_RDRXCTL = 1 << 2 | 1 << 5 | 1 << 28 | 1 << 29;
 /** What a read returns that no device answers. */
 const ONES = 0xffffffff;
 
@@ -117,10 +123,16 @@ export class RegisterAccess {
     return this.#file.home[offset >>> 2];
   }
 
+  #reservedOf(register: Register): number {
+    const hasMore = register === (RDRXCTL as Register) &&
+      hasLargeRedirectionTable(this.#state.deviceId);
+    return hasMore ? register.reserved & ~X550_RDRXCTL : register.reserved;
+  }
+
   #checkReserved(register: Register, home: number, value: number, old: number): void {
     // In other registers a bit reads as 0, or only writing 1 affects it: it must be written as 0.
     const kept = register.access === "RW" ? old : 0;
-    const changed = ((value ^ kept) & register.reserved) >>> 0;
+    const changed = ((value ^ kept) & this.#reservedOf(register)) >>> 0;
     if (changed === 0) return;
     const rule = "reserved bits are written as they were read";
     const detail = `bits ${hex(changed)} changed by writing ${hex(value)}`;

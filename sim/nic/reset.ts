@@ -13,6 +13,7 @@ import {
   ERETA,
   ESDP,
   FHFT,
+  FTQF,
   FWSM,
   HICR,
   HLREG0,
@@ -114,18 +115,21 @@ export function resetRegisters(
   state.sawReceivePathEmpty = false;
 }
 
-// 2 KB need addresses of 16 bits. The X540 and X550 have no pins to an EEPROM, but Flash.
+// 2 KB need addresses of 16 bits. The X540 and X550 have Flash, and nothing in bits 7:0 (X550
+// datasheet, section 8.2.2.2.1).
 function eepromControl({ deviceId, eeprom }: DeviceState, blank: boolean): number {
-  const present = blank ? 0 : EEC.EE_PRES, address = isX540OrLater(deviceId) ? 0 : EEC.EE_ADDR_SIZE;
-  return EEC.reset & ~(EEC.EE_PRES | EEC.EE_SIZE) | present | address | sizeField(eeprom);
+  const size = (blank ? 0 : EEC.EE_PRES) | sizeField(eeprom);
+  if (isX540OrLater(deviceId)) return size | EEC.FLUDONE;
+  return EEC.reset & EEC.FWE | EEC.EE_ADDR_SIZE | size;
 }
 
 /**
  * Memories that no reset initialises: "This table should be initialized by software before transmit
- * and receive are enabled", or "not defined following reset" (X550 datasheet, section 8.2.2.8).
+ * and receive are enabled", or "not defined following reset" (X550 datasheet, section 8.2.2.8). FTQF has no reset
+ * value in the 82599's datasheet (8.2.3.7.19).
  */
 const MEMORIES: readonly Register[] = [
-  ...[MTA, VFTA, PFUTA, PFVLVF, PFVLVFB, MPSAR, RAL, RAH, RETA, ERETA],
+  ...[MTA, VFTA, PFUTA, PFVLVF, PFVLVFB, MPSAR, RAL, RAH, RETA, ERETA, FTQF],
 ];
 /**
  * Wake-up's registers: WUS "is only cleared when LAN_PWR_GOOD is de-asserted, or when cleared by the

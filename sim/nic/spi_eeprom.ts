@@ -41,7 +41,7 @@ export class SpiEeprom {
    * @param select CS: the EEPROM is selected while it is low.
    * @param clock SK: data enters at its rising edge, and leaves at its falling edge.
    * @param data DI.
-   * @returns DO; low while the EEPROM has nothing to say.
+   * @returns DO; low while no bits are read.
    */
   drive(select: boolean, clock: boolean, data: boolean): boolean {
     if (select) this.#deselect();

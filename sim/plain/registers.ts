@@ -32,7 +32,10 @@ const STOP = 0, SETTING = 1, START = 2, COMMAND = START + STARTS.length;
 /** Registers that tell a driver that something is done: shown after all others. */
 const SIGNALS: readonly Register[] = [MSCA, CTRL];
 /** Writable registers that change by themselves. */
-const ALIVE = ["EEC", "RDRXCTL", "ESDP", "ANLP1", "RDH", "TDH", "EICR", "FDIRCTRL"];
+const ALIVE = [
+  ...["EEC", "RDRXCTL", "ESDP", "ANLP1", "RDH", "TDH", "EICR", "FDIRCTRL"],
+  ...["SYSTIML", "SYSTIMH", "SYSTIMR", "TSYNCRXCTL", "TSYNCTXCTL"],
+];
 
 /** The registers in the driver's memory; {@linkcode Nic} has the model's. */
 export class PlainRegisters {

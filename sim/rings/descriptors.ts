@@ -23,6 +23,9 @@ export const RX_TYPE = {
   TCP: 1 << 8,
   UDP: 1 << 9,
   SCTP: 1 << 10,
+  /** An EtherType filter matched; its index is in the three bits from the shift on. */
+  ETHERTYPE: 1 << 15,
+  ETHERTYPE_INDEX_SHIFT: 4,
 } as const;
 
 /**
@@ -46,6 +49,8 @@ export const RX_STATUS = {
   L4I: 1 << 5,
   /** The IPv4 checksum was checked. */
   IPCS: 1 << 6,
+  /** The packet has an outer VLAN tag (CTRL_EXT.EXTENDED_VLAN). */
+  VEXT: 1 << 9,
   /** The sum of a UDP fragment is in the descriptor. */
   UDPV: 1 << 10,
   /** The packet's time stamp is behind it in the buffer (X550), or in RXSTMPL and RXSTMPH. */
@@ -81,6 +86,9 @@ export const TX_COMMAND = {
   EOP: 1 << 24,
   /** The device appends the CRC. */
   IFCS: 1 << 25,
+  /** Insert a checksum; only in the legacy format, with its offset from CSO_SHIFT on. */
+  IC: 1 << 26,
+  CSO_SHIFT: 16,
   /** Report status. */
   RS: 1 << 27,
   /** Advanced format. */
@@ -93,6 +101,9 @@ export const TX_COMMAND = {
 
 /** Word 3 of a transmit descriptor; POPTS is in it (7.2.3.2.4). */
 export const TX_OPTIONS = {
+  /** Legacy format: where the bytes to sum begin, and the VLAN tag. */
+  CSS_SHIFT: 8,
+  VLAN_SHIFT: 16,
   /** Descriptor done, once written back. */
   DD: 1,
   /** Index of one of the queue's two contexts. */

@@ -35,10 +35,12 @@ export const RECEIVED = {
   /** Frames that were too long, and too short. */
   OVERSIZED: 12,
   UNDERSIZED: 13,
+  /** Bytes of frames that the filters refused, with CRC. */
+  FILTERED_BYTES: 14,
 } as const;
 const { SHORT, IGNORED, FILTERED, MULTICASTS, BROADCASTS, BYTES, MISSED } = RECEIVED;
-const { OVERSIZED, UNDERSIZED } = RECEIVED;
-const COUNTS = 14;
+const { OVERSIZED, UNDERSIZED, FILTERED_BYTES } = RECEIVED;
+const COUNTS = 15;
 
 /** Counters of frames by size, see sizeClass(). */
 const SIZES: readonly Register[] = [
@@ -77,9 +79,9 @@ export class ReceiveCounts {
     };
   }
 
-  /** Counts a frame that found neither a descriptor nor room in the packet buffer. */
-  bufferFull(): void {
-    this.#statistics.add(REGISTERS.RXMPC, 1);
+  /** Counts a frame that found neither a descriptor nor room in a packet buffer. */
+  bufferFull(buffer: number): void {
+    this.#statistics.add(REGISTERS.RXMPC, 1, buffer);
   }
 
   /** Adds the counts since the last call to the statistics registers. */
@@ -98,10 +100,10 @@ export class ReceiveCounts {
       // Good packets are all that pass the filters, even if they find no room.
       statistics.add(REGISTERS.GPRC, good);
       statistics.add(REGISTERS.GORCL, bytes);
-      statistics.add(REGISTERS.TORL, bytes);
+      statistics.add(REGISTERS.TORL, bytes + count[FILTERED_BYTES]);
       statistics.add(REGISTERS.TPR, good + filtered + malformed);
       statistics.add(REGISTERS.RXNFGPC, good + filtered);
-      statistics.add(REGISTERS.RXNFGBCL, bytes);
+      statistics.add(REGISTERS.RXNFGBCL, bytes + count[FILTERED_BYTES]);
       statistics.add(REGISTERS.BPRC, count[BROADCASTS]);
       statistics.add(REGISTERS.MPRC, count[MULTICASTS]);
       statistics.add(REGISTERS.ROC, count[OVERSIZED]);

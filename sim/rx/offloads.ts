@@ -1,7 +1,7 @@
 /**
  * The modelled device's inspection of received frames: packet type, checksums, VLAN tag, hash and
- * queue (datasheet sections 7.1.2, 7.1.6.2, 7.1.11 and 7.1.13). The hash is in `rss.ts`,
- * descriptors are in `queue.ts`.
+ * queue (datasheet sections 7.1.2, 7.1.6.2, 7.1.11 and 7.1.13). The hash is in `rss.ts`, filters
+ * for single queues are in `queue_filters.ts`, descriptors in `queue.ts`.
  *
  * Frames are inspected only if the driver has enabled an offload or filter that needs it: other
  * drivers would pay for it in speed.
@@ -9,7 +9,7 @@
  * @module
  */
 
-import { MRQC, RXCSUM, RXDCTL, VFTA, VLNCTRL } from "../../ixgbe/registers.ts";
+import { CTRL_EXT, EXVET, MRQC, RXCSUM, RXDCTL, VFTA, VLNCTRL } from "../../ixgbe/registers.ts";
 import { checksum } from "../../packets/checksum.ts";
 import type { FlowDirector } from "../flow/director.ts";
 import { FLOW } from "../flow/key.ts";
@@ -18,13 +18,15 @@ import type { RegisterCore } from "../registers/core.ts";
 import type { RegisterFile } from "../registers/register_file.ts";
 import type { Rules } from "../registers/rules.ts";
 import { RX_STATUS, RX_TYPE } from "../rings/descriptors.ts";
+import { QueueFilters } from "./queue_filters.ts";
 import { MRQE_NONE, MRQE_RSS, Rss } from "./rss.ts";
+import { TrafficClasses } from "./traffic_classes.ts";
 
 const { IPV4, IPV4_OPTIONS, IPV6, IPV6_EXTENDED, TCP, UDP, SCTP } = RX_TYPE;
 const { RSS, RSS_FLOW_DIRECTOR } = RX_TYPE;
 const FLOW_OTHER = FLOW.OTHER, FLOW_UDP = FLOW.UDP, FLOW_TCP = FLOW.TCP, FLOW_SCTP = FLOW.SCTP;
 const FLOW_IPV6 = FLOW.IPV6;
-const { VP, UDPCS, L4I, IPCS, UDPV, ERROR_L4, ERROR_IP } = RX_STATUS;
+const { VP, UDPCS, L4I, IPCS, VEXT, UDPV, ERROR_L4, ERROR_IP } = RX_STATUS;
 
 const ETHERTYPE_AT = 12, ETHERNET_BYTES = 14, TAG_BYTES = 4;
 const ETHERTYPE_IPV4 = 0x0800, ETHERTYPE_IPV6 = 0x86dd;
@@ -48,10 +50,12 @@ export class ReceiveOffloads {
   hash = 0;
   /** Bits to add to status and errors, word 2. */
   status = 0;
-  /** VLAN tag, or -1 without one. */
+  /** VLAN tag, or -1 without one; and its offset in the frame. */
   tag = -1;
-  /** The queue for the frame. */
+  tagAt = ETHERTYPE_AT;
+  /** The queue for the frame, and its traffic class, which is 0 without classes. */
   queue = 0;
+  trafficClass = 0;
   /** Offset of what follows the EtherType; and of the TCP, UDP or SCTP header, or -1. */
   network = 0;
   transport = -1;
@@ -59,10 +63,13 @@ export class ReceiveOffloads {
   payload = 0;
   /** Whether the VLAN filter refuses the frame. */
   refused = false;
+  /** The traffic classes that the driver has enabled. */
+  readonly classes: TrafficClasses = new TrafficClasses();
   readonly #file: RegisterFile;
   readonly #rules: Rules;
   readonly #rss: Rss;
   readonly #director: FlowDirector | undefined;
+  readonly #queueFilters: QueueFilters;
   /** Whether the flow director is on. */
   #directs = false;
   /** Whether descriptors have hash and RSS type (RXCSUM.PCSD); if not, data of fragments. */
@@ -73,6 +80,10 @@ export class ReceiveOffloads {
   #fragment = 0;
   /** VLNCTRL. */
   #vlan = VLNCTRL.reset;
+  /** The EtherType of an outer VLAN tag, or -1 without CTRL_EXT.EXTENDED_VLAN. */
+  #outerType = -1;
+  /** Whether there are filters that come before the flow director. */
+  #steers = false;
 
   /**
    * Creates the inspection, which is off until {@linkcode ReceiveOffloads.prototype.load}.
@@ -89,6 +100,7 @@ export class ReceiveOffloads {
     this.#rules = rules;
     this.#rss = new Rss(file, large);
     this.#director = director;
+    this.#queueFilters = new QueueFilters({ file, rules });
   }
 
   /** Loads the settings from the registers. */
@@ -100,15 +112,21 @@ export class ReceiveOffloads {
     const filters = (this.#vlan & (VLNCTRL.VFE | VLNCTRL.CFIEN)) !== 0;
     this.#rss.load();
     const mode = file.get(MRQC) & MRQC.MRQE;
-    if (mode !== MRQE_NONE && mode !== MRQE_RSS) {
-      const found = `MRQE ${mode}: the model has 0 (one queue) and 1 (RSS)`;
+    this.classes.load(file);
+    if (mode !== MRQE_NONE && mode !== MRQE_RSS && this.classes.count === 0) {
+      const found = `MRQE ${mode}: the model has 0 (one queue), 1 (RSS), and 2 to 5 (DCB)`;
       this.#rules.violate("MRQC", "8.2.3.7.12", "a mode that is modelled", found);
     }
     const sums = file.get(RXCSUM);
     this.#showsHash = (sums & RXCSUM.PCSD) !== 0;
     this.#sums = (sums & (RXCSUM.PCSD | RXCSUM.IPPCSE)) === RXCSUM.IPPCSE;
     this.#directs = this.#director?.enabled ?? false;
-    this.active = strips || filters || mode !== MRQE_NONE || sums !== 0 || this.#directs;
+    const extended = (file.get(CTRL_EXT) & CTRL_EXT.EXTENDED_VLAN) !== 0;
+    this.#outerType = extended ? file.get(EXVET) >>> 16 : -1;
+    this.#queueFilters.load();
+    this.#steers = this.#queueFilters.enabled;
+    this.active = strips || filters || mode !== MRQE_NONE || sums !== 0 || this.#directs ||
+      this.#steers;
   }
 
   /** Inspects a frame; `counted` says that the flow director counted it when it arrived. */
@@ -124,8 +142,15 @@ export class ReceiveOffloads {
     this.transport = -1;
     let at = ETHERTYPE_AT;
     const vlan = this.#vlan;
-    if (read16(bytes, at) === (vlan & VLNCTRL.VET)) {
+    let mayHaveTag = true;
+    if (this.#outerType >= 0) {
+      mayHaveTag = read16(bytes, at) === this.#outerType;
+      if (mayHaveTag) this.status = VEXT;
+      if (mayHaveTag) at += TAG_BYTES;
+    }
+    if (mayHaveTag && read16(bytes, at) === (vlan & VLNCTRL.VET)) {
       this.tag = read16(bytes, at + 2);
+      this.tagAt = at;
       this.#filter(vlan);
       at += TAG_BYTES;
     }
@@ -134,9 +159,12 @@ export class ReceiveOffloads {
     if (ethertype === ETHERTYPE_IPV4) this.#ipv4(bytes, ip, length);
     else if (ethertype === ETHERTYPE_IPV6) this.#ipv6(bytes, ip, length);
     if (!this.#showsHash) this.#hideHash();
-    if (!this.#directs) return;
-    this.#direct(bytes, ip, length);
-    if (!counted && !this.refused) this.#director!.count();
+    if (this.classes.count > 0) this.#classify();
+    if (this.#directs) {
+      this.#direct(bytes, ip, length);
+      if (!counted && !this.refused) this.#director!.count();
+    }
+    if (this.#steers) this.#steer(bytes, ip);
   }
 
   /** Notes that the tag is in the descriptor, not in the frame, whose headers are nearer then. */
@@ -162,7 +190,7 @@ export class ReceiveOffloads {
     const end = ip + read16(bytes, ip + 2);
     if (bytes[ip] >>> 4 !== 4 || header < IPV4_BYTES || end > length || ip + header > end) return;
     this.type = header > IPV4_BYTES ? IPV4 | IPV4_OPTIONS : IPV4;
-    this.status = IPCS;
+    this.status |= IPCS;
     if (checksum(bytes, ip, ip + header) !== 0) this.status |= ERROR_IP;
     const fragment = read16(bytes, ip + 6) & FRAGMENT;
     this.payload = ip + header;
@@ -224,6 +252,11 @@ export class ReceiveOffloads {
     this.#fragment = sum << 16 | read16(bytes, ip + 4);
   }
 
+  #classify(): void {
+    this.trafficClass = this.classes.classOf(this.tag);
+    this.queue = this.classes.queueOf(this.trafficClass, this.queue);
+  }
+
   // The hash chooses the queue even if descriptors do not have it.
   #hideHash(): void {
     this.type &= ~RSS;
@@ -241,6 +274,15 @@ export class ReceiveOffloads {
     if (!director.reports || !this.#showsHash) return;
     this.type = this.type & ~RSS | RSS_FLOW_DIRECTOR;
     this.hash = director.id;
+  }
+
+  // The flow director's match is reported, "even if packet is forwarded by another filter" (X550
+  // datasheet, section 7.1.5.2.2).
+  #steer(bytes: Uint8Array, ip: number): void {
+    const filters = this.#queueFilters;
+    filters.look(bytes, this.type, ip, this.transport, this.tag);
+    if (filters.queue >= 0) this.queue = filters.queue;
+    if (filters.type !== 0) this.type = filters.type | this.type & RSS;
   }
 
   #flow(): number {

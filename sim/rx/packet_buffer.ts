@@ -11,11 +11,18 @@ const LENGTH = 0xffff, QUEUE_SHIFT = 16, QUEUE = 0x7f, NOTE_SHIFT = 23;
 
 /** A first-in first-out queue of frames in a ring of words; allocates nothing per frame. */
 export class PacketBuffer {
+  /** Its number, which is that of its traffic class. */
+  readonly index: number;
   /** Number of waiting frames. */
   frames = 0;
   #words = new Uint32Array(0);
   #read = 0;
   #used = 0;
+
+  /** Creates a packet buffer of 0 bytes. */
+  constructor(index: number) {
+    this.index = index;
+  }
 
   /** Sets the size in bytes, and drops waiting frames. */
   resize(bytes: number): void {

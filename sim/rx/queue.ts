@@ -37,8 +37,11 @@ export class ReceiveQueue extends Ring {
   alwaysSplits = false;
   /** Coalesces packets, if the driver has enabled that. */
   coalescer: Coalescer | undefined;
-  /** Whether headers are split, or packets coalesced. */
+  /** Most bytes of a packet (RXDCTL.RLPML), or 0. */
+  limit = 0;
+  /** Whether headers are split, packets coalesced, or their lengths limited. */
   special = false;
+  readonly #limits: boolean;
   /** Number of descriptors from the head on whose buffers have been prefetched. */
   ahead = 0;
   /** The first filled descriptor that is not written back. */
@@ -56,8 +59,10 @@ export class ReceiveQueue extends Ring {
   /** Counts that are not in the statistics registers yet. */
   readonly counts: Float64Array<ArrayBuffer> = new Float64Array(3);
 
-  constructor(index: number, core: DeviceCore) {
+  /** @param limits Whether RXDCTL.RLPML works: not on the 82599. */
+  constructor(index: number, core: DeviceCore, limits: boolean) {
     super(index, RECEIVE, core);
+    this.#limits = limits;
   }
 
   /** Starts the queue with its registers' values. */
@@ -82,11 +87,15 @@ export class ReceiveQueue extends Ring {
     this.ahead = 0;
   }
 
-  /** Loads the settings that may change while the queue runs: SRRCTL.DROP_EN and RXDCTL.VME. */
+  /** Loads the settings that may change while the queue runs: SRRCTL.DROP_EN and RXDCTL. */
   load(): void {
     const { file } = this.core;
     this.dropEnable = (file.get(SRRCTL, this.index) & SRRCTL.DROP_EN) !== 0;
-    this.strips = (file.get(RXDCTL, this.index) & RXDCTL.VME) !== 0;
+    const control = file.get(RXDCTL, this.index);
+    this.strips = (control & RXDCTL.VME) !== 0;
+    const limited = this.#limits && (control & RXDCTL.RLPML_EN) !== 0;
+    this.limit = limited ? control & RXDCTL.RLPML : 0;
+    this.special = this.headerBytes > 0 || this.coalescer !== undefined || limited;
   }
 
   /** Loads buffer size and descriptor type from SRRCTL. */
@@ -106,7 +115,6 @@ export class ReceiveQueue extends Ring {
     this.bufferBytes = Math.max(kilobytes, 1) * 1024;
     this.advanced = type !== 0;
     this.#configureCoalescing();
-    this.special = this.headerBytes > 0 || this.coalescer !== undefined;
     this.load();
   }
 

@@ -26,10 +26,14 @@ export class ReceiveQueues {
   protected readonly counts: ReceiveCounts;
   readonly #running: ReceiveQueue[] = [];
 
-  constructor(core: DeviceCore) {
+  /** @param limits Whether RXDCTL.RLPML works. */
+  constructor(core: DeviceCore, limits: boolean) {
     const { count } = RECEIVE.tail;
     this.core = core;
-    this.queues = Array.from({ length: count }, (_, index) => new ReceiveQueue(index, core));
+    this.queues = Array.from(
+      { length: count },
+      (_, index) => new ReceiveQueue(index, core, limits),
+    );
     this.first = this.queues[0];
     this.counts = new ReceiveCounts(core, this.queues);
   }
@@ -72,12 +76,12 @@ export class ReceiveQueues {
     this.#running.length = 0;
   }
 
-  /** Whether a queue splits headers or coalesces packets. */
+  /** Whether a queue splits headers, coalesces packets or limits their length. */
   protected get hasSpecial(): boolean {
     return this.#running.some((queue) => queue.special);
   }
 
-  /** Loads SRRCTL.DROP_EN and RXDCTL.VME, which may change while queues run. */
+  /** Loads SRRCTL.DROP_EN and RXDCTL, which may change while queues run. */
   loadDropEnable(): void {
     for (const queue of this.#running) queue.load();
   }

@@ -23,17 +23,16 @@ import { PacketBuffer } from "./packet_buffer.ts";
 import { QUEUE_DROPS, type ReceiveQueue } from "./queue.ts";
 import { ReceiveQueues } from "./queues.ts";
 import { ReceiveStamps, STAMP_BYTES } from "./time_stamps.ts";
+import { MAX_CLASSES } from "./traffic_classes.ts";
 
 const { DD, EOP, TSIP } = RX_STATUS, { UNICAST, BROADCAST, REJECTED } = KIND;
 const { CRC, MIN: MIN_FRAME } = FRAME;
 const { SHORT, BYTES, BROADCASTS, MULTICASTS } = RECEIVED;
-const { IGNORED, FILTERED, MISSED, OVERSIZED, UNDERSIZED } = RECEIVED;
+const { IGNORED, FILTERED, FILTERED_BYTES, MISSED, OVERSIZED, UNDERSIZED } = RECEIVED;
 /** Longest frame without HLREG0.JUMBOEN, with CRC and without VLAN tag (8.2.3.22.8). */
 const MAX_STANDARD_FRAME = 1518;
 /** Bytes of a VLAN tag, by which a frame may exceed the longest one. */
 const VLAN_TAG = 4;
-/** Bytes of both Ethernet addresses, which precede a VLAN tag. */
-const ADDRESSES = 12;
 const ETHERTYPE_VLAN = 0x0081; // 0x8100 as a little-endian halfword
 
 /** Shifts TS and TSIP to the lowest bits, for the packet buffer. */
@@ -54,7 +53,11 @@ export class Receiver extends ReceiveQueues {
   /** Time stamps. */
   readonly stamps: ReceiveStamps;
   readonly #fresh: Float64Array;
-  readonly #buffer = new PacketBuffer();
+  /** The packet buffers of traffic classes; without classes, the first one is for all packets. */
+  readonly #buffers = Array.from({ length: MAX_CLASSES }, (_, i) => new PacketBuffer(i));
+  readonly #buffer = this.#buffers[0];
+  /** Number of buffers in use. */
+  #used = 1;
   readonly #waiting = new FrameBuffer();
   readonly #stripped = new FrameBuffer();
   readonly #split = new HeaderSplit();
@@ -63,9 +66,14 @@ export class Receiver extends ReceiveQueues {
   #maxFrame = MAX_STANDARD_FRAME - CRC;
   #stripCrc = true;
 
-  /** @param x550 Whether it is an X550: its redirection table is larger, for example. */
-  constructor(core: DeviceCore, x550: boolean) {
-    super(core);
+  /**
+   * Creates a receive side.
+   *
+   * @param x550 Whether it is an X550: its redirection table is larger, for example.
+   * @param limits Whether RXDCTL.RLPML works: not on the 82599.
+   */
+  constructor(core: DeviceCore, x550: boolean, limits: boolean) {
+    super(core, limits);
     this.filters = new AddressFilters(core.file);
     this.director = new FlowDirector(core);
     this.offloads = new ReceiveOffloads(core, x550, this.director);
@@ -78,7 +86,7 @@ export class Receiver extends ReceiveQueues {
     this.stopAll();
     this.receiving = false;
     this.settle();
-    this.#buffer.clear();
+    for (const buffer of this.#buffers) buffer.clear();
     this.filters.load();
     this.director.reset();
     this.loadOffloads();
@@ -98,23 +106,33 @@ export class Receiver extends ReceiveQueues {
 
   /** Loads from the registers what the inspection of frames has to find. */
   loadOffloads(): void {
+    this.loadDropEnable();
     this.offloads.load();
     this.stamps.load();
     this.#looks = this.offloads.active || this.stamps.enabled || this.hasSpecial;
     this.setDetailed(this.#looks);
-    this.loadDropEnable();
+    const used = this.offloads.classes.count || 1;
+    if (used === this.#used) return;
+    this.#used = used;
+    this.resizeBuffers();
   }
 
-  /** Gives the packet buffer the size in RXPBSIZE[0]. */
-  resizeBuffer(): void {
-    this.#buffer.resize(Math.min(this.core.file.get(RXPBSIZE) & RXPBSIZE.SIZE, 512 * 1024));
+  /** Gives the packet buffers in use their sizes in RXPBSIZE, and the others none. */
+  resizeBuffers(): void {
+    for (const buffer of this.#buffers) {
+      const size = this.core.file.get(RXPBSIZE, buffer.index) & RXPBSIZE.SIZE;
+      buffer.resize(buffer.index < this.#used ? Math.min(size, 512 * 1024) : 0);
+    }
   }
 
   /** Begins a round: reads tails, and delivers frames that wait for descriptors. */
   poll(): number {
     this.refresh();
-    if (this.#buffer.frames === 0) return 0;
-    return this.#drain();
+    let moved = 0;
+    for (let i = 0; i < this.#used; i++) {
+      if (this.#buffers[i].frames > 0) moved += this.#drain(this.#buffers[i]);
+    }
+    return moved;
   }
 
   /**
@@ -133,10 +151,7 @@ export class Receiver extends ReceiveQueues {
     }
     const kind = this.filters.classify(frame.words[0], frame.words[1]);
     if (kind !== UNICAST) {
-      if (kind === REJECTED) {
-        count[FILTERED]++;
-        return true;
-      }
+      if (kind === REJECTED) return this.#refuse(length);
       count[kind === BROADCAST ? BROADCASTS : MULTICASTS]++;
     }
     if (this.#looks) return this.#receiveLooked(frame, length);
@@ -150,17 +165,14 @@ export class Receiver extends ReceiveQueues {
       this.#deliver(queue, frame, 0, length);
       return true;
     }
-    return this.#wait(queue, frame, length, 0);
+    return this.#wait(queue, this.#buffer, frame, length, 0);
   }
 
   // Takes a frame that is inspected.
   #receiveLooked(frame: FrameBuffer, length: number): boolean {
     const { offloads } = this;
     offloads.inspect(frame.bytes, length);
-    if (offloads.refused) {
-      this.#fresh[FILTERED]++;
-      return true;
-    }
+    if (offloads.refused) return this.#refuse(length);
     const queue = this.queues[offloads.queue];
     let note = 0;
     this.#countGood(length);
@@ -176,11 +188,19 @@ export class Receiver extends ReceiveQueues {
       appendCrc(frame.bytes, length);
       length += CRC;
     }
-    if (this.#buffer.frames === 0 && this.#hasRoom(queue, length)) {
+    if (queue.special && queue.limit > 0 && length > queue.limit) return this.#drop(queue);
+    const buffer = this.#buffers[offloads.trafficClass];
+    if (buffer.frames === 0 && this.#hasRoom(queue, length)) {
       this.#deliverLooked(queue, frame, length);
       return true;
     }
-    return this.#wait(queue, frame, length, note);
+    return this.#wait(queue, buffer, frame, length, note);
+  }
+
+  #refuse(length: number): true {
+    this.#fresh[FILTERED]++;
+    this.#fresh[FILTERED_BYTES] += length + CRC;
+    return true;
   }
 
   #countGood(length: number): void {
@@ -201,9 +221,15 @@ export class Receiver extends ReceiveQueues {
   }
 
   // Keeps or drops a frame that cannot go to host memory now.
-  #wait(queue: ReceiveQueue, frame: FrameBuffer, length: number, note: number): boolean {
+  #wait(
+    queue: ReceiveQueue,
+    buffer: PacketBuffer,
+    frame: FrameBuffer,
+    length: number,
+    note: number,
+  ): boolean {
     if (queue.running && !this.busMaster) queue.violateBusMaster();
-    if (queue.running && this.dmaAllowed && this.#buffer.frames === 0) {
+    if (queue.running && this.dmaAllowed && buffer.frames === 0) {
       if (queue.refresh() * queue.bufferBytes >= length) {
         if (this.#looks) this.#deliverLooked(queue, frame, length);
         else this.#deliver(queue, frame, 0, length);
@@ -211,23 +237,29 @@ export class Receiver extends ReceiveQueues {
       }
     }
     if (queue.running && !queue.dropEnable) {
-      if (this.#buffer.push(frame, length, queue.index, note >>> NOTE_SHIFT)) return true;
-      this.counts.bufferFull();
+      if (buffer.push(frame, length, queue.index, note >>> NOTE_SHIFT)) return true;
+      this.counts.bufferFull(buffer.index);
     } else {
-      queue.counts[QUEUE_DROPS]++;
+      return this.#drop(queue);
     }
     this.#fresh[MISSED]++;
     return false;
   }
 
-  #drain(): number {
+  #drop(queue: ReceiveQueue): false {
+    queue.counts[QUEUE_DROPS]++;
+    this.#fresh[MISSED]++;
+    return false;
+  }
+
+  #drain(buffer: PacketBuffer): number {
     let moved = 0;
-    while (this.#buffer.frames > 0 && this.dmaAllowed && moved < DRAIN_BUDGET) {
+    while (buffer.frames > 0 && this.dmaAllowed && moved < DRAIN_BUDGET) {
       // As on the device, a frame that waits for its queue blocks all frames behind it.
-      const queue = this.queues[this.#buffer.peekQueue()];
-      if (!queue.running || queue.room * queue.bufferBytes < this.#buffer.peek()) break;
-      const note = this.#buffer.peekNote() << NOTE_SHIFT;
-      const length = this.#buffer.pop(this.#waiting);
+      const queue = this.queues[buffer.peekQueue()];
+      if (!queue.running || queue.room * queue.bufferBytes < buffer.peek()) break;
+      const note = buffer.peekNote() << NOTE_SHIFT;
+      const length = buffer.pop(this.#waiting);
       if (this.#looks) {
         this.offloads.inspect(this.#waiting.bytes, length, true);
         this.offloads.status |= note;
@@ -321,11 +353,11 @@ export class Receiver extends ReceiveQueues {
     return true;
   }
 
-  // Returns the frame without its VLAN tag.
+  // Returns the frame without its VLAN tag; an outer tag stays.
   #strip(frame: FrameBuffer, length: number): FrameBuffer {
-    const to = this.#stripped.bytes;
-    to.set(frame.bytes.subarray(0, ADDRESSES));
-    to.set(frame.bytes.subarray(ADDRESSES + VLAN_TAG, length), ADDRESSES);
+    const to = this.#stripped.bytes, at = this.offloads.tagAt;
+    to.set(frame.bytes.subarray(0, at));
+    to.set(frame.bytes.subarray(at + VLAN_TAG, length), at);
     this.offloads.strip();
     return this.#stripped;
   }

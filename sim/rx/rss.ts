@@ -9,6 +9,7 @@ import { ERETA, MRQC, RETA, RSSRK } from "../../ixgbe/registers.ts";
 import { offsetOf } from "../../src/registers.ts";
 import type { RegisterFile } from "../registers/register_file.ts";
 import { RX_TYPE } from "../rings/descriptors.ts";
+import { hashes } from "./traffic_classes.ts";
 
 const { IPV4, TCP, UDP } = RX_TYPE;
 /** MRQC.MRQE: without receive side scaling, and with that alone. */
@@ -65,7 +66,7 @@ export class Rss {
   /** Loads mode and key from the registers. */
   load(): void {
     this.#asked = this.#file.get(MRQC);
-    this.enabled = (this.#asked & MRQC.MRQE) === MRQE_RSS;
+    this.enabled = hashes(this.#asked & MRQC.MRQE);
     if (this.enabled) this.#loadKey();
   }
 

@@ -16,8 +16,6 @@ const { TS, TSIP } = RX_STATUS;
 /** TSYNCRXCTL.TYPE (X550 datasheet, section 8.2.2.21.3). */
 const TYPE = { L2_V2: 0, L4_V1: 1, V2: 2, ALL: 4, EVENT_V2: 5 } as const;
 const TYPE_SHIFT = 1;
-/** Bits of ETQF: the filter is on, and its packets are of IEEE 1588 (8.2.3.7.21). */
-const FILTER_EN = 1 << 31, TIME_SYNC = 1 << 30, ETHERTYPE = 0xffff;
 const UDP_DESTINATION = 2, UDP_BYTES = 8;
 // Offsets in messages, and messages of V2: 2 and 3 are of path delay, 0 to 7 are events.
 const VERSION = 1, SOURCE = 22, SEQUENCE = 30, CONTROL = 32, MESSAGE_BYTES = 34;
@@ -61,8 +59,8 @@ export class ReceiveStamps {
     this.enabled = this.#inRegisters || this.#priorities !== 0;
     if (!this.enabled) return;
     const filters = Array.from({ length: ETQF.count }, (_, i) => file.get(ETQF, i));
-    const messages = (filter: number) => filter & FILTER_EN && filter & TIME_SYNC;
-    this.#ethertypes = filters.filter(messages).map((filter) => filter & ETHERTYPE);
+    const messages = (filter: number) => filter & ETQF.FILTER_ENABLE && filter & ETQF.IEEE_1588;
+    this.#ethertypes = filters.filter(messages).map((filter) => filter & ETQF.ETYPE);
     if (this.#priorities !== 0 && (file.get(HLREG0) & HLREG0.RXCRCSTRP) === 0) {
       const rule = "HLREG0.RXCRCSTRP is set while stamps are put behind packets";
       rules.violate("TSYNCRXCTL", "7.1.1.2 (X550)", rule, "RXCRCSTRP is 0");

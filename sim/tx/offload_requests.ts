@@ -6,6 +6,7 @@
  */
 
 import { REGISTERS } from "../../ixgbe/registers.ts";
+import { checksum } from "../../packets/checksum.ts";
 import { nameOf } from "../../src/registers.ts";
 import { FRAME } from "../frames/frame.ts";
 import type { RegisterCore } from "../registers/core.ts";
@@ -65,6 +66,27 @@ export class OffloadRequests {
       this.#offloads.insertChecksums(queue.frame, length, context, options);
       send(queue.frame, length);
     }
+  }
+
+  /**
+   * Inserts the checksum and the VLAN tag that a frame's first legacy descriptor requests (7.2.3.2.2).
+   *
+   * @returns The new length of the frame.
+   */
+  serveLegacy(queue: TransmitQueue, length: number): number {
+    const { command, options, frame: { bytes } } = queue;
+    const at = command >>> TX_COMMAND.CSO_SHIFT & 0xff,
+      from = options >>> TX_OPTIONS.CSS_SHIFT & 0xff;
+    if (command & TX_COMMAND.IC && (from >= length || at + 2 > length)) {
+      const detail = `CSS ${from}, CSO ${at}, ${length} bytes`;
+      this.#violate(queue, "7.2.3.2.2", "CSS and CSO are inside the frame", detail);
+    } else if (command & TX_COMMAND.IC) {
+      const sum = checksum(bytes, from, length);
+      bytes[at] = sum >>> 8;
+      bytes[at + 1] = sum;
+    }
+    if ((command & TX_COMMAND.VLE) === 0) return length;
+    return this.#offloads.insertTag(queue.frame, length, options >>> TX_OPTIONS.VLAN_SHIFT);
   }
 
   #segment(queue: TransmitQueue, context: TransmitContext, length: number, send: Emit): void {

@@ -94,12 +94,17 @@ export class TransmitOffloads {
     if (options & TX_OPTIONS.TXSM) l4Checksum(view, frame.bytes, length, context, 0);
   }
 
-  /** Inserts a VLAN tag; returns the new length of the frame. */
+  /**
+   * Inserts a VLAN tag; with DMATXCTL.GDV, behind the outer tag, which the device expects (7.4.5).
+   * Returns the new length of the frame.
+   */
   insertTag(frame: FrameBuffer, length: number, tag: number): number {
-    frame.bytes.copyWithin(TAG_AT + TAG_BYTES, TAG_AT, length);
+    const control = this.#file.get(DMATXCTL);
+    const at = control & DMATXCTL.GDV ? TAG_AT + TAG_BYTES : TAG_AT;
+    frame.bytes.copyWithin(at + TAG_BYTES, at, length);
     const view = new DataView(frame.bytes.buffer);
-    view.setUint16(TAG_AT, this.#file.get(DMATXCTL) >>> 16);
-    view.setUint16(TAG_AT + 2, tag);
+    view.setUint16(at, control >>> 16);
+    view.setUint16(at + 2, tag);
     return length + TAG_BYTES;
   }
 

@@ -24,7 +24,8 @@ import { TransmitQueues } from "./queues.ts";
 
 /** Maximum number of descriptors of a queue in one round. */
 const BUDGET = 64;
-const { LENGTH, TYPE, TYPE_CONTEXT, TYPE_DATA, TSTAMP, EOP, IFCS, RS, DEXT, VLE, TSE } = TX_COMMAND;
+const { LENGTH, TYPE, TYPE_CONTEXT, TYPE_DATA, TSTAMP, EOP, IFCS, IC, RS, DEXT, VLE, TSE } =
+  TX_COMMAND;
 const { IXSM, TXSM, PAYLEN_SHIFT } = TX_OPTIONS;
 const { CRC, MIN: MIN_FRAME, MIN_PAYLEN, MAX: MAX_FRAME } = FRAME;
 const DATA = DEXT | TYPE_DATA;
@@ -177,7 +178,7 @@ export class Transmitter extends TransmitQueues {
   }
 
   #finish(queue: TransmitQueue, command: number): void {
-    const length = queue.gathered;
+    let length = queue.gathered;
     queue.gathered = 0;
     queue.open = false;
     if (length < MIN_PAYLEN) {
@@ -193,6 +194,8 @@ export class Transmitter extends TransmitQueues {
         return;
       }
       this.#requests.checkPayload(queue, length);
+    } else if (first & (IC | VLE)) {
+      length = this.#requests.serveLegacy(queue, length);
     }
     queue.count(1, this.#emit(queue, command, queue.frame, length));
   }

@@ -19,6 +19,7 @@ export abstract class FileDescriptorWire implements Wire {
   #received = 0;
   #dropped = 0;
   #missed = 0;
+  #begun = false;
 
   /** Reads the next frame into `frame`; returns its length in bytes, or less than 0 without one. */
   protected abstract read(): number;
@@ -35,9 +36,13 @@ export abstract class FileDescriptorWire implements Wire {
     else this.#dropped++;
   }
 
-  /** Delivers waiting frames. */
+  /**
+   * Delivers waiting frames. They wait until the port receives for the first time, so that the other
+   * end may start earlier. Later, a port that does not receive loses them, as with a cable.
+   */
   poll(port: WirePort, budget: number): number {
-    if (!port.receiving) return 0;
+    if (port.receiving) this.#begun = true;
+    else if (!this.#begun) return 0;
     let done = 0;
     while (done < budget) {
       const length = this.read();

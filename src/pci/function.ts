@@ -126,8 +126,10 @@ export interface PciFunction {
    * Closes the function: turns bus mastering off if the function was claimed, then unmaps everything, DMA
    * memory in the order in which it was mapped. Idempotent.
    *
+   * Memory that the device may still reach stays allocated until the process ends.
+   *
    * @throws {Error} if bus mastering cannot be turned off, or memory cannot be unmapped from the IOMMU.
-   * Memory that the device may still reach then stays pinned, and so allocated until the process ends.
+   * That memory then stays pinned, too.
    * @throws {DeviceError} if the kernel driver does not take the function back. All memory is unpinned by
    * then.
    */

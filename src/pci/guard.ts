@@ -51,7 +51,7 @@ export class Guard {
       if (!(error instanceof SystemError)) throw error;
       throw new UsageError(
         `${address}: ${error.message}: see \`ulimit -a\` and \`sysctl vm.memfd_noexec\`, or set ` +
-          "`guard` to false, so that DMA goes on if this program is killed",
+          "`guard` to false: DMA then goes on if this program is killed",
         { option: "guard", cause: error },
       );
     }

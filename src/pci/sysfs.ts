@@ -196,16 +196,31 @@ export class SysfsFunction extends FunctionBase {
 
   close(): void {
     if (this.#closed) return;
-    if (this.claimed) this.setBusMaster(false);
+    const stopped = this.#stopDma();
     this.#closed = true;
-    this.#guard?.end(); // before the memory is freed, which the guard holds
+    if (stopped) this.#guard?.end(); // before the memory is freed, which the guard holds
     this.closeBars();
-    for (const memory of this.mapped) memory.unpin();
+    for (const memory of this.mapped) {
+      if (!stopped) memory.keep();
+      memory.unpin();
+    }
     try {
       if (this.#options.rebind && this.#taken) this.#giveBack(this.#taken);
     } finally {
       stubs.ixy_close(this.#fd); // releases the lock too
     }
+  }
+
+  /**
+   * Turns bus mastering off.
+   *
+   * @returns Whether it is off. It is not known if the function is gone and reads as ones: some faults
+   * prevent reads, but not the function's writes. The guard tries once more when this process ends.
+   */
+  #stopDma(): boolean {
+    if (!this.claimed) return true;
+    this.setBusMaster(false);
+    return (this.readConfig(Config.COMMAND, 2) & Command.BUS_MASTER) === 0;
   }
 
   /** Returns the function to its kernel driver, in the state in which the driver left it. */

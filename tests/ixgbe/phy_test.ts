@@ -134,9 +134,19 @@ Deno.test("ixgbe.attach() leaves the PHY to firmware that holds it, and waitForL
   const pci = new CopperFunction({ firmware: { holdsPhy: Infinity } });
   assertMatch(
     await complaint(pci),
-    /^model: no link after 20 ms: SW_FW_SYNC \(0x00010160\) is 0x80000040, firmware .*: open the/,
+    /^model: no link after 20 ms: SW_FW_SYNC \(0x00010160\) is 0x80000040, firmware .*: wait for the/,
   );
   assertEquals(written(pci, MSCA), []);
+});
+
+Deno.test("Device.waitForLink() sets up a PHY that firmware held while the device was opened", async () => {
+  const pci = new CopperFunction({ firmware: { holdsPhy: 3500 } });
+  pci.control = LOW_POWER;
+  using device = await attach(pci);
+  assertMatch(device.linkStatus().reason!, /firmware does not release the PHY/);
+  assertEquals(pci.control, LOW_POWER);
+  assertEquals((await device.waitForLink(5000)).up, true);
+  assertEquals(pci.control, 0);
 });
 
 Deno.test("ixgbe.attach() takes over the PHY semaphore of a killed driver", async () => {

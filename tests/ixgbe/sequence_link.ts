@@ -59,6 +59,17 @@ export const LINK: readonly Rule[] = [
     broken: (r) => r.changed(r.find(reads(R.MMNGC), opened(r)), (v) => v | R.MMNGC.MNG_VETO),
   },
   {
+    section: "8.2.2.16.4 (X550)",
+    rule: "MSCA.PHY_ADD is the port number",
+    sentence: "PORTADD: must be set to the port number as reflected in the STATUS.LAN_ID field.",
+    boards: ({ deviceId }) => deviceId === DEVICE.X550,
+    kept: (r) => {
+      const commands = r.all(writes(R.MSCA)).map((at) => r.accesses[at].value);
+      return commands.length > 0 && commands.every((value) => (value & R.MSCA.PHY_ADD) === 0);
+    },
+    broken: (r) => r.changed(r.find(writes(R.MSCA)), (value) => value | 1 << 21),
+  },
+  {
     section: "10.5.4",
     rule: "the reset of closing occurs only while SW_PHY_SM0 is held",
     sentence: "SW_PHY_SM0: set by software when it owns the PHY of port 0, which a reset reaches.",

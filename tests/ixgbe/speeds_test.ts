@@ -233,6 +233,17 @@ Deno.test("Device.linkStatus() says why a copper link is down", async () => {
   }
 });
 
+Deno.test("Device.linkStatus() forgets why a copper link was down once it is up", async () => {
+  const pci = new ModelFunction({ deviceId: DEVICE.X540, partner: [100] });
+  using bench = await Bench.start({ speeds: [1000] }, pci);
+  await assertRejects(() => bench.device.waitForLink(20), DeviceError, "offers 100 Mbit/s");
+  pci.nic.setLink(true, 1000);
+  assertEquals((await bench.device.waitForLink(1000)).up, true);
+  pci.nic.setLink(false);
+  assertEquals(bench.device.linkStatus().reason, undefined);
+  await assertRejects(() => bench.device.waitForLink(20), DeviceError, "no signal arrives");
+});
+
 Deno.test("Device.linkStatus() says why a backplane's link is down", async () => {
   for (
     const [partner, reason] of [[true, /^a signal arrives, but/], [false, /^no signal arrives/]]

@@ -5,6 +5,7 @@ import { checkErrno, Errno, path, stubs, SystemError, unsupported } from "../../
 import { UsageError } from "../../native/errors.ts";
 import { Mapping } from "../../native/mapping.ts";
 import { Program } from "../../programs/process.ts";
+import { until } from "../support/processes.ts";
 
 Deno.test("stubs report a failure as the negative errno", () => {
   assertEquals(stubs.ixy_open(path("/no/such/file"), 0, 0), -Errno.ENOENT);
@@ -139,6 +140,94 @@ Deno.test("StopFlag.signal is the signal that was caught; disposing restores the
   program.kill("SIGTERM");
   assertEquals((await program.finish()).code, 128 + 15);
   Deno.removeSync(file);
+});
+
+/** The signals that a StopFlag catches, and their numbers. */
+const STOP_SIGNALS = {
+  SIGHUP: 1,
+  SIGINT: 2,
+  SIGQUIT: 3,
+  SIGUSR2: 12,
+  SIGALRM: 14,
+  SIGTERM: 15,
+  SIGXCPU: 24,
+  SIGXFSZ: 25,
+};
+
+/** Starts a program that prints the signal that its StopFlag has caught, and goes on with `after`. */
+function startStopped(before: readonly string[] = [], after = "for (;;);"): Program {
+  const module = JSON.stringify(new URL("../../native/stop.ts", import.meta.url).href);
+  const script = `
+    const { StopFlag } = await import(${module});
+    using stop = new StopFlag();
+    console.log("ready");
+    while (stop.signal === 0);
+    console.log("signal", stop.signal);
+    ${after}`;
+  return Program.start([...before, Deno.execPath(), "eval", "--quiet", script]);
+}
+
+for (const [name, number] of Object.entries(STOP_SIGNALS)) {
+  Deno.test(`StopFlag catches ${name}, and the second signal within a second`, async () => {
+    await using program = startStopped([], 'console.log("closing"); for (;;);');
+    await program.line((line) => line === "ready");
+    program.kill(name as Deno.Signal);
+    await program.line((line) => line === `signal ${number}`);
+    program.kill(name as Deno.Signal); // ends the process only if it arrives later than that
+    await program.line((line) => line === "closing");
+    await until("the end", () => {
+      program.kill(name as Deno.Signal);
+      return program.ended;
+    });
+    assertEquals((await program.finish()).code, 128 + number);
+  });
+}
+
+Deno.test("StopFlag catches a signal that arrives while it is created", async () => {
+  const script = `
+    import { StopFlag } from ${
+    JSON.stringify(new URL("../../native/stop.ts", import.meta.url).href)
+  };
+    const add = Deno.addSignalListener;
+    Deno.addSignalListener = (signal, listener) => {
+      add(signal, listener);
+      if (signal === "SIGINT") Deno.kill(Deno.pid, signal);
+    };
+    using stop = new StopFlag();
+    while (stop.signal === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+    console.log("signal", stop.signal);`;
+  await using program = Program.start([Deno.execPath(), "eval", "--quiet", script]);
+  assertEquals((await program.finish()).stdout, "signal 2\n");
+});
+
+Deno.test("StopFlag leaves SIGHUP ignored under nohup", async () => {
+  await using program = startStopped(["nohup"], "");
+  await program.line((line) => line === "ready");
+  program.kill("SIGHUP");
+  program.kill("SIGTERM");
+  await program.line((line) => line === "signal 15");
+  assertEquals((await program.finish()).code, 0);
+});
+
+Deno.test("StopFlag refuses to exist twice; disposing the first leaves no handler", async () => {
+  const twice = `
+    try {
+      new StopFlag();
+    } catch (error) {
+      console.log(error.message);
+    }
+    stop[Symbol.dispose]();
+    const again = new StopFlag();
+    again[Symbol.dispose]();
+    console.log("disposed");
+    for (;;);`;
+  await using program = startStopped([], twice);
+  await program.line((line) => line === "ready");
+  program.kill("SIGINT");
+  await program.line((line) => line.startsWith("another StopFlag exists"));
+  await program.line((line) => line === "disposed");
+  program.kill("SIGINT");
+  assertEquals((await program.finish()).code, 128 + 2);
 });
 
 Deno.test("unsupported() names the systems that the stubs run on, in a sentence", () => {

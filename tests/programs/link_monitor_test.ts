@@ -38,3 +38,20 @@ Deno.test("LinkMonitor.look() prints a link that is down at the first look, and 
     assertEquals(printed, lines.map((line) => `a: ${line}`));
   }
 });
+
+Deno.test("LinkMonitor.look() prints each warning about a module once", () => {
+  const printed: string[] = [];
+  const module = {
+    ...{ kind: "unknown", vendor: "", part: "", serial: "", megabits: [10000] },
+    warnings: ["the checksums of its memory are wrong"],
+  };
+  const monitor = new LinkMonitor(
+    [{ address: "a", linkStatus: () => ({ ...UP, module }) }],
+    (line) => {
+      printed.push(line);
+    },
+  );
+  monitor.look();
+  monitor.look();
+  assertEquals(printed, ["warning: a: the checksums of its memory are wrong"]);
+});

@@ -4,15 +4,25 @@ import { assert, assertEquals, assertMatch, assertRejects, assertThrows } from "
 import { REGISTERS } from "../../ixgbe/registers.ts";
 import { DeviceError, UsageError } from "../../mod.ts";
 import type { Bar } from "../../src/pci/function.ts";
+import { offsetOf } from "../../src/registers.ts";
 import { bind, restore } from "../../nic/binding.ts";
 import { diagnose } from "../../nic/doctor.ts";
 import { assess } from "../../nic/drivers.ts";
 import { dump, format } from "../../nic/dump.ts";
+import { blinkLed } from "../../nic/led.ts";
 import { cards, formatCards } from "../../nic/list.ts";
 import { dumpFunction } from "../../nic/registers.ts";
 import { System } from "../../nic/system.ts";
 import { dumpVirtio } from "../../nic/virtio.ts";
-import { assertRefused, ffiOnly, run, Sim, TemporaryDirectory } from "../support/processes.ts";
+import {
+  assertRefused,
+  ffiOnly,
+  Program,
+  run,
+  Sim,
+  TemporaryDirectory,
+  until,
+} from "../support/processes.ts";
 
 const CARD = "0000:03:00.0", TWIN = "0000:03:00.1";
 const DEVICES = "/sys/bus/pci/devices";
@@ -422,7 +432,10 @@ Deno.test("diagnose() omits ways whose checks fail, and says what to do", () => 
 
 Deno.test("nic.ts refuses wrong commands in one sentence", async () => {
   const cases: [string[], RegExp][] = [
-    [[], /takes a command \(list, bind, restore, regs, module, doctor\): see --help/],
+    [
+      [],
+      /takes a command \(list, bind, restore, regs, module, eeprom, identify, doctor\): see --help/,
+    ],
     [["lst"], /"lst" is not a command/],
     [["list", "eth0"], /list takes no operands/],
     [["bind", CARD], /bind takes an address and a driver, vfio-pci or none/],
@@ -511,4 +524,87 @@ Deno.test("nic.ts regs does not take semaphores: SW_FW_SYNC is one on an X540, n
     assertEquals(skipped, names.map((name) => ({ name, reason })));
     await sim.quit();
   }
+});
+
+Deno.test("nic.ts eeprom dumps the software NIC's EEPROM without violating a rule", async () => {
+  await using directory = await TemporaryDirectory.make();
+  const eeprom = async (options: string[], args: string[], flags: string[] = []) => {
+    await using sim = await Sim.start(directory, ["none"], options);
+    const found = await run(ffiOnly("nic.ts", ["eeprom", sim.addresses[0], ...args], flags));
+    await sim.quit();
+    return found;
+  };
+  for (const id of ["0x10fb", "0x1528", "0x1563"]) {
+    const board = ["--device-id", id];
+    const { code, stdout, stderr } = await eeprom(board, []);
+    assertEquals([code, stderr], [0, ""]);
+    assertMatch(stdout, /^ {2}signature {5}valid\n {2}checksum {6}0x[0-9a-f]{4}, right$/m);
+    assertMatch(stdout, /^ {2}MAC address {3}02:69:78:79:00:00$/m);
+    assertMatch(stdout, /^ {2}board {9}SIM599-001$/m);
+    assertMatch(stdout, /^0000 {2}4000( [0-9a-f]{4}){7}$/m);
+    const json = JSON.parse((await eeprom(board, ["--json"])).stdout);
+    assertEquals([json.checksum, json.words.length, json.words[0]], [json.computed, 1024, 0x4000]);
+    const file = directory.file("raw");
+    const raw = await eeprom(board, ["--raw", file], [`--allow-write=${file}`]);
+    assertEquals(raw, { code: 0, stdout: "", stderr: "" });
+    const bytes = new DataView((await Deno.readFile(file)).buffer);
+    assertEquals(bytes.byteLength, 2048);
+    for (const [i, word] of json.words.entries()) assertEquals(bytes.getUint16(2 * i, true), word);
+  }
+  const damaged = await eeprom(["--fault=damaged-eeprom"], []);
+  assertEquals(damaged.code, 1);
+  assertMatch(
+    damaged.stdout,
+    /^ {2}checksum {6}0x[0-9a-f]{4}, wrong: the words give 0x[0-9a-f]{4}$/m,
+  );
+  assertRefused(await eeprom([], ["--raw", "x"]), /x: no permission to write it/);
+  const held = await eeprom(["--fault=held-eeprom", "--device-id=0x1528"], []);
+  assertRefused(held, /SW_FW_SYNC/);
+});
+
+Deno.test("nic.ts identify blinks the LED, and restores it, also at SIGINT", async () => {
+  await using directory = await TemporaryDirectory.make();
+  const trace = directory.file("trace");
+  for (const id of ["0x10fb", "0x1528", "0x1563"]) {
+    await using sim = await Sim.start(directory, ["none"], ["--trace", trace, "--device-id", id]);
+    const args = ["identify", "--json", "--seconds=0.8", sim.addresses[0]];
+    const { code, stdout, stderr } = await run(ffiOnly("nic.ts", args));
+    assertEquals([code, stderr], [0, ""]);
+    assertEquals(JSON.parse(stdout).led, 2);
+    await using endless = Program.start(ffiOnly("nic.ts", ["identify", sim.addresses[0]]));
+    await until("the LED", async () => /00000000 000e0000 000f0000/.test(await ledsOf(trace)));
+    endless.kill("SIGINT");
+    assertEquals((await endless.finish()).code, 0);
+    await sim.quit();
+    const [first, second, end] = (await ledsOf(trace)).split("00000000");
+    for (const blinks of [first, second]) {
+      assertMatch(blinks, /^ ?(000e0000 000f0000 )+(000e0000 )?$/, "on, off, on, …");
+    }
+    assertEquals(end, "", "and then as before");
+  }
+});
+
+/** Returns what was written to LEDCTL. */
+async function ledsOf(trace: string): Promise<string> {
+  const text = await Deno.readTextFile(trace);
+  const written = text.matchAll(/ write LEDCTL 0x([0-9a-f]{8})/g);
+  return Array.from(written, ([, value]) => value).join(" ");
+}
+
+Deno.test("blinkLed() blinks the LED for activity of the link, and changes no other", async () => {
+  using tree = new Tree();
+  tree.add(CARD, { driver: "ixgbe" });
+  const bar = new Uint32Array(BAR_BYTES / 4);
+  bar[offsetOf(REGISTERS.LEDCTL) / 4] = 0x05044203;
+  tree.write(`${DEVICES}/${CARD}/resource0`, new Uint8Array(bar.buffer));
+  const file = `${tree.root}${DEVICES}/${CARD}/resource0`;
+  const led = () => new Uint32Array(Deno.readFileSync(file).buffer)[offsetOf(REGISTERS.LEDCTL) / 4];
+  const seen: number[] = [];
+  let looks = 0;
+  const report = await blinkLed(tree.system, CARD, 60, () => {
+    seen.push(led());
+    return ++looks > 1;
+  });
+  assertEquals([report.led, report.blinks, led()], [2, 1, 0x05044203]);
+  assertEquals(seen, [0x05044203, 0x050e4203, 0x050e4203]);
 });

@@ -225,6 +225,19 @@ Deno.test("pktgen.ts ends at SIGINT and SIGTERM with exit code 0, and prints tot
   await sim.quit();
 });
 
+Deno.test("pktgen.ts ends at SIGINT while it waits for the link", async () => {
+  await using directory = await TemporaryDirectory.make();
+  await using sim = await Sim.start(directory, ["none"]);
+  await sim.command("link 0 down");
+  await using program = Program.start(ffiOnly("pktgen.ts", ["--json", ...sim.addresses]));
+  await sim.reaches("its start", ([port]) => port.connected);
+  program.kill("SIGINT");
+  const { code, stdout, stderr } = await program.finish(5000); // it waits for 10 s
+  assertEquals({ code, stderr }, { code: 0, stderr: "" });
+  assertEquals(totals(stdout).ports[0].txPackets, 0);
+  await sim.quit();
+});
+
 Deno.test("pktgen.ts prints a line a second as text, and totals", async () => {
   await using directory = await TemporaryDirectory.make();
   await using sim = await Sim.start(directory, ["none"]);

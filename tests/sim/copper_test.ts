@@ -7,12 +7,15 @@ import {
   CTRL,
   EEMNGCTL,
   EICR,
+  ETAG_ETYPE,
   FLEX_MNG,
   HICR,
+  I2CPARAMS,
   LINKS,
   MMNGC,
   MSCA,
   MSRWD,
+  RDRXCTL,
   RXCTRL,
   STATUS as DEVICE_STATUS,
   SW_FW_SYNC,
@@ -292,7 +295,7 @@ Deno.test("The firmware reads the EEPROM", () => {
   const pointer = read(MAC_POINTER, 1)[1][3] & 0xffff;
   assertEquals(read(pointer + 1, 2)[1][3], 0x0000_0002, "the station address begins 02 00 00 00");
   assertEquals(driver.broken(), []);
-  assert(!read(1023, 2)[0]);
+  assert(!read(8191, 2)[0]);
   assertEquals(driver.broken(), ["FLEX_MNG: a command reads at most 512 words, inside the EEPROM"]);
 });
 
@@ -341,4 +344,24 @@ Deno.test("The firmware's commands have rules", async (t) => {
   for (const [rule, action] of cases) {
     await t.step(rule, () => assertEquals(action().broken(), [rule]));
   }
+});
+
+Deno.test("X550 has ETAG_ETYPE, I2CPARAMS with an idle bus, and more bits in RDRXCTL", () => {
+  const driver = new TestDriver({ deviceId: DEVICE.X550 });
+  assertEquals(driver.read(ETAG_ETYPE), 0x893f);
+  driver.set(ETAG_ETYPE, ETAG_ETYPE.VALID);
+  const { I2CBB_EN, CLK_OUT, CLK_OE_N, CLK_IN, DATA_OUT, DATA_OE_N, DATA_IN } = I2CPARAMS;
+  const lines = (value: number) => {
+    driver.write(I2CPARAMS, value);
+    return driver.read(I2CPARAMS) & (CLK_IN | DATA_IN);
+  };
+  assertEquals(lines(CLK_OUT | DATA_OUT), 0);
+  assertEquals(lines(I2CBB_EN | CLK_OUT), CLK_IN);
+  assertEquals(lines(I2CBB_EN | DATA_OUT), DATA_IN);
+  assertEquals(lines(I2CBB_EN | CLK_OE_N | DATA_OE_N), CLK_IN | DATA_IN);
+  driver.set(RDRXCTL, 3 << 28);
+  assertEquals(driver.broken(), []);
+  const older = new TestDriver({ deviceId: DEVICE.X540 });
+  older.set(RDRXCTL, 3 << 28);
+  assertEquals(older.broken(), ["RDRXCTL: reserved bits are written as they were read"]);
 });

@@ -38,6 +38,7 @@ import {
   RXCTRL,
   RXDCTL,
   RXMPC,
+  RXNFGBCL,
   RXPBSIZE,
   SRRCTL,
   STATUS,
@@ -47,6 +48,7 @@ import {
   TDT,
   TDWBAH,
   TDWBAL,
+  TORL,
   TPR,
   TXDCTL,
 } from "../../ixgbe/registers.ts";
@@ -281,6 +283,8 @@ Deno.test("Nic.read32() clears statistics, counts by size and kind, and maps que
   driver.fillTransmit(0, 60);
   driver.write(TDT, 1);
   driver.nic.poll();
+  const all = [driver.read(TORL), driver.read(RXNFGBCL)];
+  assertEquals(all, [64 * 3 + 1518, 64 * 3 + 1518], "with the frame that the filters refuse");
   const counts = [GPRC, PRC64, PRC1522, BPRC, MPRC, ROC, RUC, TPR, GORCL, GORCH, GPTC, PTC64];
   assertEquals(counts.map((register) => driver.read(register)), [
     3,
@@ -534,4 +538,20 @@ Deno.test("Nic with LINK_DISABLE in the EEPROM has a link once that is cleared, 
   assertEquals([link(), driver.nic.receiving], [true, true]);
   driver.reset();
   assertEquals(link(), false);
+});
+
+Deno.test("Nic.receive() of X540 and X550 drops packets above RXDCTL.RLPML", () => {
+  for (const deviceId of [DEVICE.SFP, DEVICE.X540, DEVICE.X550]) {
+    const driver = TestDriver.ready({ deviceId });
+    driver.set(RXDCTL, RXDCTL.RLPML_EN | 1000);
+    driver.wire.waiting.push(frameTo(STATION, 1000), frameTo(STATION, 1001));
+    driver.nic.poll();
+    const dropped = deviceId === DEVICE.SFP ? 0 : 1;
+    assertEquals([driver.read(QPRC), driver.read(QPRDC)], [2 - dropped, dropped]);
+    driver.write(RXDCTL, RXDCTL.ENABLE);
+    driver.wire.waiting.push(frameTo(STATION, 1001));
+    driver.nic.poll();
+    assertEquals([driver.read(QPRC), driver.read(QPRDC)], [1, 0]);
+    assertEquals(driver.broken(), []);
+  }
 });

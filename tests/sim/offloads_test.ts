@@ -343,3 +343,25 @@ Deno.test("Nic.poll() records an offload request without context descriptor", ()
   assertEquals(driver.broken(), ["TDT[0]: a context descriptor comes before its use"]);
   assertEquals(driver.wire.sent, []);
 });
+
+Deno.test("Nic.poll() inserts the checksum and tag that a legacy descriptor requests", () => {
+  const options = PACKETS[1], whole = packet(options), l4 = l4Of(options);
+  const frame = unfinished(options, whole.length - l4);
+  frame.set(whole.subarray(24, 26), 24); // a legacy descriptor requests one checksum
+  const EOP_IFCS_IC_RS = 0x0f000000, cso = l4 + 6;
+  const send = (command: number, css: number, tag = 0) => {
+    const driver = TestDriver.ready();
+    driver.bytes.set(frame, TX_BUFFERS);
+    driver.fillTransmit(0, frame.length, EOP_IFCS_IC_RS | command);
+    driver.words[TX_RING / 4 + 3] = tag << 16 | css << 8;
+    driver.write(TDT, 1);
+    driver.nic.poll();
+    return driver;
+  };
+  assertEquals(send(cso << 16, l4).wire.sent, [whole]);
+  const tag = [0x81, 0x00, 0x20, 0x07];
+  assertEquals(send(cso << 16 | VLE, l4, 0x2007).wire.sent, [
+    Uint8Array.of(...whole.subarray(0, 12), ...tag, ...whole.subarray(12)),
+  ]);
+  assertEquals(send(cso << 16, 200).broken(), ["TDT[0]: CSS and CSO are inside the frame"]);
+});

@@ -26,10 +26,13 @@ import {
   SRRCTL,
   STATUS,
   SWSM,
+  SYSTIMH,
+  SYSTIML,
   TDBAH,
   TDBAL,
   TDLEN,
   TDT,
+  TIMINCA,
   TXDCTL,
 } from "../../ixgbe/registers.ts";
 import { DmaMap } from "../../sim/rings/dma_map.ts";
@@ -227,6 +230,21 @@ Deno.test("PlainRegisters takes no semaphore and clears no count by showing it",
   for (let i = 0; i < 3; i++) shared.look();
   assertEquals(shared.read(EICR) & EICR.LSC, EICR.LSC);
   assertEquals(shared.read(SWSM) & SWSM.SMBI, 0);
+});
+
+Deno.test("PlainRegisters shows the system time, which a driver can set", () => {
+  const shared = new Shared();
+  shared.write(TIMINCA, 1 << 24 | 0xffffff);
+  shared.write(SYSTIMH, 1000);
+  shared.look();
+  const before = shared.read(SYSTIMH) * 2 ** 32 + shared.read(SYSTIML);
+  let now = before;
+  while (now === before) {
+    shared.look();
+    now = shared.read(SYSTIMH) * 2 ** 32 + shared.read(SYSTIML);
+  }
+  assertEquals(before >= 1000 * 2 ** 32 && now > before, true);
+  assertEquals(shared.told.map(([offset]) => offset), [offsetOf(SYSTIMH), offsetOf(TIMINCA)]);
 });
 
 Deno.test("PlainRegisters restores a read-only register that was written", () => {

@@ -13,75 +13,14 @@ import { Hugepages } from "../support/hugepages.ts";
 import {
   assertRefused,
   ffiOnly,
-  isRoot,
   Program,
   PROJECT,
   run,
-  Sim,
-  TemporaryDirectory,
+  type Sim,
   until,
 } from "../support/processes.ts";
+import { ADDRESSES, Plain, plainTest } from "../support/plain_ports.ts";
 import { droppedBy, stopProgram, type Totals } from "../support/programs.ts";
-
-const ADDRESSES = ["0000:aa:00.0", "0000:bb:00.0"];
-/** More hugepages than forwarder and model need together. */
-const PAGES = 32;
-
-/** The NIC model with two plain ports. */
-class Plain implements AsyncDisposable {
-  readonly sim: Sim;
-  readonly #directory: TemporaryDirectory;
-
-  private constructor(sim: Sim, directory: TemporaryDirectory) {
-    this.sim = sim;
-    this.#directory = directory;
-  }
-
-  static async start(directory: TemporaryDirectory, wire: string): Promise<Plain> {
-    const ports = ADDRESSES.flatMap((address) => {
-      Deno.mkdirSync(directory.file(`pci/${address}`), { recursive: true });
-      return ["--plain", directory.file(`pci/${address}`), "--wire", wire];
-    });
-    return new Plain(await Sim.start(directory, [], ports), directory);
-  }
-
-  /** Runs a program in a namespace with the ports as PCI devices. */
-  program(command: readonly string[]): Program {
-    const mount = `mount --bind '${this.#directory.file("pci")}' /sys/bus/pci/devices`;
-    return Program.start(["unshare", "-m", "sh", "-c", `${mount} && exec "$@"`, "sh", ...command]);
-  }
-
-  /** Starts the forwarder between the ports, and waits until it forwards. */
-  forwarder(...options: string[]): Promise<Program> {
-    return this.program(ffiOnly("fwd.ts", ["--json", ...options, ...ADDRESSES])).ready();
-  }
-
-  /** Waits until this number of further frames has come back from each port. */
-  async forwards(frames: number): Promise<void> {
-    const counts = async () =>
-      (await this.sim.report()).ports.map((port) => port.wireStatistics.received);
-    const before = await counts();
-    await until(`${frames} frames`, async () => {
-      return (await counts()).every((count, i) => count >= before[i] + frames);
-    });
-  }
-
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.sim[Symbol.asyncDispose]();
-  }
-}
-
-function plainTest(name: string, test: (directory: TemporaryDirectory) => Promise<void>) {
-  Deno.test({
-    name,
-    ignore: !isRoot,
-    async fn() {
-      await using directory = await TemporaryDirectory.make();
-      using _pages = new Hugepages(PAGES);
-      await test(directory);
-    },
-  });
-}
 
 /** Asserts that every frame came through in order, or was counted where it was dropped. */
 async function assertAccounted(sim: Sim, totals: Totals): Promise<void> {
@@ -135,7 +74,7 @@ plainTest(
     await using plain = await Plain.start(directory, "generator:rate=20000");
     await plain.sim.command("start");
     for (let i = 0; i < 3; i++) {
-      await using program = await plain.forwarder();
+      await using program = await plain.forwarder("--no-guard");
       await plain.forwards(1000);
       program.kill("SIGKILL");
       await program.finish();

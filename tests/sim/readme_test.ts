@@ -7,7 +7,7 @@ import { PROJECT } from "../support/processes.ts";
 
 const SECTION = /### Registers that only hold what is written\n([^]*?)(?=\n##|$)/;
 /** Names in the list that explain others. */
-const EXPLAINED = ["TXPBTHRESH", "TXPBSIZE", "TPR", "RXNFGPC", "TORL", "RXNFGBCL"];
+const EXPLAINED = ["TXPBTHRESH", "TXPBSIZE"];
 /** Registers that the code names only as halves of counters, and that never count. */
 const PAIRS = ["RXDDGBCL", "RXDDGBCH", "RXLPBKGBCL", "RXLPBKGBCH"];
 

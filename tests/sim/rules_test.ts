@@ -18,7 +18,10 @@ import {
   RDLEN,
   RDRXCTL,
   RDT,
+  RTRPCS,
   RTTDCS,
+  RTTPCS,
+  RTTPT2C,
   RXCTRL,
   RXDCTL,
   RXPBSIZE,
@@ -34,7 +37,7 @@ import {
   TXPBSIZE,
   TXPBTHRESH,
 } from "../../ixgbe/registers.ts";
-import { offsetOf } from "../../src/registers.ts";
+import { nameOf, offsetOf, type Register } from "../../src/registers.ts";
 import { DEVICE } from "../../sim/nic/boards.ts";
 import { DmaMap } from "../../sim/rings/dma_map.ts";
 import { Rules } from "../../sim/registers/rules.ts";
@@ -205,6 +208,30 @@ const CASES: readonly Case[] = [
     },
     recorded: "TXPBSIZE: the sizes add up to 160 KB at most",
     section: "8.2.3.9.13",
+  },
+  ...[[RTTDCS, RTTDCS.TDPAC], [RTTPCS, RTTPCS.TPRM], [RTTPT2C, 1]].map(
+    ([register, bits]): Case => ({
+      what: `${(register as Register).name} left by a driver with traffic classes`,
+      stage: "configured",
+      breakIt: (d) => {
+        d.set(register as Register, bits as number);
+        d.enableTransmit();
+      },
+      recorded:
+        `${nameOf(register as Register, 0)}: arbitration is off without traffic classes and ` +
+        "virtualization",
+      section: "4.6.11.3.4",
+    }),
+  ),
+  {
+    what: "RTRPCS left by a driver with traffic classes",
+    stage: "configured",
+    breakIt: (d) => {
+      d.set(RTRPCS, RTRPCS.RAC);
+      d.openReceivePath();
+    },
+    recorded: "RTRPCS: arbitration is off without traffic classes and virtualization",
+    section: "4.6.11.3.4",
   },
   {
     what: "a transmit threshold that leaves no room",
@@ -601,6 +628,15 @@ Deno.test("Nic records a changed AUTOC.LMS, and more than 384 KB of receive memo
     "AUTOC: LMS is not changed: the PHY sets the link mode (X540, X550)",
     "RXPBSIZE: the sizes add up to 384 KB at most",
   ]);
+});
+
+Deno.test("Nic accepts RDRXCTL without CRCSTRIP on an X550, which reserves the bit", () => {
+  const driver = new TestDriver({ deviceId: DEVICE.X550 });
+  driver.reset();
+  driver.configure();
+  driver.write(RDRXCTL, driver.read(RDRXCTL) & ~RDRXCTL.CRCSTRIP);
+  driver.openReceivePath();
+  assertEquals(driver.broken(), []);
 });
 
 Deno.test("Nic records writes through the doorbell mapping to registers other than tails", () => {

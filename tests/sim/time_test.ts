@@ -5,6 +5,7 @@ import {
   AUXSTMP,
   EICR,
   ETQF,
+  FRTIMER,
   HLREG0,
   RDT,
   RXMTRL,
@@ -141,6 +142,21 @@ Deno.test("SystemTime of the X550 counts seconds, nanoseconds and residue", () =
   clock.write(TIMADJL, (1 << 31 | 6) >>> 0);
   assertEquals(clock.read(SYSTIML), 999_999_999);
   assertEquals(clock.read(SYSTIMH), 0xffff_ffff);
+});
+
+Deno.test("Nic.read32() returns the free running timer's microseconds", () => {
+  const driver = TestDriver.ready();
+  const time = () => {
+    const value = driver.read(FRTIMER);
+    return (value >>> 20) * 1e6 + (value >>> 10 & 0x3ff) * 1000 + (value & 0x3ff);
+  };
+  const before = time();
+  let now = before;
+  while (now < before + 2000) {
+    const next = time();
+    assert(next >= now, `${now} to ${next}`);
+    now = next;
+  }
 });
 
 Deno.test("Nic resets the system time with CTRL.RST", () => {

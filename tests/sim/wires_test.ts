@@ -370,6 +370,19 @@ Deno.test("PcapWire refuses what is no capture of Ethernet frames", () => {
   });
 });
 
+Deno.test("DatagramWire delivers frames also while the port does not receive, once it has", () => {
+  withDirectory((directory) => {
+    const [a, b] = [`${directory}/a`, `${directory}/b`];
+    const here = new DatagramWire(a, b), there = new DatagramWire(b, a), port = new TestPort();
+    there.poll(port, 64);
+    port.receiving = false;
+    here.transmit(frameOf(new Uint8Array(60)), 60);
+    assertEquals([there.poll(port, 64), port.frames.length], [1, 1]);
+    here.close();
+    there.close();
+  });
+});
+
 Deno.test("DatagramWire sends and receives one frame per datagram, and removes its socket", () => {
   withDirectory((directory) => {
     const [a, b] = [`${directory}/a`, `${directory}/b`];

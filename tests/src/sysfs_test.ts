@@ -204,6 +204,42 @@ Deno.test({
   },
 });
 
+/** A function that can be removed: configuration space then reads as ones, and takes no writes. */
+class RemovableFunction extends SysfsFunction {
+  removed = false;
+
+  override readConfig(offset: number, bytes: 1 | 2 | 4): number {
+    return this.removed ? 2 ** (8 * bytes) - 1 : super.readConfig(offset, bytes);
+  }
+
+  override writeConfig(offset: number, bytes: 1 | 2 | 4, value: number): void {
+    if (!this.removed) super.writeConfig(offset, bytes, value);
+  }
+}
+
+Deno.test({
+  name: "SysfsFunction.close() of a removed function keeps its memory until the process ends",
+  ignore: Deno.uid() !== 0,
+  fn() {
+    using _pages = new Hugepages(4);
+    const mappings = () => Deno.readTextFileSync("/proc/self/maps").split("memfd:ixy ").length;
+    for (const removed of [false, true]) {
+      using tree = new Tree();
+      const pci = new RemovableFunction(ADDRESS, tree.devices, { guard: false });
+      const before = mappings();
+      const memory = DmaMemory.allocate(HUGEPAGE, "hugepages");
+      const view = new Uint8Array(memory.buffer);
+      pci.mapDma(memory);
+      pci.claim(false);
+      pci.setBusMaster(true);
+      pci.removed = removed;
+      pci.close();
+      memory.free();
+      assertEquals([view.length, mappings() - before], [0, removed ? 1 : 0]);
+    }
+  },
+});
+
 Deno.test("SysfsFunction.behindIommu says whether an IOMMU translates DMA", () => {
   using tree = new Tree();
   const pci = tree.open();

@@ -34,6 +34,9 @@ Deno.test("unpackPackages() unpacks packages that run with their own libraries, 
   assertThrows(() => unpacked.command("nothing-like-it"), UsageError, "has no nothing-like-it");
   const libraries = await unpacked.libraries("hello");
   assertEquals(libraries.get("libc.so.6"), `${unpacked.root}/lib/x86_64-linux-gnu/libc.so.6`);
+  const file = "/usr/share/doc/hello/copyright";
+  assertEquals(unpacked.file(file), unpacked.root + file);
+  assertThrows(() => unpacked.file("/nothing/like/it"), UsageError, "has no it");
   assertEquals([...Deno.readDirSync(cache.path)].map(({ name }) => name), ["debian"]);
 
   const again = await withoutPrograms(() => unpackPackages(options));

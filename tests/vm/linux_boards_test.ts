@@ -11,7 +11,8 @@ import { RSS_KEY, toeplitz } from "../../src/toeplitz.ts";
 import { isRoot, TemporaryDirectory, tool, until } from "../support/processes.ts";
 import { added, assertSame, type Counts, withNeighbours } from "./linux_counts.ts";
 import { LinuxGuest } from "./linux_ixgbe.ts";
-import { assertKnown, FIRST_RESET, RECEIVE_PATH, TAKEN_DOWN } from "./linux_known.ts";
+import { assertKnown, FIRST_RESET, RECEIVE_PATH, SELF_TEST, TAKEN_DOWN } from "./linux_known.ts";
+import { PtpPeer } from "./ptp_peer.ts";
 import { VlanPeer } from "./vlan_peer.ts";
 
 const KX4 = 0x10f7, X540 = 0x1528, X550 = 0x1563;
@@ -21,6 +22,13 @@ const PORT = 5001, FEW = 20;
 const VLAN = 5, OTHER_VLAN = 6, VLAN_ADDRESS = "10.98.0.2", VLAN_PEER = "10.98.0.1";
 /** Bytes of a frame that are on the wire but not in memory. */
 const TAG_BYTES = 4, CRC = 4;
+/**
+ * A warning of Linux about large packets: its driver divides the bytes outside of the first buffer by
+ * the number of segments, which yields 0 if all are in one buffer.
+ */
+const LARGE = /eth0: Driver has suspect GRO implementation/;
+/** Time in seconds that a clock is set to; how long a test runs at most; stamps to wait for. */
+const CLOCK = 1_000_000, MINUTES = 10, STAMPS = 5;
 /** Number of the host's addresses that send to the guest, so that hashes select several queues. */
 const FLOWS = 24;
 
@@ -49,10 +57,38 @@ async function drive(guest: LinuxGuest): Promise<void> {
 async function connect(guest: LinuxGuest): Promise<Counts["driver"]> {
   const [link] = guest.links;
   const { driver } = await added(guest, link, () => guest.echo(link, MEGABYTES));
-  const { fdir_match, fdir_miss, rx_packets } = driver;
-  assertEquals(fdir_match + fdir_miss, rx_packets, "each packet is a match or a miss");
-  assert(fdir_miss < FEW, `${fdir_miss} of ${rx_packets} packets missed all filters`);
+  const { fdir_match, fdir_miss, rx_pkts_nic } = driver;
+  assertEquals(fdir_match + fdir_miss, rx_pkts_nic, "each packet is a match or a miss");
+  assert(fdir_miss < FEW, `${fdir_miss} of ${rx_pkts_nic} packets missed all filters`);
   return driver;
+}
+
+/**
+ * Sets and reads the second card's clock, and lets a PTP master stamp packets in both directions.
+ *
+ * @param peer The master's slave.
+ */
+async function stamped(guest: LinuxGuest, peer: PtpPeer): Promise<void> {
+  await guest.do("ip link set eth1 up");
+  await guest.carrier("eth1", 1);
+  assertMatch(await guest.do("ethtool -T eth1"), /hardware-transmit[^]*PTP Hardware Clock: \d/);
+  const text = await guest.do(`phc_ctl eth1 set ${CLOCK} freq 10000000 wait 0.5 get freq 0`);
+  const time = Number(/clock time is (\d+\.\d+)/.exec(text)?.[1]);
+  assert(time >= CLOCK + 0.5 && time < CLOCK + MINUTES * 60, text);
+  const master = await guest.vm.start(
+    "ptp4l -i eth1 -2 -m --masterOnly 1 --logSyncInterval -3 --logAnnounceInterval -2 " +
+      "--announceReceiptTimeout 2 --tx_timestamp_timeout 5000",
+  );
+  await until("stamps of several messages", () => peer.received.size >= STAMPS);
+  await master.kill("INT");
+  await master.finish();
+  const sent = [...peer.sent.values()];
+  assert(sent[0] > CLOCK && sent.at(-1)! < CLOCK + MINUTES * 60, sent.join());
+  assertEquals(sent, sent.toSorted((a, b) => a - b));
+  for (const [sequence, received] of peer.received) {
+    const since = received - peer.sent.get(sequence)!;
+    assert(since > 0 && since < MINUTES * 60, `request ${sequence}: ${since} s after Sync`);
+  }
 }
 
 /** Uses a VLAN on the second card. */
@@ -105,7 +141,9 @@ Deno.test({
       assertMatch(await guest.do("ethtool -k eth0"), /^large-receive-offload: on$/m);
       const added = await guest.do(`ethtool -N eth0 flow-type tcp4 src-port ${PORT} action 1`);
       const counts = await connect(guest);
-      assertEquals(counts.rx_queue_1_packets, counts.fdir_match);
+      const { hw_rsc_aggregated: aggregated, hw_rsc_flushed: flushed } = counts;
+      assert(flushed > 0 && aggregated > 2 * flushed, `${aggregated} in ${flushed} large packets`);
+      assertEquals(counts.rx_queue_1_packets + aggregated - flushed, counts.fdir_match);
       await guest.do(`ethtool -N eth0 delete ${/ID (\d+)/.exec(added)?.[1]}`);
       await guest.do("ethtool -K eth0 lro off ntuple off");
       await guest.carrier("eth0", 1);
@@ -115,7 +153,11 @@ Deno.test({
       using peer = new VlanPeer(far, near, VLAN, VLAN_PEER);
       await tagged(guest, peer);
     });
-    await guest.assertQuiet();
+    await t.step("the clock runs, and packets are stamped", async () => {
+      using peer = new PtpPeer(far, near);
+      await stamped(guest, peer);
+    });
+    await guest.assertQuiet(LARGE);
     assertKnown(await guest.quit(), TAKEN_DOWN);
   },
 });
@@ -128,7 +170,8 @@ for (
     ignore: !isRoot,
     async fn(t) {
       await using directory = await TemporaryDirectory.make();
-      await using guest = await LinuxGuest.boot(directory, 1, deviceId);
+      const [near, far] = [directory.file("near"), directory.file("far")];
+      await using guest = await LinuxGuest.boot(directory, 1, deviceId, [`dgram:${near},${far}`]);
       const [link] = guest.links;
       const { device, peer, address } = link;
       await drive(guest);
@@ -166,6 +209,14 @@ for (
         assertEquals(rx_queue_1_packets, seconds); // queue 0 also receives ARP
         assert(seconds > 0 && seconds < FLOWS && rx_packets > FLOWS);
       });
+      await t.step("the clock runs, and packets are stamped", async () => {
+        using peer = new PtpPeer(far, near);
+        await stamped(guest, peer);
+      });
+      await t.step("the driver's self-test passes (ethtool -t)", async () => {
+        await guest.selfTest(link);
+        await guest.ping(link);
+      });
       await t.step("the driver is unloaded and loaded again", async () => {
         await guest.do("rmmod ixgbe");
         await guest.load();
@@ -173,8 +224,8 @@ for (
       });
       await guest.assertQuiet();
       // The X550's firmware turns reception off.
-      const others = [FIRST_RESET, RECEIVE_PATH, ...deviceId === X540 ? [TAKEN_DOWN] : []];
-      assertKnown(await guest.quit(), ...others);
+      const others = deviceId === X540 ? [TAKEN_DOWN] : [];
+      assertKnown(await guest.quit(), FIRST_RESET, RECEIVE_PATH, ...SELF_TEST, ...others);
     },
   });
 }

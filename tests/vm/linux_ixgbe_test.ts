@@ -10,7 +10,7 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import { isRoot, run, TemporaryDirectory, tool } from "../support/processes.ts";
 import { added, assertSame, withNeighbours } from "./linux_counts.ts";
 import { type Link, LinuxGuest } from "./linux_ixgbe.ts";
-import { assertKnown, TAKEN_DOWN } from "./linux_known.ts";
+import { assertKnown, RECEIVE_PATH, SELF_TEST, TAKEN_DOWN } from "./linux_known.ts";
 
 const SFP = 0x10fb;
 const MEGABYTES = 10, MTU = 9000, RELOADS = 10;
@@ -103,6 +103,10 @@ Deno.test({
         assert((await guest.interrupts(device)).get(device)! >= before + 2);
       },
     );
+    await t.step("the driver's self-test passes (ethtool -t)", async () => {
+      await guest.selfTest(first);
+      await guest.ping(first);
+    });
     await t.step("TCP both ways over both ports at once", async () => {
       await allOf(links, (link) => guest.echo(link, MEGABYTES));
       for (const { device } of links) {
@@ -195,6 +199,6 @@ Deno.test({
       await guest.echo(first, MEGABYTES, IPV6_PEER);
     });
     await guest.assertQuiet();
-    assertKnown(await guest.quit(), TAKEN_DOWN);
+    assertKnown(await guest.quit(), TAKEN_DOWN, RECEIVE_PATH, ...SELF_TEST);
   },
 });

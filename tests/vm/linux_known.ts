@@ -19,9 +19,17 @@ export const ALWAYS: readonly string[] = [
 export const IN_TRAFFIC = "RDT: DD is 0 in a descriptor given to the device";
 /** Violated whenever it takes a card down; not on X550, where firmware disables reception. */
 export const TAKEN_DOWN = "RXCTRL: RXEN is cleared only after all receive queues are disabled";
-/** Violated on X540 and X550. */
+/** Violated on X540 and X550, and by the self-test. */
 export const RECEIVE_PATH =
   "RXCTRL: RXEN is set with SECRXCTRL.RX_DIS set and SECRXSTAT.SECRX_RDY seen";
+/** Violated by its self-test, which writes patterns to registers, and sets up a loopback. */
+export const SELF_TEST: readonly string[] = [
+  "RDLEN: a multiple of 128 bytes, not 0",
+  "RDRXCTL: CRCSTRIP is the same as HLREG0.RXCRCSTRP",
+  "RFCTL: NFSW_DIS and NFSR_DIS are set",
+  "STATUS: read only: not written",
+  "TDBAL: aligned to 128 bytes",
+];
 
 /** Violated on X540 and X550: its first reset comes before it knows the PHY's semaphore. */
 export const FIRST_RESET = "CTRL: reset only while the port's SW_PHY_SM is held (X540, X550)";

@@ -7,7 +7,7 @@
 
 import { assertEquals } from "@std/assert";
 import { addressOf, macOf, type VirtioKind, virtioNic } from "../../vm/devices.ts";
-import { Machine } from "../../vm/machine.ts";
+import { type GuestProgram, Machine } from "../../vm/machine.ts";
 import { TemporaryDirectory } from "../support/processes.ts";
 import type { DeviceState } from "./device_state.ts";
 import { assertFilters } from "./filters.ts";
@@ -49,6 +49,9 @@ for (const { machine, kind, interfaces } of MACHINES) {
     );
     await using vm = await Machine.boot({ machine, arguments: cards });
     for (const use of interfaces) {
+      await t.step(`${use}, killed`, async () => {
+        await assertGuarded(vm, PAIRS[0].slots.map((slot) => addressOf({ slot })), use);
+      });
       for (const { slots, properties } of PAIRS) {
         const { mrg_rxbuf, rx_queue_size } = properties;
         await t.step(`${use}, mrg_rxbuf=${mrg_rxbuf}, rx_queue_size=${rx_queue_size}`, async () => {
@@ -66,6 +69,46 @@ for (const { machine, kind, interfaces } of MACHINES) {
   });
 }
 
+/** Starts the forwarder, and waits until it forwards. */
+async function startForwarder(
+  vm: Machine,
+  addresses: readonly string[],
+  use: string,
+): Promise<GuestProgram> {
+  const options = `--json --quiet --virtio ${use}`;
+  const forwarder = await vm.start(
+    `deno run --no-prompt --allow-ffi fwd.ts ${options} ${addresses.join(" ")}`,
+  );
+  const ready = await forwarder.line((line) => line === '{"ready":true}');
+  assertEquals(ready, '{"ready":true}', forwarder.stderr);
+  return forwarder;
+}
+
+/** Returns the states of cards. */
+async function statesOf(vm: Machine, addresses: readonly string[]): Promise<DeviceState[]> {
+  const state = await vm.run(`deno run -A tests/vm/device_state.ts ${addresses.join(" ")}`);
+  assertEquals(state.stderr, "");
+  return JSON.parse(state.stdout);
+}
+
+/** Kills the forwarder; asserts that guards turn the cards' DMA off, and end. */
+async function assertGuarded(
+  vm: Machine,
+  addresses: readonly string[],
+  use: string,
+): Promise<void> {
+  const forwarder = await startForwarder(vm, addresses, use);
+  const masters = async () => (await statesOf(vm, addresses)).map(({ busMaster }) => busMaster);
+  assertEquals(await masters(), [true, true]);
+  await forwarder.kill("KILL");
+  assertEquals((await forwarder.finish()).code, 128 + 9);
+  const end = await vm.run(
+    "for i in $(seq 500); do pidof ixy-guard || exit 0; usleep 10000; done; exit 1",
+  );
+  assertEquals(end.code, 0);
+  assertEquals(await masters(), [false, false]);
+}
+
 /** Runs a function beside the forwarder; asserts that it succeeds and leaves the cards reset. */
 async function forwardBetween(
   vm: Machine,
@@ -73,12 +116,7 @@ async function forwardBetween(
   use: string,
   meanwhile: () => Promise<void>,
 ): Promise<void> {
-  const options = `--json --quiet --virtio ${use}`;
-  const forwarder = await vm.start(
-    `deno run --no-prompt --allow-ffi fwd.ts ${options} ${addresses.join(" ")}`,
-  );
-  const ready = await forwarder.line((line) => line === '{"ready":true}');
-  assertEquals(ready, '{"ready":true}', forwarder.stderr);
+  const forwarder = await startForwarder(vm, addresses, use);
   await meanwhile();
   await forwarder.kill("INT");
   const { code, stdout, stderr } = await forwarder.finish();
@@ -90,8 +128,6 @@ async function forwardBetween(
     const expected = { rxPackets: FRAMES, txPackets: FRAMES, missed: 0, errors: 0, dropped: 0 };
     assertEquals({ rxPackets, txPackets, missed, errors, dropped }, expected);
   }
-  const state = await vm.run(`deno run -A tests/vm/device_state.ts ${addresses.join(" ")}`);
-  assertEquals(state.stderr, "");
   const reset: DeviceState = { status: 0, busMaster: false };
-  assertEquals(JSON.parse(state.stdout), [reset, reset]);
+  assertEquals(await statesOf(vm, addresses), [reset, reset]);
 }
