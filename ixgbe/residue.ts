@@ -17,7 +17,7 @@ import * as R from "./registers.ts";
 type Setting = readonly [register: Register, mask: number, value: number];
 
 const ALL = 0xffffffff;
-/** GCR_EXT.VT_MODE and GPIE.VT_MODE are fields; these are bits without a name in the table. */
+/** MFLCN: flow control by priority. */
 const RPFCE = R.MFLCN.RPFCE | R.MFLCN.RPFCE_TC;
 /** SECTXMINIFG: gap between packets, and a place for markers in the security block's buffer. */
 const MINSECIFG = 0xf, MRKRINSERT = 0x7ff << 8, NO_DCB = 0x10 << 8, MIN_GAP = 1;
