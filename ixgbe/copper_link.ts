@@ -30,8 +30,9 @@ const BASE_PAGE = 0x10, CONTROL_10G = 0x20, PROVISIONING = 0xc400;
 const PARTNER_BASE_PAGE = 0x13, STATUS_10G = 0x21, PARTNER = 0xe820;
 /** State of the connection (10.4.24): whether a device is at the other end of the cable. */
 const STATE = 0xc810, DEVICE_PRESENT = 1 << 14;
-/** 100BASE-TX with half duplex, which these MACs do not support: never advertised. */
-const HALF_DUPLEX = 1 << 7;
+/** 100BASE-TX with half duplex, which these MACs do not support, and pause frames: never advertised. */
+const HALF_DUPLEX = 1 << 7, PAUSE = 1 << 10, ASYMMETRIC_PAUSE = 1 << 11;
+const NEVER = HALF_DUPLEX | PAUSE | ASYMMETRIC_PAUSE;
 
 /** Where the speeds are advertised, and where the partner's ability shows: register and bit. */
 interface Ability {
@@ -167,7 +168,7 @@ export class CopperLink implements PortLink {
    * changes the setting" (5.3.5).
    */
   async #advertise(phy: Mdio): Promise<void> {
-    const bits = new Map<number, [mask: number, value: number]>([[BASE_PAGE, [HALF_DUPLEX, 0]]]);
+    const bits = new Map<number, [mask: number, value: number]>([[BASE_PAGE, [NEVER, 0]]]);
     for (const { mbps, own: [register, bit] } of ABILITIES) {
       if (!this.#model.speeds.includes(mbps)) continue; // an X540 has other bits there
       const [mask, value] = bits.get(register) ?? [0, 0];

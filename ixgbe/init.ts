@@ -86,8 +86,17 @@ function disableInterrupts(regs: Registers): void {
   for (let i = 0; i < R.EIMC_EX.count; i++) regs.write(R.EIMC_EX, 0xffffffff, i);
 }
 
-/** Section 4.6.3.2: the values that these registers must have without flow control. */
+/**
+ * Section 4.6.3.2: the values that these registers must have without flow control. A forwarder neither
+ * pauses a wire nor is paused: one slow port would stop all others. MFLCN is the MAC's, which an 82599's
+ * software reset without a link reset may leave. DPF: pause frames that arrive are discarded; otherwise
+ * promiscuous mode would receive them, and a forwarder would send them on.
+ */
 function disableFlowControl(regs: Registers, model: Model): void {
+  const { PMCF, DPF, RPFCE, RFCE, RPFCE_TC } = R.MFLCN;
+  regs.update(R.MFLCN, PMCF | DPF | RPFCE | RFCE | RPFCE_TC, DPF);
+  // What the 82599 advertises at 1 Gbit/s; the kinds of links do it for backplanes and 10GBASE-T.
+  if (model.mac === "82599") regs.clear(R.PCS1GANA, R.PCS1GANA.SYM_PAUSE | R.PCS1GANA.ASM_PAUSE);
   for (const register of [R.FCTTV, R.FCRTL, R.FCRTH, R.FCRTV, R.FCCFG] as Register[]) {
     for (let i = 0; i < register.count; i++) regs.write(register, 0, i);
   }

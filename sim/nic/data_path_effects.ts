@@ -12,6 +12,9 @@ import {
   ETQF,
   ETQS,
   EXVET,
+  FCCFG,
+  FCRTH,
+  FCRTL,
   FCTRL,
   FDIRCMD,
   FDIRCTRL,
@@ -29,6 +32,7 @@ import {
   L34TIMIR,
   MAXFRS,
   MCSTCTRL,
+  MFLCN,
   MRQC,
   MTQC,
   RAH,
@@ -77,6 +81,7 @@ const RAH_ADTYPE = 1 << 30;
 export function installDataPath(state: DeviceState): void {
   installFilters(state);
   installReceive(state);
+  installFlowControl(state);
   installTransmit(state);
   installSecurity(state);
   installFlowDirector(state);
@@ -145,6 +150,12 @@ function installReceive(state: DeviceState): void {
       state.transmitter.load();
       state.update();
     });
+  }
+}
+
+function installFlowControl({ file, receiver }: DeviceState): void {
+  for (const register of [MFLCN, FCCFG, FCRTH, FCRTL]) {
+    file.onSettled(register, () => receiver.flow.load());
   }
 }
 

@@ -83,6 +83,8 @@ export interface NicOptions extends TimingOptions {
   readonly lanId?: 0 | 1;
   /** Whether the EEPROM is blank: EEC.EE_PRES and the station address are 0; default: false. */
   readonly blankEeprom?: boolean;
+  /** Whether the EEPROM has a backplane advertise pause frames (AUTOC.PB); default: false. */
+  readonly advertisesPause?: boolean;
   /** Whether the EEPROM's checksum is wrong; default: false. */
   readonly damagedEeprom?: boolean;
   /** Whether the EEPROM sets AUTOC2.LINK_DISABLE, which a driver has to clear (82599). */
@@ -197,7 +199,8 @@ export class Nic implements WirePort {
     if (mac.length !== 6) throw new RangeError("a station address has 6 bytes");
     const words = eepromWords(deviceId);
     const { linkDisabled = false, linkDefault = "10G", module = "10G-SR" } = options;
-    this.#settings = { mac, lanId, blank, linkDisabled, linkDefault };
+    const { advertisesPause = false } = options;
+    this.#settings = { mac, lanId, blank, advertisesPause, linkDisabled, linkDefault };
     this.dma = options.dma ?? new DmaMap();
     this.#timing = new Timing(options);
     const polled = options.pollDoorbells ? options.doorbells : undefined;
@@ -219,6 +222,13 @@ export class Nic implements WirePort {
     );
     const outlet = { send: (frame: FrameBuffer, length: number) => this.#send(frame, length) };
     this.#transmitter = new Transmitter(core, outlet);
+    const { flow } = this.#receiver;
+    flow.onPause = (milliseconds) => this.#transmitter.pause(milliseconds);
+    flow.onSend = (frame, length) => {
+      if (linkSpeed(this.#state) > 0 && !this.wire?.ignoresPause) {
+        this.wire?.transmit(frame, length);
+      }
+    };
     this.#state = {
       ...core,
       deviceId,
@@ -445,6 +455,7 @@ export class Nic implements WirePort {
     phy.connect(linkPartner && !this.#timing.isPending("link") ? partnerSpeeds : []);
     const megabits = linkSpeed(this.#state);
     this.#state.time.setSpeed(megabits || 10_000);
+    this.#receiver.flow.megabits = megabits || 10_000;
     const link = megabits > 0;
     const loopback = (file.get(HLREG0) & HLREG0.LPBK) !== 0;
     const dma = this.#busMaster && (file.get(CTRL) & CTRL.GIO_DIS) === 0;

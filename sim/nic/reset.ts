@@ -21,8 +21,10 @@ import {
   IP6AT,
   IPAV,
   MACC,
+  MFLCN,
   MPSAR,
   MTA,
+  PCS1GANA,
   PFUTA,
   PFVLVF,
   PFVLVFB,
@@ -62,6 +64,8 @@ export interface PortSettings {
   readonly lanId: 0 | 1;
   /** Whether the EEPROM has no valid signature. */
   readonly blank: boolean;
+  /** Whether AUTOC.PB is set. */
+  readonly advertisesPause: boolean;
   /** Whether AUTOC2.LINK_DISABLE is set, which a driver has to clear (82599). */
   readonly linkDisabled: boolean;
   /** The link's default on a board with a cage. */
@@ -74,7 +78,7 @@ export interface PortSettings {
  */
 export function resetRegisters(
   state: DeviceState,
-  { mac, lanId, blank, linkDisabled, linkDefault }: PortSettings,
+  { mac, lanId, blank, advertisesPause, linkDisabled, linkDefault }: PortSettings,
 ): void {
   const { file, deviceId } = state;
   state.receiver.settle();
@@ -96,6 +100,7 @@ export function resetRegisters(
     file.set(AUTOC, file.get(AUTOC) | AUTOC.PMA_PMD_1G);
     file.set(AUTOC2, AUTOC2.reset & ~AUTOC2.PMA_PMD_10G_SERIAL);
   }
+  if (advertisesPause) file.set(AUTOC, (file.get(AUTOC) | AUTOC.PB) >>> 0);
   if (linkDisabled) file.set(AUTOC2, file.get(AUTOC2) | AUTOC2.LINK_DISABLE);
   if (timeKind(deviceId) === "X550") file.set(TSAUXC, TSAUXC.DISABLE_SYSTIME | 1 << 30);
   if (isX540OrLater(deviceId)) {
@@ -140,7 +145,7 @@ const WAKE_UP: readonly Register[] = [WUS, WUFC, IPAV, IP4AT, IP6AT, FHFT];
 /** Bits of WUC that are power management's: PME_EN and PME_STATUS (section 8.2.2.18.1). */
 const PME = 3 << 1;
 /** Registers of the 82599's MAC, which its link reset clears (section 4.6.3.2). */
-const MAC: readonly Register[] = [HLREG0, MACC];
+const MAC: readonly Register[] = [HLREG0, MACC, MFLCN, PCS1GANA];
 
 /**
  * Resets the device as CTRL.RST does. It keeps the semaphores of software and firmware (10.5.4),

@@ -18,6 +18,7 @@ import { RX_STATUS } from "../rings/descriptors.ts";
 import type { DeviceCore } from "../rings/ring.ts";
 import { AddressFilters, KIND } from "./address_filters.ts";
 import { RECEIVED } from "./counts.ts";
+import { FlowControl, PAUSE_ADDRESS } from "./flow_control.ts";
 import { HeaderSplit } from "./header_split.ts";
 import { ReceiveOffloads } from "./offloads.ts";
 import { PacketBuffer } from "./packet_buffer.ts";
@@ -53,6 +54,8 @@ export class Receiver extends ReceiveQueues {
   readonly director: FlowDirector;
   /** Time stamps. */
   readonly stamps: ReceiveStamps;
+  /** Pause frames. */
+  readonly flow: FlowControl;
   readonly #fresh: Float64Array;
   /** The packet buffers of traffic classes; without classes, the first one is for all packets. */
   readonly #buffers = Array.from({ length: MAX_CLASSES }, (_, i) => new PacketBuffer(i));
@@ -79,6 +82,7 @@ export class Receiver extends ReceiveQueues {
     this.director = new FlowDirector(core);
     this.offloads = new ReceiveOffloads(core, x550, this.director);
     this.stamps = new ReceiveStamps(core, x550);
+    this.flow = new FlowControl(core);
     this.#fresh = this.counts.fresh;
   }
 
@@ -92,6 +96,7 @@ export class Receiver extends ReceiveQueues {
     this.director.reset();
     this.loadOffloads();
     this.load();
+    this.flow.reset();
   }
 
   /** Loads the limit of frame sizes and CRC stripping from the registers. */
@@ -129,6 +134,7 @@ export class Receiver extends ReceiveQueues {
   /** Begins a round: reads tails, and delivers frames that wait for descriptors. */
   poll(): number {
     this.refresh();
+    if (this.flow.stopped) this.flow.look(this.#buffer.bytes);
     let moved = 0;
     for (let i = 0; i < this.#used; i++) {
       if (this.#buffers[i].frames > 0) moved += this.#drain(this.#buffers[i]);
@@ -152,6 +158,7 @@ export class Receiver extends ReceiveQueues {
     }
     const kind = this.filters.classify(frame.words[0], frame.words[1]);
     if (kind !== UNICAST) {
+      if (frame.words[0] === PAUSE_ADDRESS && this.flow.takes(frame)) return true;
       if (kind === REJECTED) return this.#refuse(length);
       count[kind === BROADCAST ? BROADCASTS : MULTICASTS]++;
     }
@@ -238,7 +245,9 @@ export class Receiver extends ReceiveQueues {
       }
     }
     if (queue.running && !queue.dropEnable) {
-      if (buffer.push(frame, length, queue.index, note >>> NOTE_SHIFT)) return true;
+      const kept = buffer.push(frame, length, queue.index, note >>> NOTE_SHIFT);
+      if (this.flow.sends && buffer === this.#buffer) this.flow.level(buffer.bytes);
+      if (kept) return true;
       this.counts.bufferFull(buffer.index);
     } else {
       return this.#drop(queue);

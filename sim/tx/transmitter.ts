@@ -49,6 +49,8 @@ export class Transmitter extends TransmitQueues {
   readonly #outlet: Outlet;
   readonly #requests: OffloadRequests;
   readonly #fresh: Float64Array;
+  /** When the pause ends, in milliseconds of `performance.now()`; 0 without one. */
+  #pausedUntil = 0;
   #pad = true;
   #appendCrc = true;
 
@@ -63,6 +65,7 @@ export class Transmitter extends TransmitQueues {
   reset(): void {
     this.stopAll();
     this.sending = false;
+    this.#pausedUntil = 0;
     this.settle();
     this.load();
   }
@@ -80,7 +83,7 @@ export class Transmitter extends TransmitQueues {
    * @returns Number of descriptors done.
    */
   poll(): number {
-    if (!this.sending) return 0;
+    if (!this.sending || this.#pausedUntil > 0 && this.#isPaused()) return 0;
     const limited = this.limited;
     if (limited) this.nextRound();
     let done = 0;
@@ -93,6 +96,17 @@ export class Transmitter extends TransmitQueues {
       else if (!this.busMaster) this.#blocked(queue);
     }
     return done;
+  }
+
+  /** Pauses all queues, or ends the pause with 0: a pause frame has arrived (section 3.7.7). */
+  pause(milliseconds: number): void {
+    this.#pausedUntil = milliseconds > 0 ? performance.now() + milliseconds : 0;
+  }
+
+  #isPaused(): boolean {
+    if (performance.now() < this.#pausedUntil) return true;
+    this.#pausedUntil = 0;
+    return false;
   }
 
   #pollQueue(queue: TransmitQueue, budget: number): number {

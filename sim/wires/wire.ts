@@ -40,6 +40,8 @@ export interface Wire {
   poll(port: WirePort, budget: number): number;
   /** Returns counts to print, by name. */
   statistics(): Record<string, number>;
+  /** Whether its sender does not stop: pause frames of the port end before it (default: false). */
+  readonly ignoresPause?: boolean;
   /** A file descriptor that becomes readable when frames wait, or -1: ends the model's waits. */
   readonly fd: number;
   /** Ends the wire: completes files, removes devices and sockets. */
