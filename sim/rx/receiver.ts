@@ -131,11 +131,8 @@ export class Receiver extends ReceiveQueues {
   /** Begins a round: reads tails, and delivers frames that wait for descriptors. */
   poll(): number {
     this.refresh();
-    let moved = 0;
-    for (let i = 0; i < this.#used; i++) {
-      if (this.#buffers[i].frames > 0) moved += this.#drain(this.#buffers[i]);
-    }
-    return moved;
+    if (this.#used === 1 && this.#buffer.frames === 0) return 0;
+    return this.#drainAll();
   }
 
   /**
@@ -253,6 +250,14 @@ export class Receiver extends ReceiveQueues {
     queue.counts[QUEUE_DROPS]++;
     this.#fresh[MISSED]++;
     return false;
+  }
+
+  #drainAll(): number {
+    let moved = 0;
+    for (let i = 0; i < this.#used; i++) {
+      if (this.#buffers[i].frames > 0) moved += this.#drain(this.#buffers[i]);
+    }
+    return moved;
   }
 
   #drain(buffer: PacketBuffer): number {
