@@ -5,6 +5,7 @@
  */
 
 import { checksum } from "../../packets/checksum.ts";
+import { sctpChecksum } from "../../sim/frames/crc32c.ts";
 import { toeplitz } from "../../src/toeplitz.ts";
 import { packet, type PacketOptions, pseudoSum } from "../support/ip_packets.ts";
 
@@ -14,8 +15,11 @@ export const STATION: readonly number[] = [0x02, 0x69, 0x78, 0x79, 0, 0];
 export const TYPE = 12, IP = 14, L4 = 34;
 /** Offset of the addresses in an IPv4 header, and bytes of addresses and ports. */
 const ADDRESSES = 12, HASHED = 12;
-const TCP_HEADERS = 54, SHORTEST = 60;
-const TCP = { ACK: 0x10, CWR: 0x80, PSH_FIN: 0x09 } as const;
+/** Bytes of all headers of TCP over IPv4; and of the shortest frame. */
+export const TCP_HEADERS = 54;
+const SHORTEST = 60;
+/** TCP flags. */
+export const FIN = 0x01, SYN = 0x02, PSH = 0x08, ACK = 0x10, CWR = 0x80;
 
 /** Returns a frame of an experimental EtherType to an address. */
 export function frameTo(destination: readonly number[], length = SHORTEST): Uint8Array {
@@ -43,6 +47,17 @@ export function flow(i: number, options: Partial<PacketOptions> = {}): Uint8Arra
   return frame;
 }
 
+/** Returns an SCTP packet over IPv4 with 20 bytes of payload. */
+export function sctp(i: number): Uint8Array {
+  const frame = flow(i, { payload: 24 }), view = new DataView(frame.buffer);
+  frame[IP + 9] = 132;
+  view.setUint16(IP + 10, 0);
+  view.setUint16(IP + 10, checksum(frame, IP, L4));
+  for (let at = L4 + 4; at < frame.length; at++) frame[at] = at;
+  view.setUint32(L4 + 8, sctpChecksum(frame, L4, frame.length), true);
+  return frame;
+}
+
 /** Returns the RSS hash of an IPv4 packet with ports. */
 export function hashOf(frame: Uint8Array, key: Uint8Array): number {
   return toeplitz(frame.slice(IP + ADDRESSES, IP + ADDRESSES + HASHED), key);
@@ -65,8 +80,16 @@ export function withoutAddresses(frame: Uint8Array): Uint8Array {
   return frame.slice(TYPE);
 }
 
-/** Returns the segments of a TCP packet with these options, which are for IPv4. */
-export function segments(options: PacketOptions, size: number): Uint8Array[] {
+/**
+ * Returns the segments of a TCP packet with these options, which are for IPv4.
+ *
+ * @param flags The flags of the last segment, and of all others.
+ */
+export function segments(
+  options: PacketOptions,
+  size: number,
+  flags: readonly [last: number, others: number],
+): Uint8Array[] {
   const whole = packet(options), { payload } = options;
   const from = new DataView(whole.buffer);
   const parts: Uint8Array[] = [];
@@ -78,8 +101,7 @@ export function segments(options: PacketOptions, size: number): Uint8Array[] {
     view.setUint16(IP + 2, part.length - IP);
     view.setUint16(IP + 4, from.getUint16(IP + 4) + parts.length);
     view.setUint32(L4 + 4, from.getUint32(L4 + 4) + at);
-    // By default, only the last segment has PSH and FIN, and all others keep CWR (8.2.3.9.3).
-    view.setUint16(L4 + 12, 5 << 12 | TCP.ACK | (last ? TCP.PSH_FIN : TCP.CWR));
+    view.setUint16(L4 + 12, 5 << 12 | flags[last ? 0 : 1]);
     view.setUint16(IP + 10, 0);
     view.setUint16(IP + 10, checksum(part, IP, L4));
     view.setUint16(L4 + 16, 0);

@@ -153,12 +153,15 @@ export class GuestTestpmd {
 
   /** Runs commands, which must succeed; returns what testpmd prints. */
   async do(...commands: readonly string[]): Promise<string> {
-    // testpmd repeats each line once it has run the one before; it ignores comments.
-    const end = `# ${++this.#commands}.`;
-    const lines = [...commands.flatMap((command) => this.#perPort(command)), end];
+    // testpmd runs the lines in order, and prints the number of the last ones. Its echo would not do,
+    // because an event may interrupt it.
+    const number = ++this.#commands;
+    const last = [`set txtimes ${number},0`, "show config txtimes"];
+    const lines = [...commands.flatMap((command) => this.#perPort(command)), ...last];
     const { stdout: { length: from }, stderr: { length: complaints } } = this.#program;
     await this.#guest.do(`printf '${lines.map((line) => `${line}\\n`).join("")}' > ${COMMANDS}`);
-    await this.#program.line((line) => line.includes(end), COMMAND_MS);
+    const end = `Interburst gap: ${number}`;
+    await this.#program.line((line) => line.trimEnd().endsWith(end), COMMAND_MS);
     const output = this.#program.stdout.slice(from);
     const all = output + this.#program.stderr.slice(complaints);
     assert(!REFUSAL.test(all), `${lines.join("\n")}:\n${all}`);

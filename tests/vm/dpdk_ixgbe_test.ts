@@ -8,17 +8,25 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { RSS_KEY, RSS_SYMMETRIC_KEY } from "../../src/toeplitz.ts";
 import { packet } from "../support/ip_packets.ts";
+import { until } from "../support/processes.ts";
 import {
+  ACK,
   corrupt,
+  CWR,
+  FIN,
   flow,
   frameTo,
   hashOf,
   IP,
   L4,
   numbered,
+  PSH,
+  sctp,
   segments,
   STATION,
+  SYN,
   tagged,
+  TCP_HEADERS,
   withoutAddresses,
 } from "./dpdk_frames.ts";
 import { type Board, DpdkGuest, type GuestTestpmd, type Received } from "./dpdk_guest.ts";
@@ -34,7 +42,7 @@ const QUEUES = 4, OPTIONS = [`--rxq=${QUEUES}`, `--txq=${QUEUES}`];
 const FRAMES = 300, JUMBO_FRAMES = 100, FEW = 20, FLOWS = 40, RESTARTS = 10;
 const OTHER = [2, 0, 0, 0, 0, 0xaa], EVERYBODY = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
 const GROUP = [1, 0, 0x5e, 0, 0, 5], OTHER_GROUP = [1, 0, 0x5e, 0, 0, 6];
-const VLAN = 5, OTHER_VLAN = 6;
+const VLAN = 5, OTHER_VLAN = 6, OUTER_VLAN = 100;
 const MTU = 9000, ETHERNET = 14, TAGS = 8;
 /** Payload of a TCP packet, and of its segments. */
 const PAYLOAD = 8000, SEGMENT = 1400;
@@ -140,12 +148,14 @@ async function checksVectorPaths(t: Deno.TestContext, guest: DpdkGuest): Promise
 
   await t.step("the NIC checks checksums, and tells the type of packets", async () => {
     await testpmd.change(...PRINT);
-    const udp = flow(1), tcp = flow(2, { protocol: "tcp" });
+    const udp = flow(1), tcp = flow(2, { protocol: "tcp" }), other = sctp(3);
     const cases = [
       [udp, "UDP", "IP_CKSUM_GOOD L4_CKSUM_GOOD"],
       [corrupt(udp, IP + 8), "UDP", "IP_CKSUM_BAD L4_CKSUM_GOOD"],
       [tcp, "TCP", "IP_CKSUM_GOOD L4_CKSUM_GOOD"],
       [corrupt(tcp, L4 + 20), "TCP", "IP_CKSUM_GOOD L4_CKSUM_BAD"],
+      [other, "SCTP", "IP_CKSUM_GOOD L4_CKSUM_GOOD"],
+      [corrupt(other, L4 + 20), "SCTP", "IP_CKSUM_GOOD L4_CKSUM_BAD"],
     ] as const;
     await guest.each(async (board) => {
       for (const [frame, kind, flags] of cases) {
@@ -235,6 +245,18 @@ async function checksVectorPaths(t: Deno.TestContext, guest: DpdkGuest): Promise
     await passing(guest, [own, other, frame], []);
   });
 
+  await t.step("of two VLAN tags, the inner one is filtered and stripped", async () => {
+    await testpmd.do("set promisc all off", "vlan set extend on PORT", "vlan set filter on PORT");
+    await testpmd.do(`rx_vlan add ${VLAN} PORT`);
+    const frame = frameTo(STATION, 100), outer = tagged(frame, OUTER_VLAN);
+    const [own, other] = [VLAN, OTHER_VLAN].map((id) => tagged(tagged(frame, id), OUTER_VLAN));
+    await passing(guest, [own, outer], [other]);
+    await testpmd.do("vlan set strip on PORT");
+    await guest.each(async ({ peer }) => assertEquals(await peer.exchange([own]), [outer]));
+    await testpmd.do("vlan set strip off PORT", `rx_vlan rm ${VLAN} PORT`);
+    await testpmd.do("vlan set filter off PORT", "vlan set extend off PORT", "set promisc all on");
+  });
+
   await t.step(`ports are stopped and started ${RESTARTS} times`, async () => {
     for (let i = 0; i < RESTARTS; i++) {
       await testpmd.restart();
@@ -304,7 +326,7 @@ async function checksScalarPaths(t: Deno.TestContext, guest: DpdkGuest): Promise
   });
 
   await t.step("the NIC inserts checksums", async () => {
-    const insert = ["ip", "udp", "tcp"].map((name) => `csum set ${name} hw PORT`);
+    const insert = ["ip", "udp", "tcp", "sctp"].map((name) => `csum set ${name} hw PORT`);
     const check = ["ipv4", "udp", "tcp"].map((name) =>
       `port config PORT rx_offload ${name}_cksum on`
     );
@@ -317,6 +339,7 @@ async function checksScalarPaths(t: Deno.TestContext, guest: DpdkGuest): Promise
       [flow(3, { protocol: "tcp" }), L4 + 16],
       [flow(4, { source, destination }), L4 + 20 + 6],
       [flow(5, { source, destination, protocol: "tcp", payload: 77 }), L4 + 20 + 16],
+      [sctp(6), L4 + 8],
     ] as const;
     await testpmd.do("clear fwd stats all");
     await guest.each(async ({ name, peer }) => {
@@ -328,7 +351,7 @@ async function checksScalarPaths(t: Deno.TestContext, guest: DpdkGuest): Promise
     const statistics = await testpmd.do("show fwd stats all");
     const bad = Array.from(statistics.matchAll(/Bad-ipcsum: (\d+) +Bad-l4csum: (\d+)/g));
     // DPDK ignores what the 82599 says about UDP: a checksum of 0 may be taken for a wrong one.
-    const wanted = guest.boards.map(({ name }) => ["1", name === "82599" ? "2" : "5"]);
+    const wanted = guest.boards.map(({ name }) => ["1", name === "82599" ? "3" : "6"]);
     assertEquals(bad.map(([, ip, l4]) => [ip, l4]), wanted);
   });
 
@@ -337,7 +360,8 @@ async function checksScalarPaths(t: Deno.TestContext, guest: DpdkGuest): Promise
     const [source, destination] = [[10, 0, 1, 1], [10, 1, 0, 1]];
     const ports = [1001, 80] as const;
     const options = { source, destination, protocol: "tcp", ports, payload: PAYLOAD } as const;
-    const whole = packet(options), parts = segments(options, SEGMENT);
+    // By default, only the last segment has PSH and FIN, and all others keep CWR (8.2.3.9.3).
+    const whole = packet(options), parts = segments(options, SEGMENT, [ACK | PSH | FIN, ACK | CWR]);
     whole.set(STATION);
     await guest.each(async ({ name, peer }) => {
       const received = await peer.exchange([whole], parts.length);
@@ -345,14 +369,35 @@ async function checksScalarPaths(t: Deno.TestContext, guest: DpdkGuest): Promise
     });
   });
 
+  await t.step("the NIC coalesces TCP segments", async () => {
+    await testpmd.restart("tso set 0 PORT", "port config PORT rx_offload tcp_lro on", ...RETURN);
+    const [source, destination] = [[10, 0, 1, 1], [10, 1, 0, 1]];
+    const ports = [1001, 80] as const;
+    const options = { source, destination, protocol: "tcp", ports, payload: PAYLOAD } as const;
+    const parts = segments(options, SEGMENT, [ACK, ACK]);
+    for (const part of parts) part.set(STATION);
+    const payload = (received: readonly Uint8Array[]) =>
+      received.flatMap((frame) => [...frame.subarray(TCP_HEADERS)]);
+    const sent = [...packet(options).subarray(TCP_HEADERS)];
+    await guest.each(async ({ name, peer }) => {
+      // Segments are coalesced if they come at the same time.
+      await until(`coalesced segments on the ${name}`, async () => {
+        const all = (received: readonly Uint8Array[]) => payload(received).length >= PAYLOAD;
+        const received = await peer.exchange(parts, all);
+        assertEquals(payload(received), sent, name);
+        return received.length < parts.length;
+      });
+    });
+    await testpmd.restart("port config PORT rx_offload tcp_lro off");
+  });
+
   await t.step("filters for five-tuples, EtherTypes and SYN lead to a queue", async () => {
-    await testpmd.restart("tso set 0 PORT", ...PRINT);
-    await testpmd.do("port config all rss udp");
+    await testpmd.change("port config all rss udp", ...PRINT);
     const tuple = "ipv4 src is 10.0.1.1 dst is 10.1.0.1 proto is 17 / udp src is 1001 dst is 53";
     const filter = (pattern: string, queue: number, port: number | string = "PORT") =>
       `flow create ${port} ingress pattern ${pattern} / end actions queue index ${queue} / end`;
     const ethertype = frameTo(STATION), syn = flow(3, { protocol: "tcp" });
-    syn[L4 + 13] = 2;
+    syn[L4 + 13] = SYN;
     const queues = (wanted: (board: Board) => readonly number[]) =>
       guest.each(async (board) => {
         const found: number[] = [];

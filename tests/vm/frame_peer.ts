@@ -51,29 +51,25 @@ export class FramePeer implements WirePort, Disposable {
   /**
    * Sends frames, and waits for frames.
    *
-   * @param wanted Number of frames to wait for; if it differs from the number sent, neither is
-   * larger than {@linkcode WINDOW}.
+   * @param wanted Number of frames to wait for, or whether those that have arrived are enough. If not
+   * all frames come back one by one, at most {@linkcode WINDOW} may be sent.
    * @returns All frames that arrived.
    */
   async exchange(
     frames: readonly Uint8Array[],
-    wanted: number = frames.length,
+    wanted: number | ((received: readonly Uint8Array[]) => boolean) = frames.length,
   ): Promise<Uint8Array[]> {
     const received: Uint8Array[] = this.#received = [];
+    const enough = typeof wanted === "number" ? () => received.length >= wanted : wanted;
     let sent = 0;
-    await until(
-      () => `${wanted} frames, of which ${received.length} have arrived`,
-      () => {
-        this.#wire.poll(this, BUDGET);
-        while (
-          sent < frames.length && sent - received.length < WINDOW && this.#send(frames[sent])
-        ) {
-          sent++;
-        }
-        return sent === frames.length && received.length >= wanted;
-      },
-      FRAMES_MS,
-    );
+    const step = () => {
+      this.#wire.poll(this, BUDGET);
+      while (sent < frames.length && sent - received.length < WINDOW && this.#send(frames[sent])) {
+        sent++;
+      }
+      return sent === frames.length && enough(received);
+    };
+    await until(() => `${received.length} frames have arrived, not enough`, step, FRAMES_MS);
     return received;
   }
 
