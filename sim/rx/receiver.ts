@@ -135,11 +135,8 @@ export class Receiver extends ReceiveQueues {
   poll(): number {
     this.refresh();
     if (this.flow.stopped) this.flow.look(this.#buffer.bytes);
-    let moved = 0;
-    for (let i = 0; i < this.#used; i++) {
-      if (this.#buffers[i].frames > 0) moved += this.#drain(this.#buffers[i]);
-    }
-    return moved;
+    if (this.#used === 1 && this.#buffer.frames === 0) return 0;
+    return this.#drainAll();
   }
 
   /**
@@ -260,6 +257,14 @@ export class Receiver extends ReceiveQueues {
     queue.counts[QUEUE_DROPS]++;
     this.#fresh[MISSED]++;
     return false;
+  }
+
+  #drainAll(): number {
+    let moved = 0;
+    for (let i = 0; i < this.#used; i++) {
+      if (this.#buffers[i].frames > 0) moved += this.#drain(this.#buffers[i]);
+    }
+    return moved;
   }
 
   #drain(buffer: PacketBuffer): number {
