@@ -130,6 +130,7 @@ Deno.test("StopFlag.signal is the signal that was caught; disposing restores the
       console.log("ready");
       while (stop.signal === 0);
       console.log("signal", stop.signal); }
+    console.log("disposed");
     for (;;);`;
   const file = Deno.makeTempFileSync({ suffix: ".ts" });
   Deno.writeTextFileSync(file, script);
@@ -137,6 +138,7 @@ Deno.test("StopFlag.signal is the signal that was caught; disposing restores the
   await program.line((line) => line === "ready");
   program.kill("SIGTERM");
   await program.line((line) => line === "signal 15");
+  await program.line((line) => line === "disposed");
   program.kill("SIGTERM");
   assertEquals((await program.finish()).code, 128 + 15);
   Deno.removeSync(file);
