@@ -221,6 +221,8 @@ Deno.test("fwd.ts takes 82599s from Linux's ixgbe by sysfs, and gives them back"
     },
   );
   await t.step("nic.ts selftest passes on a card whose interface is down", async () => {
+    const [a] = await cards.interfaces();
+    await guest.do(`ip link set ${a} down`);
     const { checks, failed, skipped } = await guest.selftest(A);
     assertEquals(failed, []);
     assertEquals(skipped, ["cable", "link loss", "interrupts"]);
@@ -228,6 +230,9 @@ Deno.test("fwd.ts takes 82599s from Linux's ixgbe by sysfs, and gives them back"
     assertEquals(await guest.busMasters(A), [false]);
     await guest.do(`${NIC} restore ${A}`);
     assertEquals(await cards.drivers(), ["ixgbe", "ixgbe"]);
+    const [again] = await cards.interfaces();
+    await cards.up(again);
+    await cards.assertReceives(again);
   });
   await t.step(
     "--force takes a card whose interface is up, and leaves it without a driver",
