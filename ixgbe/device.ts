@@ -49,6 +49,8 @@ import {
   setPromiscuous,
 } from "./filters.ts";
 import { checkLink, linkOf, linkStatus } from "./link.ts";
+import { takeLinkDown } from "./link_down.ts";
+import { MacLoopback } from "./loopback.ts";
 import { INTEL, type Model, modelOf } from "./models.ts";
 import { checkSpeeds, type PortLink } from "./port_link.ts";
 import { RDT, STATUS, TDT } from "./registers.ts";
@@ -96,6 +98,8 @@ export class IxgbeDevice implements Device {
   readonly address: string;
   readonly driver = "ixgbe";
   readonly model: string;
+  /** Its PCI device ID: 0x10fb for an 82599 SFP+. */
+  readonly deviceId: number;
   readonly pool: Mempool;
   readonly #rx: IxgbeRxQueue[] = [];
   readonly #tx: IxgbeTxQueue[] = [];
@@ -114,6 +118,9 @@ export class IxgbeDevice implements Device {
   #regs: Registers | undefined;
   /** The part of the link that is up to software. */
   #link: PortLink | undefined;
+  /** Undoes what has taken the link down. */
+  #restoreLink: (() => Promise<void>) | undefined;
+  #loopback: MacLoopback | undefined;
   #counters: Counters | undefined;
   /** The eventfds of interrupts: those of receive queues, then that of the link; empty without. */
   #interruptFds: readonly number[] = [];
@@ -124,6 +131,7 @@ export class IxgbeDevice implements Device {
   constructor(pci: PciFunction, model: Model, queues: QueueOptions, rings: DmaMemory) {
     this.address = pci.address;
     this.model = model.name;
+    this.deviceId = pci.readConfig(Config.DEVICE_ID, 2);
     this.pool = queues.pool;
     this.#pci = pci;
     this.#model = model;
@@ -255,6 +263,33 @@ export class IxgbeDevice implements Device {
     return waitForLink(this.address, next, milliseconds);
   }
 
+  /**
+   * Takes the link down, so that the partner loses it too, or sets it up again; wait for it with
+   * {@linkcode IxgbeDevice.prototype.waitForLink}. Idempotent. Set it up again before you close the device:
+   * the PHY of an X540 or X550 would stay in low power mode.
+   *
+   * @throws {DeviceError} if the PHY of an X540 or X550 cannot be accessed.
+   */
+  async setLink(up: boolean): Promise<void> {
+    if (!up) {
+      this.#restoreLink ??= await takeLinkDown(this.registers, this.address, this.#model.mac);
+      return;
+    }
+    const restore = this.#restoreLink;
+    this.#restoreLink = undefined;
+    if (restore === undefined) return;
+    await restore();
+    await this.#link?.setUp();
+  }
+
+  /**
+   * Connects the transmitter to the receiver inside the MAC, until the device is closed: for tests. The
+   * cable is cut off, also for a management controller that shares the port. Idempotent.
+   */
+  async startLoopback(): Promise<void> {
+    this.#loopback ??= await MacLoopback.start(this.registers, this.#model.mac);
+  }
+
   macAddress(): Uint8Array {
     return getMac(this.registers);
   }
@@ -368,6 +403,7 @@ export class IxgbeDevice implements Device {
     try {
       if (this.#regs) {
         late = init.shutDown(this.#regs, this.#model, this.#rx.length, this.#tx.length);
+        this.#loopback?.end();
       }
     } catch (error) {
       // A device that is gone does no DMA, and all other calls report that it is gone. A failed system call

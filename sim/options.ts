@@ -156,7 +156,8 @@ export const SIM = command({
   generator[:rate=PPS][,size=BYTES][,flows=N][,latency=1]
                                     sends and checks numbered frames of N flows in turn;
                                     latency=1 times them, for --json
-  cable:N                           the other port with the same number
+  cable:N[,signal=1]                the other port with the same number; signal=1: a port that
+                                    sends no signal takes the other port's link down
   pcap:in=FILE,out=FILE[,rate=PPS]  replays one file, and captures to the other
   tap:NAME                          a TAP device of this machine
   dgram:LOCAL,REMOTE                Unix datagram sockets

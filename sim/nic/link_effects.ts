@@ -202,6 +202,16 @@ export function linkSpeed(state: DeviceState): number {
   return Math.max(0, ...speeds.filter((mbps) => state.partnerSpeeds.includes(mbps)));
 }
 
+/** Returns whether the port sends a signal: whether its link would be up if one arrived. */
+export function sendsSignal(state: DeviceState): boolean {
+  const { deviceId, linkPartner, phy } = state;
+  if (isX540OrLater(deviceId)) return phy.enabled;
+  state.linkPartner = true;
+  const sends = linkSpeed(state) > 0;
+  state.linkPartner = linkPartner;
+  return sends;
+}
+
 /** Returns whether the board and its link mode negotiate over a backplane. */
 function isBackplane({ deviceId, file }: DeviceState): boolean {
   return negotiates(boardLinkMode(deviceId)) && negotiates(file.get(AUTOC));

@@ -55,7 +55,7 @@ import { installDataPath } from "./data_path_effects.ts";
 import type { DeviceState, Firmware } from "./device_state.ts";
 import { Doorbells } from "./doorbells.ts";
 import { makeEeprom } from "./eeprom.ts";
-import { installLink, linkSpeed, train } from "./link_effects.ts";
+import { installLink, linkSpeed, sendsSignal, train } from "./link_effects.ts";
 import { Rest } from "./master_disable.ts";
 import { ALL_SPEEDS, Phy } from "./phy.ts";
 import { QueueMemories } from "./queue_memories.ts";
@@ -179,6 +179,7 @@ export class Nic implements WirePort {
   readonly #timing: Timing;
   #busMaster = false;
   #loopback = false;
+  #sendsSignal = true;
   /** Whether a round is running: descriptors are written back at its end. */
   #polling = false;
   #rounds = 0;
@@ -288,6 +289,11 @@ export class Nic implements WirePort {
   /** Whether the receiver and its first queue are on and the link is up. */
   get receiving(): boolean {
     return this.#receiver.receiving && this.#receiver.hasQueue;
+  }
+
+  /** Whether the port sends a signal that gives its partner a link. */
+  get sendsSignal(): boolean {
+    return this.#sendsSignal;
   }
 
   /** Running totals since the model was created. */
@@ -453,6 +459,7 @@ export class Nic implements WirePort {
     const file = this.#file;
     const { phy, linkPartner, partnerSpeeds } = this.#state;
     phy.connect(linkPartner && !this.#timing.isPending("link") ? partnerSpeeds : []);
+    this.#sendsSignal = sendsSignal(this.#state);
     const megabits = linkSpeed(this.#state);
     this.#state.time.setSpeed(megabits || 10_000);
     this.#receiver.flow.megabits = megabits || 10_000;

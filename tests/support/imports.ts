@@ -36,7 +36,7 @@ const FLOORS: Floors = {
   "packets/": ["src/", "native/"],
   "wrappers/": ["packets/", "src/", "native/"],
   "programs/": ["ixgbe/adopt.ts", "mod.ts", "wrappers/", "packets/", "src/", "native/"],
-  "nic/": ["programs/", "mod.ts", "ixgbe/", "virtio/", "src/", "native/"],
+  "nic/": ["programs/", "packets/", "mod.ts", "ixgbe/", "virtio/", "src/", "native/"],
   [TOP]: [
     ...["nic/", "programs/", "wrappers/", "packets/", "mod.ts", "ixgbe/mod.ts", "src/", "native/"],
     "sim/v8_flags.ts", // flags with which the demo starts the software NIC

@@ -205,6 +205,7 @@ Deno.test("fwd.ts takes 82599s from Linux's ixgbe by sysfs, and gives them back"
     await cards.up(a);
     const result = await guest.forward(A, B);
     assertRefused(result, new RegExp(`00:03\\.0: its kernel interface ${a} is up`));
+    assertRefused(await vm.run(`${NIC} selftest ${A}`), /its kernel interface \S+ is up/);
     assertEquals(await cards.drivers(), ["ixgbe", "ixgbe"]);
     await cards.assertReceives(a);
     await guest.do(`ip link set ${a} down`);
@@ -220,6 +221,20 @@ Deno.test("fwd.ts takes 82599s from Linux's ixgbe by sysfs, and gives them back"
       }
     },
   );
+  await t.step("nic.ts selftest passes on a card whose interface is down", async () => {
+    const [a] = await cards.interfaces();
+    await guest.do(`ip link set ${a} down`);
+    const { checks, failed, skipped } = await guest.selftest(A);
+    assertEquals(failed, []);
+    assertEquals(skipped, ["cable", "link loss", "interrupts"]);
+    assertEquals(checks, 15);
+    assertEquals(await guest.busMasters(A), [false]);
+    await guest.do(`${NIC} restore ${A}`);
+    assertEquals(await cards.drivers(), ["ixgbe", "ixgbe"]);
+    const [again] = await cards.interfaces();
+    await cards.up(again);
+    await cards.assertReceives(again);
+  });
   await t.step(
     "--force takes a card whose interface is up, with filters and VLANs of the kernel's driver",
     async () => {
