@@ -22,7 +22,7 @@ import { LINKS, MSCA, SW_FW_SYNC } from "./registers.ts";
 import { isVetoed, phySemaphore, withSemaphore } from "./semaphore.ts";
 
 /** Low power, in the control register of the whole PHY (45.2.1.1). */
-const LOW_POWER = 1 << 11;
+export const LOW_POWER: number = 1 << 11;
 /** Auto-negotiation's control register: on, and restarted (10.4.1). */
 const ENABLE = 1 << 12, RESTART = 1 << 9;
 // Registers of auto-negotiation (10.4): what the PHY advertises, and what its partner does.
@@ -98,10 +98,11 @@ export class CopperLink implements PortLink {
   async setUp(): Promise<void> {
     const deadline = performance.now() + ANSWER_MS;
     for (;;) {
+      const late = performance.now() >= deadline;
       // The semaphore is held for one attempt at a time.
       this.#problem = await this.#access((phy) => this.#configure(phy));
       if (this.#problem === undefined) return;
-      if (performance.now() >= deadline) break;
+      if (late) break;
       await delay(RETRY_MS);
     }
     this.#lookedAt = performance.now();

@@ -47,8 +47,6 @@ const DRAIN_BUDGET = 64;
 export class Receiver extends ReceiveQueues {
   /** Whether frames are received: receiver enabled, data path open, link up. */
   receiving = false;
-  /** Whether PCI configuration space lets the device access host memory. */
-  busMaster = true;
   readonly filters: AddressFilters;
   /** The inspection of frames. */
   readonly offloads: ReceiveOffloads;
@@ -137,11 +135,8 @@ export class Receiver extends ReceiveQueues {
   poll(): number {
     this.refresh();
     if (this.flow.stopped) this.flow.look(this.#buffer.bytes);
-    let moved = 0;
-    for (let i = 0; i < this.#used; i++) {
-      if (this.#buffers[i].frames > 0) moved += this.#drain(this.#buffers[i]);
-    }
-    return moved;
+    if (this.#used === 1 && this.#buffer.frames === 0) return 0;
+    return this.#drainAll();
   }
 
   /**
@@ -262,6 +257,14 @@ export class Receiver extends ReceiveQueues {
     queue.counts[QUEUE_DROPS]++;
     this.#fresh[MISSED]++;
     return false;
+  }
+
+  #drainAll(): number {
+    let moved = 0;
+    for (let i = 0; i < this.#used; i++) {
+      if (this.#buffers[i].frames > 0) moved += this.#drain(this.#buffers[i]);
+    }
+    return moved;
   }
 
   #drain(buffer: PacketBuffer): number {

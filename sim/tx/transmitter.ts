@@ -44,8 +44,6 @@ export interface Outlet {
 export class Transmitter extends TransmitQueues {
   /** Whether the device may access host memory. */
   dmaAllowed = true;
-  /** Whether PCI configuration space lets the device access host memory. */
-  busMaster = true;
   /** Whether frames leave: transmitter enabled and link up. */
   sending = false;
   readonly #outlet: Outlet;
@@ -194,7 +192,7 @@ export class Transmitter extends TransmitQueues {
   }
 
   #finish(queue: TransmitQueue, command: number): void {
-    let length = queue.gathered;
+    const length = queue.gathered;
     queue.gathered = 0;
     queue.open = false;
     if (length < MIN_PAYLEN) {
@@ -211,8 +209,14 @@ export class Transmitter extends TransmitQueues {
       }
       this.#requests.checkPayload(queue, length);
     } else if (first & (IC | VLE)) {
-      length = this.#requests.serveLegacy(queue, length);
+      this.#finishLegacy(queue, command, length);
+      return;
     }
+    queue.count(1, this.#emit(queue, command, queue.frame, length));
+  }
+
+  #finishLegacy(queue: TransmitQueue, command: number, gathered: number): void {
+    const length = this.#requests.serveLegacy(queue, gathered);
     queue.count(1, this.#emit(queue, command, queue.frame, length));
   }
 

@@ -18,6 +18,10 @@ export interface WirePort {
   receive(frame: FrameBuffer, length: number): boolean;
   /** Whether the port's receiver and its first queue are enabled. */
   readonly receiving: boolean;
+  /** Whether the port sends a signal that gives its partner a link; default: true. */
+  readonly sendsSignal?: boolean;
+  /** Connects or disconnects the link partner; default: its link does not change. */
+  setLink?(up: boolean): void;
 }
 
 /** The other end of a port's cable: a generator, a file, a TAP device, another port. */
