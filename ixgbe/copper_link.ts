@@ -97,10 +97,11 @@ export class CopperLink implements PortLink {
   async setUp(): Promise<void> {
     const deadline = performance.now() + ANSWER_MS;
     for (;;) {
+      const late = performance.now() >= deadline;
       // The semaphore is held for one attempt at a time.
       this.#problem = await this.#access((phy) => this.#configure(phy));
       if (this.#problem === undefined) return;
-      if (performance.now() >= deadline) break;
+      if (late) break;
       await delay(RETRY_MS);
     }
     this.#lookedAt = performance.now();

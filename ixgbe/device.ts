@@ -54,6 +54,7 @@ import { MacLoopback } from "./loopback.ts";
 import { INTEL, type Model, modelOf } from "./models.ts";
 import { checkSpeeds, type PortLink } from "./port_link.ts";
 import { RDT, STATUS, TDT } from "./registers.ts";
+import { clearResidue } from "./residue.ts";
 import { IxgbeRxQueue } from "./rx_queue.ts";
 import { checkSemaphores } from "./semaphore.ts";
 import { Counters } from "./statistics.ts";
@@ -172,7 +173,7 @@ export class IxgbeDevice implements Device {
     await checkLink(regs, this.address, link, speeds);
     // 4.6.3, steps 1 to 5 - interrupts off, global reset, EEPROM, DMA
     await init.reset(regs, this.address, this.#model);
-    init.clearResidue(regs);
+    clearResidue(regs, this.#model.mac);
     // 4.6.4 - PHY and link
     await link.setUp();
     this.#linkProblem = firmwareError(regs);

@@ -13,7 +13,7 @@
  * for (;;) nic.poll();
  * ```
  *
- * Not modelled: timing, virtual functions.
+ * Not modelled: virtual functions.
  *
  * @module
  */
@@ -55,7 +55,7 @@ import { installDataPath } from "./data_path_effects.ts";
 import type { DeviceState, Firmware } from "./device_state.ts";
 import { Doorbells } from "./doorbells.ts";
 import { makeEeprom } from "./eeprom.ts";
-import { installLink, linkSpeed, sendsSignal } from "./link_effects.ts";
+import { installLink, linkSpeed, sendsSignal, train } from "./link_effects.ts";
 import { Rest } from "./master_disable.ts";
 import { ALL_SPEEDS, Phy } from "./phy.ts";
 import { QueueMemories } from "./queue_memories.ts";
@@ -64,6 +64,7 @@ import { RegisterAccess } from "./register_access.ts";
 import { type PortSettings, resetRegisters, softwareReset } from "./reset.ts";
 import { Serdes } from "./serdes.ts";
 import { type ModuleKind, SfpModule } from "./sfp_module.ts";
+import { Timing, type TimingOptions } from "./timing.ts";
 
 /** Maximum number of frames taken from the wire in one round. */
 const WIRE_BUDGET = 64;
@@ -73,7 +74,7 @@ const DAMAGED_WORD = 0x3e;
 const INSPECT_EVERY = 1024;
 
 /** Options of a {@linkcode Nic}. */
-export interface NicOptions {
+export interface NicOptions extends TimingOptions {
   /** PCI device ID: 0x10fb (SFP+, the default), 0x10f7 (KX4), 0x1528 (X540), 0x1563 (X550), … */
   readonly deviceId?: number;
   /** Station address, 6 bytes; default: 02:00:00:00:05:99. */
@@ -103,7 +104,11 @@ export interface NicOptions {
    * default: false: it then fits all but passive cables.
    */
   readonly bareCore?: boolean;
-  /** Restarts of the link, with a cage, until one can bring a link; default: 0: the first look can. */
+  /**
+   * With a cage: restarts of the link until one can bring a link; default: 0: the first look can.
+   * Without: negotiations that bring none before one does, which takes effect with a delay of the
+   * link.
+   */
   readonly restarts?: number;
   /** Whether the EEPROM allows modules of all makers; default: true. */
   readonly anyModule?: boolean;
@@ -169,6 +174,7 @@ export class Nic implements WirePort {
   readonly #registers: RegisterAccess;
   readonly #state: DeviceState;
   readonly #settings: PortSettings;
+  readonly #timing: Timing;
   #busMaster = false;
   #loopback = false;
   #sendsSignal = true;
@@ -194,6 +200,7 @@ export class Nic implements WirePort {
     const { linkDisabled = false, linkDefault = "10G", module = "10G-SR" } = options;
     this.#settings = { mac, lanId, blank, linkDisabled, linkDefault };
     this.dma = options.dma ?? new DmaMap();
+    this.#timing = new Timing(options);
     const polled = options.pollDoorbells ? options.doorbells : undefined;
     this.#doorbells = new Doorbells(this.#file, this.rules, polled, options.plain);
     this.#causes = new InterruptCauses(this.#file, (vector) => this.onInterrupt?.(vector));
@@ -216,6 +223,7 @@ export class Nic implements WirePort {
     this.#state = {
       ...core,
       deviceId,
+      timing: this.#timing,
       receiver: this.#receiver,
       transmitter: this.#transmitter,
       phy: new Phy(phyOf(deviceId, lanId)),
@@ -237,6 +245,7 @@ export class Nic implements WirePort {
       rest: new Rest(core, this.#transmitter, () => linkSpeed(this.#state) > 0),
       removed: false,
       linkPartner: true,
+      linkFailures: hasCage(deviceId) ? 0 : options.restarts ?? 0,
       partnerSpeeds: options.partner ?? ALL_SPEEDS,
       partnerGaveUp: options.partnerGaveUp ?? false,
       crosstalk: options.crosstalk ?? false,
@@ -263,6 +272,7 @@ export class Nic implements WirePort {
     installLink(this.#state);
     installDataPath(this.#state);
     installQueues(this.#state);
+    if (this.#timing.takes("dma")) this.#postponeWriteBacks();
     this.reset();
   }
 
@@ -288,6 +298,7 @@ export class Nic implements WirePort {
    * @returns 32 bits; 0 where there is no register.
    */
   read32(offset: number): number {
+    if (this.#timing.waiting) this.#timing.run();
     return this.#registers.read(offset);
   }
 
@@ -299,6 +310,7 @@ export class Nic implements WirePort {
    * @returns 32 bits; 0 where there is no register.
    */
   peek32(offset: number): number {
+    if (this.#timing.waiting) this.#timing.run();
     return this.#registers.peek(offset);
   }
 
@@ -314,6 +326,7 @@ export class Nic implements WirePort {
    * @param value 32 bits.
    */
   write32(offset: number, value: number): void {
+    if (this.#timing.waiting) this.#timing.run();
     this.#registers.write(offset, value);
   }
 
@@ -345,6 +358,8 @@ export class Nic implements WirePort {
     this.#state.rest.forget();
     this.#state.softwareResetAt = -Infinity;
     this.#restart();
+    // The PHY of X540 and X550 keeps its link.
+    if (kind === "power-on" || !isX540OrLater(this.#state.deviceId)) train(this.#state);
   }
 
   /** Removes the device while a driver uses it: registers read as ones, and no memory is reached. */
@@ -368,6 +383,7 @@ export class Nic implements WirePort {
    */
   poll(): number {
     if (this.#state.removed) return 0;
+    if (this.#timing.waiting) this.#timing.run();
     if (++this.#rounds % INSPECT_EVERY === 0) this.#doorbells.inspect();
     this.#polling = true;
     let work = this.#transmitter.poll() + this.#receiver.poll();
@@ -400,6 +416,8 @@ export class Nic implements WirePort {
    * @param speeds Its speeds in Mb/s: 100, 1000, 2500, 5000 or 10000; none: unchanged.
    */
   setLink(up: boolean, ...speeds: readonly number[]): void {
+    const changed = up !== this.#state.linkPartner || speeds.length > 0;
+    if (up && changed) train(this.#state);
     this.#state.linkPartner = up;
     if (speeds.length > 0) this.#state.partnerSpeeds = speeds;
     this.#causes.raiseOther(EICR.LSC);
@@ -409,6 +427,11 @@ export class Nic implements WirePort {
   #send(frame: FrameBuffer, length: number): void {
     if (this.#loopback) this.#receiver.receive(frame, length);
     else if (this.wire !== undefined) this.wire.transmit(frame, length);
+  }
+
+  #postponeWriteBacks(): void {
+    this.#receiver.postpone = (action) => this.#timing.after("dma", "receive", action);
+    this.#transmitter.postpone = (action) => this.#timing.after("dma", "transmit", action);
   }
 
   #restart(): void {
@@ -425,7 +448,7 @@ export class Nic implements WirePort {
   #update(): void {
     const file = this.#file;
     const { phy, linkPartner, partnerSpeeds } = this.#state;
-    phy.connect(linkPartner ? partnerSpeeds : []);
+    phy.connect(linkPartner && !this.#timing.isPending("link") ? partnerSpeeds : []);
     this.#sendsSignal = sendsSignal(this.#state);
     const megabits = linkSpeed(this.#state);
     this.#state.time.setSpeed(megabits || 10_000);

@@ -46,8 +46,6 @@ const DRAIN_BUDGET = 64;
 export class Receiver extends ReceiveQueues {
   /** Whether frames are received: receiver enabled, data path open, link up. */
   receiving = false;
-  /** Whether PCI configuration space lets the device access host memory. */
-  busMaster = true;
   readonly filters: AddressFilters;
   /** The inspection of frames. */
   readonly offloads: ReceiveOffloads;

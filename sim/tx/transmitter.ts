@@ -44,8 +44,6 @@ export interface Outlet {
 export class Transmitter extends TransmitQueues {
   /** Whether the device may access host memory. */
   dmaAllowed = true;
-  /** Whether PCI configuration space lets the device access host memory. */
-  busMaster = true;
   /** Whether frames leave: transmitter enabled and link up. */
   sending = false;
   readonly #outlet: Outlet;

@@ -75,12 +75,11 @@ export const SIM_FLOORS: Floors = {
   "sim/plain/": ["sim/pci/", "sim/nic/", "sim/rings/", "sim/registers/"],
   "sim/v8_flags.ts": [],
   "sim/minimal_driver.ts": ["sim/nic/"],
+  // The names of delays, faults and modules, and the speeds.
   "sim/options.ts": [
-    "sim/wires/",
-    "sim/nic/faults.ts",
-    "sim/nic/phy.ts",
-    "sim/nic/sfp_module.ts",
-  ], // the names of faults, speeds and modules
+    ...["sim/wires/", "sim/nic/faults.ts", "sim/nic/phy.ts", "sim/nic/sfp_module.ts"],
+    "sim/nic/timing.ts",
+  ],
   "sim/port.ts": ["sim/options.ts", "sim/plain/", "sim/pci/", "sim/nic/", "sim/wires/"],
   "sim/loop.ts": ["sim/port.ts"],
   "sim/report.ts": ["sim/port.ts", "sim/wires/"],

@@ -186,7 +186,8 @@ function boot(sim: Sim): Promise<Machine> {
   return Machine.boot({
     kernel: "full",
     machine: "q35",
-    modules: ["ixgbe"],
+    modules: ["ixgbe", "8021q"],
+    programs: { ethtool: ["ethtool"] },
     qemu: VFIO_USER_QEMU,
     arguments: vfioUserNics(sim.addresses, SLOTS),
   });
@@ -235,8 +236,18 @@ Deno.test("fwd.ts takes 82599s from Linux's ixgbe by sysfs, and gives them back"
     await cards.assertReceives(again);
   });
   await t.step(
-    "--force takes a card whose interface is up, and leaves it without a driver",
+    "--force takes a card whose interface is up, with filters and VLANs of the kernel's driver",
     async () => {
+      await guest.do("modprobe 8021q");
+      for (const name of await cards.interfaces()) {
+        const vlan = `${name}.7`;
+        await guest.do(`ethtool -K ${name} ntuple on`);
+        await guest.do(`ethtool -N ${name} flow-type udp4 dst-port 9 action 0`);
+        await guest.do(
+          `ip link add link ${name} name ${vlan} type vlan id 7 && ip link set ${vlan} up`,
+        );
+        await guest.do(`ip link set ${name} promisc on`);
+      }
       await cards.forward("--force");
       await cards.assertFree();
       assertEquals(await guest.do("ls /sys/class/net"), "lo");
