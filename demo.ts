@@ -144,10 +144,11 @@ function count(i: number, sim: SimLine, fwd: FwdLine, drained: boolean): Count {
 async function drain(sim: Program, said: () => FwdLine | undefined): Promise<void> {
   const deadline = performance.now() + DRAIN_MS;
   for (;;) {
+    const late = performance.now() >= deadline;
     const line = await sim.ask("stats", ({ ports }: SimLine) => ports !== undefined);
     const fwd = said(); // the forwarder's next line has the last drops
     if (fwd && [0, 1].every((i) => count(i, line, fwd, true).lost === 0)) return;
-    if (performance.now() > deadline) return; // the rest is lost
+    if (late) return; // the rest is lost
     await delay(LOOK_MS);
   }
 }

@@ -1,6 +1,7 @@
 /**
  * Lists the machine's network cards, binds and restores them, dumps their registers, identifies
- * their modules, dumps their EEPROMs, blinks their LEDs, and reports what the machine lacks:
+ * their modules, dumps their EEPROMs, blinks their LEDs, tests them, and reports what the machine
+ * lacks:
  * `deno run --allow-ffi nic.ts COMMAND`.
  *
  * @module
@@ -15,11 +16,21 @@ import { blinkLed, formatLed } from "./nic/led.ts";
 import { cards, formatCards } from "./nic/list.ts";
 import { formatModule, moduleOf } from "./nic/module.ts";
 import { dumpFunction, dumpRemote, formatDump, type IxgbeDump } from "./nic/registers.ts";
+import { selftest } from "./nic/selftest.ts";
+import { accessesTo } from "./nic/selftest/access.ts";
+import {
+  formatHead,
+  formatPage,
+  formatResult,
+  formatTotal,
+  functionOf,
+  machineOf,
+} from "./nic/selftest/page.ts";
 import { System } from "./nic/system.ts";
 import { dumpVirtio, formatVirtio, type VirtioDump } from "./nic/virtio.ts";
+import { openSink, type Sink } from "./packets/capture_file.ts";
 import { VIRTIO_INTERFACES } from "./programs/device_options.ts";
 import { command } from "./programs/command_line.ts";
-import { openSink } from "./packets/capture_file.ts";
 import { choice, decimal, flag, text, type Values } from "./programs/options.ts";
 import { run } from "./programs/run.ts";
 
@@ -34,25 +45,31 @@ const ABOUT =
   module ADDRESS           identify the module in the SFP+ cage of an 82599
   eeprom ADDRESS           dump the EEPROM of an 82599, X540 or X550; check its checksum
   identify ADDRESS         blink the LED of a port of an 82599, X540 or X550
+  selftest ADDRESS [ADDRESS]
+                           test an 82599, X540 or X550, or two ports that a cable joins: registers,
+                           EEPROM, link, packets in loopback, filters, RSS, interrupts, closing
   doctor                   check whether this machine can drive a card, and report what it lacks
 
-ADDRESS is 0000:03:00.0 (PCI), or for regs, module, eeprom and identify vfio-user:PATH. bind and
-restore need root. Their effect ends when the machine restarts.`;
+ADDRESS is 0000:03:00.0 (PCI), or for regs, module, eeprom, identify and selftest vfio-user:PATH.
+bind and restore need root. Their effect ends when the machine restarts.`;
 
 const NOTES =
   `regs does not write to an 82599, X540 or X550. On a VirtIO card it writes the selectors of
 features and queues. module writes I2CCTL, and the semaphores that guard it. eeprom writes EERD, on
 an X550 the host interface, and semaphores; identify writes LEDCTL, and restores it. All of these
-share the card with a driver that uses it.
-Exit code: 0; 1 if a device failed, or doctor finds no way to drive a card; 2 for a wrong command or
+share the card with a driver that uses it. selftest does not: it takes the card over as fwd.ts does,
+and leaves it without a driver. It takes the link down for some seconds, also for a management
+controller that shares the port. Its page has no MAC address, serial number or PCI address.
+Exit code: 0; 1 if a device or a check failed, or doctor finds no way to drive a card; 2 for a wrong command or
 a problem to fix first, see the message.`;
 
 const OPTIONS = {
   force: flag(
     "bind: even if the kernel interface is up or carries the default route, or the device is not " +
-      "an Ethernet controller",
+      "an Ethernet controller; selftest: even if the kernel interface is up",
   ),
   all: flag("regs: also read registers that reading clears or changes"),
+  report: text("selftest: also write the page to FILE", "FILE", "a file"),
   virtio: choice("regs: interface of a VirtIO card that has both", VIRTIO_INTERFACES, {
     values: "legacy (default) or modern",
     default: undefined,
@@ -149,6 +166,11 @@ const COMMANDS: Readonly<Record<string, Command>> = {
       return { json, lines: formatLed(json) };
     },
   },
+  selftest: {
+    operands: { least: 1, most: 2, what: "an address, or those of two ports that a cable joins" },
+    options: ["force", "report"],
+    run: test,
+  },
   doctor: {
     operands: NOTHING,
     options: [],
@@ -181,9 +203,49 @@ function registers(
   return dumpVirtio(system, found, virtio);
 }
 
+/** Tests ports. Prints each result when it is there, unless JSON is printed at the end. */
+async function test(
+  system: System,
+  addresses: readonly string[],
+  { force, report, json }: Arguments,
+): Promise<Outcome> {
+  const accesses = accessesTo(system, addresses);
+  const head = {
+    date: new Date().toISOString().slice(0, 10),
+    machine: machineOf(system),
+    functions: accesses.map((access) => functionOf(system, access)),
+  };
+  using stop = new StopFlag();
+  using open = new DisposableStack();
+  let file: Sink | undefined;
+  const print = (line: string) => json || console.log(line);
+  let first = true; // neither page nor file if a device cannot be used
+  const results = await selftest(accesses, {
+    force,
+    stopped: () => stop.signal !== 0,
+    onResult(result) {
+      if (first) {
+        if (report !== undefined) file = open.use(openSink(report)); // it may fail: not after all checks
+        for (const line of formatHead(head)) print(line);
+        first = false;
+      }
+      print(formatResult(result));
+    },
+  });
+  const page = { ...head, results };
+  const lines = [...formatPage(page)].map((line) => `${line}\n`).join("");
+  if (file) writeWhole(report!, file, new TextEncoder().encode(lines));
+  const code = results.every(({ verdict }) => verdict !== "FAILED") && stop.signal === 0 ? 0 : 1;
+  return { json: page, lines: ["", formatTotal(results)], code };
+}
+
 /** Writes bytes to a file; `-` is the standard output. */
 function writeRaw(name: string, bytes: Uint8Array<ArrayBuffer>): void {
   using sink = openSink(name);
+  writeWhole(name, sink, bytes);
+}
+
+function writeWhole(name: string, sink: Sink, bytes: Uint8Array<ArrayBuffer>): void {
   try {
     for (let done = 0; done < bytes.length;) done += sink.writeSync(bytes.subarray(done));
   } catch (error) {

@@ -22,7 +22,7 @@ import { LINKS, MSCA, SW_FW_SYNC } from "./registers.ts";
 import { isVetoed, phySemaphore, withSemaphore } from "./semaphore.ts";
 
 /** Low power, in the control register of the whole PHY (45.2.1.1). */
-const LOW_POWER = 1 << 11;
+export const LOW_POWER: number = 1 << 11;
 /** Auto-negotiation's control register: on, and restarted (10.4.1). */
 const ENABLE = 1 << 12, RESTART = 1 << 9;
 // Registers of auto-negotiation (10.4): what the PHY advertises, and what its partner does.
@@ -30,8 +30,9 @@ const BASE_PAGE = 0x10, CONTROL_10G = 0x20, PROVISIONING = 0xc400;
 const PARTNER_BASE_PAGE = 0x13, STATUS_10G = 0x21, PARTNER = 0xe820;
 /** State of the connection (10.4.24): whether a device is at the other end of the cable. */
 const STATE = 0xc810, DEVICE_PRESENT = 1 << 14;
-/** 100BASE-TX with half duplex, which these MACs do not support: never advertised. */
-const HALF_DUPLEX = 1 << 7;
+/** 100BASE-TX with half duplex, which these MACs do not support, and pause frames: never advertised. */
+const HALF_DUPLEX = 1 << 7, PAUSE = 1 << 10, ASYMMETRIC_PAUSE = 1 << 11;
+const NEVER = HALF_DUPLEX | PAUSE | ASYMMETRIC_PAUSE;
 
 /** Where the speeds are advertised, and where the partner's ability shows: register and bit. */
 interface Ability {
@@ -97,10 +98,11 @@ export class CopperLink implements PortLink {
   async setUp(): Promise<void> {
     const deadline = performance.now() + ANSWER_MS;
     for (;;) {
+      const late = performance.now() >= deadline;
       // The semaphore is held for one attempt at a time.
       this.#problem = await this.#access((phy) => this.#configure(phy));
       if (this.#problem === undefined) return;
-      if (performance.now() >= deadline) break;
+      if (late) break;
       await delay(RETRY_MS);
     }
     this.#lookedAt = performance.now();
@@ -166,7 +168,7 @@ export class CopperLink implements PortLink {
    * changes the setting" (5.3.5).
    */
   async #advertise(phy: Mdio): Promise<void> {
-    const bits = new Map<number, [mask: number, value: number]>([[BASE_PAGE, [HALF_DUPLEX, 0]]]);
+    const bits = new Map<number, [mask: number, value: number]>([[BASE_PAGE, [NEVER, 0]]]);
     for (const { mbps, own: [register, bit] } of ABILITIES) {
       if (!this.#model.speeds.includes(mbps)) continue; // an X540 has other bits there
       const [mask, value] = bits.get(register) ?? [0, 0];

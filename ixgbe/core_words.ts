@@ -18,8 +18,8 @@ const PASSIVE_CABLE = 3, OTHER_MODULE = 5;
 const END = 0xffff;
 /** Longest lists that are believed, in words: the EEPROM may be damaged. */
 const MAX_LIST = 64, MAX_WORDS = 256;
-/** Deadline for a word, in milliseconds; it takes some 10 microseconds. */
-const WORD_MS = 100;
+/** Deadline for a word, in milliseconds: that of Intel's drivers. A word takes some 10 microseconds. */
+const WORD_MS = 500;
 
 /**
  * Reads a word of the EEPROM.

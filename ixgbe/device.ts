@@ -49,9 +49,12 @@ import {
   setPromiscuous,
 } from "./filters.ts";
 import { checkLink, linkOf, linkStatus } from "./link.ts";
+import { takeLinkDown } from "./link_down.ts";
+import { MacLoopback } from "./loopback.ts";
 import { INTEL, type Model, modelOf } from "./models.ts";
 import { checkSpeeds, type PortLink } from "./port_link.ts";
 import { RDT, STATUS, TDT } from "./registers.ts";
+import { clearResidue } from "./residue.ts";
 import { IxgbeRxQueue } from "./rx_queue.ts";
 import { checkSemaphores } from "./semaphore.ts";
 import { Counters } from "./statistics.ts";
@@ -95,6 +98,8 @@ export class IxgbeDevice implements Device {
   readonly address: string;
   readonly driver = "ixgbe";
   readonly model: string;
+  /** Its PCI device ID: 0x10fb for an 82599 SFP+. */
+  readonly deviceId: number;
   readonly pool: Mempool;
   readonly #rx: IxgbeRxQueue[] = [];
   readonly #tx: IxgbeTxQueue[] = [];
@@ -113,6 +118,9 @@ export class IxgbeDevice implements Device {
   #regs: Registers | undefined;
   /** The part of the link that software sets up. */
   #link: PortLink | undefined;
+  /** Undoes what has taken the link down. */
+  #restoreLink: (() => Promise<void>) | undefined;
+  #loopback: MacLoopback | undefined;
   #counters: Counters | undefined;
   /** The eventfds of interrupts: of each receive queue, then of the link; empty without interrupts. */
   #interruptFds: readonly number[] = [];
@@ -123,6 +131,7 @@ export class IxgbeDevice implements Device {
   constructor(pci: PciFunction, model: Model, queues: QueueOptions, rings: DmaMemory) {
     this.address = pci.address;
     this.model = model.name;
+    this.deviceId = pci.readConfig(Config.DEVICE_ID, 2);
     this.pool = queues.pool;
     this.#pci = pci;
     this.#model = model;
@@ -164,7 +173,7 @@ export class IxgbeDevice implements Device {
     await checkLink(regs, this.address, link, speeds);
     // 4.6.3, steps 1 to 5 - interrupts off, global reset, EEPROM, DMA
     await init.reset(regs, this.address, this.#model);
-    init.clearResidue(regs);
+    clearResidue(regs, this.#model.mac);
     // 4.6.4 - PHY and link
     await link.setUp();
     this.#linkProblem = firmwareError(regs);
@@ -252,6 +261,33 @@ export class IxgbeDevice implements Device {
       return this.linkStatus();
     };
     return waitForLink(this.address, next, milliseconds);
+  }
+
+  /**
+   * Takes the link down, so that the partner loses it too, or sets it up again; wait for it with
+   * {@linkcode IxgbeDevice.prototype.waitForLink}. Idempotent. Set it up again before you close the device:
+   * the PHY of an X540 or X550 would stay in low power mode.
+   *
+   * @throws {DeviceError} if the PHY of an X540 or X550 cannot be accessed.
+   */
+  async setLink(up: boolean): Promise<void> {
+    if (!up) {
+      this.#restoreLink ??= await takeLinkDown(this.registers, this.address, this.#model.mac);
+      return;
+    }
+    const restore = this.#restoreLink;
+    this.#restoreLink = undefined;
+    if (restore === undefined) return;
+    await restore();
+    await this.#link?.setUp();
+  }
+
+  /**
+   * Connects the transmitter to the receiver inside the MAC, until the device is closed: for tests. The
+   * cable is cut off, also for a management controller that shares the port. Idempotent.
+   */
+  async startLoopback(): Promise<void> {
+    this.#loopback ??= await MacLoopback.start(this.registers, this.#model.mac);
   }
 
   macAddress(): Uint8Array {
@@ -367,6 +403,7 @@ export class IxgbeDevice implements Device {
     try {
       if (this.#regs) {
         late = init.shutDown(this.#regs, this.#model, this.#rx.length, this.#tx.length);
+        this.#loopback?.end();
       }
     } catch (error) {
       // A device that is gone does no DMA, and all other calls report that it is gone. A failed system call

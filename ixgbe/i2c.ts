@@ -108,10 +108,11 @@ export class I2cBus {
   #raise(data: boolean): boolean {
     this.#drive(true, data);
     const deadline = performance.now() + STRETCH_MS;
-    do {
+    for (let late = false; !late;) {
+      late = performance.now() >= deadline;
       const now = this.#regs.read(I2CCTL);
       if (now & I2CCTL.CLK_IN) return (now & I2CCTL.DATA_IN) !== 0;
-    } while (performance.now() < deadline);
+    }
     throw new BusStuck("the module holds the clock line of its I2C bus low");
   }
 

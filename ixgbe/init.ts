@@ -11,6 +11,7 @@ import { BYTES, CRC, MAX_FRAME } from "./descriptors.ts";
 import { checkMac } from "./eeprom.ts";
 import { type Model, rxPacketBufferKilobytes } from "./models.ts";
 import * as R from "./registers.ts";
+import { clearRxQueue, clearTxQueue } from "./residue.ts";
 import { isVetoed, phySemaphore, spinWithSemaphore, withSemaphore } from "./semaphore.ts";
 
 /** Size of the transmit packet buffer in KB, all for one traffic class (section 8.2.3.9.13). */
@@ -38,8 +39,6 @@ const ENTRY = R.IVAR.ALLOC0 | R.IVAR.ALLOC_VAL0;
 const QUEUE_BITS = 16;
 /** Shift of IVAR_MISC.ALLOC1: the vector of causes other than queues and the TCP timer. */
 const OTHER_SHIFT = 8;
-/** Shift of PFQDE.QUEUE_IDX. */
-const QUEUE_IDX_SHIFT = 8;
 
 /** The location of a ring, as the NIC needs it. */
 export interface Ring {
@@ -87,8 +86,17 @@ function disableInterrupts(regs: Registers): void {
   for (let i = 0; i < R.EIMC_EX.count; i++) regs.write(R.EIMC_EX, 0xffffffff, i);
 }
 
-/** Section 4.6.3.2: the values that these registers must have without flow control. */
+/**
+ * Section 4.6.3.2: the values that these registers must have without flow control. A forwarder neither
+ * pauses a wire nor is paused: one slow port would stop all others. MFLCN is the MAC's, which an 82599's
+ * software reset without a link reset may leave. DPF: pause frames that arrive are discarded; otherwise
+ * promiscuous mode would receive them, and a forwarder would send them on.
+ */
 function disableFlowControl(regs: Registers, model: Model): void {
+  const { PMCF, DPF, RPFCE, RFCE, RPFCE_TC } = R.MFLCN;
+  regs.update(R.MFLCN, PMCF | DPF | RPFCE | RFCE | RPFCE_TC, DPF);
+  // What the 82599 advertises at 1 Gbit/s; the kinds of links do it for backplanes and 10GBASE-T.
+  if (model.mac === "82599") regs.clear(R.PCS1GANA, R.PCS1GANA.SYM_PAUSE | R.PCS1GANA.ASM_PAUSE);
   for (const register of [R.FCTTV, R.FCRTL, R.FCRTH, R.FCRTV, R.FCCFG] as Register[]) {
     for (let i = 0; i < register.count; i++) regs.write(register, 0, i);
   }
@@ -152,28 +160,6 @@ function stopTraffic(regs: Registers): void {
     if (regs.read(R.TXDCTL, i) & R.TXDCTL.ENABLE) regs.clear(R.TXDCTL, R.TXDCTL.ENABLE, i);
   }
   regs.clear(R.RXCTRL, R.RXCTRL.RXEN);
-}
-
-/**
- * Clears what an earlier driver may have set and CTRL.RST keeps: through sysfs there is no function-level
- * reset. EXTENDED_VLAN "should only be reset by a PCIe reset" (X550: section 8.2.2.1.3). Credits and rate
- * limits of transmit queues are not defined after a reset (X550: sections 8.2.2.11.5 and 8.2.2.11.8), and
- * must be 0 (section 4.6.11.3.4). HLREG0 and MACC are the MAC's, which an 82599's software reset without a
- * link reset may leave.
- */
-export function clearResidue(regs: Registers): void {
-  regs.clear(R.CTRL_EXT, R.CTRL_EXT.EXTENDED_VLAN);
-  regs.clear(R.HLREG0, R.HLREG0.LPBK);
-  regs.clear(R.MACC, R.MACC.FLU);
-  for (let queue = 0; queue < R.TXDCTL.count; queue++) {
-    regs.write(R.RTTDQSEL, queue);
-    regs.write(R.RTTDT1C, 0);
-    regs.write(R.RTTBCNRC, 0);
-    regs.write(R.PFQDE, R.PFQDE.WE | queue << QUEUE_IDX_SHIFT);
-  }
-  for (const arbiter of [R.RTTDT2C, R.RTTPT2C, R.RTRPT4C] as Register[]) {
-    for (let i = 0; i < arbiter.count; i++) regs.write(arbiter, 0, i);
-  }
 }
 
 /** Filters of VLANs, pools and five-tuples. Software has to clear them even if it uses none. */
@@ -241,6 +227,7 @@ export async function enableRxQueue(
     (bufferSize >> 10) | R.SRRCTL.DESCTYPE_ADVANCED | R.SRRCTL.DROP_EN,
     queue,
   );
+  clearRxQueue(regs, queue);
   regs.set(R.CTRL_EXT, R.CTRL_EXT.NS_DIS);
   regs.clear(R.DCA_RXCTRL, 1 << 12, queue); // required by section 4.6.7.1
   regs.set(R.RXDCTL, R.RXDCTL.ENABLE, queue);
@@ -269,6 +256,7 @@ export function initTransmit(regs: Registers): void {
  */
 export function setUpTxQueue(regs: Registers, queue: number, ring: Ring): void {
   setRing(regs, queue, ring, [R.TDBAL, R.TDBAH, R.TDLEN, R.TDH, R.TDT]);
+  clearTxQueue(regs, queue);
   // Prefetch if fewer than 32 descriptors are in the NIC and at least 8 wait in the ring. WTHRESH must
   // be 0 because not every descriptor has RS.
   regs.update(

@@ -10,7 +10,7 @@ import type { Registers } from "../src/registers.ts";
 import { CopperLink } from "./copper_link.ts";
 import type { Model } from "./models.ts";
 import type { PortLink } from "./port_link.ts";
-import { LINKS } from "./registers.ts";
+import { FCCFG, LINKS, MFLCN } from "./registers.ts";
 import { isVetoed } from "./semaphore.ts";
 import { SerdesLink } from "./serdes_link.ts";
 import { SfpLink } from "./sfp_link.ts";
@@ -62,5 +62,14 @@ export function linkStatus(regs: Registers, model: Model): LinkStatus {
   if ((links & LINKS.UP) === 0) return { up: false, megabits: 0 };
   const nonStandard = model.mac === "X550" && (links & LINKS.SPEED_NON_STD) !== 0;
   const speeds = nonStandard ? [0, 5000, 0, 2500] : [0, 100, 1000, 10000];
-  return { up: true, megabits: speeds[(links & LINKS.SPEED) >>> 28], duplex: "full" };
+  const megabits = speeds[(links & LINKS.SPEED) >>> 28];
+  return { up: true, megabits, duplex: "full", flowControl: flowControl(regs) };
+}
+
+/** Returns which pause frames are in force: those of IEEE 802.3x, and those by priority. */
+function flowControl(regs: Registers): NonNullable<LinkStatus["flowControl"]> {
+  const obeys = (regs.read(MFLCN) & (MFLCN.RFCE | MFLCN.RPFCE)) !== 0;
+  const sends = (regs.read(FCCFG) & FCCFG.TFCE) !== 0;
+  if (obeys) return sends ? "both" : "receive";
+  return sends ? "transmit" : "none";
 }

@@ -14,6 +14,11 @@ import { MMNGC, STATUS, SW_FW_SYNC, SWSM } from "./registers.ts";
 /** The longest time that a semaphore may be held, in milliseconds. */
 const DEADLINE_MS = 1000;
 const RETRY_MS = 5;
+/**
+ * Least number of attempts to take a semaphore. At one alone, or after a time in which this thread did not
+ * run, firmware may hold it by chance.
+ */
+const MIN_LOOKS = 100;
 
 /** The firmware's bit for a resource is this many bits above the software's. */
 const FIRMWARE_SHIFT = 5;
@@ -108,12 +113,12 @@ function* take(
   yields: boolean,
 ): Attempts<Outcome> {
   const deadline = performance.now() + DEADLINE_MS;
-  for (;;) {
+  for (let looks = 1;; looks++) {
+    const late = looks >= MIN_LOOKS && performance.now() >= deadline;
     yield* enter(regs, mac);
     const sync = regs.read(SW_FW_SYNC);
     const byFirmware = (sync & resource << FIRMWARE_SHIFT) !== 0;
     const busy = byFirmware || (sync & resource) !== 0;
-    const late = performance.now() >= deadline;
     const taken = !busy || (late && !(byFirmware && yields));
     if (taken) regs.write(SW_FW_SYNC, sync | resource);
     leave(regs, mac);
@@ -160,9 +165,10 @@ function leave(regs: Registers, mac: Mac): void {
 /** Polls a condition every millisecond, up to the deadline; returns whether it held. */
 function* until(condition: () => boolean): Attempts<boolean> {
   const deadline = performance.now() + DEADLINE_MS;
-  for (;;) {
+  for (let looks = 1;; looks++) {
+    const late = looks >= MIN_LOOKS && performance.now() >= deadline;
     if (condition()) return true;
-    if (performance.now() >= deadline) return false;
+    if (late) return false;
     yield 1;
   }
 }

@@ -62,9 +62,11 @@ export class SerdesLink implements PortLink {
     });
   }
 
-  /** Returns AUTOC with the speeds that the program has set. */
-  #advertise(autoc: number): number {
-    if (this.#speeds === undefined || !negotiates(autoc)) return autoc;
+  /** Returns AUTOC with the speeds that the program has set, and without pause frames. */
+  #advertise(before: number): number {
+    if (!negotiates(before)) return before;
+    const autoc = (before & ~AUTOC.PB) >>> 0;
+    if (this.#speeds === undefined) return autoc;
     const removed = (this.#speeds.includes(10000) ? 0 : AT_10G) |
       (this.#speeds.includes(1000) ? 0 : AT_1G);
     if (autoc & (AT_10G | AT_1G) & ~removed) return (autoc & ~removed) >>> 0;

@@ -82,6 +82,7 @@ export function* formatDiagnosis({ findings, ways }: Diagnosis): Generator<strin
     const name = way === "vfio" ? "VFIO" : "sysfs and physical addresses";
     yield ways.includes(way) ? `${name}: can be used` : `${name}: lacks ${missing.join(", ")}`;
   }
+  if (ways.length > 0) yield "run `nic.ts selftest ADDRESS` to test a card";
 }
 
 function finding(

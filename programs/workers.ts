@@ -161,9 +161,10 @@ function failed(number: number, thrown: readonly unknown[]): WorkerError {
 /** Waits until a condition holds; returns whether it did in time. */
 async function until(milliseconds: number, condition: () => boolean): Promise<boolean> {
   const deadline = performance.now() + milliseconds;
-  while (!condition()) {
-    if (performance.now() >= deadline) return false;
+  for (;;) {
+    const late = performance.now() >= deadline;
+    if (condition()) return true;
+    if (late) return false;
     await delay(LOOK_MS);
   }
-  return true;
 }

@@ -12,12 +12,14 @@ import {
   type Options as Declared,
   repeated,
   text,
+  whole,
   wholes,
 } from "../programs/options.ts";
 import { UsageError } from "../src/errors.ts";
 import { type Fault, FAULTS } from "./nic/faults.ts";
 import { ALL_SPEEDS } from "./nic/phy.ts";
 import { MODULE_KINDS, type ModuleKind } from "./nic/sfp_module.ts";
+import { CARD, DELAY_NAMES, type DelayName, type Delays, MAX_DELAY } from "./nic/timing.ts";
 import { parseWire, type WireSpec } from "./wires/parse.ts";
 
 /** One port of the command line. */
@@ -42,6 +44,14 @@ export interface Options {
   readonly deviceId: number;
   /** What is in the cages of all ports, or null for nothing. */
   readonly module: ModuleKind | null;
+  /** How long things take at all ports, and how far that varies. */
+  readonly timing: {
+    readonly delays: Delays;
+    readonly jitter: number;
+    readonly seed: number;
+  };
+  /** Attempts at a link that fail before one succeeds. */
+  readonly linkFailures: number;
   /** Speeds of the link partner of all ports in Mb/s; none: the default of the board. */
   readonly partner: readonly number[];
   /** A fault of all ports, or undefined. */
@@ -61,6 +71,7 @@ export interface Options {
 }
 
 const MAX_PORTS = 8;
+const MAX_SEED = 0xffff_ffff;
 /** A file that may be written several times. */
 const NOWHERE = "/dev/null";
 
@@ -94,6 +105,23 @@ export const SIM = command({
       value: "KIND",
       default: "10G-SR",
     }),
+    delays: text(
+      "time that things take, by name in milliseconds: " + DELAY_NAMES.join(", ") +
+        '; "card" stands for values like those of a card (default none: no time)',
+      "card|NAME=MS,…",
+      "card, or names with milliseconds",
+    ),
+    jitter: decimal("how far each delay may differ from its value, as a share of it", {
+      ...{ least: 0, most: 1, default: 0 },
+    }),
+    seed: whole("seed of the delays; each port adds its number", {
+      ...{ least: 0, most: MAX_SEED, default: 1 },
+    }),
+    "link-failures": whole(
+      "attempts at a link that fail before one succeeds; without a cage, only with a delay of the " +
+        "link",
+      { least: 0, most: 1000, default: 0 },
+    ),
     partner: wholes("speeds of the link partner in Mb/s", {
       ...{ least: 100, most: 10000, default: [] },
       values: "(100, 1000, 2500, 5000, 10000; default all, or the highest of the module)",
@@ -128,7 +156,8 @@ export const SIM = command({
   generator[:rate=PPS][,size=BYTES][,flows=N][,latency=1]
                                     sends and checks numbered frames of N flows in turn;
                                     latency=1 times them, for --json
-  cable:N                           the other port with the same number
+  cable:N[,signal=1]                the other port with the same number; signal=1: a port that
+                                    sends no signal takes the other port's link down
   pcap:in=FILE,out=FILE[,rate=PPS]  replays one file, and captures to the other
   tap:NAME                          a TAP device of this machine
   dgram:LOCAL,REMOTE                Unix datagram sockets
@@ -142,6 +171,13 @@ export const SIM = command({
     }
     if (values.module !== "10G-SR" && ports.some((port) => port.plain)) {
       throw new UsageError("--module: a plain port has no bus to a module, leave it out");
+    }
+    const { delays, jitter, seed, "link-failures": linkFailures } = values;
+    if ((delays !== undefined || linkFailures > 0) && ports.some((port) => port.plain)) {
+      const option = delays === undefined ? "link-failures" : "delays";
+      throw new UsageError(
+        `--${option}: a plain port does not see what its driver reads, leave it out`,
+      );
     }
     if (values.partner.length > 0 && ports.some((port) => port.plain)) {
       throw new UsageError("--partner: a plain port's partner has all speeds; leave it out");
@@ -157,6 +193,8 @@ export const SIM = command({
     return {
       ports,
       module: values.module === "none" ? null : values.module,
+      timing: { delays: delays === undefined ? {} : parseDelays(delays), jitter, seed },
+      linkFailures,
       partner: values.partner,
       fault: values.fault,
       deviceId: parseDeviceId(values["device-id"] ?? "0x10fb"),
@@ -243,6 +281,26 @@ function parseMac(text: string): Uint8Array {
     throw new UsageError(`--mac ${text}: is not an address; give the address of a station`);
   }
   return mac;
+}
+
+/** Returns delays by name; later ones replace those of `card`. */
+function parseDelays(text: string): Delays {
+  let delays: Delays = {};
+  for (const part of text.split(",")) {
+    const [, name, value] = /^(\w+)=(\d+(?:\.\d+)?)$/.exec(part) ?? [];
+    if (part === "card") delays = { ...delays, ...CARD };
+    else if (DELAY_NAMES.includes(name as DelayName) && Number(value) <= MAX_DELAY) {
+      delays = { ...delays, [name]: Number(value) };
+    } else {
+      throw new UsageError(
+        `--delays ${text}: "${part}" is neither card nor one of ${
+          DELAY_NAMES.join(", ")
+        } with =MS, ` +
+          `0 to ${MAX_DELAY}`,
+      );
+    }
+  }
+  return delays;
 }
 
 function parseDeviceId(text: string): number {

@@ -78,7 +78,7 @@ export function openPorts(options: Options, log: (line: string) => void): Port[]
 
 /** A port on a socket. */
 function openServer(
-  { deviceId, module, partner, fault, doorbells: how }: Options,
+  { deviceId, module, partner, fault, timing, linkFailures, doorbells: how }: Options,
   { socket, mac }: PortOptions,
   i: number,
   trace: Trace | undefined,
@@ -89,6 +89,10 @@ function openServer(
     deviceId,
     module,
     mac,
+    delays: timing.delays,
+    jitter: timing.jitter,
+    seed: timing.seed + i,
+    restarts: linkFailures,
     ...(partner.length > 0 && { partner }),
     ...(fault && FAULTS[fault]),
     pollDoorbells: doorbells !== undefined,

@@ -33,6 +33,12 @@ export interface LinkStatus {
   readonly duplex?: "full";
   /** The module, if the device has a cage and the driver could identify what is in it. */
   readonly module?: LinkModule;
+  /**
+   * Which pause frames are in force (IEEE 802.3x): `receive` obeys the other end's, `transmit` sends its
+   * own. Undefined while the link is down, or if the device does not report it. ixgbe turns both off and
+   * advertises neither.
+   */
+  readonly flowControl?: "none" | "receive" | "transmit" | "both";
   /** Why the link is down, as far as the driver knows. */
   readonly reason?: string;
 }

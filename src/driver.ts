@@ -291,9 +291,10 @@ export async function waitForLink(
   }
   const deadline = performance.now() + milliseconds;
   for (;;) {
+    const late = performance.now() >= deadline; // before the look: this thread may not run after it
     const now = await status();
     if (now.up) return now;
-    if (performance.now() >= deadline) {
+    if (late) {
       const why = now.reason ?? "check the cable, the module and the other end";
       throw new DeviceError(device, `no link after ${milliseconds} ms: ${why}`);
     }

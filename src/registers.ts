@@ -222,13 +222,17 @@ export class Registers {
   /** As {@linkcode Registers.prototype.reaches}, but polls without awaiting: for closing. */
   spin(register: Register, mask: number, value: number, milliseconds: number, index = 0): boolean {
     const deadline = performance.now() + milliseconds;
-    do {
+    for (;;) {
+      const late = performance.now() >= deadline; // before the read: see `reaches`
       if (((this.read(register, index) ^ value) & mask) === 0) return true;
-    } while (performance.now() < deadline);
-    return false;
+      if (late) return false;
+    }
   }
 
-  /** As {@linkcode Registers.prototype.wait}, but returns false at the deadline. */
+  /**
+   * As {@linkcode Registers.prototype.wait}, but returns false at the deadline. The last read comes after
+   * the deadline: on a loaded machine this thread may not have run for longer than the device needed.
+   */
   async reaches(
     register: Register,
     mask: number,
@@ -238,8 +242,9 @@ export class Registers {
   ): Promise<boolean> {
     const deadline = performance.now() + milliseconds;
     for (;;) {
+      const late = performance.now() >= deadline;
       if (((this.read(register, index) ^ value) & mask) === 0) return true;
-      if (performance.now() >= deadline) return false;
+      if (late) return false;
       await delay(1);
     }
   }

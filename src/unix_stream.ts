@@ -47,9 +47,12 @@ export class UnixStream {
     this.milliseconds = milliseconds;
     const deadline = this.deadline();
     let fd: number;
-    // Without SOCK_NONBLOCK, connecting to a server that hangs would block forever.
-    while ((fd = stubs.ixy_connect(path(socket), SOCK_STREAM | SOCK_NONBLOCK)) === -Errno.EAGAIN) {
-      if (performance.now() > deadline) {
+    for (;;) {
+      const late = performance.now() >= deadline;
+      // Without SOCK_NONBLOCK, connecting to a server that hangs would block forever.
+      fd = stubs.ixy_connect(path(socket), SOCK_STREAM | SOCK_NONBLOCK);
+      if (fd !== -Errno.EAGAIN) break;
+      if (late) {
         throw new UsageError(
           `${address}: the server of this device has not accepted a connection for ${milliseconds} ms: ` +
             `end the program that uses the device, or restart the server`,
@@ -165,11 +168,14 @@ export class UnixStream {
   }
 
   #await(events: number, deadline: number, during: string): void {
-    const left = Math.ceil(deadline - performance.now());
-    if (left <= 0) throw this.gone(`has not answered for ${this.milliseconds} ms${during}`);
+    // At the deadline it looks once more: this thread may not have run for a while.
+    const left = Math.max(Math.ceil(deadline - performance.now()), 0);
     this.#pollfd[0] = this.#fd;
     this.#pollfd[1] = events;
     const n = stubs.ixy_poll(this.#pollfd, 1, left);
+    if (n === 0 && left === 0) {
+      throw this.gone(`has not answered for ${this.milliseconds} ms${during}`);
+    }
     if (n !== -Errno.EINTR) checkCall(this.address, "poll the socket", n);
   }
 }

@@ -88,10 +88,11 @@ export class ControlQueue {
   #await(position: number, what: string): void {
     const deadline = performance.now() + DEADLINE_MS;
     for (;;) {
+      const late = performance.now() >= deadline;
       const arrived = (this.#queue.usedIndex[1] - position) & 0xffff;
       if (arrived === 1) return;
       if (arrived !== 0) throw this.#queue.overrun(position, 1);
-      if (performance.now() > deadline) {
+      if (late) {
         throw new DeviceError(
           this.#transport.address,
           `no answer to ${what} of the control queue within ${DEADLINE_MS} ms: open the device ` +

@@ -165,8 +165,10 @@ export abstract class PciTransport {
   async reset(): Promise<void> {
     this.setStatus(0);
     const deadline = performance.now() + RESET_MS;
-    while (this.status() !== 0) {
-      if (performance.now() > deadline) throw this.#notReset();
+    for (;;) {
+      const late = performance.now() >= deadline; // before the look: this thread may not run after it
+      if (this.status() === 0) break;
+      if (late) throw this.#notReset();
       await delay(1);
     }
     this.pci.setBusMaster(true);
@@ -202,8 +204,11 @@ export abstract class PciTransport {
   stop(): boolean {
     this.setStatus(0);
     const deadline = performance.now() + RESET_MS;
-    while (this.status() !== 0) if (performance.now() > deadline) throw this.#notReset();
-    return true;
+    for (;;) {
+      const late = performance.now() >= deadline;
+      if (this.status() === 0) return true;
+      if (late) throw this.#notReset();
+    }
   }
 
   close(): void {

@@ -138,11 +138,12 @@ export class VhostUserSocket {
    */
   look(): bigint | undefined {
     const pending = this.#pending;
+    const late = pending !== undefined && performance.now() >= pending.deadline;
     if (this.#stream.readable()) {
       if (!pending) throw this.#stream.gone("sent a message without a request");
       return this.#answer(8).getBigUint64(0, true);
     }
-    if (!pending || performance.now() < pending.deadline) return undefined;
+    if (!pending || !late) return undefined;
     throw this.#stream.gone(
       `has not answered for ${this.#stream.milliseconds} ms during ${pending.name}`,
     );

@@ -19,7 +19,7 @@ import {
 import { hex, type Register } from "../../src/registers.ts";
 import { isX540OrLater } from "./boards.ts";
 import { type DeviceState, enabledReceiveQueue } from "./device_state.ts";
-import { checkReset, installFirmware, withHeld } from "./firmware.ts";
+import { checkReset, firmwareHolds, installFirmware, withHeld } from "./firmware.ts";
 import { installHostInterface } from "./host_interface.ts";
 import { linkSpeed } from "./link_effects.ts";
 import { SpiEeprom } from "./spi_eeprom.ts";
@@ -49,17 +49,22 @@ function installReset(state: DeviceState): void {
       checkReset(state, value);
       state.rest.reset();
       state.softwareReset((value & CTRL.LRST) !== 0);
+      state.timing.after("reset", "reset", () => {
+        file.set(CTRL, file.get(CTRL) & ~(CTRL.RST | CTRL.LRST));
+      });
       return (value & (CTRL.RST | CTRL.LRST)) >>> 0;
     }
     if (value & CTRL.GIO_DIS) checkQueuesStopped(state);
     state.rest.disable((value & CTRL.GIO_DIS) !== 0);
+    if (value & CTRL.GIO_DIS) state.timing.after("dma", "master", () => {});
     return value;
   });
   file.onSettled(CTRL, () => state.update());
   file.onRead(CTRL, (value) => {
+    if (state.timing.takes("reset")) return value;
     // The reset bits clear themselves. A driver that reads within a millisecond sees them once.
     file.set(CTRL, value & ~(CTRL.RST | CTRL.LRST));
-    return performance.now() - state.resetAt < RESET_TAKES ? value : file.get(CTRL);
+    return state.timing.now() - state.resetAt < RESET_TAKES ? value : file.get(CTRL);
   });
 }
 
@@ -76,13 +81,19 @@ function installTimer({ file }: DeviceState): void {
 function installRest(state: DeviceState): void {
   const { file, rest } = state;
   file.onRead(STATUS, (value) => {
-    if (file.get(CTRL) & CTRL.GIO_DIS && rest.look()) value &= ~STATUS.GIO_MASTER_ENABLE;
+    const stopped = file.get(CTRL) & CTRL.GIO_DIS && !writesBack(state);
+    if (stopped && rest.look()) value &= ~STATUS.GIO_MASTER_ENABLE;
     return linkSpeed(state) > 0 ? value | STATUS.LINK_UP : value;
   });
   file.onWrite(GCR_EXT, (value, old) => {
     if (value & ~old & GCR_EXT.BUFFERS_CLEAR_FUNC) rest.clear();
     return value;
   });
+}
+
+/** Whether write-backs, or the end of DMA, are still to come. */
+function writesBack({ timing, receiver, transmitter }: DeviceState): boolean {
+  return timing.isPending("master") || receiver.unwritten || transmitter.unwritten;
 }
 
 function checkQueuesStopped(state: DeviceState): void {
@@ -94,8 +105,8 @@ function checkQueuesStopped(state: DeviceState): void {
 }
 
 function installEeprom(state: DeviceState): void {
-  const { file, eeprom, rules } = state;
-  const readEarly = firstLook(state);
+  const { file, eeprom, rules, timing } = state;
+  const readEarly = tooEarly(state, "auto read");
   file.onRead(EEC, (value) => {
     if (readEarly()) return value;
     state.sawAutoRead = true;
@@ -110,7 +121,7 @@ function installEeprom(state: DeviceState): void {
     const out = spi.drive((value & EEC.CS) !== 0, (value & EEC.SK) !== 0, (value & EEC.DI) !== 0);
     return kept | EEC.GNT | (out ? EEC.DO : 0);
   });
-  const initEarly = firstLook(state);
+  const initEarly = tooEarly(state, "DMA init");
   file.onRead(RDRXCTL, (value) => {
     if (initEarly()) return value;
     state.sawDmaInit = true;
@@ -124,15 +135,19 @@ function installEeprom(state: DeviceState): void {
       rules.violate("EERD", "8.2.3.2.2", "ADDR is inside the EEPROM", `word ${address}`);
     }
     const word = address < eeprom.length ? eeprom[address] : 0xffff;
-    return (word << 16 | value & EERD.ADDR | EERD.DONE) >>> 0;
+    const done = (word << 16 | value & EERD.ADDR | EERD.DONE) >>> 0;
+    if (!timing.takes("bus")) return done;
+    timing.after("bus", "EERD", () => file.set(EERD, done));
+    return value & ~EERD.DONE;
   });
 }
 
-// Returns whether it is the first call since a reset. The first read is always too early, so that a
-// driver that does not wait is noticed.
-function firstLook(state: DeviceState): () => boolean {
+// Returns whether it is too early after a reset. Without a delay the first call is, so that a driver
+// that does not wait is noticed.
+function tooEarly(state: DeviceState, event: string): () => boolean {
   let seen = NaN;
   return () => {
+    if (state.timing.takes("eeprom")) return state.timing.isPending(event);
     const first = seen !== state.resetAt;
     seen = state.resetAt;
     return first;
@@ -145,9 +160,15 @@ function installSemaphores(state: DeviceState): void {
     file.set(SWSM, value | SWSM.SMBI); // a driver that reads 0 has taken it (8.2.3.4)
     return stuck === "SMBI" ? value | SWSM.SMBI : value;
   });
-  file.onWrite(SWSM, (value) => stuck === "SWESMBI" ? value & ~SWSM.SWESMBI : value);
+  file.onWrite(SWSM, (value, old) => {
+    const taken = value & ~old & SWSM.SWESMBI && firmwareHolds(state);
+    return taken || stuck === "SWESMBI" ? value & ~SWSM.SWESMBI : value;
+  });
   file.onRead(SW_FW_SYNC, (stored) => {
     const value = withHeld(state, stored);
+    if (isX540OrLater(state.deviceId) && !(value & SW_FW_SYNC.REGSMP) && firmwareHolds(state)) {
+      return (value | SW_FW_SYNC.REGSMP) >>> 0;
+    }
     if (isX540OrLater(state.deviceId)) file.set(SW_FW_SYNC, value | SW_FW_SYNC.REGSMP);
     return value;
   });

@@ -12,6 +12,9 @@ import {
   ETQF,
   ETQS,
   EXVET,
+  FCCFG,
+  FCRTH,
+  FCRTL,
   FCTRL,
   FDIRCMD,
   FDIRCTRL,
@@ -29,6 +32,7 @@ import {
   L34TIMIR,
   MAXFRS,
   MCSTCTRL,
+  MFLCN,
   MRQC,
   MTQC,
   RAH,
@@ -65,6 +69,7 @@ import {
 } from "./arbiters.ts";
 import { hasCrcStripForDma, hasLargeRedirectionTable, receiveMemory } from "./boards.ts";
 import { type DeviceState, enabledReceiveQueue } from "./device_state.ts";
+import { switchKey } from "./queue_effects.ts";
 
 /** KB of transmit packet memory (8.2.3.9.13). */
 const TRANSMIT_MEMORY = 160;
@@ -76,6 +81,7 @@ const RAH_ADTYPE = 1 << 30;
 export function installDataPath(state: DeviceState): void {
   installFilters(state);
   installReceive(state);
+  installFlowControl(state);
   installTransmit(state);
   installSecurity(state);
   installFlowDirector(state);
@@ -144,6 +150,12 @@ function installReceive(state: DeviceState): void {
       state.transmitter.load();
       state.update();
     });
+  }
+}
+
+function installFlowControl({ file, receiver }: DeviceState): void {
+  for (const register of [MFLCN, FCCFG, FCRTH, FCRTL]) {
+    file.onSettled(register, () => receiver.flow.load());
   }
 }
 
@@ -251,11 +263,14 @@ function installTransmit(state: DeviceState): void {
 
 // Enables queue 0 as well, as TE does (X550 datasheet, section 4.6.8.1). It does not start a ring
 // without length, as after a reset.
-function enableFirstTransmitQueue({ file, transmitter }: DeviceState): void {
-  const control = file.get(TXDCTL);
-  if (control & TXDCTL.ENABLE) return;
-  file.set(TXDCTL, control | TXDCTL.ENABLE);
-  if (file.get(TDLEN) !== 0) transmitter.startQueue(0, control);
+function enableFirstTransmitQueue(state: DeviceState): void {
+  const { file, transmitter } = state;
+  if (file.get(TXDCTL) & TXDCTL.ENABLE) return;
+  state.timing.after("queue", switchKey(TXDCTL, 0), () => {
+    const control = file.get(TXDCTL);
+    file.set(TXDCTL, control | TXDCTL.ENABLE);
+    if (file.get(TDLEN) !== 0) transmitter.startQueue(0, control);
+  });
 }
 
 function checkTransmitBuffers(state: DeviceState): void {
@@ -283,10 +298,12 @@ function installSecurity(state: DeviceState): void {
   const { file } = state;
   file.onWrite(SECRXCTRL, (value) => {
     if ((value & SECRXCTRL.RX_DIS) === 0) state.sawReceivePathEmpty = false;
+    else state.timing.after("queue", "receive path", () => {});
     return value;
   });
   file.onRead(SECRXSTAT, (value) => {
     if ((file.get(SECRXCTRL) & SECRXCTRL.RX_DIS) === 0) return value;
+    if (state.timing.isPending("receive path")) return value;
     state.sawReceivePathEmpty = true;
     return value | SECRXSTAT.SECRX_RDY;
   });

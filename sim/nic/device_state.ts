@@ -14,6 +14,7 @@ import type { Phy } from "./phy.ts";
 import type { QueueMemories } from "./queue_memories.ts";
 import type { Serdes } from "./serdes.ts";
 import type { SfpModule } from "./sfp_module.ts";
+import type { Timing } from "./timing.ts";
 
 /** How firmware behaves. Times are in milliseconds after a reset; `Infinity` is never. */
 export interface Firmware {
@@ -37,6 +38,8 @@ export interface Firmware {
 export interface DeviceState extends DeviceCore {
   /** PCI device ID. */
   readonly deviceId: number;
+  /** What takes time, and how long. */
+  readonly timing: Timing;
   readonly receiver: Receiver;
   readonly transmitter: Transmitter;
   readonly phy: Phy;
@@ -56,6 +59,8 @@ export interface DeviceState extends DeviceCore {
   removed: boolean;
   /** Whether there is a link partner. */
   linkPartner: boolean;
+  /** Negotiations that bring no link before one does; not on boards with a cage. */
+  linkFailures: number;
   /** The speeds that it has, in Mb/s. */
   partnerSpeeds: readonly number[];
   /** Whether it has given up, until it sees the laser go off. */
@@ -68,7 +73,7 @@ export interface DeviceState extends DeviceCore {
   linkDelay: number;
   /** Whether backplane auto-negotiation has begun since the reset. */
   negotiating: boolean;
-  /** Time of the last reset, in milliseconds of `performance.now()`. */
+  /** Time of the last reset, in milliseconds of {@linkcode Timing.prototype.now}. */
   resetAt: number;
   /** When the last reset by CTRL was, likewise. */
   softwareResetAt: number;

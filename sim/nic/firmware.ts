@@ -12,12 +12,14 @@ import type { DeviceState, Firmware } from "./device_state.ts";
 
 /** Milliseconds after a software reset in which Intel's drivers leave the PHY of X540 and X550 alone. */
 const PHY_REST = 100;
+/** Share of the attempts to take a semaphore at which firmware has it. */
+const FIRMWARE_SHARE = 0.25;
 
 /** Says what firmware shows in registers. Semaphores are in `control_effects.ts`. */
 export function installFirmware(state: DeviceState): void {
-  const { file, firmware: { configDone = 0, veto = false } } = state;
+  const { file, timing, firmware: { configDone = 0, veto = false } } = state;
   file.onRead(EEMNGCTL, (value) => {
-    const done = performance.now() >= state.resetAt + configDone;
+    const done = timing.now() >= state.resetAt + configDone && !timing.isPending("configuration");
     return done ? value | EEMNGCTL.CFG_DONE0 | EEMNGCTL.CFG_DONE1 : value;
   });
   file.onRead(MMNGC, (value) => veto ? value | MMNGC.MNG_VETO : value);
@@ -30,12 +32,20 @@ export function firmwareStatus({ error = 0, recovery = false }: Firmware): numbe
 
 /** SW_FW_SYNC as a driver reads it: with what firmware holds now. */
 export function withHeld(state: DeviceState, sync: number): number {
-  const { holdsPhy = 0, holdsEeprom = false, stuck } = state.firmware;
+  const { timing, firmware: { holdsPhy = 0, holdsEeprom = false, stuck } } = state;
   if (holdsEeprom) sync |= SW_FW_SYNC.FW_EEP_SM;
   if (stuck === "REGSMP") sync |= SW_FW_SYNC.REGSMP;
-  if (holdsPhy === 0) return sync;
-  const held = performance.now() < state.resetAt + holdsPhy;
+  if (holdsPhy === 0 && !timing.takes("firmware")) return sync;
+  const held = timing.now() < state.resetAt + holdsPhy || timing.isPending("PHY held");
   return held ? sync | firmwarePhy(state) : sync & ~firmwarePhy(state);
+}
+
+/** Whether firmware holds the semaphore that guards SW_FW_SYNC: now and then, for a moment. */
+export function firmwareHolds({ timing }: DeviceState): boolean {
+  if (timing.isPending("semaphore")) return true;
+  if (!timing.happens("semaphore", FIRMWARE_SHARE)) return false;
+  timing.after("semaphore", "semaphore", () => {});
+  return true;
 }
 
 function isFirstPort({ file }: DeviceState): boolean {
@@ -79,7 +89,7 @@ export function checkPhyAccess(state: DeviceState, address: number): void {
     const rule = "a command comes while the port's SW_PHY_SM is held (X540, X550)";
     rules.violate("MSCA", "10.5.4", rule, `SW_FW_SYNC ${hex(file.get(SW_FW_SYNC))}`);
   }
-  const since = performance.now() - state.softwareResetAt;
+  const since = state.timing.now() - state.softwareResetAt;
   if (since >= PHY_REST) return;
   const rule = `no command for ${PHY_REST} ms after CTRL.RST (X540, X550)`;
   rules.violate("MSCA", "Intel's drivers", rule, `after ${since.toFixed(1)} ms`);

@@ -44,10 +44,12 @@ export function installHostInterface(state: DeviceState): void {
       rules.violate("HICR", "10.5.4", "a command comes while SW_MNG_SM is held", detail);
     }
     pending = true;
+    state.timing.after("firmware", "HICR", () => {});
     return kept | HICR.C | (carryOut(state, memory) ? HICR.SV : 0);
   });
   // The first read shows the firmware at work.
   file.onRead(HICR, (value) => {
+    if (value & HICR.C && state.timing.isPending("HICR")) return value & ~HICR.SV;
     if (value & HICR.C) file.set(HICR, value & ~HICR.C);
     else pending = false;
     return value & HICR.C ? value & ~HICR.SV : value;

@@ -40,13 +40,27 @@ export function installLink(state: DeviceState): void {
 }
 
 function installMdio(state: DeviceState): void {
-  const { file, phy } = state;
-  let address = 0;
+  const { file, timing } = state, frame = mdioFrames(state);
   file.onWrite(MSCA, (value) => {
     if ((value & MSCA.MDI_COMMAND) === 0) return value;
+    checkPhyAccess(state, (value & MSCA.PHY_ADD) >>> 21);
+    if (timing.cancel("MDIO")) {
+      const rule = "a command comes after MDI_COMMAND was seen clear";
+      state.rules.violate("MSCA", MSCA.section, rule, "the one before has not ended");
+    }
+    if (!timing.takes("bus")) return frame(value);
+    timing.after("bus", "MDIO", () => file.set(MSCA, frame(value)));
+    return value;
+  });
+}
+
+/** Returns a function that carries an MDIO frame out, and returns MSCA after it. */
+function mdioFrames(state: DeviceState): (msca: number) => number {
+  const { file, phy } = state;
+  let address = 0;
+  return (value) => {
     const device = (value & MSCA.DEV_ADD) >>> 16;
     const port = (value & MSCA.PHY_ADD) >>> 21;
-    checkPhyAccess(state, port);
     const operation = value & MSCA.OP_CODE;
     if (operation === MSCA.OP_ADDRESS) address = value & MSCA.MDI_ADD;
     else if (operation === MSCA.OP_WRITE) {
@@ -57,7 +71,7 @@ function installMdio(state: DeviceState): void {
       file.set(MSRWD, file.get(MSRWD) & MSRWD.MDI_WRITE_DATA | data << 16);
     }
     return value & ~MSCA.MDI_COMMAND;
-  });
+  };
 }
 
 // An SFP+ board has a module in its cage, and shows it on a pin. On other boards the I2C bus is
@@ -152,7 +166,24 @@ export function negotiates(autoc: number): boolean {
 /** Takes the link down; it comes up again if nothing prevents that. */
 function renegotiate(state: DeviceState): void {
   state.linkDelay = 1;
+  train(state);
   state.causes.raiseOther(EICR.LSC);
+  state.update();
+}
+
+/** Keeps the link down for the time that it takes; without a delay, it stays as it is. */
+export function train(state: DeviceState): void {
+  const { timing } = state;
+  if (!timing.takes("link")) return;
+  timing.cancel("link");
+  timing.after("link", "link", () => {
+    if (state.linkFailures > 0) {
+      state.linkFailures--;
+      return train(state);
+    }
+    state.update();
+    if (linkSpeed(state) > 0) state.causes.raiseOther(EICR.LSC);
+  });
   state.update();
 }
 
@@ -162,12 +193,23 @@ function renegotiate(state: DeviceState): void {
  */
 export function linkSpeed(state: DeviceState): number {
   const { deviceId, file, phy } = state;
+  if (state.timing.isPending("link")) return 0;
   if (isX540OrLater(deviceId)) return phy.mbps;
   if (file.get(AUTOC2) & AUTOC2.LINK_DISABLE) return 0;
   if (hasCage(deviceId)) return cageLink(state) ? cageSpeed(state) : 0;
   if (!state.linkPartner || (file.get(AUTOC) & AUTOC.LMS) !== boardLinkMode(deviceId)) return 0;
   const speeds = isBackplane(state) ? backplaneSpeeds(state) : [10000];
   return Math.max(0, ...speeds.filter((mbps) => state.partnerSpeeds.includes(mbps)));
+}
+
+/** Returns whether the port sends a signal: whether its link would be up if one arrived. */
+export function sendsSignal(state: DeviceState): boolean {
+  const { deviceId, linkPartner, phy } = state;
+  if (isX540OrLater(deviceId)) return phy.enabled;
+  state.linkPartner = true;
+  const sends = linkSpeed(state) > 0;
+  state.linkPartner = linkPartner;
+  return sends;
 }
 
 /** Returns whether the board and its link mode negotiate over a backplane. */

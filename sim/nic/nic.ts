@@ -13,7 +13,7 @@
  * for (;;) nic.poll();
  * ```
  *
- * Not modelled: timing, virtual functions.
+ * Not modelled: virtual functions.
  *
  * @module
  */
@@ -55,7 +55,7 @@ import { installDataPath } from "./data_path_effects.ts";
 import type { DeviceState, Firmware } from "./device_state.ts";
 import { Doorbells } from "./doorbells.ts";
 import { makeEeprom } from "./eeprom.ts";
-import { installLink, linkSpeed } from "./link_effects.ts";
+import { installLink, linkSpeed, sendsSignal, train } from "./link_effects.ts";
 import { Rest } from "./master_disable.ts";
 import { ALL_SPEEDS, Phy } from "./phy.ts";
 import { QueueMemories } from "./queue_memories.ts";
@@ -64,6 +64,7 @@ import { RegisterAccess } from "./register_access.ts";
 import { type PortSettings, resetRegisters, softwareReset } from "./reset.ts";
 import { Serdes } from "./serdes.ts";
 import { type ModuleKind, SfpModule } from "./sfp_module.ts";
+import { Timing, type TimingOptions } from "./timing.ts";
 
 /** Maximum number of frames taken from the wire in one round. */
 const WIRE_BUDGET = 64;
@@ -73,7 +74,7 @@ const DAMAGED_WORD = 0x3e;
 const INSPECT_EVERY = 1024;
 
 /** Options of a {@linkcode Nic}. */
-export interface NicOptions {
+export interface NicOptions extends TimingOptions {
   /** PCI device ID: 0x10fb (SFP+, the default), 0x10f7 (KX4), 0x1528 (X540), 0x1563 (X550), … */
   readonly deviceId?: number;
   /** Station address, 6 bytes; default: 02:00:00:00:05:99. */
@@ -82,6 +83,8 @@ export interface NicOptions {
   readonly lanId?: 0 | 1;
   /** Whether the EEPROM is blank: EEC.EE_PRES and the station address are 0; default: false. */
   readonly blankEeprom?: boolean;
+  /** Whether the EEPROM has a backplane advertise pause frames (AUTOC.PB); default: false. */
+  readonly advertisesPause?: boolean;
   /** Whether the EEPROM's checksum is wrong; default: false. */
   readonly damagedEeprom?: boolean;
   /** Whether the EEPROM sets AUTOC2.LINK_DISABLE, which a driver has to clear (82599). */
@@ -103,7 +106,11 @@ export interface NicOptions {
    * default: false: it then fits all but passive cables.
    */
   readonly bareCore?: boolean;
-  /** Restarts of the link, with a cage, until one can bring a link; default: 0: the first look can. */
+  /**
+   * With a cage: restarts of the link until one can bring a link; default: 0: the first look can.
+   * Without: negotiations that bring none before one does, which takes effect with a delay of the
+   * link.
+   */
   readonly restarts?: number;
   /** Whether the EEPROM allows modules of all makers; default: true. */
   readonly anyModule?: boolean;
@@ -169,8 +176,10 @@ export class Nic implements WirePort {
   readonly #registers: RegisterAccess;
   readonly #state: DeviceState;
   readonly #settings: PortSettings;
+  readonly #timing: Timing;
   #busMaster = false;
   #loopback = false;
+  #sendsSignal = true;
   /** Whether a round is running: descriptors are written back at its end. */
   #polling = false;
   #rounds = 0;
@@ -191,8 +200,10 @@ export class Nic implements WirePort {
     if (mac.length !== 6) throw new RangeError("a station address has 6 bytes");
     const words = eepromWords(deviceId);
     const { linkDisabled = false, linkDefault = "10G", module = "10G-SR" } = options;
-    this.#settings = { mac, lanId, blank, linkDisabled, linkDefault };
+    const { advertisesPause = false } = options;
+    this.#settings = { mac, lanId, blank, advertisesPause, linkDisabled, linkDefault };
     this.dma = options.dma ?? new DmaMap();
+    this.#timing = new Timing(options);
     const polled = options.pollDoorbells ? options.doorbells : undefined;
     this.#doorbells = new Doorbells(this.#file, this.rules, polled, options.plain);
     this.#causes = new InterruptCauses(this.#file, (vector) => this.onInterrupt?.(vector));
@@ -212,9 +223,17 @@ export class Nic implements WirePort {
     );
     const outlet = { send: (frame: FrameBuffer, length: number) => this.#send(frame, length) };
     this.#transmitter = new Transmitter(core, outlet);
+    const { flow } = this.#receiver;
+    flow.onPause = (milliseconds) => this.#transmitter.pause(milliseconds);
+    flow.onSend = (frame, length) => {
+      if (linkSpeed(this.#state) > 0 && !this.wire?.ignoresPause) {
+        this.wire?.transmit(frame, length);
+      }
+    };
     this.#state = {
       ...core,
       deviceId,
+      timing: this.#timing,
       receiver: this.#receiver,
       transmitter: this.#transmitter,
       phy: new Phy(phyOf(deviceId, lanId)),
@@ -236,6 +255,7 @@ export class Nic implements WirePort {
       rest: new Rest(core, this.#transmitter, () => linkSpeed(this.#state) > 0),
       removed: false,
       linkPartner: true,
+      linkFailures: hasCage(deviceId) ? 0 : options.restarts ?? 0,
       partnerSpeeds: options.partner ?? ALL_SPEEDS,
       partnerGaveUp: options.partnerGaveUp ?? false,
       crosstalk: options.crosstalk ?? false,
@@ -262,12 +282,18 @@ export class Nic implements WirePort {
     installLink(this.#state);
     installDataPath(this.#state);
     installQueues(this.#state);
+    if (this.#timing.takes("dma")) this.#postponeWriteBacks();
     this.reset();
   }
 
   /** Whether the receiver and its first queue are on and the link is up. */
   get receiving(): boolean {
     return this.#receiver.receiving && this.#receiver.hasQueue;
+  }
+
+  /** Whether the port sends a signal that gives its partner a link. */
+  get sendsSignal(): boolean {
+    return this.#sendsSignal;
   }
 
   /** Running totals since the model was created. */
@@ -282,6 +308,7 @@ export class Nic implements WirePort {
    * @returns 32 bits; 0 where there is no register.
    */
   read32(offset: number): number {
+    if (this.#timing.waiting) this.#timing.run();
     return this.#registers.read(offset);
   }
 
@@ -293,6 +320,7 @@ export class Nic implements WirePort {
    * @returns 32 bits; 0 where there is no register.
    */
   peek32(offset: number): number {
+    if (this.#timing.waiting) this.#timing.run();
     return this.#registers.peek(offset);
   }
 
@@ -308,6 +336,7 @@ export class Nic implements WirePort {
    * @param value 32 bits.
    */
   write32(offset: number, value: number): void {
+    if (this.#timing.waiting) this.#timing.run();
     this.#registers.write(offset, value);
   }
 
@@ -339,6 +368,8 @@ export class Nic implements WirePort {
     this.#state.rest.forget();
     this.#state.softwareResetAt = -Infinity;
     this.#restart();
+    // The PHY of X540 and X550 keeps its link.
+    if (kind === "power-on" || !isX540OrLater(this.#state.deviceId)) train(this.#state);
   }
 
   /** Removes the device while a driver uses it: registers read as ones, and no memory is reached. */
@@ -362,6 +393,7 @@ export class Nic implements WirePort {
    */
   poll(): number {
     if (this.#state.removed) return 0;
+    if (this.#timing.waiting) this.#timing.run();
     if (++this.#rounds % INSPECT_EVERY === 0) this.#doorbells.inspect();
     this.#polling = true;
     let work = this.#transmitter.poll() + this.#receiver.poll();
@@ -394,6 +426,8 @@ export class Nic implements WirePort {
    * @param speeds Its speeds in Mb/s: 100, 1000, 2500, 5000 or 10000; none: unchanged.
    */
   setLink(up: boolean, ...speeds: readonly number[]): void {
+    const changed = up !== this.#state.linkPartner || speeds.length > 0;
+    if (up && changed) train(this.#state);
     this.#state.linkPartner = up;
     if (speeds.length > 0) this.#state.partnerSpeeds = speeds;
     this.#causes.raiseOther(EICR.LSC);
@@ -403,6 +437,11 @@ export class Nic implements WirePort {
   #send(frame: FrameBuffer, length: number): void {
     if (this.#loopback) this.#receiver.receive(frame, length);
     else if (this.wire !== undefined) this.wire.transmit(frame, length);
+  }
+
+  #postponeWriteBacks(): void {
+    this.#receiver.postpone = (action) => this.#timing.after("dma", "receive", action);
+    this.#transmitter.postpone = (action) => this.#timing.after("dma", "transmit", action);
   }
 
   #restart(): void {
@@ -419,9 +458,11 @@ export class Nic implements WirePort {
   #update(): void {
     const file = this.#file;
     const { phy, linkPartner, partnerSpeeds } = this.#state;
-    phy.connect(linkPartner ? partnerSpeeds : []);
+    phy.connect(linkPartner && !this.#timing.isPending("link") ? partnerSpeeds : []);
+    this.#sendsSignal = sendsSignal(this.#state);
     const megabits = linkSpeed(this.#state);
     this.#state.time.setSpeed(megabits || 10_000);
+    this.#receiver.flow.megabits = megabits || 10_000;
     const link = megabits > 0;
     const loopback = (file.get(HLREG0) & HLREG0.LPBK) !== 0;
     const dma = this.#busMaster && (file.get(CTRL) & CTRL.GIO_DIS) === 0;

@@ -59,13 +59,15 @@ export function installQueues(state: DeviceState): void {
   );
   onlyDropEnableWhileEnabled(state);
   file.onWrite(RXDCTL, (value, old, index) => {
-    const changed = (value ^ old) & RXDCTL.ENABLE;
-    if (changed && value & RXDCTL.ENABLE) receiver.startQueue(index);
-    else if (changed) {
-      file.set(RDH, receiver.headOf(index), index);
-      receiver.stopQueue(index);
-    }
-    return value & ~RXDCTL.SWFLSH;
+    const kept = value & ~RXDCTL.SWFLSH;
+    return switched(state, RXDCTL, index, kept, old, (on) => {
+      if (on) receiver.startQueue(index);
+      else {
+        file.set(RDH, receiver.headOf(index), index);
+        receiver.stopQueue(index);
+      }
+      return on;
+    });
   });
   file.onSettled(RXDCTL, () => receiver.loadOffloads());
   file.onRead(TXDCTL, (value, index) => {
@@ -75,19 +77,54 @@ export function installQueues(state: DeviceState): void {
     return value & ~TXDCTL.ENABLE;
   });
   file.onWrite(TXDCTL, (value, old, index) => {
-    const changed = (value ^ old) & TXDCTL.ENABLE;
-    if (changed && value & TXDCTL.ENABLE) {
-      checkTransmitEnabled(state, index);
-      transmitter.startQueue(index, value);
-    } else if (changed) {
-      if (!state.rest.end(index)) return (value | TXDCTL.ENABLE) & ~TXDCTL.SWFLSH;
-      stopTransmit(state, index);
-    } else if (value & TXDCTL.ENABLE && (value ^ old) & THRESHOLDS) {
+    const changed = (value ^ old) & TXDCTL.ENABLE, kept = value & ~TXDCTL.SWFLSH;
+    if (changed && value & TXDCTL.ENABLE) checkTransmitEnabled(state, index);
+    if (!changed && value & TXDCTL.ENABLE && (value ^ old) & THRESHOLDS) {
       const rule = "thresholds are set before the queue is enabled";
       rules.violate(nameOf(TXDCTL, index), "4.6.8.1", rule, `${hex(old)} to ${hex(value)}`);
     }
-    return value & ~TXDCTL.SWFLSH;
+    return switched(state, TXDCTL, index, kept, old, (on, control) => {
+      if (on) transmitter.startQueue(index, control);
+      else if (state.rest.end(index)) stopTransmit(state, index);
+      else return true;
+      return on;
+    });
   });
+}
+
+/** Returns the key of the event that enables or disables a queue. */
+export function switchKey(control: Register, index: number): string {
+  return nameOf(control, index);
+}
+
+/**
+ * Enables or disables a queue as its control register is written, at once or later.
+ *
+ * @param act Does it, with the register's value by then; returns whether the queue is enabled.
+ * @returns The value that the register takes now.
+ */
+function switched(
+  { file, timing }: DeviceState,
+  control: Register,
+  index: number,
+  value: number,
+  old: number,
+  act: (on: boolean, control: number) => boolean,
+): number {
+  const enable = RXDCTL.ENABLE, key = switchKey(control, index); // the same bit in both registers
+  const on = (value & enable) !== 0, now = (old & enable) !== 0;
+  const withEnable = (bits: number, set: boolean) => (set ? bits | enable : bits & ~enable) >>> 0;
+  const pending = timing.isPending(key);
+  if (on === (pending ? !now : now)) return withEnable(value, now);
+  if (pending) timing.cancel(key); // back to how it is
+  else if (!timing.takes("queue")) return withEnable(value, act(on, value));
+  else {
+    timing.after("queue", key, () => {
+      const bits = file.get(control, index);
+      file.set(control, withEnable(bits, act(on, bits)), index);
+    });
+  }
+  return withEnable(value, now);
 }
 
 function stopTransmit({ file, transmitter }: DeviceState, index: number): void {

@@ -85,6 +85,8 @@ export class RegisterAccess {
       return;
     }
     value >>>= 0;
+    // A device that is being reset takes no writes.
+    if (this.#state.timing.waiting && this.#state.timing.isPending("reset")) return;
     const register = this.#file.registerAt(home);
     if (register === (RDT as Register) || register === (TDT as Register)) {
       this.#doorbells.words[home] = value;

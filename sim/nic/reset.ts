@@ -12,13 +12,19 @@ import {
   EEC,
   ERETA,
   ESDP,
+  FHFT,
   FTQF,
   FWSM,
   HICR,
   HLREG0,
+  IP4AT,
+  IP6AT,
+  IPAV,
   MACC,
+  MFLCN,
   MPSAR,
   MTA,
+  PCS1GANA,
   PFUTA,
   PFVLVF,
   PFVLVFB,
@@ -30,6 +36,9 @@ import {
   TSAUXC,
   TXPBTHRESH,
   VFTA,
+  WUC,
+  WUFC,
+  WUS,
 } from "../../ixgbe/registers.ts";
 import type { Register } from "../../src/registers.ts";
 import {
@@ -45,7 +54,7 @@ import { SEMAPHORES } from "./control_effects.ts";
 import type { DeviceState } from "./device_state.ts";
 import { sizeField } from "./eeprom.ts";
 import { firmwareStatus } from "./firmware.ts";
-import { negotiates } from "./link_effects.ts";
+import { negotiates, train } from "./link_effects.ts";
 
 /** Settings in the EEPROM of one port. */
 export interface PortSettings {
@@ -55,6 +64,8 @@ export interface PortSettings {
   readonly lanId: 0 | 1;
   /** Whether the EEPROM has no valid signature. */
   readonly blank: boolean;
+  /** Whether AUTOC.PB is set. */
+  readonly advertisesPause: boolean;
   /** Whether AUTOC2.LINK_DISABLE is set, which a driver has to clear (82599). */
   readonly linkDisabled: boolean;
   /** The link's default on a board with a cage. */
@@ -67,7 +78,7 @@ export interface PortSettings {
  */
 export function resetRegisters(
   state: DeviceState,
-  { mac, lanId, blank, linkDisabled, linkDefault }: PortSettings,
+  { mac, lanId, blank, advertisesPause, linkDisabled, linkDefault }: PortSettings,
 ): void {
   const { file, deviceId } = state;
   state.receiver.settle();
@@ -89,13 +100,18 @@ export function resetRegisters(
     file.set(AUTOC, file.get(AUTOC) | AUTOC.PMA_PMD_1G);
     file.set(AUTOC2, AUTOC2.reset & ~AUTOC2.PMA_PMD_10G_SERIAL);
   }
+  if (advertisesPause) file.set(AUTOC, (file.get(AUTOC) | AUTOC.PB) >>> 0);
   if (linkDisabled) file.set(AUTOC2, file.get(AUTOC2) | AUTOC2.LINK_DISABLE);
   if (timeKind(deviceId) === "X550") file.set(TSAUXC, TSAUXC.DISABLE_SYSTIME | 1 << 30);
   if (isX540OrLater(deviceId)) {
     for (let i = 0; i < RXPBSIZE.count; i++) file.set(RXPBSIZE, receiveMemory(deviceId) << 10, i);
     file.set(HICR, HICR.EN); // firmware with a host interface
   }
-  state.resetAt = performance.now();
+  const { timing } = state;
+  timing.cancelAll((key) => key !== "link");
+  state.resetAt = timing.now();
+  for (const key of ["auto read", "DMA init"]) timing.after("eeprom", key, () => {});
+  for (const key of ["configuration", "PHY held"]) timing.after("firmware", key, () => {});
   state.linkDelay = 0;
   state.advertised = boardAbilities(deviceId);
   state.negotiating = negotiates(file.get(AUTOC));
@@ -120,13 +136,21 @@ function eepromControl({ deviceId, eeprom }: DeviceState, blank: boolean): numbe
 const MEMORIES: readonly Register[] = [
   ...[MTA, VFTA, PFUTA, PFVLVF, PFVLVFB, MPSAR, RAL, RAH, RETA, ERETA, FTQF],
 ];
+/**
+ * Wake-up's registers: WUS "is only cleared when LAN_PWR_GOOD is de-asserted, or when cleared by the
+ * driver" (X550 datasheet, section 8.2.2.18.3); of the others no reset is named, or they are not
+ * defined after one.
+ */
+const WAKE_UP: readonly Register[] = [WUS, WUFC, IPAV, IP4AT, IP6AT, FHFT];
+/** Bits of WUC that are power management's: PME_EN and PME_STATUS (section 8.2.2.18.1). */
+const PME = 3 << 1;
 /** Registers of the 82599's MAC, which its link reset clears (section 4.6.3.2). */
-const MAC: readonly Register[] = [HLREG0, MACC];
+const MAC: readonly Register[] = [HLREG0, MACC, MFLCN, PCS1GANA];
 
 /**
  * Resets the device as CTRL.RST does. It keeps the semaphores of software and firmware (10.5.4),
- * the memories, and EXTENDED_VLAN, which "should only be reset by a PCIe reset" (X550 datasheet,
- * section 8.2.2.1.3).
+ * the memories, wake-up's registers, and EXTENDED_VLAN, which "should only be reset by a PCIe reset"
+ * (X550 datasheet, section 8.2.2.1.3).
  *
  * @param link Whether CTRL.LRST is set, too.
  * @param reset Resets everything.
@@ -138,10 +162,10 @@ export function softwareReset(
 ): void {
   const { file, deviceId, receiver, transmitter } = state;
   const mac = link || isX540OrLater(deviceId) ? [] : MAC;
-  const kept = [...SEMAPHORES, ...MEMORIES, ...mac].flatMap((register) =>
+  const kept = [...SEMAPHORES, ...MEMORIES, ...WAKE_UP, ...mac].flatMap((register) =>
     Array.from({ length: register.count }, (_, i) => [register, file.get(register, i), i] as const)
   );
-  const extended = file.get(CTRL_EXT) & CTRL_EXT.EXTENDED_VLAN;
+  const extended = file.get(CTRL_EXT) & CTRL_EXT.EXTENDED_VLAN, pme = file.get(WUC) & PME;
   reset();
   const [low, high] = [file.get(RAL), file.get(RAH)]; // the address in the EEPROM
   for (const each of kept) file.set(...each);
@@ -149,6 +173,8 @@ export function softwareReset(
   file.set(RAL, low);
   file.set(RAH, high);
   file.set(CTRL_EXT, file.get(CTRL_EXT) | extended);
+  file.set(WUC, file.get(WUC) & ~PME | pme);
+  if (link && !isX540OrLater(deviceId)) train(state);
   receiver.filters.load();
   receiver.load();
   receiver.loadOffloads();

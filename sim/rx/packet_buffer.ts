@@ -24,6 +24,11 @@ export class PacketBuffer {
     this.index = index;
   }
 
+  /** Bytes that waiting frames occupy. */
+  get bytes(): number {
+    return this.#used << 2;
+  }
+
   /** Sets the size in bytes, and drops waiting frames. */
   resize(bytes: number): void {
     if (this.#words.length !== bytes >>> 2) this.#words = new Uint32Array(bytes >>> 2);

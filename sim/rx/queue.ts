@@ -46,6 +46,8 @@ export class ReceiveQueue extends Ring {
   ahead = 0;
   /** The first filled descriptor that is not written back. */
   written = 0;
+  /** Whether they are written back later. */
+  postponed = false;
   /** Lengths and statuses of descriptors from `written` to the head. */
   lengths = new Uint16Array(0);
   statuses = new Uint32Array(0);

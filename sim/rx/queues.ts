@@ -16,6 +16,10 @@ const AHEAD = 64;
 export class ReceiveQueues {
   /** Whether the device may access host memory. */
   dmaAllowed = true;
+  /** Whether PCI configuration space lets the device access host memory. */
+  busMaster = true;
+  /** Does a write-back later; if undefined, it takes no time. */
+  postpone: ((writeBack: () => void) => void) | undefined;
   protected readonly core: DeviceCore;
   protected readonly queues: readonly ReceiveQueue[];
   protected readonly first: ReceiveQueue;
@@ -49,7 +53,7 @@ export class ReceiveQueues {
   /** Stops a queue. */
   stopQueue(index: number): void {
     const queue = this.queues[index];
-    this.writeBack();
+    this.#writeBackQueue(queue);
     queue.stop();
     const place = this.#running.indexOf(queue);
     if (place >= 0) this.#running.splice(place, 1);
@@ -58,7 +62,7 @@ export class ReceiveQueues {
   /** Moves the head of a queue, if it runs. */
   moveHead(index: number, head: number): void {
     if (!this.queues[index].running) return;
-    this.writeBack();
+    this.#writeBackQueue(this.queues[index]);
     this.queues[index].moveHead(head);
   }
 
@@ -66,6 +70,7 @@ export class ReceiveQueues {
   protected stopAll(): void {
     for (const queue of this.queues) {
       queue.stop();
+      queue.postponed = false;
       queue.head = 0;
     }
     this.#running.length = 0;
@@ -83,7 +88,7 @@ export class ReceiveQueues {
 
   /** Sets whether descriptors get results of the inspection from now on. */
   protected setDetailed(on: boolean): void {
-    this.writeBack();
+    for (const queue of this.#running) this.#writeBackQueue(queue);
     for (const queue of this.#running) queue.detailed = on;
   }
 
@@ -119,10 +124,31 @@ export class ReceiveQueues {
     for (let i = 0; i < this.#running.length; i++) {
       const queue = this.#running[i];
       if (queue.written === queue.head) continue;
-      queue.writeBack();
-      const vector = this.core.causes.receiveVectors[queue.index];
-      if (vector >= 0) this.core.causes.raise(vector);
+      if (this.postpone === undefined) this.#writeBackQueue(queue);
+      else this.#writeBackLater(queue, this.postpone);
     }
+  }
+
+  #writeBackQueue(queue: ReceiveQueue): void {
+    if (queue.written === queue.head) return;
+    queue.writeBack();
+    const vector = this.core.causes.receiveVectors[queue.index];
+    if (vector >= 0) this.core.causes.raise(vector);
+  }
+
+  // Whatever has been filled by then is written back. Without bus mastering, it is lost.
+  #writeBackLater(queue: ReceiveQueue, postpone: (writeBack: () => void) => void): void {
+    if (queue.postponed) return;
+    queue.postponed = true;
+    postpone(() => {
+      queue.postponed = false;
+      if (queue.running && this.busMaster) this.#writeBackQueue(queue);
+    });
+  }
+
+  /** Whether filled descriptors are not written back yet. */
+  get unwritten(): boolean {
+    return this.#running.some((queue) => queue.postponed && queue.running);
   }
 
   /** Running totals by name. */

@@ -18,6 +18,7 @@ import { RX_STATUS } from "../rings/descriptors.ts";
 import type { DeviceCore } from "../rings/ring.ts";
 import { AddressFilters, KIND } from "./address_filters.ts";
 import { RECEIVED } from "./counts.ts";
+import { FlowControl, PAUSE_ADDRESS } from "./flow_control.ts";
 import { HeaderSplit } from "./header_split.ts";
 import { ReceiveOffloads } from "./offloads.ts";
 import { PacketBuffer } from "./packet_buffer.ts";
@@ -46,8 +47,6 @@ const DRAIN_BUDGET = 64;
 export class Receiver extends ReceiveQueues {
   /** Whether frames are received: receiver enabled, data path open, link up. */
   receiving = false;
-  /** Whether PCI configuration space lets the device access host memory. */
-  busMaster = true;
   readonly filters: AddressFilters;
   /** The inspection of frames. */
   readonly offloads: ReceiveOffloads;
@@ -55,6 +54,8 @@ export class Receiver extends ReceiveQueues {
   readonly director: FlowDirector;
   /** Time stamps. */
   readonly stamps: ReceiveStamps;
+  /** Pause frames. */
+  readonly flow: FlowControl;
   readonly #fresh: Float64Array;
   /** The packet buffers of traffic classes; without classes, the first one is for all packets. */
   readonly #buffers = Array.from({ length: MAX_CLASSES }, (_, i) => new PacketBuffer(i));
@@ -81,6 +82,7 @@ export class Receiver extends ReceiveQueues {
     this.director = new FlowDirector(core);
     this.offloads = new ReceiveOffloads(core, x550, this.director);
     this.stamps = new ReceiveStamps(core, x550);
+    this.flow = new FlowControl(core);
     this.#fresh = this.counts.fresh;
   }
 
@@ -94,6 +96,7 @@ export class Receiver extends ReceiveQueues {
     this.director.reset();
     this.loadOffloads();
     this.load();
+    this.flow.reset();
   }
 
   /** Loads the limit of frame sizes and CRC stripping from the registers. */
@@ -131,11 +134,9 @@ export class Receiver extends ReceiveQueues {
   /** Begins a round: reads tails, and delivers frames that wait for descriptors. */
   poll(): number {
     this.refresh();
-    let moved = 0;
-    for (let i = 0; i < this.#used; i++) {
-      if (this.#buffers[i].frames > 0) moved += this.#drain(this.#buffers[i]);
-    }
-    return moved;
+    if (this.flow.stopped) this.flow.look(this.#buffer.bytes);
+    if (this.#used === 1 && this.#buffer.frames === 0) return 0;
+    return this.#drainAll();
   }
 
   /**
@@ -154,6 +155,7 @@ export class Receiver extends ReceiveQueues {
     }
     const kind = this.filters.classify(frame.words[0], frame.words[1]);
     if (kind !== UNICAST) {
+      if (frame.words[0] === PAUSE_ADDRESS && this.flow.takes(frame)) return true;
       if (kind === REJECTED) return this.#refuse(length);
       count[kind === BROADCAST ? BROADCASTS : MULTICASTS]++;
     }
@@ -240,7 +242,9 @@ export class Receiver extends ReceiveQueues {
       }
     }
     if (queue.running && !queue.dropEnable) {
-      if (buffer.push(frame, length, queue.index, note >>> NOTE_SHIFT)) return true;
+      const kept = buffer.push(frame, length, queue.index, note >>> NOTE_SHIFT);
+      if (this.flow.sends && buffer === this.#buffer) this.flow.level(buffer.bytes);
+      if (kept) return true;
       this.counts.bufferFull(buffer.index);
     } else {
       return this.#drop(queue);
@@ -253,6 +257,14 @@ export class Receiver extends ReceiveQueues {
     queue.counts[QUEUE_DROPS]++;
     this.#fresh[MISSED]++;
     return false;
+  }
+
+  #drainAll(): number {
+    let moved = 0;
+    for (let i = 0; i < this.#used; i++) {
+      if (this.#buffers[i].frames > 0) moved += this.#drain(this.#buffers[i]);
+    }
+    return moved;
   }
 
   #drain(buffer: PacketBuffer): number {

@@ -25,6 +25,8 @@ export class TransmitQueue extends Ring {
   options = 0;
   /** Whether descriptors were written back since the last interrupt cause. */
   reported = false;
+  /** Descriptors that are written back later, each as its word and its command. */
+  readonly unwritten: number[] = [];
   /** The queue's two contexts (7.2.3.2.3), and whether the driver has set each. */
   readonly contexts: Uint32Array<ArrayBuffer> = new Uint32Array(8);
   readonly hasContext: boolean[] = [false, false];

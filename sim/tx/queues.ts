@@ -16,6 +16,10 @@ const { DEXT } = TX_COMMAND, { DD } = TX_OPTIONS;
 
 /** The queues. Protected members are for the loops that move frames. */
 export class TransmitQueues {
+  /** Whether PCI configuration space lets the device access host memory. */
+  busMaster = true;
+  /** Does a write-back later; if undefined, it takes no time. */
+  postpone: ((writeBack: () => void) => void) | undefined;
   protected readonly core: DeviceCore;
   protected readonly running: TransmitQueue[] = [];
   protected readonly counts: TransmitCounts;
@@ -67,6 +71,7 @@ export class TransmitQueues {
   stopQueue(index: number): void {
     const queue = this.#queues[index];
     if (!queue) return;
+    this.#writeBackAll(queue);
     queue.stop();
     const place = this.running.indexOf(queue);
     if (place >= 0) this.running.splice(place, 1);
@@ -86,6 +91,7 @@ export class TransmitQueues {
     for (const queue of this.#queues) {
       if (!queue) continue;
       queue.stop();
+      queue.unwritten.length = 0;
       queue.head = 0;
     }
     this.running.length = 0;
@@ -113,11 +119,44 @@ export class TransmitQueues {
     return this.#queues[index]?.head ?? 0;
   }
 
-  /** Reports the descriptor at word `at` as done, the word with DD last. */
+  /** Reports the descriptor at word `at` as done, now or later. */
   protected writeBack(queue: TransmitQueue, at: number, command: number): void {
+    if (this.postpone === undefined) this.#writeBackNow(queue, at, command);
+    else this.#writeBackLater(queue, at, command, this.postpone);
+  }
+
+  #writeBackLater(
+    queue: TransmitQueue,
+    at: number,
+    command: number,
+    postpone: (writeBack: () => void) => void,
+  ): void {
+    if (queue.unwritten.push(at, command) > 2) return;
+    postpone(() => {
+      if (queue.running && this.busMaster) this.#writeBackAll(queue);
+      else queue.unwritten.length = 0;
+    });
+  }
+
+  #writeBackAll(queue: TransmitQueue): void {
+    const { unwritten } = queue;
+    for (let i = 0; i < unwritten.length; i += 2) {
+      this.#writeBackNow(queue, unwritten[i], unwritten[i + 1]);
+    }
+    unwritten.length = 0;
+    if (queue.reported) this.raise(queue);
+  }
+
+  /** Whether sent descriptors are not written back yet. */
+  get unwritten(): boolean {
+    return this.running.some((queue) => queue.running && queue.unwritten.length > 0);
+  }
+
+  // Writes the word with DD last.
+  #writeBackNow(queue: TransmitQueue, at: number, command: number): void {
     queue.reported = true;
     if (queue.headWriteBack) {
-      this.#writeHead(queue);
+      this.#writeHead(queue, (at - queue.first) / 4);
       return;
     }
     const words = queue.words;
@@ -132,12 +171,12 @@ export class TransmitQueues {
   }
 
   // Writes the head to memory, if the driver has enabled that instead (7.2.3.5.2).
-  #writeHead(queue: TransmitQueue): void {
+  #writeHead(queue: TransmitQueue, done: number): void {
     const { file, dma } = this.core;
     const low = (file.get(TDWBAL, queue.index) & TDWBAL.ADDRESS) >>> 0;
     const high = file.get(REGISTERS.TDWBAH, queue.index);
     if (dma.resolve(low, high, 4) && dma.writable) {
-      dma.words[dma.base / 4] = queue.head + 1 === queue.size ? 0 : queue.head + 1;
+      dma.words[dma.base / 4] = done + 1 === queue.size ? 0 : done + 1;
     } else {
       const detail = `${hex(high)}:${hex(low)}`;
       this.violate(queue, "7.2.3.5.2", "head write-back to memory the device may write", detail);

@@ -44,13 +44,13 @@ export interface Outlet {
 export class Transmitter extends TransmitQueues {
   /** Whether the device may access host memory. */
   dmaAllowed = true;
-  /** Whether PCI configuration space lets the device access host memory. */
-  busMaster = true;
   /** Whether frames leave: transmitter enabled and link up. */
   sending = false;
   readonly #outlet: Outlet;
   readonly #requests: OffloadRequests;
   readonly #fresh: Float64Array;
+  /** When the pause ends, in milliseconds of `performance.now()`; 0 without one. */
+  #pausedUntil = 0;
   #pad = true;
   #appendCrc = true;
 
@@ -65,6 +65,7 @@ export class Transmitter extends TransmitQueues {
   reset(): void {
     this.stopAll();
     this.sending = false;
+    this.#pausedUntil = 0;
     this.settle();
     this.load();
   }
@@ -82,7 +83,7 @@ export class Transmitter extends TransmitQueues {
    * @returns Number of descriptors done.
    */
   poll(): number {
-    if (!this.sending) return 0;
+    if (!this.sending || this.#pausedUntil > 0 && this.#isPaused()) return 0;
     const limited = this.limited;
     if (limited) this.nextRound();
     let done = 0;
@@ -95,6 +96,17 @@ export class Transmitter extends TransmitQueues {
       else if (!this.busMaster) this.#blocked(queue);
     }
     return done;
+  }
+
+  /** Pauses all queues, or ends the pause with 0: a pause frame has arrived (section 3.7.7). */
+  pause(milliseconds: number): void {
+    this.#pausedUntil = milliseconds > 0 ? performance.now() + milliseconds : 0;
+  }
+
+  #isPaused(): boolean {
+    if (performance.now() < this.#pausedUntil) return true;
+    this.#pausedUntil = 0;
+    return false;
   }
 
   #pollQueue(queue: TransmitQueue, budget: number): number {
@@ -180,7 +192,7 @@ export class Transmitter extends TransmitQueues {
   }
 
   #finish(queue: TransmitQueue, command: number): void {
-    let length = queue.gathered;
+    const length = queue.gathered;
     queue.gathered = 0;
     queue.open = false;
     if (length < MIN_PAYLEN) {
@@ -197,8 +209,14 @@ export class Transmitter extends TransmitQueues {
       }
       this.#requests.checkPayload(queue, length);
     } else if (first & (IC | VLE)) {
-      length = this.#requests.serveLegacy(queue, length);
+      this.#finishLegacy(queue, command, length);
+      return;
     }
+    queue.count(1, this.#emit(queue, command, queue.frame, length));
+  }
+
+  #finishLegacy(queue: TransmitQueue, command: number, gathered: number): void {
+    const length = this.#requests.serveLegacy(queue, gathered);
     queue.count(1, this.#emit(queue, command, queue.frame, length));
   }
 

@@ -57,6 +57,9 @@ class FrameRing {
   }
 }
 
+/** Whether the port at each end of a cable sends a signal. */
+type Signals = [boolean, boolean];
+
 /** One end of a cable. {@linkcode cable} creates pairs. */
 export class CableEnd implements Wire {
   /** Kind of wire. */
@@ -65,6 +68,10 @@ export class CableEnd implements Wire {
   readonly fd: number = -1;
   readonly #out: FrameRing;
   readonly #in: FrameRing;
+  readonly #signals: Signals | undefined;
+  readonly #number: 0 | 1;
+  /** Whether a signal arrived in the last round. */
+  #arrives = true;
   #sent = 0;
   #dropped = 0;
   #delivered = 0;
@@ -75,10 +82,14 @@ export class CableEnd implements Wire {
    *
    * @param out Takes the frames that this end's port transmits.
    * @param incoming Holds the frames that this end's port receives.
+   * @param number Which end it is.
+   * @param signals Signals of both ends; undefined if a port's link does not depend on the other port.
    */
-  constructor(out: FrameRing, incoming: FrameRing) {
+  constructor(out: FrameRing, incoming: FrameRing, number: 0 | 1, signals?: Signals) {
     this.#out = out;
     this.#in = incoming;
+    this.#number = number;
+    this.#signals = signals;
   }
 
   /** Puts a frame on the cable, or drops it if the cable is full. */
@@ -87,11 +98,19 @@ export class CableEnd implements Wire {
     else this.#dropped++;
   }
 
-  /** Delivers frames from the other end. */
+  /** Delivers signal and frames from the other end. */
   poll(port: WirePort, budget: number): number {
+    if (this.#signals !== undefined) this.#carrySignals(port, this.#signals);
     const done = this.#in.drain(port, budget, this.#missed);
     this.#delivered += done;
     return done;
+  }
+
+  #carrySignals(port: WirePort, signals: Signals): void {
+    signals[this.#number] = port.sendsSignal ?? true;
+    const arrives = signals[1 - this.#number];
+    if (arrives !== this.#arrives) port.setLink?.(arrives);
+    this.#arrives = arrives;
   }
 
   /** Counts frames sent, dropped by a full cable, delivered, and missed by the port of those. */
@@ -108,9 +127,13 @@ export class CableEnd implements Wire {
   close(): void {}
 }
 
-/** Creates a cable; returns its two ends. */
-export function cable(): [CableEnd, CableEnd] {
-  const there = new FrameRing();
-  const back = new FrameRing();
-  return [new CableEnd(there, back), new CableEnd(back, there)];
+/**
+ * Creates a cable; returns its two ends.
+ *
+ * @param signal Whether a port that sends no signal takes the other port's link down (default: false).
+ */
+export function cable(signal = false): [CableEnd, CableEnd] {
+  const there = new FrameRing(), back = new FrameRing();
+  const signals: Signals | undefined = signal ? [true, true] : undefined;
+  return [new CableEnd(there, back, 0, signals), new CableEnd(back, there, 1, signals)];
 }

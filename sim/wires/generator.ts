@@ -45,6 +45,8 @@ export function lineRate(size: number): number {
 export class Generator implements Wire {
   /** Kind of wire. */
   readonly kind: string = "generator";
+  /** It sends at its own rate, and checks all frames that it receives. */
+  readonly ignoresPause: boolean = true;
   /** None: its frames come from a clock. */
   readonly fd: number = -1;
   /** Round-trip times of its frames, if it measures them. */

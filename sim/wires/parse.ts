@@ -16,7 +16,7 @@ import { NoWire, type Wire } from "./wire.ts";
 
 /** The forms of a specification, for messages. */
 export const WIRE_FORMS: string =
-  "generator[:rate=PPS][,size=BYTES][,flows=N][,latency=1], cable:N, " +
+  "generator[:rate=PPS][,size=BYTES][,flows=N][,latency=1], cable:N[,signal=1], " +
   "pcap:in=FILE,out=FILE[,rate=PPS], tap:NAME, dgram:LOCAL,REMOTE or none";
 
 const MAX_RATE = 100e6;
@@ -31,7 +31,7 @@ export type WireSpec =
     readonly latency?: number;
     readonly flows?: number;
   }
-  | { readonly kind: "cable"; readonly number: number }
+  | { readonly kind: "cable"; readonly number: number; readonly signal?: number }
   | {
     readonly kind: "pcap";
     readonly input?: string;
@@ -64,8 +64,10 @@ export function parseWire(text: string): WireSpec {
       };
     }
     case "cable": {
-      const { n } = number(text, new Map([["n", rest]]), "n", 0, MAX_CABLES);
-      return { kind, number: n };
+      const comma = rest.indexOf(","), end = comma < 0 ? rest.length : comma;
+      const { n } = number(text, new Map([["n", rest.slice(0, end)]]), "n", 0, MAX_CABLES);
+      const values = options(text, rest.slice(end + 1), ["signal"]);
+      return { kind, number: n, ...number(text, values, "signal", 0, 1) };
     }
     case "pcap": {
       const values = options(text, rest, ["in", "out", "rate"]);
@@ -134,7 +136,7 @@ function makeWire(spec: WireSpec, id: number, mac: Uint8Array, loose: Map<number
     case "cable": {
       const second = loose.get(spec.number);
       if (second !== undefined) return second;
-      const [here, there] = cable();
+      const [here, there] = cable(spec.signal === 1);
       loose.set(spec.number, there);
       return here;
     }

@@ -18,6 +18,10 @@ export interface WirePort {
   receive(frame: FrameBuffer, length: number): boolean;
   /** Whether the port's receiver and its first queue are enabled. */
   readonly receiving: boolean;
+  /** Whether the port sends a signal that gives its partner a link; default: true. */
+  readonly sendsSignal?: boolean;
+  /** Connects or disconnects the link partner; default: its link does not change. */
+  setLink?(up: boolean): void;
 }
 
 /** The other end of a port's cable: a generator, a file, a TAP device, another port. */
@@ -40,6 +44,8 @@ export interface Wire {
   poll(port: WirePort, budget: number): number;
   /** Returns counts to print, by name. */
   statistics(): Record<string, number>;
+  /** Whether its sender does not stop: pause frames of the port end before it (default: false). */
+  readonly ignoresPause?: boolean;
   /** A file descriptor that becomes readable when frames wait, or -1: ends the model's waits. */
   readonly fd: number;
   /** Ends the wire: completes files, removes devices and sockets. */

@@ -142,7 +142,7 @@ Deno.test("ixgbe.attach() opens cards that may still have a link, and linkStatus
     [
       "a PHY that firmware does not release",
       { deviceId: DEVICE.X540, firmware: { holdsPhy: Infinity } },
-      /^SW_FW_SYNC \(0x00010160\) is .* power-cycle it/,
+      /^SW_FW_SYNC \(0x00010160\) is .* power-cycle/,
     ],
     [
       "an error of firmware",

@@ -197,8 +197,12 @@ function anyReceives(record: Sequence, at: number): boolean {
 
 /** Accesses allowed after RXEN: tails, masks of vectors, SECRXCTRL; RXCTRL and FCTRL have rules of their own. */
 function harmless({ what, name }: Access): boolean {
-  const masks: readonly Register[] = [R.EIMS, R.EIMS_EX, R.EIMC, R.EIMC_EX];
-  const registers: readonly Register[] = [R.RDT, R.TDT, R.RXCTRL, R.SECRXCTRL, R.FCTRL, ...masks];
+  const masks: readonly Register[] = [R.EIMS, R.EIMS_EX, R.EIMC, R.EIMC_EX, R.EICR];
+  // A link that does not come up is attempted again at any time.
+  const link: readonly Register[] = [
+    ...[R.SWSM, R.SW_FW_SYNC, R.EERD, R.I2CCTL, R.ESDP, R.CORECTL, R.AUTOC2, R.AUTOC],
+  ];
+  const registers = [...masks, ...link, R.RDT, R.TDT, R.RXCTRL, R.SECRXCTRL, R.FCTRL];
   return what === "read" || registers.some((register) => register.name === name.split("[")[0]);
 }
 

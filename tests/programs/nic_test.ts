@@ -434,7 +434,7 @@ Deno.test("nic.ts refuses wrong commands in one sentence", async () => {
   const cases: [string[], RegExp][] = [
     [
       [],
-      /takes a command \(list, bind, restore, regs, module, eeprom, identify, doctor\): see --help/,
+      /takes a command \(list, bind, restore, regs, module, eeprom, identify, selftest, doctor\): see --help/,
     ],
     [["lst"], /"lst" is not a command/],
     [["list", "eth0"], /list takes no operands/],

@@ -11,6 +11,7 @@ import { INTERRUPTS } from "../../bench/interrupts.ts";
 import { BENCH } from "../../bench/options.ts";
 import { RECYCLE } from "../../bench/recycle.ts";
 import { SIM_QUEUES } from "../../bench/sim_queues.ts";
+import { STARTS } from "../../bench/starts.ts";
 import { VHOST_USER } from "../../bench/vhost_user.ts";
 import { DEMO } from "../../demo.ts";
 import { ECHO } from "../../echo.ts";
@@ -52,6 +53,7 @@ const PROGRAMS: readonly [command: Command<Options, object>, args: readonly stri
   [FRONT_END, ["loop", "a"]],
   [VHOST_USER, []],
   [SIM_QUEUES, []],
+  [STARTS, []],
   [RECYCLE, ["a", "b"]],
 ] as never;
 

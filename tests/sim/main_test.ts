@@ -8,6 +8,7 @@
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { delay } from "jsr:@std/async@1/delay";
 import { parse } from "../../programs/command_line.ts";
+import { CARD } from "../../sim/nic/timing.ts";
 import { SIM } from "../../sim/options.ts";
 import { UsageError } from "../../src/errors.ts";
 import { Program, TemporaryDirectory, until } from "../support/processes.ts";
@@ -222,3 +223,45 @@ Deno.test("parse() of sim/main.ts refuses a file that would be overwritten", () 
     ]
   ) assert(parse(SIM, args) !== undefined);
 });
+
+Deno.test("parse() of sim/main.ts takes delays by name, and refuses others", () => {
+  const timing = (...args: string[]) => {
+    const plan = parse(SIM, ["--socket", "a", ...args]);
+    return plan?.timing;
+  };
+  assertEquals(timing(), { delays: {}, jitter: 0, seed: 1 });
+  assertEquals(timing("--delays=link=5,dma=0.5", "--jitter=0.25", "--seed=9"), {
+    ...{ delays: { link: 5, dma: 0.5 }, jitter: 0.25, seed: 9 },
+  });
+  assertEquals(timing("--delays", "card,link=5")?.delays, { ...CARD, link: 5 });
+  for (const text of ["cards", "link", "link=", "link=x", "link=60001", "rain=3", "card,"]) {
+    assertThrows(() => timing(`--delays=${text}`), UsageError, "is neither card nor one of reset,");
+  }
+  for (const option of ["--delays=card", "--link-failures=1"]) {
+    assertThrows(() => parse(SIM, ["--plain", "/a", option]), UsageError, option.split("=")[0]);
+  }
+});
+
+Deno.test("sim/main.ts with --delays forwards what fwd.ts gets, and records no violation", () =>
+  withDirectory(async (directory) => {
+    const sockets = [`${directory}/a.sock`, `${directory}/b.sock`];
+    await using model = start([
+      ...[MAIN, "--json", "--delays=card,link=100", "--jitter=0.5", "--link-failures=1"],
+      ...sockets.flatMap((socket) => ["--socket", socket, "--wire", "generator:rate=2000"]),
+    ]);
+    assertEquals(await model.line(() => true), '{"ready":true}');
+    const devices = sockets.map((socket) => `vfio-user:${socket}`);
+    await using forwarder = start([FORWARD, "--quiet", "--seconds=60", ...devices]);
+    const enough = (line: string) => {
+      const { ports } = JSON.parse(line) as { ports: { wireStatistics: Record<string, number> }[] };
+      return ports.every(({ wireStatistics }) => wireStatistics.received > 1000);
+    };
+    const { ports } = JSON.parse(await model.line(enough));
+    for (const { wireStatistics: { reordered, corrupt } } of ports) {
+      assertEquals([reordered, corrupt], [0, 0]);
+    }
+    forwarder.kill("SIGINT");
+    assertEquals((await forwarder.finish()).code, 0);
+    model.kill("SIGINT");
+    assertEquals((await model.finish()).code, 0);
+  }));

@@ -22,6 +22,9 @@ const DESTINATION = new Uint8Array([0x02, 0, 0, 0, 0, 0xff]);
 /** A port that keeps frames, and refuses those that `accept` refuses. */
 class TestPort implements WirePort {
   receiving = true;
+  sendsSignal = true;
+  /** What the wire has said about the partner, in order. */
+  readonly links: boolean[] = [];
   readonly frames: Uint8Array[] = [];
   accept: (count: number) => boolean = () => true;
   #count = 0;
@@ -29,6 +32,9 @@ class TestPort implements WirePort {
     if (!this.accept(this.#count++)) return false;
     this.frames.push(frame.bytes.slice(0, length));
     return true;
+  }
+  setLink(up: boolean): void {
+    this.links.push(up);
   }
 }
 
@@ -234,6 +240,25 @@ Deno.test("cable carries frames both ways, in order, and drops what does not fit
   for (let n = -1; n !== 0;) delivered += n = b.poll(port, 7);
   assertEquals(delivered, 100 - dropped);
   assertEquals(b.statistics().missed, delivered);
+});
+
+Deno.test("cable with signal=1 takes a port's link down while the other port sends no signal", () => {
+  const mac = new Uint8Array(6), spec = parseWire("cable:3,signal=1");
+  const [a, b] = makeWires([spec, spec], [mac, mac]), here = new TestPort(), there = new TestPort();
+  const round = () => [a.poll(here, 64), b.poll(there, 64)];
+  round();
+  here.sendsSignal = false;
+  round();
+  round();
+  assertEquals([here.links, there.links], [[], [false]]);
+  here.sendsSignal = true;
+  round();
+  assertEquals([here.links, there.links], [[], [false, true]]);
+  const [c, d] = cable();
+  here.sendsSignal = false;
+  c.poll(here, 64);
+  d.poll(there, 64);
+  assertEquals(there.links, [false, true], "not by default");
 });
 
 /** Returns a capture file in one of the four classic forms. */
@@ -461,6 +486,7 @@ Deno.test("parseWire() parses every form, and lists the forms in errors", () => 
     size: 1514,
   });
   assertEquals(parseWire("cable:3"), { kind: "cable", number: 3 });
+  assertEquals(parseWire("cable:3,signal=1"), { kind: "cable", number: 3, signal: 1 });
   assertEquals(parseWire("pcap:in=a,out=b,rate=5"), {
     kind: "pcap",
     input: "a",
@@ -482,6 +508,8 @@ Deno.test("parseWire() parses every form, and lists the forms in errors", () => 
       "generator:size=60,size=61",
       "cable",
       "cable:x",
+      "cable:3,signal=2",
+      "cable:3,light=1",
       "pcap",
       "pcap:in=",
       "pcap:file",

@@ -36,7 +36,7 @@ const FLOORS: Floors = {
   "packets/": ["src/", "native/"],
   "wrappers/": ["packets/", "src/", "native/"],
   "programs/": ["ixgbe/adopt.ts", "mod.ts", "wrappers/", "packets/", "src/", "native/"],
-  "nic/": ["programs/", "mod.ts", "ixgbe/", "virtio/", "src/", "native/"],
+  "nic/": ["programs/", "packets/", "mod.ts", "ixgbe/", "virtio/", "src/", "native/"],
   [TOP]: [
     ...["nic/", "programs/", "wrappers/", "packets/", "mod.ts", "ixgbe/mod.ts", "src/", "native/"],
     "sim/v8_flags.ts", // flags with which the demo starts the software NIC
@@ -75,12 +75,11 @@ export const SIM_FLOORS: Floors = {
   "sim/plain/": ["sim/pci/", "sim/nic/", "sim/rings/", "sim/registers/"],
   "sim/v8_flags.ts": [],
   "sim/minimal_driver.ts": ["sim/nic/"],
+  // The names of delays, faults and modules, and the speeds.
   "sim/options.ts": [
-    "sim/wires/",
-    "sim/nic/faults.ts",
-    "sim/nic/phy.ts",
-    "sim/nic/sfp_module.ts",
-  ], // the names of faults, speeds and modules
+    ...["sim/wires/", "sim/nic/faults.ts", "sim/nic/phy.ts", "sim/nic/sfp_module.ts"],
+    "sim/nic/timing.ts",
+  ],
   "sim/port.ts": ["sim/options.ts", "sim/plain/", "sim/pci/", "sim/nic/", "sim/wires/"],
   "sim/loop.ts": ["sim/port.ts"],
   "sim/report.ts": ["sim/port.ts", "sim/wires/"],

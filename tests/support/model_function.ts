@@ -47,7 +47,7 @@ export class TestWire implements Wire {
 
 /** The model as a PCI function of this thread. */
 export class ModelFunction implements PciFunction {
-  readonly address = "model";
+  readonly address: string = "model";
   readonly addressing = "iova" as const;
   readonly behindIommu = false;
   readonly nic: Nic;

@@ -30,7 +30,8 @@ const PREPARE = `mkfifo ${COMMANDS}; chmod 755 /; mkdir -p /var/run`;
 /** Longest that testpmd may take to start, to end, and for commands, in milliseconds. */
 const START_MS = 90000, COMMAND_MS = 90000, FRAMES_MS = 60000;
 /** What testpmd prints if it does not accept a command, or if the driver refuses it. */
-const REFUSAL = /Bad arguments|Command not found|Ambiguous|Caught|[Ii]nvalid|[Ff]ail|^Error/m;
+const REFUSAL =
+  /Bad arguments|Command not found|Ambiguous|Caught|\b[Ii]nvalid\b|\b[Ff]ail(ed)?\b|^Error/m;
 
 /** A kind of board. */
 export interface BoardKind {

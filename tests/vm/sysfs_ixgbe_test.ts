@@ -186,7 +186,8 @@ function boot(sim: Sim): Promise<Machine> {
   return Machine.boot({
     kernel: "full",
     machine: "q35",
-    modules: ["ixgbe"],
+    modules: ["ixgbe", "8021q"],
+    programs: { ethtool: ["ethtool"] },
     qemu: VFIO_USER_QEMU,
     arguments: vfioUserNics(sim.addresses, SLOTS),
   });
@@ -204,6 +205,7 @@ Deno.test("fwd.ts takes 82599s from Linux's ixgbe by sysfs, and gives them back"
     await cards.up(a);
     const result = await guest.forward(A, B);
     assertRefused(result, new RegExp(`00:03\\.0: its kernel interface ${a} is up`));
+    assertRefused(await vm.run(`${NIC} selftest ${A}`), /its kernel interface \S+ is up/);
     assertEquals(await cards.drivers(), ["ixgbe", "ixgbe"]);
     await cards.assertReceives(a);
     await guest.do(`ip link set ${a} down`);
@@ -219,9 +221,33 @@ Deno.test("fwd.ts takes 82599s from Linux's ixgbe by sysfs, and gives them back"
       }
     },
   );
+  await t.step("nic.ts selftest passes on a card whose interface is down", async () => {
+    const [a] = await cards.interfaces();
+    await guest.do(`ip link set ${a} down`);
+    const { checks, failed, skipped } = await guest.selftest(A);
+    assertEquals(failed, []);
+    assertEquals(skipped, ["cable", "link loss", "interrupts"]);
+    assertEquals(checks, 15);
+    assertEquals(await guest.busMasters(A), [false]);
+    await guest.do(`${NIC} restore ${A}`);
+    assertEquals(await cards.drivers(), ["ixgbe", "ixgbe"]);
+    const [again] = await cards.interfaces();
+    await cards.up(again);
+    await cards.assertReceives(again);
+  });
   await t.step(
-    "--force takes a card whose interface is up, and leaves it without a driver",
+    "--force takes a card whose interface is up, with filters and VLANs of the kernel's driver",
     async () => {
+      await guest.do("modprobe 8021q");
+      for (const name of await cards.interfaces()) {
+        const vlan = `${name}.7`;
+        await guest.do(`ethtool -K ${name} ntuple on`);
+        await guest.do(`ethtool -N ${name} flow-type udp4 dst-port 9 action 0`);
+        await guest.do(
+          `ip link add link ${name} name ${vlan} type vlan id 7 && ip link set ${vlan} up`,
+        );
+        await guest.do(`ip link set ${name} promisc on`);
+      }
       await cards.forward("--force");
       await cards.assertFree();
       assertEquals(await guest.do("ls /sys/class/net"), "lo");

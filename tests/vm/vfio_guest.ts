@@ -16,6 +16,11 @@ import {
 /** The forwarder's command line, without the devices. */
 export const FORWARD = "deno run --no-prompt --allow-ffi fwd.ts --json";
 
+/** The self-test's command line, without the device. */
+const SELFTEST = "deno run --no-prompt --allow-ffi nic.ts selftest --json";
+/** Longest time that it may take on an emulated processor, in milliseconds. */
+const SELFTEST_MS = 300000;
+
 /** Id of a user other than root. */
 export const USER = 1000;
 
@@ -108,6 +113,24 @@ export class Guest implements AsyncDisposable {
     const ready = await forwarder.line((line) => line === '{"ready":true}');
     assertEquals(ready, '{"ready":true}', forwarder.stderr);
     return forwarder;
+  }
+
+  /** Runs the self-test of a card; returns the number of checks, and those that failed or were skipped. */
+  async selftest(
+    address: string,
+  ): Promise<{ checks: number; failed: string[]; skipped: string[] }> {
+    const { code, stdout, stderr } = await this.vm.run(`${SELFTEST} ${address}`, {
+      milliseconds: SELFTEST_MS,
+    });
+    assertEquals(stderr, "");
+    const results = JSON.parse(stdout).results as Record<"check" | "verdict" | "detail", string>[];
+    const failed = results.filter(({ verdict }) => verdict === "FAILED");
+    assertEquals(code, failed.length > 0 ? 1 : 0);
+    return {
+      checks: results.length,
+      failed: failed.map(({ check, detail }) => `${check}: ${detail}`),
+      skipped: results.filter(({ verdict }) => verdict === "skipped").map(({ check }) => check),
+    };
   }
 
   /** Ends the machine. */

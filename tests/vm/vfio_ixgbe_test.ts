@@ -34,7 +34,7 @@ function assertReset(record: string, port: number): void {
   assertEquals(end, [RESET, RESET, "the client has gone"]);
 }
 
-Deno.test("fwd.ts drives an 82599 by VFIO, and resets it", async () => {
+Deno.test("nic.ts selftest passes by VFIO; fwd.ts drives an 82599 by VFIO, and resets it", async () => {
   await using directory = await TemporaryDirectory.make();
   const trace = directory.file("trace");
   const wire = `generator:rate=${RATE},size=300`;
@@ -44,6 +44,8 @@ Deno.test("fwd.ts drives an 82599 by VFIO, and resets it", async () => {
   });
   const addresses = SLOTS.map((slot) => addressOf({ slot }));
   await guest.bind(...addresses);
+  const { failed, skipped } = await guest.selftest(addresses[0]);
+  assertEquals([failed, skipped], [[], ["cable", "link loss"]], "nic.ts selftest");
   const { length: before } = await Deno.readTextFile(trace);
   const forwarder = await guest.startForwarder(`${FORWARD} ${addresses.join(" ")}`);
   await sim.command("start");

@@ -1,0 +1,79 @@
+/**
+ * Time that passes only when a program waits for it, and a machine that now and then stops the
+ * program: for many starts of a driver on the NIC model in this thread, in little time, with the same
+ * result for each seed.
+ *
+ * It replaces `performance.now()` and `setTimeout()`, with which the driver and the model tell the
+ * time. Code that waits for anything else must not run meanwhile.
+ *
+ * @module
+ */
+
+/** What one look at the clock takes, in milliseconds: a loop that polls it comes to its end. */
+const LOOK_MS = 0.0002;
+
+/** How the machine stops the program, as if others needed the processor. */
+export interface Pauses {
+  /** Share of the looks at the clock, and of register accesses, that are followed by a pause. */
+  readonly share: number;
+  /** Longest pause, in milliseconds. */
+  readonly longest: number;
+  /** Seed of the pauses: a whole number. */
+  readonly seed: number;
+}
+
+/** The time of this thread, until it is disposed. */
+export class VirtualTime implements Disposable {
+  #now = 1000;
+  #random: number;
+  readonly #pauses: Pauses;
+  readonly #timers: { at: number; action: () => void }[] = [];
+  readonly #now0 = performance.now;
+  readonly #setTimeout = globalThis.setTimeout;
+
+  /** Replaces the time of this thread. */
+  constructor(pauses: Pauses = { share: 0, longest: 0, seed: 1 }) {
+    this.#pauses = pauses;
+    this.#random = Math.imul(pauses.seed, 0x9e3779b1) | 1;
+    performance.now = () => this.pass(LOOK_MS);
+    const replaced = (action: () => void, milliseconds = 0) => {
+      this.#timers.push({ at: this.#now + milliseconds, action });
+      queueMicrotask(() => this.#fire());
+      return 0;
+    };
+    globalThis.setTimeout = replaced as unknown as typeof setTimeout;
+  }
+
+  /** Lets time pass, and at times a pause; returns the time. */
+  pass(milliseconds: number): number {
+    this.#now += milliseconds;
+    const { share, longest } = this.#pauses;
+    if (share > 0 && this.#next() < share) this.#now += longest * this.#next();
+    return this.#now;
+  }
+
+  /** Fires the timer that is due first: nothing happens before it. */
+  #fire(): void {
+    const timers = this.#timers;
+    const first = timers.reduce((least, { at }, i) => at < timers[least].at ? i : least, 0);
+    const [{ at, action }] = timers.splice(first, 1);
+    this.#now = Math.max(this.#now, at);
+    action();
+  }
+
+  // By xorshift.
+  #next(): number {
+    let x = this.#random;
+    x ^= x << 13;
+    x ^= x >>> 17;
+    x ^= x << 5;
+    this.#random = x;
+    return (x >>> 0) / 2 ** 32;
+  }
+
+  /** Gives the thread its own time back. */
+  [Symbol.dispose](): void {
+    performance.now = this.#now0;
+    globalThis.setTimeout = this.#setTimeout;
+  }
+}
