@@ -306,7 +306,7 @@ export function initInterrupts(regs: Registers, queues: number): void {
   const vectors = 2 ** queues - 1;
   // EIAME: sending a message masks its vector, so that no other follows while the program polls.
   regs.set(R.GPIE, R.GPIE.MULTIPLE_MSIX | R.GPIE.PBA_SUPPORT | R.GPIE.EIAME);
-  // The message clears the causes of queues, so that EICR is not read. Other causes must not be cleared so.
+  // The message clears the causes of queues, so EICR need not be read. It must not clear other causes.
   regs.write(R.EIAC, vectors & R.EIAC.RTX_QUEUE);
   regs.write(R.EIAM, vectors & R.EIMS.RTX_QUEUE | R.EICR.LSC);
   regs.write(R.EIAM_EX, vectors);
@@ -330,12 +330,12 @@ export function armInterrupt(regs: Registers, queue: number): void {
   regs.write(R.EIMS_EX, 1 << queue);
 }
 
-/** Unmasks changes of the link for one message, which is sent at once if one is pending. */
+/** Unmasks changes of the link for one message, which is sent at once if a change is pending. */
 export function armLinkInterrupt(regs: Registers): void {
   regs.write(R.EIMS, R.EIMS.LSC);
 }
 
-/** Clears the cause of a change of the link, so that the next one is another. Read the link's state after it. */
+/** Clears a pending change of the link. Read the state of the link afterwards, not before. */
 export function clearLinkInterrupt(regs: Registers): void {
   regs.write(R.EICR, R.EICR.LSC);
 }
