@@ -17,12 +17,13 @@ import {
 import { type BothWays, Direction, forwardAll } from "./programs/forward.ts";
 import { command } from "./programs/command_line.ts";
 import { flag, text, whole } from "./programs/options.ts";
+import { err, out } from "./programs/output.ts";
 import { poll } from "./programs/poll.ts";
 import { count, Report } from "./programs/report.ts";
 import { run } from "./programs/run.ts";
 import { requireModules, supervise, Workers } from "./programs/workers.ts";
 import { MAX_BUFFERS } from "./src/mempool.ts";
-import { CapturedDevice, PcapngWriter } from "./wrappers/mod.ts";
+import { CapturedDevice, MAX_SNAPLEN, openSink, PcapngWriter } from "./wrappers/mod.ts";
 
 /** The directory of the modules that workers run. */
 const MODULES = new URL("./", import.meta.url);
@@ -128,7 +129,7 @@ function forwardHere(
   }));
   const dropped = (way: keyof BothWays) => ways.reduce((sum, both) => sum + both[way].dropped, 0);
   const devices = [a, b];
-  const print = plan.pcap === "-" ? console.error : console.log;
+  const print = plan.pcap === "-" ? err.print : out.print;
   const report = new Report(plan, devices, () => {
     const countsA = count(a, { dropped: dropped("back") });
     forwardAll(ways, BETWEEN); // reading the registers of A may have taken long
@@ -200,7 +201,9 @@ async function main(plan: Plan): Promise<number> {
   using deviceA = await open(a, options);
   using deviceB = await open(b, options);
   // After the devices: a wrong address must not truncate the file.
-  using capture = plan.pcap === undefined ? undefined : new PcapngWriter(plan.pcap);
+  using capture = plan.pcap === undefined
+    ? undefined
+    : new PcapngWriter(plan.pcap, MAX_SNAPLEN, openSink(plan.pcap, stop));
   if (capture) {
     const [a, b] = [deviceA, deviceB].map((device) => {
       return new CapturedDevice(device, capture, { only: "receive" });

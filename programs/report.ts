@@ -6,6 +6,7 @@
 
 import { BIT_RATE_WIDTH, bitRate, PACKET_RATE_WIDTH, packetRate } from "../packets/units.ts";
 import type { Device } from "../src/device.ts";
+import { out } from "./output.ts";
 
 /** Bytes that a packet occupies on the wire in addition to its own: preamble, CRC, gap. */
 export const WIRE_OVERHEAD = 24;
@@ -115,7 +116,7 @@ export class Report {
     options: ReportOptions,
     devices: readonly Device[],
     counts: () => readonly Counts[],
-    print: (line: string) => void = console.log,
+    print: (line: string) => void = out.print,
   ) {
     this.#options = options;
     this.#devices = devices;

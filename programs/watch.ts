@@ -7,6 +7,7 @@
 
 import type { Device } from "../src/device.ts";
 import { LinkMonitor } from "./link_monitor.ts";
+import { out } from "./output.ts";
 import type { Report } from "./report.ts";
 
 /** Milliseconds between checks that devices are still there. */
@@ -47,7 +48,8 @@ export class Watch {
    * Checks every tenth of a second that the devices are still there, twice a second whether a link
    * has changed, and prints a line every second.
    *
-   * @returns The time, by `performance.now()`.
+   * @returns The time, by `performance.now()`; Infinity, past every end, once the reader of the standard
+   * output is gone.
    * @throws {DeviceError} if a device is gone.
    */
   look(): number {
@@ -61,7 +63,7 @@ export class Watch {
       this.#links.look();
     }
     this.#report.second(now);
-    return now;
+    return out.readerGone ? Infinity : now;
   }
 
   /** Makes the next check look at the links: an interrupt has signalled a change. */
