@@ -131,9 +131,14 @@ function forwardHere(
   const devices = [a, b];
   const print = plan.pcap === "-" ? err.print : out.print;
   const report = new Report(plan, devices, () => {
-    const countsA = count(a, { dropped: dropped("back") });
+    a.statistics();
     forwardAll(ways, BETWEEN); // reading the registers of A may have taken long
-    return [countsA, count(b, { dropped: dropped("there") })];
+    b.statistics();
+    // No packet moves between these two: what A received is what B sent and dropped.
+    return [
+      count(a, { dropped: dropped("back") }, false),
+      count(b, { dropped: dropped("there") }, false),
+    ];
   }, print);
   report.ready();
   poll(devices, report, stop, plan.seconds, (rounds) => {
@@ -170,7 +175,11 @@ async function forwardElsewhere(
     );
     await workers.started();
     report = new Report(plan, [a, b], () => {
-      return [count(a, { dropped: dropped(0) }), count(b, { dropped: dropped(1) })];
+      for (const device of [a, b]) device.statistics(); // as above
+      return [
+        count(a, { dropped: dropped(0) }, false),
+        count(b, { dropped: dropped(1) }, false),
+      ];
     });
     report.ready();
     await supervise(workers, [a, b], report, stop, plan.seconds);

@@ -22,9 +22,17 @@ export interface Counts {
   readonly [name: string]: number;
 }
 
-/** Returns the counts of a device, and the program's own. */
-export function count(device: Device, own: Readonly<Record<string, number>> = {}): Counts {
-  const s = device.statistics();
+/**
+ * Returns the counts of a device, and the program's own.
+ *
+ * @param refresh Whether to read the device's own counters, which takes long.
+ */
+export function count(
+  device: Device,
+  own: Readonly<Record<string, number>> = {},
+  refresh = true,
+): Counts {
+  const s = device.statistics(refresh);
   return {
     rxPackets: s.rxPackets,
     rxBytes: s.rxBytes,

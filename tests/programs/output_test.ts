@@ -5,11 +5,11 @@
  * @module
  */
 
-import { assertEquals, assertMatch } from "@std/assert";
+import { assert, assertEquals, assertMatch } from "@std/assert";
 import { Errno } from "../../native/stubs.ts";
 import { Output } from "../../programs/output.ts";
-import { ffiOnly, run, Sim, TemporaryDirectory } from "../support/processes.ts";
-import { totals } from "../support/programs.ts";
+import { ffiOnly, run, Sim, TemporaryDirectory, until } from "../support/processes.ts";
+import { startForwarder, stopProgram, totals } from "../support/programs.ts";
 
 /** A stream that takes as many bytes as the test allows, or fails. */
 class Stream {
@@ -214,4 +214,27 @@ Deno.test("pcap.ts ends at SIGTERM while its reader takes nothing", async () => 
     stderr,
     "error: standard output: its reader takes no more: the capture is cut short here\n124\n",
   );
+});
+
+Deno.test("fwd.ts totals are one cut: each packet received was sent or dropped", async () => {
+  await using directory = await TemporaryDirectory.make();
+  await using sim = await Sim.start(directory, ["generator", "generator"]);
+  await sim.command("start");
+  for (let i = 0; i < 8; i++) {
+    const { ports: before } = await sim.report();
+    // So few descriptors that packets are dropped, too.
+    await using program = await startForwarder(sim.addresses, ["--tx-entries=64"]);
+    await sim.reaches("frames", (ports) => {
+      return ports.every((p, n) => {
+        return p.wireStatistics.received > before[n].wireStatistics.received + 20000;
+      });
+    });
+    const { ports } = await stopProgram(program);
+    for (const [from, to] of [[0, 1], [1, 0]]) {
+      assert(ports[from].rxPackets > 0);
+      assertEquals(ports[from].rxPackets, ports[to].txPackets + Number(ports[to].dropped));
+    }
+  }
+  await until("its end", async () => (await sim.report()).ports.every((p) => !p.connected));
+  await sim.quit();
 });
