@@ -22,6 +22,8 @@ const NAME_BYTES = 16;
 export class TapWire extends FileDescriptorWire {
   /** Kind of wire. */
   override readonly kind: string = "tap";
+  /** The kernel at the other end counts pause frames, and does not obey them. */
+  readonly ignoresPause: boolean = true;
   /** The device's descriptor: readable when the machine has sent a frame. */
   override readonly fd: number;
 
