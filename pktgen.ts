@@ -23,7 +23,7 @@ import { run } from "./programs/run.ts";
 
 /** How long to wait for the next outstanding packet, and for all of them, in milliseconds. */
 const SILENCE_MS = 1000, DRAIN_MS = 10000;
-/** Milliseconds between looks for a signal while waiting for the link. */
+/** Milliseconds between checks for a signal while waiting for the link. */
 const SIGNAL_MS = 20;
 /** Rounds between reads of the clock while waiting. */
 const DRAIN_ROUNDS = 64;

@@ -12,9 +12,9 @@ import { ANLP1, AUTOC } from "./registers.ts";
 const PIPELINE_MS = 40, PIPELINE_STEP_MS = 4;
 
 /**
- * Sets AUTOC and restarts the link. A change has effect only after a reset of the whole pipeline, which
- * Intel's drivers do by toggling LMS[2]: it differs between the modes for a backplane and all others. In
- * between, auto-negotiation has to leave its first state. The caller holds SW_MAC_CSR_SM.
+ * Sets AUTOC and restarts the link. A change takes effect only after a reset of the whole pipeline.
+ * Intel's drivers cause this reset by toggling LMS[2], which tells the backplane modes from all others.
+ * Between the two writes, auto-negotiation has to leave its first state. The caller holds SW_MAC_CSR_SM.
  */
 export async function resetPipeline(regs: Registers, value: number): Promise<void> {
   const autoc = value | AUTOC.RESTART_AN;

@@ -3,9 +3,9 @@
  * power mode, and sets the speeds that it advertises (X550: sections 5.3.4 and 10.4; the X540's PHY is of
  * the same family).
  *
- * Some drivers put the PHY into low power mode when they stop: Linux's ixgbe does on an X540, those of
- * DPDK and FreeBSD on an X550 too. The mode lasts over a reset of the MAC, and so do the advertised
- * speeds: the link would never come up after such a driver, or at another driver's speed.
+ * Some drivers put the PHY into low power mode when they stop: Linux's ixgbe on an X540, those of DPDK and
+ * FreeBSD also on an X550. A reset of the MAC changes neither that mode nor the advertised speeds. So the
+ * link might otherwise not come up, or come up with the speed of an earlier driver.
  *
  * Other PHYs are not accessed: drivers do not put those on 82599 boards into low power mode.
  *
@@ -48,30 +48,30 @@ const ABILITIES: readonly Ability[] = [
   { mbps: 10000, own: [CONTROL_10G, 1 << 12], partner: [STATUS_10G, 1 << 11] },
 ];
 /**
- * What a port advertises by default: not 2.5 and 5 Gbit/s, because there are switches that fail to
- * negotiate with a partner that offers them. Intel's drivers leave them out for this reason.
+ * The speeds that a port advertises by default. 2.5 and 5 Gbit/s are left out, as in Intel's drivers,
+ * because some switches fail to negotiate with a partner that offers them.
  */
 const DEFAULT_SPEEDS: readonly number[] = [100, 1000, 10000];
 
 /**
- * Time in which firmware must release a PHY, and the PHY respond, after a reset; and time between attempts.
- * In milliseconds.
+ * Time after a reset in which firmware must release the PHY, and the PHY must respond; and time between
+ * attempts. In milliseconds.
  */
 const ANSWER_MS = 2000, RETRY_MS = 10;
-/** Time between two looks for the reason of a link that is down, in milliseconds. */
+/** Time between two checks of why the link is down, in milliseconds. */
 const LOOK_MS = 500;
 
 /**
  * The link of an X540 or X550.
  *
- * The PHY is not taken from firmware that holds its semaphore, although the datasheet allows that after a
- * timeout: an access is two MDIO frames, and a frame of the firmware in between would redirect the
- * second one.
+ * The driver does not take the PHY from firmware that holds its semaphore, although the datasheet allows
+ * that after a timeout: an access consists of two MDIO frames, and a frame of the firmware between them
+ * would redirect the second one.
  *
  * A PHY that cannot be accessed is not an error: most have a link anyway.
  *
- * Closing the device restores neither low power mode nor advertised speeds: drivers set those speeds, but
- * Linux's ixgbe, which may get the device next, takes only an X540's PHY out of low power mode.
+ * Closing the device restores neither low power mode nor advertised speeds. Linux's ixgbe, which may get
+ * the device next, sets the speeds, but takes only an X540's PHY out of low power mode.
  */
 export class CopperLink implements PortLink {
   readonly #regs: Registers;
@@ -84,14 +84,14 @@ export class CopperLink implements PortLink {
   #reason: string | undefined;
   #lookedAt = -Infinity;
 
-  /** Creates it for a device whose registers these are. Nothing is accessed before `setUp`. */
+  /** Creates the link of a device with these registers. Accesses nothing before `setUp`. */
   constructor(regs: Registers, model: Model, speeds: readonly number[] = DEFAULT_SPEEDS) {
     this.#regs = regs;
     this.#model = model;
     this.#speeds = speeds;
   }
 
-  /** The model tells its speeds: nothing else is to be checked. */
+  /** Does nothing: `checkSpeeds` has compared the speeds with those of the model. */
   async check(): Promise<void> {}
 
   /** Wakes the PHY and sets what it advertises. Writes only registers that change. */
@@ -108,10 +108,10 @@ export class CopperLink implements PortLink {
     this.#lookedAt = performance.now();
   }
 
-  /** Negotiation takes seconds: opening does not wait for it. */
+  /** Does nothing: negotiation takes seconds, and opening does not wait for it. */
   async settle(): Promise<void> {}
 
-  /** Sets the PHY up if that has failed before; else asks it why there is no link. */
+  /** Sets the PHY up if that has failed before; otherwise asks it why there is no link. */
   async advance(): Promise<void> {
     if ((this.#regs.read(LINKS) & LINKS.UP) !== 0) return;
     if (performance.now() - this.#lookedAt < LOOK_MS) return;
@@ -123,7 +123,7 @@ export class CopperLink implements PortLink {
 
   describe(status: LinkStatus): LinkStatus {
     if (status.up) {
-      this.#reason = undefined; // the next time that the link goes down, it may be for another reason
+      this.#reason = undefined; // the link may go down for another reason next time
       this.#lookedAt = -Infinity;
       return status;
     }
@@ -131,7 +131,7 @@ export class CopperLink implements PortLink {
     return reason === undefined ? status : { ...status, reason };
   }
 
-  /** Runs an action on the PHY while holding its semaphore; returns its result, or why that failed. */
+  /** Runs an action on the PHY while holding its semaphore; returns the action's result, or why it failed. */
   async #access(
     action: (phy: Mdio) => Promise<string | undefined>,
   ): Promise<string | undefined> {
@@ -140,11 +140,11 @@ export class CopperLink implements PortLink {
       return `SW_FW_SYNC (${hex(offsetOf(SW_FW_SYNC))}) is ${
         hex(sync)
       }, firmware does not release the ` +
-        "PHY, which may be in low power mode: wait for the link again, and power-cycle the device if it " +
-        "stays so";
+        "PHY, which may be in low power mode: wait for the link again, and power-cycle the device if " +
+        "that does not help";
     };
     const msca = `MSCA (${hex(offsetOf(MSCA))})`;
-    const remedy = "power-cycle the device, and update its firmware if it stays so";
+    const remedy = "power-cycle the device, and update its firmware if that does not help";
     return await withSemaphore(regs, mac, phySemaphore(regs), async () => {
       try {
         this.#phy ??= await Mdio.find(regs, mac);
@@ -200,7 +200,9 @@ export class CopperLink implements PortLink {
       return `the other end does not negotiate: set it to negotiate ${own}`;
     }
     return offered.some((mbps) => this.#speeds.includes(mbps))
-      ? `the other end offers ${speedList(offered)}, but negotiation does not end: check the cable`
+      ? `the other end offers ${
+        speedList(offered)
+      }, but negotiation does not complete: check the cable`
       : `the other end offers ${speedList(offered)}, and this port ${own}: set a common speed`;
   }
 }

@@ -116,13 +116,13 @@ export class IxgbeDevice implements Device {
   /** The error that firmware reports, which may keep the link down. */
   #linkProblem: string | undefined;
   #regs: Registers | undefined;
-  /** The part of the link that is up to software. */
+  /** The part of the link that software sets up. */
   #link: PortLink | undefined;
   /** Undoes what has taken the link down. */
   #restoreLink: (() => Promise<void>) | undefined;
   #loopback: MacLoopback | undefined;
   #counters: Counters | undefined;
-  /** The eventfds of interrupts: those of receive queues, then that of the link; empty without. */
+  /** The eventfds of interrupts: of each receive queue, then of the link; empty without interrupts. */
   #interruptFds: readonly number[] = [];
   #linkInterrupt: Interrupt | undefined;
   #closed = false;
@@ -151,8 +151,8 @@ export class IxgbeDevice implements Device {
   }
 
   /**
-   * @ignore Connects an MSI-X vector for each receive queue, and one for the link, to an eventfd each. Call
-   * it before `start`.
+   * @ignore Connects one MSI-X vector for each receive queue, and one for the link, each to an eventfd of
+   * its own. Call it before `start`.
    */
   openInterrupts(rxQueues: number): void {
     this.#interruptFds = openInterrupts(this.#pci, rxQueues + 1);

@@ -32,8 +32,8 @@ export function checkEeprom(regs: Registers, device: string, mac: Mac): void {
 }
 
 /**
- * Checks that firmware has found no damage in the Flash memory. In recovery mode it only lets the memory be
- * written anew; Intel's drivers do not start then.
+ * Checks that firmware is not in recovery mode. It enters that mode when the Flash memory is damaged, and
+ * then only lets the memory be rewritten. Intel's drivers do not start then either.
  */
 function checkRecovery(regs: Registers, device: string): void {
   const fwsm = regs.read(FWSM);

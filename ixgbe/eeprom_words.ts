@@ -1,7 +1,7 @@
 /**
  * Reads words of the EEPROM, and checks their checksum. On X540 and X550 these are words of the shadow
  * RAM, a copy of the Flash memory's first part. The X550 has no EERD: firmware reads the words, by a
- * command of the host interface. What the datasheets leave out is known from Intel's drivers.
+ * command of the host interface. Where the datasheets say nothing, this follows Intel's drivers.
  *
  * @module
  */
@@ -15,9 +15,9 @@ import { withSemaphore } from "./semaphore.ts";
 
 /** Words from 0 on that every EEPROM has. */
 export const HEADER_WORDS = 0x42;
-/** The word with the checksum, and what it and the words that it covers add up to (section 6.3). */
+/** The word with the checksum, and the sum of this word and all that it covers (section 6.3). */
 const CHECKSUM = 0x3f, SUM = 0xbaba;
-/** Words that point at sections with a length in their first word; those that the checksum covers. */
+/** Words that point at the sections that the checksum covers. A section begins with its length. */
 const FIRST_SECTION = 0x03, LAST_SECTION = 0x0e;
 /** Sections that the checksums of X540 and X550 leave out: the PHY's and the option ROM's. */
 const PHY_SECTION = 0x04, OPTION_ROM = 0x05;
@@ -25,15 +25,15 @@ const PHY_SECTION = 0x04, OPTION_ROM = 0x05;
 const X550_FIRST_SECTION = 0x02;
 /** Sections of the X550 that have no length: their sizes in words. */
 const X550_SIZES: Readonly<Record<number, number>> = { 0x06: 0x24, 0x07: 0x08, 0x08: 0x08 };
-/** A pointer to nothing, and the length of a section that is not there. */
+/** A pointer to nothing, and the length of a missing section. */
 const NONE = 0xffff;
 
 /** The unit of EEC.EE_SIZE: an EEPROM of size 0 has 64 words. */
 const SIZE_SHIFT = 6;
 
-/** The command that reads words: its code, the bytes behind its header, and "not checked" as its checksum. */
+/** The command that reads words: its code, the number of bytes behind its header, and 0xff: no checksum. */
 const READ_SHADOW_RAM = 0x31 | 6 << 16 | 0xff << 24;
-/** Words of the memory: command and answer have a header; data come after address and length. */
+/** Words of the host interface's memory: header (of command and answer), address, length, first data. */
 const HEADER = 0, ADDRESS = 1, LENGTH = 2, DATA = 3;
 /** The most words that a command reads. */
 const MOST_WORDS = 512;
@@ -50,11 +50,11 @@ export function eepromSize(regs: Registers): number {
 }
 
 /**
- * Runs an action that reads words, while the semaphores of the EEPROM are held (X540, X550: firmware
- * shares it).
+ * Runs an action that reads words. X540 and X550 share the EEPROM with firmware: meanwhile, the driver
+ * holds its semaphores there.
  *
  * @throws {UsageError} if firmware does not release it. Nothing has changed then.
- * @throws {DeviceError} if a word does not come in time, or the device is gone.
+ * @throws {DeviceError} if a word is not read in time, or the device is gone.
  */
 export async function withEeprom<T>(
   regs: Registers,
@@ -110,10 +110,10 @@ async function command(
   first: number,
   count: number,
 ): Promise<void> {
-  regs.write(FWSTS, FWSTS.FWRI); // an earlier reset of the firmware is known
+  regs.write(FWSTS, FWSTS.FWRI); // clears the sign of an earlier firmware reset
   const control = regs.read(HICR);
   if ((control & HICR.EN) === 0) {
-    throw new DeviceError(device, `firmware takes no commands, ${inHicr(control)}`);
+    throw new DeviceError(device, `firmware accepts no commands, ${inHicr(control)}`);
   }
   regs.write(FLEX_MNG, READ_SHADOW_RAM, HEADER);
   regs.write(FLEX_MNG, swap32(2 * first), ADDRESS); // bytes, most significant byte first
@@ -128,7 +128,7 @@ async function command(
 function inHicr(value: number): string {
   return `HICR (${hex(offsetOf(HICR))}) is ${
     hex(value)
-  }: power-cycle the device, and update its firmware if it stays so`;
+  }: power-cycle the device, and update its firmware if that does not help`;
 }
 
 /** Returns a number with its four bytes in the opposite order. */

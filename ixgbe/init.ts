@@ -185,11 +185,13 @@ export function initReceive(regs: Registers, model: Model, bufferSize: number): 
   // All packet buffer memory belongs to one traffic class.
   regs.write(R.RXPBSIZE, rxPacketBufferKilobytes(model.mac) << 10, 0);
   for (let i = 1; i < R.RXPBSIZE.count; i++) regs.write(R.RXPBSIZE, 0, i);
-  // Strip the CRC: both settings must agree. Without RSC, RSCACKC and FCOE_WRFIX must be set.
+  // Strip the CRC: both settings must agree, but the X550 reserves CRCSTRIP (8.2.2.9.10). Without RSC,
+  // RSCACKC and FCOE_WRFIX must be set.
+  const strip = model.mac === "X550" ? 0 : R.RDRXCTL.CRCSTRIP;
   regs.update(
     R.RDRXCTL,
-    R.RDRXCTL.CRCSTRIP | R.RDRXCTL.RSCFRSTSIZE | R.RDRXCTL.RSCACKC | R.RDRXCTL.FCOE_WRFIX,
-    R.RDRXCTL.CRCSTRIP | R.RDRXCTL.RSCACKC | R.RDRXCTL.FCOE_WRFIX,
+    strip | R.RDRXCTL.RSCFRSTSIZE | R.RDRXCTL.RSCACKC | R.RDRXCTL.FCOE_WRFIX,
+    strip | R.RDRXCTL.RSCACKC | R.RDRXCTL.FCOE_WRFIX,
   );
   regs.set(R.HLREG0, R.HLREG0.RXCRCSTRP | R.HLREG0.TXCRCEN | R.HLREG0.TXPADEN);
   // Accept frames that fit a buffer. The NIC drops longer ones and counts them in ROC.
@@ -304,7 +306,7 @@ export function initInterrupts(regs: Registers, queues: number): void {
   const vectors = 2 ** queues - 1;
   // EIAME: sending a message masks its vector, so that no other follows while the program polls.
   regs.set(R.GPIE, R.GPIE.MULTIPLE_MSIX | R.GPIE.PBA_SUPPORT | R.GPIE.EIAME);
-  // The message clears the causes of queues, so that EICR is not read. Other causes must not be cleared so.
+  // The message clears the causes of queues, so EICR need not be read. It must not clear other causes.
   regs.write(R.EIAC, vectors & R.EIAC.RTX_QUEUE);
   regs.write(R.EIAM, vectors & R.EIMS.RTX_QUEUE | R.EICR.LSC);
   regs.write(R.EIAM_EX, vectors);
@@ -328,12 +330,12 @@ export function armInterrupt(regs: Registers, queue: number): void {
   regs.write(R.EIMS_EX, 1 << queue);
 }
 
-/** Unmasks changes of the link for one message, which is sent at once if one is pending. */
+/** Unmasks changes of the link for one message, which is sent at once if a change is pending. */
 export function armLinkInterrupt(regs: Registers): void {
   regs.write(R.EIMS, R.EIMS.LSC);
 }
 
-/** Clears the cause of a change of the link, so that the next one is another. Read the link's state after it. */
+/** Clears a pending change of the link. Read the state of the link afterwards, not before. */
 export function clearLinkInterrupt(regs: Registers): void {
   regs.write(R.EICR, R.EICR.LSC);
 }

@@ -16,9 +16,10 @@ import { SerdesLink } from "./serdes_link.ts";
 import { SfpLink } from "./sfp_link.ts";
 
 /**
- * Returns the link of a device. It accesses nothing yet.
+ * Returns the link of a device. Accesses nothing.
  *
- * @param speeds The speeds in Mbit/s that the program has set (default: all that the driver uses by itself).
+ * @param speeds The speeds in Mbit/s that the program has set (default: those that the driver uses
+ * by itself).
  */
 export function linkOf(
   regs: Registers,
@@ -34,7 +35,7 @@ export function linkOf(
 /**
  * Checks that the link can have the speeds that the program has set. Changes nothing.
  *
- * @throws {UsageError} if it cannot, or a management controller forbids to change the link.
+ * @throws {UsageError} if it cannot, or a management controller forbids changes of the link.
  */
 export async function checkLink(
   regs: Registers,

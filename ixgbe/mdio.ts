@@ -30,16 +30,16 @@ export class Mdio {
   readonly #regs: Registers;
   readonly #phy: number;
 
-  /** Creates it for a PHY address. Nothing is accessed. */
+  /** Creates the PHY at an address. Accesses nothing. */
   constructor(regs: Registers, phy: number) {
     this.#regs = regs;
     this.#phy = phy;
   }
 
   /**
-   * Finds the port's PHY. The X550's has its port's number: PORTADD "must be set to the port number as
-   * reflected in the STATUS.LAN_ID field" (X550: section 8.2.2.16.4). That of the X540 depends on the
-   * board: all addresses are tried, as Intel's drivers do.
+   * Finds the port's PHY. On an X550 its address is the port's number: PORTADD "must be set to the port
+   * number as reflected in the STATUS.LAN_ID field" (X550: section 8.2.2.16.4). On an X540 it depends on
+   * the board: the driver tries all addresses, as Intel's drivers do.
    *
    * @returns The PHY; undefined if none responds.
    */

@@ -51,7 +51,7 @@ const MODELS: ReadonlyMap<number, Model> = new Map([
     0x154d: "SFP+ SF2",
     0x1557: "SFP+ single port (82599EN)",
   }),
-  // Its modules negotiate over a bus that the driver does not have.
+  // The driver does not support the bus to QSFP+ modules: the EEPROM sets the speed.
   ...models("82599", "sfp", [], { 0x1558: "QSFP+ quad port" }),
   ...models("82599", "backplane", [1000, 10000], {
     0x10f7: "KX4",

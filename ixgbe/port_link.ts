@@ -8,7 +8,7 @@ import type { LinkStatus } from "../src/device.ts";
 import { UsageError } from "../src/errors.ts";
 import type { Model } from "./models.ts";
 
-/** The link of a port: the part of its set-up that is up to software, and its state. */
+/** The link of a port: the part that software sets up, and its state. */
 export interface PortLink {
   /**
    * Checks that the link can have one of the speeds that the program has set. Changes nothing.
@@ -16,7 +16,7 @@ export interface PortLink {
    * @throws {UsageError} if it cannot.
    */
   check(): Promise<void>;
-  /** Sets the link up after a reset. What prevents that is not an error: `describe` says it. */
+  /** Sets the link up after a reset. A failure is not an error: `describe` reports it. */
   setUp(): Promise<void>;
   /** Waits a moment for a link that is about to come up. */
   settle(): Promise<void>;
@@ -26,7 +26,7 @@ export interface PortLink {
   describe(status: LinkStatus): LinkStatus;
 }
 
-/** Why the link is left alone, and what to do. */
+/** The reason for a link that is down and that the driver must leave alone. */
 export const VETOED =
   "a management controller uses the link (MMNGC.MNG_VETO), so the driver does not restart it: " +
   "check the cable, and the management controller's settings";
@@ -41,7 +41,7 @@ export function speedList(speeds: readonly number[]): string {
 }
 
 /**
- * Checks the speeds that a program has set, as far as the model tells.
+ * Checks that a model can have the speeds that a program has set.
  *
  * @throws {UsageError} if the model cannot have one of them, or the driver cannot set its speed.
  */

@@ -84,9 +84,9 @@ export function spinWithSemaphore<T>(
 }
 
 /**
- * Checks that the semaphores that guard SW_FW_SYNC can be taken: what a driver that was killed has left is
- * taken over, and must be free then. Otherwise it is held by hardware that is broken, or by a driver that
- * uses the device now. Changes nothing else.
+ * Checks that the semaphores that guard SW_FW_SYNC can be taken. The first attempt takes over and releases
+ * what a killed driver has left. A semaphore that is not free in the second attempt is held by a driver that
+ * uses the device now, or the hardware is broken. Changes nothing else.
  *
  * @throws {UsageError} if one of them cannot be taken.
  */
@@ -101,7 +101,7 @@ export async function checkSemaphores(regs: Registers, mac: Mac, device: string)
   throw new UsageError(
     `${device}: its semaphore ${register.name}.${name} (${hex(offsetOf(register))} is ${
       hex(regs.read(register))
-    }) is never free: end other drivers of the device, and power-cycle it if it stays so`,
+    }) is never free: end other drivers of the device, and power-cycle it if that does not help`,
   );
 }
 
@@ -135,8 +135,9 @@ function* release(regs: Registers, mac: Mac, resource: number): Attempts<void> {
 }
 
 /**
- * Takes the semaphores that guard SW_FW_SYNC: first against other drivers, then against firmware. Returns
- * the first that was not free at the deadline, and that is taken over (section 10.5.4).
+ * Takes the semaphores that guard SW_FW_SYNC: first the one against other drivers, then the one against
+ * firmware. One that is not free at the deadline is taken over (section 10.5.4). Returns the first of
+ * these.
  */
 function* enter(regs: Registers, mac: Mac): Attempts<Guard | undefined> {
   // Reading SMBI sets it: reading 0 takes the semaphore.

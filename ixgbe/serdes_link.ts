@@ -24,9 +24,9 @@ function negotiates(autoc: number): boolean {
 }
 
 /**
- * The link of such a board. Link mode, PMA and what the board's lanes can do come from the EEPROM, which
- * the reset loads: nothing else knows the board. \`speeds\` takes away from what is advertised. Intel's
- * drivers can also leave out KR if it fails several times (SmartSpeed), but not by default.
+ * The link of such a board. Only the EEPROM knows the link mode, the PMA and what the board's lanes can
+ * do; the reset loads it. `speeds` can only take speeds away from what is advertised. Intel's drivers can
+ * also leave out KR after several failures (SmartSpeed), but not by default.
  */
 export class SerdesLink implements PortLink {
   readonly #regs: Registers;
@@ -34,18 +34,19 @@ export class SerdesLink implements PortLink {
   readonly #speeds: readonly number[] | undefined;
   #vetoed = false;
 
-  /** Creates it for a device whose registers these are. Nothing is accessed before `setUp`. */
+  /** Creates the link of a device with these registers. Accesses nothing before `setUp`. */
   constructor(regs: Registers, address: string, speeds: readonly number[] | undefined) {
     this.#regs = regs;
     this.#address = address;
     this.#speeds = speeds;
   }
 
-  /** An earlier driver may have changed AUTOC: only the reset brings back what the board can do. */
+  /** Does nothing: an earlier driver may have changed AUTOC, and the reset restores what the board can do. */
   async check(): Promise<void> {}
 
   /**
-   * Enables the link, and restarts negotiation. Only another advertisement resets the pipeline.
+   * Enables the link, and restarts negotiation. Resets the pipeline only if the
+   * advertisement changes.
    *
    * @throws {UsageError} if the board's EEPROM has none of the speeds that the program has set.
    */

@@ -82,7 +82,7 @@ export class SfpLink implements PortLink {
   /** What the module said last about the signal that it receives. */
   #signal: boolean | undefined;
 
-  /** Creates it for a device whose registers these are. Nothing is accessed before `setUp`. */
+  /** Creates the link of a device with these registers. Accesses nothing before `setUp`. */
   constructor(regs: Registers, address: string, speeds?: readonly number[]) {
     this.#regs = regs;
     this.#address = address;
@@ -142,9 +142,9 @@ export class SfpLink implements PortLink {
   }
 
   /**
-   * Adds the module, and the reason why there is no link, to the state of the link. With an empty cage, a
-   * link that LINKS shows is crosstalk from other lanes. Intel's drivers also look again after 5 ms; this
-   * does not wait: the next call tells.
+   * Adds the module, and the reason why there is no link, to the state of the link. While the cage is
+   * empty, LINKS may show a link, which is crosstalk from other lanes. Intel's drivers also look again after
+   * 5 ms; here the next call does that.
    */
   describe(found: LinkStatus): LinkStatus {
     const absent = found.up && this.#isAbsent();
@@ -216,8 +216,8 @@ export class SfpLink implements PortLink {
   }
 
   /**
-   * Turns the laser off and on: a partner with two speeds as well, which may have stopped at one of them,
-   * begins again when it loses the light. Intel's drivers do this once, for modules with two speeds.
+   * Turns the laser off and on. A partner that also has two speeds may have stopped at one of them; when it
+   * loses the light, it begins again. Intel's drivers do this once, for modules with two speeds.
    */
   async #flap(): Promise<void> {
     const regs = this.#regs;

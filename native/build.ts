@@ -1,5 +1,6 @@
 /**
- * Builds the C stubs and the guard, and embeds them: `deno task build`. With `--check` it compares the result with
+ * Builds the C stubs and the guard, and embeds them: `deno task build`. With `--check`, it compares the
+ * result with
  * the file in the tree instead, and writes nothing.
  *
  * @module
@@ -19,7 +20,7 @@ const FLAGS = [
 ];
 /** A shared object. */
 const STUBS = ["-shared", "-fPIC"];
-/** A static executable without libc, which would set up what some compilers rely on by default. */
+/** A static executable without libc, and so without stack protector and PIE, which need its start-up code. */
 const GUARD = [
   "-static",
   "-no-pie",

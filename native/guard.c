@@ -2,10 +2,10 @@
  * guard: the program of a guard process, which turns off the DMA of one PCI function when the process
  * that drives the function has ended without closing it. src/pci/guard.ts says why it is a program.
  *
- * Descriptor 0 is a socket, whose other end the driving process alone has: the kernel closes it
- * however that process ends. Each message is one byte, 1 to arm the guard, 0 to disarm it, with or
- * without descriptors of DMA memory. The guard never uses these: while it holds them, the kernel does
- * not free the memory. Descriptor 1 is the function's configuration space, open and locked.
+ * Descriptor 0 is one end of a pair of sockets. Only the driving process has the other end, which the
+ * kernel closes however that process ends. Each message is one byte: 1 arms the guard, 0 disarms it. It
+ * may carry descriptors of DMA memory. The guard only keeps these open, so that the kernel does not
+ * free the memory. Descriptor 1 is the function's configuration space, open and locked.
  *
  * It is linked without libc, and makes system calls and nothing else.
  */
@@ -34,7 +34,7 @@ static long call(long number, long a, long b, long c, long d) {
   return result;
 }
 
-/* Exempts the guard from the OOM killer, also if that kills the whole control group. Needs root. */
+/* Exempts the guard from the OOM killer, even if it kills the whole control group. Needs root. */
 static void survive_oom(void) {
   int fd = (int)call(SYS_open, (long)"/proc/self/oom_score_adj", O_WRONLY, 0, 0);
   if (fd < 0) return;
@@ -60,15 +60,15 @@ static void stop_dma(void) {
   if (call(SYS_pread64, 1, (long)&command, sizeof command, COMMAND) != sizeof command) return;
   command &= (uint16_t)~COMMAND_BUS_MASTER;
   call(SYS_pwrite64, 1, (long)&command, sizeof command, COMMAND);
-  /* A read's completion does not pass writes (PCI Express 2.4.1): what the function had sent before
-   * is in memory when this returns. */
+  /* The completion of a read does not pass earlier writes (PCI Express 2.4.1): when this returns, all
+   * that the function has written is in memory. */
   call(SYS_pread64, 1, (long)&command, sizeof command, COMMAND);
 }
 
-/* The kernel enters here with a stack that is aligned otherwise than a function expects. */
+/* The kernel enters here with a stack alignment that functions do not expect. */
 __attribute__((force_align_arg_pointer, noreturn)) void _start(void) {
   call(SYS_prctl, PR_SET_NAME, (long)"ixy-guard", 0, 0);
-  /* Without the standard error, a reader of it sees its end when the driving process ends. */
+  /* A reader of the standard error must see its end when the driving process ends: close it here. */
   call(SYS_close_range, 2, ~0U, 0, 0);
   survive_oom();
   if (last_message()) stop_dma();

@@ -1,5 +1,5 @@
 /**
- * The signals that end a process as a flag, for loops that do not return to the event loop.
+ * A flag that the signals that end a process set, for loops that do not return to the event loop.
  *
  * @module
  */
@@ -22,9 +22,10 @@ const NAMES = Object.keys(SIGNALS) as (keyof typeof SIGNALS)[];
 
 /**
  * Catches SIGINT, SIGTERM and the other signals that would end the process: SIGHUP (a terminal that
- * closes), SIGQUIT, SIGUSR2, SIGALRM, SIGXCPU and SIGXFSZ. The first one stores its number, which
- * a loop reads without leaving JavaScript. Within a second after it, further signals do nothing, since one
- * Ctrl-C can arrive twice; later ones end the process. Under `nohup`, SIGHUP stays ignored. Only one StopFlag can exist at a time.
+ * closes), SIGQUIT, SIGUSR2, SIGALRM, SIGXCPU and SIGXFSZ. The first signal stores its number, which a loop
+ * reads without leaving JavaScript. Signals within a second after it do nothing, because one Ctrl-C can
+ * arrive twice; later ones end the process. Under `nohup`, SIGHUP stays ignored. Only one StopFlag can
+ * exist at a time.
  */
 export class StopFlag implements Disposable {
   readonly #word: Int32Array;
@@ -38,8 +39,8 @@ export class StopFlag implements Disposable {
    */
   constructor() {
     const nohup = checkErrno("read the handler of SIGHUP", stubs.ixy_stop_nohup());
-    // Deno installs its own handlers with its first listener, and would replace ours then: do it now. The
-    // listeners get signals that arrive before ours are installed.
+    // Deno installs its own handlers with the first listener. Later, they would replace ours, so listen
+    // first. The listeners catch signals that arrive before ours are installed.
     let early = 0;
     this.#listeners = NAMES.map((name) => () => {
       early ||= SIGNALS[name];

@@ -290,8 +290,8 @@ static int executable(const char *name, const void *bytes, uint32_t count) {
 /*
  * Starts an executable that is in memory, with its name and one argument, and returns its process ID.
  * It gets two descriptors: 0 is one end of a pair of stream sockets, whose other end is stored in
- * *socket, and 1 is `fd`. No signal of a terminal or a process group reaches it: it has a session of
- * its own, and blocks all signals.
+ * *socket, and 1 is `fd`. It has a session of its own and blocks all signals, so signals of a terminal
+ * or a process group do not end it.
  */
 int32_t ixy_start(const void *bytes, uint32_t count, const char *name, const char *argument,
                   int32_t fd, int32_t *socket) {
@@ -351,8 +351,9 @@ double ixy_milliseconds(void) {
 }
 
 /*
- * The stop flag: a signal that would end the process stores its number. Another one ends the process,
- * if a second has passed: one Ctrl-C can arrive twice, at the process and through its parent.
+ * The stop flag: a signal that would end the process stores its number. A signal that comes more than
+ * a second later ends the process; an earlier one does not, because one Ctrl-C can arrive twice: at the
+ * process and through its parent.
  */
 
 static const int stop_signals[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR2, SIGALRM, SIGXCPU,

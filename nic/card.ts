@@ -29,7 +29,7 @@ export interface Card {
   readonly regs: Registers;
 }
 
-/** What is done with a card, for messages. */
+/** What a command does with a card, for messages. */
 export interface Purpose {
   /** The command of `nic.ts`. */
   readonly command: string;

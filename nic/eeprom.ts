@@ -15,15 +15,15 @@ import { hex } from "../src/registers.ts";
 import { type Card, withCard } from "./card.ts";
 import type { System } from "./system.ts";
 
-/** Words whose meaning Intel's drivers know: what the board is capable of, and versions. */
+/** Words with the board's capabilities and versions; their meaning is that of Intel's drivers. */
 const CAPABILITIES = 0x2c, ETRACK_LOW = 0x2d, ETRACK_HIGH = 0x2e, PRODUCT = 0x1b, OPTION_ROM = 0x17;
 /** Words with the printed board assembly number: a guard and a pointer to text, or the number itself. */
 const PBA = 0x15, PBA_GUARD = 0xfafa;
-/** Version of the option ROM: its place in the section. */
+/** Offset of the option ROM's version in its section. */
 const OPTION_ROM_LOW = 0x83, OPTION_ROM_HIGH = 0x84;
-/** ETRACK_HIGH: the words are in this order, else in the other. */
+/** Bit of ETRACK_HIGH: that word is the upper half. Without it, ETRACK_LOW is. */
 const ETRACK_ORDERED = 0x8000;
-/** The section with the version of the product: its length and its format. */
+/** The product version's section: its length, and the bits of its format, which are 0. */
 const PRODUCT_WORDS = 3, PRODUCT_FORMAT = 0xf;
 /** Words in a line. */
 const LINE = 8;
@@ -42,7 +42,7 @@ export interface EepromReport {
   readonly computed: number;
   /** The port's MAC address, as the card has it now (RAL, RAH). */
   readonly mac: string;
-  /** Versions and numbers by name; without those that it does not have. */
+  /** Versions and numbers by name; those that the EEPROM lacks are left out. */
   readonly versions: Readonly<Record<string, string>>;
   /** All words. */
   readonly words: readonly number[];
@@ -78,7 +78,7 @@ async function report({ address, model, regs }: Card): Promise<EepromReport> {
   };
 }
 
-/** Returns whether a word points at something. */
+/** Returns whether a word is a pointer into the EEPROM. */
 function points(word: number, words: Uint16Array): boolean {
   return word !== 0 && word < words.length;
 }
@@ -116,7 +116,7 @@ function optionRomOf(words: Uint16Array): string | undefined {
   return `${low >> 8}.${(low & 0xff) << 8 | high >> 8}.${high & 0xff}`;
 }
 
-/** The printed board assembly number. */
+/** Returns the printed board assembly number. */
 function boardOf(words: Uint16Array): string | undefined {
   const [guard, at] = words.subarray(PBA, PBA + 2);
   if (guard !== PBA_GUARD) {
@@ -131,7 +131,7 @@ function boardOf(words: Uint16Array): string | undefined {
   return text.replaceAll(/[^\x21-\x7e]/g, "");
 }
 
-/** Formats a report as lines of text; lines like the one before are left out. */
+/** Formats a report as lines of text. Omits lines of words that repeat the line before. */
 export function* formatEeprom(found: EepromReport): Generator<string> {
   const { address, model, present, checksum, computed, mac, versions, words } = found;
   yield `${address}: ${model}`;

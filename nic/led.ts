@@ -17,9 +17,9 @@ const LINK_ACTIVE = 0x4, ON = 0xe, OFF = 0xf;
 const LEDS = 4, LED_BITS = 8, MODE = 0xf;
 /** The bits of an LED that change its light: mode, inverted, blinking. */
 const LIGHT = 0xcf;
-/** The LED for activity of the link, if no mode tells which one it is; as in Intel's drivers. */
+/** The LED to blink if no LED has the mode for link activity; as in Intel's drivers. */
 const USUAL_LED = 2;
-/** Time between two changes, and between two looks for a signal, in milliseconds. */
+/** Time between two changes, and between two checks for a signal, in milliseconds. */
 const HALF_PERIOD_MS = 250, LOOK_MS = 50;
 
 /** What was done. */
@@ -35,7 +35,7 @@ export interface LedReport {
 }
 
 /**
- * Blinks the LED of a port, and then gives it back its earlier mode.
+ * Blinks the LED of a port, and then restores its mode.
  *
  * @param name A PCI address, or `vfio-user:PATH` for a function that another process serves.
  * @param seconds How long to blink.

@@ -38,7 +38,7 @@ export const DEVICE_OPTIONS = {
   }),
   force: flag("take over a NIC although its kernel interface is up"),
   "no-guard": flag(
-    "through sysfs, start no guard process: if the program is killed, the NIC writes on to its memory",
+    "through sysfs: start no guard process; a NIC whose program is killed goes on writing to memory",
   ),
   rebind: flag("at the end, bind each NIC to its kernel driver again"),
   seconds: decimal("stop after N seconds", {

@@ -1,22 +1,22 @@
 /**
- * Says on the standard error when a device's link is down, and when that changes: a program that waits
- * for packets would otherwise wait in silence.
+ * Reports on the standard error when a device's link is down, and when that changes. A program that waits
+ * for packets would otherwise do so in silence.
  *
  * @module
  */
 
 import type { Device, LinkStatus } from "../src/device.ts";
 
-/** The parts of a device that are looked at. */
+/** The parts of a device that the monitor uses. */
 type Linked = Pick<Device, "address" | "linkStatus">;
 
 /** Compares the links of devices with their state at the last look. */
 export class LinkMonitor {
   readonly #devices: readonly Linked[];
   readonly #print: (line: string) => void;
-  /** What was said last of each device; at first, that its link is up at an unknown speed. */
+  /** The last reported state of each device; undefined, at first, stands for up at an unknown speed. */
   readonly #said: (LinkStatus | undefined)[];
-  /** Warnings about modules that were said, with their device. */
+  /** Reported warnings about modules, with their device. */
   readonly #warnings = new Set<string>();
 
   /** @param print Prints a line; default: to the standard error. */

@@ -1,5 +1,6 @@
 /**
- * What a program that takes devices checks between rounds: the clock, its devices, their links and its report.
+ * What a program that drives devices checks between rounds: the clock, its devices, their links and its
+ * report.
  *
  * @module
  */
@@ -12,7 +13,7 @@ import type { Report } from "./report.ts";
 /** Milliseconds between checks that devices are still there. */
 const CHECK_MS = 100;
 
-/** Milliseconds between checks of links, and until the first: a link that comes up needs no line. */
+/** Milliseconds between checks of links, and until the first: a link that is coming up needs no line. */
 const LINK_MS = 500, FIRST_LINK_MS = 1000;
 
 /** Checks clock, devices, links and report. */
@@ -87,7 +88,7 @@ export class Watch {
     }
   }
 
-  /** Looks at the links at the next check: an interrupt says that one has changed. */
+  /** Makes the next check look at the links: an interrupt has signalled a change. */
   linkChanged(): void {
     this.#linksAt = Math.min(this.#linksAt, performance.now());
   }

@@ -180,14 +180,14 @@ export const SIM = command({
       );
     }
     if (values.partner.length > 0 && ports.some((port) => port.plain)) {
-      throw new UsageError("--partner: a plain port's partner has all speeds, leave it out");
+      throw new UsageError("--partner: a plain port's partner has all speeds; leave it out");
     }
     const unknown = values.partner.find((mbps) => !ALL_SPEEDS.includes(mbps));
     if (unknown !== undefined) {
       throw new UsageError(`--partner takes ${ALL_SPEEDS.join(", ")}, not ${unknown}`);
     }
     if (values.fault !== undefined && ports.some((port) => port.plain)) {
-      throw new UsageError("--fault: a plain port has none, leave it out");
+      throw new UsageError("--fault: not supported on plain ports; leave it out");
     }
     checkFiles(ports, values.trace);
     return {

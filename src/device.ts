@@ -76,7 +76,7 @@ export interface Interrupt {
   readonly fd: number;
   /**
    * Turns the interrupt on. Packets that arrived earlier may or may not cause one, so poll the queue
-   * after arming and before sleeping. The link's interrupt comes at once if the link has changed since
+   * after arming and before sleeping. The interrupt of the link comes at once if the link has changed since
    * {@linkcode Device.linkStatus} was called last.
    *
    * @throws {Error} if the device is closed.
@@ -154,7 +154,7 @@ export interface Device extends Disposable {
   /** Its transmit queues, by number. */
   readonly txQueues: readonly TxQueue[];
   /**
-   * The interrupt that tells of changes of the link; undefined if the device was opened without
+   * The interrupt that signals changes of the link; undefined if the device was opened without
    * `interrupts`.
    */
   readonly linkInterrupt?: Interrupt | undefined;
@@ -226,7 +226,7 @@ export interface Device extends Disposable {
 /**
  * Options of `open`. An option that the device does not support, an unknown name or a value of another
  * type is refused with a {@linkcode UsageError}. `force` and `rebind` have no effect on a device that no
- * kernel driver is bound to, and `guard` has none on a device that is not accessed through sysfs.
+ * kernel driver is bound to. `guard` has no effect on a device that is not accessed through sysfs.
  */
 export interface OpenOptions {
   /** The pool of all queues (default: the device creates its own). */
@@ -255,8 +255,8 @@ export interface OpenOptions {
   readonly txEntries?: number;
   /**
    * The speeds in Mbit/s that the link may have, such as `[1000, 10000]` (default: all that the port and
-   * its module can have, but 2500 and 5000 only if they are listed: there are switches that fail to
-   * negotiate with a port that offers them). 82599 with SFP+, KX4 or KR: 1000 and 10000. X540: also 100.
+   * its module can have, except 2500 and 5000, because some switches fail to negotiate with a port that
+   * offers them). 82599 with SFP+, KX4 or KR: 1000 and 10000. X540: also 100.
    * X550: also 100, 2500 and 5000. ixgbe only.
    */
   readonly speeds?: readonly number[];
@@ -276,8 +276,8 @@ export interface OpenOptions {
   readonly rebind?: boolean;
   /**
    * Whether a guard process turns the device's DMA off if this process ends without closing the device, by
-   * SIGKILL for instance (default: true). Without it, such a device goes on writing to memory that other
-   * programs use. Only devices accessed through sysfs need one.
+   * SIGKILL for instance (default: true). Without a guard, the device then goes on writing to memory that
+   * other programs use. Only devices accessed through sysfs need one.
    */
   readonly guard?: boolean;
   /**

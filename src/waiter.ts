@@ -33,7 +33,7 @@ const LONGEST_MS = 2 ** 31 - 1;
 export class Waiter {
   /** The interrupts of queues, then those of links. */
   readonly #interrupts: readonly Interrupt[];
-  /** Index in the array of pollfds at which links begin. */
+  /** Index in the array of pollfds at which the links begin. */
   readonly #links: number;
   #linkChanged = false;
   readonly #pollfds: Int32Array<ArrayBuffer>;
@@ -42,8 +42,8 @@ export class Waiter {
   /**
    * Creates a waiter for queues. A queue or device belongs to one waiter at a time.
    *
-   * @param devices Devices whose link ends the sleep, too, when it changes (default: none). After each
-   * change the program has to call their `linkStatus()`: the next sleep would end at once.
+   * @param devices Devices; a change of their links also ends the sleep (default: none). After a change,
+   * call `linkStatus()` of each: otherwise the next sleep ends at once.
    * @throws {UsageError} if a queue or device has no interrupt.
    */
   constructor(
@@ -76,9 +76,9 @@ export class Waiter {
 
   /**
    * Sleeps until a packet arrives at any of the queues, a link changes, the time is over, or a signal
-   * arrives. It arms
-   * the interrupts first, then polls the queues once, then sleeps. So no packet is missed: one that
-   * arrives before its interrupt is armed is found by polling, and a later one ends the sleep.
+   * arrives. It arms the interrupts first, then polls the queues once, then sleeps. So no packet is
+   * missed: one that arrives before its interrupt is armed is found by polling, and a later one ends the
+   * sleep.
    *
    * @param look Polls every queue once, handles the packets, and returns whether there were any.
    * @param milliseconds The longest time to sleep, up to 2^31 - 1; 0 or less does not sleep.

@@ -1,6 +1,6 @@
 /**
  * Arbiters between traffic classes, which have to be off and cleared without DCB and virtualization
- * (X550 datasheet, section 4.6.11.3.4). The model has one class, and only checks them.
+ * (X550 datasheet, section 4.6.11.3.4). The model does not arbitrate: it only checks these registers.
  *
  * @module
  */

@@ -130,8 +130,8 @@ function eepromControl({ deviceId, eeprom }: DeviceState, blank: boolean): numbe
 
 /**
  * Memories that no reset initialises: "This table should be initialized by software before transmit
- * and receive are enabled", or "not defined following reset" (X550 datasheet, section 8.2.2.8). FTQF has no reset
- * value in the 82599's datasheet (8.2.3.7.19).
+ * and receive are enabled", or "not defined following reset" (X550 datasheet, section 8.2.2.8). FTQF has
+ * no reset value in the 82599's datasheet (8.2.3.7.19).
  */
 const MEMORIES: readonly Register[] = [
   ...[MTA, VFTA, PFUTA, PFVLVF, PFVLVFB, MPSAR, RAL, RAH, RETA, ERETA, FTQF],

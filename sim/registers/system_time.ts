@@ -2,8 +2,8 @@
  * The system time of the modelled device, by which it stamps packets (IEEE 1588; datasheet section
  * 7.9, X550: 7.7). Which received packets are stamped is in `rx/time_stamps.ts`.
  *
- * The 82599 and the X540 count in units that TIMINCA defines: each period of the link's clock adds
- * it. The X550 counts seconds, nanoseconds, and 2^-32 nanoseconds (SYSTIMH, SYSTIML, SYSTIMR).
+ * The 82599 and the X540 count units of the driver's choice: TIMINCA says how many each period of the
+ * link's clock adds. The X550 counts seconds, nanoseconds, and 2^-32 nanoseconds (SYSTIMH, SYSTIML, SYSTIMR).
  *
  * @module
  */
@@ -100,7 +100,7 @@ export class SystemTime {
   /**
    * Sets the speed of the link, whose clock the 82599 and the X540 count: 6.4 ns at 10 Gb/s.
    *
-   * @param mbps Speed in Mb/s; without a link that of 10 Gb/s.
+   * @param mbps Speed in Mb/s; 10000 without a link.
    */
   setSpeed(mbps: number): void {
     const period = mbps === 100 ? 100n : mbps === 1000 ? 10n : 1n;
@@ -233,7 +233,7 @@ export class SystemTime {
     this.#set(this.#total() + difference);
   }
 
-  // Sets a part of the time; returns the value that the register holds, which nobody reads.
+  // Sets a part of the time. Returns the value for the register's own storage, which is never read.
   #write(part: { high?: number; low?: number; residue?: number }): number {
     const { high, low, residue } = { ...this.read(), ...part };
     if (this.#kind !== "X550") {

@@ -123,7 +123,7 @@ export class Receiver extends ReceiveQueues {
     this.resizeBuffers();
   }
 
-  /** Gives the packet buffers in use their sizes in RXPBSIZE, and the others none. */
+  /** Gives the packet buffers in use the sizes in RXPBSIZE, and all others 0 bytes. */
   resizeBuffers(): void {
     for (const buffer of this.#buffers) {
       const size = this.core.file.get(RXPBSIZE, buffer.index) & RXPBSIZE.SIZE;

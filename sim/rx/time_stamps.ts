@@ -68,7 +68,7 @@ export class ReceiveStamps {
   }
 
   /**
-   * Stamps a packet that was inspected, if it is one of those to stamp.
+   * Stamps an inspected packet if the settings select it.
    *
    * @returns The bits of the descriptor's status: TS if the registers hold its stamp, TSIP if
    * {@linkcode ReceiveStamps.prototype.frame} has the packet and its stamp.

@@ -126,10 +126,8 @@ export interface PciFunction {
    * Closes the function: turns bus mastering off if the function was claimed, then unmaps everything, DMA
    * memory in the order in which it was mapped. Idempotent.
    *
-   * Memory that the device may still reach stays allocated until the process ends.
-   *
-   * @throws {Error} if bus mastering cannot be turned off, or memory cannot be unmapped from the IOMMU.
-   * That memory then stays pinned, too.
+   * @throws {Error} if bus mastering cannot be turned off, or memory cannot be unmapped from the IOMMU. The
+   * memory that the device may still reach then stays allocated and pinned until the process ends.
    * @throws {DeviceError} if the kernel driver does not take the function back. All memory is unpinned by
    * then.
    */

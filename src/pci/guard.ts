@@ -1,18 +1,20 @@
 /**
  * The guard: a process that turns off a function's DMA if the process that drives it ends without closing
- * it: by SIGKILL, a crash, or the kernel's OOM killer. A device with physical addresses would otherwise
+ * the function, by SIGKILL, a crash or the OOM killer. A device that uses physical addresses would otherwise
  * go on writing to memory that the kernel has given to other programs.
  *
- * It is a program of its own (`native/guard.c`, in memory) and not a thread or a fork, because what kills
- * the driving process must not kill the guard:
+ * What kills the driving process must not kill the guard. So the guard is a program of its own
+ * (`native/guard.c`, in memory), not a thread or a fork:
  *
  * - The OOM killer ends all processes that share memory. So do core dumps, before Linux 5.16.
- * - `killall` and `pkill -f` find a fork by the name or command line of its parent.
- * - Its own session and blocked signals keep signals of a terminal or a process group away.
+ * - `killall` and `pkill -f` would find a fork by the name or command line of its parent.
+ *
+ * It has a session of its own and blocks all signals, so signals of a terminal or a process group do not
+ * end it either. SIGKILL cannot be blocked: the end of a container or of a control group ends both.
  *
  * DMA is off before memory is freed: the guard holds descriptors of all memory that the device can reach.
  * Until it ends, it also holds the lock on configuration space, so that it never turns off the DMA of the
- * next program. SIGKILL cannot be blocked: the end of a container or of a control group ends both.
+ * next program.
  *
  * @module
  */
@@ -94,6 +96,11 @@ export class Guard {
       fds.length,
       0,
     );
-    checkCall(this.#address, `send to the guard process ${this.#pid}`, sent, "start this again");
+    checkCall(
+      this.#address,
+      `send to the guard process ${this.#pid}`,
+      sent,
+      "start this program again",
+    );
   }
 }

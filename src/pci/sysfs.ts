@@ -1,7 +1,7 @@
 /**
  * Access to a PCI function through sysfs: configuration space and BARs are files of the kernel, and DMA
  * uses physical addresses. It needs root and hugepages, and nothing protects memory from the device. If
- * this process is killed, the {@linkcode Guard} turns DMA off.
+ * this process is killed, a {@linkcode Guard} turns DMA off.
  *
  * @module
  */
@@ -19,7 +19,7 @@ import { openResource } from "./resource_file.ts";
 
 const DEVICES = "/sys/bus/pci/devices";
 const IFF_UP = 1;
-/** How long to wait for a lock, which the guard of a killed program holds until DMA is off. */
+/** How long to wait for the lock, which the guard of a killed program holds until DMA is off. */
 const LOCK_TRIES = 100, LOCK_PAUSE_MS = 10;
 
 /**
@@ -214,8 +214,8 @@ export class SysfsFunction extends FunctionBase {
   /**
    * Turns bus mastering off.
    *
-   * @returns Whether it is off. It is not known if the function is gone and reads as ones: some faults
-   * prevent reads, but not the function's writes. The guard tries once more when this process ends.
+   * @returns Whether it is certainly off. It is not if the function reads as ones, because some faults
+   * prevent reads but not the function's writes. The guard tries once more when this process ends.
    */
   #stopDma(): boolean {
     if (!this.claimed) return true;

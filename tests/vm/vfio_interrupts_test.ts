@@ -1,7 +1,7 @@
 /**
  * Interrupts over VFIO: QEMU puts the software NIC behind the IOMMU of a virtual machine, whose
- * kernel signals the forwarder there with a vector for each queue and one for the link. The forwarder does not run as
- * root.
+ * kernel signals the forwarder there with a vector for each queue and one for the link. The forwarder
+ * does not run as root.
  *
  * @module
  */
