@@ -5,7 +5,7 @@ if (Deno.args.length !== 2) {
   console.error("error: example.ts takes the addresses of two devices, such as 0000:03:00.0");
   Deno.exit(2);
 }
-using stop = new StopFlag(); // set by SIGINT and SIGTERM
+using stop = new StopFlag(); // set by SIGINT, SIGTERM, SIGHUP, …
 using pool = new Mempool({ buffers: 4096 }); // `using`: freed last, when no device does DMA
 using a = await open(Deno.args[0], { pool, promiscuous: true });
 using b = await open(Deno.args[1], { pool, promiscuous: true });

@@ -185,11 +185,13 @@ export function initReceive(regs: Registers, model: Model, bufferSize: number): 
   // All packet buffer memory belongs to one traffic class.
   regs.write(R.RXPBSIZE, rxPacketBufferKilobytes(model.mac) << 10, 0);
   for (let i = 1; i < R.RXPBSIZE.count; i++) regs.write(R.RXPBSIZE, 0, i);
-  // Strip the CRC: both settings must agree. Without RSC, RSCACKC and FCOE_WRFIX must be set.
+  // Strip the CRC: both settings must agree, but the X550 reserves CRCSTRIP (8.2.2.9.10). Without RSC,
+  // RSCACKC and FCOE_WRFIX must be set.
+  const strip = model.mac === "X550" ? 0 : R.RDRXCTL.CRCSTRIP;
   regs.update(
     R.RDRXCTL,
-    R.RDRXCTL.CRCSTRIP | R.RDRXCTL.RSCFRSTSIZE | R.RDRXCTL.RSCACKC | R.RDRXCTL.FCOE_WRFIX,
-    R.RDRXCTL.CRCSTRIP | R.RDRXCTL.RSCACKC | R.RDRXCTL.FCOE_WRFIX,
+    strip | R.RDRXCTL.RSCFRSTSIZE | R.RDRXCTL.RSCACKC | R.RDRXCTL.FCOE_WRFIX,
+    strip | R.RDRXCTL.RSCACKC | R.RDRXCTL.FCOE_WRFIX,
   );
   regs.set(R.HLREG0, R.HLREG0.RXCRCSTRP | R.HLREG0.TXCRCEN | R.HLREG0.TXPADEN);
   // Accept frames that fit a buffer. The NIC drops longer ones and counts them in ROC.

@@ -130,7 +130,7 @@ const TOO_LONG: readonly [keyof Delays, number, RegExp][] = [
   ["reset", DEVICE.SFP, /CTRL \(0x00000000.* after 1000 ms/],
   ["eeprom", DEVICE.SFP, /EEC \(0x00010010.* after 1000 ms/],
   ["queue", DEVICE.SFP, /RXDCTL\[0\] \(0x00001028.* after 1000 ms/],
-  ["bus", DEVICE.KX4, /EERD \(0x00010014.* after 100 ms/],
+  ["bus", DEVICE.KX4, /EERD \(0x00010014.* after 500 ms/],
   ["firmware", DEVICE.X550, /firmware does not read the EEPROM, HICR/],
 ];
 

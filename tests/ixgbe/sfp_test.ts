@@ -35,7 +35,7 @@ for (const [module, kind, megabits] of MODULES) {
     for (const speed of megabits) {
       const part = `SIM-${module.replace(/^10G-/, "")}`.slice(0, 16);
       assertEquals(await linkOf({ module }, speed), {
-        ...{ up: true, megabits: speed, duplex: "full" },
+        ...{ up: true, megabits: speed, duplex: "full", flowControl: "none" },
         module: { kind, vendor: "SOFTWARE", part, serial: "1", megabits, warnings: [] },
       });
     }

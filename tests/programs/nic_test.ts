@@ -534,7 +534,8 @@ Deno.test("nic.ts eeprom dumps the software NIC's EEPROM without violating a rul
     await sim.quit();
     return found;
   };
-  for (const id of ["0x10fb", "0x1528", "0x1563"]) {
+  // The words of its EEPROM, or of the shadow RAM that X540 and X550 have instead.
+  for (const [id, words] of [["0x10fb", 1024], ["0x1528", 8192], ["0x1563", 8192]] as const) {
     const board = ["--device-id", id];
     const { code, stdout, stderr } = await eeprom(board, []);
     assertEquals([code, stderr], [0, ""]);
@@ -543,12 +544,12 @@ Deno.test("nic.ts eeprom dumps the software NIC's EEPROM without violating a rul
     assertMatch(stdout, /^ {2}board {9}SIM599-001$/m);
     assertMatch(stdout, /^0000 {2}4000( [0-9a-f]{4}){7}$/m);
     const json = JSON.parse((await eeprom(board, ["--json"])).stdout);
-    assertEquals([json.checksum, json.words.length, json.words[0]], [json.computed, 1024, 0x4000]);
+    assertEquals([json.checksum, json.words.length, json.words[0]], [json.computed, words, 0x4000]);
     const file = directory.file("raw");
     const raw = await eeprom(board, ["--raw", file], [`--allow-write=${file}`]);
     assertEquals(raw, { code: 0, stdout: "", stderr: "" });
     const bytes = new DataView((await Deno.readFile(file)).buffer);
-    assertEquals(bytes.byteLength, 2048);
+    assertEquals(bytes.byteLength, 2 * words);
     for (const [i, word] of json.words.entries()) assertEquals(bytes.getUint16(2 * i, true), word);
   }
   const damaged = await eeprom(["--fault=damaged-eeprom"], []);
