@@ -64,7 +64,7 @@ export class Watch {
     return now;
   }
 
-  /** Makes the next check look at the links: an interrupt has signalled a change. */
+  /** Looks at the links at the next check: an interrupt says that one has changed. */
   linkChanged(): void {
     this.#linksAt = Math.min(this.#linksAt, performance.now());
   }
