@@ -88,7 +88,7 @@ export class Watch {
     }
   }
 
-  /** Makes the next check look at the links: an interrupt has signalled a change. */
+  /** Looks at the links at the next check: an interrupt says that one has changed. */
   linkChanged(): void {
     this.#linksAt = Math.min(this.#linksAt, performance.now());
   }
