@@ -62,7 +62,7 @@ function writeOutput(bytes: Uint8Array<ArrayBuffer>, stop?: Pick<StopFlag, "sign
 }
 
 /** Returns the system's error message, without what Deno adds to it. */
-function reason(error: Error): string {
+export function reason(error: Error): string {
   return error.message.replace(/ \(os error [^]*$/, "").toLowerCase();
 }
 
