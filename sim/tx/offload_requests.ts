@@ -115,9 +115,15 @@ export class OffloadRequests {
   isTooLong(queue: TransmitQueue, bytes: number): boolean {
     const segmented = (queue.command & TX_COMMAND.TSE) !== 0;
     if (segmented && bytes <= queue.large!.bytes.length) return false;
-    const rule = segmented ? "PAYLEN is less than 256 KB" : "a frame is at most 15.5 KB";
-    this.#violate(queue, "7.2.3.2.2", rule, `${bytes} bytes`);
+    if (segmented) {
+      this.#violate(queue, "7.2.3.2.2", "PAYLEN is less than 256 KB", `${bytes} bytes`);
+    } else this.refuseLength(queue, bytes);
     return true;
+  }
+
+  /** Records that a frame is too long. */
+  refuseLength(queue: TransmitQueue, bytes: number): void {
+    this.#violate(queue, "7.2.3.2.2", "a frame is at most 15.5 KB", `${bytes} bytes`);
   }
 
   #violate(queue: TransmitQueue, section: string, rule: string, detail: string): void {

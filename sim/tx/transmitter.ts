@@ -33,6 +33,8 @@ const TYPE_AND_DEXT = DEXT | TYPE;
 /** A descriptor of a whole frame without offloads and time stamp. */
 const PLAIN = DATA | EOP | IFCS;
 const PLAIN_MASK = TYPE_AND_DEXT | TSTAMP | EOP | IFCS | VLE | TSE;
+/** Bits of a legacy descriptor's CMD that mean nothing there (7.2.3.2.2). TSE is one of them. */
+const LEGACY_RESERVED = 1 << 28 | TSE;
 
 /** Takes the sent frames. */
 export interface Outlet {
@@ -154,6 +156,7 @@ export class Transmitter extends TransmitQueues {
       if (!queue.open) {
         queue.open = true;
         queue.command = command | 0; // signed integers, which are not allocated
+        if ((command & DEXT) === 0 && command & LEGACY_RESERVED) this.#reservedSet(queue, command);
         queue.options = queue.words[at + 3] | 0;
       }
       if (!this.#gather(queue, at, command & LENGTH)) return false;
@@ -202,8 +205,7 @@ export class Transmitter extends TransmitQueues {
     const { command: first, options } = queue;
     if (first & DEXT) {
       if (first & (TSE | VLE) || options & (IXSM | TXSM)) {
-        const emit: Emit = (frame, bytes) =>
-          queue.count(1, this.#emit(queue, command, frame, bytes));
+        const emit: Emit = (frame, bytes) => this.#sendOne(queue, command, frame, bytes);
         this.#requests.serve(queue, length, emit);
         return;
       }
@@ -212,12 +214,19 @@ export class Transmitter extends TransmitQueues {
       this.#finishLegacy(queue, command, length);
       return;
     }
-    queue.count(1, this.#emit(queue, command, queue.frame, length));
+    this.#sendOne(queue, command, queue.frame, length);
   }
 
   #finishLegacy(queue: TransmitQueue, command: number, gathered: number): void {
     const length = this.#requests.serveLegacy(queue, gathered);
-    queue.count(1, this.#emit(queue, command, queue.frame, length));
+    this.#sendOne(queue, command, queue.frame, length);
+  }
+
+  // Sends a frame of any descriptors. Its length is checked here, whatever they requested: wires hand
+  // frames to system calls, which would read beyond the buffer.
+  #sendOne(queue: TransmitQueue, command: number, frame: FrameBuffer, length: number): void {
+    if (length > MAX_FRAME) this.#requests.refuseLength(queue, length);
+    else queue.count(1, this.#emit(queue, command, frame, length));
   }
 
   // Sends a complete frame; returns its bytes on the wire.
@@ -250,6 +259,13 @@ export class Transmitter extends TransmitQueues {
   #tooShort(queue: TransmitQueue, length: number): void {
     const rule = "a frame has 17 bytes or more, before padding";
     this.violate(queue, "7.2.3.2.4", rule, `${length} bytes`);
+  }
+
+  // Records reserved bits, and ignores them: TSE must not choose the buffer of a transmission to segment.
+  #reservedSet(queue: TransmitQueue, command: number): void {
+    queue.command &= ~LEGACY_RESERVED;
+    const rule = "reserved bits of a legacy descriptor are 0";
+    this.violate(queue, "7.2.3.2.2", rule, hex(command));
   }
 
   #rsMissing(queue: TransmitQueue): void {

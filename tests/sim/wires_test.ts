@@ -424,6 +424,8 @@ Deno.test("DatagramWire sends and receives one frame per datagram, and removes i
     assertEquals(there.poll(port, 2), 2);
     assertEquals(there.poll(port, 64), 1);
     assertEquals(port.frames, frames);
+    here.transmit(frameOf(frames[0]), 16385);
+    assertEquals(here.statistics().dropped, 2, "longer than its buffer");
     const long = new Uint8Array(20000);
     assertEquals(stubs.ixy_sendto(here.fd, long, long.length, path(b), 0), long.length);
     assertEquals(stubs.ixy_sendto(here.fd, long, 5, path(b), 0), 5);
