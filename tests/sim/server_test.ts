@@ -15,6 +15,8 @@ import { Command } from "../../sim/pci/connection.ts";
 const CONFIG = 7;
 const POSTED = 0x10;
 const ERROR = 0x21;
+/** Request of ioctl(2): sets or clears O_NONBLOCK. */
+const FIONBIO = 0x5421;
 const MAC = new Uint8Array([2, 0x69, 0x78, 0x79, 0, 7]);
 const VERSION_JSON = '{"capabilities":{"max_msg_fds":16,"max_data_xfer_size":1048576}}\0';
 
@@ -471,6 +473,32 @@ Deno.test("Server interrupts through the eventfd assigned last", () => {
     server.interrupt(3);
     assertEquals(fds.map(count), [0, 0, 0]);
     for (const fd of fds) stubs.ixy_close(fd);
+    client.close();
+  });
+});
+
+Deno.test("Server does not wait for room in a client's eventfd", () => {
+  withServer(({ server }) => {
+    const client = connected(server);
+    const eventfd = stubs.ixy_eventfd();
+    const flag = (nonblocking: number) =>
+      assertEquals(stubs.ixy_ioctl(eventfd, FIONBIO, Int32Array.of(nonblocking)), 0);
+    const fill = () => stubs.ixy_write(eventfd, BigUint64Array.of(2n ** 64n - 2n), 8);
+    flag(0);
+    assertEquals(fill(), 8);
+    const set = (flags: number) =>
+      client.call(Command.DEVICE_SET_IRQS, words([20, flags, 2, 0, 1]), flags & 4 ? [eventfd] : []);
+    assertEquals(set(0x24).errno, 0);
+    assertEquals(fill(), -Errno.EAGAIN, "the server has made it nonblocking");
+    server.interrupt(0);
+    assertEquals(set(0x21).errno, 0, "a trigger");
+    flag(0); // the client shares the flag
+    server.interrupt(0);
+    const count = new BigUint64Array(1);
+    assertEquals([stubs.ixy_read(eventfd, count, 8), count[0]], [8, 2n ** 64n - 2n]);
+    server.interrupt(0);
+    assertEquals([stubs.ixy_read(eventfd, count, 8), count[0]], [8, 1n]);
+    stubs.ixy_close(eventfd);
     client.close();
   });
 });
