@@ -22,7 +22,7 @@ import { type Emit, LargeBuffer } from "./offloads.ts";
 import type { TransmitQueue } from "./queue.ts";
 import { TransmitQueues } from "./queues.ts";
 
-/** Maximum number of descriptors of a queue in one round. */
+/** Maximum number of descriptors of a queue in one round, and of segments of its transmissions. */
 const BUDGET = 64;
 const { LENGTH, TYPE, TYPE_CONTEXT, TYPE_DATA, TSTAMP, EOP, IFCS, IC, RS, DEXT, VLE, TSE } =
   TX_COMMAND;
@@ -114,7 +114,7 @@ export class Transmitter extends TransmitQueues {
   #pollQueue(queue: TransmitQueue, budget: number): number {
     const { words, first, size, frame } = queue;
     const dma = this.core.dma;
-    let head = queue.head, frames = 0, bytes = 0;
+    let head = queue.head, frames = 0, bytes = 0, segments = 0;
     dma.readAhead(queue, 0, budget, false);
     for (let done = 0; done < budget; done++) {
       const at = first + head * 4;
@@ -133,9 +133,12 @@ export class Transmitter extends TransmitQueues {
         copy(frame, 0, dma, from, length);
         bytes += this.#emit(queue, command, frame, length);
         frames++;
-      } else if (!this.#step(queue, at, command)) {
+      } else if (queue.cut === undefined && !this.#step(queue, at, command)) {
         queue.running = false;
         break;
+      } else if (queue.cut !== undefined) {
+        segments += this.#segment(queue, command, BUDGET - segments);
+        if (queue.open) break; // the rest follows in the next rounds
       }
       if (command & RS) this.writeBack(queue, at, command);
       else if (queue.everyRs && command & EOP) this.#rsMissing(queue);
@@ -162,7 +165,7 @@ export class Transmitter extends TransmitQueues {
       if (!this.#gather(queue, at, command & LENGTH)) return false;
       if (command & EOP) {
         this.#finish(queue, command);
-        if (queue.command & TSTAMP && queue.command & DEXT) this.core.time.stampTransmit();
+        if (queue.cut === undefined) this.#stamp(queue);
       }
     } else if ((command & TYPE) === TYPE_CONTEXT) {
       this.#requests.keepContext(queue, at);
@@ -207,6 +210,7 @@ export class Transmitter extends TransmitQueues {
       if (first & (TSE | VLE) || options & (IXSM | TXSM)) {
         const emit: Emit = (frame, bytes) => this.#sendOne(queue, command, frame, bytes);
         this.#requests.serve(queue, length, emit);
+        queue.open = queue.cut !== undefined;
         return;
       }
       this.#requests.checkPayload(queue, length);
@@ -215,6 +219,19 @@ export class Transmitter extends TransmitQueues {
       return;
     }
     this.#sendOne(queue, command, queue.frame, length);
+  }
+
+  // Sends segments, up to a number of them; the frame stays open until the last. Returns how many.
+  #segment(queue: TransmitQueue, command: number, most: number): number {
+    const emit: Emit = (frame, bytes) => this.#sendOne(queue, command, frame, bytes);
+    const sent = this.#requests.segment(queue, most, emit);
+    queue.open = queue.cut !== undefined;
+    if (!queue.open) this.#stamp(queue);
+    return sent;
+  }
+
+  #stamp({ command }: TransmitQueue): void {
+    if (command & TSTAMP && command & DEXT) this.core.time.stampTransmit();
   }
 
   #finishLegacy(queue: TransmitQueue, command: number, gathered: number): void {
