@@ -10,7 +10,7 @@
 
 import { Errno, stubs } from "../../native/stubs.ts";
 import { bindSocket, removeSocket, SOCK } from "../system/paths.ts";
-import { ClientMemory } from "./client_memory.ts";
+import { ClientMemory, MAX_RANGES } from "./client_memory.ts";
 import { Command, Connection, ConnectionEnd, type Request, RequestError } from "./connection.ts";
 import { Eventfds, IRQ_COUNTS, IrqIndex } from "./eventfds.ts";
 import type { Model } from "./model.ts";
@@ -28,7 +28,12 @@ const DEVICE_RESET_PCI = 0x3;
 const IRQ_EVENTFD = 0x1;
 const IRQ_NORESIZE = 0x8;
 const ENOTSUP = 95;
-const VERSION_REPLIES = ['{"capabilities":{"max_msg_fds":16}}\0', "{}\0", ""];
+const VERSION_REPLIES = [
+  `{"capabilities":{"max_msg_fds":16,"max_dma_maps":${MAX_RANGES}}}\0`,
+  '{"capabilities":{"max_msg_fds":16}}\0',
+  "{}\0",
+  "",
+];
 /** Maximum number of lines about one client. */
 const MAX_LINES = 10;
 
@@ -90,8 +95,10 @@ export class Server {
     try {
       if (this.#client.poll(this.#handle)) return true;
     } catch (error) {
-      if (!(error instanceof ConnectionEnd)) throw error;
-      this.#endClient(error.fault ? error.message : undefined);
+      // Whatever fails is this client's alone: the other ports go on.
+      if (!(error instanceof ConnectionEnd)) {
+        this.#endClient(`the client's request failed: ${error}`);
+      } else this.#endClient(error.fault ? error.message : undefined);
       return true;
     }
     // Not in every round: it is a system call, and a second client can wait.
@@ -129,12 +136,21 @@ export class Server {
     const client = this.#client!;
     this.#client = undefined;
     if (reason !== undefined) this.#log(reason);
-    // The model drops its mappings before their memory is unmapped.
-    this.#model.disconnect();
-    this.#memory.clear();
-    this.#eventfds.clear();
-    this.#regions.powerOn();
-    client.close();
+    const steps = [
+      // The model drops its mappings before their memory is unmapped.
+      () => this.#model.disconnect(),
+      () => this.#memory.clear(),
+      () => this.#eventfds.clear(),
+      () => this.#regions.powerOn(),
+      () => client.close(),
+    ];
+    for (const step of steps) {
+      try {
+        step();
+      } catch (error) {
+        this.#log(`the client's connection ends with an error: ${error}`);
+      }
+    }
   }
 
   #log(line: string): void {

@@ -5,12 +5,14 @@
  */
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { Errno, path, stubs } from "../../native/stubs.ts";
+import { Errno, path, stubs, SystemError } from "../../native/stubs.ts";
 import { Mapping } from "../../native/mapping.ts";
+import { HUGEPAGE } from "../../src/dma.ts";
 import { UsageError } from "../../src/errors.ts";
 import { BAR0_BYTES, CONFIG_BYTES } from "../../sim/pci/config_space.ts";
 import { Server } from "../../sim/pci/server.ts";
 import { Command } from "../../sim/pci/connection.ts";
+import { Hugepages } from "../support/hugepages.ts";
 
 const CONFIG = 7;
 const POSTED = 0x10;
@@ -193,7 +195,7 @@ Deno.test("Server answers VERSION with no more bytes than the request has", () =
       const text = new TextDecoder().decode(new Uint8Array(reply.body.buffer, 20, json.length));
       if (json === VERSION_JSON) {
         const { capabilities } = JSON.parse(text.slice(0, text.indexOf("\0")));
-        assertEquals(capabilities.max_msg_fds, 16);
+        assertEquals(capabilities, { max_msg_fds: 16, max_dma_maps: 2048 });
       }
       client.close();
     });
@@ -381,6 +383,121 @@ Deno.test("Server maps and unmaps the client's memory", () => {
     assertEquals(noFile.errno, 0, "memory without a descriptor");
     client.close();
     memory.unmap();
+  });
+});
+
+Deno.test({
+  name: "Server maps hugepages only whole, and outlives a client that maps part of one",
+  ignore: Deno.uid() !== 0,
+  fn: () =>
+    withServer(({ server }) => {
+      using _pages = new Hugepages(1);
+      const client = connected(server);
+      const memory = Mapping.memory(HUGEPAGE, true);
+      const call = (command: number, size: number, fds: number[] = [], offset = 0) =>
+        client.call(command, words([32, 3, offset, 0, 0, 1, size, 0]), fds).errno;
+      assertEquals(call(Command.DMA_MAP, 4096, [memory.fd]), Errno.EINVAL);
+      assertEquals(call(Command.DMA_MAP, 4096, [memory.fd], 4096), Errno.EINVAL);
+      assertEquals(server.ranges, 0);
+      assertEquals(call(Command.DMA_MAP, HUGEPAGE, [memory.fd]), 0);
+      const unmap = client.call(Command.DMA_UNMAP, words([24, 0, 0, 1, HUGEPAGE, 0]));
+      assertEquals([unmap.errno, server.ranges], [0, 0]);
+      client.close();
+      memory.unmap();
+    }),
+});
+
+Deno.test("Server records no DMA range that it refuses, at the limits of addresses and numbers", () => {
+  withServer(({ server, model }) => {
+    const client = connected(server);
+    const memory = Mapping.memory(4096, false);
+    const map = (iova: bigint, bytes = 4096n) => {
+      const body = new DataView(new ArrayBuffer(32));
+      body.setUint32(0, 32, true);
+      body.setUint32(4, 3, true);
+      body.setBigUint64(16, iova, true);
+      body.setBigUint64(24, bytes, true);
+      return client.call(Command.DMA_MAP, new Uint8Array(body.buffer), [memory.fd]).errno;
+    };
+    const end = 2n ** 53n;
+    for (const iova of [end - 4096n, end, 2n ** 64n - 4096n]) {
+      assertEquals(map(iova), Errno.EINVAL);
+      assertEquals(server.ranges, 0);
+    }
+    assertEquals(map(end - 8192n), 0);
+    model.dma.map = () => {
+      throw new RangeError("the model refuses");
+    };
+    assertEquals(map(0n), Errno.EINVAL);
+    assertEquals(server.ranges, 1);
+    model.dma.map = () => {};
+    // In an order that no search by halves has sorted.
+    for (let i = 0; i < 2047; i++) {
+      const iova = BigInt(i * 1021 % 2047) * 8192n;
+      assertEquals(map(iova), 0);
+      if (i === 1000) assertEquals(map(iova), 17, "overlaps");
+    }
+    assertEquals(map(1n << 40n), 28, "one too many");
+    assertEquals(server.ranges, 2048);
+    const unmap = (first: number, count: number) => {
+      const body = new Uint8Array(Uint32Array.of(24, 0, first * 8192, 0, count * 8192, 0).buffer);
+      return client.call(Command.DMA_UNMAP, body).errno;
+    };
+    assertEquals([unmap(0, 1000), server.ranges], [0, 1048]);
+    assertEquals([unmap(1000, 1047), server.ranges], [0, 1]);
+    assertEquals([unmap(0, 4000), server.ranges], [0, 1]);
+    client.close();
+    memory.unmap();
+  });
+});
+
+Deno.test("Server refuses a DMA range of more than 1 TiB in all", () => {
+  withServer(({ server, model }) => {
+    const client = connected(server);
+    const file = Deno.makeTempFileSync({ dir: "/dev/shm" });
+    Deno.truncateSync(file, 2 ** 40 + 4096);
+    const fd = stubs.ixy_open(path(file), 2, 0);
+    Deno.removeSync(file);
+    const map = (low: number, high: number, iova: number) =>
+      client.call(Command.DMA_MAP, words([32, 3, 0, 0, 0, iova, low, high]), [fd]).errno;
+    assertEquals(map(4096, 256, 0), 28);
+    assertEquals(map(0, 256, 0), 0);
+    assertEquals(map(4096, 0, 512), 28);
+    client.call(Command.DMA_UNMAP, words([24, 0, 0, 0, 0, 256]));
+    assertEquals([map(4096, 0, 512), model.ranges.size], [0, 1]);
+    stubs.ixy_close(fd);
+    client.close();
+  });
+});
+
+Deno.test("Server refuses a DMA range of anything but a regular file", () => {
+  withServer(({ server }) => {
+    const client = connected(server);
+    const map = (fd: number) =>
+      client.call(Command.DMA_MAP, words([32, 3, 0, 0, 0, 1, 4096, 0]), [fd]).errno;
+    const zero = stubs.ixy_open(path("/dev/zero"), 2, 0), eventfd = stubs.ixy_eventfd();
+    for (const fd of [zero, eventfd]) {
+      assertEquals(map(fd), Errno.EINVAL);
+      stubs.ixy_close(fd);
+    }
+    client.close();
+  });
+});
+
+Deno.test("Server ends the connection of a client whose request fails, and takes the next", () => {
+  withServer(({ server, model, log }) => {
+    const client = connected(server);
+    model.write32 = () => {
+      throw new SystemError("munmap", Errno.EINVAL);
+    };
+    client.send(client.message(Command.REGION_WRITE, words([0, 0, 0, 4, 1])));
+    server.poll();
+    assertEquals([server.connected, client.receive()], [false, "end"]);
+    assertEquals(log.length, 1);
+    client.close();
+    const next = connected(server);
+    assertEquals(next.config32(0), 0x10fb8086);
+    next.close();
   });
 });
 
