@@ -9,7 +9,7 @@
  */
 
 import { Errno, stubs } from "../../native/stubs.ts";
-import { bindSocket, removeSocket, SOCK } from "../system/paths.ts";
+import { BoundSocket, SOCK } from "../system/paths.ts";
 import { ClientMemory, MAX_RANGES } from "./client_memory.ts";
 import { Command, Connection, ConnectionEnd, type Request, RequestError } from "./connection.ts";
 import { Eventfds, IRQ_COUNTS, IrqIndex } from "./eventfds.ts";
@@ -43,7 +43,7 @@ export class Server {
   readonly path: string;
   readonly #options: ServerOptions;
   readonly #model: Model;
-  readonly #listener: number;
+  readonly #listener: BoundSocket;
   readonly #regions: Regions;
   readonly #memory: ClientMemory;
   readonly #eventfds = new Eventfds();
@@ -63,7 +63,7 @@ export class Server {
     this.#model = options.model;
     this.#memory = new ClientMemory(options.model.dma);
     this.#regions = new Regions(options);
-    this.#listener = bindSocket(options.path, SOCK.STREAM | SOCK.NONBLOCK);
+    this.#listener = new BoundSocket(options.path, SOCK.STREAM | SOCK.NONBLOCK);
   }
 
   /** Whether a client is connected. */
@@ -83,7 +83,7 @@ export class Server {
 
   /** A descriptor that becomes readable when there is work: the client, or the listening socket. */
   get fd(): number {
-    return this.#client?.fd ?? this.#listener;
+    return this.#client?.fd ?? this.#listener.fd;
   }
 
   /** Region reads answered so far. A loop waits briefly after one, since another often follows. */
@@ -114,11 +114,11 @@ export class Server {
   /** Ends the client's connection and removes the socket. */
   close(): void {
     if (this.#client !== undefined) this.#endClient(undefined);
-    removeSocket(this.path, this.#listener);
+    this.#listener.close();
   }
 
   #accept(): boolean {
-    const fd = stubs.ixy_accept(this.#listener);
+    const fd = stubs.ixy_accept(this.#listener.fd);
     if (fd < 0) return false;
     this.#client = new Connection(fd);
     this.#negotiated = false;
@@ -128,7 +128,7 @@ export class Server {
 
   /** Disconnects a second client at once, which would wait for a reply forever. */
   #refuse(): void {
-    const fd = stubs.ixy_accept(this.#listener);
+    const fd = stubs.ixy_accept(this.#listener.fd);
     if (fd >= 0) stubs.ixy_close(fd);
   }
 

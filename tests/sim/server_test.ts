@@ -648,6 +648,29 @@ Deno.test("Server has one client at a time, and disconnects a second at once", (
   });
 });
 
+/** Makes a FIFO ("p"), or a character device without a driver ("c"). */
+function makeNode(at: string, kind: string): void {
+  const numbers = kind === "c" ? ["240", "77"] : [];
+  const { success } = new Deno.Command("mknod", { args: [at, kind, ...numbers] }).outputSync();
+  assert(success);
+}
+
+Deno.test("Server removes its own socket, and not one that another process has bound since", () => {
+  const directory = Deno.makeTempDirSync();
+  const at = `${directory}/nic.sock`;
+  const options = { path: at, model: new FakeModel(), deviceId: 1, mac: MAC, log: () => {} };
+  const server = new Server(options);
+  Deno.removeSync(at);
+  const other = stubs.ixy_bind(path(at), 1);
+  server.close();
+  assertEquals(Deno.lstatSync(at).isSocket, true);
+  stubs.ixy_close(other);
+  const gone = new Server(options);
+  Deno.removeSync(at);
+  gone.close();
+  Deno.removeSync(directory);
+});
+
 Deno.test("Server replaces only a dead socket", () => {
   const directory = Deno.makeTempDirSync();
   const at = `${directory}/nic.sock`;
@@ -659,6 +682,20 @@ Deno.test("Server replaces only a dead socket", () => {
   Deno.writeTextFileSync(at, "precious");
   assertThrows(() => new Server(options), UsageError, "not a socket");
   assertEquals(Deno.readTextFileSync(at), "precious");
+  Deno.removeSync(at);
+  const targets: readonly (() => void)[] = [
+    () => Deno.symlinkSync(`${directory}/dead.sock`, at),
+    () => Deno.mkdirSync(at),
+    ...(Deno.uid() === 0 ? ["p", "c"] : ["p"]).map((kind) => () => makeNode(at, kind)),
+  ];
+  stubs.ixy_close(stubs.ixy_bind(path(`${directory}/dead.sock`), 1));
+  for (const make of targets) {
+    make();
+    const { ino } = Deno.lstatSync(at);
+    assertThrows(() => new Server(options), UsageError, "not a socket");
+    assertEquals(Deno.lstatSync(at).ino, ino);
+    Deno.removeSync(at);
+  }
   assertThrows(
     () => new Server({ ...options, path: `${directory}/none/nic.sock` }),
     UsageError,
