@@ -475,7 +475,7 @@ testAsRoot("TapWire exchanges frames with the machine", () => {
 
 testAsRoot("TapWire says why it cannot be had", () => {
   assertThrows(() => new TapWire("lo"), UsageError, "not a TAP device");
-  for (const name of ["", "sixteen-bytes-ab", "a/b", "a b", "tap%d"]) {
+  for (const name of ["", "sixteen-bytes-ab", "a/b", "a b", "tap%d", "tap\0x"]) {
     assertThrows(() => new TapWire(name), UsageError, "not an interface name");
   }
 });
