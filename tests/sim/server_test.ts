@@ -334,6 +334,30 @@ Deno.test("Server assembles messages that come in pieces", () => {
   });
 });
 
+Deno.test("Server leaves messages for its next turn after a long one", () => {
+  withServer(({ server, model }) => {
+    const client = connected(server);
+    const resets: number[] = [];
+    model.reset = () => {
+      const end = performance.now() + 2;
+      while (performance.now() < end);
+      resets.push(resets.length);
+    };
+    const posted = client.message(Command.DEVICE_RESET, new Uint8Array(0), POSTED);
+    const last = client.message(Command.DEVICE_RESET, new Uint8Array(0));
+    // The last message is complete only after the others have had their turns.
+    client.send(Uint8Array.of(...posted, ...posted, ...posted, ...last.subarray(0, 9)));
+    for (let turn = 1; turn <= 3; turn++) {
+      assertEquals([server.poll(), resets.length], [true, turn]);
+    }
+    assertEquals(server.poll(), false);
+    client.send(last.subarray(9));
+    assertEquals([server.poll(), resets.length], [true, 4]);
+    assertEquals((client.receive() as Reply).flags, 1);
+    client.close();
+  });
+});
+
 Deno.test("Server disconnects a client that sends anything but messages, and takes the next", () => {
   for (const size of [0, 15, 0x7fffffff]) {
     withServer(({ server, log }) => {
