@@ -66,7 +66,7 @@ async function main(plan: Plan): Promise<number> {
 
   const report = new Report(plan, [device], () => [count(device, counts)]);
   report.ready();
-  poll([device], report, stop, plan.seconds, (rounds) => {
+  await poll([device], report, stop, plan.seconds, (rounds) => {
     for (let i = 0; i < rounds; i++) {
       if (rx.receive(batch) === 0) continue;
       for (let p = 0; p < batch.length;) {

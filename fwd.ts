@@ -115,13 +115,13 @@ function makePools(plan: Plan, pools: DisposableStack): Mempool[] {
 }
 
 /** Forwards in this thread until a signal arrives or the time is over. */
-function forwardHere(
+async function forwardHere(
   plan: Plan,
   a: Device,
   b: Device,
   capture: PcapngWriter | undefined,
   stop: StopFlag,
-): void {
+): Promise<void> {
   const ways: BothWays[] = a.rxQueues.map((_, i) => ({
     there: new Direction(a.rxQueues[i], b.txQueues[i], plan.batch, plan.touch),
     back: new Direction(b.rxQueues[i], a.txQueues[i], plan.batch, plan.touch),
@@ -135,7 +135,7 @@ function forwardHere(
     return [countsA, count(b, { dropped: dropped("there") })];
   }, print);
   report.ready();
-  poll(devices, report, stop, plan.seconds, (rounds) => {
+  await poll(devices, report, stop, plan.seconds, (rounds) => {
     forwardAll(ways, rounds);
     capture?.flush();
     return true;
@@ -205,8 +205,8 @@ async function main(plan: Plan): Promise<number> {
     const [a, b] = [deviceA, deviceB].map((device) => {
       return new CapturedDevice(device, capture, { only: "receive" });
     });
-    forwardHere(plan, a, b, capture, stop);
-  } else if (plan.workers === 0) forwardHere(plan, deviceA, deviceB, undefined, stop);
+    await forwardHere(plan, a, b, capture, stop);
+  } else if (plan.workers === 0) await forwardHere(plan, deviceA, deviceB, undefined, stop);
   else await forwardElsewhere(plan, pools, deviceA, deviceB, stop);
   return 0;
 }

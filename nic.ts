@@ -28,7 +28,7 @@ import {
 } from "./nic/selftest/page.ts";
 import { System } from "./nic/system.ts";
 import { dumpVirtio, formatVirtio, type VirtioDump } from "./nic/virtio.ts";
-import { openSink, type Sink } from "./packets/capture_file.ts";
+import { openSink, reason, type Sink } from "./packets/capture_file.ts";
 import { VIRTIO_INTERFACES } from "./programs/device_options.ts";
 import { command } from "./programs/command_line.ts";
 import { choice, decimal, flag, text, type Values } from "./programs/options.ts";
@@ -250,7 +250,8 @@ function writeWhole(name: string, sink: Sink, bytes: Uint8Array<ArrayBuffer>): v
     for (let done = 0; done < bytes.length;) done += sink.writeSync(bytes.subarray(done));
   } catch (error) {
     if (!(error instanceof Error)) throw error;
-    throw new DeviceError(name, `it is not complete: ${error.message}`);
+    const shown = name === "-" ? "standard output" : name;
+    throw new DeviceError(shown, `${reason(error)}: what is there is not complete`);
   }
 }
 

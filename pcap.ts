@@ -71,7 +71,7 @@ async function main(plan: Plan): Promise<number> {
   const print = file === "-" ? console.error : console.log;
   const report = new Report(plan, [device], () => [count(device, { written })], print);
   report.ready();
-  poll([device], report, stop, plan.seconds, (rounds) => {
+  await poll([device], report, stop, plan.seconds, (rounds) => {
     for (let i = 0; i < rounds && written < packets; i++) {
       if (rx.receive(batch) === 0) continue;
       const now = performance.now();

@@ -172,7 +172,7 @@ async function main(plan: Plan): Promise<number> {
 
   const report = new Report(plan, [device], () => [traffic.counts()]);
   report.ready();
-  poll([device], report, stop, plan.seconds, (rounds) => traffic.run(rounds));
+  await poll([device], report, stop, plan.seconds, (rounds) => traffic.run(rounds));
   report.workEnded();
   traffic.drain();
   const [{ lost = 0, reordered = 0, duplicate = 0, corrupt = 0 }] = report.total();

@@ -95,7 +95,7 @@ function disableInterrupts(regs: Registers): void {
 function disableFlowControl(regs: Registers, model: Model): void {
   const { PMCF, DPF, RPFCE, RFCE, RPFCE_TC } = R.MFLCN;
   regs.update(R.MFLCN, PMCF | DPF | RPFCE | RFCE | RPFCE_TC, DPF);
-  // What the 82599 advertises at 1 Gbit/s; the kinds of links do it for backplanes and 10GBASE-T.
+  // Pause frames at 1 Gbit/s. For backplanes and 10GBASE-T, the set-up of the link does not advertise them.
   if (model.mac === "82599") regs.clear(R.PCS1GANA, R.PCS1GANA.SYM_PAUSE | R.PCS1GANA.ASM_PAUSE);
   for (const register of [R.FCTTV, R.FCRTL, R.FCRTH, R.FCRTV, R.FCCFG] as Register[]) {
     for (let i = 0; i < register.count; i++) regs.write(register, 0, i);

@@ -13,9 +13,9 @@ import { AUTOC, SW_FW_SYNC } from "./registers.ts";
 import { phySemaphore, withSemaphore } from "./semaphore.ts";
 
 /**
- * Takes the link down. 82599: a link mode for a backplane instead of one for a cable, or the other way
- * round, which no partner has: a passive cable would ignore the pin that turns lasers off. X540 and X550:
- * low power mode of the PHY.
+ * Takes the link down. 82599: sets a link mode that the partner cannot have, for a backplane instead of a
+ * cable, or the reverse. The pin that turns lasers off would not do, because passive cables ignore it. X540
+ * and X550: puts the PHY into low power mode.
  *
  * @param device Its address, for messages.
  * @returns A function to call before the link is set up again.

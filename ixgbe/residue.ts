@@ -2,9 +2,9 @@
  * Clears what an earlier driver has set and this one does not use: virtual functions, traffic classes,
  * flow director, VLANs, security, wake-up. Through sysfs there is no function-level reset.
  *
- * CTRL.RST keeps some of it, according to the datasheets or Intel's drivers. Of most registers the
- * datasheets do not say what a reset does. So each setting that would change what the driver's packets
- * meet is compared with the value that it must have, and written only if it differs.
+ * CTRL.RST keeps some of it, according to the datasheets or Intel's drivers. For most registers, the
+ * datasheets do not say what a reset does. So each setting that would affect the driver's packets is
+ * compared with the value that it must have, and written only if it differs.
  *
  * @module
  */
@@ -140,7 +140,7 @@ export function clearTxQueue(regs: Registers, queue: number): void {
   for (const setting of TX_QUEUE) ensure(regs, setting, queue);
 }
 
-/** Writes a register if bits of it do not have their values. */
+/** Writes a register if its bits differ from the values that they must have. */
 function ensure(regs: Registers, [register, mask, value]: Setting, index: number): void {
   const now = regs.read(register, index);
   if ((now ^ value) & mask) regs.write(register, now & ~mask | value, index);

@@ -15,8 +15,8 @@ import { MMNGC, STATUS, SW_FW_SYNC, SWSM } from "./registers.ts";
 const DEADLINE_MS = 1000;
 const RETRY_MS = 5;
 /**
- * Least number of attempts to take a semaphore. At one alone, or after a time in which this thread did not
- * run, firmware may hold it by chance.
+ * Minimum number of attempts to take a semaphore. In a single attempt, or in the first one after this
+ * thread was stopped for a while, firmware may hold it by chance.
  */
 const MIN_LOOKS = 100;
 

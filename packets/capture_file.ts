@@ -43,7 +43,7 @@ export function openSink(name: string): Sink & Disposable {
 }
 
 /** Returns the system's error message, without what Deno adds to it. */
-function reason(error: Error): string {
+export function reason(error: Error): string {
   return error.message.replace(/ \(os error [^]*$/, "").toLowerCase();
 }
 

@@ -8,7 +8,7 @@ import { AdoptedQueues } from "../ixgbe/adopt.ts";
 import { type BothWays, Direction, forwardAll } from "./forward.ts";
 import type { TransferredQueues } from "../src/transfer.ts";
 import { Mempool, type TransferredPool } from "../src/mempool.ts";
-import { poll } from "./poll.ts";
+import { pollQueues } from "./poll.ts";
 import { serve } from "./worker_thread.ts";
 
 /** The task of a worker of `fwd.ts`. */
@@ -45,7 +45,7 @@ serve<ForwardTask>((task, stop) => {
     dropped[1] = ways.reduce((sum, { there }) => sum + there.dropped, 0);
   };
   const report = { start: performance.now(), second: publish };
-  poll([], report, stop, Infinity, (rounds) => {
+  pollQueues(report, stop, (rounds) => {
     forwardAll(ways, rounds);
     return true;
   });

@@ -26,6 +26,11 @@ export class LinkMonitor {
     this.#said = devices.map(() => undefined);
   }
 
+  /** Numbers of the devices whose links were down at the last look. */
+  get down(): number[] {
+    return [...this.#said.keys()].filter((i) => this.#said[i]?.up === false);
+  }
+
   /**
    * Prints a line for each link that is down at the first look, for each change of state, speed or
    * reason since the last, and for each new warning about a module.

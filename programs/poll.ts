@@ -22,30 +22,55 @@ export const ROUNDS = 4096;
 /** Milliseconds between reads of the clock, which make garbage; `Timer` makes none. */
 const LOOK_MS = 20;
 
+/** Does some rounds of work; returns whether to continue. */
+type Work = (rounds: number) => boolean;
+
 /**
  * Works until a signal arrives, the time is over, or the work is done. Prints a line a second, but
  * no totals, and changes of links. If all devices were opened with interrupts, it sleeps while no
- * packet arrives.
+ * packet arrives. While a link is down, it stops twice a second for what the driver does to bring the
+ * link up.
  *
  * @param seconds The longest time to work, by the report's clock.
  * @param work Does some rounds; returns whether to continue.
  * @throws {DeviceError} if a device is gone.
  */
-export function poll(
+export async function poll(
   devices: readonly Device[],
   report: Pick<Report, "start" | "second">,
   stop: Pick<StopFlag, "signal">,
   seconds: number,
-  work: (rounds: number) => boolean,
-): void {
+  work: Work,
+): Promise<void> {
   const watch = new Watch(devices, report, seconds);
   const sleep = AdaptiveSleep.of(devices, () => work(1));
+  while (pollUntilLinkDown(watch, sleep, stop, work)) await watch.bringLinksUp();
+}
+
+/** Works on queues whose devices another thread watches, until that thread says stop. */
+export function pollQueues(
+  report: Pick<Report, "start" | "second">,
+  stop: Pick<StopFlag, "signal">,
+  work: Work,
+): void {
+  pollUntilLinkDown(new Watch([], report, Infinity), undefined, stop, work);
+}
+
+/** Works without leaving JavaScript; returns whether to go on after bringing links up. */
+function pollUntilLinkDown(
+  watch: Watch,
+  sleep: AdaptiveSleep | undefined,
+  stop: Pick<StopFlag, "signal">,
+  work: Work,
+): boolean {
   const rest = new Timer(LOOK_MS);
   while (stop.signal === 0 && work(ROUNDS)) {
     if (sleep === undefined && !rest.over) continue;
     rest.restart();
     const now = watch.look();
-    if (now >= watch.end) return;
+    if (now >= watch.end) return false;
+    if (watch.isLinkDown) return true;
     if (sleep?.sleepIfIdle(now, watch.end)) watch.linkChanged();
   }
+  return false;
 }

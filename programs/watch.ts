@@ -6,6 +6,7 @@
  */
 
 import type { Device } from "../src/device.ts";
+import { DeviceError } from "../src/errors.ts";
 import { LinkMonitor } from "./link_monitor.ts";
 import type { Report } from "./report.ts";
 
@@ -24,6 +25,7 @@ export class Watch {
   readonly #links: LinkMonitor;
   #checked: number;
   #linksAt: number;
+  #isLinkDown = false;
 
   /**
    * Creates a watch that starts with the report's clock.
@@ -59,12 +61,34 @@ export class Watch {
     if (now >= this.#linksAt) {
       this.#linksAt = now + LINK_MS;
       this.#links.look();
+      this.#isLinkDown = this.#links.down.length > 0;
     }
     this.#report.second(now);
     return now;
   }
 
-  /** Makes the next check look at the links: an interrupt has signalled a change. */
+  /** Whether a link was down at the last look, and {@linkcode Watch.bringLinksUp} has not run since. */
+  get isLinkDown(): boolean {
+    return this.#isLinkDown;
+  }
+
+  /**
+   * Lets the drivers do what a link that is down needs: read a module that was plugged in, make another
+   * attempt, perhaps at another speed. No link is waited for.
+   */
+  async bringLinksUp(): Promise<void> {
+    this.#isLinkDown = false;
+    for (const i of this.#links.down) {
+      try {
+        await this.#devices[i].waitForLink(0);
+      } catch (error) {
+        // Still down, which the next look reports; or gone, which the next check does.
+        if (!(error instanceof DeviceError)) throw error;
+      }
+    }
+  }
+
+  /** Looks at the links at the next check: an interrupt says that one has changed. */
   linkChanged(): void {
     this.#linksAt = Math.min(this.#linksAt, performance.now());
   }

@@ -148,6 +148,7 @@ export async function supervise(
     await delay(TICK_MS);
     workers.checkAlive();
     if (watch.look() >= watch.end) return;
+    if (watch.isLinkDown) await watch.bringLinksUp();
   }
 }
 

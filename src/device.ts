@@ -161,7 +161,9 @@ export interface Device extends Disposable {
   /** Returns the state of the link. */
   linkStatus(): LinkStatus;
   /**
-   * Waits until the link is up.
+   * Waits until the link is up, and meanwhile does what it needs: reads a module that was plugged in,
+   * makes another attempt, at another speed. Nothing else does that once the device is open, so call this
+   * from time to time while the link is down; 0 ms makes one attempt, if it is due.
    *
    * @param milliseconds The longest time to wait (default: 10,000).
    * @throws {DeviceError} if the link is still down after that time.

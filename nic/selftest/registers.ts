@@ -1,5 +1,5 @@
 /**
- * Self-test of registers: that each writable bit holds 0 and 1, and that no two registers are one. The
+ * Self-test of registers: each writable bit holds 0 and 1, and a write changes no other register. The
  * registers are those of queues, traffic classes, addresses and filters that the driver does not use.
  *
  * @module

@@ -539,6 +539,29 @@ Deno.test("fwd.ts says that a link is down when it starts, and when that changes
   await sim.quit();
 });
 
+for (const options of [[], ["--workers=1"], ["--interrupts"]]) {
+  const shown = ["fwd.ts", ...options].join(" ");
+  Deno.test(`${shown} brings up a link whose partner comes later, at its speed`, async () => {
+    await using directory = await TemporaryDirectory.make();
+    const board = ["--module=dual-SR", "--partner=1000"];
+    await using sim = await Sim.start(directory, ["none", "none"], board);
+    const [a] = sim.addresses;
+    await sim.command("link 0 down");
+    await using program = await startForwarder(
+      sim.addresses,
+      ["--quiet", ...options],
+      options.includes("--workers=1") ? [`--allow-read=${PROJECT}`] : [],
+    );
+    const says = (line: string) => until(line, () => program.stderr.includes(`${a}: ${line}`));
+    await says("link down: no light arrives");
+    await sim.command("link 0 up");
+    await says("link up at 1 Gbit/s");
+    program.kill("SIGINT");
+    assertEquals((await program.finish()).code, 0);
+    await sim.quit();
+  });
+}
+
 Deno.test("fwd.ts --seconds ends after that time", async () => {
   await using directory = await TemporaryDirectory.make();
   await using sim = await Sim.start(directory, GENERATORS);

@@ -34,7 +34,10 @@ Deno.test("LinkMonitor.look() prints a link that is down at the first look, and 
     const monitor = new LinkMonitor([other, { address: "a", linkStatus: () => now }], (line) => {
       printed.push(line);
     });
-    for (now of states) monitor.look();
+    for (now of states) {
+      monitor.look();
+      assertEquals(monitor.down, now.up ? [] : [1]);
+    }
     assertEquals(printed, lines.map((line) => `a: ${line}`));
   }
 });

@@ -563,6 +563,16 @@ Deno.test("nic.ts eeprom dumps the software NIC's EEPROM without violating a rul
   assertRefused(held, /SW_FW_SYNC/);
 });
 
+Deno.test("nic.ts eeprom --raw names a file that takes no more, once", async () => {
+  await using directory = await TemporaryDirectory.make();
+  await using sim = await Sim.start(directory, ["none"]);
+  const command = ffiOnly("nic.ts", ["eeprom", "--raw=-", sim.addresses[0]]);
+  const full = await run(["sh", "-c", `exec "$@" >/dev/full`, "sh", ...command]);
+  const sentence = "standard output: no space left on device: what is there is not complete";
+  assertEquals(full, { code: 1, stdout: "", stderr: `error: ${sentence}\n` });
+  await sim.quit();
+});
+
 Deno.test("nic.ts identify blinks the LED, and restores it, also at SIGINT", async () => {
   await using directory = await TemporaryDirectory.make();
   const trace = directory.file("trace");

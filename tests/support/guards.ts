@@ -4,6 +4,9 @@
  * @module
  */
 
+/** State, parent and session in `/proc/PID/stat`. */
+const STAT = /\) (\w) (\d+) \d+ (\d+) /;
+
 /** A guard process. */
 export interface GuardProcess {
   readonly pid: number;
@@ -19,11 +22,21 @@ export function guardsOf(program: number): GuardProcess[] {
     Number.isInteger,
   );
   return pids.flatMap((pid) => {
-    const [, parent, session] = read(pid, "stat").match(/\) \w (\d+) \d+ (\d+) /) ?? [];
-    const [name, ...rest] = read(pid, "cmdline").split("\0").slice(0, -1);
-    if (name !== "ixy-guard" || Number(parent) !== program) return [];
+    const [, , parent, session] = read(pid, "stat").match(STAT) ?? [];
+    if (Number(parent) !== program) return [];
+    const [name, ...rest] = commandLine(pid);
+    if (name !== "ixy-guard") return [];
     return { pid, arguments: rest, session: Number(session) };
   });
+}
+
+/** Returns a process's command line, which exec(2) sets a moment after it has released the parent. */
+function commandLine(pid: number): string[] {
+  let line = "";
+  while (line === "" && !/^(Z|$)/.test(read(pid, "stat").match(STAT)?.[1] ?? "")) {
+    line = read(pid, "cmdline");
+  }
+  return line.split("\0").slice(0, -1);
 }
 
 /** Returns the files through which a process holds DMA memory. */
