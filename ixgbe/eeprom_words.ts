@@ -9,8 +9,9 @@
 import { DeviceError, UsageError } from "../src/errors.ts";
 import { hex, offsetOf, type Registers } from "../src/registers.ts";
 import { readWord } from "./core_words.ts";
+import { COMMAND_MS, startCommand } from "./host_interface.ts";
 import type { Mac } from "./models.ts";
-import { EEC, EERD, FLEX_MNG, FWSTS, HICR, SW_FW_SYNC } from "./registers.ts";
+import { EEC, EERD, FLEX_MNG, HICR, SW_FW_SYNC } from "./registers.ts";
 import { withSemaphore } from "./semaphore.ts";
 
 /** Words from 0 on that every EEPROM has. */
@@ -33,12 +34,10 @@ const SIZE_SHIFT = 6;
 
 /** The command that reads words: its code, the number of bytes behind its header, and 0xff: no checksum. */
 const READ_SHADOW_RAM = 0x31 | 6 << 16 | 0xff << 24;
-/** Words of the host interface's memory: header (of command and answer), address, length, first data. */
-const HEADER = 0, ADDRESS = 1, LENGTH = 2, DATA = 3;
+/** The first word of its answer that holds data. */
+const DATA = 3;
 /** The most words that a command reads. */
 const MOST_WORDS = 512;
-/** Deadline for a command, in milliseconds. */
-const COMMAND_MS = 500;
 
 /** Reads consecutive words. */
 export type ReadWords = (first: number, count: number) => Promise<Uint16Array>;
@@ -110,15 +109,11 @@ async function command(
   first: number,
   count: number,
 ): Promise<void> {
-  regs.write(FWSTS, FWSTS.FWRI); // clears the sign of an earlier firmware reset
-  const control = regs.read(HICR);
-  if ((control & HICR.EN) === 0) {
-    throw new DeviceError(device, `firmware accepts no commands, ${inHicr(control)}`);
+  // Address and length in bytes, the most significant byte first.
+  const words = [READ_SHADOW_RAM, swap32(2 * first), swap32(2 * count) >>> 16];
+  if (!startCommand(regs, words)) {
+    throw new DeviceError(device, `firmware accepts no commands, ${inHicr(regs.read(HICR))}`);
   }
-  regs.write(FLEX_MNG, READ_SHADOW_RAM, HEADER);
-  regs.write(FLEX_MNG, swap32(2 * first), ADDRESS); // bytes, most significant byte first
-  regs.write(FLEX_MNG, swap32(2 * count) >>> 16, LENGTH);
-  regs.write(HICR, control | HICR.C);
   await regs.reaches(HICR, HICR.C, 0, COMMAND_MS);
   const status = regs.read(HICR);
   if ((status & (HICR.C | HICR.SV)) === HICR.SV) return;

@@ -9,7 +9,8 @@ import { delay } from "../native/clock.ts";
 import { hex, nameOf, type Register, type Registers } from "../src/registers.ts";
 import { BYTES, CRC, MAX_FRAME } from "./descriptors.ts";
 import { checkMac } from "./eeprom.ts";
-import { type Model, rxPacketBufferKilobytes } from "./models.ts";
+import { disableReceiverByFirmware } from "./host_interface.ts";
+import { type Mac, type Model, rxPacketBufferKilobytes } from "./models.ts";
 import * as R from "./registers.ts";
 import { clearRxQueue, clearTxQueue } from "./residue.ts";
 import { isVetoed, phySemaphore, spinWithSemaphore, withSemaphore } from "./semaphore.ts";
@@ -106,7 +107,7 @@ function disableFlowControl(regs: Registers, model: Model): void {
 
 /** Section 4.6.3.2: software reset, after all DMA has stopped (section 5.2.5.3.2). */
 async function globalReset(regs: Registers, model: Model): Promise<void> {
-  stopTraffic(regs);
+  stopTraffic(regs, model.mac);
   disableMaster(regs);
   const idle = await regs.reaches(R.STATUS, R.STATUS.GIO_MASTER_ENABLE, 0, MASTER_DISABLE_MS);
   if (!idle) flushTransmit(regs);
@@ -151,13 +152,26 @@ function flushTransmit(regs: Registers): void {
  * Disables all queues and the receiver, which may be disabled only after its queues (X550: section
  * 4.6.7.1.1). The reset that follows stops queues that do not stop in time.
  */
-function stopTraffic(regs: Registers): void {
+function stopTraffic(regs: Registers, mac: Mac): void {
   for (let i = 0; i < R.RXDCTL.count; i++) {
     if (regs.read(R.RXDCTL, i) & R.RXDCTL.ENABLE) {
       regs.clear(R.RXDCTL, R.RXDCTL.ENABLE, i);
       regs.spin(R.RXDCTL, R.RXDCTL.ENABLE, 0, QUEUE_MS, i);
     }
     if (regs.read(R.TXDCTL, i) & R.TXDCTL.ENABLE) regs.clear(R.TXDCTL, R.TXDCTL.ENABLE, i);
+  }
+  disableReceiver(regs, mac);
+}
+
+/**
+ * Disables the receiver. An X550's firmware, which may receive through the same MAC for a management
+ * controller, is asked to do it first, as by Intel's drivers.
+ */
+function disableReceiver(regs: Registers, mac: Mac): void {
+  if (mac === "X550" && regs.read(R.RXCTRL) & R.RXCTRL.RXEN) {
+    spinWithSemaphore(regs, mac, R.SW_FW_SYNC.SW_MNG_SM, () => {
+      disableReceiverByFirmware(regs, port(regs));
+    });
   }
   regs.clear(R.RXCTRL, R.RXCTRL.RXEN);
 }
@@ -359,7 +373,7 @@ export function shutDown(
   const late: string[] = [];
   disableInterrupts(regs);
   late.push(...stopQueues(regs, R.RXDCTL, rxQueues));
-  regs.clear(R.RXCTRL, R.RXCTRL.RXEN); // only after its queues (X550: section 4.6.7.1.1)
+  disableReceiver(regs, mac); // only after its queues (X550: section 4.6.7.1.1)
   const link = linkUp(regs);
   const sending = stopTxQueues(regs, txQueues, link);
   disableMaster(regs);

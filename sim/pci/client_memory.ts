@@ -21,10 +21,10 @@ interface Range {
 }
 
 /**
- * Maximum number of ranges of a client, as the reply to VERSION says. Linux allows 65,530 mappings in
- * a process, which all ports share.
+ * Maximum number of ranges of a client, as the reply to VERSION says. Behind a guest's IOMMU, each
+ * buffer of each ring can be a range. Linux allows 65,530 mappings in a process, which all ports share.
  */
-export const MAX_RANGES = 2048;
+export const MAX_RANGES = 16384;
 /** Maximum number of bytes that one client maps: 1 TiB. The process has 128 TiB of addresses. */
 const MAX_BYTES = 2 ** 40;
 const PAGE = 4096n;

@@ -174,9 +174,18 @@ const RECEIVE: readonly Rule[] = [
     rule: "RXCTRL.RXEN is cleared only while all receive queues are disabled",
     sentence: "The Rx path can be disabled only after all the receive queues are disabled.",
     kept: (r) =>
-      r.all(RXEN_OFF).filter((at) => r.valueAt(at, R.RXCTRL) & R.RXCTRL.RXEN)
+      [...r.all(RXEN_OFF), ...r.all(DISABLES_RXEN)]
+        .filter((at) => r.valueAt(at, R.RXCTRL) & R.RXCTRL.RXEN)
         .every((at) => !anyReceives(r, at)),
-    broken: (r) => r.moved(stopping(r), r.findLast(writes(R.RXDCTL, 0, 0, R.RXDCTL.ENABLE))),
+    broken: (r) => r.moved(receiverOff(r), r.findLast(RX_DISABLE)),
+  },
+  {
+    section: "10.5.3.2",
+    rule: "firmware is asked to disable the receiver before RXCTRL.RXEN is cleared",
+    sentence: "No sentence demands it: Intel's drivers ask the X550's firmware, by command 0xde.",
+    boards: ({ deviceId }) => deviceId === DEVICE.X550,
+    kept: (r) => r.find(DISABLES_RXEN, r.findLast(RXEN), stopping(r)) >= 0,
+    broken: (r) => r.moved(r.findLast(DISABLES_RXEN), stopping(r) + 1),
   },
   {
     section: "8.2.3.7.1",
@@ -187,9 +196,22 @@ const RECEIVE: readonly Rule[] = [
       r.all(writes(R.FCTRL)).every((at) => {
         return (r.valueAt(at, R.RXCTRL) & R.RXCTRL.RXEN) === 0 || anyReceives(r, at);
       }),
-    broken: (r) => r.inserted(stopping(r), "write", R.FCTRL, R.FCTRL.BAM),
+    broken: (r) => r.inserted(receiverOff(r), "write", R.FCTRL, R.FCTRL.BAM),
   },
 ];
+
+/** The driver disables queue 0. */
+const RX_DISABLE = writes(R.RXDCTL, 0, 0, R.RXDCTL.ENABLE);
+
+/** The command of the host interface that disables a receiver, in the first byte of its header. */
+const DISABLES_RXEN: Passes = ({ what, name, value }) =>
+  what === "write" && name === nameOf(R.FLEX_MNG, 0) && (value & 0xff) === 0xde;
+
+/** Where the receiver is disabled at the end: by firmware on an X550. */
+function receiverOff(record: Sequence): number {
+  const asked = record.findLast(DISABLES_RXEN);
+  return asked >= 0 ? asked : stopping(record);
+}
 
 /** Returns whether a receive queue is enabled before an access. */
 function anyReceives(record: Sequence, at: number): boolean {
@@ -197,15 +219,20 @@ function anyReceives(record: Sequence, at: number): boolean {
     .some((value) => (value & R.RXDCTL.ENABLE) !== 0);
 }
 
-/** Accesses allowed after RXEN: tails, masks of vectors, SECRXCTRL; RXCTRL and FCTRL have rules of their own. */
-function harmless({ what, name }: Access): boolean {
+/**
+ * Accesses allowed after RXEN: tails, masks of vectors, SECRXCTRL. RXCTRL, FCTRL and the command to disable
+ * the receiver have rules of their own.
+ */
+function harmless(access: Access): boolean {
+  const { what, name } = access;
   const masks: readonly Register[] = [R.EIMS, R.EIMS_EX, R.EIMC, R.EIMC_EX, R.EICR];
   // A link that does not come up is attempted again at any time.
   const link: readonly Register[] = [
     ...[R.SWSM, R.SW_FW_SYNC, R.EERD, R.I2CCTL, R.ESDP, R.CORECTL, R.AUTOC2, R.AUTOC],
   ];
   const registers = [...masks, ...link, R.RDT, R.TDT, R.RXCTRL, R.SECRXCTRL, R.FCTRL];
-  return what === "read" || registers.some((register) => register.name === name.split("[")[0]);
+  return what === "read" || DISABLES_RXEN(access) ||
+    registers.some((register) => register.name === name.split("[")[0]);
 }
 
 const TRANSMIT: readonly Rule[] = [
