@@ -240,15 +240,18 @@ export class DmaMap {
     }
     let found: Region | undefined = this.#previous;
     if (!(address >= found.start && end <= found.end)) {
-      // Of the parts that have the address, the last one reaches farthest.
-      const at = indexAfter(this.#regions, address);
-      if (at === 0) return -1;
-      found = this.#regions[at - 1];
-      if (end > found.end) return -1;
+      found = this.#find(address, end);
+      if (!found) return -1;
     }
     this.#previous = this.#current;
     this.#use(found);
     return address - found.start;
+  }
+
+  // Of the parts that have the address, the last one reaches farthest.
+  #find(address: number, end: number): Region | undefined {
+    const at = indexAfter(this.#regions, address);
+    return at > 0 && end <= this.#regions[at - 1].end ? this.#regions[at - 1] : undefined;
   }
 
   #use(region: Region): void {
