@@ -13,6 +13,7 @@ import { UsageError } from "./mod.ts";
 import { BIT_RATE_WIDTH, bitRate, PACKET_RATE_WIDTH, packetRate } from "./packets/units.ts";
 import { command } from "./programs/command_line.ts";
 import { decimal, flag, whole } from "./programs/options.ts";
+import { out } from "./programs/output.ts";
 import { Program } from "./programs/process.ts";
 import { WIRE_OVERHEAD } from "./programs/report.ts";
 import { run } from "./programs/run.ts";
@@ -203,7 +204,7 @@ async function forward(directory: TemporaryDirectory, plan: Plan): Promise<numbe
       const before = shown?.ports[1 - i].wireStatistics.received ?? 0;
       const rate = (c.received - before) / span;
       sum += rate;
-      if (!json) console.log(row(i, (pendingTime - started) / 1000, c, rate, size));
+      if (!json) out.print(row(i, (pendingTime - started) / 1000, c, rate, size));
     }
     best = Math.max(best, sum);
     [shown, shownTime, pending] = [pending, pendingTime, undefined];
@@ -230,7 +231,7 @@ async function forward(directory: TemporaryDirectory, plan: Plan): Promise<numbe
     },
   );
   await fwd.ready();
-  if (!json) console.log(HEADER);
+  if (!json) out.print(HEADER);
   await sim.write("start");
   started = shownTime = performance.now();
   await Promise.race([delay(seconds * 1000), sim.fail(), fwd.fail()]);
@@ -260,7 +261,7 @@ function summary(
   if (json) {
     const counts = Object.fromEntries(COUNTS.map((key) => [key, sum(key)]));
     const round = (n: number) => Math.round(n * 1000) / 1000;
-    console.log(JSON.stringify({
+    out.print(JSON.stringify({
       mpps: round(rate / 1e6),
       ...counts,
       seconds: round(seconds),
@@ -268,7 +269,7 @@ function summary(
       violations: violations.length,
     }));
   } else {
-    console.log(
+    out.print(
       `\nforwarded ${sum("received")} packets in ${seconds.toFixed(1)} s: ` +
         `${packetRate(rate)}, best second ${packetRate(best)}\n` +
         COUNTS.map((key) => `${key} ${sum(key)}`).join(", ") +

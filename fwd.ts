@@ -17,12 +17,13 @@ import {
 import { type BothWays, Direction, forwardAll } from "./programs/forward.ts";
 import { command } from "./programs/command_line.ts";
 import { flag, text, whole } from "./programs/options.ts";
+import { err, out } from "./programs/output.ts";
 import { poll } from "./programs/poll.ts";
 import { count, Report } from "./programs/report.ts";
 import { run } from "./programs/run.ts";
 import { requireModules, supervise, Workers } from "./programs/workers.ts";
 import { MAX_BUFFERS } from "./src/mempool.ts";
-import { CapturedDevice, PcapngWriter } from "./wrappers/mod.ts";
+import { CapturedDevice, MAX_SNAPLEN, openSink, PcapngWriter } from "./wrappers/mod.ts";
 
 /** The directory of the modules that workers run. */
 const MODULES = new URL("./", import.meta.url);
@@ -128,11 +129,16 @@ async function forwardHere(
   }));
   const dropped = (way: keyof BothWays) => ways.reduce((sum, both) => sum + both[way].dropped, 0);
   const devices = [a, b];
-  const print = plan.pcap === "-" ? console.error : console.log;
+  const print = plan.pcap === "-" ? err.print : out.print;
   const report = new Report(plan, devices, () => {
-    const countsA = count(a, { dropped: dropped("back") });
+    a.statistics();
     forwardAll(ways, BETWEEN); // reading the registers of A may have taken long
-    return [countsA, count(b, { dropped: dropped("there") })];
+    b.statistics();
+    // No packet moves between these two: what A received is what B sent and dropped.
+    return [
+      count(a, { dropped: dropped("back") }, false),
+      count(b, { dropped: dropped("there") }, false),
+    ];
   }, print);
   report.ready();
   await poll(devices, report, stop, plan.seconds, (rounds) => {
@@ -169,7 +175,11 @@ async function forwardElsewhere(
     );
     await workers.started();
     report = new Report(plan, [a, b], () => {
-      return [count(a, { dropped: dropped(0) }), count(b, { dropped: dropped(1) })];
+      for (const device of [a, b]) device.statistics(); // as above
+      return [
+        count(a, { dropped: dropped(0) }, false),
+        count(b, { dropped: dropped(1) }, false),
+      ];
     });
     report.ready();
     await supervise(workers, [a, b], report, stop, plan.seconds);
@@ -200,7 +210,9 @@ async function main(plan: Plan): Promise<number> {
   using deviceA = await open(a, options);
   using deviceB = await open(b, options);
   // After the devices: a wrong address must not truncate the file.
-  using capture = plan.pcap === undefined ? undefined : new PcapngWriter(plan.pcap);
+  using capture = plan.pcap === undefined
+    ? undefined
+    : new PcapngWriter(plan.pcap, MAX_SNAPLEN, openSink(plan.pcap, stop));
   if (capture) {
     const [a, b] = [deviceA, deviceB].map((device) => {
       return new CapturedDevice(device, capture, { only: "receive" });

@@ -32,6 +32,7 @@ import { openSink, reason, type Sink } from "./packets/capture_file.ts";
 import { VIRTIO_INTERFACES } from "./programs/device_options.ts";
 import { command } from "./programs/command_line.ts";
 import { choice, decimal, flag, text, type Values } from "./programs/options.ts";
+import { out } from "./programs/output.ts";
 import { run } from "./programs/run.ts";
 
 const ABOUT =
@@ -218,7 +219,7 @@ async function test(
   using stop = new StopFlag();
   using open = new DisposableStack();
   let file: Sink | undefined;
-  const print = (line: string) => json || console.log(line);
+  const print = (line: string) => json || out.print(line);
   let first = true; // neither page nor file if a device cannot be used
   const results = await selftest(accesses, {
     force,
@@ -308,8 +309,7 @@ export const NIC = command({
 async function main({ command, operands, values }: Plan): Promise<number> {
   const { json, lines, code = 0 } = await command.run(new System(), operands, values);
   if (json === undefined) return code; // it went to a file
-  if (values.json) console.log(JSON.stringify(json));
-  else for (const line of lines) console.log(line);
+  out.printAndWait(values.json ? [JSON.stringify(json)] : lines);
   return code;
 }
 

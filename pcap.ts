@@ -16,6 +16,7 @@ import {
 import { MAX_SNAPLEN, openSink, PcapWriter } from "./packets/pcap_writer.ts";
 import { command } from "./programs/command_line.ts";
 import { whole } from "./programs/options.ts";
+import { err, out } from "./programs/output.ts";
 import { poll } from "./programs/poll.ts";
 import { count, Report } from "./programs/report.ts";
 import { run } from "./programs/run.ts";
@@ -63,12 +64,12 @@ async function main(plan: Plan): Promise<number> {
   using pool = new Mempool({ buffers: rxEntries + txEntries + batchSize, bufferSize });
   using stop = new StopFlag();
   using device = await open(plan.address, { ...plan.open, pool, promiscuous: true });
-  using sink = openSink(file); // after the device: a wrong address must not truncate the file
+  using sink = openSink(file, stop); // after the device: a wrong address must not truncate the file
   const writer = new PcapWriter(file, sink, snaplen);
   const batch = new PacketBatch(pool, batchSize), rx = device.rxQueues[0];
   let written = 0;
 
-  const print = file === "-" ? console.error : console.log;
+  const print = file === "-" ? err.print : out.print;
   const report = new Report(plan, [device], () => [count(device, { written })], print);
   report.ready();
   await poll([device], report, stop, plan.seconds, (rounds) => {

@@ -306,9 +306,9 @@ export class IxgbeDevice implements Device {
     setMulticast(this.registers, this.address, addresses);
   }
 
-  statistics(): Statistics {
+  statistics(refresh = true): Statistics {
     if (this.#counters === undefined) throw new Error(`${this.address} is closed`);
-    const { missed, errors } = this.#counters.failures();
+    const { missed, errors } = this.#counters.failures(refresh);
     const rx = this.#rx.map((queue, i) => this.#transferred[i]?.rx ?? queue);
     const tx = this.#tx.map((queue, i) => this.#transferred[i]?.tx ?? queue);
     const sum = <Q>(queues: readonly Q[], of: (queue: Q) => number): number =>

@@ -45,9 +45,13 @@ export class Counters {
     this.#sums = {};
   }
 
-  /** Returns the sums of packets missed and of packets with errors, up to date. */
-  failures(): { missed: number; errors: number } {
-    return { missed: this.#update(MISSED), errors: this.#update(ERRORS) };
+  /**
+   * Returns the sums of packets missed and of packets with errors.
+   *
+   * @param refresh Whether to read the registers, so that the sums are up to date.
+   */
+  failures(refresh = true): { missed: number; errors: number } {
+    return { missed: this.#update(MISSED, refresh), errors: this.#update(ERRORS, refresh) };
   }
 
   /** Returns all sums, up to date. */
@@ -61,11 +65,11 @@ export class Counters {
     return { ...this.#sums };
   }
 
-  /** Adds the values of registers to their sums; returns the total of these sums. */
-  #update(registers: readonly Register[]): number {
+  /** Adds the values of registers to their sums, with `refresh`; returns the total of these sums. */
+  #update(registers: readonly Register[], refresh = true): number {
     let total = 0;
     for (const register of registers) {
-      total += this.#add(register.name, this.#regs.read(register));
+      total += this.#add(register.name, refresh ? this.#regs.read(register) : 0);
     }
     return total;
   }

@@ -23,7 +23,7 @@ const MEANING: Record<number, string> = {
   21: "is a directory",
   22: "invalid argument",
   24: "too many open files",
-  28: "no space left",
+  28: "no space left on device",
   30: "read-only file system",
   32: "the other side has closed",
   36: "name too long",
@@ -34,6 +34,11 @@ const MEANING: Record<number, string> = {
   107: "not connected",
   111: "connection refused",
 };
+
+/** Returns what a positive error number of Linux means. */
+export function meaningOf(errno: number): string {
+  return MEANING[errno] ?? `error ${errno}`;
+}
 
 /**
  * A system call failed. Usually this is the `cause` of another error, which says what to do. It is
@@ -52,7 +57,7 @@ export class SystemError extends Error {
    * @param errno The positive error number.
    */
   constructor(what: string, errno: number) {
-    super(`${what}: ${MEANING[errno] ?? `error ${errno}`}`);
+    super(`${what}: ${meaningOf(errno)}`);
     this.errno = errno;
   }
 }

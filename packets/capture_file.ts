@@ -4,6 +4,10 @@
  * @module
  */
 
+import { meaningOf } from "../native/errors.ts";
+import { standardOutput } from "../native/standard_stream.ts";
+import type { StopFlag } from "../native/stop.ts";
+import { Errno } from "../native/stubs.ts";
 import { DeviceError, UsageError } from "../src/errors.ts";
 
 /** Largest snap length in bytes: every program that reads captures accepts it. */
@@ -12,6 +16,8 @@ export const MAX_SNAPLEN = 65535;
 const PIECE = 1 << 20;
 /** Longest record in bytes: a packet, and what the format adds. */
 const MAX_RECORD = MAX_SNAPLEN + 1024;
+/** Milliseconds between looks at the stop flag, and that a reader has after a signal to take bytes. */
+const LOOK_MS = 100, STOPPED_MS = 1000;
 
 /** A destination for bytes: a file, or the standard output. */
 export interface Sink {
@@ -20,12 +26,13 @@ export interface Sink {
 }
 
 /**
- * Creates or truncates a file; `-` is the standard output.
+ * Creates or truncates a file; `-` is the standard output, where a write waits for the reader.
  *
+ * @param stop After a signal, a write fails if the reader takes nothing for a second.
  * @throws {UsageError} if the file cannot be written.
  */
-export function openSink(name: string): Sink & Disposable {
-  if (name === "-") return { writeSync: (b) => Deno.stdout.writeSync(b), [Symbol.dispose]() {} };
+export function openSink(name: string, stop?: Pick<StopFlag, "signal">): Sink & Disposable {
+  if (name === "-") return { writeSync: (b) => writeOutput(b, stop), [Symbol.dispose]() {} };
   try {
     return Deno.openSync(name, { write: true, create: true, truncate: true });
   } catch (error) {
@@ -40,6 +47,18 @@ export function openSink(name: string): Sink & Disposable {
     }
     throw new UsageError(`cannot write ${name}: ${reason(error)}: choose another file`);
   }
+}
+
+function writeOutput(bytes: Uint8Array<ArrayBuffer>, stop?: Pick<StopFlag, "signal">): number {
+  for (let stopped = 0; stopped < STOPPED_MS;) {
+    const n = standardOutput.write(bytes);
+    if (n > 0) return n;
+    if (n < 0 && n !== -Errno.EAGAIN) throw new Error(meaningOf(-n));
+    if (!standardOutput.hasRoom(LOOK_MS) && stop !== undefined && stop.signal !== 0) {
+      stopped += LOOK_MS;
+    }
+  }
+  throw new Error("its reader takes no more");
 }
 
 /** Returns the system's error message, without what Deno adds to it. */

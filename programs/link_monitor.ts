@@ -6,6 +6,7 @@
  */
 
 import type { Device, LinkStatus } from "../src/device.ts";
+import { err } from "./output.ts";
 
 /** The parts of a device that the monitor uses. */
 type Linked = Pick<Device, "address" | "linkStatus">;
@@ -20,7 +21,7 @@ export class LinkMonitor {
   readonly #warnings = new Set<string>();
 
   /** @param print Prints a line; default: to the standard error. */
-  constructor(devices: readonly Linked[], print: (line: string) => void = console.error) {
+  constructor(devices: readonly Linked[], print: (line: string) => void = err.print) {
     this.#devices = devices;
     this.#print = print;
     this.#said = devices.map(() => undefined);

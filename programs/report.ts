@@ -6,6 +6,7 @@
 
 import { BIT_RATE_WIDTH, bitRate, PACKET_RATE_WIDTH, packetRate } from "../packets/units.ts";
 import type { Device } from "../src/device.ts";
+import { out } from "./output.ts";
 
 /** Bytes that a packet occupies on the wire in addition to its own: preamble, CRC, gap. */
 export const WIRE_OVERHEAD = 24;
@@ -21,9 +22,17 @@ export interface Counts {
   readonly [name: string]: number;
 }
 
-/** Returns the counts of a device, and the program's own. */
-export function count(device: Device, own: Readonly<Record<string, number>> = {}): Counts {
-  const s = device.statistics();
+/**
+ * Returns the counts of a device, and the program's own.
+ *
+ * @param refresh Whether to read the device's own counters, which takes long.
+ */
+export function count(
+  device: Device,
+  own: Readonly<Record<string, number>> = {},
+  refresh = true,
+): Counts {
+  const s = device.statistics(refresh);
   return {
     rxPackets: s.rxPackets,
     rxBytes: s.rxBytes,
@@ -115,7 +124,7 @@ export class Report {
     options: ReportOptions,
     devices: readonly Device[],
     counts: () => readonly Counts[],
-    print: (line: string) => void = console.log,
+    print: (line: string) => void = out.print,
   ) {
     this.#options = options;
     this.#devices = devices;

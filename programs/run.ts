@@ -7,6 +7,7 @@
 import { causes, DeviceError, SystemError, UsageError, WorkerError } from "../src/errors.ts";
 import { type Command, parse } from "./command_line.ts";
 import type { Options } from "./options.ts";
+import { endOutput, err, out } from "./output.ts";
 import { usage } from "./usage.ts";
 
 /**
@@ -22,14 +23,15 @@ export function run<O extends Options, Plan extends object>(
   return endWith(() => {
     const plan = parse(command, Deno.args);
     if (plan !== undefined) return main(plan);
-    console.log(usage(command));
+    out.printAndWait(usage(command).split("\n"));
     return 0;
   });
 }
 
 /**
  * Ends the process with the exit code that `main` returns, 2 for an error that the user can fix, or
- * 1 for a device or worker that failed. It prints these errors as one sentence.
+ * 1 for a device or worker that failed. It prints these errors as one sentence. {@linkcode endOutput} adds
+ * how output that failed changes the exit code.
  */
 export async function endWith(main: () => number | Promise<number>): Promise<never> {
   let code = 1;
@@ -39,16 +41,10 @@ export async function endWith(main: () => number | Promise<number>): Promise<nev
     for (const cause of causes(error)) {
       if (cause instanceof UsageError) code = 2;
       else if (!isFailure(cause)) throw error;
-      console.error(`error: ${visible(sentence(cause))}`);
+      err.print(`error: ${visible(cause.message + ownOption(cause))}`);
     }
   }
-  Deno.exit(code);
-}
-
-function sentence(error: Error): string {
-  const refused = REFUSED.exec(error.message);
-  if (refused) return `standard output: ${refused[1].toLowerCase()}: what follows is not printed`;
-  return error.message + ownOption(error);
+  Deno.exit(endOutput(code));
 }
 
 /** Returns the text with control characters, which names can contain, as escapes. */
@@ -80,11 +76,7 @@ function ownOption(error: Error): string {
   return Object.hasOwn(OWN_OPTIONS, option) ? ` (${OWN_OPTIONS[option]})` : "";
 }
 
-/** What Deno says if the standard output refuses a write; an error of a file would also name the file. */
-const REFUSED = /^(.+) \(os error \d+\)$/;
-
 /** Whether the message of an error is enough, without a stack trace. */
 function isFailure(error: unknown): error is Error {
-  if (error instanceof Error && REFUSED.test(error.message)) return true;
   return [DeviceError, WorkerError, SystemError].some((kind) => error instanceof kind);
 }

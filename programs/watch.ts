@@ -8,6 +8,7 @@
 import type { Device } from "../src/device.ts";
 import { DeviceError } from "../src/errors.ts";
 import { LinkMonitor } from "./link_monitor.ts";
+import { out } from "./output.ts";
 import type { Report } from "./report.ts";
 
 /** Milliseconds between checks that devices are still there. */
@@ -49,7 +50,8 @@ export class Watch {
    * Checks every tenth of a second that the devices are still there, twice a second whether a link
    * has changed, and prints a line every second.
    *
-   * @returns The time, by `performance.now()`.
+   * @returns The time, by `performance.now()`; Infinity, past every end, once the reader of the standard
+   * output is gone.
    * @throws {DeviceError} if a device is gone.
    */
   look(): number {
@@ -64,7 +66,7 @@ export class Watch {
       this.#isLinkDown = this.#links.down.length > 0;
     }
     this.#report.second(now);
-    return now;
+    return out.readerGone ? Infinity : now;
   }
 
   /** Whether a link was down at the last look, and {@linkcode Watch.bringLinksUp} has not run since. */

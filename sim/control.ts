@@ -5,6 +5,7 @@
  */
 
 import { Errno, stubs } from "../native/stubs.ts";
+import { err } from "../programs/output.ts";
 import { type Port, setSenders } from "./port.ts";
 import type { Report } from "./report.ts";
 
@@ -92,13 +93,13 @@ export class Control {
         if (port !== undefined && (words[2] === "up" || words[2] === "down")) {
           port.nic.setLink(words[2] === "up");
         } else {
-          console.error(`link takes a port from 0 to ${this.#ports.length - 1}, and up or down`);
+          err.print(`link takes a port from 0 to ${this.#ports.length - 1}, and up or down`);
         }
         return true;
       case "quit":
         return false;
       default:
-        console.error(
+        err.print(
           `"${words[0]}" is not a command: use start, stop, stats, link PORT up|down or quit`,
         );
         return true;

@@ -11,6 +11,7 @@
 
 import { milliseconds } from "../native/clock.ts";
 import { StopFlag } from "../native/stop.ts";
+import { err, out } from "../programs/output.ts";
 import { run } from "../programs/run.ts";
 import { Control, STDIN } from "./control.ts";
 import { Loop } from "./loop.ts";
@@ -25,7 +26,7 @@ const SECOND = 1000;
 /** Runs the model; returns the exit code. */
 async function main(options: Options): Promise<number> {
   using stop = new StopFlag();
-  const ports = openPorts(options, (line) => console.error(line));
+  const ports = openPorts(options, err.print);
   const report = new Report(ports, options.json);
   try {
     report.ready();
@@ -41,7 +42,7 @@ async function main(options: Options): Promise<number> {
       }
       if (control !== undefined && !control.poll(now)) return false;
       if (control === undefined) startSenders(ports);
-      return now < end && stop.signal === 0;
+      return now < end && stop.signal === 0 && !out.readerGone;
     });
   } finally {
     closePorts(ports);

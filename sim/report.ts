@@ -5,6 +5,7 @@
  */
 
 import { PACKET_RATE_WIDTH, packetRate } from "../packets/units.ts";
+import { err, out } from "../programs/output.ts";
 import type { Port } from "./port.ts";
 import { Generator } from "./wires/generator.ts";
 
@@ -30,7 +31,7 @@ export class Report {
 
   /** Says that all ports are served. */
   ready(): void {
-    this.#print(this.#json ? JSON.stringify({ ready: true }) : "ready");
+    out.print(this.#json ? JSON.stringify({ ready: true }) : "ready");
   }
 
   /** Prints the counts as one line of JSON, even if other lines are text. */
@@ -50,7 +51,7 @@ export class Report {
     const violations = this.#ports.flatMap((port) =>
       port.nic.rules.violations.map((violation) => ({ socket: port.socket, ...violation }))
     );
-    this.#print(JSON.stringify({ seconds, ...(total && { total, violations }), ports }));
+    out.print(JSON.stringify({ seconds, ...(total && { total, violations }), ports }));
   }
 
   /** Prints the line of a second. */
@@ -63,7 +64,7 @@ export class Report {
       const rate = (frames: number) =>
         packetRate(frames / (now - last.now) * 1000).padStart(PACKET_RATE_WIDTH);
       this.#last[i] = { now, received, transmitted };
-      this.#print(
+      out.print(
         `${port.socket} ${port.server.connected ? "" : "(no client) "}` +
           `in ${rate(received - last.received)}, out ${rate(transmitted - last.transmitted)}, ` +
           `missed ${missed} | ${port.wire.kind}: ${list(port.wire.statistics())}`,
@@ -78,7 +79,7 @@ export class Report {
       while (this.#complaints[i] < violations.length) {
         const { register, section, rule, detail } = violations[this.#complaints[i]++];
         const note = this.#ports[i].plain ? "note: " : "";
-        console.error(
+        err.print(
           `${note}${this.#ports[i].socket}: ${register} (section ${section}): ${rule}: ${detail}`,
         );
       }
@@ -91,21 +92,11 @@ export class Report {
     if (this.#json) this.json(true);
     else {
       for (const { socket, nic, wire } of this.#ports) {
-        this.#print(`${socket} total: ${list(nic.counters)}`);
-        this.#print(`${socket} total, ${wire.kind}: ${list(wire.statistics())}`);
+        out.print(`${socket} total: ${list(nic.counters)}`);
+        out.print(`${socket} total, ${wire.kind}: ${list(wire.statistics())}`);
       }
     }
     return this.#ports.every(({ plain, nic }) => plain || nic.rules.violations.length === 0);
-  }
-
-  /** Prints a line. The model runs on if the reader of its output has ended. */
-  #print(line: string): void {
-    try {
-      const bytes = new TextEncoder().encode(line + "\n");
-      for (let done = 0; done < bytes.length;) done += Deno.stdout.writeSync(bytes.subarray(done));
-    } catch (error) {
-      if (!(error instanceof Deno.errors.BrokenPipe)) throw error;
-    }
   }
 }
 

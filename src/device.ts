@@ -199,8 +199,11 @@ export interface Device extends Disposable {
   /**
    * Returns counts since the device was opened. Misses and errors come from the device's counters, and
    * are exact if this is called at least every four minutes. Packets and bytes are always exact.
+   *
+   * @param refresh Whether to read the device's counters (default: true). Without that the call is fast,
+   * and misses and errors are those of the last call that did.
    */
-  statistics(): Statistics;
+  statistics(refresh?: boolean): Statistics;
   /**
    * Returns the device's own counters since it was opened, by the names in its specification; empty for
    * VirtIO devices, which have none. They are exact up to 2^53 if this is called at least every 50

@@ -76,7 +76,7 @@ Deno.test("upwardImports() names file, import and rule", () => {
       "ixgbe/device.ts imports virtio/mod.ts: ixgbe/ may import only src/, native/",
       "attic/old.ts: attic/ is not in FLOORS: add what it may import",
       "sim/nic.ts imports ixgbe/descriptors.ts: sim/ may import only ixgbe/registers.ts, packets/, " +
-      "src/, native/, programs/command_line.ts, programs/options.ts, programs/run.ts",
+      "src/, native/, programs/command_line.ts, programs/options.ts, programs/output.ts, programs/run.ts",
       "programs/worker.ts imports ixgbe/mod.ts: programs/ may import only ixgbe/adopt.ts, " +
       "mod.ts, wrappers/, packets/, src/, native/",
       "bench/run.ts imports demo.ts: only tests/programs/ imports a top-level program",

@@ -75,8 +75,8 @@ export class WrappedDevice<Rx extends RxQueue = RxQueue, Tx extends TxQueue = Tx
   }
 
   /** Returns the counts of the wrapped device, which does not know about the wrapper. */
-  statistics(): Statistics {
-    return this.#device.statistics();
+  statistics(refresh?: boolean): Statistics {
+    return this.#device.statistics(refresh);
   }
 
   counters(): Readonly<Record<string, number>> {

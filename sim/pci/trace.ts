@@ -9,6 +9,7 @@
  */
 
 import { stubs, SystemError } from "../../native/stubs.ts";
+import { err } from "../../programs/output.ts";
 import { hex } from "../../src/registers.ts";
 import { REGISTER_SPACE, RegisterFile } from "../registers/register_file.ts";
 import { createFile } from "../system/paths.ts";
@@ -91,7 +92,7 @@ export class Trace {
       const n = stubs.ixy_write(this.#fd, rest, rest.length);
       if (n <= 0) {
         this.#failed = true;
-        console.error(`the trace is cut short: ${new SystemError(this.#name, -n).message}`);
+        err.print(`the trace is cut short: ${new SystemError(this.#name, -n).message}`);
         return;
       }
       done += n;

@@ -6,6 +6,7 @@
 
 import { path, stubs, SystemError } from "../../native/stubs.ts";
 import { MAX_SNAPLEN, PcapWriter } from "../../packets/pcap_writer.ts";
+import { err } from "../../programs/output.ts";
 import { DeviceError, UsageError } from "../../src/errors.ts";
 import { FrameBuffer } from "../frames/frame.ts";
 import { createFile } from "../system/paths.ts";
@@ -174,6 +175,6 @@ export class PcapFile {
   #cutShort(error: unknown): void {
     if (!(error instanceof DeviceError)) throw error;
     this.#failed = true;
-    console.error(error.message);
+    err.print(error.message);
   }
 }

@@ -6,6 +6,7 @@
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { path, stubs } from "../../native/stubs.ts";
+import { err } from "../../programs/output.ts";
 import { UsageError } from "../../src/errors.ts";
 import { FrameBuffer } from "../../sim/frames/frame.ts";
 import type { WirePort } from "../../sim/wires/wire.ts";
@@ -327,9 +328,9 @@ Deno.test("PcapWire replays every kind of classic pcap to a port that refuses so
 });
 
 Deno.test("PcapWire counts frames that it cannot write, and reports the error once", () => {
-  const complaints: unknown[][] = [];
-  const { error } = console;
-  console.error = (...words) => complaints.push(words);
+  const complaints: string[] = [];
+  const output: { print: (line: string) => void } = err, { print } = output;
+  output.print = (line) => complaints.push(line);
   try {
     const wire = new PcapWire({ output: "/dev/full" });
     const frame = frameOf(samples([1514])[0]);
@@ -339,11 +340,11 @@ Deno.test("PcapWire counts frames that it cannot write, and reports the error on
     assertEquals(received, 2000);
     assert(unwritten > 0 && unwritten < 2000, `${unwritten} unwritten`);
   } finally {
-    console.error = error;
+    output.print = print;
   }
-  assertEquals(complaints, [[
-    "/dev/full: write: no space left: the capture is cut short here",
-  ]]);
+  assertEquals(complaints, [
+    "/dev/full: write: no space left on device: the capture is cut short here",
+  ]);
 });
 
 Deno.test("PcapWire waits for the port, and keeps a rate", () => {

@@ -43,8 +43,8 @@ const FLOORS: Floors = {
   ],
   "sim/": [
     ...["ixgbe/registers.ts", "packets/", "src/", "native/"],
-    // For its command line.
-    ...["programs/command_line.ts", "programs/options.ts", "programs/run.ts"],
+    // For its command line and its output.
+    ...["programs/command_line.ts", "programs/options.ts", "programs/output.ts", "programs/run.ts"],
   ],
   "vm/": ["programs/", "src/", "native/"],
   "bench/": ["sim/", "programs/", "packets/", "mod.ts", "ixgbe/", "virtio/", "src/", "native/"],

@@ -34,7 +34,7 @@ const MEMBERS: Required<{ [Name in keyof Device]: "value" | "queues" | "own" | u
   setMacAddress: [Uint8Array.of(2, 0, 0, 0, 0, 1)],
   setPromiscuous: [true],
   setMulticast: [[]],
-  statistics: [],
+  statistics: [false],
   counters: [],
   checkAlive: [],
   close: [],
