@@ -296,6 +296,12 @@ export const NIC = command({
       if (option === "json" || command.options.includes(option)) continue;
       throw new UsageError(`${name} has no option --${option}: see --help`);
     }
+    if (values.json && values.raw !== undefined) {
+      throw new UsageError("--raw writes words instead of a report: omit --json");
+    }
+    if (values.report === "-") {
+      throw new UsageError("--report takes a file: the page goes to the standard output anyway");
+    }
     return { command, operands, values };
   },
 });

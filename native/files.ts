@@ -93,3 +93,33 @@ export function linkName(link: string): string | undefined {
   if (n <= 0) return undefined;
   return new TextDecoder().decode(bytes.subarray(0, n)).split("/").at(-1);
 }
+
+/** What a file is, as stat(2) says. */
+export interface Status {
+  /** The file system's device number, and the number of the inode in it. */
+  readonly device: number;
+  readonly inode: number;
+  /** Kind of file: {@linkcode FileKind}. */
+  readonly kind: number;
+  /** Block size in bytes; of files of hugepages the size of a page. */
+  readonly blockSize: number;
+  /** Size in bytes. */
+  readonly size: number;
+}
+
+/** Kinds of files, in {@linkcode Status}. */
+export const FileKind = { REGULAR: 0o100000, SOCKET: 0o140000 } as const;
+const KIND_MASK = 0o170000;
+
+/**
+ * Returns the status of an open file, or of what is at a path itself, also if it is a link.
+ *
+ * @throws {SystemError} if the kernel refuses.
+ */
+export function status(file: number | string): Status {
+  const values = new Float64Array(5);
+  const [fd, name] = typeof file === "number" ? [file, ""] : [-1, file];
+  checkErrno(`stat ${name || `descriptor ${fd}`}`, stubs.ixy_stat(fd, path(name), values));
+  const [device, inode, mode, blockSize, size] = values;
+  return { device, inode, kind: mode & KIND_MASK, blockSize, size };
+}

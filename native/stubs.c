@@ -63,11 +63,20 @@ int32_t ixy_readlink(const char *path, char *to, uint32_t bytes) {
   return result(readlink(path, to, bytes));
 }
 
-/* Stores the size of a file in bytes in *size. */
-int32_t ixy_size(int32_t fd, double *size) {
+/*
+ * Stores device, inode, mode, block size and size of a file. It is the one at `path`, not what a link there
+ * refers to; or with an empty path the one that is open as `fd`.
+ */
+int32_t ixy_stat(int32_t fd, const char *path, double *values) {
   struct stat s;
-  if (fstat(fd, &s) < 0) return -errno;
-  *size = (double)s.st_size;
+  int open = !*path;
+  if (fstatat(open ? fd : AT_FDCWD, path, &s, open ? AT_EMPTY_PATH : AT_SYMLINK_NOFOLLOW) < 0)
+    return -errno;
+  values[0] = (double)s.st_dev;
+  values[1] = (double)s.st_ino;
+  values[2] = (double)s.st_mode;
+  values[3] = (double)s.st_blksize;
+  values[4] = (double)s.st_size;
   return 0;
 }
 

@@ -19,7 +19,7 @@ const SYMBOLS = {
   ixy_write: { parameters: ["i32", "buffer", "u32"], result: "i32" },
   ixy_unlink: { parameters: ["buffer"], result: "i32" },
   ixy_readlink: { parameters: ["buffer", "buffer", "u32"], result: "i32" },
-  ixy_size: { parameters: ["i32", "buffer"], result: "i32" },
+  ixy_stat: { parameters: ["i32", "buffer", "buffer"], result: "i32" },
   ixy_list: { parameters: ["buffer", "buffer", "u32"], result: "i32" },
   ixy_lock: { parameters: ["i32"], result: "i32" },
   ixy_ioctl: { parameters: ["i32", "u32", "buffer"], result: "i32" },

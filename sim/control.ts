@@ -14,6 +14,8 @@ export const STDIN = 0;
 
 const POLLIN = 1;
 const LOOK_MILLISECONDS = 10;
+/** Maximum length of a command; the rest of a longer line is dropped unread. */
+const MAX_COMMAND = 256;
 
 /**
  * Reads commands while the model runs, and executes them between two rounds.
@@ -28,6 +30,8 @@ export class Control {
   readonly #piece = new Uint8Array(4096);
   readonly #decoder = new TextDecoder();
   #text = "";
+  /** Whether the line that has begun is too long. */
+  #tooLong = false;
   #lookAt = 0;
 
   /**
@@ -56,7 +60,21 @@ export class Control {
     this.#text += ended ? "\n" : this.#decoder.decode(this.#piece.subarray(0, n), { stream: true });
     const lines = this.#text.split("\n");
     this.#text = lines.pop()!;
-    return lines.every((line) => this.#command(line.trim().split(/\s+/))) && !ended;
+    const go = lines.every((line) => this.#line(line));
+    if (this.#text.length > MAX_COMMAND) {
+      this.#tooLong = true;
+      this.#text = "";
+    }
+    return go && !ended;
+  }
+
+  /** Executes a line; returns whether to continue. */
+  #line(line: string): boolean {
+    const tooLong = this.#tooLong || line.length > MAX_COMMAND;
+    this.#tooLong = false;
+    if (!tooLong) return this.#command(line.trim().split(/\s+/));
+    console.error(`a command has at most ${MAX_COMMAND} characters`);
+    return true;
   }
 
   #command(words: string[]): boolean {

@@ -109,6 +109,8 @@ export class Waiter {
     const seen = pollfds[i + 1] >>> SEEN_SHIFT;
     if (seen === 0) return;
     if (i >= this.#links) this.#linkChanged = true;
-    checkErrno("read an eventfd", stubs.ixy_read(pollfds[i], this.#count, this.#count.length));
+    const n = stubs.ixy_read(pollfds[i], this.#count, this.#count.length);
+    // The other side shares an eventfd, and may have emptied it.
+    if (n !== -Errno.EAGAIN) checkErrno("read an eventfd", n);
   }
 }

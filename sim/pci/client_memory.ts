@@ -5,31 +5,46 @@
  * @module
  */
 
+import { FileKind, status } from "../../native/files.ts";
 import { Mapping } from "../../native/mapping.ts";
-import { Errno, stubs, SystemError } from "../../native/stubs.ts";
+import { Errno, SystemError } from "../../native/stubs.ts";
+import { indexAfter } from "../rings/dma_map.ts";
 import { RequestError } from "./connection.ts";
 import type { DmaTarget } from "./model.ts";
 
-/** A range of bus addresses that the client has mapped. */
+/** A range of bus addresses that the client has mapped. They are exact: see `MAX_END`. */
 interface Range {
-  readonly iova: bigint;
-  readonly bytes: bigint;
+  readonly start: number;
+  readonly end: number;
   /** Absent if the client sent no descriptor: the model cannot reach the range then. */
   readonly mapping: Mapping | undefined;
 }
 
+/**
+ * Maximum number of ranges of a client, as the reply to VERSION says. Behind a guest's IOMMU, each
+ * buffer of each ring can be a range. Linux allows 65,530 mappings in a process, which all ports share.
+ */
+export const MAX_RANGES = 16384;
+/** Maximum number of bytes that one client maps: 1 TiB. The process has 128 TiB of addresses. */
+const MAX_BYTES = 2 ** 40;
 const PAGE = 4096n;
-/** Limit of ranges: bus addresses are JavaScript numbers in the model. */
+/** Pages of this size and more are hugepages, which can only be mapped and unmapped whole. */
+const MIN_HUGEPAGE = 2 << 20;
+/** Limit of ranges, exclusive: bus addresses are JavaScript numbers in the model. */
 const MAX_END = 1n << 53n;
 const MAP_READ = 0x1;
 const MAP_WRITE = 0x2;
 const UNMAP_ALL = 0x2;
 const EEXIST = 17;
+const ENOSPC = 28;
 
 /** All ranges of one client. */
 export class ClientMemory {
   readonly #target: DmaTarget;
-  #ranges: Range[] = [];
+  /** Sorted by their start. */
+  readonly #ranges: Range[] = [];
+  /** Bytes of the client's files that are mapped. */
+  #bytes = 0;
 
   /**
    * Creates an empty set of ranges.
@@ -51,24 +66,27 @@ export class ClientMemory {
    * @param flags 1: the device may read; 2: it may write.
    * @param offset Offset of the range in the file, in bytes.
    * @param fd The file, or undefined. The caller keeps ownership.
-   * @throws {RequestError} if the range overlaps another, or exceeds the file.
+   * @throws {RequestError} if the range overlaps another, exceeds the file, or is one too many.
    */
   map(flags: number, offset: bigint, iova: bigint, bytes: bigint, fd: number | undefined): void {
+    const what = `DMA range 0x${iova.toString(16)} of ${bytes} bytes`;
     if (bytes === 0n || ((iova | bytes | offset) & (PAGE - 1n)) !== 0n) {
-      throw new RequestError(Errno.EINVAL, `${span(iova, bytes)} does not consist of whole pages`);
+      throw new RequestError(Errno.EINVAL, `${what} does not consist of whole pages`);
     }
-    if (iova + bytes > MAX_END || offset + bytes > MAX_END) {
-      throw new RequestError(Errno.EINVAL, `${span(iova, bytes)} is beyond 53-bit addresses`);
+    if (iova + bytes >= MAX_END || offset + bytes >= MAX_END) {
+      throw new RequestError(Errno.EINVAL, `${what} is beyond 53-bit addresses`);
     }
-    if (this.#ranges.some((r) => iova < r.iova + r.bytes && r.iova < iova + bytes)) {
-      throw new RequestError(EEXIST, `${span(iova, bytes)} overlaps a mapped range`);
+    if (this.#ranges.length === MAX_RANGES) {
+      throw new RequestError(ENOSPC, `${what} is one too many: ${MAX_RANGES} are mapped`);
     }
-    const mapping = fd === undefined ? undefined : mapFile(fd, Number(offset), Number(bytes));
-    this.#ranges.push({ iova, bytes, mapping });
-    if (mapping === undefined) return;
-    const writable = (flags & MAP_WRITE) !== 0;
-    const readable = (flags & MAP_READ) !== 0;
-    this.#target.map(Number(iova), mapping.buffer, 0, Number(bytes), writable, readable);
+    const start = Number(iova), size = Number(bytes), end = start + size;
+    const at = indexAfter(this.#ranges, start);
+    if (at > 0 && this.#ranges[at - 1].end > start || this.#ranges[at]?.start < end) {
+      throw new RequestError(EEXIST, `${what} overlaps a mapped range`);
+    }
+    const mapping = fd === undefined ? undefined : this.#mapFile(fd, Number(offset), size);
+    if (mapping !== undefined) this.#show(mapping, start, flags);
+    this.#ranges.splice(at, 0, { start, end, mapping });
   }
 
   /**
@@ -79,46 +97,67 @@ export class ClientMemory {
    */
   unmap(flags: number, iova: bigint, bytes: bigint): void {
     if ((flags & UNMAP_ALL) !== 0) return this.clear();
-    const end = iova + bytes;
-    const touched = this.#ranges.filter((r) => iova < r.iova + r.bytes && r.iova < end);
-    if (touched.some((r) => r.iova < iova || r.iova + r.bytes > end)) {
-      throw new RequestError(Errno.EINVAL, `${span(iova, bytes)} cuts a mapped range in two`);
+    // Not exact beyond 2^53, where no range is.
+    const start = Number(iova), end = Number(iova + bytes);
+    let from = indexAfter(this.#ranges, start);
+    if (from > 0 && this.#ranges[from - 1].end > start) from--;
+    const to = Math.max(from, indexAfter(this.#ranges, end - 1));
+    if (this.#ranges[from]?.start < start && to > from || this.#ranges[to - 1]?.end > end) {
+      throw new RequestError(Errno.EINVAL, `0x${iova.toString(16)} cuts a mapped range in two`);
     }
-    this.#ranges = this.#ranges.filter((r) => !touched.includes(r));
-    for (const range of touched) this.#drop(range);
+    for (const range of this.#ranges.splice(from, to - from)) this.#drop(range);
   }
 
   /** Unmaps all ranges. */
   clear(): void {
-    const ranges = this.#ranges;
-    this.#ranges = [];
-    for (const range of ranges) this.#drop(range);
+    for (const range of this.#ranges.splice(0)) this.#drop(range);
+  }
+
+  /**
+   * Maps part of the client's file. Checks the file first: an access beyond its end would crash this
+   * process, and so would unmapping part of a hugepage.
+   */
+  #mapFile(fd: number, offset: number, bytes: number): Mapping {
+    if (this.#bytes + bytes > MAX_BYTES) {
+      throw new RequestError(ENOSPC, `a DMA range exceeds ${MAX_BYTES} bytes in all`);
+    }
+    try {
+      const { kind, size, blockSize } = status(fd);
+      if (kind !== FileKind.REGULAR) {
+        throw new RequestError(Errno.EINVAL, "a DMA range is not of a regular file");
+      }
+      if (size < offset + bytes) {
+        throw new RequestError(Errno.EINVAL, `the file of a DMA range has only ${size} bytes`);
+      }
+      if (blockSize >= MIN_HUGEPAGE && (offset % blockSize !== 0 || bytes % blockSize !== 0)) {
+        const pages = `hugepages of ${blockSize} bytes`;
+        throw new RequestError(Errno.EINVAL, `a DMA range does not consist of whole ${pages}`);
+      }
+      return Mapping.file("the client's memory", fd, bytes, offset);
+    } catch (error) {
+      if (!(error instanceof SystemError)) throw error;
+      throw new RequestError(error.errno, error.message);
+    }
+  }
+
+  /** Shows memory to the model. */
+  #show(mapping: Mapping, iova: number, flags: number): void {
+    const writable = (flags & MAP_WRITE) !== 0;
+    const readable = (flags & MAP_READ) !== 0;
+    try {
+      this.#target.map(iova, mapping.buffer, 0, mapping.bytes, writable, readable);
+    } catch (error) {
+      mapping.unmap();
+      throw error;
+    }
+    this.#bytes += mapping.bytes;
   }
 
   /** Drops the model's views before the memory: the other order would crash the process. */
-  #drop(range: Range): void {
-    if (range.mapping === undefined) return;
-    this.#target.unmap(Number(range.iova), Number(range.bytes));
-    range.mapping.unmap();
+  #drop({ start, mapping }: Range): void {
+    if (mapping === undefined) return;
+    this.#bytes -= mapping.bytes;
+    this.#target.unmap(start, mapping.bytes);
+    mapping.unmap();
   }
-}
-
-/**
- * Maps part of the client's file. Checks its size first: access beyond it would crash the process.
- */
-function mapFile(fd: number, offset: number, bytes: number): Mapping {
-  const size = new Float64Array(1);
-  if (stubs.ixy_size(fd, size) < 0 || size[0] < offset + bytes) {
-    throw new RequestError(Errno.EINVAL, `the file of a DMA range has only ${size[0]} bytes`);
-  }
-  try {
-    return Mapping.file("the client's memory", fd, bytes, offset);
-  } catch (error) {
-    if (!(error instanceof SystemError)) throw error;
-    throw new RequestError(error.errno, error.message);
-  }
-}
-
-function span(iova: bigint, bytes: bigint): string {
-  return `DMA range 0x${iova.toString(16)} of ${bytes} bytes`;
 }

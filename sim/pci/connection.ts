@@ -35,6 +35,8 @@ const FLAG_NO_REPLY = 0x10;
 const FLAG_ERROR = 0x20;
 const MSG_DONTWAIT = 0x40;
 const RECEIVE_BYTES = 4 * MAX_MESSAGE_BYTES;
+/** No further message is begun after this time: the other ports wait meanwhile. */
+const TURN_MILLISECONDS = 1;
 
 /** A message of the client. */
 export interface Request {
@@ -96,6 +98,8 @@ export class Connection {
   readonly #input = new Uint8Array(RECEIVE_BYTES);
   readonly #inputView = new DataView(this.#input.buffer);
   #used = 0;
+  /** Whether a complete message waits in the input for its turn. */
+  #waiting = false;
   readonly #fdsReceived = new Int32Array(MAX_FDS + 1);
   #fds: number[] = [];
   /** End of the input that the descriptors came with. */
@@ -111,7 +115,7 @@ export class Connection {
   }
 
   /**
-   * Handles waiting requests.
+   * Handles waiting requests, as long as a turn takes; the rest in the next.
    *
    * @param handle Handles one request: replies to it, or throws {@linkcode RequestError}.
    * @returns Whether there was any input or output.
@@ -124,7 +128,7 @@ export class Connection {
       this.#handleAll(handle);
       return true;
     }
-    const received = this.#receive();
+    const received = this.#waiting || this.#receive();
     if (received) this.#handleAll(handle);
     return received;
   }
@@ -171,7 +175,8 @@ export class Connection {
 
   /** Handles the complete messages in the input, and moves the rest to its start. */
   #handleAll(handle: (request: Request) => void): void {
-    let at = 0;
+    let at = 0, end = 0;
+    this.#waiting = false;
     while (this.#used - at >= HEADER_BYTES && !this.blocked) {
       const size = this.#inputView.getUint32(at + 4, true);
       if (size < HEADER_BYTES || size > MAX_MESSAGE_BYTES) {
@@ -180,6 +185,12 @@ export class Connection {
         );
       }
       if (this.#used - at < size) break;
+      if (at === 0) {
+        end = performance.now() + TURN_MILLISECONDS;
+      } else if (performance.now() > end) {
+        this.#waiting = true;
+        break;
+      }
       this.#handleOne(at, size, handle);
       at += size;
     }

@@ -20,9 +20,16 @@ const DATA_EVENTFD = 0x4;
 const ACTION_TRIGGER = 0x20;
 const ACTIONS = 0x38;
 
+/** Request of ioctl(2): sets O_NONBLOCK if its argument is not 0. */
+const FIONBIO = 0x5421;
+const NONBLOCKING = Int32Array.of(1);
+/** Bit of a struct pollfd; the low half of its second word has requested events, the high half seen ones. */
+const POLLOUT = 4, REVENTS_SHIFT = 16;
+
 /** The eventfds of one client. */
 export class Eventfds {
   readonly #fds: number[][] = IRQ_COUNTS.map((count) => new Array<number>(count).fill(-1));
+  readonly #pollfd = new Int32Array(2);
   readonly #one = new Uint8Array([1, 0, 0, 0, 0, 0, 0, 0]);
 
   /**
@@ -57,6 +64,10 @@ export class Eventfds {
       // A write to another file could block the model.
       if (!fds.every((fd) => describe(fd) === "anon_inode:[eventfd]")) {
         throw new RequestError(Errno.EINVAL, "SET_IRQS has a descriptor that is not an eventfd");
+      }
+      for (const fd of fds) {
+        const result = stubs.ixy_ioctl(fd, FIONBIO, NONBLOCKING);
+        if (result < 0) throw new RequestError(-result, "an eventfd cannot be made nonblocking");
       }
       this.#assign(vectors, start, count, fds);
     } else if ((flags & DATA_NONE) !== 0 && count === 0) {
@@ -93,8 +104,16 @@ export class Eventfds {
     }
   }
 
-  /** Signals an eventfd. Ignores the error of a full one, which is signalled already. */
+  /**
+   * Signals an eventfd, unless it is full: then it is signalled already. It looks first, since the
+   * client can make the eventfd block again: the flag belongs to the file, which both have open.
+   */
   #signal(fd: number): void {
-    if (fd >= 0) stubs.ixy_write(fd, this.#one, 8);
+    if (fd < 0) return;
+    const pollfd = this.#pollfd;
+    pollfd[0] = fd;
+    pollfd[1] = POLLOUT;
+    stubs.ixy_poll(pollfd, 1, 0);
+    if (pollfd[1] >>> REVENTS_SHIFT & POLLOUT) stubs.ixy_write(fd, this.#one, 8);
   }
 }

@@ -9,8 +9,8 @@
  */
 
 import { Errno, stubs } from "../../native/stubs.ts";
-import { bindSocket, removeSocket, SOCK } from "../system/paths.ts";
-import { ClientMemory } from "./client_memory.ts";
+import { BoundSocket, SOCK } from "../system/paths.ts";
+import { ClientMemory, MAX_RANGES } from "./client_memory.ts";
 import { Command, Connection, ConnectionEnd, type Request, RequestError } from "./connection.ts";
 import { Eventfds, IRQ_COUNTS, IrqIndex } from "./eventfds.ts";
 import type { Model } from "./model.ts";
@@ -28,7 +28,12 @@ const DEVICE_RESET_PCI = 0x3;
 const IRQ_EVENTFD = 0x1;
 const IRQ_NORESIZE = 0x8;
 const ENOTSUP = 95;
-const VERSION_REPLIES = ['{"capabilities":{"max_msg_fds":16}}\0', "{}\0", ""];
+const VERSION_REPLIES = [
+  `{"capabilities":{"max_msg_fds":16,"max_dma_maps":${MAX_RANGES}}}\0`,
+  '{"capabilities":{"max_msg_fds":16}}\0',
+  "{}\0",
+  "",
+];
 /** Maximum number of lines about one client. */
 const MAX_LINES = 10;
 
@@ -38,7 +43,7 @@ export class Server {
   readonly path: string;
   readonly #options: ServerOptions;
   readonly #model: Model;
-  readonly #listener: number;
+  readonly #listener: BoundSocket;
   readonly #regions: Regions;
   readonly #memory: ClientMemory;
   readonly #eventfds = new Eventfds();
@@ -58,7 +63,7 @@ export class Server {
     this.#model = options.model;
     this.#memory = new ClientMemory(options.model.dma);
     this.#regions = new Regions(options);
-    this.#listener = bindSocket(options.path, SOCK.STREAM | SOCK.NONBLOCK);
+    this.#listener = new BoundSocket(options.path, SOCK.STREAM | SOCK.NONBLOCK);
   }
 
   /** Whether a client is connected. */
@@ -78,7 +83,7 @@ export class Server {
 
   /** A descriptor that becomes readable when there is work: the client, or the listening socket. */
   get fd(): number {
-    return this.#client?.fd ?? this.#listener;
+    return this.#client?.fd ?? this.#listener.fd;
   }
 
   /** Region reads answered so far. A loop waits briefly after one, since another often follows. */
@@ -90,8 +95,10 @@ export class Server {
     try {
       if (this.#client.poll(this.#handle)) return true;
     } catch (error) {
-      if (!(error instanceof ConnectionEnd)) throw error;
-      this.#endClient(error.fault ? error.message : undefined);
+      // Whatever fails is this client's alone: the other ports go on.
+      if (!(error instanceof ConnectionEnd)) {
+        this.#endClient(`the client's request failed: ${error}`);
+      } else this.#endClient(error.fault ? error.message : undefined);
       return true;
     }
     // Not in every round: it is a system call, and a second client can wait.
@@ -107,11 +114,11 @@ export class Server {
   /** Ends the client's connection and removes the socket. */
   close(): void {
     if (this.#client !== undefined) this.#endClient(undefined);
-    removeSocket(this.path, this.#listener);
+    this.#listener.close();
   }
 
   #accept(): boolean {
-    const fd = stubs.ixy_accept(this.#listener);
+    const fd = stubs.ixy_accept(this.#listener.fd);
     if (fd < 0) return false;
     this.#client = new Connection(fd);
     this.#negotiated = false;
@@ -121,7 +128,7 @@ export class Server {
 
   /** Disconnects a second client at once, which would wait for a reply forever. */
   #refuse(): void {
-    const fd = stubs.ixy_accept(this.#listener);
+    const fd = stubs.ixy_accept(this.#listener.fd);
     if (fd >= 0) stubs.ixy_close(fd);
   }
 
@@ -129,12 +136,21 @@ export class Server {
     const client = this.#client!;
     this.#client = undefined;
     if (reason !== undefined) this.#log(reason);
-    // The model drops its mappings before their memory is unmapped.
-    this.#model.disconnect();
-    this.#memory.clear();
-    this.#eventfds.clear();
-    this.#regions.powerOn();
-    client.close();
+    const steps = [
+      // The model drops its mappings before their memory is unmapped.
+      () => this.#model.disconnect(),
+      () => this.#memory.clear(),
+      () => this.#eventfds.clear(),
+      () => this.#regions.powerOn(),
+      () => client.close(),
+    ];
+    for (const step of steps) {
+      try {
+        step();
+      } catch (error) {
+        this.#log(`the client's connection ends with an error: ${error}`);
+      }
+    }
   }
 
   #log(line: string): void {

@@ -46,6 +46,17 @@ const NOWHERE: Region = {
   readable: false,
 };
 
+/** Returns the index of the first range that starts after an address, of ranges sorted by their start. */
+export function indexAfter(ranges: readonly { readonly start: number }[], address: number): number {
+  let low = 0, high = ranges.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (ranges[middle].start <= address) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
 /**
  * Mapped bus addresses, and where their memory is in this process.
  *
@@ -76,6 +87,7 @@ export class DmaMap {
    */
   generation = 0;
 
+  /** Sorted by their start; the parts of a long mapping also by their end. */
   #regions: Region[] = [];
   // The last two regions with an address that was searched: packets and descriptors are in one or
   // two.
@@ -109,14 +121,17 @@ export class DmaMap {
       throw new RangeError(`cannot map ${bytes} bytes at ${hex(iova)}: not whole words`);
     }
     const end = iova + bytes;
-    const other = this.#regions.find((region) => iova < region.end && end > region.start);
+    const at = indexAfter(this.#regions, iova);
+    const before = this.#regions.at(at - 1), after = this.#regions[at];
+    const other = at > 0 && before!.end > iova ? before : after?.start < end ? after : undefined;
     if (other) {
       const where = `${hex(other.start)} to ${hex(other.end)}`;
       throw new RangeError(`cannot map ${hex(iova)} to ${hex(end)}: ${where} is mapped already`);
     }
+    const parts: Region[] = [];
     for (let skip = 0; skip < bytes; skip += PART_STEP) {
       const part = Math.min(bytes - skip, PART);
-      this.#regions.push({
+      parts.push({
         start: iova + skip,
         end: iova + skip + part,
         mapping: [iova, end],
@@ -127,6 +142,7 @@ export class DmaMap {
         readable,
       });
     }
+    this.#regions.splice(at, 0, ...parts);
     this.generation++;
   }
 
@@ -224,12 +240,18 @@ export class DmaMap {
     }
     let found: Region | undefined = this.#previous;
     if (!(address >= found.start && end <= found.end)) {
-      found = this.#regions.find((region) => address >= region.start && end <= region.end);
+      found = this.#find(address, end);
       if (!found) return -1;
     }
     this.#previous = this.#current;
     this.#use(found);
     return address - found.start;
+  }
+
+  // Of the parts that have the address, the last one reaches farthest.
+  #find(address: number, end: number): Region | undefined {
+    const at = indexAfter(this.#regions, address);
+    return at > 0 && end <= this.#regions[at - 1].end ? this.#regions[at - 1] : undefined;
   }
 
   #use(region: Region): void {

@@ -4,36 +4,47 @@
  * @module
  */
 
+import { FileKind, ifReadable, type Status, status } from "../../native/files.ts";
 import { Errno, path, stubs, SystemError } from "../../native/stubs.ts";
 import { UsageError } from "../../src/errors.ts";
 
 /** Types of socket, as socket(2) takes them. */
 export const SOCK = { STREAM: 1, DGRAM: 2, NONBLOCK: 0x800 } as const;
 
-const O_NONBLOCK = 0x800;
 const O_WRONLY_CREAT_TRUNC = 0o1101;
 const MODE = 0o644;
-const ENXIO = 6;
 
-/**
- * Binds a Unix socket, and makes a stream socket listen. It replaces one that no process serves.
- *
- * @param at Path of the socket.
- * @param type Bits of {@linkcode SOCK}.
- * @returns Its file descriptor.
- * @throws {UsageError} if the path is in use or not a socket, or no socket can be made there.
- */
-export function bindSocket(at: string, type: number): number {
-  freePath(at, type & ~SOCK.NONBLOCK);
-  const fd = stubs.ixy_bind(path(at), type);
-  if (fd < 0) throw new UsageError(`cannot make socket ${new SystemError(at, -fd).message}`);
-  return fd;
-}
+/** A Unix socket at a path. */
+export class BoundSocket {
+  /** Its file descriptor. */
+  readonly fd: number;
+  readonly #at: string;
+  readonly #made: Status;
 
-/** Closes a socket that {@linkcode bindSocket} has bound, and removes it. */
-export function removeSocket(at: string, fd: number): void {
-  stubs.ixy_close(fd);
-  stubs.ixy_unlink(path(at));
+  /**
+   * Binds the socket, and makes a stream socket listen. It replaces one that no process serves.
+   *
+   * @param at Path of the socket.
+   * @param type Bits of {@linkcode SOCK}.
+   * @throws {UsageError} if the path is in use or not a socket, or no socket can be made there.
+   */
+  constructor(at: string, type: number) {
+    this.#at = at;
+    freePath(at, type & ~SOCK.NONBLOCK);
+    this.fd = stubs.ixy_bind(path(at), type);
+    if (this.fd < 0) {
+      throw new UsageError(`cannot make socket ${new SystemError(at, -this.fd).message}`);
+    }
+    this.#made = status(at);
+  }
+
+  /** Closes the socket, and removes it, unless its path has become another process's. */
+  close(): void {
+    stubs.ixy_close(this.fd);
+    const now = ifReadable(() => status(this.#at));
+    if (now?.inode !== this.#made.inode || now.device !== this.#made.device) return;
+    stubs.ixy_unlink(path(this.#at));
+  }
 }
 
 /**
@@ -50,18 +61,21 @@ export function createFile(name: string): number {
 
 // Removes a socket that no process serves; anything else at the path is an error.
 function freePath(at: string, type: number): void {
-  const name = path(at);
-  // open() of a socket fails: what it opens is another file, which must stay.
-  const file = stubs.ixy_open(name, O_NONBLOCK, 0);
-  if (file >= 0) {
-    stubs.ixy_close(file);
+  let found: Status | undefined;
+  try {
+    found = ifReadable(() => status(at));
+  } catch (error) {
+    if (!(error instanceof SystemError)) throw error;
+    throw new UsageError(`cannot make socket ${error.message}`, { cause: error });
+  }
+  if (found === undefined) return;
+  if (found.kind !== FileKind.SOCKET) {
     throw new UsageError(`${at}: exists and is not a socket; choose another path`);
   }
-  if (file !== -ENXIO) return;
-  const other = stubs.ixy_connect(name, type);
+  const other = stubs.ixy_connect(path(at), type);
   if (other >= 0) stubs.ixy_close(other);
   if (other !== -Errno.ECONNREFUSED) {
     throw new UsageError(`${at}: another process uses this socket; choose another path`);
   }
-  stubs.ixy_unlink(name);
+  stubs.ixy_unlink(path(at));
 }

@@ -12,7 +12,13 @@ import { FRAME } from "../frames/frame.ts";
 import type { RegisterCore } from "../registers/core.ts";
 import type { Rules } from "../registers/rules.ts";
 import { TX_COMMAND, TX_OPTIONS } from "../rings/descriptors.ts";
-import { type Emit, readContext, type TransmitContext, TransmitOffloads } from "./offloads.ts";
+import {
+  type Emit,
+  headerLength,
+  readContext,
+  type TransmitContext,
+  TransmitOffloads,
+} from "./offloads.ts";
 import type { TransmitQueue } from "./queue.ts";
 
 /** Serves the offload requests of descriptors, and records violations in them. */
@@ -33,10 +39,11 @@ export class OffloadRequests {
   }
 
   /**
-   * Makes the frames to send from the frame or transmission that a queue has gathered.
+   * Makes the frame to send from the one that a queue has gathered. A transmission to segment becomes
+   * the queue's `cut`, whose segments follow by {@linkcode OffloadRequests.prototype.segment}.
    *
    * @param length Bytes gathered.
-   * @param emit Sends each frame.
+   * @param emit Sends the frame.
    */
   serve(queue: TransmitQueue, length: number, emit: Emit): void {
     const { command, options } = queue;
@@ -55,17 +62,34 @@ export class OffloadRequests {
       this.#violate(queue, "7.2.4", "segments are of TCP or UDP", `L4T is ${context.l4}`);
       return;
     }
-    const send: Emit = (frame, bytes) => {
-      const tagged = (command & TX_COMMAND.VLE) !== 0;
-      emit(frame, tagged ? this.#offloads.insertTag(frame, bytes, context.tag) : bytes);
-    };
     if (command & TX_COMMAND.TSE) {
-      this.#segment(queue, context, length, send);
+      this.#begin(queue, context, length);
     } else {
       this.checkPayload(queue, length);
       this.#offloads.insertChecksums(queue.frame, length, context, options);
-      send(queue.frame, length);
+      this.#tagging(queue, context.tag, emit)(queue.frame, length);
     }
+  }
+
+  /**
+   * Sends segments of a queue's transmission; `cut` is undefined after the last.
+   *
+   * @param most Maximum number of segments.
+   * @param emit Sends each.
+   * @returns Number of segments sent.
+   */
+  segment(queue: TransmitQueue, most: number, emit: Emit): number {
+    const cut = queue.cut!;
+    const send = this.#tagging(queue, cut.context.tag, emit);
+    const sent = this.#offloads.segment(queue.large!, cut, most, send);
+    if (cut.at >= cut.length) queue.cut = undefined;
+    return sent;
+  }
+
+  /** Returns `emit`, with the tag inserted before if the queue's frame requests that. */
+  #tagging(queue: TransmitQueue, tag: number, emit: Emit): Emit {
+    if ((queue.command & TX_COMMAND.VLE) === 0) return emit;
+    return (frame, bytes) => emit(frame, this.#offloads.insertTag(frame, bytes, tag));
   }
 
   /**
@@ -89,15 +113,15 @@ export class OffloadRequests {
     return this.#offloads.insertTag(queue.frame, length, options >>> TX_OPTIONS.VLAN_SHIFT);
   }
 
-  #segment(queue: TransmitQueue, context: TransmitContext, length: number, send: Emit): void {
-    const header = context.macLength + context.ipLength + context.l4Length;
+  #begin(queue: TransmitQueue, context: TransmitContext, length: number): void {
+    const header = headerLength(context);
     this.checkPayload(queue, length - header);
     if (context.mss === 0 || header >= length || header + context.mss > FRAME.MAX) {
       const detail = `MSS ${context.mss}, header ${header}, in all ${length} bytes`;
       this.#violate(queue, "7.2.4.3", "MSS and header lengths fit the transmission", detail);
       return;
     }
-    this.#offloads.segment(queue.large!, length, context, queue.options, send);
+    queue.cut = { context, length, options: queue.options, at: header, number: 0 };
   }
 
   /** Records a violation if PAYLEN of the frame's first descriptor is not `length`. */
@@ -115,9 +139,15 @@ export class OffloadRequests {
   isTooLong(queue: TransmitQueue, bytes: number): boolean {
     const segmented = (queue.command & TX_COMMAND.TSE) !== 0;
     if (segmented && bytes <= queue.large!.bytes.length) return false;
-    const rule = segmented ? "PAYLEN is less than 256 KB" : "a frame is at most 15.5 KB";
-    this.#violate(queue, "7.2.3.2.2", rule, `${bytes} bytes`);
+    if (segmented) {
+      this.#violate(queue, "7.2.3.2.2", "PAYLEN is less than 256 KB", `${bytes} bytes`);
+    } else this.refuseLength(queue, bytes);
     return true;
+  }
+
+  /** Records that a frame is too long. */
+  refuseLength(queue: TransmitQueue, bytes: number): void {
+    this.#violate(queue, "7.2.3.2.2", "a frame is at most 15.5 KB", `${bytes} bytes`);
   }
 
   #violate(queue: TransmitQueue, section: string, rule: string, detail: string): void {

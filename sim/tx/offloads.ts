@@ -68,6 +68,18 @@ export function readContext(words: Uint32Array, at: number): TransmitContext {
   };
 }
 
+/** A transmission that is being cut into segments, which can take several rounds. */
+export interface Cut {
+  readonly context: TransmitContext;
+  /** Bytes of the transmission, header included. */
+  readonly length: number;
+  /** Word 3 of its first descriptor. */
+  readonly options: number;
+  /** Offset of the next segment's payload, and its number. */
+  at: number;
+  number: number;
+}
+
 /** Sends a complete frame. */
 export type Emit = (frame: FrameBuffer, length: number) => void;
 
@@ -109,22 +121,21 @@ export class TransmitOffloads {
   }
 
   /**
-   * Cuts a transmission into segments, each with a copy of its header.
+   * Sends the next segments of a transmission, each with a copy of its header.
    *
    * @param from The transmission. As section 7.2.4.3 requires, its header has no lengths, and the
    * sum of a pseudo header without length in the checksum field.
-   * @param length Bytes of the transmission, header included.
+   * @param cut How far it has been sent; the segments are added.
+   * @param most Maximum number of segments.
+   * @returns Number of segments sent.
    */
-  segment(
-    from: LargeBuffer,
-    length: number,
-    context: TransmitContext,
-    options: number,
-    emit: Emit,
-  ) {
-    const header = context.macLength + context.ipLength + context.l4Length;
+  segment(from: LargeBuffer, cut: Cut, most: number, emit: Emit): number {
+    const { context, length, options } = cut;
+    const header = headerLength(context);
     const view = this.#view, to = this.#segment.bytes;
-    for (let at = header, number = 0; at < length; at += context.mss, number++) {
+    let sent = 0;
+    for (; sent < most && cut.at < length; sent++) {
+      const { at, number } = cut;
       const payload = Math.min(context.mss, length - at);
       to.set(from.bytes.subarray(0, header));
       to.set(from.bytes.subarray(at, at + payload), header);
@@ -136,7 +147,10 @@ export class TransmitOffloads {
       const bytes = context.l4Length + payload;
       if (options & TX_OPTIONS.TXSM) l4Checksum(view, to, header + payload, context, bytes);
       emit(this.#segment, header + payload);
+      cut.at += context.mss;
+      cut.number++;
     }
+    return sent;
   }
 
   #ipHeader(view: DataView, context: TransmitContext, number: number, payload: number): void {
@@ -166,6 +180,11 @@ export class TransmitOffloads {
     const flags = view.getUint16(l4 + TCP_FLAGS);
     view.setUint16(l4 + TCP_FLAGS, flags & (FLAGS_FIXED | mask & 0xfff));
   }
+}
+
+/** Returns the bytes of a packet's headers. */
+export function headerLength({ macLength, ipLength, l4Length }: TransmitContext): number {
+  return macLength + ipLength + l4Length;
 }
 
 function ipv4Checksum(view: DataView, bytes: Uint8Array, context: TransmitContext): void {

@@ -7,7 +7,7 @@
 import { TDWBAL, TXDCTL } from "../../ixgbe/registers.ts";
 import { FrameBuffer } from "../frames/frame.ts";
 import { type DeviceCore, Ring, TRANSMIT } from "../rings/ring.ts";
-import type { LargeBuffer } from "./offloads.ts";
+import type { Cut, LargeBuffer } from "./offloads.ts";
 
 // Indices into a queue's counts.
 /** Frames, and their bytes on the wire with CRC. */
@@ -32,6 +32,8 @@ export class TransmitQueue extends Ring {
   readonly hasContext: boolean[] = [false, false];
   /** Buffer for a transmission to segment, in place of `frame`. */
   large: LargeBuffer | undefined;
+  /** The transmission in `large` whose segments are being sent. Its last descriptor is not done yet. */
+  cut: Cut | undefined;
   /** Whether to write the head to memory instead of DD to descriptors (TDWBAL). */
   headWriteBack = false;
   /** Whether TXDCTL.WTHRESH is not 0, which requires RS in every frame's last descriptor. */
@@ -53,10 +55,16 @@ export class TransmitQueue extends Ring {
   begin(control: number): void {
     this.everyRs = (control & TXDCTL.WTHRESH) !== 0;
     this.headWriteBack = (this.core.file.get(TDWBAL, this.index) & TDWBAL.HEAD_WB_EN) !== 0;
-    this.gathered = 0;
-    this.open = false;
+    this.drop();
     this.hasContext.fill(false);
     this.start();
+  }
+
+  /** Drops the frame or transmission that has begun. */
+  drop(): void {
+    this.gathered = 0;
+    this.open = false;
+    this.cut = undefined;
   }
 
   /** Counts sent frames and their bytes on the wire: many at once, to save time. */

@@ -82,8 +82,7 @@ export class TransmitQueues {
     const queue = this.#queues[index];
     if (!queue?.running) return;
     queue.empty(head);
-    queue.gathered = 0;
-    queue.open = false;
+    queue.drop();
   }
 
   /** Stops all queues, as a reset does. */

@@ -22,7 +22,7 @@ import { type Emit, LargeBuffer } from "./offloads.ts";
 import type { TransmitQueue } from "./queue.ts";
 import { TransmitQueues } from "./queues.ts";
 
-/** Maximum number of descriptors of a queue in one round. */
+/** Maximum number of descriptors of a queue in one round, and of segments of its transmissions. */
 const BUDGET = 64;
 const { LENGTH, TYPE, TYPE_CONTEXT, TYPE_DATA, TSTAMP, EOP, IFCS, IC, RS, DEXT, VLE, TSE } =
   TX_COMMAND;
@@ -33,6 +33,8 @@ const TYPE_AND_DEXT = DEXT | TYPE;
 /** A descriptor of a whole frame without offloads and time stamp. */
 const PLAIN = DATA | EOP | IFCS;
 const PLAIN_MASK = TYPE_AND_DEXT | TSTAMP | EOP | IFCS | VLE | TSE;
+/** Bits of a legacy descriptor's CMD that mean nothing there (7.2.3.2.2). TSE is one of them. */
+const LEGACY_RESERVED = 1 << 28 | TSE;
 
 /** Takes the sent frames. */
 export interface Outlet {
@@ -112,7 +114,7 @@ export class Transmitter extends TransmitQueues {
   #pollQueue(queue: TransmitQueue, budget: number): number {
     const { words, first, size, frame } = queue;
     const dma = this.core.dma;
-    let head = queue.head, frames = 0, bytes = 0;
+    let head = queue.head, frames = 0, bytes = 0, segments = 0;
     dma.readAhead(queue, 0, budget, false);
     for (let done = 0; done < budget; done++) {
       const at = first + head * 4;
@@ -131,9 +133,12 @@ export class Transmitter extends TransmitQueues {
         copy(frame, 0, dma, from, length);
         bytes += this.#emit(queue, command, frame, length);
         frames++;
-      } else if (!this.#step(queue, at, command)) {
+      } else if (queue.cut === undefined && !this.#step(queue, at, command)) {
         queue.running = false;
         break;
+      } else if (queue.cut !== undefined) {
+        segments += this.#segment(queue, command, BUDGET - segments);
+        if (queue.open) break; // the rest follows in the next rounds
       }
       if (command & RS) this.writeBack(queue, at, command);
       else if (queue.everyRs && command & EOP) this.#rsMissing(queue);
@@ -154,12 +159,13 @@ export class Transmitter extends TransmitQueues {
       if (!queue.open) {
         queue.open = true;
         queue.command = command | 0; // signed integers, which are not allocated
+        if ((command & DEXT) === 0 && command & LEGACY_RESERVED) this.#reservedSet(queue, command);
         queue.options = queue.words[at + 3] | 0;
       }
       if (!this.#gather(queue, at, command & LENGTH)) return false;
       if (command & EOP) {
         this.#finish(queue, command);
-        if (queue.command & TSTAMP && queue.command & DEXT) this.core.time.stampTransmit();
+        if (queue.cut === undefined) this.#stamp(queue);
       }
     } else if ((command & TYPE) === TYPE_CONTEXT) {
       this.#requests.keepContext(queue, at);
@@ -202,9 +208,9 @@ export class Transmitter extends TransmitQueues {
     const { command: first, options } = queue;
     if (first & DEXT) {
       if (first & (TSE | VLE) || options & (IXSM | TXSM)) {
-        const emit: Emit = (frame, bytes) =>
-          queue.count(1, this.#emit(queue, command, frame, bytes));
+        const emit: Emit = (frame, bytes) => this.#sendOne(queue, command, frame, bytes);
         this.#requests.serve(queue, length, emit);
+        queue.open = queue.cut !== undefined;
         return;
       }
       this.#requests.checkPayload(queue, length);
@@ -212,12 +218,32 @@ export class Transmitter extends TransmitQueues {
       this.#finishLegacy(queue, command, length);
       return;
     }
-    queue.count(1, this.#emit(queue, command, queue.frame, length));
+    this.#sendOne(queue, command, queue.frame, length);
+  }
+
+  // Sends segments, up to a number of them; the frame stays open until the last. Returns how many.
+  #segment(queue: TransmitQueue, command: number, most: number): number {
+    const emit: Emit = (frame, bytes) => this.#sendOne(queue, command, frame, bytes);
+    const sent = this.#requests.segment(queue, most, emit);
+    queue.open = queue.cut !== undefined;
+    if (!queue.open) this.#stamp(queue);
+    return sent;
+  }
+
+  #stamp({ command }: TransmitQueue): void {
+    if (command & TSTAMP && command & DEXT) this.core.time.stampTransmit();
   }
 
   #finishLegacy(queue: TransmitQueue, command: number, gathered: number): void {
     const length = this.#requests.serveLegacy(queue, gathered);
-    queue.count(1, this.#emit(queue, command, queue.frame, length));
+    this.#sendOne(queue, command, queue.frame, length);
+  }
+
+  // Sends a frame of any descriptors. Its length is checked here, whatever they requested: wires hand
+  // frames to system calls, which would read beyond the buffer.
+  #sendOne(queue: TransmitQueue, command: number, frame: FrameBuffer, length: number): void {
+    if (length > MAX_FRAME) this.#requests.refuseLength(queue, length);
+    else queue.count(1, this.#emit(queue, command, frame, length));
   }
 
   // Sends a complete frame; returns its bytes on the wire.
@@ -250,6 +276,13 @@ export class Transmitter extends TransmitQueues {
   #tooShort(queue: TransmitQueue, length: number): void {
     const rule = "a frame has 17 bytes or more, before padding";
     this.violate(queue, "7.2.3.2.4", rule, `${length} bytes`);
+  }
+
+  // Records reserved bits, and ignores them: TSE must not choose the buffer of a transmission to segment.
+  #reservedSet(queue: TransmitQueue, command: number): void {
+    queue.command &= ~LEGACY_RESERVED;
+    const rule = "reserved bits of a legacy descriptor are 0";
+    this.violate(queue, "7.2.3.2.2", rule, hex(command));
   }
 
   #rsMissing(queue: TransmitQueue): void {

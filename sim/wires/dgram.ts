@@ -7,7 +7,7 @@
 
 import { path, stubs } from "../../native/stubs.ts";
 import { FrameBuffer } from "../frames/frame.ts";
-import { bindSocket, removeSocket, SOCK } from "../system/paths.ts";
+import { BoundSocket, SOCK } from "../system/paths.ts";
 import { FileDescriptorWire } from "./file_descriptor.ts";
 
 const MSG_DONTWAIT = 0x40;
@@ -20,7 +20,7 @@ export class DatagramWire extends FileDescriptorWire {
   override readonly kind: string = "dgram";
   /** The socket: readable when frames wait. */
   override readonly fd: number;
-  readonly #local: string;
+  readonly #socket: BoundSocket;
   readonly #remote: Uint8Array<ArrayBuffer>;
   readonly #fds = new Int32Array(17);
 
@@ -33,9 +33,9 @@ export class DatagramWire extends FileDescriptorWire {
    */
   constructor(local: string, remote: string) {
     super();
-    this.#local = local;
     this.#remote = path(remote);
-    this.fd = bindSocket(local, SOCK.DGRAM);
+    this.#socket = new BoundSocket(local, SOCK.DGRAM);
+    this.fd = this.#socket.fd;
   }
 
   /** Sends a frame; returns false if the remote socket does not exist or has no room. */
@@ -45,7 +45,7 @@ export class DatagramWire extends FileDescriptorWire {
 
   /** Removes the local socket. */
   override close(): void {
-    removeSocket(this.#local, this.fd);
+    this.#socket.close();
   }
 
   protected override read(): number {

@@ -30,9 +30,12 @@ export abstract class FileDescriptorWire implements Wire {
   /** Ends the wire. */
   abstract close(): void;
 
-  /** Sends a frame, or drops it if the other end does not take it. */
+  /**
+   * Sends a frame, or drops it if the other end does not take it, or if it is longer than its buffer:
+   * the system call would send what lies behind.
+   */
   transmit(frame: FrameBuffer, length: number): void {
-    if (this.write(frame, length)) this.#sent++;
+    if (length <= FrameBuffer.CAPACITY && this.write(frame, length)) this.#sent++;
     else this.#dropped++;
   }
 

@@ -36,9 +36,9 @@ export class TapWire extends FileDescriptorWire {
   constructor(name: string) {
     super();
     const encoded = new TextEncoder().encode(name);
-    if (encoded.length === 0 || encoded.length >= NAME_BYTES || /[\s/%]/.test(name)) {
+    if (encoded.length === 0 || encoded.length >= NAME_BYTES || /[\s/%\0]/.test(name)) {
       throw new UsageError(
-        `"${name}" is not an interface name: give 1 to 15 bytes without space, "/" and "%"`,
+        `"${name}" is not an interface name: give 1 to 15 bytes without space, NUL, "/" and "%"`,
       );
     }
     const request = new Uint8Array(IFREQ_BYTES);

@@ -4,7 +4,8 @@
  * @module
  */
 
-import { checkErrno, Errno, Open, path, stubs, SystemError } from "../../native/stubs.ts";
+import { status } from "../../native/files.ts";
+import { Errno, Open, path, stubs, SystemError } from "../../native/stubs.ts";
 import { Mapping } from "../../native/mapping.ts";
 import { DeviceError, UsageError } from "../errors.ts";
 import { FileRegion, forbidden } from "./file_region.ts";
@@ -52,13 +53,10 @@ export function openResource(
   if (fd < 0) throw forbidden(device, new SystemError(`open ${file}`, -fd));
   let kept = false;
   try {
-    const size = new Float64Array(1);
-    checkErrno(`stat ${file}`, stubs.ixy_size(fd, size));
-    if (!ports) {
-      return new MappedBar(size[0], [new MappedArea(Mapping.file(file, fd, size[0]), 0)]);
-    }
+    const { size } = status(fd);
+    if (!ports) return new MappedBar(size, [new MappedArea(Mapping.file(file, fd, size), 0)]);
     kept = true;
-    return new MappedBar(size[0], [], new Ports(device, file, fd));
+    return new MappedBar(size, [], new Ports(device, file, fd));
   } catch (error) {
     if (!(error instanceof SystemError)) throw error;
     throw new UsageError(`${device}: ${error.message}: ${remedy}`, { cause: error });

@@ -1,8 +1,8 @@
 /** Files of the kernel, and ordinary files that resemble them. */
 
-import { assertEquals, assertThrows } from "@std/assert";
-import { ifReadable, readBytes, readText } from "../../native/files.ts";
-import { Errno, SystemError } from "../../native/stubs.ts";
+import { assertEquals, assertNotEquals, assertThrows } from "@std/assert";
+import { FileKind, ifReadable, readBytes, readText, status } from "../../native/files.ts";
+import { Errno, path, stubs, SystemError } from "../../native/stubs.ts";
 
 /** Calls `use` with a temporary file of this content. */
 function withFile(content: Uint8Array, use: (file: string) => void): void {
@@ -40,4 +40,21 @@ Deno.test("ifReadable() returns undefined for a file that does not exist, and th
   const { errno } = assertThrows(() => readText("/no/such/file"), SystemError);
   assertEquals(errno, Errno.ENOENT);
   assertThrows(() => ifReadable(() => readText("/")), SystemError, "is a directory");
+});
+
+Deno.test("status() tells files by device, inode and kind, and does not follow a link at a path", () => {
+  const directory = Deno.makeTempDirSync();
+  const [file, link] = [`${directory}/file`, `${directory}/link`];
+  Deno.writeTextFileSync(file, "12345");
+  Deno.symlinkSync(file, link);
+  const fd = stubs.ixy_open(path(link), 0, 0);
+  const found = status(fd);
+  stubs.ixy_close(fd);
+  assertEquals([found.kind, found.size], [FileKind.REGULAR, 5]);
+  assertEquals(found, status(file));
+  assertNotEquals(status(link).inode, found.inode);
+  const { dev, ino, blksize } = Deno.statSync(file);
+  assertEquals([found.device, found.inode, found.blockSize], [dev, ino, blksize]);
+  Deno.removeSync(directory, { recursive: true });
+  assertThrows(() => status(file), SystemError, "no such file");
 });

@@ -559,6 +559,7 @@ Deno.test("nic.ts eeprom dumps the software NIC's EEPROM without violating a rul
     /^ {2}checksum {6}0x[0-9a-f]{4}, wrong: the words give 0x[0-9a-f]{4}$/m,
   );
   assertRefused(await eeprom([], ["--raw", "x"]), /x: no permission to write it/);
+  assertRefused(await eeprom([], ["--raw", "x", "--json"]), /omit --json/);
   const held = await eeprom(["--fault=held-eeprom", "--device-id=0x1528"], []);
   assertRefused(held, /SW_FW_SYNC/);
 });

@@ -452,6 +452,7 @@ Deno.test("nic.ts selftest prints JSON, and exits with 1 if a check fails", asyn
   await using sim = await Sim.start(directory, ["none"], ["--module", "none"]);
   const refused = await program(["--report", "page.txt", ...sim.addresses]);
   assertRefused(refused, /page\.txt: no permission to write it/);
+  assertRefused(await program(["--report", "-", ...sim.addresses]), /--report takes a file/);
   const { code, stdout } = await program(["--json", ...sim.addresses]);
   assertEquals(code, 1);
   const { results, functions } = JSON.parse(stdout);

@@ -106,9 +106,13 @@ Deno.test("sim/main.ts obeys commands on stdin", () =>
     assertEquals(stats.ports[0].wireStatistics.sent, 0, "no port receives");
     assertEquals(stats.ports[0].counters.received, 0);
     assertEquals(stats.ports[0].violations, 0);
+    await model.write("x".repeat(100_000));
+    await model.write("y".repeat(257) + "\nstats");
+    await model.line((line) => line.startsWith("{"));
     await model.write("quit");
     assertStringIncludes(await model.line(() => true), "total");
-    assertEquals((await model.finish()).code, 0);
+    const { code, stderr } = await model.finish();
+    assertEquals([code, stderr], [0, "a command has at most 256 characters\n".repeat(2)]);
   }));
 
 Deno.test("sim/main.ts refuses invalid command lines with one sentence", () =>

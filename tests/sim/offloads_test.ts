@@ -8,7 +8,9 @@ import {
   RSSRK,
   RXCSUM,
   RXDCTL,
+  TDH,
   TDT,
+  TXDCTL,
   VFTA,
   VLNCTRL,
 } from "../../ixgbe/registers.ts";
@@ -39,7 +41,7 @@ const PACKETS = [V4, { ...V4, protocol: "udp" as const }, V6, { ...V6, protocol:
 const UDPV = 1 << 10;
 const VP = 1 << 3, UDPCS = 1 << 4, L4I = 1 << 5, IPCS = 1 << 6, L4E = 1 << 30, IPE = 1 << 31;
 const EOP = 1 << 24, IFCS = 1 << 25, RS = 1 << 27, DEXT = 1 << 29, VLE = 1 << 30, TSE = 1 << 31;
-const DATA = 3 << 20, CONTEXT = 2 << 20, IXSM = 1 << 8, TXSM = 1 << 9;
+const TSTAMP = 1 << 19, DATA = 3 << 20, CONTEXT = 2 << 20, IXSM = 1 << 8, TXSM = 1 << 9;
 
 function offloads(
   fields: number,
@@ -332,6 +334,48 @@ Deno.test("Nic.poll() cuts transmissions into segments, each with a header", () 
       assertEquals(view.getUint16(l4 + 12) & 0xff, n < 3 ? 0x90 : 0x19);
     });
   }
+});
+
+Deno.test("Nic.poll() sends at most 64 segments of a queue in a round, and reports the last", () => {
+  const options = { ...V4, payload: 150 };
+  for (const [mss, rounds] of [[1, [64, 128, 150, 150]], [2, [64, 75, 75, 75]]] as const) {
+    const driver = TestDriver.ready();
+    const done = () => driver.words[TX_RING / 4 + 7] & 1;
+    driver.fillTransmit(2, 60);
+    const found: number[] = [], reported: number[] = [];
+    send(driver, options, unfinished(options, 0), { command: TSE | TSTAMP, mss });
+    for (const _ of rounds) {
+      found.push(driver.wire.sent.length);
+      reported.push(done());
+      driver.nic.poll();
+    }
+    assertEquals(found, rounds);
+    assertEquals(reported, rounds.map((n) => Number(n === rounds.at(-1))));
+    assertEquals(driver.broken(), []);
+    const payload = driver.wire.sent.map((bytes) => [...bytes.slice(54, 54 + mss)]).flat();
+    assertEquals(payload, [...unfinished(options, 0).slice(54)]);
+    // The next frame follows.
+    driver.write(TDT, 3);
+    driver.nic.poll();
+    assertEquals(driver.wire.sent.length, rounds[3] + 1);
+  }
+});
+
+Deno.test("A transmission to segment ends with its queue", () => {
+  const options = { ...V4, payload: 150 };
+  const driver = TestDriver.ready();
+  send(driver, options, unfinished(options, 0), { command: TSE, mss: 1 });
+  driver.write(TXDCTL, 0);
+  driver.nic.poll();
+  assertEquals(driver.wire.sent.length, 64);
+  driver.write(TDT, 0);
+  driver.write(TDH, 0);
+  driver.set(TXDCTL, TXDCTL.ENABLE);
+  driver.fillTransmit(0, 61);
+  driver.write(TDT, 1);
+  driver.nic.poll();
+  assertEquals(driver.wire.sent.slice(64).map(({ length }) => length), [61]);
+  assertEquals(driver.broken(), []);
 });
 
 Deno.test("Nic.poll() records an offload request without context descriptor", () => {

@@ -5,16 +5,20 @@
  */
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { Errno, path, stubs } from "../../native/stubs.ts";
+import { Errno, path, stubs, SystemError } from "../../native/stubs.ts";
 import { Mapping } from "../../native/mapping.ts";
+import { HUGEPAGE } from "../../src/dma.ts";
 import { UsageError } from "../../src/errors.ts";
 import { BAR0_BYTES, CONFIG_BYTES } from "../../sim/pci/config_space.ts";
 import { Server } from "../../sim/pci/server.ts";
 import { Command } from "../../sim/pci/connection.ts";
+import { Hugepages } from "../support/hugepages.ts";
 
 const CONFIG = 7;
 const POSTED = 0x10;
 const ERROR = 0x21;
+/** Request of ioctl(2): sets or clears O_NONBLOCK. */
+const FIONBIO = 0x5421;
 const MAC = new Uint8Array([2, 0x69, 0x78, 0x79, 0, 7]);
 const VERSION_JSON = '{"capabilities":{"max_msg_fds":16,"max_data_xfer_size":1048576}}\0';
 
@@ -191,7 +195,7 @@ Deno.test("Server answers VERSION with no more bytes than the request has", () =
       const text = new TextDecoder().decode(new Uint8Array(reply.body.buffer, 20, json.length));
       if (json === VERSION_JSON) {
         const { capabilities } = JSON.parse(text.slice(0, text.indexOf("\0")));
-        assertEquals(capabilities.max_msg_fds, 16);
+        assertEquals(capabilities, { max_msg_fds: 16, max_dma_maps: 16384 });
       }
       client.close();
     });
@@ -330,6 +334,30 @@ Deno.test("Server assembles messages that come in pieces", () => {
   });
 });
 
+Deno.test("Server leaves messages for its next turn after a long one", () => {
+  withServer(({ server, model }) => {
+    const client = connected(server);
+    const resets: number[] = [];
+    model.reset = () => {
+      const end = performance.now() + 2;
+      while (performance.now() < end);
+      resets.push(resets.length);
+    };
+    const posted = client.message(Command.DEVICE_RESET, new Uint8Array(0), POSTED);
+    const last = client.message(Command.DEVICE_RESET, new Uint8Array(0));
+    // The last message is complete only after the others have had their turns.
+    client.send(Uint8Array.of(...posted, ...posted, ...posted, ...last.subarray(0, 9)));
+    for (let turn = 1; turn <= 3; turn++) {
+      assertEquals([server.poll(), resets.length], [true, turn]);
+    }
+    assertEquals(server.poll(), false);
+    client.send(last.subarray(9));
+    assertEquals([server.poll(), resets.length], [true, 4]);
+    assertEquals((client.receive() as Reply).flags, 1);
+    client.close();
+  });
+});
+
 Deno.test("Server disconnects a client that sends anything but messages, and takes the next", () => {
   for (const size of [0, 15, 0x7fffffff]) {
     withServer(({ server, log }) => {
@@ -379,6 +407,121 @@ Deno.test("Server maps and unmaps the client's memory", () => {
     assertEquals(noFile.errno, 0, "memory without a descriptor");
     client.close();
     memory.unmap();
+  });
+});
+
+Deno.test({
+  name: "Server maps hugepages only whole, and outlives a client that maps part of one",
+  ignore: Deno.uid() !== 0,
+  fn: () =>
+    withServer(({ server }) => {
+      using _pages = new Hugepages(1);
+      const client = connected(server);
+      const memory = Mapping.memory(HUGEPAGE, true);
+      const call = (command: number, size: number, fds: number[] = [], offset = 0) =>
+        client.call(command, words([32, 3, offset, 0, 0, 1, size, 0]), fds).errno;
+      assertEquals(call(Command.DMA_MAP, 4096, [memory.fd]), Errno.EINVAL);
+      assertEquals(call(Command.DMA_MAP, 4096, [memory.fd], 4096), Errno.EINVAL);
+      assertEquals(server.ranges, 0);
+      assertEquals(call(Command.DMA_MAP, HUGEPAGE, [memory.fd]), 0);
+      const unmap = client.call(Command.DMA_UNMAP, words([24, 0, 0, 1, HUGEPAGE, 0]));
+      assertEquals([unmap.errno, server.ranges], [0, 0]);
+      client.close();
+      memory.unmap();
+    }),
+});
+
+Deno.test("Server records no DMA range that it refuses, at the limits of addresses and numbers", () => {
+  withServer(({ server, model }) => {
+    const client = connected(server);
+    const memory = Mapping.memory(4096, false);
+    const map = (iova: bigint, bytes = 4096n) => {
+      const body = new DataView(new ArrayBuffer(32));
+      body.setUint32(0, 32, true);
+      body.setUint32(4, 3, true);
+      body.setBigUint64(16, iova, true);
+      body.setBigUint64(24, bytes, true);
+      return client.call(Command.DMA_MAP, new Uint8Array(body.buffer), [memory.fd]).errno;
+    };
+    const end = 2n ** 53n;
+    for (const iova of [end - 4096n, end, 2n ** 64n - 4096n]) {
+      assertEquals(map(iova), Errno.EINVAL);
+      assertEquals(server.ranges, 0);
+    }
+    assertEquals(map(end - 8192n), 0);
+    model.dma.map = () => {
+      throw new RangeError("the model refuses");
+    };
+    assertEquals(map(0n), Errno.EINVAL);
+    assertEquals(server.ranges, 1);
+    model.dma.map = () => {};
+    // In an order that no search by halves has sorted.
+    for (let i = 0; i < 16383; i++) {
+      const iova = BigInt(i * 1021 % 16383) * 8192n;
+      assertEquals(map(iova), 0);
+      if (i === 1000) assertEquals(map(iova), 17, "overlaps");
+    }
+    assertEquals(map(1n << 40n), 28, "one too many");
+    assertEquals(server.ranges, 16384);
+    const unmap = (first: number, count: number) => {
+      const body = new Uint8Array(Uint32Array.of(24, 0, first * 8192, 0, count * 8192, 0).buffer);
+      return client.call(Command.DMA_UNMAP, body).errno;
+    };
+    assertEquals([unmap(0, 1000), server.ranges], [0, 15384]);
+    assertEquals([unmap(1000, 15383), server.ranges], [0, 1]);
+    assertEquals([unmap(0, 4000), server.ranges], [0, 1]);
+    client.close();
+    memory.unmap();
+  });
+});
+
+Deno.test("Server refuses a DMA range of more than 1 TiB in all", () => {
+  withServer(({ server, model }) => {
+    const client = connected(server);
+    const file = Deno.makeTempFileSync({ dir: "/dev/shm" });
+    Deno.truncateSync(file, 2 ** 40 + 4096);
+    const fd = stubs.ixy_open(path(file), 2, 0);
+    Deno.removeSync(file);
+    const map = (low: number, high: number, iova: number) =>
+      client.call(Command.DMA_MAP, words([32, 3, 0, 0, 0, iova, low, high]), [fd]).errno;
+    assertEquals(map(4096, 256, 0), 28);
+    assertEquals(map(0, 256, 0), 0);
+    assertEquals(map(4096, 0, 512), 28);
+    client.call(Command.DMA_UNMAP, words([24, 0, 0, 0, 0, 256]));
+    assertEquals([map(4096, 0, 512), model.ranges.size], [0, 1]);
+    stubs.ixy_close(fd);
+    client.close();
+  });
+});
+
+Deno.test("Server refuses a DMA range of anything but a regular file", () => {
+  withServer(({ server }) => {
+    const client = connected(server);
+    const map = (fd: number) =>
+      client.call(Command.DMA_MAP, words([32, 3, 0, 0, 0, 1, 4096, 0]), [fd]).errno;
+    const zero = stubs.ixy_open(path("/dev/zero"), 2, 0), eventfd = stubs.ixy_eventfd();
+    for (const fd of [zero, eventfd]) {
+      assertEquals(map(fd), Errno.EINVAL);
+      stubs.ixy_close(fd);
+    }
+    client.close();
+  });
+});
+
+Deno.test("Server ends the connection of a client whose request fails, and takes the next", () => {
+  withServer(({ server, model, log }) => {
+    const client = connected(server);
+    model.write32 = () => {
+      throw new SystemError("munmap", Errno.EINVAL);
+    };
+    client.send(client.message(Command.REGION_WRITE, words([0, 0, 0, 4, 1])));
+    server.poll();
+    assertEquals([server.connected, client.receive()], [false, "end"]);
+    assertEquals(log.length, 1);
+    client.close();
+    const next = connected(server);
+    assertEquals(next.config32(0), 0x10fb8086);
+    next.close();
   });
 });
 
@@ -475,6 +618,32 @@ Deno.test("Server interrupts through the eventfd assigned last", () => {
   });
 });
 
+Deno.test("Server does not wait for room in a client's eventfd", () => {
+  withServer(({ server }) => {
+    const client = connected(server);
+    const eventfd = stubs.ixy_eventfd();
+    const flag = (nonblocking: number) =>
+      assertEquals(stubs.ixy_ioctl(eventfd, FIONBIO, Int32Array.of(nonblocking)), 0);
+    const fill = () => stubs.ixy_write(eventfd, BigUint64Array.of(2n ** 64n - 2n), 8);
+    flag(0);
+    assertEquals(fill(), 8);
+    const set = (flags: number) =>
+      client.call(Command.DEVICE_SET_IRQS, words([20, flags, 2, 0, 1]), flags & 4 ? [eventfd] : []);
+    assertEquals(set(0x24).errno, 0);
+    assertEquals(fill(), -Errno.EAGAIN, "the server has made it nonblocking");
+    server.interrupt(0);
+    assertEquals(set(0x21).errno, 0, "a trigger");
+    flag(0); // the client shares the flag
+    server.interrupt(0);
+    const count = new BigUint64Array(1);
+    assertEquals([stubs.ixy_read(eventfd, count, 8), count[0]], [8, 2n ** 64n - 2n]);
+    server.interrupt(0);
+    assertEquals([stubs.ixy_read(eventfd, count, 8), count[0]], [8, 1n]);
+    stubs.ixy_close(eventfd);
+    client.close();
+  });
+});
+
 Deno.test("Server refuses descriptors that could block it, or keep a dead client alive", () => {
   withServer(({ server, log }) => {
     const client = connected(server);
@@ -503,6 +672,29 @@ Deno.test("Server has one client at a time, and disconnects a second at once", (
   });
 });
 
+/** Makes a FIFO ("p"), or a character device without a driver ("c"). */
+function makeNode(at: string, kind: string): void {
+  const numbers = kind === "c" ? ["240", "77"] : [];
+  const { success } = new Deno.Command("mknod", { args: [at, kind, ...numbers] }).outputSync();
+  assert(success);
+}
+
+Deno.test("Server removes its own socket, and not one that another process has bound since", () => {
+  const directory = Deno.makeTempDirSync();
+  const at = `${directory}/nic.sock`;
+  const options = { path: at, model: new FakeModel(), deviceId: 1, mac: MAC, log: () => {} };
+  const server = new Server(options);
+  Deno.removeSync(at);
+  const other = stubs.ixy_bind(path(at), 1);
+  server.close();
+  assertEquals(Deno.lstatSync(at).isSocket, true);
+  stubs.ixy_close(other);
+  const gone = new Server(options);
+  Deno.removeSync(at);
+  gone.close();
+  Deno.removeSync(directory);
+});
+
 Deno.test("Server replaces only a dead socket", () => {
   const directory = Deno.makeTempDirSync();
   const at = `${directory}/nic.sock`;
@@ -514,6 +706,20 @@ Deno.test("Server replaces only a dead socket", () => {
   Deno.writeTextFileSync(at, "precious");
   assertThrows(() => new Server(options), UsageError, "not a socket");
   assertEquals(Deno.readTextFileSync(at), "precious");
+  Deno.removeSync(at);
+  const targets: readonly (() => void)[] = [
+    () => Deno.symlinkSync(`${directory}/dead.sock`, at),
+    () => Deno.mkdirSync(at),
+    ...(Deno.uid() === 0 ? ["p", "c"] : ["p"]).map((kind) => () => makeNode(at, kind)),
+  ];
+  stubs.ixy_close(stubs.ixy_bind(path(`${directory}/dead.sock`), 1));
+  for (const make of targets) {
+    make();
+    const { ino } = Deno.lstatSync(at);
+    assertThrows(() => new Server(options), UsageError, "not a socket");
+    assertEquals(Deno.lstatSync(at).ino, ino);
+    Deno.removeSync(at);
+  }
   assertThrows(
     () => new Server({ ...options, path: `${directory}/none/nic.sock` }),
     UsageError,

@@ -71,3 +71,40 @@ for (const [length, sent] of [[16, 0], [17, 1], [15868, 1], [15869, 0]]) {
     assertEquals(driver.broken().includes(`TDT[0]: ${rule}`), sent === 0);
   });
 }
+
+const EOP = 1 << 24, IFCS = 1 << 25, RS = 1 << 27, RESERVED = 1 << 28, TSE = 1 << 31;
+
+Deno.test("A legacy descriptor's reserved bits (7.2.3.2.2) are ignored, and a frame keeps its limit", () => {
+  for (const bits of [TSE, RESERVED, TSE | RESERVED]) {
+    const driver = TestDriver.ready();
+    // Four buffers of 50,000 bytes each: as a transmission to segment they would fit.
+    for (let i = 0; i < 4; i++) {
+      driver.fillTransmit(i, 50_000, IFCS | RS | bits | (i === 3 ? EOP : 0), 0);
+      driver.words[TX_RING / 4 + i * 4] = IOVA >>> 0;
+    }
+    driver.write(TDT, 4);
+    driver.nic.poll();
+    assertEquals(driver.wire.sent, []);
+    assertEquals(driver.broken().slice(0, 2), [
+      "TDT[0]: reserved bits of a legacy descriptor are 0",
+      "TDT[0]: a frame is at most 15.5 KB",
+    ]);
+    const whole = TestDriver.ready();
+    whole.fillTransmit(0, 60, EOP | IFCS | RS | bits, 0);
+    whole.write(TDT, 1);
+    whole.nic.poll();
+    assertEquals(whole.wire.sent.map(({ length }) => length), [60]);
+  }
+});
+
+Deno.test("A frame that a VLAN tag makes longer than 15.5 KB is dropped, and breaks a rule", () => {
+  const VLE = 1 << 30;
+  for (const [length, sent] of [[15864, 1], [15865, 0], [15868, 0]]) {
+    const driver = TestDriver.ready();
+    driver.fillTransmit(0, length, EOP | IFCS | RS | VLE, 0);
+    driver.write(TDT, 1);
+    driver.nic.poll();
+    assertEquals(driver.wire.sent.map(({ length }) => length), sent ? [15868] : []);
+    assertEquals(driver.broken(), sent ? [] : ["TDT[0]: a frame is at most 15.5 KB"]);
+  }
+});

@@ -425,6 +425,8 @@ Deno.test("DatagramWire sends and receives one frame per datagram, and removes i
     assertEquals(there.poll(port, 2), 2);
     assertEquals(there.poll(port, 64), 1);
     assertEquals(port.frames, frames);
+    here.transmit(frameOf(frames[0]), 16385);
+    assertEquals(here.statistics().dropped, 2, "longer than its buffer");
     const long = new Uint8Array(20000);
     assertEquals(stubs.ixy_sendto(here.fd, long, long.length, path(b), 0), long.length);
     assertEquals(stubs.ixy_sendto(here.fd, long, 5, path(b), 0), 5);
@@ -474,7 +476,7 @@ testAsRoot("TapWire exchanges frames with the machine", () => {
 
 testAsRoot("TapWire says why it cannot be had", () => {
   assertThrows(() => new TapWire("lo"), UsageError, "not a TAP device");
-  for (const name of ["", "sixteen-bytes-ab", "a/b", "a b", "tap%d"]) {
+  for (const name of ["", "sixteen-bytes-ab", "a/b", "a b", "tap%d", "tap\0x"]) {
     assertThrows(() => new TapWire(name), UsageError, "not an interface name");
   }
 });
