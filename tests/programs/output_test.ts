@@ -98,7 +98,12 @@ async function withPorts(
   const command = ffiOnly(name, args(sim.addresses, directory.path), flags);
   const env = { STOP: directory.file("stop") };
   const ended = run(["bash", "-c", script, "bash", ...command], { env });
-  await test(sim, () => Deno.writeTextFile(env.STOP, ""));
+  const stop = () => Deno.writeTextFile(env.STOP, "");
+  try {
+    await test(sim, stop);
+  } finally {
+    await stop(); // a script that waits for the file must not outlive a test that fails
+  }
   const result = await ended;
   await sim.reaches("its end", (ports) => ports.every(({ connected }) => !connected));
   await sim.quit();
