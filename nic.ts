@@ -61,8 +61,8 @@ an X550 the host interface, and semaphores; identify writes LEDCTL, and restores
 share the card with a driver that uses it. selftest does not: it takes the card over as fwd.ts does,
 and leaves it without a driver. It takes the link down for some seconds, also for a management
 controller that shares the port. Its page has no MAC address, serial number or PCI address.
-Exit code: 0; 1 if a device or a check failed, or doctor finds no way to drive a card; 2 for a wrong command or
-a problem to fix first, see the message.`;
+Exit code: 0; 1 if a device or a check failed, or doctor finds no way to drive a card; 2 for a
+wrong command or a problem to fix first, see the message.`;
 
 const OPTIONS = {
   force: flag(

@@ -314,9 +314,9 @@ pciTest(
   "fwd.ts takes over a NIC whose interface is up with --force, and any other without",
   async (pci) => {
     const unbind = pci.bind("ixgbe");
-    // Files do not reset on request, so the forwarder gets no further.
+    // Files do not read an EEPROM on request, so the forwarder gets no further.
     for (const options of [[], ["--force"]]) {
-      assertFailed(await pci.forward(options), 1, /0000:aa:00\.0: CTRL /);
+      assertFailed(await pci.forward(options), 1, /0000:aa:00\.0: EERD /);
       assertEquals(await Deno.readTextFile(unbind), PCI);
       assertEquals(pci.command(), 0x0403); // I/O and memory space, no bus master
       await Deno.writeTextFile(unbind, "");

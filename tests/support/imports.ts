@@ -71,7 +71,7 @@ export const SIM_FLOORS: Floors = {
     ...["sim/rx/", "sim/tx/", "sim/rings/", "sim/registers/", "sim/frames/"],
     "sim/wires/wire.ts", // the interface, and no wire
   ],
-  "sim/pci/": ["sim/nic/", "sim/registers/", "sim/system/"],
+  "sim/pci/": ["sim/nic/", "sim/rings/", "sim/registers/", "sim/system/"],
   "sim/plain/": ["sim/pci/", "sim/nic/", "sim/rings/", "sim/registers/"],
   "sim/v8_flags.ts": [],
   "sim/minimal_driver.ts": ["sim/nic/"],
