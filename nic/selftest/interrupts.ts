@@ -14,6 +14,8 @@ import { Traffic } from "./traffic.ts";
 const DEADLINE_MS = 1000;
 /** Time in which no other interrupt may come, and without any before a packet is sent. */
 const QUIET_MS = 20;
+/** A busy machine may deliver an older interrupt later than that: a vector is wrong if it always comes. */
+const ATTEMPTS = 3;
 
 export const INTERRUPT_CHECK: Check = {
   name: "interrupts",
@@ -25,19 +27,13 @@ export const INTERRUPT_CHECK: Check = {
     const woken = new Woken(bench), tested = new Set<number>();
     for (const { frame } of flows(own, own)) {
       if (tested.size === rxQueues.length) break;
-      woken.during(QUIET_MS); // packets that have arrived before may cause interrupts now
-      // The packet is received only after it has caused its interrupt.
-      traffic.send(frame);
-      const queues = woken.during(DEADLINE_MS);
-      const [arrival] = traffic.arrived();
-      if (arrival === undefined) throw new Failed("a packet does not arrive");
-      const { queue } = arrival;
-      if (!queues.has(queue)) throw new Failed(`a packet in queue ${queue} causes no interrupt`);
-      queues.delete(queue);
-      if (queues.size > 0) {
-        throw new Failed(`a packet in queue ${queue} interrupts queue ${[...queues].join(", ")}`);
+      for (let attempt = 1;; attempt++) {
+        const { queue, others } = interruptsOf(frame, traffic, woken);
+        tested.add(queue);
+        if (others.length === 0) break;
+        if (attempt < ATTEMPTS) continue;
+        throw new Failed(`a packet in queue ${queue} interrupts queue ${others.join(", ")}`);
       }
-      tested.add(queue);
     }
     if (tested.size < rxQueues.length) {
       throw new Failed(`packets come in ${tested.size} queues only`);
@@ -45,6 +41,23 @@ export const INTERRUPT_CHECK: Check = {
     return `${counted(tested.size, "queue")}, a vector each`;
   },
 };
+
+/** Sends a packet; returns its queue, and the other queues that were interrupted. */
+function interruptsOf(
+  frame: Uint8Array,
+  traffic: Traffic,
+  woken: Woken,
+): { queue: number; others: number[] } {
+  woken.during(QUIET_MS); // packets that have arrived before may cause interrupts now
+  // The packet is received only after it has caused its interrupt.
+  traffic.send(frame);
+  const queues = woken.during(DEADLINE_MS);
+  const [arrival] = traffic.arrived();
+  if (arrival === undefined) throw new Failed("a packet does not arrive");
+  const { queue } = arrival;
+  if (!queues.has(queue)) throw new Failed(`a packet in queue ${queue} causes no interrupt`);
+  return { queue, others: [...queues].filter((other) => other !== queue) };
+}
 
 /** The interrupts of all queues. */
 class Woken {

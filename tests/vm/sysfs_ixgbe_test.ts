@@ -38,6 +38,8 @@ const FRAMES_MS = 60000, CARRIER_SECONDS = 20;
 const LINUX = [...ALWAYS, IN_TRAFFIC, TAKEN_DOWN];
 /** Violated by a card that receives when the guard has turned off its bus mastering. */
 const GUARDED = "RDT: bus master is on before DMA is requested";
+/** May be violated by a card without a guard, whose descriptors another program overwrites. */
+const OVERWRITTEN = "RDBAL: buffers of BSIZEPACKET bytes in memory the device may write";
 
 /**
  * Two ports of the software NIC, and a guest that has them as cards, with Linux's driver loaded.
@@ -284,7 +286,7 @@ Deno.test("fwd.ts takes 82599s from Linux's ixgbe by sysfs, and gives them back"
   });
   assertEquals(await guest.do("dmesg | grep -E 'WARNING:|BUG:|Call Trace|Tx Hang' || true"), "");
   const { rules } = await quitBroken(sim);
-  assertEquals(rules.filter((rule) => !LINUX.includes(rule)), [GUARDED]);
+  assertEquals(rules.filter((rule) => ![...LINUX, OVERWRITTEN].includes(rule)), [GUARDED]);
 });
 
 Deno.test("fwd.ts finds a link on X540s whose PHY Linux has put to sleep", async () => {
