@@ -29,8 +29,8 @@ const COMMANDS = "/tmp/commands";
 const PREPARE = `mkfifo ${COMMANDS}; chmod 755 /; mkdir -p /var/run`;
 /** Longest that testpmd may take to start, to end, and for commands, in milliseconds. */
 const START_MS = 90000, COMMAND_MS = 90000, FRAMES_MS = 60000;
-/** Reads STATUS: register writes of the driver may be on their way until a read of the same NIC ends. */
-const STATUS_READ = "read reg PORT 0x8";
+/** Reads registers: the driver's writes may be on their way until a read of the same NIC ends. */
+const READ_REGISTERS = "show port stats all";
 /** What testpmd prints if it does not accept a command, or if the driver refuses it. */
 const REFUSAL =
   /Bad arguments|Command not found|Ambiguous|Caught|\b[Ii]nvalid\b|\b[Ff]ail(ed)?\b|^Error/m;
@@ -158,14 +158,17 @@ export class GuestTestpmd {
   async do(...commands: readonly string[]): Promise<string> {
     // testpmd runs the lines in order, and prints the number of the last ones. Its echo would not do,
     // because an event may interrupt it.
-    const number = ++this.#commands;
-    const last = [STATUS_READ, `set txtimes ${number},0`, "show config txtimes"];
-    const lines = [...commands, ...last].flatMap((command) => this.#perPort(command));
+    const numbers = [++this.#commands, ++this.#commands];
+    const [done, settled] = numbers.map((n) => [`set txtimes ${n},0`, "show config txtimes"]);
+    const own = commands.flatMap((command) => this.#perPort(command));
+    const lines = [...own, ...done, READ_REGISTERS, ...settled];
     const { stdout: { length: from }, stderr: { length: complaints } } = this.#program;
     await this.#guest.do(`printf '${lines.map((line) => `${line}\\n`).join("")}' > ${COMMANDS}`);
-    const end = `Interburst gap: ${number}`;
-    await this.#program.line((line) => line.trimEnd().endsWith(end), COMMAND_MS);
-    const output = this.#program.stdout.slice(from);
+    const ends = numbers.map((number) => `Interburst gap: ${number}`);
+    for (const end of ends) {
+      await this.#program.line((line) => line.trimEnd().endsWith(end), COMMAND_MS);
+    }
+    const output = this.#program.stdout.slice(from).split(ends[0])[0];
     const all = output + this.#program.stderr.slice(complaints);
     assert(!REFUSAL.test(all), `${lines.join("\n")}:\n${all}`);
     return output;
