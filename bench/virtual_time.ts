@@ -52,7 +52,7 @@ export class VirtualTime implements Disposable {
     return this.#now;
   }
 
-  /** Fires the timer that is due first: nothing happens before it. */
+  /** Moves the time to the timer that is due first, and runs its action. */
   #fire(): void {
     const timers = this.#timers;
     const first = timers.reduce((least, { at }, i) => at < timers[least].at ? i : least, 0);

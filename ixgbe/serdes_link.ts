@@ -45,8 +45,7 @@ export class SerdesLink implements PortLink {
   async check(): Promise<void> {}
 
   /**
-   * Enables the link, and restarts negotiation. Resets the pipeline only if the
-   * advertisement changes.
+   * Enables the link, and restarts negotiation. Resets the pipeline only if the advertisement changes.
    *
    * @throws {UsageError} if the board's EEPROM has none of the speeds that the program has set.
    */

@@ -335,9 +335,11 @@ int32_t ixy_start(const void *bytes, uint32_t count, const char *name, const cha
   return error ? -error : pid;
 }
 
-/* Waits until a process that ixy_start has started ends; returns its status as waitpid does. */
-int32_t ixy_wait(int32_t pid) {
+/* Kills a process that ixy_start has started, even a stopped one, and waits for its end; returns its
+ * status as waitpid does. */
+int32_t ixy_end(int32_t pid) {
   int status;
+  if (kill(pid, SIGKILL) < 0) return -errno;
   while (waitpid(pid, &status, 0) < 0)
     if (errno != EINTR) return -errno;
   return status;

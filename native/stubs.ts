@@ -41,7 +41,7 @@ const SYMBOLS = {
     parameters: ["buffer", "u32", "buffer", "buffer", "i32", "buffer"],
     result: "i32",
   },
-  ixy_wait: { parameters: ["i32"], result: "i32" },
+  ixy_end: { parameters: ["i32"], result: "i32" },
   ixy_eventfd: { parameters: [], result: "i32" },
   ixy_poll: { parameters: ["buffer", "u32", "i32"], result: "i32" },
   ixy_milliseconds: { parameters: [], result: "f64" },

@@ -261,8 +261,8 @@ export interface OpenOptions {
   /**
    * The speeds in Mbit/s that the link may have, such as `[1000, 10000]` (default: all that the port and
    * its module can have, except 2500 and 5000, because some switches fail to negotiate with a port that
-   * offers them). 82599 with SFP+, KX4 or KR: 1000 and 10000. X540: also 100.
-   * X550: also 100, 2500 and 5000. ixgbe only.
+   * offers them). 82599 with SFP+, KX4 or KR: 1000 and 10000. X540: also 100. X550: also 100, 2500 and
+   * 5000. ixgbe only.
    */
   readonly speeds?: readonly number[];
   /** Whether to start in promiscuous mode, see {@linkcode Device.setPromiscuous} (default: false). */

@@ -215,7 +215,7 @@ export class Registers {
         hex(offsetOf(register, index))
       }, section ${register.section}) ` +
         `is ${hex(now)} after ${milliseconds} ms, expected ${hex(value & mask)} in bits ` +
-        `${hex(mask)}: power-cycle the device if that does not help`,
+        `${hex(mask)}: start the program again, and power-cycle the device if that does not help`,
     );
   }
 

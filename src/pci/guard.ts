@@ -84,7 +84,7 @@ export class Guard {
     // If the guard was killed, this fails, and there is nothing to end.
     stubs.ixy_send(this.#socket, Uint8Array.of(DISARM), 1, new Int32Array(1), 0, 0);
     stubs.ixy_close(this.#socket);
-    stubs.ixy_wait(this.#pid);
+    stubs.ixy_end(this.#pid); // a stopped guard would not end by itself
   }
 
   #send(fds: readonly number[]): void {

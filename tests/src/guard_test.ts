@@ -132,6 +132,17 @@ Deno.test("SysfsFunction.claim() that is refused leaves no guard, and DMA as it 
   assertEquals([guardsOf(Deno.pid), masters(tree)], [[], true]);
 });
 
+Deno.test("SysfsFunction.close() ends a guard that is stopped", () => {
+  using tree = new Tree();
+  const pci = tree.open();
+  pci.claim(false);
+  pci.setBusMaster(true);
+  const [{ pid }] = guardsOf(Deno.pid);
+  Deno.kill(pid, "SIGSTOP");
+  pci.close();
+  assertEquals([exists(pid), masters(tree)], [false, false]);
+});
+
 Deno.test("SysfsFunction without `guard` has none", () => {
   using tree = new Tree();
   const pci = new SysfsFunction(ADDRESS, tree.devices, { guard: false });
