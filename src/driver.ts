@@ -90,7 +90,8 @@ export function queueOptions(
   const {
     pools = Array<Mempool>(count).fill(options.pool ?? ownPool(options, rxQueues, txQueues)),
   } = options;
-  checkBuffers(address, pools.slice(0, rxQueues), rxEntries);
+  // Buffers that a process may still write to return once the same address is served again.
+  checkBuffers(address, pools.slice(0, rxQueues), rxEntries, (pool) => pool.abandoned);
   return {
     rxEntries,
     txEntries,
@@ -161,12 +162,18 @@ function checkPools(address: string, { pool, pools }: OpenOptions, count: number
  *
  * @param pools The pool of each ring.
  * @param entries Descriptors per ring.
+ * @param expected Returns the number of buffers that a pool will have in addition (default: 0).
  * @throws {UsageError} if a pool has too few free buffers.
  */
-export function checkBuffers(address: string, pools: readonly Mempool[], entries: number): void {
+export function checkBuffers(
+  address: string,
+  pools: readonly Mempool[],
+  entries: number,
+  expected: (pool: Mempool) => number = () => 0,
+): void {
   for (const pool of new Set(pools)) {
     const rings = pools.filter((other) => other === pool).length;
-    if (pool.freeCount >= entries * rings) continue;
+    if (pool.freeCount + expected(pool) >= entries * rings) continue;
     const what = rings === 1
       ? `a receive ring of ${entries} needs`
       : `${rings} receive rings of ${entries} need`;

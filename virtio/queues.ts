@@ -140,11 +140,12 @@ export class Queues {
    * Returns buffers to their pools and frees the rings. Keeps all of them if the rings are pinned.
    *
    * @param atRest Whether the device has stopped. If not, it may still write to its buffers, and
-   * these never return to their pools.
+   * these never return to their pools; those of a device that a process serves return once that process
+   * is done.
    */
   close(atRest: boolean): void {
-    const { pinned } = this;
-    for (const queue of [...this.rx, ...this.tx]) queue.close(atRest && !pinned);
+    const { pinned } = this, { peer } = this.#transport;
+    for (const queue of [...this.rx, ...this.tx]) queue.close(atRest && !pinned, peer);
     if (!pinned) this.#rings?.free();
   }
 }

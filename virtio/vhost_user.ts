@@ -11,6 +11,7 @@
 import { Errno, stubs } from "../native/stubs.ts";
 import type { DmaMemory } from "../src/dma.ts";
 import { checkCall, DeviceError, UsageError } from "../src/errors.ts";
+import type { Peer } from "../src/peer.ts";
 import { Feature } from "./features.ts";
 import { type QueueAreas, Status, type Transport } from "./transport.ts";
 import { type RequestName, u32, u64, VhostUserSocket } from "./vhost_user_socket.ts";
@@ -65,7 +66,6 @@ export class VhostUserTransport implements Transport {
   readonly #started = new Set<number>();
   /** Pairs of queues of the back-end; 1 until `queuePairs` is called. */
   #pairs = 1;
-  readonly #one = BigUint64Array.of(1n);
   #status = 0;
   #asked = 0;
   #closed = false;
@@ -85,6 +85,7 @@ export class VhostUserTransport implements Transport {
     try {
       this.#socket.set("SET_OWNER");
       this.#offered = this.#socket.get("GET_FEATURES");
+      this.peer.answered();
       if (this.#offered & PROTOCOL_FEATURES) {
         this.#protocol = this.#socket.get("GET_PROTOCOL_FEATURES") & (MQ | REPLY_ACK | STATUS);
         this.#socket.set("SET_PROTOCOL_FEATURES", u64(this.#protocol));
@@ -105,6 +106,10 @@ export class VhostUserTransport implements Transport {
       this.#socket.close();
       throw error;
     }
+  }
+
+  get peer(): Peer {
+    return this.#socket.peer;
   }
 
   /** SET_VRING_ENABLE, not a command of a control queue, selects which queues are used. */
@@ -192,11 +197,12 @@ export class VhostUserTransport implements Transport {
     this.#socket.set("SET_VRING_BASE", u32(index, 0));
     this.#socket.set("SET_VRING_ADDR", new Uint8Array(payload.buffer));
     this.#started.add(index);
+    this.peer.share();
     this.#socket.set("SET_VRING_KICK", u64(BigInt(index)), [kick]);
   }
 
   notify(index: number): void {
-    const n = stubs.ixy_write(this.#kicks[index], this.#one, 8);
+    const n = stubs.ixy_signal(this.#kicks[index]);
     // EAGAIN: the count is full, so the back-end still has notifications to see.
     if (n < 0 && n !== -Errno.EAGAIN) checkCall(this.address, `notify queue ${index}`, n);
   }
@@ -220,20 +226,21 @@ export class VhostUserTransport implements Transport {
 
   stop(): boolean {
     // The connection has failed, and the request during which it did has thrown an error.
-    if (!this.#socket.alive) return this.#socket.closedByServer || this.#started.size === 0;
+    if (!this.#socket.alive) return this.#started.size === 0;
     try {
       if (this.#offered & PROTOCOL_FEATURES) {
         for (const index of this.#started) this.#tell("SET_VRING_ENABLE", u32(index, 0));
       }
       for (const index of this.#started) this.#socket.getVringBase(index);
       this.#started.clear();
+      this.peer.stopped();
       this.#status = 0;
       if (this.#protocol & STATUS) this.#tell("SET_STATUS", u64(0n));
     } catch (error) {
-      // A back-end that is gone does not access memory any more.
+      // A back-end that ends meanwhile is not an error. But its data path may stop later than the connection.
       if (!this.#socket.closedByServer) throw error;
     }
-    return true;
+    return this.#started.size === 0;
   }
 
   /**
