@@ -25,6 +25,8 @@ const LOG_ALL = 1n << 26n;
 const MQ = 1n << 0n, REPLY_ACK = 1n << 3n, STATUS = 1n << 16n;
 /**
  * Features of the protocol, and those that need a configuration space, a control queue or an IOMMU.
+ * With ACCESS_PLATFORM, a back-end would ask this process to translate addresses (IOTLB messages).
+ * Without it, the back-end uses the addresses of SET_MEM_TABLE.
  */
 const NOT_CARRIED = Feature.MAC | Feature.STATUS | Feature.SPEED_DUPLEX | Feature.CTRL_VQ |
   Feature.CTRL_RX | Feature.CTRL_MAC_ADDR | Feature.ACCESS_PLATFORM | PROTOCOL_FEATURES | LOG_ALL;
@@ -100,7 +102,7 @@ export class VhostUserTransport implements Transport {
       }
       this.legacy = options.virtio === "legacy" || !modern;
       this.#hidden = NOT_CARRIED | (options.without ?? 0n) |
-        (this.legacy ? Feature.VERSION_1 : 0n);
+        (this.legacy ? Feature.VERSION_1 | Feature.ORDER_PLATFORM : 0n);
     } catch (error) {
       this.#socket.close();
       throw error;
