@@ -12,7 +12,9 @@ import { DeviceError, UsageError } from "./errors.ts";
 import { MAX_BUFFERS, Mempool } from "./mempool.ts";
 import type { PciFunction } from "./pci/function.ts";
 
-const MIN_ENTRIES = 64, MAX_ENTRIES = 4096, DEFAULT_ENTRIES = 512;
+const MIN_ENTRIES = 64, MAX_ENTRIES = 4096;
+/** The default of the options `rxEntries` and `txEntries`. */
+export const DEFAULT_ENTRIES = 512;
 
 /** A driver: which devices it supports, and how it opens one. */
 export interface Driver {
@@ -55,6 +57,8 @@ export interface QueueOptions {
   readonly rxEntries: number;
   /** Descriptors per transmit ring. */
   readonly txEntries: number;
+  /** The ring sizes that the program set. */
+  readonly explicit: Pick<OpenOptions, "rxEntries" | "txEntries">;
   /** Number of receive queues. */
   readonly rxQueues: number;
   /** Number of transmit queues. */
@@ -95,6 +99,7 @@ export function queueOptions(
   return {
     rxEntries,
     txEntries,
+    explicit: options,
     rxQueues,
     txQueues,
     pools,
