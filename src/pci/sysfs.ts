@@ -187,7 +187,14 @@ export class SysfsFunction extends FunctionBase {
           "`echo 256 > /proc/sys/vm/nr_hugepages`",
       );
     }
+    memory.checkPhysical(this.address); // it may have moved since it was allocated
     this.#guard?.hold(memory.fd); // else `claim` does it
+  }
+
+  /** @throws {DeviceError} if bus mastering is to be turned on, and memory has moved. */
+  override setBusMaster(on: boolean): void {
+    if (on) { for (const memory of this.mapped) memory.checkPhysical(this.address); }
+    super.setBusMaster(on);
   }
 
   checkAlive(): void {
@@ -195,6 +202,7 @@ export class SysfsFunction extends FunctionBase {
     if (this.readConfig(Config.VENDOR_ID, 2) === 0xffff) {
       throw new DeviceError(this.address, "configuration space reads as ones: the device is gone");
     }
+    this.#guard?.checkAlive();
   }
 
   close(): void {
