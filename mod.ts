@@ -20,7 +20,7 @@ export type {
   Statistics,
   TxQueue,
 } from "./src/device.ts";
-export { DeviceError, SystemError, UsageError } from "./src/errors.ts";
+export { DeviceError, StopError, SystemError, UsageError } from "./src/errors.ts";
 export { Mempool, type MempoolOptions } from "./src/mempool.ts";
 export { RSS_KEY, RSS_SYMMETRIC_KEY, toeplitz } from "./src/toeplitz.ts";
 export { StopFlag } from "./native/stop.ts";
@@ -46,6 +46,7 @@ export { Waiter } from "./src/waiter.ts";
  * supported; an option is unknown, out of range or not supported by the device; memory or a permission
  * is missing; or this is not Linux on x86-64 with `--allow-ffi`.
  * @throws {DeviceError} if the device does not follow its specification, or the kernel refuses a call.
+ * @throws {StopError} if a {@linkcode StopFlag} has caught a signal.
  * @throws {SuppressedError} if releasing fails as well: `suppressed` is the first of the two errors.
  */
 export function open(address: string, options: OpenOptions = {}): Promise<Device> {

@@ -392,19 +392,24 @@ double ixy_milliseconds(void) {
  * process and through its parent.
  */
 
-static const int stop_signals[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR2, SIGALRM, SIGXCPU,
-                                   SIGXFSZ};
-#define STOP_SIGNALS (sizeof stop_signals / sizeof *stop_signals)
+/* Signals that native/stop.ts also has Deno listen to. */
+static const int listened[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR2, SIGALRM, SIGXCPU, SIGXFSZ};
+/* Other signals whose default is to end the process. They are caught only if nothing else uses them: a
+ * profiler of V8 uses SIGPROF. Real-time signals follow. Signals of a crash are not caught. */
+static const int unlistened[] = {SIGUSR1, SIGABRT, SIGVTALRM, SIGPROF, SIGSTKFLT, SIGIO, SIGPWR};
+#define COUNT(array) (sizeof array / sizeof *array)
 #define STOP_GRACE_MS 1000
 
 static volatile int32_t stop;
 static double stopped_at;
-static struct sigaction before[STOP_SIGNALS];
+static struct sigaction before[_NSIG];
+static char caught[_NSIG];
 static int active;
 
 static void on_signal(int number) {
   int error = errno;
   double now = ixy_milliseconds();
+  if (!active) return; /* Deno's handler calls this one, which was there before it */
   if (!stop) {
     stopped_at = now;
     stop = number;
@@ -415,32 +420,52 @@ static void on_signal(int number) {
   errno = error;
 }
 
-/* Returns 1 if SIGHUP is ignored, as nohup(1) does, else 0. */
-int32_t ixy_stop_nohup(void) {
-  struct sigaction now;
-  return sigaction(SIGHUP, 0, &now) < 0 ? -errno : now.sa_handler == SIG_IGN;
+/* Installs the handler of a signal, and stores the previous one. Leaves the signal as it is if that is
+ * `only_default` and has a handler. */
+static int catch_signal(int number, int only_default) {
+  struct sigaction handle = {.sa_handler = on_signal}, now;
+  if (sigaction(number, 0, &now) < 0) return -errno;
+  if (now.sa_handler == on_signal) return 0;
+  if (only_default && (now.sa_flags & SA_SIGINFO || now.sa_handler != SIG_DFL)) return 0;
+  if (number == SIGHUP && !caught[number] && now.sa_handler == SIG_IGN) return 0;
+  if (sigaction(number, &handle, before + number) < 0) return -errno;
+  caught[number] = 1;
+  return 0;
 }
 
-/* Installs the handlers, or ignores SIGHUP, clears the flag, and stores the flag's address; -EBUSY if
- * they are installed already. */
-int32_t ixy_stop_begin(int32_t nohup, uint64_t *address) {
-  struct sigaction handle = {.sa_handler = on_signal}, ignore = {.sa_handler = SIG_IGN};
+/* Installs the handlers, clears the flag and stores its address; -EBUSY if they are installed already.
+ * SIGHUP stays ignored if it is, as under nohup(1). After an error, call ixy_stop_end. */
+int32_t ixy_stop_begin(uint64_t *address) {
+  int error = 0;
   if (active) return -EBUSY;
   stop = 0;
   *address = (uint64_t)&stop;
-  for (unsigned i = 0; i < STOP_SIGNALS; i++) {
-    int ignores = nohup && stop_signals[i] == SIGHUP;
-    if (sigaction(stop_signals[i], ignores ? &ignore : &handle, before + i) < 0) return -errno;
-    if (ignores) before[i] = ignore;
-  }
   active = 1;
-  return 0;
+  for (unsigned i = 0; i < COUNT(listened) && !error; i++) error = catch_signal(listened[i], 0);
+  for (unsigned i = 0; i < COUNT(unlistened) && !error; i++) error = catch_signal(unlistened[i], 1);
+  for (int i = SIGRTMIN; i <= SIGRTMAX && !error; i++) error = catch_signal(i, 1);
+  return error;
+}
+
+/* Installs the handlers again, over those that Deno has installed since. Deno's call those that they
+ * have replaced, so no signal is lost in between. */
+int32_t ixy_stop_cover(void) {
+  struct sigaction ignore = {.sa_handler = SIG_IGN};
+  int error = 0;
+  for (unsigned i = 0; i < COUNT(listened) && !error; i++) {
+    if (caught[listened[i]]) error = catch_signal(listened[i], 0);
+    else if (sigaction(listened[i], &ignore, 0) < 0) error = -errno;
+  }
+  return error;
 }
 
 /* Restores the previous handlers. */
 int32_t ixy_stop_end(void) {
+  int error = 0;
   active = 0;
-  for (unsigned i = 0; i < STOP_SIGNALS; i++)
-    if (sigaction(stop_signals[i], before + i, 0) < 0) return -errno;
-  return 0;
+  for (int i = 1; i < _NSIG; i++) {
+    if (caught[i] && sigaction(i, before + i, 0) < 0) error = -errno;
+    caught[i] = 0;
+  }
+  return error;
 }

@@ -47,8 +47,8 @@ const SYMBOLS = {
   ixy_signal: { parameters: ["i32"], result: "i32" },
   ixy_poll: { parameters: ["buffer", "u32", "i32"], result: "i32" },
   ixy_milliseconds: { parameters: [], result: "f64" },
-  ixy_stop_nohup: { parameters: [], result: "i32" },
-  ixy_stop_begin: { parameters: ["i32", "buffer"], result: "i32" },
+  ixy_stop_begin: { parameters: ["buffer"], result: "i32" },
+  ixy_stop_cover: { parameters: [], result: "i32" },
   ixy_stop_end: { parameters: [], result: "i32" },
 } as const;
 

@@ -4,7 +4,14 @@
  * @module
  */
 
-import { causes, DeviceError, SystemError, UsageError, WorkerError } from "../src/errors.ts";
+import {
+  causes,
+  DeviceError,
+  StopError,
+  SystemError,
+  UsageError,
+  WorkerError,
+} from "../src/errors.ts";
 import { type Command, parse } from "./command_line.ts";
 import type { Options } from "./options.ts";
 import { endOutput, err, out } from "./output.ts";
@@ -28,9 +35,13 @@ export function run<O extends Options, Plan extends object>(
   });
 }
 
+/** Added to a signal's number: the exit code of a program that the signal ended. */
+const SIGNAL_CODE = 128;
+
 /**
- * Ends the process with the exit code that `main` returns, 2 for an error that the user can fix, or
- * 1 for a device or worker that failed. It prints these errors as one sentence. {@linkcode endOutput} adds
+ * Ends the process with the exit code that `main` returns, 2 for an error that the user can fix,
+ * 1 for a device or worker that failed, or 128 and the signal's number for a signal that arrived before the
+ * devices were ready. It prints these errors as one sentence. {@linkcode endOutput} adds
  * how output that failed changes the exit code.
  */
 export async function endWith(main: () => number | Promise<number>): Promise<never> {
@@ -39,6 +50,11 @@ export async function endWith(main: () => number | Promise<number>): Promise<nev
     code = await main();
   } catch (error) {
     for (const cause of causes(error)) {
+      if (cause instanceof StopError) {
+        code = SIGNAL_CODE + cause.signal;
+        err.print(visible(cause.message));
+        continue;
+      }
       if (cause instanceof UsageError) code = 2;
       else if (!isFailure(cause)) throw error;
       err.print(`error: ${visible(cause.message + ownOption(cause))}`);

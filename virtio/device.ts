@@ -12,6 +12,7 @@ import type {
   Statistics,
   TxQueue,
 } from "../src/device.ts";
+import { unstoppable } from "../native/stop.ts";
 import { UsageError } from "../src/errors.ts";
 import {
   checkMulticast,
@@ -275,8 +276,8 @@ export class VirtioDevice implements Device {
     let atRest = false;
     using stopped = new DisposableStack(); // runs the last step first
     stopped.defer(() => this.#free(atRest));
-    stopped.defer(() => this.#transport.close());
-    atRest = this.#transport.stop();
+    stopped.defer(() => unstoppable(() => this.#transport.close()));
+    atRest = unstoppable(() => this.#transport.stop());
   }
 
   #free(atRest: boolean): void {

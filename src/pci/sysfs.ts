@@ -6,6 +6,7 @@
  * @module
  */
 
+import { spinUntil } from "../../native/clock.ts";
 import { Errno, Open, path, stubs, SystemError } from "../../native/stubs.ts";
 import type { DmaMemory } from "../dma.ts";
 import { DeviceError, makeCalls, UsageError } from "../errors.ts";
@@ -19,8 +20,8 @@ import { openResource } from "./resource_file.ts";
 
 const DEVICES = "/sys/bus/pci/devices";
 const IFF_UP = 1;
-/** How long to wait for the lock, which the guard of a killed program holds until DMA is off. */
-const LOCK_TRIES = 100, LOCK_PAUSE_MS = 10;
+/** The longest wait for the lock, which the guard of a killed program holds until DMA is off, and the time between attempts. */
+const LOCK_MS = 1000, LOCK_PAUSE_MS = 10;
 
 /**
  * Returns the kernel's network interfaces on a function, and whether each is up. They are listed in the
@@ -41,11 +42,11 @@ export function kernelInterfaces(directory: string): { name: string; up: boolean
 
 /** Locks the open file of a function against other programs; returns whether it succeeds. */
 function lock(fd: number): boolean {
-  for (let i = 1;; i++) {
+  return spinUntil(LOCK_MS, () => {
     if (stubs.ixy_lock(fd) === 0) return true;
-    if (i === LOCK_TRIES) return false;
     stubs.ixy_poll(new Uint8Array(0), 0, LOCK_PAUSE_MS);
-  }
+    return false;
+  });
 }
 
 /** The kernel driver that a function was taken from, and the changes to undo before giving it back. */
@@ -106,12 +107,14 @@ export class SysfsFunction extends FunctionBase {
     }
     this.#fd = fd;
     this.config = new FileRegion(address, file, fd);
+    using opened = new DisposableStack();
+    opened.defer(() => stubs.ixy_close(fd));
     if (!lock(fd)) {
-      stubs.ixy_close(fd);
       throw new UsageError(
         `${address}: another program that uses ixy.ts has the device open: end it`,
       );
     }
+    opened.move();
   }
 
   get behindIommu(): boolean {
@@ -184,7 +187,14 @@ export class SysfsFunction extends FunctionBase {
           "`echo 256 > /proc/sys/vm/nr_hugepages`",
       );
     }
+    memory.checkPhysical(this.address); // it may have moved since it was allocated
     this.#guard?.hold(memory.fd); // else `claim` does it
+  }
+
+  /** @throws {DeviceError} if bus mastering is to be turned on, and memory has moved. */
+  override setBusMaster(on: boolean): void {
+    if (on) { for (const memory of this.mapped) memory.checkPhysical(this.address); }
+    super.setBusMaster(on);
   }
 
   checkAlive(): void {
@@ -192,6 +202,7 @@ export class SysfsFunction extends FunctionBase {
     if (this.readConfig(Config.VENDOR_ID, 2) === 0xffff) {
       throw new DeviceError(this.address, "configuration space reads as ones: the device is gone");
     }
+    this.#guard?.checkAlive();
   }
 
   close(): void {
