@@ -6,7 +6,7 @@
  */
 
 import type { Device, LinkStatus } from "../src/device.ts";
-import { err } from "./output.ts";
+import { err, visible } from "./output.ts";
 
 /** The parts of a device that the monitor uses. */
 type Linked = Pick<Device, "address" | "linkStatus">;
@@ -44,8 +44,10 @@ export class LinkMonitor {
       this.#said[i] = now;
       const same = now.up === (said?.up ?? true) && now.reason === said?.reason &&
         now.megabits === (said?.megabits ?? now.megabits);
-      if (!same) this.#print(`${device.address}: ${formatLink(now)}`);
-      for (const warning of now.module?.warnings ?? []) this.#warn(`${device.address}: ${warning}`);
+      if (!same) this.#print(`${visible(device.address)}: ${formatLink(now)}`);
+      for (const warning of now.module?.warnings ?? []) {
+        this.#warn(`${visible(device.address)}: ${warning}`);
+      }
     });
   }
 

@@ -7,7 +7,7 @@
 import { causes, DeviceError, SystemError, UsageError, WorkerError } from "../src/errors.ts";
 import { type Command, parse } from "./command_line.ts";
 import type { Options } from "./options.ts";
-import { endOutput, err, out } from "./output.ts";
+import { endOutput, err, out, visible } from "./output.ts";
 import { usage } from "./usage.ts";
 
 /**
@@ -45,14 +45,6 @@ export async function endWith(main: () => number | Promise<number>): Promise<nev
     }
   }
   Deno.exit(endOutput(code));
-}
-
-/** Returns the text with control characters, which names can contain, as escapes. */
-function visible(text: string): string {
-  // deno-lint-ignore no-control-regex
-  return text.replaceAll(/[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]/g, (character) => {
-    return `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
-  });
 }
 
 /** The programs' options for options of the library. */
