@@ -60,6 +60,8 @@ int32_t ixy_write(int32_t fd, const void *from, uint32_t bytes) {
   return result(write(fd, from, bytes));
 }
 
+int32_t ixy_truncate(int32_t fd, double bytes) { return result(ftruncate(fd, (off_t)bytes)); }
+
 int32_t ixy_unlink(const char *path) { return result(unlink(path)); }
 
 int32_t ixy_readlink(const char *path, char *to, uint32_t bytes) {

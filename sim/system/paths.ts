@@ -1,5 +1,5 @@
 /**
- * Sockets and files that the model creates at paths of the command line. Errors are one sentence.
+ * Sockets that the model creates at paths of the command line. Errors are one sentence.
  *
  * @module
  */
@@ -10,9 +10,6 @@ import { UsageError } from "../../src/errors.ts";
 
 /** Types of socket, as socket(2) takes them. */
 export const SOCK = { STREAM: 1, DGRAM: 2, NONBLOCK: 0x800 } as const;
-
-const O_WRONLY_CREAT_TRUNC = 0o1101;
-const MODE = 0o644;
 
 /** A Unix socket at a path. */
 export class BoundSocket {
@@ -45,18 +42,6 @@ export class BoundSocket {
     if (now?.inode !== this.#made.inode || now.device !== this.#made.device) return;
     stubs.ixy_unlink(path(this.#at));
   }
-}
-
-/**
- * Creates a file for writing, or empties it.
- *
- * @returns Its file descriptor.
- * @throws {UsageError} if it cannot be written.
- */
-export function createFile(name: string): number {
-  const fd = stubs.ixy_open(path(name), O_WRONLY_CREAT_TRUNC, MODE);
-  if (fd < 0) throw new UsageError(`cannot write ${new SystemError(name, -fd).message}`);
-  return fd;
 }
 
 // Removes a socket that no process serves; anything else at the path is an error.
