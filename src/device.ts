@@ -291,6 +291,11 @@ export interface OpenOptions {
    */
   readonly guard?: boolean;
   /**
+   * Called with a sentence if `open` has to wait for another process: for a back-end to connect to
+   * `vhost-user-server:PATH`. There is no deadline (default: wait in silence).
+   */
+  readonly onWait?: (sentence: string) => void;
+  /**
    * The interface to use of a VirtIO device that has both (default: `legacy` for a PCI function accessed
    * through sysfs, else `modern`). VirtIO only.
    */

@@ -25,10 +25,10 @@ export interface Driver {
   readonly name: string;
   /** The PCI vendor ID of the functions that it supports. */
   readonly vendor: number;
-  /** The address scheme of devices that are not PCI functions: `vhost-user`. */
-  readonly scheme?: string;
+  /** The address schemes of devices that are not PCI functions: `vhost-user`. */
+  readonly schemes?: readonly string[];
   /**
-   * Opens a device of this scheme. If it throws, nothing has changed.
+   * Opens a device of one of these schemes. If it throws, nothing has changed.
    *
    * @param address The whole address, for messages.
    * @param path The part of the address after the scheme.

@@ -46,7 +46,7 @@ async function openStoppable(
 ): Promise<Device> {
   checkOptions(address, options);
   const [, scheme = "", path = ""] = SCHEME.exec(address) ?? [];
-  const connector = drivers.find((driver) => driver.scheme === scheme);
+  const connector = drivers.find((driver) => driver.schemes?.includes(scheme));
   if (connector?.connect) return await connector.connect(address, path, options);
   const pci = openFunction(address, options);
   if (!pci) throw badAddress(address, drivers);
@@ -99,7 +99,7 @@ function driverOf(pci: PciFunction, drivers: readonly Driver[]): Driver {
 }
 
 function badAddress(address: string, drivers: readonly Driver[]): UsageError {
-  const schemes = ["vfio-user", ...drivers.flatMap((driver) => driver.scheme ?? [])];
+  const schemes = ["vfio-user", ...drivers.flatMap((driver) => driver.schemes ?? [])];
   return new UsageError(
     `"${address}" is not a device address: use 0000:03:00.0 (a PCI function, as \`lspci -D\` ` +
       `shows it) or ${schemes.map((scheme) => `${scheme}:PATH`).join(" or ")} (the Unix socket ` +

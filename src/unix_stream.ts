@@ -1,6 +1,7 @@
 /**
- * The client side of a Unix stream socket on which a device is served. It transfers bytes and file
- * descriptors, with deadlines; vfio-user and vhost-user build their messages on it.
+ * This process's end of a Unix stream socket on which another process, the server, serves a device. It
+ * transfers bytes and file descriptors, with deadlines; vfio-user and vhost-user build their messages on
+ * it.
  *
  * @module
  */
@@ -49,15 +50,21 @@ export class UnixStream {
    * Connects to a server.
    *
    * @param address The device's address, for messages.
-   * @param socket Path of the server's socket.
+   * @param socket Path of the server's socket; or the descriptor of a connection that the server has
+   * made, which then belongs to the stream.
    * @param milliseconds The time that the server has for an answer (default: 5000).
    * @throws {UsageError} if no server listens on the socket, or it does not accept the connection.
    */
-  constructor(address: string, socket: string, milliseconds = DEADLINE_MS) {
+  constructor(address: string, socket: string | number, milliseconds = DEADLINE_MS) {
     this.address = address;
     this.milliseconds = milliseconds;
-    const deadline = this.deadline();
     Peer.look(address);
+    if (typeof socket === "number") {
+      this.#fd = socket;
+      this.peer = new Peer(address, socket);
+      return;
+    }
+    const deadline = this.deadline();
     let fd: number;
     for (;;) {
       const late = performance.now() >= deadline;

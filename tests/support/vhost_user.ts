@@ -8,6 +8,7 @@
 import { type OpenOptions, PacketBatch } from "../../mod.ts";
 import { openVirtio, type VirtioDevice } from "../../virtio/device.ts";
 import { type VhostUserOptions, VhostUserTransport } from "../../virtio/vhost_user.ts";
+import { VhostUserSocket } from "../../virtio/vhost_user_socket.ts";
 import { Program, PROJECT, type TemporaryDirectory, until } from "./processes.ts";
 import type { StrictOptions, StrictReport } from "./strict_backend.ts";
 
@@ -51,14 +52,22 @@ export class StrictBackend implements AsyncDisposable {
   }
 }
 
+/** How to open a device: options that `open` does not have. */
+export interface VhostHow extends VhostUserOptions {
+  /** Longest that the back-end may take to answer, in milliseconds. */
+  readonly milliseconds?: number;
+}
+
 /** Opens the device behind a socket. */
 export function openVhost(
   socket: string,
-  how: VhostUserOptions,
+  { milliseconds, ...how }: VhostHow,
   options: OpenOptions,
 ): Promise<VirtioDevice> {
   const address = `vhost-user:${socket}`;
-  return openVirtio(address, options, () => new VhostUserTransport(address, socket, how));
+  return openVirtio(address, options, () => {
+    return new VhostUserTransport(VhostUserSocket.connect(address, socket, milliseconds), how);
+  });
 }
 
 /** Returns a frame of each size, no two alike. */
