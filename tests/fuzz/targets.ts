@@ -4,7 +4,12 @@
  * @module
  */
 
+import { DEVICE } from "./device.ts";
+import { MESSAGES } from "./messages.ts";
+import { PACKETS } from "./packets.ts";
 import { REGISTERS } from "./registers.ts";
+import { ARGUMENTS } from "./arguments.ts";
+import { CAPTURES } from "./captures.ts";
 import { DESCRIPTORS } from "./descriptors.ts";
 import { RINGS, RINGS_RACING } from "./rings.ts";
 import type { Target } from "./target.ts";
@@ -18,4 +23,9 @@ export const TARGETS: readonly Target[] = [
   RINGS_RACING,
   VIRTQUEUES,
   VIRTQUEUES_RACING,
+  MESSAGES,
+  CAPTURES,
+  PACKETS,
+  ARGUMENTS,
+  DEVICE,
 ];
