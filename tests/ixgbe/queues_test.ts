@@ -1,6 +1,6 @@
 /** The ixgbe driver's queues on the NIC model: the data path and its errors. */
 
-import { assert, assertEquals, assertThrows } from "@std/assert";
+import { assertEquals, assertThrows } from "@std/assert";
 import { ixgbe, type IxgbeDevice } from "../../ixgbe/device.ts";
 import { RX_DD, RX_EOP, RX_RXE, TX_RS } from "../../ixgbe/descriptors.ts";
 import { IxgbeRxQueue } from "../../ixgbe/rx_queue.ts";
