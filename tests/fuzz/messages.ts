@@ -15,6 +15,7 @@ import { Command } from "../../sim/pci/connection.ts";
 import { Server } from "../../sim/pci/server.ts";
 import { HUGEPAGE } from "../../src/dma.ts";
 import { offsetOf } from "../../src/registers.ts";
+import { openFiles } from "./files.ts";
 import type { Random } from "./random.ts";
 import { CheckedWire, frameOf } from "./registers.ts";
 import { type Fuzzer, holds, operations, type Sequence, type Target } from "./target.ts";
@@ -199,21 +200,6 @@ class Client {
   close(): void {
     stubs.ixy_close(this.#fd);
   }
-}
-
-/** Files that a client or the server opens; Deno opens and closes others. */
-const KINDS = /^(socket:|anon_inode:\[eventfd\]|\/memfd:|\/dev\/(zero|null|shm)|\/tmp\/)/;
-
-function openFiles(): number {
-  let n = 0;
-  for (const { name } of Deno.readDirSync("/proc/self/fd")) {
-    try {
-      if (KINDS.test(Deno.readLinkSync(`/proc/self/fd/${name}`))) n++;
-    } catch (error) {
-      if (!(error instanceof Deno.errors.NotFound)) throw error; // the directory's own
-    }
-  }
-  return n;
 }
 
 /** What enables both directions of the data path. */

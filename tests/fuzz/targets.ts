@@ -12,6 +12,7 @@ import { ARGUMENTS } from "./arguments.ts";
 import { CAPTURES } from "./captures.ts";
 import { DESCRIPTORS } from "./descriptors.ts";
 import { RINGS, RINGS_RACING } from "./rings.ts";
+import { VFIO_USER_REPLIES, VHOST_USER_REPLIES } from "./replies.ts";
 import type { Target } from "./target.ts";
 import { VIRTQUEUES, VIRTQUEUES_RACING } from "./virtqueues.ts";
 
@@ -24,6 +25,8 @@ export const TARGETS: readonly Target[] = [
   VIRTQUEUES,
   VIRTQUEUES_RACING,
   MESSAGES,
+  VFIO_USER_REPLIES,
+  VHOST_USER_REPLIES,
   CAPTURES,
   PACKETS,
   ARGUMENTS,
