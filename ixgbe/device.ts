@@ -84,8 +84,9 @@ async function attach(pci: PciFunction, options: OpenOptions): Promise<IxgbeDevi
   using opened = new DisposableStack();
   if (queues.ownPool) opened.use(queues.pool);
   const rings = DmaMemory.allocate((queues.rxQueues + queues.txQueues) * RING_BYTES);
+  opened.defer(() => rings.free());
   const device = new IxgbeDevice(pci, model, queues, rings);
-  opened.move(); // the device owns the pool now
+  opened.move(); // the device owns pool and rings now
   using failed = new DisposableStack();
   failed.defer(() => device.release());
   for (const pool of new Set(queues.pools)) pci.mapDma(pool.memory);
