@@ -66,13 +66,15 @@ function sparseAreas(view: DataView): [number, number][] | undefined {
  * @param device The device's address, for messages.
  * @param index The BAR's number, for messages.
  * @param fd The file of the region.
- * @throws {DeviceError} if an area lies outside the region, or the kernel refuses to map it.
+ * @param file Whether it is a file of the device, or of the process that serves it.
+ * @throws {DeviceError} if an area lies outside the region or its file, or the kernel refuses to map it.
  */
 export function mapAreas(
   device: string,
   index: number,
   fd: number,
   info: RegionInfo,
+  file: "device" | "peer" = "device",
 ): MappedArea[] {
   const areas: MappedArea[] = [];
   try {
@@ -83,11 +85,15 @@ export function mapAreas(
           `a mappable area of BAR ${index} lies outside the BAR: update the kernel or the server`,
         );
       }
-      const map = () => Mapping.file(`BAR ${index}`, fd, bytes, info.offset + offset);
+      const mapFile = file === "peer" ? Mapping.peerFile : Mapping.file;
+      const map = () => mapFile(`BAR ${index}`, fd, bytes, info.offset + offset);
       areas.push(new MappedArea(makeCalls(device, map), offset));
     }
   } catch (error) {
     for (const area of areas) area.unmap();
+    if (error instanceof RangeError) {
+      throw new DeviceError(device, `${error.message}: update the server`, { cause: error });
+    }
     throw error;
   }
   return areas;

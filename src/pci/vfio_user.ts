@@ -10,7 +10,7 @@ import type { DmaMemory } from "../dma.ts";
 import { DeviceError, UsageError } from "../errors.ts";
 import { Command } from "./function.ts";
 import { FunctionBase } from "./function_base.ts";
-import { MappedBar, type RegionAccess } from "./mapped_bar.ts";
+import { type MappedArea, MappedBar, type RegionAccess } from "./mapped_bar.ts";
 import { Interrupts, type IrqInfo, MSIX } from "./msix.ts";
 import {
   CONFIG_REGION,
@@ -57,6 +57,8 @@ export class VfioUserFunction extends FunctionBase {
   protected readonly config: RegionAccess;
   readonly #socket: VfioUserSocket;
   readonly #interrupts: Interrupts;
+  /** Areas of BARs in files of the server. */
+  readonly #areas: MappedArea[] = [];
   #closed = false;
 
   /**
@@ -106,7 +108,8 @@ export class VfioUserFunction extends FunctionBase {
       const info = parseRegionInfo(reply);
       if (info === undefined) throw short(this.#socket, "a region's description", reply.length);
       if (info.size === 0) throw new DeviceError(this.address, `the device has no BAR ${index}`);
-      const areas = fds.length > 0 ? mapAreas(this.address, index, fds[0], info) : [];
+      const areas = fds.length > 0 ? mapAreas(this.address, index, fds[0], info, "peer") : [];
+      this.#areas.push(...areas);
       return new MappedBar(info.size, areas, new RemoteRegion(this.#socket, index), true);
     } finally {
       this.#socket.closeAll(fds);
@@ -145,6 +148,12 @@ export class VfioUserFunction extends FunctionBase {
 
   checkAlive(): void {
     this.#socket.checkAlive();
+    if (this.#areas.some((area) => area.lost)) {
+      throw new DeviceError(
+        this.address,
+        "the server has truncated the file of its doorbells: restart the server",
+      );
+    }
   }
 
   close(): void {
