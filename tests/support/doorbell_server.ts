@@ -9,7 +9,7 @@
  * @module
  */
 
-import { Mapping } from "../../native/mapping.ts";
+import type { Mapping } from "../../native/mapping.ts";
 import { checkErrno, Open, path, stubs } from "../../native/stubs.ts";
 import { Nic } from "../../sim/nic/nic.ts";
 import { BAR0_BYTES } from "../../sim/pci/config_space.ts";
