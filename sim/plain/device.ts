@@ -56,8 +56,10 @@ export class PlainDevice {
   readonly #files: PlainFiles;
   readonly #config: PlainConfig;
   readonly #registers: PlainRegisters;
+  readonly #log: (line: string) => void;
   #lookAt = 0;
   #checkAt = 0;
+  #lost = false;
   #lastWrite = performance.now();
 
   /**
@@ -69,7 +71,8 @@ export class PlainDevice {
     const { deviceId, mac } = options;
     this.path = options.path;
     this.#files = new PlainFiles(options.path, deviceId);
-    this.#memory = new PlainMemory((line) => options.log(`${this.path}: ${line}`));
+    this.#log = (line) => options.log(`${this.path}: ${line}`);
+    this.#memory = new PlainMemory(this.#log);
     const bar = new Uint32Array(this.#files.bar.buffer);
     const nic = new Nic({
       deviceId,
@@ -111,6 +114,7 @@ export class PlainDevice {
     if (now >= this.#checkAt) {
       this.#checkAt = now + CHECK_MILLISECONDS;
       if (!this.#memory.check()) this.#disconnect();
+      this.#checkFiles();
     }
     const written = this.#look();
     if (written) this.#lastWrite = now;
@@ -136,6 +140,14 @@ export class PlainDevice {
     const before = config.wantsBusMaster && config.take();
     const written = registers.take();
     return config.take() || written || before;
+  }
+
+  /** Reports once that a driver has truncated the files: no driver reaches the port any more. */
+  #checkFiles(): void {
+    if (this.#lost || !this.#files.lost) return;
+    this.#lost = true;
+    this.#log("a driver has truncated this port's files: start the software NIC again");
+    this.#disconnect();
   }
 
   #write(offset: number, value: number): void {
