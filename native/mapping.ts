@@ -128,7 +128,7 @@ export class Mapping implements Disposable {
   }
 
   /**
-   * Watches memory that another process can truncate, until it is unmapped. An access to what is gone
+   * Watches memory that another process can take away, until it is unmapped. An access to what is gone
    * does not end this process with SIGBUS: all of the memory then reads as zeros, and is
    * {@linkcode Mapping.prototype.lost}.
    *
@@ -138,7 +138,7 @@ export class Mapping implements Disposable {
     this.#watch ??= checkErrno("watch memory", stubs.ixy_watch(this.#pointer!, this.bytes));
   }
 
-  /** Whether watched memory was truncated, and accessed since. */
+  /** Whether watched memory was taken away, and accessed since. */
   get lost(): boolean {
     return this.#watch !== undefined && stubs.ixy_lost(this.#watch) !== 0;
   }

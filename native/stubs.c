@@ -218,7 +218,8 @@ int32_t ixy_pagemap(void *address, uint32_t step, uint32_t count, uint64_t *entr
 }
 
 /*
- * Memory that a peer can truncate. An access beyond the new end of its file raises SIGBUS. The handler
+ * Memory that a peer can take away: it truncates its own file, or gives pages of our file back to the
+ * kernel, which has no hugepage for the next access. Such an access raises SIGBUS. The handler
  * then maps zeros over all of the watched memory, and marks it as lost.
  */
 
@@ -236,7 +237,8 @@ static void on_bus_error(int number, siginfo_t *info, void *context) {
   uint64_t at = (uint64_t)info->si_addr;
   int error = errno, flags = MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
   for (struct watched *w = watched; w < watched + MAX_WATCHED; w++) {
-    if (info->si_code <= 0 || at < w->start || at >= w->end) continue;
+    /* Not another code: a memory error must not go unnoticed. */
+    if (info->si_code != BUS_ADRERR || at < w->start || at >= w->end) continue;
     void *p = mmap((void *)w->start, w->end - w->start, PROT_READ | PROT_WRITE, flags, -1, 0);
     errno = error;
     if (p == MAP_FAILED) break;

@@ -97,6 +97,8 @@ export class DmaMemory {
    */
   static allocate(bytes: number, kind: MemoryKind = "auto"): DmaMemory {
     const { mapping, noHugepages } = allocate(bytes, kind);
+    // Its size is sealed, but a peer can punch holes into it, for which no hugepage may be left.
+    mapping.watch();
     const physical = mapping.huge ? physicalAddresses(mapping) : undefined;
     const iova = nextIova;
     nextIova += mapping.bytes;
@@ -125,6 +127,11 @@ export class DmaMemory {
   /** The file descriptor to share it by. */
   get fd(): number {
     return this.#mapping.fd;
+  }
+
+  /** Whether a peer that shares the memory has given its pages back to the kernel. */
+  get lost(): boolean {
+    return this.#mapping.lost;
   }
 
   /** Returns the memory as plain values, for {@linkcode DmaMemory.adopt} in another thread. */

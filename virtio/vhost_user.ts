@@ -10,7 +10,7 @@
 
 import { Errno, stubs } from "../native/stubs.ts";
 import type { DmaMemory } from "../src/dma.ts";
-import { checkCall, DeviceError, UsageError } from "../src/errors.ts";
+import { checkCall, DeviceError, lostMemory, UsageError } from "../src/errors.ts";
 import { Feature } from "./features.ts";
 import { type QueueAreas, Status, type Transport } from "./transport.ts";
 import { type RequestName, u32, u64, VhostUserSocket } from "./vhost_user_socket.ts";
@@ -202,6 +202,7 @@ export class VhostUserTransport implements Transport {
   }
 
   checkAlive(): void {
+    for (const { lost } of this.#memories) if (lost) throw lostMemory(this.address);
     const status = this.#socket.look();
     if (status !== undefined && (Number(status) & Status.DEVICE_NEEDS_RESET) !== 0) {
       throw new DeviceError(

@@ -7,7 +7,7 @@
  */
 
 import type { DmaMemory } from "../dma.ts";
-import { DeviceError, UsageError } from "../errors.ts";
+import { DeviceError, lostMemory, UsageError } from "../errors.ts";
 import { Command } from "./function.ts";
 import { FunctionBase } from "./function_base.ts";
 import { type MappedArea, MappedBar, type RegionAccess } from "./mapped_bar.ts";
@@ -154,6 +154,7 @@ export class VfioUserFunction extends FunctionBase {
         "the server has truncated the file of its doorbells: restart the server",
       );
     }
+    for (const { lost } of this.mapped) if (lost) throw lostMemory(this.address);
   }
 
   close(): void {

@@ -5,7 +5,7 @@ import { status } from "../../native/files.ts";
 import { PageSize } from "../../native/mapping.ts";
 import { DmaMemory, HUGEPAGE } from "../../src/dma.ts";
 import { UsageError } from "../../src/errors.ts";
-import { Hugepages, NoHugepagesGroup } from "../support/hugepages.ts";
+import { Hugepages, HugepagesGroup } from "../support/hugepages.ts";
 import { isRoot, PROJECT, run } from "../support/processes.ts";
 
 /** Allocates memory of each kind, writes to it, and prints what it has got. */
@@ -23,7 +23,7 @@ const SCRIPT = `
   }`;
 
 Deno.test("DmaMemory has ordinary pages where a control group allows no hugepages", async (t) => {
-  using group = NoHugepagesGroup.make();
+  using group = HugepagesGroup.make(0);
   if (group === undefined) return void console.log("  skipped: no cgroup v2 with hugetlb");
   using _pages = new Hugepages(8);
   const { code, stdout, stderr } = await run(
@@ -73,6 +73,26 @@ Deno.test({
     for (const memory of [large, second]) memory.free();
     assertEquals(Hugepages.freeOf(kiB), 1);
   },
+});
+
+/** Gives a page of two back to the kernel as a peer can, takes it elsewhere, and reads both. */
+const PUNCH = `
+  const { DmaMemory, HUGEPAGE } = await import("${PROJECT}src/dma.ts");
+  const memory = DmaMemory.allocate(2 * HUGEPAGE, "hugepages");
+  const bytes = new Uint8Array(memory.buffer).fill(7);
+  const args = ["-p", "-o", "0", "-l", HUGEPAGE, "/proc/" + Deno.pid + "/fd/" + memory.fd];
+  new Deno.Command("fallocate", { args: args.map(String) }).outputSync();
+  const other = DmaMemory.allocate(1, "hugepages");
+  console.log(bytes[HUGEPAGE], memory.lost, bytes[0], memory.lost, other.lost);`;
+
+Deno.test("DmaMemory.lost: a peer punches holes, and no hugepage is left for the next access", async () => {
+  using group = HugepagesGroup.make(2);
+  if (group === undefined) return void console.log("  skipped: no cgroup v2 with hugetlb");
+  using _pages = new Hugepages(8);
+  const { code, stdout, stderr } = await run(
+    group.command(Deno.execPath(), "eval", "--no-check", PUNCH),
+  );
+  assertEquals([code, stdout, stderr], [0, "7 false 0 true false\n", ""]);
 });
 
 /** Reserves hugepages of 1 GiB, as many as the machine can have. */

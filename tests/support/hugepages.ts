@@ -50,18 +50,22 @@ export class Hugepages implements Disposable {
 }
 
 /**
- * A control group whose processes may have no hugepages, as Kubernetes makes for containers that
- * request none. Needs root and cgroup v2 with the controller hugetlb.
+ * A control group with a limit of hugepages. Kubernetes sets it to 0 for containers that request none.
+ * Needs root and cgroup v2 with the controller hugetlb.
  */
-export class NoHugepagesGroup implements Disposable {
+export class HugepagesGroup implements Disposable {
   readonly #directory: string;
 
   private constructor(directory: string) {
     this.#directory = directory;
   }
 
-  /** Returns a group; undefined if this machine cannot have one. */
-  static make(): NoHugepagesGroup | undefined {
+  /**
+   * Returns a group; undefined if this machine cannot have one.
+   *
+   * @param pages The most hugepages of 2 MiB.
+   */
+  static make(pages: number): HugepagesGroup | undefined {
     const mounts = Deno.readTextFileSync("/proc/self/mounts");
     const root = /^\S+ (\S+) cgroup2 /m.exec(mounts)?.[1];
     if (root === undefined || Deno.uid() !== 0) return undefined;
@@ -72,16 +76,8 @@ export class NoHugepagesGroup implements Disposable {
     } catch {
       return undefined; // v1 has the controller, or this is a container
     }
-    const group = new NoHugepagesGroup(directory);
-    for (const size of ["2MB", "1GB"]) {
-      try {
-        Deno.writeTextFileSync(`${directory}/hugetlb.${size}.max`, "0");
-      } catch (error) {
-        if (size === "1GB" && error instanceof Deno.errors.NotFound) continue;
-        group[Symbol.dispose]();
-        throw error;
-      }
-    }
+    const group = new HugepagesGroup(directory);
+    Deno.writeTextFileSync(`${directory}/hugetlb.2MB.max`, String(pages * 2 ** 21));
     return group;
   }
 
