@@ -63,6 +63,9 @@ import { IxgbeTxQueue } from "./tx_queue.ts";
 /** Memory reserved for each ring, in bytes: the size of the largest ring. */
 const RING_BYTES = 4096 * BYTES;
 
+/** The smallest BAR 0 of the family, in bytes; all registers are in it. */
+const MIN_BAR0 = 0x20000;
+
 /** The most queues without virtualization and traffic classes (section 4.6.11.3.4). */
 const LIMITS: QueueLimits = { rx: RSS_QUEUES, tx: 64 };
 
@@ -161,6 +164,12 @@ export class IxgbeDevice implements Device {
   /** @ignore For `attach`. Initialises the NIC in the order of section 4.6.3. */
   async start({ promiscuous = false, rssKey, speeds }: OpenOptions): Promise<void> {
     const bar = this.#pci.bar(0);
+    if (bar.size < MIN_BAR0) {
+      throw new DeviceError(
+        this.address,
+        `BAR 0 has ${bar.size} bytes, fewer than the ${MIN_BAR0} of the registers: use another device`,
+      );
+    }
     const regs = this.#regs = new Registers(bar, this.address, STATUS);
     const { rxQueues, txQueues } = this.#queues;
     const { bufferSize } = this.pool;
@@ -443,7 +452,7 @@ export class IxgbeDevice implements Device {
       for (const queue of queues) queue.detach();
       return;
     }
-    for (const queue of queues) queue.close();
+    for (const queue of queues) queue.close(this.#pci.peer);
     this.#rings.free();
     if (this.#queues.ownPool) this.pool[Symbol.dispose]();
   }

@@ -65,7 +65,9 @@ export class Mapping implements Disposable {
    */
   static peerFile(what: string, fd: number, bytes: number, offset = 0): Mapping {
     const { kind, size, hugepage } = status(fd);
-    if (kind !== FileKind.REGULAR) throw new RangeError(`${what} is not in a regular file`);
+    if (kind !== FileKind.REGULAR) {
+      throw new RangeError(`the file of ${what} is not a regular file`);
+    }
     if (size < offset + bytes) throw new RangeError(`the file of ${what} has only ${size} bytes`);
     // Hugepages can only be mapped and unmapped whole.
     if (hugepage > 0 && (offset % hugepage !== 0 || bytes % hugepage !== 0)) {

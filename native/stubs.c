@@ -23,6 +23,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -370,6 +371,19 @@ int32_t ixy_recv(int32_t fd, void *to, uint32_t bytes, int32_t *fds, int32_t fla
   return (int32_t)n;
 }
 
+/*
+ * Stores the ID of the process at the other end of a Unix stream socket, and returns a descriptor that
+ * becomes readable when that process has ended. At the end that connected, it is the process that listened.
+ * -ESRCH if it is not known here: it belongs to another PID namespace, or has ended before.
+ */
+int32_t ixy_peer(int32_t fd, int32_t *pid) {
+  struct ucred peer;
+  socklen_t bytes = sizeof peer;
+  if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &bytes) < 0) return -errno;
+  *pid = peer.pid;
+  return peer.pid > 0 ? result(syscall(SYS_pidfd_open, peer.pid, 0)) : -ESRCH;
+}
+
 /* Processes. */
 
 /* Returns a file in memory that can be executed. Kernels before 6.3 do not know MFD_EXEC; later ones
@@ -437,6 +451,17 @@ int32_t ixy_end(int32_t pid) {
 /* Waiting. */
 
 int32_t ixy_eventfd(void) { return result(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)); }
+
+/*
+ * Adds 1 to an eventfd. It looks for room first: another process that has the eventfd open can fill it and
+ * make it blocking. -EAGAIN if it is full.
+ */
+int32_t ixy_signal(int32_t fd) {
+  struct pollfd room = {.fd = fd, .events = POLLOUT};
+  uint64_t one = 1;
+  if (poll(&room, 1, 0) < 0) return -errno;
+  return room.revents & POLLOUT ? result(write(fd, &one, sizeof one)) : -EAGAIN;
+}
 
 /* As poll(2): `fds` is an array of struct pollfd; -1 milliseconds is no timeout. */
 int32_t ixy_poll(void *fds, uint32_t count, int32_t milliseconds) {

@@ -254,9 +254,13 @@ export interface OpenOptions {
    * packets even with one receive queue. ixgbe only.
    */
   readonly rssKey?: Uint8Array;
-  /** Descriptors per receive ring: a power of two from 64 to 4096 (default: 512). */
+  /**
+   * Descriptors per receive ring: a power of two from 64 to 4096 (default: 512). VirtIO: packets, of
+   * which each needs up to two descriptors; a PCI device has a limit of its own, and a vhost-user
+   * back-end gets 256 descriptors by default, which all accept.
+   */
   readonly rxEntries?: number;
-  /** Descriptors per transmit ring: a power of two from 64 to 4096 (default: 512). */
+  /** Descriptors per transmit ring: the same values, default and limits as `rxEntries`. */
   readonly txEntries?: number;
   /**
    * The speeds in Mbit/s that the link may have, such as `[1000, 10000]` (default: all that the port and

@@ -12,7 +12,7 @@ import { VfioFunction } from "./pci/vfio.ts";
 import { VfioUserFunction } from "./pci/vfio_user.ts";
 import type { Device, OpenOptions } from "./device.ts";
 import type { Driver } from "./driver.ts";
-import { UsageError } from "./errors.ts";
+import { DeviceError, UsageError } from "./errors.ts";
 import { checkOptions } from "./options.ts";
 
 const PCI_DEVICES = "/sys/bus/pci/devices";
@@ -27,7 +27,7 @@ const SCHEME = /^([a-z][a-z0-9-]*):(.+)$/;
  * @param drivers The drivers to choose from.
  * @throws {UsageError} if the address is malformed; the device does not exist, is in use or is not
  * supported; or a permission is missing. Nothing has changed then.
- * @throws {DeviceError} if the device does not follow its specification.
+ * @throws {DeviceError} if the device does not follow its specification, or is gone or powered down.
  */
 export async function openDevice(
   address: string,
@@ -67,6 +67,12 @@ function driverOf(pci: PciFunction, drivers: readonly Driver[]): Driver {
   const vendor = pci.readConfig(Config.VENDOR_ID, 2);
   const id = pci.readConfig(Config.DEVICE_ID, 2);
   const deviceClass = pci.readConfig(Config.CLASS, 2);
+  if (vendor === 0xffff) {
+    throw new DeviceError(
+      pci.address,
+      "configuration space reads as ones, so the device is gone or powered down: rescan the PCI bus or reboot",
+    );
+  }
   const driver = drivers.find((candidate) => candidate.vendor === vendor);
   if (driver && deviceClass === ETHERNET_CONTROLLER) return driver;
   const device = `device ${hex16(vendor)}:${hex16(id)} of class ${hex16(deviceClass)}`;

@@ -23,7 +23,7 @@ import {
 import type { Mempool } from "../src/mempool.ts";
 import { refuseOptions } from "../src/options.ts";
 import { Control, MAX_DATA } from "./control_queue.ts";
-import { Feature, negotiate } from "./features.ts";
+import { Feature, featureNames, negotiate } from "./features.ts";
 import { Queues } from "./queues.ts";
 import { NetConfig } from "./registers.ts";
 import { Status, type Transport } from "./transport.ts";
@@ -145,8 +145,8 @@ export class VirtioDevice implements Device {
       setStatus(Status.FEATURES_OK);
       if ((transport.status() & Status.FEATURES_OK) === 0) {
         throw new UsageError(
-          `${this.address}: the device requires features that this driver does not support: use ` +
-            `another device`,
+          `${this.address}: the device requires a feature that this driver does not support, one ` +
+            `of ${featureNames(offered & ~taken).join(", ")}: use another device`,
         );
       }
     }

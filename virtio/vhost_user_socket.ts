@@ -5,6 +5,7 @@
  * @module
  */
 
+import type { Peer } from "../src/peer.ts";
 import { UnixStream } from "../src/unix_stream.ts";
 import { DeviceError } from "../src/errors.ts";
 
@@ -69,6 +70,11 @@ export class VhostUserSocket {
   /** Whether the connection is usable. */
   get alive(): boolean {
     return this.#stream.alive;
+  }
+
+  /** The back-end's process. */
+  get peer(): Peer {
+    return this.#stream.peer;
   }
 
   /** Whether the back-end has closed the connection. */

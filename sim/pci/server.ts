@@ -115,6 +115,13 @@ export class Server {
     this.#eventfds.interrupt(vector);
   }
 
+  /** Ends the client's connection because of an error of the model; returns whether there is a client. */
+  fail(error: unknown): boolean {
+    if (this.#client === undefined) return false;
+    this.#endClient(`the model cannot go on with the client's descriptors and registers: ${error}`);
+    return true;
+  }
+
   /** Ends the client's connection and removes the socket. */
   close(): void {
     if (this.#client !== undefined) this.#endClient(undefined);

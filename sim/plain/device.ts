@@ -53,10 +53,10 @@ export class PlainDevice {
   readonly reads = 0;
   readonly #memory: PlainMemory;
   readonly #model: Model;
+  readonly #log: (line: string) => void;
   readonly #files: PlainFiles;
   readonly #config: PlainConfig;
   readonly #registers: PlainRegisters;
-  readonly #log: (line: string) => void;
   #lookAt = 0;
   #checkAt = 0;
   #lost = false;
@@ -121,6 +121,15 @@ export class PlainDevice {
     const settled = now - this.#lastWrite > SETTLED_MILLISECONDS;
     this.#lookAt = settled ? now + LOOK_MILLISECONDS : 0;
     return written;
+  }
+
+  /** Resets the port because of an error of the model; returns whether a driver has used it. */
+  fail(error: unknown): boolean {
+    if (!this.connected) return false;
+    this.#log(`the model cannot go on with the driver's descriptors and registers: ${error}`);
+    this.#memory.clear();
+    this.#disconnect();
+    return true;
   }
 
   /** Resets the model and removes the files. */

@@ -60,7 +60,7 @@ Deno.test("Mapping.peerFile() refuses what the file does not have", () => {
     assertThrows(
       () => Mapping.peerFile("memory", event, PAGE),
       RangeError,
-      "not in a regular file",
+      "is not a regular file",
     );
     stubs.ixy_close(event);
   });
