@@ -93,7 +93,7 @@ class Container {
     if (holders === 0) {
       const busAddress = memory.busAddress(0, "iova");
       const result = mapDma(this.#fd, memory.address, busAddress, memory.bytes);
-      if (result === -Errno.ENOMEM) throw lockLimit(address, memory.bytes);
+      if (result === -Errno.ENOMEM) checkLockLimit(address, memory.bytes);
       const what = `map memory at ${busAddress.toString(16)}`;
       checkCall(address, what, result, "see what dmesg says about the IOMMU");
     }
@@ -274,12 +274,17 @@ function notViable(address: string, number: string): UsageError {
 /** Room to add to a limit for rings, which are mapped after the pool, in KiB. */
 const RINGS_KIB = 16384;
 
-/** Returns the error for memory that this user may not lock. The kernel counts what is mapped. */
-function lockLimit(address: string, bytes: number): UsageError {
+/**
+ * Checks whether a user may lock more memory. The kernel counts what is mapped.
+ *
+ * @throws {UsageError} if not.
+ */
+function checkLockLimit(address: string, bytes: number): void {
   const locked = numberIn("/proc/self/status", /^VmLck:\s*(\d+)/m, address);
   const limit = numberIn("/proc/self/limits", /^Max locked memory\s*(\d+)/m, address) / 1024;
   const needed = locked + bytes / 1024;
-  return new UsageError(
+  if (!(needed > limit)) return;
+  throw new UsageError(
     `${address}: this program needs ${needed} KiB of locked memory so far, and \`ulimit -l\` allows ` +
       `${limit} KiB: set it with \`ulimit -l ${
         2 ** Math.ceil(Math.log2(needed + RINGS_KIB))
@@ -288,7 +293,7 @@ function lockLimit(address: string, bytes: number): UsageError {
   );
 }
 
-/** Returns the number in a file of `/proc`; 0 if it has none. */
+/** Returns the number in a file of `/proc`; NaN if it has none: there is no limit. */
 function numberIn(file: string, pattern: RegExp, address: string): number {
-  return Number(pattern.exec(makeCalls(address, () => readText(file)))?.[1] ?? 0);
+  return Number(pattern.exec(makeCalls(address, () => readText(file)))?.[1]);
 }
