@@ -14,6 +14,7 @@
 #include <spawn.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/file.h>
@@ -21,6 +22,8 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -56,6 +59,8 @@ int32_t ixy_read(int32_t fd, void *to, uint32_t bytes) { return result(read(fd, 
 int32_t ixy_write(int32_t fd, const void *from, uint32_t bytes) {
   return result(write(fd, from, bytes));
 }
+
+int32_t ixy_truncate(int32_t fd, double bytes) { return result(ftruncate(fd, (off_t)bytes)); }
 
 int32_t ixy_unlink(const char *path) { return result(unlink(path)); }
 
@@ -150,6 +155,36 @@ int32_t ixy_mmap_at(void *address, int32_t fd, double bytes, double offset) {
   return -error;
 }
 
+/* Returns a file that is deleted already, where memfd_create is forbidden, as in some containers. */
+static int deleted_file(int executable) {
+  const char *directories[] = {"/dev/shm", getenv("TMPDIR"), "/tmp", "/var/tmp"};
+  for (unsigned i = 0; i < sizeof directories / sizeof *directories; i++) {
+    char path[4096];
+    struct statvfs s;
+    if (!directories[i]) continue;
+    int n = snprintf(path, sizeof path, "%s/ixy-XXXXXX", directories[i]);
+    int fd = n < (int)sizeof path ? mkostemp(path, O_CLOEXEC) : -1;
+    if (fd < 0) continue;
+    unlink(path);
+    if (!executable) return fd;
+    if (fstatvfs(fd, &s) == 0 && !(s.f_flag & ST_NOEXEC) && fchmod(fd, 0500) == 0) return fd;
+    close(fd);
+  }
+  return -1;
+}
+
+/* Returns a file of 4 KiB pages; -errno of memfd_create if there is no other way. */
+static int memory_file(size_t bytes) {
+  int fd = memfd_create("ixy", MFD_CLOEXEC);
+  if (fd >= 0) return fd;
+  int error = errno;
+  /* Allocated now: a page that a full file system cannot allocate later would be a SIGBUS. */
+  if ((fd = deleted_file(0)) < 0) return -error;
+  if ((error = posix_fallocate(fd, 0, (off_t)bytes)) == 0) return fd;
+  close(fd);
+  return -error;
+}
+
 /*
  * Allocates zeroed, locked memory for DMA, stores its address in *address and returns a descriptor to
  * share it by. With `huge` it consists of 2 MiB pages: -ENOMEM if too few are reserved. It has no
@@ -157,8 +192,8 @@ int32_t ixy_mmap_at(void *address, int32_t fd, double bytes, double offset) {
  */
 int32_t ixy_memory(double bytes, int32_t huge, uint64_t *address) {
   size_t n = (size_t)bytes;
-  int fd = memfd_create("ixy", MFD_CLOEXEC | (huge ? MFD_HUGETLB | MFD_HUGE_2MB : 0));
-  if (fd < 0) return -errno;
+  int fd = huge ? result(memfd_create("ixy", MFD_CLOEXEC | MFD_HUGETLB | MFD_HUGE_2MB)) : memory_file(n);
+  if (fd < 0) return fd;
   void *p = MAP_FAILED;
   if (ftruncate(fd, (off_t)n) == 0)
     p = mmap(0, n, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
@@ -281,19 +316,41 @@ int32_t ixy_recv(int32_t fd, void *to, uint32_t bytes, int32_t *fds, int32_t fla
   return (int32_t)n;
 }
 
+/*
+ * Stores the ID of the process at the other end of a Unix stream socket, and returns a descriptor that
+ * becomes readable when that process has ended. At the end that connected, it is the process that listened.
+ * -ESRCH if it is not known here: it belongs to another PID namespace, or has ended before.
+ */
+int32_t ixy_peer(int32_t fd, int32_t *pid) {
+  struct ucred peer;
+  socklen_t bytes = sizeof peer;
+  if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &bytes) < 0) return -errno;
+  *pid = peer.pid;
+  return peer.pid > 0 ? result(syscall(SYS_pidfd_open, peer.pid, 0)) : -ESRCH;
+}
+
 /* Processes. */
 
-/* Returns a file in memory that can be executed. Kernels before 6.3 do not know MFD_EXEC; later ones
- * may demand it (vm.memfd_noexec). */
+/*
+ * Returns a file that can be executed. Kernels before 6.3 do not know MFD_EXEC; later ones may demand it, or
+ * forbid it (vm.memfd_noexec).
+ */
 static int executable(const char *name, const void *bytes, uint32_t count) {
   int fd = memfd_create(name, MFD_CLOEXEC | MFD_EXEC);
   if (fd < 0 && errno == EINVAL) fd = memfd_create(name, MFD_CLOEXEC);
-  if (fd < 0) return -errno;
+  int refused = errno;
+  if (fd < 0 && (fd = deleted_file(1)) < 0) return -refused;
   ssize_t n = write(fd, bytes, count);
-  if (n == (ssize_t)count) return fd;
-  int error = n < 0 ? errno : ENOSPC;
+  int error = n < 0 ? errno : ENOSPC, program = -1;
+  if (n == (ssize_t)count) {
+    /* A deleted file cannot be executed while it is open for writing. */
+    char path[32];
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    program = open(path, O_RDONLY | O_CLOEXEC);
+    error = errno;
+  }
   close(fd);
-  return -error;
+  return program < 0 ? -error : program;
 }
 
 /*
@@ -348,6 +405,17 @@ int32_t ixy_end(int32_t pid) {
 /* Waiting. */
 
 int32_t ixy_eventfd(void) { return result(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)); }
+
+/*
+ * Adds 1 to an eventfd. It looks for room first: another process that has the eventfd open can fill it and
+ * make it blocking. -EAGAIN if it is full.
+ */
+int32_t ixy_signal(int32_t fd) {
+  struct pollfd room = {.fd = fd, .events = POLLOUT};
+  uint64_t one = 1;
+  if (poll(&room, 1, 0) < 0) return -errno;
+  return room.revents & POLLOUT ? result(write(fd, &one, sizeof one)) : -EAGAIN;
+}
 
 /* As poll(2): `fds` is an array of struct pollfd; -1 milliseconds is no timeout. */
 int32_t ixy_poll(void *fds, uint32_t count, int32_t milliseconds) {

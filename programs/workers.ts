@@ -25,13 +25,16 @@ const START_MS = 20000, STOP_MS = 5000, GONE_MS = 10000;
 const LOOK_MS = 2, TICK_MS = 20;
 
 /**
- * Asserts that workers can load modules: remote ones always, local ones only with permission to
- * read them, which the main thread does not need.
+ * Asserts that workers can load modules, remote ones always, local ones only with permission to
+ * read them, which the main thread does not need; and that `/proc` shows when their threads have ended.
  *
  * @param directory The directory of all modules.
- * @throws {UsageError} if that permission is missing.
+ * @throws {UsageError} if that permission or `/proc` is missing.
  */
-export function requireModules(directory: URL): void {
+export function requireWorkers(directory: URL): void {
+  if (list("/proc/self/task").length === 0) {
+    throw new UsageError("--workers needs /proc, which lists the threads of a process: mount it");
+  }
   if (directory.protocol !== "file:") return;
   if (Deno.permissions.querySync({ name: "read", path: directory }).state === "granted") return;
   const path = decodeURIComponent(directory.pathname);

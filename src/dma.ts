@@ -225,11 +225,13 @@ function physicalAddresses(mapping: Mapping): readonly number[] | undefined {
   try {
     return mapping.physicalAddresses(HUGEPAGE);
   } catch (error) {
+    // Without /proc, devices that use I/O virtual addresses still work.
+    if (error instanceof SystemError && error.errno === Errno.ENOENT) return undefined;
     mapping.unmap();
     if (!(error instanceof SystemError)) throw error;
     throw new UsageError(
-      `cannot look up physical addresses (${error.message}): mount /proc, and see \`ulimit -n\` for the ` +
-        "limit of open files",
+      `cannot look up physical addresses (${error.message}): see \`ulimit -a\` for the limits of ` +
+        "this process",
       { cause: error },
     );
   }

@@ -13,7 +13,7 @@ import { VfioFunction } from "./pci/vfio.ts";
 import { VfioUserFunction } from "./pci/vfio_user.ts";
 import type { Device, OpenOptions } from "./device.ts";
 import type { Driver } from "./driver.ts";
-import { UsageError } from "./errors.ts";
+import { DeviceError, UsageError } from "./errors.ts";
 import { checkOptions } from "./options.ts";
 
 const PCI_DEVICES = "/sys/bus/pci/devices";
@@ -28,7 +28,7 @@ const SCHEME = /^([a-z][a-z0-9-]*):(.+)$/;
  * @param drivers The drivers to choose from.
  * @throws {UsageError} if the address is malformed; the device does not exist, is in use or is not
  * supported; or a permission is missing. Nothing has changed then.
- * @throws {DeviceError} if the device does not follow its specification.
+ * @throws {DeviceError} if the device does not follow its specification, or is gone or powered down.
  * @throws {StopError} if a stop flag has caught a signal.
  */
 export function openDevice(
@@ -46,7 +46,7 @@ async function openStoppable(
 ): Promise<Device> {
   checkOptions(address, options);
   const [, scheme = "", path = ""] = SCHEME.exec(address) ?? [];
-  const connector = drivers.find((driver) => driver.scheme === scheme);
+  const connector = drivers.find((driver) => driver.schemes?.includes(scheme));
   if (connector?.connect) return await connector.connect(address, path, options);
   const pci = openFunction(address, options);
   if (!pci) throw badAddress(address, drivers);
@@ -77,6 +77,12 @@ function driverOf(pci: PciFunction, drivers: readonly Driver[]): Driver {
   const vendor = pci.readConfig(Config.VENDOR_ID, 2);
   const id = pci.readConfig(Config.DEVICE_ID, 2);
   const deviceClass = pci.readConfig(Config.CLASS, 2);
+  if (vendor === 0xffff) {
+    throw new DeviceError(
+      pci.address,
+      "configuration space reads as ones, so the device is gone or powered down: rescan the PCI bus or reboot",
+    );
+  }
   const driver = drivers.find((candidate) => candidate.vendor === vendor);
   if (driver && deviceClass === ETHERNET_CONTROLLER) return driver;
   const device = `device ${hex16(vendor)}:${hex16(id)} of class ${hex16(deviceClass)}`;
@@ -93,7 +99,7 @@ function driverOf(pci: PciFunction, drivers: readonly Driver[]): Driver {
 }
 
 function badAddress(address: string, drivers: readonly Driver[]): UsageError {
-  const schemes = ["vfio-user", ...drivers.flatMap((driver) => driver.scheme ?? [])];
+  const schemes = ["vfio-user", ...drivers.flatMap((driver) => driver.schemes ?? [])];
   return new UsageError(
     `"${address}" is not a device address: use 0000:03:00.0 (a PCI function, as \`lspci -D\` ` +
       `shows it) or ${schemes.map((scheme) => `${scheme}:PATH`).join(" or ")} (the Unix socket ` +

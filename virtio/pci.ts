@@ -14,6 +14,7 @@ import {
 } from "../src/pci/function.ts";
 import type { Addressing, DmaMemory } from "../src/dma.ts";
 import { DeviceError, UsageError } from "../src/errors.ts";
+import type { Peer } from "../src/peer.ts";
 import { Feature } from "./features.ts";
 import { NetConfig } from "./registers.ts";
 import { Status } from "./transport.ts";
@@ -143,6 +144,10 @@ export abstract class PciTransport {
     this.address = pci.address;
     this.addressing = pci.addressing;
     this.pci = pci;
+  }
+
+  get peer(): Peer | undefined {
+    return this.pci.peer;
   }
 
   /** Reads the device status. */

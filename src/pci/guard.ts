@@ -56,7 +56,8 @@ export class Guard {
     } catch (error) {
       if (!(error instanceof SystemError)) throw error;
       throw new UsageError(
-        `${address}: ${error.message}: see \`ulimit -a\` and \`sysctl vm.memfd_noexec\`, or set ` +
+        `${address}: ${error.message}: see \`ulimit -a\` and \`sysctl vm.memfd_noexec\`, in a container ` +
+          "mount a directory with `--tmpfs /tmp:exec`, or set " +
           "`guard` to false: DMA then goes on if this program is killed",
         { option: "guard", cause: error },
       );

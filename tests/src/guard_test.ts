@@ -220,6 +220,6 @@ Deno.test("Guard that cannot start is refused, with what to look at", () => {
   assertEquals(error.option, "guard");
   assertMatch(
     error.message,
-    /^a: start the guard process: .*: see `ulimit -a` and `sysctl vm.memfd_noexec`, or set `guard`/,
+    /^a: start the guard process: .*: see `ulimit -a` and `sysctl vm.memfd_noexec`, .*, or set `guard`/,
   );
 });
