@@ -5,7 +5,7 @@
  * @module
  */
 
-import { UsageError } from "../../mod.ts";
+import { StopFlag, UsageError } from "../../mod.ts";
 import { command } from "../../programs/command_line.ts";
 import { text, whole } from "../../programs/options.ts";
 import { out } from "../../programs/output.ts";
@@ -37,7 +37,7 @@ const COMMAND = command({
   },
   notes: `Programs: ${TARGETS.map(({ name }) => name).join(", ")}.
 Signals: ${Object.keys(SIGNALS).join(", ")}.
-The table shows failures / runs. Exit code: 0, or 1 if there are failures.`,
+The table shows failures / runs. A signal ends the sweep after the current run. Exit code: 0, or 1 if there are failures.`,
   plan({ values: { moments, seed, programs, signals } }): Plan {
     const names = TARGETS.map(({ name }) => name);
     return {
@@ -56,6 +56,12 @@ function chosen(option: string, value: string | undefined, all: readonly string[
   throw new UsageError(`--${option} takes names of ${all.join(", ")}, not "${wrong}"`);
 }
 
+/** Returns the elements of an array in random order. */
+function shuffle<T>(array: readonly T[], random: () => number): T[] {
+  return array.map((element) => ({ element, at: random() })).sort((a, b) => a.at - b.at)
+    .map(({ element }) => element);
+}
+
 async function main({ moments, seed, programs, signals }: Plan): Promise<number> {
   if (!isRoot) throw new UsageError("the sweep drives PCI devices: run it as root");
   using _pages = new Hugepages(PAGES);
@@ -64,23 +70,24 @@ async function main({ moments, seed, programs, signals }: Plan): Promise<number>
   await plain.sim.command("start");
   const sweep = new Sweep(plain, directory), random = randomNumbers(seed);
   const runs = new Map<string, { runs: number; failures: number }>();
+  const pairs = TARGETS.filter(({ name }) => programs.includes(name))
+    .flatMap((target) => signals.map((signal) => ({ target, signal })));
   let failed = 0;
+  using stop = new StopFlag();
   for (let moment = 0; moment < moments; moment++) {
-    for (const target of TARGETS.filter(({ name }) => programs.includes(name))) {
-      for (const signal of signals) {
-        const drawn = draw(target, signal, random), key = `${signal} ${target.name}`;
-        const failures = await sweep.run(drawn);
-        const cell = runs.get(key) ?? { runs: 0, failures: 0 };
-        cell.runs++;
-        runs.set(key, cell);
-        if (failures.length === 0) continue;
-        cell.failures++;
-        failed++;
-        const { way, moment, short } = drawn, when = moment.toFixed(3);
-        out.print(
-          `${target.name} ${signal} ${way} at ${when}${short ? " short" : ""}: ${failures}`,
-        );
-      }
+    for (const { target, signal } of shuffle(pairs, random)) {
+      const drawn = draw(target, signal, random), key = `${signal} ${target.name}`;
+      if (stop.signal !== 0) break;
+      const failures = await sweep.run(drawn);
+      const cell = runs.get(key) ?? { runs: 0, failures: 0 };
+      cell.runs++;
+      runs.set(key, cell);
+      if (failures.length === 0) continue;
+      cell.failures++;
+      failed++;
+      const { way, moment: when, short } = drawn;
+      const how = `${way} at ${when.toFixed(3)}${short ? " short" : ""}`;
+      out.print(`${target.name} ${signal} ${how}: ${failures.join("; ")}`);
     }
   }
   const row = (cells: readonly string[]) => cells.map((cell) => cell.padStart(9)).join("");
@@ -89,7 +96,7 @@ async function main({ moments, seed, programs, signals }: Plan): Promise<number>
     out.print(row([
       signal,
       ...programs.map((name) => {
-        const { runs: n, failures } = runs.get(`${signal} ${name}`)!;
+        const { runs: n, failures } = runs.get(`${signal} ${name}`) ?? { runs: 0, failures: 0 };
         return `${failures}/${n}`;
       }),
     ]));
