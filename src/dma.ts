@@ -188,6 +188,9 @@ function allocate(bytes: number, kind: MemoryKind): Mapping {
     throw new UsageError(
       errno === Errno.ENOMEM
         ? `${bytes} bytes of memory are not available: use fewer or smaller buffers`
+        : errno === Errno.ENOSPC // the process may not use memfd_create
+        ? `${bytes} bytes of memory are not available in /dev/shm: enlarge it, in a container with ` +
+          "`--shm-size`, or use fewer or smaller buffers"
         : `cannot allocate DMA memory (${message}): see \`ulimit -a\` for the limits of this process`,
       { cause: error },
     );
