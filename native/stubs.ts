@@ -157,11 +157,10 @@ function loadFromMemory(): Stubs {
   } finally {
     libc.close();
   }
+  const why = [...new Set(problems)].join("; ");
   throw new UsageError(
-    `cannot load the C stubs (${
-      [...new Set(problems)].join("; ")
-    }): set TMPDIR to a directory where this ` +
-      "process may write and execute files, in a container with `--tmpfs /tmp:exec`, and see `ulimit -n`",
+    `cannot load the C stubs (${why}): mount /proc, or set TMPDIR to a directory where this process may ` +
+      "write and execute files, in a container with `--tmpfs /tmp:exec`, and see `ulimit -n`",
   );
 }
 
