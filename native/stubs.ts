@@ -65,6 +65,7 @@ export const Errno = {
   EACCES: 13,
   EBUSY: 16,
   ENODEV: 19,
+  ENOTDIR: 20,
   EINVAL: 22,
   EMFILE: 24,
   ENOSPC: 28,

@@ -161,12 +161,37 @@ Deno.test({
     await refuses(
       "a user namespace",
       ["pktgen.ts", CARD],
-      /no permission to open .*\/config: run this as root, .*`--user 0 --userns host`/,
+      /no permission to open .*\/config: run this as root, .*`--user 0 --userns host /,
       {
         mounts: `(${
           card(`${FILES}; chown 65534:65534 *`)
         }); chmod 600 "$R"/sys/bus/pci/devices/*/config`,
         prefix: ["setpriv", "--bounding-set=-all", "--inh-caps=-all"],
+      },
+    );
+    await works("nic.ts doctor: root of a user namespace", async () => {
+      const options = { unshare: ["--user", "--map-root-user"], mounts: TMP };
+      const { code, stdout } = await image.run(["nic.ts", "doctor"], options);
+      assertEquals(code, 1);
+      assertMatch(stdout, /ok +container .*with a user namespace/);
+      assertMatch(
+        stdout,
+        /missing {2}root +yes, but of a user namespace.*\n.*`--user 0 --userns host`/,
+      );
+    });
+    await works(
+      "fwd.ts and the guard where memory cannot be executed (vm.memfd_noexec=2)",
+      async () => {
+        // The setting belongs to the PID namespace. Kernels before 6.3 do not have it.
+        const mounts = `${TMP}; f="$R/proc/sys/vm/memfd_noexec"; [ ! -e "$f" ] || echo 2 >"$f"`;
+        const guard = 'import { Guard } from "/ixy.ts/src/pci/guard.ts"; new Guard("a", 0).end();';
+        const options = { mounts: `${mounts}; echo '${guard}' >"$R/tmp/guard.ts"` };
+        const words = ["fwd.ts", "vfio-user:/tmp/a", "vfio-user:/tmp/b"];
+        assertRefused(await image.run(words, options), /start the server of this device first/);
+        const started = await image.run(["/tmp/guard.ts"], options);
+        assertEquals([started.code, started.stderr], [0, ""]);
+        const denied = await image.run(["/tmp/guard.ts"], { ...options, prefix: NO_MEMFD });
+        assertEquals([denied.code, denied.stderr], [0, ""]);
       },
     );
     await refuses(
