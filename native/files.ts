@@ -172,7 +172,13 @@ export interface Status {
 }
 
 /** Kinds of files, in {@linkcode Status}. */
-export const FileKind = { REGULAR: 0o100000, SOCKET: 0o140000 } as const;
+export const FileKind = {
+  FIFO: 0o010000,
+  CHARACTER_DEVICE: 0o020000,
+  DIRECTORY: 0o040000,
+  REGULAR: 0o100000,
+  SOCKET: 0o140000,
+} as const;
 const KIND_MASK = 0o170000;
 
 /**

@@ -6,7 +6,14 @@
 
 import { visible } from "../native/files.ts";
 import { Errno } from "../native/stubs.ts";
-import { causes, DeviceError, SystemError, UsageError, WorkerError } from "../src/errors.ts";
+import {
+  causes,
+  DeviceError,
+  StopError,
+  SystemError,
+  UsageError,
+  WorkerError,
+} from "../src/errors.ts";
 import { type Command, parse } from "./command_line.ts";
 import type { Options } from "./options.ts";
 import { endOutput, err, out } from "./output.ts";
@@ -30,11 +37,15 @@ export function run<O extends Options, Plan extends object>(
   });
 }
 
+/** Added to a signal's number: the exit code of a program that the signal ended. */
+const SIGNAL_CODE = 128;
+
 /**
- * Ends the process with the exit code that `main` returns, 2 for an error that the user can fix, or
- * 1 for a device or worker that failed. It prints these errors as one sentence. Any other error is a bug
- * of the program: it keeps its stack trace, and the exit code is 1. {@linkcode endOutput} adds how output
- * that failed changes the exit code.
+ * Ends the process with the exit code that `main` returns, 2 for an error that the user can fix,
+ * 1 for a device or worker that failed, or 128 and the signal's number for a signal that arrived before
+ * the devices were ready. It prints these errors as one sentence. Any other error is a bug of the
+ * program: it keeps its stack trace, and the exit code is 1. {@linkcode endOutput} adds how output that
+ * failed changes the exit code.
  */
 export async function endWith(main: () => number | Promise<number>): Promise<never> {
   let code = 1;
@@ -42,6 +53,11 @@ export async function endWith(main: () => number | Promise<number>): Promise<nev
     code = await main();
   } catch (error) {
     for (const cause of causes(error)) {
+      if (cause instanceof StopError) {
+        code = SIGNAL_CODE + cause.signal;
+        err.print(visible(cause.message));
+        continue;
+      }
       const refused = refusal(cause), sentence = refused ?? failure(cause);
       if (sentence === undefined) {
         err.print("error: this is a bug in the program: report it with what follows");

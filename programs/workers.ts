@@ -8,7 +8,7 @@
  * @module
  */
 
-import { delay } from "jsr:@std/async@1/delay";
+import { delay, waitUntil } from "../native/clock.ts";
 import { list } from "../native/files.ts";
 import type { StopFlag } from "../native/stop.ts";
 import type { Device } from "../src/device.ts";
@@ -94,10 +94,10 @@ export class Workers implements AsyncDisposable {
    * @throws {WorkerError} if a worker cannot start, or does not start in time.
    */
   async started(): Promise<void> {
-    const all = await until(START_MS, () => {
+    const all = await waitUntil(START_MS, () => {
       this.checkAlive();
       return this.#members.every(({ thread }) => thread !== undefined);
-    });
+    }, LOOK_MS);
     if (!all) throw new WorkerError(`workers did not start within ${START_MS / 1000} s`);
   }
 
@@ -121,11 +121,12 @@ export class Workers implements AsyncDisposable {
     const done = ({ ended, thread, failure }: Member) => {
       return ended || (thread === undefined && failure !== undefined);
     };
-    const stopped = await until(this.#milliseconds, () => this.#members.every(done));
-    const gone = stopped && await until(GONE_MS, () => {
+    const allDone = () => this.#members.every(done);
+    const stopped = await waitUntil(this.#milliseconds, allDone, LOOK_MS);
+    const gone = stopped && await waitUntil(GONE_MS, () => {
       const threads = list("/proc/self/task");
       return this.#members.every(({ thread = "" }) => !threads.includes(thread));
-    });
+    }, LOOK_MS);
     for (const { worker } of this.#members) worker.terminate();
     if (!gone) throw new WorkerError(`a worker did not stop within ${this.#milliseconds} ms`);
   }
@@ -160,15 +161,4 @@ function failed(number: number, thrown: readonly unknown[]): WorkerError {
   const messages = thrown.map((cause) => cause instanceof Error ? cause.message : `${cause}`);
   const cause = thrown.length === 1 ? thrown[0] : thrown;
   return new WorkerError(`worker ${number} failed: ${messages.join("; ")}`, { cause });
-}
-
-/** Waits until a condition holds; returns whether it did in time. */
-async function until(milliseconds: number, condition: () => boolean): Promise<boolean> {
-  const deadline = performance.now() + milliseconds;
-  for (;;) {
-    const late = performance.now() >= deadline;
-    if (condition()) return true;
-    if (late) return false;
-    await delay(LOOK_MS);
-  }
 }

@@ -6,6 +6,7 @@
  * @module
  */
 
+import { spinUntil } from "../../native/clock.ts";
 import { Errno, Open, path, stubs, SystemError } from "../../native/stubs.ts";
 import type { DmaMemory } from "../dma.ts";
 import { DeviceError, makeCalls, UsageError } from "../errors.ts";
@@ -27,8 +28,10 @@ import { openResource } from "./resource_file.ts";
 
 const DEVICES = "/sys/bus/pci/devices";
 const IFF_UP = 1;
-/** How long to wait for the lock, which the guard of a killed program holds until DMA is off. */
-const LOCK_TRIES = 100, LOCK_PAUSE_MS = 10;
+/** The longest wait for the lock, which the guard of a killed program holds until DMA is off. */
+const LOCK_MS = 1000;
+/** Time between two attempts to lock. */
+const LOCK_PAUSE_MS = 10;
 /** What to do about an interface in another network namespace. */
 export const HIDDEN_REMEDY =
   "run this in the network namespace of the machine (`nsenter -t 1 -n`, in a container with " +
@@ -103,11 +106,11 @@ function cannotOpen(address: string, devices: string, file: string, errno: numbe
 
 /** Locks the open file of a function against other programs; returns whether it succeeds. */
 function lock(fd: number): boolean {
-  for (let i = 1;; i++) {
+  return spinUntil(LOCK_MS, () => {
     if (stubs.ixy_lock(fd) === 0) return true;
-    if (i === LOCK_TRIES) return false;
     stubs.ixy_poll(new Uint8Array(0), 0, LOCK_PAUSE_MS);
-  }
+    return false;
+  });
 }
 
 /** The kernel driver that a function was taken from, and the changes to undo before giving it back. */
@@ -157,12 +160,14 @@ export class SysfsFunction extends FunctionBase {
     if (fd < 0) throw cannotOpen(address, devices, file, -fd);
     this.#fd = fd;
     this.config = new FileRegion(address, file, fd);
+    using opened = new DisposableStack();
+    opened.defer(() => stubs.ixy_close(fd));
     if (!lock(fd)) {
-      stubs.ixy_close(fd);
       throw new UsageError(
         `${address}: another program that uses ixy.ts has the device open: end it`,
       );
     }
+    opened.move();
   }
 
   get behindIommu(): boolean {
@@ -244,7 +249,14 @@ export class SysfsFunction extends FunctionBase {
           "`echo 256 > /proc/sys/vm/nr_hugepages`, in a container with `--cap-add SYS_ADMIN`",
       );
     }
+    memory.checkPhysical(this.address); // it may have moved since it was allocated
     this.#guard?.hold(memory.fd); // else `claim` does it
+  }
+
+  /** @throws {DeviceError} if bus mastering is to be turned on, and memory has moved. */
+  override setBusMaster(on: boolean): void {
+    if (on) { for (const memory of this.mapped) memory.checkPhysical(this.address); }
+    super.setBusMaster(on);
   }
 
   checkAlive(): void {
@@ -252,6 +264,7 @@ export class SysfsFunction extends FunctionBase {
     if (this.readConfig(Config.VENDOR_ID, 2) === 0xffff) {
       throw new DeviceError(this.address, "configuration space reads as ones: the device is gone");
     }
+    this.#guard?.checkAlive();
   }
 
   close(): void {

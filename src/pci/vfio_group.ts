@@ -144,6 +144,11 @@ export class VfioGroup {
       if (result === -Errno.ENOMEM) throw lockLimit(address, memory.bytes);
       const what = `map memory at ${busAddress.toString(16)}`;
       checkCall(address, what, result, "see what dmesg says about the IOMMU");
+      this.#maps.set(memory, 1); // for `unmap`
+      using mapped = new DisposableStack();
+      mapped.defer(() => this.unmap(address, memory));
+      memory.checkPhysical(address); // the kernel has pinned the memory, and may have moved it before
+      mapped.move();
     }
     this.#maps.set(memory, holders + 1);
   }
