@@ -10,7 +10,7 @@
 import { Errno, Open, path, stubs, SystemError } from "../../native/stubs.ts";
 import type { DmaMemory } from "../dma.ts";
 import { checkCall, makeCalls, UsageError } from "../errors.ts";
-import { ifReadable, linkName, list, readText } from "../../native/files.ts";
+import { linkName, list, readText } from "../../native/files.ts";
 import {
   API_VERSION,
   apiVersion,
@@ -229,7 +229,7 @@ function notViable(address: string, number: string): UsageError {
 }
 
 function lockLimit(address: string, bytes: number): UsageError {
-  const status = makeCalls(address, () => ifReadable(() => readText("/proc/self/status"))) ?? "";
+  const status = makeCalls(address, () => readText("/proc/self/status"));
   const locked = /^VmLck:\s*(\d+)/m.exec(status)?.[1] ?? "0";
   return new UsageError(
     `${address}: \`ulimit -l\` does not allow locking ${
