@@ -133,11 +133,18 @@ export function writeText(file: string, text: string): void {
   }
 }
 
-/** Returns the names in a directory; none if it does not exist or is not readable. */
+/**
+ * Returns the names in a directory; none if it does not exist, is not readable, or is a file.
+ *
+ * @throws {SystemError} if it cannot be read for another reason: too many files are open, for example.
+ */
 export function list(directory: string): string[] {
   let bytes = new Uint8Array(4096), n: number;
   while ((n = stubs.ixy_list(path(directory), bytes, bytes.length)) === -Errno.ENOBUFS) {
     bytes = new Uint8Array(4 * bytes.length);
+  }
+  if (n < 0 && -n !== Errno.ENOTDIR && !ABSENT.includes(-n)) {
+    throw new SystemError(`list ${directory}`, -n);
   }
   if (n <= 0) return [];
   return decode(bytes.subarray(0, n - 1)).split("\0");

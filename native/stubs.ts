@@ -73,6 +73,7 @@ export const Errno = {
   EBUSY: 16,
   EEXIST: 17,
   ENODEV: 19,
+  ENOTDIR: 20,
   EINVAL: 22,
   EMFILE: 24,
   ENOSPC: 28,
@@ -165,11 +166,10 @@ function loadFromMemory(): Stubs {
   } finally {
     libc.close();
   }
+  const why = [...new Set(problems)].join("; ");
   throw new UsageError(
-    `cannot load the C stubs (${
-      [...new Set(problems)].join("; ")
-    }): set TMPDIR to a directory where this ` +
-      "process may write and execute files, in a container with `--tmpfs /tmp:exec`, and see `ulimit -n`",
+    `cannot load the C stubs (${why}): mount /proc, or set TMPDIR to a directory where this process may ` +
+      "write and execute files, in a container with `--tmpfs /tmp:exec`, and see `ulimit -n`",
   );
 }
 

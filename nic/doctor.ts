@@ -139,7 +139,7 @@ function* container(confined: Confinement): Generator<Finding> {
       sys === "missing"
         ? "mount it: `mount -t sysfs sysfs /sys`"
         : "run `mount -o remount,rw /sys`",
-      "start the container with `-v /sys:/sys`",
+      "start the container with `-v /sys:/sys`, or with `--privileged --network host`",
     ),
   );
 }

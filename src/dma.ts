@@ -245,6 +245,9 @@ function allocate(
     throw new UsageError(
       errno === Errno.ENOMEM
         ? `${bytes} bytes of memory are not available: use fewer or smaller buffers`
+        : errno === Errno.ENOSPC // the process may not use memfd_create
+        ? `${bytes} bytes of memory are not available in /dev/shm: enlarge it, in a container with ` +
+          "`--shm-size`, or use fewer or smaller buffers"
         : `cannot allocate DMA memory (${message}): see \`ulimit -a\` for the limits of this process`,
       { cause: error },
     );
