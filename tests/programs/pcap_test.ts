@@ -159,6 +159,22 @@ Deno.test("pcap.ts ends at SIGINT and SIGTERM with exit code 0 and a complete fi
   await sim.quit();
 });
 
+Deno.test("pcap.ts --timeout ends with 1 if no packet arrives, after the totals", async () => {
+  await using directory = await TemporaryDirectory.make();
+  await using sim = await Sim.start(directory, ["generator:rate=1000"]);
+  const file = directory.file("out.pcap");
+  await using program = await start(["--count=5", "--timeout=0.5", ...sim.addresses], file);
+  const { code, stdout, stderr } = await program.finish();
+  assertFailed(
+    { code, stdout, stderr },
+    1,
+    /: no packet for 0\.5 s, 0 of 5 packets have arrived: link up at 10 Gbit\/s: the other side sends no/,
+  );
+  assertEquals(totals(stdout).ports[0].written, 0);
+  assertEquals((await Deno.readFile(file)).length, 24);
+  await sim.quit();
+});
+
 /** Runs a shell pipeline, in which `$@` is the program with its standard output as FILE. */
 async function pipe(script: string, options: readonly string[]): Promise<Result> {
   await using directory = await TemporaryDirectory.make();
