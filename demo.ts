@@ -203,6 +203,7 @@ async function forward(
   // A line of the software NIC is shown once the forwarder's next line has come: see `count`.
   let shown: SimLine | undefined, shownTime = 0, pending: SimLine | undefined, pendingTime = 0;
   let best = 0, started = 0, draining = false;
+  const gone = Promise.withResolvers<void>(); // the reader of the table
   const show = (fwd: FwdLine) => {
     if (pending === undefined || fwd.total) return;
     const span = (pendingTime - shownTime) / 1000;
@@ -216,6 +217,7 @@ async function forward(
     }
     best = Math.max(best, sum);
     [shown, shownTime, pending] = [pending, pendingTime, undefined];
+    if (out.readerGone) gone.resolve();
   };
   await using sim = start(
     "sim/main.ts",
@@ -242,7 +244,8 @@ async function forward(
   if (!json) out.print(HEADER);
   await sim.write("start");
   started = shownTime = performance.now();
-  await Promise.race([delay(seconds * 1000), interruption.caught, sim.fail(), fwd.fail()]);
+  const early = [interruption.caught, gone.promise, sim.fail(), fwd.fail()];
+  await Promise.race([delay(seconds * 1000), ...early]);
   await sim.write("stop");
   const span = (performance.now() - started) / 1000;
   draining = true;

@@ -90,6 +90,14 @@ Deno.test("demo.ts ends in order, and leaves nothing behind, at a signal to its 
   }
 });
 
+Deno.test("demo.ts ends early with 141 once its reader is gone", async () => {
+  const script = '"$@" | head -1; echo "${PIPESTATUS[0]}"';
+  const task = [Deno.execPath(), "task", "--quiet", "demo", "--rate=1000", "--seconds=1000"];
+  const { stdout, stderr } = await run(["bash", "-c", script, "bash", ...task], { cwd: PROJECT });
+  assertEquals(stderr, "");
+  assertMatch(stdout, /^ +time .*\n141\n$/);
+});
+
 Deno.test("demo.ts refuses invalid command lines with one sentence", async (t) => {
   const cases: [options: string[], sentence: RegExp][] = [
     [["--frobnicate"], /--frobnicate/],
