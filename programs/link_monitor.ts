@@ -5,8 +5,9 @@
  * @module
  */
 
+import { visible } from "../native/files.ts";
 import type { Device, LinkStatus } from "../src/device.ts";
-import { err, visible } from "./output.ts";
+import { err } from "./output.ts";
 
 /** The parts of a device that the monitor uses. */
 type Linked = Pick<Device, "address" | "linkStatus">;

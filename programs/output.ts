@@ -16,17 +16,6 @@ const END_MS = 500;
 /** The exit code that a shell gives a program that SIGPIPE ended. */
 export const READER_GONE = 141;
 
-/**
- * Returns a text with control characters, which names of files can contain, as escapes: `\u000a` for a line
- * feed.
- */
-export function visible(text: string): string {
-  // deno-lint-ignore no-control-regex
-  return text.replaceAll(/[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]/g, (character) => {
-    return `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
-  });
-}
-
 /** Prints lines to a standard stream. */
 export class Output {
   readonly #stream: Pick<StandardStream, "name" | "write" | "hasRoom">;

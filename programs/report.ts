@@ -4,9 +4,10 @@
  * @module
  */
 
+import { visible } from "../native/files.ts";
 import { BIT_RATE_WIDTH, bitRate, PACKET_RATE_WIDTH, packetRate } from "../packets/units.ts";
 import type { Device } from "../src/device.ts";
-import { out, visible } from "./output.ts";
+import { out } from "./output.ts";
 
 /** Bytes that a packet occupies on the wire in addition to its own: preamble, CRC, gap. */
 export const WIRE_OVERHEAD = 24;

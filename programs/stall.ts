@@ -5,11 +5,12 @@
  * @module
  */
 
+import { visible } from "../native/files.ts";
 import { Timer } from "../native/clock.ts";
 import type { Device } from "../src/device.ts";
 import { formatLink } from "./link_monitor.ts";
 import { decimal, type Option } from "./options.ts";
-import { err, visible } from "./output.ts";
+import { err } from "./output.ts";
 
 /** Milliseconds between looks, and without progress until it is reported. */
 const LOOK_MS = 100, REPORT_MS = 5000;

@@ -10,9 +10,10 @@
  * @module
  */
 
+import { visible } from "../native/files.ts";
 import { milliseconds } from "../native/clock.ts";
 import { StopFlag } from "../native/stop.ts";
-import { err, out, visible } from "../programs/output.ts";
+import { err, out } from "../programs/output.ts";
 import { run } from "../programs/run.ts";
 import { Control, STDIN } from "./control.ts";
 import { Loop } from "./loop.ts";

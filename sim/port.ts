@@ -30,6 +30,12 @@ export interface PortServer {
   readonly reads: number;
   /** Handles waiting work, and returns whether there was any. */
   poll(): boolean;
+  /**
+   * Ends the driver's use of the port, and logs the error of the model that is the reason.
+   *
+   * @returns Whether a driver has used it.
+   */
+  fail(error: unknown): boolean;
   /** Ends the service. */
   close(): void;
 }

@@ -4,8 +4,9 @@
  * @module
  */
 
+import { visible } from "../native/files.ts";
 import { PACKET_RATE_WIDTH, packetRate } from "../packets/units.ts";
-import { err, out, visible } from "../programs/output.ts";
+import { err, out } from "../programs/output.ts";
 import type { Port } from "./port.ts";
 import { Generator } from "./wires/generator.ts";
 

@@ -10,7 +10,8 @@
 
 import { OutputFile } from "../../native/output_file.ts";
 import { SystemError } from "../../native/stubs.ts";
-import { err, visible } from "../../programs/output.ts";
+import { visible } from "../../native/files.ts";
+import { err } from "../../programs/output.ts";
 import { hex } from "../../src/registers.ts";
 import { REGISTER_SPACE, RegisterFile } from "../registers/register_file.ts";
 import type { Model } from "./model.ts";
