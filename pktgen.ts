@@ -75,9 +75,9 @@ A is ${DEVICE_FORMS}.`,
   notes:
     `At the end pktgen.ts waits until all packets have left and, with --check, until all are back or
 none has come for a second. It then exits with 1 if a packet was not sent, lost, reordered, duplicate
-or corrupt. pending: A has not reported them as sent; missed: A had no free descriptor; lost: did not come back and was not missed, which
-includes packets dropped on the way, so choose a rate that the other side can take;
-foreign: packets that pktgen.ts did not send.`,
+or corrupt. pending: A has not reported them as sent; missed: A had no free descriptor; lost: did not
+come back and was not missed, which includes packets dropped on the way, so choose a rate that the
+other side can take; foreign: packets that pktgen.ts did not send.`,
   plan({ values, operands: [address] }): Plan {
     const { size, count, rate, check } = values, options = deviceOptions(values);
     const timeout = values.timeout === Infinity && count < Infinity ? TIMEOUT_S : values.timeout;
