@@ -14,6 +14,8 @@ import { err } from "./output.ts";
 
 /** Milliseconds between looks, and without progress until it is reported. */
 const LOOK_MS = 100, REPORT_MS = 5000;
+/** Longest time at the end for packets in transmit rings, in milliseconds. */
+const UNSENT_MS = 500;
 
 /** What a program waits for. */
 export interface Wait {
@@ -23,6 +25,29 @@ export interface Wait {
   readonly missing: () => string | undefined;
   /** The probable reason while the link is up. */
   readonly reason: string;
+}
+
+/**
+ * Waits half a second for packets in transmit rings. Reports those that stay: totals count them as sent.
+ *
+ * @param print Prints a line; default: to the standard error.
+ * @throws {DeviceError} if a device is gone.
+ */
+export function reportUnsent(
+  devices: readonly Pick<Device, "address" | "linkStatus" | "txQueues" | "checkAlive">[],
+  print: (line: string) => void = err.print,
+): void {
+  const end = performance.now() + UNSENT_MS;
+  for (const device of devices) {
+    const left = () => {
+      for (const queue of device.txQueues) queue.reclaim();
+      return device.txQueues.reduce((sum, { pending }) => sum + pending, 0);
+    };
+    while (left() > 0 && performance.now() < end) device.checkAlive();
+    if (left() === 0) continue;
+    const link = formatLink(device.linkStatus());
+    print(visible(`warning: ${device.address}: has not sent the last ${left()} packets: ${link}`));
+  }
 }
 
 /** Returns the option for the longest time without progress. */

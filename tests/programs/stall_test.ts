@@ -1,8 +1,8 @@
 /** What a program reports while it waits without progress. */
 
 import { assertEquals } from "@std/assert";
-import { Stall } from "../../programs/stall.ts";
-import type { LinkStatus } from "../../src/device.ts";
+import { reportUnsent, Stall } from "../../programs/stall.ts";
+import type { LinkStatus, TxQueue } from "../../src/device.ts";
 
 Deno.test("Stall reports each wait once, with the reason, and is over after the limit", () => {
   const lines: string[] = [], start = performance.now();
@@ -25,4 +25,16 @@ Deno.test("Stall reports each wait once, with the reason, and is over after the 
   assertEquals([look(138), lines.length], [false, 2]);
   assertEquals(lines[1].slice(-21), ": link down: no cable");
   assertEquals([look(140), lines.length], [true, 2]);
+});
+
+Deno.test("reportUnsent() reports packets that stay in transmit rings, after half a second", () => {
+  const lines: string[] = [];
+  const device = (pending: number[]) => ({
+    address: `A${pending}`,
+    linkStatus: () => ({ up: true, megabits: 0 }),
+    checkAlive: () => {},
+    txQueues: pending.map((pending) => ({ pending, reclaim: () => 0 }) as TxQueue),
+  });
+  reportUnsent([device([0, 0]), device([3, 4]), device([])], (line) => lines.push(line));
+  assertEquals(lines, ["warning: A3,4: has not sent the last 7 packets: link up"]);
 });
