@@ -97,7 +97,7 @@ async function shell(
   const [a, b] = SLOTS.map((slot) => addressOf({ slot }));
   console.log(`booting with ${kind} virtio cards at ${a} and ${b}; in the shell, try
 
-  deno run --allow-ffi pktgen.ts --seconds 5 ${a} & deno run --allow-ffi pcap.ts --count 10 ${b} x.pcap
+  deno run --allow-ffi pktgen.ts --seconds 5 ${a} & deno run --allow-ffi -W pcap.ts --seconds 9 ${b} x.pcap
   deno run --allow-ffi fwd.ts ${a} ${b}
 
 \`exit\` ends the machine.
