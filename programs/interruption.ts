@@ -1,6 +1,7 @@
 /**
- * How a signal ends a program that has child processes and temporary directories: it ends the children,
- * removes the directories and returns an exit code. Programs that poll devices use `StopFlag` alone.
+ * How a signal ends a program that has child processes and temporary directories: the children end, the
+ * directories are removed, and the exit code names the signal. Programs that poll devices use `StopFlag`
+ * alone.
  *
  * @module
  */

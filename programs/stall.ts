@@ -1,6 +1,6 @@
 /**
- * Reports on the standard error that a program waits for packets without progress, and why. It may wait
- * for ever otherwise, in silence.
+ * Reports on the standard error that a program waits without progress, what for, and why; and packets that
+ * a device has not sent at the end.
  *
  * @module
  */

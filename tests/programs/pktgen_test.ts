@@ -233,9 +233,13 @@ Deno.test("pktgen.ts ends at SIGINT while it waits for the link", async () => {
   await sim.reaches("its start", ([port]) => port.connected);
   program.kill("SIGINT");
   const { code, stdout, stderr } = await program.finish(5000); // it waits for 10 s
+  await sim.quit();
+  if (code === 128 + 2) { // on a busy machine, the port is connected long before it is open
+    assertEquals([stderr, stdout], ["SIGINT arrived before the device was ready\n", ""]);
+    return;
+  }
   assertEquals({ code, stderr }, { code: 0, stderr: "" });
   assertEquals(totals(stdout).ports[0].txPackets, 0);
-  await sim.quit();
 });
 
 Deno.test("pktgen.ts --count ends with 1 if the link goes down, and counts what was sent", async () => {
