@@ -28,7 +28,7 @@ export class BoundSocket {
    */
   constructor(at: string, type: number) {
     this.#at = at;
-    freePath(at, type & ~SOCK.NONBLOCK);
+    freePath(at, type);
     this.fd = stubs.ixy_bind(path(at), type);
     if (this.fd < 0) {
       throw new UsageError(`cannot make socket ${new SystemError(at, -this.fd).message}`);
@@ -61,7 +61,8 @@ function freePath(at: string, type: number): void {
   if (found.kind !== FileKind.SOCKET) {
     throw new UsageError(`${at}: exists and is not a socket: choose another path`);
   }
-  const other = stubs.ixy_connect(path(at), type);
+  // Nonblocking: a process that does not accept connections has no room for another one.
+  const other = stubs.ixy_connect(path(at), type | SOCK.NONBLOCK);
   if (other >= 0) stubs.ixy_close(other);
   if (other !== -Errno.ECONNREFUSED) {
     throw new UsageError(`${at}: another process uses this socket: choose another path`);
