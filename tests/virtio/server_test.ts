@@ -8,7 +8,7 @@ import { assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { path, stubs } from "../../native/stubs.ts";
 import { SOCK } from "../../src/bound_socket.ts";
 import { type Device, DeviceError, Mempool, open, UsageError } from "../../mod.ts";
-import { TemporaryDirectory, until } from "../support/processes.ts";
+import { ffiOnly, Program, TemporaryDirectory, until } from "../support/processes.ts";
 import { everySize, receiveAll, sendAll, StrictBackend } from "../support/vhost_user.ts";
 
 /** Returns the names in a directory. */
@@ -64,7 +64,7 @@ Deno.test("open() keeps waiting if a program only looks whether the path is in u
     await assertRejects(() => open(address, {}), UsageError, "another process uses this socket");
     stubs.ixy_close(stubs.ixy_connect(path(socket), SOCK.STREAM | SOCK.NONBLOCK));
   }
-  await using backend = await StrictBackend.start(directory, { client: true });
+  await using _backend = await StrictBackend.start(directory, { client: true });
   using device = await opening;
   await assertLoops(device);
   for (let i = 0; i < 10; i++) {
@@ -137,6 +137,28 @@ Deno.test("Device throws if the back-end is gone, and its address can be opened 
     await assertRejects(gone, DeviceError, "the server of this device has closed the connection");
   }
   assertEquals(pool.freeCount, pool.buffers);
+});
+
+Deno.test("Programs say that they wait for a back-end, and end at a signal", async () => {
+  await using directory = await TemporaryDirectory.make();
+  const addresses = ["a.sock", "b.sock"].map((name) => `vhost-user-server:${directory.file(name)}`);
+  const programs: [name: string, ...args: string[]][] = [
+    ["fwd.ts", ...addresses],
+    ["echo.ts", addresses[0], "192.0.2.9"],
+    ["pktgen.ts", addresses[0]],
+    ["pcap.ts", addresses[0], "-"],
+  ];
+  for (const [name, ...args] of programs) {
+    await using program = Program.start(ffiOnly(name, ["--json", ...args]));
+    await until("the sentence", () => program.stderr.includes("\n"));
+    assertEquals(program.stderr, `${addresses[0]}: waiting for a back-end to connect\n`);
+    assertEquals(names(directory), ["a.sock"]);
+    program.kill("SIGTERM");
+    const { code, stderr } = await program.finish();
+    assertEquals(code, 128 + 15);
+    assertMatch(stderr, /connect\nSIGTERM arrived before the device was ready\n$/);
+    assertEquals(names(directory), []);
+  }
 });
 
 Deno.test("open() leaves no socket if the back-end lacks the requested interface or a queue", async () => {
