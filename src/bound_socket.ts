@@ -40,11 +40,15 @@ export class BoundSocket {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
+    if (this.present) stubs.ixy_unlink(path(this.#at));
+    stubs.ixy_close(this.fd);
+  }
+
+  /** Whether the path leads to this socket: another process may have removed or replaced it. */
+  get present(): boolean {
     // While the socket is open, no other file can have its inode number.
     const now = ifReadable(() => status(this.#at));
-    const ours = now?.inode === this.#made.inode && now.device === this.#made.device;
-    if (ours) stubs.ixy_unlink(path(this.#at));
-    stubs.ixy_close(this.fd);
+    return now?.inode === this.#made.inode && now.device === this.#made.device;
   }
 }
 

@@ -119,6 +119,23 @@ Deno.test("Device.close() leaves a socket that another process has bound since",
   stubs.ixy_close(other);
 });
 
+Deno.test("open() throws if its socket is removed or replaced while it waits", async () => {
+  await using directory = await TemporaryDirectory.make();
+  const socket = directory.file("strict.sock");
+  using pool = new Mempool();
+  for (const replace of [false, true]) {
+    let waits = 0;
+    const opening = open(`vhost-user-server:${socket}`, { pool, onWait: () => waits++ });
+    const refused = assertRejects(() => opening, UsageError, "removed or replaced");
+    await until("the wait", () => waits > 0);
+    await Deno.remove(socket);
+    const other = replace ? stubs.ixy_bind(path(socket), SOCK.STREAM) : -1;
+    await refused;
+    assertEquals(names(directory), replace ? ["strict.sock"] : []);
+    if (replace) stubs.ixy_close(other);
+  }
+});
+
 Deno.test("Device throws if the back-end is gone, and its address can be opened again at once", async () => {
   await using directory = await TemporaryDirectory.make();
   const address = `vhost-user-server:${directory.file("strict.sock")}`;
