@@ -10,6 +10,7 @@ import { interruptible, type Interruption } from "../programs/interruption.ts";
 import { Progress } from "../programs/progress.ts";
 import { TemporaryDirectory } from "../programs/temporary_directory.ts";
 import { installPackages } from "./support/packages.ts";
+import { OPEN_VSWITCH_PACKAGES } from "./support/open_vswitch.ts";
 import { TESTPMD_PACKAGES } from "./support/testpmd.ts";
 import { VAGRANT_PACKAGES } from "./vagrant/packages.ts";
 
@@ -33,8 +34,8 @@ const SUITES: Readonly<Record<string, Suite>> = {
   native: {
     folder: "tests",
     without: ["tests/vm", "tests/vagrant"],
-    packages: ["gcc", ...NETWORK, ...TESTPMD_PACKAGES],
-    root: "tests with TAP devices, network namespaces, PCI devices and DPDK",
+    packages: ["gcc", ...NETWORK, ...OPEN_VSWITCH_PACKAGES, ...TESTPMD_PACKAGES],
+    root: "tests with TAP devices, network namespaces, PCI devices, DPDK and Open vSwitch",
   },
   vm: {
     folder: "tests/vm",
