@@ -5,12 +5,13 @@
  * @module
  */
 
-import { type Device, Mempool, open, PacketBatch, StopFlag, UsageError } from "./mod.ts";
+import { type Device, Mempool, PacketBatch, StopFlag, UsageError } from "./mod.ts";
 import {
   DEVICE_FORMS,
   DEVICE_OPTIONS,
   type DeviceOptions,
   deviceOptions,
+  openDevice,
 } from "./programs/device_options.ts";
 import { delay } from "./native/clock.ts";
 import { Pace } from "./packets/pace.ts";
@@ -72,7 +73,7 @@ corrupt. missed: A had no free descriptor; lost: did not come back and was not m
 includes packets dropped on the way, so choose a rate that the other side can take;
 foreign: packets that pktgen.ts did not send.`,
   plan({ values, operands: [address] }): Plan {
-    const { size, count, rate, check } = values, options = deviceOptions(values);
+    const { size, count, rate, check } = values, options = deviceOptions(values, [address]);
     if (size > options.bufferSize) {
       throw new UsageError(
         `--size takes a whole number from ${MIN_SIZE} to ${options.bufferSize}, the size of a ` +
@@ -149,7 +150,8 @@ class Traffic {
     const counts = count(this.#device);
     if (!this.#plan.check) return counts;
     const { missing, ...others } = this.#stream.counts(this.#drained ? this.#sent : undefined);
-    return { ...counts, lost: Math.max(0, missing - counts.missed), ...others };
+    const { missed, lostInFlight = 0 } = counts;
+    return { ...counts, lost: Math.max(0, missing - missed - lostInFlight), ...others };
   }
 }
 
@@ -166,7 +168,8 @@ async function main(plan: Plan): Promise<number> {
   // Enough for full rings and a batch each way.
   using pool = new Mempool({ buffers: rxEntries + txEntries + 2 * batch, bufferSize });
   using stop = new StopFlag();
-  using device = await open(plan.address, { ...plan.open, pool, promiscuous: check });
+  const options = { ...plan.open, pool, promiscuous: check };
+  await using device = await openDevice(plan.address, plan, options);
   await waitForLink(device, stop);
   const traffic = new Traffic(device, new UdpStream(pool, plan.size, device.macAddress()), plan);
 

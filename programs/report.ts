@@ -40,6 +40,7 @@ export function count(
     txBytes: s.txBytes,
     missed: s.rxMissed,
     errors: s.rxErrors + s.rxTooLong + s.rxNoBuffer,
+    ...(s.txLost !== undefined && { lostInFlight: s.txLost }),
     ...own,
   };
 }
@@ -89,7 +90,12 @@ function totalRow(
 }
 
 function otherColumns(counts: Readonly<Record<string, number>>): Row {
-  return Object.entries(counts).map(([name, n]) => [name, String(n)]);
+  return Object.entries(counts).map(([name, n]) => [words(name), String(n)]);
+}
+
+/** Returns the words of a name: `lost in flight` for `lostInFlight`. */
+function words(name: string): string {
+  return name.replaceAll(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
 }
 
 /** How to print a report. */
