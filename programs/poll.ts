@@ -5,7 +5,7 @@
  * @module
  */
 
-import type { StopFlag } from "../native/stop.ts";
+import { type StopFlag, unstoppable } from "../native/stop.ts";
 import { Timer } from "../native/clock.ts";
 import type { Device } from "../src/device.ts";
 import { AdaptiveSleep } from "./adaptive_sleep.ts";
@@ -46,7 +46,8 @@ export async function poll(
 ): Promise<void> {
   const watch = new Watch(devices, report, seconds);
   let sleep = AdaptiveSleep.of(devices, () => work(1));
-  while (pollUntilLinkDown(watch, sleep, stop, work)) {
+  // While a device is opened again, signals end only that.
+  while (unstoppable(() => pollUntilLinkDown(watch, sleep, stop, work))) {
     await watch.bringLinksUp();
     sleep = AdaptiveSleep.of(devices, () => work(1)); // a device may have been opened again
   }

@@ -137,7 +137,7 @@ export class ModernPciTransport extends PciTransport implements Transport {
     this.#config.bar.write(this.#config.offset + offset, 1, value);
   }
 
-  queueSize(index: number, _wanted: number): number {
+  queueSize(index: number): number {
     if (index >= this.#read(COMMON.NUM_QUEUES)) return 0;
     this.#write(COMMON.QUEUE_SELECT, index);
     return this.#read(COMMON.QUEUE_SIZE);

@@ -80,8 +80,10 @@ export interface Transport {
   /**
    * Returns the number of descriptors of a queue: from the device, or `wanted` if the device leaves
    * it to the driver. 0 if the device lacks the queue.
+   *
+   * @param wanted Default: what every device of the transport accepts.
    */
-  queueSize(index: number, wanted: number): number;
+  queueSize(index: number, wanted?: number): number;
   /**
    * Maps memory for the device, until the transport is closed.
    *

@@ -6,11 +6,10 @@
  * @module
  */
 
-import { delay } from "../native/clock.ts";
 import type { PacketBatch } from "../src/batch.ts";
 import type { Device, Interrupt, LinkStatus, RxQueue, Statistics, TxQueue } from "../src/device.ts";
 import { refuseBatch } from "../src/driver.ts";
-import { causes, DeviceError, SystemError, UsageError } from "../src/errors.ts";
+import { causes, DeviceError, StopError, SystemError, UsageError } from "../src/errors.ts";
 import type { Mempool } from "../src/mempool.ts";
 
 /** Pauses between attempts in milliseconds: the first, which doubles each time, and the longest. */
@@ -167,7 +166,7 @@ export class ReconnectingDevice implements Device {
   readonly pool: Mempool;
   readonly rxQueues: readonly RxQueue[];
   readonly txQueues: readonly TxQueue[];
-  readonly #connect: () => Promise<Device>;
+  readonly #connect: (signal: AbortSignal) => Promise<Device>;
   readonly #rx: readonly ReconnectingRxQueue[];
   readonly #tx: readonly ReconnectingTxQueue[];
   /** The device of the last connection. */
@@ -178,6 +177,9 @@ export class ReconnectingDevice implements Device {
   #failure: string | undefined;
   /** An error that no attempt can cure. */
   #fatal: unknown;
+  /** The error of an attempt that a signal has ended. */
+  #stopped: StopError | undefined;
+  readonly #abort: AbortController;
   #attempt: Promise<void> | undefined;
   #pause = FIRST_PAUSE_MS;
   /** When to make the next attempt. */
@@ -194,20 +196,26 @@ export class ReconnectingDevice implements Device {
    * Opens a device.
    *
    * @param connect Opens it, now and after each end of a connection; each time with the same `pool` or
-   * `pools`, and the same number of queues.
+   * `pools`, and the same number of queues. The signal is aborted when this device is closed.
    * @throws whatever `connect` throws the first time.
    */
-  static async open(connect: () => Promise<Device>): Promise<ReconnectingDevice> {
-    const device = await connect();
-    try {
-      return new ReconnectingDevice(device, connect);
-    } catch (error) {
-      device.close();
-      throw error;
-    }
+  static async open(
+    connect: (signal: AbortSignal) => Promise<Device>,
+  ): Promise<ReconnectingDevice> {
+    using opened = new DisposableStack();
+    const abort = new AbortController();
+    const device = opened.use(await connect(abort.signal));
+    const reconnecting = new ReconnectingDevice(device, connect, abort);
+    opened.move();
+    return reconnecting;
   }
 
-  private constructor(device: Device, connect: () => Promise<Device>) {
+  private constructor(
+    device: Device,
+    connect: (signal: AbortSignal) => Promise<Device>,
+    abort: AbortController,
+  ) {
+    this.#abort = abort;
     this.#device = device;
     this.#connect = connect;
     this.#mac = device.macAddress();
@@ -283,12 +291,14 @@ export class ReconnectingDevice implements Device {
    * and returns before it has ended.
    * @throws {DeviceError} if the link is still down after that time.
    * @throws {UsageError} if the time is negative or NaN.
+   * @throws {StopError} if a `StopFlag` has caught a signal.
    */
   async waitForLink(milliseconds = 10000): Promise<LinkStatus> {
     if (!(milliseconds >= 0)) return await this.#device.waitForLink(milliseconds); // refuses it
     const deadline = performance.now() + milliseconds;
     for (;;) {
       this.#checkOpen();
+      if (this.#stopped) throw this.#stopped;
       const left = deadline - performance.now();
       if (this.connected) {
         try {
@@ -310,7 +320,8 @@ export class ReconnectingDevice implements Device {
   async #advance(milliseconds: number): Promise<void> {
     if (this.#open) this.#end();
     if (performance.now() >= this.#due) this.#attempt ??= this.#reopen();
-    const pause = delay(milliseconds);
+    // Not delay(), which would end with a signal in the place of the attempt.
+    const pause = new Promise<void>((resolve) => setTimeout(resolve, milliseconds));
     await (this.#attempt ? Promise.race([this.#attempt, pause]) : pause);
   }
 
@@ -334,15 +345,23 @@ export class ReconnectingDevice implements Device {
 
   /** Makes an attempt. */
   async #reopen(): Promise<void> {
+    let opened = false;
     try {
-      const device = await this.#connect();
-      using failed = new DisposableStack();
-      failed.use(device);
-      this.#adopt(device);
-      failed.move();
+      using device = new DisposableStack();
+      const next = device.use(await this.#connect(this.#abort.signal));
+      opened = true;
+      if (this.#closed) return; // and close it
+      this.#adopt(next);
+      device.move();
     } catch (error) {
+      if (this.#closed && !opened) return; // nothing is left to close
+      if (this.#closed) throw error;
       const all = causes(error);
-      if (all.every((cause) => cause instanceof DeviceError || cause instanceof UsageError)) {
+      if (error instanceof StopError) {
+        this.#stopped = error;
+      } else if (
+        all.every((cause) => cause instanceof DeviceError || cause instanceof UsageError)
+      ) {
         // A server that was not started yet is what the reason says already.
         const waits = all.every((cause) => (cause as Error).cause instanceof SystemError);
         if (!waits) this.#note(all[0] as Error);
@@ -358,7 +377,6 @@ export class ReconnectingDevice implements Device {
 
   /** Goes on with a device that was opened again. */
   #adopt(device: Device): void {
-    if (this.#closed) throw new UsageError(`${this.address} was closed meanwhile`);
     const queues = [...device.rxQueues, ...device.txQueues], own = [...this.#rx, ...this.#tx];
     if (queues.length !== own.length || queues.some(({ pool }, i) => pool !== own[i].pool)) {
       throw new UsageError(
@@ -422,6 +440,7 @@ export class ReconnectingDevice implements Device {
     if (this.#closed) return;
     if (this.#open && !this.connected) this.#end();
     this.#closed = true;
+    this.#abort.abort();
     if (this.#open) this.#device.close();
     for (const queue of [...this.#rx, ...this.#tx]) queue.replace(undefined);
   }
