@@ -47,6 +47,12 @@ export const virtio: Driver = {
           onWait(`${address}: waiting for a back-end to connect`);
         }, signal)
         : VhostUserSocket.connect(address, path);
+      try {
+        if (!waits) await socket.firstAnswer();
+      } catch (error) {
+        socket.close();
+        throw error;
+      }
       return new VhostUserTransport(socket, { virtio });
     });
   },

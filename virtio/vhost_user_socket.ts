@@ -139,6 +139,17 @@ export class VhostUserSocket {
     }
   }
 
+  /**
+   * Waits for the first answer; other tasks run meanwhile, because a back-end that hangs must not keep
+   * this thread from serving other devices.
+   *
+   * @throws {DeviceError} if the back-end is gone, does not answer, or gives a wrong answer.
+   */
+  async firstAnswer(): Promise<void> {
+    this.ask("GET_FEATURES");
+    while (this.look() === undefined) await delay(1);
+  }
+
   /** The device's address, for messages. */
   get address(): string {
     return this.#stream.address;
