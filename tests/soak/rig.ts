@@ -186,6 +186,11 @@ export class Rig implements AsyncDisposable {
     await this.sim.finish();
   }
 
+  /** Returns what the NIC has written to its standard error: the violations. */
+  messages(): string[] {
+    return this.sim.stderr.trim().split("\n");
+  }
+
   /** Returns the names that the processes left in their temporary directory. */
   leftovers(): string[] {
     return [...Deno.readDirSync(this.#temporary)].map(({ name }) => name);
