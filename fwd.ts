@@ -21,7 +21,7 @@ import { err, out } from "./programs/output.ts";
 import { poll } from "./programs/poll.ts";
 import { count, Report } from "./programs/report.ts";
 import { run } from "./programs/run.ts";
-import { requireModules, supervise, Workers } from "./programs/workers.ts";
+import { requireWorkers, supervise, Workers } from "./programs/workers.ts";
 import { MAX_BUFFERS } from "./src/mempool.ts";
 import { CapturedDevice, MAX_SNAPLEN, openSink, PcapngWriter } from "./wrappers/mod.ts";
 
@@ -195,7 +195,7 @@ function transfer(device: Device, number: number): TransferredQueues {
 }
 
 async function main(plan: Plan): Promise<number> {
-  if (plan.workers > 0) requireModules(MODULES);
+  if (plan.workers > 0) requireWorkers(MODULES);
   using memory = new DisposableStack();
   const pools = makePools(plan, memory);
   const options: OpenOptions = {

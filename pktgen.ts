@@ -5,14 +5,13 @@
  * @module
  */
 
-import { type Device, Mempool, open, PacketBatch, StopFlag, UsageError } from "./mod.ts";
+import { type Device, Mempool, open, PacketBatch, StopError, StopFlag, UsageError } from "./mod.ts";
 import {
   DEVICE_FORMS,
   DEVICE_OPTIONS,
   type DeviceOptions,
   deviceOptions,
 } from "./programs/device_options.ts";
-import { delay } from "./native/clock.ts";
 import { Pace } from "./packets/pace.ts";
 import { MIN_SIZE, UdpStream } from "./packets/udp_stream.ts";
 import { command } from "./programs/command_line.ts";
@@ -23,8 +22,6 @@ import { run } from "./programs/run.ts";
 
 /** How long to wait for the next outstanding packet, and for all of them, in milliseconds. */
 const SILENCE_MS = 1000, DRAIN_MS = 10000;
-/** Milliseconds between checks for a signal while waiting for the link. */
-const SIGNAL_MS = 20;
 /** Rounds between reads of the clock while waiting. */
 const DRAIN_ROUNDS = 64;
 
@@ -154,11 +151,12 @@ class Traffic {
 }
 
 /** Waits until the link is up, or a signal arrives. */
-async function waitForLink(device: Device, stop: StopFlag): Promise<void> {
-  const signalled = async () => {
-    while (stop.signal === 0) await delay(SIGNAL_MS);
-  };
-  await Promise.race([device.waitForLink(), signalled()]);
+async function waitForLink(device: Device): Promise<void> {
+  try {
+    await device.waitForLink();
+  } catch (error) {
+    if (!(error instanceof StopError)) throw error; // else `poll` ends, and the totals follow
+  }
 }
 
 async function main(plan: Plan): Promise<number> {
@@ -167,7 +165,7 @@ async function main(plan: Plan): Promise<number> {
   using pool = new Mempool({ buffers: rxEntries + txEntries + 2 * batch, bufferSize });
   using stop = new StopFlag();
   using device = await open(plan.address, { ...plan.open, pool, promiscuous: check });
-  await waitForLink(device, stop);
+  await waitForLink(device);
   const traffic = new Traffic(device, new UdpStream(pool, plan.size, device.macAddress()), plan);
 
   const report = new Report(plan, [device], () => [traffic.counts()]);

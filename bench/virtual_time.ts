@@ -9,6 +9,8 @@
  * @module
  */
 
+import { Random } from "../packets/random.ts";
+
 /** What one look at the clock takes, in milliseconds: a loop that polls it comes to its end. */
 const LOOK_MS = 0.0002;
 
@@ -25,7 +27,7 @@ export interface Pauses {
 /** The time of this thread, until it is disposed. */
 export class VirtualTime implements Disposable {
   #now = 1000;
-  #random: number;
+  readonly #random: Random;
   readonly #pauses: Pauses;
   readonly #timers: { at: number; action: () => void }[] = [];
   readonly #now0 = performance.now;
@@ -34,7 +36,7 @@ export class VirtualTime implements Disposable {
   /** Replaces the time of this thread. */
   constructor(pauses: Pauses = { share: 0, longest: 0, seed: 1 }) {
     this.#pauses = pauses;
-    this.#random = Math.imul(pauses.seed, 0x9e3779b1) | 1;
+    this.#random = new Random(pauses.seed);
     performance.now = () => this.pass(LOOK_MS);
     const replaced = (action: () => void, milliseconds = 0) => {
       this.#timers.push({ at: this.#now + milliseconds, action });
@@ -48,7 +50,7 @@ export class VirtualTime implements Disposable {
   pass(milliseconds: number): number {
     this.#now += milliseconds;
     const { share, longest } = this.#pauses;
-    if (share > 0 && this.#next() < share) this.#now += longest * this.#next();
+    if (share > 0 && this.#random.next() < share) this.#now += longest * this.#random.next();
     return this.#now;
   }
 
@@ -59,16 +61,6 @@ export class VirtualTime implements Disposable {
     const [{ at, action }] = timers.splice(first, 1);
     this.#now = Math.max(this.#now, at);
     action();
-  }
-
-  // By xorshift.
-  #next(): number {
-    let x = this.#random;
-    x ^= x << 13;
-    x ^= x >>> 17;
-    x ^= x << 5;
-    this.#random = x;
-    return (x >>> 0) / 2 ** 32;
   }
 
   /** Gives the thread its own time back. */

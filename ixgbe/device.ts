@@ -29,6 +29,7 @@ import {
   queueOptions,
   waitForLink,
 } from "../src/driver.ts";
+import { unstoppable } from "../native/stop.ts";
 import { DmaMemory } from "../src/dma.ts";
 import { DeviceError, UsageError } from "../src/errors.ts";
 import { QueueCounts, shareWords, type TransferredQueues } from "../src/transfer.ts";
@@ -63,6 +64,9 @@ import { IxgbeTxQueue } from "./tx_queue.ts";
 /** Memory reserved for each ring, in bytes: the size of the largest ring. */
 const RING_BYTES = 4096 * BYTES;
 
+/** The smallest BAR 0 of the family, in bytes; all registers are in it. */
+const MIN_BAR0 = 0x20000;
+
 /** The most queues without virtualization and traffic classes (section 4.6.11.3.4). */
 const LIMITS: QueueLimits = { rx: RSS_QUEUES, tx: 64 };
 
@@ -80,8 +84,9 @@ async function attach(pci: PciFunction, options: OpenOptions): Promise<IxgbeDevi
   using opened = new DisposableStack();
   if (queues.ownPool) opened.use(queues.pool);
   const rings = DmaMemory.allocate((queues.rxQueues + queues.txQueues) * RING_BYTES);
+  opened.defer(() => rings.free());
   const device = new IxgbeDevice(pci, model, queues, rings);
-  opened.move(); // the device owns the pool now
+  opened.move(); // the device owns pool and rings now
   using failed = new DisposableStack();
   failed.defer(() => device.release());
   for (const pool of new Set(queues.pools)) pci.mapDma(pool.memory);
@@ -161,6 +166,12 @@ export class IxgbeDevice implements Device {
   /** @ignore For `attach`. Initialises the NIC in the order of section 4.6.3. */
   async start({ promiscuous = false, rssKey, speeds }: OpenOptions): Promise<void> {
     const bar = this.#pci.bar(0);
+    if (bar.size < MIN_BAR0) {
+      throw new DeviceError(
+        this.address,
+        `BAR 0 has ${bar.size} bytes, fewer than the ${MIN_BAR0} of the registers: use another device`,
+      );
+    }
     const regs = this.#regs = new Registers(bar, this.address, STATUS);
     const { rxQueues, txQueues } = this.#queues;
     const { bufferSize } = this.pool;
@@ -398,7 +409,10 @@ export class IxgbeDevice implements Device {
    * @throws {SystemError} if the kernel refuses to unmap memory.
    */
   close(): void {
-    if (this.#closed) return;
+    if (!this.#closed) unstoppable(() => this.#stop());
+  }
+
+  #stop(): void {
     let late: string[] = [];
     try {
       if (this.#regs) {
@@ -434,7 +448,7 @@ export class IxgbeDevice implements Device {
     this.#counters = undefined;
     using closed = new DisposableStack();
     closed.defer(() => this.#giveBack());
-    this.#pci.close();
+    unstoppable(() => this.#pci.close());
   }
 
   #giveBack(): void {
@@ -443,7 +457,7 @@ export class IxgbeDevice implements Device {
       for (const queue of queues) queue.detach();
       return;
     }
-    for (const queue of queues) queue.close();
+    for (const queue of queues) queue.close(this.#pci.peer);
     this.#rings.free();
     if (this.#queues.ownPool) this.pool[Symbol.dispose]();
   }

@@ -18,6 +18,7 @@ import type { Doorbell } from "../src/pci/function.ts";
 import type { Interrupt, RxQueue } from "../src/device.ts";
 import type { Addressing } from "../src/dma.ts";
 import type { Mempool } from "../src/mempool.ts";
+import type { Peer } from "../src/peer.ts";
 import { refuseBatch } from "../src/driver.ts";
 import { specialise } from "../src/specialise.ts";
 import { RX_DD, RX_EOP, RX_RXE, WORDS } from "./descriptors.ts";
@@ -267,12 +268,15 @@ export class IxgbeRxQueue implements RxQueue {
   /**
    * Closes the queue and returns the buffers of all descriptors to the pool. The NIC must have stopped.
    * Does nothing if the queue is detached: it no longer owns the buffers.
+   *
+   * @param peer The process that serves the NIC, if there is one: it may delay the buffers' return.
    */
-  close(): void {
+  close(peer?: Peer): void {
     if (this.#closed) return;
-    const pool = this.pool;
-    for (const buffer of this.#slots) pool.freeStack[pool.freeCount++] = buffer;
+    const buffers = [...this.#slots];
     this.detach();
+    if (peer) peer.giveBack(this.pool, buffers);
+    else this.pool.takeBack(buffers);
   }
 
   /** Detaches from the ring without freeing the buffers in it. The queue is closed from then on. */

@@ -19,6 +19,7 @@ import type { Doorbell } from "../src/pci/function.ts";
 import type { TxQueue } from "../src/device.ts";
 import type { Addressing } from "../src/dma.ts";
 import type { Mempool } from "../src/mempool.ts";
+import type { Peer } from "../src/peer.ts";
 import { keepUnsent, MIN_PACKET, refuseBatch } from "../src/driver.ts";
 import { specialise } from "../src/specialise.ts";
 import {
@@ -231,13 +232,19 @@ export class IxgbeTxQueue implements TxQueue {
     this.#state[CLOSED] = 1;
   }
 
-  /** Closes the queue and returns the buffers of all packets to the pool. The NIC must have stopped. */
-  close(): void {
-    const pool = this.pool, state = this.#state;
+  /**
+   * Closes the queue and returns the buffers of all packets to the pool. The NIC must have stopped.
+   *
+   * @param peer The process that serves the NIC, if there is one: it may delay the buffers' return.
+   */
+  close(peer?: Peer): void {
+    const state = this.#state, buffers: number[] = [];
     for (; state[NEXT_TO_CLEAN] < state[TAIL]; state[NEXT_TO_CLEAN]++) {
-      pool.freeStack[pool.freeCount++] = this.#slots[state[NEXT_TO_CLEAN] & this.#mask];
+      buffers.push(this.#slots[state[NEXT_TO_CLEAN] & this.#mask]);
     }
-    pool.removeReclaimer(this);
+    this.pool.removeReclaimer(this);
     this.detach();
+    if (peer) peer.giveBack(this.pool, buffers);
+    else this.pool.takeBack(buffers);
   }
 }

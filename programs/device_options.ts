@@ -5,10 +5,13 @@
  */
 
 import type { OpenOptions } from "../src/device.ts";
+import { DEFAULT_ENTRIES } from "../src/driver.ts";
+import { err } from "./output.ts";
 import { choice, decimal, flag, type Values, whole, wholes } from "./options.ts";
 
 /** The forms of a device address, for usage texts. */
-export const DEVICE_FORMS = "0000:03:00.0 (PCI), vfio-user:PATH or vhost-user:PATH";
+export const DEVICE_FORMS =
+  "0000:03:00.0 (PCI), vfio-user:PATH, vhost-user:PATH or vhost-user-server:PATH";
 
 /** The interfaces of a VirtIO device that has two. */
 export const VIRTIO_INTERFACES = ["legacy", "modern"] as const;
@@ -21,7 +24,7 @@ export const DEVICE_OPTIONS = {
   batch: whole("maximum batch size in packets", { alias: "b", least: 1, most: 256, default: 32 }),
   "rx-entries": whole("descriptors of a receive ring", {
     ...RING,
-    values: "64, 128, … 4096 (default 512; 1024 for batches above 64)",
+    values: "64, 128, … 4096 (default 512, over vhost-user 128; 1024 for batches above 64)",
   }),
   "tx-entries": whole("descriptors of a transmit ring", { ...RING, values: "same values" }),
   "buffer-size": choice("bytes of a buffer", ["2048", "4096", "8192", "16384"], {
@@ -65,9 +68,9 @@ export const INTERRUPT_OPTIONS = {
 export interface DeviceOptions {
   /** Maximum batch size in packets. */
   readonly batch: number;
-  /** Descriptors of a receive ring. */
+  /** The most descriptors of a receive ring. */
   readonly rxEntries: number;
-  /** Descriptors of a transmit ring. */
+  /** The most descriptors of a transmit ring. */
   readonly txEntries: number;
   /** Bytes of a buffer. */
   readonly bufferSize: number;
@@ -87,13 +90,17 @@ export function deviceOptions(
 ): DeviceOptions {
   const { batch, speed, virtio, force, rebind, seconds, json, quiet, interrupts = false } = values;
   // If a batch is a large part of a ring, the device waits for descriptors: a quarter slower.
-  const entries = batch > 64 ? 1024 : 512;
+  const entries = batch > 64 ? 1024 : undefined;
   const { "rx-entries": rxEntries = entries, "tx-entries": txEntries = entries } = values;
   return {
-    ...{ batch, rxEntries, txEntries, seconds, json, quiet },
+    ...{ batch, seconds, json, quiet },
+    ...{ rxEntries: rxEntries ?? DEFAULT_ENTRIES, txEntries: txEntries ?? DEFAULT_ENTRIES },
     bufferSize: Number(values["buffer-size"]),
     open: {
-      ...{ interrupts, rxEntries, txEntries, force, rebind },
+      ...{ interrupts, force, rebind, onWait: err.print },
+      // Left out by default: the device then chooses.
+      ...(rxEntries && { rxEntries }),
+      ...(txEntries && { txEntries }),
       ...(values["no-guard"] && { guard: false }),
       ...(virtio && { virtio }),
       ...(speed.length > 0 && { speeds: speed }),

@@ -4,6 +4,8 @@
  * @module
  */
 
+import { UsageError } from "../src/errors.ts";
+
 /** A temporary directory. Disposing removes it with its contents. */
 export class TemporaryDirectory implements AsyncDisposable {
   /** @param path Its path. */
@@ -13,10 +15,25 @@ export class TemporaryDirectory implements AsyncDisposable {
    * Creates one.
    *
    * @param parent The directory to create it in; default: the system's for temporary files.
+   * @throws {UsageError} if that is not possible.
    */
   static async make(parent?: string): Promise<TemporaryDirectory> {
     const options = { prefix: "ixy-", ...(parent !== undefined && { dir: parent }) };
-    return new TemporaryDirectory(await Deno.makeTempDir(options));
+    try {
+      return new TemporaryDirectory(await Deno.makeTempDir(options));
+    } catch (cause) {
+      // EPERM, ENOENT, EACCES, ENOTDIR, EROFS, ELOOP: errors about the directory.
+      const pattern = /^(.+) \(os error (?:1|2|13|20|30|40)\)/;
+      const reason = cause instanceof Error && pattern.exec(cause.message)?.[1];
+      if (!reason) throw cause;
+      const where = parent === undefined ? "" : ` in ${parent}`;
+      const remedy = parent === undefined
+        ? "set TMPDIR to a directory that exists and is writable, in a container mount one with `--tmpfs /tmp`"
+        : "use a directory that exists and is writable";
+      throw new UsageError(`cannot create a temporary directory${where} (${reason}): ${remedy}`, {
+        cause,
+      });
+    }
   }
 
   /** Returns the path of a file in it. */

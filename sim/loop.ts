@@ -7,7 +7,7 @@
 
 import { setImmediate } from "node:timers";
 import { milliseconds } from "../native/clock.ts";
-import { stubs } from "../native/stubs.ts";
+import { stubs, SystemError } from "../native/stubs.ts";
 import type { Port, PortServer } from "./port.ts";
 
 /** Rounds between two polls of sockets, clock and signals: about 50 µs in traffic. */
@@ -46,6 +46,18 @@ function serve(server: PortServer): boolean {
     if (server.reads !== reads) last = now;
   }
   return true;
+}
+
+/**
+ * Ends a driver's use of a port after an error in the model, which its descriptors or registers have caused:
+ * the other ports go on. A failure of a wire is not the driver's.
+ *
+ * @returns The amount of work.
+ * @throws the error, if a system call has failed or no driver uses the port.
+ */
+function fail(port: Pick<Port, "server">, error: unknown): number {
+  if (error instanceof SystemError || !port.server.fail(error)) throw error;
+  return 1;
 }
 
 /** Runs ports until its caller ends it. */
@@ -87,7 +99,7 @@ export class Loop {
     const end = milliseconds() + SLICE_MILLISECONDS;
     for (;;) {
       let work = this.#rounds();
-      for (const port of this.#ports) if (serve(port.server)) work++;
+      for (const port of this.#ports) work += this.#serve(port);
       const now = milliseconds();
       if (!look(now)) return false;
       if (work > 0) this.#lastWork = now;
@@ -98,11 +110,23 @@ export class Loop {
 
   #rounds(): number {
     const ports = this.#ports;
-    let work = 0;
-    for (let round = 0; round < ROUNDS; round++) {
-      for (let i = 0; i < ports.length; i++) work += ports[i].nic.poll();
+    let work = 0, i = 0;
+    try {
+      for (let round = 0; round < ROUNDS; round++) {
+        for (i = 0; i < ports.length; i++) work += ports[i].nic.poll();
+      }
+      return work;
+    } catch (error) {
+      return fail(ports[i], error);
     }
-    return work;
+  }
+
+  #serve(port: Port): number {
+    try {
+      return Number(serve(port.server));
+    } catch (error) {
+      return fail(port, error);
+    }
   }
 
   /** Waits in the kernel for work. */

@@ -168,6 +168,7 @@ export interface Device extends Disposable {
    * @param milliseconds The longest time to wait (default: 10,000).
    * @throws {DeviceError} if the link is still down after that time.
    * @throws {UsageError} if the time is negative or NaN.
+   * @throws {StopError} if a `StopFlag` has caught a signal.
    */
   waitForLink(milliseconds?: number): Promise<LinkStatus>;
   /** Returns the device's unicast MAC address: 6 bytes. */
@@ -254,9 +255,13 @@ export interface OpenOptions {
    * packets even with one receive queue. ixgbe only.
    */
   readonly rssKey?: Uint8Array;
-  /** Descriptors per receive ring: a power of two from 64 to 4096 (default: 512). */
+  /**
+   * Descriptors per receive ring: a power of two from 64 to 4096 (default: 512). VirtIO: packets, of
+   * which each needs up to two descriptors; a PCI device has a limit of its own, and a vhost-user
+   * back-end gets 256 descriptors by default, which all accept.
+   */
   readonly rxEntries?: number;
-  /** Descriptors per transmit ring: a power of two from 64 to 4096 (default: 512). */
+  /** Descriptors per transmit ring: the same values, default and limits as `rxEntries`. */
   readonly txEntries?: number;
   /**
    * The speeds in Mbit/s that the link may have, such as `[1000, 10000]` (default: all that the port and
@@ -285,6 +290,11 @@ export interface OpenOptions {
    * other programs use. Only devices accessed through sysfs need one.
    */
   readonly guard?: boolean;
+  /**
+   * Called with a sentence if `open` has to wait for another process: for a back-end to connect to
+   * `vhost-user-server:PATH`. There is no deadline (default: wait in silence).
+   */
+  readonly onWait?: (sentence: string) => void;
   /**
    * The interface to use of a VirtIO device that has both (default: `legacy` for a PCI function accessed
    * through sysfs, else `modern`). VirtIO only.

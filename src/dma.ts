@@ -12,7 +12,7 @@
 
 import { Errno, SystemError } from "../native/stubs.ts";
 import { Mapping } from "../native/mapping.ts";
-import { UsageError } from "./errors.ts";
+import { DeviceError, makeCalls, UsageError } from "./errors.ts";
 
 /** Size of a hugepage in bytes; the size of all DMA memory is a multiple of it. */
 export const HUGEPAGE: number = 2 * 1024 * 1024;
@@ -48,7 +48,9 @@ export class DmaMemory {
   readonly #mapping: Mapping;
   readonly #iova: number;
   /** Physical address of each hugepage; undefined for ordinary pages, or if the kernel hides them. */
-  readonly #physical: readonly number[] | undefined;
+  #physical: readonly number[] | undefined;
+  /** Whether a physical address was returned, so that a device may use it. */
+  #physicalUsed = false;
   #pins = 0;
   #kept = false;
 
@@ -122,7 +124,31 @@ export class DmaMemory {
     }
     if (addressing === "iova") return this.#iova + offset;
     if (this.#physical === undefined) throw new RangeError("the memory has no physical addresses");
+    this.#physicalUsed = true;
     return this.#physical[Math.floor(offset / HUGEPAGE)] + offset % HUGEPAGE;
+  }
+
+  /**
+   * Reads the physical addresses again. The kernel can move a page, for instance when VFIO maps memory that
+   * is in ZONE_MOVABLE. A device that uses the old address would then reach memory of another program.
+   *
+   * @param device The device that maps the memory, for messages.
+   * @throws {DeviceError} if a page has moved whose address a device may use.
+   */
+  checkPhysical(device: string): void {
+    if (this.#physical === undefined) return;
+    const now = makeCalls(device, () => this.#mapping.physicalAddresses(HUGEPAGE));
+    const moved = this.#physical.findIndex((address, i) => now?.[i] !== address);
+    if (moved < 0) return;
+    if (!this.#physicalUsed) {
+      this.#physical = now;
+      return;
+    }
+    throw new DeviceError(
+      device,
+      `the kernel has moved page ${moved} of the memory that devices use by physical addresses: start ` +
+        "this program again, and open devices that use VFIO first",
+    );
   }
 
   /** Counts a device that can reach the memory: it cannot be freed before {@linkcode DmaMemory.prototype.unpin}. */
@@ -199,11 +225,13 @@ function physicalAddresses(mapping: Mapping): readonly number[] | undefined {
   try {
     return mapping.physicalAddresses(HUGEPAGE);
   } catch (error) {
+    // Without /proc, devices that use I/O virtual addresses still work.
+    if (error instanceof SystemError && error.errno === Errno.ENOENT) return undefined;
     mapping.unmap();
     if (!(error instanceof SystemError)) throw error;
     throw new UsageError(
-      `cannot look up physical addresses (${error.message}): mount /proc, and see \`ulimit -n\` for the ` +
-        "limit of open files",
+      `cannot look up physical addresses (${error.message}): see \`ulimit -a\` for the limits of ` +
+        "this process",
       { cause: error },
     );
   }

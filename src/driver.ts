@@ -5,14 +5,19 @@
  * @module
  */
 
-import { delay } from "../native/clock.ts";
+import { waitUntil } from "../native/clock.ts";
+import { stoppable } from "../native/stop.ts";
 import type { PacketBatch } from "./batch.ts";
 import type { Device, LinkStatus, OpenOptions } from "./device.ts";
 import { DeviceError, UsageError } from "./errors.ts";
 import { MAX_BUFFERS, Mempool } from "./mempool.ts";
 import type { PciFunction } from "./pci/function.ts";
 
-const MIN_ENTRIES = 64, MAX_ENTRIES = 4096, DEFAULT_ENTRIES = 512;
+/** Milliseconds between two looks at a link that is down. */
+const LINK_PAUSE_MS = 10;
+const MIN_ENTRIES = 64, MAX_ENTRIES = 4096;
+/** The default of the options `rxEntries` and `txEntries`. */
+export const DEFAULT_ENTRIES = 512;
 
 /** A driver: which devices it supports, and how it opens one. */
 export interface Driver {
@@ -20,10 +25,10 @@ export interface Driver {
   readonly name: string;
   /** The PCI vendor ID of the functions that it supports. */
   readonly vendor: number;
-  /** The address scheme of devices that are not PCI functions: `vhost-user`. */
-  readonly scheme?: string;
+  /** The address schemes of devices that are not PCI functions: `vhost-user`. */
+  readonly schemes?: readonly string[];
   /**
-   * Opens a device of this scheme. If it throws, nothing has changed.
+   * Opens a device of one of these schemes. If it throws, nothing has changed.
    *
    * @param address The whole address, for messages.
    * @param path The part of the address after the scheme.
@@ -55,6 +60,8 @@ export interface QueueOptions {
   readonly rxEntries: number;
   /** Descriptors per transmit ring. */
   readonly txEntries: number;
+  /** The ring sizes that the program set. */
+  readonly explicit: Pick<OpenOptions, "rxEntries" | "txEntries">;
   /** Number of receive queues. */
   readonly rxQueues: number;
   /** Number of transmit queues. */
@@ -90,10 +97,12 @@ export function queueOptions(
   const {
     pools = Array<Mempool>(count).fill(options.pool ?? ownPool(options, rxQueues, txQueues)),
   } = options;
-  checkBuffers(address, pools.slice(0, rxQueues), rxEntries);
+  // Buffers that a process may still write to return once the same address is served again.
+  checkBuffers(address, pools.slice(0, rxQueues), rxEntries, (pool) => pool.abandoned);
   return {
     rxEntries,
     txEntries,
+    explicit: options,
     rxQueues,
     txQueues,
     pools,
@@ -161,12 +170,18 @@ function checkPools(address: string, { pool, pools }: OpenOptions, count: number
  *
  * @param pools The pool of each ring.
  * @param entries Descriptors per ring.
+ * @param expected Returns the number of buffers that a pool will have in addition (default: 0).
  * @throws {UsageError} if a pool has too few free buffers.
  */
-export function checkBuffers(address: string, pools: readonly Mempool[], entries: number): void {
+export function checkBuffers(
+  address: string,
+  pools: readonly Mempool[],
+  entries: number,
+  expected: (pool: Mempool) => number = () => 0,
+): void {
   for (const pool of new Set(pools)) {
     const rings = pools.filter((other) => other === pool).length;
-    if (pool.freeCount >= entries * rings) continue;
+    if (pool.freeCount + expected(pool) >= entries * rings) continue;
     const what = rings === 1
       ? `a receive ring of ${entries} needs`
       : `${rings} receive rings of ${entries} need`;
@@ -278,6 +293,7 @@ export function formatMac(mac: Uint8Array): string {
  * @param milliseconds The longest time to wait.
  * @throws {DeviceError} if the link is still down after that time.
  * @throws {UsageError} if the time is negative or NaN.
+ * @throws {StopError} if a `StopFlag` has caught a signal.
  */
 export async function waitForLink(
   device: string,
@@ -289,15 +305,9 @@ export async function waitForLink(
       `${device}: the time to wait for the link must be 0 ms or more, not ${milliseconds}`,
     );
   }
-  const deadline = performance.now() + milliseconds;
-  for (;;) {
-    const late = performance.now() >= deadline; // before the look: this thread may not run after it
-    const now = await status();
-    if (now.up) return now;
-    if (late) {
-      const why = now.reason ?? "check the cable, the module and the other end";
-      throw new DeviceError(device, `no link after ${milliseconds} ms: ${why}`);
-    }
-    await delay(10);
-  }
+  let now: LinkStatus = { up: false, megabits: 0 };
+  const look = async () => (now = await status()).up;
+  if (await stoppable(() => waitUntil(milliseconds, look, LINK_PAUSE_MS))) return now;
+  const why = now.reason ?? "check the cable, the module and the other end";
+  throw new DeviceError(device, `no link after ${milliseconds} ms: ${why}`);
 }

@@ -80,6 +80,12 @@ export class Mempool implements Disposable {
   readonly freeStack: Uint32Array;
   /** Number of free buffers. */
   freeCount: number;
+  /**
+   * Number of buffers that a process which has served a device may still write to. For drivers.
+   *
+   * @ignore
+   */
+  abandoned = 0;
   #hashes: Uint32Array | undefined;
   #transferred = false;
   readonly #addresses: Partial<Record<Addressing, Uint32Array>> = {};
@@ -225,6 +231,11 @@ export class Mempool implements Disposable {
     let n = 0;
     for (const holder of this.#reclaimers) n += holder.reclaim();
     return n;
+  }
+
+  /** @ignore Frees buffers that a device has owned. For drivers. */
+  takeBack(buffers: readonly number[]): void {
+    for (const buffer of buffers) this.freeStack[this.freeCount++] = buffer;
   }
 
   /** @ignore Adds a transmit queue for {@linkcode Mempool.prototype.reclaim}. For drivers. */

@@ -1,12 +1,15 @@
 /**
- * The client side of a Unix stream socket on which a device is served. It transfers bytes and file
- * descriptors, with deadlines; vfio-user and vhost-user build their messages on it.
+ * This process's end of a Unix stream socket on which another process, the server, serves a device. It
+ * transfers bytes and file descriptors, with deadlines; vfio-user and vhost-user build their messages on
+ * it.
  *
  * @module
  */
 
+import { checkStop } from "../native/stop.ts";
 import { Errno, path, stubs, SystemError } from "../native/stubs.ts";
 import { checkCall, DeviceError, UsageError } from "./errors.ts";
+import { Peer } from "./peer.ts";
 
 const SOCK_STREAM = 1, SOCK_NONBLOCK = 0x800;
 const MSG_PEEK = 0x2, MSG_DONTWAIT = 0x40;
@@ -15,8 +18,15 @@ const POLLIN = 1, POLLOUT = 4;
 const DEADLINE_MS = 5000;
 /** Time to spin before sleeping, in milliseconds: a server that polls answers in microseconds. */
 const SPIN_MS = 0.1;
+/** The most file descriptors with a message. */
+export const MAX_FDS = 16;
 /** Time between attempts to connect to a server whose backlog is full, in milliseconds. */
 const RETRY_MS = 10;
+/** The longest time of a single poll, in milliseconds. */
+const POLL_MS = 20;
+
+/** Results that mean that the server has closed the connection: the end of the stream, and these errors. */
+const CLOSED: readonly number[] = [0, Errno.EPIPE, Errno.ECONNRESET];
 
 /** A connection to the server of a device. */
 export class UnixStream {
@@ -26,11 +36,13 @@ export class UnixStream {
   readonly milliseconds: number;
   /** Whether the connection is usable: false after it was closed or the server failed. */
   alive = true;
-  /** Whether the server has closed the connection. It then no longer reaches memory of this process. */
+  /** Whether the server has closed the connection. It may still write to memory of this process. */
   closedByServer = false;
+  /** The process that serves the device. */
+  readonly peer: Peer;
   readonly #fd: number;
   readonly #pollfd = new Int32Array(2);
-  readonly #fds = new Int32Array(17);
+  readonly #fds = new Int32Array(MAX_FDS + 1);
   readonly #peek = new Uint8Array(1);
   #ended = false;
 
@@ -38,13 +50,20 @@ export class UnixStream {
    * Connects to a server.
    *
    * @param address The device's address, for messages.
-   * @param socket Path of the server's socket.
+   * @param socket Path of the server's socket; or the descriptor of a connection that the server has
+   * made, which then belongs to the stream.
    * @param milliseconds The time that the server has for an answer (default: 5000).
    * @throws {UsageError} if no server listens on the socket, or it does not accept the connection.
    */
-  constructor(address: string, socket: string, milliseconds = DEADLINE_MS) {
+  constructor(address: string, socket: string | number, milliseconds = DEADLINE_MS) {
     this.address = address;
     this.milliseconds = milliseconds;
+    Peer.look(address);
+    if (typeof socket === "number") {
+      this.#fd = socket;
+      this.peer = new Peer(address, socket);
+      return;
+    }
     const deadline = this.deadline();
     let fd: number;
     for (;;) {
@@ -58,6 +77,7 @@ export class UnixStream {
             `end the program that uses the device, or restart the server`,
         );
       }
+      checkStop();
       const n = stubs.ixy_poll(this.#pollfd, 0, RETRY_MS);
       if (n !== -Errno.EINTR) checkCall(address, "wait for the server", n);
     }
@@ -69,6 +89,7 @@ export class UnixStream {
       );
     }
     this.#fd = fd;
+    this.peer = new Peer(address, fd);
   }
 
   /** Returns the time (of `performance.now()`) until which a request sent now must be answered. */
@@ -80,17 +101,22 @@ export class UnixStream {
    * Writes all bytes of a message, with file descriptors attached to the first byte.
    *
    * @param during The request, for messages: ` during SET_FEATURES`, or an empty string.
+   * @param deadline When to give up, see {@linkcode UnixStream.deadline}.
    * @throws {DeviceError} if the server is gone or does not read.
    */
-  write(message: Uint8Array, fds: readonly number[], during = ""): void {
-    const deadline = this.deadline();
+  write(
+    message: Uint8Array,
+    fds: readonly number[],
+    during = "",
+    deadline = this.deadline(),
+  ): void {
     let left = message;
     let passed = Int32Array.from(fds);
     while (left.length > 0) {
       const bytes = left as Uint8Array<ArrayBuffer>;
       const n = stubs.ixy_send(this.#fd, bytes, left.length, passed, passed.length, MSG_DONTWAIT);
       if (n === -Errno.EAGAIN || n === -Errno.EINTR) this.#await(POLLOUT, deadline, during);
-      else if (n < 0) throw this.#closed(during);
+      else if (n < 0) throw this.#failed("write to", n, during);
       else {
         left = left.subarray(n);
         passed = new Int32Array(0);
@@ -105,7 +131,7 @@ export class UnixStream {
    * @param during The request, for messages: ` during GET_FEATURES`, or an empty string.
    * @param received Receives file descriptors that come with the bytes; the caller closes them. Without
    * it they are closed here.
-   * @throws {DeviceError} if the server is gone or does not answer.
+   * @throws {DeviceError} if the server is gone, does not answer, or sends more than 16 file descriptors.
    */
   read(into: Uint8Array, deadline: number, during = "", received?: number[]): void {
     let left = into;
@@ -117,10 +143,13 @@ export class UnixStream {
         if (!spinning) this.#await(POLLIN, deadline, during);
         continue;
       }
-      if (n <= 0) throw this.#closed(during);
-      const fds = this.#fds.subarray(0, this.#fds[16]);
+      if (n <= 0) throw this.#failed("read from", n, during);
+      const fds = this.#fds.subarray(0, this.#fds[MAX_FDS]);
       if (received) received.push(...fds);
       else this.closeAll([...fds]);
+      if (received && received.length > MAX_FDS) {
+        throw this.gone(`sent ${received.length} file descriptors with a message${during}`);
+      }
       left = left.subarray(n);
     }
   }
@@ -133,10 +162,10 @@ export class UnixStream {
   readable(): boolean {
     const n = stubs.ixy_recv(this.#fd, this.#peek, 1, this.#fds, MSG_PEEK | MSG_DONTWAIT);
     // Peeking at a message duplicates its descriptors into this process: close the duplicates.
-    if (n > 0) this.closeAll([...this.#fds.subarray(0, this.#fds[16])]);
+    if (n > 0) this.closeAll([...this.#fds.subarray(0, this.#fds[MAX_FDS])]);
     if (n > 0) return true;
     if (n === -Errno.EAGAIN || n === -Errno.EINTR) return false;
-    throw this.#closed("");
+    throw this.#failed("read from", n, "");
   }
 
   /** Closes the connection. Idempotent. */
@@ -145,6 +174,7 @@ export class UnixStream {
     this.#ended = true;
     this.alive = false;
     stubs.ixy_close(this.#fd);
+    this.peer.disconnected();
   }
 
   /** Closes file descriptors that came with a message. */
@@ -162,17 +192,30 @@ export class UnixStream {
     return new DeviceError(this.address, `the server of this device ${what}: start it again`);
   }
 
-  #closed(during: string): DeviceError {
-    this.closedByServer = true;
-    return this.gone(`has closed the connection${during}`);
+  /** Returns the error for a call that has failed: the end of the connection, or a failure of this process. */
+  #failed(what: string, result: number, during: string): DeviceError {
+    if (CLOSED.includes(-result)) {
+      this.closedByServer = true;
+      return this.gone(`has closed the connection${during}`);
+    }
+    this.alive = false;
+    const cause = new SystemError(`${what} the server${during}`, -result);
+    return new DeviceError(this.address, `${cause.message}: see what dmesg says`, { cause });
   }
 
   #await(events: number, deadline: number, during: string): void {
+    try {
+      checkStop();
+    } catch (error) {
+      this.alive = false; // the answer to this request would be taken for that to the next one
+      throw error;
+    }
     // At the deadline it looks once more: this thread may not have run for a while.
     const left = Math.max(Math.ceil(deadline - performance.now()), 0);
     this.#pollfd[0] = this.#fd;
     this.#pollfd[1] = events;
-    const n = stubs.ixy_poll(this.#pollfd, 1, left);
+    // Not longer, because another thread may take the signal that checkStop() looks for.
+    const n = stubs.ixy_poll(this.#pollfd, 1, Math.min(left, POLL_MS));
     if (n === 0 && left === 0) {
       throw this.gone(`has not answered for ${this.milliseconds} ms${during}`);
     }

@@ -25,10 +25,24 @@ export const Feature = {
   ANY_LAYOUT: 1n << 27n,
   /** The device complies with VirtIO 1.0 or later. */
   VERSION_1: 1n << 32n,
-  /** The device uses addresses that an IOMMU may translate. */
+  /**
+   * The device uses addresses that an IOMMU may translate, as other PCI functions do. A driver must
+   * accept it (section 6.1). `ModernPciTransport` then passes the addresses that its function has:
+   * IOVAs through VFIO, physical ones through sysfs. vhost-user hides it.
+   */
   ACCESS_PLATFORM: 1n << 33n,
   /** The device uses buffers in the order in which they were made available. */
   IN_ORDER: 1n << 35n,
+  /**
+   * The device is hardware: memory accesses need the order that the platform gives to devices, not
+   * only the order between processors (section 6). On x86-64 this driver's accesses have both. The
+   * processor keeps stores in order, and loads too. `Virtqueue.publish` uses a sequentially
+   * consistent store (`xchg`), which orders the index before the load of the notification flags. PCI
+   * notifications are uncached stores or system calls, which follow all earlier stores. DMA is
+   * coherent with the caches. On AArch64 none of this holds: JavaScript has no barrier for devices
+   * (`dmb osh`), so a port of the stubs to it must not accept this feature.
+   */
+  ORDER_PLATFORM: 1n << 36n,
   /** The configuration space contains the link speed. */
   SPEED_DUPLEX: 1n << 63n,
 } as const;

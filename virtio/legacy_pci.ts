@@ -68,7 +68,7 @@ export class LegacyPciTransport extends PciTransport implements Transport {
     this.#bar.write(this.#config + offset, 1, value);
   }
 
-  queueSize(index: number, _wanted: number): number {
+  queueSize(index: number): number {
     this.#write(LEGACY.QUEUE_SELECT, index);
     return this.#read(LEGACY.QUEUE_SIZE);
   }

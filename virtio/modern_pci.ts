@@ -44,7 +44,7 @@ export class ModernPciTransport extends PciTransport implements Transport {
   constructor(pci: PciFunction) {
     super(pci);
     const all = structures(pci);
-    const find = (type: number, what: string, least: number) => {
+    const find = (type: number, what: string, least: number, alignment: number) => {
       const found = all.find((structure) => structure.type === type);
       if (!found) {
         throw new DeviceError(
@@ -52,18 +52,26 @@ export class ModernPciTransport extends PciTransport implements Transport {
           `the device lacks the capability of its ${what} structure: use another device`,
         );
       }
-      return { found, window: this.#window(found, what, least) };
+      return { found, window: this.#window(found, what, least, alignment) };
     };
-    this.#common = find(CapabilityType.COMMON, "common configuration", COMMON_BYTES).window;
-    this.#config = find(CapabilityType.DEVICE, "device configuration", 8).window;
-    const notify = find(CapabilityType.NOTIFY, "notification", 2);
+    // Alignments: sections 4.1.4.3.1, 4.1.4.6 and 4.1.4.4.
+    this.#common = find(CapabilityType.COMMON, "common configuration", COMMON_BYTES, 4).window;
+    this.#config = find(CapabilityType.DEVICE, "device configuration", 8, 4).window;
+    const notify = find(CapabilityType.NOTIFY, "notification", 2, 2);
     this.#notify = notify.window;
     this.#multiplier = pci.readConfig(notify.found.capability + MULTIPLIER, 4);
   }
 
-  #window(structure: Structure, what: string, least: number): Window {
+  #window(structure: Structure, what: string, least: number, alignment: number): Window {
     const { offset, length } = structure;
     const bar = this.pci.bar(structure.bar);
+    if (offset % alignment !== 0) {
+      throw new DeviceError(
+        this.address,
+        `its ${what} structure begins at ${offset} of BAR ${structure.bar}, which is not a multiple of ` +
+          `${alignment}: use another device`,
+      );
+    }
     if (length < least || offset + length > bar.size) {
       throw new DeviceError(
         this.address,
@@ -129,7 +137,7 @@ export class ModernPciTransport extends PciTransport implements Transport {
     this.#config.bar.write(this.#config.offset + offset, 1, value);
   }
 
-  queueSize(index: number, _wanted: number): number {
+  queueSize(index: number): number {
     if (index >= this.#read(COMMON.NUM_QUEUES)) return 0;
     this.#write(COMMON.QUEUE_SELECT, index);
     return this.#read(COMMON.QUEUE_SIZE);
@@ -139,10 +147,11 @@ export class ModernPciTransport extends PciTransport implements Transport {
     const { memory } = areas;
     this.#write(COMMON.QUEUE_SELECT, index);
     const doorbell = this.#read(COMMON.QUEUE_NOTIFY_OFF) * this.#multiplier;
-    if (doorbell + 2 > this.#notify.length) {
+    if (doorbell + 2 > this.#notify.length || doorbell % 2 !== 0) {
       throw new DeviceError(
         this.address,
-        `the notification address of queue ${index} is outside its structure: use another device`,
+        `the notification address of queue ${index}, ${doorbell}, is odd or outside its structure of ` +
+          `${this.#notify.length} bytes: use another device`,
       );
     }
     this.#doorbells[index] = this.#notify.offset + doorbell;

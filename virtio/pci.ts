@@ -4,7 +4,7 @@
  * @module
  */
 
-import { delay } from "../native/clock.ts";
+import { spinUntil, waitUntil } from "../native/clock.ts";
 import {
   type Bar,
   capabilities,
@@ -14,6 +14,7 @@ import {
 } from "../src/pci/function.ts";
 import type { Addressing, DmaMemory } from "../src/dma.ts";
 import { DeviceError, UsageError } from "../src/errors.ts";
+import type { Peer } from "../src/peer.ts";
 import { Feature } from "./features.ts";
 import { NetConfig } from "./registers.ts";
 import { Status } from "./transport.ts";
@@ -145,6 +146,10 @@ export abstract class PciTransport {
     this.pci = pci;
   }
 
+  get peer(): Peer | undefined {
+    return this.pci.peer;
+  }
+
   /** Reads the device status. */
   abstract status(): number;
   /** Writes the device status. */
@@ -164,13 +169,7 @@ export abstract class PciTransport {
   /** Resets the device, then turns bus mastering on. */
   async reset(): Promise<void> {
     this.setStatus(0);
-    const deadline = performance.now() + RESET_MS;
-    for (;;) {
-      const late = performance.now() >= deadline; // before the look: this thread may not run after it
-      if (this.status() === 0) break;
-      if (late) throw this.#notReset();
-      await delay(1);
-    }
+    if (!await waitUntil(RESET_MS, () => this.status() === 0)) throw this.#notReset();
     this.pci.setBusMaster(true);
   }
 
@@ -203,12 +202,8 @@ export abstract class PciTransport {
   /** Resets the device, which ends all DMA (section 2.4). `close` also turns bus mastering off. */
   stop(): boolean {
     this.setStatus(0);
-    const deadline = performance.now() + RESET_MS;
-    for (;;) {
-      const late = performance.now() >= deadline;
-      if (this.status() === 0) return true;
-      if (late) throw this.#notReset();
-    }
+    if (!spinUntil(RESET_MS, () => this.status() === 0)) throw this.#notReset();
+    return true;
   }
 
   close(): void {

@@ -40,8 +40,8 @@ interface QueueRole {
   readonly name: "receive" | "transmit" | "control";
   /** Descriptors of a chain. */
   readonly perChain: 1 | 2;
-  /** Descriptors of the queue, if the driver decides. */
-  readonly wanted: number;
+  /** Descriptors of the queue if the driver decides; undefined: the transport's default. */
+  readonly wanted: number | undefined;
 }
 
 /** The virtqueues of a device; none until {@linkcode Queues.prototype.setUp}. */
@@ -80,8 +80,16 @@ export class Queues {
     const merges = has(Feature.MRG_RXBUF), controlled = has(Feature.CTRL_VQ);
     const header = has(Feature.VERSION_1) || merges ? HEADER : SHORT_HEADER;
     const chain = receivesChains(offered, taken, header) ? 2 : 1;
-    const receive: QueueRole = { name: "receive", perChain: chain, wanted: chain * rxEntries };
-    const transmit: QueueRole = { name: "transmit", perChain: 2, wanted: 2 * txEntries };
+    const wanted = (option: "rxEntries" | "txEntries", perChain: number) => {
+      const packets = options.explicit[option];
+      return packets && perChain * packets;
+    };
+    const receive: QueueRole = {
+      name: "receive",
+      perChain: chain,
+      wanted: wanted("rxEntries", chain),
+    };
+    const transmit: QueueRole = { name: "transmit", perChain: 2, wanted: wanted("txEntries", 2) };
     const control: QueueRole = { name: "control", perChain: 1, wanted: CONTROL_ENTRIES };
     const all = controlled ? pairs : pools.length;
     const roles = Array.from({ length: all }, () => [receive, transmit]).flat();
@@ -140,11 +148,12 @@ export class Queues {
    * Returns buffers to their pools and frees the rings. Keeps all of them if the rings are pinned.
    *
    * @param atRest Whether the device has stopped. If not, it may still write to its buffers, and
-   * these never return to their pools.
+   * these never return to their pools; those of a device that a process serves return once that process
+   * is done.
    */
   close(atRest: boolean): void {
-    const { pinned } = this;
-    for (const queue of [...this.rx, ...this.tx]) queue.close(atRest && !pinned);
+    const { pinned } = this, { peer } = this.#transport;
+    for (const queue of [...this.rx, ...this.tx]) queue.close(atRest && !pinned, peer);
     if (!pinned) this.#rings?.free();
   }
 }

@@ -22,6 +22,7 @@
 import type { PacketBatch } from "../src/batch.ts";
 import type { RxQueue } from "../src/device.ts";
 import type { Mempool } from "../src/mempool.ts";
+import type { Peer } from "../src/peer.ts";
 import { refuseBatch } from "../src/driver.ts";
 import { DESC_WRITE, LAYOUT, type Virtqueue } from "./virtqueue.ts";
 
@@ -264,12 +265,15 @@ export class VirtioRxQueue implements RxQueue {
    * Closes the queue.
    *
    * @param atRest Whether the device has stopped, so that the queue's buffers return to the pool.
+   * @param peer The process that serves the device, if there is one: it decides instead.
    */
-  close(atRest: boolean): void {
-    const { order, chains } = this.#queue, pool = this.pool;
-    for (let i = 0; atRest && i < this.#posted; i++) {
-      pool.freeStack[pool.freeCount++] = this.#slots[order[(this.#next + i) % chains]];
+  close(atRest: boolean, peer?: Peer): void {
+    const { order, chains } = this.#queue, pool = this.pool, buffers: number[] = [];
+    for (let i = 0; i < this.#posted; i++) {
+      buffers.push(this.#slots[order[(this.#next + i) % chains]]);
     }
+    if (peer) peer.giveBack(pool, buffers);
+    else if (atRest) pool.takeBack(buffers);
     this.#used = new Uint32Array(0);
   }
 }

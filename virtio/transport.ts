@@ -6,6 +6,7 @@
  */
 
 import type { Addressing, DmaMemory } from "../src/dma.ts";
+import type { Peer } from "../src/peer.ts";
 
 /** Bits of the device status (VirtIO 1.3, section 2.1). The driver sets them one by one. */
 export const Status = {
@@ -45,6 +46,11 @@ export interface Transport {
   readonly addressing: Addressing;
   /** Whether the device is used as one from before VirtIO 1.0: other header, no FEATURES_OK. */
   readonly legacy: boolean;
+  /**
+   * The process that serves the device; undefined for hardware. Once the transport is closed, it says which
+   * buffers may not return to their pools yet.
+   */
+  readonly peer?: Peer | undefined;
 
   /**
    * Returns how many pairs of queues the device has; 1 if it does not offer MQ, or lacks what MQ
@@ -74,8 +80,10 @@ export interface Transport {
   /**
    * Returns the number of descriptors of a queue: from the device, or `wanted` if the device leaves
    * it to the driver. 0 if the device lacks the queue.
+   *
+   * @param wanted Default: what every device of the transport accepts.
    */
-  queueSize(index: number, wanted: number): number;
+  queueSize(index: number, wanted?: number): number;
   /**
    * Maps memory for the device, until the transport is closed.
    *
@@ -96,7 +104,7 @@ export interface Transport {
    * Stops the device.
    *
    * @returns Whether the device certainly accesses no memory any more. False for a back-end that
-   * has failed before, which was reported then: it may resume.
+   * has failed or closed the connection, which was reported then: it may go on.
    * @throws {DeviceError} if the device does not stop in time.
    */
   stop(): boolean;

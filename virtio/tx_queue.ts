@@ -15,6 +15,7 @@
 import type { PacketBatch } from "../src/batch.ts";
 import type { TxQueue } from "../src/device.ts";
 import type { Mempool } from "../src/mempool.ts";
+import type { Peer } from "../src/peer.ts";
 import { keepUnsent, MIN_PACKET, refuseBatch } from "../src/driver.ts";
 import { LAYOUT, type Virtqueue } from "./virtqueue.ts";
 
@@ -158,14 +159,17 @@ export class VirtioTxQueue implements TxQueue {
    * Closes the queue.
    *
    * @param atRest Whether the device has stopped, so that the queue's buffers return to the pool.
+   * @param peer The process that serves the device, if there is one: it decides instead.
    */
-  close(atRest: boolean): void {
-    const { order, chains } = this.#queue, pool = this.pool;
-    for (let n = this.pending, i = 0; atRest && i < n; i++) {
-      pool.freeStack[pool.freeCount++] = this.#slots[order[(this.#clean + i) % chains] >> 1];
+  close(atRest: boolean, peer?: Peer): void {
+    const { order, chains } = this.#queue, pool = this.pool, buffers: number[] = [];
+    for (let n = this.pending, i = 0; i < n; i++) {
+      buffers.push(this.#slots[order[(this.#clean + i) % chains] >> 1]);
     }
     this.#clean = this.#tail;
     pool.removeReclaimer(this);
+    if (peer) peer.giveBack(pool, buffers);
+    else if (atRest) pool.takeBack(buffers);
     this.#used = new Uint32Array(0);
   }
 }

@@ -1,6 +1,7 @@
 /**
  * The transport vhost-user: another process, the back-end, serves the device over a Unix socket and
- * shares this process's memory. This is the front-end. Back-ends are DPDK's `net_vhost` and passt.
+ * shares this process's memory. This is the front-end. Back-ends are DPDK's `net_vhost`, Open
+ * vSwitch, passt and those built on rust-vmm.
  *
  * The transport has neither configuration space nor control queue: a device does not have a MAC
  * address of its own, and receives every packet.
@@ -11,9 +12,10 @@
 import { Errno, stubs } from "../native/stubs.ts";
 import type { DmaMemory } from "../src/dma.ts";
 import { checkCall, DeviceError, UsageError } from "../src/errors.ts";
+import type { Peer } from "../src/peer.ts";
 import { Feature } from "./features.ts";
 import { type QueueAreas, Status, type Transport } from "./transport.ts";
-import { type RequestName, u32, u64, VhostUserSocket } from "./vhost_user_socket.ts";
+import { type RequestName, u32, u64, type VhostUserSocket } from "./vhost_user_socket.ts";
 
 /**
  * Bit of the feature word: the back-end has features of the protocol, which are negotiated apart.
@@ -25,11 +27,18 @@ const LOG_ALL = 1n << 26n;
 const MQ = 1n << 0n, REPLY_ACK = 1n << 3n, STATUS = 1n << 16n;
 /**
  * Features of the protocol, and those that need a configuration space, a control queue or an IOMMU.
+ * With ACCESS_PLATFORM, a back-end would ask this process to translate addresses (IOTLB messages).
+ * Without it, the back-end uses the addresses of SET_MEM_TABLE.
  */
 const NOT_CARRIED = Feature.MAC | Feature.STATUS | Feature.SPEED_DUPLEX | Feature.CTRL_VQ |
   Feature.CTRL_RX | Feature.CTRL_MAC_ADDR | Feature.ACCESS_PLATFORM | PROTOCOL_FEATURES | LOG_ALL;
 /** Memory regions that every back-end supports. */
 const MAX_REGIONS = 8;
+/**
+ * Descriptors of a queue that every back-end accepts: DPDK takes up to 32768, back-ends built on
+ * rust-vmm usually 256.
+ */
+const DEFAULT_DESCRIPTORS = 256;
 /** Interval between two requests for the device status, in milliseconds. */
 const STATUS_MS = 1000;
 
@@ -39,8 +48,12 @@ export interface VhostUserOptions {
   readonly virtio?: "legacy" | "modern" | undefined;
   /** Features to hide from the driver, for tests without them. */
   readonly without?: bigint;
-  /** Longest that the back-end may take to answer, in milliseconds; default: 5000. */
-  readonly milliseconds?: number;
+}
+
+/** Why a back-end refuses a request: what it does not accept, and the option to change. */
+interface Refusal {
+  readonly sentence: string;
+  readonly option: "rxQueues" | "rxEntries" | "txEntries";
 }
 
 /** A VirtIO network device in another process. */
@@ -63,28 +76,28 @@ export class VhostUserTransport implements Transport {
   readonly #calls: number[] = [];
   /** Queues that the back-end may be using. */
   readonly #started = new Set<number>();
-  /** Pairs of queues of the back-end; 1 until `queuePairs` is called. */
-  #pairs = 1;
+  /** The answer to GET_QUEUE_NUM; undefined if only one pair of queues is used. */
+  #count: number | undefined;
   readonly #one = BigUint64Array.of(1n);
   #status = 0;
   #asked = 0;
   #closed = false;
 
   /**
-   * Creates a transport: connects, and negotiates features of the protocol.
+   * Creates a transport: negotiates features of the protocol.
    *
-   * @param address The device's address, for messages.
-   * @param path Path of the back-end's socket.
-   * @throws {UsageError} if the connection is refused, or the back-end lacks the requested
-   * interface.
+   * @param socket The connection to the back-end, which belongs to the transport. It is closed if
+   * the constructor throws.
+   * @throws {UsageError} if the back-end lacks the requested interface.
    * @throws {DeviceError} if the back-end violates the protocol.
    */
-  constructor(address: string, path: string, options: VhostUserOptions = {}) {
+  constructor(socket: VhostUserSocket, options: VhostUserOptions = {}) {
+    const { address } = this.#socket = socket;
     this.address = address;
-    this.#socket = new VhostUserSocket(address, path, options.milliseconds);
     try {
       this.#socket.set("SET_OWNER");
       this.#offered = this.#socket.get("GET_FEATURES");
+      this.peer.answered();
       if (this.#offered & PROTOCOL_FEATURES) {
         this.#protocol = this.#socket.get("GET_PROTOCOL_FEATURES") & (MQ | REPLY_ACK | STATUS);
         this.#socket.set("SET_PROTOCOL_FEATURES", u64(this.#protocol));
@@ -100,18 +113,26 @@ export class VhostUserTransport implements Transport {
       }
       this.legacy = options.virtio === "legacy" || !modern;
       this.#hidden = NOT_CARRIED | (options.without ?? 0n) |
-        (this.legacy ? Feature.VERSION_1 : 0n);
+        (this.legacy ? Feature.VERSION_1 | Feature.ORDER_PLATFORM : 0n);
     } catch (error) {
       this.#socket.close();
       throw error;
     }
   }
 
-  /** SET_VRING_ENABLE, not a command of a control queue, selects which queues are used. */
+  get peer(): Peer {
+    return this.#socket.peer;
+  }
+
+  /**
+   * SET_VRING_ENABLE, not a command of a control queue, selects which queues are used, so this does
+   * not need the device's feature MQ. The protocol leaves open what GET_QUEUE_NUM counts: pairs in
+   * DPDK and passt, queues in rust-vmm and crosvm. This returns the larger reading. A back-end that
+   * counts queues refuses those that it lacks, see `startQueue`.
+   */
   queuePairs(): number {
-    const offered = (this.features() & Feature.MQ) !== 0n && (this.#protocol & MQ) !== 0n;
-    if (offered) this.#pairs = Number(this.#socket.get("GET_QUEUE_NUM"));
-    return this.#pairs;
+    if (this.#protocol & MQ) this.#count = Number(this.#socket.get("GET_QUEUE_NUM"));
+    return this.#count ?? 1;
   }
 
   reset(): Promise<void> {
@@ -155,8 +176,8 @@ export class VhostUserTransport implements Transport {
     throw new Error(`${this.address}: vhost-user has no configuration space to write (${offset})`);
   }
 
-  queueSize(index: number, wanted: number): number {
-    return index < 2 * this.#pairs ? wanted : 0;
+  queueSize(index: number, wanted = DEFAULT_DESCRIPTORS): number {
+    return index < 2 * (this.#count ?? 1) ? wanted : 0;
   }
 
   mapDma(memory: DmaMemory): void {
@@ -174,12 +195,19 @@ export class VhostUserTransport implements Transport {
     memory.pin();
   }
 
+  /**
+   * Gives the back-end a queue.
+   *
+   * @throws {UsageError} if the back-end refuses the queue's number or size.
+   * @throws {DeviceError} if the back-end is gone, does not answer, or refuses something else.
+   */
   startQueue(index: number, areas: QueueAreas): void {
     if (!this.#memoriesSent) this.#shareMemories();
+    const socket = this.#socket, { memory, entries } = areas;
     const [kick, call] = [this.#kicks, this.#calls].map((fds) =>
       fds[index] ??= eventfd(this.address)
     );
-    const at = (offset: number) => BigInt(areas.memory.busAddress(offset, this.addressing));
+    const at = (offset: number) => BigInt(memory.busAddress(offset, this.addressing));
     const payload = new DataView(new ArrayBuffer(40));
     payload.setUint32(0, index, true);
     // The back-end looks these up among the "user addresses" of SET_MEM_TABLE, which are bus
@@ -187,16 +215,56 @@ export class VhostUserTransport implements Transport {
     payload.setBigUint64(8, at(areas.descriptors), true);
     payload.setBigUint64(16, at(areas.used), true);
     payload.setBigUint64(24, at(areas.available), true);
-    this.#socket.set("SET_VRING_CALL", u64(BigInt(index)), [call]);
-    this.#socket.set("SET_VRING_NUM", u32(index, areas.entries));
-    this.#socket.set("SET_VRING_BASE", u32(index, 0));
-    this.#socket.set("SET_VRING_ADDR", new Uint8Array(payload.buffer));
+    this.#explain(() => this.#lacks(index), () => {
+      socket.set("SET_VRING_CALL", u64(BigInt(index)), [call]);
+    });
+    this.#explain(() => this.#lacks(index) ?? tooLarge(index, entries), () => {
+      socket.set("SET_VRING_NUM", u32(index, entries));
+      // Without acknowledgements, a back-end that refuses would be noticed at a later request.
+      if (!socket.acknowledged) socket.get("GET_FEATURES");
+    });
+    socket.set("SET_VRING_BASE", u32(index, 0));
+    socket.set("SET_VRING_ADDR", new Uint8Array(payload.buffer));
     this.#started.add(index);
-    this.#socket.set("SET_VRING_KICK", u64(BigInt(index)), [kick]);
+    this.peer.share();
+    socket.set("SET_VRING_KICK", u64(BigInt(index)), [kick]);
+  }
+
+  /**
+   * Makes a request that the back-end may refuse for a reason that the user can change. Back-ends
+   * built on rust-vmm also end the connection then, others only do that.
+   *
+   * @param why Returns the reason, if it is known.
+   */
+  #explain(why: () => Refusal | undefined, request: () => void): void {
+    try {
+      request();
+    } catch (cause) {
+      const refused = this.#socket.alive || this.#socket.closedByServer;
+      const refusal = refused ? why() : undefined;
+      if (refusal === undefined || !(cause instanceof DeviceError)) throw cause;
+      const { sentence, option } = refusal;
+      throw new UsageError(`${this.address}: the server of this device ${sentence}`, {
+        option,
+        cause,
+      });
+    }
+  }
+
+  /** Returns why a back-end that counts queues instead of pairs refuses this queue. */
+  #lacks(index: number): Refusal | undefined {
+    const count = this.#count;
+    if (count === undefined || index < count) return undefined;
+    return {
+      sentence:
+        `has ${count} queues, which is ${count >> 1 === 1 ? "1 pair" : `${count >> 1} pairs`}: ` +
+        `use ${count >> 1}, or configure it with more`,
+      option: "rxQueues",
+    };
   }
 
   notify(index: number): void {
-    const n = stubs.ixy_write(this.#kicks[index], this.#one, 8);
+    const n = stubs.ixy_signal(this.#kicks[index]);
     // EAGAIN: the count is full, so the back-end still has notifications to see.
     if (n < 0 && n !== -Errno.EAGAIN) checkCall(this.address, `notify queue ${index}`, n);
   }
@@ -220,20 +288,21 @@ export class VhostUserTransport implements Transport {
 
   stop(): boolean {
     // The connection has failed, and the request during which it did has thrown an error.
-    if (!this.#socket.alive) return this.#socket.closedByServer || this.#started.size === 0;
+    if (!this.#socket.alive) return this.#started.size === 0;
     try {
       if (this.#offered & PROTOCOL_FEATURES) {
         for (const index of this.#started) this.#tell("SET_VRING_ENABLE", u32(index, 0));
       }
       for (const index of this.#started) this.#socket.getVringBase(index);
       this.#started.clear();
+      this.peer.stopped();
       this.#status = 0;
       if (this.#protocol & STATUS) this.#tell("SET_STATUS", u64(0n));
     } catch (error) {
-      // A back-end that is gone does not access memory any more.
+      // A back-end that ends meanwhile is not an error. But its data path may stop later than the connection.
       if (!this.#socket.closedByServer) throw error;
     }
-    return true;
+    return this.#started.size === 0;
   }
 
   /**
@@ -264,11 +333,13 @@ export class VhostUserTransport implements Transport {
 
   /** Sends the bus addresses and the file descriptors of all memory to the back-end. */
   #shareMemories(): void {
-    const memories = [...this.#memories];
+    const start = (memory: DmaMemory) => memory.busAddress(0, this.addressing);
+    // Back-ends built on rust-vmm refuse regions that are not in the order of their addresses.
+    const memories = [...this.#memories].sort((a, b) => start(a) - start(b));
     const payload = new DataView(new ArrayBuffer(8 + 32 * memories.length));
     payload.setUint32(0, memories.length, true);
     memories.forEach((memory, i) => {
-      const address = BigInt(memory.busAddress(0, this.addressing));
+      const address = BigInt(start(memory));
       payload.setBigUint64(8 + 32 * i, address, true);
       payload.setBigUint64(16 + 32 * i, BigInt(memory.bytes), true);
       payload.setBigUint64(24 + 32 * i, address, true); // the "user address", see startQueue
@@ -277,6 +348,16 @@ export class VhostUserTransport implements Transport {
     this.#socket.set("SET_MEM_TABLE", new Uint8Array(payload.buffer), fds);
     this.#memoriesSent = true;
   }
+}
+
+/** Returns why a back-end refuses the size of a queue. */
+function tooLarge(index: number, entries: number): Refusal {
+  return {
+    sentence:
+      `does not accept a queue of ${entries} descriptors (SET_VRING_NUM of queue ${index}), ` +
+      "of which a packet needs up to two: use fewer",
+    option: index % 2 === 0 ? "rxEntries" : "txEntries",
+  };
 }
 
 function eventfd(address: string): number {

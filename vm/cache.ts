@@ -6,7 +6,7 @@
  * @module
  */
 
-import { delay } from "jsr:@std/async@1/delay";
+import { waitUntil } from "../native/clock.ts";
 import { dirname } from "node:path";
 import { UsageError } from "../src/errors.ts";
 
@@ -91,18 +91,13 @@ async function setAside(cache: string, directory: string): Promise<string[]> {
 
 /** Locks a directory until the returned file is closed. */
 async function lock(directory: string): Promise<Deno.FsFile> {
-  const file = await Deno.open(directory), deadline = performance.now() + LOCK_MS;
-  while (!await file.tryLock(true)) {
-    if (performance.now() > deadline) {
-      file.close();
-      throw new UsageError(
-        `${directory}: another process has kept it locked for ${LOCK_MS / 1000} s: ` +
-          "find it with `fuser`, end it, and try again",
-      );
-    }
-    await delay(TRY_MS);
-  }
-  return file;
+  const file = await Deno.open(directory);
+  if (await waitUntil(LOCK_MS, () => file.tryLock(true), TRY_MS)) return file;
+  file.close();
+  throw new UsageError(
+    `${directory}: another process has kept it locked for ${LOCK_MS / 1000} s: ` +
+      "find it with `fuser`, end it, and try again",
+  );
 }
 
 /** Records the time of an entry's last use; returns whether the entry exists. */

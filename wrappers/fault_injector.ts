@@ -7,13 +7,14 @@
  * @module
  */
 
+import { mix } from "../packets/random.ts";
 import { checkErrno, stubs } from "../native/stubs.ts";
 import { MAX_BATCH, PacketBatch } from "../src/batch.ts";
 import type { Device, Interrupt, RxQueue, TxQueue } from "../src/device.ts";
 import { refuseBatch } from "../src/driver.ts";
 import { UsageError } from "../src/errors.ts";
 import type { Mempool } from "../src/mempool.ts";
-import { checkSeed, type FaultCounts, type Faults, FaultStage, mix, NO_FAULTS } from "./faults.ts";
+import { checkSeed, type FaultCounts, type Faults, FaultStage, NO_FAULTS } from "./faults.ts";
 import { WrappedDevice } from "./wrapped_device.ts";
 
 /** The value that makes an eventfd readable. */

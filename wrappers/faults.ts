@@ -7,6 +7,7 @@
  * @module
  */
 
+import { Random } from "../packets/random.ts";
 import { UsageError } from "../src/errors.ts";
 import type { Mempool } from "../src/mempool.ts";
 
@@ -135,28 +136,6 @@ export function checkSeed(seed: number): void {
   throw new UsageError(
     `fault injector: seed must be a whole number from 0 to 2^32 - 1, not ${seed}`,
   );
-}
-
-/** Mixes 32 bits, so that each bit of the result depends on all (final steps of MurmurHash3). */
-export function mix(word: number): number {
-  word = Math.imul(word ^ word >>> 16, 0x85ebca6b);
-  word = Math.imul(word ^ word >>> 13, 0xc2b2ae35);
-  return (word ^ word >>> 16) >>> 0;
-}
-
-/** Pseudo-random numbers: a mixed counter. Each packet takes two, with or without a fault. */
-class Random {
-  #state: number;
-
-  constructor(seed: number) {
-    this.#state = mix(seed);
-  }
-
-  /** Returns the next number from 0 to 1, without 1. */
-  next(): number {
-    this.#state = (this.#state + 0x9e3779b9) | 0; // 2^32 divided by the golden ratio: no short period
-    return mix(this.#state) / TWO_32;
-  }
 }
 
 interface HeldPacket {

@@ -380,6 +380,7 @@ export class Nic implements WirePort {
 
   /** Ends the driver's use of the port: no DMA, no mappings, and a function level reset. */
   disconnect(): void {
+    this.#polling = false; // a round may have ended with an error
     this.#busMaster = false;
     this.reset("function");
     this.dma.clear();

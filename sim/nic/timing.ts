@@ -8,6 +8,8 @@
  * @module
  */
 
+import { Random } from "../../packets/random.ts";
+
 /** What can take time, in milliseconds. */
 export interface Delays {
   /** Until the reset bits of CTRL clear themselves. Writes are lost until then. */
@@ -75,7 +77,7 @@ export class Timing {
   readonly #delays: Delays;
   readonly #jitter: number;
   readonly #clock: () => number;
-  #random: number;
+  readonly #random: Random;
   /** In the order of their times. */
   #events: Event[] = [];
 
@@ -83,8 +85,7 @@ export class Timing {
     this.#delays = delays;
     this.#jitter = jitter;
     this.#clock = clock ?? (() => performance.now());
-    // Neighbouring seeds begin far apart; the generator must not be 0.
-    this.#random = Math.imul(seed, 0x9e3779b1) | 1;
+    this.#random = new Random(seed);
   }
 
   /** Returns the time in milliseconds. */
@@ -100,12 +101,12 @@ export class Timing {
   /** Returns how long something takes this time, in milliseconds; 0 without a delay. */
   draw(name: DelayName): number {
     if (!this.takes(name)) return 0;
-    return this.#delays[name]! * (1 + this.#jitter * (2 * this.#next() - 1));
+    return this.#delays[name]! * (1 + this.#jitter * (2 * this.#random.next() - 1));
   }
 
   /** Returns whether a chance of `share` has come true; false without a delay of this name. */
   happens(name: DelayName, share: number): boolean {
-    return this.takes(name) && this.#next() < share;
+    return this.takes(name) && this.#random.next() < share;
   }
 
   /**
@@ -144,15 +145,5 @@ export class Timing {
     const now = this.now();
     while (this.#events.length > 0 && this.#events[0].at <= now) this.#events.shift()!.action();
     this.waiting = this.#events.length > 0;
-  }
-
-  /** Returns a number from 0 to 1, by xorshift. */
-  #next(): number {
-    let x = this.#random;
-    x ^= x << 13;
-    x ^= x >>> 17;
-    x ^= x << 5;
-    this.#random = x;
-    return (x >>> 0) / 2 ** 32;
   }
 }

@@ -9,7 +9,7 @@
  */
 
 import { Errno, stubs } from "../../native/stubs.ts";
-import { BoundSocket, SOCK } from "../system/paths.ts";
+import { BoundSocket, SOCK } from "../../src/bound_socket.ts";
 import { ClientMemory, MAX_RANGES } from "./client_memory.ts";
 import { Command, Connection, ConnectionEnd, type Request, RequestError } from "./connection.ts";
 import { Eventfds, IRQ_COUNTS, IrqIndex } from "./eventfds.ts";
@@ -109,6 +109,13 @@ export class Server {
   /** Interrupts the client with an MSI-X vector. */
   interrupt(vector: number): void {
     this.#eventfds.interrupt(vector);
+  }
+
+  /** Ends the client's connection because of an error of the model; returns whether there is a client. */
+  fail(error: unknown): boolean {
+    if (this.#client === undefined) return false;
+    this.#endClient(`the model cannot go on with the client's descriptors and registers: ${error}`);
+    return true;
   }
 
   /** Ends the client's connection and removes the socket. */

@@ -53,6 +53,7 @@ export class PlainDevice {
   readonly reads = 0;
   readonly #memory: PlainMemory;
   readonly #model: Model;
+  readonly #log: (line: string) => void;
   readonly #files: PlainFiles;
   readonly #config: PlainConfig;
   readonly #registers: PlainRegisters;
@@ -69,7 +70,8 @@ export class PlainDevice {
     const { deviceId, mac } = options;
     this.path = options.path;
     this.#files = new PlainFiles(options.path, deviceId);
-    this.#memory = new PlainMemory((line) => options.log(`${this.path}: ${line}`));
+    this.#log = (line) => options.log(`${this.path}: ${line}`);
+    this.#memory = new PlainMemory(this.#log);
     const bar = new Uint32Array(this.#files.bar.buffer);
     const nic = new Nic({
       deviceId,
@@ -117,6 +119,15 @@ export class PlainDevice {
     const settled = now - this.#lastWrite > SETTLED_MILLISECONDS;
     this.#lookAt = settled ? now + LOOK_MILLISECONDS : 0;
     return written;
+  }
+
+  /** Resets the port because of an error of the model; returns whether a driver has used it. */
+  fail(error: unknown): boolean {
+    if (!this.connected) return false;
+    this.#log(`the model cannot go on with the driver's descriptors and registers: ${error}`);
+    this.#memory.clear();
+    this.#disconnect();
+    return true;
   }
 
   /** Resets the model and removes the files. */

@@ -7,6 +7,7 @@
 
 import type { Addressing, DmaMemory } from "../dma.ts";
 import { UsageError } from "../errors.ts";
+import type { Peer } from "../peer.ts";
 
 /** Offsets of the registers in configuration space that drivers use (PCI Local Bus 3.0, section 6.1). */
 export const Config = {
@@ -77,6 +78,11 @@ export interface PciFunction {
   readonly addressing: Addressing;
   /** Whether an IOMMU translates the device's DMA and has no mappings for its bus addresses. */
   readonly behindIommu: boolean;
+  /**
+   * The process that serves the function; undefined for hardware. It says, once the function is closed, which
+   * buffers may not return to their pools yet.
+   */
+  readonly peer?: Peer | undefined;
   /** Reads 1, 2 or 4 bytes of configuration space. */
   readConfig(offset: number, bytes: 1 | 2 | 4): number;
   /** Writes 1, 2 or 4 bytes of configuration space. */

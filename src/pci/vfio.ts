@@ -17,7 +17,13 @@ import { MappedBar } from "./mapped_bar.ts";
 import { Interrupts, type IrqInfo, MSIX } from "./msix.ts";
 import { VfioGroup } from "./vfio_group.ts";
 import { DeviceFlag, deviceInfo, irqInfo, regionInfo, resetDevice, setIrqs } from "./vfio_ioctl.ts";
-import { CONFIG_REGION, mapAreas, parseRegionInfo, type RegionInfo } from "./vfio_regions.ts";
+import {
+  checkBar,
+  CONFIG_REGION,
+  mapAreas,
+  parseRegionInfo,
+  type RegionInfo,
+} from "./vfio_regions.ts";
 
 /** A PCI function that is bound to vfio-pci. */
 export class VfioFunction extends FunctionBase {
@@ -67,7 +73,7 @@ export class VfioFunction extends FunctionBase {
 
   protected openBar(index: number): MappedBar {
     const info = this.#region(index);
-    if (info.size === 0) throw new DeviceError(this.address, `the device has no BAR ${index}`);
+    checkBar(this.address, index, info);
     const areas = mapAreas(this.address, index, this.#fd, info);
     return new MappedBar(info.size, areas, this.#file(`BAR ${index}`, info));
   }

@@ -144,6 +144,11 @@ export class VfioGroup {
       if (result === -Errno.ENOMEM) throw lockLimit(address, memory.bytes);
       const what = `map memory at ${busAddress.toString(16)}`;
       checkCall(address, what, result, "see what dmesg says about the IOMMU");
+      this.#maps.set(memory, 1); // for `unmap`
+      using mapped = new DisposableStack();
+      mapped.defer(() => this.unmap(address, memory));
+      memory.checkPhysical(address); // the kernel has pinned the memory, and may have moved it before
+      mapped.move();
     }
     this.#maps.set(memory, holders + 1);
   }
@@ -170,7 +175,8 @@ function openContainer(address: string): number {
   if (fd < 0) {
     const cause = new SystemError(`open ${CONTAINER}`, -fd);
     throw new UsageError(
-      `${address}: ${cause.message}: load the kernel module with \`modprobe vfio\``,
+      `${address}: ${cause.message}: load the kernel module with \`modprobe vfio\`, in a container use ` +
+        "`--device /dev/vfio/vfio` and the card's `--device /dev/vfio/N`",
       { cause },
     );
   }
@@ -199,12 +205,13 @@ function openGroup(address: string, number: string): number {
   if (fd === -Errno.EACCES || fd === -Errno.EPERM) {
     throw new UsageError(
       `${address}: no permission to open ${file}: run this as root, or give the file to this user ` +
-        `with \`chown\``,
+        `with \`chown\`, in a container use \`--device ${file}\``,
     );
   }
   const cause = new SystemError(`open ${file}`, -fd);
   throw new UsageError(
-    `${address}: ${cause.message}: check that the device is bound to vfio-pci`,
+    `${address}: ${cause.message}: check that the device is bound to vfio-pci, in a container use ` +
+      `\`--device ${file}\``,
     { cause },
   );
 }
@@ -228,6 +235,7 @@ function lockLimit(address: string, bytes: number): UsageError {
     `${address}: \`ulimit -l\` does not allow locking ${
       bytes / 1024
     } KiB for the device in addition to ` +
-      `the ${locked} KiB locked already: raise that limit, or run this as root`,
+      `the ${locked} KiB locked already: raise that limit, in a container with ` +
+      "`--ulimit memlock=-1`, or run this as root",
   );
 }

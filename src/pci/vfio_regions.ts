@@ -17,6 +17,10 @@ export const REGION_INFO_BYTES = 4096;
 const HEADER = 32;
 const FLAG_MMAP = 4;
 const CAP_SPARSE_MMAP = 1;
+const PAGE = 4096;
+/** The largest area that is mapped, in bytes: far more than the registers of a NIC. */
+const MAX_AREA = 2 ** 30;
+const UPDATE = "update the kernel or the server";
 
 /** A region. Sizes and offsets are in bytes. */
 export interface RegionInfo {
@@ -61,12 +65,39 @@ function sparseAreas(view: DataView): [number, number][] | undefined {
 }
 
 /**
- * Maps every mappable area of a BAR.
+ * Checks what a function says about a BAR: that it exists, and that its mappable areas are whole pages of it
+ * that do not overlap.
+ *
+ * @param device The device's address, for messages.
+ * @param index The BAR's number, for messages.
+ * @throws {DeviceError} if a check fails.
+ */
+export function checkBar(device: string, index: number, { size, offset, areas }: RegionInfo): void {
+  const refuse = (problem: string) => new DeviceError(device, `${problem}: ${UPDATE}`);
+  if (size === 0) throw new DeviceError(device, `the device has no BAR ${index}`);
+  if (!Number.isInteger(Math.log2(size))) {
+    throw refuse(`BAR ${index} has ${size} bytes, which is not a power of two`);
+  }
+  let end = 0;
+  for (const [at, bytes] of areas.toSorted(([a], [b]) => a - b)) {
+    const area = `a mappable area of BAR ${index}, ${bytes} bytes at ${at},`;
+    if (bytes === 0 || at + bytes > size) throw refuse(`${area} lies outside the BAR`);
+    if ([at, bytes, offset].some((n) => n % PAGE !== 0)) {
+      throw refuse(`${area} does not consist of whole pages of the file, from ${offset} on`);
+    }
+    if (at < end) throw refuse(`${area} overlaps another`);
+    if (bytes > MAX_AREA) throw refuse(`${area} is larger than ${MAX_AREA} bytes`);
+    end = at + bytes;
+  }
+}
+
+/**
+ * Maps every mappable area of a BAR, which {@linkcode checkBar} has accepted.
  *
  * @param device The device's address, for messages.
  * @param index The BAR's number, for messages.
  * @param fd The file of the region.
- * @throws {DeviceError} if an area lies outside the region, or the kernel refuses to map it.
+ * @throws {DeviceError} if the kernel refuses to map it.
  */
 export function mapAreas(
   device: string,
@@ -77,12 +108,6 @@ export function mapAreas(
   const areas: MappedArea[] = [];
   try {
     for (const [offset, bytes] of info.areas) {
-      if (bytes === 0 || offset + bytes > info.size) {
-        throw new DeviceError(
-          device,
-          `a mappable area of BAR ${index} lies outside the BAR: update the kernel or the server`,
-        );
-      }
       const map = () => Mapping.file(`BAR ${index}`, fd, bytes, info.offset + offset);
       areas.push(new MappedArea(makeCalls(device, map), offset));
     }

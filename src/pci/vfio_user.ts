@@ -6,25 +6,28 @@
  * @module
  */
 
+import { FileKind, status } from "../../native/files.ts";
 import type { DmaMemory } from "../dma.ts";
-import { DeviceError, UsageError } from "../errors.ts";
-import { Command } from "./function.ts";
+import { DeviceError, makeCalls, UsageError } from "../errors.ts";
+import type { Peer } from "../peer.ts";
+import { MAX_FDS } from "../unix_stream.ts";
+import { Command, Config } from "./function.ts";
 import { FunctionBase } from "./function_base.ts";
 import { MappedBar, type RegionAccess } from "./mapped_bar.ts";
 import { Interrupts, type IrqInfo, MSIX } from "./msix.ts";
 import {
+  checkBar,
   CONFIG_REGION,
   mapAreas,
   parseRegionInfo,
   REGION_INFO_BYTES,
+  type RegionInfo,
   write64,
 } from "./vfio_regions.ts";
 import { VfioUserSocket } from "./vfio_user_socket.ts";
 
 const VERSION = 1, DMA_MAP = 2, REGION_INFO = 5, IRQ_INFO = 7, SET_IRQS = 8;
 const REGION_READ = 9, REGION_WRITE = 10;
-/** The most file descriptors in a message. */
-const MAX_FDS = 16;
 
 /** A region of a function in another process. Every access is a message. */
 class RemoteRegion implements RegionAccess {
@@ -57,6 +60,8 @@ export class VfioUserFunction extends FunctionBase {
   protected readonly config: RegionAccess;
   readonly #socket: VfioUserSocket;
   readonly #interrupts: Interrupts;
+  /** The most file descriptors that the server takes with a message. */
+  readonly #maxFds: number;
   #closed = false;
 
   /**
@@ -80,6 +85,8 @@ export class VfioUserFunction extends FunctionBase {
       if (reply.length < 4 || reply[0] !== 0 || reply[1] !== 0) {
         throw new DeviceError(address, "the server speaks another major version of vfio-user");
       }
+      this.#maxFds = maxFds(address, reply.subarray(4));
+      this.#socket.peer.answered();
     } catch (error) {
       this.#socket.close();
       if (!(error instanceof DeviceError)) throw error;
@@ -87,6 +94,10 @@ export class VfioUserFunction extends FunctionBase {
         cause: error,
       });
     }
+  }
+
+  get peer(): Peer {
+    return this.#socket.peer;
   }
 
   claim(_force: boolean): void {
@@ -105,12 +116,30 @@ export class VfioUserFunction extends FunctionBase {
     try {
       const info = parseRegionInfo(reply);
       if (info === undefined) throw short(this.#socket, "a region's description", reply.length);
-      if (info.size === 0) throw new DeviceError(this.address, `the device has no BAR ${index}`);
-      const areas = fds.length > 0 ? mapAreas(this.address, index, fds[0], info) : [];
+      const shared = fds.length > 0 ? info : { ...info, areas: [] };
+      checkBar(this.address, index, shared);
+      this.#checkFile(index, fds[0], shared);
+      const areas = mapAreas(this.address, index, fds[0], shared);
       return new MappedBar(info.size, areas, new RemoteRegion(this.#socket, index), true);
     } finally {
       this.#socket.closeAll(fds);
     }
+  }
+
+  /** Checks that a file contains the mappable areas of a BAR: an access beyond its end would kill the process. */
+  #checkFile(index: number, fd: number, { offset, areas }: RegionInfo): void {
+    if (areas.length === 0) return;
+    const { kind, size } = makeCalls(this.address, () => status(fd));
+    const end = offset + Math.max(...areas.map(([at, bytes]) => at + bytes));
+    if (kind === FileKind.REGULAR && end <= size) return;
+    throw new DeviceError(
+      this.address,
+      `the server shares BAR ${index} up to byte ${end} of ` +
+        `${
+          kind === FileKind.REGULAR ? `a file of ${size} bytes` : "what is not a regular file"
+        }: ` +
+        "update the server",
+    );
   }
 
   protected mapMemory(memory: DmaMemory): void {
@@ -121,6 +150,11 @@ export class VfioUserFunction extends FunctionBase {
     write64(request, 16, memory.busAddress(0, this.addressing));
     write64(request, 24, memory.bytes);
     this.#socket.request(DMA_MAP, new Uint8Array(request.buffer), [memory.fd]);
+  }
+
+  override setBusMaster(on: boolean): void {
+    if (on) this.peer.share(); // the server does no DMA before
+    super.setBusMaster(on);
   }
 
   interrupts(vectors: number): readonly number[] {
@@ -136,8 +170,8 @@ export class VfioUserFunction extends FunctionBase {
   }
 
   #setIrqs(flags: number, count: number, fds: readonly number[]): void {
-    for (let start = 0; start === 0 || start < fds.length; start += MAX_FDS) {
-      const part = fds.slice(start, start + MAX_FDS);
+    for (let start = 0; start === 0 || start < fds.length; start += this.#maxFds) {
+      const part = fds.slice(start, start + this.#maxFds);
       const request = new Uint32Array([20, flags, MSIX, start, part.length || count]);
       this.#socket.request(SET_IRQS, new Uint8Array(request.buffer), part);
     }
@@ -151,10 +185,9 @@ export class VfioUserFunction extends FunctionBase {
     if (this.#closed) return;
     this.#closed = true;
     try {
-      if (this.claimed && this.#socket.alive) this.setBusMaster(false);
-      if (this.#socket.alive) this.#interrupts.disable();
+      if (this.#socket.alive) this.#stop();
     } catch (error) {
-      // A server that ended meanwhile does no more DMA.
+      // The process that serves the function may still do DMA: `peer` knows.
       if (!(error instanceof DeviceError)) throw error;
     } finally {
       // The server unmaps memory of this process when the connection ends.
@@ -164,6 +197,37 @@ export class VfioUserFunction extends FunctionBase {
       for (const memory of this.mapped) memory.unpin();
     }
   }
+
+  #stop(): void {
+    if (this.claimed) this.setBusMaster(false);
+    this.#interrupts.disable();
+    // Writes have no reply: this read shows that the server has handled them.
+    if ((this.readConfig(Config.COMMAND, 2) & Command.BUS_MASTER) === 0) this.peer.stopped();
+  }
+}
+
+/**
+ * Returns how many file descriptors a server takes with a message, from the text of its VERSION reply.
+ *
+ * @throws {DeviceError} if the text is not what the protocol demands.
+ */
+function maxFds(address: string, text: Uint8Array): number {
+  const wrong = (why: string) => {
+    return new DeviceError(address, `the server's VERSION reply ${why}: update the server`);
+  };
+  const end = text.indexOf(0), json = text.subarray(0, end < 0 ? text.length : end);
+  if (json.length === 0) return 1;
+  let version: { readonly capabilities?: { readonly max_msg_fds?: unknown } } | null;
+  try {
+    version = JSON.parse(new TextDecoder().decode(json));
+  } catch {
+    throw wrong("has text that is not JSON");
+  }
+  const most = version?.capabilities?.max_msg_fds ?? 1; // 1 by default, as the protocol says
+  if (!(Number.isInteger(most) && Number(most) >= 1)) {
+    throw wrong(`limits file descriptors to ${JSON.stringify(most)}`);
+  }
+  return Math.min(Number(most), MAX_FDS);
 }
 
 function short({ address }: VfioUserSocket, what: string, bytes: number): DeviceError {

@@ -6,12 +6,15 @@
 
 import { Errno, SystemError } from "../../native/stubs.ts";
 import { DeviceError } from "../errors.ts";
+import type { Peer } from "../peer.ts";
 import { UnixStream } from "../unix_stream.ts";
 
 const HEADER = 16;
-const REPLY = 1, NO_REPLY = 0x10, ERROR = 0x20;
+const COMMAND = 0, REPLY = 1, TYPE = 0xf, NO_REPLY = 0x10, ERROR = 0x20;
 /** Largest message that is accepted, in bytes: more than any reply to the requests sent here. */
 const MAX_MESSAGE = 65536;
+/** The most requests that a server may send instead of a reply. */
+const MAX_REQUESTS = 256;
 
 /** The client side of a connection. */
 export class VfioUserSocket {
@@ -39,8 +42,14 @@ export class VfioUserSocket {
     return this.#stream.alive;
   }
 
+  /** The process that serves the device. */
+  get peer(): Peer {
+    return this.#stream.peer;
+  }
+
   /**
-   * Sends a request and waits for its reply.
+   * Sends a request and waits for its reply. The deadline holds for the whole call, whatever the server sends
+   * instead.
    *
    * @param send File descriptors to send with the request.
    * @param received Receives the file descriptors of the reply; the caller closes them.
@@ -50,25 +59,36 @@ export class VfioUserSocket {
   request(command: number, body: Uint8Array, send: number[] = [], received?: number[]): Uint8Array {
     const id = this.#send(command, body, 0, send);
     const stream = this.#stream, deadline = stream.deadline();
-    for (;;) {
-      const header = new DataView(new ArrayBuffer(HEADER));
-      stream.read(new Uint8Array(header.buffer), deadline, "", received);
-      const size = header.getUint32(4, true), flags = header.getUint32(8, true);
-      if (size < HEADER || size > MAX_MESSAGE) throw stream.gone(`sent a message of ${size} bytes`);
-      const reply = new Uint8Array(size - HEADER);
-      stream.read(reply, deadline, "", received);
-      if ((flags & 15) !== REPLY) {
-        this.#refuse(header);
-        continue;
+    for (let requests = 0; requests < MAX_REQUESTS; requests++) {
+      const fds: number[] = [];
+      try {
+        const { header, message } = this.#receive(deadline, fds);
+        const flags = header.getUint32(8, true);
+        if ((flags & TYPE) === COMMAND) {
+          if ((flags & NO_REPLY) === 0) this.#refuse(header, deadline);
+          continue;
+        }
+        if ((flags & TYPE) !== REPLY) throw stream.gone("sent a message of an unknown type");
+        if (header.getUint16(0, true) !== id) throw stream.gone("sent a reply to another request");
+        if (flags & ERROR) throw refused(stream.address, command, header.getUint32(12, true));
+        received?.push(...fds.splice(0));
+        return message;
+      } finally {
+        stream.closeAll(fds);
       }
-      if (header.getUint16(0, true) !== id) throw stream.gone("sent a reply to another request");
-      if (flags & ERROR) {
-        const errno = header.getUint32(12, true);
-        const cause = new SystemError(`the server refused command ${command}`, errno);
-        throw new DeviceError(stream.address, cause.message, { cause });
-      }
-      return reply;
     }
+    throw stream.gone(`sent ${MAX_REQUESTS} requests instead of a reply`);
+  }
+
+  /** Receives a message, with its file descriptors. */
+  #receive(deadline: number, fds: number[]): { header: DataView; message: Uint8Array } {
+    const stream = this.#stream, header = new DataView(new ArrayBuffer(HEADER));
+    stream.read(new Uint8Array(header.buffer), deadline, "", fds);
+    const size = header.getUint32(4, true);
+    if (size < HEADER || size > MAX_MESSAGE) throw stream.gone(`sent a message of ${size} bytes`);
+    const message = new Uint8Array(size - HEADER);
+    stream.read(message, deadline, "", fds);
+    return { header, message };
   }
 
   /** Sends a request without a reply. */
@@ -96,11 +116,11 @@ export class VfioUserSocket {
   }
 
   /** Refuses a request from the server: it reaches all DMA memory by descriptor and needs none. */
-  #refuse(header: DataView): void {
+  #refuse(header: DataView, deadline: number): void {
     header.setUint32(4, HEADER, true);
     header.setUint32(8, REPLY | ERROR, true);
     header.setUint32(12, Errno.EINVAL, true);
-    this.#stream.write(new Uint8Array(header.buffer), []);
+    this.#stream.write(new Uint8Array(header.buffer), [], "", deadline);
   }
 
   #send(command: number, body: Uint8Array, flags: number, fds: number[]): number {
@@ -115,4 +135,9 @@ export class VfioUserSocket {
     this.#stream.write(message, fds);
     return this.#id;
   }
+}
+
+function refused(address: string, command: number, errno: number): DeviceError {
+  const cause = new SystemError(`the server refused command ${command}`, errno);
+  return new DeviceError(address, cause.message, { cause });
 }

@@ -13,6 +13,7 @@ import {
   until,
 } from "../support/processes.ts";
 import { stopProgram } from "../support/programs.ts";
+import { quitBroken } from "../support/violations.ts";
 
 /** Returns whether bus mastering is on, for each port. */
 function masters(directory: TemporaryDirectory): boolean[] {
@@ -87,6 +88,8 @@ plainTest(
     await plain.forwards(1000);
     await stopProgram(forwarder);
     assertEquals(masters(directory), [false, false]);
-    await plain.sim.quit();
+    // Between the two, the ports may have found memory gone that they still used, and nothing else.
+    const { rules } = await quitBroken(plain.sim, false);
+    assertEquals(rules.filter((rule) => !rule.includes("in memory the device may")), []);
   },
 );

@@ -727,3 +727,18 @@ Deno.test("Server replaces only a dead socket", () => {
   );
   Deno.removeSync(directory, { recursive: true });
 });
+
+Deno.test("Server.fail() ends the client, and the next one finds the port reset", () => {
+  withServer(({ model, server, log }) => {
+    assertEquals(server.fail(new RangeError("out of bounds")), false, "there is no client");
+    const client = connected(server);
+    assertEquals(server.fail(new RangeError("out of bounds")), true);
+    assertEquals([server.connected, log.length], [false, 1]);
+    assert(log[0].endsWith("descriptors and registers: RangeError: out of bounds"), log[0]);
+    assert(model.events.includes("disconnect"));
+    client.close();
+    const next = connected(server);
+    assertEquals(next.config32(0) & 0xffff, 0x8086);
+    next.close();
+  });
+});

@@ -1,7 +1,7 @@
 /** Descriptions of regions in VFIO and vfio-user, and mapping of their areas. */
 
-import { assertEquals, assertThrows } from "@std/assert";
-import { mapAreas, parseRegionInfo } from "../../src/pci/vfio_regions.ts";
+import { assertEquals, assertMatch, assertThrows } from "@std/assert";
+import { checkBar, mapAreas, parseRegionInfo } from "../../src/pci/vfio_regions.ts";
 import { DeviceError } from "../../mod.ts";
 import { DmaMemory } from "../../src/dma.ts";
 
@@ -47,7 +47,7 @@ Deno.test("parseRegionInfo() ends on capability lists that go back, lie outside 
   assertEquals(parseRegionInfo(new Uint8Array(31)), undefined);
 });
 
-Deno.test("mapAreas() maps each area at its offset, and refuses areas outside the BAR", () => {
+Deno.test("mapAreas() maps each area at its offset", () => {
   const memory = DmaMemory.allocate(1, "pages");
   new Uint32Array(memory.buffer, 0x5000)[1] = 0xcafe;
   const areas = mapAreas("nic", 2, memory.fd, {
@@ -62,9 +62,27 @@ Deno.test("mapAreas() maps each area at its offset, and refuses areas outside th
   assertEquals([words[1][4], words[2][2], words[4][1]], [0xfe, 0xcafe, 0xcafe]);
   for (const each of areas) each.unmap();
   assertEquals(area.words[4].length, 0);
-  for (const wrong of [[0x7000, 0x2000], [0x1000, 0]] as const) {
-    const outside = { size: 0x8000, offset: 0, areas: [[0, 0x1000], wrong] as const };
-    assertThrows(() => mapAreas("nic", 2, memory.fd, outside), DeviceError, "area of BAR 2 lies");
-  }
   memory.free();
+});
+
+Deno.test("checkBar() accepts whole pages, and refuses impossible sizes and areas", () => {
+  const size = 0x8000, offset = 0x1000;
+  checkBar("nic", 2, { size, offset, areas: [[0x4000, 0x4000], [0, 0x4000]] });
+  checkBar("nic", 2, { size: 256, offset: 1, areas: [] }); // not mappable, such as I/O ports
+  const cases: [Partial<Parameters<typeof checkBar>[2]>, RegExp][] = [
+    [{ size: 0 }, /has no BAR 2$/],
+    [{ size: 0x6000 }, /BAR 2 has 24576 bytes, which is not a power of two: update/],
+    [{ size: 2 ** 64, areas: [[0, 2 ** 40]] }, /larger than 1073741824/],
+    [{ areas: [[0x7000, 0x2000]] }, /area of BAR 2, 8192 bytes at 28672, lies outside the BAR/],
+    [{ areas: [[0x1000, 0]] }, /0 bytes at 4096, lies outside/],
+    [{ areas: [[2 ** 64, 0x1000]] }, /lies outside/],
+    [{ areas: [[0, 0x1001]] }, /4097 bytes at 0, does not consist of whole pages/],
+    [{ areas: [[2, 0x1000]] }, /whole pages/],
+    [{ offset: 0x800, areas: [[0, 0x1000]] }, /whole pages of the file, from 2048 on/],
+    [{ areas: [[0x1000, 0x2000], [0, 0x2000]] }, /4096, overlaps another/],
+  ];
+  for (const [wrong, message] of cases) {
+    const check = () => checkBar("nic", 2, { size, offset, areas: [], ...wrong });
+    assertMatch(assertThrows(check, DeviceError).message, message);
+  }
 });

@@ -8,19 +8,66 @@
 import { type OpenOptions, PacketBatch } from "../../mod.ts";
 import { openVirtio, type VirtioDevice } from "../../virtio/device.ts";
 import { type VhostUserOptions, VhostUserTransport } from "../../virtio/vhost_user.ts";
-import { until } from "./processes.ts";
+import { VhostUserSocket } from "../../virtio/vhost_user_socket.ts";
+import { Program, PROJECT, type TemporaryDirectory, until } from "./processes.ts";
+import type { StrictOptions, StrictReport } from "./strict_backend.ts";
 
 /** Sizes of Ethernet frames without CRC. */
 export const SHORTEST = 60, LONGEST = 1514;
 
+/** The process of `strict_backend.ts`. */
+export class StrictBackend implements AsyncDisposable {
+  private constructor(readonly socket: string, readonly program: Program) {}
+
+  /** Starts it with one pair of queues of 256 descriptors and all features, for one connection. */
+  static async start(
+    directory: TemporaryDirectory,
+    options: Partial<StrictOptions> = {},
+  ): Promise<StrictBackend> {
+    const socket = directory.file("strict.sock");
+    const all: StrictOptions = {
+      ...{ features: (1n << 32n).toString(16), protocol: "9", queues: 2, size: 256 },
+      ...{ connections: 1, client: false, ...options },
+    };
+    const deno = [Deno.execPath(), "run", "--quiet", "--no-prompt", "--allow-ffi"];
+    const file = `${PROJECT}tests/support/strict_backend.ts`;
+    const program = Program.start([...deno, file, socket, JSON.stringify(all)]);
+    const backend = new StrictBackend(socket, program);
+    try {
+      await program.line((line) => line === "ready");
+    } catch (error) {
+      await program[Symbol.asyncDispose]();
+      throw error;
+    }
+    return backend;
+  }
+
+  /** Returns the report on the next connection that has ended. */
+  async report(): Promise<StrictReport> {
+    return JSON.parse(await this.program.line(() => true));
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.program[Symbol.asyncDispose]();
+  }
+}
+
+/** How to open a device: options that `open` does not have. */
+export interface VhostHow extends VhostUserOptions {
+  /** Longest that the back-end may take to answer, in milliseconds. */
+  readonly milliseconds?: number;
+}
+
 /** Opens the device behind a socket. */
 export function openVhost(
   socket: string,
-  how: VhostUserOptions,
+  { milliseconds, ...how }: VhostHow,
   options: OpenOptions,
 ): Promise<VirtioDevice> {
   const address = `vhost-user:${socket}`;
-  return openVirtio(address, options, () => new VhostUserTransport(address, socket, how));
+  return openVirtio(address, options, () => {
+    return new VhostUserTransport(VhostUserSocket.connect(address, socket, milliseconds), how);
+  });
 }
 
 /** Returns a frame of each size, no two alike. */

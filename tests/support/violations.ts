@@ -19,14 +19,16 @@ export interface BrokenRules {
 /**
  * Ends it; asserts that its exit code tells whether rules were broken. Counts copies of a register
  * as one.
+ *
+ * @param judged Whether the exit code depends on rules: not for plain ports.
  */
-export async function quitBroken(sim: Sim): Promise<BrokenRules> {
+export async function quitBroken(sim: Sim, judged = true): Promise<BrokenRules> {
   await sim.command("quit");
   const { code, stdout } = await sim.program.finish();
   const { violations, ports } = JSON.parse(stdout.trim().split("\n").at(-1)!);
   const names = (violations as { register: string; rule: string }[]).map(({ register, rule }) => {
     return `${register.replace(/\[\d+\]/, "")}: ${rule}`;
   });
-  assertEquals(code, names.length > 0 ? 1 : 0);
+  assertEquals(code, judged && names.length > 0 ? 1 : 0);
   return { rules: [...new Set(names)].sort(), ports };
 }

@@ -215,6 +215,20 @@ Deno.test("open() refuses a modern device that would bypass the IOMMU (no ACCESS
   assertEquals(pci.bars[4].getUint8(256 + COMMON.DEVICE_STATUS.offset), 0);
 });
 
+Deno.test("open() accepts ORDER_PLATFORM from a PCI device", async () => {
+  const offered = Feature.VERSION_1 | Feature.ORDER_PLATFORM;
+  const pci = new TestFunction({ id: 0x1041, structures: MODERN });
+  const at = (name: keyof typeof COMMON) => 256 + COMMON[name].offset;
+  pci.overrides.set(`4:${at("DEVICE_FEATURE")}`, () => {
+    const half = pci.bars[4].getUint32(at("DEVICE_FEATURE_SELECT"), true);
+    return Number(offered >> BigInt(32 * half) & 0xffffffffn);
+  });
+  // The device has no queues, so open() fails after it has negotiated features.
+  assertMatch(await failure(pci, UsageError), /queue 0 has 0 descriptors/);
+  const high = pci.log.indexOf(`4:${at("DRIVER_FEATURE_SELECT")} 1`) + 1;
+  assertEquals(pci.log[high], `4:${at("DRIVER_FEATURE")} ${Number(offered >> 32n)}`);
+});
+
 Deno.test("open() refuses physical addresses for a device with ACCESS_PLATFORM behind an IOMMU", async () => {
   const pci = new TestFunction({ id: 0x1041, structures: MODERN });
   pci.behindIommu = true;

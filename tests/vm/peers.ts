@@ -8,6 +8,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { delay } from "jsr:@std/async@1/delay";
 import { checkErrno, Errno, path, stubs, SystemError } from "../../native/stubs.ts";
+import { mix, Random } from "../../packets/random.ts";
 import type { TemporaryDirectory } from "../support/processes.ts";
 
 const SOCK_DGRAM = 2;
@@ -164,14 +165,8 @@ class Flow {
 function frameOf(seed: number, n: number): Uint8Array<ArrayBuffer> {
   const frame = new Uint8Array(MIN_SIZE + (n * SIZE_STEP) % SIZES);
   const words = new Uint32Array(Math.ceil(frame.length / 4));
-  // Marsaglia's xorshift, whose seed must not be 0.
-  let state = (Math.imul(seed ^ n, 0x9e3779b1) ^ seed) | 1;
-  for (let i = 0; i < words.length; i++) {
-    state ^= state << 13;
-    state ^= state >>> 17;
-    state ^= state << 5;
-    words[i] = state;
-  }
+  const random = new Random(mix(seed) ^ n);
+  for (let i = 0; i < words.length; i++) words[i] = random.word();
   frame.set(new Uint8Array(words.buffer, 0, frame.length));
   new DataView(frame.buffer).setBigUint64(SEQUENCE_AT, BigInt(SEQUENCE_FIRST + n));
   return frame;

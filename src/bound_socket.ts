@@ -1,25 +1,23 @@
 /**
- * Sockets and files that the model creates at paths of the command line. Errors are one sentence.
+ * Unix sockets that this process creates at a path, for others to connect or send to.
  *
  * @module
  */
 
-import { FileKind, ifReadable, type Status, status } from "../../native/files.ts";
-import { Errno, path, stubs, SystemError } from "../../native/stubs.ts";
-import { UsageError } from "../../src/errors.ts";
+import { FileKind, ifReadable, type Status, status } from "../native/files.ts";
+import { Errno, path, stubs, SystemError } from "../native/stubs.ts";
+import { UsageError } from "./errors.ts";
 
 /** Types of socket, as socket(2) takes them. */
 export const SOCK = { STREAM: 1, DGRAM: 2, NONBLOCK: 0x800 } as const;
 
-const O_WRONLY_CREAT_TRUNC = 0o1101;
-const MODE = 0o644;
-
-/** A Unix socket at a path. */
+/** A Unix socket at a path. The umask decides who can connect: it takes permission to write. */
 export class BoundSocket {
   /** Its file descriptor. */
   readonly fd: number;
   readonly #at: string;
   readonly #made: Status;
+  #closed = false;
 
   /**
    * Binds the socket, and makes a stream socket listen. It replaces one that no process serves.
@@ -38,28 +36,19 @@ export class BoundSocket {
     this.#made = status(at);
   }
 
-  /** Closes the socket, and removes it, unless its path has become another process's. */
+  /** Removes the socket, unless its path has become another process's, and closes it. Idempotent. */
   close(): void {
-    stubs.ixy_close(this.fd);
+    if (this.#closed) return;
+    this.#closed = true;
+    // While the socket is open, no other file can have its inode number.
     const now = ifReadable(() => status(this.#at));
-    if (now?.inode !== this.#made.inode || now.device !== this.#made.device) return;
-    stubs.ixy_unlink(path(this.#at));
+    const ours = now?.inode === this.#made.inode && now.device === this.#made.device;
+    if (ours) stubs.ixy_unlink(path(this.#at));
+    stubs.ixy_close(this.fd);
   }
 }
 
-/**
- * Creates a file for writing, or empties it.
- *
- * @returns Its file descriptor.
- * @throws {UsageError} if it cannot be written.
- */
-export function createFile(name: string): number {
-  const fd = stubs.ixy_open(path(name), O_WRONLY_CREAT_TRUNC, MODE);
-  if (fd < 0) throw new UsageError(`cannot write ${new SystemError(name, -fd).message}`);
-  return fd;
-}
-
-// Removes a socket that no process serves; anything else at the path is an error.
+/** Removes a socket that no process serves; anything else at the path is an error. */
 function freePath(at: string, type: number): void {
   let found: Status | undefined;
   try {
@@ -70,12 +59,12 @@ function freePath(at: string, type: number): void {
   }
   if (found === undefined) return;
   if (found.kind !== FileKind.SOCKET) {
-    throw new UsageError(`${at}: exists and is not a socket; choose another path`);
+    throw new UsageError(`${at}: exists and is not a socket: choose another path`);
   }
   const other = stubs.ixy_connect(path(at), type);
   if (other >= 0) stubs.ixy_close(other);
   if (other !== -Errno.ECONNREFUSED) {
-    throw new UsageError(`${at}: another process uses this socket; choose another path`);
+    throw new UsageError(`${at}: another process uses this socket: choose another path`);
   }
   stubs.ixy_unlink(path(at));
 }
