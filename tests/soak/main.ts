@@ -44,7 +44,7 @@ export const SOAK = command({
   start: "deno task soak",
   about:
     `Forwards packets between two ports of the software NIC, phase after phase: with one or several
-queues, workers, interrupts, and physical addresses (root only); at a low rate without faults, where
+queues, workers, interrupts, physical addresses (root only), and vhost-user; at a low rate without faults, where
 every packet has to come back, at line rate, and with faults: links that go down, processes that are
 stopped, ended, killed and started again. Accounts for every packet.`,
   options: {
@@ -69,7 +69,14 @@ left something behind. SIGINT ends the phase, with totals.`,
   plan: ({ values }): Plan => values,
 });
 
-const SMALL = { queues: 1, workers: 0, interrupts: false, plain: false, entries: 512 };
+const SMALL = {
+  queues: 1,
+  workers: 0,
+  interrupts: false,
+  plain: false,
+  vhost: false,
+  entries: 512,
+};
 /** Rings that hold what arrives while the machine does something else, at a low rate. */
 const LARGE = { ...SMALL, entries: 4096 };
 
@@ -81,9 +88,12 @@ const SETUPS: readonly Setup[] = [
   { ...LARGE, name: "interrupts", interrupts: true },
   { ...LARGE, name: "2 queues, interrupts", queues: 2, interrupts: true },
   { ...LARGE, name: "physical addresses", plain: true },
+  { ...SMALL, name: "vhost-user", vhost: true },
 ];
 /** The smallest rings, at line rate. */
 const FAST: readonly Setup[] = SETUPS.map((setup) => ({ ...setup, entries: 512 }));
+/** Packets a second that the vhost-user back-end, which is a test's, can take on a busy machine. */
+const MAX_VHOST_RATE = 1000;
 /** Hugepages that two pools for full rings of 4096 need. */
 const PAGES = 64;
 /** How long to wait for hugepages at the end, in milliseconds: other programs may hold some for a time. */
@@ -99,7 +109,8 @@ function* phases({ rate, phase: seconds, kinds }: Plan, random: Random): Generat
       for (const kind of kinds) {
         const faults = kind === "faults";
         const fast = kind === "line-rate" || faults && random.whole(0, 1) === 1;
-        yield { setup: (fast ? FAST : SETUPS)[i], rate: fast ? undefined : rate, faults, seconds };
+        const slow = SETUPS[i].vhost ? Math.min(rate, MAX_VHOST_RATE) : rate;
+        yield { setup: (fast ? FAST : SETUPS)[i], rate: fast ? undefined : slow, faults, seconds };
       }
     }
   }
