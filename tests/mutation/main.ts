@@ -26,8 +26,8 @@ import { type Mutant, mutantsOf, mutate } from "./mutants.ts";
 const GENERATED = "native/stubs.generated.ts";
 /** Folders of the project that no test needs. */
 const NOT_COPIED = [".git", ".vm", "node_modules", "results"];
-/** How long tests may take with a mutant: this many times as long as without, and some seconds. */
-const SLOWER = 3, MORE_MS = 10_000;
+/** How long tests may take with a mutant: as long as with coverage, and some seconds more. */
+const MORE_MS = 10_000;
 
 /** What to do. */
 interface Plan {
@@ -162,7 +162,7 @@ async function attempt(
   Deno.writeTextFileSync(path, mutate(source, mutant));
   try {
     for (const [file, { milliseconds }] of chosen) {
-      const code = await test(copy, [file], SLOWER * milliseconds + MORE_MS);
+      const code = await test(copy, [file], milliseconds + MORE_MS);
       if (code !== 0) return code === undefined ? "timeout" : "killed";
     }
     return "survived";

@@ -73,6 +73,7 @@ const SMALL = {
   queues: 1,
   workers: 0,
   interrupts: false,
+  reconnect: false,
   plain: false,
   vhost: false,
   entries: 512,

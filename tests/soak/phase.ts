@@ -144,13 +144,7 @@ export class Phase {
     this.#happened(ending);
     this.#look();
     if (ending === "NIC killed") {
-      const age = rig.droppedAge, last = await rig.counts();
-      const code = await rig.killSim();
-      if (code !== 1) {
-        this.#complaints.push(`the forwarder of a dead NIC ended with ${code}, not 1`);
-      }
-      this.#account(last, this.#limit(age));
-      await this.#start();
+      await this.#endSim();
       return;
     }
     const signal = ending === "forwarder killed" ? "SIGKILL" : "SIGTERM";
@@ -166,6 +160,22 @@ export class Phase {
     if (running) await rig.command("start");
     await rig.startForwarder();
     if (!running) await rig.command("start");
+  }
+
+  /** Kills the NIC, accounts for the packets until shortly before, and starts another. */
+  async #endSim(): Promise<void> {
+    const rig = this.#rig, age = rig.droppedAge, last = await rig.counts();
+    if (this.#plan.setup.reconnect) {
+      this.#account(last, this.#limit(age));
+      await rig.replaceSim();
+      this.#before = await rig.counts();
+      await rig.command("start");
+      return;
+    }
+    const code = await rig.killSim();
+    if (code !== 1) this.#complaints.push(`the forwarder of a dead NIC ended with ${code}, not 1`);
+    this.#account(last, this.#limit(age));
+    await this.#start();
   }
 
   /**

@@ -41,6 +41,8 @@ export interface Setup {
   readonly queues: number;
   readonly workers: number;
   readonly interrupts: boolean;
+  /** Whether the forwarder goes on with the next NIC when one is killed. */
+  readonly reconnect: boolean;
   /** Entries of each ring. */
   readonly entries: number;
 }
@@ -79,6 +81,7 @@ export class Rig implements AsyncDisposable {
   #sim: Program | undefined;
   #forwarder: Program | undefined;
   #dropped: readonly number[] = [0, 0];
+  #droppedBefore: readonly number[] = [0, 0];
   #droppedAt = 0;
 
   /**
@@ -104,9 +107,12 @@ export class Rig implements AsyncDisposable {
     return this.#forwarder!;
   }
 
-  /** Packets that the forwarder has dropped instead of sending them to each port, by its last line. */
+  /**
+   * Packets that the forwarder has dropped instead of sending them to each port, by its last line, since
+   * it was started or connected anew.
+   */
   get dropped(): readonly number[] {
-    const [a, b] = this.#dropped;
+    const [a, b] = this.#dropped.map((dropped, i) => dropped - this.#droppedBefore[i]);
     return this.setup.vhost ? [a + b] : [a, b];
   }
 
@@ -130,10 +136,11 @@ export class Rig implements AsyncDisposable {
 
   /** Starts the forwarder, and waits until it forwards. */
   async startForwarder(): Promise<void> {
-    const { plain, vhost, queues, workers, interrupts, entries } = this.setup;
+    const { plain, vhost, queues, workers, interrupts, reconnect, entries } = this.setup;
     const flags = workers > 0 ? [`--allow-read=${PROJECT}`] : [];
     const args = ["--json", `--queues=${queues}`, `--workers=${workers}`];
     if (interrupts) args.push("--interrupts");
+    if (reconnect) args.push("--reconnect");
     if (vhost) args.push("--no-touch"); // packets pass twice
     args.push(`--rx-entries=${entries}`, `--tx-entries=${entries}`);
     const devices = ADDRESSES.map((address, i) =>
@@ -143,7 +150,7 @@ export class Rig implements AsyncDisposable {
         ? `vhost-user:${this.#socket(i)}`
         : `vfio-user:${this.#socket(i)}`
     );
-    this.#dropped = [0, 0];
+    this.#dropped = this.#droppedBefore = [0, 0];
     this.#droppedAt = performance.now();
     const onLine = (text: string) => {
       const { ports }: FwdLine = JSON.parse(text);
@@ -203,6 +210,21 @@ export class Rig implements AsyncDisposable {
     this.sim.kill("SIGKILL");
     await this.sim.finish();
     return await this.endForwarder();
+  }
+
+  /** Kills the NIC, starts another, and waits until the forwarder is connected to it. */
+  async replaceSim(): Promise<void> {
+    this.sim.kill("SIGKILL");
+    await this.sim.finish();
+    await this.startSim();
+    await this.#until("the forwarder to reconnect", async () => {
+      if (this.forwarder.ended) await this.forwarder.fail();
+      return (await this.#ask()).ports.every(({ connected }) => connected);
+    });
+    // Its next line has what it dropped while it had no NIC.
+    const started = performance.now();
+    await this.#until("the forwarder's next line", () => this.#droppedAt > started);
+    this.#droppedBefore = this.#dropped;
   }
 
   /** Ends the NIC in order. */
