@@ -3,7 +3,7 @@
  * `deno task mutate`.
  *
  * It works in a copy of the project. First it measures how long each test file takes and which
- * lines it runs. Then it runs, for each mutant, the test files that run the changed line, quickest
+ * lines it runs. Then it runs, for each mutant, the test files that run the changed line, cheapest
  * first, until one fails.
  *
  * @module
@@ -36,6 +36,8 @@ interface Plan {
   readonly count: number;
   /** Seconds that a test file may take to be used. */
   readonly quick: number;
+  /** Test files to run for each change. */
+  readonly most: number;
   readonly state: string | undefined;
 }
 
@@ -51,6 +53,9 @@ ${ROOMS.join(", ")}.`,
     count: whole("number of changes", { least: 1, most: 100_000, default: 100 }),
     quick: whole("seconds that a test file may take, with coverage, to be used", {
       ...{ least: 1, most: 3600, default: 30 },
+    }),
+    most: whole("test files to run for each change, cheapest first", {
+      ...{ values: "(default: all that run the line)", least: 1, default: Infinity },
     }),
     state: text(
       "continue where the run stopped that wrote FILE, with the same seed and files, and add the results",
@@ -148,15 +153,22 @@ async function learnFile(copy: string, file: string, quick: number): Promise<Tes
   }
 }
 
+/** Returns the time of a test file per line that it runs of a file: a test of that file has the least. */
+function costOf({ milliseconds, lines }: TestFile, file: string): number {
+  return milliseconds / lines[file].length;
+}
+
 /** Tries a mutant. */
 async function attempt(
   copy: string,
   mutant: Mutant,
   { tests }: State,
+  most: number,
 ): Promise<Outcome> {
   const chosen = Object.entries(tests)
     .filter(([, { lines }]) => lines[mutant.file]?.includes(mutant.line))
-    .toSorted(([, a], [, b]) => a.milliseconds - b.milliseconds);
+    .toSorted(([, a], [, b]) => costOf(a, mutant.file) - costOf(b, mutant.file))
+    .slice(0, most);
   if (chosen.length === 0) return "not run";
   const path = copy + mutant.file, source = Deno.readTextFileSync(path);
   Deno.writeTextFileSync(path, mutate(source, mutant));
@@ -227,7 +239,7 @@ async function main(plan: Plan): Promise<number> {
   const from = state.results.length;
   for (const mutant of mutants.slice(from, from + plan.count)) {
     if (stop.signal !== 0) break;
-    const outcome = await attempt(copy, mutant, state);
+    const outcome = await attempt(copy, mutant, state, plan.most);
     state.results.push({ mutant, outcome });
     save(plan, state);
     out.print(`${outcome}: ${mutant.file}:${mutant.line}: ${mutant.change}`);
