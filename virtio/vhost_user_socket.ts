@@ -9,7 +9,7 @@
 import { delay } from "../native/clock.ts";
 import { Errno, stubs } from "../native/stubs.ts";
 import { BoundSocket, SOCK } from "../src/bound_socket.ts";
-import { checkCall, DeviceError } from "../src/errors.ts";
+import { checkCall, DeviceError, UsageError } from "../src/errors.ts";
 import type { Peer } from "../src/peer.ts";
 import { UnixStream } from "../src/unix_stream.ts";
 
@@ -54,6 +54,14 @@ export function u32(...values: number[]): Uint8Array {
   return new Uint8Array(Uint32Array.from(values).buffer);
 }
 
+/** Returns the error for a socket that no back-end can find any more. */
+function removed(address: string, socket: string): UsageError {
+  return new UsageError(
+    `${address}: another process has removed or replaced ${socket} while this one waited for a ` +
+      `back-end: start this program again`,
+  );
+}
+
 /** The front-end's end of a connection. */
 export class VhostUserSocket {
   /** Whether the back-end acknowledges requests that otherwise have no answer (REPLY_ACK). */
@@ -91,7 +99,8 @@ export class VhostUserSocket {
    * @param socket Path of the socket to create.
    * @param onWait Called once if no back-end connects at once.
    * @param milliseconds Longest that the back-end may take to answer; default: 5000.
-   * @throws {UsageError} if the path is in use or not a socket, or no socket can be made there.
+   * @throws {UsageError} if the path is in use or not a socket, no socket can be made there, or another
+   * process removes it.
    * @throws {DeviceError} if the back-end does not answer, or gives a wrong answer.
    */
   static async accept(
@@ -110,6 +119,7 @@ export class VhostUserSocket {
       if (fd === -Errno.EAGAIN || fd === -Errno.EINTR) {
         if (!waited) onWait();
         waited = true;
+        if (!listener.present) throw removed(address, socket);
         await delay(ACCEPT_MS);
         continue;
       }
