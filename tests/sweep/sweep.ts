@@ -214,7 +214,7 @@ function send(program: Program, signal: string, group = false): void {
   if (program.ended) return;
   const target = group ? `-${program.pid}` : `${program.pid}`;
   const args = [`-${SIGNALS[signal]}`, "--", target];
-  const times = TWICE.includes(signal) ? 2 : 1;
+  const times = TWICE.includes(signal) ? 3 : 1; // two may arrive as one
   for (let i = 0; i < times; i++) new Deno.Command("kill", { args, stderr: "null" }).outputSync();
 }
 
