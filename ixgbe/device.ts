@@ -29,6 +29,7 @@ import {
   queueOptions,
   waitForLink,
 } from "../src/driver.ts";
+import { unstoppable } from "../native/stop.ts";
 import { DmaMemory } from "../src/dma.ts";
 import { DeviceError, UsageError } from "../src/errors.ts";
 import { QueueCounts, shareWords, type TransferredQueues } from "../src/transfer.ts";
@@ -83,8 +84,9 @@ async function attach(pci: PciFunction, options: OpenOptions): Promise<IxgbeDevi
   using opened = new DisposableStack();
   if (queues.ownPool) opened.use(queues.pool);
   const rings = DmaMemory.allocate((queues.rxQueues + queues.txQueues) * RING_BYTES);
+  opened.defer(() => rings.free());
   const device = new IxgbeDevice(pci, model, queues, rings);
-  opened.move(); // the device owns the pool now
+  opened.move(); // the device owns pool and rings now
   using failed = new DisposableStack();
   failed.defer(() => device.release());
   for (const pool of new Set(queues.pools)) pci.mapDma(pool.memory);
@@ -407,7 +409,10 @@ export class IxgbeDevice implements Device {
    * @throws {SystemError} if the kernel refuses to unmap memory.
    */
   close(): void {
-    if (this.#closed) return;
+    if (!this.#closed) unstoppable(() => this.#stop());
+  }
+
+  #stop(): void {
     let late: string[] = [];
     try {
       if (this.#regs) {
@@ -443,7 +448,7 @@ export class IxgbeDevice implements Device {
     this.#counters = undefined;
     using closed = new DisposableStack();
     closed.defer(() => this.#giveBack());
-    this.#pci.close();
+    unstoppable(() => this.#pci.close());
   }
 
   #giveBack(): void {

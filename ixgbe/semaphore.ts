@@ -64,7 +64,7 @@ export async function withSemaphore<T>(
   try {
     return await action();
   } finally {
-    await waiting(release(regs, mac, resource));
+    spinning(release(regs, mac, resource)); // a signal must not end this
   }
 }
 
@@ -143,11 +143,14 @@ function* enter(regs: Registers, mac: Mac): Attempts<Guard | undefined> {
   // Reading SMBI sets it: reading 0 takes the semaphore.
   const ours = yield* until(() => (regs.read(SWSM) & SWSM.SMBI) === 0);
   const firmwares: Guard = mac === "82599" ? ["SWESMBI", SWSM] : ["REGSMP", SW_FW_SYNC];
+  using entered = new DisposableStack();
+  entered.defer(() => leave(regs, mac)); // if a signal ends the wait
   const free = yield* until(() => {
     if (mac !== "82599") return (regs.read(SW_FW_SYNC) & SW_FW_SYNC.REGSMP) === 0;
     regs.set(SWSM, SWSM.SWESMBI);
     return (regs.read(SWSM) & SWSM.SWESMBI) !== 0;
   });
+  entered.move();
   if (!ours) return ["SMBI", SWSM];
   return free ? undefined : firmwares;
 }
@@ -174,10 +177,14 @@ function* until(condition: () => boolean): Attempts<boolean> {
 }
 
 async function waiting<T>(attempts: Attempts<T>): Promise<T> {
-  for (;;) {
-    const { done, value } = attempts.next();
-    if (done) return value;
-    await delay(value);
+  try {
+    for (;;) {
+      const { done, value } = attempts.next();
+      if (done) return value;
+      await delay(value);
+    }
+  } finally {
+    attempts.return(undefined as T);
   }
 }
 

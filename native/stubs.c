@@ -15,6 +15,7 @@
 #include <spawn.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/file.h>
@@ -23,6 +24,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -63,6 +65,8 @@ int32_t ixy_read(int32_t fd, void *to, uint32_t bytes) { return result(read(fd, 
 int32_t ixy_write(int32_t fd, const void *from, uint32_t bytes) {
   return result(write(fd, from, bytes));
 }
+
+int32_t ixy_truncate(int32_t fd, double bytes) { return result(ftruncate(fd, (off_t)bytes)); }
 
 int32_t ixy_unlink(const char *path) { return result(unlink(path)); }
 
@@ -166,6 +170,24 @@ static int data_file(unsigned flags) {
   return fd < 0 && errno == EINVAL ? memfd_create("ixy", flags) : fd;
 }
 
+/* Returns a file that is deleted already, where memfd_create is forbidden, as in some containers. */
+static int deleted_file(int executable) {
+  const char *directories[] = {"/dev/shm", getenv("TMPDIR"), "/tmp", "/var/tmp"};
+  for (unsigned i = 0; i < sizeof directories / sizeof *directories; i++) {
+    char path[4096];
+    struct statvfs s;
+    if (!directories[i]) continue;
+    int n = snprintf(path, sizeof path, "%s/ixy-XXXXXX", directories[i]);
+    int fd = n < (int)sizeof path ? mkostemp(path, O_CLOEXEC) : -1;
+    if (fd < 0) continue;
+    unlink(path);
+    if (!executable) return fd;
+    if (fstatvfs(fd, &s) == 0 && !(s.f_flag & ST_NOEXEC) && fchmod(fd, 0500) == 0) return fd;
+    close(fd);
+  }
+  return -1;
+}
+
 /*
  * Allocates zeroed memory for DMA, stores its address in *address and returns a descriptor to share it
  * by. It consists of hugepages of 1 << `shift` bytes; of ordinary pages if that is 0. It has no name in
@@ -178,14 +200,15 @@ static int data_file(unsigned flags) {
 int32_t ixy_memory(double bytes, uint32_t shift, uint64_t *address) {
   size_t n = (size_t)bytes;
   unsigned huge = shift ? MFD_HUGETLB | shift << MFD_HUGE_SHIFT : 0;
-  int fd = data_file(MFD_CLOEXEC | MFD_ALLOW_SEALING | huge), error = 0;
-  if (fd < 0) return -errno;
+  int fd = data_file(MFD_CLOEXEC | MFD_ALLOW_SEALING | huge), error = errno, sealable = fd >= 0;
+  if (fd < 0 && !huge) fd = deleted_file(0);
+  if (fd < 0) return -error;
   void *p = MAP_FAILED;
   if (ftruncate(fd, (off_t)n) == 0 &&
-      fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0)
+      (!sealable || fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0))
     p = mmap(0, n, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-  if (p == MAP_FAILED) error = errno;
-  else if (madvise(p, n, MADV_POPULATE_WRITE) < 0) /* not known before Linux 5.14 */
+  error = p == MAP_FAILED ? errno : 0;
+  if (!error && madvise(p, n, MADV_POPULATE_WRITE) < 0) /* not known before Linux 5.14 */
     do error = fallocate(fd, 0, 0, (off_t)n) < 0 ? errno : 0;
     while (error == EINTR);
   if (!error) {
@@ -386,17 +409,26 @@ int32_t ixy_peer(int32_t fd, int32_t *pid) {
 
 /* Processes. */
 
-/* Returns a file in memory that can be executed. Kernels before 6.3 do not know MFD_EXEC; later ones
- * may demand it (vm.memfd_noexec). */
+/*
+ * Returns a file that can be executed. Kernels before 6.3 do not know MFD_EXEC; later ones may demand it, or
+ * forbid it (vm.memfd_noexec).
+ */
 static int executable(const char *name, const void *bytes, uint32_t count) {
   int fd = memfd_create(name, MFD_CLOEXEC | MFD_EXEC);
   if (fd < 0 && errno == EINVAL) fd = memfd_create(name, MFD_CLOEXEC);
-  if (fd < 0) return -errno;
+  int refused = errno;
+  if (fd < 0 && (fd = deleted_file(1)) < 0) return -refused;
   ssize_t n = write(fd, bytes, count);
-  if (n == (ssize_t)count) return fd;
-  int error = n < 0 ? errno : ENOSPC;
+  int error = n < 0 ? errno : ENOSPC, program = -1;
+  if (n == (ssize_t)count) {
+    /* A deleted file cannot be executed while it is open for writing. */
+    char path[32];
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    program = open(path, O_RDONLY | O_CLOEXEC);
+    error = errno;
+  }
   close(fd);
-  return -error;
+  return program < 0 ? -error : program;
 }
 
 /*
@@ -481,19 +513,24 @@ double ixy_milliseconds(void) {
  * process and through its parent.
  */
 
-static const int stop_signals[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR2, SIGALRM, SIGXCPU,
-                                   SIGXFSZ};
-#define STOP_SIGNALS (sizeof stop_signals / sizeof *stop_signals)
+/* Signals that native/stop.ts also has Deno listen to. */
+static const int listened[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR2, SIGALRM, SIGXCPU, SIGXFSZ};
+/* Other signals whose default is to end the process. They are caught only if nothing else uses them: a
+ * profiler of V8 uses SIGPROF. Real-time signals follow. Signals of a crash are not caught. */
+static const int unlistened[] = {SIGUSR1, SIGABRT, SIGVTALRM, SIGPROF, SIGSTKFLT, SIGIO, SIGPWR};
+#define COUNT(array) (sizeof array / sizeof *array)
 #define STOP_GRACE_MS 1000
 
 static volatile int32_t stop;
 static double stopped_at;
-static struct sigaction before[STOP_SIGNALS];
+static struct sigaction before[_NSIG];
+static char caught[_NSIG];
 static int active;
 
 static void on_signal(int number) {
   int error = errno;
   double now = ixy_milliseconds();
+  if (!active) return; /* Deno's handler calls this one, which was there before it */
   if (!stop) {
     stopped_at = now;
     stop = number;
@@ -504,32 +541,52 @@ static void on_signal(int number) {
   errno = error;
 }
 
-/* Returns 1 if SIGHUP is ignored, as nohup(1) does, else 0. */
-int32_t ixy_stop_nohup(void) {
-  struct sigaction now;
-  return sigaction(SIGHUP, 0, &now) < 0 ? -errno : now.sa_handler == SIG_IGN;
+/* Installs the handler of a signal, and stores the previous one. Leaves the signal as it is if that is
+ * `only_default` and has a handler. */
+static int catch_signal(int number, int only_default) {
+  struct sigaction handle = {.sa_handler = on_signal}, now;
+  if (sigaction(number, 0, &now) < 0) return -errno;
+  if (now.sa_handler == on_signal) return 0;
+  if (only_default && (now.sa_flags & SA_SIGINFO || now.sa_handler != SIG_DFL)) return 0;
+  if (number == SIGHUP && !caught[number] && now.sa_handler == SIG_IGN) return 0;
+  if (sigaction(number, &handle, before + number) < 0) return -errno;
+  caught[number] = 1;
+  return 0;
 }
 
-/* Installs the handlers, or ignores SIGHUP, clears the flag, and stores the flag's address; -EBUSY if
- * they are installed already. */
-int32_t ixy_stop_begin(int32_t nohup, uint64_t *address) {
-  struct sigaction handle = {.sa_handler = on_signal}, ignore = {.sa_handler = SIG_IGN};
+/* Installs the handlers, clears the flag and stores its address; -EBUSY if they are installed already.
+ * SIGHUP stays ignored if it is, as under nohup(1). After an error, call ixy_stop_end. */
+int32_t ixy_stop_begin(uint64_t *address) {
+  int error = 0;
   if (active) return -EBUSY;
   stop = 0;
   *address = (uint64_t)&stop;
-  for (unsigned i = 0; i < STOP_SIGNALS; i++) {
-    int ignores = nohup && stop_signals[i] == SIGHUP;
-    if (sigaction(stop_signals[i], ignores ? &ignore : &handle, before + i) < 0) return -errno;
-    if (ignores) before[i] = ignore;
-  }
   active = 1;
-  return 0;
+  for (unsigned i = 0; i < COUNT(listened) && !error; i++) error = catch_signal(listened[i], 0);
+  for (unsigned i = 0; i < COUNT(unlistened) && !error; i++) error = catch_signal(unlistened[i], 1);
+  for (int i = SIGRTMIN; i <= SIGRTMAX && !error; i++) error = catch_signal(i, 1);
+  return error;
+}
+
+/* Installs the handlers again, over those that Deno has installed since. Deno's call those that they
+ * have replaced, so no signal is lost in between. */
+int32_t ixy_stop_cover(void) {
+  struct sigaction ignore = {.sa_handler = SIG_IGN};
+  int error = 0;
+  for (unsigned i = 0; i < COUNT(listened) && !error; i++) {
+    if (caught[listened[i]]) error = catch_signal(listened[i], 0);
+    else if (sigaction(listened[i], &ignore, 0) < 0) error = -errno;
+  }
+  return error;
 }
 
 /* Restores the previous handlers. */
 int32_t ixy_stop_end(void) {
+  int error = 0;
   active = 0;
-  for (unsigned i = 0; i < STOP_SIGNALS; i++)
-    if (sigaction(stop_signals[i], before + i, 0) < 0) return -errno;
-  return 0;
+  for (int i = 1; i < _NSIG; i++) {
+    if (caught[i] && sigaction(i, before + i, 0) < 0) error = -errno;
+    caught[i] = 0;
+  }
+  return error;
 }

@@ -6,10 +6,12 @@
 
 import type { OpenOptions } from "../src/device.ts";
 import { DEFAULT_ENTRIES } from "../src/driver.ts";
+import { err } from "./output.ts";
 import { choice, decimal, flag, type Values, whole, wholes } from "./options.ts";
 
 /** The forms of a device address, for usage texts. */
-export const DEVICE_FORMS = "0000:03:00.0 (PCI), vfio-user:PATH or vhost-user:PATH";
+export const DEVICE_FORMS =
+  "0000:03:00.0 (PCI), vfio-user:PATH, vhost-user:PATH or vhost-user-server:PATH";
 
 /** The interfaces of a VirtIO device that has two. */
 export const VIRTIO_INTERFACES = ["legacy", "modern"] as const;
@@ -95,7 +97,7 @@ export function deviceOptions(
     ...{ rxEntries: rxEntries ?? DEFAULT_ENTRIES, txEntries: txEntries ?? DEFAULT_ENTRIES },
     bufferSize: Number(values["buffer-size"]),
     open: {
-      ...{ interrupts, force, rebind },
+      ...{ interrupts, force, rebind, onWait: err.print },
       // Left out by default: the device then chooses.
       ...(rxEntries && { rxEntries }),
       ...(txEntries && { txEntries }),

@@ -5,6 +5,7 @@
  * @module
  */
 
+import { visible } from "../native/files.ts";
 import type { Device, LinkStatus } from "../src/device.ts";
 import { err } from "./output.ts";
 
@@ -44,8 +45,10 @@ export class LinkMonitor {
       this.#said[i] = now;
       const same = now.up === (said?.up ?? true) && now.reason === said?.reason &&
         now.megabits === (said?.megabits ?? now.megabits);
-      if (!same) this.#print(`${device.address}: ${formatLink(now)}`);
-      for (const warning of now.module?.warnings ?? []) this.#warn(`${device.address}: ${warning}`);
+      if (!same) this.#print(`${visible(device.address)}: ${formatLink(now)}`);
+      for (const warning of now.module?.warnings ?? []) {
+        this.#warn(`${visible(device.address)}: ${warning}`);
+      }
     });
   }
 

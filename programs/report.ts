@@ -4,6 +4,7 @@
  * @module
  */
 
+import { visible } from "../native/files.ts";
 import { BIT_RATE_WIDTH, bitRate, PACKET_RATE_WIDTH, packetRate } from "../packets/units.ts";
 import type { Device } from "../src/device.ts";
 import { out } from "./output.ts";
@@ -191,7 +192,7 @@ export class Report {
     for (const row of rows) {
       row.forEach(([, value], i) => widths[i] = Math.max(widths[i] ?? 0, value.length));
     }
-    const addresses = this.#devices.map(({ address }) => address);
+    const addresses = this.#devices.map(({ address }) => visible(address));
     const widest = Math.max(...addresses.map((address) => address.length));
     rows.forEach((row, i) => {
       const cells = row.map(([name, value], column) => `${name} ${value.padStart(widths[column])}`);

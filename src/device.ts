@@ -168,6 +168,7 @@ export interface Device extends Disposable {
    * @param milliseconds The longest time to wait (default: 10,000).
    * @throws {DeviceError} if the link is still down after that time.
    * @throws {UsageError} if the time is negative or NaN.
+   * @throws {StopError} if a stop flag has caught a signal.
    */
   waitForLink(milliseconds?: number): Promise<LinkStatus>;
   /** Returns the device's unicast MAC address: 6 bytes. */
@@ -289,6 +290,11 @@ export interface OpenOptions {
    * other programs use. Only devices accessed through sysfs need one.
    */
   readonly guard?: boolean;
+  /**
+   * Called with a sentence if `open` has to wait for another process: for a back-end to connect to
+   * `vhost-user-server:PATH`. There is no deadline (default: wait in silence).
+   */
+  readonly onWait?: (sentence: string) => void;
   /**
    * The interface to use of a VirtIO device that has both (default: `legacy` for a PCI function accessed
    * through sysfs, else `modern`). VirtIO only.

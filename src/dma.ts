@@ -13,7 +13,7 @@
 import { ifReadable, readText } from "../native/files.ts";
 import { Errno, SystemError } from "../native/stubs.ts";
 import { Mapping, PageSize } from "../native/mapping.ts";
-import { UsageError } from "./errors.ts";
+import { DeviceError, makeCalls, UsageError } from "./errors.ts";
 
 /**
  * Size in bytes of the hugepages that are always used. The size of all DMA memory is a multiple of it,
@@ -27,7 +27,8 @@ export const HUGEPAGE: number = PageSize.MIB_2;
  */
 const COUNTS = "/sys/kernel/mm/hugepages/hugepages-2048kB";
 /** Why memory in hugepages has no physical addresses. */
-const HIDDEN = "this process may not see them: run it as root, with CAP_SYS_ADMIN";
+const HIDDEN =
+  "this process may not see them: run it as root, with CAP_SYS_ADMIN (`--cap-add SYS_ADMIN` of a container)";
 /** The fewest hugepages to tell the user to reserve: enough for two devices and their pool. */
 const MIN_RESERVE = 256;
 
@@ -67,7 +68,9 @@ export class DmaMemory {
   readonly #mapping: Mapping;
   readonly #iova: number;
   /** Physical address of each hugepage; undefined for ordinary pages, or if the kernel hides them. */
-  readonly #physical: readonly number[] | undefined;
+  #physical: readonly number[] | undefined;
+  /** Whether a physical address was returned, so that a device may use it. */
+  #physicalUsed = false;
   /** Why the memory has no physical addresses, and what to do, for messages. */
   readonly noPhysical: string;
   #pins = 0;
@@ -157,7 +160,31 @@ export class DmaMemory {
     }
     if (addressing === "iova") return this.#iova + offset;
     if (this.#physical === undefined) throw new RangeError("the memory has no physical addresses");
+    this.#physicalUsed = true;
     return this.#physical[Math.floor(offset / HUGEPAGE)] + offset % HUGEPAGE;
+  }
+
+  /**
+   * Reads the physical addresses again. The kernel can move a page, for instance when VFIO maps memory that
+   * is in ZONE_MOVABLE. A device that uses the old address would then reach memory of another program.
+   *
+   * @param device The device that maps the memory, for messages.
+   * @throws {DeviceError} if a page has moved whose address a device may use.
+   */
+  checkPhysical(device: string): void {
+    if (this.#physical === undefined) return;
+    const now = makeCalls(device, () => this.#mapping.physicalAddresses(HUGEPAGE));
+    const moved = this.#physical.findIndex((address, i) => now?.[i] !== address);
+    if (moved < 0) return;
+    if (!this.#physicalUsed) {
+      this.#physical = now;
+      return;
+    }
+    throw new DeviceError(
+      device,
+      `the kernel has moved page ${moved} of the memory that devices use by physical addresses: start ` +
+        "this program again, and open devices that use VFIO first",
+    );
   }
 
   /** Counts a device that can reach the memory: it cannot be freed before {@linkcode DmaMemory.prototype.unpin}. */
@@ -218,6 +245,9 @@ function allocate(
     throw new UsageError(
       errno === Errno.ENOMEM
         ? `${bytes} bytes of memory are not available: use fewer or smaller buffers`
+        : errno === Errno.ENOSPC // the process may not use memfd_create
+        ? `${bytes} bytes of memory are not available in /dev/shm: enlarge it, in a container with ` +
+          "`--shm-size`, or use fewer or smaller buffers"
         : `cannot allocate DMA memory (${message}): see \`ulimit -a\` for the limits of this process`,
       { cause: error },
     );
@@ -264,11 +294,13 @@ function physicalAddresses(mapping: Mapping): readonly number[] | undefined {
   try {
     return mapping.physicalAddresses(HUGEPAGE);
   } catch (error) {
+    // Without /proc, devices that use I/O virtual addresses still work.
+    if (error instanceof SystemError && error.errno === Errno.ENOENT) return undefined;
     mapping.unmap();
     if (!(error instanceof SystemError)) throw error;
     throw new UsageError(
-      `cannot look up physical addresses (${error.message}): mount /proc, and see \`ulimit -n\` for the ` +
-        "limit of open files",
+      `cannot look up physical addresses (${error.message}): see \`ulimit -a\` for the limits of ` +
+        "this process",
       { cause: error },
     );
   }

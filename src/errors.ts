@@ -5,9 +5,9 @@
  * @module
  */
 
-import { SystemError, UsageError } from "../native/errors.ts";
+import { StopError, SystemError, UsageError } from "../native/errors.ts";
 
-export { SystemError, UsageError };
+export { StopError, SystemError, UsageError };
 
 /**
  * A device failed while in use: a wait reached its deadline, a register has an impossible value, or the

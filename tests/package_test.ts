@@ -62,7 +62,16 @@ Deno.test("mod.ts exports what a user needs, and nothing else", async () => {
       "MempoolOptions",
     ],
     ...["OpenOptions", "PacketBatch", "RSS_KEY", "RSS_SYMMETRIC_KEY", "RxQueue"],
-    ...["Statistics", "StopFlag", "SystemError", "TxQueue", "UsageError", "Waiter", "open"],
+    ...[
+      "Statistics",
+      "StopError",
+      "StopFlag",
+      "SystemError",
+      "TxQueue",
+      "UsageError",
+      "Waiter",
+      "open",
+    ],
     "toeplitz",
   ]);
 });

@@ -9,7 +9,7 @@
  */
 
 import { Errno, stubs } from "../../native/stubs.ts";
-import { BoundSocket, SOCK } from "../system/paths.ts";
+import { BoundSocket, SOCK } from "../../src/bound_socket.ts";
 import { ClientMemory, MAX_RANGES } from "./client_memory.ts";
 import { Command, Connection, ConnectionEnd, type Request, RequestError } from "./connection.ts";
 import { Eventfds, IRQ_COUNTS, IrqIndex } from "./eventfds.ts";

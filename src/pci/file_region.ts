@@ -17,7 +17,8 @@ import type { RegionAccess } from "./mapped_bar.ts";
  */
 export function forbidden(device: string, cause: SystemError): UsageError {
   return new UsageError(
-    `${device}: ${cause.message}: run this as root, and check whether the kernel is locked down ` +
+    `${device}: ${cause.message}: run this as root, in a container with ` +
+      "`--cap-add SYS_ADMIN --cap-add SYS_RAWIO`, and check whether the kernel is locked down " +
       "(/sys/kernel/security/lockdown)",
     { cause },
   );

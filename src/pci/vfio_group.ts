@@ -97,6 +97,11 @@ class Container {
       if (result === -Errno.ENOMEM) checkLockLimit(address, memory.bytes);
       const what = `map memory at ${busAddress.toString(16)}`;
       checkCall(address, what, result, "see what dmesg says about the IOMMU");
+      this.#maps.set(memory, 1); // for `unmap`
+      using mapped = new DisposableStack();
+      mapped.defer(() => this.unmap(address, memory));
+      memory.checkPhysical(address); // the kernel has pinned the memory, and may have moved it before
+      mapped.move();
     }
     this.#maps.set(memory, holders + 1);
   }
@@ -221,7 +226,8 @@ function openContainer(address: string): number {
   if (fd < 0) {
     const cause = new SystemError(`open ${CONTAINER}`, -fd);
     throw new UsageError(
-      `${address}: ${cause.message}: load the kernel module with \`modprobe vfio\``,
+      `${address}: ${cause.message}: load the kernel module with \`modprobe vfio\`, in a container use ` +
+        "`--device /dev/vfio/vfio` and the card's `--device /dev/vfio/N`",
       { cause },
     );
   }
@@ -250,12 +256,13 @@ function openGroup(address: string, number: string): number {
   if (fd === -Errno.EACCES || fd === -Errno.EPERM) {
     throw new UsageError(
       `${address}: no permission to open ${file}: run this as root, or give the file to this user ` +
-        `with \`chown\``,
+        `with \`chown\`, in a container use \`--device ${file}\``,
     );
   }
   const cause = new SystemError(`open ${file}`, -fd);
   throw new UsageError(
-    `${address}: ${cause.message}: check that the device is bound to vfio-pci`,
+    `${address}: ${cause.message}: check that the device is bound to vfio-pci, in a container use ` +
+      `\`--device ${file}\``,
     { cause },
   );
 }
@@ -290,7 +297,7 @@ function checkLockLimit(address: string, bytes: number): void {
       `${limit} KiB: set it with \`ulimit -l ${
         2 ** Math.ceil(Math.log2(needed + RINGS_KIB))
       }\` as ` +
-      "root, or run this as root",
+      "root, in a container with `--ulimit memlock=-1`, or run this as root",
   );
 }
 

@@ -1,8 +1,10 @@
 /**
- * A generator of random numbers with a seed: the same seed gives the same numbers.
+ * Random numbers for cases, by a seed.
  *
  * @module
  */
+
+import { Random as Numbers } from "../../packets/random.ts";
 
 /** Words at which lengths, indices, addresses and flags break. */
 const EDGES = [
@@ -11,27 +13,11 @@ const EDGES = [
   0xffffffff,
 ];
 
-/** Marsaglia's xorshift. */
-export class Random {
-  #state: number;
-
-  /** Creates a generator; neighbouring seeds begin far apart. */
-  constructor(seed: number) {
-    this.#state = mixed(seed) || 1;
-  }
-
-  /** Returns a random 32-bit word. */
-  word(): number {
-    let x = this.#state;
-    x ^= x << 13;
-    x ^= x >>> 17;
-    x ^= x << 5;
-    return (this.#state = x) >>> 0;
-  }
-
+/** Pseudo-random numbers that a seed determines, as fuzzers need them. */
+export class Random extends Numbers {
   /** Returns a whole number from 0 to `limit - 1`. */
   below(limit: number): number {
-    return Math.floor(this.word() / 2 ** 32 * limit);
+    return Math.floor(this.next() * limit);
   }
 
   /** Returns true once in `n` times. */
@@ -57,12 +43,4 @@ export class Random {
         return this.pick(EDGES);
     }
   }
-}
-
-/** Mixes the bits of a word (the finalizer of MurmurHash3). */
-export function mixed(word: number): number {
-  let x = word ^ 0x9e3779b9;
-  x = Math.imul(x ^ x >>> 16, 0x85ebca6b);
-  x = Math.imul(x ^ x >>> 13, 0xc2b2ae35);
-  return (x ^ x >>> 16) >>> 0;
 }

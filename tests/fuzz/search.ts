@@ -4,7 +4,7 @@
  * @module
  */
 
-import { mixed } from "./random.ts";
+import { mix } from "../../packets/random.ts";
 import type { Attempt, Finding, Json, Target } from "./target.ts";
 
 /** The directory of the corpus: a folder for each target, a file for each case. */
@@ -35,7 +35,7 @@ export interface Outcome {
 
 /** Returns the seed of an attempt. */
 export function seedOf(seed: number, attempt: number): number {
-  return mixed(mixed(seed) + attempt);
+  return mix(mix(seed) + attempt);
 }
 
 /** Searches for a case that fails. */
@@ -88,7 +88,7 @@ export function store(target: string, { case: one, error }: Finding): string {
   Deno.mkdirSync(directory, { recursive: true });
   const text = JSON.stringify({ error: error.split("\n")[0], case: one }, null, 2) + "\n";
   let hash = 0;
-  for (const character of text) hash = mixed(hash + character.codePointAt(0)!);
+  for (const character of text) hash = mix(hash + character.codePointAt(0)!);
   const name = `${hash.toString(16).padStart(8, "0")}.json`;
   Deno.writeTextFileSync(new URL(name, directory), text);
   return `tests/fuzz/corpus/${target}/${name}`;

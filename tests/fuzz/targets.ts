@@ -4,9 +4,15 @@
  * @module
  */
 
+import { DEVICE } from "./device.ts";
+import { MESSAGES } from "./messages.ts";
+import { PACKETS } from "./packets.ts";
 import { REGISTERS } from "./registers.ts";
+import { ARGUMENTS } from "./arguments.ts";
+import { CAPTURES } from "./captures.ts";
 import { DESCRIPTORS } from "./descriptors.ts";
 import { RINGS, RINGS_RACING } from "./rings.ts";
+import { VFIO_USER_REPLIES, VHOST_USER_REPLIES } from "./replies.ts";
 import type { Target } from "./target.ts";
 import { VIRTQUEUES, VIRTQUEUES_RACING } from "./virtqueues.ts";
 
@@ -18,4 +24,11 @@ export const TARGETS: readonly Target[] = [
   RINGS_RACING,
   VIRTQUEUES,
   VIRTQUEUES_RACING,
+  MESSAGES,
+  VFIO_USER_REPLIES,
+  VHOST_USER_REPLIES,
+  CAPTURES,
+  PACKETS,
+  ARGUMENTS,
+  DEVICE,
 ];

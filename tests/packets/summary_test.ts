@@ -1,7 +1,6 @@
 /** The summary of a packet's headers. */
 
 import { assert, assertEquals } from "@std/assert";
-import fc from "fast-check";
 import { summarize } from "../../packets/summary.ts";
 import { packet } from "../support/ip_packets.ts";
 
@@ -92,16 +91,6 @@ Deno.test("summarize() shortens IPv6 addresses according to RFC 5952", () => {
   }
 });
 
-Deno.test("summarize() accepts any bytes, and returns one line", () => {
-  const types = fc.constantFrom(0x0800, 0x0806, 0x86dd, 0x8100, 0x88cc);
-  fc.assert(
-    fc.property(fc.uint8Array({ maxLength: 120 }), types, (bytes, type) => {
-      if (bytes.length > 13) bytes.set([type >> 8, type & 0xff], 12);
-      const summary = summarize(bytes);
-      assert(summary.length > 0 && !/\n|undefined|NaN/.test(summary), summary);
-      for (let i = 0; i < bytes.length; i++) summarize(bytes.subarray(0, i));
-    }),
-    { numRuns: 1000 },
-  );
+Deno.test("summarize() says that a packet without a header is cut short", () => {
   assertEquals(summarize(new Uint8Array()), "cut short");
 });

@@ -6,19 +6,6 @@
  */
 
 import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
-import { FRONT_END } from "../../bench/front_end.ts";
-import { INTERRUPTS } from "../../bench/interrupts.ts";
-import { BENCH } from "../../bench/options.ts";
-import { RECYCLE } from "../../bench/recycle.ts";
-import { SIM_QUEUES } from "../../bench/sim_queues.ts";
-import { STARTS } from "../../bench/starts.ts";
-import { VHOST_USER } from "../../bench/vhost_user.ts";
-import { DEMO } from "../../demo.ts";
-import { ECHO } from "../../echo.ts";
-import { FWD } from "../../fwd.ts";
-import { NIC } from "../../nic.ts";
-import { PCAP } from "../../pcap.ts";
-import { PKTGEN } from "../../pktgen.ts";
 import { type Command, command, parse } from "../../programs/command_line.ts";
 import {
   choice,
@@ -33,29 +20,11 @@ import {
   words,
 } from "../../programs/options.ts";
 import { usage } from "../../programs/usage.ts";
-import { SIM } from "../../sim/options.ts";
 import { UsageError } from "../../src/errors.ts";
+import { FUZZ } from "../fuzz/main.ts";
 import { VM } from "../../vm/main.ts";
 import { assertRefused, ffiOnly, PROJECT, run, TemporaryDirectory } from "../support/processes.ts";
-
-/** Programs, each with a valid command line. */
-const PROGRAMS: readonly [command: Command<Options, object>, args: readonly string[]][] = [
-  [FWD, ["a", "b"]],
-  [PKTGEN, ["a"]],
-  [PCAP, ["a", "-"]],
-  [ECHO, ["a", "192.0.2.1"]],
-  [NIC, ["list"]],
-  [DEMO, []],
-  [SIM, ["--socket=a"]],
-  [VM, []],
-  [BENCH, []],
-  [INTERRUPTS, []],
-  [FRONT_END, ["loop", "a"]],
-  [VHOST_USER, []],
-  [SIM_QUEUES, []],
-  [STARTS, []],
-  [RECYCLE, ["a", "b"]],
-] as never;
+import { PROGRAMS } from "./commands.ts";
 
 /** Texts that are not decimal numbers. */
 const NO_NUMBERS = [
@@ -85,7 +54,7 @@ function isFlag({ value }: Option<unknown>): boolean {
   return value === undefined;
 }
 
-for (const [program, valid] of PROGRAMS) {
+for (const [program, valid] of [...PROGRAMS, [FUZZ, []]] as typeof PROGRAMS) {
   const name = program.start.split(" ").at(-1);
   const options = Object.entries(program.options);
   const takers = options.filter(([, option]) => !isFlag(option));
