@@ -175,7 +175,7 @@ async function forwardElsewhere(
       new URL("programs/forward_worker.ts", MODULES),
       tasks,
     );
-    await workers.started();
+    await workers.started(stop);
     report = new Report(plan, [a, b], () => {
       for (const device of [a, b]) device.statistics(); // as above
       return [

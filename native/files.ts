@@ -158,10 +158,10 @@ export interface Status {
   readonly inode: number;
   /** Kind of file: {@linkcode FileKind}. */
   readonly kind: number;
-  /** Block size in bytes; of files of hugepages the size of a page. */
-  readonly blockSize: number;
   /** Size in bytes. */
   readonly size: number;
+  /** Size in bytes of the hugepages that the file consists of; 0 for other files, and for a path. */
+  readonly hugepage: number;
 }
 
 /** Kinds of files, in {@linkcode Status}. */
@@ -183,6 +183,6 @@ export function status(file: number | string): Status {
   const values = new Float64Array(5);
   const [fd, name] = typeof file === "number" ? [file, ""] : [-1, file];
   checkErrno(`stat ${name || `descriptor ${fd}`}`, stubs.ixy_stat(fd, path(name), values));
-  const [device, inode, mode, blockSize, size] = values;
-  return { device, inode, kind: mode & KIND_MASK, blockSize, size };
+  const [device, inode, mode, size, hugepage] = values;
+  return { device, inode, kind: mode & KIND_MASK, size, hugepage };
 }

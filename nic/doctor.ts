@@ -297,7 +297,7 @@ function hugepages(system: System): Finding {
     `${free} of ${total} pages of 2 MiB free`,
     free >= MIN_HUGEPAGES,
     ["sysfs"],
-    `run \`echo ${total - free + 256} > /proc/sys/vm/nr_hugepages\``,
+    `run \`echo ${total - free + 256} > ${directory}/nr_hugepages\``,
   );
 }
 

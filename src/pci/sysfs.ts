@@ -242,9 +242,7 @@ export class SysfsFunction extends FunctionBase {
   protected mapMemory(memory: DmaMemory): void {
     if (!memory.has(this.addressing)) {
       throw new UsageError(
-        `${this.address}: the device needs memory with physical addresses, but this process has no ` +
-          "hugepages or may not see their addresses: run it as root after " +
-          "`echo 256 > /proc/sys/vm/nr_hugepages`, in a container with `--cap-add SYS_ADMIN`",
+        `${this.address}: the device needs memory with physical addresses, and ${memory.noPhysical}`,
       );
     }
     memory.checkPhysical(this.address); // it may have moved since it was allocated
