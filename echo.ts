@@ -18,6 +18,7 @@ import { command } from "./programs/command_line.ts";
 import { poll } from "./programs/poll.ts";
 import { count, Report } from "./programs/report.ts";
 import { run } from "./programs/run.ts";
+import { reportUnsent } from "./programs/stall.ts";
 
 /** What to do. */
 interface Plan extends DeviceOptions {
@@ -82,6 +83,7 @@ async function main(plan: Plan): Promise<number> {
     return true;
   });
   report.total();
+  reportUnsent([device]);
   return 0;
 }
 

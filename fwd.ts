@@ -21,6 +21,7 @@ import { err, out } from "./programs/output.ts";
 import { poll } from "./programs/poll.ts";
 import { count, Report } from "./programs/report.ts";
 import { run } from "./programs/run.ts";
+import { reportUnsent } from "./programs/stall.ts";
 import { requireWorkers, supervise, Workers } from "./programs/workers.ts";
 import { MAX_BUFFERS } from "./src/mempool.ts";
 import { CapturedDevice, MAX_SNAPLEN, openSink, PcapngWriter } from "./wrappers/mod.ts";
@@ -147,6 +148,7 @@ async function forwardHere(
     return true;
   });
   report.total();
+  reportUnsent(devices);
 }
 
 /** Transfers all queues to workers, every n-th to each, and supervises them until the end. */
@@ -173,7 +175,7 @@ async function forwardElsewhere(
       new URL("programs/forward_worker.ts", MODULES),
       tasks,
     );
-    await workers.started();
+    await workers.started(stop);
     report = new Report(plan, [a, b], () => {
       for (const device of [a, b]) device.statistics(); // as above
       return [

@@ -31,7 +31,10 @@ export class BoundSocket {
     freePath(at, type);
     this.fd = stubs.ixy_bind(path(at), type);
     if (this.fd < 0) {
-      throw new UsageError(`cannot make socket ${new SystemError(at, -this.fd).message}`);
+      const { message } = new SystemError(at, -this.fd);
+      throw new UsageError(
+        `cannot make socket ${message}: use a path that this process may create`,
+      );
     }
     this.#made = status(at);
   }

@@ -6,14 +6,13 @@
  * @module
  */
 
-import { FileKind, status } from "../../native/files.ts";
 import type { DmaMemory } from "../dma.ts";
-import { DeviceError, makeCalls, UsageError } from "../errors.ts";
+import { DeviceError, lostMemory, UsageError } from "../errors.ts";
 import type { Peer } from "../peer.ts";
 import { MAX_FDS } from "../unix_stream.ts";
 import { Command, Config } from "./function.ts";
 import { FunctionBase } from "./function_base.ts";
-import { MappedBar, type RegionAccess } from "./mapped_bar.ts";
+import { type MappedArea, MappedBar, type RegionAccess } from "./mapped_bar.ts";
 import { Interrupts, type IrqInfo, MSIX } from "./msix.ts";
 import {
   checkBar,
@@ -21,7 +20,6 @@ import {
   mapAreas,
   parseRegionInfo,
   REGION_INFO_BYTES,
-  type RegionInfo,
   write64,
 } from "./vfio_regions.ts";
 import { VfioUserSocket } from "./vfio_user_socket.ts";
@@ -60,6 +58,8 @@ export class VfioUserFunction extends FunctionBase {
   protected readonly config: RegionAccess;
   readonly #socket: VfioUserSocket;
   readonly #interrupts: Interrupts;
+  /** Areas of BARs in files of the server. */
+  readonly #areas: MappedArea[] = [];
   /** The most file descriptors that the server takes with a message. */
   readonly #maxFds: number;
   #closed = false;
@@ -118,28 +118,12 @@ export class VfioUserFunction extends FunctionBase {
       if (info === undefined) throw short(this.#socket, "a region's description", reply.length);
       const shared = fds.length > 0 ? info : { ...info, areas: [] };
       checkBar(this.address, index, shared);
-      this.#checkFile(index, fds[0], shared);
-      const areas = mapAreas(this.address, index, fds[0], shared);
+      const areas = mapAreas(this.address, index, fds[0], shared, "peer");
+      this.#areas.push(...areas);
       return new MappedBar(info.size, areas, new RemoteRegion(this.#socket, index), true);
     } finally {
       this.#socket.closeAll(fds);
     }
-  }
-
-  /** Checks that a file contains the mappable areas of a BAR: an access beyond its end would kill the process. */
-  #checkFile(index: number, fd: number, { offset, areas }: RegionInfo): void {
-    if (areas.length === 0) return;
-    const { kind, size } = makeCalls(this.address, () => status(fd));
-    const end = offset + Math.max(...areas.map(([at, bytes]) => at + bytes));
-    if (kind === FileKind.REGULAR && end <= size) return;
-    throw new DeviceError(
-      this.address,
-      `the server shares BAR ${index} up to byte ${end} of ` +
-        `${
-          kind === FileKind.REGULAR ? `a file of ${size} bytes` : "what is not a regular file"
-        }: ` +
-        "update the server",
-    );
   }
 
   protected mapMemory(memory: DmaMemory): void {
@@ -179,6 +163,13 @@ export class VfioUserFunction extends FunctionBase {
 
   checkAlive(): void {
     this.#socket.checkAlive();
+    if (this.#areas.some((area) => area.lost)) {
+      throw new DeviceError(
+        this.address,
+        "the server has truncated the file of its doorbells: restart the server",
+      );
+    }
+    for (const { lost } of this.mapped) if (lost) throw lostMemory(this.address);
   }
 
   close(): void {

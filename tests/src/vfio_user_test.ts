@@ -71,6 +71,44 @@ Deno.test("Device reports that its server is gone, and can still be closed", asy
   assertThrows(() => device.rxQueues[0].receive(new PacketBatch(pool)), Error, "closed");
 });
 
+/** Starts a server with its doorbells in a file; returns it, the device's address and the file. */
+async function serveDoorbells(directory: TemporaryDirectory, bytes?: number) {
+  const [socket, file] = [directory.file("socket"), directory.file("doorbells")];
+  const script = `${PROJECT}tests/support/doorbell_server.ts`;
+  const args = [script, socket, file, ...(bytes === undefined ? [] : [String(bytes)])];
+  const server = Program.start([Deno.execPath(), "run", "-A", "--quiet", ...args]);
+  await server.line((line) => line === "ready");
+  return { server, address: `vfio-user:${socket}`, file };
+}
+
+Deno.test("Device reports that its server has truncated the file of doorbells, and can be closed", async () => {
+  await using directory = await TemporaryDirectory.make();
+  const { server, address, file } = await serveDoorbells(directory);
+  await using _server = server;
+  using pool = new Mempool({ buffers: 1024 });
+  const device = await open(address, { pool });
+  device.checkAlive();
+  Deno.truncateSync(file, 0);
+  const batch = new PacketBatch(pool);
+  batch.buffers[batch.length++] = pool.allocate(60);
+  device.txQueues[0].transmit(batch);
+  const sentence = `${address}: the server has truncated the file of its doorbells: restart`;
+  assertThrows(() => device.checkAlive(), DeviceError, sentence);
+  device.close();
+  assertEquals(pool.freeCount, pool.buffers);
+  assertEquals((await server.finish()).stderr, "");
+});
+
+Deno.test("VfioUserFunction refuses doorbells beyond the end of their file", async () => {
+  await using directory = await TemporaryDirectory.make();
+  const { server, address } = await serveDoorbells(directory, 4096);
+  await using _server = server;
+  const pci = new VfioUserFunction("nic", socketOf(address));
+  assertThrows(() => pci.bar(0), DeviceError, "nic: the file of BAR 0 has only 4096 bytes: update");
+  pci.close();
+  assertEquals((await server.finish()).code, 0);
+});
+
 /** A device whose server breaks the protocol or describes an impossible function, and the error for it. */
 const BROKEN: readonly [what: string, script: Script, error: ErrorClass, sentence: RegExp][] = [
   [
