@@ -5,13 +5,14 @@
  * @module
  */
 
-import { Mempool, open, PacketBatch, StopFlag, UsageError } from "./mod.ts";
+import { Mempool, PacketBatch, StopFlag, UsageError } from "./mod.ts";
 import {
   DEVICE_FORMS,
   DEVICE_OPTIONS,
   type DeviceOptions,
   deviceOptions,
   INTERRUPT_OPTIONS,
+  openDevice,
 } from "./programs/device_options.ts";
 import { isHostIp, Responder } from "./packets/responder.ts";
 import { command } from "./programs/command_line.ts";
@@ -41,7 +42,7 @@ A is ${DEVICE_FORMS}.`,
     `arp, echo: requests answered; ignored: other packets; dropped: replies that the transmit ring
 had no room for.`,
   plan({ values, operands: [address, ip] }): Plan {
-    return { ...deviceOptions(values), address, ip: parseIp(ip) };
+    return { ...deviceOptions(values, [address]), address, ip: parseIp(ip) };
   },
 });
 
@@ -59,7 +60,7 @@ async function main(plan: Plan): Promise<number> {
 
   using pool = new Mempool({ buffers: rxEntries + txEntries + plan.batch, bufferSize });
   using stop = new StopFlag();
-  using device = await open(plan.address, { ...plan.open, pool });
+  await using device = await openDevice(plan.address, plan, { ...plan.open, pool });
   const [rx] = device.rxQueues, [tx] = device.txQueues;
   const batch = new PacketBatch(pool, plan.batch);
   const responder = new Responder(device.macAddress(), plan.ip);

@@ -5,7 +5,7 @@
  */
 
 import type { ForwardTask } from "./programs/forward_worker.ts";
-import { type Device, Mempool, open, type OpenOptions, StopFlag, UsageError } from "./mod.ts";
+import { type Device, Mempool, type OpenOptions, StopFlag, UsageError } from "./mod.ts";
 import { IxgbeDevice, type TransferredQueues } from "./ixgbe/mod.ts";
 import {
   DEVICE_FORMS,
@@ -13,6 +13,7 @@ import {
   type DeviceOptions,
   deviceOptions,
   INTERRUPT_OPTIONS,
+  openDevice,
 } from "./programs/device_options.ts";
 import { type BothWays, Direction, forwardAll } from "./programs/forward.ts";
 import { command } from "./programs/command_line.ts";
@@ -90,7 +91,19 @@ A device is ${DEVICE_FORMS}.`,
     if (workers > 0 && pcap !== undefined) {
       throw new UsageError("workers cannot capture: use either --pcap or --workers, not both");
     }
-    return { ...deviceOptions(values), addresses, queues, workers, touch: !noTouch, pcap };
+    if (workers > 0 && values.reconnect) {
+      throw new UsageError(
+        "workers cannot reconnect: use either --reconnect or --workers, not both",
+      );
+    }
+    return {
+      ...deviceOptions(values, addresses),
+      addresses,
+      queues,
+      workers,
+      touch: !noTouch,
+      pcap,
+    };
   },
 });
 
@@ -209,8 +222,8 @@ async function main(plan: Plan): Promise<number> {
   };
   using stop = new StopFlag();
   const [a, b] = plan.addresses;
-  using deviceA = await open(a, options);
-  using deviceB = await open(b, options);
+  await using deviceA = await openDevice(a, plan, options);
+  await using deviceB = await openDevice(b, plan, options);
   // After the devices: a wrong address must not truncate the file.
   using capture = plan.pcap === undefined
     ? undefined

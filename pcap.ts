@@ -5,13 +5,14 @@
  * @module
  */
 
-import { Mempool, open, PacketBatch, StopFlag } from "./mod.ts";
+import { Mempool, PacketBatch, StopFlag } from "./mod.ts";
 import {
   DEVICE_FORMS,
   DEVICE_OPTIONS,
   type DeviceOptions,
   deviceOptions,
   INTERRUPT_OPTIONS,
+  openDevice,
 } from "./programs/device_options.ts";
 import { MAX_SNAPLEN, openSink, PcapWriter } from "./packets/pcap_writer.ts";
 import { command } from "./programs/command_line.ts";
@@ -62,7 +63,7 @@ time on the wire: all packets of a batch have the same one. The clock counts nan
 from the system clock when the program started, to within a microsecond.`,
   plan({ values, operands: [address, file] }): Plan {
     const { count: packets, snaplen, timeout } = values;
-    return { ...deviceOptions(values), address, file, packets, snaplen, timeout };
+    return { ...deviceOptions(values, [address]), address, file, packets, snaplen, timeout };
   },
 });
 
@@ -70,7 +71,8 @@ async function main(plan: Plan): Promise<number> {
   const { file, packets, snaplen, batch: batchSize, rxEntries, txEntries, bufferSize } = plan;
   using pool = new Mempool({ buffers: rxEntries + txEntries + batchSize, bufferSize });
   using stop = new StopFlag();
-  using device = await open(plan.address, { ...plan.open, pool, promiscuous: true });
+  const options = { ...plan.open, pool, promiscuous: true };
+  await using device = await openDevice(plan.address, plan, options);
   using sink = openSink(file, stop); // after the device: a wrong address must not truncate the file
   const writer = new PcapWriter(file, sink, snaplen);
   const batch = new PacketBatch(pool, batchSize), rx = device.rxQueues[0];

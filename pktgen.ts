@@ -5,12 +5,13 @@
  * @module
  */
 
-import { type Device, Mempool, open, PacketBatch, StopError, StopFlag, UsageError } from "./mod.ts";
+import { type Device, Mempool, PacketBatch, StopError, StopFlag, UsageError } from "./mod.ts";
 import {
   DEVICE_FORMS,
   DEVICE_OPTIONS,
   type DeviceOptions,
   deviceOptions,
+  openDevice,
 } from "./programs/device_options.ts";
 import { Pace } from "./packets/pace.ts";
 import { MIN_SIZE, UdpStream } from "./packets/udp_stream.ts";
@@ -79,7 +80,7 @@ or corrupt. pending: A has not reported them as sent; missed: A had no free desc
 come back and was not missed, which includes packets dropped on the way, so choose a rate that the
 other side can take; foreign: packets that pktgen.ts did not send.`,
   plan({ values, operands: [address] }): Plan {
-    const { size, count, rate, check } = values, options = deviceOptions(values);
+    const { size, count, rate, check } = values, options = deviceOptions(values, [address]);
     const timeout = values.timeout === Infinity && count < Infinity ? TIMEOUT_S : values.timeout;
     if (size > options.bufferSize) {
       throw new UsageError(
@@ -185,10 +186,12 @@ class Traffic {
   counts() {
     this.#device.txQueues[0].reclaim();
     const { sent, pending } = this, { size, check } = this.#plan;
-    const counts = { ...count(this.#device), txPackets: sent, txBytes: sent * size, pending };
+    const device = count(this.#device), { missed, lostInFlight = 0 } = device;
+    const txPackets = sent - lostInFlight;
+    const counts = { ...device, txPackets, txBytes: txPackets * size, pending };
     if (!check) return counts;
     const { missing, ...others } = this.#stream.counts(this.#drained ? sent : undefined);
-    return { ...counts, lost: Math.max(0, missing - counts.missed), ...others };
+    return { ...counts, lost: Math.max(0, missing - missed - lostInFlight), ...others };
   }
 }
 
@@ -206,7 +209,8 @@ async function main(plan: Plan): Promise<number> {
   // Enough for full rings and a batch each way.
   using pool = new Mempool({ buffers: rxEntries + txEntries + 2 * batch, bufferSize });
   using stop = new StopFlag();
-  using device = await open(plan.address, { ...plan.open, pool, promiscuous: check });
+  const options = { ...plan.open, pool, promiscuous: check };
+  await using device = await openDevice(plan.address, plan, options);
   await waitForLink(device);
   const traffic = new Traffic(device, new UdpStream(pool, plan.size, device.macAddress()), plan);
 

@@ -78,7 +78,6 @@ export class VhostUserTransport implements Transport {
   readonly #started = new Set<number>();
   /** The answer to GET_QUEUE_NUM; undefined if only one pair of queues is used. */
   #count: number | undefined;
-  readonly #one = BigUint64Array.of(1n);
   #status = 0;
   #asked = 0;
   #closed = false;

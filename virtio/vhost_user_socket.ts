@@ -98,6 +98,7 @@ export class VhostUserSocket {
    * @param address The device's address, for messages.
    * @param socket Path of the socket to create.
    * @param onWait Called once if no back-end connects at once.
+   * @param signal Ends the wait for a back-end, with the signal's reason as the error.
    * @param milliseconds Longest that the back-end may take to answer; default: 5000.
    * @throws {UsageError} if the path is in use or not a socket, no socket can be made there, or another
    * process removes it.
@@ -107,6 +108,7 @@ export class VhostUserSocket {
     address: string,
     socket: string,
     onWait: () => void,
+    signal?: AbortSignal,
     milliseconds?: number,
   ): Promise<VhostUserSocket> {
     using undo = new DisposableStack();
@@ -115,6 +117,7 @@ export class VhostUserSocket {
       (listener) => listener.close(),
     );
     for (let waited = false;;) {
+      signal?.throwIfAborted();
       const fd = stubs.ixy_accept(listener.fd);
       if (fd === -Errno.EAGAIN || fd === -Errno.EINTR) {
         if (!waited) onWait();
@@ -144,6 +147,17 @@ export class VhostUserSocket {
       if (this.closedByServer) return false;
       throw error;
     }
+  }
+
+  /**
+   * Waits for the first answer; other tasks run meanwhile, because a back-end that hangs must not keep
+   * this thread from serving other devices.
+   *
+   * @throws {DeviceError} if the back-end is gone, does not answer, or gives a wrong answer.
+   */
+  async firstAnswer(): Promise<void> {
+    this.ask("GET_FEATURES");
+    while (this.look() === undefined) await delay(1);
   }
 
   /** The device's address, for messages. */

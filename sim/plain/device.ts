@@ -166,6 +166,9 @@ export class PlainDevice {
   }
 
   #setBusMaster(on: boolean): void {
+    this.#memory.reachable = on;
+    // A guard clears bus master of a killed driver, whose queues are still enabled: that is no error.
+    this.nic.rules.suspended = !on;
     this.#model.setBusMaster(on);
     // A driver that has released the port gets its pages back.
     if (!on) this.#memory.clear();

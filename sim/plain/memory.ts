@@ -32,6 +32,8 @@ const MAX_SEARCHES = 64;
 
 /** Physical memory, which needs no mappings by a client. */
 export class PlainMemory extends DmaMap {
+  /** Whether to search for pages: without bus master, the port reaches none. */
+  reachable = true;
   readonly #log: (line: string) => void;
   #arena: Mapping | undefined;
   /** Bytes of the arena in use. */
@@ -144,6 +146,7 @@ export class PlainMemory extends DmaMap {
   #find(low: number, high: number): number {
     const place = this.#placeOf(low, high);
     if (place >= 0 || high >= MAX_HIGH || this.#searches >= MAX_SEARCHES) return place;
+    if (!this.reachable) return NOWHERE;
     const address = high * 2 ** 32 + low - (low & IN_PAGE);
     for (const pages of sharedPages()) {
       if (pages.addresses.includes(address) && this.#mapAll(pages)) return this.#placeOf(low, high);

@@ -27,6 +27,10 @@ import { VfioUserSocket } from "./vfio_user_socket.ts";
 const VERSION = 1, DMA_MAP = 2, REGION_INFO = 5, IRQ_INFO = 7, SET_IRQS = 8;
 const REGION_READ = 9, REGION_WRITE = 10;
 
+const VERSION_REQUEST = new TextEncoder().encode(
+  '\0\0\0\0{"capabilities":{"max_msg_fds":16}}\0',
+);
+
 /** A region of a function in another process. Every access is a message. */
 class RemoteRegion implements RegionAccess {
   readonly #socket: VfioUserSocket;
@@ -68,32 +72,45 @@ export class VfioUserFunction extends FunctionBase {
    * Connects to the server and negotiates the protocol version.
    *
    * @param address The address under which the function is opened.
-   * @param socket Path of the server's socket.
+   * @param socket Path of the server's socket; or a connection, with the reply to VERSION.
    * @throws {UsageError} if no server listens on the socket, or it is busy with another client.
    */
-  constructor(address: string, socket: string) {
+  constructor(address: string, socket: string | { socket: VfioUserSocket; reply: Uint8Array }) {
     super(address);
-    this.#socket = new VfioUserSocket(address, socket);
+    this.#socket = typeof socket === "string" ? new VfioUserSocket(address, socket) : socket.socket;
     this.config = new RemoteRegion(this.#socket, CONFIG_REGION);
     this.#interrupts = new Interrupts(address, {
       info: () => this.#irqInfo(),
       set: (flags, count, fds) => this.#setIrqs(flags, count, fds),
     });
     try {
-      const request = new TextEncoder().encode('\0\0\0\0{"capabilities":{"max_msg_fds":16}}\0');
-      const reply = this.#socket.request(VERSION, request);
+      const reply = typeof socket === "string"
+        ? this.#socket.request(VERSION, VERSION_REQUEST)
+        : socket.reply;
       if (reply.length < 4 || reply[0] !== 0 || reply[1] !== 0) {
         throw new DeviceError(address, "the server speaks another major version of vfio-user");
       }
       this.#maxFds = maxFds(address, reply.subarray(4));
       this.#socket.peer.answered();
     } catch (error) {
-      this.#socket.close();
-      if (!(error instanceof DeviceError)) throw error;
-      throw new UsageError(`${error.message}, or end the program that uses the device`, {
-        cause: error,
-      });
+      throw refusal(this.#socket, error);
     }
+  }
+
+  /**
+   * As the constructor, but other tasks run until the server answers.
+   *
+   * @throws {UsageError} as the constructor does.
+   */
+  static async open(address: string, path: string): Promise<VfioUserFunction> {
+    const socket = new VfioUserSocket(address, path);
+    let reply: Uint8Array;
+    try {
+      reply = await socket.firstRequest(VERSION, VERSION_REQUEST);
+    } catch (error) {
+      throw refusal(socket, error);
+    }
+    return new VfioUserFunction(address, { socket, reply });
   }
 
   get peer(): Peer {
@@ -219,6 +236,15 @@ function maxFds(address: string, text: Uint8Array): number {
     throw wrong(`limits file descriptors to ${JSON.stringify(most)}`);
   }
   return Math.min(Number(most), MAX_FDS);
+}
+
+/** Closes a connection whose start has failed, and returns the error to throw. */
+function refusal(socket: VfioUserSocket, error: unknown): unknown {
+  socket.close();
+  if (!(error instanceof DeviceError)) return error;
+  return new UsageError(`${error.message}, or end the program that uses the device`, {
+    cause: error,
+  });
 }
 
 function short({ address }: VfioUserSocket, what: string, bytes: number): DeviceError {

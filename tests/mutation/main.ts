@@ -3,7 +3,7 @@
  * `deno task mutate`.
  *
  * It works in a copy of the project. First it measures how long each test file takes and which
- * lines it runs. Then it runs, for each mutant, the test files that run the changed line, quickest
+ * lines it runs. Then it runs, for each mutant, the test files that run the changed line, cheapest
  * first, until one fails.
  *
  * @module
@@ -26,8 +26,8 @@ import { type Mutant, mutantsOf, mutate } from "./mutants.ts";
 const GENERATED = "native/stubs.generated.ts";
 /** Folders of the project that no test needs. */
 const NOT_COPIED = [".git", ".vm", "node_modules", "results"];
-/** How long tests may take with a mutant: this many times as long as without, and some seconds. */
-const SLOWER = 3, MORE_MS = 10_000;
+/** How long tests may take with a mutant: as long as with coverage, and some seconds more. */
+const MORE_MS = 10_000;
 
 /** What to do. */
 interface Plan {
@@ -36,6 +36,8 @@ interface Plan {
   readonly count: number;
   /** Seconds that a test file may take to be used. */
   readonly quick: number;
+  /** Test files to run for each change. */
+  readonly most: number;
   readonly state: string | undefined;
 }
 
@@ -51,6 +53,9 @@ ${ROOMS.join(", ")}.`,
     count: whole("number of changes", { least: 1, most: 100_000, default: 100 }),
     quick: whole("seconds that a test file may take, with coverage, to be used", {
       ...{ least: 1, most: 3600, default: 30 },
+    }),
+    most: whole("test files to run for each change, cheapest first", {
+      ...{ values: "(default: all that run the line)", least: 1, default: Infinity },
     }),
     state: text(
       "continue where the run stopped that wrote FILE, with the same seed and files, and add the results",
@@ -148,21 +153,28 @@ async function learnFile(copy: string, file: string, quick: number): Promise<Tes
   }
 }
 
+/** Returns the time of a test file per line that it runs of a file: a test of that file has the least. */
+function costOf({ milliseconds, lines }: TestFile, file: string): number {
+  return milliseconds / lines[file].length;
+}
+
 /** Tries a mutant. */
 async function attempt(
   copy: string,
   mutant: Mutant,
   { tests }: State,
+  most: number,
 ): Promise<Outcome> {
   const chosen = Object.entries(tests)
     .filter(([, { lines }]) => lines[mutant.file]?.includes(mutant.line))
-    .toSorted(([, a], [, b]) => a.milliseconds - b.milliseconds);
+    .toSorted(([, a], [, b]) => costOf(a, mutant.file) - costOf(b, mutant.file))
+    .slice(0, most);
   if (chosen.length === 0) return "not run";
   const path = copy + mutant.file, source = Deno.readTextFileSync(path);
   Deno.writeTextFileSync(path, mutate(source, mutant));
   try {
     for (const [file, { milliseconds }] of chosen) {
-      const code = await test(copy, [file], SLOWER * milliseconds + MORE_MS);
+      const code = await test(copy, [file], milliseconds + MORE_MS);
       if (code !== 0) return code === undefined ? "timeout" : "killed";
     }
     return "survived";
@@ -227,7 +239,7 @@ async function main(plan: Plan): Promise<number> {
   const from = state.results.length;
   for (const mutant of mutants.slice(from, from + plan.count)) {
     if (stop.signal !== 0) break;
-    const outcome = await attempt(copy, mutant, state);
+    const outcome = await attempt(copy, mutant, state, plan.most);
     state.results.push({ mutant, outcome });
     save(plan, state);
     out.print(`${outcome}: ${mutant.file}:${mutant.line}: ${mutant.change}`);

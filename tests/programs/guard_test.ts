@@ -53,6 +53,7 @@ plainTest(
       await until("the hugepages to be free", () => Hugepages.free >= free);
     }
     await assertNoDma(plain, directory);
+    await plain.sim.quit(); // the guard has broken no rule
   },
 );
 

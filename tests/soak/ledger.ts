@@ -69,9 +69,10 @@ export function defects(totals: Totals): number {
 /**
  * Accounts for the life of one forwarder.
  *
- * @param before Counts of both ports when it started.
- * @param after Counts of both ports after its end, or before the end of the NIC.
- * @param dropped Packets that each device of the forwarder dropped, of those before `after`.
+ * @param before Counts of one or two ports when it started.
+ * @param after Counts of the ports after its end, or before the end of the NIC.
+ * @param dropped Packets that the forwarder dropped instead of sending them to each port, until
+ * `after`.
  * @param limit Packets of each direction that may be in flight at the end; 0 if all had time to
  * arrive.
  */
@@ -82,8 +83,8 @@ export function account(
   limit: number,
 ): Totals {
   const totals = zero();
-  for (const i of [0, 1]) {
-    const other = 1 - i;
+  for (let i = 0; i < after.length; i++) {
+    const other = after.length - 1 - i; // a single port gets its own packets back
     const sum = (port: number, name: keyof WireCounts) => after[port][name] - before[port][name];
     const received = sum(other, "received"), missed = sum(i, "missed");
     const missing = sum(i, "sent") - missed - received - dropped[other];

@@ -57,6 +57,14 @@ Deno.test("account() counts from where the forwarder started", () => {
   });
 });
 
+Deno.test("account() expects the packets of a single port back at it", () => {
+  const counts = { ...NONE, sent: 100, missed: 1, received: 97 };
+  assertEquals(account([NONE], [counts], [2], 0), {
+    ...zero(),
+    ...{ received: 97, missed: 1, dropped: 2 },
+  });
+});
+
 Deno.test("defects() counts all that no run may have, and nothing else", () => {
   assertEquals(defects({ ...zero(), received: 9, missed: 9, dropped: 9, inFlight: 9 }), 0);
   assertEquals(defects({ ...zero(), lost: 1, reordered: 2, corrupt: 4, violations: 8 }), 15);

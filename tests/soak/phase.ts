@@ -109,6 +109,8 @@ export class Phase {
     if (code !== 0) this.#complaints.push(`the forwarder ended with exit code ${code} at SIGTERM`);
     this.#account(await rig.counts(), 0);
     await rig.quitSim();
+    this.#checkSteady();
+    if (this.#totals.violations > 0) this.#complaints.push(...rig.messages());
     const left = rig.leftovers();
     if (left.length > 0) this.#complaints.push(`temporary files left: ${left.join(", ")}`);
     return {
@@ -142,13 +144,7 @@ export class Phase {
     this.#happened(ending);
     this.#look();
     if (ending === "NIC killed") {
-      const age = rig.droppedAge, last = await rig.counts();
-      const code = await rig.killSim();
-      if (code !== 1) {
-        this.#complaints.push(`the forwarder of a dead NIC ended with ${code}, not 1`);
-      }
-      this.#account(last, this.#limit(age));
-      await this.#start();
+      await this.#endSim();
       return;
     }
     const signal = ending === "forwarder killed" ? "SIGKILL" : "SIGTERM";
@@ -164,6 +160,22 @@ export class Phase {
     if (running) await rig.command("start");
     await rig.startForwarder();
     if (!running) await rig.command("start");
+  }
+
+  /** Kills the NIC, accounts for the packets until shortly before, and starts another. */
+  async #endSim(): Promise<void> {
+    const rig = this.#rig, age = rig.droppedAge, last = await rig.counts();
+    if (this.#plan.setup.reconnect) {
+      this.#account(last, this.#limit(age));
+      await rig.replaceSim();
+      this.#before = await rig.counts();
+      await rig.command("start");
+      return;
+    }
+    const code = await rig.killSim();
+    if (code !== 1) this.#complaints.push(`the forwarder of a dead NIC ended with ${code}, not 1`);
+    this.#account(last, this.#limit(age));
+    await this.#start();
   }
 
   /**
@@ -186,16 +198,25 @@ export class Phase {
     this.#before = after;
   }
 
-  /** Stops the generators, and waits until every packet is accounted for. */
+  /** Stops the generators, and waits until every packet is accounted for: after that, it is lost. */
   async #drain(): Promise<void> {
-    const { lost } = this.#totals, deadline = performance.now() + DRAIN_MS;
+    const deadline = performance.now() + DRAIN_MS;
     await this.#rig.command("stop");
     while (performance.now() < deadline) {
       const { wires } = await this.#rig.counts();
       if (account(this.#before.wires, wires, this.#rig.dropped, 0).lost === 0) return;
       await delay(LOOK_MS); // the forwarder's next line has the last drops
     }
-    this.#complaints.push(`packets were missing ${DRAIN_MS} ms after the last was sent, ${lost}`);
+  }
+
+  /** Complains if packets were not forwarded although nothing was in their way. */
+  #checkSteady(): void {
+    const { rate, faults } = this.#plan, { missed, dropped } = this.#totals;
+    if (rate === undefined || faults || missed + dropped === 0) return;
+    this.#complaints.push(
+      `${missed} packets missed and ${dropped} dropped without a fault: choose a lower --rate if ` +
+        "this machine is busy",
+    );
   }
 
   #happened(name: string): void {

@@ -11,6 +11,8 @@ import { INLINE_MORE } from "../../sim/v8_flags.ts";
 import { Command } from "../../src/pci/function.ts";
 import { exists, guardsOf } from "../support/guards.ts";
 import { PROJECT } from "../support/processes.ts";
+import type { Script } from "../support/vhost_user_backend.ts";
+import { Feature } from "../../virtio/features.ts";
 import type { WireCounts } from "./ledger.ts";
 
 /** PCI addresses of plain ports. */
@@ -20,14 +22,27 @@ const LOOK_MS = 20, SETTLE_MS = 10_000;
 /** Characters of each output to keep. */
 const KEEP = 65536;
 
+/** Forwarders that the back-end serves. */
+const MAX_FORWARDERS = 1000;
+/** A back-end with the features that a driver needs, which sends back each packet. */
+const LOOP: Script = {
+  features: (Feature.VERSION_1 | Feature.MRG_RXBUF).toString(16),
+  protocol: "0",
+  loop: "straight",
+};
+
 /** A kind of forwarder. */
 export interface Setup {
   readonly name: string;
   /** Whether the ports are files as in sysfs, used by physical addresses; needs root. */
   readonly plain: boolean;
+  /** Whether the second device is a vhost-user back-end that sends back all that it gets. */
+  readonly vhost: boolean;
   readonly queues: number;
   readonly workers: number;
   readonly interrupts: boolean;
+  /** Whether the forwarder goes on with the next NIC when one is killed. */
+  readonly reconnect: boolean;
   /** Entries of each ring. */
   readonly entries: number;
 }
@@ -54,16 +69,19 @@ export interface Counts {
   readonly broken: number;
 }
 
-/** The processes of one phase. */
+/** The processes of one phase. A phase has one NIC and one forwarder at a time. */
 export class Rig implements AsyncDisposable {
   readonly setup: Setup;
   readonly #wire: string;
   readonly #directory: TemporaryDirectory;
   /** Their directory for temporary files. */
   readonly #temporary: string;
+  /** The vhost-user back-end. */
+  #backend: Program | undefined;
   #sim: Program | undefined;
   #forwarder: Program | undefined;
   #dropped: readonly number[] = [0, 0];
+  #droppedBefore: readonly number[] = [0, 0];
   #droppedAt = 0;
 
   /**
@@ -89,9 +107,13 @@ export class Rig implements AsyncDisposable {
     return this.#forwarder!;
   }
 
-  /** Packets that each device of the forwarder has dropped, by its last line. */
+  /**
+   * Packets that the forwarder has dropped instead of sending them to each port, by its last line, since
+   * it was started or connected anew.
+   */
   get dropped(): readonly number[] {
-    return this.#dropped;
+    const [a, b] = this.#dropped.map((dropped, i) => dropped - this.#droppedBefore[i]);
+    return this.setup.vhost ? [a + b] : [a, b];
   }
 
   /** Milliseconds since the forwarder's last line. */
@@ -101,7 +123,9 @@ export class Rig implements AsyncDisposable {
 
   /** Starts the software NIC. Its generators wait for `start`. */
   async startSim(): Promise<void> {
-    const ports = ADDRESSES.flatMap((address, i) => {
+    const { vhost } = this.setup;
+    if (vhost && this.#backend === undefined) await this.#startBackend();
+    const ports = ADDRESSES.slice(0, vhost ? 1 : 2).flatMap((address, i) => {
       if (!this.setup.plain) return ["--socket", this.#socket(i), "--wire", this.#wire];
       Deno.mkdirSync(this.#port(address), { recursive: true });
       return ["--plain", this.#port(address), "--wire", this.#wire];
@@ -112,13 +136,21 @@ export class Rig implements AsyncDisposable {
 
   /** Starts the forwarder, and waits until it forwards. */
   async startForwarder(): Promise<void> {
-    const { plain, queues, workers, interrupts, entries } = this.setup;
+    const { plain, vhost, queues, workers, interrupts, reconnect, entries } = this.setup;
     const flags = workers > 0 ? [`--allow-read=${PROJECT}`] : [];
     const args = ["--json", `--queues=${queues}`, `--workers=${workers}`];
     if (interrupts) args.push("--interrupts");
+    if (reconnect) args.push("--reconnect");
+    if (vhost) args.push("--no-touch"); // packets pass twice
     args.push(`--rx-entries=${entries}`, `--tx-entries=${entries}`);
-    const devices = ADDRESSES.map((address, i) => plain ? address : `vfio-user:${this.#socket(i)}`);
-    this.#dropped = [0, 0];
+    const devices = ADDRESSES.map((address, i) =>
+      plain
+        ? address
+        : vhost && i === 1
+        ? `vhost-user:${this.#socket(i)}`
+        : `vfio-user:${this.#socket(i)}`
+    );
+    this.#dropped = this.#droppedBefore = [0, 0];
     this.#droppedAt = performance.now();
     const onLine = (text: string) => {
       const { ports }: FwdLine = JSON.parse(text);
@@ -180,10 +212,30 @@ export class Rig implements AsyncDisposable {
     return await this.endForwarder();
   }
 
+  /** Kills the NIC, starts another, and waits until the forwarder is connected to it. */
+  async replaceSim(): Promise<void> {
+    this.sim.kill("SIGKILL");
+    await this.sim.finish();
+    await this.startSim();
+    await this.#until("the forwarder to reconnect", async () => {
+      if (this.forwarder.ended) await this.forwarder.fail();
+      return (await this.#ask()).ports.every(({ connected }) => connected);
+    });
+    // Its next line has what it dropped while it had no NIC.
+    const started = performance.now();
+    await this.#until("the forwarder's next line", () => this.#droppedAt > started);
+    this.#droppedBefore = this.#dropped;
+  }
+
   /** Ends the NIC in order. */
   async quitSim(): Promise<void> {
     await this.command("quit");
     await this.sim.finish();
+  }
+
+  /** Returns what the NIC has written to its standard error: the violations. */
+  messages(): string[] {
+    return this.sim.stderr.trim().split("\n");
   }
 
   /** Returns the names that the processes left in their temporary directory. */
@@ -191,10 +243,19 @@ export class Rig implements AsyncDisposable {
     return [...Deno.readDirSync(this.#temporary)].map(({ name }) => name);
   }
 
-  /** Ends both processes. */
+  /** Ends all processes. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#forwarder?.[Symbol.asyncDispose](); // the NIC has to outlive it
     await this.#sim?.[Symbol.asyncDispose]();
+    await this.#backend?.[Symbol.asyncDispose]();
+  }
+
+  /** Starts the back-end, which serves one forwarder after the other. */
+  async #startBackend(): Promise<void> {
+    const scripts = Array.from({ length: MAX_FORWARDERS }, () => LOOP);
+    const args = [this.#socket(1), JSON.stringify(scripts)];
+    this.#backend = this.#program("tests/support/vhost_user_backend.ts", [], args);
+    await this.#backend.line((line) => line === "ready");
   }
 
   #socket(i: number): string {

@@ -2,6 +2,8 @@
 
 import { assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
 import { DeviceError, Mempool, open, PacketBatch, UsageError } from "../../mod.ts";
+import { delay } from "../../native/clock.ts";
+import { path, stubs } from "../../native/stubs.ts";
 import { DmaMemory } from "../../src/dma.ts";
 import { Config } from "../../src/pci/function.ts";
 import { VfioUserFunction } from "../../src/pci/vfio_user.ts";
@@ -184,6 +186,21 @@ Deno.test("open() answers a broken server with a sentence, and leaves nothing be
   }
   const { code, stderr } = await server.finish();
   assertEquals([code, stderr], [0, ""]);
+});
+
+Deno.test("open() lets other tasks run until a server answers", async () => {
+  await using directory = await TemporaryDirectory.make();
+  for (const scheme of ["vfio-user", "vhost-user"]) {
+    const socket = directory.file(scheme), listener = stubs.ixy_bind(path(socket), 1);
+    const files = openFiles();
+    const opening = open(`${scheme}:${socket}`).finally(() => ended = true);
+    let ended = false;
+    await delay(20); // would never end otherwise
+    assertEquals(ended, false);
+    stubs.ixy_close(listener);
+    await assertRejects(() => opening, Error, "has closed the connection");
+    assertEquals(openFiles(), files - 1);
+  }
 });
 
 type ErrorClass = typeof DeviceError | typeof UsageError;

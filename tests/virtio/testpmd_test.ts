@@ -8,6 +8,7 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { DeviceError, Mempool, open } from "../../mod.ts";
 import { Feature } from "../../virtio/features.ts";
+import { ReconnectingDevice } from "../../wrappers/mod.ts";
 import { readCapture, writeCapture } from "../support/captures.ts";
 import { Namespace, ping } from "../support/namespaces.ts";
 import {
@@ -286,5 +287,54 @@ Deno.test({
       await forwarder.finish();
     }
     await testpmd.quit();
+  },
+});
+
+Deno.test({
+  name: "ReconnectingDevice goes on with a testpmd that was killed, and started again",
+  ignore: !isRoot,
+  fn: async (t) => {
+    for (const scheme of ["vhost-user", "vhost-user-server"]) {
+      await t.step(scheme, async () => {
+        await using directory = await TemporaryDirectory.make();
+        const socket = directory.file("v.sock"), frames = everySize().slice(0, 200);
+        const client = scheme === "vhost-user" ? "" : ",client=1";
+        const start = () => Testpmd.start(directory, [Testpmd.vhost(0, socket) + client]);
+        using pool = new Mempool({ buffers: 2048 });
+        const connect = (signal: AbortSignal) => open(`${scheme}:${socket}`, { pool, signal });
+        const first = start();
+        if (client === "") await first; // it listens
+        await using device = await ReconnectingDevice.open(connect);
+        const pass = async (testpmd: Testpmd, some: readonly Uint8Array[]) => {
+          await testpmd.forward();
+          await sendAll(device, some);
+          const received: Uint8Array[] = [];
+          await until("frames to come back", () => {
+            received.push(...receiveAll(device));
+            return received.length >= some.length;
+          });
+          assertEquals(received, some);
+        };
+        const killed = await first;
+        await pass(killed, frames.slice(0, 100));
+        killed.program.kill("SIGKILL");
+        await killed.program.finish();
+        await until("the end of the connection", () => {
+          device.checkAlive();
+          return !device.connected;
+        });
+        if (client === "") await Deno.remove(socket); // DPDK does not replace it
+        const second = start();
+        await device.waitForLink(60000);
+        await using testpmd = await second;
+        await pass(testpmd, frames.slice(100));
+        const { rxPackets, txPackets, txLost } = device.statistics();
+        assertEquals({ rxPackets, txPackets, txLost }, {
+          rxPackets: 200,
+          txPackets: 200,
+          txLost: 0,
+        });
+      });
+    }
   },
 });
