@@ -112,8 +112,10 @@ export function deviceOptions(
     );
   }
   const { batch, speed, virtio, force, rebind, seconds, json, quiet, interrupts = false } = values;
-  // If a batch is a large part of a ring, the device waits for descriptors: a quarter slower.
-  const entries = batch > 64 ? 1024 : undefined;
+  // If a batch is a large part of a ring, the device waits for descriptors: a quarter slower. But not
+  // every vhost-user back-end accepts larger rings.
+  const limited = addresses.some((address) => address.startsWith("vhost-user"));
+  const entries = batch > 64 && !limited ? 1024 : undefined;
   const { "rx-entries": rxEntries = entries, "tx-entries": txEntries = entries } = values;
   return {
     ...{ batch, seconds, json, quiet, reconnect },
