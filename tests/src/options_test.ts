@@ -162,7 +162,18 @@ Deno.test("Mempool refuses unknown options and kinds of memory", () => {
 });
 
 /** Options of container runtimes. */
-const CONTAINER_OPTIONS = ["--cap-add", "--device", "--shm-size"];
+const CONTAINER_OPTIONS = [
+  "cap-add",
+  "device",
+  "network",
+  "security-opt",
+  "shm-size",
+  "tmpfs",
+  "ulimit",
+  "user",
+  "userns",
+]
+  .map((name) => `--${name}`);
 
 Deno.test("the library's messages name its own options, and none of the programs'", async () => {
   const files: string[] = [`${PROJECT}mod.ts`];
