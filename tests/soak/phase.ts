@@ -24,7 +24,7 @@ const LINE_RATE = 14_880_953;
 /** Milliseconds between two faults: at least, at most. */
 const BETWEEN_MS: readonly [number, number] = [20, 600];
 /** Milliseconds for packets to drain, and between two looks. */
-const DRAIN_MS = 10_000, LOOK_MS = 50;
+const DRAIN_MS = 60_000, LOOK_MS = 50;
 /** MiB by which a process may grow in a phase: V8 collects its garbage when it likes. */
 const MAX_GROWTH = 96;
 /** File descriptors by which it may grow: none, but for one that is just being read. */
@@ -112,7 +112,7 @@ export class Phase {
     this.#checkSteady();
     if (this.#totals.violations > 0) this.#complaints.push(...rig.messages());
     const left = rig.leftovers();
-    if (left.length > 0) this.#complaints.push(`temporary files left: ${left.join(", ")}`);
+    if (left.length > 0) this.#complaints.push(`left behind: ${left.join(", ")}`);
     return {
       ...{ totals: this.#totals, seconds, faults: this.#faults },
       growth: this.#growth(),
