@@ -6,6 +6,7 @@
  */
 
 import { delay } from "../native/clock.ts";
+import { checkStop, unstoppable } from "../native/stop.ts";
 import { UsageError } from "../src/errors.ts";
 import { hex, offsetOf, type Register, type Registers } from "../src/registers.ts";
 import type { Mac } from "./models.ts";
@@ -64,7 +65,7 @@ export async function withSemaphore<T>(
   try {
     return await action();
   } finally {
-    spinning(release(regs, mac, resource)); // a signal must not end this
+    give(regs, mac, resource);
   }
 }
 
@@ -79,7 +80,7 @@ export function spinWithSemaphore<T>(
   try {
     return action();
   } finally {
-    spinning(release(regs, mac, resource));
+    give(regs, mac, resource);
   }
 }
 
@@ -127,7 +128,11 @@ function* take(
   }
 }
 
-/** Releases a resource's semaphore. */
+/** Releases a resource's semaphore, also after a signal. */
+function give(regs: Registers, mac: Mac, resource: number): void {
+  unstoppable(() => spinning(release(regs, mac, resource)));
+}
+
 function* release(regs: Registers, mac: Mac, resource: number): Attempts<void> {
   yield* enter(regs, mac);
   regs.clear(SW_FW_SYNC, resource);
@@ -189,11 +194,16 @@ async function waiting<T>(attempts: Attempts<T>): Promise<T> {
 }
 
 function spinning<T>(attempts: Attempts<T>): T {
-  for (;;) {
-    const { done, value } = attempts.next();
-    if (done) return value;
-    const end = performance.now() + value;
-    while (performance.now() < end);
+  try {
+    for (;;) {
+      const { done, value } = attempts.next();
+      if (done) return value;
+      const end = performance.now() + value;
+      while (performance.now() < end);
+      checkStop();
+    }
+  } finally {
+    attempts.return(undefined as T);
   }
 }
 

@@ -133,11 +133,18 @@ export function writeText(file: string, text: string): void {
   }
 }
 
-/** Returns the names in a directory; none if it does not exist or is not readable. */
+/**
+ * Returns the names in a directory; none if it does not exist, is not readable, or is a file.
+ *
+ * @throws {SystemError} if it cannot be read for another reason: too many files are open, for example.
+ */
 export function list(directory: string): string[] {
   let bytes = new Uint8Array(4096), n: number;
   while ((n = stubs.ixy_list(path(directory), bytes, bytes.length)) === -Errno.ENOBUFS) {
     bytes = new Uint8Array(4 * bytes.length);
+  }
+  if (n < 0 && -n !== Errno.ENOTDIR && !ABSENT.includes(-n)) {
+    throw new SystemError(`list ${directory}`, -n);
   }
   if (n <= 0) return [];
   return decode(bytes.subarray(0, n - 1)).split("\0");
@@ -158,10 +165,10 @@ export interface Status {
   readonly inode: number;
   /** Kind of file: {@linkcode FileKind}. */
   readonly kind: number;
-  /** Block size in bytes; of files of hugepages the size of a page. */
-  readonly blockSize: number;
   /** Size in bytes. */
   readonly size: number;
+  /** Size in bytes of the hugepages that the file consists of; 0 for other files, and for a path. */
+  readonly hugepage: number;
 }
 
 /** Kinds of files, in {@linkcode Status}. */
@@ -183,6 +190,6 @@ export function status(file: number | string): Status {
   const values = new Float64Array(5);
   const [fd, name] = typeof file === "number" ? [file, ""] : [-1, file];
   checkErrno(`stat ${name || `descriptor ${fd}`}`, stubs.ixy_stat(fd, path(name), values));
-  const [device, inode, mode, blockSize, size] = values;
-  return { device, inode, kind: mode & KIND_MASK, blockSize, size };
+  const [device, inode, mode, size, hugepage] = values;
+  return { device, inode, kind: mode & KIND_MASK, size, hugepage };
 }

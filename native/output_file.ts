@@ -1,8 +1,8 @@
 /**
- * Files that programs write from their start. To open one changes nothing, so that a program can open
- * all its files, compare them, and still refuse to start.
+ * Files that programs overwrite. Opening one does not change it, so a program can open all its files,
+ * compare them, and still refuse to start.
  *
- * A write does not wait: a FIFO or a terminal whose reader is slow takes nothing.
+ * Writes are nonblocking: a FIFO or a terminal whose reader is slow takes nothing.
  *
  * @module
  */
@@ -25,7 +25,7 @@ export interface OpenFile {
   readonly status: Status;
 }
 
-/** A file to write. Disposing closes it, and removes it if it is new and was not begun. */
+/** A file to write. Disposing closes it, and removes it if it is new and nothing was written. */
 export class OutputFile implements OpenFile, Disposable {
   readonly name: string;
   readonly status: Status;
@@ -69,7 +69,7 @@ export class OutputFile implements OpenFile, Disposable {
   }
 
   /**
-   * Writes some of the bytes without waiting.
+   * Writes some of the bytes. Nonblocking.
    *
    * @returns How many, or a negative error number: -EAGAIN if the reader takes none now.
    */
@@ -113,12 +113,12 @@ function refusal(name: string, errno: number): UsageError {
 }
 
 /**
- * Checks that no file is written twice, or both written and read, under whatever names. Files that
- * hold nothing, such as /dev/null and terminals, may be.
+ * Checks that no two of these files are the same one, by device and inode, unless both are only read.
+ * Character devices, such as /dev/null and terminals, may be used several times.
  *
  * @param written Files that would be overwritten.
  * @param read Files that must stay as they are.
- * @throws {UsageError} that names two files that are the same.
+ * @throws {UsageError} if two are the same, or one is the standard output or error.
  */
 export function requireDistinct(
   written: readonly OpenFile[],

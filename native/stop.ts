@@ -21,7 +21,8 @@ let current: StopFlag | undefined;
  * Catches the signals that would end the process: SIGINT, SIGTERM, SIGHUP (a terminal that closes), SIGQUIT,
  * SIGABRT, SIGUSR1, SIGUSR2, SIGALRM, SIGVTALRM, SIGPROF, SIGIO, SIGPWR, SIGSTKFLT, SIGXCPU, SIGXFSZ and
  * real-time signals. It does not catch SIGKILL, nor the signals of a crash: SIGSEGV, SIGBUS, SIGFPE, SIGILL,
- * SIGTRAP and SIGSYS.
+ * SIGTRAP and SIGSYS. Only SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR2, SIGALRM, SIGXCPU and SIGXFSZ replace
+ * a handler that exists already, so V8's profiler keeps SIGPROF.
  *
  * The first signal stores its number, which a loop reads without leaving JavaScript. It also ends `open()`
  * and `waitForLink()` of a device with a {@linkcode StopError}. Signals within a second after the first do

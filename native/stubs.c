@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <dirent.h>
+#include <linux/magic.h>
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
@@ -22,6 +23,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
@@ -29,11 +31,15 @@
 #include <time.h>
 #include <unistd.h>
 
-#ifndef MFD_HUGE_2MB
-#define MFD_HUGE_2MB (21U << 26)
-#endif
 #ifndef MFD_EXEC
+#define MFD_NOEXEC_SEAL 0x08U
 #define MFD_EXEC 0x10U
+#endif
+#ifndef MFD_HUGE_SHIFT
+#define MFD_HUGE_SHIFT 26
+#endif
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
 #endif
 
 static int32_t result(int64_t n) { return n < 0 ? -errno : (int32_t)n; }
@@ -69,19 +75,21 @@ int32_t ixy_readlink(const char *path, char *to, uint32_t bytes) {
 }
 
 /*
- * Stores device, inode, mode, block size and size of a file. It is the one at `path`, not what a link there
- * refers to; or with an empty path the one that is open as `fd`.
+ * Stores device, inode, mode and size of a file. It is the one at `path`, not what a link there refers to;
+ * or with an empty path the one that is open as `fd`: then it also stores the size of the file's hugepages,
+ * 0 without. (Block sizes do not tell: those of tmpfs can be as large.)
  */
 int32_t ixy_stat(int32_t fd, const char *path, double *values) {
   struct stat s;
+  struct statfs f;
   int open = !*path;
   if (fstatat(open ? fd : AT_FDCWD, path, &s, open ? AT_EMPTY_PATH : AT_SYMLINK_NOFOLLOW) < 0)
     return -errno;
   values[0] = (double)s.st_dev;
   values[1] = (double)s.st_ino;
   values[2] = (double)s.st_mode;
-  values[3] = (double)s.st_blksize;
-  values[4] = (double)s.st_size;
+  values[3] = (double)s.st_size;
+  values[4] = open && fstatfs(fd, &f) == 0 && f.f_type == HUGETLBFS_MAGIC ? (double)f.f_bsize : 0;
   return 0;
 }
 
@@ -155,6 +163,13 @@ int32_t ixy_mmap_at(void *address, int32_t fd, double bytes, double offset) {
   return -error;
 }
 
+/* As memfd_create, for a file that is not executed: vm.memfd_noexec may demand that it says so.
+ * Kernels before 6.3 do not know the flag. */
+static int data_file(unsigned flags) {
+  int fd = memfd_create("ixy", flags | MFD_NOEXEC_SEAL);
+  return fd < 0 && errno == EINVAL ? memfd_create("ixy", flags) : fd;
+}
+
 /* Returns a file that is deleted already, where memfd_create is forbidden, as in some containers. */
 static int deleted_file(int executable) {
   const char *directories[] = {"/dev/shm", getenv("TMPDIR"), "/tmp", "/var/tmp"};
@@ -173,39 +188,36 @@ static int deleted_file(int executable) {
   return -1;
 }
 
-/* Returns a file of 4 KiB pages; -errno of memfd_create if there is no other way. */
-static int memory_file(size_t bytes) {
-  int fd = memfd_create("ixy", MFD_CLOEXEC);
-  if (fd >= 0) return fd;
-  int error = errno;
-  /* Allocated now: a page that a full file system cannot allocate later would be a SIGBUS. */
-  if ((fd = deleted_file(0)) < 0) return -error;
-  if ((error = posix_fallocate(fd, 0, (off_t)bytes)) == 0) return fd;
+/*
+ * Allocates zeroed memory for DMA, stores its address in *address and returns a descriptor to share it
+ * by. It consists of hugepages of 1 << `shift` bytes; of ordinary pages if that is 0. It has no name in
+ * any file system, so the kernel frees it when the last process that maps it ends. Its size is sealed:
+ * a process that shares it cannot truncate it.
+ *
+ * Hugepages that are reserved can still be refused when they are first used, by the limit of a control
+ * group, with SIGBUS: so all pages are allocated here.
+ */
+int32_t ixy_memory(double bytes, uint32_t shift, uint64_t *address) {
+  size_t n = (size_t)bytes;
+  unsigned huge = shift ? MFD_HUGETLB | shift << MFD_HUGE_SHIFT : 0;
+  int fd = data_file(MFD_CLOEXEC | MFD_ALLOW_SEALING | huge), error = errno, sealable = fd >= 0;
+  if (fd < 0 && !huge) fd = deleted_file(0);
+  if (fd < 0) return -error;
+  void *p = MAP_FAILED;
+  if (ftruncate(fd, (off_t)n) == 0 &&
+      (!sealable || fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0))
+    p = mmap(0, n, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  error = p == MAP_FAILED ? errno : 0;
+  if (!error && madvise(p, n, MADV_POPULATE_WRITE) < 0) /* not known before Linux 5.14 */
+    do error = fallocate(fd, 0, 0, (off_t)n) < 0 ? errno : 0;
+    while (error == EINTR);
+  if (!error) {
+    *address = (uint64_t)p;
+    return fd;
+  }
+  if (p != MAP_FAILED) munmap(p, n);
   close(fd);
   return -error;
-}
-
-/*
- * Allocates zeroed, locked memory for DMA, stores its address in *address and returns a descriptor to
- * share it by. With `huge` it consists of 2 MiB pages: -ENOMEM if too few are reserved. It has no
- * name in any file system, so the kernel frees it when the last process that maps it ends.
- */
-int32_t ixy_memory(double bytes, int32_t huge, uint64_t *address) {
-  size_t n = (size_t)bytes;
-  int fd = huge ? result(memfd_create("ixy", MFD_CLOEXEC | MFD_HUGETLB | MFD_HUGE_2MB)) : memory_file(n);
-  if (fd < 0) return fd;
-  void *p = MAP_FAILED;
-  if (ftruncate(fd, (off_t)n) == 0)
-    p = mmap(0, n, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
-  /* Over the lock limit it stays unlocked, which is enough for vfio-user and vhost-user. */
-  if (p == MAP_FAILED || (mlock(p, n) < 0 && errno != EPERM && errno != ENOMEM && errno != EAGAIN)) {
-    int error = errno;
-    if (p != MAP_FAILED) munmap(p, n);
-    close(fd);
-    return -error;
-  }
-  *address = (uint64_t)p;
-  return fd;
 }
 
 /*
@@ -227,6 +239,72 @@ int32_t ixy_pagemap(void *address, uint32_t step, uint32_t count, uint64_t *entr
   }
   close(fd);
   return 0;
+}
+
+/*
+ * Memory that a peer can take away: it truncates its own file, or gives pages of our file back to the
+ * kernel, which has no hugepage for the next access. Such an access raises SIGBUS. The handler
+ * then maps zeros over all of the watched memory, and marks it as lost.
+ */
+
+#define MAX_WATCHED 65536 /* as many mappings as Linux allows in a process */
+
+static struct watched {
+  uint64_t start, end; /* start 0: unused */
+  int32_t lost;
+} watched[MAX_WATCHED];
+static uint32_t watched_next;
+static int32_t losses, bus_handled;
+static struct sigaction bus_before;
+
+static void on_bus_error(int number, siginfo_t *info, void *context) {
+  uint64_t at = (uint64_t)info->si_addr;
+  int error = errno, flags = MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+  for (struct watched *w = watched; w < watched + MAX_WATCHED; w++) {
+    /* Not another code: a memory error must not go unnoticed. */
+    if (info->si_code != BUS_ADRERR || at < w->start || at >= w->end) continue;
+    void *p = mmap((void *)w->start, w->end - w->start, PROT_READ | PROT_WRITE, flags, -1, 0);
+    errno = error;
+    if (p == MAP_FAILED) break;
+    w->lost = 1;
+    __atomic_add_fetch(&losses, 1, __ATOMIC_RELEASE);
+    return;
+  }
+  /* Not watched. The earlier handler decides; the Rust runtime's restores the default, and the access
+   * that is then repeated ends the process. */
+  if (bus_before.sa_flags & SA_SIGINFO) bus_before.sa_sigaction(number, info, context);
+  else sigaction(SIGBUS, &bus_before, 0);
+}
+
+/* Watches mapped memory, and returns an index for ixy_lost and ixy_unwatch. */
+int32_t ixy_watch(void *address, double bytes) {
+  struct sigaction handle = {.sa_sigaction = on_bus_error, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+  if (!__atomic_exchange_n(&bus_handled, 1, __ATOMIC_ACQ_REL) &&
+      sigaction(SIGBUS, &handle, &bus_before) < 0)
+    return -errno;
+  for (uint32_t tries = 0; tries < MAX_WATCHED; tries++) {
+    uint32_t i = __atomic_fetch_add(&watched_next, 1, __ATOMIC_RELAXED) % MAX_WATCHED;
+    uint64_t unused = 0, start = (uint64_t)address;
+    if (!__atomic_compare_exchange_n(&watched[i].start, &unused, start, 0, __ATOMIC_ACQ_REL,
+                                     __ATOMIC_RELAXED))
+      continue;
+    watched[i].lost = 0;
+    __atomic_store_n(&watched[i].end, start + (uint64_t)bytes, __ATOMIC_RELEASE);
+    return (int32_t)i;
+  }
+  return -ENOMEM;
+}
+
+/* Call it before the memory is unmapped: another mapping could follow there. */
+int32_t ixy_unwatch(int32_t index) {
+  __atomic_store_n(&watched[index].end, 0, __ATOMIC_RELEASE);
+  __atomic_store_n(&watched[index].start, 0, __ATOMIC_RELEASE);
+  return 0;
+}
+
+/* Returns whether watched memory was lost; with index -1, the number of losses in this process. */
+int32_t ixy_lost(int32_t index) {
+  return __atomic_load_n(index < 0 ? &losses : &watched[index].lost, __ATOMIC_ACQUIRE);
 }
 
 /* Unix sockets. `kind` is SOCK_STREAM, SOCK_DGRAM or SOCK_SEQPACKET. */

@@ -30,7 +30,10 @@ const SYMBOLS = {
   ixy_reserve: { parameters: ["f64", "buffer"], result: "i32" },
   ixy_mmap_at: { parameters: ["pointer", "i32", "f64", "f64"], result: "i32" },
   ixy_munmap: { parameters: ["pointer", "f64"], result: "i32" },
-  ixy_memory: { parameters: ["f64", "i32", "buffer"], result: "i32" },
+  ixy_memory: { parameters: ["f64", "u32", "buffer"], result: "i32" },
+  ixy_watch: { parameters: ["pointer", "f64"], result: "i32" },
+  ixy_unwatch: { parameters: ["i32"], result: "i32" },
+  ixy_lost: { parameters: ["i32"], result: "i32" },
   ixy_pagemap: { parameters: ["pointer", "u32", "u32", "buffer"], result: "i32" },
   ixy_connect: { parameters: ["buffer", "i32"], result: "i32" },
   ixy_bind: { parameters: ["buffer", "i32"], result: "i32" },
@@ -70,6 +73,7 @@ export const Errno = {
   EBUSY: 16,
   EEXIST: 17,
   ENODEV: 19,
+  ENOTDIR: 20,
   EINVAL: 22,
   EMFILE: 24,
   ENOSPC: 28,
@@ -162,11 +166,10 @@ function loadFromMemory(): Stubs {
   } finally {
     libc.close();
   }
+  const why = [...new Set(problems)].join("; ");
   throw new UsageError(
-    `cannot load the C stubs (${
-      [...new Set(problems)].join("; ")
-    }): set TMPDIR to a directory where this ` +
-      "process may write and execute files, in a container with `--tmpfs /tmp:exec`, and see `ulimit -n`",
+    `cannot load the C stubs (${why}): mount /proc, or set TMPDIR to a directory where this process may ` +
+      "write and execute files, in a container with `--tmpfs /tmp:exec`, and see `ulimit -n`",
   );
 }
 

@@ -139,7 +139,7 @@ function* container(confined: Confinement): Generator<Finding> {
       sys === "missing"
         ? "mount it: `mount -t sysfs sysfs /sys`"
         : "run `mount -o remount,rw /sys`",
-      "start the container with `-v /sys:/sys`",
+      "start the container with `-v /sys:/sys`, or with `--privileged --network host`",
     ),
   );
 }
@@ -297,7 +297,7 @@ function hugepages(system: System): Finding {
     `${free} of ${total} pages of 2 MiB free`,
     free >= MIN_HUGEPAGES,
     ["sysfs"],
-    `run \`echo ${total - free + 256} > /proc/sys/vm/nr_hugepages\``,
+    `run \`echo ${total - free + 256} > ${directory}/nr_hugepages\``,
   );
 }
 

@@ -110,6 +110,9 @@ export class System {
   /** Returns all Ethernet controllers. One that cannot be read does not hide the others. */
   ethernetFunctions(): Survey {
     const functions: FunctionFiles[] = [], problems: string[] = [];
+    if (list(this.file("/sys/bus")).length === 0) {
+      problems.push("/sys is not mounted: mount it, in a container with `-v /sys:/sys`");
+    }
     for (const address of list(this.devices).sort()) {
       try {
         const found = this.#read(address);

@@ -33,6 +33,11 @@ export class LinkMonitor {
     return [...this.#said.keys()].filter((i) => this.#said[i]?.up === false);
   }
 
+  /** Whether a device tried to bring its link up at the last look, and goes on with that. */
+  get retrying(): boolean {
+    return this.#said.some((status) => status?.retrying);
+  }
+
   /**
    * Prints a line for each link that is down at the first look, for each change of state, speed or
    * reason since the last, and for each new warning about a module.

@@ -88,6 +88,12 @@ export class Watch {
         if (!(error instanceof DeviceError || error instanceof StopError)) throw error;
       }
     }
+    if (this.isRetrying) this.linkChanged();
+  }
+
+  /** Whether a device goes on to bring its link up, and needs turns of the event loop for it. */
+  get isRetrying(): boolean {
+    return this.#links.retrying;
   }
 
   /** Looks at the links at the next check: an interrupt says that one has changed. */

@@ -47,6 +47,8 @@ export function requireWorkers(directory: URL): void {
 /** A worker and its state. */
 interface Member {
   readonly worker: Worker;
+  /** Whether its task was sent; until then it has no views of foreign memory. */
+  assigned: boolean;
   /** The id of its thread; undefined until it has its task. */
   thread?: string;
   /** Whether it reports that it has released everything. */
@@ -71,9 +73,15 @@ export class Workers implements AsyncDisposable {
     this.#milliseconds = milliseconds;
     this.#members = tasks.map((task, number) => {
       const worker = new Worker(module.href, { type: "module", name: `${number}` });
-      const member: Member = { worker, ended: false };
+      const member: Member = { worker, assigned: false, ended: false };
       worker.onmessage = ({ data }: MessageEvent<WorkerReport>) => {
-        member.thread = data.thread;
+        if (!member.assigned) { // it has loaded its modules
+          const assignment: Assignment<unknown> = { task, stop: this.#stop };
+          worker.postMessage(assignment);
+          member.assigned = true;
+          return;
+        }
+        if (data.thread !== undefined) member.thread = data.thread;
         member.ended = data.ended;
         if (data.failures) member.failure = failed(number, data.failures);
       };
@@ -82,20 +90,20 @@ export class Workers implements AsyncDisposable {
         const [sentence] = event.message.split("\n"); // Deno has printed the rest
         member.failure ??= failed(number, [sentence]);
       };
-      const assignment: Assignment<unknown> = { task, stop: this.#stop };
-      worker.postMessage(assignment);
       return member;
     });
   }
 
   /**
-   * Waits until all workers have their task.
+   * Waits until all workers have their task, or a signal arrives.
    *
+   * @param stop Whether a signal has arrived (default: none does).
    * @throws {WorkerError} if a worker cannot start, or does not start in time.
    */
-  async started(): Promise<void> {
+  async started(stop?: Pick<StopFlag, "signal">): Promise<void> {
     const all = await waitUntil(START_MS, () => {
       this.checkAlive();
+      if (stop !== undefined && stop.signal !== 0) return true;
       return this.#members.every(({ thread }) => thread !== undefined);
     }, LOOK_MS);
     if (!all) throw new WorkerError(`workers did not start within ${START_MS / 1000} s`);
@@ -118,8 +126,13 @@ export class Workers implements AsyncDisposable {
    */
   async [Symbol.asyncDispose](): Promise<void> {
     Atomics.store(new Int32Array(this.#stop), 0, 1);
-    const done = ({ ended, thread, failure }: Member) => {
-      return ended || (thread === undefined && failure !== undefined);
+    // A worker without a task is not waited for: on a busy machine it may load its modules for long.
+    for (const { worker } of this.#members.filter(({ assigned }) => !assigned)) {
+      worker.onmessage = null;
+      worker.terminate();
+    }
+    const done = ({ assigned, ended, thread, failure }: Member) => {
+      return !assigned || ended || (thread === undefined && failure !== undefined);
     };
     const allDone = () => this.#members.every(done);
     const stopped = await waitUntil(this.#milliseconds, allDone, LOOK_MS);

@@ -28,10 +28,13 @@ export class BoundSocket {
    */
   constructor(at: string, type: number) {
     this.#at = at;
-    freePath(at, type & ~SOCK.NONBLOCK);
+    freePath(at, type);
     this.fd = stubs.ixy_bind(path(at), type);
     if (this.fd < 0) {
-      throw new UsageError(`cannot make socket ${new SystemError(at, -this.fd).message}`);
+      const { message } = new SystemError(at, -this.fd);
+      throw new UsageError(
+        `cannot make socket ${message}: use a path that this process may create`,
+      );
     }
     this.#made = status(at);
   }
@@ -40,11 +43,15 @@ export class BoundSocket {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
+    if (this.present) stubs.ixy_unlink(path(this.#at));
+    stubs.ixy_close(this.fd);
+  }
+
+  /** Whether the path leads to this socket: another process may have removed or replaced it. */
+  get present(): boolean {
     // While the socket is open, no other file can have its inode number.
     const now = ifReadable(() => status(this.#at));
-    const ours = now?.inode === this.#made.inode && now.device === this.#made.device;
-    if (ours) stubs.ixy_unlink(path(this.#at));
-    stubs.ixy_close(this.fd);
+    return now?.inode === this.#made.inode && now.device === this.#made.device;
   }
 }
 
@@ -61,7 +68,8 @@ function freePath(at: string, type: number): void {
   if (found.kind !== FileKind.SOCKET) {
     throw new UsageError(`${at}: exists and is not a socket: choose another path`);
   }
-  const other = stubs.ixy_connect(path(at), type);
+  // Nonblocking: a process that does not accept connections has no room for another one.
+  const other = stubs.ixy_connect(path(at), type | SOCK.NONBLOCK);
   if (other >= 0) stubs.ixy_close(other);
   if (other !== -Errno.ECONNREFUSED) {
     throw new UsageError(`${at}: another process uses this socket: choose another path`);

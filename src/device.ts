@@ -41,6 +41,11 @@ export interface LinkStatus {
   readonly flowControl?: "none" | "receive" | "transmit" | "both";
   /** Why the link is down, as far as the driver knows. */
   readonly reason?: string;
+  /**
+   * Whether an attempt to bring the link up goes on in the background: call {@linkcode Device.waitForLink}
+   * again soon.
+   */
+  readonly retrying?: boolean;
 }
 
 /**
@@ -64,6 +69,11 @@ export interface Statistics {
   readonly rxTooLong: number;
   /** Packets that the driver dropped because the pool had no buffer to refill the ring with. */
   readonly rxNoBuffer: number;
+  /**
+   * Packets in transmit queues that were not reported as sent when the process that served the device ended:
+   * some of `txPackets`. Undefined if the device does not reconnect.
+   */
+  readonly txLost?: number;
 }
 
 /** An interrupt of a receive queue or of the link, which wakes a sleeping program. `Waiter` handles it. */
@@ -168,7 +178,7 @@ export interface Device extends Disposable {
    * @param milliseconds The longest time to wait (default: 10,000).
    * @throws {DeviceError} if the link is still down after that time.
    * @throws {UsageError} if the time is negative or NaN.
-   * @throws {StopError} if a `StopFlag` has caught a signal.
+   * @throws {StopError} if a stop flag has caught a signal.
    */
   waitForLink(milliseconds?: number): Promise<LinkStatus>;
   /** Returns the device's unicast MAC address: 6 bytes. */
@@ -295,6 +305,8 @@ export interface OpenOptions {
    * `vhost-user-server:PATH`. There is no deadline (default: wait in silence).
    */
   readonly onWait?: (sentence: string) => void;
+  /** Ends this wait when it is aborted: `open` then throws the signal's reason (default: no signal). */
+  readonly signal?: AbortSignal;
   /**
    * The interface to use of a VirtIO device that has both (default: `legacy` for a PCI function accessed
    * through sysfs, else `modern`). VirtIO only.

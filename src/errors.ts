@@ -74,6 +74,14 @@ export function makeCalls<Result>(
   }
 }
 
+/** Returns the error for a peer that has given pages of shared DMA memory back to the kernel. */
+export function lostMemory(device: string): DeviceError {
+  return new DeviceError(
+    device,
+    "its server has punched holes into the memory that this program shares with it: restart the server",
+  );
+}
+
 /**
  * A worker failed: it ended unexpectedly, or did not start or stop in time. Programs print the message
  * and exit with code 1.

@@ -29,7 +29,7 @@ const SCHEME = /^([a-z][a-z0-9-]*):(.+)$/;
  * @throws {UsageError} if the address is malformed; the device does not exist, is in use or is not
  * supported; or a permission is missing. Nothing has changed then.
  * @throws {DeviceError} if the device does not follow its specification, or is gone or powered down.
- * @throws {StopError} if a `StopFlag` has caught a signal.
+ * @throws {StopError} if a stop flag has caught a signal.
  */
 export function openDevice(
   address: string,
@@ -48,7 +48,7 @@ async function openStoppable(
   const [, scheme = "", path = ""] = SCHEME.exec(address) ?? [];
   const connector = drivers.find((driver) => driver.schemes?.includes(scheme));
   if (connector?.connect) return await connector.connect(address, path, options);
-  const pci = openFunction(address, options);
+  const pci = await openFunction(address, options);
   if (!pci) throw badAddress(address, drivers);
   using opened = new DisposableStack();
   opened.adopt(pci, (pci) => pci.close());
@@ -58,11 +58,14 @@ async function openStoppable(
 }
 
 /** Opens the PCI function that an address names; returns undefined if it does not name one. */
-function openFunction(address: string, options: OpenOptions): PciFunction | undefined {
+async function openFunction(
+  address: string,
+  options: OpenOptions,
+): Promise<PciFunction | undefined> {
   const pci = parsePciAddress(address);
   if (pci !== undefined) return openPci(pci, options);
   const [, scheme, path] = SCHEME.exec(address) ?? [];
-  return scheme === "vfio-user" ? new VfioUserFunction(address, path) : undefined;
+  return scheme === "vfio-user" ? await VfioUserFunction.open(address, path) : undefined;
 }
 
 /** Opens a PCI function through VFIO if it is bound to vfio-pci, else through sysfs. */

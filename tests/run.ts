@@ -6,8 +6,11 @@
  */
 
 import { TextLineStream } from "@std/streams/text-line-stream";
+import { interruptible, type Interruption } from "../programs/interruption.ts";
 import { Progress } from "../programs/progress.ts";
+import { TemporaryDirectory } from "../programs/temporary_directory.ts";
 import { installPackages } from "./support/packages.ts";
+import { OPEN_VSWITCH_PACKAGES } from "./support/open_vswitch.ts";
 import { TESTPMD_PACKAGES } from "./support/testpmd.ts";
 import { VAGRANT_PACKAGES } from "./vagrant/packages.ts";
 
@@ -31,8 +34,8 @@ const SUITES: Readonly<Record<string, Suite>> = {
   native: {
     folder: "tests",
     without: ["tests/vm", "tests/vagrant"],
-    packages: ["gcc", ...NETWORK, ...TESTPMD_PACKAGES],
-    root: "tests with TAP devices, network namespaces, PCI devices and DPDK",
+    packages: ["gcc", ...NETWORK, ...OPEN_VSWITCH_PACKAGES, ...TESTPMD_PACKAGES],
+    root: "tests with TAP devices, network namespaces, PCI devices, DPDK and Open vSwitch",
   },
   vm: {
     folder: "tests/vm",
@@ -99,16 +102,24 @@ function write(text: string): void {
 }
 
 /** Runs the tests of a suite, and prints their output as it arrives. */
-async function runSuite(suite: Suite, args: readonly string[]): Promise<Counts> {
+async function runSuite(
+  suite: Suite,
+  args: readonly string[],
+  { signal }: Interruption,
+): Promise<Counts> {
   if (Deno.uid() === 0) await installPackages(suite.packages);
   else console.log(`not run: ${suite.root}: run this as root to include them`);
   const { folder, without = [] } = suite;
   const ignored = without.length > 0 ? [`--ignore=${without.join()}`] : [];
   using progress = new Progress(folder);
+  // Contains all that tests leave behind when they are killed.
+  await using temporary = await TemporaryDirectory.make();
+  await Deno.chmod(temporary.path, 0o755); // for programs of other users
   const child = new Deno.Command(Deno.execPath(), {
     args: ["test", "--allow-all", "--quiet", ...ignored, ...args, folder],
     cwd: PROJECT,
-    env: { NO_COLOR: "1" }, // the counts come from its output
+    env: { NO_COLOR: "1", TMPDIR: temporary.path }, // the counts come from its output
+    signal,
     stdout: "piped",
     stderr: progress.onTerminal ? "piped" : "inherit",
   }).spawn();
@@ -144,12 +155,17 @@ function chosen(args: string[]): [Suite[], string[]] {
   return [[SUITES.native], args];
 }
 
-const [suites, args] = chosen(Deno.args);
-const total: Counts = { passed: 0, failed: 0, skipped: 0 };
-for (const suite of suites) {
-  const counts = await runSuite(suite, args);
-  for (const key of ["passed", "failed", "skipped"] as const) total[key] += counts[key];
+async function main(words: string[], interruption: Interruption): Promise<number> {
+  const [suites, args] = chosen(words);
+  const total: Counts = { passed: 0, failed: 0, skipped: 0 };
+  for (const suite of suites) {
+    const counts = await runSuite(suite, args, interruption);
+    for (const key of ["passed", "failed", "skipped"] as const) total[key] += counts[key];
+    if (interruption.number !== 0) return 128 + interruption.number;
+  }
+  const { passed, failed, skipped } = total;
+  console.log(`${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ""}`);
+  return failed === 0 ? 0 : 1;
 }
-const { passed, failed, skipped } = total;
-console.log(`${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ""}`);
-Deno.exit(failed === 0 ? 0 : 1);
+
+Deno.exit(await interruptible(main)(Deno.args));

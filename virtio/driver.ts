@@ -39,14 +39,20 @@ export const virtio: Driver = {
     });
   },
   connect(address: string, path: string, options: OpenOptions): Promise<Device> {
-    const { virtio, onWait = () => {} } = options;
+    const { virtio, onWait = () => {}, signal } = options;
     const waits = address.startsWith(`${VHOST_USER_SERVER}:`);
     return openVirtio(address, options, async () => {
       const socket = waits
         ? await VhostUserSocket.accept(address, path, () => {
           onWait(`${address}: waiting for a back-end to connect`);
-        })
+        }, signal)
         : VhostUserSocket.connect(address, path);
+      try {
+        if (!waits) await socket.firstAnswer();
+      } catch (error) {
+        socket.close();
+        throw error;
+      }
       return new VhostUserTransport(socket, { virtio });
     });
   },

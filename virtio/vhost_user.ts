@@ -11,7 +11,7 @@
 
 import { Errno, stubs } from "../native/stubs.ts";
 import type { DmaMemory } from "../src/dma.ts";
-import { checkCall, DeviceError, UsageError } from "../src/errors.ts";
+import { checkCall, DeviceError, lostMemory, UsageError } from "../src/errors.ts";
 import type { Peer } from "../src/peer.ts";
 import { Feature } from "./features.ts";
 import { type QueueAreas, Status, type Transport } from "./transport.ts";
@@ -78,7 +78,6 @@ export class VhostUserTransport implements Transport {
   readonly #started = new Set<number>();
   /** The answer to GET_QUEUE_NUM; undefined if only one pair of queues is used. */
   #count: number | undefined;
-  readonly #one = BigUint64Array.of(1n);
   #status = 0;
   #asked = 0;
   #closed = false;
@@ -270,6 +269,7 @@ export class VhostUserTransport implements Transport {
   }
 
   checkAlive(): void {
+    for (const { lost } of this.#memories) if (lost) throw lostMemory(this.address);
     const status = this.#socket.look();
     if (status !== undefined && (Number(status) & Status.DEVICE_NEEDS_RESET) !== 0) {
       throw new DeviceError(

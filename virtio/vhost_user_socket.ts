@@ -9,7 +9,7 @@
 import { delay } from "../native/clock.ts";
 import { Errno, stubs } from "../native/stubs.ts";
 import { BoundSocket, SOCK } from "../src/bound_socket.ts";
-import { checkCall, DeviceError } from "../src/errors.ts";
+import { checkCall, DeviceError, UsageError } from "../src/errors.ts";
 import type { Peer } from "../src/peer.ts";
 import { UnixStream } from "../src/unix_stream.ts";
 
@@ -54,6 +54,14 @@ export function u32(...values: number[]): Uint8Array {
   return new Uint8Array(Uint32Array.from(values).buffer);
 }
 
+/** Returns the error for a socket that no back-end can find any more. */
+function removed(address: string, socket: string): UsageError {
+  return new UsageError(
+    `${address}: another process has removed or replaced ${socket} while this one waited for a ` +
+      `back-end: start this program again`,
+  );
+}
+
 /** The front-end's end of a connection. */
 export class VhostUserSocket {
   /** Whether the back-end acknowledges requests that otherwise have no answer (REPLY_ACK). */
@@ -90,14 +98,17 @@ export class VhostUserSocket {
    * @param address The device's address, for messages.
    * @param socket Path of the socket to create.
    * @param onWait Called once if no back-end connects at once.
+   * @param signal Ends the wait for a back-end, with the signal's reason as the error.
    * @param milliseconds Longest that the back-end may take to answer; default: 5000.
-   * @throws {UsageError} if the path is in use or not a socket, or no socket can be made there.
+   * @throws {UsageError} if the path is in use or not a socket, no socket can be made there, or another
+   * process removes it.
    * @throws {DeviceError} if the back-end does not answer, or gives a wrong answer.
    */
   static async accept(
     address: string,
     socket: string,
     onWait: () => void,
+    signal?: AbortSignal,
     milliseconds?: number,
   ): Promise<VhostUserSocket> {
     using undo = new DisposableStack();
@@ -106,10 +117,12 @@ export class VhostUserSocket {
       (listener) => listener.close(),
     );
     for (let waited = false;;) {
+      signal?.throwIfAborted();
       const fd = stubs.ixy_accept(listener.fd);
       if (fd === -Errno.EAGAIN || fd === -Errno.EINTR) {
         if (!waited) onWait();
         waited = true;
+        if (!listener.present) throw removed(address, socket);
         await delay(ACCEPT_MS);
         continue;
       }
@@ -134,6 +147,17 @@ export class VhostUserSocket {
       if (this.closedByServer) return false;
       throw error;
     }
+  }
+
+  /**
+   * Waits for the first answer; other tasks run meanwhile, because a back-end that hangs must not keep
+   * this thread from serving other devices.
+   *
+   * @throws {DeviceError} if the back-end is gone, does not answer, or gives a wrong answer.
+   */
+  async firstAnswer(): Promise<void> {
+    this.ask("GET_FEATURES");
+    while (this.look() === undefined) await delay(1);
   }
 
   /** The device's address, for messages. */

@@ -29,7 +29,7 @@ export function defaultCache(): string {
  * @param name Path of the entry in it: a file or a directory.
  * @param make Builds the entry at the given path; may use other names beside it.
  * @returns The entry's path.
- * @throws {UsageError} if another process keeps the directory locked.
+ * @throws {UsageError} if another process keeps the directory locked, or it cannot be created.
  */
 export async function cached(
   cache: string,
@@ -37,7 +37,7 @@ export async function cached(
   make: (path: string) => Promise<void>,
 ): Promise<string> {
   const entry = `${cache}/${name}`;
-  await Deno.mkdir(dirname(entry), { recursive: true });
+  await makeDirectory(dirname(entry));
   if (await lookUp(cache, entry)) return entry;
   await removeLeftovers(cache);
   const work = await Deno.makeTempDir({ dir: cache, prefix: prefix() });
@@ -52,6 +52,18 @@ export async function cached(
     await Deno.remove(work, { recursive: true });
   }
   return entry;
+}
+
+async function makeDirectory(directory: string): Promise<void> {
+  try {
+    await Deno.mkdir(directory, { recursive: true });
+  } catch (cause) {
+    const [reason] = cause instanceof Error ? cause.message.split(" (os error") : [cause];
+    throw new UsageError(
+      `cannot create ${directory} (${reason}): set XDG_CACHE_HOME to a directory that is writable`,
+      { cause },
+    );
+  }
 }
 
 /** Marks an entry as used, and removes unused ones beside it; returns whether the entry exists. */

@@ -92,6 +92,10 @@ export class Server {
   /** Handles waiting work, and returns whether there was any. */
   poll(): boolean {
     if (this.#client === undefined) return this.#accept();
+    if (this.#memory.lost) {
+      this.#endClient("the client has truncated a file of its memory: its connection ends");
+      return true;
+    }
     try {
       if (this.#client.poll(this.#handle)) return true;
     } catch (error) {

@@ -59,6 +59,7 @@ export class PlainDevice {
   readonly #registers: PlainRegisters;
   #lookAt = 0;
   #checkAt = 0;
+  #lost = false;
   #lastWrite = performance.now();
 
   /**
@@ -113,6 +114,7 @@ export class PlainDevice {
     if (now >= this.#checkAt) {
       this.#checkAt = now + CHECK_MILLISECONDS;
       if (!this.#memory.check()) this.#disconnect();
+      this.#checkFiles();
     }
     const written = this.#look();
     if (written) this.#lastWrite = now;
@@ -147,6 +149,14 @@ export class PlainDevice {
     const before = config.wantsBusMaster && config.take();
     const written = registers.take();
     return config.take() || written || before;
+  }
+
+  /** Reports once that a driver has truncated the files: no driver reaches the port any more. */
+  #checkFiles(): void {
+    if (this.#lost || !this.#files.lost) return;
+    this.#lost = true;
+    this.#log("a driver has truncated this port's files: start the software NIC again");
+    this.#disconnect();
   }
 
   #write(offset: number, value: number): void {

@@ -20,6 +20,8 @@ export interface PcapOptions {
   readonly output?: string | undefined;
   /** Frames per second; default: as fast as the port takes them. */
   readonly rate?: number | undefined;
+  /** Prints a line about a file that is damaged or full; default: to the standard error. */
+  readonly print?: (line: string) => void;
 }
 
 /** Time before a frame that the port refused is delivered again. */
@@ -42,6 +44,7 @@ export class PcapWire implements Wire {
   readonly #output: PcapFile | undefined;
   /** Frames per millisecond. */
   readonly #rate: number;
+  readonly #print: (line: string) => void;
   readonly #frame = new FrameBuffer();
   /** Bytes of the next frame to deliver; 0 before it is read, NO_FRAME.END after the last. */
   #length = 0;
@@ -67,9 +70,12 @@ export class PcapWire implements Wire {
       throw new UsageError(`${rate} frames per second are out of range: give more than 0`);
     }
     this.#rate = rate / 1000;
+    this.#print = options.print ?? err.print;
     this.#input = options.input === undefined ? undefined : new PcapReader(options.input);
     try {
-      this.#output = options.output === undefined ? undefined : new PcapFile(options.output);
+      this.#output = options.output === undefined
+        ? undefined
+        : new PcapFile(options.output, this.#print);
     } catch (error) {
       this.#input?.close();
       throw error;
@@ -85,7 +91,7 @@ export class PcapWire implements Wire {
     };
   }
 
-  /** Whether the input is damaged, or the capture incomplete. Each was reported on stderr. */
+  /** Whether the input is damaged, or the capture incomplete. Each was reported. */
   get failed(): boolean {
     return this.#damaged || (this.#output?.failed ?? false);
   }
@@ -168,7 +174,7 @@ export class PcapWire implements Wire {
     if (damage === undefined) return;
     this.#damaged = true;
     const frames = this.#sent === 1 ? "1 frame" : `${this.#sent} frames`;
-    err.print(visible(`${damage}: replayed ${frames} before that`));
+    this.#print(visible(`${damage}: replayed ${frames} before that`));
   }
 
   #due(now: number, budget: number): number {

@@ -10,7 +10,6 @@ import { FileKind, type Status, status } from "../../native/files.ts";
 import { type OpenFile, OutputFile } from "../../native/output_file.ts";
 import { Errno, path, stubs, SystemError } from "../../native/stubs.ts";
 import { MAX_SNAPLEN, PcapWriter } from "../../packets/pcap_writer.ts";
-import { err } from "../../programs/output.ts";
 import { DeviceError, UsageError } from "../../src/errors.ts";
 import { FrameBuffer } from "../frames/frame.ts";
 
@@ -206,14 +205,17 @@ export class PcapFile {
   /** The file, for comparison with others. */
   readonly file: OutputFile;
   readonly #writer: PcapWriter;
+  readonly #print: (line: string) => void;
   #failed = false;
 
   /**
    * Opens the file, or creates it. The first write empties it.
    *
+   * @param print Prints a line about the first failure.
    * @throws {UsageError} if it cannot be written.
    */
-  constructor(name: string) {
+  constructor(name: string, print: (line: string) => void) {
+    this.#print = print;
     this.file = new OutputFile(name);
     const sink = { writeSync: (bytes: Uint8Array<ArrayBuffer>) => this.#write(bytes) };
     this.#writer = new PcapWriter(name, sink, MAX_SNAPLEN);
@@ -236,7 +238,7 @@ export class PcapFile {
     return !this.#failed;
   }
 
-  /** Writes buffered frames as far as the file takes them. The first failure is reported on stderr. */
+  /** Writes buffered frames as far as the file takes them. The first failure is reported. */
   flush(): void {
     if (this.#failed) return;
     try {
@@ -260,7 +262,7 @@ export class PcapFile {
       file.hasRoom(left);
     }
     this.#failed = true;
-    err.print(`${visible(file.name)}: its reader takes no more: the capture is cut short here`);
+    this.#print(`${visible(file.name)}: its reader takes no more: the capture is cut short here`);
   }
 
   /** Writes by a system call: the model's process has no Deno permission to write files. */
@@ -273,6 +275,6 @@ export class PcapFile {
   #cutShort(error: unknown): void {
     if (!(error instanceof DeviceError)) throw error;
     this.#failed = true;
-    err.print(visible(error.message));
+    this.#print(visible(error.message));
   }
 }

@@ -86,18 +86,20 @@ export function hidesInterface(directory: string): boolean {
 }
 
 /** Returns the error for a function whose configuration space cannot be opened. */
-function cannotOpen(address: string, devices: string, cause: SystemError): UsageError {
-  const { errno, message } = cause;
-  let problem = `${message}: check that /sys is mounted`;
+function cannotOpen(address: string, devices: string, file: string, errno: number): UsageError {
+  const cause = new SystemError(`open ${file}`, errno);
+  let problem = `${cause.message}: check that /sys is mounted`;
   if (errno === Errno.EACCES || errno === Errno.EPERM) {
-    problem = `${message}: run this as root, in a container as root of the machine ` +
-      "(`--user 0 --userns host`)";
+    problem = `no permission to open ${file}: run this as root, in a container with ` +
+      "`--user 0 --userns host --security-opt apparmor=unconfined`";
   } else if (errno === Errno.EROFS) {
-    problem = `${message}: run \`mount -o remount,rw /sys\`, in a container use \`-v /sys:/sys\``;
+    problem =
+      `${cause.message}: run \`mount -o remount,rw /sys\`, in a container use \`-v /sys:/sys\``;
   } else if (errno === Errno.ENOENT) {
     problem = list(devices).length > 0
       ? "no such PCI device: `lspci -D` lists the devices"
-      : `${devices} lists no PCI devices: check that /sys is mounted, in a container with \`-v /sys:/sys\``;
+      : `no such PCI device: ${devices} lists none: check that /sys is mounted, in a container with ` +
+        "`-v /sys:/sys`";
   }
   return new UsageError(`${address}: ${problem}`, { cause });
 }
@@ -155,7 +157,7 @@ export class SysfsFunction extends FunctionBase {
     this.#drivers = `${devices}/../drivers`;
     const file = `${this.#directory}/config`;
     const fd = stubs.ixy_open(path(file), Open.RDWR, 0);
-    if (fd < 0) throw cannotOpen(address, devices, new SystemError(`open ${file}`, -fd));
+    if (fd < 0) throw cannotOpen(address, devices, file, -fd);
     this.#fd = fd;
     this.config = new FileRegion(address, file, fd);
     using opened = new DisposableStack();
@@ -242,9 +244,7 @@ export class SysfsFunction extends FunctionBase {
   protected mapMemory(memory: DmaMemory): void {
     if (!memory.has(this.addressing)) {
       throw new UsageError(
-        `${this.address}: the device needs memory with physical addresses, but this process has no ` +
-          "hugepages or may not see their addresses: run it as root after " +
-          "`echo 256 > /proc/sys/vm/nr_hugepages`, in a container with `--cap-add SYS_ADMIN`",
+        `${this.address}: the device needs memory with physical addresses, and ${memory.noPhysical}`,
       );
     }
     memory.checkPhysical(this.address); // it may have moved since it was allocated

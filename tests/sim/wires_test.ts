@@ -6,7 +6,6 @@
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { path, stubs } from "../../native/stubs.ts";
-import { err } from "../../programs/output.ts";
 import { UsageError } from "../../src/errors.ts";
 import { FrameBuffer } from "../../sim/frames/frame.ts";
 import type { WirePort } from "../../sim/wires/wire.ts";
@@ -328,20 +327,14 @@ Deno.test("PcapWire replays every kind of classic pcap to a port that refuses so
 });
 
 Deno.test("PcapWire counts frames that it cannot write, and reports the error once", () => {
-  const complaints: string[] = [];
-  const output: { print: (line: string) => void } = err, { print } = output;
-  output.print = (line) => complaints.push(line);
-  try {
-    const wire = new PcapWire({ output: "/dev/full" });
-    const frame = frameOf(samples([1514])[0]);
-    for (let i = 0; i < 2000; i++) wire.transmit(frame, 1514);
-    wire.close();
-    const { received, unwritten } = wire.statistics();
-    assertEquals(received, 2000);
-    assert(unwritten > 0 && unwritten < 2000, `${unwritten} unwritten`);
-  } finally {
-    output.print = print;
-  }
+  const complaints: string[] = [], print = (line: string) => complaints.push(line);
+  const wire = new PcapWire({ output: "/dev/full", print });
+  const frame = frameOf(samples([1514])[0]);
+  for (let i = 0; i < 2000; i++) wire.transmit(frame, 1514);
+  wire.close();
+  const { received, unwritten } = wire.statistics();
+  assertEquals(received, 2000);
+  assert(unwritten > 0 && unwritten < 2000, `${unwritten} unwritten`);
   assertEquals(complaints, [
     "/dev/full: write: no space left on device: the capture is cut short here",
   ]);

@@ -40,6 +40,7 @@ Deno.test("checkOptions() refuses values of another type or kind", () => {
     rebind: [null, {}],
     guard: [null, "off"],
     onWait: ["print", true, null, {}],
+    signal: [null, "SIGINT", 2, new AbortController()],
     virtio: ["new", "", 1, null],
   };
   for (const [option, values] of Object.entries(wrong)) {
@@ -80,6 +81,7 @@ Deno.test("checkOptions() accepts every option, and undefined values", () => {
     rebind: true,
     guard: true,
     onWait: () => {},
+    signal: new AbortController().signal,
     virtio: "modern",
   };
   checkOptions("a", right);

@@ -81,6 +81,12 @@ const STUCK: readonly StuckCard[] = [
     X540,
   ],
   ["an MDIO frame that does not end", R.MSCA, (value) => value | R.MSCA.MDI_COMMAND, X540],
+  [
+    "firmware that does not end a command",
+    R.HICR,
+    (value) => value | R.HICR.EN | R.HICR.C,
+    { deviceId: DEVICE.X550 },
+  ],
   ["a module that holds its bus", R.I2CCTL, () => 0],
   ["a queue that is not enabled", R.TXDCTL, (value) => value & ~R.TXDCTL.ENABLE],
   ["a security block that is not ready", R.SECRXSTAT, () => 0],

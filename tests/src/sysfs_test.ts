@@ -170,7 +170,9 @@ Deno.test("SysfsFunction.mapDma() refuses memory without physical addresses", ()
   using tree = new Tree();
   const pci = tree.open();
   const memory = DmaMemory.allocate(1, "pages");
-  assertThrows(() => pci.mapDma(memory), UsageError, "nr_hugepages");
+  const sentence =
+    "needs memory with physical addresses, and this memory is in ordinary pages: set";
+  assertThrows(() => pci.mapDma(memory), UsageError, sentence);
   pci.close();
   memory.free();
 });

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { type OpenOptions, PacketBatch } from "../../mod.ts";
+import { type Device, type OpenOptions, PacketBatch } from "../../mod.ts";
 import { openVirtio, type VirtioDevice } from "../../virtio/device.ts";
 import { type VhostUserOptions, VhostUserTransport } from "../../virtio/vhost_user.ts";
 import { VhostUserSocket } from "../../virtio/vhost_user_socket.ts";
@@ -80,7 +80,7 @@ export function everySize(): Uint8Array[] {
 }
 
 /** Returns copies of the packets that have arrived on a pair of queues. */
-export function receiveAll(device: VirtioDevice, pair = 0): Uint8Array[] {
+export function receiveAll(device: Device, pair = 0): Uint8Array[] {
   const queue = device.rxQueues[pair];
   const batch = new PacketBatch(queue.pool), frames: Uint8Array[] = [];
   try {
@@ -96,7 +96,7 @@ export function receiveAll(device: VirtioDevice, pair = 0): Uint8Array[] {
 
 /** Sends frames in order on a pair of queues, and waits for room in the ring. */
 export async function sendAll(
-  device: VirtioDevice,
+  device: Device,
   frames: readonly Uint8Array[],
   pair = 0,
 ): Promise<void> {
