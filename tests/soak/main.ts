@@ -90,6 +90,8 @@ const SETUPS: readonly Setup[] = [
   { ...LARGE, name: "2 queues, 2 workers", queues: 2, workers: 2 },
   { ...LARGE, name: "interrupts", interrupts: true },
   { ...LARGE, name: "2 queues, interrupts", queues: 2, interrupts: true },
+  { ...LARGE, name: "1 queue, reconnect", reconnect: true },
+  { ...LARGE, name: "interrupts, reconnect", interrupts: true, reconnect: true },
   { ...LARGE, name: "physical addresses", plain: true },
   { ...SMALL, name: "vhost-user", vhost: true },
 ];
