@@ -49,7 +49,15 @@ Deno.test("soak ends at SIGINT with totals", async () => {
 });
 
 Deno.test("soak refuses wrong options with one sentence", async () => {
-  const { code, stderr } = await soak("--minutes=never");
-  assertMatch(stderr, /^error: --minutes takes [^\n]+\n$/);
-  assertEquals(code, 2);
+  const cases: [option: string, sentence: RegExp][] = [
+    ["--minutes=never", /--minutes takes a number/],
+    ["--state=/dev/null/totals", /--state \/dev\/null\/totals: Not a directory/],
+    ["--state=/proc/version", /--state \/proc\/version: .* is not valid JSON/],
+  ];
+  for (const [option, sentence] of cases) {
+    const { code, stderr } = await soak(option);
+    assertMatch(stderr, /^error: [^\n]+\n$/);
+    assertMatch(stderr, sentence);
+    assertEquals(code, 2);
+  }
 });

@@ -5,7 +5,7 @@
  */
 
 import { delay } from "jsr:@std/async@1/delay";
-import { Program } from "../../programs/process.ts";
+import { Program, type Result } from "../../programs/process.ts";
 import type { TemporaryDirectory } from "../../programs/temporary_directory.ts";
 import { INLINE_MORE } from "../../sim/v8_flags.ts";
 import { Command } from "../../src/pci/function.ts";
@@ -192,22 +192,22 @@ export class Rig implements AsyncDisposable {
     );
   }
 
-  /** Ends the forwarder by a signal, or waits until it has ended; returns its exit code. */
-  async endForwarder(signal?: "SIGTERM" | "SIGKILL"): Promise<number> {
+  /** Ends the forwarder by a signal, or waits until it has ended; returns how. */
+  async endForwarder(signal?: "SIGTERM" | "SIGKILL"): Promise<Result> {
     const guards = guardsOf(this.forwarder.pid);
     if (signal !== undefined) this.forwarder.kill(signal);
-    const { code } = await this.forwarder.finish(SETTLE_MS);
+    const result = await this.forwarder.finish(SETTLE_MS);
     const { pid } = this.forwarder;
     this.#forwarder = undefined;
     await this.#until(`the guards of process ${pid} to end`, () => {
       return guards.every((guard) => !exists(guard.pid));
     });
     if (!this.sim.ended) await this.#quiet();
-    return code;
+    return result;
   }
 
-  /** Kills the NIC, and waits until the forwarder has noticed; returns the forwarder's exit code. */
-  async killSim(): Promise<number> {
+  /** Kills the NIC, and waits until the forwarder has noticed; returns how it ended. */
+  async killSim(): Promise<Result> {
     this.sim.kill("SIGKILL");
     await this.sim.finish(SETTLE_MS);
     return await this.endForwarder();
