@@ -46,7 +46,8 @@ export { Waiter } from "./src/waiter.ts";
  * @throws {UsageError} if the address is malformed; the device does not exist, is in use or is not
  * supported; an option is unknown, out of range or not supported by the device; memory or a permission
  * is missing; or this is not Linux on x86-64 with `--allow-ffi`.
- * @throws {DeviceError} if the device does not follow its specification, or the kernel refuses a call.
+ * @throws {DeviceError} if the device is gone or does not follow its specification, or the kernel refuses a
+ * call.
  * @throws {StopError} if a {@linkcode StopFlag} has caught a signal.
  * @throws {SuppressedError} if releasing fails as well: `suppressed` is the first of the two errors.
  */

@@ -23,6 +23,9 @@ import { count, Report } from "./programs/report.ts";
 import { run } from "./programs/run.ts";
 import { Stall, timeout } from "./programs/stall.ts";
 
+/** Seconds without a packet until that is reported: the other side may start later. */
+const REPORT_S = 30;
+
 /** What to do. */
 interface Plan extends DeviceOptions {
   /** The device. */
@@ -87,6 +90,7 @@ async function main(plan: Plan): Promise<number> {
       return plan.timeout < Infinity ? `${written} packets have arrived` : undefined;
     },
     reason: "the other side sends no packets",
+    seconds: REPORT_S,
   }, plan.timeout);
   let over = false;
   report.ready();

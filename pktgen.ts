@@ -27,8 +27,8 @@ import { Stall, timeout } from "./programs/stall.ts";
 const SILENCE_MS = 1000;
 /** Rounds between reads of the clock while waiting. */
 const DRAIN_ROUNDS = 64;
-/** Default of --timeout with --count, in seconds. */
-const TIMEOUT_S = 10;
+/** Seconds in which no packet is sent until that is reported, and the default of --timeout with --count. */
+const REPORT_S = 5, TIMEOUT_S = 10;
 
 /** What to do. */
 interface Plan extends DeviceOptions {
@@ -220,6 +220,7 @@ async function main(plan: Plan): Promise<number> {
     progress: () => traffic.sent,
     missing: () => traffic.missing,
     reason: "the other side takes no packets",
+    seconds: REPORT_S,
   }, plan.timeout);
   let over = false;
   await poll([device], report, stop, plan.seconds, (rounds) => {

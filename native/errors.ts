@@ -113,7 +113,7 @@ export class UsageError extends Error {
 
 /**
  * A signal ended the opening of a device, or the wait for a link, while a stop flag existed. Programs print
- * the message and exit with code 128 + {@linkcode StopError.signal}. It has no stack trace, because it is
+ * the message and exit with 128 and the number of the signal. It has no stack trace, because it is
  * not a fault of the program.
  */
 export class StopError extends Error {

@@ -12,8 +12,8 @@ import { formatLink } from "./link_monitor.ts";
 import { decimal, type Option } from "./options.ts";
 import { err } from "./output.ts";
 
-/** Milliseconds between looks, and without progress until it is reported. */
-const LOOK_MS = 100, REPORT_MS = 5000;
+/** Milliseconds between looks. */
+const LOOK_MS = 100;
 /** Longest time at the end for packets in transmit rings, in milliseconds. */
 const UNSENT_MS = 500;
 
@@ -25,6 +25,8 @@ export interface Wait {
   readonly missing: () => string | undefined;
   /** The probable reason while the link is up. */
   readonly reason: string;
+  /** Seconds without progress until that is reported. */
+  readonly seconds: number;
 }
 
 /**
@@ -98,7 +100,7 @@ export class Stall {
   }
 
   /**
-   * Looks whether there was progress. Reports each wait once, after five seconds.
+   * Looks whether there was progress. Reports each wait once.
    *
    * @param now The time, by `performance.now()`.
    * @returns Whether there was none for too long.
@@ -113,9 +115,9 @@ export class Stall {
       return false;
     }
     const waited = now - this.#since;
-    if (waited >= REPORT_MS && !this.#reported) {
+    if (waited >= this.#wait.seconds * 1000 && !this.#reported) {
       this.#reported = true;
-      this.#print(this.sentence(`no progress for ${REPORT_MS / 1000} s`));
+      this.#print(this.sentence(`no progress for ${this.#wait.seconds} s`));
     }
     return waited >= this.#limit;
   }

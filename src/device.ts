@@ -266,9 +266,9 @@ export interface OpenOptions {
    */
   readonly rssKey?: Uint8Array;
   /**
-   * Descriptors per receive ring: a power of two from 64 to 4096 (default: 512). VirtIO: packets, of
-   * which each needs up to two descriptors; a PCI device has a limit of its own, and a vhost-user
-   * back-end gets 256 descriptors by default, which all accept.
+   * Descriptors per receive ring: a power of two from 64 to 4096 (default: 512). VirtIO counts packets
+   * here, which need up to two descriptors each. A VirtIO PCI device limits the number. Over vhost-user,
+   * the default is a queue of 256 descriptors, which every back-end accepts.
    */
   readonly rxEntries?: number;
   /** Descriptors per transmit ring: the same values, default and limits as `rxEntries`. */

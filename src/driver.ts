@@ -9,7 +9,7 @@ import { waitUntil } from "../native/clock.ts";
 import { stoppable } from "../native/stop.ts";
 import type { PacketBatch } from "./batch.ts";
 import type { Device, LinkStatus, OpenOptions } from "./device.ts";
-import { DeviceError, UsageError } from "./errors.ts";
+import { DeviceError, lostMemory, UsageError } from "./errors.ts";
 import { MAX_BUFFERS, Mempool } from "./mempool.ts";
 import type { PciFunction } from "./pci/function.ts";
 
@@ -148,6 +148,7 @@ function checkQueues(
 
 function checkPools(address: string, { pool, pools }: OpenOptions, count: number): void {
   for (const used of pools ?? (pool ? [pool] : [])) {
+    if (used.memory.lost) throw lostMemory(address);
     if (used.bytes.length > 0) continue; // else its views are detached
     throw new UsageError(`${address}: the pool is disposed: close devices before their pools`, {
       option: pools ? "pools" : "pool",

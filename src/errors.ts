@@ -78,7 +78,7 @@ export function makeCalls<Result>(
 export function lostMemory(device: string): DeviceError {
   return new DeviceError(
     device,
-    "its server has punched holes into the memory that this program shares with it: restart the server",
+    "its server has punched holes into the memory that this program shares with it: restart both",
   );
 }
 

@@ -141,6 +141,18 @@ Deno.test({
       /read-only file system: run `mount -o remount,rw \/sys`, in a container use `-v \/sys:\/sys`/,
       { mounts: `(${card(FILES)}); mount -o remount,ro "$R/sys"` },
     );
+    await refuses(
+      "registers in a read-only /sys",
+      ["nic.ts", "regs", CARD],
+      /resource0: read-only file system: run `mount -o remount,rw \/sys`, in a container/,
+      { mounts: `(${card(FILES)}); mount -o remount,ro "$R/sys"` },
+    );
+    await refuses(
+      "root without CAP_SYS_ADMIN, which sees 64 bytes of configuration space",
+      ["pktgen.ts", CARD],
+      /only the header of its configuration space: .*`--cap-add SYS_ADMIN`/,
+      { mounts: `(${card(`${FILES}; truncate -s 64 config`)})` },
+    );
     await works("nic.ts doctor: /sys read-only", async () => {
       const mounts = `(${card(FILES)}); mount -o remount,ro "$R/sys"; touch "$R/dev/x"`;
       const { code, stdout } = await image.run(["nic.ts", "doctor"], { mounts });

@@ -23,7 +23,12 @@ interface Suite {
   /** Debian packages that they use; a name ends with `*` where a version follows. */
   readonly packages: readonly string[];
   /** Those that only root can run. */
-  readonly root: string;
+  readonly root?: string;
+  /**
+   * A program that runs them, with its arguments (default: `deno test`, with those of the command line).
+   * If there are later suites, it runs beside these, with what they leave of the processors.
+   */
+  readonly program?: readonly string[];
 }
 
 const NETWORK = ["iproute2", "iputils-ping", "mount", "tcpdump", "tshark", "util-linux"];
@@ -36,6 +41,11 @@ const SUITES: Readonly<Record<string, Suite>> = {
     without: ["tests/vm", "tests/vagrant"],
     packages: ["gcc", ...NETWORK, ...OPEN_VSWITCH_PACKAGES, ...TESTPMD_PACKAGES],
     root: "tests with TAP devices, network namespaces, PCI devices, DPDK and Open vSwitch",
+  },
+  fuzz: {
+    folder: "tests/fuzz",
+    packages: [],
+    program: ["tests/fuzz/main.ts", "--seconds=60", "--jobs=1"],
   },
   vm: {
     folder: "tests/vm",
@@ -101,22 +111,50 @@ function write(text: string): void {
   while (bytes.length > 0) bytes = bytes.subarray(Deno.stdout.writeSync(bytes));
 }
 
+/** Returns the arguments with which Deno runs a suite. */
+function command({ folder, without = [], program }: Suite, args: readonly string[]): string[] {
+  if (program) return ["run", "--allow-all", "--quiet", ...program];
+  const ignored = without.length > 0 ? [`--ignore=${without.join()}`] : [];
+  return ["test", "--allow-all", "--quiet", ...ignored, ...args, folder];
+}
+
+/** Returns the counts in the last line of a suite's output. */
+function counts(text: string, success: boolean): Counts {
+  const count = (what: string) =>
+    Number(text.match(new RegExp(`(\\d+) ${what}`, "g"))?.at(-1)?.split(" ")[0] ?? 0);
+  const failed = count("failed");
+  // Tests that fail to load are not in the counts.
+  return {
+    passed: count("passed"),
+    failed: success ? failed : Math.max(failed, 1),
+    skipped: count("ignored"),
+  };
+}
+
+/** Runs a suite with what others leave of the processors, and prints its output at its end. */
+async function runBeside(suite: Suite, { signal }: Interruption): Promise<Counts> {
+  const { stdout, stderr, success } = await new Deno.Command("nice", {
+    args: ["-n", "19", Deno.execPath(), ...command(suite, [])],
+    ...{ cwd: PROJECT, env: { NO_COLOR: "1" }, signal },
+  }).output();
+  const text = new TextDecoder().decode(stdout);
+  write(text + new TextDecoder().decode(stderr));
+  return counts(text, success);
+}
+
 /** Runs the tests of a suite, and prints their output as it arrives. */
 async function runSuite(
   suite: Suite,
   args: readonly string[],
   { signal }: Interruption,
 ): Promise<Counts> {
-  if (Deno.uid() === 0) await installPackages(suite.packages);
-  else console.log(`not run: ${suite.root}: run this as root to include them`);
   const { folder, without = [] } = suite;
-  const ignored = without.length > 0 ? [`--ignore=${without.join()}`] : [];
   using progress = new Progress(folder);
   // Contains all that tests leave behind when they are killed.
   await using temporary = await TemporaryDirectory.make();
   await Deno.chmod(temporary.path, 0o755); // for programs of other users
   const child = new Deno.Command(Deno.execPath(), {
-    args: ["test", "--allow-all", "--quiet", ...ignored, ...args, folder],
+    args: command(suite, args),
     cwd: PROJECT,
     env: { NO_COLOR: "1", TMPDIR: temporary.path }, // the counts come from its output
     signal,
@@ -129,15 +167,7 @@ async function runSuite(
   const text = await passOn(child, progress, files);
   await complaints;
   const { success } = await child.status;
-  const count = (what: string) =>
-    Number(text.match(new RegExp(`(\\d+) ${what}`, "g"))?.at(-1)?.split(" ")[0] ?? 0);
-  const failed = count("failed");
-  // Tests that fail to load are not in the counts.
-  return {
-    passed: count("passed"),
-    failed: success ? failed : Math.max(failed, 1),
-    skipped: count("ignored"),
-  };
+  return counts(text, success);
 }
 
 /** Prints the standard error above the bar. */
@@ -158,11 +188,19 @@ function chosen(args: string[]): [Suite[], string[]] {
 async function main(words: string[], interruption: Interruption): Promise<number> {
   const [suites, args] = chosen(words);
   const total: Counts = { passed: 0, failed: 0, skipped: 0 };
-  for (const suite of suites) {
-    const counts = await runSuite(suite, args, interruption);
+  const add = (counts: Counts) => {
     for (const key of ["passed", "failed", "skipped"] as const) total[key] += counts[key];
-    if (interruption.number !== 0) return 128 + interruption.number;
+  };
+  const beside: Promise<Counts>[] = [];
+  for (const [i, suite] of suites.entries()) {
+    if (Deno.uid() === 0) await installPackages(suite.packages);
+    else if (suite.root) console.log(`not run: ${suite.root}: run this as root to include them`);
+    if (suite.program && i < suites.length - 1) beside.push(runBeside(suite, interruption));
+    else add(await runSuite(suite, args, interruption));
+    if (interruption.number !== 0) break;
   }
+  for (const counts of await Promise.all(beside)) add(counts);
+  if (interruption.number !== 0) return 128 + interruption.number;
   const { passed, failed, skipped } = total;
   console.log(`${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ""}`);
   return failed === 0 ? 0 : 1;

@@ -126,8 +126,8 @@ export class VhostUserTransport implements Transport {
   /**
    * SET_VRING_ENABLE, not a command of a control queue, selects which queues are used, so this does
    * not need the device's feature MQ. The protocol leaves open what GET_QUEUE_NUM counts: pairs in
-   * DPDK and passt, queues in rust-vmm and crosvm. This returns the larger reading. A back-end that
-   * counts queues refuses those that it lacks, see `startQueue`.
+   * DPDK and passt, queues in rust-vmm and crosvm. This assumes pairs. A back-end that counts queues
+   * refuses those that it lacks, and `startQueue` then says how many pairs it has.
    */
   queuePairs(): number {
     if (this.#protocol & MQ) this.#count = Number(this.#socket.get("GET_QUEUE_NUM"));
@@ -231,7 +231,7 @@ export class VhostUserTransport implements Transport {
 
   /**
    * Makes a request that the back-end may refuse for a reason that the user can change. Back-ends
-   * built on rust-vmm also end the connection then, others only do that.
+   * built on rust-vmm acknowledge a failure and end the connection; others only end it.
    *
    * @param why Returns the reason, if it is known.
    */

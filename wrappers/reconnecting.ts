@@ -182,8 +182,9 @@ export class ReconnectingDevice implements Device {
   readonly #abort: AbortController;
   #attempt: Promise<void> | undefined;
   #pause = FIRST_PAUSE_MS;
-  /** When to make the next attempt. */
+  /** When to make the next attempt, and when the last one has succeeded. */
   #due = 0;
+  #since = -Infinity;
   /** Counts of earlier connections. */
   #before: Statistics | undefined;
   #lost = 0;
@@ -333,14 +334,23 @@ export class ReconnectingDevice implements Device {
     this.#before = sum(this.#before, device.statistics(false));
     for (const queue of [...this.#rx, ...this.#tx]) queue.replace(undefined);
     this.#open = false;
-    this.#due = 0;
-    this.#pause = FIRST_PAUSE_MS;
+    // A device that fails again and again is not opened in a loop without a pause.
+    const now = performance.now(), lasted = now - this.#since > LONGEST_PAUSE_MS;
+    if (lasted) this.#pause = FIRST_PAUSE_MS;
+    this.#due = lasted ? 0 : this.#next(now);
     try {
       device.close();
     } catch (error) {
       // That the device does not stop is part of the failure that was reported.
       if (!causes(error).every((cause) => cause instanceof DeviceError)) throw error;
     }
+  }
+
+  /** Returns when to make the next attempt. */
+  #next(now: number): number {
+    const due = now + this.#pause;
+    this.#pause = Math.min(2 * this.#pause, LONGEST_PAUSE_MS);
+    return due;
   }
 
   /** Makes an attempt. */
@@ -368,8 +378,7 @@ export class ReconnectingDevice implements Device {
       } else {
         this.#fatal = error;
       }
-      this.#due = performance.now() + this.#pause;
-      this.#pause = Math.min(2 * this.#pause, LONGEST_PAUSE_MS);
+      this.#due = this.#next(performance.now());
     } finally {
       this.#attempt = undefined;
     }
@@ -391,6 +400,7 @@ export class ReconnectingDevice implements Device {
     this.#tx.forEach((queue, i) => queue.replace(device.txQueues[i]));
     this.#device = device;
     this.#open = true;
+    this.#since = performance.now();
     this.#failure = undefined;
   }
 

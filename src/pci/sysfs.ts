@@ -12,7 +12,7 @@ import type { DmaMemory } from "../dma.ts";
 import { DeviceError, makeCalls, UsageError } from "../errors.ts";
 import { Command, Config, isPortBar } from "./function.ts";
 import { FunctionBase } from "./function_base.ts";
-import { FileRegion } from "./file_region.ts";
+import { FileRegion, READ_ONLY_REMEDY } from "./file_region.ts";
 import { Guard } from "./guard.ts";
 import type { MappedBar } from "./mapped_bar.ts";
 import {
@@ -28,6 +28,8 @@ import { openResource } from "./resource_file.ts";
 
 const DEVICES = "/sys/bus/pci/devices";
 const IFF_UP = 1;
+/** Bytes of configuration space that any user may read: its header. */
+const HEADER_BYTES = 64;
 /** The longest wait for the lock, which the guard of a killed program holds until DMA is off. */
 const LOCK_MS = 1000;
 /** Time between two attempts to lock. */
@@ -93,8 +95,7 @@ function cannotOpen(address: string, devices: string, file: string, errno: numbe
     problem = `no permission to open ${file}: run this as root, in a container with ` +
       "`--user 0 --userns host --security-opt apparmor=unconfined`";
   } else if (errno === Errno.EROFS) {
-    problem =
-      `${cause.message}: run \`mount -o remount,rw /sys\`, in a container use \`-v /sys:/sys\``;
+    problem = `${cause.message}: ${READ_ONLY_REMEDY}`;
   } else if (errno === Errno.ENOENT) {
     problem = list(devices).length > 0
       ? "no such PCI device: `lspci -D` lists the devices"
@@ -160,6 +161,13 @@ export class SysfsFunction extends FunctionBase {
     if (fd < 0) throw cannotOpen(address, devices, file, -fd);
     this.#fd = fd;
     this.config = new FileRegion(address, file, fd);
+    if (stubs.ixy_pread(fd, new Uint8Array(1), 1, HEADER_BYTES) === 0) {
+      stubs.ixy_close(fd);
+      throw new UsageError(
+        `${address}: the kernel shows this process only the header of its configuration space: run this as ` +
+          "root with CAP_SYS_ADMIN, in a container with `--cap-add SYS_ADMIN`",
+      );
+    }
     using opened = new DisposableStack();
     opened.defer(() => stubs.ixy_close(fd));
     if (!lock(fd)) {

@@ -82,7 +82,8 @@ class Container {
   /** Closes a group, which removes it. The kernel removes all mappings with the last one. */
   close(group: number): void {
     stubs.ixy_close(group);
-    if (--this.#groups > 0) return;
+    this.#groups--;
+    if (this.#groups > 0) return;
     containers.delete(this);
     stubs.ixy_close(this.#fd);
   }

@@ -7,6 +7,7 @@
 
 import fc from "fast-check";
 import { Mempool, PacketBatch } from "../../mod.ts";
+import { checksum } from "../../packets/checksum.ts";
 import { Responder } from "../../packets/responder.ts";
 import { summarize } from "../../packets/summary.ts";
 import { UdpStream } from "../../packets/udp_stream.ts";
@@ -58,19 +59,38 @@ const bytes = fc.oneof(
   }),
 ).map((bytes) => bytes.toHex());
 
+/** Packets, and whether their checksums are made right. */
+const cases = fc.tuple(bytes, fc.boolean());
+
+/** Writes the checksums that an IPv4 packet with ICMP needs, whatever lengths its headers have. */
+function seal(buffer: Uint8Array): void {
+  const start = 14 + (buffer[14] & 15) * 4, end = 14 + (buffer[16] << 8 | buffer[17]);
+  const put = (from: number, to: number, at: number) => {
+    if (to <= from || to > buffer.length) return;
+    buffer.fill(0, at, at + 2);
+    const sum = checksum(buffer, from, to);
+    buffer.set([sum >> 8, sum & 0xff], at);
+  };
+  put(14, start, 24);
+  put(start, end, start + 2);
+}
+
 function openPackets(): Fuzzer {
   const pool = new Mempool({ buffers: 64, memory: "pages" });
   const batch = new PacketBatch(pool, 2);
   const buffer = new Uint8Array(BUFFER);
 
-  function answer(packet: Uint8Array): void {
+  function answer(packet: Uint8Array, sealed: boolean): void {
     buffer.fill(OLD);
     buffer.set(packet);
+    if (sealed) seal(buffer);
+    packet = buffer.slice(0, packet.length);
+    const before = buffer.slice();
     const responder = new Responder(MAC, IP);
     const kind = responder.answer(buffer, packet.length);
     if (kind === "ignored") {
-      const same = packet.every((byte, i) => buffer[i] === byte);
-      holds(same && buffer[packet.length] === OLD, "a packet that is ignored stays as it is");
+      const same = before.every((byte, i) => buffer[i] === byte);
+      holds(same, "a packet that is ignored stays as it is");
       return;
     }
     const { length } = responder, answer = buffer.subarray(0, length);
@@ -104,10 +124,10 @@ function openPackets(): Fuzzer {
   }
 
   return values({
-    arbitrary: bytes,
-    run(hex) {
+    arbitrary: cases,
+    run([hex, sealed]) {
       const packet = Uint8Array.fromHex(hex);
-      answer(packet);
+      answer(packet, sealed);
       const summary = summarize(packet);
       holds(summary.length > 0 && !/\n|undefined|NaN/.test(summary), `the summary: ${summary}`);
       for (let end = 0; end < packet.length; end += 7) summarize(packet.subarray(0, end));

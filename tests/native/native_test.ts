@@ -267,3 +267,15 @@ Deno.test("unsupported() names the systems that the stubs run on, in a sentence"
   assertEquals(unsupported("darwin", "aarch64"), sentence + "darwin on aarch64");
   assertEquals(unsupported("linux", "aarch64"), sentence + "linux on aarch64");
 });
+
+Deno.test("ixy_signal does not block on an eventfd that another process has filled and made blocking", () => {
+  const fd = checkErrno("eventfd", stubs.ixy_eventfd()), FIONBIO = 0x5421;
+  assertEquals(stubs.ixy_signal(fd), 8);
+  const count = new BigUint64Array(1);
+  stubs.ixy_read(fd, count, 8);
+  assertEquals(count[0], 1n);
+  assertEquals(stubs.ixy_write(fd, BigUint64Array.of(2n ** 64n - 2n), 8), 8);
+  assertEquals(stubs.ixy_ioctl(fd, FIONBIO, Int32Array.of(0)), 0);
+  assertEquals(stubs.ixy_signal(fd), -Errno.EAGAIN);
+  stubs.ixy_close(fd);
+});

@@ -9,7 +9,12 @@ Deno.test("Stall reports each wait once, with the reason, and is over after the 
   let link: LinkStatus = { up: true, megabits: 10000 }, progress = 0;
   let missing = undefined as string | undefined;
   const device = { address: "A\n", linkStatus: () => link };
-  const wait = { progress: () => progress, missing: () => missing, reason: "nobody listens" };
+  const wait = {
+    progress: () => progress,
+    missing: () => missing,
+    reason: "nobody listens",
+    seconds: 5,
+  };
   const stall = new Stall(device, wait, 20, (line) => lines.push(line));
   const look = (seconds: number) => stall.look(start + 1000 * seconds);
   assertEquals([look(100), lines], [false, []], "waits for nothing");

@@ -188,7 +188,7 @@ plainTest("PlainMemory finds hugepages of another process, and no others", async
     assertEquals(memory.follow(descriptor, 0), memory.base + 4096);
   });
   assertEquals(lines, []);
-  const [first, second] = addresses, adjacent = second === first + (1 << 21);
+  const [first] = addresses, adjacent = addresses.includes(first + (1 << 21));
   assertEquals(memory.resolve(...split(first), 1 << 22), adjacent, "two pages, if contiguous");
   assertEquals(memory.resolve(0xffe00000, 0x3ff, 64), false);
   assertMatch(lines.join(), /no process has a hugepage at bus address 0x3ffffe00000/);

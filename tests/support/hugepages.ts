@@ -55,9 +55,12 @@ export class Hugepages implements Disposable {
  */
 export class HugepagesGroup implements Disposable {
   readonly #directory: string;
+  /** The file with the root's controllers, if the controller was turned on there. */
+  readonly #control: string | undefined;
 
-  private constructor(directory: string) {
+  private constructor(directory: string, control: string | undefined) {
     this.#directory = directory;
+    this.#control = control;
   }
 
   /**
@@ -70,13 +73,16 @@ export class HugepagesGroup implements Disposable {
     const root = /^\S+ (\S+) cgroup2 /m.exec(mounts)?.[1];
     if (root === undefined || Deno.uid() !== 0) return undefined;
     const directory = `${root}/ixy-test-${crypto.randomUUID()}`;
+    const control = `${root}/cgroup.subtree_control`;
+    let on = false;
     try {
-      Deno.writeTextFileSync(`${root}/cgroup.subtree_control`, "+hugetlb");
+      on = Deno.readTextFileSync(control).split(/\s/).includes("hugetlb");
+      Deno.writeTextFileSync(control, "+hugetlb");
       Deno.mkdirSync(directory);
     } catch {
       return undefined; // v1 has the controller, or this is a container
     }
-    const group = new HugepagesGroup(directory);
+    const group = new HugepagesGroup(directory, on ? undefined : control);
     Deno.writeTextFileSync(`${directory}/hugetlb.2MB.max`, String(pages * 2 ** 21));
     return group;
   }
@@ -94,5 +100,6 @@ export class HugepagesGroup implements Disposable {
 
   [Symbol.dispose](): void {
     Deno.removeSync(this.#directory);
+    if (this.#control !== undefined) Deno.writeTextFileSync(this.#control, "-hugetlb");
   }
 }

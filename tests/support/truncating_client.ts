@@ -49,6 +49,8 @@ for (const device of devices) {
       round();
       device.checkAlive();
     } catch (error) {
+      // Before the server ends the connection, the device reports the loss of its memory.
+      if (!/closed the connection/.test(`${error}`)) continue;
       message = (error as Error).message;
       console.log(message);
     }

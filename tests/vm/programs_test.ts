@@ -24,9 +24,10 @@ Deno.test("pcap.ts captures what pktgen.ts sends, in a virtual machine", async (
     `${run} pktgen.ts --json --quiet --rate 1000 --size ${SIZE} --count ${PACKETS} ${A}`,
   );
   const captured = await pcap.finish();
-  for (const { code, stderr } of [sent, captured]) {
-    assertEquals({ code, stderr }, { code: 0, stderr: "" });
-  }
+  assertEquals({ code: sent.code, stderr: sent.stderr }, { code: 0, stderr: "" });
+  assertEquals(captured.code, 0);
+  // Emulated on a busy machine, the generator may take long to start.
+  assertMatch(captured.stderr, /^(.*: no progress for 30 s, 0 of 200 packets have arrived.*\n)?$/);
   const last = (text: string) => JSON.parse(text.trim().split("\n").at(-1)!).ports[0];
   assertEquals(last(sent.stdout).txPackets, PACKETS);
   assertEquals(last(captured.stdout).written, PACKETS);

@@ -263,6 +263,21 @@ Deno.test("ReconnectingDevice names a new reason, but not that no server listens
   device.close();
 });
 
+Deno.test("ReconnectingDevice pauses before it opens a device that failed at once", async () => {
+  using pool = new Mempool({ buffers: 64, memory: "pages" });
+  const { device, devices } = await opened(pool);
+  devices[0].failure = "server";
+  device.checkAlive();
+  await reconnect(device);
+  devices[1].failure = "server";
+  device.checkAlive();
+  await assertRejects(() => device.waitForLink(0), DeviceError, "no link after 0 ms");
+  assertEquals(devices.map(({ calls }) => calls), [["close"], ["MAC 1", "close"]]);
+  await reconnect(device);
+  assertEquals(devices.length, 3);
+  device.close();
+});
+
 Deno.test("ReconnectingDevice throws errors that reconnecting cannot cure", async () => {
   using pool = new Mempool({ buffers: 64, memory: "pages" });
   const { device, devices } = await opened(pool, [new TypeError("x is undefined")]);
