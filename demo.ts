@@ -14,6 +14,7 @@ import { BIT_RATE_WIDTH, bitRate, PACKET_RATE_WIDTH, packetRate } from "./packet
 import { command } from "./programs/command_line.ts";
 import { decimal, flag, whole } from "./programs/options.ts";
 import { out } from "./programs/output.ts";
+import { interruptible, type Interruption } from "./programs/interruption.ts";
 import { Program } from "./programs/process.ts";
 import { WIRE_OVERHEAD } from "./programs/report.ts";
 import { run } from "./programs/run.ts";
@@ -54,7 +55,7 @@ export const DEMO = command({
   },
   notes: `missed: the NIC had no free descriptor; dropped: the forwarder's transmit ring was full;
 lost: neither, a defect. Exits with 1 if a packet was lost, reordered or corrupt, or if the
-forwarder broke a rule of the datasheet.`,
+forwarder broke a rule of the datasheet. A signal such as Ctrl-C ends it early, with totals.`,
   plan({ values }): Plan {
     const { workers, queues } = values;
     if (workers > queues) {
@@ -99,12 +100,15 @@ interface FwdLine {
   ports: { dropped: number }[];
 }
 
-/** Starts a program of this project that prints lines of JSON; it ends when this one does. */
+/**
+ * Starts a program of this project that prints lines of JSON. Ctrl-C does not reach it: this program ends
+ * both programs in order.
+ */
 function start(program: string, flags: string[], args: string[], onLine: (line: string) => void) {
   const url = new URL(program, import.meta.url).href;
   const command = [Deno.execPath(), "run", "--quiet", "--allow-ffi", ...flags, url, ...args];
   return Program.start(command, {
-    ...{ name: program, stderr: "inherit", keep: KEEP, onLine, signals: true },
+    ...{ name: program, stderr: "inherit", keep: KEEP, onLine, detached: true },
   });
 }
 
@@ -176,12 +180,16 @@ function row(i: number, time: number, c: Count, rate: number, size: number): str
   ].join("  ");
 }
 
-async function main(plan: Plan): Promise<number> {
+async function main(plan: Plan, interruption: Interruption): Promise<number> {
   await using directory = await TemporaryDirectory.make();
-  return await forward(directory, plan);
+  return await forward(directory, plan, interruption);
 }
 
-async function forward(directory: TemporaryDirectory, plan: Plan): Promise<number> {
+async function forward(
+  directory: TemporaryDirectory,
+  plan: Plan,
+  interruption: Interruption,
+): Promise<number> {
   const { seconds, rate, size, batch, queues, workers, json } = plan;
   const wire = `generator:size=${size}${rate === undefined ? "" : `,rate=${rate}`}` +
     (queues > 1 ? `,flows=${FLOWS}` : "");
@@ -195,6 +203,7 @@ async function forward(directory: TemporaryDirectory, plan: Plan): Promise<numbe
   // A line of the software NIC is shown once the forwarder's next line has come: see `count`.
   let shown: SimLine | undefined, shownTime = 0, pending: SimLine | undefined, pendingTime = 0;
   let best = 0, started = 0, draining = false;
+  const gone = Promise.withResolvers<void>(); // the reader of the table
   const show = (fwd: FwdLine) => {
     if (pending === undefined || fwd.total) return;
     const span = (pendingTime - shownTime) / 1000;
@@ -208,6 +217,7 @@ async function forward(directory: TemporaryDirectory, plan: Plan): Promise<numbe
     }
     best = Math.max(best, sum);
     [shown, shownTime, pending] = [pending, pendingTime, undefined];
+    if (out.readerGone) gone.resolve();
   };
   await using sim = start(
     "sim/main.ts",
@@ -219,7 +229,7 @@ async function forward(directory: TemporaryDirectory, plan: Plan): Promise<numbe
       [pending, pendingTime] = [line, performance.now()];
     },
   );
-  await sim.ready();
+  await interruption.orEnd(sim.ready());
   let said: FwdLine | undefined;
   await using fwd = start(
     "fwd.ts",
@@ -230,11 +240,12 @@ async function forward(directory: TemporaryDirectory, plan: Plan): Promise<numbe
       if (!line.ready) show(said = line);
     },
   );
-  await fwd.ready();
+  await interruption.orEnd(fwd.ready());
   if (!json) out.print(HEADER);
   await sim.write("start");
   started = shownTime = performance.now();
-  await Promise.race([delay(seconds * 1000), sim.fail(), fwd.fail()]);
+  const early = [interruption.caught, gone.promise, sim.fail(), fwd.fail()];
+  await Promise.race([delay(seconds * 1000), ...early]);
   await sim.write("stop");
   const span = (performance.now() - started) / 1000;
   draining = true;
@@ -280,4 +291,4 @@ function summary(
   return bad > 0 ? 1 : 0;
 }
 
-if (import.meta.main) await run(DEMO, main);
+if (import.meta.main) await run(DEMO, interruptible(main));

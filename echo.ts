@@ -5,19 +5,21 @@
  * @module
  */
 
-import { Mempool, open, PacketBatch, StopFlag, UsageError } from "./mod.ts";
+import { Mempool, PacketBatch, StopFlag, UsageError } from "./mod.ts";
 import {
   DEVICE_FORMS,
   DEVICE_OPTIONS,
   type DeviceOptions,
   deviceOptions,
   INTERRUPT_OPTIONS,
+  openDevice,
 } from "./programs/device_options.ts";
 import { isHostIp, Responder } from "./packets/responder.ts";
 import { command } from "./programs/command_line.ts";
 import { poll } from "./programs/poll.ts";
 import { count, Report } from "./programs/report.ts";
 import { run } from "./programs/run.ts";
+import { reportUnsent } from "./programs/stall.ts";
 
 /** What to do. */
 interface Plan extends DeviceOptions {
@@ -40,7 +42,7 @@ A is ${DEVICE_FORMS}.`,
     `arp, echo: requests answered; ignored: other packets; dropped: replies that the transmit ring
 had no room for.`,
   plan({ values, operands: [address, ip] }): Plan {
-    return { ...deviceOptions(values), address, ip: parseIp(ip) };
+    return { ...deviceOptions(values, [address]), address, ip: parseIp(ip) };
   },
 });
 
@@ -58,7 +60,7 @@ async function main(plan: Plan): Promise<number> {
 
   using pool = new Mempool({ buffers: rxEntries + txEntries + plan.batch, bufferSize });
   using stop = new StopFlag();
-  using device = await open(plan.address, { ...plan.open, pool });
+  await using device = await openDevice(plan.address, plan, { ...plan.open, pool });
   const [rx] = device.rxQueues, [tx] = device.txQueues;
   const batch = new PacketBatch(pool, plan.batch);
   const responder = new Responder(device.macAddress(), plan.ip);
@@ -82,6 +84,7 @@ async function main(plan: Plan): Promise<number> {
     return true;
   });
   report.total();
+  reportUnsent([device]);
   return 0;
 }
 

@@ -5,7 +5,7 @@
  */
 
 import type { ForwardTask } from "./programs/forward_worker.ts";
-import { type Device, Mempool, open, type OpenOptions, StopFlag, UsageError } from "./mod.ts";
+import { type Device, Mempool, type OpenOptions, StopFlag, UsageError } from "./mod.ts";
 import { IxgbeDevice, type TransferredQueues } from "./ixgbe/mod.ts";
 import {
   DEVICE_FORMS,
@@ -13,6 +13,7 @@ import {
   type DeviceOptions,
   deviceOptions,
   INTERRUPT_OPTIONS,
+  openDevice,
 } from "./programs/device_options.ts";
 import { type BothWays, Direction, forwardAll } from "./programs/forward.ts";
 import { command } from "./programs/command_line.ts";
@@ -21,7 +22,8 @@ import { err, out } from "./programs/output.ts";
 import { poll } from "./programs/poll.ts";
 import { count, Report } from "./programs/report.ts";
 import { run } from "./programs/run.ts";
-import { requireModules, supervise, Workers } from "./programs/workers.ts";
+import { reportUnsent } from "./programs/stall.ts";
+import { requireWorkers, supervise, Workers } from "./programs/workers.ts";
 import { MAX_BUFFERS } from "./src/mempool.ts";
 import { CapturedDevice, MAX_SNAPLEN, openSink, PcapngWriter } from "./wrappers/mod.ts";
 
@@ -89,7 +91,19 @@ A device is ${DEVICE_FORMS}.`,
     if (workers > 0 && pcap !== undefined) {
       throw new UsageError("workers cannot capture: use either --pcap or --workers, not both");
     }
-    return { ...deviceOptions(values), addresses, queues, workers, touch: !noTouch, pcap };
+    if (workers > 0 && values.reconnect) {
+      throw new UsageError(
+        "workers cannot reconnect: use either --reconnect or --workers, not both",
+      );
+    }
+    return {
+      ...deviceOptions(values, addresses),
+      addresses,
+      queues,
+      workers,
+      touch: !noTouch,
+      pcap,
+    };
   },
 });
 
@@ -147,6 +161,7 @@ async function forwardHere(
     return true;
   });
   report.total();
+  reportUnsent(devices);
 }
 
 /** Transfers all queues to workers, every n-th to each, and supervises them until the end. */
@@ -173,7 +188,7 @@ async function forwardElsewhere(
       new URL("programs/forward_worker.ts", MODULES),
       tasks,
     );
-    await workers.started();
+    await workers.started(stop);
     report = new Report(plan, [a, b], () => {
       for (const device of [a, b]) device.statistics(); // as above
       return [
@@ -195,7 +210,7 @@ function transfer(device: Device, number: number): TransferredQueues {
 }
 
 async function main(plan: Plan): Promise<number> {
-  if (plan.workers > 0) requireModules(MODULES);
+  if (plan.workers > 0) requireWorkers(MODULES);
   using memory = new DisposableStack();
   const pools = makePools(plan, memory);
   const options: OpenOptions = {
@@ -207,8 +222,8 @@ async function main(plan: Plan): Promise<number> {
   };
   using stop = new StopFlag();
   const [a, b] = plan.addresses;
-  using deviceA = await open(a, options);
-  using deviceB = await open(b, options);
+  await using deviceA = await openDevice(a, plan, options);
+  await using deviceB = await openDevice(b, plan, options);
   // After the devices: a wrong address must not truncate the file.
   using capture = plan.pcap === undefined
     ? undefined

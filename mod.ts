@@ -20,7 +20,7 @@ export type {
   Statistics,
   TxQueue,
 } from "./src/device.ts";
-export { DeviceError, SystemError, UsageError } from "./src/errors.ts";
+export { DeviceError, StopError, SystemError, UsageError } from "./src/errors.ts";
 export { Mempool, type MempoolOptions } from "./src/mempool.ts";
 export { RSS_KEY, RSS_SYMMETRIC_KEY, toeplitz } from "./src/toeplitz.ts";
 export { StopFlag } from "./native/stop.ts";
@@ -41,11 +41,14 @@ export { Waiter } from "./src/waiter.ts";
  * from its kernel driver.
  *
  * @param address `0000:03:00.0` (or `03:00.0`) for a PCI function; `vfio-user:PATH` for one that
- * another process serves on a Unix socket; `vhost-user:PATH` for a VirtIO back-end on a Unix socket.
+ * another process serves on a Unix socket; `vhost-user:PATH` for a VirtIO back-end on a Unix socket;
+ * `vhost-user-server:PATH` for one that connects to the Unix socket that this creates, and waits for.
  * @throws {UsageError} if the address is malformed; the device does not exist, is in use or is not
  * supported; an option is unknown, out of range or not supported by the device; memory or a permission
  * is missing; or this is not Linux on x86-64 with `--allow-ffi`.
- * @throws {DeviceError} if the device does not follow its specification, or the kernel refuses a call.
+ * @throws {DeviceError} if the device is gone or does not follow its specification, or the kernel refuses a
+ * call.
+ * @throws {StopError} if a {@linkcode StopFlag} has caught a signal.
  * @throws {SuppressedError} if releasing fails as well: `suppressed` is the first of the two errors.
  */
 export function open(address: string, options: OpenOptions = {}): Promise<Device> {

@@ -7,13 +7,14 @@
  * @module
  */
 
+import { visible } from "./native/files.ts";
 import { DeviceError, StopFlag, UsageError } from "./mod.ts";
 import { bind, type Binding, restore } from "./nic/binding.ts";
 import { diagnose, formatDiagnosis } from "./nic/doctor.ts";
 import { identify } from "./nic/drivers.ts";
 import { eepromBytes, eepromOf, formatEeprom } from "./nic/eeprom.ts";
 import { blinkLed, formatLed } from "./nic/led.ts";
-import { cards, formatCards } from "./nic/list.ts";
+import { assessed, formatCards } from "./nic/list.ts";
 import { formatModule, moduleOf } from "./nic/module.ts";
 import { dumpFunction, dumpRemote, formatDump, type IxgbeDump } from "./nic/registers.ts";
 import { selftest } from "./nic/selftest.ts";
@@ -26,13 +27,13 @@ import {
   functionOf,
   machineOf,
 } from "./nic/selftest/page.ts";
-import { System } from "./nic/system.ts";
+import { type Survey, System } from "./nic/system.ts";
 import { dumpVirtio, formatVirtio, type VirtioDump } from "./nic/virtio.ts";
 import { openSink, reason, type Sink } from "./packets/capture_file.ts";
 import { VIRTIO_INTERFACES } from "./programs/device_options.ts";
 import { command } from "./programs/command_line.ts";
 import { choice, decimal, flag, text, type Values } from "./programs/options.ts";
-import { out } from "./programs/output.ts";
+import { err, out } from "./programs/output.ts";
 import { run } from "./programs/run.ts";
 
 const ABOUT =
@@ -112,8 +113,8 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     operands: NOTHING,
     options: [],
     run: (system) => {
-      const json = cards(system);
-      return { json, lines: formatCards(json) };
+      const found = system.ethernetFunctions(), json = assessed(found);
+      return { json, lines: formatCards(json), code: complain(found) };
     },
   },
   bind: {
@@ -177,11 +178,18 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     options: [],
     run: (system) => {
       const process = { deno: Deno.version.deno, processors: navigator.hardwareConcurrency };
+      complain(system.ethernetFunctions());
       const json = diagnose(system, process);
       return { json, lines: formatDiagnosis(json), code: json.ready ? 0 : 1 };
     },
   },
 };
+
+/** Prints which functions cannot be read; returns the exit code for them. */
+function complain({ problems }: Survey): number {
+  for (const problem of problems) err.print(`error: ${visible(problem)}`);
+  return problems.length > 0 ? 1 : 0;
+}
 
 function registers(
   system: System,
@@ -261,7 +269,7 @@ function bound(json: Binding): Outcome {
   const bound = driver === null ? "not bound to a driver" : `bound to ${driver}`;
   const line = `${address}: ${bound}${before === driver ? ", as before" : ""}` +
     `${file === null ? "" : `, the owner of ${file} can use it`}` +
-    `${interfaces.length > 0 ? `, interface ${interfaces.join(", ")}` : ""}`;
+    `${interfaces.length > 0 ? `, interface ${visible(interfaces.join(", "))}` : ""}`;
   return { json, lines: [line, ...notes.map((note) => `${address}: ${note}`)] };
 }
 

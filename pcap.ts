@@ -5,13 +5,14 @@
  * @module
  */
 
-import { Mempool, open, PacketBatch, StopFlag } from "./mod.ts";
+import { Mempool, PacketBatch, StopFlag } from "./mod.ts";
 import {
   DEVICE_FORMS,
   DEVICE_OPTIONS,
   type DeviceOptions,
   deviceOptions,
   INTERRUPT_OPTIONS,
+  openDevice,
 } from "./programs/device_options.ts";
 import { MAX_SNAPLEN, openSink, PcapWriter } from "./packets/pcap_writer.ts";
 import { command } from "./programs/command_line.ts";
@@ -20,6 +21,10 @@ import { err, out } from "./programs/output.ts";
 import { poll } from "./programs/poll.ts";
 import { count, Report } from "./programs/report.ts";
 import { run } from "./programs/run.ts";
+import { Stall, timeout } from "./programs/stall.ts";
+
+/** Seconds without a packet until that is reported: the other side may start later. */
+const REPORT_S = 30;
 
 /** What to do. */
 interface Plan extends DeviceOptions {
@@ -31,6 +36,8 @@ interface Plan extends DeviceOptions {
   readonly packets: number;
   /** Bytes of each packet to keep. */
   readonly snaplen: number;
+  /** The longest time without a packet, in seconds. */
+  readonly timeout: number;
 }
 
 /** The command line. */
@@ -43,6 +50,10 @@ FILE may be -, the standard output, which needs no --allow-write; counts then go
 standard error: deno run --allow-ffi pcap.ts A - | tshark -r -`,
   options: {
     count: whole("stop after N packets", { alias: "n", least: 1, default: Infinity }),
+    timeout: timeout(
+      "exit with 1 if no packet has arrived for N seconds",
+      "(default: wait for packets until a signal, or --seconds)",
+    ),
     snaplen: whole("bytes of each packet to keep", {
       ...{ alias: "s", least: 1, most: MAX_SNAPLEN, default: MAX_SNAPLEN },
     }),
@@ -54,8 +65,8 @@ standard error: deno run --allow-ffi pcap.ts A - | tshark -r -`,
 time on the wire: all packets of a batch have the same one. The clock counts nanoseconds; it was set
 from the system clock when the program started, to within a microsecond.`,
   plan({ values, operands: [address, file] }): Plan {
-    const { count: packets, snaplen } = values;
-    return { ...deviceOptions(values), address, file, packets, snaplen };
+    const { count: packets, snaplen, timeout } = values;
+    return { ...deviceOptions(values, [address]), address, file, packets, snaplen, timeout };
   },
 });
 
@@ -63,7 +74,8 @@ async function main(plan: Plan): Promise<number> {
   const { file, packets, snaplen, batch: batchSize, rxEntries, txEntries, bufferSize } = plan;
   using pool = new Mempool({ buffers: rxEntries + txEntries + batchSize, bufferSize });
   using stop = new StopFlag();
-  using device = await open(plan.address, { ...plan.open, pool, promiscuous: true });
+  const options = { ...plan.open, pool, promiscuous: true };
+  await using device = await openDevice(plan.address, plan, options);
   using sink = openSink(file, stop); // after the device: a wrong address must not truncate the file
   const writer = new PcapWriter(file, sink, snaplen);
   const batch = new PacketBatch(pool, batchSize), rx = device.rxQueues[0];
@@ -71,6 +83,16 @@ async function main(plan: Plan): Promise<number> {
 
   const print = file === "-" ? err.print : out.print;
   const report = new Report(plan, [device], () => [count(device, { written })], print);
+  const stall = new Stall(device, {
+    progress: () => written,
+    missing() {
+      if (packets < Infinity) return `${written} of ${packets} packets have arrived`;
+      return plan.timeout < Infinity ? `${written} packets have arrived` : undefined;
+    },
+    reason: "the other side sends no packets",
+    seconds: REPORT_S,
+  }, plan.timeout);
+  let over = false;
   report.ready();
   await poll([device], report, stop, plan.seconds, (rounds) => {
     for (let i = 0; i < rounds && written < packets; i++) {
@@ -83,11 +105,12 @@ async function main(plan: Plan): Promise<number> {
       batch.free();
     }
     writer.flush();
-    return written < packets;
+    return written < packets && !(over = stall.over);
   });
   writer.flush();
   report.total();
-  return 0;
+  if (over) err.print(`error: ${stall.sentence(`no packet for ${plan.timeout} s`)}`);
+  return over ? 1 : 0;
 }
 
 if (import.meta.main) await run(PCAP, main);

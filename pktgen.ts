@@ -5,28 +5,30 @@
  * @module
  */
 
-import { type Device, Mempool, open, PacketBatch, StopFlag, UsageError } from "./mod.ts";
+import { type Device, Mempool, PacketBatch, StopError, StopFlag, UsageError } from "./mod.ts";
 import {
   DEVICE_FORMS,
   DEVICE_OPTIONS,
   type DeviceOptions,
   deviceOptions,
+  openDevice,
 } from "./programs/device_options.ts";
-import { delay } from "./native/clock.ts";
 import { Pace } from "./packets/pace.ts";
 import { MIN_SIZE, UdpStream } from "./packets/udp_stream.ts";
 import { command } from "./programs/command_line.ts";
 import { flag, whole } from "./programs/options.ts";
 import { poll } from "./programs/poll.ts";
+import { err } from "./programs/output.ts";
 import { count, Report } from "./programs/report.ts";
 import { run } from "./programs/run.ts";
+import { Stall, timeout } from "./programs/stall.ts";
 
-/** How long to wait for the next outstanding packet, and for all of them, in milliseconds. */
-const SILENCE_MS = 1000, DRAIN_MS = 10000;
-/** Milliseconds between checks for a signal while waiting for the link. */
-const SIGNAL_MS = 20;
+/** How long to wait for the next outstanding packet, in milliseconds. */
+const SILENCE_MS = 1000;
 /** Rounds between reads of the clock while waiting. */
 const DRAIN_ROUNDS = 64;
+/** Seconds in which no packet is sent until that is reported, and the default of --timeout with --count. */
+const REPORT_S = 5, TIMEOUT_S = 10;
 
 /** What to do. */
 interface Plan extends DeviceOptions {
@@ -39,6 +41,8 @@ interface Plan extends DeviceOptions {
   /** Packets a second; infinite by default. */
   readonly rate: number;
   readonly check: boolean;
+  /** The longest time in which no packet is sent, in seconds. */
+  readonly timeout: number;
 }
 
 /** The command line. */
@@ -62,24 +66,29 @@ A is ${DEVICE_FORMS}.`,
       ...{ least: MIN_SIZE, most: 16384, default: MIN_SIZE },
     }),
     count: whole("stop after N packets", { alias: "n", least: 1, default: Infinity }),
+    timeout: timeout(
+      "exit with 1 if packets wait and A has sent none for N seconds",
+      `(default ${TIMEOUT_S} with --count, otherwise none)`,
+    ),
     check: flag("check the packets that come back to A; byte 1 may have changed"),
     ...DEVICE_OPTIONS,
   },
   notes:
     `At the end pktgen.ts waits until all packets have left and, with --check, until all are back or
-none has come for a second. It then exits with 1 if a packet was lost, reordered, duplicate or
-corrupt. missed: A had no free descriptor; lost: did not come back and was not missed, which
-includes packets dropped on the way, so choose a rate that the other side can take;
-foreign: packets that pktgen.ts did not send.`,
+none has come for a second. It then exits with 1 if a packet was not sent, lost, reordered, duplicate
+or corrupt. pending: A has not reported them as sent; missed: A had no free descriptor; lost: did not
+come back and was not missed, which includes packets dropped on the way, so choose a rate that the
+other side can take; foreign: packets that pktgen.ts did not send.`,
   plan({ values, operands: [address] }): Plan {
-    const { size, count, rate, check } = values, options = deviceOptions(values);
+    const { size, count, rate, check } = values, options = deviceOptions(values, [address]);
+    const timeout = values.timeout === Infinity && count < Infinity ? TIMEOUT_S : values.timeout;
     if (size > options.bufferSize) {
       throw new UsageError(
         `--size takes a whole number from ${MIN_SIZE} to ${options.bufferSize}, the size of a ` +
           `buffer, not "${size}"`,
       );
     }
-    return { ...options, address, size, count, rate, check };
+    return { ...options, address, size, count, rate, check, timeout };
   },
 });
 
@@ -102,8 +111,30 @@ class Traffic {
     this.#back = new PacketBatch(device.pool, plan.batch);
   }
 
-  get #sent(): number {
+  /** Packets that the device has reported as sent, when buffers were reclaimed last. */
+  get sent(): number {
+    return this.#given - this.#device.txQueues[0].pending;
+  }
+
+  /** Packets that the device has been given. */
+  get #given(): number {
     return this.#stream.next - this.#out.length;
+  }
+
+  /** Packets that the device has not sent; of those that it has no room for, only if they are the last. */
+  get pending(): number {
+    const { pending } = this.#device.txQueues[0];
+    return this.#plan.count === Infinity ? pending : pending + this.#out.length;
+  }
+
+  /** Packets that should be sent and are not. */
+  get missing(): string | undefined {
+    this.#device.txQueues[0].reclaim();
+    const { count } = this.#plan, { sent, pending } = this;
+    if (pending + this.#out.length === 0) return undefined;
+    return count === Infinity
+      ? `${pending} packets given to the device are not sent`
+      : `${count - sent} of ${count} packets are not sent`;
   }
 
   /**
@@ -119,46 +150,58 @@ class Traffic {
       tx.transmit(out);
       if (check && rx.receive(back) > 0) stream.verify(back);
     }
-    return this.#sent < count;
+    return this.#given < count;
   }
 
-  /** Waits for outstanding packets. */
-  drain(): void {
+  /**
+   * Waits for outstanding packets, until a signal arrives.
+   *
+   * @param patience Milliseconds to wait for the next packet to be sent.
+   * @returns Milliseconds since the last packet.
+   */
+  drain(stop: StopFlag, stall: Stall, patience: number): number {
     const tx = this.#device.txQueues[0], rx = this.#device.rxQueues[0];
-    const { check } = this.#plan, start = performance.now();
-    let left = Infinity;
-    for (let now = start, last = start; now - last < SILENCE_MS && now - start < DRAIN_MS;) {
+    const { check } = this.#plan, { signal } = stop;
+    let left = Infinity, last = performance.now(), silence = 0;
+    while (stop.signal === signal && silence < (this.pending > 0 ? patience : SILENCE_MS)) {
       this.#device.checkAlive();
       for (let i = 0; i < DRAIN_ROUNDS; i++) {
         tx.transmit(this.#out);
         tx.reclaim();
         if (check && rx.receive(this.#back) > 0) this.#stream.verify(this.#back);
       }
-      now = performance.now();
-      const missing = check ? this.#stream.counts(this.#sent).missing : 0;
-      const before = left;
+      const now = performance.now(), before = left;
+      const missing = check ? this.#stream.counts(this.sent).missing : 0;
       left = this.#out.length + tx.pending + missing;
       if (left === 0) break;
       if (left < before) last = now;
+      silence = now - last;
+      stall.look(now);
     }
     this.#drained = true;
+    return silence;
   }
 
   /** Returns the device's counts and, with --check, the stream's. */
   counts() {
-    const counts = count(this.#device);
-    if (!this.#plan.check) return counts;
-    const { missing, ...others } = this.#stream.counts(this.#drained ? this.#sent : undefined);
-    return { ...counts, lost: Math.max(0, missing - counts.missed), ...others };
+    this.#device.txQueues[0].reclaim();
+    const { sent, pending } = this, { size, check } = this.#plan;
+    const device = count(this.#device), { missed, lostInFlight = 0 } = device;
+    const txPackets = sent - lostInFlight;
+    const counts = { ...device, txPackets, txBytes: txPackets * size, pending };
+    if (!check) return counts;
+    const { missing, ...others } = this.#stream.counts(this.#drained ? sent : undefined);
+    return { ...counts, lost: Math.max(0, missing - missed - lostInFlight), ...others };
   }
 }
 
 /** Waits until the link is up, or a signal arrives. */
-async function waitForLink(device: Device, stop: StopFlag): Promise<void> {
-  const signalled = async () => {
-    while (stop.signal === 0) await delay(SIGNAL_MS);
-  };
-  await Promise.race([device.waitForLink(), signalled()]);
+async function waitForLink(device: Device): Promise<void> {
+  try {
+    await device.waitForLink();
+  } catch (error) {
+    if (!(error instanceof StopError)) throw error; // else `poll` ends, and the totals follow
+  }
 }
 
 async function main(plan: Plan): Promise<number> {
@@ -166,17 +209,32 @@ async function main(plan: Plan): Promise<number> {
   // Enough for full rings and a batch each way.
   using pool = new Mempool({ buffers: rxEntries + txEntries + 2 * batch, bufferSize });
   using stop = new StopFlag();
-  using device = await open(plan.address, { ...plan.open, pool, promiscuous: check });
-  await waitForLink(device, stop);
+  const options = { ...plan.open, pool, promiscuous: check };
+  await using device = await openDevice(plan.address, plan, options);
+  await waitForLink(device);
   const traffic = new Traffic(device, new UdpStream(pool, plan.size, device.macAddress()), plan);
 
   const report = new Report(plan, [device], () => [traffic.counts()]);
   report.ready();
-  await poll([device], report, stop, plan.seconds, (rounds) => traffic.run(rounds));
+  const stall = new Stall(device, {
+    progress: () => traffic.sent,
+    missing: () => traffic.missing,
+    reason: "the other side takes no packets",
+    seconds: REPORT_S,
+  }, plan.timeout);
+  let over = false;
+  await poll([device], report, stop, plan.seconds, (rounds) => {
+    return traffic.run(rounds) && !(over = stall.over);
+  });
   report.workEnded();
-  traffic.drain();
-  const [{ lost = 0, reordered = 0, duplicate = 0, corrupt = 0 }] = report.total();
-  return lost + reordered + duplicate + corrupt > 0 ? 1 : 0;
+  const isHurried = over || stop.signal !== 0 || plan.timeout === Infinity;
+  const silence = traffic.drain(stop, stall, isHurried ? SILENCE_MS : plan.timeout * 1000);
+  const [{ pending, lost = 0, reordered = 0, duplicate = 0, corrupt = 0 }] = report.total();
+  if (pending > 0) {
+    const seconds = silence / 1000 + (over ? plan.timeout : 0);
+    err.print(`error: ${stall.sentence(`no packet was sent for ${seconds.toFixed(1)} s`)}`);
+  }
+  return pending + lost + reordered + duplicate + corrupt > 0 ? 1 : 0;
 }
 
 if (import.meta.main) await run(PKTGEN, main);

@@ -53,7 +53,7 @@ function checkPlain(): void {
   if (free < FREE_HUGEPAGES) {
     throw new UsageError(
       `plain devices need ${FREE_HUGEPAGES} free hugepages, and ${free} are free: reserve them ` +
-        "with `echo 256 > /proc/sys/vm/nr_hugepages`",
+        "with `echo 256 > /sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages`",
     );
   }
 }

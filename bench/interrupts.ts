@@ -14,6 +14,7 @@ import { command } from "../programs/command_line.ts";
 import { decimal, flag, type Values, whole } from "../programs/options.ts";
 import type { Program } from "../programs/process.ts";
 import { Progress } from "../programs/progress.ts";
+import { interruptible } from "../programs/interruption.ts";
 import { run } from "../programs/run.ts";
 import { TemporaryDirectory } from "../programs/temporary_directory.ts";
 import { INLINE_MORE } from "../sim/v8_flags.ts";
@@ -306,4 +307,4 @@ async function main(values: Values<typeof OPTIONS>): Promise<number> {
   return found.length > 0 ? 1 : 0;
 }
 
-if (import.meta.main) await run(INTERRUPTS, main);
+if (import.meta.main) await run(INTERRUPTS, interruptible(main));

@@ -7,12 +7,20 @@
 
 import { UsageError } from "../src/errors.ts";
 import { Progress } from "../programs/progress.ts";
+import { interruptible } from "../programs/interruption.ts";
 import { run } from "../programs/run.ts";
 import { DistanceProbe } from "./distance.ts";
 import { describe, machine } from "./machine.ts";
 import { BENCH, type Options } from "./options.ts";
 import { plot } from "./plots.ts";
-import { isFile, prepareResults, readResults, type Results, writeResults } from "./results.ts";
+import {
+  isFile,
+  prepareResults,
+  readResults,
+  replaceFile,
+  type Results,
+  writeResults,
+} from "./results.ts";
 import { runSuite, suiteOf } from "./suites.ts";
 import { notes, table } from "./table.ts";
 
@@ -55,10 +63,10 @@ async function main(options: Options): Promise<number> {
   Deno.mkdirSync(options.plots, { recursive: true });
   for (const suite of suites) {
     const file = `${options.plots}/${suite.name}.svg`;
-    Deno.writeTextFileSync(file, plot(suite, results.machine));
+    replaceFile(file, plot(suite, results.machine));
     console.log(`drew ${file}`);
   }
   return 0;
 }
 
-if (import.meta.main) await run(BENCH, main);
+if (import.meta.main) await run(BENCH, interruptible(main));

@@ -224,12 +224,17 @@ export function readResults(path: string): Results {
   }
 }
 
-/** Whether a path is a regular file. */
+/** Whether a path is a regular file, or a link to one. */
 export function isFile(path: string): boolean {
+  return statusOf(path)?.isFile === true;
+}
+
+/** Returns what is at a path; undefined for nothing. Follows links. */
+function statusOf(path: string): Deno.FileInfo | undefined {
   try {
-    return Deno.statSync(path).isFile;
+    return Deno.statSync(path);
   } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
+    if (error instanceof Deno.errors.NotFound) return undefined;
     throw error;
   }
 }
@@ -237,14 +242,17 @@ export function isFile(path: string): boolean {
 /**
  * Checks that a results file can be written, and creates its directory. Does not change the file.
  *
- * @throws {UsageError} if it cannot be written.
+ * @throws {UsageError} if it cannot be written, or would not keep what is written.
  */
 export function prepareResults(path: string): void {
   try {
     Deno.mkdirSync(dirname(path), { recursive: true });
-    const isNew = !isFile(path);
+    const before = statusOf(path);
+    if (before?.isFifo || before?.isSocket) {
+      throw new UsageError(`cannot write ${path}: is not a regular file: choose another file`);
+    }
     Deno.openSync(path, { append: true, create: true }).close();
-    if (isNew) Deno.removeSync(path); // an empty file is not a results file
+    if (before === undefined) Deno.removeSync(Deno.realPathSync(path)); // empty, it has no results
   } catch (error) {
     throw refused("write", path, error);
   }
@@ -262,5 +270,24 @@ export function writeResults(path: string, results: Results): void {
   const lines = JSON.stringify(withVerdicts(results), null, 1)
     .replace(/\[\n\s+(-?[\d.e+]+),\n\s+(-?[\d.e+]+)\n\s+\]/g, "[$1,$2]")
     .replace(/"latency": \[[^"]*?\]\n/g, (bins) => bins.replace(/\n\s*/g, "") + "\n");
-  Deno.writeTextFileSync(path, lines + "\n");
+  replaceFile(path, lines + "\n");
+}
+
+/**
+ * Writes a text file beside its place and renames it, so that a failure, such as a full disk, leaves the
+ * file as it was. Follows links. Writes devices, such as /dev/null, directly.
+ */
+export function replaceFile(path: string, text: string): void {
+  const before = statusOf(path);
+  if (before !== undefined && !before.isFile) return Deno.writeTextFileSync(path, text);
+  const place = before === undefined ? path : Deno.realPathSync(path);
+  const beside = Deno.makeTempFileSync({ dir: dirname(place), prefix: ".ixy-" });
+  try {
+    Deno.writeTextFileSync(beside, text);
+    Deno.chmodSync(beside, before === undefined ? 0o666 & ~Deno.umask() : before.mode! & 0o777);
+    Deno.renameSync(beside, place);
+  } catch (error) {
+    Deno.removeSync(beside);
+    throw error;
+  }
 }

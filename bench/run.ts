@@ -101,10 +101,11 @@ export class Run implements AsyncDisposable {
     const deadline = performance.now() + DEADLINE_MS;
     for (;;) {
       await delay(LOOK_MS);
+      const late = performance.now() >= deadline;
       const { ports } = await this.#stats();
       if (ports.every(({ wireStatistics }) => wireStatistics.received > 0)) break;
       const { ended, stderr } = this.#forwarder;
-      if (performance.now() < deadline && !ended) continue;
+      if (!late && !ended) continue;
       throw new DeviceError(
         this.#kind.name,
         (ended ? "ended" : `did not forward both ways within ${DEADLINE_MS} ms`) +

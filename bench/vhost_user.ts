@@ -16,6 +16,7 @@ import { command } from "../programs/command_line.ts";
 import { flag, type Values, whole, words } from "../programs/options.ts";
 import { Program } from "../programs/process.ts";
 import { Progress } from "../programs/progress.ts";
+import { interruptible } from "../programs/interruption.ts";
 import { run } from "../programs/run.ts";
 import { TemporaryDirectory } from "../programs/temporary_directory.ts";
 import { startOn } from "./pinned.ts";
@@ -219,4 +220,4 @@ function ratio(rates: Record<FrontEnd, number[]>): number {
   return Math.max(...rates["ixy.ts"]) / Math.max(...rates.DPDK);
 }
 
-if (import.meta.main) await run(VHOST_USER, main);
+if (import.meta.main) await run(VHOST_USER, interruptible(main));

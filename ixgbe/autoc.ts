@@ -19,9 +19,12 @@ const PIPELINE_MS = 40, PIPELINE_STEP_MS = 4;
 export async function resetPipeline(regs: Registers, value: number): Promise<void> {
   const autoc = value | AUTOC.RESTART_AN;
   regs.write(AUTOC, autoc ^ AUTOC.LMS_KX4_KX_KR);
-  for (let waited = 0; waited < PIPELINE_MS; waited += PIPELINE_STEP_MS) {
-    await delay(PIPELINE_STEP_MS);
-    if (regs.read(ANLP1) & ANLP1.AN_STATE) break;
+  try {
+    for (let waited = 0; waited < PIPELINE_MS; waited += PIPELINE_STEP_MS) {
+      await delay(PIPELINE_STEP_MS);
+      if (regs.read(ANLP1) & ANLP1.AN_STATE) break;
+    }
+  } finally {
+    regs.write(AUTOC, autoc); // even if a signal ends the wait
   }
-  regs.write(AUTOC, autoc);
 }

@@ -12,7 +12,7 @@
  * @module
  */
 
-import { delay } from "../native/clock.ts";
+import { waitUntil } from "../native/clock.ts";
 import type { LinkStatus } from "../src/device.ts";
 import { hex, offsetOf, type Registers } from "../src/registers.ts";
 import { AUTO_NEGOTIATION, CONTROL, FRAME_MS, FrameTimeout, GLOBAL, Mdio } from "./mdio.ts";
@@ -96,16 +96,12 @@ export class CopperLink implements PortLink {
 
   /** Wakes the PHY and sets what it advertises. Writes only registers that change. */
   async setUp(): Promise<void> {
-    const deadline = performance.now() + ANSWER_MS;
-    for (;;) {
-      const late = performance.now() >= deadline;
+    const configured = await waitUntil(ANSWER_MS, async () => {
       // The semaphore is held for one attempt at a time.
       this.#problem = await this.#access((phy) => this.#configure(phy));
-      if (this.#problem === undefined) return;
-      if (late) break;
-      await delay(RETRY_MS);
-    }
-    this.#lookedAt = performance.now();
+      return this.#problem === undefined;
+    }, RETRY_MS);
+    if (!configured) this.#lookedAt = performance.now();
   }
 
   /** Does nothing: negotiation takes seconds, and opening does not wait for it. */

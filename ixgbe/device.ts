@@ -29,6 +29,7 @@ import {
   queueOptions,
   waitForLink,
 } from "../src/driver.ts";
+import { unstoppable } from "../native/stop.ts";
 import { DmaMemory } from "../src/dma.ts";
 import { DeviceError, UsageError } from "../src/errors.ts";
 import { QueueCounts, shareWords, type TransferredQueues } from "../src/transfer.ts";
@@ -408,7 +409,10 @@ export class IxgbeDevice implements Device {
    * @throws {SystemError} if the kernel refuses to unmap memory.
    */
   close(): void {
-    if (this.#closed) return;
+    if (!this.#closed) unstoppable(() => this.#stop());
+  }
+
+  #stop(): void {
     let late: string[] = [];
     try {
       if (this.#regs) {
@@ -444,7 +448,7 @@ export class IxgbeDevice implements Device {
     this.#counters = undefined;
     using closed = new DisposableStack();
     closed.defer(() => this.#giveBack());
-    this.#pci.close();
+    unstoppable(() => this.#pci.close());
   }
 
   #giveBack(): void {

@@ -6,6 +6,7 @@
  * @module
  */
 
+import { spinUntil } from "../native/clock.ts";
 import type { Registers } from "../src/registers.ts";
 import { I2CCTL } from "./registers.ts";
 
@@ -107,12 +108,9 @@ export class I2cBus {
   /** Raises the clock, and waits for a module that holds it low; returns the level of the data line. */
   #raise(data: boolean): boolean {
     this.#drive(true, data);
-    const deadline = performance.now() + STRETCH_MS;
-    for (let late = false; !late;) {
-      late = performance.now() >= deadline;
-      const now = this.#regs.read(I2CCTL);
-      if (now & I2CCTL.CLK_IN) return (now & I2CCTL.DATA_IN) !== 0;
-    }
+    let now = 0;
+    const isHigh = () => ((now = this.#regs.read(I2CCTL)) & I2CCTL.CLK_IN) !== 0;
+    if (spinUntil(STRETCH_MS, isHigh)) return (now & I2CCTL.DATA_IN) !== 0;
     throw new BusStuck("the module holds the clock line of its I2C bus low");
   }
 

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { delay } from "../native/clock.ts";
+import { delay, spinUntil } from "../native/clock.ts";
 import { hex, nameOf, type Register, type Registers } from "../src/registers.ts";
 import { BYTES, CRC, MAX_FRAME } from "./descriptors.ts";
 import { checkMac } from "./eeprom.ts";
@@ -410,7 +410,8 @@ function linkUp(regs: Registers): boolean {
 function stopTxQueues(regs: Registers, queues: number, link: boolean): string[] {
   const deadline = performance.now() + QUEUE_MS;
   for (let q = 0; q < queues && link; q++) {
-    while (regs.read(R.TDH, q) !== regs.read(R.TDT, q) && performance.now() < deadline);
+    const sent = () => regs.read(R.TDH, q) === regs.read(R.TDT, q);
+    spinUntil(deadline - performance.now(), sent);
   }
   return stopQueues(regs, R.TXDCTL, queues);
 }

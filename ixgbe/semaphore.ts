@@ -6,6 +6,7 @@
  */
 
 import { delay } from "../native/clock.ts";
+import { checkStop, unstoppable } from "../native/stop.ts";
 import { UsageError } from "../src/errors.ts";
 import { hex, offsetOf, type Register, type Registers } from "../src/registers.ts";
 import type { Mac } from "./models.ts";
@@ -64,7 +65,7 @@ export async function withSemaphore<T>(
   try {
     return await action();
   } finally {
-    await waiting(release(regs, mac, resource));
+    give(regs, mac, resource);
   }
 }
 
@@ -79,7 +80,7 @@ export function spinWithSemaphore<T>(
   try {
     return action();
   } finally {
-    spinning(release(regs, mac, resource));
+    give(regs, mac, resource);
   }
 }
 
@@ -127,7 +128,11 @@ function* take(
   }
 }
 
-/** Releases a resource's semaphore. */
+/** Releases a resource's semaphore, also after a signal. */
+function give(regs: Registers, mac: Mac, resource: number): void {
+  unstoppable(() => spinning(release(regs, mac, resource)));
+}
+
 function* release(regs: Registers, mac: Mac, resource: number): Attempts<void> {
   yield* enter(regs, mac);
   regs.clear(SW_FW_SYNC, resource);
@@ -143,11 +148,14 @@ function* enter(regs: Registers, mac: Mac): Attempts<Guard | undefined> {
   // Reading SMBI sets it: reading 0 takes the semaphore.
   const ours = yield* until(() => (regs.read(SWSM) & SWSM.SMBI) === 0);
   const firmwares: Guard = mac === "82599" ? ["SWESMBI", SWSM] : ["REGSMP", SW_FW_SYNC];
+  using entered = new DisposableStack();
+  entered.defer(() => leave(regs, mac)); // if a signal ends the wait
   const free = yield* until(() => {
     if (mac !== "82599") return (regs.read(SW_FW_SYNC) & SW_FW_SYNC.REGSMP) === 0;
     regs.set(SWSM, SWSM.SWESMBI);
     return (regs.read(SWSM) & SWSM.SWESMBI) !== 0;
   });
+  entered.move();
   if (!ours) return ["SMBI", SWSM];
   return free ? undefined : firmwares;
 }
@@ -174,19 +182,28 @@ function* until(condition: () => boolean): Attempts<boolean> {
 }
 
 async function waiting<T>(attempts: Attempts<T>): Promise<T> {
-  for (;;) {
-    const { done, value } = attempts.next();
-    if (done) return value;
-    await delay(value);
+  try {
+    for (;;) {
+      const { done, value } = attempts.next();
+      if (done) return value;
+      await delay(value);
+    }
+  } finally {
+    attempts.return(undefined as T);
   }
 }
 
 function spinning<T>(attempts: Attempts<T>): T {
-  for (;;) {
-    const { done, value } = attempts.next();
-    if (done) return value;
-    const end = performance.now() + value;
-    while (performance.now() < end);
+  try {
+    for (;;) {
+      const { done, value } = attempts.next();
+      if (done) return value;
+      const end = performance.now() + value;
+      while (performance.now() < end);
+      checkStop();
+    }
+  } finally {
+    attempts.return(undefined as T);
   }
 }
 

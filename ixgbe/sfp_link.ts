@@ -5,7 +5,7 @@
  * @module
  */
 
-import { delay } from "../native/clock.ts";
+import { delay, waitUntil } from "../native/clock.ts";
 import type { LinkStatus } from "../src/device.ts";
 import { UsageError } from "../src/errors.ts";
 import type { Registers } from "../src/registers.ts";
@@ -44,8 +44,8 @@ const DARK_MS = 1, LIGHT_MS = 100;
  * a link only at the second attempt, a few at a much later one (measured by the authors of Snabb).
  */
 const FIRST_ATTEMPT_MS = 500, MORE_MS = 500, LONGEST_ATTEMPT_MS = 2000;
-/** The longest time that opening a device takes while a signal arrives, in milliseconds. */
-const SETTLE_MS = 3000;
+/** The longest time that opening takes while a signal arrives, and between two looks, in milliseconds. */
+const SETTLE_MS = 3000, SETTLE_PAUSE_MS = 10;
 /** Time in which a signal must arrive for opening to wait, in milliseconds. */
 const SIGNAL_MS = 100;
 
@@ -124,12 +124,12 @@ export class SfpLink implements PortLink {
    * module or signal it does not wait: the cable may be plugged in later.
    */
   async settle(): Promise<void> {
-    for (const since = performance.now(); performance.now() - since < SETTLE_MS;) {
-      if (this.#isUp() || isVetoed(this.#regs) || this.#isAbsent()) return;
-      if (!this.#hasSignal() && performance.now() - since >= SIGNAL_MS) return;
-      await delay(10);
+    const since = performance.now();
+    await waitUntil(SETTLE_MS, async () => {
       await this.advance();
-    }
+      if (this.#isUp() || isVetoed(this.#regs) || this.#isAbsent()) return true;
+      return !this.#hasSignal() && performance.now() - since >= SIGNAL_MS;
+    }, SETTLE_PAUSE_MS);
   }
 
   /** Begins the next attempt if the link is down and the current attempt has had its time. */
@@ -223,8 +223,11 @@ export class SfpLink implements PortLink {
     const regs = this.#regs;
     if ((regs.read(ESDP) & TX_DISABLE_IS_OUTPUT) === 0) return;
     regs.set(ESDP, TX_DISABLE);
-    await delay(DARK_MS);
-    regs.clear(ESDP, TX_DISABLE);
+    try {
+      await delay(DARK_MS);
+    } finally {
+      regs.clear(ESDP, TX_DISABLE); // even if a signal ends the pause
+    }
     await delay(LIGHT_MS);
   }
 

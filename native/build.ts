@@ -18,8 +18,10 @@ const FLAGS = [
   "-s",
   "-Wl,--build-id=none,-z,noseparate-code,-z,max-page-size=4096",
 ];
-/** A shared object. */
-const STUBS = ["-shared", "-fPIC"];
+/**
+ * A shared object, which stays loaded when a thread that has opened it ends: it has signal handlers.
+ */
+const STUBS = ["-shared", "-fPIC", "-Wl,-z,nodelete"];
 /** A static executable without libc, and so without stack protector and PIE, which need its start-up code. */
 const GUARD = [
   "-static",

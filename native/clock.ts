@@ -1,9 +1,10 @@
 /**
- * A clock and a timer for loops that move packets, and a pause for code that can await.
+ * A clock and a timer for loops that move packets, and waiting with a deadline for all other code.
  *
  * @module
  */
 
+import { checkStop } from "./stop.ts";
 import { stubs } from "./stubs.ts";
 
 /**
@@ -14,9 +15,48 @@ export function milliseconds(): number {
   return stubs.ixy_milliseconds();
 }
 
-/** Resolves after a number of milliseconds. Other tasks run meanwhile. */
-export function delay(milliseconds: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, milliseconds));
+/**
+ * Resolves after a number of milliseconds. Other tasks run meanwhile.
+ *
+ * @throws {StopError} as {@linkcode checkStop} does.
+ */
+export async function delay(milliseconds: number): Promise<void> {
+  await new Promise((resolve) => setTimeout(resolve, milliseconds));
+  checkStop();
+}
+
+/**
+ * Polls a condition until it holds. The last look comes after the deadline: on a loaded machine this thread
+ * may not have run for longer than the device needed.
+ *
+ * @param milliseconds The longest time to wait.
+ * @param pause Milliseconds between two looks (default: 1).
+ * @returns Whether the condition held in time.
+ * @throws {StopError} as {@linkcode checkStop} does.
+ */
+export async function waitUntil(
+  milliseconds: number,
+  condition: () => boolean | Promise<boolean>,
+  pause = 1,
+): Promise<boolean> {
+  const deadline = performance.now() + milliseconds;
+  for (;;) {
+    const late = performance.now() >= deadline;
+    if (await condition()) return true;
+    if (late) return false;
+    await delay(pause);
+  }
+}
+
+/** As {@linkcode waitUntil}, but without awaiting or a pause: for closing, and for short waits. */
+export function spinUntil(milliseconds: number, condition: () => boolean): boolean {
+  const deadline = performance.now() + milliseconds;
+  for (;;) {
+    const late = performance.now() >= deadline;
+    if (condition()) return true;
+    if (late) return false;
+    checkStop();
+  }
 }
 
 /** A time span for loops that poll whether it is over. */

@@ -22,7 +22,8 @@ const MEANING: Record<number, string> = {
   20: "not a directory",
   21: "is a directory",
   22: "invalid argument",
-  24: "too many open files",
+  23: "too many open files in the system",
+  24: "too many open files (raise `ulimit -n`)",
   28: "no space left on device",
   30: "read-only file system",
   32: "the other side has closed",
@@ -33,6 +34,25 @@ const MEANING: Record<number, string> = {
   105: "no buffer space",
   107: "not connected",
   111: "connection refused",
+};
+
+/** Names of signals on x86-64. */
+const SIGNALS: Record<number, string> = {
+  1: "SIGHUP",
+  2: "SIGINT",
+  3: "SIGQUIT",
+  6: "SIGABRT",
+  10: "SIGUSR1",
+  12: "SIGUSR2",
+  14: "SIGALRM",
+  15: "SIGTERM",
+  16: "SIGSTKFLT",
+  24: "SIGXCPU",
+  25: "SIGXFSZ",
+  26: "SIGVTALRM",
+  27: "SIGPROF",
+  29: "SIGIO",
+  30: "SIGPWR",
 };
 
 /** Returns what a positive error number of Linux means. */
@@ -88,5 +108,24 @@ export class UsageError extends Error {
   ) {
     super(message, "cause" in options ? { cause: options.cause } : undefined);
     this.option = options.option;
+  }
+}
+
+/**
+ * A signal ended the opening of a device, or the wait for a link, while a stop flag existed. Programs print
+ * the message and exit with 128 and the number of the signal. It has no stack trace, because it is
+ * not a fault of the program.
+ */
+export class StopError extends Error {
+  /** The class. */
+  override readonly name = "StopError";
+  /** The signal's number. */
+  readonly signal: number;
+
+  /** Creates the error. */
+  constructor(signal: number) {
+    super(`${SIGNALS[signal] ?? `signal ${signal}`} arrived before the device was ready`);
+    this.stack = `${this.name}: ${this.message}`; // else Deno prints where it was thrown
+    this.signal = signal;
   }
 }

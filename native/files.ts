@@ -9,9 +9,66 @@ import { checkErrno, Errno, Open, path, stubs, SystemError } from "./stubs.ts";
 
 /**
  * Errors that say that a file does not exist or is not readable. ESRCH: a file in `/proc` whose process
- * has ended.
+ * has ended. ENODEV: a file in `/sys` whose device was removed after it was opened.
  */
-const ABSENT: readonly number[] = [Errno.ENOENT, Errno.ESRCH, Errno.EPERM, Errno.EACCES];
+const ABSENT: readonly number[] = [
+  ...[Errno.ENOENT, Errno.ESRCH, Errno.ENODEV, Errno.EPERM, Errno.EACCES],
+];
+
+/** The bytes of a UTF-8 character, by its first byte. */
+function lengthOf(first: number): number {
+  return first < 0xc0 ? 1 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
+}
+
+/**
+ * Decodes the kernel's text. Names in it are bytes: one that is not UTF-8 becomes a lone surrogate U+DC80 to
+ * U+DCFF, from which `path` makes the same byte.
+ */
+export function decode(bytes: Uint8Array): string {
+  const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+  const whole = (part: Uint8Array) => {
+    try {
+      return decoder.decode(part);
+    } catch (error) {
+      if (!(error instanceof TypeError)) throw error;
+      return undefined;
+    }
+  };
+  const all = whole(bytes);
+  if (all !== undefined) return all;
+  let text = "";
+  for (let i = 0; i < bytes.length;) {
+    const length = lengthOf(bytes[i]), character = whole(bytes.subarray(i, i + length));
+    text += character ?? String.fromCharCode(0xdc00 + bytes[i]);
+    i += character === undefined ? 1 : length;
+  }
+  return text;
+}
+
+/**
+ * Returns a text for people: control characters, which names can contain, as escapes, and bytes that are not
+ * UTF-8 as `\\xff`.
+ */
+export function visible(text: string): string {
+  // deno-lint-ignore no-control-regex
+  const hidden = /[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]|\p{Surrogate}/gu;
+  return text.replaceAll(hidden, (character) => {
+    const code = character.charCodeAt(0).toString(16).padStart(4, "0");
+    return code.startsWith("dc") ? `\\x${code.slice(2)}` : `\\u${code}`;
+  });
+}
+
+/** Returns a name as a word of a shell command. */
+export function shellWord(name: string): string {
+  if (/^[\w.:@%+-]+$/.test(name)) return name;
+  const bytes = [...path(name).subarray(0, -1)].map((byte) => {
+    const character = String.fromCharCode(byte);
+    return /[^\x21-\x7e]|['\\]/.test(character)
+      ? `\\x${byte.toString(16).padStart(2, "0")}`
+      : character;
+  });
+  return `$'${bytes.join("")}'`;
+}
 
 /**
  * Reads a file to its end. The size is not known in advance: the kernel reports 0 for its own files.
@@ -44,7 +101,7 @@ export function readBytes(file: string, most = Infinity): Uint8Array<ArrayBuffer
  * @throws {SystemError} if the file cannot be opened or read.
  */
 export function readText(file: string): string {
-  return new TextDecoder().decode(readBytes(file)).trim();
+  return decode(readBytes(file)).replaceAll(/^[ \t-\r]+|[ \t-\r]+$/g, "");
 }
 
 /**
@@ -76,14 +133,21 @@ export function writeText(file: string, text: string): void {
   }
 }
 
-/** Returns the names in a directory; none if it does not exist or is not readable. */
+/**
+ * Returns the names in a directory; none if it does not exist, is not readable, or is a file.
+ *
+ * @throws {SystemError} if it cannot be read for another reason: too many files are open, for example.
+ */
 export function list(directory: string): string[] {
   let bytes = new Uint8Array(4096), n: number;
   while ((n = stubs.ixy_list(path(directory), bytes, bytes.length)) === -Errno.ENOBUFS) {
     bytes = new Uint8Array(4 * bytes.length);
   }
+  if (n < 0 && -n !== Errno.ENOTDIR && !ABSENT.includes(-n)) {
+    throw new SystemError(`list ${directory}`, -n);
+  }
   if (n <= 0) return [];
-  return new TextDecoder().decode(bytes.subarray(0, n - 1)).split("\0");
+  return decode(bytes.subarray(0, n - 1)).split("\0");
 }
 
 /** Returns the last component of a symbolic link's target; undefined if the link does not exist. */
@@ -91,7 +155,7 @@ export function linkName(link: string): string | undefined {
   const bytes = new Uint8Array(4096);
   const n = stubs.ixy_readlink(path(link), bytes, bytes.length);
   if (n <= 0) return undefined;
-  return new TextDecoder().decode(bytes.subarray(0, n)).split("/").at(-1);
+  return decode(bytes.subarray(0, n)).split("/").at(-1);
 }
 
 /** What a file is, as stat(2) says. */
@@ -101,14 +165,20 @@ export interface Status {
   readonly inode: number;
   /** Kind of file: {@linkcode FileKind}. */
   readonly kind: number;
-  /** Block size in bytes; of files of hugepages the size of a page. */
-  readonly blockSize: number;
   /** Size in bytes. */
   readonly size: number;
+  /** Size in bytes of the hugepages that the file consists of; 0 for other files, and for a path. */
+  readonly hugepage: number;
 }
 
 /** Kinds of files, in {@linkcode Status}. */
-export const FileKind = { REGULAR: 0o100000, SOCKET: 0o140000 } as const;
+export const FileKind = {
+  FIFO: 0o010000,
+  CHARACTER_DEVICE: 0o020000,
+  DIRECTORY: 0o040000,
+  REGULAR: 0o100000,
+  SOCKET: 0o140000,
+} as const;
 const KIND_MASK = 0o170000;
 
 /**
@@ -120,6 +190,6 @@ export function status(file: number | string): Status {
   const values = new Float64Array(5);
   const [fd, name] = typeof file === "number" ? [file, ""] : [-1, file];
   checkErrno(`stat ${name || `descriptor ${fd}`}`, stubs.ixy_stat(fd, path(name), values));
-  const [device, inode, mode, blockSize, size] = values;
-  return { device, inode, kind: mode & KIND_MASK, blockSize, size };
+  const [device, inode, mode, size, hugepage] = values;
+  return { device, inode, kind: mode & KIND_MASK, size, hugepage };
 }

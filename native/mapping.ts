@@ -4,7 +4,11 @@
  * @module
  */
 
+import { FileKind, status } from "./files.ts";
 import { checkErrno, stubs } from "./stubs.ts";
+
+/** Sizes of hugepages in bytes. */
+export const PageSize = { MIB_2: 2 ** 21, GIB_1: 2 ** 30 } as const;
 
 /**
  * Memory mapped into this process. Unmapping detaches every view of it: a view that is used too late is
@@ -15,9 +19,11 @@ export class Mapping implements Disposable {
   readonly bytes: number;
   /** The file descriptor of memory from {@linkcode Mapping.memory}, also if adopted; else -1. */
   readonly fd: number;
-  /** Whether the memory consists of 2 MiB pages. */
+  /** Whether the memory consists of hugepages. */
   readonly huge: boolean;
   readonly #adopted: boolean;
+  /** Index for the stubs if the memory is watched. */
+  #watch: number | undefined;
   #pointer: Deno.PointerObject | undefined;
   #buffer: ArrayBuffer | undefined;
 
@@ -37,7 +43,8 @@ export class Mapping implements Disposable {
   }
 
   /**
-   * Maps part of an open file, shared, for reading and writing.
+   * Maps part of an open file, shared, for reading and writing. For a file of another process, see
+   * {@linkcode Mapping.peerFile}.
    *
    * @param what The file, for messages.
    * @throws {SystemError} if the kernel refuses.
@@ -49,16 +56,46 @@ export class Mapping implements Disposable {
   }
 
   /**
-   * Allocates zeroed, locked memory that can be shared by its descriptor.
+   * Maps part of a file of another process, shared, for reading and writing. That process can truncate
+   * the file: an access to what is gone marks the memory as lost, see {@linkcode Mapping.prototype.watch}.
    *
-   * @param huge Whether to use 2 MiB pages.
-   * @throws {SystemError} with `ENOMEM` if there are too few hugepages.
+   * @param what The file, for messages.
+   * @throws {RangeError} if the file does not have this part, or cannot be mapped for certain.
+   * @throws {SystemError} if the kernel refuses.
    */
-  static memory(bytes: number, huge: boolean): Mapping {
+  static peerFile(what: string, fd: number, bytes: number, offset = 0): Mapping {
+    const { kind, size, hugepage } = status(fd);
+    if (kind !== FileKind.REGULAR) {
+      throw new RangeError(`the file of ${what} is not a regular file`);
+    }
+    if (size < offset + bytes) throw new RangeError(`the file of ${what} has only ${size} bytes`);
+    // Hugepages can only be mapped and unmapped whole.
+    if (hugepage > 0 && (offset % hugepage !== 0 || bytes % hugepage !== 0)) {
+      throw new RangeError(`${what} does not consist of whole hugepages of ${hugepage} bytes`);
+    }
+    const mapping = Mapping.file(what, fd, bytes, offset);
+    try {
+      mapping.watch();
+    } catch (error) {
+      mapping.unmap();
+      throw error;
+    }
+    return mapping;
+  }
+
+  /**
+   * Allocates zeroed memory that can be shared by its descriptor. Its size is sealed.
+   *
+   * @param huge Whether to use hugepages.
+   * @param pageSize Size of a hugepage in bytes; `bytes` is a multiple of it.
+   * @throws {SystemError} if there is not enough memory, or there are too few hugepages, or the control
+   * group of this process may not have them.
+   */
+  static memory(bytes: number, huge: boolean, pageSize: number = PageSize.MIB_2): Mapping {
     const address = new BigUint64Array(1);
     const fd = checkErrno(
       `map ${bytes} bytes of ${huge ? "hugepages" : "memory"}`,
-      stubs.ixy_memory(bytes, huge ? 1 : 0, address),
+      stubs.ixy_memory(bytes, huge ? Math.log2(pageSize) : 0, address),
     );
     return new Mapping(address[0], bytes, fd, huge);
   }
@@ -90,6 +127,27 @@ export class Mapping implements Disposable {
     }
     const pointer = Deno.UnsafePointer.create(this.address + BigInt(at));
     checkErrno(`mmap ${what}`, stubs.ixy_mmap_at(pointer, fd, bytes, offset));
+  }
+
+  /**
+   * Watches memory that another process can take away, until it is unmapped. An access to what is gone
+   * does not end this process with SIGBUS: all of the memory then reads as zeros, and is
+   * {@linkcode Mapping.prototype.lost}.
+   *
+   * @throws {SystemError} if too much memory is watched.
+   */
+  watch(): void {
+    this.#watch ??= checkErrno("watch memory", stubs.ixy_watch(this.#pointer!, this.bytes));
+  }
+
+  /** Whether watched memory was taken away, and accessed since. */
+  get lost(): boolean {
+    return this.#watch !== undefined && stubs.ixy_lost(this.#watch) !== 0;
+  }
+
+  /** How often watched memory was lost in this process so far. */
+  static get losses(): number {
+    return stubs.ixy_lost(-1);
   }
 
   /**
@@ -153,6 +211,8 @@ export class Mapping implements Disposable {
     if (pointer === undefined) return;
     this.detach();
     if (this.#adopted) return;
+    if (this.#watch !== undefined) stubs.ixy_unwatch(this.#watch);
+    this.#watch = undefined;
     checkErrno("munmap", stubs.ixy_munmap(pointer, this.bytes));
     if (this.fd >= 0) checkErrno("close", stubs.ixy_close(this.fd));
   }

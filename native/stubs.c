@@ -9,11 +9,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <dirent.h>
+#include <linux/magic.h>
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/file.h>
@@ -21,17 +23,23 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-#ifndef MFD_HUGE_2MB
-#define MFD_HUGE_2MB (21U << 26)
-#endif
 #ifndef MFD_EXEC
+#define MFD_NOEXEC_SEAL 0x08U
 #define MFD_EXEC 0x10U
+#endif
+#ifndef MFD_HUGE_SHIFT
+#define MFD_HUGE_SHIFT 26
+#endif
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
 #endif
 
 static int32_t result(int64_t n) { return n < 0 ? -errno : (int32_t)n; }
@@ -58,6 +66,8 @@ int32_t ixy_write(int32_t fd, const void *from, uint32_t bytes) {
   return result(write(fd, from, bytes));
 }
 
+int32_t ixy_truncate(int32_t fd, double bytes) { return result(ftruncate(fd, (off_t)bytes)); }
+
 int32_t ixy_unlink(const char *path) { return result(unlink(path)); }
 
 int32_t ixy_readlink(const char *path, char *to, uint32_t bytes) {
@@ -65,19 +75,21 @@ int32_t ixy_readlink(const char *path, char *to, uint32_t bytes) {
 }
 
 /*
- * Stores device, inode, mode, block size and size of a file. It is the one at `path`, not what a link there
- * refers to; or with an empty path the one that is open as `fd`.
+ * Stores device, inode, mode and size of a file. It is the one at `path`, not what a link there refers to;
+ * or with an empty path the one that is open as `fd`: then it also stores the size of the file's hugepages,
+ * 0 without. (Block sizes do not tell: those of tmpfs can be as large.)
  */
 int32_t ixy_stat(int32_t fd, const char *path, double *values) {
   struct stat s;
+  struct statfs f;
   int open = !*path;
   if (fstatat(open ? fd : AT_FDCWD, path, &s, open ? AT_EMPTY_PATH : AT_SYMLINK_NOFOLLOW) < 0)
     return -errno;
   values[0] = (double)s.st_dev;
   values[1] = (double)s.st_ino;
   values[2] = (double)s.st_mode;
-  values[3] = (double)s.st_blksize;
-  values[4] = (double)s.st_size;
+  values[3] = (double)s.st_size;
+  values[4] = open && fstatfs(fd, &f) == 0 && f.f_type == HUGETLBFS_MAGIC ? (double)f.f_bsize : 0;
   return 0;
 }
 
@@ -151,27 +163,61 @@ int32_t ixy_mmap_at(void *address, int32_t fd, double bytes, double offset) {
   return -error;
 }
 
-/*
- * Allocates zeroed, locked memory for DMA, stores its address in *address and returns a descriptor to
- * share it by. With `huge` it consists of 2 MiB pages: -ENOMEM if too few are reserved. It has no
- * name in any file system, so the kernel frees it when the last process that maps it ends.
- */
-int32_t ixy_memory(double bytes, int32_t huge, uint64_t *address) {
-  size_t n = (size_t)bytes;
-  int fd = memfd_create("ixy", MFD_CLOEXEC | (huge ? MFD_HUGETLB | MFD_HUGE_2MB : 0));
-  if (fd < 0) return -errno;
-  void *p = MAP_FAILED;
-  if (ftruncate(fd, (off_t)n) == 0)
-    p = mmap(0, n, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
-  /* Over the lock limit it stays unlocked, which is enough for vfio-user and vhost-user. */
-  if (p == MAP_FAILED || (mlock(p, n) < 0 && errno != EPERM && errno != ENOMEM && errno != EAGAIN)) {
-    int error = errno;
-    if (p != MAP_FAILED) munmap(p, n);
+/* As memfd_create, for a file that is not executed: vm.memfd_noexec may demand that it says so.
+ * Kernels before 6.3 do not know the flag. */
+static int data_file(unsigned flags) {
+  int fd = memfd_create("ixy", flags | MFD_NOEXEC_SEAL);
+  return fd < 0 && errno == EINVAL ? memfd_create("ixy", flags) : fd;
+}
+
+/* Returns a file that is deleted already, where memfd_create is forbidden, as in some containers. */
+static int deleted_file(int executable) {
+  const char *directories[] = {"/dev/shm", getenv("TMPDIR"), "/tmp", "/var/tmp"};
+  for (unsigned i = 0; i < sizeof directories / sizeof *directories; i++) {
+    char path[4096];
+    struct statvfs s;
+    if (!directories[i]) continue;
+    int n = snprintf(path, sizeof path, "%s/ixy-XXXXXX", directories[i]);
+    int fd = n < (int)sizeof path ? mkostemp(path, O_CLOEXEC) : -1;
+    if (fd < 0) continue;
+    unlink(path);
+    if (!executable) return fd;
+    if (fstatvfs(fd, &s) == 0 && !(s.f_flag & ST_NOEXEC) && fchmod(fd, 0500) == 0) return fd;
     close(fd);
-    return -error;
   }
-  *address = (uint64_t)p;
-  return fd;
+  return -1;
+}
+
+/*
+ * Allocates zeroed memory for DMA, stores its address in *address and returns a descriptor to share it
+ * by. It consists of hugepages of 1 << `shift` bytes; of ordinary pages if that is 0. It has no name in
+ * any file system, so the kernel frees it when the last process that maps it ends. Its size is sealed:
+ * a process that shares it cannot truncate it.
+ *
+ * Hugepages that are reserved can still be refused when they are first used, by the limit of a control
+ * group, with SIGBUS: so all pages are allocated here.
+ */
+int32_t ixy_memory(double bytes, uint32_t shift, uint64_t *address) {
+  size_t n = (size_t)bytes;
+  unsigned huge = shift ? MFD_HUGETLB | shift << MFD_HUGE_SHIFT : 0;
+  int fd = data_file(MFD_CLOEXEC | MFD_ALLOW_SEALING | huge), error = errno, sealable = fd >= 0;
+  if (fd < 0 && !huge) fd = deleted_file(0);
+  if (fd < 0) return -error;
+  void *p = MAP_FAILED;
+  if (ftruncate(fd, (off_t)n) == 0 &&
+      (!sealable || fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0))
+    p = mmap(0, n, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  error = p == MAP_FAILED ? errno : 0;
+  if (!error && madvise(p, n, MADV_POPULATE_WRITE) < 0) /* not known before Linux 5.14 */
+    do error = fallocate(fd, 0, 0, (off_t)n) < 0 ? errno : 0;
+    while (error == EINTR);
+  if (!error) {
+    *address = (uint64_t)p;
+    return fd;
+  }
+  if (p != MAP_FAILED) munmap(p, n);
+  close(fd);
+  return -error;
 }
 
 /*
@@ -193,6 +239,72 @@ int32_t ixy_pagemap(void *address, uint32_t step, uint32_t count, uint64_t *entr
   }
   close(fd);
   return 0;
+}
+
+/*
+ * Memory that a peer can take away: it truncates its own file, or gives pages of our file back to the
+ * kernel, which has no hugepage for the next access. Such an access raises SIGBUS. The handler
+ * then maps zeros over all of the watched memory, and marks it as lost.
+ */
+
+#define MAX_WATCHED 65536 /* as many mappings as Linux allows in a process */
+
+static struct watched {
+  uint64_t start, end; /* start 0: unused */
+  int32_t lost;
+} watched[MAX_WATCHED];
+static uint32_t watched_next;
+static int32_t losses, bus_handled;
+static struct sigaction bus_before;
+
+static void on_bus_error(int number, siginfo_t *info, void *context) {
+  uint64_t at = (uint64_t)info->si_addr;
+  int error = errno, flags = MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+  for (struct watched *w = watched; w < watched + MAX_WATCHED; w++) {
+    /* Not another code: a memory error must not go unnoticed. */
+    if (info->si_code != BUS_ADRERR || at < w->start || at >= w->end) continue;
+    void *p = mmap((void *)w->start, w->end - w->start, PROT_READ | PROT_WRITE, flags, -1, 0);
+    errno = error;
+    if (p == MAP_FAILED) break;
+    w->lost = 1;
+    __atomic_add_fetch(&losses, 1, __ATOMIC_RELEASE);
+    return;
+  }
+  /* Not watched. The earlier handler decides; the Rust runtime's restores the default, and the access
+   * that is then repeated ends the process. */
+  if (bus_before.sa_flags & SA_SIGINFO) bus_before.sa_sigaction(number, info, context);
+  else sigaction(SIGBUS, &bus_before, 0);
+}
+
+/* Watches mapped memory, and returns an index for ixy_lost and ixy_unwatch. */
+int32_t ixy_watch(void *address, double bytes) {
+  struct sigaction handle = {.sa_sigaction = on_bus_error, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+  if (!__atomic_exchange_n(&bus_handled, 1, __ATOMIC_ACQ_REL) &&
+      sigaction(SIGBUS, &handle, &bus_before) < 0)
+    return -errno;
+  for (uint32_t tries = 0; tries < MAX_WATCHED; tries++) {
+    uint32_t i = __atomic_fetch_add(&watched_next, 1, __ATOMIC_RELAXED) % MAX_WATCHED;
+    uint64_t unused = 0, start = (uint64_t)address;
+    if (!__atomic_compare_exchange_n(&watched[i].start, &unused, start, 0, __ATOMIC_ACQ_REL,
+                                     __ATOMIC_RELAXED))
+      continue;
+    watched[i].lost = 0;
+    __atomic_store_n(&watched[i].end, start + (uint64_t)bytes, __ATOMIC_RELEASE);
+    return (int32_t)i;
+  }
+  return -ENOMEM;
+}
+
+/* Call it before the memory is unmapped: another mapping could follow there. */
+int32_t ixy_unwatch(int32_t index) {
+  __atomic_store_n(&watched[index].end, 0, __ATOMIC_RELEASE);
+  __atomic_store_n(&watched[index].start, 0, __ATOMIC_RELEASE);
+  return 0;
+}
+
+/* Returns whether watched memory was lost; with index -1, the number of losses in this process. */
+int32_t ixy_lost(int32_t index) {
+  return __atomic_load_n(index < 0 ? &losses : &watched[index].lost, __ATOMIC_ACQUIRE);
 }
 
 /* Unix sockets. `kind` is SOCK_STREAM, SOCK_DGRAM or SOCK_SEQPACKET. */
@@ -297,17 +409,26 @@ int32_t ixy_peer(int32_t fd, int32_t *pid) {
 
 /* Processes. */
 
-/* Returns a file in memory that can be executed. Kernels before 6.3 do not know MFD_EXEC; later ones
- * may demand it (vm.memfd_noexec). */
+/*
+ * Returns a file that can be executed. Kernels before 6.3 do not know MFD_EXEC; later ones may demand it, or
+ * forbid it (vm.memfd_noexec).
+ */
 static int executable(const char *name, const void *bytes, uint32_t count) {
   int fd = memfd_create(name, MFD_CLOEXEC | MFD_EXEC);
   if (fd < 0 && errno == EINVAL) fd = memfd_create(name, MFD_CLOEXEC);
-  if (fd < 0) return -errno;
+  int refused = errno;
+  if (fd < 0 && (fd = deleted_file(1)) < 0) return -refused;
   ssize_t n = write(fd, bytes, count);
-  if (n == (ssize_t)count) return fd;
-  int error = n < 0 ? errno : ENOSPC;
+  int error = n < 0 ? errno : ENOSPC, program = -1;
+  if (n == (ssize_t)count) {
+    /* A deleted file cannot be executed while it is open for writing. */
+    char path[32];
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    program = open(path, O_RDONLY | O_CLOEXEC);
+    error = errno;
+  }
   close(fd);
-  return -error;
+  return program < 0 ? -error : program;
 }
 
 /*
@@ -392,19 +513,24 @@ double ixy_milliseconds(void) {
  * process and through its parent.
  */
 
-static const int stop_signals[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR2, SIGALRM, SIGXCPU,
-                                   SIGXFSZ};
-#define STOP_SIGNALS (sizeof stop_signals / sizeof *stop_signals)
+/* Signals that native/stop.ts also has Deno listen to. */
+static const int listened[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR2, SIGALRM, SIGXCPU, SIGXFSZ};
+/* Other signals whose default is to end the process. They are caught only if nothing else uses them: a
+ * profiler of V8 uses SIGPROF. Real-time signals follow. Signals of a crash are not caught. */
+static const int unlistened[] = {SIGUSR1, SIGABRT, SIGVTALRM, SIGPROF, SIGSTKFLT, SIGIO, SIGPWR};
+#define COUNT(array) (sizeof array / sizeof *array)
 #define STOP_GRACE_MS 1000
 
 static volatile int32_t stop;
 static double stopped_at;
-static struct sigaction before[STOP_SIGNALS];
+static struct sigaction before[_NSIG];
+static char caught[_NSIG];
 static int active;
 
 static void on_signal(int number) {
   int error = errno;
   double now = ixy_milliseconds();
+  if (!active) return; /* Deno's handler calls this one, which was there before it */
   if (!stop) {
     stopped_at = now;
     stop = number;
@@ -415,32 +541,52 @@ static void on_signal(int number) {
   errno = error;
 }
 
-/* Returns 1 if SIGHUP is ignored, as nohup(1) does, else 0. */
-int32_t ixy_stop_nohup(void) {
-  struct sigaction now;
-  return sigaction(SIGHUP, 0, &now) < 0 ? -errno : now.sa_handler == SIG_IGN;
+/* Installs the handler of a signal, and stores the previous one. Leaves the signal as it is if that is
+ * `only_default` and has a handler. */
+static int catch_signal(int number, int only_default) {
+  struct sigaction handle = {.sa_handler = on_signal}, now;
+  if (sigaction(number, 0, &now) < 0) return -errno;
+  if (now.sa_handler == on_signal) return 0;
+  if (only_default && (now.sa_flags & SA_SIGINFO || now.sa_handler != SIG_DFL)) return 0;
+  if (number == SIGHUP && !caught[number] && now.sa_handler == SIG_IGN) return 0;
+  if (sigaction(number, &handle, before + number) < 0) return -errno;
+  caught[number] = 1;
+  return 0;
 }
 
-/* Installs the handlers, or ignores SIGHUP, clears the flag, and stores the flag's address; -EBUSY if
- * they are installed already. */
-int32_t ixy_stop_begin(int32_t nohup, uint64_t *address) {
-  struct sigaction handle = {.sa_handler = on_signal}, ignore = {.sa_handler = SIG_IGN};
+/* Installs the handlers, clears the flag and stores its address; -EBUSY if they are installed already.
+ * SIGHUP stays ignored if it is, as under nohup(1). After an error, call ixy_stop_end. */
+int32_t ixy_stop_begin(uint64_t *address) {
+  int error = 0;
   if (active) return -EBUSY;
   stop = 0;
   *address = (uint64_t)&stop;
-  for (unsigned i = 0; i < STOP_SIGNALS; i++) {
-    int ignores = nohup && stop_signals[i] == SIGHUP;
-    if (sigaction(stop_signals[i], ignores ? &ignore : &handle, before + i) < 0) return -errno;
-    if (ignores) before[i] = ignore;
-  }
   active = 1;
-  return 0;
+  for (unsigned i = 0; i < COUNT(listened) && !error; i++) error = catch_signal(listened[i], 0);
+  for (unsigned i = 0; i < COUNT(unlistened) && !error; i++) error = catch_signal(unlistened[i], 1);
+  for (int i = SIGRTMIN; i <= SIGRTMAX && !error; i++) error = catch_signal(i, 1);
+  return error;
+}
+
+/* Installs the handlers again, over those that Deno has installed since. Deno's call those that they
+ * have replaced, so no signal is lost in between. */
+int32_t ixy_stop_cover(void) {
+  struct sigaction ignore = {.sa_handler = SIG_IGN};
+  int error = 0;
+  for (unsigned i = 0; i < COUNT(listened) && !error; i++) {
+    if (caught[listened[i]]) error = catch_signal(listened[i], 0);
+    else if (sigaction(listened[i], &ignore, 0) < 0) error = -errno;
+  }
+  return error;
 }
 
 /* Restores the previous handlers. */
 int32_t ixy_stop_end(void) {
+  int error = 0;
   active = 0;
-  for (unsigned i = 0; i < STOP_SIGNALS; i++)
-    if (sigaction(stop_signals[i], before + i, 0) < 0) return -errno;
-  return 0;
+  for (int i = 1; i < _NSIG; i++) {
+    if (caught[i] && sigaction(i, before + i, 0) < 0) error = -errno;
+    caught[i] = 0;
+  }
+  return error;
 }

@@ -17,6 +17,7 @@ const SYMBOLS = {
   ixy_pwrite: { parameters: ["i32", "buffer", "u32", "f64"], result: "i32" },
   ixy_read: { parameters: ["i32", "buffer", "u32"], result: "i32" },
   ixy_write: { parameters: ["i32", "buffer", "u32"], result: "i32" },
+  ixy_truncate: { parameters: ["i32", "f64"], result: "i32" },
   ixy_unlink: { parameters: ["buffer"], result: "i32" },
   ixy_readlink: { parameters: ["buffer", "buffer", "u32"], result: "i32" },
   ixy_stat: { parameters: ["i32", "buffer", "buffer"], result: "i32" },
@@ -29,7 +30,10 @@ const SYMBOLS = {
   ixy_reserve: { parameters: ["f64", "buffer"], result: "i32" },
   ixy_mmap_at: { parameters: ["pointer", "i32", "f64", "f64"], result: "i32" },
   ixy_munmap: { parameters: ["pointer", "f64"], result: "i32" },
-  ixy_memory: { parameters: ["f64", "i32", "buffer"], result: "i32" },
+  ixy_memory: { parameters: ["f64", "u32", "buffer"], result: "i32" },
+  ixy_watch: { parameters: ["pointer", "f64"], result: "i32" },
+  ixy_unwatch: { parameters: ["i32"], result: "i32" },
+  ixy_lost: { parameters: ["i32"], result: "i32" },
   ixy_pagemap: { parameters: ["pointer", "u32", "u32", "buffer"], result: "i32" },
   ixy_connect: { parameters: ["buffer", "i32"], result: "i32" },
   ixy_bind: { parameters: ["buffer", "i32"], result: "i32" },
@@ -47,8 +51,8 @@ const SYMBOLS = {
   ixy_signal: { parameters: ["i32"], result: "i32" },
   ixy_poll: { parameters: ["buffer", "u32", "i32"], result: "i32" },
   ixy_milliseconds: { parameters: [], result: "f64" },
-  ixy_stop_nohup: { parameters: [], result: "i32" },
-  ixy_stop_begin: { parameters: ["i32", "buffer"], result: "i32" },
+  ixy_stop_begin: { parameters: ["buffer"], result: "i32" },
+  ixy_stop_cover: { parameters: [], result: "i32" },
   ixy_stop_end: { parameters: [], result: "i32" },
 } as const;
 
@@ -62,12 +66,18 @@ export const Errno = {
   ESRCH: 3,
   EINTR: 4,
   EIO: 5,
+  ENXIO: 6,
   EAGAIN: 11,
   ENOMEM: 12,
   EACCES: 13,
   EBUSY: 16,
+  EEXIST: 17,
   ENODEV: 19,
+  ENOTDIR: 20,
   EINVAL: 22,
+  EMFILE: 24,
+  ENOSPC: 28,
+  EROFS: 30,
   EPIPE: 32,
   ENOBUFS: 105,
   ECONNRESET: 104,
@@ -85,44 +95,128 @@ type Stubs = Deno.DynamicLibrary<typeof SYMBOLS>["symbols"];
 
 /** Loads the stubs. If that is not possible, their first use throws a UsageError; the import does not. */
 function load(): Stubs {
-  let problem = unsupported(Deno.build.os, Deno.build.arch);
-  if (problem === undefined) {
-    try {
-      return loadFromMemory();
-    } catch (error) {
-      if (!(error instanceof Deno.errors.NotCapable)) throw error;
-      problem = "ixy.ts makes system calls through a C library: run it with `deno run --allow-ffi`";
-    }
+  try {
+    const problem = unsupported(Deno.build.os, Deno.build.arch);
+    if (problem !== undefined) throw new UsageError(problem);
+    return loadFromMemory();
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    return new Proxy({} as Stubs, {
+      get() {
+        throw error;
+      },
+    });
   }
-  return new Proxy({} as Stubs, {
-    get() {
-      throw new UsageError(problem);
-    },
-  });
 }
 
-/** Loads the shared object from memory: a file on disk would need further permissions. */
-function loadFromMemory(): Stubs {
-  const libc = Deno.dlopen("libc.so.6", {
-    memfd_create: { parameters: ["buffer", "u32"], result: "i32" },
-    write: { parameters: ["i32", "buffer", "usize"], result: "isize" },
-    close: { parameters: ["i32"], result: "i32" },
-  });
-  const object = Uint8Array.from(atob(STUBS), (c) => c.charCodeAt(0));
-  const fd = libc.symbols.memfd_create(path("ixy-stubs"), 1);
+const LIBC = {
+  memfd_create: { parameters: ["buffer", "u32"], result: "i32" },
+  mkostemp: { parameters: ["buffer", "i32"], result: "i32" },
+  getenv: { parameters: ["buffer"], result: "pointer" },
+  unlink: { parameters: ["buffer"], result: "i32" },
+  write: { parameters: ["i32", "buffer", "usize"], result: "isize" },
+  close: { parameters: ["i32"], result: "i32" },
+} as const;
+type Libc = Deno.DynamicLibrary<typeof LIBC>;
+
+function openLibc(): Libc {
   try {
-    if (fd < 0 || libc.symbols.write(fd, object, BigInt(object.length)) !== BigInt(object.length)) {
-      throw new Error("cannot load the C stubs: memfd_create or write failed: see `ulimit -a`");
+    return Deno.dlopen("libc.so.6", LIBC);
+  } catch (cause) {
+    // With permission for some paths only, the name means a file in the working directory.
+    const allowed = Deno.permissions.querySync({ name: "ffi" }).state === "granted";
+    throw new UsageError(
+      allowed
+        ? `ixy.ts needs the GNU C library (${
+          reason(cause)
+        }): use a system that has it, such as Debian`
+        : "ixy.ts makes system calls through a C library: run it with `deno run --allow-ffi`, without a path",
+      { cause },
+    );
+  }
+}
+
+/** Flags of memfd_create(2): close-on-exec, executable. Kernels before 6.3 do not know the second. */
+const MFD_CLOEXEC = 1, MFD_EXEC = 0x10;
+const O_CLOEXEC = 0o2000000;
+
+/**
+ * Loads the shared object from memory: a file on disk would need further permissions. Where the kernel
+ * or a container does not allow that, it loads a temporary file, which C creates.
+ */
+function loadFromMemory(): Stubs {
+  const libc = openLibc(), { memfd_create, mkostemp, getenv, unlink } = libc.symbols;
+  const problems: string[] = [];
+  try {
+    const name = path("ixy-stubs");
+    for (const flags of [MFD_CLOEXEC | MFD_EXEC, MFD_CLOEXEC]) {
+      const loaded = tryLoad(libc, "memfd_create", memfd_create(name, flags), [], problems);
+      if (loaded) return loaded;
     }
-    return Deno.dlopen(`/proc/self/fd/${fd}`, SYMBOLS).symbols;
+    const TMPDIR = getenv(path("TMPDIR"));
+    const own = TMPDIR ? [new Deno.UnsafePointerView(TMPDIR).getCString()] : [];
+    for (const directory of [...own, "/tmp", "/var/tmp", "/dev/shm"]) {
+      const template = path(`${directory}/ixy-XXXXXX`);
+      const fd = mkostemp(template, O_CLOEXEC);
+      const file = new TextDecoder().decode(template.subarray(0, -1));
+      const loaded = tryLoad(libc, directory, fd, [file], problems);
+      if (fd >= 0) unlink(template);
+      if (loaded) return loaded;
+    }
   } finally {
-    libc.symbols.close(fd);
     libc.close();
   }
+  const why = [...new Set(problems)].join("; ");
+  throw new UsageError(
+    `cannot load the C stubs (${why}): mount /proc, or set TMPDIR to a directory where this process may ` +
+      "write and execute files, in a container with `--tmpfs /tmp:exec`, and see `ulimit -n`",
+  );
 }
 
 /**
- * Encodes a path as the NUL-terminated string that the stubs take.
+ * Writes the shared object to an open file, loads it and closes the file. If that is not possible, adds the
+ * reason to `problems`.
+ *
+ * @param what The file, for messages.
+ * @param names Paths of the file, for processes without `/proc`.
+ */
+function tryLoad(
+  { symbols: { write, close } }: Libc,
+  what: string,
+  fd: number,
+  names: readonly string[],
+  problems: string[],
+): Stubs | undefined {
+  if (fd < 0) {
+    problems.push(`${what}: refused`);
+    return undefined;
+  }
+  const object = Uint8Array.from(atob(STUBS), (c) => c.charCodeAt(0));
+  try {
+    if (write(fd, object, BigInt(object.length)) !== BigInt(object.length)) {
+      problems.push(`${what}: no space`);
+      return undefined;
+    }
+    for (const name of [`/proc/self/fd/${fd}`, ...names]) {
+      try {
+        return Deno.dlopen(name, SYMBOLS).symbols;
+      } catch (error) {
+        problems.push(`${what}: ${reason(error)}`);
+      }
+    }
+  } finally {
+    close(fd);
+  }
+}
+
+/** Returns the last part of an error's message, behind names of files that have no meaning any more. */
+function reason(error: unknown): string {
+  return String(error).split(": ").at(-1)!;
+}
+
+/**
+ * Encodes a path as the NUL-terminated string that the stubs take. Lone surrogates U+DC80 to U+DCFF stand
+ * for bytes that are not UTF-8, see `decode` in `files.ts`.
  *
  * @throws {UsageError} if the path has a NUL character: the kernel would take another path.
  */
@@ -130,7 +224,14 @@ export function path(text: string): Uint8Array<ArrayBuffer> {
   if (text.includes("\0")) {
     throw new UsageError(`${JSON.stringify(text)} is not a path: leave out the NUL character`);
   }
-  return new TextEncoder().encode(text + "\0");
+  const encoder = new TextEncoder();
+  if (text.isWellFormed()) return encoder.encode(text + "\0");
+  return Uint8Array.from(
+    [...text, "\0"].flatMap((character) => {
+      const code = character.codePointAt(0)!;
+      return code >= 0xdc80 && code <= 0xdcff ? [code & 0xff] : [...encoder.encode(character)];
+    }),
+  );
 }
 
 /** The stubs. A negative result is an error number, see {@linkcode checkErrno}. */

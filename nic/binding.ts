@@ -6,7 +6,7 @@
  */
 
 import { Errno, Open, path, stubs, SystemError } from "../native/stubs.ts";
-import { delay } from "../native/clock.ts";
+import { waitUntil } from "../native/clock.ts";
 import { linkName, writeText } from "../native/files.ts";
 import { ETHERNET_CONTROLLER, hex16 } from "../src/pci/function.ts";
 import { SysfsFunction } from "../src/pci/sysfs.ts";
@@ -104,10 +104,8 @@ export async function restore(system: System, name: string): Promise<Binding> {
       `no kernel driver accepts it: load the module with \`modprobe ${alias}\``,
     );
   }
-  const deadline = performance.now() + INTERFACE_MS;
-  while (system.function(address).interfaces.length === 0 && performance.now() < deadline) {
-    await delay(POLL_MS);
-  }
+  const present = () => system.function(address).interfaces.length > 0;
+  await waitUntil(INTERFACE_MS, present, POLL_MS);
   const result = binding(system, before);
   if (result.interfaces.length > 0) return result;
   return { ...result, notes: ["it has no interface yet: see dmesg for the driver's messages"] };

@@ -7,6 +7,8 @@
 
 import { checkErrno, Errno, Open, path, stubs } from "../native/stubs.ts";
 import { list } from "../native/files.ts";
+import { HIDDEN_REMEDY } from "../src/pci/sysfs.ts";
+import { type Confinement, confinement, mebibytes, remedy } from "./confinement.ts";
 import { identify } from "./drivers.ts";
 import type { FunctionFiles, System } from "./system.ts";
 
@@ -14,6 +16,7 @@ import type { FunctionFiles, System } from "./system.ts";
 const CAP_IPC_LOCK = 14n, CAP_SYS_ADMIN = 21n;
 /** Memory for a small pool and its rings: hugepages, or locked memory in bytes. */
 const MIN_HUGEPAGES = 2, MIN_LOCKED = 16 * 1024 * 1024;
+const HUGEPAGE_BYTES = 2 * 1024 * 1024;
 /** Oldest version of Deno that the project is tested with. */
 const MIN_DENO = [2, 9] as const;
 
@@ -51,16 +54,19 @@ export interface Diagnosis {
 
 /** Runs all checks. */
 export function diagnose(system: System, process: Process): Diagnosis {
+  const confined = confinement(system, candidates(system).map(({ address }) => address));
   const findings = [
     ...machine(process),
+    ...container(confined),
     cards(system),
     iommu(system),
     translation(system),
-    vfioModule(system),
-    vfioAccess(system),
-    lockedMemory(system),
-    root(system),
+    vfioModule(system, confined),
+    vfioAccess(system, confined),
+    lockedMemory(system, confined),
+    root(system, confined),
     hugepages(system),
+    ...hugepageLimit(confined),
     lockdown(system),
   ];
   const ways = (["vfio", "sysfs"] as const).filter((way) => {
@@ -109,25 +115,60 @@ function* machine({ deno, processors }: Process): Generator<Finding> {
   );
 }
 
+/** Yields what confines this process, and the files of the kernel that it needs. */
+function* container(confined: Confinement): Generator<Finding> {
+  const { container, userNamespace, proc, sys } = confined;
+  if (container !== undefined) {
+    const user = userNamespace ? ", with a user namespace" : "";
+    yield finding("container", `${container}${user}`, true, [], "");
+  }
+  yield finding(
+    "/proc",
+    proc ? "mounted" : "missing",
+    proc,
+    ["sysfs"],
+    "mount it: `mount -t proc proc /proc`",
+  );
+  yield finding(
+    "/sys",
+    sys,
+    sys === "writable",
+    sys === "missing" ? ["vfio", "sysfs"] : ["sysfs"],
+    remedy(
+      confined,
+      sys === "missing"
+        ? "mount it: `mount -t sysfs sysfs /sys`"
+        : "run `mount -o remount,rw /sys`",
+      "start the container with `-v /sys:/sys`, or with `--privileged --network host`",
+    ),
+  );
+}
+
 /**
- * Returns cards that a driver of this project supports, and that do not carry the default route.
+ * Returns cards that a driver of this project supports, and that do not carry the default route. One whose
+ * interface this process cannot see may carry it.
  */
 function candidates(system: System): FunctionFiles[] {
-  return system.ethernetFunctions().filter((found) => {
-    return identify(found).driver !== null && !found.interfaces.some((each) => each.defaultRoute);
+  return system.ethernetFunctions().functions.filter((found) => {
+    const { hidesInterface, interfaces } = found;
+    const used = hidesInterface || interfaces.some((each) => each.defaultRoute);
+    return identify(found).driver !== null && !used;
   });
 }
 
 function cards(system: System): Finding {
-  const free = candidates(system), all = system.ethernetFunctions().map(({ address }) => address);
+  const free = candidates(system);
+  const { functions } = system.ethernetFunctions(), all = functions.map(({ address }) => address);
   const others = all.length > 0 ? `none except ${all.join(", ")}: see \`nic.ts list\`` : "none";
   return finding(
     "cards",
     free.map(({ address, driver }) => `${address} (${driver ?? "no driver"})`).join(", ") || others,
     free.length > 0,
     ["vfio", "sysfs"],
-    "add an 82599 (X520), X540, X550 or VirtIO card beside the one that carries the default " +
-      "route; without one, `deno task demo` runs everything in software",
+    functions.some(({ hidesInterface }) => hidesInterface)
+      ? `to see whether a card is in use, ${HIDDEN_REMEDY}`
+      : "add an 82599 (X520), X540, X550 or VirtIO card beside the one that carries the default " +
+        "route; without one, `deno task demo` runs everything in software",
   );
 }
 
@@ -157,7 +198,7 @@ function translation(system: System): Finding {
   );
 }
 
-function vfioModule(system: System): Finding {
+function vfioModule(system: System, confined: Confinement): Finding {
   const driver = system.has("/sys/bus/pci/drivers", "vfio-pci");
   const iommu = system.has("/sys/module", "vfio_iommu_type1");
   return finding(
@@ -165,12 +206,12 @@ function vfioModule(system: System): Finding {
     `vfio-pci ${driver ? "loaded" : "missing"}, vfio_iommu_type1 ${iommu ? "loaded" : "missing"}`,
     driver && iommu,
     ["vfio"],
-    "run `modprobe -a vfio-pci vfio_iommu_type1`",
+    `run \`modprobe -a vfio-pci vfio_iommu_type1\`${remedy(confined, "", " on the machine")}`,
   );
 }
 
 /** Opens each file briefly, which does not disturb its users. A group that is in use counts too. */
-function vfioAccess(system: System): Finding {
+function vfioAccess(system: System, confined: Confinement): Finding {
   const directory = system.file("/dev/vfio");
   const files = list(directory).filter((name) => name === "vfio" || /^\d+$/.test(name));
   const open = files.filter((name) => mayOpen(`${directory}/${name}`));
@@ -183,9 +224,14 @@ function vfioAccess(system: System): Finding {
       : `${files.sort().join(", ")}; accessible: ${open.sort().join(", ") || "none"}`,
     may,
     ["vfio"],
-    groups.length === 0
-      ? "as root, run `nic.ts bind ADDRESS vfio-pci`, then `chown USER /dev/vfio/N`"
-      : "run `chown USER /dev/vfio/N` for the card's group N, or run this as root",
+    remedy(
+      confined,
+      groups.length === 0
+        ? "as root, run `nic.ts bind ADDRESS vfio-pci`, then `chown USER /dev/vfio/N`"
+        : "run `chown USER /dev/vfio/N` for the card's group N, or run this as root",
+      "on the machine, run `nic.ts bind ADDRESS vfio-pci`, then start the container with " +
+        "`--device /dev/vfio/vfio --device /dev/vfio/N`",
+    ),
   );
 }
 
@@ -195,29 +241,51 @@ function mayOpen(file: string): boolean {
   return fd >= 0 || fd === -Errno.EBUSY;
 }
 
-function lockedMemory(system: System): Finding {
+function lockedMemory(system: System, confined: Confinement): Finding {
   const limits = system.text("/proc/self/limits") ?? "";
   const soft = /^Max locked memory\s+(\S+)/m.exec(limits)?.[1] ?? "unlimited";
-  const free = hasCapability(system, CAP_IPC_LOCK);
+  // The kernel looks for the capability in the machine's user namespace only.
+  const free = hasCapability(system, CAP_IPC_LOCK) && !confined.userNamespace;
   const enough = free || soft === "unlimited" || Number(soft) >= MIN_LOCKED;
   return finding(
     "locked memory",
-    free ? "no limit for this user" : soft === "unlimited" ? soft : `${Number(soft) / 1024} KiB`,
+    free
+      ? "no limit for this user"
+      : !confined.proc
+      ? "unknown without /proc"
+      : soft === "unlimited"
+      ? soft
+      : `${Number(soft) / 1024} KiB`,
     enough,
     ["vfio"],
-    "run `ulimit -l 65536` as root, or change /etc/security/limits.conf",
+    remedy(
+      confined,
+      "run `ulimit -l 65536` as root, or change /etc/security/limits.conf",
+      "start the container with `--ulimit memlock=-1`",
+    ),
   );
 }
 
-function root(system: System): Finding {
-  const is = isRoot(system), all = is && hasCapability(system, CAP_SYS_ADMIN);
-  return finding(
-    "root",
-    !is ? "no" : all ? "yes" : "yes, but physical addresses also need CAP_SYS_ADMIN",
-    all,
-    ["sysfs"],
-    is ? "give the container CAP_SYS_ADMIN and CAP_SYS_RAWIO" : "run this as root",
-  );
+function root(system: System, confined: Confinement): Finding {
+  const is = isRoot(system), capable = hasCapability(system, CAP_SYS_ADMIN);
+  const { userNamespace, proc } = confined;
+  const found = !proc
+    ? "unknown without /proc"
+    : !is
+    ? "no"
+    : userNamespace
+    ? "yes, but of a user namespace: physical addresses need the machine's"
+    : capable
+    ? "yes"
+    : "yes, but physical addresses also need CAP_SYS_ADMIN";
+  const fix = is && !userNamespace
+    ? "start the container with `--cap-add SYS_ADMIN --cap-add SYS_RAWIO`"
+    : remedy(
+      confined,
+      "run this as root",
+      "start the container as root of the machine, `--user 0 --userns host`",
+    );
+  return finding("root", found, is && capable && !userNamespace, ["sysfs"], fix);
 }
 
 function hugepages(system: System): Finding {
@@ -229,7 +297,20 @@ function hugepages(system: System): Finding {
     `${free} of ${total} pages of 2 MiB free`,
     free >= MIN_HUGEPAGES,
     ["sysfs"],
-    `run \`echo ${total - free + 256} > /proc/sys/vm/nr_hugepages\``,
+    `run \`echo ${total - free + 256} > ${directory}/nr_hugepages\``,
+  );
+}
+
+/** A control group may take fewer hugepages than are free. Without a limit, there is nothing to report. */
+function* hugepageLimit(confined: Confinement): Generator<Finding> {
+  const { hugepages } = confined;
+  if (hugepages === Infinity) return;
+  yield finding(
+    "hugepage limit",
+    `${mebibytes(hugepages)} by the control group`,
+    hugepages >= MIN_HUGEPAGES * HUGEPAGE_BYTES,
+    ["sysfs"],
+    "raise hugetlb.2MB.max of the control group; in Kubernetes, set `resources.limits` of hugepages-2Mi",
   );
 }
 

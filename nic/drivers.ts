@@ -5,9 +5,11 @@
  * @module
  */
 
+import { shellWord, visible } from "../native/files.ts";
 import { INTEL, modelOf } from "../ixgbe/models.ts";
 import { MODERN_NET, RED_HAT, TRANSITIONAL_NET } from "../virtio/pci.ts";
 import { UsageError } from "../src/errors.ts";
+import { HIDDEN_REMEDY } from "../src/pci/sysfs.ts";
 import type { FunctionFiles } from "./system.ts";
 
 /** Names of VirtIO network cards. */
@@ -87,18 +89,26 @@ function sysfsProblems(found: FunctionFiles, model: "ixgbe" | "virtio"): string[
 }
 
 /** Returns what the kernel uses a function for, and what to do about it. */
-export function inUse({ interfaces }: FunctionFiles): { problem: string; remedy: string }[] {
-  return interfaces.flatMap(({ name, up, defaultRoute }) => {
+export function inUse(
+  { interfaces, hidesInterface }: FunctionFiles,
+): { problem: string; remedy: string }[] {
+  const problems = interfaces.flatMap(({ name, up, defaultRoute }) => {
     if (defaultRoute) {
       return [{
-        problem: `its kernel interface ${name} carries the default route`,
+        problem: `its kernel interface ${visible(name)} carries the default route`,
         remedy: "move the route to another card first",
       }];
     }
     if (!up) return [];
     return [{
-      problem: `its kernel interface ${name} is up`,
-      remedy: `run \`ip link set ${name} down\` if nothing needs it`,
+      problem: `its kernel interface ${visible(name)} is up`,
+      remedy: `run \`ip link set ${shellWord(name)} down\` if nothing needs it`,
     }];
   });
+  const hidden = {
+    problem: "its kernel interface is in another network namespace, so this process does not see " +
+      "whether it is up",
+    remedy: HIDDEN_REMEDY,
+  };
+  return hidesInterface ? [...problems, hidden] : problems;
 }

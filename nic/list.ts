@@ -4,27 +4,34 @@
  * @module
  */
 
+import { visible } from "../native/files.ts";
 import { hex16 } from "../src/pci/function.ts";
 import { assess, type Assessment } from "./drivers.ts";
-import type { FunctionFiles, System } from "./system.ts";
+import type { FunctionFiles, Survey, System } from "./system.ts";
 
 /** A card, and how this project can drive it. */
 export type Card = FunctionFiles & { readonly use: Assessment };
 
-/** Returns all Ethernet controllers, ordered by address. */
+/** Returns all Ethernet controllers that can be read, ordered by address. */
 export function cards(system: System): Card[] {
-  return system.ethernetFunctions().map((found) => ({ ...found, use: assess(found) }));
+  return assessed(system.ethernetFunctions());
+}
+
+/** Returns the functions of a survey with what `open` would do. */
+export function assessed({ functions }: Survey): Card[] {
+  return functions.map((found) => ({ ...found, use: assess(found) }));
 }
 
 /** Formats cards as lines of text: a heading for each card, then its details. */
 export function* formatCards(found: readonly Card[]): Generator<string> {
   if (found.length === 0) yield "no Ethernet controllers on this machine's PCI buses";
   for (const card of found) {
-    const { address, vendor, device, driver, interfaces, group, use } = card;
+    const { address, vendor, device, driver, interfaces, hidesInterface, group, use } = card;
     yield `${address}  ${hex16(vendor)}:${hex16(device)}  ${use.name ?? "unknown model"}`;
     const names = interfaces.map(({ name, up, defaultRoute }) => {
-      return `${name} ${up ? "up" : "down"}${defaultRoute ? ", default route" : ""}`;
+      return `${visible(name)} ${up ? "up" : "down"}${defaultRoute ? ", default route" : ""}`;
     });
+    if (hidesInterface) names.push("in another network namespace");
     yield `  kernel    ${driver === null ? "no driver" : `driver ${driver}`}; ` +
       `${names.length > 0 ? `interface ${names.join("; ")}` : "no interface"}`;
     if (group === null) yield "  IOMMU     none";

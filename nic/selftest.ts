@@ -8,7 +8,7 @@
  */
 
 import { modelOf } from "../ixgbe/models.ts";
-import { DeviceError, Mempool, SystemError, UsageError } from "../mod.ts";
+import { DeviceError, Mempool, StopError, SystemError, UsageError } from "../mod.ts";
 import {
   type Access,
   type Bench,
@@ -205,10 +205,11 @@ class Run {
       this.#checkStop();
       detail = await run();
     } catch (error) {
-      if (error instanceof Interrupted || error instanceof Skipped) verdict = "skipped";
+      const stopped = error instanceof Interrupted || error instanceof StopError;
+      if (stopped || error instanceof Skipped) verdict = "skipped";
       else if (isFailure(error, check)) verdict = "FAILED";
       else throw error;
-      detail = error instanceof Interrupted ? "interrupted" : (error as Error).message;
+      detail = stopped ? "interrupted" : (error as Error).message;
     }
     this.#add(access, check, verdict, detail);
   }

@@ -8,9 +8,9 @@
 import { ifReadable, linkName, list, readText } from "../native/files.ts";
 import { parsePciAddress } from "../src/pci/address.ts";
 import { ETHERNET_CONTROLLER } from "../src/pci/function.ts";
-import { kernelInterfaces } from "../src/pci/sysfs.ts";
+import { hidesInterface, kernelInterfaces } from "../src/pci/sysfs.ts";
 import { HARMLESS } from "../src/pci/vfio_group.ts";
-import { UsageError } from "../src/errors.ts";
+import { SystemError, UsageError } from "../src/errors.ts";
 
 /** A kernel interface of a function. */
 export interface KernelInterface {
@@ -58,8 +58,18 @@ export interface FunctionFiles {
   readonly driverOverride: string | null;
   /** Its kernel interfaces. */
   readonly interfaces: readonly KernelInterface[];
+  /** Whether it has a kernel interface in another network namespace, which this process cannot see. */
+  readonly hidesInterface: boolean;
   /** Its IOMMU group; null if it is not behind an IOMMU. */
   readonly group: IommuGroup | null;
+}
+
+/** The PCI functions of a machine. */
+export interface Survey {
+  /** Those that can be read, ordered by address. */
+  readonly functions: readonly FunctionFiles[];
+  /** A sentence about each of the others. */
+  readonly problems: readonly string[];
 }
 
 /** The kernel's files of a machine. */
@@ -97,10 +107,23 @@ export class System {
     return ifReadable(() => readText(this.file(name)));
   }
 
-  /** Returns all Ethernet controllers, ordered by address. */
-  ethernetFunctions(): FunctionFiles[] {
-    return list(this.devices).sort().map((address) => this.#read(address))
-      .filter((found) => found.class === ETHERNET_CONTROLLER);
+  /** Returns all Ethernet controllers. One that cannot be read does not hide the others. */
+  ethernetFunctions(): Survey {
+    const functions: FunctionFiles[] = [], problems: string[] = [];
+    if (list(this.file("/sys/bus")).length === 0) {
+      problems.push("/sys is not mounted: mount it, in a container with `-v /sys:/sys`");
+    }
+    for (const address of list(this.devices).sort()) {
+      try {
+        const found = this.#read(address);
+        if (found.class === ETHERNET_CONTROLLER) functions.push(found);
+      } catch (error) {
+        if (!(error instanceof SystemError)) throw error;
+        const gone = !list(this.devices).includes(address); // unplugged since it was listed
+        if (!gone) problems.push(`${address}: ${error.message}: see what dmesg says`);
+      }
+    }
+    return { functions, problems };
   }
 
   /**
@@ -117,19 +140,24 @@ export class System {
           `\`nic.ts list\``,
       );
     }
-    if (!list(this.devices).includes(address)) {
-      throw new UsageError(
+    const unknown = () => {
+      return new UsageError(
         `${address}: no such PCI device: see \`nic.ts list\` for those of this machine`,
       );
+    };
+    if (!list(this.devices).includes(address)) throw unknown();
+    try {
+      return this.#read(address);
+    } catch (error) {
+      if (list(this.devices).includes(address)) throw error;
+      throw unknown(); // it was unplugged
     }
-    return this.#read(address);
   }
 
   #read(address: string): FunctionFiles {
     const directory = `${this.devices}/${address}`;
     const id = (name: string) => Number(readText(`${directory}/${name}`));
-    // driver_override exists since Linux 3.16; older kernels are not supported.
-    const override = readText(`${directory}/driver_override`);
+    const override = ifReadable(() => readText(`${directory}/driver_override`)) ?? "";
     return {
       address,
       vendor: id("vendor"),
@@ -138,6 +166,7 @@ export class System {
       driver: linkName(`${directory}/driver`) ?? null,
       driverOverride: override === "" || override === "(null)" ? null : override,
       interfaces: this.#interfaces(directory),
+      hidesInterface: hidesInterface(directory),
       group: this.#group(address),
     };
   }
@@ -162,7 +191,7 @@ export class System {
   /** Returns the names of the interfaces that carry a default route in this network namespace. */
   #defaultRoutes(): Set<string> {
     const rows = (file: string) =>
-      (this.text(file) ?? "").split("\n").map((row) => row.split(/\s+/));
+      (this.text(file) ?? "").split("\n").map((row) => row.split(/[ \t]+/));
     const zeros = /^0+$/;
     const v4 = rows("/proc/net/route").filter(([, to, , , , , , mask]) => {
       return zeros.test(to) && zeros.test(mask);

@@ -5,6 +5,7 @@
  */
 
 import { meaningOf } from "../native/errors.ts";
+import { OutputFile, requireDistinct } from "../native/output_file.ts";
 import { standardOutput } from "../native/standard_stream.ts";
 import type { StopFlag } from "../native/stop.ts";
 import { Errno } from "../native/stubs.ts";
@@ -21,42 +22,62 @@ const LOOK_MS = 100, STOPPED_MS = 1000;
 
 /** A destination for bytes: a file, or the standard output. */
 export interface Sink {
-  /** Writes at least one of the bytes; returns how many. */
+  /** Writes some of the bytes; returns how many: 0 if its reader takes none now. */
   writeSync(bytes: Uint8Array<ArrayBuffer>): number;
 }
 
 /**
- * Creates or truncates a file; `-` is the standard output, where a write waits for the reader.
+ * Opens a file, or creates it; `-` is the standard output. The first write empties the file. Where a
+ * process reads what is written, a write waits for it.
  *
  * @param stop After a signal, a write fails if the reader takes nothing for a second.
- * @throws {UsageError} if the file cannot be written.
+ * @throws {UsageError} if the file cannot be written, or is the standard output or error.
  */
 export function openSink(name: string, stop?: Pick<StopFlag, "signal">): Sink & Disposable {
-  if (name === "-") return { writeSync: (b) => writeOutput(b, stop), [Symbol.dispose]() {} };
-  try {
-    return Deno.openSync(name, { write: true, create: true, truncate: true });
-  } catch (error) {
-    if (!(error instanceof Error)) throw error;
-    if (error instanceof Deno.errors.NotCapable) {
-      // Of devices, such as /dev/full, Deno demands more than permission to write them.
-      const all = error.message.includes("--allow-all");
-      const permission = all ? "--allow-all" : `--allow-write='${name}'`;
-      throw new UsageError(
-        `${name}: no permission to write it: run with \`deno run --allow-ffi ${permission}\``,
-      );
-    }
-    throw new UsageError(`cannot write ${name}: ${reason(error)}: choose another file`);
+  if (name === "-") {
+    return { writeSync: (b) => writeAndWait(standardOutput, b, stop), [Symbol.dispose]() {} };
   }
+  requirePermission(name);
+  const file = new OutputFile(name);
+  try {
+    requireDistinct([file]);
+  } catch (error) {
+    file[Symbol.dispose]();
+    throw error;
+  }
+  return {
+    writeSync: (bytes) => writeAndWait(file, bytes, stop),
+    [Symbol.dispose]: () => file[Symbol.dispose](),
+  };
 }
 
-function writeOutput(bytes: Uint8Array<ArrayBuffer>, stop?: Pick<StopFlag, "signal">): number {
+/** Asks Deno for the permission to write a file, which the stubs would write without. */
+function requirePermission(name: string): void {
+  if (Deno.permissions.requestSync({ name: "write", path: name }).state === "granted") return;
+  throw new UsageError(
+    `${name}: no permission to write it: run with \`deno run --allow-ffi ${permission(name)}\``,
+  );
+}
+
+/** Returns the option that permits to write a file, quoted for a shell. */
+function permission(name: string): string {
+  if (name.includes(",")) return "--allow-write"; // Deno takes a comma for the end of a name
+  return `--allow-write='${name.replaceAll("'", "'\\''")}'`;
+}
+
+/** A file or stream whose writes do not wait. */
+type Nonblocking = Pick<OutputFile, "write" | "hasRoom">;
+
+function writeAndWait(
+  file: Nonblocking,
+  bytes: Uint8Array<ArrayBuffer>,
+  stop?: Pick<StopFlag, "signal">,
+): number {
   for (let stopped = 0; stopped < STOPPED_MS;) {
-    const n = standardOutput.write(bytes);
+    const n = file.write(bytes);
     if (n > 0) return n;
     if (n < 0 && n !== -Errno.EAGAIN) throw new Error(meaningOf(-n));
-    if (!standardOutput.hasRoom(LOOK_MS) && stop !== undefined && stop.signal !== 0) {
-      stopped += LOOK_MS;
-    }
+    if (!file.hasRoom(LOOK_MS) && stop !== undefined && stop.signal !== 0) stopped += LOOK_MS;
   }
   throw new Error("its reader takes no more");
 }
@@ -87,9 +108,24 @@ export class CaptureFile {
     this.#sink = sink;
   }
 
-  /** Offset of the next record. There is always room for a packet of the maximum length. */
+  /**
+   * Offset of the next record, with room for a packet of the maximum length.
+   *
+   * @throws {DeviceError} if there is no room, because a sink that does not wait takes nothing.
+   */
   get end(): number {
+    if (!this.hasRoom) throw this.#fail("its reader takes no more");
     return this.#end;
+  }
+
+  /** Whether everything was written. */
+  get isEmpty(): boolean {
+    return this.#end === 0;
+  }
+
+  /** Whether there is room for a packet of the maximum length: always, if the sink waits. */
+  get hasRoom(): boolean {
+    return this.#end <= PIECE - MAX_RECORD;
   }
 
   /**
@@ -102,11 +138,11 @@ export class CaptureFile {
   append(end: number): void {
     if (this.#failure) throw this.#failure;
     this.#end = end;
-    if (end > PIECE - MAX_RECORD) this.flush();
+    if (!this.hasRoom) this.flush();
   }
 
   /**
-   * Writes the buffer to the sink.
+   * Writes the buffer to the sink. What a sink that does not wait leaves stays in the buffer.
    *
    * @throws {DeviceError} if the file cannot be written.
    */
@@ -114,17 +150,20 @@ export class CaptureFile {
     const end = this.#end;
     this.#end = 0; // even if writing fails: closing the capture does not try again
     try {
-      for (let done = 0; done < end;) {
-        done += this.#sink.writeSync(this.bytes.subarray(done, end));
+      let done = 0;
+      for (let n = -1; done < end && n !== 0; done += n) {
+        n = this.#sink.writeSync(this.bytes.subarray(done, end));
       }
+      if (done < end) this.bytes.copyWithin(0, done, end);
+      this.#end = end - done;
     } catch (error) {
       if (!(error instanceof Error)) throw error;
-      this.#failure = new DeviceError(
-        this.#name,
-        `${reason(error)}: the capture is cut short here`,
-      );
-      throw this.#failure;
+      throw this.#fail(reason(error));
     }
+  }
+
+  #fail(why: string): DeviceError {
+    return this.#failure = new DeviceError(this.#name, `${why}: the capture is cut short here`);
   }
 }
 

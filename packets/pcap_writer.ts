@@ -37,6 +37,16 @@ export class PcapWriter {
     this.#file.append(FILE_HEADER);
   }
 
+  /** Whether there is room for a packet: always, if the sink waits for its reader. */
+  get hasRoom(): boolean {
+    return this.#file.hasRoom;
+  }
+
+  /** Whether everything was written. */
+  get isEmpty(): boolean {
+    return this.#file.isEmpty;
+  }
+
   /**
    * Appends a packet.
    *

@@ -39,8 +39,8 @@ export class PcapngWriter implements Disposable {
   #closed = false;
 
   /**
-   * Creates a writer, and creates or truncates the file. The header is written with the first
-   * packets.
+   * Creates a writer, and opens or creates the file. The first write, of the header with the first packets,
+   * empties it.
    *
    * @param name Name of the file; `-` is the standard output.
    * @param snaplen Most bytes to keep of a packet, 1 to 65535; default: 65535.
@@ -51,7 +51,7 @@ export class PcapngWriter implements Disposable {
     if (!(Number.isInteger(snaplen) && snaplen >= 1 && snaplen <= MAX_SNAPLEN)) {
       throw new UsageError(`${name}: a capture keeps 1 to ${MAX_SNAPLEN} bytes, not ${snaplen}`);
     }
-    sink ??= openSink(name); // not before: it empties the file
+    sink ??= openSink(name);
     this.#name = name;
     this.#sink = sink;
     this.#snaplen = snaplen;

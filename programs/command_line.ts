@@ -61,6 +61,8 @@ export function command<const O extends Options, Plan extends object>(
 
 /** The options of every program. */
 export const COMMON: Options = { help: flag("print this text", { alias: "h" }) };
+/** What Deno makes of bytes of an argument that are not UTF-8. The name would be that of another file. */
+const REPLACEMENT = "\ufffd";
 /** The operands of a program that declares none. */
 export const NO_OPERANDS = { shown: "", are: "no operands", least: 0, most: 0 };
 
@@ -70,7 +72,7 @@ export const NO_OPERANDS = { shown: "", are: "no operands", least: 0, most: 0 };
  * @returns What to do; undefined if `--help` is given.
  * @throws {UsageError} with one sentence that names the option: if it is unknown, is given twice,
  * or has no value or one that it does not take. Also if there are too many or too few operands, one
- * is empty, or `plan` refuses the command line.
+ * is empty or not UTF-8, or `plan` refuses the command line.
  */
 export function parse<O extends Options, Plan extends object>(
   command: Command<O, Plan>,
@@ -92,6 +94,12 @@ export function parse<O extends Options, Plan extends object>(
   if (!passesOn) operands.push(...after);
   complaints.push(...wrongOperands(command, operands));
   if (complaints.length > 0) throw new UsageError(`${complaints[0]}: see --help`);
+  const replaced = args.find((word) => word.includes(REPLACEMENT));
+  if (replaced !== undefined) {
+    throw new UsageError(
+      `${replaced}: has bytes that are not UTF-8, which Deno does not pass on: use a link with another name`,
+    );
+  }
   return command.plan({
     values: values as Values<O>,
     named: new Set(texts.keys()),

@@ -4,12 +4,18 @@
  * @module
  */
 
-import type { OpenOptions } from "../src/device.ts";
+import type { Device, OpenOptions } from "../src/device.ts";
 import { DEFAULT_ENTRIES } from "../src/driver.ts";
+import { UsageError } from "../src/errors.ts";
+import { open } from "../mod.ts";
+import { parsePciAddress } from "../src/pci/address.ts";
+import { ReconnectingDevice } from "../wrappers/reconnecting.ts";
+import { err } from "./output.ts";
 import { choice, decimal, flag, type Values, whole, wholes } from "./options.ts";
 
 /** The forms of a device address, for usage texts. */
-export const DEVICE_FORMS = "0000:03:00.0 (PCI), vfio-user:PATH or vhost-user:PATH";
+export const DEVICE_FORMS =
+  "0000:03:00.0 (PCI), vfio-user:PATH, vhost-user:PATH or vhost-user-server:PATH";
 
 /** The interfaces of a VirtIO device that has two. */
 export const VIRTIO_INTERFACES = ["legacy", "modern"] as const;
@@ -42,6 +48,10 @@ export const DEVICE_OPTIONS = {
     "through sysfs: start no guard process; a NIC whose program is killed goes on writing to memory",
   ),
   rebind: flag("at the end, bind each NIC to its kernel driver again"),
+  reconnect: flag(
+    "vfio-user:PATH and vhost-user:PATH: when the process that serves a device ends, wait for the next " +
+      "one and go on; packets in the transmit ring are then counted as lost in flight",
+  ),
   seconds: decimal("stop after N seconds", {
     least: 0.1,
     most: 1e9,
@@ -78,24 +88,39 @@ export interface DeviceOptions {
   readonly json: boolean;
   /** Whether to print totals only. */
   readonly quiet: boolean;
+  /** Whether to reconnect. */
+  readonly reconnect: boolean;
   /** The options for `open`. */
   readonly open: OpenOptions;
 }
 
-/** Returns what the options' values mean. `open` and the pool check the rest. */
+/**
+ * Returns what the options' values mean. `open` and the pool check the rest.
+ *
+ * @param addresses The program's devices.
+ * @throws {UsageError} if no device can reconnect although the program shall.
+ */
 export function deviceOptions(
   values: Values<typeof DEVICE_OPTIONS> & Partial<Values<typeof INTERRUPT_OPTIONS>>,
+  addresses: readonly string[],
 ): DeviceOptions {
+  const { reconnect } = values;
+  if (reconnect && !addresses.some(isServed)) {
+    throw new UsageError(
+      `--reconnect is for devices that a process serves, and ${addresses.join(" and ")} cannot ` +
+        "reconnect: leave it out",
+    );
+  }
   const { batch, speed, virtio, force, rebind, seconds, json, quiet, interrupts = false } = values;
   // If a batch is a large part of a ring, the device waits for descriptors: a quarter slower.
   const entries = batch > 64 ? 1024 : undefined;
   const { "rx-entries": rxEntries = entries, "tx-entries": txEntries = entries } = values;
   return {
-    ...{ batch, seconds, json, quiet },
+    ...{ batch, seconds, json, quiet, reconnect },
     ...{ rxEntries: rxEntries ?? DEFAULT_ENTRIES, txEntries: txEntries ?? DEFAULT_ENTRIES },
     bufferSize: Number(values["buffer-size"]),
     open: {
-      ...{ interrupts, force, rebind },
+      ...{ interrupts, force, rebind, onWait: err.print },
       // Left out by default: the device then chooses.
       ...(rxEntries && { rxEntries }),
       ...(txEntries && { txEntries }),
@@ -104,4 +129,24 @@ export function deviceOptions(
       ...(speed.length > 0 && { speeds: speed }),
     },
   };
+}
+
+/** Whether an address names a device that a process serves. */
+function isServed(address: string): boolean {
+  return parsePciAddress(address) === undefined;
+}
+
+/** Opens a device of a program. Throws as `open` does. */
+export function openDevice(
+  address: string,
+  { reconnect }: Pick<DeviceOptions, "reconnect">,
+  options: OpenOptions,
+): Promise<Device> {
+  if (!reconnect || !isServed(address)) return open(address, options);
+  let { onWait } = options;
+  return ReconnectingDevice.open((signal) => {
+    const opening = open(address, { ...options, ...(onWait && { onWait }), signal });
+    onWait = () => {}; // later, the state of the link says the same
+    return opening;
+  });
 }

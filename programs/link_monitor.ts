@@ -5,6 +5,7 @@
  * @module
  */
 
+import { visible } from "../native/files.ts";
 import type { Device, LinkStatus } from "../src/device.ts";
 import { err } from "./output.ts";
 
@@ -32,6 +33,11 @@ export class LinkMonitor {
     return [...this.#said.keys()].filter((i) => this.#said[i]?.up === false);
   }
 
+  /** Whether a device tried to bring its link up at the last look, and goes on with that. */
+  get retrying(): boolean {
+    return this.#said.some((status) => status?.retrying);
+  }
+
   /**
    * Prints a line for each link that is down at the first look, for each change of state, speed or
    * reason since the last, and for each new warning about a module.
@@ -44,8 +50,10 @@ export class LinkMonitor {
       this.#said[i] = now;
       const same = now.up === (said?.up ?? true) && now.reason === said?.reason &&
         now.megabits === (said?.megabits ?? now.megabits);
-      if (!same) this.#print(`${device.address}: ${formatLink(now)}`);
-      for (const warning of now.module?.warnings ?? []) this.#warn(`${device.address}: ${warning}`);
+      if (!same) this.#print(`${visible(device.address)}: ${formatLink(now)}`);
+      for (const warning of now.module?.warnings ?? []) {
+        this.#warn(`${visible(device.address)}: ${warning}`);
+      }
     });
   }
 

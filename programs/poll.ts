@@ -5,7 +5,7 @@
  * @module
  */
 
-import type { StopFlag } from "../native/stop.ts";
+import { type StopFlag, unstoppable } from "../native/stop.ts";
 import { Timer } from "../native/clock.ts";
 import type { Device } from "../src/device.ts";
 import { AdaptiveSleep } from "./adaptive_sleep.ts";
@@ -21,6 +21,8 @@ export const ROUNDS = 4096;
 
 /** Milliseconds between reads of the clock, which make garbage; `Timer` makes none. */
 const LOOK_MS = 20;
+/** The same while a device reconnects, which needs turns of the event loop. */
+const RETRY_MS = 1;
 
 /** Does some rounds of work; returns whether to continue. */
 type Work = (rounds: number) => boolean;
@@ -43,8 +45,12 @@ export async function poll(
   work: Work,
 ): Promise<void> {
   const watch = new Watch(devices, report, seconds);
-  const sleep = AdaptiveSleep.of(devices, () => work(1));
-  while (pollUntilLinkDown(watch, sleep, stop, work)) await watch.bringLinksUp();
+  let sleep = AdaptiveSleep.of(devices, () => work(1));
+  // While a device is opened again, signals end only that.
+  while (unstoppable(() => pollUntilLinkDown(watch, sleep, stop, work))) {
+    await watch.bringLinksUp();
+    sleep = AdaptiveSleep.of(devices, () => work(1)); // a device may have been opened again
+  }
 }
 
 /** Works on queues whose devices another thread watches, until that thread says stop. */
@@ -63,7 +69,7 @@ function pollUntilLinkDown(
   stop: Pick<StopFlag, "signal">,
   work: Work,
 ): boolean {
-  const rest = new Timer(LOOK_MS);
+  const rest = new Timer(watch.isRetrying ? RETRY_MS : LOOK_MS);
   while (stop.signal === 0 && work(ROUNDS)) {
     if (sleep === undefined && !rest.over) continue;
     rest.restart();

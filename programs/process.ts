@@ -6,6 +6,7 @@
  */
 
 import { DeviceError } from "../src/errors.ts";
+import { Interruption } from "./interruption.ts";
 
 /** Deadline for a program to start, to answer and to end, in milliseconds. */
 const DEADLINE_MS = 20000;
@@ -13,8 +14,6 @@ const DEADLINE_MS = 20000;
 const GRACE_MS = 2000;
 /** Characters of each output that an error shows. */
 const SHOWN = 500;
-/** Signals that end this process. */
-const SIGNALS = ["SIGINT", "SIGTERM"] as const;
 
 /** How a program ended. */
 export interface Result {
@@ -38,8 +37,10 @@ export interface ProgramOptions {
   readonly keep?: number;
   /** Called with each line of its standard output as it arrives. */
   readonly onLine?: (line: string) => void;
-  /** Whether SIGINT and SIGTERM to this process kill the program instead of ending this process. */
+  /** Whether a signal that {@linkcode Interruption} catches kills the program, even if it is stopped. */
   readonly signals?: boolean;
+  /** Whether it has a session of its own, so that signals of the terminal do not reach it. */
+  readonly detached?: boolean;
 }
 
 /** A program that runs until it ends or is disposed of. */
@@ -52,7 +53,7 @@ export class Program implements AsyncDisposable {
   readonly #ended: Promise<void>;
   /** Whether its standard error is piped. */
   readonly #complaints: boolean;
-  readonly #signals: readonly Deno.Signal[];
+  readonly #interrupted: AbortSignal | undefined;
   /** Stops the reading of its outputs. */
   readonly #unread = new AbortController();
   readonly #output = { stdout: "", stderr: "" };
@@ -75,7 +76,7 @@ export class Program implements AsyncDisposable {
 
   private constructor([program, ...args]: readonly string[], options: ProgramOptions) {
     const { name = [program, ...args].join(" "), keep = Infinity, onLine, signals } = options;
-    const { cwd, env, stderr = "piped" } = options;
+    const { cwd, env, stderr = "piped", detached = false } = options;
     this.#name = name;
     this.#keep = keep;
     this.#onLine = onLine;
@@ -86,10 +87,12 @@ export class Program implements AsyncDisposable {
       stdin: "piped",
       stdout: "piped",
       stderr,
+      detached,
     }).spawn();
     this.#input = this.#child.stdin.getWriter();
-    this.#signals = signals ? SIGNALS : [];
-    for (const signal of this.#signals) Deno.addSignalListener(signal, this.#onSignal);
+    this.#interrupted = signals ? Interruption.current?.signal : undefined;
+    this.#interrupted?.addEventListener("abort", this.#onSignal);
+    if (this.#interrupted?.aborted) this.#onSignal();
     this.#complaints = stderr === "piped";
     this.#ended = this.#follow();
   }
@@ -244,7 +247,7 @@ export class Program implements AsyncDisposable {
     await this.#ended;
     clearTimeout(timer);
     await closed; // after the end only: it waits for unread input
-    for (const signal of this.#signals) Deno.removeSignalListener(signal, this.#onSignal);
+    this.#interrupted?.removeEventListener("abort", this.#onSignal);
   }
 
   /**

@@ -4,7 +4,9 @@
  * @module
  */
 
+import { visible } from "../native/files.ts";
 import { BIT_RATE_WIDTH, bitRate, PACKET_RATE_WIDTH, packetRate } from "../packets/units.ts";
+import { unstoppable } from "../native/stop.ts";
 import type { Device } from "../src/device.ts";
 import { out } from "./output.ts";
 
@@ -40,6 +42,7 @@ export function count(
     txBytes: s.txBytes,
     missed: s.rxMissed,
     errors: s.rxErrors + s.rxTooLong + s.rxNoBuffer,
+    ...(s.txLost !== undefined && { lostInFlight: s.txLost }),
     ...own,
   };
 }
@@ -89,7 +92,12 @@ function totalRow(
 }
 
 function otherColumns(counts: Readonly<Record<string, number>>): Row {
-  return Object.entries(counts).map(([name, n]) => [name, String(n)]);
+  return Object.entries(counts).map(([name, n]) => [words(name), String(n)]);
+}
+
+/** Returns the words of a name: `lost in flight` for `lostInFlight`. */
+function words(name: string): string {
+  return name.replaceAll(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
 }
 
 /** How to print a report. */
@@ -104,6 +112,7 @@ export interface ReportOptions {
 export class Report {
   readonly #options: ReportOptions;
   readonly #devices: readonly Device[];
+  /** Called so that no signal ends it: a device may be opened again meanwhile, which a signal does end. */
   readonly #counts: () => readonly Counts[];
   readonly #print: (line: string) => void;
   readonly #start: number;
@@ -146,7 +155,7 @@ export class Report {
   /** Prints what the last second has added, if a second has passed. */
   second(now: number): void {
     if (now - this.#last < 1000) return;
-    const counts = this.#counts();
+    const counts = unstoppable(this.#counts);
     const { json, quiet } = this.#options;
     if (json && !quiet) this.#json(counts, now, false);
     else if (!quiet) this.#rates(counts, (now - this.#last) / 1000);
@@ -165,7 +174,7 @@ export class Report {
   /** Prints the totals and returns them. */
   total(): readonly Counts[] {
     const now = performance.now(), seconds = ((this.#end ?? now) - this.#start) / 1000;
-    const counts = this.#counts();
+    const counts = unstoppable(this.#counts);
     if (this.#options.json) {
       this.#json(counts, now, true);
     } else {
@@ -191,7 +200,7 @@ export class Report {
     for (const row of rows) {
       row.forEach(([, value], i) => widths[i] = Math.max(widths[i] ?? 0, value.length));
     }
-    const addresses = this.#devices.map(({ address }) => address);
+    const addresses = this.#devices.map(({ address }) => visible(address));
     const widest = Math.max(...addresses.map((address) => address.length));
     rows.forEach((row, i) => {
       const cells = row.map(([name, value], column) => `${name} ${value.padStart(widths[column])}`);

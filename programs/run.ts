@@ -4,7 +4,16 @@
  * @module
  */
 
-import { causes, DeviceError, SystemError, UsageError, WorkerError } from "../src/errors.ts";
+import { visible } from "../native/files.ts";
+import { Errno } from "../native/stubs.ts";
+import {
+  causes,
+  DeviceError,
+  StopError,
+  SystemError,
+  UsageError,
+  WorkerError,
+} from "../src/errors.ts";
 import { type Command, parse } from "./command_line.ts";
 import type { Options } from "./options.ts";
 import { endOutput, err, out } from "./output.ts";
@@ -28,10 +37,15 @@ export function run<O extends Options, Plan extends object>(
   });
 }
 
+/** Added to a signal's number: the exit code of a program that the signal ended. */
+const SIGNAL_CODE = 128;
+
 /**
- * Ends the process with the exit code that `main` returns, 2 for an error that the user can fix, or
- * 1 for a device or worker that failed. It prints these errors as one sentence. {@linkcode endOutput} adds
- * how output that failed changes the exit code.
+ * Ends the process with the exit code that `main` returns, 2 for an error that the user can fix,
+ * 1 for a device or worker that failed, or 128 and the signal's number for a signal that arrived before
+ * the devices were ready. It prints these errors as one sentence. Any other error is a bug of the
+ * program: it keeps its stack trace, and the exit code is 1. {@linkcode endOutput} adds how output that
+ * failed changes the exit code.
  */
 export async function endWith(main: () => number | Promise<number>): Promise<never> {
   let code = 1;
@@ -39,20 +53,45 @@ export async function endWith(main: () => number | Promise<number>): Promise<nev
     code = await main();
   } catch (error) {
     for (const cause of causes(error)) {
-      if (cause instanceof UsageError) code = 2;
-      else if (!isFailure(cause)) throw error;
-      err.print(`error: ${visible(cause.message + ownOption(cause))}`);
+      if (cause instanceof StopError) {
+        code = SIGNAL_CODE + cause.signal;
+        err.print(visible(cause.message));
+        continue;
+      }
+      const refused = refusal(cause), sentence = refused ?? failure(cause);
+      if (sentence === undefined) {
+        err.print("error: this is a bug in the program: report it with what follows");
+        endOutput(1);
+        throw error;
+      }
+      if (refused !== undefined) code = 2;
+      err.print(`error: ${visible(sentence)}`);
     }
   }
   Deno.exit(endOutput(code));
 }
 
-/** Returns the text with control characters, which names can contain, as escapes. */
-function visible(text: string): string {
-  // deno-lint-ignore no-control-regex
-  return text.replaceAll(/[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]/g, (character) => {
-    return `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
-  });
+/** What to do about error numbers of Linux that Deno's own calls report: their message has no remedy. */
+const REMEDIES: Readonly<Record<number, string>> = {
+  [Errno.EAGAIN]: "raise `ulimit -u`, in a container --pids-limit",
+  [Errno.ENOMEM]: "see `ulimit -v`, in a container --memory",
+  [Errno.EMFILE]: "raise `ulimit -n`",
+  [Errno.ENOSPC]: "free some space",
+  [Errno.EROFS]: "mount it for writing",
+};
+
+/**
+ * Returns the sentence about an error that the user can fix: a UsageError, or the system or Deno has
+ * refused a call of Deno's. Undefined for other errors.
+ */
+function refusal(error: unknown): string | undefined {
+  if (error instanceof UsageError) return error.message + ownOption(error);
+  if (error instanceof Deno.errors.NotCapable) return error.message;
+  const [end, errno] = error instanceof Error && / \(os error (\d+)\)/.exec(error.message) || [];
+  if (end === undefined) return undefined;
+  const remedy = REMEDIES[Number(errno)];
+  const message = (error as Error).message.replace(end, "");
+  return remedy === undefined ? message : `${message}: ${remedy}`;
 }
 
 /** The programs' options for options of the library. */
@@ -71,12 +110,12 @@ const OWN_OPTIONS: Readonly<Record<string, string>> = {
 };
 
 /** Returns the program's option that a library error is about, for the end of its message. */
-function ownOption(error: Error): string {
-  const { option = "" } = error instanceof UsageError ? error : {};
+function ownOption({ option = "" }: UsageError): string {
   return Object.hasOwn(OWN_OPTIONS, option) ? ` (${OWN_OPTIONS[option]})` : "";
 }
 
-/** Whether the message of an error is enough, without a stack trace. */
-function isFailure(error: unknown): error is Error {
-  return [DeviceError, WorkerError, SystemError].some((kind) => error instanceof kind);
+/** Returns the sentence about a device, a worker or a system call that failed; undefined for other errors. */
+function failure(error: unknown): string | undefined {
+  const known = [DeviceError, WorkerError, SystemError].some((kind) => error instanceof kind);
+  return known ? (error as Error).message : undefined;
 }

@@ -4,19 +4,45 @@
  * @module
  */
 
+import { UsageError } from "../src/errors.ts";
+
 /** A temporary directory. Disposing removes it with its contents. */
 export class TemporaryDirectory implements AsyncDisposable {
+  static readonly #all = new Set<TemporaryDirectory>();
+
   /** @param path Its path. */
-  private constructor(readonly path: string) {}
+  private constructor(readonly path: string) {
+    TemporaryDirectory.#all.add(this);
+  }
 
   /**
    * Creates one.
    *
    * @param parent The directory to create it in; default: the system's for temporary files.
+   * @throws {UsageError} if that is not possible.
    */
-  static async make(parent?: string): Promise<TemporaryDirectory> {
+  static make(parent?: string): Promise<TemporaryDirectory> {
     const options = { prefix: "ixy-", ...(parent !== undefined && { dir: parent }) };
-    return new TemporaryDirectory(await Deno.makeTempDir(options));
+    try {
+      return Promise.resolve(new TemporaryDirectory(Deno.makeTempDirSync(options)));
+    } catch (cause) {
+      // EPERM, ENOENT, EACCES, ENOTDIR, EROFS, ELOOP: errors about the directory.
+      const pattern = /^(.+) \(os error (?:1|2|13|20|30|40)\)/;
+      const reason = cause instanceof Error && pattern.exec(cause.message)?.[1];
+      if (!reason) throw cause;
+      const where = parent === undefined ? "" : ` in ${parent}`;
+      const remedy = parent === undefined
+        ? "set TMPDIR to a directory that exists and is writable, in a container mount one with `--tmpfs /tmp`"
+        : "use a directory that exists and is writable";
+      throw new UsageError(`cannot create a temporary directory${where} (${reason}): ${remedy}`, {
+        cause,
+      });
+    }
+  }
+
+  /** Removes all that exist, for a process that ends before it has disposed of them. */
+  static removeAll(): void {
+    for (const directory of TemporaryDirectory.#all) directory.#remove();
   }
 
   /** Returns the path of a file in it. */
@@ -24,8 +50,18 @@ export class TemporaryDirectory implements AsyncDisposable {
     return `${this.path}/${name}`;
   }
 
-  /** Removes it. */
-  async [Symbol.asyncDispose](): Promise<void> {
-    await Deno.remove(this.path, { recursive: true });
+  /** Removes it. Idempotent. */
+  [Symbol.asyncDispose](): Promise<void> {
+    this.#remove();
+    return Promise.resolve();
+  }
+
+  #remove(): void {
+    if (!TemporaryDirectory.#all.delete(this)) return;
+    try {
+      Deno.removeSync(this.path, { recursive: true });
+    } catch (error) {
+      if (!(error instanceof Deno.errors.NotFound)) throw error; // it was in another one
+    }
   }
 }

@@ -6,7 +6,7 @@
  */
 
 import type { Device } from "../src/device.ts";
-import { DeviceError } from "../src/errors.ts";
+import { DeviceError, StopError } from "../src/errors.ts";
 import { LinkMonitor } from "./link_monitor.ts";
 import { out } from "./output.ts";
 import type { Report } from "./report.ts";
@@ -84,10 +84,16 @@ export class Watch {
       try {
         await this.#devices[i].waitForLink(0);
       } catch (error) {
-        // Still down, which the next look reports; or gone, which the next check does.
-        if (!(error instanceof DeviceError)) throw error;
+        // Still down, which the next look reports; gone, which the next check does; or a signal arrived.
+        if (!(error instanceof DeviceError || error instanceof StopError)) throw error;
       }
     }
+    if (this.isRetrying) this.linkChanged();
+  }
+
+  /** Whether a device goes on to bring its link up, and needs turns of the event loop for it. */
+  get isRetrying(): boolean {
+    return this.#links.retrying;
   }
 
   /** Looks at the links at the next check: an interrupt says that one has changed. */

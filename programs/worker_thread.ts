@@ -15,10 +15,10 @@ export interface Assignment<Task> {
   readonly stop: SharedArrayBuffer;
 }
 
-/** What a worker sends: that it has its task, that it has released everything, or both. */
+/** What a worker sends: that it has loaded its modules, has its task, and has released everything. */
 export interface WorkerReport {
-  /** The kernel's id of its thread. */
-  readonly thread: string;
+  /** The kernel's id of its thread; undefined before it has its task. */
+  readonly thread?: string;
   /** Whether it has released everything that belongs to the task. */
   readonly ended: boolean;
   /** Why it ended, if it was not told to: the error thrown, and those that followed. */
@@ -68,4 +68,5 @@ export function serve<Task>(work: (task: Task, stop: { readonly signal: number }
     }
     scope.close();
   };
+  scope.postMessage({ ended: false });
 }

@@ -8,7 +8,7 @@
  * @module
  */
 
-import { delay } from "jsr:@std/async@1/delay";
+import { delay, waitUntil } from "../native/clock.ts";
 import { list } from "../native/files.ts";
 import type { StopFlag } from "../native/stop.ts";
 import type { Device } from "../src/device.ts";
@@ -25,13 +25,16 @@ const START_MS = 20000, STOP_MS = 5000, GONE_MS = 10000;
 const LOOK_MS = 2, TICK_MS = 20;
 
 /**
- * Asserts that workers can load modules: remote ones always, local ones only with permission to
- * read them, which the main thread does not need.
+ * Asserts that workers can load modules, remote ones always, local ones only with permission to
+ * read them, which the main thread does not need; and that `/proc` shows when their threads have ended.
  *
  * @param directory The directory of all modules.
- * @throws {UsageError} if that permission is missing.
+ * @throws {UsageError} if that permission or `/proc` is missing.
  */
-export function requireModules(directory: URL): void {
+export function requireWorkers(directory: URL): void {
+  if (list("/proc/self/task").length === 0) {
+    throw new UsageError("--workers needs /proc, which lists the threads of a process: mount it");
+  }
   if (directory.protocol !== "file:") return;
   if (Deno.permissions.querySync({ name: "read", path: directory }).state === "granted") return;
   const path = decodeURIComponent(directory.pathname);
@@ -44,6 +47,8 @@ export function requireModules(directory: URL): void {
 /** A worker and its state. */
 interface Member {
   readonly worker: Worker;
+  /** Whether its task was sent; until then it has no views of foreign memory. */
+  assigned: boolean;
   /** The id of its thread; undefined until it has its task. */
   thread?: string;
   /** Whether it reports that it has released everything. */
@@ -68,9 +73,15 @@ export class Workers implements AsyncDisposable {
     this.#milliseconds = milliseconds;
     this.#members = tasks.map((task, number) => {
       const worker = new Worker(module.href, { type: "module", name: `${number}` });
-      const member: Member = { worker, ended: false };
+      const member: Member = { worker, assigned: false, ended: false };
       worker.onmessage = ({ data }: MessageEvent<WorkerReport>) => {
-        member.thread = data.thread;
+        if (!member.assigned) { // it has loaded its modules
+          const assignment: Assignment<unknown> = { task, stop: this.#stop };
+          worker.postMessage(assignment);
+          member.assigned = true;
+          return;
+        }
+        if (data.thread !== undefined) member.thread = data.thread;
         member.ended = data.ended;
         if (data.failures) member.failure = failed(number, data.failures);
       };
@@ -79,22 +90,22 @@ export class Workers implements AsyncDisposable {
         const [sentence] = event.message.split("\n"); // Deno has printed the rest
         member.failure ??= failed(number, [sentence]);
       };
-      const assignment: Assignment<unknown> = { task, stop: this.#stop };
-      worker.postMessage(assignment);
       return member;
     });
   }
 
   /**
-   * Waits until all workers have their task.
+   * Waits until all workers have their task, or a signal arrives.
    *
+   * @param stop Whether a signal has arrived (default: none does).
    * @throws {WorkerError} if a worker cannot start, or does not start in time.
    */
-  async started(): Promise<void> {
-    const all = await until(START_MS, () => {
+  async started(stop?: Pick<StopFlag, "signal">): Promise<void> {
+    const all = await waitUntil(START_MS, () => {
       this.checkAlive();
+      if (stop !== undefined && stop.signal !== 0) return true;
       return this.#members.every(({ thread }) => thread !== undefined);
-    });
+    }, LOOK_MS);
     if (!all) throw new WorkerError(`workers did not start within ${START_MS / 1000} s`);
   }
 
@@ -115,14 +126,20 @@ export class Workers implements AsyncDisposable {
    */
   async [Symbol.asyncDispose](): Promise<void> {
     Atomics.store(new Int32Array(this.#stop), 0, 1);
-    const done = ({ ended, thread, failure }: Member) => {
-      return ended || (thread === undefined && failure !== undefined);
+    // A worker without a task is not waited for: on a busy machine it may load its modules for long.
+    for (const { worker } of this.#members.filter(({ assigned }) => !assigned)) {
+      worker.onmessage = null;
+      worker.terminate();
+    }
+    const done = ({ assigned, ended, thread, failure }: Member) => {
+      return !assigned || ended || (thread === undefined && failure !== undefined);
     };
-    const stopped = await until(this.#milliseconds, () => this.#members.every(done));
-    const gone = stopped && await until(GONE_MS, () => {
+    const allDone = () => this.#members.every(done);
+    const stopped = await waitUntil(this.#milliseconds, allDone, LOOK_MS);
+    const gone = stopped && await waitUntil(GONE_MS, () => {
       const threads = list("/proc/self/task");
       return this.#members.every(({ thread = "" }) => !threads.includes(thread));
-    });
+    }, LOOK_MS);
     for (const { worker } of this.#members) worker.terminate();
     if (!gone) throw new WorkerError(`a worker did not stop within ${this.#milliseconds} ms`);
   }
@@ -157,15 +174,4 @@ function failed(number: number, thrown: readonly unknown[]): WorkerError {
   const messages = thrown.map((cause) => cause instanceof Error ? cause.message : `${cause}`);
   const cause = thrown.length === 1 ? thrown[0] : thrown;
   return new WorkerError(`worker ${number} failed: ${messages.join("; ")}`, { cause });
-}
-
-/** Waits until a condition holds; returns whether it did in time. */
-async function until(milliseconds: number, condition: () => boolean): Promise<boolean> {
-  const deadline = performance.now() + milliseconds;
-  for (;;) {
-    const late = performance.now() >= deadline;
-    if (condition()) return true;
-    if (late) return false;
-    await delay(LOOK_MS);
-  }
 }

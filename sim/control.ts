@@ -73,7 +73,7 @@ export class Control {
     const tooLong = this.#tooLong || line.length > MAX_COMMAND;
     this.#tooLong = false;
     if (!tooLong) return this.#command(line.trim().split(/\s+/));
-    console.error(`a command has at most ${MAX_COMMAND} characters`);
+    err.print(`a command has at most ${MAX_COMMAND} characters`);
     return true;
   }
 

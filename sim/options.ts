@@ -72,8 +72,6 @@ export interface Options {
 
 const MAX_PORTS = 8;
 const MAX_SEED = 0xffff_ffff;
-/** A file that may be written several times. */
-const NOWHERE = "/dev/null";
 
 /** The command line: options, help, and how they become {@linkcode Options}. */
 export const SIM = command({
@@ -158,7 +156,8 @@ export const SIM = command({
                                     latency=1 times them, for --json
   cable:N[,signal=1]                the other port with the same number; signal=1: a port that
                                     sends no signal takes the other port's link down
-  pcap:in=FILE,out=FILE[,rate=PPS]  replays one file, and captures to the other
+  pcap:in=FILE,out=FILE[,rate=PPS]  replays one file once, and captures to the other as frames come;
+                                    classic pcap files, or FIFOs
   tap:NAME                          a TAP device of this machine
   dgram:LOCAL,REMOTE                Unix datagram sockets
   none                              nothing: sent frames end there`,
@@ -189,7 +188,6 @@ export const SIM = command({
     if (values.fault !== undefined && ports.some((port) => port.plain)) {
       throw new UsageError("--fault: not supported on plain ports; leave it out");
     }
-    checkFiles(ports, values.trace);
     return {
       ports,
       module: values.module === "none" ? null : values.module,
@@ -241,27 +239,6 @@ function portsOf({ sequence }: Given<Declared>): PortOptions[] {
     wire: parseWire(wire),
     mac: mac === undefined ? defaultMac(i) : parseMac(mac),
   }));
-}
-
-/**
- * Checks that each file to write is named once. Does not follow links.
- *
- * @throws {UsageError} if a file is named twice and would be overwritten.
- */
-function checkFiles(ports: readonly PortOptions[], trace: string | undefined): void {
-  const wires = ports.map(({ wire }) => wire).filter((wire) => wire.kind === "pcap");
-  const files = (names: readonly (string | undefined)[]) =>
-    names.filter((name) => name !== undefined).map(withoutDots).filter((name) => name !== NOWHERE);
-  const written = files([...wires.map(({ output }) => output), trace]);
-  const all = [...written, ...files(wires.map(({ input }) => input))];
-  const twice = written.find((name) => all.indexOf(name) !== all.lastIndexOf(name));
-  if (twice === undefined) return;
-  throw new UsageError(`${twice} is named twice, and would be overwritten: name another file`);
-}
-
-/** Returns a path without `.` and empty segments. */
-function withoutDots(path: string): string {
-  return path.replaceAll(/\/(\.?\/)+/g, "/").replace(/^(\.\/)+/, "");
 }
 
 /** Returns a locally administered address that differs for each port. */

@@ -5,6 +5,7 @@
  */
 
 import { Mapping } from "../native/mapping.ts";
+import { requireDistinct } from "../native/output_file.ts";
 import { FAULTS } from "./nic/faults.ts";
 import { Nic } from "./nic/nic.ts";
 import type { Options, PortOptions } from "./options.ts";
@@ -55,31 +56,60 @@ export interface Port {
   readonly wire: Wire;
 }
 
-/**
- * Opens all ports; each serves a driver from now on.
- *
- * @param log Takes a line about each error of a client.
- * @throws {UsageError} if a wire, a socket or the trace cannot be made; nothing stays open then.
- */
-export function openPorts(options: Options, log: (line: string) => void): Port[] {
-  const trace = options.trace === undefined ? undefined : new Trace(options.trace);
-  const specs = options.ports.map((port) => port.wire);
-  using opened = new DisposableStack();
-  const served = options.ports.map((port, i) => {
-    const { nic, server } = port.plain
-      ? openPlain(options, port, i, trace, log)
-      : openServer(options, port, i, trace, log);
-    opened.defer(() => server.close());
-    return { nic, server };
-  });
-  // After the sockets, so that a wrong path does not empty files that wires write.
-  const wires = makeWires(specs, options.ports.map((port) => port.mac));
-  opened.move();
-  return options.ports.map(({ socket, plain, wireText }, i) => {
-    const { nic, server } = served[i], wire = nic.wire = wires[i];
-    if (wire instanceof PcapWire) wire.held = true;
-    return { socket, plain, wireText, nic, server, wire };
-  });
+/** What runs: all ports, and the trace of their registers. Disposing ends it. */
+export class Ports implements Disposable {
+  /** The ports, in the order of the command line. */
+  readonly all: readonly Port[];
+  readonly #trace: Trace | undefined;
+
+  /**
+   * Opens all ports; each serves a driver from now on. Files to write are emptied last: a port that cannot
+   * be opened, or a file that is used twice, leaves them as they were.
+   *
+   * @param log Takes a line about each error of a client.
+   * @throws {UsageError} if a wire, a socket or the trace cannot be made; nothing stays open then.
+   */
+  constructor(options: Options, log: (line: string) => void) {
+    using opened = new DisposableStack();
+    const trace = options.trace === undefined ? undefined : opened.use(new Trace(options.trace));
+    const served = options.ports.map((port, i) => {
+      const { nic, server } = port.plain
+        ? openPlain(options, port, i, trace, log)
+        : openServer(options, port, i, trace, log);
+      opened.defer(() => server.close());
+      return { nic, server };
+    });
+    const wires = makeWires(
+      options.ports.map((port) => port.wire),
+      options.ports.map((port) => port.mac),
+    );
+    for (const wire of wires) opened.defer(() => wire.close());
+    const files = wires.filter((wire) => wire instanceof PcapWire).map((wire) => wire.files);
+    const written = files.flatMap((file) => file.written);
+    if (trace) written.push(trace.file);
+    requireDistinct(written, files.flatMap((file) => file.read));
+    for (const file of written) file.begin();
+    opened.move();
+    this.#trace = trace;
+    this.all = options.ports.map(({ socket, plain, wireText }, i) => {
+      const { nic, server } = served[i], wire = nic.wire = wires[i];
+      if (wire instanceof PcapWire) wire.held = true;
+      return { socket, plain, wireText, nic, server, wire };
+    });
+  }
+
+  /** Whether a file was damaged, or could not be written to its end. Each was reported on stderr. */
+  get failed(): boolean {
+    return this.#trace?.failed === true ||
+      this.all.some(({ wire }) => wire instanceof PcapWire && wire.failed);
+  }
+
+  /** Disconnects clients, removes sockets, and completes files. */
+  [Symbol.dispose](): void {
+    for (const port of this.all) port.server.close();
+    for (const port of this.all) port.wire.close();
+    this.#trace?.[Symbol.dispose]();
+  }
 }
 
 /** A port on a socket. */
@@ -124,12 +154,6 @@ function openPlain(
   const before = trace && ((nic: Nic) => trace.before(nic, i));
   const server = new PlainDevice({ path: socket, deviceId, mac, before, log });
   return { nic: server.nic, server };
-}
-
-/** Closes all ports: disconnects clients, removes sockets, and completes files. */
-export function closePorts(ports: readonly Port[]): void {
-  for (const port of ports) port.server.close();
-  for (const port of ports) port.wire.close();
 }
 
 /** Starts or stops all generators, and the replay of files. */

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { visible } from "../native/files.ts";
 import { PACKET_RATE_WIDTH, packetRate } from "../packets/units.ts";
 import { err, out } from "../programs/output.ts";
 import type { Port } from "./port.ts";
@@ -65,7 +66,7 @@ export class Report {
         packetRate(frames / (now - last.now) * 1000).padStart(PACKET_RATE_WIDTH);
       this.#last[i] = { now, received, transmitted };
       out.print(
-        `${port.socket} ${port.server.connected ? "" : "(no client) "}` +
+        `${visible(port.socket)} ${port.server.connected ? "" : "(no client) "}` +
           `in ${rate(received - last.received)}, out ${rate(transmitted - last.transmitted)}, ` +
           `missed ${missed} | ${port.wire.kind}: ${list(port.wire.statistics())}`,
       );
@@ -80,7 +81,9 @@ export class Report {
         const { register, section, rule, detail } = violations[this.#complaints[i]++];
         const note = this.#ports[i].plain ? "note: " : "";
         err.print(
-          `${note}${this.#ports[i].socket}: ${register} (section ${section}): ${rule}: ${detail}`,
+          `${note}${
+            visible(this.#ports[i].socket)
+          }: ${register} (section ${section}): ${rule}: ${detail}`,
         );
       }
     }
@@ -91,7 +94,8 @@ export class Report {
     this.complaints();
     if (this.#json) this.json(true);
     else {
-      for (const { socket, nic, wire } of this.#ports) {
+      for (const { socket: path, nic, wire } of this.#ports) {
+        const socket = visible(path);
         out.print(`${socket} total: ${list(nic.counters)}`);
         out.print(`${socket} total, ${wire.kind}: ${list(wire.statistics())}`);
       }

@@ -2,7 +2,7 @@
  * DMA memory: memory that devices can read and write, and its bus addresses.
  *
  * A device uses one of two kinds of bus addresses. `physical`: the machine's physical addresses, for
- * devices accessed through sysfs. The memory must then be in 2 MiB pages, and the kernel shows their
+ * devices accessed through sysfs. The memory must then be in hugepages, and the kernel shows their
  * addresses to root only. `iova`: I/O virtual addresses, which this module assigns and which VFIO or
  * vfio-user maps for the device. Any memory can have them. The same memory can serve devices of both
  * kinds.
@@ -10,12 +10,32 @@
  * @module
  */
 
+import { ifReadable, readText } from "../native/files.ts";
 import { Errno, SystemError } from "../native/stubs.ts";
-import { Mapping } from "../native/mapping.ts";
-import { UsageError } from "./errors.ts";
+import { Mapping, PageSize } from "../native/mapping.ts";
+import { DeviceError, makeCalls, UsageError } from "./errors.ts";
 
-/** Size of a hugepage in bytes; the size of all DMA memory is a multiple of it. */
-export const HUGEPAGE: number = 2 * 1024 * 1024;
+/**
+ * Size in bytes of the hugepages that are always used. The size of all DMA memory is a multiple of it,
+ * and its physical addresses are contiguous within it.
+ */
+export const HUGEPAGE: number = PageSize.MIB_2;
+
+/**
+ * Where the kernel has the numbers of hugepages of this size. Other files, as `/proc/sys/vm/nr_hugepages`,
+ * have those of the default size, which can be 1 GiB.
+ */
+const COUNTS = "/sys/kernel/mm/hugepages/hugepages-2048kB";
+/** Why memory in hugepages has no physical addresses. */
+const HIDDEN =
+  "this process may not see them: run it as root, with CAP_SYS_ADMIN (`--cap-add SYS_ADMIN` of a container)";
+/** The fewest hugepages to tell the user to reserve: enough for two devices and their pool. */
+const MIN_RESERVE = 256;
+
+/** Returns the command that reserves hugepages. */
+export function reserveHugepages(pages = MIN_RESERVE): string {
+  return `echo ${Math.max(pages, MIN_RESERVE)} > ${COUNTS}/nr_hugepages`;
+}
 
 /** Where DMA memory comes from, see {@linkcode DmaMemory.allocate}. */
 export type MemoryKind = "auto" | "hugepages" | "pages";
@@ -41,38 +61,51 @@ export interface SharedMemory {
 // so that a driver that loses the high 32 bits fails at once.
 let nextIova = 2 ** 32;
 
-/** DMA memory: zeroed, locked, and contiguous in this process. */
+/** DMA memory: zeroed, and contiguous in this process. */
 export class DmaMemory {
   /** Size in bytes, a multiple of {@linkcode HUGEPAGE}. */
   readonly bytes: number;
   readonly #mapping: Mapping;
   readonly #iova: number;
   /** Physical address of each hugepage; undefined for ordinary pages, or if the kernel hides them. */
-  readonly #physical: readonly number[] | undefined;
+  #physical: readonly number[] | undefined;
+  /** Whether a physical address was returned, so that a device may use it. */
+  #physicalUsed = false;
+  /** Why the memory has no physical addresses, and what to do, for messages. */
+  readonly noPhysical: string;
   #pins = 0;
   #kept = false;
 
-  private constructor(mapping: Mapping, iova: number, physical: readonly number[] | undefined) {
+  private constructor(
+    mapping: Mapping,
+    iova: number,
+    physical: readonly number[] | undefined,
+    noPhysical = HIDDEN,
+  ) {
     this.bytes = mapping.bytes;
     this.#mapping = mapping;
     this.#iova = iova;
     this.#physical = physical;
+    this.noPhysical = noPhysical;
   }
 
   /**
    * Allocates memory.
    *
    * @param bytes Size in bytes, rounded up to whole hugepages.
-   * @param kind `hugepages`: 2 MiB pages; `pages`: ordinary pages; `auto` (default): hugepages if enough
-   * are free, else ordinary pages.
+   * @param kind `hugepages`: pages of 1 GiB if enough are free and at most half of one stays unused, else
+   * pages of 2 MiB; `pages`: ordinary pages; `auto` (default): hugepages if enough are free, else ordinary
+   * pages.
    * @throws {UsageError} if `kind` is `hugepages` and too few are free, or if there is not enough memory.
    */
   static allocate(bytes: number, kind: MemoryKind = "auto"): DmaMemory {
-    const mapping = allocate(Math.ceil(bytes / HUGEPAGE) * HUGEPAGE, kind);
+    const { mapping, noHugepages } = allocate(bytes, kind);
+    // Its size is sealed, but a peer can punch holes into it, for which no hugepage may be left.
+    mapping.watch();
     const physical = mapping.huge ? physicalAddresses(mapping) : undefined;
     const iova = nextIova;
     nextIova += mapping.bytes;
-    return new DmaMemory(mapping, iova, physical);
+    return new DmaMemory(mapping, iova, physical, noHugepages);
   }
 
   /**
@@ -99,6 +132,11 @@ export class DmaMemory {
     return this.#mapping.fd;
   }
 
+  /** Whether a peer that shares the memory has given its pages back to the kernel. */
+  get lost(): boolean {
+    return this.#mapping.lost;
+  }
+
   /** Returns the memory as plain values, for {@linkcode DmaMemory.adopt} in another thread. */
   share(): SharedMemory {
     const { bytes, address, fd } = this;
@@ -122,7 +160,31 @@ export class DmaMemory {
     }
     if (addressing === "iova") return this.#iova + offset;
     if (this.#physical === undefined) throw new RangeError("the memory has no physical addresses");
+    this.#physicalUsed = true;
     return this.#physical[Math.floor(offset / HUGEPAGE)] + offset % HUGEPAGE;
+  }
+
+  /**
+   * Reads the physical addresses again. The kernel can move a page, for instance when VFIO maps memory that
+   * is in ZONE_MOVABLE. A device that uses the old address would then reach memory of another program.
+   *
+   * @param device The device that maps the memory, for messages.
+   * @throws {DeviceError} if a page has moved whose address a device may use.
+   */
+  checkPhysical(device: string): void {
+    if (this.#physical === undefined) return;
+    const now = makeCalls(device, () => this.#mapping.physicalAddresses(HUGEPAGE));
+    const moved = this.#physical.findIndex((address, i) => now?.[i] !== address);
+    if (moved < 0) return;
+    if (!this.#physicalUsed) {
+      this.#physical = now;
+      return;
+    }
+    throw new DeviceError(
+      device,
+      `the kernel has moved page ${moved} of the memory that devices use by physical addresses: start ` +
+        "this program again, and open devices that use VFIO first",
+    );
   }
 
   /** Counts a device that can reach the memory: it cannot be freed before {@linkcode DmaMemory.prototype.unpin}. */
@@ -163,35 +225,68 @@ export class DmaMemory {
   }
 }
 
-function allocate(bytes: number, kind: MemoryKind): Mapping {
+/** Maps memory; also returns why it has no hugepages, if it has none. */
+function allocate(
+  bytes: number,
+  kind: MemoryKind,
+): { readonly mapping: Mapping; readonly noHugepages?: string } {
+  let noHugepages = 'this memory is in ordinary pages: set `memory` of its pool to "hugepages"';
   if (kind !== "pages") {
-    try {
-      return Mapping.memory(bytes, true);
-    } catch (error) {
-      if (!(error instanceof SystemError)) throw error;
-      if (kind === "hugepages") {
-        throw new UsageError(
-          `${
-            bytes / HUGEPAGE
-          } hugepages of 2 MiB are not free (${error.message}): reserve them with ` +
-            `\`echo 256 > /proc/sys/vm/nr_hugepages\` as root`,
-          { cause: error },
-        );
-      }
-    }
+    const mapping = allocateHugepages(bytes);
+    if (mapping instanceof Mapping) return { mapping };
+    noHugepages = withoutHugepages(bytes, mapping);
+    if (kind === "hugepages") throw new UsageError(noHugepages, { cause: mapping });
   }
   try {
-    return Mapping.memory(bytes, false);
+    return { mapping: Mapping.memory(roundUp(bytes, HUGEPAGE), false), noHugepages };
   } catch (error) {
     if (!(error instanceof SystemError)) throw error;
     const { message, errno } = error;
     throw new UsageError(
       errno === Errno.ENOMEM
         ? `${bytes} bytes of memory are not available: use fewer or smaller buffers`
+        : errno === Errno.ENOSPC // the process may not use memfd_create
+        ? `${bytes} bytes of memory are not available in /dev/shm: enlarge it, in a container with ` +
+          "`--shm-size`, or use fewer or smaller buffers"
         : `cannot allocate DMA memory (${message}): see \`ulimit -a\` for the limits of this process`,
       { cause: error },
     );
   }
+}
+
+/** Maps memory in hugepages; returns the error if there are too few. */
+function allocateHugepages(bytes: number): Mapping | SystemError {
+  // A page that stays mostly unused would be lost to others.
+  const large = roundUp(bytes, PageSize.GIB_1);
+  if (large - bytes <= PageSize.GIB_1 / 2) {
+    const mapping = tryHugepages(large, PageSize.GIB_1);
+    if (mapping instanceof Mapping) return mapping;
+  }
+  return tryHugepages(roundUp(bytes, HUGEPAGE), HUGEPAGE);
+}
+
+function tryHugepages(bytes: number, size: number): Mapping | SystemError {
+  try {
+    return Mapping.memory(bytes, true, size);
+  } catch (error) {
+    if (error instanceof SystemError) return error;
+    throw error;
+  }
+}
+
+/** Returns the sentence for memory that cannot have hugepages. */
+function withoutHugepages(bytes: number, { message }: SystemError): string {
+  const pages = Math.ceil(bytes / HUGEPAGE);
+  const free = ifReadable(() => Number(readText(`${COUNTS}/free_hugepages`))) ?? 0;
+  return free < pages
+    ? `${pages} hugepages of 2 MiB are not free (${message}): reserve them with ` +
+      `\`${reserveHugepages(pages)}\` as root`
+    : `${pages} hugepages of 2 MiB are refused (${message}), although ${free} are free: raise ` +
+      "hugetlb.2MB.max of this process's control group (in a container: its limit of hugepages-2Mi)";
+}
+
+function roundUp(bytes: number, to: number): number {
+  return Math.ceil(bytes / to) * to;
 }
 
 /** Returns the physical address of each hugepage; undefined if the kernel hides them. */
@@ -199,11 +294,13 @@ function physicalAddresses(mapping: Mapping): readonly number[] | undefined {
   try {
     return mapping.physicalAddresses(HUGEPAGE);
   } catch (error) {
+    // Without /proc, devices that use I/O virtual addresses still work.
+    if (error instanceof SystemError && error.errno === Errno.ENOENT) return undefined;
     mapping.unmap();
     if (!(error instanceof SystemError)) throw error;
     throw new UsageError(
-      `cannot look up physical addresses (${error.message}): mount /proc, and see \`ulimit -n\` for the ` +
-        "limit of open files",
+      `cannot look up physical addresses (${error.message}): see \`ulimit -a\` for the limits of ` +
+        "this process",
       { cause: error },
     );
   }

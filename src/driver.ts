@@ -5,13 +5,16 @@
  * @module
  */
 
-import { delay } from "../native/clock.ts";
+import { waitUntil } from "../native/clock.ts";
+import { stoppable } from "../native/stop.ts";
 import type { PacketBatch } from "./batch.ts";
 import type { Device, LinkStatus, OpenOptions } from "./device.ts";
-import { DeviceError, UsageError } from "./errors.ts";
+import { DeviceError, lostMemory, UsageError } from "./errors.ts";
 import { MAX_BUFFERS, Mempool } from "./mempool.ts";
 import type { PciFunction } from "./pci/function.ts";
 
+/** Milliseconds between two looks at a link that is down. */
+const LINK_PAUSE_MS = 10;
 const MIN_ENTRIES = 64, MAX_ENTRIES = 4096;
 /** The default of the options `rxEntries` and `txEntries`. */
 export const DEFAULT_ENTRIES = 512;
@@ -22,10 +25,10 @@ export interface Driver {
   readonly name: string;
   /** The PCI vendor ID of the functions that it supports. */
   readonly vendor: number;
-  /** The address scheme of devices that are not PCI functions: `vhost-user`. */
-  readonly scheme?: string;
+  /** The address schemes of devices that are not PCI functions: `vhost-user`. */
+  readonly schemes?: readonly string[];
   /**
-   * Opens a device of this scheme. If it throws, nothing has changed.
+   * Opens a device of one of these schemes. If it throws, nothing has changed.
    *
    * @param address The whole address, for messages.
    * @param path The part of the address after the scheme.
@@ -145,6 +148,7 @@ function checkQueues(
 
 function checkPools(address: string, { pool, pools }: OpenOptions, count: number): void {
   for (const used of pools ?? (pool ? [pool] : [])) {
+    if (used.memory.lost) throw lostMemory(address);
     if (used.bytes.length > 0) continue; // else its views are detached
     throw new UsageError(`${address}: the pool is disposed: close devices before their pools`, {
       option: pools ? "pools" : "pool",
@@ -290,6 +294,7 @@ export function formatMac(mac: Uint8Array): string {
  * @param milliseconds The longest time to wait.
  * @throws {DeviceError} if the link is still down after that time.
  * @throws {UsageError} if the time is negative or NaN.
+ * @throws {StopError} if a stop flag has caught a signal.
  */
 export async function waitForLink(
   device: string,
@@ -301,15 +306,9 @@ export async function waitForLink(
       `${device}: the time to wait for the link must be 0 ms or more, not ${milliseconds}`,
     );
   }
-  const deadline = performance.now() + milliseconds;
-  for (;;) {
-    const late = performance.now() >= deadline; // before the look: this thread may not run after it
-    const now = await status();
-    if (now.up) return now;
-    if (late) {
-      const why = now.reason ?? "check the cable, the module and the other end";
-      throw new DeviceError(device, `no link after ${milliseconds} ms: ${why}`);
-    }
-    await delay(10);
-  }
+  let now: LinkStatus = { up: false, megabits: 0 };
+  const look = async () => (now = await status()).up;
+  if (await stoppable(() => waitUntil(milliseconds, look, LINK_PAUSE_MS))) return now;
+  const why = now.reason ?? "check the cable, the module and the other end";
+  throw new DeviceError(device, `no link after ${milliseconds} ms: ${why}`);
 }

@@ -5,9 +5,9 @@
  * @module
  */
 
-import { SystemError, UsageError } from "../native/errors.ts";
+import { StopError, SystemError, UsageError } from "../native/errors.ts";
 
-export { SystemError, UsageError };
+export { StopError, SystemError, UsageError };
 
 /**
  * A device failed while in use: a wait reached its deadline, a register has an impossible value, or the
@@ -72,6 +72,14 @@ export function makeCalls<Result>(
     if (!(error instanceof SystemError)) throw error;
     throw new DeviceError(device, `${error.message}: ${remedy}`, { cause: error });
   }
+}
+
+/** Returns the error for a peer that has given pages of shared DMA memory back to the kernel. */
+export function lostMemory(device: string): DeviceError {
+  return new DeviceError(
+    device,
+    "its server has punched holes into the memory that this program shares with it: restart both",
+  );
 }
 
 /**

@@ -25,8 +25,9 @@ export interface MempoolOptions {
   /** Size of a buffer in bytes: 2048 (default), 4096, 8192 or 16384. */
   readonly bufferSize?: number;
   /**
-   * Where the memory comes from. `hugepages`: 2 MiB pages, which devices accessed through sysfs need;
-   * `pages`: ordinary pages; `auto` (default): hugepages if enough are free, else ordinary pages.
+   * Where the memory comes from. `hugepages`: pages of 2 MiB, or of 1 GiB if some are free and the pool
+   * is large, which devices accessed through sysfs need; `pages`: ordinary pages; `auto` (default):
+   * hugepages if enough are free, else ordinary pages.
    */
   readonly memory?: "auto" | "hugepages" | "pages";
 }

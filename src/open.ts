@@ -7,6 +7,7 @@
 import { parsePciAddress } from "./pci/address.ts";
 import { Config, ETHERNET_CONTROLLER, hex16, type PciFunction } from "./pci/function.ts";
 import { linkName } from "../native/files.ts";
+import { stoppable } from "../native/stop.ts";
 import { SysfsFunction } from "./pci/sysfs.ts";
 import { VfioFunction } from "./pci/vfio.ts";
 import { VfioUserFunction } from "./pci/vfio_user.ts";
@@ -28,17 +29,26 @@ const SCHEME = /^([a-z][a-z0-9-]*):(.+)$/;
  * @throws {UsageError} if the address is malformed; the device does not exist, is in use or is not
  * supported; or a permission is missing. Nothing has changed then.
  * @throws {DeviceError} if the device does not follow its specification, or is gone or powered down.
+ * @throws {StopError} if a stop flag has caught a signal.
  */
-export async function openDevice(
+export function openDevice(
   address: string,
   drivers: readonly Driver[],
   options: OpenOptions = {},
 ): Promise<Device> {
+  return stoppable(() => openStoppable(address, drivers, options));
+}
+
+async function openStoppable(
+  address: string,
+  drivers: readonly Driver[],
+  options: OpenOptions,
+): Promise<Device> {
   checkOptions(address, options);
   const [, scheme = "", path = ""] = SCHEME.exec(address) ?? [];
-  const connector = drivers.find((driver) => driver.scheme === scheme);
+  const connector = drivers.find((driver) => driver.schemes?.includes(scheme));
   if (connector?.connect) return await connector.connect(address, path, options);
-  const pci = openFunction(address, options);
+  const pci = await openFunction(address, options);
   if (!pci) throw badAddress(address, drivers);
   using opened = new DisposableStack();
   opened.adopt(pci, (pci) => pci.close());
@@ -48,11 +58,14 @@ export async function openDevice(
 }
 
 /** Opens the PCI function that an address names; returns undefined if it does not name one. */
-function openFunction(address: string, options: OpenOptions): PciFunction | undefined {
+async function openFunction(
+  address: string,
+  options: OpenOptions,
+): Promise<PciFunction | undefined> {
   const pci = parsePciAddress(address);
   if (pci !== undefined) return openPci(pci, options);
   const [, scheme, path] = SCHEME.exec(address) ?? [];
-  return scheme === "vfio-user" ? new VfioUserFunction(address, path) : undefined;
+  return scheme === "vfio-user" ? await VfioUserFunction.open(address, path) : undefined;
 }
 
 /** Opens a PCI function through VFIO if it is bound to vfio-pci, else through sysfs. */
@@ -89,7 +102,7 @@ function driverOf(pci: PciFunction, drivers: readonly Driver[]): Driver {
 }
 
 function badAddress(address: string, drivers: readonly Driver[]): UsageError {
-  const schemes = ["vfio-user", ...drivers.flatMap((driver) => driver.scheme ?? [])];
+  const schemes = ["vfio-user", ...drivers.flatMap((driver) => driver.schemes ?? [])];
   return new UsageError(
     `"${address}" is not a device address: use 0000:03:00.0 (a PCI function, as \`lspci -D\` ` +
       `shows it) or ${schemes.map((scheme) => `${scheme}:PATH`).join(" or ")} (the Unix socket ` +

@@ -33,6 +33,8 @@ const KINDS: Readonly<Record<keyof OpenOptions, Kind>> = {
   force: SWITCH,
   rebind: SWITCH,
   guard: SWITCH,
+  signal: ["an AbortSignal", (value) => value instanceof AbortSignal],
+  onWait: ["a function", (value) => typeof value === "function"],
   virtio: ['"legacy" or "modern"', (value) => value === "legacy" || value === "modern"],
 };
 

@@ -7,7 +7,7 @@
  * @module
  */
 
-import { delay } from "../native/clock.ts";
+import { spinUntil, waitUntil } from "../native/clock.ts";
 import type { Bar } from "./pci/function.ts";
 import { DeviceError } from "./errors.ts";
 
@@ -221,32 +221,21 @@ export class Registers {
 
   /** As {@linkcode Registers.prototype.reaches}, but polls without awaiting: for closing. */
   spin(register: Register, mask: number, value: number, milliseconds: number, index = 0): boolean {
-    const deadline = performance.now() + milliseconds;
-    for (;;) {
-      const late = performance.now() >= deadline; // before the read: see `reaches`
-      if (((this.read(register, index) ^ value) & mask) === 0) return true;
-      if (late) return false;
-    }
+    return spinUntil(milliseconds, () => ((this.read(register, index) ^ value) & mask) === 0);
   }
 
   /**
    * As {@linkcode Registers.prototype.wait}, but returns false at the deadline. The last read comes after
-   * the deadline: on a loaded machine this thread may not have run for longer than the device needed.
+   * the deadline.
    */
-  async reaches(
+  reaches(
     register: Register,
     mask: number,
     value: number,
     milliseconds: number,
     index = 0,
   ): Promise<boolean> {
-    const deadline = performance.now() + milliseconds;
-    for (;;) {
-      const late = performance.now() >= deadline;
-      if (((this.read(register, index) ^ value) & mask) === 0) return true;
-      if (late) return false;
-      await delay(1);
-    }
+    return waitUntil(milliseconds, () => ((this.read(register, index) ^ value) & mask) === 0);
   }
 }
 

@@ -1,10 +1,12 @@
 /**
- * The client side of a Unix stream socket on which a device is served. It transfers bytes and file
- * descriptors, with deadlines; vfio-user and vhost-user build their messages on it.
+ * This process's end of a Unix stream socket on which another process, the server, serves a device. It
+ * transfers bytes and file descriptors, with deadlines; vfio-user and vhost-user build their messages on
+ * it.
  *
  * @module
  */
 
+import { checkStop } from "../native/stop.ts";
 import { Errno, path, stubs, SystemError } from "../native/stubs.ts";
 import { checkCall, DeviceError, UsageError } from "./errors.ts";
 import { Peer } from "./peer.ts";
@@ -20,6 +22,8 @@ const SPIN_MS = 0.1;
 export const MAX_FDS = 16;
 /** Time between attempts to connect to a server whose backlog is full, in milliseconds. */
 const RETRY_MS = 10;
+/** The longest time of a single poll, in milliseconds. */
+const POLL_MS = 20;
 
 /** Results that mean that the server has closed the connection: the end of the stream, and these errors. */
 const CLOSED: readonly number[] = [0, Errno.EPIPE, Errno.ECONNRESET];
@@ -46,15 +50,21 @@ export class UnixStream {
    * Connects to a server.
    *
    * @param address The device's address, for messages.
-   * @param socket Path of the server's socket.
+   * @param socket Path of the server's socket; or the descriptor of a connection that the server has
+   * made, which then belongs to the stream.
    * @param milliseconds The time that the server has for an answer (default: 5000).
    * @throws {UsageError} if no server listens on the socket, or it does not accept the connection.
    */
-  constructor(address: string, socket: string, milliseconds = DEADLINE_MS) {
+  constructor(address: string, socket: string | number, milliseconds = DEADLINE_MS) {
     this.address = address;
     this.milliseconds = milliseconds;
-    const deadline = this.deadline();
     Peer.look(address);
+    if (typeof socket === "number") {
+      this.#fd = socket;
+      this.peer = new Peer(address, socket);
+      return;
+    }
+    const deadline = this.deadline();
     let fd: number;
     for (;;) {
       const late = performance.now() >= deadline;
@@ -67,6 +77,7 @@ export class UnixStream {
             `end the program that uses the device, or restart the server`,
         );
       }
+      checkStop();
       const n = stubs.ixy_poll(this.#pollfd, 0, RETRY_MS);
       if (n !== -Errno.EINTR) checkCall(address, "wait for the server", n);
     }
@@ -193,11 +204,18 @@ export class UnixStream {
   }
 
   #await(events: number, deadline: number, during: string): void {
+    try {
+      checkStop();
+    } catch (error) {
+      this.alive = false; // the answer to this request would be taken for that to the next one
+      throw error;
+    }
     // At the deadline it looks once more: this thread may not have run for a while.
     const left = Math.max(Math.ceil(deadline - performance.now()), 0);
     this.#pollfd[0] = this.#fd;
     this.#pollfd[1] = events;
-    const n = stubs.ixy_poll(this.#pollfd, 1, left);
+    // Not longer, because another thread may take the signal that checkStop() looks for.
+    const n = stubs.ixy_poll(this.#pollfd, 1, Math.min(left, POLL_MS));
     if (n === 0 && left === 0) {
       throw this.gone(`has not answered for ${this.milliseconds} ms${during}`);
     }

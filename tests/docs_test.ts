@@ -119,7 +119,8 @@ Deno.test("Examples in comments and in the README have no type errors", async ()
   const shown = sources.filter(({ text }) => /^ \* ```ts$/m.test(text)).map(({ file }) => file);
   assert(shown.includes("mod.ts") && shown.includes("src/batch.ts"));
   const command = [Deno.execPath(), "check", "--quiet", "--doc", "README.md", ...shown];
-  assertEquals(await run(command, { cwd: PROJECT }), { code: 0, stdout: "", stderr: "" });
+  const options = { cwd: PROJECT, milliseconds: 120_000 };
+  assertEquals(await run(command, options), { code: 0, stdout: "", stderr: "" });
 });
 
 Deno.test("badLinks(), badSections() and badPaths() find missing files and names, and wrong sections", async () => {

@@ -17,7 +17,8 @@ function deno(...args: string[]): Promise<string> {
 }
 
 async function succeed(command: string[]): Promise<string> {
-  const { code, stdout, stderr } = await run(command, { cwd: PROJECT, env: { NO_COLOR: "1" } });
+  const options = { cwd: PROJECT, env: { NO_COLOR: "1" }, milliseconds: 120_000 };
+  const { code, stdout, stderr } = await run(command, options);
   assertEquals(code, 0, stdout + stderr);
   return stdout + stderr;
 }
@@ -62,7 +63,16 @@ Deno.test("mod.ts exports what a user needs, and nothing else", async () => {
       "MempoolOptions",
     ],
     ...["OpenOptions", "PacketBatch", "RSS_KEY", "RSS_SYMMETRIC_KEY", "RxQueue"],
-    ...["Statistics", "StopFlag", "SystemError", "TxQueue", "UsageError", "Waiter", "open"],
+    ...[
+      "Statistics",
+      "StopError",
+      "StopFlag",
+      "SystemError",
+      "TxQueue",
+      "UsageError",
+      "Waiter",
+      "open",
+    ],
     "toeplitz",
   ]);
 });

@@ -6,8 +6,11 @@
  */
 
 import { TextLineStream } from "@std/streams/text-line-stream";
+import { interruptible, type Interruption } from "../programs/interruption.ts";
 import { Progress } from "../programs/progress.ts";
+import { TemporaryDirectory } from "../programs/temporary_directory.ts";
 import { installPackages } from "./support/packages.ts";
+import { OPEN_VSWITCH_PACKAGES } from "./support/open_vswitch.ts";
 import { TESTPMD_PACKAGES } from "./support/testpmd.ts";
 import { VAGRANT_PACKAGES } from "./vagrant/packages.ts";
 
@@ -21,7 +24,10 @@ interface Suite {
   readonly packages: readonly string[];
   /** Those that only root can run. */
   readonly root?: string;
-  /** A program that runs them, with its arguments; default: `deno test`, with those of the command line. */
+  /**
+   * A program that runs them, with its arguments (default: `deno test`, with those of the command line).
+   * If there are later suites, it runs beside these, with what they leave of the processors.
+   */
   readonly program?: readonly string[];
 }
 
@@ -33,8 +39,13 @@ const SUITES: Readonly<Record<string, Suite>> = {
   native: {
     folder: "tests",
     without: ["tests/vm", "tests/vagrant"],
-    packages: ["gcc", ...NETWORK, ...TESTPMD_PACKAGES],
-    root: "tests with TAP devices, network namespaces, PCI devices and DPDK",
+    packages: ["gcc", ...NETWORK, ...OPEN_VSWITCH_PACKAGES, ...TESTPMD_PACKAGES],
+    root: "tests with TAP devices, network namespaces, PCI devices, DPDK and Open vSwitch",
+  },
+  fuzz: {
+    folder: "tests/fuzz",
+    packages: [],
+    program: ["tests/fuzz/main.ts", "--seconds=60", "--jobs=1"],
   },
   vm: {
     folder: "tests/vm",
@@ -45,12 +56,6 @@ const SUITES: Readonly<Record<string, Suite>> = {
     folder: "tests/vagrant",
     packages: VAGRANT_PACKAGES,
     root: "all tests, since libvirt and the box belong to root",
-  },
-  // 13 targets, two at a time: three and a half minutes.
-  fuzz: {
-    folder: "tests/fuzz",
-    packages: [],
-    program: ["tests/fuzz/main.ts", "--seconds=30"],
   },
 };
 
@@ -106,28 +111,15 @@ function write(text: string): void {
   while (bytes.length > 0) bytes = bytes.subarray(Deno.stdout.writeSync(bytes));
 }
 
-/** Runs the tests of a suite, and prints their output as it arrives. */
-async function runSuite(suite: Suite, args: readonly string[]): Promise<Counts> {
-  if (Deno.uid() === 0) await installPackages(suite.packages);
-  else if (suite.root) console.log(`not run: ${suite.root}: run this as root to include them`);
-  const { folder, without = [], program } = suite;
+/** Returns the arguments with which Deno runs a suite. */
+function command({ folder, without = [], program }: Suite, args: readonly string[]): string[] {
+  if (program) return ["run", "--allow-all", "--quiet", ...program];
   const ignored = without.length > 0 ? [`--ignore=${without.join()}`] : [];
-  using progress = new Progress(folder);
-  const child = new Deno.Command(Deno.execPath(), {
-    args: program
-      ? ["run", "--allow-all", "--quiet", ...program]
-      : ["test", "--allow-all", "--quiet", ...ignored, ...args, folder],
-    cwd: PROJECT,
-    env: { NO_COLOR: "1" }, // the counts come from its output
-    stdout: "piped",
-    stderr: progress.onTerminal ? "piped" : "inherit",
-  }).spawn();
-  const complaints = progress.onTerminal ? printAbove(child.stderr, progress) : undefined;
-  // Arguments may filter files, so the number is not known.
-  const files = args.length > 0 ? 0 : await testFiles(folder, without);
-  const text = await passOn(child, progress, files);
-  await complaints;
-  const { success } = await child.status;
+  return ["test", "--allow-all", "--quiet", ...ignored, ...args, folder];
+}
+
+/** Returns the counts in the last line of a suite's output. */
+function counts(text: string, success: boolean): Counts {
   const count = (what: string) =>
     Number(text.match(new RegExp(`(\\d+) ${what}`, "g"))?.at(-1)?.split(" ")[0] ?? 0);
   const failed = count("failed");
@@ -137,6 +129,45 @@ async function runSuite(suite: Suite, args: readonly string[]): Promise<Counts> 
     failed: success ? failed : Math.max(failed, 1),
     skipped: count("ignored"),
   };
+}
+
+/** Runs a suite with what others leave of the processors, and prints its output at its end. */
+async function runBeside(suite: Suite, { signal }: Interruption): Promise<Counts> {
+  const { stdout, stderr, success } = await new Deno.Command("nice", {
+    args: ["-n", "19", Deno.execPath(), ...command(suite, [])],
+    ...{ cwd: PROJECT, env: { NO_COLOR: "1" }, signal },
+  }).output();
+  const text = new TextDecoder().decode(stdout);
+  write(text + new TextDecoder().decode(stderr));
+  return counts(text, success);
+}
+
+/** Runs the tests of a suite, and prints their output as it arrives. */
+async function runSuite(
+  suite: Suite,
+  args: readonly string[],
+  { signal }: Interruption,
+): Promise<Counts> {
+  const { folder, without = [] } = suite;
+  using progress = new Progress(folder);
+  // Contains all that tests leave behind when they are killed.
+  await using temporary = await TemporaryDirectory.make();
+  await Deno.chmod(temporary.path, 0o755); // for programs of other users
+  const child = new Deno.Command(Deno.execPath(), {
+    args: command(suite, args),
+    cwd: PROJECT,
+    env: { NO_COLOR: "1", TMPDIR: temporary.path }, // the counts come from its output
+    signal,
+    stdout: "piped",
+    stderr: progress.onTerminal ? "piped" : "inherit",
+  }).spawn();
+  const complaints = progress.onTerminal ? printAbove(child.stderr, progress) : undefined;
+  // Arguments may filter files, so the number is not known.
+  const files = args.length > 0 ? 0 : await testFiles(folder, without);
+  const text = await passOn(child, progress, files);
+  await complaints;
+  const { success } = await child.status;
+  return counts(text, success);
 }
 
 /** Prints the standard error above the bar. */
@@ -154,12 +185,25 @@ function chosen(args: string[]): [Suite[], string[]] {
   return [[SUITES.native], args];
 }
 
-const [suites, args] = chosen(Deno.args);
-const total: Counts = { passed: 0, failed: 0, skipped: 0 };
-for (const suite of suites) {
-  const counts = await runSuite(suite, args);
-  for (const key of ["passed", "failed", "skipped"] as const) total[key] += counts[key];
+async function main(words: string[], interruption: Interruption): Promise<number> {
+  const [suites, args] = chosen(words);
+  const total: Counts = { passed: 0, failed: 0, skipped: 0 };
+  const add = (counts: Counts) => {
+    for (const key of ["passed", "failed", "skipped"] as const) total[key] += counts[key];
+  };
+  const beside: Promise<Counts>[] = [];
+  for (const [i, suite] of suites.entries()) {
+    if (Deno.uid() === 0) await installPackages(suite.packages);
+    else if (suite.root) console.log(`not run: ${suite.root}: run this as root to include them`);
+    if (suite.program && i < suites.length - 1) beside.push(runBeside(suite, interruption));
+    else add(await runSuite(suite, args, interruption));
+    if (interruption.number !== 0) break;
+  }
+  for (const counts of await Promise.all(beside)) add(counts);
+  if (interruption.number !== 0) return 128 + interruption.number;
+  const { passed, failed, skipped } = total;
+  console.log(`${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ""}`);
+  return failed === 0 ? 0 : 1;
 }
-const { passed, failed, skipped } = total;
-console.log(`${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ""}`);
-Deno.exit(failed === 0 ? 0 : 1);
+
+Deno.exit(await interruptible(main)(Deno.args));

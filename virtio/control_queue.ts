@@ -5,6 +5,7 @@
  * @module
  */
 
+import { spinUntil } from "../native/clock.ts";
 import type { DmaMemory } from "../src/dma.ts";
 import { DeviceError } from "../src/errors.ts";
 import type { Transport } from "./transport.ts";
@@ -86,19 +87,15 @@ export class ControlQueue {
   }
 
   #await(position: number, what: string): void {
-    const deadline = performance.now() + DEADLINE_MS;
-    for (;;) {
-      const late = performance.now() >= deadline;
-      const arrived = (this.#queue.usedIndex[1] - position) & 0xffff;
-      if (arrived === 1) return;
-      if (arrived !== 0) throw this.#queue.overrun(position, 1);
-      if (late) {
-        throw new DeviceError(
-          this.#transport.address,
-          `no answer to ${what} of the control queue within ${DEADLINE_MS} ms: open the device ` +
-            `again`,
-        );
-      }
-    }
+    const arrived = spinUntil(DEADLINE_MS, () => {
+      const count = (this.#queue.usedIndex[1] - position) & 0xffff;
+      if (count > 1) throw this.#queue.overrun(position, 1);
+      return count === 1;
+    });
+    if (arrived) return;
+    throw new DeviceError(
+      this.#transport.address,
+      `no answer to ${what} of the control queue within ${DEADLINE_MS} ms: open the device again`,
+    );
   }
 }

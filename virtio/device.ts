@@ -12,6 +12,7 @@ import type {
   Statistics,
   TxQueue,
 } from "../src/device.ts";
+import { unstoppable } from "../native/stop.ts";
 import { UsageError } from "../src/errors.ts";
 import {
   checkMulticast,
@@ -44,7 +45,7 @@ const SPEED_UNKNOWN = 0xffffffff;
 export async function openVirtio(
   address: string,
   options: OpenOptions,
-  connect: (pools: readonly Mempool[]) => Transport,
+  connect: (pools: readonly Mempool[]) => Transport | Promise<Transport>,
 ): Promise<VirtioDevice> {
   refuseOptions(address, "VirtIO", options, ["interrupts", "rssKey", "speeds"]);
   const { rxQueues = 1, txQueues = 1 } = options;
@@ -58,7 +59,7 @@ export async function openVirtio(
   const queues = queueOptions(address, options, LIMITS);
   using opened = new DisposableStack();
   if (queues.ownPool) opened.use(queues.pool);
-  const transport = opened.adopt(connect(queues.pools), (transport) => transport.close());
+  const transport = opened.adopt(await connect(queues.pools), (transport) => transport.close());
   const pairs = checkPairs(transport, rxQueues);
   const device = new VirtioDevice(transport, queues, pairs);
   opened.move(); // the device owns the pool and the transport from here on
@@ -275,8 +276,8 @@ export class VirtioDevice implements Device {
     let atRest = false;
     using stopped = new DisposableStack(); // runs the last step first
     stopped.defer(() => this.#free(atRest));
-    stopped.defer(() => this.#transport.close());
-    atRest = this.#transport.stop();
+    stopped.defer(() => unstoppable(() => this.#transport.close()));
+    atRest = unstoppable(() => this.#transport.stop());
   }
 
   #free(atRest: boolean): void {

@@ -13,12 +13,16 @@ import { LegacyPciTransport } from "./legacy_pci.ts";
 import { ModernPciTransport } from "./modern_pci.ts";
 import { chooseInterface, RED_HAT } from "./pci.ts";
 import { VhostUserTransport } from "./vhost_user.ts";
+import { VhostUserSocket } from "./vhost_user_socket.ts";
+
+/** Schemes of addresses: the back-end listens on the path, or this process does. */
+const VHOST_USER = "vhost-user", VHOST_USER_SERVER = "vhost-user-server";
 
 /** The driver of VirtIO network devices. */
 export const virtio: Driver = {
   name: "virtio",
   vendor: RED_HAT,
-  scheme: "vhost-user",
+  schemes: [VHOST_USER, VHOST_USER_SERVER],
   attach(pci: PciFunction, options: OpenOptions): Promise<Device> {
     const { virtio: wanted, force = false } = options;
     const choice = chooseInterface(pci, wanted);
@@ -35,9 +39,21 @@ export const virtio: Driver = {
     });
   },
   connect(address: string, path: string, options: OpenOptions): Promise<Device> {
-    const { virtio } = options;
-    return openVirtio(address, options, () => {
-      return new VhostUserTransport(address, path, virtio ? { virtio } : {});
+    const { virtio, onWait = () => {}, signal } = options;
+    const waits = address.startsWith(`${VHOST_USER_SERVER}:`);
+    return openVirtio(address, options, async () => {
+      const socket = waits
+        ? await VhostUserSocket.accept(address, path, () => {
+          onWait(`${address}: waiting for a back-end to connect`);
+        }, signal)
+        : VhostUserSocket.connect(address, path);
+      try {
+        if (!waits) await socket.firstAnswer();
+      } catch (error) {
+        socket.close();
+        throw error;
+      }
+      return new VhostUserTransport(socket, { virtio });
     });
   },
 };

@@ -34,13 +34,13 @@ export const Feature = {
   /** The device uses buffers in the order in which they were made available. */
   IN_ORDER: 1n << 35n,
   /**
-   * The device is hardware: memory accesses need the order that the platform gives to devices, not
-   * only the order between processors (section 6). On x86-64 this driver's accesses have both. The
-   * processor keeps stores in order, and loads too. `Virtqueue.publish` uses a sequentially
-   * consistent store (`xchg`), which orders the index before the load of the notification flags. PCI
-   * notifications are uncached stores or system calls, which follow all earlier stores. DMA is
-   * coherent with the caches. On AArch64 none of this holds: JavaScript has no barrier for devices
-   * (`dmb osh`), so a port of the stubs to it must not accept this feature.
+   * The device may be hardware: memory accesses need the order that the platform guarantees to
+   * devices, not only the order between processors (section 6). On x86-64 this driver's accesses
+   * have both. The processor keeps the order of stores, and that of loads. `Virtqueue.publish` stores
+   * the index with `Atomics.store` (`xchg`), a full barrier before the load of the notification
+   * flags. PCI notifications are uncached stores or system calls, which follow all earlier stores.
+   * DMA is coherent with the caches. AArch64 guarantees none of this, and JavaScript has no barrier
+   * for devices (`dmb osh`): a port to it must not accept this feature.
    */
   ORDER_PLATFORM: 1n << 36n,
   /** The configuration space contains the link speed. */

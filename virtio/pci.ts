@@ -4,7 +4,7 @@
  * @module
  */
 
-import { delay } from "../native/clock.ts";
+import { spinUntil, waitUntil } from "../native/clock.ts";
 import {
   type Bar,
   capabilities,
@@ -169,13 +169,7 @@ export abstract class PciTransport {
   /** Resets the device, then turns bus mastering on. */
   async reset(): Promise<void> {
     this.setStatus(0);
-    const deadline = performance.now() + RESET_MS;
-    for (;;) {
-      const late = performance.now() >= deadline; // before the look: this thread may not run after it
-      if (this.status() === 0) break;
-      if (late) throw this.#notReset();
-      await delay(1);
-    }
+    if (!await waitUntil(RESET_MS, () => this.status() === 0)) throw this.#notReset();
     this.pci.setBusMaster(true);
   }
 
@@ -208,12 +202,8 @@ export abstract class PciTransport {
   /** Resets the device, which ends all DMA (section 2.4). `close` also turns bus mastering off. */
   stop(): boolean {
     this.setStatus(0);
-    const deadline = performance.now() + RESET_MS;
-    for (;;) {
-      const late = performance.now() >= deadline;
-      if (this.status() === 0) return true;
-      if (late) throw this.#notReset();
-    }
+    if (!spinUntil(RESET_MS, () => this.status() === 0)) throw this.#notReset();
+    return true;
   }
 
   close(): void {

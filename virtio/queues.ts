@@ -68,9 +68,9 @@ export class Queues {
    * Allocates the queues, fills the receive queues with buffers, and gives all queues to the
    * device.
    *
-   * With a control queue, a command selects how many pairs are used: all pairs of the device are
-   * set up, as in the drivers that devices are tested with. Without one, pairs are enabled one by
-   * one: only those in use are set up.
+   * Only the pairs in use are set up, from the first one (section 5.1.5: "up to N of each kind"): a
+   * device can offer hundreds, with thousands of descriptors each. The control queue comes after all
+   * pairs of the device.
    *
    * @throws {UsageError} if the device lacks a queue, or a pool lacks the buffers.
    */
@@ -91,17 +91,17 @@ export class Queues {
     };
     const transmit: QueueRole = { name: "transmit", perChain: 2, wanted: wanted("txEntries", 2) };
     const control: QueueRole = { name: "control", perChain: 1, wanted: CONTROL_ENTRIES };
-    const all = controlled ? pairs : pools.length;
-    const roles = Array.from({ length: all }, () => [receive, transmit]).flat();
+    const roles = pools.flatMap(() => [receive, transmit]);
     if (controlled) roles.push(control);
+    const indices = roles.map((role, i) => role === control ? 2 * pairs : i);
 
-    const entries = roles.map((role, index) => this.#size(index, role));
+    const entries = roles.map((role, i) => this.#size(indices[i], role));
     const { offsets, bytes } = placeQueues(entries);
     const rings = this.#rings = DmaMemory.allocate(bytes + CONTROL_PAGE);
     transport.mapDma(rings);
     const inOrder = has(Feature.IN_ORDER);
     const queues = roles.map(({ perChain }, i) => {
-      return new Virtqueue(transport, i, entries[i], perChain, rings, offsets[i], inOrder);
+      return new Virtqueue(transport, indices[i], entries[i], perChain, rings, offsets[i], inOrder);
     });
     pools.forEach((pool, pair) => {
       const [rx, tx] = queues.slice(2 * pair);
@@ -110,7 +110,7 @@ export class Queues {
       this.rx.push(new VirtioRxQueue(rx, pool, header, merges, rxEntries));
       this.tx.push(new VirtioTxQueue(tx, pool, header, txEntries));
     });
-    if (controlled) this.control = new ControlQueue(transport, queues[2 * all], rings, bytes);
+    if (controlled) this.control = new ControlQueue(transport, queues.at(-1)!, rings, bytes);
     for (const { index, areas } of queues) transport.startQueue(index, areas);
   }
 

@@ -1,6 +1,7 @@
 /**
  * The transport vhost-user: another process, the back-end, serves the device over a Unix socket and
- * shares this process's memory. This is the front-end. Back-ends are DPDK's `net_vhost` and passt.
+ * shares this process's memory. This is the front-end. Back-ends are DPDK's `net_vhost`, Open
+ * vSwitch, passt and those built on rust-vmm.
  *
  * The transport has neither configuration space nor control queue: a device does not have a MAC
  * address of its own, and receives every packet.
@@ -10,11 +11,11 @@
 
 import { Errno, stubs } from "../native/stubs.ts";
 import type { DmaMemory } from "../src/dma.ts";
-import { checkCall, DeviceError, UsageError } from "../src/errors.ts";
+import { checkCall, DeviceError, lostMemory, UsageError } from "../src/errors.ts";
 import type { Peer } from "../src/peer.ts";
 import { Feature } from "./features.ts";
 import { type QueueAreas, Status, type Transport } from "./transport.ts";
-import { type RequestName, u32, u64, VhostUserSocket } from "./vhost_user_socket.ts";
+import { type RequestName, u32, u64, type VhostUserSocket } from "./vhost_user_socket.ts";
 
 /**
  * Bit of the feature word: the back-end has features of the protocol, which are negotiated apart.
@@ -47,8 +48,6 @@ export interface VhostUserOptions {
   readonly virtio?: "legacy" | "modern" | undefined;
   /** Features to hide from the driver, for tests without them. */
   readonly without?: bigint;
-  /** Longest that the back-end may take to answer, in milliseconds; default: 5000. */
-  readonly milliseconds?: number;
 }
 
 /** Why a back-end refuses a request: what it does not accept, and the option to change. */
@@ -79,23 +78,21 @@ export class VhostUserTransport implements Transport {
   readonly #started = new Set<number>();
   /** The answer to GET_QUEUE_NUM; undefined if only one pair of queues is used. */
   #count: number | undefined;
-  readonly #one = BigUint64Array.of(1n);
   #status = 0;
   #asked = 0;
   #closed = false;
 
   /**
-   * Creates a transport: connects, and negotiates features of the protocol.
+   * Creates a transport: negotiates features of the protocol.
    *
-   * @param address The device's address, for messages.
-   * @param path Path of the back-end's socket.
-   * @throws {UsageError} if the connection is refused, or the back-end lacks the requested
-   * interface.
+   * @param socket The connection to the back-end, which belongs to the transport. It is closed if
+   * the constructor throws.
+   * @throws {UsageError} if the back-end lacks the requested interface.
    * @throws {DeviceError} if the back-end violates the protocol.
    */
-  constructor(address: string, path: string, options: VhostUserOptions = {}) {
+  constructor(socket: VhostUserSocket, options: VhostUserOptions = {}) {
+    const { address } = this.#socket = socket;
     this.address = address;
-    this.#socket = new VhostUserSocket(address, path, options.milliseconds);
     try {
       this.#socket.set("SET_OWNER");
       this.#offered = this.#socket.get("GET_FEATURES");
@@ -129,8 +126,8 @@ export class VhostUserTransport implements Transport {
   /**
    * SET_VRING_ENABLE, not a command of a control queue, selects which queues are used, so this does
    * not need the device's feature MQ. The protocol leaves open what GET_QUEUE_NUM counts: pairs in
-   * DPDK and passt, queues in rust-vmm and crosvm. This returns the larger reading. A back-end that
-   * counts queues refuses those that it lacks, see `startQueue`.
+   * DPDK and passt, queues in rust-vmm and crosvm. This assumes pairs. A back-end that counts queues
+   * refuses those that it lacks, and `startQueue` then says how many pairs it has.
    */
   queuePairs(): number {
     if (this.#protocol & MQ) this.#count = Number(this.#socket.get("GET_QUEUE_NUM"));
@@ -234,7 +231,7 @@ export class VhostUserTransport implements Transport {
 
   /**
    * Makes a request that the back-end may refuse for a reason that the user can change. Back-ends
-   * built on rust-vmm also end the connection then, others only do that.
+   * built on rust-vmm acknowledge a failure and end the connection; others only end it.
    *
    * @param why Returns the reason, if it is known.
    */
@@ -272,6 +269,7 @@ export class VhostUserTransport implements Transport {
   }
 
   checkAlive(): void {
+    for (const { lost } of this.#memories) if (lost) throw lostMemory(this.address);
     const status = this.#socket.look();
     if (status !== undefined && (Number(status) & Status.DEVICE_NEEDS_RESET) !== 0) {
       throw new DeviceError(

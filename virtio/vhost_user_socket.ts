@@ -1,13 +1,17 @@
 /**
  * Messages of vhost-user (QEMU's "Vhost-user Protocol") over a Unix stream socket: the front-end
- * sends requests and checks the answers. `vhost_user.ts` decides when to send which.
+ * sends requests and checks the answers. Either side may listen on the socket. `vhost_user.ts`
+ * decides when to send which.
  *
  * @module
  */
 
+import { delay } from "../native/clock.ts";
+import { Errno, stubs } from "../native/stubs.ts";
+import { BoundSocket, SOCK } from "../src/bound_socket.ts";
+import { checkCall, DeviceError, UsageError } from "../src/errors.ts";
 import type { Peer } from "../src/peer.ts";
 import { UnixStream } from "../src/unix_stream.ts";
-import { DeviceError } from "../src/errors.ts";
 
 /** Requests of the front-end (section "Front-end message types"). */
 export const Request = {
@@ -37,6 +41,9 @@ const HEADER = 12;
 /** Flags of a message: the version; it is a reply; it requests a reply. */
 const VERSION = 1, REPLY = 1 << 2, NEED_REPLY = 1 << 3;
 
+/** Interval between two looks whether a back-end has connected, in milliseconds. */
+const ACCEPT_MS = 10;
+
 /** Returns a 64-bit number as a payload. */
 export function u64(value: bigint): Uint8Array {
   return new Uint8Array(BigUint64Array.of(value).buffer);
@@ -47,6 +54,14 @@ export function u32(...values: number[]): Uint8Array {
   return new Uint8Array(Uint32Array.from(values).buffer);
 }
 
+/** Returns the error for a socket that no back-end can find any more. */
+function removed(address: string, socket: string): UsageError {
+  return new UsageError(
+    `${address}: another process has removed or replaced ${socket} while this one waited for a ` +
+      `back-end: start this program again`,
+  );
+}
+
 /** The front-end's end of a connection. */
 export class VhostUserSocket {
   /** Whether the back-end acknowledges requests that otherwise have no answer (REPLY_ACK). */
@@ -55,16 +70,99 @@ export class VhostUserSocket {
   /** The request whose answer was not read yet, and the deadline of the answer. */
   #pending: { readonly name: RequestName; readonly deadline: number } | undefined;
 
+  /** The socket on which the back-end has connected; undefined if the back-end listens. */
+  readonly #listener: BoundSocket | undefined;
+
+  /** Creates a connection on a stream. */
+  private constructor(stream: UnixStream, listener?: BoundSocket) {
+    this.#stream = stream;
+    this.#listener = listener;
+  }
+
   /**
-   * Creates a connection.
+   * Connects to a back-end.
    *
    * @param address The device's address, for messages.
    * @param socket Path of the back-end's socket.
    * @param milliseconds Longest that the back-end may take to answer; default: 5000.
    * @throws {UsageError} if the connection is refused.
    */
-  constructor(address: string, socket: string, milliseconds?: number) {
-    this.#stream = new UnixStream(address, socket, milliseconds);
+  static connect(address: string, socket: string, milliseconds?: number): VhostUserSocket {
+    return new VhostUserSocket(new UnixStream(address, socket, milliseconds));
+  }
+
+  /**
+   * Listens on a socket until a back-end connects to it and answers. The socket exists until the
+   * connection is closed, which keeps its path. A second back-end that connects is not served.
+   *
+   * @param address The device's address, for messages.
+   * @param socket Path of the socket to create.
+   * @param onWait Called once if no back-end connects at once.
+   * @param signal Ends the wait for a back-end, with the signal's reason as the error.
+   * @param milliseconds Longest that the back-end may take to answer; default: 5000.
+   * @throws {UsageError} if the path is in use or not a socket, no socket can be made there, or another
+   * process removes it.
+   * @throws {DeviceError} if the back-end does not answer, or gives a wrong answer.
+   */
+  static async accept(
+    address: string,
+    socket: string,
+    onWait: () => void,
+    signal?: AbortSignal,
+    milliseconds?: number,
+  ): Promise<VhostUserSocket> {
+    using undo = new DisposableStack();
+    const listener = undo.adopt(
+      new BoundSocket(socket, SOCK.STREAM | SOCK.NONBLOCK),
+      (listener) => listener.close(),
+    );
+    for (let waited = false;;) {
+      signal?.throwIfAborted();
+      const fd = stubs.ixy_accept(listener.fd);
+      if (fd === -Errno.EAGAIN || fd === -Errno.EINTR) {
+        if (!waited) onWait();
+        waited = true;
+        if (!listener.present) throw removed(address, socket);
+        await delay(ACCEPT_MS);
+        continue;
+      }
+      checkCall(address, `accept a connection on ${socket}`, fd);
+      const connection = new VhostUserSocket(new UnixStream(address, fd, milliseconds), listener);
+      if (!connection.#answers()) continue;
+      undo.move(); // the connection owns the listener
+      return connection;
+    }
+  }
+
+  /**
+   * Whether the other side answers. A program that only looks whether the path is in use closes its
+   * connection instead.
+   */
+  #answers(): boolean {
+    try {
+      this.get("GET_FEATURES");
+      return true;
+    } catch (error) {
+      this.#stream.close();
+      if (this.closedByServer) return false;
+      throw error;
+    }
+  }
+
+  /**
+   * Waits for the first answer; other tasks run meanwhile, because a back-end that hangs must not keep
+   * this thread from serving other devices.
+   *
+   * @throws {DeviceError} if the back-end is gone, does not answer, or gives a wrong answer.
+   */
+  async firstAnswer(): Promise<void> {
+    this.ask("GET_FEATURES");
+    while (this.look() === undefined) await delay(1);
+  }
+
+  /** The device's address, for messages. */
+  get address(): string {
+    return this.#stream.address;
   }
 
   /** Whether the connection is usable. */
@@ -160,8 +258,12 @@ export class VhostUserSocket {
     return this.#pending !== undefined;
   }
 
-  /** Closes the connection. Idempotent. */
+  /**
+   * Closes the connection. Idempotent. The listening socket is closed first: a back-end that
+   * connects again at once then reaches the next one at this path.
+   */
   close(): void {
+    this.#listener?.close();
     this.#stream.close();
   }
 

@@ -6,7 +6,7 @@
  * @module
  */
 
-import { delay } from "jsr:@std/async@1/delay";
+import { waitUntil } from "../native/clock.ts";
 import { dirname } from "node:path";
 import { UsageError } from "../src/errors.ts";
 
@@ -29,7 +29,7 @@ export function defaultCache(): string {
  * @param name Path of the entry in it: a file or a directory.
  * @param make Builds the entry at the given path; may use other names beside it.
  * @returns The entry's path.
- * @throws {UsageError} if another process keeps the directory locked.
+ * @throws {UsageError} if another process keeps the directory locked, or it cannot be created.
  */
 export async function cached(
   cache: string,
@@ -37,7 +37,7 @@ export async function cached(
   make: (path: string) => Promise<void>,
 ): Promise<string> {
   const entry = `${cache}/${name}`;
-  await Deno.mkdir(dirname(entry), { recursive: true });
+  await makeDirectory(dirname(entry));
   if (await lookUp(cache, entry)) return entry;
   await removeLeftovers(cache);
   const work = await Deno.makeTempDir({ dir: cache, prefix: prefix() });
@@ -52,6 +52,18 @@ export async function cached(
     await Deno.remove(work, { recursive: true });
   }
   return entry;
+}
+
+async function makeDirectory(directory: string): Promise<void> {
+  try {
+    await Deno.mkdir(directory, { recursive: true });
+  } catch (cause) {
+    const [reason] = cause instanceof Error ? cause.message.split(" (os error") : [cause];
+    throw new UsageError(
+      `cannot create ${directory} (${reason}): set XDG_CACHE_HOME to a directory that is writable`,
+      { cause },
+    );
+  }
 }
 
 /** Marks an entry as used, and removes unused ones beside it; returns whether the entry exists. */
@@ -91,18 +103,13 @@ async function setAside(cache: string, directory: string): Promise<string[]> {
 
 /** Locks a directory until the returned file is closed. */
 async function lock(directory: string): Promise<Deno.FsFile> {
-  const file = await Deno.open(directory), deadline = performance.now() + LOCK_MS;
-  while (!await file.tryLock(true)) {
-    if (performance.now() > deadline) {
-      file.close();
-      throw new UsageError(
-        `${directory}: another process has kept it locked for ${LOCK_MS / 1000} s: ` +
-          "find it with `fuser`, end it, and try again",
-      );
-    }
-    await delay(TRY_MS);
-  }
-  return file;
+  const file = await Deno.open(directory);
+  if (await waitUntil(LOCK_MS, () => file.tryLock(true), TRY_MS)) return file;
+  file.close();
+  throw new UsageError(
+    `${directory}: another process has kept it locked for ${LOCK_MS / 1000} s: ` +
+      "find it with `fuser`, end it, and try again",
+  );
 }
 
 /** Records the time of an entry's last use; returns whether the entry exists. */

@@ -7,6 +7,7 @@
 
 import { command } from "../programs/command_line.ts";
 import { choice, flag, text, whole } from "../programs/options.ts";
+import { interruptible, type Interruption } from "../programs/interruption.ts";
 import { run } from "../programs/run.ts";
 import { UsageError } from "../src/errors.ts";
 import { Boot, type MachineOptions } from "./boot.ts";
@@ -61,9 +62,12 @@ installed, from Debian to ~/.cache/ixy.ts, and does not install them.`,
   },
 });
 
-async function main({ options, kind, command, seconds }: Plan): Promise<number> {
-  if (command === undefined) return await shell(options, kind);
-  return await runCommand(options, command, seconds * 1000);
+async function main(
+  { options, kind, command, seconds }: Plan,
+  interruption: Interruption,
+): Promise<number> {
+  if (command === undefined) return await shell(options, kind, interruption);
+  return await runCommand(options, command, seconds * 1000, interruption);
 }
 
 /** Runs a command, prints its output as it arrives, and returns its exit code. */
@@ -71,24 +75,29 @@ async function runCommand(
   options: MachineOptions,
   command: string,
   milliseconds: number,
+  interruption: Interruption,
 ): Promise<number> {
-  await using machine = await Machine.boot(options);
+  await using machine = await interruption.orEnd(Machine.boot(options));
   const program = await machine.start(command, (stream, bytes) => {
     const to = Deno[stream];
     for (let rest = bytes; rest.length > 0;) rest = rest.subarray(to.writeSync(rest));
   });
-  return (await program.finish(milliseconds)).code;
+  return (await interruption.orEnd(program.finish(milliseconds))).code;
 }
 
 /** Runs a shell in the guest on the terminal, until it ends. */
-async function shell(options: MachineOptions, kind: VirtioKind): Promise<number> {
+async function shell(
+  options: MachineOptions,
+  kind: VirtioKind,
+  { signal }: Interruption,
+): Promise<number> {
   if (!Deno.stdin.isTerminal() || !Deno.stdout.isTerminal()) {
     throw new UsageError("a shell needs a terminal: use --command COMMAND (see --help)");
   }
   const [a, b] = SLOTS.map((slot) => addressOf({ slot }));
   console.log(`booting with ${kind} virtio cards at ${a} and ${b}; in the shell, try
 
-  deno run --allow-ffi pktgen.ts --seconds 5 ${a} & deno run --allow-ffi pcap.ts --count 10 ${b} x.pcap
+  deno run --allow-ffi pktgen.ts --seconds 5 ${a} & deno run --allow-ffi -W pcap.ts --seconds 9 ${b} x.pcap
   deno run --allow-ffi fwd.ts ${a} ${b}
 
 \`exit\` ends the machine.
@@ -96,12 +105,13 @@ async function shell(options: MachineOptions, kind: VirtioKind): Promise<number>
   const { rows, columns } = Deno.consoleSize();
   using boot = await Boot.prepare(options, `${rows}x${columns}`);
   const args = [
-    // SIGTERM lets QEMU restore the terminal's settings.
+    // SIGTERM, which an abort sends too, lets QEMU restore the terminal's settings.
     ...["--pdeathsig", "TERM", ...boot.command],
     ...["-chardev", "file,id=log,path=/dev/stderr", "-serial", "chardev:log"],
     ...["-chardev", "stdio,id=terminal,signal=off", "-serial", "chardev:terminal"],
   ];
-  return (await new Deno.Command("setpriv", { args, stdin: "inherit" }).spawn().status).code;
+  return (await new Deno.Command("setpriv", { args, stdin: "inherit", signal }).spawn().status)
+    .code;
 }
 
-if (import.meta.main) await run(VM, main);
+if (import.meta.main) await run(VM, interruptible(main));

@@ -1,6 +1,7 @@
 /**
- * Devices that wrap a device: one prints every packet, one captures packets to a file, and one
- * drops, corrupts, duplicates, delays and reorders some. A wrapped device is a device again, so a
+ * Devices that wrap a device: one prints every packet, one captures packets to a file, one drops,
+ * corrupts, duplicates, delays and reorders some, and one connects again when the process that serves
+ * the device ends. A wrapped device is a device again, so a
  * program need not know about the wrapper, and wrappers can wrap each other. An unwrapped device
  * costs nothing more; a wrapped one costs some memory and time per packet.
  *
@@ -40,6 +41,7 @@ export {
   FaultyTxQueue,
 } from "./fault_injector.ts";
 export type { FaultCounts, Faults } from "./faults.ts";
+export { ReconnectingDevice } from "./reconnecting.ts";
 export {
   type Trace,
   TracedDevice,

@@ -43,7 +43,7 @@ function remote(address: string, number: number): Access {
 }
 
 function local(system: System, name: string, number: number): Access {
-  if (name.startsWith("vhost-user:")) throw unsupported(name);
+  if (/^vhost-user(-server)?:/.test(name)) throw unsupported(name);
   const found = system.function(name), { address, driver, group } = found;
   if (identify(found).driver === "virtio") throw unsupported(address);
   const vfio = driver === "vfio-pci" && group !== null;

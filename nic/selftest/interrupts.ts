@@ -79,12 +79,11 @@ class Woken {
     for (let since = performance.now();;) {
       device.checkAlive();
       this.#bench.checkStop();
-      if (performance.now() - since > (queues.size === 0 ? first : QUIET_MS)) return queues;
-      this.#waiters.forEach((waiter, i) => {
-        if (!waiter.wait(() => false, 1)) return;
-        queues.add(i);
-        since = performance.now();
-      });
+      const late = performance.now() - since > (queues.size === 0 ? first : QUIET_MS);
+      const woken = this.#waiters.map((waiter) => waiter.wait(() => false, 1));
+      woken.forEach((is, i) => is && queues.add(i));
+      if (woken.includes(true)) since = performance.now();
+      else if (late) return queues;
     }
   }
 }

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { delay } from "../../native/clock.ts";
+import { waitUntil } from "../../native/clock.ts";
 import { DeviceError } from "../../mod.ts";
 import { isVetoed } from "../../ixgbe/semaphore.ts";
 import { SfpLink } from "../../ixgbe/sfp_link.ts";
@@ -13,8 +13,8 @@ import { identifyModule } from "../../ixgbe/sfp_module.ts";
 import { type Bench, type Check, counted, Failed, type OpenPort, Skipped } from "./check.ts";
 import { assertWhole, Traffic } from "./traffic.ts";
 
-/** Time between looks at the user's wish to stop. */
-const STEP_MS = 250;
+/** Time between looks at the user's wish to stop, and at a link, in milliseconds. */
+const STEP_MS = 250, LOOK_MS = 10;
 
 export const MODULE_CHECK: Check = {
   name: "module",
@@ -67,12 +67,12 @@ export const LINK_LOSS_CHECK: Check = {
     let noticed: string;
     await port.device.setLink(false);
     try {
-      while (other.device.linkStatus().up) {
-        if (performance.now() - start > linkMs) {
-          throw new Failed(`the other port still has a link ${seconds(start)} after it was ended`);
-        }
+      const isDown = () => {
         checkStop();
-        await delay(10);
+        return !other.device.linkStatus().up;
+      };
+      if (!await waitUntil(linkMs, isDown, LOOK_MS)) {
+        throw new Failed(`the other port still has a link ${seconds(start)} after it was ended`);
       }
       noticed = milliseconds(start);
     } finally {
@@ -96,6 +96,7 @@ export async function waitForLink(
   const { device } = port;
   for (const since = performance.now();;) {
     checkStop();
+    const late = performance.now() - since >= linkMs;
     try {
       const { megabits } = await device.waitForLink(Math.min(STEP_MS, linkMs));
       port.linked = true;
@@ -103,7 +104,7 @@ export async function waitForLink(
     } catch (error) {
       if (!(error instanceof DeviceError)) throw error;
       const { up, reason } = device.linkStatus(); // throws if the device is gone
-      if (up || performance.now() - since < linkMs) continue;
+      if (up || !late) continue;
       const why = reason ?? "check the cable and the other end";
       throw new Failed(`no link after ${linkMs / 1000} s: ${why}`);
     }

@@ -197,8 +197,9 @@ export class Traffic {
     take: (batch: PacketBatch, index: number, queue: number) => void,
   ): void {
     const { rxQueues } = this.#to, batch = this.#in;
-    let since = performance.now(), idle = 0;
+    let since = performance.now(), idle = 0, late = false;
     do {
+      late = performance.now() - since >= this.#bench.silenceMs;
       send();
       let received = 0;
       for (const queue of rxQueues) {
@@ -209,12 +210,13 @@ export class Traffic {
       }
       if (received > 0) {
         since = performance.now();
+        late = false;
         continue;
       }
       if (++idle % ROUNDS !== 0) continue;
       for (const device of new Set([this.#from, this.#to])) device.checkAlive();
       this.#bench.checkStop();
-    } while (!done() && performance.now() - since < this.#bench.silenceMs);
+    } while (!done() && !late);
   }
 }
 

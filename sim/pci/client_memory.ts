@@ -5,7 +5,6 @@
  * @module
  */
 
-import { FileKind, status } from "../../native/files.ts";
 import { Mapping } from "../../native/mapping.ts";
 import { Errno, SystemError } from "../../native/stubs.ts";
 import { indexAfter } from "../rings/dma_map.ts";
@@ -28,8 +27,6 @@ export const MAX_RANGES = 16384;
 /** Maximum number of bytes that one client maps: 1 TiB. The process has 128 TiB of addresses. */
 const MAX_BYTES = 2 ** 40;
 const PAGE = 4096n;
-/** Pages of this size and more are hugepages, which can only be mapped and unmapped whole. */
-const MIN_HUGEPAGE = 2 << 20;
 /** Limit of ranges, exclusive: bus addresses are JavaScript numbers in the model. */
 const MAX_END = 1n << 53n;
 const MAP_READ = 0x1;
@@ -45,6 +42,8 @@ export class ClientMemory {
   readonly #ranges: Range[] = [];
   /** Bytes of the client's files that are mapped. */
   #bytes = 0;
+  /** `Mapping.losses` when all ranges were known to be there. */
+  #losses = Mapping.losses;
 
   /**
    * Creates an empty set of ranges.
@@ -58,6 +57,14 @@ export class ClientMemory {
   /** Number of ranges mapped. */
   get size(): number {
     return this.#ranges.length;
+  }
+
+  /** Whether the client has truncated a file, so that a range of it is lost. */
+  get lost(): boolean {
+    const { losses } = Mapping;
+    if (losses === this.#losses) return false;
+    this.#losses = losses;
+    return this.#ranges.some(({ mapping }) => mapping?.lost);
   }
 
   /**
@@ -113,28 +120,15 @@ export class ClientMemory {
     for (const range of this.#ranges.splice(0)) this.#drop(range);
   }
 
-  /**
-   * Maps part of the client's file. Checks the file first: an access beyond its end would crash this
-   * process, and so would unmapping part of a hugepage.
-   */
+  /** Maps part of the client's file, watched: an access beyond its end would end this process. */
   #mapFile(fd: number, offset: number, bytes: number): Mapping {
     if (this.#bytes + bytes > MAX_BYTES) {
       throw new RequestError(ENOSPC, `a DMA range exceeds ${MAX_BYTES} bytes in all`);
     }
     try {
-      const { kind, size, blockSize } = status(fd);
-      if (kind !== FileKind.REGULAR) {
-        throw new RequestError(Errno.EINVAL, "a DMA range is not of a regular file");
-      }
-      if (size < offset + bytes) {
-        throw new RequestError(Errno.EINVAL, `the file of a DMA range has only ${size} bytes`);
-      }
-      if (blockSize >= MIN_HUGEPAGE && (offset % blockSize !== 0 || bytes % blockSize !== 0)) {
-        const pages = `hugepages of ${blockSize} bytes`;
-        throw new RequestError(Errno.EINVAL, `a DMA range does not consist of whole ${pages}`);
-      }
-      return Mapping.file("the client's memory", fd, bytes, offset);
+      return Mapping.peerFile("a DMA range", fd, bytes, offset);
     } catch (error) {
+      if (error instanceof RangeError) throw new RequestError(Errno.EINVAL, error.message);
       if (!(error instanceof SystemError)) throw error;
       throw new RequestError(error.errno, error.message);
     }

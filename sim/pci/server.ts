@@ -9,7 +9,7 @@
  */
 
 import { Errno, stubs } from "../../native/stubs.ts";
-import { BoundSocket, SOCK } from "../system/paths.ts";
+import { BoundSocket, SOCK } from "../../src/bound_socket.ts";
 import { ClientMemory, MAX_RANGES } from "./client_memory.ts";
 import { Command, Connection, ConnectionEnd, type Request, RequestError } from "./connection.ts";
 import { Eventfds, IRQ_COUNTS, IrqIndex } from "./eventfds.ts";
@@ -92,6 +92,10 @@ export class Server {
   /** Handles waiting work, and returns whether there was any. */
   poll(): boolean {
     if (this.#client === undefined) return this.#accept();
+    if (this.#memory.lost) {
+      this.#endClient("the client has truncated a file of its memory: its connection ends");
+      return true;
+    }
     try {
       if (this.#client.poll(this.#handle)) return true;
     } catch (error) {

@@ -8,34 +8,41 @@
  * @module
  */
 
-import { stubs, SystemError } from "../../native/stubs.ts";
+import { OutputFile } from "../../native/output_file.ts";
+import { SystemError } from "../../native/stubs.ts";
+import { visible } from "../../native/files.ts";
 import { err } from "../../programs/output.ts";
 import { hex } from "../../src/registers.ts";
 import { REGISTER_SPACE, RegisterFile } from "../registers/register_file.ts";
-import { createFile } from "../system/paths.ts";
 import type { Model } from "./model.ts";
 
 const MICROSECONDS = 6;
 
-/**
- * The file, open until the process ends. Each line is written at once, in case the process is
- * killed.
- */
-export class Trace {
-  readonly #name: string;
-  readonly #fd: number;
+/** The file. Each line is written at once, in case the process is killed. */
+export class Trace implements Disposable {
+  /** The file, for comparison with others. */
+  readonly file: OutputFile;
   readonly #start = performance.now();
   readonly #registers = new RegisterFile();
   #failed = false;
 
   /**
-   * Creates the file, or empties it.
+   * Opens the file, or creates it. The first line empties it.
    *
    * @throws {UsageError} if it cannot be written.
    */
   constructor(name: string) {
-    this.#name = name;
-    this.#fd = createFile(name);
+    this.file = new OutputFile(name);
+  }
+
+  /** Whether a line could not be written, which was reported on stderr. */
+  get failed(): boolean {
+    return this.#failed;
+  }
+
+  /** Closes the file. */
+  [Symbol.dispose](): void {
+    this.file[Symbol.dispose]();
   }
 
   /**
@@ -89,10 +96,11 @@ export class Trace {
     const bytes = new TextEncoder().encode(`${seconds} ${port} ${what}\n`);
     for (let done = 0; done < bytes.length;) {
       const rest = bytes.subarray(done);
-      const n = stubs.ixy_write(this.#fd, rest, rest.length);
-      if (n <= 0) {
+      const n = this.file.write(rest);
+      if (n < 0) {
         this.#failed = true;
-        err.print(`the trace is cut short: ${new SystemError(this.#name, -n).message}`);
+        const { message } = new SystemError(this.file.name, -n);
+        err.print(visible(`${message}: the trace is cut short here`));
         return;
       }
       done += n;

@@ -59,6 +59,7 @@ export class PlainDevice {
   readonly #registers: PlainRegisters;
   #lookAt = 0;
   #checkAt = 0;
+  #lost = false;
   #lastWrite = performance.now();
 
   /**
@@ -113,6 +114,7 @@ export class PlainDevice {
     if (now >= this.#checkAt) {
       this.#checkAt = now + CHECK_MILLISECONDS;
       if (!this.#memory.check()) this.#disconnect();
+      this.#checkFiles();
     }
     const written = this.#look();
     if (written) this.#lastWrite = now;
@@ -149,6 +151,14 @@ export class PlainDevice {
     return config.take() || written || before;
   }
 
+  /** Reports once that a driver has truncated the files: no driver reaches the port any more. */
+  #checkFiles(): void {
+    if (this.#lost || !this.#files.lost) return;
+    this.#lost = true;
+    this.#log("a driver has truncated this port's files: start the software NIC again");
+    this.#disconnect();
+  }
+
   #write(offset: number, value: number): void {
     this.#model.write32(offset, value);
     // After a reset it may be another driver.
@@ -156,6 +166,9 @@ export class PlainDevice {
   }
 
   #setBusMaster(on: boolean): void {
+    this.#memory.reachable = on;
+    // A guard clears bus master of a killed driver, whose queues are still enabled: that is no error.
+    this.nic.rules.suspended = !on;
     this.#model.setBusMaster(on);
     // A driver that has released the port gets its pages back.
     if (!on) this.#memory.clear();

@@ -66,6 +66,11 @@ export class PlainFiles {
     }
   }
 
+  /** Whether a driver has truncated the files. */
+  get lost(): boolean {
+    return this.#mappings.some((mapping) => mapping.lost);
+  }
+
   /** Removes the files. A driver that has mapped them keeps the memory, but no model polls it. */
   close(): void {
     for (const mapping of this.#mappings) mapping.unmap();
@@ -103,6 +108,7 @@ export class PlainFiles {
     try {
       const mapping = Mapping.file(`${this.#directory}/${name}`, fd, bytes);
       this.#mappings.push(mapping);
+      mapping.watch(); // a driver can truncate it
       return mapping;
     } catch (error) {
       if (!(error instanceof SystemError)) throw error;

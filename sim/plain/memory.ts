@@ -9,6 +9,7 @@
  * @module
  */
 
+import { status } from "../../native/files.ts";
 import { Mapping } from "../../native/mapping.ts";
 import { path, stubs, SystemError } from "../../native/stubs.ts";
 import { HUGEPAGE } from "../../src/dma.ts";
@@ -31,6 +32,8 @@ const MAX_SEARCHES = 64;
 
 /** Physical memory, which needs no mappings by a client. */
 export class PlainMemory extends DmaMap {
+  /** Whether to search for pages: without bus master, the port reaches none. */
+  reachable = true;
   readonly #log: (line: string) => void;
   #arena: Mapping | undefined;
   /** Bytes of the arena in use. */
@@ -73,9 +76,13 @@ export class PlainMemory extends DmaMap {
   /**
    * Checks if the driver still runs.
    *
-   * @returns false if all processes with mapped memory have ended.
+   * @returns false if all processes with mapped memory have ended, or one has truncated its memory.
    */
   check(): boolean {
+    if (this.#arena?.lost) {
+      this.#log("a driver has truncated a file of its memory: the port reaches no memory");
+      return false;
+    }
     for (const pid of this.#owners) if (!isRunning(pid)) this.#owners.delete(pid);
     return this.#owners.size > 0 || this.#arena === undefined;
   }
@@ -139,6 +146,7 @@ export class PlainMemory extends DmaMap {
   #find(low: number, high: number): number {
     const place = this.#placeOf(low, high);
     if (place >= 0 || high >= MAX_HIGH || this.#searches >= MAX_SEARCHES) return place;
+    if (!this.reachable) return NOWHERE;
     const address = high * 2 ** 32 + low - (low & IN_PAGE);
     for (const pages of sharedPages()) {
       if (pages.addresses.includes(address) && this.#mapAll(pages)) return this.#placeOf(low, high);
@@ -155,6 +163,11 @@ export class PlainMemory extends DmaMap {
   #mapAll({ pid, file, offset, addresses }: SharedPages): boolean {
     const fd = stubs.ixy_open(path(file), O_RDWR, 0);
     if (fd < 0) return false; // the process has ended meanwhile
+    if (status(fd).hugepage > HUGEPAGE) {
+      this.#log(`process ${pid}: hugepages of 1 GiB cannot be mapped in parts: let it use 2 MiB`);
+      stubs.ixy_close(fd);
+      return false;
+    }
     const pages = addresses.map((address, i) => ({ address, at: offset + i * HUGEPAGE }))
       .filter(({ address }) => address >= 0).sort((a, b) => a.address - b.address);
     try {
@@ -198,6 +211,7 @@ export class PlainMemory extends DmaMap {
   #open(): Mapping {
     if (this.#arena !== undefined) return this.#arena;
     this.#arena = Mapping.reserve(ARENA + HUGEPAGE);
+    this.#arena.watch(); // a driver can truncate its files
     const { buffer } = this.#arena;
     this.words = new Uint32Array(buffer);
     this.longs = new BigUint64Array(buffer);

@@ -88,11 +88,12 @@ export class PlainRegisters {
       return false;
     }
     // Rules are about the order of writes, which is not known here.
-    this.#nic.rules.suspended = true;
+    const { rules } = this.#nic, { suspended } = rules;
+    rules.suspended = true;
     try {
       this.#apply();
     } finally {
-      this.#nic.rules.suspended = false;
+      rules.suspended = suspended;
       this.#written.clear();
     }
     this.show();

@@ -7,7 +7,7 @@
 
 import { path, stubs } from "../../native/stubs.ts";
 import { FrameBuffer } from "../frames/frame.ts";
-import { BoundSocket, SOCK } from "../system/paths.ts";
+import { BoundSocket, SOCK } from "../../src/bound_socket.ts";
 import { FileDescriptorWire } from "./file_descriptor.ts";
 
 const MSG_DONTWAIT = 0x40;

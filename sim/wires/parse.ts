@@ -163,11 +163,11 @@ function checkCables(specs: readonly WireSpec[]): void {
   }
 }
 
-/** Parses `name=value,name=value`. */
+/** Parses `name=value,name=value`. A comma that no option follows belongs to the value: a file's name. */
 function options(text: string, rest: string, names: readonly string[]): Map<string, string> {
   const values = new Map<string, string>();
   if (rest === "") return values;
-  for (const part of rest.split(",")) {
+  for (const part of rest.split(new RegExp(`,(?=(?:${names.join("|")})=)`))) {
     const equals = part.indexOf("=");
     const name = part.slice(0, Math.max(equals, 0));
     const value = part.slice(equals + 1);

@@ -4,9 +4,12 @@
  * @module
  */
 
+import { visible } from "../../native/files.ts";
 import { UsageError } from "../../src/errors.ts";
 import { FRAME, FrameBuffer, pad } from "../frames/frame.ts";
-import { PcapFile, PcapReader } from "./pcap_file.ts";
+import type { OpenFile, OutputFile } from "../../native/output_file.ts";
+import { err } from "../../programs/output.ts";
+import { NO_FRAME, PcapFile, PcapReader } from "./pcap_file.ts";
 import type { Wire, WirePort } from "./wire.ts";
 
 /** The files, and the rate of the replay. */
@@ -17,6 +20,8 @@ export interface PcapOptions {
   readonly output?: string | undefined;
   /** Frames per second; default: as fast as the port takes them. */
   readonly rate?: number | undefined;
+  /** Prints a line about a file that is damaged or full; default: to the standard error. */
+  readonly print?: (line: string) => void;
 }
 
 /** Time before a frame that the port refused is delivered again. */
@@ -26,7 +31,10 @@ const FLUSH_MILLISECONDS = 100;
 /** Maximum number of frames due at once, after a stall. */
 const BURST = 64;
 
-/** An input file, an output file, or both. The input is replayed once, without loss. */
+/**
+ * An input file, an output file, or both. The input is replayed once, without loss, up to the end that
+ * the file has by then. The output is written as frames come, so that `tcpdump -r` can read it meanwhile.
+ */
 export class PcapWire implements Wire {
   /** Kind of wire. */
   readonly kind: string = "pcap";
@@ -36,9 +44,11 @@ export class PcapWire implements Wire {
   readonly #output: PcapFile | undefined;
   /** Frames per millisecond. */
   readonly #rate: number;
+  readonly #print: (line: string) => void;
   readonly #frame = new FrameBuffer();
-  /** Bytes of the next frame to deliver; 0 before it is read, -1 after the last. */
+  /** Bytes of the next frame to deliver; 0 before it is read, NO_FRAME.END after the last. */
   #length = 0;
+  #damaged = false;
   #tokens = 0;
   #last = performance.now();
   #retryAt = 0;
@@ -50,7 +60,7 @@ export class PcapWire implements Wire {
   #unwritten = 0;
 
   /**
-   * Opens the files.
+   * Opens the files. The output is emptied by {@linkcode OutputFile.begin}, or when it is first written.
    *
    * @throws {UsageError} if a file cannot be opened, or the input is not a capture.
    */
@@ -60,9 +70,30 @@ export class PcapWire implements Wire {
       throw new UsageError(`${rate} frames per second are out of range: give more than 0`);
     }
     this.#rate = rate / 1000;
+    this.#print = options.print ?? err.print;
     this.#input = options.input === undefined ? undefined : new PcapReader(options.input);
-    this.#output = options.output === undefined ? undefined : new PcapFile(options.output);
-    if (this.#input === undefined) this.#length = -1;
+    try {
+      this.#output = options.output === undefined
+        ? undefined
+        : new PcapFile(options.output, this.#print);
+    } catch (error) {
+      this.#input?.close();
+      throw error;
+    }
+    if (this.#input === undefined) this.#length = NO_FRAME.END;
+  }
+
+  /** The open files: what it reads, and what it writes. */
+  get files(): { readonly read: readonly OpenFile[]; readonly written: readonly OutputFile[] } {
+    return {
+      read: this.#input === undefined ? [] : [this.#input],
+      written: this.#output === undefined ? [] : [this.#output.file],
+    };
+  }
+
+  /** Whether the input is damaged, or the capture incomplete. Each was reported. */
+  get failed(): boolean {
+    return this.#damaged || (this.#output?.failed ?? false);
   }
 
   /** Whether the replay is held back. */
@@ -94,26 +125,27 @@ export class PcapWire implements Wire {
         break;
       }
       this.#length = 0;
+      this.#sent++;
       done++;
     }
-    this.#sent += done;
     if (this.#rate !== Infinity) this.#tokens -= done;
     return done;
   }
 
   /**
-   * Counts frames delivered, refused by the port and retried, skipped for their length, captured,
-   * and not written because the file system was full; says if the input is damaged, and if it is
-   * finished.
+   * Counts frames delivered, refused by the port and retried, skipped for their length, delivered in part
+   * (the file holds no more), captured, and not written because the file system was full or a reader was
+   * slow; says if the input is damaged, and if it is finished.
    */
   statistics(): Record<string, number> {
     return {
       sent: this.#sent,
       retried: this.#retried,
       skipped: this.#skipped,
+      truncated: this.#input?.truncated ?? 0,
       received: this.#received,
       unwritten: this.#unwritten,
-      damaged: this.#input?.broken ? 1 : 0,
+      damaged: this.#damaged ? 1 : 0,
       finished: this.finished ? 1 : 0,
     };
   }
@@ -124,15 +156,25 @@ export class PcapWire implements Wire {
     this.#output?.close();
   }
 
-  /** Reads the next frame unless one is ready; returns false at the end of the input. */
+  /** Reads the next frame unless one is ready; returns whether one is. */
   #load(): boolean {
     while (this.#length === 0) {
       const length = this.#input!.next(this.#frame);
-      if (length < 0) this.#length = -1;
+      if (length === NO_FRAME.NOT_YET) return false;
+      if (length === NO_FRAME.END) this.#end();
       else if (length < FRAME.HEADER || length > FRAME.MAX) this.#skipped++;
       else this.#length = pad(this.#frame, length);
     }
     return this.#length > 0;
+  }
+
+  #end(): void {
+    this.#length = NO_FRAME.END;
+    const { damage } = this.#input!;
+    if (damage === undefined) return;
+    this.#damaged = true;
+    const frames = this.#sent === 1 ? "1 frame" : `${this.#sent} frames`;
+    this.#print(visible(`${damage}: replayed ${frames} before that`));
   }
 
   #due(now: number, budget: number): number {

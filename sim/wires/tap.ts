@@ -71,7 +71,10 @@ function refusal(name: string, errno: number): UsageError {
   switch (errno) {
     case Errno.EPERM:
     case Errno.EACCES:
-      return new UsageError(`no permission to make TAP device ${name}: run as root`);
+      return new UsageError(
+        `no permission to make TAP device ${name}: run as root, in a container with ` +
+          "`--cap-add NET_ADMIN --device /dev/net/tun`",
+      );
     case Errno.EBUSY:
       return new UsageError(`TAP device ${name} is in use by another process: choose another name`);
     case Errno.EINVAL:
@@ -80,7 +83,10 @@ function refusal(name: string, errno: number): UsageError {
       );
     case Errno.ENOENT:
     case Errno.ENODEV:
-      return new UsageError("this kernel has no /dev/net/tun: load the module tun");
+      return new UsageError(
+        "/dev/net/tun does not exist: load the module tun, in a container use " +
+          "`--cap-add NET_ADMIN --device /dev/net/tun`",
+      );
     default:
       return new UsageError(`cannot make ${new SystemError(`TAP device ${name}`, errno).message}`);
   }

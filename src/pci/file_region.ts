@@ -9,6 +9,13 @@ import { Errno, stubs, SystemError } from "../../native/stubs.ts";
 import { checkCall, DeviceError, UsageError } from "../errors.ts";
 import type { RegionAccess } from "./mapped_bar.ts";
 
+/** What to do about files of the kernel that cannot be written. */
+export const READ_ONLY_REMEDY = "run `mount -o remount,rw /sys`, in a container use `-v /sys:/sys`";
+/** What to do about files of the kernel that this process may not use. */
+const FORBIDDEN_REMEDY =
+  "run this as root, in a container with `--cap-add SYS_ADMIN --cap-add SYS_RAWIO`, and check whether the " +
+  "kernel is locked down (/sys/kernel/security/lockdown)";
+
 /**
  * Returns the error for a file of the kernel that this process may not use.
  *
@@ -16,11 +23,8 @@ import type { RegionAccess } from "./mapped_bar.ts";
  * @param cause The system call that failed.
  */
 export function forbidden(device: string, cause: SystemError): UsageError {
-  return new UsageError(
-    `${device}: ${cause.message}: run this as root, and check whether the kernel is locked down ` +
-      "(/sys/kernel/security/lockdown)",
-    { cause },
-  );
+  const remedy = cause.errno === Errno.EROFS ? READ_ONLY_REMEDY : FORBIDDEN_REMEDY;
+  return new UsageError(`${device}: ${cause.message}: ${remedy}`, { cause });
 }
 
 /** A region in an open file, as registers of 1, 2 or 4 bytes. */

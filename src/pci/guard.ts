@@ -10,7 +10,8 @@
  * - `killall` and `pkill -f` would find a fork by the name or command line of its parent.
  *
  * It has a session of its own and blocks all signals, so signals of a terminal or a process group do not
- * end it either. SIGKILL cannot be blocked: the end of a container or of a control group ends both.
+ * end it either. SIGKILL cannot be blocked: the end of a container or of a control group ends both. If only
+ * the guard is killed, `checkAlive` of the function finds it out.
  *
  * DMA is off before memory is freed: the guard holds descriptors of all memory that the device can reach.
  * Until it ends, it also holds the lock on configuration space, so that it never turns off the DMA of the
@@ -20,18 +21,21 @@
  */
 
 import { GUARD } from "../../native/stubs.generated.ts";
-import { checkErrno, path, stubs, SystemError } from "../../native/stubs.ts";
-import { checkCall, UsageError } from "../errors.ts";
+import { checkErrno, Errno, path, stubs, SystemError } from "../../native/stubs.ts";
+import { checkCall, DeviceError, UsageError } from "../errors.ts";
 
 const NAME = "ixy-guard";
 /** Messages to the guard. */
 const DISARM = 0, ARM = 1;
+const MSG_DONTWAIT = 0x40;
 
 /** The guard of one function. */
 export class Guard {
   readonly #address: string;
   readonly #pid: number;
   readonly #socket: number;
+  readonly #byte = new Uint8Array(1);
+  readonly #fds = new Int32Array(17);
 
   /**
    * Starts a guard. It does nothing until {@linkcode Guard.prototype.arm}.
@@ -52,7 +56,8 @@ export class Guard {
     } catch (error) {
       if (!(error instanceof SystemError)) throw error;
       throw new UsageError(
-        `${address}: ${error.message}: see \`ulimit -a\` and \`sysctl vm.memfd_noexec\`, or set ` +
+        `${address}: ${error.message}: see \`ulimit -a\` and \`sysctl vm.memfd_noexec\`, in a container ` +
+          "mount a directory with `--tmpfs /tmp:exec`, or set " +
           "`guard` to false: DMA then goes on if this program is killed",
         { option: "guard", cause: error },
       );
@@ -77,6 +82,21 @@ export class Guard {
    */
   hold(fd: number): void {
     this.#send([fd]);
+  }
+
+  /**
+   * Checks that the guard has not been killed. Nonblocking.
+   *
+   * @throws {DeviceError} if it has.
+   */
+  checkAlive(): void {
+    const n = stubs.ixy_recv(this.#socket, this.#byte, 1, this.#fds, MSG_DONTWAIT);
+    if (n === -Errno.EAGAIN || n === -Errno.EINTR) return; // a guard sends nothing
+    throw new DeviceError(
+      this.#address,
+      `the guard process ${this.#pid} has ended, so nothing would turn DMA off if this program were ` +
+        "killed: start this program again",
+    );
   }
 
   /** Ends the guard, which leaves bus mastering as it is. */

@@ -47,6 +47,11 @@ export class MappedArea {
     return offset >= this.offset && offset < this.offset + this.#mapping.bytes;
   }
 
+  /** Whether the area is in a peer's file that was truncated, and was accessed since. */
+  get lost(): boolean {
+    return this.#mapping.lost;
+  }
+
   /** Unmaps the area and empties its views. Idempotent. */
   unmap(): void {
     this.#mapping.unmap();

@@ -6,46 +6,112 @@
  * @module
  */
 
+import { spinUntil } from "../../native/clock.ts";
 import { Errno, Open, path, stubs, SystemError } from "../../native/stubs.ts";
 import type { DmaMemory } from "../dma.ts";
 import { DeviceError, makeCalls, UsageError } from "../errors.ts";
 import { Command, Config, isPortBar } from "./function.ts";
 import { FunctionBase } from "./function_base.ts";
-import { FileRegion } from "./file_region.ts";
+import { FileRegion, READ_ONLY_REMEDY } from "./file_region.ts";
 import { Guard } from "./guard.ts";
 import type { MappedBar } from "./mapped_bar.ts";
-import { ifReadable, linkName, list, readText, writeText } from "../../native/files.ts";
+import {
+  ifReadable,
+  linkName,
+  list,
+  readText,
+  shellWord,
+  visible,
+  writeText,
+} from "../../native/files.ts";
 import { openResource } from "./resource_file.ts";
 
 const DEVICES = "/sys/bus/pci/devices";
 const IFF_UP = 1;
-/** How long to wait for the lock, which the guard of a killed program holds until DMA is off. */
-const LOCK_TRIES = 100, LOCK_PAUSE_MS = 10;
+/** Bytes of configuration space that any user may read: its header. */
+const HEADER_BYTES = 64;
+/** The longest wait for the lock, which the guard of a killed program holds until DMA is off. */
+const LOCK_MS = 1000;
+/** Time between two attempts to lock. */
+const LOCK_PAUSE_MS = 10;
+/** What to do about an interface in another network namespace. */
+export const HIDDEN_REMEDY =
+  "run this in the network namespace of the machine (`nsenter -t 1 -n`, in a container with " +
+  "`--network host`)";
 
 /**
- * Returns the kernel's network interfaces on a function, and whether each is up. They are listed in the
- * function's directory, and in those of child devices, which some drivers create (virtio does). Symbolic
- * links lead to other functions and are skipped.
+ * Returns the directories that list the kernel's network interfaces on a function: in its own directory,
+ * and in those of child devices, which some drivers create (virtio does). Symbolic links lead to other
+ * functions and are skipped.
+ */
+function interfaceDirectories(directory: string): string[] {
+  const names = list(directory),
+    children = names.filter((name) => {
+      return linkName(`${directory}/${name}`) === undefined &&
+        list(`${directory}/${name}`).includes("net");
+    });
+  const own = names.includes("net") ? [`${directory}/net`] : [];
+  return [...own, ...children.map((child) => `${directory}/${child}/net`)];
+}
+
+/**
+ * Returns the kernel's network interfaces on a function, and whether each is up.
+ *
+ * @param directory The function's sysfs directory.
+ * @throws {SystemError} if a file of an interface cannot be read.
+ */
+export function kernelInterfaces(directory: string): { name: string; up: boolean }[] {
+  return interfaceDirectories(directory).flatMap((net) => {
+    for (;;) {
+      const names = list(net).sort();
+      try {
+        return names.map((name) => {
+          return { name, up: (Number(readText(`${net}/${name}/flags`)) & IFF_UP) !== 0 };
+        });
+      } catch (error) {
+        if (names.join("/") === list(net).sort().join("/")) throw error;
+        // One was renamed or removed in between.
+      }
+    }
+  });
+}
+
+/**
+ * Returns whether the kernel has an interface on a function that this process cannot see, and so not whether
+ * it is up: the directory exists, but lists the interfaces of the network namespace only in which `/sys` was
+ * mounted.
  *
  * @param directory The function's sysfs directory.
  */
-export function kernelInterfaces(directory: string): { name: string; up: boolean }[] {
-  const inside = (name: string) => linkName(`${directory}/${name}`) === undefined;
-  return [".", ...list(directory).filter(inside)].flatMap((child) => {
-    const net = `${directory}/${child}/net`;
-    return list(net).sort().map((name) => {
-      return { name, up: (Number(readText(`${net}/${name}/flags`)) & IFF_UP) !== 0 };
-    });
-  });
+export function hidesInterface(directory: string): boolean {
+  return interfaceDirectories(directory).some((net) => list(net).length === 0);
+}
+
+/** Returns the error for a function whose configuration space cannot be opened. */
+function cannotOpen(address: string, devices: string, file: string, errno: number): UsageError {
+  const cause = new SystemError(`open ${file}`, errno);
+  let problem = `${cause.message}: check that /sys is mounted`;
+  if (errno === Errno.EACCES || errno === Errno.EPERM) {
+    problem = `no permission to open ${file}: run this as root, in a container with ` +
+      "`--user 0 --userns host --security-opt apparmor=unconfined`";
+  } else if (errno === Errno.EROFS) {
+    problem = `${cause.message}: ${READ_ONLY_REMEDY}`;
+  } else if (errno === Errno.ENOENT) {
+    problem = list(devices).length > 0
+      ? "no such PCI device: `lspci -D` lists the devices"
+      : `no such PCI device: ${devices} lists none: check that /sys is mounted, in a container with ` +
+        "`-v /sys:/sys`";
+  }
+  return new UsageError(`${address}: ${problem}`, { cause });
 }
 
 /** Locks the open file of a function against other programs; returns whether it succeeds. */
 function lock(fd: number): boolean {
-  for (let i = 1;; i++) {
+  return spinUntil(LOCK_MS, () => {
     if (stubs.ixy_lock(fd) === 0) return true;
-    if (i === LOCK_TRIES) return false;
     stubs.ixy_poll(new Uint8Array(0), 0, LOCK_PAUSE_MS);
-  }
+    return false;
+  });
 }
 
 /** The kernel driver that a function was taken from, and the changes to undo before giving it back. */
@@ -92,26 +158,24 @@ export class SysfsFunction extends FunctionBase {
     this.#drivers = `${devices}/../drivers`;
     const file = `${this.#directory}/config`;
     const fd = stubs.ixy_open(path(file), Open.RDWR, 0);
-    if (fd === -Errno.ENOENT) {
-      throw new UsageError(`${address}: no such PCI device: \`lspci -D\` lists the devices`);
-    }
-    if (fd === -Errno.EACCES || fd === -Errno.EPERM) {
-      throw new UsageError(`${address}: no permission to open ${file}: run this as root`);
-    }
-    if (fd < 0) {
-      const cause = new SystemError(`open ${file}`, -fd);
-      throw new UsageError(`${address}: ${cause.message}: check that /sys is mounted for writing`, {
-        cause,
-      });
-    }
+    if (fd < 0) throw cannotOpen(address, devices, file, -fd);
     this.#fd = fd;
     this.config = new FileRegion(address, file, fd);
-    if (!lock(fd)) {
+    if (stubs.ixy_pread(fd, new Uint8Array(1), 1, HEADER_BYTES) === 0) {
       stubs.ixy_close(fd);
+      throw new UsageError(
+        `${address}: the kernel shows this process only the header of its configuration space: run this as ` +
+          "root with CAP_SYS_ADMIN, in a container with `--cap-add SYS_ADMIN`",
+      );
+    }
+    using opened = new DisposableStack();
+    opened.defer(() => stubs.ixy_close(fd));
+    if (!lock(fd)) {
       throw new UsageError(
         `${address}: another program that uses ixy.ts has the device open: end it`,
       );
     }
+    opened.move();
   }
 
   get behindIommu(): boolean {
@@ -134,8 +198,17 @@ export class SysfsFunction extends FunctionBase {
     const up = this.#interfacesUp();
     if (up.length > 0 && !force) {
       throw new UsageError(
-        `${this.address}: its kernel interface ${up.join(", ")} is up: take it down with ` +
-          `\`ip link set ${up[0]} down\` if nothing needs it, or set \`force\``,
+        `${this.address}: its kernel interface ${
+          visible(up.join(", "))
+        } is up: take it down with ` +
+          `\`ip link set ${shellWord(up[0])} down\` if nothing needs it, or set \`force\``,
+        { option: "force" },
+      );
+    }
+    if (up.length === 0 && hidesInterface(this.#directory) && !force) {
+      throw new UsageError(
+        `${this.address}: its kernel interface is in another network namespace, so this process does not ` +
+          `see whether it is up: ${HIDDEN_REMEDY}, or set \`force\``,
         { option: "force" },
       );
     }
@@ -179,12 +252,17 @@ export class SysfsFunction extends FunctionBase {
   protected mapMemory(memory: DmaMemory): void {
     if (!memory.has(this.addressing)) {
       throw new UsageError(
-        `${this.address}: the device needs memory with physical addresses, but this process has no ` +
-          "hugepages or may not see their addresses: run it as root after " +
-          "`echo 256 > /proc/sys/vm/nr_hugepages`",
+        `${this.address}: the device needs memory with physical addresses, and ${memory.noPhysical}`,
       );
     }
+    memory.checkPhysical(this.address); // it may have moved since it was allocated
     this.#guard?.hold(memory.fd); // else `claim` does it
+  }
+
+  /** @throws {DeviceError} if bus mastering is to be turned on, and memory has moved. */
+  override setBusMaster(on: boolean): void {
+    if (on) { for (const memory of this.mapped) memory.checkPhysical(this.address); }
+    super.setBusMaster(on);
   }
 
   checkAlive(): void {
@@ -192,6 +270,7 @@ export class SysfsFunction extends FunctionBase {
     if (this.readConfig(Config.VENDOR_ID, 2) === 0xffff) {
       throw new DeviceError(this.address, "configuration space reads as ones: the device is gone");
     }
+    this.#guard?.checkAlive();
   }
 
   close(): void {

@@ -1,8 +1,8 @@
 /**
  * Access to a PCI function through VFIO. The function is bound to vfio-pci, and an IOMMU lets it reach
- * only memory that was mapped for it, at I/O virtual addresses. The owner of `/dev/vfio/N` (N is the
- * number of the function's IOMMU group) needs neither root nor hugepages. If the program is killed, the
- * kernel stops the device.
+ * only memory that was mapped for functions of this program, at I/O virtual addresses. The owner of
+ * `/dev/vfio/N` (N is the number of the function's IOMMU group) needs neither root nor hugepages. If the
+ * program is killed, the kernel stops the device.
  *
  * @module
  */

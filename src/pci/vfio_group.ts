@@ -1,8 +1,11 @@
 /**
- * An IOMMU group in a container of its own. A group is the smallest set of functions that the IOMMU can
- * isolate; its functions reach the same memory. The kernel lets only one process open a group, and only
- * once, so the functions of a group share one object here. Functions of different groups share nothing:
- * each reaches only memory that was mapped for its group.
+ * IOMMU groups and their containers. A group is the smallest set of functions that the IOMMU can
+ * isolate. The kernel lets only one process open a group, and only once, so the functions of a group
+ * share one object here.
+ *
+ * A container is an address space of the IOMMU. All groups of this process share one if they can: the
+ * kernel pins memory once for each container, and each time it counts against `ulimit -l`. Each function
+ * so reaches the memory that is mapped for any of them, and no other.
  *
  * @module
  */
@@ -30,15 +33,98 @@ const CONTAINER = "/dev/vfio/vfio";
 export const HARMLESS: readonly string[] = ["vfio-pci", "pci-stub", "pcieport"];
 
 const groups = new Map<string, VfioGroup>();
+const containers = new Set<Container>();
+
+/** A container. It stays open while it has a group. */
+class Container {
+  readonly #fd: number;
+  /** The number of functions for which each memory is mapped. */
+  readonly #maps = new Map<DmaMemory, number>();
+  #groups = 0;
+
+  /**
+   * Opens a container for a group and turns the IOMMU on. No memory is mapped yet. Throws as
+   * {@linkcode VfioGroup.openFunction} does.
+   */
+  constructor(address: string, number: string, group: number) {
+    this.#fd = openContainer(address);
+    try {
+      const joined = this.add(group);
+      if (joined === -Errno.EBUSY || joined === -Errno.EPERM) throw notViable(address, number);
+      checkCall(address, `put group ${number} into a container`, joined);
+      const on = setIommu(this.#fd, TYPE1V2_IOMMU);
+      if (on === -Errno.EPERM) {
+        throw new UsageError(
+          `${address}: the IOMMU cannot isolate the device's interrupts: turn interrupt remapping ` +
+            `on in the firmware, or trust the device with ` +
+            "`echo 1 > /sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts`",
+        );
+      }
+      checkCall(address, `turn the IOMMU on for group ${number}`, on);
+    } catch (error) {
+      stubs.ixy_close(this.#fd);
+      throw error;
+    }
+    containers.add(this);
+  }
+
+  /**
+   * Adds a group, which from then on reaches everything that is mapped.
+   *
+   * @returns 0, or a negative error number.
+   */
+  add(group: number): number {
+    const result = setContainer(group, this.#fd);
+    if (result === 0) this.#groups++;
+    return result;
+  }
+
+  /** Closes a group, which removes it. The kernel removes all mappings with the last one. */
+  close(group: number): void {
+    stubs.ixy_close(group);
+    this.#groups--;
+    if (this.#groups > 0) return;
+    containers.delete(this);
+    stubs.ixy_close(this.#fd);
+  }
+
+  /** Maps memory for a function, see {@linkcode VfioGroup.map}. */
+  map(address: string, memory: DmaMemory): void {
+    const holders = this.#maps.get(memory) ?? 0;
+    if (holders === 0) {
+      const busAddress = memory.busAddress(0, "iova");
+      const result = mapDma(this.#fd, memory.address, busAddress, memory.bytes);
+      if (result === -Errno.ENOMEM) checkLockLimit(address, memory.bytes);
+      const what = `map memory at ${busAddress.toString(16)}`;
+      checkCall(address, what, result, "see what dmesg says about the IOMMU");
+      this.#maps.set(memory, 1); // for `unmap`
+      using mapped = new DisposableStack();
+      mapped.defer(() => this.unmap(address, memory));
+      memory.checkPhysical(address); // the kernel has pinned the memory, and may have moved it before
+      mapped.move();
+    }
+    this.#maps.set(memory, holders + 1);
+  }
+
+  /** Undoes one {@linkcode Container.map}. */
+  unmap(address: string, memory: DmaMemory): void {
+    const holders = this.#maps.get(memory)! - 1;
+    if (holders === 0) {
+      const result = unmapDma(this.#fd, memory.busAddress(0, "iova"), memory.bytes);
+      checkCall(address, "unmap memory", result);
+      this.#maps.delete(memory);
+    } else {
+      this.#maps.set(memory, holders);
+    }
+  }
+}
 
 /** A group. It stays open while one of its functions is open. */
 export class VfioGroup {
   readonly #number: string;
-  readonly #container: number;
+  readonly #container: Container;
   readonly #group: number;
   readonly #functions = new Set<string>();
-  /** The number of functions for which each memory is mapped. */
-  readonly #maps = new Map<DmaMemory, number>();
 
   /**
    * Opens a function.
@@ -60,42 +146,28 @@ export class VfioGroup {
 
   private constructor(address: string, number: string) {
     this.#number = number;
-    this.#container = openContainer(address);
+    this.#group = openGroup(address, number);
     try {
-      this.#group = openGroup(address, number);
-    } catch (error) {
-      stubs.ixy_close(this.#container);
-      throw error;
-    }
-    try {
-      this.#join(address);
+      this.#container = this.#join(address);
     } catch (error) {
       stubs.ixy_close(this.#group);
-      stubs.ixy_close(this.#container);
       throw error;
     }
   }
 
-  /** Puts the group into its container and turns the IOMMU on. No memory is mapped yet. */
-  #join(address: string): void {
+  /**
+   * Puts the group into a container of this process if one takes it. The IOMMU can be another one, with
+   * other page sizes or addresses: the group then gets a container of its own.
+   */
+  #join(address: string): Container {
     const status = checkCall(
       address,
       `get the status of group ${this.#number}`,
       groupStatus(this.#group),
     );
     if ((status & GROUP_VIABLE) === 0) throw notViable(address, this.#number);
-    const joined = setContainer(this.#group, this.#container);
-    if (joined === -Errno.EBUSY || joined === -Errno.EPERM) throw notViable(address, this.#number);
-    checkCall(address, `put group ${this.#number} into a container`, joined);
-    const on = setIommu(this.#container, TYPE1V2_IOMMU);
-    if (on === -Errno.EPERM) {
-      throw new UsageError(
-        `${address}: the IOMMU cannot isolate the device's interrupts: turn interrupt remapping ` +
-          `on in the firmware, or trust the device with ` +
-          "`echo 1 > /sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts`",
-      );
-    }
-    checkCall(address, `turn the IOMMU on for group ${this.#number}`, on);
+    for (const container of containers) if (container.add(this.#group) === 0) return container;
+    return new Container(address, this.#number, this.#group);
   }
 
   #openFunction(address: string): number {
@@ -121,47 +193,31 @@ export class VfioGroup {
     this.#closeIfUnused();
   }
 
-  /** Closes the group with its last function. The kernel then removes all mappings. */
+  /** Closes the group with its last function. The kernel then takes it out of its container. */
   #closeIfUnused(): void {
     if (this.#functions.size > 0) return;
     groups.delete(this.#number);
-    stubs.ixy_close(this.#group);
-    stubs.ixy_close(this.#container);
+    this.#container.close(this.#group);
   }
 
   /**
-   * Maps memory for the functions of the group.
+   * Maps memory for a function. All functions in the group's container reach it.
    *
    * @param address The function, for messages.
    * @throws {UsageError} if this user may not lock so much memory.
    * @throws {DeviceError} if the kernel refuses for another reason.
    */
   map(address: string, memory: DmaMemory): void {
-    const holders = this.#maps.get(memory) ?? 0;
-    if (holders === 0) {
-      const busAddress = memory.busAddress(0, "iova");
-      const result = mapDma(this.#container, memory.address, busAddress, memory.bytes);
-      if (result === -Errno.ENOMEM) throw lockLimit(address, memory.bytes);
-      const what = `map memory at ${busAddress.toString(16)}`;
-      checkCall(address, what, result, "see what dmesg says about the IOMMU");
-    }
-    this.#maps.set(memory, holders + 1);
+    this.#container.map(address, memory);
   }
 
   /**
-   * Undoes one {@linkcode VfioGroup.map}. After the last one, the group no longer reaches the memory.
+   * Undoes one {@linkcode VfioGroup.map}. After the last one, no function reaches the memory.
    *
    * @throws {DeviceError} if the kernel refuses.
    */
   unmap(address: string, memory: DmaMemory): void {
-    const holders = this.#maps.get(memory)! - 1;
-    if (holders === 0) {
-      const result = unmapDma(this.#container, memory.busAddress(0, "iova"), memory.bytes);
-      checkCall(address, "unmap memory", result);
-      this.#maps.delete(memory);
-    } else {
-      this.#maps.set(memory, holders);
-    }
+    this.#container.unmap(address, memory);
   }
 }
 
@@ -170,7 +226,8 @@ function openContainer(address: string): number {
   if (fd < 0) {
     const cause = new SystemError(`open ${CONTAINER}`, -fd);
     throw new UsageError(
-      `${address}: ${cause.message}: load the kernel module with \`modprobe vfio\``,
+      `${address}: ${cause.message}: load the kernel module with \`modprobe vfio\`, in a container use ` +
+        "`--device /dev/vfio/vfio` and the card's `--device /dev/vfio/N`",
       { cause },
     );
   }
@@ -199,12 +256,13 @@ function openGroup(address: string, number: string): number {
   if (fd === -Errno.EACCES || fd === -Errno.EPERM) {
     throw new UsageError(
       `${address}: no permission to open ${file}: run this as root, or give the file to this user ` +
-        `with \`chown\``,
+        `with \`chown\`, in a container use \`--device ${file}\``,
     );
   }
   const cause = new SystemError(`open ${file}`, -fd);
   throw new UsageError(
-    `${address}: ${cause.message}: check that the device is bound to vfio-pci`,
+    `${address}: ${cause.message}: check that the device is bound to vfio-pci, in a container use ` +
+      `\`--device ${file}\``,
     { cause },
   );
 }
@@ -221,13 +279,29 @@ function notViable(address: string, number: string): UsageError {
   );
 }
 
-function lockLimit(address: string, bytes: number): UsageError {
-  const status = makeCalls(address, () => readText("/proc/self/status"));
-  const locked = /^VmLck:\s*(\d+)/m.exec(status)?.[1] ?? "0";
-  return new UsageError(
-    `${address}: \`ulimit -l\` does not allow locking ${
-      bytes / 1024
-    } KiB for the device in addition to ` +
-      `the ${locked} KiB locked already: raise that limit, or run this as root`,
+/** Room to add to a limit for rings, which are mapped after the pool, in KiB. */
+const RINGS_KIB = 16384;
+
+/**
+ * Checks whether a user may lock more memory. The kernel counts what is mapped.
+ *
+ * @throws {UsageError} if not.
+ */
+function checkLockLimit(address: string, bytes: number): void {
+  const locked = numberIn("/proc/self/status", /^VmLck:\s*(\d+)/m, address);
+  const limit = numberIn("/proc/self/limits", /^Max locked memory\s*(\d+)/m, address) / 1024;
+  const needed = locked + bytes / 1024;
+  if (!(needed > limit)) return;
+  throw new UsageError(
+    `${address}: this program needs ${needed} KiB of locked memory so far, and \`ulimit -l\` allows ` +
+      `${limit} KiB: set it with \`ulimit -l ${
+        2 ** Math.ceil(Math.log2(needed + RINGS_KIB))
+      }\` as ` +
+      "root, in a container with `--ulimit memlock=-1`, or run this as root",
   );
+}
+
+/** Returns the number in a file of `/proc`; NaN if it has none: there is no limit. */
+function numberIn(file: string, pattern: RegExp, address: string): number {
+  return Number(pattern.exec(makeCalls(address, () => readText(file)))?.[1]);
 }

@@ -97,22 +97,28 @@ export function checkBar(device: string, index: number, { size, offset, areas }:
  * @param device The device's address, for messages.
  * @param index The BAR's number, for messages.
  * @param fd The file of the region.
- * @throws {DeviceError} if the kernel refuses to map it.
+ * @param file Whether it is a file of the device, or of the process that serves it.
+ * @throws {DeviceError} if the file does not have an area, or the kernel refuses to map it.
  */
 export function mapAreas(
   device: string,
   index: number,
   fd: number,
   info: RegionInfo,
+  file: "device" | "peer" = "device",
 ): MappedArea[] {
   const areas: MappedArea[] = [];
   try {
     for (const [offset, bytes] of info.areas) {
-      const map = () => Mapping.file(`BAR ${index}`, fd, bytes, info.offset + offset);
+      const mapFile = file === "peer" ? Mapping.peerFile : Mapping.file;
+      const map = () => mapFile(`BAR ${index}`, fd, bytes, info.offset + offset);
       areas.push(new MappedArea(makeCalls(device, map), offset));
     }
   } catch (error) {
     for (const area of areas) area.unmap();
+    if (error instanceof RangeError) {
+      throw new DeviceError(device, `${error.message}: update the server`, { cause: error });
+    }
     throw error;
   }
   return areas;

@@ -6,14 +6,13 @@
  * @module
  */
 
-import { FileKind, status } from "../../native/files.ts";
 import type { DmaMemory } from "../dma.ts";
-import { DeviceError, makeCalls, UsageError } from "../errors.ts";
+import { DeviceError, lostMemory, UsageError } from "../errors.ts";
 import type { Peer } from "../peer.ts";
 import { MAX_FDS } from "../unix_stream.ts";
 import { Command, Config } from "./function.ts";
 import { FunctionBase } from "./function_base.ts";
-import { MappedBar, type RegionAccess } from "./mapped_bar.ts";
+import { type MappedArea, MappedBar, type RegionAccess } from "./mapped_bar.ts";
 import { Interrupts, type IrqInfo, MSIX } from "./msix.ts";
 import {
   checkBar,
@@ -21,13 +20,16 @@ import {
   mapAreas,
   parseRegionInfo,
   REGION_INFO_BYTES,
-  type RegionInfo,
   write64,
 } from "./vfio_regions.ts";
 import { VfioUserSocket } from "./vfio_user_socket.ts";
 
 const VERSION = 1, DMA_MAP = 2, REGION_INFO = 5, IRQ_INFO = 7, SET_IRQS = 8;
 const REGION_READ = 9, REGION_WRITE = 10;
+
+const VERSION_REQUEST = new TextEncoder().encode(
+  '\0\0\0\0{"capabilities":{"max_msg_fds":16}}\0',
+);
 
 /** A region of a function in another process. Every access is a message. */
 class RemoteRegion implements RegionAccess {
@@ -60,6 +62,8 @@ export class VfioUserFunction extends FunctionBase {
   protected readonly config: RegionAccess;
   readonly #socket: VfioUserSocket;
   readonly #interrupts: Interrupts;
+  /** Areas of BARs in files of the server. */
+  readonly #areas: MappedArea[] = [];
   /** The most file descriptors that the server takes with a message. */
   readonly #maxFds: number;
   #closed = false;
@@ -68,32 +72,45 @@ export class VfioUserFunction extends FunctionBase {
    * Connects to the server and negotiates the protocol version.
    *
    * @param address The address under which the function is opened.
-   * @param socket Path of the server's socket.
+   * @param socket Path of the server's socket; or a connection, with the reply to VERSION.
    * @throws {UsageError} if no server listens on the socket, or it is busy with another client.
    */
-  constructor(address: string, socket: string) {
+  constructor(address: string, socket: string | { socket: VfioUserSocket; reply: Uint8Array }) {
     super(address);
-    this.#socket = new VfioUserSocket(address, socket);
+    this.#socket = typeof socket === "string" ? new VfioUserSocket(address, socket) : socket.socket;
     this.config = new RemoteRegion(this.#socket, CONFIG_REGION);
     this.#interrupts = new Interrupts(address, {
       info: () => this.#irqInfo(),
       set: (flags, count, fds) => this.#setIrqs(flags, count, fds),
     });
     try {
-      const request = new TextEncoder().encode('\0\0\0\0{"capabilities":{"max_msg_fds":16}}\0');
-      const reply = this.#socket.request(VERSION, request);
+      const reply = typeof socket === "string"
+        ? this.#socket.request(VERSION, VERSION_REQUEST)
+        : socket.reply;
       if (reply.length < 4 || reply[0] !== 0 || reply[1] !== 0) {
         throw new DeviceError(address, "the server speaks another major version of vfio-user");
       }
       this.#maxFds = maxFds(address, reply.subarray(4));
       this.#socket.peer.answered();
     } catch (error) {
-      this.#socket.close();
-      if (!(error instanceof DeviceError)) throw error;
-      throw new UsageError(`${error.message}, or end the program that uses the device`, {
-        cause: error,
-      });
+      throw refusal(this.#socket, error);
     }
+  }
+
+  /**
+   * As the constructor, but other tasks run until the server answers.
+   *
+   * @throws {UsageError} as the constructor does.
+   */
+  static async open(address: string, path: string): Promise<VfioUserFunction> {
+    const socket = new VfioUserSocket(address, path);
+    let reply: Uint8Array;
+    try {
+      reply = await socket.firstRequest(VERSION, VERSION_REQUEST);
+    } catch (error) {
+      throw refusal(socket, error);
+    }
+    return new VfioUserFunction(address, { socket, reply });
   }
 
   get peer(): Peer {
@@ -118,28 +135,12 @@ export class VfioUserFunction extends FunctionBase {
       if (info === undefined) throw short(this.#socket, "a region's description", reply.length);
       const shared = fds.length > 0 ? info : { ...info, areas: [] };
       checkBar(this.address, index, shared);
-      this.#checkFile(index, fds[0], shared);
-      const areas = mapAreas(this.address, index, fds[0], shared);
+      const areas = mapAreas(this.address, index, fds[0], shared, "peer");
+      this.#areas.push(...areas);
       return new MappedBar(info.size, areas, new RemoteRegion(this.#socket, index), true);
     } finally {
       this.#socket.closeAll(fds);
     }
-  }
-
-  /** Checks that a file contains the mappable areas of a BAR: an access beyond its end would kill the process. */
-  #checkFile(index: number, fd: number, { offset, areas }: RegionInfo): void {
-    if (areas.length === 0) return;
-    const { kind, size } = makeCalls(this.address, () => status(fd));
-    const end = offset + Math.max(...areas.map(([at, bytes]) => at + bytes));
-    if (kind === FileKind.REGULAR && end <= size) return;
-    throw new DeviceError(
-      this.address,
-      `the server shares BAR ${index} up to byte ${end} of ` +
-        `${
-          kind === FileKind.REGULAR ? `a file of ${size} bytes` : "what is not a regular file"
-        }: ` +
-        "update the server",
-    );
   }
 
   protected mapMemory(memory: DmaMemory): void {
@@ -179,6 +180,13 @@ export class VfioUserFunction extends FunctionBase {
 
   checkAlive(): void {
     this.#socket.checkAlive();
+    if (this.#areas.some((area) => area.lost)) {
+      throw new DeviceError(
+        this.address,
+        "the server has truncated the file of its doorbells: restart the server",
+      );
+    }
+    for (const { lost } of this.mapped) if (lost) throw lostMemory(this.address);
   }
 
   close(): void {
@@ -228,6 +236,15 @@ function maxFds(address: string, text: Uint8Array): number {
     throw wrong(`limits file descriptors to ${JSON.stringify(most)}`);
   }
   return Math.min(Number(most), MAX_FDS);
+}
+
+/** Closes a connection whose start has failed, and returns the error to throw. */
+function refusal(socket: VfioUserSocket, error: unknown): unknown {
+  socket.close();
+  if (!(error instanceof DeviceError)) return error;
+  return new UsageError(`${error.message}, or end the program that uses the device`, {
+    cause: error,
+  });
 }
 
 function short({ address }: VfioUserSocket, what: string, bytes: number): DeviceError {

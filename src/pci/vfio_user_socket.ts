@@ -4,6 +4,7 @@
  * @module
  */
 
+import { waitUntil } from "../../native/clock.ts";
 import { Errno, SystemError } from "../../native/stubs.ts";
 import { DeviceError } from "../errors.ts";
 import type { Peer } from "../peer.ts";
@@ -57,7 +58,27 @@ export class VfioUserSocket {
    * @throws {DeviceError} if the server is gone, does not answer, or refuses.
    */
   request(command: number, body: Uint8Array, send: number[] = [], received?: number[]): Uint8Array {
-    const id = this.#send(command, body, 0, send);
+    return this.#reply(this.#send(command, body, 0, send), command, received);
+  }
+
+  /**
+   * Sends the first request and waits for its reply; other tasks run meanwhile, because a server that hangs
+   * must not keep this thread from serving other devices.
+   *
+   * @returns The reply without its header.
+   * @throws {DeviceError} as {@linkcode VfioUserSocket.prototype.request} does.
+   */
+  async firstRequest(command: number, body: Uint8Array): Promise<Uint8Array> {
+    const id = this.#send(command, body, 0, []);
+    const stream = this.#stream;
+    if (!await waitUntil(stream.milliseconds, () => stream.readable())) {
+      throw stream.gone(`has not answered for ${stream.milliseconds} ms`);
+    }
+    return this.#reply(id, command);
+  }
+
+  /** Waits for the reply to a request. */
+  #reply(id: number, command: number, received?: number[]): Uint8Array {
     const stream = this.#stream, deadline = stream.deadline();
     for (let requests = 0; requests < MAX_REQUESTS; requests++) {
       const fds: number[] = [];

@@ -11,12 +11,13 @@ import {
   type Point,
   prepareResults,
   readResults,
+  replaceFile,
   type Suite,
 } from "../../bench/results.ts";
 import { median, quantile, summarize } from "../../bench/statistics.ts";
 import { Latency } from "../../sim/wires/latency.ts";
 import { UsageError } from "../../src/errors.ts";
-import { TemporaryDirectory, until } from "../support/processes.ts";
+import { isRoot, TemporaryDirectory, tool, until } from "../support/processes.ts";
 
 const MACHINE = {
   cpu: "any",
@@ -156,4 +157,30 @@ Deno.test("readResults() and prepareResults() refuse files that they cannot use"
   assertEquals(Deno.readTextFileSync(file), "kept");
   prepareResults(directory.file("new/results.json"));
   assertEquals([...Deno.readDirSync(directory.file("new"))], []);
+});
+
+Deno.test("replaceFile() follows links, keeps modes and devices, and a failure keeps the file", async () => {
+  await using directory = await TemporaryDirectory.make();
+  const file = directory.file("a"), link = directory.file("b");
+  replaceFile(file, "one");
+  assertEquals(Deno.statSync(file).mode! & 0o777, 0o666 & ~Deno.umask());
+  Deno.symlinkSync("a", link);
+  Deno.chmodSync(file, 0o640);
+  replaceFile(link, "two");
+  assertEquals(Deno.readTextFileSync(file), "two");
+  assertEquals([Deno.statSync(file).mode! & 0o777, Deno.lstatSync(link).isSymlink], [0o640, true]);
+  assertThrows(() => replaceFile(directory.path, "three"));
+  assertThrows(() => replaceFile("/dev/full", "three"));
+  assertEquals([...Deno.readDirSync(directory.path)].length, 2, "nothing beside them");
+});
+
+Deno.test("prepareResults() refuses a FIFO, and removes only what it has created", async () => {
+  await using directory = await TemporaryDirectory.make();
+  const fifo = directory.file("fifo"), device = directory.file("device");
+  await tool("mkfifo", fifo);
+  assertThrows(() => prepareResults(fifo), UsageError, "not a regular file");
+  if (!isRoot) return;
+  await tool("mknod", device, "c", "1", "3");
+  prepareResults(device);
+  assertEquals(Deno.statSync(device).isCharDevice, true);
 });

@@ -23,6 +23,7 @@ type Setup = { readonly pairs: number; readonly interrupts: boolean };
 class Hostile {
   readonly #worker: Worker;
   readonly #stop = new Int32Array(new SharedArrayBuffer(4));
+  #done = Promise.resolve();
 
   constructor(protocol: Start["protocol"], path: string) {
     this.#worker = new Worker(new URL("./hostile_thread.ts", import.meta.url), { type: "module" });
@@ -35,13 +36,14 @@ class Hostile {
     const ready = this.#next();
     this.#worker.postMessage(changes);
     await ready;
+    this.#done = this.#next(); // it may end at any time
+    this.#done.catch(() => {}); // `end` throws it
   }
 
   /** Waits until it has ended. */
   async end(): Promise<void> {
-    const done = this.#next();
     Atomics.store(this.#stop, 0, 1);
-    await done;
+    await this.#done;
   }
 
   #next(): Promise<void> {

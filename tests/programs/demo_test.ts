@@ -5,7 +5,14 @@
  */
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { PROJECT, type Result, run } from "../support/processes.ts";
+import {
+  Program,
+  PROJECT,
+  type Result,
+  run,
+  TemporaryDirectory,
+  until,
+} from "../support/processes.ts";
 
 function demo(...options: string[]): Promise<Result> {
   return run([Deno.execPath(), "task", "--quiet", "demo", ...options], { cwd: PROJECT });
@@ -51,6 +58,44 @@ Deno.test("demo.ts prints a table with a line for each second and direction", as
   );
   assertMatch(stdout, /^missed \d+, dropped \d+, lost 0, .* datasheet's rules 0$/m);
   assertEquals(code, 0);
+});
+
+/** Signals, when they come, and whether the demo has printed its totals then. */
+const ENDS: readonly [signal: Deno.Signal, when: string, totals: boolean][] = [
+  ["SIGTERM", "while its programs start", false],
+  ["SIGINT", "while it forwards", true],
+  ["SIGHUP", "while it forwards", true],
+];
+
+Deno.test("demo.ts ends in order, and leaves nothing behind, at a signal to its process group", async (t) => {
+  for (const [signal, when, totals] of ENDS) {
+    await t.step(`${signal} ${when}`, async () => {
+      await using directory = await TemporaryDirectory.make();
+      const flags = ["--allow-ffi", "--allow-run", "--allow-read", "--allow-write"];
+      const command = [Deno.execPath(), "run", "--quiet", ...flags, `${PROJECT}demo.ts`];
+      await using program = Program.start([...command, "--rate=50000"], {
+        ...{ env: { TMPDIR: directory.path }, detached: true },
+      });
+      const entries = () => [...Deno.readDirSync(directory.path)].length;
+      if (totals) await program.line((line) => line.startsWith("  "));
+      else await until("its directory", () => entries() > 0);
+      Deno.kill(-program.pid, signal);
+      const { code, stdout, stderr } = await program.finish();
+      assertEquals([stderr, entries()], ["", 0]);
+      assertEquals(/^missed 0, dropped 0, lost 0, .* rules 0$/m.test(stdout), totals, stdout);
+      assertEquals(code, totals ? 0 : 128 + 15);
+      // A child process would hold its standard error, which it shares.
+      assertEquals(await run(["pgrep", "-f", directory.path]).then(({ stdout }) => stdout), "");
+    });
+  }
+});
+
+Deno.test("demo.ts ends early with 141 once its reader is gone", async () => {
+  const script = '"$@" | head -1; echo "${PIPESTATUS[0]}"';
+  const task = [Deno.execPath(), "task", "--quiet", "demo", "--rate=1000", "--seconds=1000"];
+  const { stdout, stderr } = await run(["bash", "-c", script, "bash", ...task], { cwd: PROJECT });
+  assertEquals(stderr, "");
+  assertMatch(stdout, /^ +time .*\n141\n$/);
 });
 
 Deno.test("demo.ts refuses invalid command lines with one sentence", async (t) => {

@@ -1,6 +1,6 @@
 /** Programs with physical addresses that are killed, on the NIC model as ordinary PCI devices. */
 
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertMatch } from "@std/assert";
 import { Command } from "../../src/pci/function.ts";
 import { exists, guardsOf } from "../support/guards.ts";
 import { Hugepages } from "../support/hugepages.ts";
@@ -53,6 +53,7 @@ plainTest(
       await until("the hugepages to be free", () => Hugepages.free >= free);
     }
     await assertNoDma(plain, directory);
+    await plain.sim.quit(); // the guard has broken no rule
   },
 );
 
@@ -64,6 +65,23 @@ plainTest("fwd.ts --workers that is killed in traffic leaves no DMA", async (dir
   await kill(plain, forwarder);
   await assertNoDma(plain, directory);
 });
+
+plainTest(
+  "fwd.ts closes its devices and exits with 1 once a guard is killed",
+  async (directory) => {
+    await using plain = await Plain.start(directory, "none");
+    await using forwarder = await plain.forwarder();
+    const [guard] = guardsOf(forwarder.pid);
+    Deno.kill(guard.pid, "SIGKILL");
+    const { code, stderr } = await forwarder.finish();
+    assertMatch(
+      stderr,
+      new RegExp(`^error: [^\n]+: the guard process ${guard.pid} has ended, [^\n]+\n$`),
+    );
+    assertEquals([code, masters(directory)], [1, [false, false]]);
+    await plain.sim.quit();
+  },
+);
 
 plainTest("fwd.ts that ends in order leaves no guard", async (directory) => {
   await using plain = await Plain.start(directory, "none");

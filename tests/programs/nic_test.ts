@@ -4,6 +4,7 @@ import { assert, assertEquals, assertMatch, assertRejects, assertThrows } from "
 import { REGISTERS } from "../../ixgbe/registers.ts";
 import { DeviceError, UsageError } from "../../mod.ts";
 import type { Bar } from "../../src/pci/function.ts";
+import { SysfsFunction } from "../../src/pci/sysfs.ts";
 import { offsetOf } from "../../src/registers.ts";
 import { bind, restore } from "../../nic/binding.ts";
 import { diagnose } from "../../nic/doctor.ts";
@@ -21,6 +22,7 @@ import {
   run,
   Sim,
   TemporaryDirectory,
+  tool,
   until,
 } from "../support/processes.ts";
 
@@ -159,6 +161,108 @@ Deno.test("cards() says why a card is not supported, and names a known model", (
   assertMatch(foreign.problems[0], /not supported: ixy\.ts has drivers for/);
   assertEquals(embedded.driver, null);
   assertMatch(embedded.problems[0], /15ac \(an X550EM, .*\) is not supported, because .* its link/);
+});
+
+/** Runs a shell command beside this process, which may wait for it in a system call. */
+async function beside(command: string, meanwhile: () => void): Promise<void> {
+  await using shell = Program.start(["sh", "-c", command]);
+  meanwhile();
+  await shell.succeed();
+}
+
+Deno.test("System.ethernetFunctions() lists the others when one cannot be read, or vanishes", async () => {
+  using tree = new Tree();
+  for (const address of ["0000:02:00.0", CARD, TWIN]) tree.add(address);
+  const broken = `${tree.root}${DEVICES}/${CARD}`;
+  Deno.removeSync(`${broken}/class`);
+  const { functions, problems } = tree.system.ethernetFunctions();
+  assertEquals(functions.map(({ address }) => address), ["0000:02:00.0", TWIN]);
+  assertEquals(problems.length, 1);
+  assertMatch(
+    problems[0],
+    /^0000:03:00\.0: open .*class: no such file or directory: see what dmesg/,
+  );
+  // The read waits for a writer, which removes the function first.
+  await tool("mkfifo", `${broken}/fifo`);
+  Deno.renameSync(`${broken}/fifo`, `${broken}/driver_override`);
+  const unplug = `exec 3>'${broken}/driver_override'; rm -r '${broken}'`;
+  await beside(unplug, () => {
+    const later = tree.system.ethernetFunctions();
+    assertEquals(later.functions.map(({ address }) => address), ["0000:02:00.0", TWIN]);
+    assertEquals(later.problems, []);
+  });
+});
+
+Deno.test("System reads interfaces again when one is renamed meanwhile", async () => {
+  using tree = new Tree();
+  tree.add(CARD, { driver: "ixgbe" });
+  tree.interface(CARD, "a", "0x1002");
+  tree.interface(CARD, "b", "0x1003");
+  const net = `${tree.root}${DEVICES}/${CARD}/net`;
+  Deno.removeSync(`${net}/a/flags`);
+  await tool("mkfifo", `${net}/a/flags`);
+  const rename = `cd '${net}'; exec 3>a/flags; rm a/flags; echo 0x1003 >a/flags; mv b c`;
+  await beside(rename, () => {
+    const { interfaces } = tree.system.function(CARD);
+    assertEquals(interfaces.map(({ name, up }) => `${name} ${up}`), ["a true", "c true"]);
+  });
+});
+
+Deno.test("names of interfaces are bytes: they are read, shown with escapes, and quoted in commands", async () => {
+  using tree = new Tree();
+  tree.add(CARD, { driver: "ixgbe" });
+  const net = `${tree.root}${DEVICES}/${CARD}/net`;
+  // Bytes that are not UTF-8 between some that are, a control sequence, and words of a shell.
+  const names = "a\\377\\303\\244 b\\033[2J c\\047$(id)".split(" ");
+  for (const name of names) {
+    const interfaceOf = `d='${net}/'$(printf '${name}')`;
+    await tool("sh", "-c", `${interfaceOf}; mkdir -p "$d"; echo 0x1003 >"$d/flags"`);
+  }
+  await tool(
+    "sh",
+    "-c",
+    `printf '%b 00000000 0 0 0 0 0 00000000\\n' 'a\\0377\\0303\\0244' >'${tree.root}/proc/net/route'`,
+  );
+  const found = cards(tree.system), [{ interfaces, use }] = found;
+  assertEquals(interfaces.map(({ up, defaultRoute }) => [up, defaultRoute]), [
+    [true, true],
+    [true, false],
+    [true, false],
+  ]);
+  assertMatch(
+    [...formatCards(found)].join("\n"),
+    /interface a\\xffä up, default route; b\\u001b\[2J up; c'\$\(id\) up/,
+  );
+  assertMatch(use.problems[1], /run `ip link set \$'b\\x1b\[2J' down`/);
+  assertMatch(use.problems[2], /run `ip link set \$'c\\x27\$\(id\)' down`/);
+});
+
+Deno.test("a card whose interface is in another network namespace is not free", () => {
+  using tree = new Tree();
+  tree.add(CARD, { driver: "ixgbe" });
+  Deno.mkdirSync(`${tree.root}${DEVICES}/${CARD}/net`); // lists none of this namespace
+  const found = cards(tree.system);
+  assertMatch(found[0].use.problems[0], /another network namespace.*`--network host`/);
+  assertMatch([...formatCards(found)].join("\n"), /driver ixgbe; interface in another network/);
+  tree.group("7", "DMA", CARD);
+  tree.write("/sys/bus/pci/drivers/vfio-pci/bind", "");
+  const refused = /another network namespace/;
+  assertMatch(
+    assertThrows(() => bind(tree.system, CARD, "vfio-pci", false), UsageError).message,
+    refused,
+  );
+  const { findings } = diagnose(tree.system, { deno: "2.9.6", processors: 2 });
+  const card = findings.find(({ name }) => name === "cards")!;
+  assertEquals(card.ok, false);
+  assertMatch(card.fix!, /network namespace of the machine/);
+  const pci = new SysfsFunction(CARD, tree.system.devices, { guard: false });
+  try {
+    const error = assertThrows(() => pci.claim(false), UsageError);
+    assertMatch(error.message, refused);
+    assertEquals(error.option, "force");
+  } finally {
+    pci.close();
+  }
 });
 
 Deno.test("assess() returns VFIO for a function that is bound to vfio-pci in a group, else sysfs", () => {
@@ -411,6 +515,24 @@ Deno.test("diagnose() omits ways whose checks fail, and says what to do", () => 
       Deno.removeSync(`${tree.root}/sys/module`, { recursive: true });
     }],
     ["locked memory", [], /ulimit -l/, (tree) => tree.write("/proc/self/status", user)],
+    [
+      "/sys",
+      ["vfio"],
+      /remount,rw \/sys/,
+      (tree) => tree.write("/proc/self/mountinfo", READ_ONLY_SYS),
+    ],
+    ["/proc", [], /mount it/, (tree) => Deno.removeSync(`${tree.root}/proc/self/status`)],
+    ["root", [], /run this as root/, (tree) => {
+      tree.write("/proc/self/uid_map", "         0       1000          1\n");
+    }],
+    ["hugepage limit", ["vfio"], /hugetlb\.2MB\.max/, (tree) => {
+      tree.write("/proc/self/cgroup", "0::/a/b\n");
+      tree.write("/sys/fs/cgroup/a/hugetlb.2MB.max", "0\n");
+      tree.write("/sys/fs/cgroup/a/b/hugetlb.2MB.max", "max\n");
+    }],
+    ["hugepage limit", ["vfio"], /hugetlb\.2MB\.max/, (tree) => {
+      tree.write("/sys/fs/cgroup/hugetlb/hugetlb.2MB.limit_in_bytes", "2097152\n");
+    }],
     ["cards", [], /the one that carries the default route/, (tree) => {
       tree.interface(CARD, "eth2", "0x1003");
       tree.write("/proc/net/route", route("eth2"));
@@ -429,6 +551,65 @@ Deno.test("diagnose() omits ways whose checks fail, and says what to do", () => 
     assertMatch(found.fix!, fix);
   }
 });
+
+Deno.test("diagnose() names the container, and the flag for what it lacks", () => {
+  const marks: [string, (tree: Tree) => void][] = [
+    ["Docker", (tree) => tree.write("/.dockerenv", "")],
+    ["Podman", (tree) => tree.write("/run/.containerenv", "")],
+    [
+      "Kubernetes",
+      (tree) => tree.write("/proc/self/environ", "A=b\0KUBERNETES_SERVICE_HOST=10.0.0.1\0"),
+    ],
+    ["systemd-nspawn", (tree) => tree.write("/proc/1/environ", "container=systemd-nspawn\0")],
+    ["lxc", (tree) => tree.write("/run/systemd/container", "lxc\n")],
+    ["containerd", (tree) => tree.write("/proc/1/cgroup", "0::/system.slice/containerd.service\n")],
+    ["namespaces of its own (pid)", (tree) => namespaces(tree, { pid: 4026532999 })],
+    ["Docker, with a user namespace", (tree) => {
+      namespaces(tree, { user: 4026532888 });
+      tree.write("/.dockerenv", "");
+      tree.write("/proc/self/uid_map", "0 100000 65536\n");
+    }],
+  ];
+  for (const [name, mark] of marks) {
+    using tree = new Tree();
+    complete(tree);
+    tree.write("/proc/self/mountinfo", READ_ONLY_SYS);
+    tree.write("/proc/self/limits", "Max locked memory  65536  65536  bytes\n");
+    tree.write("/proc/self/status", "Uid:\t0\t0\t0\t0\nCapEff:\t00000000a80425fb\n"); // Docker's default
+    Deno.removeSync(`${tree.root}/dev/vfio/5`);
+    Deno.removeSync(`${tree.root}/dev/vfio/vfio`);
+    mark(tree);
+    const { findings, ready } = diagnose(tree.system, { deno: "2.9.6", processors: 2 });
+    const of = (name: string) => findings.find((finding) => finding.name === name);
+    assertEquals([of("container")?.found, ready], [name, false]);
+    assertMatch(of("/sys")!.fix!, /-v \/sys:\/sys/);
+    assertMatch(of("/dev/vfio")!.fix!, /--device \/dev\/vfio\/vfio --device \/dev\/vfio\/N/);
+    assertMatch(of("locked memory")!.fix!, /--ulimit memlock=-1/);
+    assertMatch(of("root")!.fix!, name.includes("user") ? /--userns host/ : /--cap-add SYS_ADMIN/);
+  }
+});
+
+Deno.test("diagnose() finds no container in the machine's own namespaces, whatever an image left", () => {
+  using tree = new Tree();
+  complete(tree);
+  namespaces(tree);
+  tree.write("/.dockerenv", "");
+  const { findings } = diagnose(tree.system, { deno: "2.9.6", processors: 2 });
+  assertEquals(findings.find(({ name }) => name === "container"), undefined);
+});
+
+/** Gives the process the machine's namespaces, with exceptions. */
+function namespaces(tree: Tree, own: Readonly<Record<string, number>> = {}): void {
+  const machine = { ipc: 4026531839, uts: 4026531838, user: 4026531837, pid: 4026531836 };
+  Deno.mkdirSync(`${tree.root}/proc/self/ns`, { recursive: true });
+  for (const [name, number] of Object.entries({ ...machine, ...own })) {
+    Deno.symlinkSync(`${name}:[${number}]`, `${tree.root}/proc/self/ns/${name}`);
+  }
+}
+
+/** The mount of `/sys` in an unprivileged container. */
+const READ_ONLY_SYS = "31 30 0:27 / / rw,relatime - overlay overlay rw\n" +
+  "36 31 0:23 / /sys ro,nosuid,nodev,noexec,relatime - sysfs sysfs ro\n";
 
 Deno.test("nic.ts refuses wrong commands in one sentence", async () => {
   const cases: [string[], RegExp][] = [

@@ -211,6 +211,18 @@ Deno.test("pcap.ts waits for a slow reader of a nonblocking pipe, and loses noth
   assertEquals(totals(stderr).ports[0].written, 4000);
 });
 
+Deno.test("pcap.ts counts what its ring misses while it waits for a reader", async () => {
+  const script = '"$@" | { until [ -e "$STOP" ]; do sleep 0.1; done; wc -c; }';
+  const args = ([a]: readonly string[]) => ["--json", "--quiet", "--count=4000", a, "-"];
+  const { stdout, stderr } = await withPorts(script, ["pcap.ts", args], async (sim, stop) => {
+    await sim.reaches("misses", ([{ counters: { missed } }]) => missed > 500);
+    await stop();
+  });
+  assertEquals(stdout.trim(), String(24 + 4000 * (16 + 60)));
+  const [{ written, missed }] = totals(stderr).ports;
+  assertEquals([written, missed > 0], [4000, true]);
+});
+
 Deno.test("pcap.ts ends at SIGTERM while its reader takes nothing", async () => {
   const args = ([a]: readonly string[]) => ["--quiet", a, "-"];
   const script = '{ timeout 3 "$@"; echo $? >&2; } | sleep 8';

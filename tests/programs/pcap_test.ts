@@ -159,6 +159,84 @@ Deno.test("pcap.ts ends at SIGINT and SIGTERM with exit code 0 and a complete fi
   await sim.quit();
 });
 
+Deno.test("pcap.ts --timeout ends with 1 if no packet arrives, after the totals", async () => {
+  await using directory = await TemporaryDirectory.make();
+  await using sim = await Sim.start(directory, ["generator:rate=1000"]);
+  const file = directory.file("out.pcap");
+  await using program = await start(["--count=5", "--timeout=0.5", ...sim.addresses], file);
+  const { code, stdout, stderr } = await program.finish();
+  assertFailed(
+    { code, stdout, stderr },
+    1,
+    /: no packet for 0\.5 s, 0 of 5 packets have arrived: link up at 10 Gbit\/s: the other side sends no/,
+  );
+  assertEquals(totals(stdout).ports[0].written, 0);
+  assertEquals((await Deno.readFile(file)).length, 24);
+  await sim.quit();
+});
+
+Deno.test("pcap.ts takes files of any name, and follows links", async (t) => {
+  await using directory = await TemporaryDirectory.make();
+  await using sim = await Sim.start(directory, ["generator:rate=5000"]);
+  await sim.command("start");
+  const target = directory.file("target");
+  await Deno.writeTextFile(target, "x".repeat(100_000));
+  await Deno.symlink(target, directory.file("link"));
+  for (const name of ["-n", "--count", "a b\nc'd\"$x", "link"]) {
+    await t.step(JSON.stringify(name), async () => {
+      const options = ["--json", "--quiet", "--count=1"];
+      const program = ffiOnly("pcap.ts", [...options, "--", ...sim.addresses, name], ["-W"]);
+      const result = await run(program, { cwd: directory.path });
+      assertEquals(result.stderr, "");
+      assertEquals((await Deno.readFile(directory.file(name))).length, 24 + 16 + 60);
+    });
+  }
+  assertEquals((await Deno.readFile(target)).length, 24 + 16 + 60);
+  await sim.quit();
+});
+
+Deno.test("pcap.ts that is refused changes no file", async (t) => {
+  await using directory = await TemporaryDirectory.make();
+  await using sim = await Sim.start(directory, ["none"]);
+  const [a] = sim.addresses, keep = directory.file("keep"), fifo = directory.file("fifo");
+  await Deno.writeTextFile(keep, "kept");
+  await tool("mkfifo", fifo);
+  // In these scripts, $@ is the program without its file, and $F the directory.
+  const cases: [what: string, address: string, script: string, sentence: RegExp][] = [
+    ["by its device", "vfio-user:none", '"$@" $F/keep', /none: no such file/],
+    [
+      "for its standard output",
+      a,
+      '"$@" $F/keep >>$F/keep',
+      /keep and the standard output are the/,
+    ],
+    ["for its standard error", a, '"$@" $F/keep 2>>$F/keep', /^$/],
+    [
+      "for the standard output by a name",
+      a,
+      '"$@" /dev/stdout | cat',
+      /and the standard output are/,
+    ],
+    ["for a FIFO that no process reads", a, '"$@" $F/fifo', /fifo: it is a socket, or a FIFO/],
+    ["for a socket", a, '"$@" $F/0.sock', /0\.sock: it is a socket, or/],
+    ["for a name that is not UTF-8", a, `"$@" "$F/$(printf '\\377')"`, /not UTF-8/],
+  ];
+  for (const [what, address, script, sentence] of cases) {
+    await t.step(what, async () => {
+      const program = ffiOnly("pcap.ts", ["--seconds=1", address], ["-W"]);
+      const shell = ["bash", "-c", `set -o pipefail; ${script}`, "bash", ...program];
+      const { code, stdout, stderr } = await run(shell, { env: { F: directory.path } });
+      assertMatch(stderr, sentence);
+      const text = await Deno.readTextFile(keep);
+      assertMatch(text, /^kept(error: .* and the standard error are the same file.*\n)?$/);
+      assertEquals([code, stdout], [2, ""]);
+    });
+  }
+  const names = [...Deno.readDirSync(directory.path)].map(({ name }) => name).toSorted();
+  assertEquals(names, ["0.sock", "fifo", "keep"]);
+  await sim.quit();
+});
+
 /** Runs a shell pipeline, in which `$@` is the program with its standard output as FILE. */
 async function pipe(script: string, options: readonly string[]): Promise<Result> {
   await using directory = await TemporaryDirectory.make();

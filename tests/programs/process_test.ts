@@ -1,7 +1,9 @@
 /** Programs as child processes: their output, waiting for them, and that none outlives the test. */
 
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
+import { interruptible, Interruption } from "../../programs/interruption.ts";
 import { Program, runProgram } from "../../programs/process.ts";
+import { TemporaryDirectory } from "../../programs/temporary_directory.ts";
 import { DeviceError } from "../../src/errors.ts";
 
 /** Returns the command line of a shell script. */
@@ -121,6 +123,7 @@ Deno.test("Program does not wait for child processes that outlive it", async () 
 });
 
 Deno.test("Program with `signals` is killed at a signal to this process, even if it is stopped", async () => {
+  using interruption = new Interruption();
   await using program = Program.start(sh("echo up; exec sleep 100"), { signals: true });
   await program.line((line) => line === "up");
   program.kill("SIGSTOP");
@@ -128,4 +131,36 @@ Deno.test("Program with `signals` is killed at a signal to this process, even if
   Deno.kill(Deno.pid, "SIGTERM");
   assertEquals((await program.finish()).code, 128 + 9);
   await failed;
+  await using late = Program.start(sh("exec sleep 100"), { signals: true });
+  assertEquals((await late.finish()).code, 128 + 9, "started after the signal");
+  assertEquals(interruption.number, 15);
+});
+
+Deno.test("Program with `detached` gets no signal to this process's group", async () => {
+  const script = 'echo $(cut -d" " -f5 /proc/self/stat); exec sleep 100';
+  await using attached = Program.start(sh(script));
+  await using detached = Program.start(sh(script), { detached: true });
+  assert(Number(await attached.line(() => true)) !== attached.pid);
+  assertEquals(Number(await detached.line(() => true)), detached.pid);
+});
+
+Deno.test("interruptible() returns 128 and the signal's number if a signal made `main` fail", async () => {
+  const main = interruptible(async (code: number, interruption) => {
+    await using _directory = await TemporaryDirectory.make();
+    Deno.kill(Deno.pid, "SIGHUP");
+    await interruption.caught;
+    if (code > 0) return code;
+    return await interruption.orEnd(new Promise<number>(() => {}));
+  });
+  assertEquals([await main(0), await main(3)], [128 + 1, 3]);
+  await assertRejects(() => interruptible(() => Promise.reject(new Error("own")))(0), Error, "own");
+});
+
+Deno.test("TemporaryDirectory.removeAll() removes those that exist", async () => {
+  await using directory = await TemporaryDirectory.make();
+  const one = await TemporaryDirectory.make(directory.path);
+  await using two = await TemporaryDirectory.make(directory.path);
+  await one[Symbol.asyncDispose]();
+  TemporaryDirectory.removeAll();
+  for (const { path } of [directory, one, two]) await assertRejects(() => Deno.stat(path));
 });

@@ -100,3 +100,16 @@ Deno.test("Workers throws at disposal if a worker does not stop in time", async 
   );
   await until("the thread to go", () => threads().length === before);
 });
+
+/** A worker that never finishes to load. */
+const ENDLESS = new URL("data:text/javascript,await new Promise((done) => setTimeout(done, 1e6))");
+
+Deno.test("Workers does not wait at disposal for a worker that loads its modules", async () => {
+  const workers = new Workers(ENDLESS, [1, 2], 1e6);
+  await workers[Symbol.asyncDispose]();
+});
+
+Deno.test("Workers.started() returns when a signal arrives", async () => {
+  await using workers = new Workers(ENDLESS, [1]);
+  await workers.started({ signal: 15 });
+});

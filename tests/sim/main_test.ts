@@ -5,7 +5,7 @@
  * @module
  */
 
-import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { delay } from "jsr:@std/async@1/delay";
 import { parse } from "../../programs/command_line.ts";
 import { CARD } from "../../sim/nic/timing.ts";
@@ -138,6 +138,10 @@ Deno.test("sim/main.ts refuses invalid command lines with one sentence", () =>
       [["--socket", `${directory}/${"x".repeat(120)}`], "name too long"],
       [["--socket", socket, "--mac", "00:00:00:00:00:00"], "--mac"],
       [["--socket", directory, "--wire", `pcap:out=${directory}/a`], "not a socket"],
+      [
+        ["--socket", socket, "--wire", `pcap:out=${directory}/a`, "--trace", `${directory}/a`],
+        "twice",
+      ],
     ];
     for (const [args, part] of wrong) {
       const { code, stderr, stdout } = await new Deno.Command(Deno.execPath(), {
@@ -207,26 +211,6 @@ function framesIn(file: string): Uint8Array[] {
   }
   return frames;
 }
-
-Deno.test("parse() of sim/main.ts refuses a file that would be overwritten", () => {
-  const port = (wire: string, i = 0) => ["--socket", `${i}`, "--wire", wire];
-  for (
-    const args of [
-      port("pcap:in=a,out=a"),
-      port("pcap:in=b/a,out=./b//./a"),
-      [...port("pcap:in=a"), ...port("pcap:out=a", 1)],
-      [...port("pcap:out=a"), ...port("pcap:out=a", 1)],
-      [...port("pcap:in=a"), "--trace", "a"],
-    ]
-  ) assertThrows(() => parse(SIM, args), UsageError, "a is named twice");
-  for (
-    const args of [
-      port("pcap:in=a,out=b"),
-      [...port("pcap:in=a"), ...port("pcap:in=a", 1)],
-      [...port("pcap:out=/dev/null"), ...port("pcap:out=/dev/null", 1)],
-    ]
-  ) assert(parse(SIM, args) !== undefined);
-});
 
 Deno.test("parse() of sim/main.ts takes delays by name, and refuses others", () => {
   const timing = (...args: string[]) => {

@@ -7,6 +7,7 @@
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { TDT } from "../../ixgbe/registers.ts";
+import { PlainDevice } from "../../sim/plain/device.ts";
 import { PlainMemory } from "../../sim/plain/memory.ts";
 import { offsetOf } from "../../src/registers.ts";
 import { Hugepages } from "../support/hugepages.ts";
@@ -187,7 +188,7 @@ plainTest("PlainMemory finds hugepages of another process, and no others", async
     assertEquals(memory.follow(descriptor, 0), memory.base + 4096);
   });
   assertEquals(lines, []);
-  const [first, second] = addresses, adjacent = second === first + (1 << 21);
+  const [first] = addresses, adjacent = addresses.includes(first + (1 << 21));
   assertEquals(memory.resolve(...split(first), 1 << 22), adjacent, "two pages, if contiguous");
   assertEquals(memory.resolve(0xffe00000, 0x3ff, 64), false);
   assertMatch(lines.join(), /no process has a hugepage at bus address 0x3ffffe00000/);
@@ -198,6 +199,72 @@ plainTest("PlainMemory finds hugepages of another process, and no others", async
   memory.clear();
   assertEquals([memory.pages, memory.words.length, memory.check()], [0, 0, true]);
 });
+
+/** Shares a file of hugepages, prints their addresses, truncates it, says so, and waits. */
+const TRUNCATER = `
+import { Mapping } from "${PROJECT}native/mapping.ts";
+import { path, stubs } from "${PROJECT}native/stubs.ts";
+const [file] = Deno.args, bytes = 3 << 21;
+const fd = stubs.ixy_open(path(file), 0o102, 0o600);
+Deno.truncateSync(file, bytes);
+const memory = Mapping.file("hugepages", fd, bytes);
+new Uint8Array(memory.buffer).fill(7);
+console.log(JSON.stringify(memory.physicalAddresses(1 << 21)));
+await Deno.stdin.read(new Uint8Array(1));
+Deno.truncateSync(file, 0);
+console.log("truncated");
+setInterval(() => {}, 1000);
+`;
+
+plainTest("PlainMemory outlives a driver that truncates its hugepages", async (directory) => {
+  const mount = directory.file("huge"), file = directory.file("truncater.ts");
+  await Deno.mkdir(mount);
+  assertEquals((await run(["mount", "-t", "hugetlbfs", "none", mount])).code, 0);
+  try {
+    await Deno.writeTextFile(file, TRUNCATER);
+    const args = ["run", "-A", "--quiet", "--no-config", file, `${mount}/memory`];
+    await using program = Program.start([Deno.execPath(), ...args]);
+    const addresses: number[] = JSON.parse(await program.line((line) => line.startsWith("[")));
+    const lines: string[] = [];
+    const memory = new PlainMemory((line) => lines.push(line));
+    const resolve = (address: number) => {
+      return memory.resolve(address % 2 ** 32, Math.floor(address / 2 ** 32), 64);
+    };
+    assert(resolve(addresses[2]));
+    assertEquals([memory.bytes[memory.base], memory.check()], [7, true]);
+    await program.write("x");
+    assertEquals(await program.line((line) => line === "truncated"), "truncated");
+    assertEquals([memory.bytes[memory.base], memory.check()], [0, false]);
+    assertMatch(lines.join(), /^a driver has truncated a file of its memory/);
+    memory.clear();
+    assertEquals([memory.check(), resolve(addresses[2])], [true, false]);
+  } finally {
+    await run(["umount", mount]);
+  }
+});
+
+plainTest(
+  "PlainDevice outlives a driver that truncates its files, and says so",
+  async (directory) => {
+    const log: string[] = [];
+    const mac = Uint8Array.of(2, 0, 0, 0, 0, 1);
+    const device = new PlainDevice({
+      path: directory.path,
+      deviceId: 0x10fb,
+      mac,
+      log: (line) => log.push(line),
+    });
+    device.poll();
+    for (const name of ["config", "resource0"]) await Deno.truncate(directory.file(name), 0);
+    await until("the sentence", () => {
+      device.nic.poll();
+      device.poll();
+      return log.length > 0;
+    });
+    assertMatch(log.join(), /^\S+: a driver has truncated this port's files: start/);
+    device.close();
+  },
+);
 
 /**
  * Checks of the self-test that need what a plain port lacks: a bus driven bit by bit, settings that take

@@ -1,11 +1,11 @@
 /**
- * The vfio-user server of the NIC model, with a client that sends bytes on a socket.
+ * The vfio-user server of the NIC model: its messages, its memory and its socket.
  *
  * @module
  */
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { Errno, path, stubs, SystemError } from "../../native/stubs.ts";
+import { Errno, path, stubs } from "../../native/stubs.ts";
 import { Mapping } from "../../native/mapping.ts";
 import { HUGEPAGE } from "../../src/dma.ts";
 import { UsageError } from "../../src/errors.ts";
@@ -13,177 +13,17 @@ import { BAR0_BYTES, CONFIG_BYTES } from "../../sim/pci/config_space.ts";
 import { Server } from "../../sim/pci/server.ts";
 import { Command } from "../../sim/pci/connection.ts";
 import { Hugepages } from "../support/hugepages.ts";
-
-const CONFIG = 7;
-const POSTED = 0x10;
-const ERROR = 0x21;
-/** Request of ioctl(2): sets or clears O_NONBLOCK. */
-const FIONBIO = 0x5421;
-const MAC = new Uint8Array([2, 0x69, 0x78, 0x79, 0, 7]);
-const VERSION_JSON = '{"capabilities":{"max_msg_fds":16,"max_data_xfer_size":1048576}}\0';
-
-/** A model with registers that keep their values, and a record of the server's other calls. */
-class FakeModel {
-  readonly registers = new Uint32Array(BAR0_BYTES / 4);
-  readonly events: string[] = [];
-  readonly ranges = new Map<number, Uint8Array>();
-  readonly dma = {
-    map: (iova: number, memory: ArrayBuffer, offset: number, bytes: number) => {
-      this.ranges.set(iova, new Uint8Array(memory, offset, bytes));
-    },
-    unmap: (iova: number) => this.ranges.delete(iova),
-  };
-  read32(offset: number): number {
-    this.events.push(`read ${offset}`);
-    return this.registers[offset / 4];
-  }
-  write32(offset: number, value: number): void {
-    this.registers[offset / 4] = value;
-  }
-  setBusMaster(on: boolean): void {
-    this.events.push(`bus master ${on}`);
-  }
-  reset(kind: string): void {
-    this.events.push(`reset ${kind}`);
-  }
-  disconnect(): void {
-    this.events.push("disconnect");
-  }
-}
-
-interface Reply {
-  readonly id: number;
-  readonly flags: number;
-  readonly errno: number;
-  readonly body: DataView;
-  readonly fds: number[];
-}
-
-/** A client: a socket, and messages of header and body. */
-class RawClient {
-  readonly fd: number;
-  readonly #server: Server;
-  #id = 0;
-
-  constructor(server: Server) {
-    this.#server = server;
-    this.fd = stubs.ixy_connect(path(server.path), 1);
-    assert(this.fd >= 0);
-    server.poll();
-  }
-
-  message(command: number, body: Uint8Array, flags = 0, size = 16 + body.length): Uint8Array {
-    const bytes = new Uint8Array(16 + body.length);
-    const view = new DataView(bytes.buffer);
-    view.setUint16(0, ++this.#id, true);
-    view.setUint16(2, command, true);
-    view.setUint32(4, size, true);
-    view.setUint32(8, flags, true);
-    bytes.set(body, 16);
-    return bytes;
-  }
-
-  send(bytes: Uint8Array, fds: number[] = []): void {
-    const message = Uint8Array.from(bytes);
-    const n = stubs.ixy_send(this.fd, message, message.length, Int32Array.from(fds), fds.length, 0);
-    assertEquals(n, message.length);
-  }
-
-  /** Returns what the server has sent: a reply, nothing yet, or the end. */
-  receive(): Reply | "nothing" | "end" {
-    const bytes = new Uint8Array(8192);
-    const fds = new Int32Array(17);
-    const n = stubs.ixy_recv(this.fd, bytes, bytes.length, fds, 0x40);
-    if (n === -Errno.EAGAIN) return "nothing";
-    if (n <= 0) return "end";
-    const view = new DataView(bytes.buffer, 0, n);
-    assertEquals(view.getUint32(4, true), n, "a reply has the size in its header");
-    return {
-      id: view.getUint16(0, true),
-      flags: view.getUint32(8, true),
-      errno: view.getUint32(12, true),
-      body: new DataView(bytes.buffer, 16, n - 16),
-      fds: [...fds.subarray(0, fds[16])],
-    };
-  }
-
-  call(command: number, body: Uint8Array, fds: number[] = []): Reply {
-    this.send(this.message(command, body), fds);
-    this.#server.poll();
-    const reply = this.receive();
-    if (typeof reply === "string") throw new Error(`no reply to command ${command}: ${reply}`);
-    assertEquals(reply.id, this.#id);
-    return reply;
-  }
-
-  version(text = VERSION_JSON): Reply {
-    return this.call(Command.VERSION, new TextEncoder().encode("\0\0\0\0" + text));
-  }
-
-  read(region: number, offset: number, count: number): Reply {
-    return this.call(Command.REGION_READ, words([offset, 0, region, count]));
-  }
-
-  write(region: number, offset: number, data: number[]): Reply {
-    const body = [...words([offset, 0, region, data.length]), ...data];
-    return this.call(Command.REGION_WRITE, Uint8Array.from(body));
-  }
-
-  config32(offset: number): number {
-    return this.read(CONFIG, offset, 4).body.getUint32(16, true);
-  }
-
-  close(): void {
-    stubs.ixy_close(this.fd);
-  }
-}
-
-function words(values: number[]): Uint8Array {
-  return new Uint8Array(Uint32Array.from(values).buffer);
-}
-
-function openFiles(): number {
-  return [...Deno.readDirSync("/proc/self/fd")].length;
-}
-
-interface Bench {
-  readonly model: FakeModel;
-  readonly server: Server;
-  readonly log: string[];
-  readonly doorbells: Mapping;
-}
-
-/** Runs a test with a server and a fake model; afterwards no descriptor may be open. */
-function withServer(test: (bench: Bench) => void, share = true): void {
-  const directory = Deno.makeTempDirSync();
-  const before = openFiles();
-  const model = new FakeModel();
-  const log: string[] = [];
-  const doorbells = Mapping.memory(BAR0_BYTES, false);
-  const server = new Server({
-    path: `${directory}/nic.sock`,
-    model,
-    deviceId: 0x10fb,
-    mac: MAC,
-    doorbells: share ? doorbells : undefined,
-    log: (line) => log.push(line),
-  });
-  try {
-    test({ model, server, log, doorbells });
-  } finally {
-    server.close();
-    doorbells.unmap();
-  }
-  assertEquals(openFiles(), before, "descriptors left open");
-  assertEquals([...Deno.readDirSync(directory)], [], "the socket is removed");
-  Deno.removeSync(directory);
-}
-
-function connected(server: Server): RawClient {
-  const client = new RawClient(server);
-  client.version();
-  return client;
-}
+import {
+  CONFIG,
+  connected,
+  FakeModel,
+  MAC,
+  POSTED,
+  RawClient,
+  VERSION_JSON,
+  withServer,
+  words,
+} from "../support/vfio_user_client.ts";
 
 Deno.test("Server answers VERSION with no more bytes than the request has", () => {
   for (const json of [VERSION_JSON, "{}\0", ""]) {
@@ -286,101 +126,6 @@ Deno.test("Server does not reply to a posted write", () => {
   });
 });
 
-Deno.test("Server answers invalid requests with an error, and continues", () => {
-  withServer(({ server, log }) => {
-    const client = connected(server);
-    const wrong: [number, Uint8Array, number][] = [
-      [Command.REGION_READ, words([BAR0_BYTES, 0, 0, 4]), Errno.EINVAL],
-      [Command.REGION_READ, words([0, 1, 0, 4]), Errno.EINVAL],
-      [Command.REGION_READ, words([2, 0, 0, 4]), Errno.EINVAL],
-      [Command.REGION_READ, words([0, 0, 2, 4]), Errno.EINVAL],
-      [Command.REGION_READ, words([0, 0, 9, 4]), Errno.EINVAL],
-      [Command.REGION_READ, words([0, 0]), Errno.EINVAL],
-      [Command.REGION_WRITE, words([0, 0, 0, 8, 1]), Errno.EINVAL],
-      [Command.DMA_MAP, words([32, 3]), Errno.EINVAL],
-      [Command.DEVICE_GET_REGION_INFO, words([32, 0, 9, 0, 0, 0, 0, 0]), Errno.EINVAL],
-      [Command.DEVICE_GET_IRQ_INFO, words([16, 0, 5, 0]), Errno.EINVAL],
-      [Command.DEVICE_SET_IRQS, words([20, 0x24, 2, 60, 5]), Errno.EINVAL],
-      [99, new Uint8Array(0), 95],
-    ];
-    for (const [command, body, errno] of wrong) {
-      const reply = client.call(command, body);
-      assertEquals([reply.flags, reply.errno], [ERROR, errno], `command ${command}`);
-    }
-    assert(log.length > 0 && log.length <= 10, "some lines, but a limited number");
-    assertEquals(client.config32(0), 0x10fb8086);
-    client.close();
-  });
-});
-
-Deno.test("Server assembles messages that come in pieces", () => {
-  withServer(({ server, model }) => {
-    const client = connected(server);
-    const first = client.message(Command.REGION_WRITE, words([0x44, 0, 0, 4, 5]), POSTED);
-    const second = client.message(Command.REGION_READ, words([0x44, 0, 0, 4]));
-    for (const byte of [...first, ...second]) {
-      assertEquals(client.receive(), "nothing");
-      client.send(Uint8Array.of(byte));
-      server.poll();
-    }
-    const reply = client.receive();
-    if (typeof reply !== "object") throw new Error(`no reply: ${reply}`);
-    assertEquals(reply.body.getUint32(16, true), 5);
-    client.send(Uint8Array.from([...first, ...second]));
-    server.poll();
-    assert(typeof client.receive() === "object", "two messages at once");
-    assertEquals(model.registers[17], 5);
-    client.close();
-  });
-});
-
-Deno.test("Server leaves messages for its next turn after a long one", () => {
-  withServer(({ server, model }) => {
-    const client = connected(server);
-    const resets: number[] = [];
-    model.reset = () => {
-      const end = performance.now() + 2;
-      while (performance.now() < end);
-      resets.push(resets.length);
-    };
-    const posted = client.message(Command.DEVICE_RESET, new Uint8Array(0), POSTED);
-    const last = client.message(Command.DEVICE_RESET, new Uint8Array(0));
-    // The last message is complete only after the others have had their turns.
-    client.send(Uint8Array.of(...posted, ...posted, ...posted, ...last.subarray(0, 9)));
-    for (let turn = 1; turn <= 3; turn++) {
-      assertEquals([server.poll(), resets.length], [true, turn]);
-    }
-    assertEquals(server.poll(), false);
-    client.send(last.subarray(9));
-    assertEquals([server.poll(), resets.length], [true, 4]);
-    assertEquals((client.receive() as Reply).flags, 1);
-    client.close();
-  });
-});
-
-Deno.test("Server disconnects a client that sends anything but messages, and takes the next", () => {
-  for (const size of [0, 15, 0x7fffffff]) {
-    withServer(({ server, log }) => {
-      const client = connected(server);
-      client.send(client.message(Command.DEVICE_RESET, new Uint8Array(0), 0, size));
-      server.poll();
-      assertEquals(client.receive(), "end");
-      assertEquals(log.length, 1);
-      client.close();
-      connected(server).close();
-    });
-  }
-});
-
-Deno.test("Server refuses VERSION with text that is not JSON", () => {
-  withServer(({ server }) => {
-    const client = new RawClient(server);
-    assertEquals(client.version("{capabilities\0").errno, Errno.EINVAL);
-    assertEquals(client.version().flags, 1);
-    client.close();
-  });
-});
-
 Deno.test("Server maps and unmaps the client's memory", () => {
   withServer(({ server, model }) => {
     const client = connected(server);
@@ -429,100 +174,6 @@ Deno.test({
       client.close();
       memory.unmap();
     }),
-});
-
-Deno.test("Server records no DMA range that it refuses, at the limits of addresses and numbers", () => {
-  withServer(({ server, model }) => {
-    const client = connected(server);
-    const memory = Mapping.memory(4096, false);
-    const map = (iova: bigint, bytes = 4096n) => {
-      const body = new DataView(new ArrayBuffer(32));
-      body.setUint32(0, 32, true);
-      body.setUint32(4, 3, true);
-      body.setBigUint64(16, iova, true);
-      body.setBigUint64(24, bytes, true);
-      return client.call(Command.DMA_MAP, new Uint8Array(body.buffer), [memory.fd]).errno;
-    };
-    const end = 2n ** 53n;
-    for (const iova of [end - 4096n, end, 2n ** 64n - 4096n]) {
-      assertEquals(map(iova), Errno.EINVAL);
-      assertEquals(server.ranges, 0);
-    }
-    assertEquals(map(end - 8192n), 0);
-    model.dma.map = () => {
-      throw new RangeError("the model refuses");
-    };
-    assertEquals(map(0n), Errno.EINVAL);
-    assertEquals(server.ranges, 1);
-    model.dma.map = () => {};
-    // In an order that no search by halves has sorted.
-    for (let i = 0; i < 16383; i++) {
-      const iova = BigInt(i * 1021 % 16383) * 8192n;
-      assertEquals(map(iova), 0);
-      if (i === 1000) assertEquals(map(iova), 17, "overlaps");
-    }
-    assertEquals(map(1n << 40n), 28, "one too many");
-    assertEquals(server.ranges, 16384);
-    const unmap = (first: number, count: number) => {
-      const body = new Uint8Array(Uint32Array.of(24, 0, first * 8192, 0, count * 8192, 0).buffer);
-      return client.call(Command.DMA_UNMAP, body).errno;
-    };
-    assertEquals([unmap(0, 1000), server.ranges], [0, 15384]);
-    assertEquals([unmap(1000, 15383), server.ranges], [0, 1]);
-    assertEquals([unmap(0, 4000), server.ranges], [0, 1]);
-    client.close();
-    memory.unmap();
-  });
-});
-
-Deno.test("Server refuses a DMA range of more than 1 TiB in all", () => {
-  withServer(({ server, model }) => {
-    const client = connected(server);
-    const file = Deno.makeTempFileSync({ dir: "/dev/shm" });
-    Deno.truncateSync(file, 2 ** 40 + 4096);
-    const fd = stubs.ixy_open(path(file), 2, 0);
-    Deno.removeSync(file);
-    const map = (low: number, high: number, iova: number) =>
-      client.call(Command.DMA_MAP, words([32, 3, 0, 0, 0, iova, low, high]), [fd]).errno;
-    assertEquals(map(4096, 256, 0), 28);
-    assertEquals(map(0, 256, 0), 0);
-    assertEquals(map(4096, 0, 512), 28);
-    client.call(Command.DMA_UNMAP, words([24, 0, 0, 0, 0, 256]));
-    assertEquals([map(4096, 0, 512), model.ranges.size], [0, 1]);
-    stubs.ixy_close(fd);
-    client.close();
-  });
-});
-
-Deno.test("Server refuses a DMA range of anything but a regular file", () => {
-  withServer(({ server }) => {
-    const client = connected(server);
-    const map = (fd: number) =>
-      client.call(Command.DMA_MAP, words([32, 3, 0, 0, 0, 1, 4096, 0]), [fd]).errno;
-    const zero = stubs.ixy_open(path("/dev/zero"), 2, 0), eventfd = stubs.ixy_eventfd();
-    for (const fd of [zero, eventfd]) {
-      assertEquals(map(fd), Errno.EINVAL);
-      stubs.ixy_close(fd);
-    }
-    client.close();
-  });
-});
-
-Deno.test("Server ends the connection of a client whose request fails, and takes the next", () => {
-  withServer(({ server, model, log }) => {
-    const client = connected(server);
-    model.write32 = () => {
-      throw new SystemError("munmap", Errno.EINVAL);
-    };
-    client.send(client.message(Command.REGION_WRITE, words([0, 0, 0, 4, 1])));
-    server.poll();
-    assertEquals([server.connected, client.receive()], [false, "end"]);
-    assertEquals(log.length, 1);
-    client.close();
-    const next = connected(server);
-    assertEquals(next.config32(0), 0x10fb8086);
-    next.close();
-  });
 });
 
 Deno.test("Server releases everything when the client disconnects", () => {
@@ -618,46 +269,6 @@ Deno.test("Server interrupts through the eventfd assigned last", () => {
   });
 });
 
-Deno.test("Server does not wait for room in a client's eventfd", () => {
-  withServer(({ server }) => {
-    const client = connected(server);
-    const eventfd = stubs.ixy_eventfd();
-    const flag = (nonblocking: number) =>
-      assertEquals(stubs.ixy_ioctl(eventfd, FIONBIO, Int32Array.of(nonblocking)), 0);
-    const fill = () => stubs.ixy_write(eventfd, BigUint64Array.of(2n ** 64n - 2n), 8);
-    flag(0);
-    assertEquals(fill(), 8);
-    const set = (flags: number) =>
-      client.call(Command.DEVICE_SET_IRQS, words([20, flags, 2, 0, 1]), flags & 4 ? [eventfd] : []);
-    assertEquals(set(0x24).errno, 0);
-    assertEquals(fill(), -Errno.EAGAIN, "the server has made it nonblocking");
-    server.interrupt(0);
-    assertEquals(set(0x21).errno, 0, "a trigger");
-    flag(0); // the client shares the flag
-    server.interrupt(0);
-    const count = new BigUint64Array(1);
-    assertEquals([stubs.ixy_read(eventfd, count, 8), count[0]], [8, 2n ** 64n - 2n]);
-    server.interrupt(0);
-    assertEquals([stubs.ixy_read(eventfd, count, 8), count[0]], [8, 1n]);
-    stubs.ixy_close(eventfd);
-    client.close();
-  });
-});
-
-Deno.test("Server refuses descriptors that could block it, or keep a dead client alive", () => {
-  withServer(({ server, log }) => {
-    const client = connected(server);
-    const memory = Mapping.memory(4096, false);
-    const reply = client.call(Command.DEVICE_SET_IRQS, words([20, 0x24, 2, 0, 1]), [memory.fd]);
-    assertEquals(reply.errno, Errno.EINVAL);
-    memory.unmap();
-    client.send(client.message(Command.DEVICE_SET_IRQS, words([20]), 0, 36), [client.fd]);
-    server.poll();
-    assertEquals([server.connected, log.length], [false, 2]);
-    client.close();
-  });
-});
-
 Deno.test("Server has one client at a time, and disconnects a second at once", () => {
   withServer(({ server }) => {
     const first = connected(server);
@@ -726,19 +337,4 @@ Deno.test("Server replaces only a dead socket", () => {
     "no such file",
   );
   Deno.removeSync(directory, { recursive: true });
-});
-
-Deno.test("Server.fail() ends the client, and the next one finds the port reset", () => {
-  withServer(({ model, server, log }) => {
-    assertEquals(server.fail(new RangeError("out of bounds")), false, "there is no client");
-    const client = connected(server);
-    assertEquals(server.fail(new RangeError("out of bounds")), true);
-    assertEquals([server.connected, log.length], [false, 1]);
-    assert(log[0].endsWith("descriptors and registers: RangeError: out of bounds"), log[0]);
-    assert(model.events.includes("disconnect"));
-    client.close();
-    const next = connected(server);
-    assertEquals(next.config32(0) & 0xffff, 0x8086);
-    next.close();
-  });
 });

@@ -1,7 +1,7 @@
 /** The guard, which turns DMA off if a program ends without closing, on files that resemble sysfs. */
 
 import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
-import { UsageError } from "../../mod.ts";
+import { DeviceError, UsageError } from "../../mod.ts";
 import { HUGEPAGE } from "../../src/dma.ts";
 import { Command } from "../../src/pci/function.ts";
 import { Guard } from "../../src/pci/guard.ts";
@@ -143,6 +143,29 @@ Deno.test("SysfsFunction.close() ends a guard that is stopped", () => {
   assertEquals([exists(pid), masters(tree)], [false, false]);
 });
 
+Deno.test("SysfsFunction.checkAlive() throws once the guard was killed; close() turns DMA off", () => {
+  using tree = new Tree();
+  const pci = tree.open();
+  pci.claim(false);
+  pci.setBusMaster(true);
+  pci.checkAlive();
+  const [{ pid }] = guardsOf(Deno.pid);
+  Deno.kill(pid, "SIGKILL");
+  while (isRunning(pid));
+  const { message } = assertThrows(() => pci.checkAlive(), DeviceError);
+  assertMatch(
+    message,
+    new RegExp(`^${ADDRESS}: the guard process ${pid} has ended, .*: start this`),
+  );
+  pci.close();
+  assertEquals([exists(pid), masters(tree)], [false, false]);
+});
+
+/** Returns whether a process runs; not if it is a zombie. */
+function isRunning(pid: number): boolean {
+  return !/\) Z /.test(Deno.readTextFileSync(`/proc/${pid}/stat`));
+}
+
 Deno.test("SysfsFunction without `guard` has none", () => {
   using tree = new Tree();
   const pci = new SysfsFunction(ADDRESS, tree.devices, { guard: false });
@@ -197,6 +220,6 @@ Deno.test("Guard that cannot start is refused, with what to look at", () => {
   assertEquals(error.option, "guard");
   assertMatch(
     error.message,
-    /^a: start the guard process: .*: see `ulimit -a` and `sysctl vm.memfd_noexec`, or set `guard`/,
+    /^a: start the guard process: .*: see `ulimit -a` and `sysctl vm.memfd_noexec`, .*, or set `guard`/,
   );
 });

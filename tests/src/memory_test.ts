@@ -1,9 +1,12 @@
 /** DMA memory, pools and batches. */
 
-import { assert, assertEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
 import fc from "fast-check";
-import { Mempool, PacketBatch, UsageError } from "../../mod.ts";
+import { DeviceError, Mempool, PacketBatch, UsageError } from "../../mod.ts";
 import { DmaMemory, HUGEPAGE } from "../../src/dma.ts";
+import { Hugepages } from "../support/hugepages.ts";
+import { MOVED, moved } from "../support/moved_memory.ts";
+import { isRoot } from "../support/processes.ts";
 
 Deno.test("DmaMemory has a contiguous IOVA from 4 GiB up that is never used twice", () => {
   const one = DmaMemory.allocate(1, "pages"), two = DmaMemory.allocate(3 * HUGEPAGE, "pages");
@@ -44,6 +47,31 @@ Deno.test("DmaMemory says how to reserve hugepages when there are too few", () =
     /^476838 hugepages of 2 MiB are not free .*nr_hugepages/.test(error.message),
     error.message,
   );
+});
+
+Deno.test({
+  name: "DmaMemory.checkPhysical() refuses memory that has moved once a device has its address",
+  ignore: !isRoot,
+  fn() {
+    using _pages = new Hugepages(1);
+    const memory = DmaMemory.allocate(1, "hugepages");
+    const before = memory.busAddress(0, "physical");
+    memory.checkPhysical("a");
+    {
+      using _moved = moved();
+      const { message } = assertThrows(() => memory.checkPhysical("a"), DeviceError);
+      assertMatch(message, /^a: the kernel has moved page 0 of the memory/);
+    }
+    assertEquals(memory.busAddress(0, "physical"), before);
+    memory.free();
+    const fresh = DmaMemory.allocate(1, "hugepages");
+    {
+      using _moved = moved();
+      fresh.checkPhysical("a");
+    }
+    assertEquals(fresh.busAddress(0, "physical"), MOVED); // nothing has used the old address
+    fresh.free();
+  },
 });
 
 Deno.test("Mempool refuses sizes out of range", () => {

@@ -15,7 +15,7 @@ function drivers(taken: unknown[]): Driver[] {
   };
   return [
     { name: "first", vendor: 0x8086, attach },
-    { name: "second", vendor: 0x1af4, scheme: "vhost-user", attach, connect },
+    { name: "second", vendor: 0x1af4, schemes: ["vhost-user"], attach, connect },
   ];
 }
 

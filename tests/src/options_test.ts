@@ -39,6 +39,8 @@ Deno.test("checkOptions() refuses values of another type or kind", () => {
     force: ["", 1],
     rebind: [null, {}],
     guard: [null, "off"],
+    onWait: ["print", true, null, {}],
+    signal: [null, "SIGINT", 2, new AbortController()],
     virtio: ["new", "", 1, null],
   };
   for (const [option, values] of Object.entries(wrong)) {
@@ -78,6 +80,8 @@ Deno.test("checkOptions() accepts every option, and undefined values", () => {
     force: true,
     rebind: true,
     guard: true,
+    onWait: () => {},
+    signal: new AbortController().signal,
     virtio: "modern",
   };
   checkOptions("a", right);
@@ -86,7 +90,7 @@ Deno.test("checkOptions() accepts every option, and undefined values", () => {
 
 Deno.test("openDevice() refuses options before it calls a driver", async () => {
   const never = (): Promise<Device> => Promise.reject(new Error("a driver was called"));
-  const driver = { name: "d", vendor: 1, scheme: "vhost-user", attach: never, connect: never };
+  const driver = { name: "d", vendor: 1, schemes: ["vhost-user"], attach: never, connect: never };
   for (const options of [{ rxQueue: 2 }, { rxQueues: "2" }, { rxEntries: NaN }]) {
     const open = () => openDevice("vhost-user:a", [driver], untyped(options));
     await assertRejects(open, UsageError, "vhost-user:a: ");

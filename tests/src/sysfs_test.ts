@@ -6,6 +6,8 @@ import { SysfsFunction } from "../../src/pci/sysfs.ts";
 import { DmaMemory, HUGEPAGE } from "../../src/dma.ts";
 import { DeviceError, UsageError } from "../../mod.ts";
 import { Hugepages } from "../support/hugepages.ts";
+import { moved } from "../support/moved_memory.ts";
+import { isRoot } from "../support/processes.ts";
 import { ADDRESS, Tree } from "../support/sysfs_tree.ts";
 
 Deno.test("SysfsFunction reads IDs and changes nothing before claim()", () => {
@@ -168,7 +170,9 @@ Deno.test("SysfsFunction.mapDma() refuses memory without physical addresses", ()
   using tree = new Tree();
   const pci = tree.open();
   const memory = DmaMemory.allocate(1, "pages");
-  assertThrows(() => pci.mapDma(memory), UsageError, "nr_hugepages");
+  const sentence =
+    "needs memory with physical addresses, and this memory is in ordinary pages: set";
+  assertThrows(() => pci.mapDma(memory), UsageError, sentence);
   pci.close();
   memory.free();
 });
@@ -180,6 +184,27 @@ Deno.test("SysfsFunction.checkAlive() detects an unplugged device", () => {
   Deno.writeFileSync(`${tree.device}/config`, new Uint8Array(256).fill(0xff));
   assertThrows(() => pci.checkAlive(), DeviceError, "the device is gone");
   pci.close();
+});
+
+Deno.test({
+  name: "SysfsFunction.setBusMaster() refuses memory that has moved since it was mapped",
+  ignore: !isRoot,
+  fn() {
+    using _pages = new Hugepages(1);
+    using tree = new Tree();
+    const pci = tree.open(), memory = DmaMemory.allocate(1, "hugepages");
+    pci.mapDma(memory);
+    pci.claim(false);
+    memory.busAddress(0, "physical");
+    {
+      using _moved = moved();
+      assertThrows(() => pci.setBusMaster(true), DeviceError, "has moved page 0");
+    }
+    assertEquals(tree.command & Command.BUS_MASTER, 0);
+    pci.setBusMaster(true);
+    pci.close();
+    memory.free();
+  },
 });
 
 Deno.test({

@@ -2,6 +2,8 @@
 
 import { assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
 import { DeviceError, Mempool, open, PacketBatch, UsageError } from "../../mod.ts";
+import { delay } from "../../native/clock.ts";
+import { path, stubs } from "../../native/stubs.ts";
 import { DmaMemory } from "../../src/dma.ts";
 import { Config } from "../../src/pci/function.ts";
 import { VfioUserFunction } from "../../src/pci/vfio_user.ts";
@@ -69,6 +71,44 @@ Deno.test("Device reports that its server is gone, and can still be closed", asy
   device.close();
   assertEquals(pool.freeCount, pool.buffers);
   assertThrows(() => device.rxQueues[0].receive(new PacketBatch(pool)), Error, "closed");
+});
+
+/** Starts a server with its doorbells in a file; returns it, the device's address and the file. */
+async function serveDoorbells(directory: TemporaryDirectory, bytes?: number) {
+  const [socket, file] = [directory.file("socket"), directory.file("doorbells")];
+  const script = `${PROJECT}tests/support/doorbell_server.ts`;
+  const args = [script, socket, file, ...(bytes === undefined ? [] : [String(bytes)])];
+  const server = Program.start([Deno.execPath(), "run", "-A", "--quiet", ...args]);
+  await server.line((line) => line === "ready");
+  return { server, address: `vfio-user:${socket}`, file };
+}
+
+Deno.test("Device reports that its server has truncated the file of doorbells, and can be closed", async () => {
+  await using directory = await TemporaryDirectory.make();
+  const { server, address, file } = await serveDoorbells(directory);
+  await using _server = server;
+  using pool = new Mempool({ buffers: 1024 });
+  const device = await open(address, { pool });
+  device.checkAlive();
+  Deno.truncateSync(file, 0);
+  const batch = new PacketBatch(pool);
+  batch.buffers[batch.length++] = pool.allocate(60);
+  device.txQueues[0].transmit(batch);
+  const sentence = `${address}: the server has truncated the file of its doorbells: restart`;
+  assertThrows(() => device.checkAlive(), DeviceError, sentence);
+  device.close();
+  assertEquals(pool.freeCount, pool.buffers);
+  assertEquals((await server.finish()).stderr, "");
+});
+
+Deno.test("VfioUserFunction refuses doorbells beyond the end of their file", async () => {
+  await using directory = await TemporaryDirectory.make();
+  const { server, address } = await serveDoorbells(directory, 4096);
+  await using _server = server;
+  const pci = new VfioUserFunction("nic", socketOf(address));
+  assertThrows(() => pci.bar(0), DeviceError, "nic: the file of BAR 0 has only 4096 bytes: update");
+  pci.close();
+  assertEquals((await server.finish()).code, 0);
 });
 
 /** A device whose server breaks the protocol or describes an impossible function, and the error for it. */
@@ -146,6 +186,21 @@ Deno.test("open() answers a broken server with a sentence, and leaves nothing be
   }
   const { code, stderr } = await server.finish();
   assertEquals([code, stderr], [0, ""]);
+});
+
+Deno.test("open() lets other tasks run until a server answers", async () => {
+  await using directory = await TemporaryDirectory.make();
+  for (const scheme of ["vfio-user", "vhost-user"]) {
+    const socket = directory.file(scheme), listener = stubs.ixy_bind(path(socket), 1);
+    const files = openFiles();
+    const opening = open(`${scheme}:${socket}`).finally(() => ended = true);
+    let ended = false;
+    await delay(20); // would never end otherwise
+    assertEquals(ended, false);
+    stubs.ixy_close(listener);
+    await assertRejects(() => opening, Error, "has closed the connection");
+    assertEquals(openFiles(), files - 1);
+  }
 });
 
 type ErrorClass = typeof DeviceError | typeof UsageError;

@@ -172,6 +172,11 @@ export class DirectVirtio implements Transport {
     return this.#entries[index] ?? 0;
   }
 
+  /** Bytes of memory that the driver has mapped. */
+  get mappedBytes(): number {
+    return this.#memories.reduce((sum, memory) => sum + memory.bytes, 0);
+  }
+
   mapDma(memory: DmaMemory): void {
     this.#memories.push(memory);
     memory.pin();

@@ -59,11 +59,10 @@ const FLOORS: Floors = {
  * sim/README.md lists the folders from the top down.
  */
 export const SIM_FLOORS: Floors = {
-  "sim/system/": [],
   "sim/frames/": [],
   "sim/registers/": [],
   "sim/rings/": ["sim/registers/"],
-  "sim/wires/": ["sim/frames/", "sim/system/"],
+  "sim/wires/": ["sim/frames/"],
   "sim/flow/": ["sim/rings/", "sim/registers/"],
   "sim/tx/": ["sim/rings/", "sim/registers/", "sim/frames/"],
   "sim/rx/": ["sim/flow/", "sim/rings/", "sim/registers/", "sim/frames/"],
@@ -71,7 +70,7 @@ export const SIM_FLOORS: Floors = {
     ...["sim/rx/", "sim/tx/", "sim/rings/", "sim/registers/", "sim/frames/"],
     "sim/wires/wire.ts", // the interface, and no wire
   ],
-  "sim/pci/": ["sim/nic/", "sim/rings/", "sim/registers/", "sim/system/"],
+  "sim/pci/": ["sim/nic/", "sim/rings/", "sim/registers/"],
   "sim/plain/": ["sim/pci/", "sim/nic/", "sim/rings/", "sim/registers/"],
   "sim/v8_flags.ts": [],
   "sim/minimal_driver.ts": ["sim/nic/"],

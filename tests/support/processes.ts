@@ -29,8 +29,10 @@ export async function until(
   milliseconds = DEADLINE_MS,
 ): Promise<void> {
   const deadline = performance.now() + milliseconds;
-  while (!await condition()) {
-    if (performance.now() > deadline) {
+  for (;;) {
+    const late = performance.now() > deadline;
+    if (await condition()) return;
+    if (late) {
       throw new Error(`waited ${milliseconds} ms for ${typeof what === "string" ? what : what()}`);
     }
     await delay(LOOK_MS);

@@ -76,6 +76,11 @@ export class Testpmd implements AsyncDisposable {
     return `net_vhost${index},iface=${socket},queues=${queues}`;
   }
 
+  /** Returns a port that is a vhost-user back-end and connects to the socket at this path. */
+  static vhostClient(index: number, socket: string, queues = 1): string {
+    return `${Testpmd.vhost(index, socket, queues)},client=1`;
+  }
+
   /** Starts to move packets. */
   async forward(): Promise<void> {
     await this.program.write("start");

@@ -5,9 +5,10 @@
  * @module
  */
 
-import { type OpenOptions, PacketBatch } from "../../mod.ts";
+import { type Device, type OpenOptions, PacketBatch } from "../../mod.ts";
 import { openVirtio, type VirtioDevice } from "../../virtio/device.ts";
 import { type VhostUserOptions, VhostUserTransport } from "../../virtio/vhost_user.ts";
+import { VhostUserSocket } from "../../virtio/vhost_user_socket.ts";
 import { Program, PROJECT, type TemporaryDirectory, until } from "./processes.ts";
 import type { StrictOptions, StrictReport } from "./strict_backend.ts";
 
@@ -51,14 +52,22 @@ export class StrictBackend implements AsyncDisposable {
   }
 }
 
+/** How to open a device: options that `open` does not have. */
+export interface VhostHow extends VhostUserOptions {
+  /** Longest that the back-end may take to answer, in milliseconds. */
+  readonly milliseconds?: number;
+}
+
 /** Opens the device behind a socket. */
 export function openVhost(
   socket: string,
-  how: VhostUserOptions,
+  { milliseconds, ...how }: VhostHow,
   options: OpenOptions,
 ): Promise<VirtioDevice> {
   const address = `vhost-user:${socket}`;
-  return openVirtio(address, options, () => new VhostUserTransport(address, socket, how));
+  return openVirtio(address, options, () => {
+    return new VhostUserTransport(VhostUserSocket.connect(address, socket, milliseconds), how);
+  });
 }
 
 /** Returns a frame of each size, no two alike. */
@@ -71,7 +80,7 @@ export function everySize(): Uint8Array[] {
 }
 
 /** Returns copies of the packets that have arrived on a pair of queues. */
-export function receiveAll(device: VirtioDevice, pair = 0): Uint8Array[] {
+export function receiveAll(device: Device, pair = 0): Uint8Array[] {
   const queue = device.rxQueues[pair];
   const batch = new PacketBatch(queue.pool), frames: Uint8Array[] = [];
   try {
@@ -87,7 +96,7 @@ export function receiveAll(device: VirtioDevice, pair = 0): Uint8Array[] {
 
 /** Sends frames in order on a pair of queues, and waits for room in the ring. */
 export async function sendAll(
-  device: VirtioDevice,
+  device: Device,
   frames: readonly Uint8Array[],
   pair = 0,
 ): Promise<void> {

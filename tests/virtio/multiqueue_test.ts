@@ -88,22 +88,31 @@ function packet(value: number): Uint8Array {
   return new Uint8Array(60).fill(value);
 }
 
-Deno.test("open() sets up every pair of queues, and selects how many are used after DRIVER_OK", async () => {
+Deno.test("open() sets up the pairs of queues in use, and selects how many are used after DRIVER_OK", async () => {
   const { direct, commands } = play(4);
   const device = await direct.open({ rxQueues: 2, txQueues: 2 });
   assertEquals(featureNames(device.features), ["CTRL_VQ", "MQ", "VERSION_1"]);
-  const queues = Array.from({ length: 9 }, (_, i) => `queue ${i}`);
+  const queues = [0, 1, 2, 3, 8].map((i) => `queue ${i}`);
   assertEquals(direct.log, [
     ...["status 0", "status 1", "status 3", "features", "status 11", ...queues, "status 15"],
     ...["notify 8", "notify 0", "notify 2"],
   ]);
   assertEquals(commands, [[4, 0, 2, 0]]);
-  const waiting = direct.queues.slice(0, 8).map((queue) => queue.waiting);
-  assertEquals(waiting, [256, 0, 256, 0, 0, 0, 0, 0], "unused queues have no buffers");
+  const waiting = direct.queues.slice(0, 4).map((queue) => queue.waiting);
+  assertEquals(waiting, [256, 0, 256, 0]);
   assertEquals(device.rxQueues.map(({ number }) => number), [0, 1]);
   assertEquals(device.txQueues.map(({ number }) => number), [0, 1]);
   device.close();
   assertEquals(direct.log.slice(-2), ["stop", "close"]);
+});
+
+Deno.test("open() allocates nothing for pairs that it does not use", async () => {
+  const { direct } = play(512);
+  direct.queueSize = (index) => index <= 1024 ? 32768 : 0;
+  using device = await direct.open({ rxQueues: 2, txQueues: 2 });
+  assertEquals(device.rxQueues.length, 2);
+  assertEquals(Object.keys(direct.queues), ["0", "1", "2", "3", "1024"]);
+  assert(direct.mappedBytes < 32 * 2 ** 20, `${direct.mappedBytes} bytes`);
 });
 
 Deno.test("open() does not accept MQ for one pair, so that the control queue is queue 2", async () => {
@@ -158,11 +167,11 @@ Deno.test("open() refuses unsupported numbers of queues, and does not change the
   await assertRejects(two, UsageError, "has 1 pair of queues, not 2");
 });
 
-Deno.test("open() refuses a device that lacks one of the queues that it reports", async () => {
-  const features = MULTIQUEUE, entries = [256, 256, 256, 256, 256, 0, 256, 256, 64];
+Deno.test("open() refuses a device that lacks one of the queues that are used", async () => {
+  const features = MULTIQUEUE, entries = [256, 256, 256, 0, 256, 256, 256, 256, 64];
   const direct = new DirectVirtio({ features, pairs: 4, entries });
   const open = () => direct.open({ rxQueues: 2, txQueues: 2 });
-  await assertRejects(open, UsageError, "transmit queue 5 has 0 descriptors");
+  await assertRejects(open, UsageError, "transmit queue 3 has 0 descriptors");
   assertEquals(direct.log.slice(-2), ["stop", "close"]);
 });
 

@@ -5,9 +5,10 @@
  * @module
  */
 
-import { assertEquals, assertMatch, assertRejects } from "@std/assert";
-import { DeviceError, Mempool, type OpenOptions, UsageError } from "../../mod.ts";
+import { assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
+import { DeviceError, Mempool, open, type OpenOptions, UsageError } from "../../mod.ts";
 import { Feature } from "../../virtio/features.ts";
+import { ReconnectingDevice } from "../../wrappers/mod.ts";
 import { TemporaryDirectory, until } from "../support/processes.ts";
 import { everySize, openVhost, receiveAll, sendAll, StrictBackend } from "../support/vhost_user.ts";
 
@@ -66,6 +67,7 @@ Deno.test("VhostUserTransport says which option to change if a strict back-end r
     sentence: RegExp,
     option: string,
     refused: string,
+    kept: number,
   ][] = [
     [
       "a receive queue that is too large",
@@ -73,6 +75,7 @@ Deno.test("VhostUserTransport says which option to change if a strict back-end r
       /: the server of this device does not accept a queue of 512 descriptors .*queue 0.*: use fewer$/,
       "rxEntries",
       "SET_VRING_NUM: 512",
+      0,
     ],
     [
       "a transmit queue that is too large",
@@ -80,6 +83,7 @@ Deno.test("VhostUserTransport says which option to change if a strict back-end r
       /: the server of this device does not accept a queue of 512 descriptors .*queue 1.*: use fewer$/,
       "txEntries",
       "SET_VRING_NUM: 512",
+      256,
     ],
     [
       "more pairs than it has queues for",
@@ -87,6 +91,7 @@ Deno.test("VhostUserTransport says which option to change if a strict back-end r
       /: the server of this device has 4 queues, which is 2 pairs: use 2, or configure it with more$/,
       "rxQueues",
       "SET_VRING_CALL: queue 4 of 4",
+      3 * 256,
     ],
     [
       "more pairs than any reading of its number gives",
@@ -94,20 +99,22 @@ Deno.test("VhostUserTransport says which option to change if a strict back-end r
       /: has 4 pairs of queues, not 5: use fewer, or configure the device with more$/,
       "rxQueues",
       "",
+      0,
     ],
   ];
   await using directory = await TemporaryDirectory.make();
   await using backend = await StrictBackend.start(directory, {
     ...{ queues: 4, connections: cases.length },
   });
-  for (const [what, options, sentence, option, refused] of cases) {
+  for (const [what, options, sentence, option, refused, kept] of cases) {
     await t.step(what, async () => {
       using pool = new Mempool({ buffers: 4096 });
       const open = () => openVhost(backend.socket, {}, { pool, ...options });
       const error = await assertRejects(open, UsageError);
       assertMatch(error.message, sentence);
       assertEquals(error.option, option);
-      assertEquals(pool.freeCount, pool.buffers);
+      // The back-end's process goes on, and has queues before the one that it refused.
+      assertEquals(pool.freeCount, pool.buffers - kept);
       assertEquals((await backend.report()).refused ?? "", refused);
     });
   }
@@ -120,4 +127,34 @@ Deno.test("VhostUserTransport names the queue's size if a back-end without ackno
   const open = () => openVhost(backend.socket, {}, { pool });
   const error = await assertRejects(open, UsageError, "a queue of 256 descriptors");
   assertEquals(error.cause instanceof DeviceError, true);
+});
+
+Deno.test("ReconnectingDevice waits for the next back-end that connects, until it is closed", async () => {
+  await using directory = await TemporaryDirectory.make();
+  const socket = directory.file("strict.sock"), waits: string[] = [];
+  using pool = new Mempool({ buffers: 2048, memory: "pages" });
+  const connect = (signal: AbortSignal) => {
+    const onWait = (sentence: string) => waits.push(sentence);
+    return open(`vhost-user-server:${socket}`, { pool, onWait, signal });
+  };
+  const first = StrictBackend.start(directory, { client: true });
+  const device = await ReconnectingDevice.open(connect);
+  const end = async (backend: StrictBackend) => {
+    backend.program.kill("SIGKILL");
+    await backend.program.finish();
+    await until("the end of the connection", () => {
+      device.checkAlive();
+      return !device.connected;
+    });
+  };
+  await end(await first);
+  // Until the device is opened again, the old socket ends connections.
+  await using second = await StrictBackend.start(directory, { client: true, connections: 100 });
+  assertEquals((await device.waitForLink()).up, true);
+  await end(second);
+  await assertRejects(() => device.waitForLink(50), DeviceError, "no link after 50 ms");
+  assertEquals([pool.freeCount, Deno.lstatSync(socket).isSocket], [pool.buffers, true]);
+  await device[Symbol.asyncDispose]();
+  assertThrows(() => Deno.lstatSync(socket), Deno.errors.NotFound);
+  assertMatch(waits.at(-1)!, /strict.sock: waiting for a back-end to connect$/);
 });

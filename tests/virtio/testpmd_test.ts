@@ -6,8 +6,9 @@
  */
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { Mempool } from "../../mod.ts";
+import { DeviceError, Mempool, open } from "../../mod.ts";
 import { Feature } from "../../virtio/features.ts";
+import { ReconnectingDevice } from "../../wrappers/mod.ts";
 import { readCapture, writeCapture } from "../support/captures.ts";
 import { Namespace, ping } from "../support/namespaces.ts";
 import {
@@ -18,7 +19,7 @@ import {
   TemporaryDirectory,
   until,
 } from "../support/processes.ts";
-import { droppedBy, startForwarder, stopProgram } from "../support/programs.ts";
+import { droppedBy, startForwarder, stopProgram, totals } from "../support/programs.ts";
 import { Testpmd } from "../support/testpmd.ts";
 import { everySize, openVhost, receiveAll, sendAll } from "../support/vhost_user.ts";
 
@@ -68,6 +69,78 @@ Deno.test({
         });
       }
     }
+  },
+});
+
+Deno.test({
+  name:
+    "vhost-user-server moves frames unchanged both ways, and testpmd connects to the next device",
+  ignore: !isRoot,
+  fn: async () => {
+    const sent = everySize(), file = 24 + sent.reduce((sum, { length }) => sum + 16 + length, 0);
+    await using directory = await TemporaryDirectory.make();
+    const [socket, from, to] = ["v.sock", "in.pcap", "out.pcap"].map((f) => directory.file(f));
+    writeCapture(from, sent);
+    const address = `vhost-user-server:${socket}`;
+    using pool = new Mempool({ buffers: 16384 });
+    const options = { pool, rxEntries: 4096 };
+    const opening = open(address, options);
+    const capture = `net_pcap0,rx_pcap=${from},tx_pcap=${to}`;
+    await using testpmd = await Testpmd.start(directory, [Testpmd.vhostClient(0, socket), capture]);
+    {
+      using device = await opening;
+      await testpmd.forward();
+      const received: Uint8Array[] = [];
+      await until("every frame", () => {
+        received.push(...receiveAll(device));
+        device.checkAlive();
+        return received.length >= sent.length;
+      });
+      assertEquals(received, sent);
+      await sendAll(device, sent);
+      await until("the capture", async () => (await Deno.stat(to)).size >= file);
+      assertEquals(readCapture(to), sent);
+    }
+    assertEquals(pool.freeCount, pool.buffers);
+    using device = await open(address, options); // testpmd looks once a second
+    await sendAll(device, sent);
+    await until("the capture", async () => (await Deno.stat(to)).size >= 2 * file - 24);
+    assertEquals(readCapture(to), [...sent, ...sent]);
+    await testpmd.quit();
+    const gone = () =>
+      until("an error", () => {
+        device.checkAlive();
+        return false;
+      });
+    await assertRejects(gone, DeviceError, "has closed the connection");
+  },
+});
+
+Deno.test({
+  name: "fwd.ts joins testpmd as server and testpmd as client, whichever starts first",
+  ignore: !isRoot,
+  fn: async () => {
+    await using directory = await TemporaryDirectory.make();
+    const [client, server] = ["a.sock", "b.sock"].map((name) => directory.file(name));
+    const addresses = [`vhost-user-server:${client}`, `vhost-user:${server}`];
+    const ports = [Testpmd.vhostClient(0, client), Testpmd.vhost(1, server)];
+    await using testpmd = await Testpmd.start(directory, ports, "flowgen");
+    await testpmd.forward();
+    for (let round = 0; round < 2; round++) {
+      const before = [await testpmd.counts(0), await testpmd.counts(1)];
+      await using forwarder = await startForwarder(addresses);
+      for (const port of [0, 1]) {
+        const { rx } = before[port];
+        await until("frames", async () => (await testpmd.counts(port)).rx > rx + 1000);
+      }
+      forwarder.kill("SIGTERM");
+      const { code, stdout, stderr } = await forwarder.finish();
+      assertEquals([code, stderr], [0, `${addresses[0]}: waiting for a back-end to connect\n`]);
+      const [a, b] = totals(stdout).ports;
+      assertEquals([a.errors, b.errors], [0, 0]);
+      assert(a.rxPackets > 1000 && b.rxPackets > 1000);
+    }
+    await testpmd.quit();
   },
 });
 
@@ -214,5 +287,54 @@ Deno.test({
       await forwarder.finish();
     }
     await testpmd.quit();
+  },
+});
+
+Deno.test({
+  name: "ReconnectingDevice goes on with a testpmd that was killed, and started again",
+  ignore: !isRoot,
+  fn: async (t) => {
+    for (const scheme of ["vhost-user", "vhost-user-server"]) {
+      await t.step(scheme, async () => {
+        await using directory = await TemporaryDirectory.make();
+        const socket = directory.file("v.sock"), frames = everySize().slice(0, 200);
+        const client = scheme === "vhost-user" ? "" : ",client=1";
+        const start = () => Testpmd.start(directory, [Testpmd.vhost(0, socket) + client]);
+        using pool = new Mempool({ buffers: 2048 });
+        const connect = (signal: AbortSignal) => open(`${scheme}:${socket}`, { pool, signal });
+        const first = start();
+        if (client === "") await first; // it listens
+        await using device = await ReconnectingDevice.open(connect);
+        const pass = async (testpmd: Testpmd, some: readonly Uint8Array[]) => {
+          await testpmd.forward();
+          await sendAll(device, some);
+          const received: Uint8Array[] = [];
+          await until("frames to come back", () => {
+            received.push(...receiveAll(device));
+            return received.length >= some.length;
+          });
+          assertEquals(received, some);
+        };
+        const killed = await first;
+        await pass(killed, frames.slice(0, 100));
+        killed.program.kill("SIGKILL");
+        await killed.program.finish();
+        await until("the end of the connection", () => {
+          device.checkAlive();
+          return !device.connected;
+        });
+        if (client === "") await Deno.remove(socket); // DPDK does not replace it
+        const second = start();
+        await device.waitForLink(60000);
+        await using testpmd = await second;
+        await pass(testpmd, frames.slice(100));
+        const { rxPackets, txPackets, txLost } = device.statistics();
+        assertEquals({ rxPackets, txPackets, txLost }, {
+          rxPackets: 200,
+          txPackets: 200,
+          txLost: 0,
+        });
+      });
+    }
   },
 });

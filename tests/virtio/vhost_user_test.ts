@@ -10,6 +10,7 @@ import { path, stubs } from "../../native/stubs.ts";
 import { UnixStream } from "../../src/unix_stream.ts";
 import { DeviceError, Mempool, UsageError } from "../../mod.ts";
 import { Feature, featureNames } from "../../virtio/features.ts";
+import { ReconnectingDevice } from "../../wrappers/mod.ts";
 import { Request, type RequestName } from "../../virtio/vhost_user_socket.ts";
 import { Program, PROJECT, TemporaryDirectory, until } from "../support/processes.ts";
 import { everySize, openVhost, receiveAll, sendAll } from "../support/vhost_user.ts";
@@ -403,6 +404,40 @@ Deno.test("Buffers of a back-end that has closed return once it answers again, o
     "start the server",
   );
   assertEquals([pool.freeCount, pool.abandoned], [pool.buffers, 0]);
+});
+
+Deno.test("ReconnectingDevice goes on with a back-end that closes the connection, in a small pool", async () => {
+  await using directory = await TemporaryDirectory.make();
+  const looped = { ...script(PROTOCOL_FEATURES, STATUS), loop: "straight" as const };
+  const closes = { ...looped, fault: { request: Request.GET_STATUS, how: "close" as const } };
+  await using backend = await Backend.start(directory, [closes, closes, looped]);
+  using pool = new Mempool({ buffers: 128, memory: "pages" }); // for one full ring, not for two
+  {
+    const open = () => openVhost(backend.socket, {}, { pool, rxEntries: 64, txEntries: 64 });
+    await using device = await ReconnectingDevice.open(open);
+    const frames = everySize().slice(0, 24), received: Uint8Array[] = [], mac = device.macAddress();
+    for (let i = 0; i < 24; i += 8) {
+      await sendAll(device, frames.slice(i, i + 8));
+      await until("packets to come back", () => {
+        received.push(...receiveAll(device));
+        return received.length === i + 8;
+      });
+      if (i === 16) break;
+      await until("the end of the connection", () => {
+        device.checkAlive();
+        return !device.connected;
+      });
+      await device.waitForLink();
+      assertEquals(pool.abandoned, 0);
+    }
+    assertEquals(received, frames);
+    assertEquals(device.macAddress(), mac);
+    const { rxPackets, txPackets, txLost } = device.statistics();
+    assertEquals({ rxPackets, txPackets, txLost }, { rxPackets: 24, txPackets: 24, txLost: 0 });
+  }
+  assertEquals(pool.freeCount, pool.buffers);
+  for (let i = 0; i < 3; i++) await backend.requests();
+  await backend.finish();
 });
 
 Deno.test("VirtioDevice.checkAlive() throws if the back-end fails", async (t) => {

@@ -72,7 +72,7 @@ Deno.test("VfioFunction in a virtual machine with an IOMMU", async (t) => {
   );
 
   await guest.bind(A, B, TWIN_B, OUTSIDE);
-  for (const addresses of [[A], [B], [TWIN_A, TWIN_B]]) {
+  for (const addresses of [[A], [B], [TWIN_A, TWIN_B], [A, B]]) {
     await t.step(`VfioFunction opens and closes ${addresses.join(" and ")}`, async () => {
       const [address] = addresses;
       const none = (index: number) => `${address}: the device has no BAR ${index}`;
@@ -82,7 +82,7 @@ Deno.test("VfioFunction in a virtual machine with an IOMMU", async (t) => {
         commands: [on, on | Command.BUS_MASTER, 0],
         bars: [none(0), [4096, true], none(2), none(3), [16384, true], none(5)],
         registers: [1, 0xffff, 3],
-        // Functions of one group share their mappings, until both are closed.
+        // Functions share their mappings, in one group or two, until both are closed.
         locked: addresses.length === 1 ? [4096, 0] : [4096, 2048, 0],
         refused: [
           `memory is still in reach of ${addresses.length} device(s): close them first`,
@@ -122,10 +122,18 @@ Deno.test("VfioFunction in a virtual machine with an IOMMU", async (t) => {
     const limited = await guest.vm.run(as(8192));
     assertRefused(
       limited,
-      /`ulimit -l` does not allow locking \d+ KiB .* the \d+ KiB locked already/,
+      /needs 10240 KiB of locked memory so far, and `ulimit -l` allows 8192 KiB: .*`ulimit -l 32768`/,
     );
     const forwarder = await guest.startForwarder(as(65536));
     await exchange(twinA, twinB, { frames: FRAMES, seed: 4 });
+    await assertForwarded(forwarder, FRAMES);
+  });
+
+  await t.step("fwd.ts locks its memory once for two groups, and its rings", async () => {
+    const asUser = await guest.addUser();
+    await guest.do(`chown ${USER} ${await guest.groupFile(A)} ${await guest.groupFile(B)}`);
+    const forwarder = await guest.startForwarder(asUser(`${FORWARD} ${A} ${B}`, 12288));
+    await exchange(a, b, { frames: FRAMES, seed: 5 });
     await assertForwarded(forwarder, FRAMES);
   });
 

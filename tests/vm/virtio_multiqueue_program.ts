@@ -160,11 +160,11 @@ async function main(): Promise<void> {
   const exchange = new Exchange(device, order);
   let progress = performance.now();
   while (exchange.back < packets) {
-    const before = exchange.back;
+    const before = exchange.back, late = performance.now() - progress > LOST_MS;
     exchange.send();
     exchange.receive();
     if (exchange.back > before) progress = performance.now();
-    else if (performance.now() - progress > LOST_MS) {
+    else if (late) {
       throw new Error(`${exchange.sent} packets were sent, ${exchange.back} came back`);
     }
   }

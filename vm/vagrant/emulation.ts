@@ -7,6 +7,7 @@
  */
 
 import { TextLineStream } from "@std/streams/text-line-stream";
+import { TemporaryDirectory } from "../../programs/temporary_directory.ts";
 import { type Box, BOX_NAME, KERNEL_OPTIONS } from "./box.ts";
 import { succeed } from "./succeed.ts";
 
@@ -84,11 +85,11 @@ end
 
 /** Namespaces in which libvirt runs, for Vagrant. Disposing it ends everything in them. */
 export class Emulation implements AsyncDisposable {
-  readonly #directory: string;
+  readonly #directory: TemporaryDirectory;
   readonly #unshare: Deno.ChildProcess;
   #init = 0;
 
-  private constructor(directory: string, unshare: Deno.ChildProcess) {
+  private constructor(directory: TemporaryDirectory, unshare: Deno.ChildProcess) {
     this.#directory = directory;
     this.#unshare = unshare;
   }
@@ -99,12 +100,12 @@ export class Emulation implements AsyncDisposable {
    * @throws {Error} if a step fails or takes too long. Everything has ended then.
    */
   static async start(box: Box): Promise<Emulation> {
-    const directory = await Deno.makeTempDir({ prefix: "ixy-vagrant-" });
-    await Deno.chmod(directory, 0o755); // dnsmasq is not root
+    const directory = await TemporaryDirectory.make();
+    await Deno.chmod(directory.path, 0o755); // dnsmasq is not root
     const unshare = new Deno.Command("unshare", {
       args: [
         ...["--mount", "--net", "--pid", "--fork", "--kill-child=SIGKILL"],
-        ...["bash", "-c", INIT, "init", directory, QEMU_CONF],
+        ...["bash", "-c", INIT, "init", directory.path, QEMU_CONF],
       ],
       stdin: "piped",
       stdout: "piped",
@@ -133,14 +134,14 @@ export class Emulation implements AsyncDisposable {
         `libvirt did not start within ${START_S} s in its namespaces: see the messages above`,
       );
     }
-    await Deno.mkdir(`${this.#directory}/home`);
-    await Deno.writeTextFile(`${this.#directory}/home/Vagrantfile`, vagrantfile(box));
+    await Deno.mkdir(this.#directory.file("home"));
+    await Deno.writeTextFile(this.#directory.file("home/Vagrantfile"), vagrantfile(box));
     await this.run(["vagrant", "box", "add", "--name", BOX_NAME, box.box], BOX_S);
   }
 
   /** The directory of Vagrant's home and of other files, which is removed at the end. */
   get directory(): string {
-    return this.#directory;
+    return this.#directory.path;
   }
 
   /**
@@ -153,8 +154,8 @@ export class Emulation implements AsyncDisposable {
 
   get #env(): Record<string, string> {
     return {
-      VAGRANT_HOME: `${this.#directory}/home`,
-      VAGRANT_DOTFILE_PATH: `${this.#directory}/machines`,
+      VAGRANT_HOME: this.#directory.file("home"),
+      VAGRANT_DOTFILE_PATH: this.#directory.file("machines"),
       VAGRANT_DEFAULT_PROVIDER: "libvirt",
       VAGRANT_CHECKPOINT_DISABLE: "1",
       VAGRANT_NO_COLOR: "1",
@@ -182,6 +183,6 @@ export class Emulation implements AsyncDisposable {
     await this.#unshare.stdin.close();
     await this.#unshare.status;
     clearTimeout(timer);
-    await Deno.remove(this.#directory, { recursive: true });
+    await this.#directory[Symbol.asyncDispose]();
   }
 }

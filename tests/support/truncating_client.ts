@@ -1,0 +1,59 @@
+/**
+ * Run as a program: sends packets from one device to another, and then truncates the files of all
+ * memory that it shares with them, which are not sealed. Prints what each device says of it.
+ *
+ *     deno run -A truncating_client.ts A B DIRECTORY
+ *
+ * @module
+ */
+
+import { open, PacketBatch } from "../../mod.ts";
+import { Mapping } from "../../native/mapping.ts";
+import { checkErrno, Open, path, stubs } from "../../native/stubs.ts";
+
+const O_CREAT = 0o100, PACKETS = 1000;
+const [a, b, directory] = Deno.args;
+
+const files: string[] = [];
+Mapping.memory = (bytes) => {
+  const file = `${directory}/memory${files.length}`;
+  const fd = checkErrno("open", stubs.ixy_open(path(file), Open.RDWR | O_CREAT, 0o600));
+  files.push(file);
+  Deno.truncateSync(file, bytes);
+  return Object.defineProperty(Mapping.peerFile("memory", fd, bytes), "fd", { value: fd });
+};
+
+const devices = [await open(a, { promiscuous: true }), await open(b, { promiscuous: true })];
+for (const device of devices) await device.waitForLink();
+const batches = devices.map(({ pool }) => new PacketBatch(pool));
+
+/** Sends packets from the first device to the second; returns how many arrive. */
+function round(): number {
+  const [{ pool, txQueues: [tx] }, { rxQueues: [rx] }] = devices, [out, back] = batches;
+  while (out.length < out.capacity) {
+    const buffer = pool.allocate(60);
+    if (buffer < 0) break;
+    out.buffers[out.length++] = buffer;
+  }
+  tx.transmit(out);
+  const received = rx.receive(back);
+  back.free();
+  return received;
+}
+
+for (let received = 0; received < PACKETS;) received += round();
+for (const file of files) Deno.truncateSync(file, 0);
+for (const device of devices) {
+  for (let message = ""; message === "";) {
+    try {
+      round();
+      device.checkAlive();
+    } catch (error) {
+      // Before the server ends the connection, the device reports the loss of its memory.
+      if (!/closed the connection/.test(`${error}`)) continue;
+      message = (error as Error).message;
+      console.log(message);
+    }
+  }
+}
+Deno.exit();
