@@ -12,12 +12,14 @@ import { run } from "../../programs/run.ts";
 import { UsageError } from "../../src/errors.ts";
 import { Progress } from "./progress.ts";
 import { type Outcome, seedOf, store } from "./search.ts";
-import type { Finding } from "./target.ts";
+import { type Json, type Sequence, smaller } from "./target.ts";
 import { TARGETS } from "./targets.ts";
 
 const MAX_SEED = 0xffffffff;
 /** Milliseconds between looks at a target, and after which an attempt that does not end has stalled. */
-const LOOK_MS = 500, STALL_MS = 60_000;
+const LOOK_MS = 500, STALL_MS = 120_000;
+/** Milliseconds for which a case that ends its process runs, and is made smaller. */
+const REPLAY_MS = 20_000, SHRINK_MS = 180_000;
 /** Exit code of a process that was ended by a signal, less the signal's number. */
 const SIGNAL_BASE = 128, SIGINT = 2;
 
@@ -66,17 +68,23 @@ printed.`,
   },
 });
 
-/** Runs a target in a process; returns what it found, or how the process failed. */
-async function fuzz(name: string, plan: Plan, stop: AbortSignal): Promise<Outcome> {
-  using progress = new Progress();
+/** Starts a process of a target. */
+function start(...args: readonly (string | number)[]): Deno.ChildProcess {
   const file = new URL("./process.ts", import.meta.url).pathname;
-  const args = [name, plan.seed, plan.milliseconds, progress.path].map(String);
-  const start = performance.now();
-  const child = new Deno.Command(Deno.execPath(), {
-    args: ["run", "--quiet", "--allow-all", file, ...args],
+  return new Deno.Command(Deno.execPath(), {
+    args: ["run", "--quiet", "--allow-all", file, ...args.map(String)],
     stdout: "piped",
     stderr: "piped",
   }).spawn();
+}
+
+const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+
+/** Runs a target in a process; returns what it found, or how the process failed. */
+async function fuzz(name: string, plan: Plan, stop: AbortSignal): Promise<Outcome> {
+  using progress = new Progress();
+  const begun = performance.now();
+  const child = start(name, "search", plan.seed, plan.milliseconds, progress.path);
   const end = () => child.kill("SIGINT");
   stop.addEventListener("abort", end);
   let stalled = false, last = -1, since = performance.now();
@@ -91,9 +99,8 @@ async function fuzz(name: string, plan: Plan, stop: AbortSignal): Promise<Outcom
   const { code, stdout, stderr } = await child.output();
   clearInterval(watch);
   stop.removeEventListener("abort", end);
-  const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
   if (code === 0) return JSON.parse(text(stdout));
-  const milliseconds = performance.now() - start;
+  const { attempt } = progress, milliseconds = performance.now() - begun;
   // Interrupted before it could listen.
   if (stop.aborted && code === SIGNAL_BASE + SIGINT) {
     return { cases: 0, iterations: 0, milliseconds };
@@ -103,16 +110,34 @@ async function fuzz(name: string, plan: Plan, stop: AbortSignal): Promise<Outcom
     : code > SIGNAL_BASE
     ? `the process was ended by signal ${code - SIGNAL_BASE}`
     : `the process ended with exit code ${code}`;
-  const finding: Finding = {
-    case: seedOf(plan.seed, progress.attempt),
-    error: `${how}, in attempt ${progress.attempt} of seed ${plan.seed}\n${text(stderr)}`,
-  };
-  return {
-    cases: progress.attempt,
-    iterations: 0,
-    milliseconds: performance.now() - start,
-    finding,
-  };
+  const error = `${how}, in attempt ${attempt} of seed ${plan.seed}\n${text(stderr)}`;
+  const finding = { case: await crashing(name, seedOf(plan.seed, attempt), code), error };
+  return { cases: attempt, iterations: 0, milliseconds, finding };
+}
+
+/**
+ * Returns the case of a seed that ends its process, made smaller; null if the seed has many cases.
+ *
+ * @param code The exit code of the process, which smaller cases must have too.
+ */
+async function crashing(name: string, seed: number, code: number): Promise<Json> {
+  const { stdout, success } = await start(name, "generate", seed).output();
+  const one: Sequence<Json> | null = success ? JSON.parse(text(stdout)) : null;
+  if (one === null) return null;
+  const file = Deno.makeTempFileSync({ prefix: "ixy-fuzz-" });
+  try {
+    const small = await smaller(one, async (part) => {
+      Deno.writeTextFileSync(file, JSON.stringify(part));
+      const child = start(name, "replay", file);
+      const late = setTimeout(() => child.kill("SIGKILL"), REPLAY_MS);
+      const result = await child.output();
+      clearTimeout(late);
+      return result.code === code;
+    }, SHRINK_MS);
+    return small as unknown as Json;
+  } finally {
+    Deno.removeSync(file);
+  }
 }
 
 const COLUMNS = [20, 10, 14, 12, 12];
@@ -133,10 +158,8 @@ function print(name: string, seed: number, outcome: Outcome): void {
   if (finding === undefined) return;
   const lines = finding.error.trimEnd().split("\n").map((text) => `    ${text}`);
   for (const text of lines) out.print(text);
-  if (typeof finding.case === "number") {
-    out.print(`    again: deno task fuzz --seed ${seed} ${name}`);
-    return;
-  }
+  out.print(`    again: deno task fuzz --seed ${seed} ${name}`);
+  if (finding.case === null) return;
   out.print(`    case: ${JSON.stringify(finding.case)}`);
   out.print(`    stored as ${store(name, finding)}`);
 }

@@ -15,7 +15,7 @@ import { Command } from "../../sim/pci/connection.ts";
 import { Server } from "../../sim/pci/server.ts";
 import { HUGEPAGE } from "../../src/dma.ts";
 import { offsetOf } from "../../src/registers.ts";
-import { openFiles } from "./files.ts";
+import { checkFiles, openFiles } from "./files.ts";
 import type { Random } from "./random.ts";
 import { CheckedWire, frameOf } from "./registers.ts";
 import { type Fuzzer, holds, operations, type Sequence, type Target } from "./target.ts";
@@ -315,8 +315,7 @@ function openServer(): Fuzzer {
       client.close();
       server.close();
     }
-    const now = openFiles();
-    holds(now === before, `${now} files are open, ${before} were before`);
+    checkFiles(before);
   }
 
   return operations({

@@ -27,6 +27,8 @@ const BYTES = 0x10000, GUARD = 0x1000, IOVA = 0x1_2340_0000;
 /** The end of the memory, which it may only read. */
 const READ_ONLY = 0x4000;
 const UNTOUCHED = 0xa5;
+/** Descriptors of a ring that are made valid. */
+const DESCRIBED = 7;
 /** Longest frame that a wire may get, and most frames of a round: 64 descriptors and segments a queue. */
 const MAX_FRAME = 15_868, MAX_FRAMES = 128 * 128;
 
@@ -37,10 +39,10 @@ const OFFSETS: readonly number[] = Object.values(TABLE as unknown as Record<stri
   })
   .flatMap((register) => Array.from({ length: register.count }, (_, i) => offsetOf(register, i)));
 
-/** Address, length and control registers of both rings of each queue. */
+/** Address, length, control and tail registers of both rings of each queue. */
 const QUEUES: readonly number[][][] = Array.from({ length: 128 }, (_, index) => {
-  const receive = [TABLE.RDBAL, TABLE.RDBAH, TABLE.RDLEN, TABLE.RXDCTL];
-  const transmit = [TABLE.TDBAL, TABLE.TDBAH, TABLE.TDLEN, TABLE.TXDCTL];
+  const receive = [TABLE.RDBAL, TABLE.RDBAH, TABLE.RDLEN, TABLE.RXDCTL, TABLE.RDT];
+  const transmit = [TABLE.TDBAL, TABLE.TDBAH, TABLE.TDLEN, TABLE.TXDCTL, TABLE.TDT];
   return [receive, transmit].map((registers) => registers.map((one) => offsetOf(one, index)));
 });
 
@@ -148,6 +150,16 @@ class Memory {
     if (index * 4 < BYTES - READ_ONLY) this.words[GUARD / 4 + index] = value;
   }
 
+  /** Writes descriptors whose buffers are anywhere in the memory. */
+  describe(ring: number): void {
+    for (let i = 0; i < DESCRIBED; i++) {
+      const at = (ring + 16 * i) / 4, buffer = IOVA + (ring * 7 + i * 9000) % BYTES;
+      [buffer >>> 0, Math.floor(buffer / 2 ** 32), 0x2b300040, 0x40 << 14].forEach((word, k) => {
+        this.write(at + k, word);
+      });
+    }
+  }
+
   check(): void {
     const { bytes } = this;
     for (let i = 0; i < GUARD; i++) {
@@ -168,11 +180,14 @@ function run({ setup: { deviceId, polls }, operations }: Sequence<Setup>): void 
   nic.setBusMaster(true);
   /** Lets a write to a queue's registers point at the memory. */
   const queue = (index: number, place: number, on: number) => {
-    for (const [low, high, length, control] of QUEUES[index]) {
+    memory.describe(place * 128);
+    nic.write32(TABLE.FCTRL.offset, TABLE.FCTRL.UPE | TABLE.FCTRL.MPE | TABLE.FCTRL.BAM);
+    for (const [low, high, length, control, tail] of QUEUES[index]) {
       nic.write32(low, (IOVA + place * 128) >>> 0);
       nic.write32(high, Math.floor(IOVA / 2 ** 32));
       nic.write32(length, 128 << (place & 7));
       nic.write32(control, on << 25);
+      nic.write32(tail, DESCRIBED);
     }
     nic.write32(TABLE.DMATXCTL.offset, nic.peek32(TABLE.DMATXCTL.offset) | TABLE.DMATXCTL.TE);
     nic.write32(TABLE.RXCTRL.offset, TABLE.RXCTRL.RXEN);

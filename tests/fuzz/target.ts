@@ -41,6 +41,8 @@ export interface Fuzzer extends AsyncDisposable {
    * @throws {Error} if the case fails.
    */
   replay(one: Json): Promise<void>;
+  /** Returns the case of a seed, if each seed has one. */
+  generate?(seed: number): Sequence<Json>;
 }
 
 /** A fuzzer and its name. */
@@ -76,7 +78,7 @@ export interface Operator<Setup extends Json> {
 }
 
 /** Limits of shrinking. */
-const MAX_RUNS = 3000, MAX_MS = 20_000;
+const MAX_RUNS = 5000, MAX_MS = 60_000;
 
 /** Makes a fuzzer of operations. */
 export function operations<Setup extends Json>(operator: Operator<Setup>): Fuzzer {
@@ -111,16 +113,22 @@ export function operations<Setup extends Json>(operator: Operator<Setup>): Fuzze
       const error = await errorOf(one as unknown as Sequence<Setup>);
       if (error !== undefined) throw error;
     },
+    generate: (seed) => operator.generate(new Random(seed)),
     [Symbol.asyncDispose]: async () => await operator.close?.(),
   };
 }
 
-/** Leaves out operations, then makes their numbers smaller, as long as the case fails. */
+/**
+ * Leaves out operations, then makes their numbers smaller, as long as the case fails.
+ *
+ * @param milliseconds When to stop.
+ */
 export async function smaller<Setup extends Json>(
   one: Sequence<Setup>,
   fails: (part: Sequence<Setup>) => Promise<boolean>,
+  milliseconds = MAX_MS,
 ): Promise<Sequence<Setup>> {
-  const { setup } = one, until = performance.now() + MAX_MS;
+  const { setup } = one, until = performance.now() + milliseconds;
   let list = [...one.operations], runs = 0;
   const still = async (part: (readonly number[])[]) => {
     if (runs++ > MAX_RUNS || performance.now() > until) return false;
