@@ -93,7 +93,7 @@ function accepted<T>(open: () => T): T | undefined {
 }
 
 function openFiles(): Fuzzer {
-  const name = Deno.makeTempFileSync({ dir: "/dev/shm", prefix: "ixy-fuzz-" });
+  const name = Deno.makeTempFileSync({ prefix: "ixy-fuzz-" });
   const frame = new FrameBuffer();
 
   /** Reads the file; returns its frames, and those that a port can receive. */
