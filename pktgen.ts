@@ -68,7 +68,7 @@ A is ${DEVICE_FORMS}.`,
     count: whole("stop after N packets", { alias: "n", least: 1, default: Infinity }),
     timeout: timeout(
       "exit with 1 if packets wait and A has sent none for N seconds",
-      `(default ${TIMEOUT_S} with --count, otherwise none)`,
+      `(default ${TIMEOUT_S} with --count, none without it or with --reconnect)`,
     ),
     check: flag("check the packets that come back to A; byte 1 may have changed"),
     ...DEVICE_OPTIONS,
@@ -81,7 +81,9 @@ come back and was not missed, which includes packets dropped on the way, so choo
 other side can take; foreign: packets that pktgen.ts did not send.`,
   plan({ values, operands: [address] }): Plan {
     const { size, count, rate, check } = values, options = deviceOptions(values, [address]);
-    const timeout = values.timeout === Infinity && count < Infinity ? TIMEOUT_S : values.timeout;
+    // A program that reconnects waits for the next server without a deadline.
+    const limited = count < Infinity && !options.reconnect;
+    const timeout = values.timeout === Infinity && limited ? TIMEOUT_S : values.timeout;
     if (size > options.bufferSize) {
       throw new UsageError(
         `--size takes a whole number from ${MIN_SIZE} to ${options.bufferSize}, the size of a ` +

@@ -1,6 +1,6 @@
 /**
- * What a container keeps from its programs, for `nic.ts doctor`: the files, capabilities and limits that
- * driving a card needs, each with the flag of `docker run` and `podman run` that gives it.
+ * What a container keeps from its programs, for `nic.ts doctor`: namespaces, files of the kernel, and
+ * limits. Its advice names flags of `docker run`, which `podman run` takes too.
  *
  * @module
  */
@@ -31,6 +31,7 @@ const NAMESPACES: Readonly<Record<string, number>> = {
   uts: 0xeffffffe,
   user: 0xeffffffd,
   pid: 0xeffffffc,
+  cgroup: 0xeffffffb,
 };
 
 /** What confines this process. */

@@ -65,7 +65,7 @@ export function diagnose(system: System, process: Process): Diagnosis {
     vfioAccess(system, confined),
     lockedMemory(system, confined),
     root(system, confined),
-    hugepages(system),
+    hugepages(system, confined),
     ...hugepageLimit(confined),
     lockdown(system),
   ];
@@ -288,7 +288,7 @@ function root(system: System, confined: Confinement): Finding {
   return finding("root", found, is && capable && !userNamespace, ["sysfs"], fix);
 }
 
-function hugepages(system: System): Finding {
+function hugepages(system: System, confined: Confinement): Finding {
   const directory = "/sys/kernel/mm/hugepages/hugepages-2048kB";
   const pages = (name: string) => Number(system.text(`${directory}/${name}`) ?? 0);
   const total = pages("nr_hugepages"), free = pages("free_hugepages");
@@ -297,7 +297,9 @@ function hugepages(system: System): Finding {
     `${free} of ${total} pages of 2 MiB free`,
     free >= MIN_HUGEPAGES,
     ["sysfs"],
-    `run \`echo ${total - free + 256} > ${directory}/nr_hugepages\``,
+    `run \`echo ${total - free + 256} > ${directory}/nr_hugepages\`${
+      remedy(confined, "", " on the machine")
+    }`,
   );
 }
 

@@ -28,7 +28,7 @@ export const DEVICE_OPTIONS = {
   batch: whole("maximum batch size in packets", { alias: "b", least: 1, most: 256, default: 32 }),
   "rx-entries": whole("descriptors of a receive ring", {
     ...RING,
-    values: "64, 128, … 4096 (default 512, over vhost-user 128; 1024 for batches above 64)",
+    values: "64, 128, … 4096 (default 512, or 1024 for batches above 64; over vhost-user 128)",
   }),
   "tx-entries": whole("descriptors of a transmit ring", { ...RING, values: "same values" }),
   "buffer-size": choice("bytes of a buffer", ["2048", "4096", "8192", "16384"], {
@@ -112,8 +112,10 @@ export function deviceOptions(
     );
   }
   const { batch, speed, virtio, force, rebind, seconds, json, quiet, interrupts = false } = values;
-  // If a batch is a large part of a ring, the device waits for descriptors: a quarter slower.
-  const entries = batch > 64 ? 1024 : undefined;
+  // If a batch is a large part of a ring, the device waits for descriptors: a quarter slower. But not
+  // every vhost-user back-end accepts larger rings.
+  const limited = addresses.some((address) => address.startsWith("vhost-user"));
+  const entries = batch > 64 && !limited ? 1024 : undefined;
   const { "rx-entries": rxEntries = entries, "tx-entries": txEntries = entries } = values;
   return {
     ...{ batch, seconds, json, quiet, reconnect },

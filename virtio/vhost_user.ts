@@ -148,7 +148,10 @@ export class VhostUserTransport implements Transport {
     // A driver may set FAILED because the back-end is gone.
     if ((status & Status.FAILED) !== 0 && !this.#socket.alive) return;
     const ready = (status & ~this.#status & Status.DRIVER_OK) !== 0;
-    if (ready) this.#enableQueues();
+    if (ready) {
+      this.peer.share(); // no buffer is available to the back-end before
+      this.#enableQueues();
+    }
     this.#status = status;
     if (this.#protocol & STATUS) this.#socket.set("SET_STATUS", u64(BigInt(status)));
     if (!ready) return;
@@ -225,7 +228,6 @@ export class VhostUserTransport implements Transport {
     socket.set("SET_VRING_BASE", u32(index, 0));
     socket.set("SET_VRING_ADDR", new Uint8Array(payload.buffer));
     this.#started.add(index);
-    this.peer.share();
     socket.set("SET_VRING_KICK", u64(BigInt(index)), [kick]);
   }
 

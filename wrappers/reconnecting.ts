@@ -292,7 +292,7 @@ export class ReconnectingDevice implements Device {
    * and returns before it has ended.
    * @throws {DeviceError} if the link is still down after that time.
    * @throws {UsageError} if the time is negative or NaN.
-   * @throws {StopError} if a `StopFlag` has caught a signal.
+   * @throws {StopError} if a StopFlag has caught a signal.
    */
   async waitForLink(milliseconds = 10000): Promise<LinkStatus> {
     if (!(milliseconds >= 0)) return await this.#device.waitForLink(milliseconds); // refuses it

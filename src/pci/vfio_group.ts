@@ -256,13 +256,13 @@ function openGroup(address: string, number: string): number {
   if (fd === -Errno.EACCES || fd === -Errno.EPERM) {
     throw new UsageError(
       `${address}: no permission to open ${file}: run this as root, or give the file to this user ` +
-        `with \`chown\`, in a container use \`--device ${file}\``,
+        `with \`chown\`, in a container use \`--device ${CONTAINER} --device ${file}\``,
     );
   }
   const cause = new SystemError(`open ${file}`, -fd);
   throw new UsageError(
     `${address}: ${cause.message}: check that the device is bound to vfio-pci, in a container use ` +
-      `\`--device ${file}\``,
+      `\`--device ${CONTAINER} --device ${file}\``,
     { cause },
   );
 }

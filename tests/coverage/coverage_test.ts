@@ -1,8 +1,13 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { PROJECT } from "../support/processes.ts";
+import { PROJECT, TemporaryDirectory } from "../support/processes.ts";
 import { ranges, readLcov, table } from "./lcov.ts";
 import { measure } from "./measure.ts";
-import { type FunctionCoverage, type ScriptCoverage, specialisedCoverage } from "./specialised.ts";
+import {
+  addSpecialised,
+  type FunctionCoverage,
+  type ScriptCoverage,
+  specialisedCoverage,
+} from "./specialised.ts";
 
 function covered(functionName: string, startOffset: number, endOffset: number, count: number) {
   const ranges = [{ startOffset, endOffset, count }];
@@ -34,6 +39,15 @@ Deno.test("specialisedCoverage() throws where the file's text is another", () =>
   assertThrows(() => specialisedCoverage([FILE, script("receiver", 121)]), Error, "differs");
   assertThrows(() => specialisedCoverage([FILE, script("sender", 120)]), Error, "no coverage");
   assertThrows(() => specialisedCoverage([script("receiver", 120)]), Error, "no coverage");
+});
+
+Deno.test("addSpecialised() removes files that a killed process left incomplete", async () => {
+  await using directory = await TemporaryDirectory.make();
+  Deno.writeTextFileSync(directory.file("whole.json"), JSON.stringify(FILE));
+  Deno.writeTextFileSync(directory.file("part.json"), JSON.stringify(FILE).slice(0, 40));
+  Deno.writeTextFileSync(directory.file("empty.json"), "");
+  addSpecialised(directory.path);
+  assertEquals([...Deno.readDirSync(directory.path)].map(({ name }) => name), ["whole.json"]);
 });
 
 const REPORT = `SF:/project/src/b.ts

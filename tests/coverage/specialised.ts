@@ -76,14 +76,27 @@ export function specialisedCoverage(scripts: readonly ScriptCoverage[]): ScriptC
   });
 }
 
+/** Reads a file of raw coverage; removes it if a process was killed while it wrote the file. */
+function readScript(file: string): ScriptCoverage | undefined {
+  try {
+    return JSON.parse(Deno.readTextFileSync(file));
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error;
+    Deno.removeSync(file); // `deno coverage` would stop at it
+    return undefined;
+  }
+}
+
 /**
- * Adds the coverage of specialised scripts to a directory of raw coverage, in files of its own.
+ * Adds the coverage of specialised scripts to a directory of raw coverage, in files of its own. Removes
+ * incomplete files.
  *
  * @throws {Error} as {@linkcode specialisedCoverage}.
  */
 export function addSpecialised(directory: string): void {
   const scripts = [...Deno.readDirSync(directory)].filter(({ name }) => name.endsWith(".json"))
-    .map(({ name }): ScriptCoverage => JSON.parse(Deno.readTextFileSync(`${directory}/${name}`)));
+    .map(({ name }) => readScript(`${directory}/${name}`))
+    .filter((script) => script !== undefined);
   specialisedCoverage(scripts).forEach((script, i) => {
     Deno.writeTextFileSync(`${directory}/specialised-${i}.json`, JSON.stringify(script));
   });

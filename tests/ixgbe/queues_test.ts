@@ -6,6 +6,7 @@ import { RX_DD, RX_EOP, RX_RXE, TX_RS } from "../../ixgbe/descriptors.ts";
 import { IxgbeRxQueue } from "../../ixgbe/rx_queue.ts";
 import * as R from "../../ixgbe/registers.ts";
 import { Mempool, type OpenOptions, PacketBatch } from "../../mod.ts";
+import { FakeTxRing } from "../support/fake_ring.ts";
 import { ModelFunction } from "../support/model_function.ts";
 
 interface BenchOptions extends OpenOptions {
@@ -237,6 +238,25 @@ Deno.test("TxQueue.transmit() leaves packets in the batch that do not fit the ri
   assertEquals(bench.tx.transmit(bench.batch), 37);
   bench.settle();
   assertEquals(bench.pci.wire.sent, Array.from({ length: 100 }, (_, i) => frame(60, i)));
+});
+
+Deno.test("TxQueue.transmit() writes advanced data descriptors, bit by bit (section 7.2.3.2.4)", () => {
+  using pool = new Mempool({ buffers: 64, memory: "pages" });
+  const ring = new FakeTxRing(pool, 64), batch = new PacketBatch(pool, 2);
+  for (const bytes of [60, 1514]) batch.add(frame(bytes));
+  const addresses = batch.buffers.slice(0, 2).values().map((buffer) => {
+    return pool.memory.busAddress(buffer * pool.bufferSize, "iova");
+  }).toArray();
+  assertEquals(ring.queue.transmit(batch), 2);
+  // DEXT, IFCS and EOP, DTYP 3, and the length; RS in the last; PAYLEN.
+  const command = 1 << 29 | 1 << 25 | 1 << 24 | 3 << 20, report = 1 << 27;
+  const expected = [[command | 60, 60 << 14], [command | report | 1514, 1514 << 14]];
+  expected.forEach((lastWords, i) => {
+    const low = addresses[i] % 2 ** 32, high = Math.floor(addresses[i] / 2 ** 32);
+    assertEquals(ring.descriptor(i), [low, high, ...lastWords]);
+  });
+  ring.send();
+  ring.queue.close();
 });
 
 Deno.test("TxQueue.transmit() sets RS once a call, and every 32 packets", async () => {

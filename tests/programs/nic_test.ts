@@ -600,7 +600,13 @@ Deno.test("diagnose() finds no container in the machine's own namespaces, whatev
 
 /** Gives the process the machine's namespaces, with exceptions. */
 function namespaces(tree: Tree, own: Readonly<Record<string, number>> = {}): void {
-  const machine = { ipc: 4026531839, uts: 4026531838, user: 4026531837, pid: 4026531836 };
+  const machine = {
+    ipc: 4026531839,
+    uts: 4026531838,
+    user: 4026531837,
+    pid: 4026531836,
+    cgroup: 4026531835,
+  };
   Deno.mkdirSync(`${tree.root}/proc/self/ns`, { recursive: true });
   for (const [name, number] of Object.entries({ ...machine, ...own })) {
     Deno.symlinkSync(`${name}:[${number}]`, `${tree.root}/proc/self/ns/${name}`);

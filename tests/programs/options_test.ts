@@ -20,6 +20,7 @@ import {
   words,
 } from "../../programs/options.ts";
 import { usage } from "../../programs/usage.ts";
+import { FWD } from "../../fwd.ts";
 import { UsageError } from "../../src/errors.ts";
 import { FUZZ } from "../fuzz/main.ts";
 import { VM } from "../../vm/main.ts";
@@ -309,5 +310,21 @@ Deno.test("A program whose standard output takes no more says so, and ends with 
       new RegExp(`^error: standard output: no space left on device: ${rest}\n$`),
     );
     assertEquals(code, 1);
+  }
+});
+
+Deno.test("deviceOptions() lets the device choose its rings, except for large batches", () => {
+  const rings = (args: string[], ...addresses: string[]) => {
+    const { open, rxEntries, txEntries } = parse(FWD, [...args, ...addresses])!;
+    return [open.rxEntries, open.txEntries, rxEntries, txEntries];
+  };
+  const cards = ["vfio-user:a", "vfio-user:b"], large = ["--batch", "65"];
+  assertEquals(rings([], ...cards), [undefined, undefined, 512, 512]);
+  assertEquals(rings(large, ...cards), [1024, 1024, 1024, 1024]);
+  assertEquals(rings(["--rx-entries", "64"], ...cards), [64, undefined, 64, 512]);
+  // Not every back-end accepts such rings.
+  for (const backend of ["vhost-user:b", "vhost-user-server:b"]) {
+    assertEquals(rings(large, cards[0], backend), [undefined, undefined, 512, 512]);
+    assertEquals(rings(["--tx-entries", "256"], backend, cards[0])[1], 256);
   }
 });

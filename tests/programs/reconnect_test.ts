@@ -115,8 +115,8 @@ Deno.test("pktgen.ts, pcap.ts and echo.ts --reconnect go on with a new server", 
   const [{ ports: [sent] }, { ports: [taken] }] = [await stop(pktgen), await stop(pcap)];
   await stop(echo);
   assertEquals(taken.rxPackets, taken.written);
-  // Of the packets that are not lost in flight, those that the first server had are not written either.
-  assertEquals(sent.txPackets - Number(sent.lostInFlight) >= taken.rxPackets, true);
+  // Some of the packets that count as lost in flight may have left before the server was killed.
+  assertEquals(sent.txPackets + Number(sent.lostInFlight) >= taken.rxPackets, true);
   await again.quit();
 });
 

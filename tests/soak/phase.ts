@@ -5,6 +5,7 @@
  */
 
 import { delay } from "jsr:@std/async@1/delay";
+import type { Result } from "../../programs/process.ts";
 import type { TemporaryDirectory } from "../../programs/temporary_directory.ts";
 import type { StopFlag } from "../../native/stop.ts";
 import type { Random } from "../support/random.ts";
@@ -24,7 +25,7 @@ const LINE_RATE = 14_880_953;
 /** Milliseconds between two faults: at least, at most. */
 const BETWEEN_MS: readonly [number, number] = [20, 600];
 /** Milliseconds for packets to drain, and between two looks. */
-const DRAIN_MS = 10_000, LOOK_MS = 50;
+const DRAIN_MS = 60_000, LOOK_MS = 50;
 /** MiB by which a process may grow in a phase: V8 collects its garbage when it likes. */
 const MAX_GROWTH = 96;
 /** File descriptors by which it may grow: none, but for one that is just being read. */
@@ -53,7 +54,7 @@ export interface PhaseResult {
   /** Faults by name, and how often they happened. */
   readonly faults: Readonly<Record<string, number>>;
   readonly growth: readonly Growth[];
-  /** Defects that are no counts, one sentence each. */
+  /** Other defects, one sentence each. */
   readonly complaints: readonly string[];
 }
 
@@ -105,14 +106,13 @@ export class Phase {
     const seconds = (performance.now() - begun) / 1000;
     this.#look();
     await this.#drain();
-    const code = await rig.endForwarder("SIGTERM");
-    if (code !== 0) this.#complaints.push(`the forwarder ended with exit code ${code} at SIGTERM`);
+    this.#checkEnd(await rig.endForwarder("SIGTERM"), 0);
     this.#account(await rig.counts(), 0);
     await rig.quitSim();
     this.#checkSteady();
     if (this.#totals.violations > 0) this.#complaints.push(...rig.messages());
     const left = rig.leftovers();
-    if (left.length > 0) this.#complaints.push(`temporary files left: ${left.join(", ")}`);
+    if (left.length > 0) this.#complaints.push(`left behind: ${left.join(", ")}`);
     return {
       ...{ totals: this.#totals, seconds, faults: this.#faults },
       growth: this.#growth(),
@@ -149,10 +149,8 @@ export class Phase {
     }
     const signal = ending === "forwarder killed" ? "SIGKILL" : "SIGTERM";
     const age = signal === "SIGKILL" ? rig.droppedAge : 0;
-    const code = await rig.endForwarder(signal);
-    if (signal === "SIGTERM" && code !== 0) {
-      this.#complaints.push(`the forwarder ended with exit code ${code} at SIGTERM`);
-    }
+    const result = await rig.endForwarder(signal);
+    if (signal === "SIGTERM") this.#checkEnd(result, 0);
     const counts = await rig.settle();
     this.#account(counts, this.#limit(age));
     // Half of the times, the forwarder starts into traffic.
@@ -172,8 +170,7 @@ export class Phase {
       await rig.command("start");
       return;
     }
-    const code = await rig.killSim();
-    if (code !== 1) this.#complaints.push(`the forwarder of a dead NIC ended with ${code}, not 1`);
+    this.#checkEnd(await rig.killSim(), 1);
     this.#account(last, this.#limit(age));
     await this.#start();
   }
@@ -207,6 +204,14 @@ export class Phase {
       if (account(this.#before.wires, wires, this.#rig.dropped, 0).lost === 0) return;
       await delay(LOOK_MS); // the forwarder's next line has the last drops
     }
+  }
+
+  /** Complains if the forwarder ended with another exit code than expected. */
+  #checkEnd({ code, stderr }: Result, expected: number): void {
+    if (code === expected) return;
+    this.#complaints.push(
+      `the forwarder ended with exit code ${code}, not ${expected}: ${stderr.trim()}`,
+    );
   }
 
   /** Complains if packets were not forwarded although nothing was in their way. */

@@ -5,7 +5,7 @@
  */
 
 import { delay } from "jsr:@std/async@1/delay";
-import { Program } from "../../programs/process.ts";
+import { Program, type Result } from "../../programs/process.ts";
 import type { TemporaryDirectory } from "../../programs/temporary_directory.ts";
 import { INLINE_MORE } from "../../sim/v8_flags.ts";
 import { Command } from "../../src/pci/function.ts";
@@ -14,11 +14,12 @@ import { PROJECT } from "../support/processes.ts";
 import type { Script } from "../support/vhost_user_backend.ts";
 import { Feature } from "../../virtio/features.ts";
 import type { WireCounts } from "./ledger.ts";
+import { processesWith } from "./watch.ts";
 
 /** PCI addresses of plain ports. */
 const ADDRESSES = ["0000:aa:00.0", "0000:bb:00.0"];
-/** Milliseconds between two looks, and the longest wait for packets or processes to settle. */
-const LOOK_MS = 20, SETTLE_MS = 10_000;
+/** Milliseconds between two looks, and the longest wait for a process: the machine may be busy. */
+const LOOK_MS = 20, SETTLE_MS = 120_000;
 /** Characters of each output to keep. */
 const KEEP = 65536;
 
@@ -131,7 +132,7 @@ export class Rig implements AsyncDisposable {
       return ["--plain", this.#port(address), "--wire", this.#wire];
     });
     const args = ["--json", "--quiet", "--control", ...ports];
-    this.#sim = await this.#program("sim/main.ts", [INLINE_MORE], args).ready();
+    this.#sim = await this.#program("sim/main.ts", [INLINE_MORE], args).ready(SETTLE_MS);
   }
 
   /** Starts the forwarder, and waits until it forwards. */
@@ -159,7 +160,7 @@ export class Rig implements AsyncDisposable {
       this.#droppedAt = performance.now();
     };
     const program = this.#program("fwd.ts", flags, [...args, ...devices], onLine);
-    this.#forwarder = await program.ready();
+    this.#forwarder = await program.ready(SETTLE_MS);
   }
 
   /** Sends the NIC a command. */
@@ -191,31 +192,31 @@ export class Rig implements AsyncDisposable {
     );
   }
 
-  /** Ends the forwarder by a signal, or waits until it has ended; returns its exit code. */
-  async endForwarder(signal?: "SIGTERM" | "SIGKILL"): Promise<number> {
+  /** Ends the forwarder by a signal, or waits until it has ended; returns how. */
+  async endForwarder(signal?: "SIGTERM" | "SIGKILL"): Promise<Result> {
     const guards = guardsOf(this.forwarder.pid);
     if (signal !== undefined) this.forwarder.kill(signal);
-    const { code } = await this.forwarder.finish();
+    const result = await this.forwarder.finish(SETTLE_MS);
     const { pid } = this.forwarder;
     this.#forwarder = undefined;
     await this.#until(`the guards of process ${pid} to end`, () => {
       return guards.every((guard) => !exists(guard.pid));
     });
     if (!this.sim.ended) await this.#quiet();
-    return code;
+    return result;
   }
 
-  /** Kills the NIC, and waits until the forwarder has noticed; returns the forwarder's exit code. */
-  async killSim(): Promise<number> {
+  /** Kills the NIC, and waits until the forwarder has noticed; returns how it ended. */
+  async killSim(): Promise<Result> {
     this.sim.kill("SIGKILL");
-    await this.sim.finish();
+    await this.sim.finish(SETTLE_MS);
     return await this.endForwarder();
   }
 
   /** Kills the NIC, starts another, and waits until the forwarder is connected to it. */
   async replaceSim(): Promise<void> {
     this.sim.kill("SIGKILL");
-    await this.sim.finish();
+    await this.sim.finish(SETTLE_MS);
     await this.startSim();
     await this.#until("the forwarder to reconnect", async () => {
       if (this.forwarder.ended) await this.forwarder.fail();
@@ -230,7 +231,7 @@ export class Rig implements AsyncDisposable {
   /** Ends the NIC in order. */
   async quitSim(): Promise<void> {
     await this.command("quit");
-    await this.sim.finish();
+    await this.sim.finish(SETTLE_MS);
   }
 
   /** Returns what the NIC has written to its standard error: the violations. */
@@ -238,9 +239,11 @@ export class Rig implements AsyncDisposable {
     return this.sim.stderr.trim().split("\n");
   }
 
-  /** Returns the names that the processes left in their temporary directory. */
+  /** Returns what the ended processes left: files in their temporary directory, and child processes. */
   leftovers(): string[] {
-    return [...Deno.readDirSync(this.#temporary)].map(({ name }) => name);
+    const files = [...Deno.readDirSync(this.#temporary)].map(({ name }) => `file ${name}`);
+    const sign = `TMPDIR=${this.#temporary}`;
+    return [...files, ...processesWith(sign, this.#backend?.pid).map((pid) => `process ${pid}`)];
   }
 
   /** Ends all processes. */
@@ -255,7 +258,7 @@ export class Rig implements AsyncDisposable {
     const scripts = Array.from({ length: MAX_FORWARDERS }, () => LOOP);
     const args = [this.#socket(1), JSON.stringify(scripts)];
     this.#backend = this.#program("tests/support/vhost_user_backend.ts", [], args);
-    await this.#backend.line((line) => line === "ready");
+    await this.#backend.line((line) => line === "ready", SETTLE_MS);
   }
 
   #socket(i: number): string {
@@ -267,7 +270,7 @@ export class Rig implements AsyncDisposable {
   }
 
   async #ask(): Promise<SimLine> {
-    return await this.sim.ask("stats", ({ ports }: SimLine) => ports !== undefined);
+    return await this.sim.ask("stats", ({ ports }: SimLine) => ports !== undefined, SETTLE_MS);
   }
 
   /** Waits until the NIC knows that no driver uses it: no client, or no bus master. */

@@ -28,3 +28,22 @@ export function held(pid: number): Held {
 export function freeHugepages(): number {
   return Number(Deno.readTextFileSync(HUGEPAGES));
 }
+
+/** Returns the processes with an environment variable, `NAME=value`, without one process. */
+export function processesWith(variable: string, except: number | undefined): number[] {
+  const pids = [...Deno.readDirSync("/proc")].map(({ name }) => Number(name));
+  return pids.filter(Number.isInteger).filter((pid) => {
+    return pid !== except && environment(pid).includes(variable);
+  });
+}
+
+/** Returns the environment of a process; nothing if it has ended, or belongs to another user. */
+function environment(pid: number): string[] {
+  try {
+    return Deno.readTextFileSync(`/proc/${pid}/environ`).split("\0");
+  } catch (error) {
+    const absent = [Deno.errors.NotFound, Deno.errors.PermissionDenied, Deno.errors.NotCapable];
+    if (absent.some((kind) => error instanceof kind) || /os error 3/.test(String(error))) return [];
+    throw error;
+  }
+}

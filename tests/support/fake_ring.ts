@@ -69,6 +69,11 @@ export class FakeTxRing {
     this.queue = new IxgbeTxQueue(0, pool, "iova", this.#ring, doorbell);
   }
 
+  /** Returns the four words of a descriptor. */
+  descriptor(number: number): number[] {
+    return [...this.#ring.subarray(number * WORDS, (number + 1) * WORDS)];
+  }
+
   /** Reports all packets as sent. */
   send(): void {
     for (let word = 3; word < this.#ring.length; word += WORDS) this.#ring[word] |= TX_DD;

@@ -182,6 +182,15 @@ Deno.test("open() refuses a legacy device without a queue, and leaves it reset",
   }
 });
 
+Deno.test("open() tells a legacy device which of its features it takes", async () => {
+  const pci = new TestFunction({ addressing: "physical" });
+  const offered = Number(Feature.MAC | Feature.STATUS) | 1 << 31; // the driver does not know bit 31
+  pci.bars[0].setUint32(LEGACY.DEVICE_FEATURES.offset, offered, true);
+  await failure(pci, UsageError); // it has no queues
+  const taken = pci.bars[0].getUint32(LEGACY.DRIVER_FEATURES.offset, true);
+  assertEquals(taken, Number(Feature.MAC | Feature.STATUS));
+});
+
 Deno.test("open() refuses a device that is in use, and closes it before it frees its own pool", async () => {
   const pci = new TestFunction();
   pci.onClaim = () => {

@@ -317,7 +317,7 @@ Deno.test("VirtioDevice throws for invalid content of a used ring, and keeps its
 /**
  * Requests after a queue was started, and the number of buffers that the device has from then on.
  */
-const STARTED: readonly RequestName[] = ["SET_VRING_KICK", "SET_VRING_ENABLE"], POSTED = 256;
+const STARTED: readonly RequestName[] = ["SET_VRING_ENABLE"], POSTED = 256;
 /** Requests at which a back-end can fail, and the later one, if any, that detects the failure. */
 const STEPS: readonly (readonly [request: RequestName, noticed?: RequestName])[] = [
   ["SET_OWNER", "GET_FEATURES"],
