@@ -224,7 +224,7 @@ export class VhostUserTransport implements Transport {
     });
     this.#explain(() => this.#lacks(index) ?? tooLarge(index, entries), () => {
       socket.set("SET_VRING_NUM", u32(index, entries));
-      // Without acknowledgements, a back-end that refuses would be noticed at a later request.
+      // Without acknowledgements, a refusal would show only at a later request.
       if (!socket.acknowledged) socket.get("GET_FEATURES");
     });
     socket.set("SET_VRING_BASE", u32(index, 0));
@@ -303,7 +303,7 @@ export class VhostUserTransport implements Transport {
       this.#status = 0;
       if (this.#protocol & STATUS) this.#tell("SET_STATUS", u64(0n));
     } catch (error) {
-      // A back-end that ends meanwhile is not an error. But its data path may stop later than the connection.
+      // That a back-end ends meanwhile is not an error, but its data path may stop after the connection.
       if (!this.#socket.closedByServer) throw error;
     }
     return this.#started.size === 0;
