@@ -269,7 +269,7 @@ export class IxgbeRxQueue implements RxQueue {
    * Closes the queue and returns the buffers of all descriptors to the pool. The NIC must have stopped.
    * Does nothing if the queue is detached: it no longer owns the buffers.
    *
-   * @param peer The process that serves the NIC, if there is one: it may delay the buffers' return.
+   * @param peer The process that serves the NIC, if there is one: it decides when the buffers return.
    */
   close(peer?: Peer): void {
     if (this.#closed) return;

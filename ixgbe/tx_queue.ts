@@ -235,7 +235,7 @@ export class IxgbeTxQueue implements TxQueue {
   /**
    * Closes the queue and returns the buffers of all packets to the pool. The NIC must have stopped.
    *
-   * @param peer The process that serves the NIC, if there is one: it may delay the buffers' return.
+   * @param peer The process that serves the NIC, if there is one: it decides when the buffers return.
    */
   close(peer?: Peer): void {
     const state = this.#state, buffers: number[] = [];

@@ -19,7 +19,7 @@ const FLAGS = [
   "-Wl,--build-id=none,-z,noseparate-code,-z,max-page-size=4096",
 ];
 /**
- * A shared object, which stays loaded when a thread that has opened it ends: it has signal handlers.
+ * A shared object. It has signal handlers, so it stays loaded when the thread ends that has opened it.
  */
 const STUBS = ["-shared", "-fPIC", "-Wl,-z,nodelete"];
 /** A static executable without libc, and so without stack protector and PIE, which need its start-up code. */

@@ -1,5 +1,5 @@
 /**
- * A clock and a timer for loops that move packets, and waiting with a deadline for all other code.
+ * A clock and a timer for loops that move packets, and waits with a deadline for all other code.
  *
  * @module
  */
@@ -26,8 +26,8 @@ export async function delay(milliseconds: number): Promise<void> {
 }
 
 /**
- * Polls a condition until it holds. The last look comes after the deadline: on a loaded machine this thread
- * may not have run for longer than the device needed.
+ * Polls a condition until it holds. The last look comes after the deadline, because on a loaded machine this
+ * thread may not have run until then.
  *
  * @param milliseconds The longest time to wait.
  * @param pause Milliseconds between two looks (default: 1).

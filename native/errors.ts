@@ -112,9 +112,9 @@ export class UsageError extends Error {
 }
 
 /**
- * A signal ended the opening of a device, or the wait for a link, while a stop flag existed. Programs print
- * the message and exit with 128 and the number of the signal. It has no stack trace, because it is
- * not a fault of the program.
+ * A `StopFlag` caught a signal while a device was opened, or while the program waited for a link. Programs
+ * print the message and exit with 128 plus the number of the signal. The error has no stack trace, because
+ * it is not a fault of the program.
  */
 export class StopError extends Error {
   /** The class. */

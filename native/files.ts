@@ -21,8 +21,8 @@ function lengthOf(first: number): number {
 }
 
 /**
- * Decodes the kernel's text. Names in it are bytes: one that is not UTF-8 becomes a lone surrogate U+DC80 to
- * U+DCFF, from which `path` makes the same byte.
+ * Decodes the kernel's text. Names in it are bytes: a byte that is not UTF-8 becomes a lone surrogate U+DC80
+ * to U+DCFF, from which `path` makes the same byte.
  */
 export function decode(bytes: Uint8Array): string {
   const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
@@ -46,8 +46,8 @@ export function decode(bytes: Uint8Array): string {
 }
 
 /**
- * Returns a text for people: control characters, which names can contain, as escapes, and bytes that are not
- * UTF-8 as `\\xff`.
+ * Returns a text to print: with escapes for control characters, which names can contain, and for bytes that
+ * are not UTF-8.
  */
 export function visible(text: string): string {
   // deno-lint-ignore no-control-regex

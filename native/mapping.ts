@@ -60,7 +60,7 @@ export class Mapping implements Disposable {
    * the file: an access to what is gone marks the memory as lost, see {@linkcode Mapping.prototype.watch}.
    *
    * @param what The file, for messages.
-   * @throws {RangeError} if the file does not have this part, or cannot be mapped for certain.
+   * @throws {RangeError} if it is not a regular file, is too small, or the part is not whole hugepages.
    * @throws {SystemError} if the kernel refuses.
    */
   static peerFile(what: string, fd: number, bytes: number, offset = 0): Mapping {
@@ -88,8 +88,8 @@ export class Mapping implements Disposable {
    *
    * @param huge Whether to use hugepages.
    * @param pageSize Size of a hugepage in bytes; `bytes` is a multiple of it.
-   * @throws {SystemError} if there is not enough memory, or there are too few hugepages, or the control
-   * group of this process may not have them.
+   * @throws {SystemError} if there is not enough memory or there are too few hugepages, or the limit of the
+   * control group is reached.
    */
   static memory(bytes: number, huge: boolean, pageSize: number = PageSize.MIB_2): Mapping {
     const address = new BigUint64Array(1);
@@ -140,7 +140,7 @@ export class Mapping implements Disposable {
     this.#watch ??= checkErrno("watch memory", stubs.ixy_watch(this.#pointer!, this.bytes));
   }
 
-  /** Whether watched memory was taken away, and accessed since. */
+  /** Whether another process has taken watched memory away, and this process has accessed it since. */
   get lost(): boolean {
     return this.#watch !== undefined && stubs.ixy_lost(this.#watch) !== 0;
   }

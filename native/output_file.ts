@@ -57,7 +57,7 @@ export class OutputFile implements OpenFile, Disposable {
   }
 
   /**
-   * Empties the file. Idempotent; the first write does it, too.
+   * Empties the file, as the first write does. Idempotent.
    *
    * @throws {SystemError} if the kernel refuses.
    */
@@ -113,7 +113,7 @@ function refusal(name: string, errno: number): UsageError {
 }
 
 /**
- * Checks that no two of these files are the same one, by device and inode, unless both are only read.
+ * Checks that no file to write is also another of these files, by device and inode.
  * Character devices, such as /dev/null and terminals, may be used several times.
  *
  * @param written Files that would be overwritten.

@@ -79,12 +79,12 @@ export class StopFlag implements Disposable {
   }
 }
 
-/** Calls of {@linkcode stoppable} that run, and whether one of them was ended. */
+/** Running calls of {@linkcode stoppable}, and whether a signal has ended one of them. */
 let running = 0, ended = false;
 
 /**
- * Runs work whose waits a signal ends: they call {@linkcode checkStop}. After the error, they no longer do,
- * so that the work can clean up.
+ * Runs work whose waits a signal ends: they call {@linkcode checkStop}, which throws once, so that the work
+ * can clean up after the error.
  *
  * @throws {StopError} if a StopFlag has caught a signal.
  * @throws whatever `work` throws.

@@ -209,7 +209,7 @@ function tryLoad(
   }
 }
 
-/** Returns the last part of an error's message, behind names of files that have no meaning any more. */
+/** Returns the last part of an error's message, without the names of files before it, which are temporary. */
 function reason(error: unknown): string {
   return String(error).split(": ").at(-1)!;
 }

@@ -42,8 +42,8 @@ export interface LinkStatus {
   /** Why the link is down, as far as the driver knows. */
   readonly reason?: string;
   /**
-   * Whether an attempt to bring the link up goes on in the background: call {@linkcode Device.waitForLink}
-   * again soon.
+   * Whether an attempt to bring the link up goes on in the background. If so, call
+   * {@linkcode Device.waitForLink} again soon.
    */
   readonly retrying?: boolean;
 }
@@ -70,8 +70,8 @@ export interface Statistics {
   /** Packets that the driver dropped because the pool had no buffer to refill the ring with. */
   readonly rxNoBuffer: number;
   /**
-   * Packets in transmit queues that were not reported as sent when the process that served the device ended:
-   * some of `txPackets`. Undefined if the device does not reconnect.
+   * Packets lost in flight: they were in a transmit queue, not reported as sent, when the process that served
+   * the device ended. `txPackets` includes them. Undefined if the device does not reconnect.
    */
   readonly txLost?: number;
 }
@@ -178,7 +178,7 @@ export interface Device extends Disposable {
    * @param milliseconds The longest time to wait (default: 10,000).
    * @throws {DeviceError} if the link is still down after that time.
    * @throws {UsageError} if the time is negative or NaN.
-   * @throws {StopError} if a stop flag has caught a signal.
+   * @throws {StopError} if a `StopFlag` has caught a signal.
    */
   waitForLink(milliseconds?: number): Promise<LinkStatus>;
   /** Returns the device's unicast MAC address: 6 bytes. */
@@ -266,9 +266,10 @@ export interface OpenOptions {
    */
   readonly rssKey?: Uint8Array;
   /**
-   * Descriptors per receive ring: a power of two from 64 to 4096 (default: 512). VirtIO counts packets
-   * here, which need up to two descriptors each. A VirtIO PCI device limits the number. Over vhost-user,
-   * the default is a queue of 256 descriptors, which every back-end accepts.
+   * Descriptors per receive ring: a power of two from 64 to 4096 (default: 512). For VirtIO it is a number
+   * of packets, each of which needs up to two descriptors, and a PCI device limits it. Over vhost-user, the
+   * default is a queue of 1024 descriptors if the back-end reports the device status, as DPDK does, and
+   * otherwise of 256, which every back-end accepts.
    */
   readonly rxEntries?: number;
   /** Descriptors per transmit ring: the same values, default and limits as `rxEntries`. */
@@ -301,11 +302,11 @@ export interface OpenOptions {
    */
   readonly guard?: boolean;
   /**
-   * Called with a sentence if `open` has to wait for another process: for a back-end to connect to
-   * `vhost-user-server:PATH`. There is no deadline (default: wait in silence).
+   * Called with a sentence if `open` has to wait until a back-end connects to `vhost-user-server:PATH`. There
+   * is no deadline (default: wait in silence).
    */
   readonly onWait?: (sentence: string) => void;
-  /** Ends this wait when it is aborted: `open` then throws the signal's reason (default: no signal). */
+  /** Aborts this wait: `open` then throws the signal's reason (default: no signal). */
   readonly signal?: AbortSignal;
   /**
    * The interface to use of a VirtIO device that has both (default: `legacy` for a PCI function accessed

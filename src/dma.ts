@@ -16,17 +16,17 @@ import { Mapping, PageSize } from "../native/mapping.ts";
 import { DeviceError, makeCalls, UsageError } from "./errors.ts";
 
 /**
- * Size in bytes of the hugepages that are always used. The size of all DMA memory is a multiple of it,
- * and its physical addresses are contiguous within it.
+ * Size in bytes of the smallest hugepages. The size of all DMA memory is a multiple of it, and physical
+ * addresses are contiguous within it.
  */
 export const HUGEPAGE: number = PageSize.MIB_2;
 
 /**
- * Where the kernel has the numbers of hugepages of this size. Other files, as `/proc/sys/vm/nr_hugepages`,
- * have those of the default size, which can be 1 GiB.
+ * The kernel's directory for hugepages of this size. `/proc/sys/vm/nr_hugepages` is for the default size,
+ * which can be 1 GiB.
  */
 const COUNTS = "/sys/kernel/mm/hugepages/hugepages-2048kB";
-/** Why memory in hugepages has no physical addresses. */
+/** Why this process does not get the physical addresses of hugepages, and what to do. */
 const HIDDEN =
   "this process may not see them: run it as root, with CAP_SYS_ADMIN (`--cap-add SYS_ADMIN` of a container)";
 /** The fewest hugepages to tell the user to reserve: enough for two devices and their pool. */
@@ -69,7 +69,7 @@ export class DmaMemory {
   readonly #iova: number;
   /** Physical address of each hugepage; undefined for ordinary pages, or if the kernel hides them. */
   #physical: readonly number[] | undefined;
-  /** Whether a physical address was returned, so that a device may use it. */
+  /** Whether a device may use a physical address: one was returned. */
   #physicalUsed = false;
   /** Why the memory has no physical addresses, and what to do, for messages. */
   readonly noPhysical: string;
@@ -100,7 +100,7 @@ export class DmaMemory {
    */
   static allocate(bytes: number, kind: MemoryKind = "auto"): DmaMemory {
     const { mapping, noHugepages } = allocate(bytes, kind);
-    // Its size is sealed, but a peer can punch holes into it, for which no hugepage may be left.
+    // Its size is sealed, but a peer can punch holes into it, and no hugepage may be free to fill them.
     mapping.watch();
     const physical = mapping.huge ? physicalAddresses(mapping) : undefined;
     const iova = nextIova;
@@ -256,7 +256,7 @@ function allocate(
 
 /** Maps memory in hugepages; returns the error if there are too few. */
 function allocateHugepages(bytes: number): Mapping | SystemError {
-  // A page that stays mostly unused would be lost to others.
+  // The unused part of a page is not available to other programs.
   const large = roundUp(bytes, PageSize.GIB_1);
   if (large - bytes <= PageSize.GIB_1 / 2) {
     const mapping = tryHugepages(large, PageSize.GIB_1);

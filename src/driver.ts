@@ -97,7 +97,7 @@ export function queueOptions(
   const {
     pools = Array<Mempool>(count).fill(options.pool ?? ownPool(options, rxQueues, txQueues)),
   } = options;
-  // Buffers that a process may still write to return once the same address is served again.
+  // Abandoned buffers return to their pool once a process serves the same address again.
   checkBuffers(address, pools.slice(0, rxQueues), rxEntries, (pool) => pool.abandoned);
   return {
     rxEntries,
@@ -171,7 +171,7 @@ function checkPools(address: string, { pool, pools }: OpenOptions, count: number
  *
  * @param pools The pool of each ring.
  * @param entries Descriptors per ring.
- * @param expected Returns the number of buffers that a pool will have in addition (default: 0).
+ * @param expected Returns the number of buffers that will return to a pool (default: 0).
  * @throws {UsageError} if a pool has too few free buffers.
  */
 export function checkBuffers(
@@ -294,7 +294,7 @@ export function formatMac(mac: Uint8Array): string {
  * @param milliseconds The longest time to wait.
  * @throws {DeviceError} if the link is still down after that time.
  * @throws {UsageError} if the time is negative or NaN.
- * @throws {StopError} if a stop flag has caught a signal.
+ * @throws {StopError} if a `StopFlag` has caught a signal.
  */
 export async function waitForLink(
   device: string,

@@ -25,8 +25,8 @@ export interface MempoolOptions {
   /** Size of a buffer in bytes: 2048 (default), 4096, 8192 or 16384. */
   readonly bufferSize?: number;
   /**
-   * Where the memory comes from. `hugepages`: pages of 2 MiB, or of 1 GiB if some are free and the pool
-   * is large, which devices accessed through sysfs need; `pages`: ordinary pages; `auto` (default):
+   * Where the memory comes from. `hugepages`, which devices accessed through sysfs need: pages of 1 GiB if
+   * some are free and the pool is large, else pages of 2 MiB; `pages`: ordinary pages; `auto` (default):
    * hugepages if enough are free, else ordinary pages.
    */
   readonly memory?: "auto" | "hugepages" | "pages";
@@ -82,7 +82,8 @@ export class Mempool implements Disposable {
   /** Number of free buffers. */
   freeCount: number;
   /**
-   * Number of buffers that a process which has served a device may still write to. For drivers.
+   * Number of buffers outside the pool because the process that served their device may still write to them,
+   * see `Peer`. For drivers.
    *
    * @ignore
    */

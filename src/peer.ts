@@ -2,11 +2,11 @@
  * The process that serves a device over a socket, and the buffers that it may still write to after the
  * connection has ended.
  *
- * The end of a connection does not mean that the process no longer writes: DPDK closes a connection first and
- * stops its data path then, and a process that was stopped for longer than the deadline goes on where it was.
- * So buffers stay out of their pool until the process has ended, or until it answers on a new connection to
- * the same address: processes that serve a device end the old connection before they serve a new one. The
- * memory itself can be freed earlier, because both processes have mapped the same file.
+ * The process may write after the connection has ended: DPDK closes a connection before it stops its data
+ * path, and a process that was stopped for longer than the deadline goes on where it was. So its buffers are
+ * abandoned: they stay out of their pool until the process has ended, or until it answers on a new connection
+ * to the same address, because it stops serving an old connection before it serves a new one. The memory
+ * itself can be freed earlier, because both processes have mapped the same file.
  *
  * @module
  */
@@ -18,7 +18,7 @@ const POLLIN = 1;
 /** How long a process may take to end after its connection has, in milliseconds. */
 const END_MS = 20;
 
-/** Peers that may still write to buffers, by the device's address. */
+/** Peers with abandoned buffers, by the device's address. */
 const unfinished = new Map<string, Peer[]>();
 
 /** The process at the other end of one connection. */
@@ -44,7 +44,7 @@ export class Peer {
     this.#pid = pid[0];
   }
 
-  /** Returns the buffers of processes that have served an address and have ended. */
+  /** Returns abandoned buffers to their pools if the processes that served an address have ended. */
   static look(address: string): void {
     for (const peer of unfinished.get(address) ?? []) peer.#look(0);
   }
@@ -59,7 +59,7 @@ export class Peer {
     this.#shared = false;
   }
 
-  /** Says that the process has answered, so that it is done with earlier connections to the address. */
+  /** Says that the process has answered, so it no longer uses the buffers of earlier connections. */
   answered(): void {
     for (const peer of unfinished.get(this.#address) ?? []) {
       if (peer.#pid === this.#pid || peer.#pidfd < 0) peer.#finish();
@@ -75,7 +75,7 @@ export class Peer {
     else this.#finish();
   }
 
-  /** Returns a device's buffers to their pool, or keeps them out of it until the process is done with them. */
+  /** Returns a device's buffers to their pool; abandons them if the process may still write to them. */
   giveBack(pool: Mempool, buffers: readonly number[]): void {
     if (this.#done) return pool.takeBack(buffers);
     const peers = unfinished.get(this.#address) ?? [];
@@ -84,14 +84,14 @@ export class Peer {
     pool.abandoned += buffers.length;
   }
 
-  /** Finishes if the process has ended; waits for that for some milliseconds at most. */
+  /** Waits some milliseconds for the process to end, and finishes if it has. */
   #look(milliseconds: number): void {
     if (this.#pidfd < 0) return;
     const pollfd = Int32Array.of(this.#pidfd, POLLIN);
     if (stubs.ixy_poll(pollfd, 1, milliseconds) > 0) this.#finish();
   }
 
-  /** Returns buffers to their pools. */
+  /** Returns abandoned buffers to their pools. */
   #finish(): void {
     this.#done = true;
     if (this.#pidfd >= 0) stubs.ixy_close(this.#pidfd);

@@ -214,7 +214,7 @@ export class UnixStream {
     const left = Math.max(Math.ceil(deadline - performance.now()), 0);
     this.#pollfd[0] = this.#fd;
     this.#pollfd[1] = events;
-    // Not longer, because another thread may take the signal that checkStop() looks for.
+    // A signal may interrupt another thread instead, so checkStop() has to look from time to time.
     const n = stubs.ixy_poll(this.#pollfd, 1, Math.min(left, POLL_MS));
     if (n === 0 && left === 0) {
       throw this.gone(`has not answered for ${this.milliseconds} ms${during}`);

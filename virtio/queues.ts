@@ -148,8 +148,7 @@ export class Queues {
    * Returns buffers to their pools and frees the rings. Keeps all of them if the rings are pinned.
    *
    * @param atRest Whether the device has stopped. If not, it may still write to its buffers, and
-   * these never return to their pools; those of a device that a process serves return once that process
-   * is done.
+   * these never return to their pools. If a process serves the device, it decides when they return.
    */
   close(atRest: boolean): void {
     const { pinned } = this, { peer } = this.#transport;

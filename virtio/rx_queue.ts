@@ -265,7 +265,7 @@ export class VirtioRxQueue implements RxQueue {
    * Closes the queue.
    *
    * @param atRest Whether the device has stopped, so that the queue's buffers return to the pool.
-   * @param peer The process that serves the device, if there is one: it decides instead.
+   * @param peer The process that serves the device, if there is one: it decides when they return.
    */
   close(atRest: boolean, peer?: Peer): void {
     const { order, chains } = this.#queue, pool = this.pool, buffers: number[] = [];

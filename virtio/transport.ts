@@ -47,8 +47,8 @@ export interface Transport {
   /** Whether the device is used as one from before VirtIO 1.0: other header, no FEATURES_OK. */
   readonly legacy: boolean;
   /**
-   * The process that serves the device; undefined for hardware. Once the transport is closed, it says which
-   * buffers may not return to their pools yet.
+   * The process that serves the device; undefined for hardware. Once the transport is closed, it decides when
+   * buffers return to their pools.
    */
   readonly peer?: Peer | undefined;
 

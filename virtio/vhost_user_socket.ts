@@ -41,7 +41,7 @@ const HEADER = 12;
 /** Flags of a message: the version; it is a reply; it requests a reply. */
 const VERSION = 1, REPLY = 1 << 2, NEED_REPLY = 1 << 3;
 
-/** Interval between two looks whether a back-end has connected, in milliseconds. */
+/** Milliseconds between checks whether a back-end has connected. */
 const ACCEPT_MS = 10;
 
 /** Returns a 64-bit number as a payload. */
@@ -54,7 +54,7 @@ export function u32(...values: number[]): Uint8Array {
   return new Uint8Array(Uint32Array.from(values).buffer);
 }
 
-/** Returns the error for a socket that no back-end can find any more. */
+/** Returns the error for a socket that is no longer at its path. */
 function removed(address: string, socket: string): UsageError {
   return new UsageError(
     `${address}: another process has removed or replaced ${socket} while this one waited for a ` +
@@ -92,8 +92,8 @@ export class VhostUserSocket {
   }
 
   /**
-   * Listens on a socket until a back-end connects to it and answers. The socket exists until the
-   * connection is closed, which keeps its path. A second back-end that connects is not served.
+   * Listens on a socket until a back-end connects to it and answers. The socket keeps its path until
+   * the connection is closed. A second back-end that connects is not served.
    *
    * @param address The device's address, for messages.
    * @param socket Path of the socket to create.
@@ -135,8 +135,8 @@ export class VhostUserSocket {
   }
 
   /**
-   * Whether the other side answers. A program that only looks whether the path is in use closes its
-   * connection instead.
+   * Returns whether the other side answers. A program that only checks whether the path is in use closes
+   * its connection instead.
    */
   #answers(): boolean {
     try {

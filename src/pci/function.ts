@@ -79,8 +79,8 @@ export interface PciFunction {
   /** Whether an IOMMU translates the device's DMA and has no mappings for its bus addresses. */
   readonly behindIommu: boolean;
   /**
-   * The process that serves the function; undefined for hardware. It says, once the function is closed, which
-   * buffers may not return to their pools yet.
+   * The process that serves the function; undefined for hardware. Once the function is closed, it decides
+   * when buffers return to their pools.
    */
   readonly peer?: Peer | undefined;
   /** Reads 1, 2 or 4 bytes of configuration space. */

@@ -11,7 +11,7 @@
  *
  * It has a session of its own and blocks all signals, so signals of a terminal or a process group do not
  * end it either. SIGKILL cannot be blocked: the end of a container or of a control group ends both. If only
- * the guard is killed, `checkAlive` of the function finds it out.
+ * the guard is killed, `checkAlive` of the function throws.
  *
  * DMA is off before memory is freed: the guard holds descriptors of all memory that the device can reach.
  * Until it ends, it also holds the lock on configuration space, so that it never turns off the DMA of the
@@ -85,9 +85,9 @@ export class Guard {
   }
 
   /**
-   * Checks that the guard has not been killed. Nonblocking.
+   * Checks that the guard runs. Nonblocking.
    *
-   * @throws {DeviceError} if it has.
+   * @throws {DeviceError} if it was killed.
    */
   checkAlive(): void {
     const n = stubs.ixy_recv(this.#socket, this.#byte, 1, this.#fds, MSG_DONTWAIT);

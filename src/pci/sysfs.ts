@@ -30,9 +30,9 @@ const DEVICES = "/sys/bus/pci/devices";
 const IFF_UP = 1;
 /** Bytes of configuration space that any user may read: its header. */
 const HEADER_BYTES = 64;
-/** The longest wait for the lock, which the guard of a killed program holds until DMA is off. */
+/** Milliseconds to wait for the lock, which the guard of a killed program holds until DMA is off. */
 const LOCK_MS = 1000;
-/** Time between two attempts to lock. */
+/** Milliseconds between two attempts to lock. */
 const LOCK_PAUSE_MS = 10;
 /** What to do about an interface in another network namespace. */
 export const HIDDEN_REMEDY =
@@ -70,16 +70,16 @@ export function kernelInterfaces(directory: string): { name: string; up: boolean
         });
       } catch (error) {
         if (names.join("/") === list(net).sort().join("/")) throw error;
-        // One was renamed or removed in between.
+        // An interface was renamed or removed in between.
       }
     }
   });
 }
 
 /**
- * Returns whether the kernel has an interface on a function that this process cannot see, and so not whether
- * it is up: the directory exists, but lists the interfaces of the network namespace only in which `/sys` was
- * mounted.
+ * Returns whether the kernel has an interface on a function in another network namespace, so this process
+ * does not see whether it is up. The directory then exists, but is empty: it lists only interfaces of the
+ * namespace in which `/sys` was mounted.
  *
  * @param directory The function's sysfs directory.
  */
@@ -255,7 +255,7 @@ export class SysfsFunction extends FunctionBase {
         `${this.address}: the device needs memory with physical addresses, and ${memory.noPhysical}`,
       );
     }
-    memory.checkPhysical(this.address); // it may have moved since it was allocated
+    memory.checkPhysical(this.address); // the kernel may have moved it since it was allocated
     this.#guard?.hold(memory.fd); // else `claim` does it
   }
 

@@ -3,9 +3,9 @@
  * isolate. The kernel lets only one process open a group, and only once, so the functions of a group
  * share one object here.
  *
- * A container is an address space of the IOMMU. All groups of this process share one if they can: the
- * kernel pins memory once for each container, and each time it counts against `ulimit -l`. Each function
- * so reaches the memory that is mapped for any of them, and no other.
+ * A container is an address space of the IOMMU. All groups of this process share one if they can, because
+ * the kernel counts memory against `ulimit -l` once for each container. So each function reaches the memory
+ * that is mapped for any of them, and no other.
  *
  * @module
  */
@@ -100,7 +100,7 @@ class Container {
       this.#maps.set(memory, 1); // for `unmap`
       using mapped = new DisposableStack();
       mapped.defer(() => this.unmap(address, memory));
-      memory.checkPhysical(address); // the kernel has pinned the memory, and may have moved it before
+      memory.checkPhysical(address); // the kernel may have moved the memory to pin it
       mapped.move();
     }
     this.#maps.set(memory, holders + 1);
@@ -156,8 +156,8 @@ export class VfioGroup {
   }
 
   /**
-   * Puts the group into a container of this process if one takes it. The IOMMU can be another one, with
-   * other page sizes or addresses: the group then gets a container of its own.
+   * Puts the group into a container of this process if one takes it, else into a new one. A group behind
+   * another IOMMU, with other page sizes or addresses, can need its own.
    */
   #join(address: string): Container {
     const status = checkCall(

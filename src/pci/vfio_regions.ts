@@ -65,8 +65,8 @@ function sparseAreas(view: DataView): [number, number][] | undefined {
 }
 
 /**
- * Checks what a function says about a BAR: that it exists, and that its mappable areas are whole pages of it
- * that do not overlap.
+ * Checks what a function says about a BAR: that it exists, and that its mappable areas are inside it, are
+ * whole pages, and do not overlap.
  *
  * @param device The device's address, for messages.
  * @param index The BAR's number, for messages.

@@ -195,7 +195,7 @@ export class VfioUserFunction extends FunctionBase {
     try {
       if (this.#socket.alive) this.#stop();
     } catch (error) {
-      // The process that serves the function may still do DMA: `peer` knows.
+      // The process that serves the function may still do DMA, which `peer` takes into account.
       if (!(error instanceof DeviceError)) throw error;
     } finally {
       // The server unmaps memory of this process when the connection ends.

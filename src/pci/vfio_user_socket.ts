@@ -49,8 +49,8 @@ export class VfioUserSocket {
   }
 
   /**
-   * Sends a request and waits for its reply. The deadline holds for the whole call, whatever the server sends
-   * instead.
+   * Sends a request and waits for its reply. The deadline is for the whole call, whatever the server sends
+   * before the reply.
    *
    * @param send File descriptors to send with the request.
    * @param received Receives the file descriptors of the reply; the caller closes them.
