@@ -28,7 +28,8 @@ export const DEVICE_OPTIONS = {
   batch: whole("maximum batch size in packets", { alias: "b", least: 1, most: 256, default: 32 }),
   "rx-entries": whole("descriptors of a receive ring", {
     ...RING,
-    values: "64, 128, … 4096 (default 512, or 1024 for batches above 64; over vhost-user 128)",
+    values:
+      "64, 128, … 4096 (default 512, or 1024 for batches above 64; 128 if a vhost-user back-end may refuse more)",
   }),
   "tx-entries": whole("descriptors of a transmit ring", { ...RING, values: "same values" }),
   "buffer-size": choice("bytes of a buffer", ["2048", "4096", "8192", "16384"], {

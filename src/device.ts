@@ -268,7 +268,8 @@ export interface OpenOptions {
   /**
    * Descriptors per receive ring: a power of two from 64 to 4096 (default: 512). For VirtIO it is a number
    * of packets, each of which needs up to two descriptors, and a PCI device limits it. Over vhost-user, the
-   * default is a queue of 256 descriptors, which every back-end accepts.
+   * default is a queue of 1024 descriptors if the back-end reports the device status, as DPDK does, and
+   * otherwise of 256, which every back-end accepts.
    */
   readonly rxEntries?: number;
   /** Descriptors per transmit ring: the same values, default and limits as `rxEntries`. */

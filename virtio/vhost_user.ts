@@ -35,10 +35,11 @@ const NOT_CARRIED = Feature.MAC | Feature.STATUS | Feature.SPEED_DUPLEX | Featur
 /** Memory regions that every back-end supports. */
 const MAX_REGIONS = 8;
 /**
- * Descriptors of a queue that every back-end accepts: DPDK takes up to 32768, back-ends built on
- * rust-vmm usually 256.
+ * Default descriptors of a queue. Every back-end accepts 256; those built on rust-vmm usually accept
+ * no more. rust-vmm does not implement the device status, so a back-end that offers it is another
+ * one, such as DPDK's, which accepts up to 32768 and is faster with more than 256.
  */
-const DEFAULT_DESCRIPTORS = 256;
+const DEFAULT_DESCRIPTORS = 256, DEFAULT_WITH_STATUS = 1024;
 /** Interval between two requests for the device status, in milliseconds. */
 const STATUS_MS = 1000;
 
@@ -178,7 +179,8 @@ export class VhostUserTransport implements Transport {
     throw new Error(`${this.address}: vhost-user has no configuration space to write (${offset})`);
   }
 
-  queueSize(index: number, wanted = DEFAULT_DESCRIPTORS): number {
+  queueSize(index: number, wanted?: number): number {
+    wanted ??= (this.#protocol & STATUS) !== 0n ? DEFAULT_WITH_STATUS : DEFAULT_DESCRIPTORS;
     return index < 2 * (this.#count ?? 1) ? wanted : 0;
   }
 

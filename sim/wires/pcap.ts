@@ -117,8 +117,9 @@ export class PcapWire implements Wire {
     this.#flushAt(now);
     const due = this.#due(now, budget);
     if (this.held || !port.receiving || now < this.#retryAt) return 0;
+    const before = this.#skipped;
     let done = 0;
-    while (done < due && this.#load()) {
+    while (done < due && this.#load(budget - (this.#skipped - before))) {
       if (!port.receive(this.#frame, this.#length)) {
         this.#retried++;
         this.#retryAt = now + RETRY_MILLISECONDS;
@@ -129,7 +130,7 @@ export class PcapWire implements Wire {
       done++;
     }
     if (this.#rate !== Infinity) this.#tokens -= done;
-    return done;
+    return done + this.#skipped - before;
   }
 
   /**
@@ -156,9 +157,13 @@ export class PcapWire implements Wire {
     this.#output?.close();
   }
 
-  /** Reads the next frame unless one is ready; returns whether one is. */
-  #load(): boolean {
-    while (this.#length === 0) {
+  /**
+   * Reads the next frame unless one is ready; returns whether one is.
+   *
+   * @param most The most records to read: a file can consist of records to skip.
+   */
+  #load(most: number): boolean {
+    for (let i = 0; i < most && this.#length === 0; i++) {
       const length = this.#input!.next(this.#frame);
       if (length === NO_FRAME.NOT_YET) return false;
       if (length === NO_FRAME.END) this.#end();

@@ -12,7 +12,7 @@ import { err, out } from "../../programs/output.ts";
 import { run } from "../../programs/run.ts";
 import { PROJECT } from "../support/processes.ts";
 import { table } from "./lcov.ts";
-import { measure, ROOMS } from "./measure.ts";
+import { measure, requireFiles, ROOMS } from "./measure.ts";
 
 /** What to do. */
 interface Plan {
@@ -30,6 +30,7 @@ Default: the tests of ${ROOMS.join(", ")}.`,
   options: { uncovered: flag("list the lines that did not run") },
   notes: "Exits with 1 if a test fails.",
   plan({ values, operands }): Plan {
+    requireFiles(operands);
     const tests = operands.length > 0 ? operands : ROOMS.map((room) => `tests/${room}`);
     return { tests, uncovered: values.uncovered };
   },

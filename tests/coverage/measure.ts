@@ -6,6 +6,8 @@
 
 import { Program, runProgram } from "../../programs/process.ts";
 import { TemporaryDirectory } from "../../programs/temporary_directory.ts";
+import { UsageError } from "../../src/errors.ts";
+import { PROJECT } from "../support/processes.ts";
 import { type FileCoverage, readLcov } from "./lcov.ts";
 import { addSpecialised } from "./specialised.ts";
 
@@ -16,6 +18,22 @@ export const ROOMS: readonly string[] = ["native/", "src/", "ixgbe/", "virtio/"]
 const DEADLINE_MS = 3_600_000;
 /** Characters of the output of Deno to keep, for errors. */
 const KEEP = 1000;
+
+/**
+ * Checks that files and folders of the project exist.
+ *
+ * @param paths Their paths in the project.
+ * @throws {UsageError} if one does not exist.
+ */
+export function requireFiles(paths: readonly string[]): void {
+  for (const path of paths) {
+    try {
+      Deno.statSync(PROJECT + path);
+    } catch (error) {
+      throw new UsageError(`${path}: ${(error as Error).message}`, { cause: error });
+    }
+  }
+}
 
 /**
  * Runs tests with coverage.

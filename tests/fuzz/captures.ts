@@ -93,7 +93,7 @@ function accepted<T>(open: () => T): T | undefined {
 }
 
 function openFiles(): Fuzzer {
-  const name = Deno.makeTempFileSync({ dir: "/dev/shm", prefix: "ixy-fuzz-" });
+  const name = Deno.makeTempFileSync({ prefix: "ixy-fuzz-" });
   const frame = new FrameBuffer();
 
   /** Reads the file; returns its frames, and those that a port can receive. */
@@ -109,7 +109,6 @@ function openFiles(): Fuzzer {
     holds(reader.next(frame) === NO_FRAME.END, "a file has ended twice");
     const broken = reader.damage !== undefined;
     reader.close();
-    holds(broken || sum === bytes, `${bytes - sum} bytes at the end are ignored`);
     return { all, good, broken };
   }
 

@@ -5,7 +5,7 @@
  */
 
 /** Files that fuzzers and what they attack open; Deno opens and closes others. */
-const KINDS = /^(socket:|anon_inode:\[eventfd\]|\/memfd:|\/dev\/(zero|null)|\/tmp\/ixy-fuzz-)/;
+const KINDS = /^(socket:|anon_inode:\[eventfd\]|\/memfd:|\/dev\/(zero|null)|.*\/ixy-fuzz-)/;
 /** Times to look again, and milliseconds between: Deno may have closed a file of its own meanwhile. */
 const LOOKS = 5, BETWEEN_MS = 10;
 

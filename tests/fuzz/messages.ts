@@ -1,7 +1,7 @@
 /**
  * Messages of a hostile vfio-user client to the NIC model: valid ones, changed ones and any bytes,
  * with file descriptors of every kind. The server reports errors to its client alone: it does not
- * throw, keeps neither descriptors nor memory, and serves the next client.
+ * throw, even if a client truncates its memory, keeps neither descriptors nor memory, and serves the next client.
  *
  * @module
  */
@@ -32,12 +32,12 @@ const VERSION_BODY = new TextEncoder().encode('\0\0\0\0{"capabilities":{"max_msg
 
 /** Kinds of operations. */
 const MESSAGE = 0, ACCESS = 1, MAP = 2, IRQS = 3, BYTES = 4, ROUND = 5, AGAIN = 6, DOORBELL = 7;
-const ARRIVE = 8, QUEUE = 9;
+const ARRIVE = 8, QUEUE = 9, TRUNCATE = 10;
 
 type Setup = { readonly doorbells: boolean };
 
 function generate(random: Random): Sequence<Setup> {
-  const file = () => random.below(FILES);
+  const file = () => random.oneIn(2) ? random.below(FILES) : random.pick(MEMORIES);
   const commands = Object.values(Command);
   const words = (n: number) => Array.from({ length: n }, () => random.edge());
   const registers = Array.from({ length: 4 }, () => random.below(BAR0_BYTES / 4) * 4);
@@ -61,7 +61,7 @@ function generate(random: Random): Sequence<Setup> {
       case 4:
       case 5: { // map or unmap, flags, kind of file, offset, address and length in pages
         const pages = random.oneIn(4) ? random.edge() : 1 + random.below(20);
-        const place = random.oneIn(8) ? random.edge() : random.below(64);
+        const place = random.oneIn(8) ? random.edge() : random.below(16);
         return [MAP, random.below(3), random.below(4), file(), random.below(4), place, pages];
       }
       case 6: { // flags, index, start, count, kind and number of descriptors
@@ -70,6 +70,7 @@ function generate(random: Random): Sequence<Setup> {
         return [IRQS, flags, random.below(6), random.below(66), count, file(), random.below(17)];
       }
       case 7:
+        if (!random.oneIn(8)) return [ROUND, 0, 1];
         return [BYTES, ...Array.from({ length: random.below(40) }, () => random.below(256))];
       case 8:
         return random.oneIn(10) ? [AGAIN] : [ROUND, random.below(4), random.below(4)];
@@ -77,8 +78,13 @@ function generate(random: Random): Sequence<Setup> {
         return [DOORBELL, random.below(BAR0_BYTES / 4), random.edge()];
       case 10:
         return [ARRIVE, random.below(3000), random.word()];
-      case 11: // queue, address and length
-        return [QUEUE, random.below(128), random.below(64), random.below(5)];
+      case 12:
+        if (random.oneIn(2)) {
+          return [TRUNCATE, random.pick([0, random.below(SHARED_BYTES), SHARED_BYTES])];
+        }
+        return [ROUND, random.below(4), 1];
+      case 11: // queue, address, length, and memory to map first
+        return [QUEUE, random.below(4), random.below(16), random.below(5), random.pick(MEMORIES)];
       default:
         return [ROUND, random.below(4), 1];
     }
@@ -87,13 +93,18 @@ function generate(random: Random): Sequence<Setup> {
 }
 
 /** Kinds of files to send. */
-const FILES = 12;
+const FILES = 13;
+/** Bytes of the file that a client truncates. */
+const SHARED_BYTES = 1 << 16;
+/** Files that the server can map: memory, and the file that a client truncates. */
+const MEMORIES = [0, 1, 12, 12];
 
 /** Files of every kind that a client can send. */
 class Files {
   readonly #fds: number[];
   readonly #mappings: Mapping[];
   readonly #full: number;
+  readonly #shared: string;
 
   constructor(directory: string) {
     const open = (name: string, mode: number) => stubs.ixy_open(path(name), mode, 0);
@@ -120,6 +131,7 @@ class Files {
       open(file("readonly", 8192), Open.RDONLY),
       open(directory, Open.RDONLY),
       stubs.ixy_bind(path(`${directory}/other.sock`), SOCK_STREAM),
+      open(this.#shared = file("shared", SHARED_BYTES), Open.RDWR),
     ];
     holds(this.#fds.every((fd) => fd >= 0) && this.#fds.length === FILES, "all files are open");
   }
@@ -128,8 +140,14 @@ class Files {
     return this.#fds[kind % FILES];
   }
 
-  /** Lets the eventfd block again: the server makes it nonblocking. */
-  block(): void {
+  /** Changes the size of a file, which the server may have mapped. */
+  truncate(bytes: number): void {
+    Deno.truncateSync(this.#shared, bytes);
+  }
+
+  /** Undoes what clients have done: the eventfd blocks, and the file has its size. */
+  restore(): void {
+    this.truncate(SHARED_BYTES);
     stubs.ixy_ioctl(this.#full, FIONBIO, new Int32Array(1));
   }
 
@@ -237,6 +255,8 @@ function send(
       return client.bytes(Uint8Array.from([a, b, c, d, e, f, ...more].filter((n) => n >= 0)));
     case QUEUE: {
       const iova = 2 ** 32 + b * 4096;
+      const map = [32, 3, 0, 0, 0, 1, SHARED_BYTES, 0]; // readable and writable, at 4 GiB
+      client.words(Command.DMA_MAP, map, 0, 0, some(d, 1));
       client.words(Command.REGION_WRITE, [4, 0, CONFIG, 4, 6], POSTED); // bus master
       for (const [register, value] of ENABLES) {
         client.words(Command.REGION_WRITE, [register.offset, 0, 0, 4, value], POSTED);
@@ -247,7 +267,10 @@ function send(
           [TABLE.TDBAL, TABLE.TDBAH, TABLE.TDLEN, TABLE.TXDCTL, TABLE.TDT],
         ]
       ) {
-        const values = [[low, iova], [high, 1], [length, 128 << c], [control, 1 << 25], [tail, 4]];
+        const values = [[control, 0], [low, iova], [high, 1], [length, 128 << c], [
+          control,
+          1 << 25,
+        ], [tail, 4]];
         for (const [register, value] of values as [typeof low, number][]) {
           const words = [offsetOf(register, a), 0, 0, 4, value >>> 0];
           client.words(Command.REGION_WRITE, words, POSTED);
@@ -265,7 +288,7 @@ function openServer(): Fuzzer {
 
   function run({ setup, operations }: Sequence<Setup>): void {
     const before = openFiles();
-    files.block();
+    files.restore();
     words.fill(0);
     const nic = new Nic({
       mac: MAC,
@@ -294,12 +317,15 @@ function openServer(): Fuzzer {
             nic.poll();
           }
           for (let i = 0; i < b; i++) client.read();
-        } else if (kind === AGAIN) {
+        }
+        // After a client that sent no message, the next one comes.
+        if (kind === AGAIN || kind === ROUND && !server.connected) {
           client.close();
           client = new Client(server);
           for (let i = 0; i < ROUNDS && server.connected; i++) server.poll();
           client.version();
-        } else if (kind === DOORBELL) words[a] = b;
+        } else if (kind === TRUNCATE) files.truncate(a);
+        else if (kind === DOORBELL) words[a] = b;
         else if (kind === ARRIVE) wire.deliver(nic, frameOf(a, b));
         else send(client, files, operation);
       }

@@ -17,7 +17,7 @@ import { run } from "../../programs/run.ts";
 import { TemporaryDirectory } from "../../programs/temporary_directory.ts";
 import { DeviceError, UsageError } from "../../src/errors.ts";
 import { StopFlag } from "../../native/stop.ts";
-import { measure, ROOMS } from "../coverage/measure.ts";
+import { measure, requireFiles, ROOMS } from "../coverage/measure.ts";
 import { PROJECT } from "../support/processes.ts";
 import { Random } from "../support/random.ts";
 import { type Mutant, mutantsOf, mutate } from "./mutants.ts";
@@ -63,12 +63,15 @@ ${ROOMS.join(", ")}.`,
       "the name of a file",
     ),
   },
-  notes: "SIGINT ends it after the current change, and prints the list.",
+  notes:
+    `First it measures all test files, which takes some minutes; --state keeps these measurements.
+SIGINT ends it after the current change, and prints the list.`,
   plan({ values, operands }): Plan {
     const unknown = operands.find((file) => !ROOMS.some((room) => `${file}/`.startsWith(room)));
     if (unknown !== undefined) {
       throw new UsageError(`${unknown} is not in ${ROOMS.join(", ")}: name files of these folders`);
     }
+    requireFiles(operands);
     return { ...values, files: operands.length > 0 ? operands : ROOMS };
   },
 });
@@ -183,21 +186,24 @@ async function attempt(
   }
 }
 
+/** Reads a state file; undefined if it does not exist. */
+function readState(file: string): State | undefined {
+  try {
+    return JSON.parse(Deno.readTextFileSync(file), (key, value) => {
+      return key === "milliseconds" && value === null ? Infinity : value; // as JSON writes it
+    });
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return undefined;
+    throw new UsageError(`--state ${file}: ${(error as Error).message}`, { cause: error });
+  }
+}
+
 /** Reads the state of earlier runs, if there is any. */
 function load({ state: file, seed }: Plan): State {
   const fresh: State = { seed, tests: {}, results: [] };
   if (file === undefined) return fresh;
-  let text: string;
-  try {
-    text = Deno.readTextFileSync(file);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return fresh;
-    throw error;
-  }
-  const state: State = JSON.parse(
-    text,
-    (key, value) => key === "milliseconds" && value === null ? Infinity : value,
-  );
+  const state = readState(file);
+  if (state === undefined) return fresh;
   if (state.seed !== seed) {
     throw new UsageError(
       `${file} was written with --seed ${state.seed}: use that, or another file`,

@@ -375,6 +375,26 @@ Deno.test("PcapWire pads short frames, and skips those of a length that no frame
   });
 });
 
+Deno.test("PcapWire reads no more records in a round than its budget, even if it skips them all", () => {
+  withDirectory((directory) => {
+    const input = `${directory}/in.pcap`;
+    const frames = samples([...new Array(200).fill(13), 60]);
+    Deno.writeFileSync(input, capture(frames, true, false));
+    const wire = new PcapWire({ input }), port = new TestPort();
+    const rounds = [1, 2, 3, 4].map((round) => {
+      const work = wire.poll(port, 64), { skipped, sent } = wire.statistics();
+      return { round, work, skipped, sent };
+    });
+    wire.close();
+    assertEquals(rounds, [
+      { round: 1, work: 64, skipped: 64, sent: 0 },
+      { round: 2, work: 64, skipped: 128, sent: 0 },
+      { round: 3, work: 64, skipped: 192, sent: 0 },
+      { round: 4, work: 9, skipped: 200, sent: 1 },
+    ]);
+  });
+});
+
 Deno.test("DatagramWire delivers frames also while the port does not receive, once it has", () => {
   withDirectory((directory) => {
     const [a, b] = [`${directory}/a`, `${directory}/b`];

@@ -213,7 +213,9 @@ async function main(plan: Plan): Promise<number> {
     const seconds = Math.min(each.seconds, (end - performance.now()) / 1000);
     if (seconds <= 0 || now.phases >= plan.count || stop.signal !== 0) break;
     await using directory = await TemporaryDirectory.make();
-    const result = await new Phase({ ...each, seconds }, random, stop, directory).run();
+    // Each phase has a seed of its own: how many numbers a phase takes depends on its time.
+    const faults = new Random(random.whole(0, 2 ** 32 - 1));
+    const result = await new Phase({ ...each, seconds }, faults, stop, directory).run();
     for (const sum of [now, all]) addResult(sum, result);
     show(now.phases, each, result);
     if (plan.state !== undefined) save(plan.state, all);

@@ -159,8 +159,13 @@ export class Sweep {
         await delay(gap);
         return send(program, "TERM");
       default:
-        return send(program, signal);
+        send(program, signal);
     }
+    if (!TWICE.includes(signal)) return;
+    await this.#settles(() => {
+      send(program, signal);
+      return program.ended;
+    });
   }
 
   /** Whether a port can reach memory. */
@@ -214,8 +219,7 @@ function send(program: Program, signal: string, group = false): void {
   if (program.ended) return;
   const target = group ? `-${program.pid}` : `${program.pid}`;
   const args = [`-${SIGNALS[signal]}`, "--", target];
-  const times = TWICE.includes(signal) ? 3 : 1; // two may arrive as one
-  for (let i = 0; i < times; i++) new Deno.Command("kill", { args, stderr: "null" }).outputSync();
+  new Deno.Command("kill", { args, stderr: "null" }).outputSync();
 }
 
 /** Returns what is wrong with a program's exit code and output. */

@@ -317,7 +317,7 @@ Deno.test("VirtioDevice throws for invalid content of a used ring, and keeps its
 /**
  * Requests after a queue was started, and the number of buffers that the device has from then on.
  */
-const STARTED: readonly RequestName[] = ["SET_VRING_ENABLE"], POSTED = 256;
+const STARTED: readonly RequestName[] = ["SET_VRING_ENABLE"], POSTED = 512;
 /** Requests at which a back-end can fail, and the later one, if any, that detects the failure. */
 const STEPS: readonly (readonly [request: RequestName, noticed?: RequestName])[] = [
   ["SET_OWNER", "GET_FEATURES"],
@@ -470,7 +470,7 @@ Deno.test("VirtioDevice.checkAlive() throws if the back-end fails", async (t) =>
       // A back-end that runs, but does not follow the protocol or has closed the connection, may still
       // use its buffers: chains of two descriptors.
       const stopped = /recover/.test(sentence.source);
-      assertEquals(pool.freeCount, pool.buffers - (stopped ? 0 : POSTED / 2));
+      assertEquals(pool.freeCount, pool.buffers - (stopped ? 0 : POSTED));
       await backend.requests();
     });
   }
