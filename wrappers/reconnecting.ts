@@ -8,7 +8,7 @@
 
 import type { PacketBatch } from "../src/batch.ts";
 import type { Device, Interrupt, LinkStatus, RxQueue, Statistics, TxQueue } from "../src/device.ts";
-import { refuseBatch } from "../src/driver.ts";
+import { checkMulticast, checkUnicast, refuseBatch } from "../src/driver.ts";
 import { causes, DeviceError, StopError, SystemError, UsageError } from "../src/errors.ts";
 import type { Mempool } from "../src/mempool.ts";
 
@@ -411,6 +411,7 @@ export class ReconnectingDevice implements Device {
   }
 
   setMacAddress(mac: Uint8Array): void {
+    checkUnicast(this.address, mac); // also without a connection: each attempt would fail with it
     this.#try((device) => device.setMacAddress(mac));
     this.#mac = mac.slice();
   }
@@ -421,6 +422,7 @@ export class ReconnectingDevice implements Device {
   }
 
   setMulticast(addresses: readonly Uint8Array[]): void {
+    checkMulticast(this.address, addresses); // as above
     this.#try((device) => device.setMulticast(addresses));
     this.#multicast = addresses.map((mac) => mac.slice());
   }

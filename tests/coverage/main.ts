@@ -7,6 +7,7 @@
  */
 
 import { command } from "../../programs/command_line.ts";
+import { interruptible } from "../../programs/interruption.ts";
 import { flag } from "../../programs/options.ts";
 import { err, out } from "../../programs/output.ts";
 import { run } from "../../programs/run.ts";
@@ -43,4 +44,4 @@ async function main({ tests, uncovered }: Plan): Promise<number> {
   return passed ? 0 : 1;
 }
 
-if (import.meta.main) await run(COVERAGE, main);
+if (import.meta.main) await run(COVERAGE, interruptible(main));

@@ -52,7 +52,10 @@ export async function measure(
   await using directory = await TemporaryDirectory.make();
   const raw = directory.file("raw"), report = directory.file("lcov");
   const flags = ["--allow-all", "--quiet", "--no-check", "--coverage-raw-data-only"];
-  const options = { cwd: project, env: { NO_COLOR: "1" }, keep: KEEP, milliseconds };
+  const options = {
+    ...{ cwd: project, env: { NO_COLOR: "1" }, keep: KEEP, milliseconds },
+    signals: true,
+  };
   const command = [Deno.execPath(), "test", ...flags, `--coverage=${raw}`, ...tests];
   const { code } = await runProgram(command, { ...options, name: tests.join(" ") });
   addSpecialised(raw);

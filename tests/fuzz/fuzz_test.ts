@@ -65,21 +65,23 @@ Deno.test("deno task fuzz refuses an unknown target with one sentence", () => {
   assertThrows(() => parse(FUZZ, ["rings", "frob"]), UsageError, sentence);
 });
 
-Deno.test("deno task fuzz prints cases, rate, seed and result, and ends at SIGINT in order", async () => {
-  const child = new Deno.Command(MAIN[0], {
-    args: [...MAIN.slice(1), "--seconds=1000", "--seed=5", "rings"],
-    stdout: "piped",
-  }).spawn();
-  const reader = child.stdout.getReader();
-  let text = new TextDecoder().decode((await reader.read()).value); // the head: it has begun
-  child.kill("SIGINT");
-  for (let part; (part = await reader.read()).value !== undefined;) {
-    text += new TextDecoder().decode(part.value);
-  }
-  assertEquals((await child.status).code, 0);
-  assertMatch(text, /^target +cases +iterations +a second +seed +result\n/);
-  assertMatch(
-    text,
-    /\n(rings +[\d,]+ +[\d,]+ +[\d,]+ +5 +nothing found\n1 passed|0 passed), 0 failed\n$/,
-  );
-});
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+  Deno.test(`deno task fuzz prints results, and ends in order at ${signal}`, async () => {
+    const child = new Deno.Command(MAIN[0], {
+      args: [...MAIN.slice(1), "--seconds=1000", "--seed=5", "rings"],
+      stdout: "piped",
+    }).spawn();
+    const reader = child.stdout.getReader();
+    let text = new TextDecoder().decode((await reader.read()).value); // the head: it has begun
+    child.kill(signal);
+    for (let part; (part = await reader.read()).value !== undefined;) {
+      text += new TextDecoder().decode(part.value);
+    }
+    assertEquals((await child.status).code, 0);
+    assertMatch(text, /^target +cases +iterations +a second +seed +result\n/);
+    assertMatch(
+      text,
+      /\n(rings +[\d,]+ +[\d,]+ +[\d,]+ +5 +nothing found\n1 passed|0 passed), 0 failed\n$/,
+    );
+  });
+}

@@ -6,6 +6,7 @@
  */
 
 import { command } from "../../programs/command_line.ts";
+import { interruptible, type Interruption } from "../../programs/interruption.ts";
 import { decimal, whole } from "../../programs/options.ts";
 import { out } from "../../programs/output.ts";
 import { run } from "../../programs/run.ts";
@@ -21,7 +22,9 @@ const LOOK_MS = 500, STALL_MS = 120_000;
 /** Milliseconds for which a case that ends its process runs, and is made smaller. */
 const REPLAY_MS = 20_000, SHRINK_MS = 180_000;
 /** Exit code of a process that was ended by a signal, less the signal's number. */
-const SIGNAL_BASE = 128, SIGINT = 2;
+const SIGNAL_BASE = 128;
+/** Signals that end a process from outside: SIGHUP, SIGINT, SIGQUIT and SIGTERM. */
+const ENDED: readonly number[] = [1, 2, 3, 15];
 
 /** What to do. */
 interface Plan {
@@ -50,8 +53,8 @@ ${TARGETS.map(({ name, about }) => `  ${name.padEnd(20)}${about}`).join("\n")}`,
     jobs: whole("targets that run at the same time", { least: 1, most: 64, default: 2 }),
   },
   notes:
-    `Exit code: 0; 1 if a case fails; 2 for a wrong command line. At SIGINT, targets end and results are
-printed.`,
+    `Exit code: 0; 1 if a case fails; 2 for a wrong command line. At a signal that would end it,
+targets end and results are printed.`,
   plan({ values: { seconds, seed, jobs }, operands }): Plan {
     const unknown = operands.find((name) => !NAMES.includes(name));
     if (unknown !== undefined) {
@@ -68,13 +71,14 @@ printed.`,
   },
 });
 
-/** Starts a process of a target. */
-function start(...args: readonly (string | number)[]): Deno.ChildProcess {
+/** Starts a process of a target, which the signal ends at once. */
+function start(args: readonly (string | number)[], signal?: AbortSignal): Deno.ChildProcess {
   const file = new URL("./process.ts", import.meta.url).pathname;
   return new Deno.Command(Deno.execPath(), {
     args: ["run", "--quiet", "--allow-all", file, ...args.map(String)],
     stdout: "piped",
     stderr: "piped",
+    ...(signal && { signal }),
   }).spawn();
 }
 
@@ -84,8 +88,14 @@ const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
 async function fuzz(name: string, plan: Plan, stop: AbortSignal): Promise<Outcome> {
   using progress = new Progress();
   const begun = performance.now();
-  const child = start(name, "search", plan.seed, plan.milliseconds, progress.path);
-  const end = () => child.kill("SIGINT");
+  const child = start([name, "search", plan.seed, plan.milliseconds, progress.path]);
+  const end = () => {
+    try {
+      child.kill("SIGINT");
+    } catch (error) {
+      if (!(error instanceof TypeError)) throw error; // a signal to the process group has ended it
+    }
+  };
   stop.addEventListener("abort", end);
   let stalled = false, last = -1, since = performance.now();
   const watch = setInterval(() => {
@@ -101,8 +111,8 @@ async function fuzz(name: string, plan: Plan, stop: AbortSignal): Promise<Outcom
   stop.removeEventListener("abort", end);
   if (code === 0) return JSON.parse(text(stdout));
   const { attempt } = progress, milliseconds = performance.now() - begun;
-  // Interrupted before it could listen.
-  if (stop.aborted && code === SIGNAL_BASE + SIGINT) {
+  // Ended by SIGINT before it listened, or by another signal to the process group.
+  if (stop.aborted && ENDED.includes(code - SIGNAL_BASE)) {
     return { cases: 0, iterations: 0, milliseconds };
   }
   const how = stalled
@@ -111,7 +121,7 @@ async function fuzz(name: string, plan: Plan, stop: AbortSignal): Promise<Outcom
     ? `the process was ended by signal ${code - SIGNAL_BASE}`
     : `the process ended with exit code ${code}`;
   const error = `${how}, in attempt ${attempt} of seed ${plan.seed}\n${text(stderr)}`;
-  const finding = { case: await crashing(name, seedOf(plan.seed, attempt), code), error };
+  const finding = { case: await crashing(name, seedOf(plan.seed, attempt), code, stop), error };
   return { cases: attempt, iterations: 0, milliseconds, finding };
 }
 
@@ -120,15 +130,21 @@ async function fuzz(name: string, plan: Plan, stop: AbortSignal): Promise<Outcom
  *
  * @param code The exit code of the process, which smaller cases must have too.
  */
-async function crashing(name: string, seed: number, code: number): Promise<Json> {
-  const { stdout, success } = await start(name, "generate", seed).output();
+async function crashing(
+  name: string,
+  seed: number,
+  code: number,
+  stop: AbortSignal,
+): Promise<Json> {
+  const { stdout, success } = await start([name, "generate", seed], stop).output();
   const one: Sequence<Json> | null = success ? JSON.parse(text(stdout)) : null;
   if (one === null) return null;
   const file = Deno.makeTempFileSync({ prefix: "ixy-fuzz-" });
   try {
     const small = await smaller(one, async (part) => {
       Deno.writeTextFileSync(file, JSON.stringify(part));
-      const child = start(name, "replay", file);
+      if (stop.aborted) return false;
+      const child = start([name, "replay", file], stop);
       const late = setTimeout(() => child.kill("SIGKILL"), REPLAY_MS);
       const result = await child.output();
       clearTimeout(late);
@@ -164,25 +180,21 @@ function print(name: string, seed: number, outcome: Outcome): void {
   out.print(`    stored as ${store(name, finding)}`);
 }
 
-async function main(plan: Plan): Promise<number> {
-  const stop = new AbortController();
-  const interrupt = () => stop.abort();
-  Deno.addSignalListener("SIGINT", interrupt);
+async function main(plan: Plan, { signal }: Interruption): Promise<number> {
   out.print(line("target", "cases", "iterations", "a second", "seed", "result"));
   const waiting = [...plan.targets];
   let passed = 0, failed = 0;
   const work = async () => {
-    for (let name; !stop.signal.aborted && (name = waiting.shift()) !== undefined;) {
-      const outcome = await fuzz(name, plan, stop.signal);
+    for (let name; !signal.aborted && (name = waiting.shift()) !== undefined;) {
+      const outcome = await fuzz(name, plan, signal);
       print(name, plan.seed, outcome);
       if (outcome.finding === undefined) passed++;
       else failed++;
     }
   };
   await Promise.all(Array.from({ length: plan.jobs }, work));
-  Deno.removeSignalListener("SIGINT", interrupt);
   out.print(`${passed} passed, ${failed} failed`);
   return failed === 0 ? 0 : 1;
 }
 
-if (import.meta.main) await run(FUZZ, main);
+if (import.meta.main) await run(FUZZ, interruptible(main));

@@ -240,6 +240,18 @@ Deno.test("ReconnectingDevice sets promiscuous mode and multicast addresses agai
   device.close();
 });
 
+Deno.test("ReconnectingDevice refuses invalid addresses also without a connection", async () => {
+  using pool = new Mempool({ buffers: 64, memory: "pages" });
+  const { device, devices } = await opened(pool);
+  devices[0].failure = "server";
+  device.checkAlive();
+  assertThrows(() => device.setMacAddress(Uint8Array.of(1, 0, 0, 0, 0, 1)), UsageError);
+  assertThrows(() => device.setMulticast([MAC[0]]), UsageError);
+  await reconnect(device);
+  assertEquals(device.macAddress(), MAC[0]);
+  device.close();
+});
+
 Deno.test("ReconnectingDevice names a new reason, but not that no server listens", async () => {
   using pool = new Mempool({ buffers: 64, memory: "pages" });
   const cause = new SystemError("connect to nic", 111);
