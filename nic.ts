@@ -8,6 +8,7 @@
  */
 
 import { visible } from "./native/files.ts";
+import { stoppable } from "./native/stop.ts";
 import { DeviceError, StopFlag, UsageError } from "./mod.ts";
 import { bind, type Binding, restore } from "./nic/binding.ts";
 import { diagnose, formatDiagnosis } from "./nic/doctor.ts";
@@ -100,9 +101,12 @@ interface Outcome {
 interface Command {
   readonly operands: { readonly least: number; readonly most: number; readonly what: string };
   readonly options: readonly string[];
-  readonly run: (system: System, operands: readonly string[], values: Arguments) =>
-    | Outcome
-    | Promise<Outcome>;
+  readonly run: (
+    system: System,
+    operands: readonly string[],
+    values: Arguments,
+    stop: StopFlag,
+  ) => Outcome | Promise<Outcome>;
 }
 
 const ADDRESS = { least: 1, most: 1, what: "an address" };
@@ -144,7 +148,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     operands: ADDRESS,
     options: [],
     run: async (system, [address]) => {
-      const json = await moduleOf(system, address);
+      const json = await stoppable(() => moduleOf(system, address));
       return { json, lines: formatModule(json) };
     },
   },
@@ -152,7 +156,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     operands: ADDRESS,
     options: ["raw"],
     run: async (system, [address], { raw }) => {
-      const json = await eepromOf(system, address);
+      const json = await stoppable(() => eepromOf(system, address));
       const code = json.present && json.checksum === json.computed ? 0 : 1;
       if (raw === undefined) return { json, lines: formatEeprom(json), code };
       writeRaw(raw, eepromBytes(json)); // after the card: a wrong address must not truncate the file
@@ -162,8 +166,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   identify: {
     operands: ADDRESS,
     options: ["seconds"],
-    run: async (system, [address], { seconds }) => {
-      using stop = new StopFlag();
+    run: async (system, [address], { seconds }, stop) => {
       const json = await blinkLed(system, address, seconds, () => stop.signal !== 0);
       return { json, lines: formatLed(json) };
     },
@@ -217,6 +220,7 @@ async function test(
   system: System,
   addresses: readonly string[],
   { force, report, json }: Arguments,
+  stop: StopFlag,
 ): Promise<Outcome> {
   const accesses = accessesTo(system, addresses);
   const head = {
@@ -224,7 +228,6 @@ async function test(
     machine: machineOf(system),
     functions: accesses.map((access) => functionOf(system, access)),
   };
-  using stop = new StopFlag();
   using open = new DisposableStack();
   let file: Sink | undefined;
   const print = (line: string) => json || out.print(line);
@@ -315,7 +318,10 @@ export const NIC = command({
 });
 
 async function main({ command, operands, values }: Plan): Promise<number> {
-  const { json, lines, code = 0 } = await command.run(new System(), operands, values);
+  // A signal does not end the process between two steps: a card would stay half bound, or its
+  // semaphore taken.
+  using stop = new StopFlag();
+  const { json, lines, code = 0 } = await command.run(new System(), operands, values, stop);
   if (json === undefined) return code; // it went to a file
   out.printAndWait(values.json ? [JSON.stringify(json)] : lines);
   return code;

@@ -27,7 +27,7 @@ import { Stall, timeout } from "./programs/stall.ts";
 const SILENCE_MS = 1000;
 /** Rounds between reads of the clock while waiting. */
 const DRAIN_ROUNDS = 64;
-/** Seconds in which no packet is sent until that is reported, and the default of --timeout with --count. */
+/** Seconds without a sent packet until that is reported, and the default of --timeout with --count. */
 const REPORT_S = 5, TIMEOUT_S = 10;
 
 /** What to do. */
@@ -68,17 +68,17 @@ A is ${DEVICE_FORMS}.`,
     count: whole("stop after N packets", { alias: "n", least: 1, default: Infinity }),
     timeout: timeout(
       "exit with 1 if packets wait and A has sent none for N seconds",
-      `(default ${TIMEOUT_S} with --count, none without it or with --reconnect)`,
+      `(default ${TIMEOUT_S} with --count, unlimited without it or with --reconnect)`,
     ),
     check: flag("check the packets that come back to A; byte 1 may have changed"),
     ...DEVICE_OPTIONS,
   },
   notes:
     `At the end pktgen.ts waits until all packets have left and, with --check, until all are back or
-none has come for a second. It then exits with 1 if a packet was not sent, lost, reordered, duplicate
-or corrupt. pending: A has not reported them as sent; missed: A had no free descriptor; lost: did not
-come back and was not missed, which includes packets dropped on the way, so choose a rate that the
-other side can take; foreign: packets that pktgen.ts did not send.`,
+none has come for a second. It then exits with 1 if a packet was not sent, or was lost, reordered,
+duplicate or corrupt. pending: A has not reported them as sent; missed: A had no free descriptor;
+lost: did not come back and was not missed, which includes packets dropped on the way, so choose a
+rate that the other side can take; foreign: packets that pktgen.ts did not send.`,
   plan({ values, operands: [address] }): Plan {
     const { size, count, rate, check } = values, options = deviceOptions(values, [address]);
     // A program that reconnects waits for the next server without a deadline.
@@ -113,7 +113,7 @@ class Traffic {
     this.#back = new PacketBatch(device.pool, plan.batch);
   }
 
-  /** Packets that the device has reported as sent, when buffers were reclaimed last. */
+  /** Packets that the device had reported as sent when buffers were reclaimed last. */
   get sent(): number {
     return this.#given - this.#device.txQueues[0].pending;
   }
@@ -123,13 +123,13 @@ class Traffic {
     return this.#stream.next - this.#out.length;
   }
 
-  /** Packets that the device has not sent; of those that it has no room for, only if they are the last. */
+  /** Packets that the device has not sent. Packets for which it has no room count only with --count. */
   get pending(): number {
     const { pending } = this.#device.txQueues[0];
     return this.#plan.count === Infinity ? pending : pending + this.#out.length;
   }
 
-  /** Packets that should be sent and are not. */
+  /** A sentence about packets that wait; undefined if none does. */
   get missing(): string | undefined {
     this.#device.txQueues[0].reclaim();
     const { count } = this.#plan, { sent, pending } = this;

@@ -77,7 +77,7 @@ int32_t ixy_readlink(const char *path, char *to, uint32_t bytes) {
 /*
  * Stores device, inode, mode and size of a file. It is the one at `path`, not what a link there refers to;
  * or with an empty path the one that is open as `fd`: then it also stores the size of the file's hugepages,
- * 0 without. (Block sizes do not tell: those of tmpfs can be as large.)
+ * or 0. (The block size is not enough: that of tmpfs can be as large.)
  */
 int32_t ixy_stat(int32_t fd, const char *path, double *values) {
   struct stat s;
@@ -163,8 +163,8 @@ int32_t ixy_mmap_at(void *address, int32_t fd, double bytes, double offset) {
   return -error;
 }
 
-/* As memfd_create, for a file that is not executed: vm.memfd_noexec may demand that it says so.
- * Kernels before 6.3 do not know the flag. */
+/* As memfd_create, for a file that is not executed. vm.memfd_noexec may demand the flag, which kernels before
+ * 6.3 do not know. */
 static int data_file(unsigned flags) {
   int fd = memfd_create("ixy", flags | MFD_NOEXEC_SEAL);
   return fd < 0 && errno == EINVAL ? memfd_create("ixy", flags) : fd;
@@ -194,8 +194,8 @@ static int deleted_file(int executable) {
  * any file system, so the kernel frees it when the last process that maps it ends. Its size is sealed:
  * a process that shares it cannot truncate it.
  *
- * Hugepages that are reserved can still be refused when they are first used, by the limit of a control
- * group, with SIGBUS: so all pages are allocated here.
+ * The limit of a control group can refuse reserved hugepages at their first use, with SIGBUS. So this
+ * allocates all pages.
  */
 int32_t ixy_memory(double bytes, uint32_t shift, uint64_t *address) {
   size_t n = (size_t)bytes;
@@ -270,8 +270,8 @@ static void on_bus_error(int number, siginfo_t *info, void *context) {
     __atomic_add_fetch(&losses, 1, __ATOMIC_RELEASE);
     return;
   }
-  /* Not watched. The earlier handler decides; the Rust runtime's restores the default, and the access
-   * that is then repeated ends the process. */
+  /* Not watched: the earlier handler decides. The Rust runtime's restores the default, and the repeated
+   * access ends the process. */
   if (bus_before.sa_flags & SA_SIGINFO) bus_before.sa_sigaction(number, info, context);
   else sigaction(SIGBUS, &bus_before, 0);
 }
@@ -295,7 +295,7 @@ int32_t ixy_watch(void *address, double bytes) {
   return -ENOMEM;
 }
 
-/* Call it before the memory is unmapped: another mapping could follow there. */
+/* Call it before the memory is unmapped: the next mapping could get the same address. */
 int32_t ixy_unwatch(int32_t index) {
   __atomic_store_n(&watched[index].end, 0, __ATOMIC_RELEASE);
   __atomic_store_n(&watched[index].start, 0, __ATOMIC_RELEASE);
@@ -396,8 +396,8 @@ int32_t ixy_recv(int32_t fd, void *to, uint32_t bytes, int32_t *fds, int32_t fla
 
 /*
  * Stores the ID of the process at the other end of a Unix stream socket, and returns a descriptor that
- * becomes readable when that process has ended. At the end that connected, it is the process that listened.
- * -ESRCH if it is not known here: it belongs to another PID namespace, or has ended before.
+ * becomes readable when that process has ended. For a socket that connected, it is the process that listened.
+ * -ESRCH if the process is in another PID namespace or has already ended.
  */
 int32_t ixy_peer(int32_t fd, int32_t *pid) {
   struct ucred peer;
@@ -513,7 +513,7 @@ double ixy_milliseconds(void) {
  * process and through its parent.
  */
 
-/* Signals that native/stop.ts also has Deno listen to. */
+/* Signals to which Deno listens too, see native/stop.ts. */
 static const int listened[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR2, SIGALRM, SIGXCPU, SIGXFSZ};
 /* Other signals whose default is to end the process. They are caught only if nothing else uses them: a
  * profiler of V8 uses SIGPROF. Real-time signals follow. Signals of a crash are not caught. */
@@ -541,8 +541,8 @@ static void on_signal(int number) {
   errno = error;
 }
 
-/* Installs the handler of a signal, and stores the previous one. Leaves the signal as it is if that is
- * `only_default` and has a handler. */
+/* Installs the handler of a signal, and stores the previous one. With `only_default`, leaves a signal that has
+ * a handler as it is. */
 static int catch_signal(int number, int only_default) {
   struct sigaction handle = {.sa_handler = on_signal}, now;
   if (sigaction(number, 0, &now) < 0) return -errno;

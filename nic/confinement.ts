@@ -16,7 +16,7 @@ const HUGEPAGE_LIMITS = [
   ["/sys/fs/cgroup/hugetlb", "hugetlb.2MB.limit_in_bytes"],
 ] as const;
 
-/** What container managers write to the control group of a container's first process. */
+/** What container managers write to the name of a container's control group. */
 const GROUPS: readonly (readonly [RegExp, string])[] = [
   [/kubepods/, "Kubernetes"],
   [/docker/, "Docker"],
@@ -38,7 +38,7 @@ const NAMESPACES: Readonly<Record<string, number>> = {
 export interface Confinement {
   /** The container: the name of its manager, or its namespaces; undefined outside of one. */
   readonly container: string | undefined;
-  /** Whether this process's root is not the machine's. */
+  /** Whether root is not the machine's root here. */
   readonly userNamespace: boolean;
   /** Whether `/proc` is mounted. */
   readonly proc: boolean;
@@ -82,7 +82,7 @@ function containerOf(system: System): string | undefined {
       own: link !== undefined && link !== `${name}:[${number}]`,
     };
   });
-  // The marks below can be left from an image from which the machine was made.
+  // The marks that managerOf() looks for can be left from the image of which the machine was made.
   if (own.every((namespace) => namespace.known && !namespace.own)) return undefined;
   const names = own.filter((namespace) => namespace.own).map(({ name }) => name).join(", ");
   return managerOf(system) ?? (names === "" ? undefined : `namespaces of its own (${names})`);
@@ -105,7 +105,7 @@ function managerOf(system: System): string | undefined {
   return GROUPS.find(([pattern]) => pattern.test(groups))?.[1];
 }
 
-/** Returns whether this process's root is not the machine's: its capabilities then end at its namespace. */
+/** Returns whether root is not the machine's root here: its capabilities then end at its namespace. */
 function inUserNamespace(system: System): boolean {
   const map = system.text("/proc/self/uid_map");
   return map !== undefined && !/^0\s+0\s+4294967295$/.test(map);
@@ -145,7 +145,7 @@ function hugepageLimit(system: System): number {
   );
 }
 
-/** Returns a path and those of the directories above it, without the root. */
+/** Returns a path and the paths of the directories above it, with "" for the root. */
 function withParents(group: string): string[] {
   const names = group.split("/").filter((name) => name !== "");
   return [...names.keys(), names.length].map((n) =>

@@ -145,8 +145,8 @@ function* container(confined: Confinement): Generator<Finding> {
 }
 
 /**
- * Returns cards that a driver of this project supports, and that do not carry the default route. One whose
- * interface this process cannot see may carry it.
+ * Returns cards that a driver of this project supports, and that do not carry the default route. Leaves out
+ * a card whose interface this process cannot see, because it may carry the route.
  */
 function candidates(system: System): FunctionFiles[] {
   return system.ethernetFunctions().functions.filter((found) => {
@@ -244,7 +244,7 @@ function mayOpen(file: string): boolean {
 function lockedMemory(system: System, confined: Confinement): Finding {
   const limits = system.text("/proc/self/limits") ?? "";
   const soft = /^Max locked memory\s+(\S+)/m.exec(limits)?.[1] ?? "unlimited";
-  // The kernel looks for the capability in the machine's user namespace only.
+  // Only the capability in the machine's user namespace counts.
   const free = hasCapability(system, CAP_IPC_LOCK) && !confined.userNamespace;
   const enough = free || soft === "unlimited" || Number(soft) >= MIN_LOCKED;
   return finding(

@@ -30,7 +30,7 @@ export class Random {
     return mix(this.#state);
   }
 
-  /** Returns the next number from 0 to 1, without 1. */
+  /** Returns the next number, from 0 to below 1. */
   next(): number {
     return this.word() / 2 ** 32;
   }

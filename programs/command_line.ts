@@ -61,7 +61,7 @@ export function command<const O extends Options, Plan extends object>(
 
 /** The options of every program. */
 export const COMMON: Options = { help: flag("print this text", { alias: "h" }) };
-/** What Deno makes of bytes of an argument that are not UTF-8. The name would be that of another file. */
+/** What Deno puts in the place of bytes that are not UTF-8. The argument would name another file. */
 const REPLACEMENT = "\ufffd";
 /** The operands of a program that declares none. */
 export const NO_OPERANDS = { shown: "", are: "no operands", least: 0, most: 0 };

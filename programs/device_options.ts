@@ -50,8 +50,8 @@ export const DEVICE_OPTIONS = {
   ),
   rebind: flag("at the end, bind each NIC to its kernel driver again"),
   reconnect: flag(
-    "vfio-user:PATH and vhost-user:PATH: when the process that serves a device ends, wait for the next " +
-      "one and go on; packets in the transmit ring are then counted as lost in flight",
+    "when the process that serves a device on a socket ends, wait for the next one and go on; packets " +
+      "in the transmit ring count as lost in flight",
   ),
   seconds: decimal("stop after N seconds", {
     least: 0.1,
@@ -99,7 +99,7 @@ export interface DeviceOptions {
  * Returns what the options' values mean. `open` and the pool check the rest.
  *
  * @param addresses The program's devices.
- * @throws {UsageError} if no device can reconnect although the program shall.
+ * @throws {UsageError} if `reconnect` is set and no device can reconnect.
  */
 export function deviceOptions(
   values: Values<typeof DEVICE_OPTIONS> & Partial<Values<typeof INTERRUPT_OPTIONS>>,
@@ -113,8 +113,8 @@ export function deviceOptions(
     );
   }
   const { batch, speed, virtio, force, rebind, seconds, json, quiet, interrupts = false } = values;
-  // If a batch is a large part of a ring, the device waits for descriptors: a quarter slower. But not
-  // every vhost-user back-end accepts larger rings.
+  // If a batch is a large part of a ring, the device waits for descriptors, which costs a quarter of the
+  // rate. But not every vhost-user back-end accepts larger rings.
   const limited = addresses.some((address) => address.startsWith("vhost-user"));
   const entries = batch > 64 && !limited ? 1024 : undefined;
   const { "rx-entries": rxEntries = entries, "tx-entries": txEntries = entries } = values;
@@ -149,7 +149,7 @@ export function openDevice(
   let { onWait } = options;
   return ReconnectingDevice.open((signal) => {
     const opening = open(address, { ...options, ...(onWait && { onWait }), signal });
-    onWait = () => {}; // later, the state of the link says the same
+    onWait = () => {}; // later, the state of the link says it
     return opening;
   });
 }

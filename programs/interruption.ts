@@ -9,7 +9,7 @@
 import { StopFlag } from "../native/stop.ts";
 import { TemporaryDirectory } from "./temporary_directory.ts";
 
-/** Milliseconds between looks at the stop flag, and from a signal to the end at the latest. */
+/** Milliseconds between looks at the stop flag, and from a signal to the forced end. */
 const LOOK_MS = 20, END_MS = 8000;
 
 /** A wait was given up because of a signal. */
@@ -36,7 +36,7 @@ export class Interruption implements Disposable {
     Interruption.#current = this;
   }
 
-  /** The one of this process; undefined if there is none. */
+  /** The instance of this process; undefined if there is none. */
   static get current(): Interruption | undefined {
     return Interruption.#current;
   }
@@ -56,7 +56,7 @@ export class Interruption implements Disposable {
     return this.#caught.promise;
   }
 
-  /** Waits for a promise, and gives up with an error once a signal is caught. */
+  /** Waits for a promise; throws once a signal is caught. */
   async orEnd<T>(promise: Promise<T>): Promise<T> {
     const interrupted = this.caught.then(() => {
       throw new Interrupted(`signal ${this.number}`);
@@ -80,8 +80,8 @@ export class Interruption implements Disposable {
 }
 
 /**
- * Returns a `main` during which signals are caught. If a signal makes it fail, or it does not end within
- * eight seconds of one, the exit code is 128 and the signal's number; otherwise `main` decides.
+ * Returns a `main` during which signals are caught. If it fails after a signal, or does not end within eight
+ * seconds, the exit code is 128 plus the signal's number; otherwise `main` decides.
  */
 export function interruptible<Plan>(
   main: (plan: Plan, interruption: Interruption) => number | Promise<number>,

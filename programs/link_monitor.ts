@@ -33,7 +33,7 @@ export class LinkMonitor {
     return [...this.#said.keys()].filter((i) => this.#said[i]?.up === false);
   }
 
-  /** Whether a device tried to bring its link up at the last look, and goes on with that. */
+  /** Whether a device was bringing its link up in the background at the last look. */
   get retrying(): boolean {
     return this.#said.some((status) => status?.retrying);
   }

@@ -21,7 +21,7 @@ export const ROUNDS = 4096;
 
 /** Milliseconds between reads of the clock, which make garbage; `Timer` makes none. */
 const LOOK_MS = 20;
-/** The same while a device reconnects, which needs turns of the event loop. */
+/** The same while a device reconnects, for which the event loop has to run. */
 const RETRY_MS = 1;
 
 /** Does some rounds of work; returns whether to continue. */
@@ -46,7 +46,7 @@ export async function poll(
 ): Promise<void> {
   const watch = new Watch(devices, report, seconds);
   let sleep = AdaptiveSleep.of(devices, () => work(1));
-  // While a device is opened again, signals end only that.
+  // A signal ends only the reopening of a device in the background.
   while (unstoppable(() => pollUntilLinkDown(watch, sleep, stop, work))) {
     await watch.bringLinksUp();
     sleep = AdaptiveSleep.of(devices, () => work(1)); // a device may have been opened again

@@ -112,7 +112,7 @@ export interface ReportOptions {
 export class Report {
   readonly #options: ReportOptions;
   readonly #devices: readonly Device[];
-  /** Called so that no signal ends it: a device may be opened again meanwhile, which a signal does end. */
+  /** Runs as unstoppable work: a signal ends only the reopening of a device in the background. */
   readonly #counts: () => readonly Counts[];
   readonly #print: (line: string) => void;
   readonly #start: number;

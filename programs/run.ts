@@ -42,10 +42,10 @@ const SIGNAL_CODE = 128;
 
 /**
  * Ends the process with the exit code that `main` returns, 2 for an error that the user can fix,
- * 1 for a device or worker that failed, or 128 and the signal's number for a signal that arrived before
- * the devices were ready. It prints these errors as one sentence. Any other error is a bug of the
- * program: it keeps its stack trace, and the exit code is 1. {@linkcode endOutput} adds how output that
- * failed changes the exit code.
+ * 1 for a device or worker that failed, or 128 plus the number of a signal that arrived before the devices
+ * were ready. It prints each of these errors as one sentence. Any other error is a bug of the program: it
+ * keeps its stack trace, and the exit code is 1. Failed output changes the exit code too, see
+ * {@linkcode endOutput}.
  */
 export async function endWith(main: () => number | Promise<number>): Promise<never> {
   let code = 1;
@@ -71,7 +71,7 @@ export async function endWith(main: () => number | Promise<number>): Promise<nev
   Deno.exit(endOutput(code));
 }
 
-/** What to do about error numbers of Linux that Deno's own calls report: their message has no remedy. */
+/** What to do about error numbers of Linux from Deno's own calls, whose messages do not say it. */
 const REMEDIES: Readonly<Record<number, string>> = {
   [Errno.EAGAIN]: "raise `ulimit -u`, in a container --pids-limit",
   [Errno.ENOMEM]: "see `ulimit -v`, in a container --memory",
@@ -81,8 +81,8 @@ const REMEDIES: Readonly<Record<number, string>> = {
 };
 
 /**
- * Returns the sentence about an error that the user can fix: a UsageError, or the system or Deno has
- * refused a call of Deno's. Undefined for other errors.
+ * Returns the sentence about an error that the user can fix: a UsageError, or a call of Deno's that the
+ * system or Deno has refused. Undefined for other errors.
  */
 function refusal(error: unknown): string | undefined {
   if (error instanceof UsageError) return error.message + ownOption(error);

@@ -1,6 +1,6 @@
 /**
- * Reports on the standard error that a program waits without progress, what for, and why; and packets that
- * a device has not sent at the end.
+ * Reports on the standard error that a program makes no progress, what it waits for, and why. At the end,
+ * reports packets that a device has not sent.
  *
  * @module
  */
@@ -14,14 +14,14 @@ import { err } from "./output.ts";
 
 /** Milliseconds between looks. */
 const LOOK_MS = 100;
-/** Longest time at the end for packets in transmit rings, in milliseconds. */
+/** Longest time at the end to wait for packets in transmit rings, in milliseconds. */
 const UNSENT_MS = 500;
 
 /** What a program waits for. */
 export interface Wait {
   /** A number that changes with every packet. */
   readonly progress: () => number;
-  /** What is missing, such as `512 packets to send`; undefined while the program waits for nothing. */
+  /** What is missing, such as `3 of 9 packets are not sent`; undefined while the program waits for nothing. */
   readonly missing: () => string | undefined;
   /** The probable reason while the link is up. */
   readonly reason: string;
@@ -30,7 +30,8 @@ export interface Wait {
 }
 
 /**
- * Waits half a second for packets in transmit rings. Reports those that stay: totals count them as sent.
+ * Waits half a second for packets in transmit rings. Reports those that stay, because totals count them as
+ * sent.
  *
  * @param print Prints a line; default: to the standard error.
  * @throws {DeviceError} if a device is gone.

@@ -40,7 +40,7 @@ export class TemporaryDirectory implements AsyncDisposable {
     }
   }
 
-  /** Removes all that exist, for a process that ends before it has disposed of them. */
+  /** Removes all that exist, for a process that ends before it disposes of them. */
   static removeAll(): void {
     for (const directory of TemporaryDirectory.#all) directory.#remove();
   }
@@ -61,7 +61,7 @@ export class TemporaryDirectory implements AsyncDisposable {
     try {
       Deno.removeSync(this.path, { recursive: true });
     } catch (error) {
-      if (!(error instanceof Deno.errors.NotFound)) throw error; // it was in another one
+      if (!(error instanceof Deno.errors.NotFound)) throw error; // it was in a removed one
     }
   }
 }

@@ -84,14 +84,15 @@ export class Watch {
       try {
         await this.#devices[i].waitForLink(0);
       } catch (error) {
-        // Still down, which the next look reports; gone, which the next check does; or a signal arrived.
+        // The link is down, which the next look reports; the device is gone, which the next check reports;
+        // or a signal has arrived.
         if (!(error instanceof DeviceError || error instanceof StopError)) throw error;
       }
     }
     if (this.isRetrying) this.linkChanged();
   }
 
-  /** Whether a device goes on to bring its link up, and needs turns of the event loop for it. */
+  /** Whether a device is bringing its link up in the background, for which the event loop has to run. */
   get isRetrying(): boolean {
     return this.#links.retrying;
   }

@@ -15,7 +15,7 @@ export interface Assignment<Task> {
   readonly stop: SharedArrayBuffer;
 }
 
-/** What a worker sends: that it has loaded its modules, has its task, and has released everything. */
+/** A message of a worker: it has loaded its modules, has its task, or has released everything. */
 export interface WorkerReport {
   /** The kernel's id of its thread; undefined before it has its task. */
   readonly thread?: string;

@@ -47,7 +47,7 @@ export function requireWorkers(directory: URL): void {
 /** A worker and its state. */
 interface Member {
   readonly worker: Worker;
-  /** Whether its task was sent; until then it has no views of foreign memory. */
+  /** Whether its task was sent; before that it has no views of memory of other threads. */
   assigned: boolean;
   /** The id of its thread; undefined until it has its task. */
   thread?: string;
@@ -126,7 +126,7 @@ export class Workers implements AsyncDisposable {
    */
   async [Symbol.asyncDispose](): Promise<void> {
     Atomics.store(new Int32Array(this.#stop), 0, 1);
-    // A worker without a task is not waited for: on a busy machine it may load its modules for long.
+    // Do not wait for a worker without a task: on a busy machine it may load its modules for long.
     for (const { worker } of this.#members.filter(({ assigned }) => !assigned)) {
       worker.onmessage = null;
       worker.terminate();

@@ -49,8 +49,8 @@ function serve(server: PortServer): boolean {
 }
 
 /**
- * Ends a driver's use of a port after an error in the model, which its descriptors or registers have caused:
- * the other ports go on. A failure of a wire is not the driver's.
+ * Ends a driver's use of a port after an error in the model, which the driver's descriptors or registers have
+ * caused. The other ports go on. A failure of a wire is not the driver's fault.
  *
  * @returns The amount of work.
  * @throws the error, if a system call has failed or no driver uses the port.

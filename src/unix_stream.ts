@@ -24,6 +24,8 @@ export const MAX_FDS = 16;
 const RETRY_MS = 10;
 /** The longest time of a single poll, in milliseconds. */
 const POLL_MS = 20;
+/** How long a server may take for an answer before a signal ends the wait, and with it the connection. */
+const HANG_MS = 200;
 
 /** Results that mean that the server has closed the connection: the end of the stream, and these errors. */
 const CLOSED: readonly number[] = [0, Errno.EPIPE, Errno.ECONNRESET];
@@ -204,11 +206,13 @@ export class UnixStream {
   }
 
   #await(events: number, deadline: number, during: string): void {
-    try {
-      checkStop();
-    } catch (error) {
-      this.alive = false; // the answer to this request would be taken for that to the next one
-      throw error;
+    if (performance.now() > deadline - this.milliseconds + HANG_MS) {
+      try {
+        checkStop();
+      } catch (error) {
+        this.alive = false; // the answer to this request would be taken for that to the next one
+        throw error;
+      }
     }
     // At the deadline it looks once more: this thread may not have run for a while.
     const left = Math.max(Math.ceil(deadline - performance.now()), 0);

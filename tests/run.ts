@@ -26,7 +26,7 @@ interface Suite {
   readonly root?: string;
   /**
    * A program that runs them, with its arguments (default: `deno test`, with those of the command line).
-   * If there are later suites, it runs beside these, with what they leave of the processors.
+   * It runs beside later suites, at the lowest priority.
    */
   readonly program?: readonly string[];
 }
@@ -131,7 +131,7 @@ function counts(text: string, success: boolean): Counts {
   };
 }
 
-/** Runs a suite with what others leave of the processors, and prints its output at its end. */
+/** Runs a suite at the lowest priority, and prints its output at the end. */
 async function runBeside(suite: Suite, { signal }: Interruption): Promise<Counts> {
   const { stdout, stderr, success } = await new Deno.Command("nice", {
     args: ["-n", "19", Deno.execPath(), ...command(suite, [])],

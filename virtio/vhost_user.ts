@@ -36,8 +36,8 @@ const NOT_CARRIED = Feature.MAC | Feature.STATUS | Feature.SPEED_DUPLEX | Featur
 const MAX_REGIONS = 8;
 /**
  * Default descriptors of a queue. Every back-end accepts 256; those built on rust-vmm usually accept
- * no more. rust-vmm does not implement the device status, so a back-end that offers it is another
- * one, such as DPDK's, which accepts up to 32768 and is faster with more than 256.
+ * no more. Back-ends that offer the device status, which rust-vmm does not implement, get more: DPDK's
+ * accepts up to 32768 and is faster with more than 256.
  */
 const DEFAULT_DESCRIPTORS = 256, DEFAULT_WITH_STATUS = 1024;
 /** Interval between two requests for the device status, in milliseconds. */

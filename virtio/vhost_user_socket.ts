@@ -7,6 +7,7 @@
  */
 
 import { delay } from "../native/clock.ts";
+import { checkStop } from "../native/stop.ts";
 import { Errno, stubs } from "../native/stubs.ts";
 import { BoundSocket, SOCK } from "../src/bound_socket.ts";
 import { checkCall, DeviceError, UsageError } from "../src/errors.ts";
@@ -269,6 +270,7 @@ export class VhostUserSocket {
 
   #send(name: RequestName, payload: Uint8Array, fds: readonly number[] = [], flags = 0): void {
     if (this.#pending) this.#answer(8); // discards an answer that `look` has not read
+    checkStop(); // between requests, so that cleaning up can make others
     const message = new Uint8Array(HEADER + payload.length);
     message.set(u32(Request[name], VERSION | flags, payload.length));
     message.set(payload, HEADER);

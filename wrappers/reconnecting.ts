@@ -1,7 +1,7 @@
 /**
- * Reconnection: a device that survives the end of the process that serves it (`vfio-user:PATH`,
- * `vhost-user:PATH`). It then looks like a device whose link is down, opens the device again with
- * the same pool, and goes on with the same queues and counts.
+ * Reconnection: a device that survives the end of the process that serves it. It then looks like a
+ * device whose link is down, opens the device again with the same pool, and goes on with the same
+ * queues and counts.
  *
  * @module
  */
@@ -25,13 +25,13 @@ interface Owner {
   /**
    * Takes note of an error of the device.
    *
-   * @throws the error, if it is another one.
+   * @throws the error if it is not the device's.
    */
   failed(error: unknown): void;
 }
 
-/** Returns an interrupt whose errors its device takes note of. */
-function guarded(interrupt: Interrupt | undefined, owner: Owner): Interrupt | undefined {
+/** Returns an interrupt that passes errors to its device. */
+function reporting(interrupt: Interrupt | undefined, owner: Owner): Interrupt | undefined {
   if (interrupt === undefined) return undefined;
   return {
     fd: interrupt.fd,
@@ -66,7 +66,7 @@ class ReconnectingRxQueue implements RxQueue {
   }
 
   get interrupt(): Interrupt | undefined {
-    return guarded(this.#queue?.interrupt, this.#owner);
+    return reporting(this.#queue?.interrupt, this.#owner);
   }
 
   /** Uses another queue; undefined for none. */
@@ -149,9 +149,9 @@ function removeTaken(batch: PacketBatch): number {
 
 /**
  * A device that connects again when the process that serves it ends. While there is no connection,
- * its link is down, no packet arrives, and transmit queues take none. It makes attempts only while
- * `waitForLink` runs, so call that from time to time while the link is down, with 0 ms from a loop
- * that serves other devices: the attempt goes on in the background.
+ * its link is down, no packet arrives, and transmit queues take none. Only `waitForLink` starts an
+ * attempt to connect, so call it from time to time while the link is down. A loop that serves other
+ * devices calls it with 0 ms: the attempt goes on in the background.
  *
  * ```ts
  * import { Mempool, open } from "../mod.ts";
@@ -196,7 +196,7 @@ export class ReconnectingDevice implements Device {
   /**
    * Opens a device.
    *
-   * @param connect Opens it, now and after each end of a connection; each time with the same `pool` or
+   * @param connect Opens it, now and after each end of a connection, always with the same `pool` or
    * `pools`, and the same number of queues. The signal is aborted when this device is closed.
    * @throws whatever `connect` throws the first time.
    */
@@ -245,7 +245,7 @@ export class ReconnectingDevice implements Device {
   }
 
   get linkInterrupt(): Interrupt | undefined {
-    return this.#open ? guarded(this.#device.linkInterrupt, this) : undefined;
+    return this.#open ? reporting(this.#device.linkInterrupt, this) : undefined;
   }
 
   /** @ignore For its queues. */
@@ -285,8 +285,8 @@ export class ReconnectingDevice implements Device {
   }
 
   /**
-   * Waits until the link is up. Without a connection, it makes attempts to connect, in pauses that grow
-   * to a second.
+   * Waits until the link is up. Without a connection, it makes attempts to connect, with pauses that
+   * grow to a second.
    *
    * @param milliseconds The longest time to wait (default: 10,000). 0 starts an attempt if one is due,
    * and returns before it has ended.
@@ -321,7 +321,7 @@ export class ReconnectingDevice implements Device {
   async #advance(milliseconds: number): Promise<void> {
     if (this.#open) this.#end();
     if (performance.now() >= this.#due) this.#attempt ??= this.#reopen();
-    // Not delay(), which would end with a signal in the place of the attempt.
+    // Not delay(): a signal would end it instead of the attempt.
     const pause = new Promise<void>((resolve) => setTimeout(resolve, milliseconds));
     await (this.#attempt ? Promise.race([this.#attempt, pause]) : pause);
   }
@@ -334,7 +334,7 @@ export class ReconnectingDevice implements Device {
     this.#before = sum(this.#before, device.statistics(false));
     for (const queue of [...this.#rx, ...this.#tx]) queue.replace(undefined);
     this.#open = false;
-    // A device that fails again and again is not opened in a loop without a pause.
+    // A device that fails at once each time is opened again only after a pause.
     const now = performance.now(), lasted = now - this.#since > LONGEST_PAUSE_MS;
     if (lasted) this.#pause = FIRST_PAUSE_MS;
     this.#due = lasted ? 0 : this.#next(now);
@@ -372,7 +372,7 @@ export class ReconnectingDevice implements Device {
       } else if (
         all.every((cause) => cause instanceof DeviceError || cause instanceof UsageError)
       ) {
-        // A server that was not started yet is what the reason says already.
+        // That no server listens yet is not a new reason.
         const waits = all.every((cause) => (cause as Error).cause instanceof SystemError);
         if (!waits) this.#note(all[0] as Error);
       } else {
@@ -428,8 +428,8 @@ export class ReconnectingDevice implements Device {
   }
 
   /**
-   * Returns the counts of all connections. Those of a device's own counters lack what it counted after
-   * the last call before its connection ended.
+   * Returns the counts of all connections. If a device counts in registers, the counts between the last
+   * call and the end of a connection are missing.
    */
   statistics(refresh = true): Statistics {
     const now = this.#try((device) => device.statistics(refresh)) ??
@@ -442,12 +442,12 @@ export class ReconnectingDevice implements Device {
     return this.#try((device) => device.counters()) ?? {};
   }
 
-  /** Looks whether the connection still works. A connection that has ended is not an error. */
+  /** Checks whether the connection still works. A connection that has ended is not an error. */
   checkAlive(): void {
     this.#try((device) => device.checkAlive());
   }
 
-  /** Closes the device. Use `await using` to end an attempt that runs, too. */
+  /** Closes the device. `await using` also waits for an attempt in the background. */
   close(): void {
     if (this.#closed) return;
     if (this.#open && !this.connected) this.#end();
@@ -462,7 +462,7 @@ export class ReconnectingDevice implements Device {
     this.close();
   }
 
-  /** Closes the device, and waits for the end of an attempt that runs. */
+  /** Closes the device, and waits for an attempt in the background. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.close();
     await this.#attempt;

@@ -32,8 +32,8 @@ const FLUSH_MILLISECONDS = 100;
 const BURST = 64;
 
 /**
- * An input file, an output file, or both. The input is replayed once, without loss, up to the end that
- * the file has by then. The output is written as frames come, so that `tcpdump -r` can read it meanwhile.
+ * An input file, an output file, or both. The input is replayed once, without loss, up to its current
+ * end. The output is written as frames come, so that `tcpdump -r` can read it meanwhile.
  */
 export class PcapWire implements Wire {
   /** Kind of wire. */
@@ -134,9 +134,9 @@ export class PcapWire implements Wire {
   }
 
   /**
-   * Counts frames delivered, refused by the port and retried, skipped for their length, delivered in part
-   * (the file holds no more), captured, and not written because the file system was full or a reader was
-   * slow; says if the input is damaged, and if it is finished.
+   * Counts frames delivered, refused by the port and retried, skipped for their length, truncated in the file,
+   * captured, and not written because the file system was full or a reader was slow. Also says whether the
+   * input is damaged, and whether it is finished.
    */
   statistics(): Record<string, number> {
     return {

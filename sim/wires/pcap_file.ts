@@ -22,12 +22,12 @@ const FCS_PRESENT = 0x0400_0000, FCS_LENGTH_SHIFT = 28;
 /** Longest record of Ethernet that libpcap reads and writes: its MAXIMUM_SNAPLEN. */
 const MAX_RECORD_BYTES = 262144;
 const PIECE_BYTES = RECORD_HEADER_BYTES + MAX_RECORD_BYTES;
-/** Longest time for the reader of a FIFO to take the end of a capture, in milliseconds. */
+/** Longest time to wait for the reader of a FIFO at the end, in milliseconds. */
 const CLOSE_MS = 1000;
 
 const O_NOCTTY = 0o400, O_NONBLOCK = 0o4000;
 
-/** Other formats of captures, by their first bytes, and what makes a classic pcap file of them. */
+/** Other formats of captures: first bytes, name, and the tool that converts them to classic pcap. */
 const FORMATS: readonly (readonly [bytes: readonly number[], name: string, tool: string])[] = [
   [[0x0a, 0x0d, 0x0d, 0x0a], "a pcapng file", "editcap -F pcap"],
   [[0x1f, 0x8b], "compressed by gzip", "gunzip"],
@@ -49,7 +49,7 @@ export class PcapReader implements OpenFile {
   #header: { readonly littleEndian: boolean; readonly fcsBytes: number } | undefined;
   #at = 0;
   #filled = 0;
-  /** Whether the file has ended. A FIFO has not, as long as no process has written to it. */
+  /** Whether the file has ended. A FIFO that no process has written to yet has not. */
   #ended = false;
   #begun = false;
   #damage: string | undefined;
@@ -79,7 +79,7 @@ export class PcapReader implements OpenFile {
     }
   }
 
-  /** What is wrong with the file from here on; undefined as long as it is in order. */
+  /** What is wrong with the file from here on; undefined while nothing is. */
   get damage(): string | undefined {
     return this.#damage;
   }
@@ -113,8 +113,8 @@ export class PcapReader implements OpenFile {
     const kept = this.#view.getUint32(this.#at + 8, littleEndian);
     const whole = this.#view.getUint32(this.#at + 12, littleEndian);
     if (kept > MAX_RECORD_BYTES) {
-      this.#damage = `${this.name}: record ${this.#records + 1} has ${kept} bytes, and ` +
-        `${MAX_RECORD_BYTES} is the most`;
+      this.#damage = `${this.name}: record ${this.#records + 1} has ${kept} bytes, more than the ` +
+        `maximum of ${MAX_RECORD_BYTES}`;
       return NO_FRAME.END;
     }
     if (!this.#fill(RECORD_HEADER_BYTES + kept)) {
@@ -160,7 +160,7 @@ export class PcapReader implements OpenFile {
       const magic = this.#view.getUint32(0, order);
       return magic === MAGIC_MICROSECONDS || magic === MAGIC_NANOSECONDS;
     });
-    if (littleEndian === undefined) throw this.#notPcap("its magic number is another");
+    if (littleEndian === undefined) throw this.#notPcap("its magic number is unknown");
     const version = this.#view.getUint16(4, littleEndian);
     if (version !== VERSION_MAJOR) throw this.#notPcap(`its version is ${version}, not 2`);
     const link = this.#view.getUint32(20, littleEndian), type = link & 0xffff;

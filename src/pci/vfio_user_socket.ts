@@ -5,6 +5,7 @@
  */
 
 import { waitUntil } from "../../native/clock.ts";
+import { checkStop } from "../../native/stop.ts";
 import { Errno, SystemError } from "../../native/stubs.ts";
 import { DeviceError } from "../errors.ts";
 import type { Peer } from "../peer.ts";
@@ -145,6 +146,7 @@ export class VfioUserSocket {
   }
 
   #send(command: number, body: Uint8Array, flags: number, fds: number[]): number {
+    checkStop(); // between requests, so that cleaning up can make others
     const message = new Uint8Array(HEADER + body.length);
     const view = new DataView(message.buffer);
     this.#id = (this.#id + 1) & 0xffff;

@@ -40,7 +40,7 @@ Default: the tests of ${ROOMS.join(", ")}.`,
 async function main({ tests, uncovered }: Plan): Promise<number> {
   const { passed, files } = await measure(PROJECT, tests);
   for (const line of table(files, ROOMS, uncovered)) out.print(line);
-  if (!passed) err.print("a test failed: deno task test shows it");
+  if (!passed) err.print("error: a test failed: `deno task test` shows which");
   return passed ? 0 : 1;
 }
 

@@ -15,10 +15,10 @@ export interface Order {
 /** Writes between turns of the event loop, where the thread can be ended. */
 const TURN_WRITES = 1 << 16;
 let ended = false;
-/** Words that descriptors and used rings take seriously. */
+/** Words that mean something in descriptors and used rings. */
 const LIKELY = [0, 1, 2, 3, 60, 72, 0x20000003, 2048, 2049, 0xffff, 0x10000];
 
-/** Writes for ever. */
+/** Writes forever. */
 function race(arrays: readonly Uint32Array[]): void {
   const random = new Random(performance.now());
   const turn = () => {

@@ -51,21 +51,21 @@ ${ROOMS.join(", ")}.`,
   options: {
     seed: whole("chooses the changes and their order", { least: 0, most: 2 ** 32 - 1, default: 1 }),
     count: whole("number of changes", { least: 1, most: 100_000, default: 100 }),
-    quick: whole("seconds that a test file may take, with coverage, to be used", {
+    quick: whole("do not use test files that take longer than N seconds with coverage", {
       ...{ least: 1, most: 3600, default: 30 },
     }),
     most: whole("test files to run for each change, cheapest first", {
       ...{ values: "(default: all that run the line)", least: 1, default: Infinity },
     }),
     state: text(
-      "continue where the run stopped that wrote FILE, with the same seed and files, and add the results",
+      "continue the run that wrote FILE, with the same seed and files, and add the results",
       "FILE",
       "the name of a file",
     ),
   },
   notes:
-    `It first measures all test files, which takes some minutes; --state keeps what it measured.
-SIGINT ends it after the current change, with the list.`,
+    `First it measures all test files, which takes some minutes; --state keeps these measurements.
+SIGINT ends it after the current change, and prints the list.`,
   plan({ values, operands }): Plan {
     const unknown = operands.find((file) => !ROOMS.some((room) => `${file}/`.startsWith(room)));
     if (unknown !== undefined) {

@@ -761,6 +761,24 @@ Deno.test("nic.ts eeprom --raw names a file that takes no more, once", async () 
   await sim.quit();
 });
 
+Deno.test("nic.ts eeprom ends at a signal with a sentence, and leaves no rule broken", async () => {
+  await using directory = await TemporaryDirectory.make();
+  const trace = directory.file("trace"),
+    slow = ["--trace", trace, "--delays=bus=20", "--device-id=0x1563"];
+  await using sim = await Sim.start(directory, ["none"], slow);
+  await using program = Program.start(ffiOnly("nic.ts", ["eeprom", sim.addresses[0]]));
+  await until("the first words", async () => / FLEX_MNG\[/.test(await Deno.readTextFile(trace)));
+  program.kill("SIGTERM");
+  const { code, stdout, stderr } = await program.finish();
+  assertEquals([code, stdout], [143, ""], stderr);
+  assertMatch(stderr, /^[^\n]*SIGTERM[^\n]*\n$/);
+  const [last] = (await Deno.readTextFile(trace)).match(
+    / write SW_FW_SYNC \S+(?!.* write SW_FW_SYNC)/s,
+  )!;
+  assertMatch(last, /0x0+$/, "the semaphore is free");
+  await sim.quit();
+});
+
 Deno.test("nic.ts identify blinks the LED, and restores it, also at SIGINT", async () => {
   await using directory = await TemporaryDirectory.make();
   const trace = directory.file("trace");

@@ -15,7 +15,7 @@ import { type Driver, Ring } from "./vhost_user_ring.ts";
 const SOCK_STREAM = 1, POLLIN = 1, POLLHUP = 16;
 const HEADER = 12, VERSION = 1, VERSION_MASK = 3, REPLY = 4, NEED_REPLY = 8, MAX_MESSAGE = 4096;
 const MAX_REGIONS = 32, REGION = 32;
-/** Payload bit of requests with an eventfd: there is none. */
+/** Bit in the payload of requests about an eventfd: the request has none. */
 const NO_FD = 0x100;
 const PROTOCOL_FEATURES = 1n << 30n;
 const MQ = 1n, REPLY_ACK = 8n;
