@@ -49,6 +49,7 @@ const SYMBOLS = {
   ixy_end: { parameters: ["i32"], result: "i32" },
   ixy_eventfd: { parameters: [], result: "i32" },
   ixy_signal: { parameters: ["i32"], result: "i32" },
+  ixy_empty: { parameters: ["i32"], result: "i32" },
   ixy_poll: { parameters: ["buffer", "u32", "i32"], result: "i32" },
   ixy_milliseconds: { parameters: [], result: "f64" },
   ixy_stop_begin: { parameters: ["buffer"], result: "i32" },

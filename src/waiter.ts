@@ -37,7 +37,6 @@ export class Waiter {
   readonly #links: number;
   #linkChanged = false;
   readonly #pollfds: Int32Array<ArrayBuffer>;
-  readonly #count = new Uint8Array(8);
 
   /**
    * Creates a waiter for queues. A queue or device belongs to one waiter at a time.
@@ -109,7 +108,7 @@ export class Waiter {
     const seen = pollfds[i + 1] >>> SEEN_SHIFT;
     if (seen === 0) return;
     if (i >= this.#links) this.#linkChanged = true;
-    const n = stubs.ixy_read(pollfds[i], this.#count, this.#count.length);
+    const n = stubs.ixy_empty(pollfds[i]);
     // The other side shares an eventfd, and may have emptied it.
     if (n !== -Errno.EAGAIN) checkErrno("read an eventfd", n);
   }

@@ -23,14 +23,10 @@ const ACTIONS = 0x38;
 /** Request of ioctl(2): sets O_NONBLOCK if its argument is not 0. */
 const FIONBIO = 0x5421;
 const NONBLOCKING = Int32Array.of(1);
-/** Bit of a struct pollfd; the low half of its second word has requested events, the high half seen ones. */
-const POLLOUT = 4, REVENTS_SHIFT = 16;
 
 /** The eventfds of one client. */
 export class Eventfds {
   readonly #fds: number[][] = IRQ_COUNTS.map((count) => new Array<number>(count).fill(-1));
-  readonly #pollfd = new Int32Array(2);
-  readonly #one = new Uint8Array([1, 0, 0, 0, 0, 0, 0, 0]);
 
   /**
    * Executes the command SET_IRQS.
@@ -104,16 +100,8 @@ export class Eventfds {
     }
   }
 
-  /**
-   * Signals an eventfd, unless it is full: then it is signalled already. It looks first, since the
-   * client can make the eventfd block again: the flag belongs to the file, which both have open.
-   */
+  /** Signals an eventfd, unless it is full: then it is signalled already. */
   #signal(fd: number): void {
-    if (fd < 0) return;
-    const pollfd = this.#pollfd;
-    pollfd[0] = fd;
-    pollfd[1] = POLLOUT;
-    stubs.ixy_poll(pollfd, 1, 0);
-    if (pollfd[1] >>> REVENTS_SHIFT & POLLOUT) stubs.ixy_write(fd, this.#one, 8);
+    if (fd >= 0) stubs.ixy_signal(fd);
   }
 }

@@ -268,14 +268,60 @@ Deno.test("unsupported() names the systems that the stubs run on, in a sentence"
   assertEquals(unsupported("linux", "aarch64"), sentence + "linux on aarch64");
 });
 
-Deno.test("ixy_signal does not block on an eventfd that another process has filled and made blocking", () => {
-  const fd = checkErrno("eventfd", stubs.ixy_eventfd()), FIONBIO = 0x5421;
-  assertEquals(stubs.ixy_signal(fd), 8);
+Deno.test("ixy_signal and ixy_empty do not block on an eventfd that another process has made blocking", () => {
+  const fd = checkErrno("eventfd", stubs.ixy_eventfd()), FIONBIO = 0x5421, FULL = 2n ** 64n - 2n;
   const count = new BigUint64Array(1);
-  stubs.ixy_read(fd, count, 8);
-  assertEquals(count[0], 1n);
-  assertEquals(stubs.ixy_write(fd, BigUint64Array.of(2n ** 64n - 2n), 8), 8);
+  assertEquals(stubs.ixy_empty(fd), -Errno.EAGAIN);
+  assertEquals(stubs.ixy_signal(fd), 8);
+  assertEquals([stubs.ixy_read(fd, count, 8), count[0]], [8, 1n]);
   assertEquals(stubs.ixy_ioctl(fd, FIONBIO, Int32Array.of(0)), 0);
-  assertEquals(stubs.ixy_signal(fd), -Errno.EAGAIN);
+  assertEquals(stubs.ixy_empty(fd), -Errno.EAGAIN);
+  assertEquals(stubs.ixy_write(fd, BigUint64Array.of(FULL), 8), 8);
+  stubs.ixy_signal(fd); // -EAGAIN without asynchronous I/O
+  assertEquals(stubs.ixy_read(fd, count, 8), 8);
+  assert(count[0] >= FULL, String(count[0]));
+  stubs.ixy_close(fd);
+  assertEquals(stubs.ixy_signal(fd) < 0, true);
+});
+
+Deno.test("ixy_signal does not wait, whenever another process fills the eventfd", async () => {
+  const fd = checkErrno("eventfd", stubs.ixy_eventfd()),
+    stop = new Int32Array(new SharedArrayBuffer(4));
+  assertEquals(stubs.ixy_ioctl(fd, 0x5421, Int32Array.of(0)), 0);
+  assertEquals(stubs.ixy_write(fd, BigUint64Array.of(2n ** 64n - 2n), 8), 8);
+  if (stubs.ixy_signal(fd) === -Errno.EAGAIN) {
+    stubs.ixy_close(fd);
+    return void console.log("  skipped: no asynchronous I/O (io_setup)");
+  }
+  const module = new URL("../../native/stubs.ts", import.meta.url).href;
+  // Fills it whenever it is empty, and never empties it: nothing would wake this thread.
+  const script = `const { stubs } = await import("${module}");
+    const full = BigUint64Array.of(2n ** 64n - 2n), pollfd = new Int32Array(2);
+    self.onmessage = ({ data: stop }) => {
+      self.postMessage("begun");
+      while (Atomics.load(stop, 0) === 0) {
+        pollfd.set([${fd}, 1]);
+        if (stubs.ixy_poll(pollfd, 1, 0) === 0) stubs.ixy_write(${fd}, full, 8);
+      }
+      self.postMessage("ended");
+    };
+    self.postMessage("ready");`;
+  const url = `data:text/javascript,${encodeURIComponent(script)}`;
+  const worker = new Worker(url, { type: "module" });
+  const said = () => new Promise((resolve) => worker.onmessage = ({ data }) => resolve(data));
+  assertEquals(await said(), "ready");
+  worker.postMessage(stop);
+  assertEquals(await said(), "begun");
+  const ended = said();
+  let filled = 0;
+  for (let i = 0; i < 50_000; i++) {
+    if (stubs.ixy_empty(fd) === 8) filled++;
+    stubs.ixy_signal(fd);
+  }
+  Atomics.store(stop, 0, 1);
+  stubs.ixy_empty(fd); // the worker may wait
+  assertEquals(await ended, "ended");
+  assertEquals(filled > 0, true);
+  worker.terminate();
   stubs.ixy_close(fd);
 });

@@ -230,7 +230,8 @@ Deno.test("Server does not wait for room in a client's eventfd", () => {
     flag(0); // the client shares the flag
     server.interrupt(0);
     const count = new BigUint64Array(1);
-    assertEquals([stubs.ixy_read(eventfd, count, 8), count[0]], [8, 2n ** 64n - 2n]);
+    assertEquals(stubs.ixy_read(eventfd, count, 8), 8);
+    assert(count[0] >= 2n ** 64n - 2n, String(count[0]));
     server.interrupt(0);
     assertEquals([stubs.ixy_read(eventfd, count, 8), count[0]], [8, 1n]);
     stubs.ixy_close(eventfd);
