@@ -112,7 +112,7 @@ export class UsageError extends Error {
 }
 
 /**
- * A signal that a `StopFlag` caught ended the wait for a device, such as in `open` or `waitForLink`. Programs
+ * A signal that a StopFlag caught ended the wait for a device, such as in `open` or `waitForLink`. Programs
  * print the message and exit with 128 plus the number of the signal. The error has no stack trace, because
  * it is not a fault of the program.
  */
