@@ -42,7 +42,7 @@ export { Waiter } from "./src/waiter.ts";
  *
  * @param address `0000:03:00.0` (or `03:00.0`) for a PCI function; `vfio-user:PATH` for one that
  * another process serves on a Unix socket; `vhost-user:PATH` for a VirtIO back-end on a Unix socket;
- * `vhost-user-server:PATH` for one that connects to the Unix socket that this creates, and waits for.
+ * `vhost-user-server:PATH` for a VirtIO back-end that connects: `open` creates the socket and waits for it.
  * @throws {UsageError} if the address is malformed; the device does not exist, is in use or is not
  * supported; an option is unknown, out of range or not supported by the device; memory or a permission
  * is missing; or this is not Linux on x86-64 with `--allow-ffi`.

@@ -318,7 +318,7 @@ export const NIC = command({
 });
 
 async function main({ command, operands, values }: Plan): Promise<number> {
-  // A signal does not end the process between two steps: a card would stay half bound, or its
+  // A signal must not end the process between two steps: a card would stay half bound, or its
   // semaphore taken.
   using stop = new StopFlag();
   const { json, lines, code = 0 } = await command.run(new System(), operands, values, stop);

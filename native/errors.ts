@@ -112,7 +112,7 @@ export class UsageError extends Error {
 }
 
 /**
- * A `StopFlag` caught a signal while a device was opened, or while the program waited for a link. Programs
+ * A signal that a StopFlag caught ended the wait for a device, such as in `open` or `waitForLink`. Programs
  * print the message and exit with 128 plus the number of the signal. The error has no stack trace, because
  * it is not a fault of the program.
  */
@@ -124,7 +124,7 @@ export class StopError extends Error {
 
   /** Creates the error. */
   constructor(signal: number) {
-    super(`${SIGNALS[signal] ?? `signal ${signal}`} arrived before the device was ready`);
+    super(`${SIGNALS[signal] ?? `signal ${signal}`} ended the wait for the device`);
     this.stack = `${this.name}: ${this.message}`; // else Deno prints where it was thrown
     this.signal = signal;
   }

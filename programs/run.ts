@@ -42,10 +42,9 @@ const SIGNAL_CODE = 128;
 
 /**
  * Ends the process with the exit code that `main` returns, 2 for an error that the user can fix,
- * 1 for a device or worker that failed, or 128 plus the number of a signal that arrived before the devices
- * were ready. It prints each of these errors as one sentence. Any other error is a bug of the program: it
- * keeps its stack trace, and the exit code is 1. Failed output changes the exit code too, see
- * {@linkcode endOutput}.
+ * 1 for a device or worker that failed, or 128 plus the number of a signal that ended the wait for a device.
+ * It prints each of these errors as one sentence. Any other error is a bug of the program: it keeps its stack
+ * trace, and the exit code is 1. Failed output changes the exit code too, see {@linkcode endOutput}.
  */
 export async function endWith(main: () => number | Promise<number>): Promise<never> {
   let code = 1;

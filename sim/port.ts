@@ -63,8 +63,8 @@ export class Ports implements Disposable {
   readonly #trace: Trace | undefined;
 
   /**
-   * Opens all ports; each serves a driver from now on. Files to write are emptied last: a port that cannot
-   * be opened, or a file that is used twice, leaves them as they were.
+   * Opens all ports, which then serve drivers. Empties files to write last: if a port cannot be opened, or a
+   * file is used twice, they stay as they were.
    *
    * @param log Takes a line about each error of a client.
    * @throws {UsageError} if a wire, a socket or the trace cannot be made; nothing stays open then.

@@ -178,7 +178,7 @@ export interface Device extends Disposable {
    * @param milliseconds The longest time to wait (default: 10,000).
    * @throws {DeviceError} if the link is still down after that time.
    * @throws {UsageError} if the time is negative or NaN.
-   * @throws {StopError} if a stop flag has caught a signal.
+   * @throws {StopError} if a StopFlag has caught a signal.
    */
   waitForLink(milliseconds?: number): Promise<LinkStatus>;
   /** Returns the device's unicast MAC address: 6 bytes. */

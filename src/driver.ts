@@ -294,7 +294,7 @@ export function formatMac(mac: Uint8Array): string {
  * @param milliseconds The longest time to wait.
  * @throws {DeviceError} if the link is still down after that time.
  * @throws {UsageError} if the time is negative or NaN.
- * @throws {StopError} if a `StopFlag` has caught a signal.
+ * @throws {StopError} if a StopFlag has caught a signal.
  */
 export async function waitForLink(
   device: string,

@@ -29,7 +29,7 @@ const SCHEME = /^([a-z][a-z0-9-]*):(.+)$/;
  * @throws {UsageError} if the address is malformed; the device does not exist, is in use or is not
  * supported; or a permission is missing. Nothing has changed then.
  * @throws {DeviceError} if the device does not follow its specification, or is gone or powered down.
- * @throws {StopError} if a `StopFlag` has caught a signal.
+ * @throws {StopError} if a StopFlag has caught a signal.
  */
 export function openDevice(
   address: string,

@@ -151,7 +151,7 @@ export class PlainDevice {
     return config.take() || written || before;
   }
 
-  /** Reports once that a driver has truncated the files: no driver reaches the port any more. */
+  /** Reports once that a driver has truncated the files, so that no driver can reach the port. */
   #checkFiles(): void {
     if (this.#lost || !this.#files.lost) return;
     this.#lost = true;
@@ -167,7 +167,7 @@ export class PlainDevice {
 
   #setBusMaster(on: boolean): void {
     this.#memory.reachable = on;
-    // A guard clears bus master of a killed driver, whose queues are still enabled: that is no error.
+    // A guard turns bus mastering of a killed driver off while queues are enabled: that is not a violation.
     this.nic.rules.suspended = !on;
     this.#model.setBusMaster(on);
     // A driver that has released the port gets its pages back.

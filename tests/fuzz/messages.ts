@@ -1,7 +1,8 @@
 /**
  * Messages of a hostile vfio-user client to the NIC model: valid ones, changed ones and any bytes,
- * with file descriptors of every kind. The server reports errors to its client alone: it does not
- * throw, even if a client truncates its memory, keeps neither descriptors nor memory, and serves the next client.
+ * with file descriptors of every kind. The server reports errors to its client alone. It does not
+ * throw, even if a client truncates its memory; it keeps neither descriptors nor memory, and serves
+ * the next client.
  *
  * @module
  */

@@ -15,7 +15,7 @@ Deno.test("run() prints the signal that arrives while a device is opened, and ex
   await until("the connection", () => stubs.ixy_poll(Int32Array.of(listener, POLLIN), 1, 0) === 1);
   program.kill("SIGTERM");
   const { code, stdout, stderr } = await program.finish();
-  const sentence = "SIGTERM arrived before the device was ready\n";
+  const sentence = "SIGTERM ended the wait for the device\n";
   assertEquals({ code, stdout, stderr }, { code: 128 + 15, stdout: "", stderr: sentence });
   stubs.ixy_close(listener);
 });

@@ -12,7 +12,7 @@ Deno.test("Stall reports each wait once, with the reason, and is over after the 
   const wait = {
     progress: () => progress,
     missing: () => missing,
-    reason: "nobody listens",
+    reason: "no server listens",
     seconds: 5,
   };
   const stall = new Stall(device, wait, 20, (line) => lines.push(line));
@@ -23,7 +23,7 @@ Deno.test("Stall reports each wait once, with the reason, and is over after the 
   for (const at of [105.1, 110]) assertEquals([look(at), lines.length], [false, 1]);
   const first =
     "A\\u000a: no progress for 5 s, 3 of 4 packets are not sent: link up at 10 Gbit/s: ";
-  assertEquals(lines, [`${first}nobody listens`]);
+  assertEquals(lines, [`${first}no server listens`]);
   progress++;
   assertEquals([look(119), lines.length], [false, 1], "progress");
   link = { up: false, megabits: 0, reason: "no cable" };

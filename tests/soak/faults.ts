@@ -62,7 +62,7 @@ export const DISTURBANCES: readonly Disturbance[] = [
 /** How a fault ends a process. */
 export type Ending = "forwarder ended" | "forwarder killed" | "NIC killed";
 
-/** The endings; a driver of plain ports cannot notice that nothing is behind the files any more. */
+/** The endings. A driver of plain ports cannot notice that the NIC behind the files has ended. */
 export function endings(plain: boolean): readonly Ending[] {
   const all: readonly Ending[] = ["forwarder ended", "forwarder killed", "NIC killed"];
   return plain ? all.slice(0, 2) : all;

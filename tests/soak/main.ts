@@ -45,22 +45,22 @@ type Kind = typeof KINDS[number];
 export const SOAK = command({
   start: "deno task soak",
   about:
-    `Forwards packets between two ports of the software NIC, and accounts for every packet, phase
-after phase: with one or several queues, workers, interrupts, reconnection, vhost-user, and, as root,
-physical addresses. Phases are "steady" (a low rate, at which every packet has to come back),
-"line-rate", or have "faults": links go down, and processes are stopped, ended, killed and started
-again.`,
+    `Forwards packets between two ports of the software NIC, and accounts for every packet. Phases take
+turns: with one or several queues, workers, interrupts, reconnection, vhost-user, and, as root,
+physical addresses. In a "steady" phase, at a low rate, every packet has to come back. A "line-rate"
+phase has full load. In a "faults" phase, at either rate, links go down, and processes are stopped,
+ended, killed and started again.`,
   options: {
     minutes: decimal("minutes to run", { least: 0.01, most: 1e6, default: 10 }),
     count: whole("end after N phases", { least: 1, values: "", default: Infinity }),
     phase: decimal("seconds of a phase", { least: 0.5, most: 86400, default: 10 }),
     seed: whole("chooses phases, faults and times", { least: 0, most: 2 ** 32 - 1, default: 1 }),
-    rate: whole("packets a second in each direction, where not line rate", {
+    rate: whole("packets a second in each direction, except at line rate", {
       ...{ value: "PPS", least: 1, most: 14_880_953, default: 100_000 },
     }),
     kinds: words("kinds of phases", KINDS, { value: "KIND,…" }),
     state: text(
-      "add the totals to those in FILE, which other runs wrote",
+      "add the totals to FILE, which can have those of earlier runs",
       "FILE",
       "the name of a file",
     ),
@@ -69,7 +69,7 @@ again.`,
     `missed: the NIC had no free descriptor; dropped: a transmit ring was full; in flight: in rings
 and buffers when a fault ended a process; lost: none of these, a defect. Exits with 1 if a
 packet was lost, reordered or corrupt, the forwarder broke a rule of the datasheet, grew, or
-left something behind. SIGINT ends the phase, with totals.`,
+left something behind. SIGINT ends the phase, and prints the totals.`,
   plan: ({ values }): Plan => values,
 });
 

@@ -114,7 +114,7 @@ for (const [what, register, stuck, options = {}] of STUCK) {
         }),
       StopError,
     );
-    assertEquals(error.message, "SIGUSR2 arrived before the device was ready");
+    assertEquals(error.message, "SIGUSR2 ended the wait for the device");
     assertEquals([error.signal, pci.log.at(-1), pool.memory.pinned], [NUMBER, "close", false]);
     assertEquals(pool.freeCount, pool.buffers);
     assert(pci.reads < 20, `${pci.reads} reads after the signal`);
@@ -217,6 +217,6 @@ Deno.test("unstoppable() runs to its end while open() is ended", async () => {
 });
 
 Deno.test("a StopError has no stack trace", () => {
-  assertEquals(new StopError(40).stack, "StopError: signal 40 arrived before the device was ready");
+  assertEquals(new StopError(40).stack, "StopError: signal 40 ended the wait for the device");
   assert(!(new StopError(2) instanceof DeviceError));
 });

@@ -1,5 +1,5 @@
 /**
- * Sends every signal to every program, at random moments from its start to after its end, and prints a table:
+ * Sends signals to programs at random moments, from the start of each to after its end, and prints a table:
  * `deno task sweep`. Needs root.
  *
  * @module
@@ -26,18 +26,22 @@ interface Plan {
   readonly signals: readonly string[];
 }
 
+/** The names of all signals, in two lines. */
+const SIGNAL_LINES = Object.keys(SIGNALS).join(", ").replace(/^(.{60,80},) /, "$1\n");
+
 const COMMAND = command({
   start: "deno task sweep",
   about: "Sends signals to programs at random moments, and checks how they end. Needs root.",
   options: {
-    moments: whole("moments of each program and signal", { least: 1, most: 1e6, default: 50 }),
+    moments: whole("runs of each program with each signal", { least: 1, most: 1e6, default: 50 }),
     seed: whole("seed of the random moments", { least: 0, most: 2 ** 31, default: 1 }),
     programs: text("programs, separated by commas (default: all)", "NAMES", "names"),
     signals: text("signals without SIG, separated by commas (default: all)", "NAMES", "names"),
   },
   notes: `Programs: ${TARGETS.map(({ name }) => name).join(", ")}.
-Signals: ${Object.keys(SIGNALS).join(", ")}.
-The table shows failures / runs. A signal ends the sweep after the current run. Exit code: 0, or 1 if there are failures.`,
+Signals: ${SIGNAL_LINES}.
+The table shows failures / runs. A signal ends the sweep after the current run. Exit code: 0, or 1
+if there are failures.`,
   plan({ values: { moments, seed, programs, signals } }): Plan {
     const names = TARGETS.map(({ name }) => name);
     return {

@@ -1,7 +1,7 @@
 /**
  * Runs programs on plain ports, sends them signals at random moments, and checks how they end: DMA off, no
- * process left, totals printed, the exit code, no stack trace, no file left. The next run starts on what
- * this one has left.
+ * process left, totals printed, the exit code, no stack trace, no file left. The next run starts with what
+ * this one leaves.
  *
  * @module
  */

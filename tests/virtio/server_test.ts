@@ -173,7 +173,7 @@ Deno.test("Programs say that they wait for a back-end, and end at a signal", asy
     program.kill("SIGTERM");
     const { code, stderr } = await program.finish();
     assertEquals(code, 128 + 15);
-    assertMatch(stderr, /connect\nSIGTERM arrived before the device was ready\n$/);
+    assertMatch(stderr, /connect\nSIGTERM ended the wait for the device\n$/);
     assertEquals(names(directory), []);
   }
 });
