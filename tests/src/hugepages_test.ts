@@ -8,6 +8,9 @@ import { UsageError } from "../../src/errors.ts";
 import { Hugepages, HugepagesGroup } from "../support/hugepages.ts";
 import { isRoot, PROJECT, run } from "../support/processes.ts";
 
+/** Whether this machine can limit hugepages by a control group. */
+const LIMITED = HugepagesGroup.available;
+
 /** Allocates memory of each kind, writes to it, and prints what it has got. */
 const SCRIPT = `
   const { DmaMemory, HUGEPAGE } = await import("${PROJECT}src/dma.ts");
@@ -22,26 +25,32 @@ const SCRIPT = `
     }
   }`;
 
-Deno.test("DmaMemory has ordinary pages where a control group allows no hugepages", async (t) => {
-  using group = HugepagesGroup.make(0);
-  if (group === undefined) return void console.log("  skipped: no cgroup v2 with hugetlb");
-  using _pages = new Hugepages(8);
-  const { code, stdout, stderr } = await run(
-    group.command(Deno.execPath(), "eval", "--no-check", SCRIPT),
-  );
-  assertEquals([code, stderr], [0, ""]);
-  const [auto, pages, hugepages] = stdout.trim().split("\n");
-  const sentence =
-    /2 hugepages of 2 MiB are refused \(.*\), although \d+ are free: raise hugetlb.2MB.max/;
-  await t.step("with auto", () => {
-    assertMatch(auto, /^auto false /);
-    assertMatch(auto, sentence);
-  });
-  await t.step("with pages", () => assertMatch(pages, /^pages false this memory is in ordinary /));
-  await t.step("not with hugepages", () => {
-    assertMatch(hugepages, /^hugepages UsageError /);
-    assertMatch(hugepages, sentence);
-  });
+Deno.test({
+  name: "DmaMemory has ordinary pages where a control group allows no hugepages",
+  ignore: !LIMITED,
+  fn: async (t) => {
+    using group = HugepagesGroup.make(0)!;
+    using _pages = new Hugepages(8);
+    const { code, stdout, stderr } = await run(
+      group.command(Deno.execPath(), "eval", "--no-check", SCRIPT),
+    );
+    assertEquals([code, stderr], [0, ""]);
+    const [auto, pages, hugepages] = stdout.trim().split("\n");
+    const sentence =
+      /2 hugepages of 2 MiB are refused \(.*\), although \d+ are free: raise hugetlb.2MB.max/;
+    await t.step("with auto", () => {
+      assertMatch(auto, /^auto false /);
+      assertMatch(auto, sentence);
+    });
+    await t.step(
+      "with pages",
+      () => assertMatch(pages, /^pages false this memory is in ordinary /),
+    );
+    await t.step("not with hugepages", () => {
+      assertMatch(hugepages, /^hugepages UsageError /);
+      assertMatch(hugepages, sentence);
+    });
+  },
 });
 
 Deno.test("DmaMemory says which file reserves hugepages of 2 MiB", () => {
@@ -85,14 +94,17 @@ const PUNCH = `
   const other = DmaMemory.allocate(1, "hugepages");
   console.log(bytes[HUGEPAGE], memory.lost, bytes[0], memory.lost, other.lost);`;
 
-Deno.test("DmaMemory.lost: a peer punches holes, and no hugepage is left for the next access", async () => {
-  using group = HugepagesGroup.make(2);
-  if (group === undefined) return void console.log("  skipped: no cgroup v2 with hugetlb");
-  using _pages = new Hugepages(8);
-  const { code, stdout, stderr } = await run(
-    group.command(Deno.execPath(), "eval", "--no-check", PUNCH),
-  );
-  assertEquals([code, stdout, stderr], [0, "7 false 0 true false\n", ""]);
+Deno.test({
+  name: "DmaMemory.lost: a peer punches holes, and no hugepage is left for the next access",
+  ignore: !LIMITED,
+  fn: async () => {
+    using group = HugepagesGroup.make(2)!;
+    using _pages = new Hugepages(8);
+    const { code, stdout, stderr } = await run(
+      group.command(Deno.execPath(), "eval", "--no-check", PUNCH),
+    );
+    assertEquals([code, stdout, stderr], [0, "7 false 0 true false\n", ""]);
+  },
 });
 
 /** Reserves hugepages of 1 GiB, as many as the machine can have. */

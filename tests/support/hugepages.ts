@@ -63,6 +63,12 @@ export class HugepagesGroup implements Disposable {
     this.#control = control;
   }
 
+  /** Whether this machine can have such a group. */
+  static get available(): boolean {
+    using group = HugepagesGroup.make(0);
+    return group !== undefined;
+  }
+
   /**
    * Returns a group; undefined if this machine cannot have one.
    *
