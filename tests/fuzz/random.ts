@@ -4,7 +4,7 @@
  * @module
  */
 
-import { Random as Numbers } from "../../packets/random.ts";
+import { Random as Choices } from "../support/random.ts";
 
 /** Words at which lengths, indices, addresses and flags break. */
 const EDGES = [
@@ -14,7 +14,7 @@ const EDGES = [
 ];
 
 /** Pseudo-random numbers that a seed determines, as fuzzers need them. */
-export class Random extends Numbers {
+export class Random extends Choices {
   /** Returns a whole number from 0 to `limit - 1`. */
   below(limit: number): number {
     return Math.floor(this.next() * limit);
@@ -23,11 +23,6 @@ export class Random extends Numbers {
   /** Returns true once in `n` times. */
   oneIn(n: number): boolean {
     return this.below(n) === 0;
-  }
-
-  /** Returns one of the values. */
-  pick<T>(values: readonly T[]): T {
-    return values[this.below(values.length)];
   }
 
   /** Returns a 32-bit word: any, a small one, a single bit, or one at which arithmetic breaks. */

@@ -4,23 +4,10 @@
  * @module
  */
 
-/** A random generator: the same seed gives the same numbers (mulberry32). */
-export class Random {
-  #state: number;
+import { Random as Numbers } from "../../packets/random.ts";
 
-  /** @param seed 0 to 2^32 - 1. */
-  constructor(seed: number) {
-    this.#state = seed >>> 0;
-  }
-
-  /** Returns a number from 0 to below 1. */
-  next(): number {
-    this.#state = (this.#state + 0x6d2b79f5) >>> 0;
-    let word = Math.imul(this.#state ^ this.#state >>> 15, this.#state | 1);
-    word ^= word + Math.imul(word ^ word >>> 7, word | 61);
-    return ((word ^ word >>> 14) >>> 0) / 2 ** 32;
-  }
-
+/** Pseudo-random choices: the same seed gives the same ones. */
+export class Random extends Numbers {
   /** Returns a whole number from `least` to `most`. */
   whole(least: number, most: number): number {
     return least + Math.floor(this.next() * (most - least + 1));

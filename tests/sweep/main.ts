@@ -13,7 +13,8 @@ import { run } from "../../programs/run.ts";
 import { Hugepages } from "../support/hugepages.ts";
 import { Plain } from "../support/plain_ports.ts";
 import { isRoot, TemporaryDirectory } from "../support/processes.ts";
-import { draw, randomNumbers, SIGNALS, Sweep } from "./sweep.ts";
+import { Random } from "../support/random.ts";
+import { draw, SIGNALS, Sweep } from "./sweep.ts";
 import { TARGETS } from "./targets.ts";
 
 /** Hugepages for a program and the software NIC. */
@@ -60,26 +61,20 @@ function chosen(option: string, value: string | undefined, all: readonly string[
   throw new UsageError(`--${option} takes names of ${all.join(", ")}, not "${wrong}"`);
 }
 
-/** Returns the elements of an array in random order. */
-function shuffle<T>(array: readonly T[], random: () => number): T[] {
-  return array.map((element) => ({ element, at: random() })).sort((a, b) => a.at - b.at)
-    .map(({ element }) => element);
-}
-
 async function main({ moments, seed, programs, signals }: Plan): Promise<number> {
   if (!isRoot) throw new UsageError("the sweep drives PCI devices: run it as root");
   using _pages = new Hugepages(PAGES);
   await using directory = await TemporaryDirectory.make();
   await using plain = await Plain.start(directory, "generator:rate=5000");
   await plain.sim.command("start");
-  const sweep = new Sweep(plain, directory), random = randomNumbers(seed);
+  const sweep = new Sweep(plain, directory), random = new Random(seed);
   const runs = new Map<string, { runs: number; failures: number }>();
   const pairs = TARGETS.filter(({ name }) => programs.includes(name))
     .flatMap((target) => signals.map((signal) => ({ target, signal })));
   let failed = 0;
   using stop = new StopFlag();
   for (let moment = 0; moment < moments; moment++) {
-    for (const { target, signal } of shuffle(pairs, random)) {
+    for (const { target, signal } of random.shuffled(pairs)) {
       const drawn = draw(target, signal, random), key = `${signal} ${target.name}`;
       if (stop.signal !== 0) break;
       const failures = await sweep.run(drawn);

@@ -10,6 +10,7 @@ import { Command } from "../../src/pci/function.ts";
 import { ADDRESSES, type Plain } from "../support/plain_ports.ts";
 import { delay } from "../../native/clock.ts";
 import { type Program, type Result, TemporaryDirectory, until } from "../support/processes.ts";
+import type { Random } from "../support/random.ts";
 import type { Target } from "./targets.ts";
 
 /**
@@ -49,21 +50,13 @@ export interface Run {
   readonly short: boolean;
 }
 
-/** Random numbers from 0 to 1, the same for the same seed (a linear congruential generator). */
-export function randomNumbers(seed: number): () => number {
-  let state = BigInt(seed);
-  return () => {
-    state = (state * 6364136223846793005n + 1442695040888963407n) & (2n ** 64n - 1n);
-    return Number(state >> 11n) / 2 ** 53;
-  };
-}
-
 /** Draws a run of a program. */
-export function draw(target: Target, signal: string, random: () => number): Run {
-  const some = WAYS[Math.floor(random() * WAYS.length)];
-  const way = random() < 0.4 || TWICE.includes(signal) ? "alone" : some;
-  const short = target.ends && random() < 0.3;
-  return { target, way, signal, moment: random(), gap: 1 + random() * (PAIR_MS - 1), short };
+export function draw(target: Target, signal: string, random: Random): Run {
+  const some = random.pick(WAYS);
+  const way = random.next() < 0.4 || TWICE.includes(signal) ? "alone" : some;
+  const short = target.ends && random.next() < 0.3;
+  const moment = random.next(), gap = random.whole(1, PAIR_MS);
+  return { target, way, signal, moment, gap, short };
 }
 
 /** Sends signals to programs, and checks how they end. */
