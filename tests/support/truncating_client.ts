@@ -26,27 +26,32 @@ Mapping.memory = (bytes) => {
 const devices = [await open(a, { promiscuous: true }), await open(b, { promiscuous: true })];
 for (const device of devices) await device.waitForLink();
 const batches = devices.map(({ pool }) => new PacketBatch(pool));
+const back = new PacketBatch(devices[1].pool);
 
-/** Sends packets from the first device to the second; returns how many arrive. */
-function round(): number {
-  const [{ pool, txQueues: [tx] }, { rxQueues: [rx] }] = devices, [out, back] = batches;
-  while (out.length < out.capacity) {
+/** Sends packets from a device. */
+function send(i: number): void {
+  const { pool, txQueues: [tx] } = devices[i], batch = batches[i];
+  while (batch.length < batch.capacity) {
     const buffer = pool.allocate(60);
     if (buffer < 0) break;
-    out.buffers[out.length++] = buffer;
+    batch.buffers[batch.length++] = buffer;
   }
-  tx.transmit(out);
-  const received = rx.receive(back);
+  tx.transmit(batch);
+}
+
+/** Receives packets by the second device; returns how many. */
+function receive(): number {
+  const received = devices[1].rxQueues[0].receive(back);
   back.free();
   return received;
 }
 
-for (let received = 0; received < PACKETS;) received += round();
+for (let received = 0; received < PACKETS; received += receive()) send(0);
 for (const file of files) Deno.truncateSync(file, 0);
-for (const device of devices) {
+for (const [i, device] of devices.entries()) {
   for (let message = ""; message === "";) {
     try {
-      round();
+      send(i); // the server notices the loss when it reads a descriptor
       device.checkAlive();
     } catch (error) {
       // Before the server ends the connection, the device reports the loss of its memory.
