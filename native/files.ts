@@ -150,12 +150,32 @@ export function list(directory: string): string[] {
   return decode(bytes.subarray(0, n - 1)).split("\0");
 }
 
-/** Returns the last component of a symbolic link's target; undefined if the link does not exist. */
-export function linkName(link: string): string | undefined {
+/** Returns the target of a symbolic link; undefined if the link does not exist. */
+function linkTarget(link: string): string | undefined {
   const bytes = new Uint8Array(4096);
   const n = stubs.ixy_readlink(path(link), bytes, bytes.length);
-  if (n <= 0) return undefined;
-  return decode(bytes.subarray(0, n)).split("/").at(-1);
+  return n <= 0 ? undefined : decode(bytes.subarray(0, n));
+}
+
+/** Returns the last component of a symbolic link's target; undefined if the link does not exist. */
+export function linkName(link: string): string | undefined {
+  return linkTarget(link)?.split("/").at(-1);
+}
+
+/**
+ * Returns whether a process or another machine may serve an open file, so that stat(2) or an access to mapped
+ * memory can wait for it forever. Asks the kernel only.
+ */
+export function isServed(fd: number): boolean {
+  if (stubs.ixy_seals(fd) >= 0) return false; // it is in memory
+  if (linkTarget(`/proc/self/fd/${fd}`)?.startsWith("/") === false) return false; // eventfds, sockets
+  const [info, mounts] = [`fdinfo/${fd}`, "mountinfo"].map((name) =>
+    ifReadable(() => readText(`/proc/self/${name}`)) ?? ""
+  );
+  const mount = /^mnt_id:\s*(\d+)$/m.exec(info)?.[1];
+  const type = new RegExp(`^${mount} .* - (\\S+) `, "m").exec(mounts)?.[1];
+  // A mount of another mount namespace is unknown here.
+  return type === undefined || /^(fuse|nfs|9p|cifs|smb|ceph|afs)/.test(type);
 }
 
 /** What a file is, as stat(2) says. */

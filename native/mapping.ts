@@ -4,7 +4,7 @@
  * @module
  */
 
-import { FileKind, status } from "./files.ts";
+import { FileKind, isServed, status } from "./files.ts";
 import { checkErrno, stubs } from "./stubs.ts";
 
 /** Sizes of hugepages in bytes. */
@@ -64,6 +64,9 @@ export class Mapping implements Disposable {
    * @throws {SystemError} if the kernel refuses.
    */
   static peerFile(what: string, fd: number, bytes: number, offset = 0): Mapping {
+    if (isServed(fd)) {
+      throw new RangeError(`the file of ${what} is in a file system that may wait for a process`);
+    }
     const { kind, size, hugepage } = status(fd);
     if (kind !== FileKind.REGULAR) {
       throw new RangeError(`the file of ${what} is not a regular file`);

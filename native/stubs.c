@@ -95,6 +95,9 @@ int32_t ixy_stat(int32_t fd, const char *path, double *values) {
   return 0;
 }
 
+/* Returns the seals of a file in memory (tmpfs, hugetlbfs); -EINVAL for other files. */
+int32_t ixy_seals(int32_t fd) { return result(fcntl(fd, F_GET_SEALS)); }
+
 /* Stores the names in a directory, each with a NUL byte at its end, and returns the bytes used;
  * -ENOBUFS if they do not fit. */
 int32_t ixy_list(const char *path, char *to, uint32_t bytes) {

@@ -20,6 +20,7 @@ const SYMBOLS = {
   ixy_truncate: { parameters: ["i32", "f64"], result: "i32" },
   ixy_unlink: { parameters: ["buffer"], result: "i32" },
   ixy_readlink: { parameters: ["buffer", "buffer", "u32"], result: "i32" },
+  ixy_seals: { parameters: ["i32"], result: "i32" },
   ixy_stat: { parameters: ["i32", "buffer", "buffer"], result: "i32" },
   ixy_list: { parameters: ["buffer", "buffer", "u32"], result: "i32" },
   ixy_lock: { parameters: ["i32"], result: "i32" },

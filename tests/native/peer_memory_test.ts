@@ -5,7 +5,7 @@ import { status } from "../../native/files.ts";
 import { Mapping, PageSize } from "../../native/mapping.ts";
 import { checkErrno, Open, path, stubs } from "../../native/stubs.ts";
 import { Hugepages } from "../support/hugepages.ts";
-import { isRoot, PROJECT, run } from "../support/processes.ts";
+import { isRoot, Program, PROJECT, run } from "../support/processes.ts";
 
 const PAGE = 4096;
 const O_RDWR_CREAT = Open.RDWR | 0o100;
@@ -64,6 +64,30 @@ Deno.test("Mapping.peerFile() refuses what the file does not have", () => {
     );
     stubs.ixy_close(event);
   });
+});
+
+Deno.test({
+  name:
+    "Mapping.peerFile() refuses a file of a file system that a process serves, and does not wait",
+  ignore: !isRoot,
+  fn: async () => {
+    const file = Deno.makeTempFileSync(), O_PATH = 0o10000000;
+    // Nothing answers requests of this file system.
+    const options = "fd=9,rootmode=100644,user_id=0,group_id=0";
+    const script =
+      `exec 9<>/dev/fuse; mount -i -t fuse -o ${options} none ${file}; echo $?; read -r _`;
+    await using server = Program.start(["sh", "-c", script]);
+    try {
+      assertEquals(await server.line(() => true), "0");
+      const fd = checkErrno("open", stubs.ixy_open(path(file), O_PATH, 0));
+      const sentence = "the file of memory is in a file system that may wait for a process";
+      assertThrows(() => Mapping.peerFile("memory", fd, PAGE), RangeError, sentence);
+      stubs.ixy_close(fd);
+    } finally {
+      await run(["umount", "--lazy", file]);
+      Deno.removeSync(file);
+    }
+  },
 });
 
 Deno.test({
