@@ -25,7 +25,7 @@ const RETRY_MS = 10;
 /** The longest time of a single poll, in milliseconds. */
 const POLL_MS = 20;
 /** How long a server may take for an answer before a signal ends the wait, and with it the connection. */
-const HANG_MS = 200;
+const HANG_MS = 1000;
 
 /** Results that mean that the server has closed the connection: the end of the stream, and these errors. */
 const CLOSED: readonly number[] = [0, Errno.EPIPE, Errno.ECONNRESET];

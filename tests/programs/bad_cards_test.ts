@@ -49,7 +49,8 @@ Deno.test("fwd.ts goes on with cards that may get a link, and says what is wrong
       await using program = await startForwarder(sim.addresses);
       await until("a sentence", () => sentence.test(program.stderr));
       program.kill("SIGINT");
-      assertEquals((await program.finish()).code, 0);
+      const { code, stderr } = await program.finish();
+      assertEquals(code, 0, stderr);
       await sim.quit();
     });
   }

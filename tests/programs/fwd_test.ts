@@ -535,7 +535,7 @@ Deno.test("fwd.ts says that a link is down when it starts, and when that changes
   await says(`${a}: link up at 10 Gbit/s`, "link 0 up");
   program.kill("SIGINT");
   const { code, stderr } = await program.finish();
-  assertEquals([code, stderr.split("\n").length], [0, 4]);
+  assertEquals([code, stderr.split("\n").length], [0, 4], stderr);
   await sim.quit();
 });
 

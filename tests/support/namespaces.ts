@@ -83,8 +83,8 @@ export async function ping(from: Namespace, to: Namespace, bytes = 56): Promise<
     // One request a run: after a first reply, ping waits for the other replies only two round
     // trips.
     const options = ["-n", "-c", "1", "-W", "10", "-s", String(bytes)];
-    const { code, stdout } = await run(from.command("ping", ...options, to.address));
-    assertMatch(stdout, /^1 packets transmitted, 1 received, 0% packet loss/m);
+    const { code, stdout, stderr } = await run(from.command("ping", ...options, to.address));
+    assertMatch(stdout, /^1 packets transmitted, 1 received, 0% packet loss/m, stderr);
     assertEquals(code, 0);
   }
 }
