@@ -7,6 +7,7 @@
  */
 
 import { StopFlag } from "../native/stop.ts";
+import { causes, DeviceError } from "../src/errors.ts";
 import { TemporaryDirectory } from "./temporary_directory.ts";
 
 /** Milliseconds between looks at the stop flag, and from a signal to the forced end. */
@@ -79,9 +80,16 @@ export class Interruption implements Disposable {
   }
 }
 
+/** Returns whether a signal explains an error: a wait or a call was given up, or a child process ended. */
+function isEnd(error: unknown): boolean {
+  return error instanceof Interrupted || error instanceof DeviceError ||
+    (error instanceof DOMException && error.name === "AbortError");
+}
+
 /**
- * Returns a `main` during which signals are caught. If it fails after a signal, or does not end within eight
- * seconds, the exit code is 128 plus the signal's number; otherwise `main` decides.
+ * Returns a `main` during which signals are caught. If a signal makes it fail, or it does not end within
+ * eight seconds after one, the exit code is 128 plus the signal's number; otherwise `main` decides. An error
+ * that the signal does not explain is thrown.
  */
 export function interruptible<Plan>(
   main: (plan: Plan, interruption: Interruption) => number | Promise<number>,
@@ -96,7 +104,7 @@ export function interruptible<Plan>(
     try {
       return await Promise.race([main(plan, interruption), late.promise]);
     } catch (error) {
-      if (interruption.number === 0) throw error;
+      if (interruption.number === 0 || !causes(error).every(isEnd)) throw error;
       return 128 + interruption.number;
     } finally {
       clearTimeout(timer);

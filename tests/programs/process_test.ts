@@ -150,9 +150,11 @@ Deno.test("interruptible() returns 128 and the signal's number if a signal made 
     Deno.kill(Deno.pid, "SIGHUP");
     await interruption.caught;
     if (code > 0) return code;
+    if (code < 0) throw new RangeError("a bug");
     return await interruption.orEnd(new Promise<number>(() => {}));
   });
   assertEquals([await main(0), await main(3)], [128 + 1, 3]);
+  await assertRejects(() => main(-1), RangeError, "a bug");
   await assertRejects(() => interruptible(() => Promise.reject(new Error("own")))(0), Error, "own");
 });
 
