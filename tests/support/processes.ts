@@ -122,9 +122,13 @@ export class Sim implements AsyncDisposable {
   ): Promise<Sim> {
     const sockets = wires.map((_, i) => directory.file(`${i}.sock`));
     const ports = wires.flatMap((wire, i) => ["--socket", sockets[i], "--wire", wire]);
-    // Its standard input is a pipe of this process: if the tests are killed, it ends too.
+    // Its standard input is a pipe of this process: if the tests are killed, it ends too. Signals to the
+    // process group, as of Ctrl-C, do not end it: it is needed to end the rest in order.
     const args = ["--json", "--quiet", "--control", ...options, ...ports];
-    return new Sim(sockets, await Program.start(ffiOnly("sim/main.ts", args)).ready());
+    return new Sim(
+      sockets,
+      await Program.start(ffiOnly("sim/main.ts", args), { detached: true }).ready(),
+    );
   }
 
   /** Sends it a command: `start`, `stop`, `link 0 down`. */

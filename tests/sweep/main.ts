@@ -78,6 +78,7 @@ async function main({ moments, seed, programs, signals }: Plan): Promise<number>
       const drawn = draw(target, signal, random), key = `${signal} ${target.name}`;
       if (stop.signal !== 0) break;
       const failures = await sweep.run(drawn);
+      if (stop.signal !== 0) break; // the signal may have reached the program, too
       const cell = runs.get(key) ?? { runs: 0, failures: 0 };
       cell.runs++;
       runs.set(key, cell);
