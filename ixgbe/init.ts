@@ -29,7 +29,7 @@ const RESET_PAUSE_MS = 1;
  */
 const RESET_SETTLE_MS = { "82599": 10, X540: 100, X550: 100 } as const;
 /** Deadlines in milliseconds: generous for the hardware, short for a person. */
-const MASTER_DISABLE_MS = 100, RESET_MS = 1000, EEPROM_MS = 1000, DMA_INIT_MS = 1000;
+const MASTER_DISABLE_MS = 1000, RESET_MS = 1000, EEPROM_MS = 1000, DMA_INIT_MS = 1000;
 const CONFIG_MS = 500;
 /** To enable a queue, to disable one, and to stop the receive path. */
 const ENABLE_MS = 1000, QUEUE_MS = 100, RX_PATH_MS = 40;
@@ -377,7 +377,9 @@ export function shutDown(
   const link = linkUp(regs);
   const sending = stopTxQueues(regs, txQueues, link);
   disableMaster(regs);
-  const idle = regs.spin(R.STATUS, R.STATUS.GIO_MASTER_ENABLE, 0, MASTER_DISABLE_MS);
+  // Packets that wait for a link keep the NIC from coming to rest, however long it has.
+  const patience = link ? MASTER_DISABLE_MS : QUEUE_MS;
+  const idle = regs.spin(R.STATUS, R.STATUS.GIO_MASTER_ENABLE, 0, patience);
   if (link) {
     late.push(...sending);
     if (!idle) late.push(`STATUS ${hex(regs.read(R.STATUS))}`);

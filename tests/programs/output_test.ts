@@ -152,7 +152,8 @@ const BLOCKED: readonly [kind: string, script: string][] = [
       sysopen(my $m, "/dev/ptmx", O_RDWR) or die; my $n = my $unlock = pack("i", 0);
       ioctl($m, 0x40045431, $unlock) or die; ioctl($m, 0x80045430, $n) or die;
       sysopen(my $s, "/dev/pts/" . unpack("i", $n), O_WRONLY | O_NONBLOCK | O_NOCTTY) or die;
-      1 while syswrite($s, "x" x 512);
+      my $written; # the kernel makes room when it passes bytes on, some time later
+      do { $written = 0; $written++ while syswrite($s, "x" x 512); select(undef, undef, undef, 0.1); } while $written;
       sysopen(my $t, "/dev/pts/" . unpack("i", $n), O_WRONLY | O_NOCTTY) or die;
       if (!fork) { open(STDOUT, ">&", $t); exec(@ARGV); } wait' bash -c '${UNTIL_STOP}' bash "$@"`,
   ],
