@@ -10,6 +10,8 @@ import { Errno, SystemError } from "../native/stubs.ts";
 
 /** Lines that wait for a slow reader. If there are more, the oldest are dropped. */
 const MAX_WAITING = 64;
+/** Milliseconds between two attempts to print what waits. */
+const RETRY_MS = 10;
 /** The longest time to wait at the end for a slow reader, in milliseconds. */
 const END_MS = 500;
 
@@ -23,6 +25,8 @@ export class Output {
   #waiting: Uint8Array<ArrayBuffer>[] = [];
   /** Bytes of the first waiting line that were written. */
   #done = 0;
+  /** When to try again, by `performance.now()`. */
+  #retryAt = 0;
   #dropped = 0;
   #failure: SystemError | undefined;
   #readerGone = false;
@@ -46,7 +50,10 @@ export class Output {
     return this.#dropped;
   }
 
-  /** Prints a line without waiting. A line that the reader does not take now is tried again later. */
+  /**
+   * Prints a line without waiting. What the reader does not take now is tried again with the next line, and
+   * by {@linkcode Output.retry}.
+   */
   readonly print = (line: string): void => {
     this.#append(line);
     this.#write();
@@ -55,6 +62,18 @@ export class Output {
     this.#waiting.splice(first, 1);
     this.#dropped++;
   };
+
+  /**
+   * Tries again to print what waits, a hundred times a second at most. Loops call it often: the next line
+   * may be a second away, or never come.
+   */
+  retry(): void {
+    if (this.#waiting.length === 0) return;
+    const now = performance.now();
+    if (now < this.#retryAt) return;
+    this.#retryAt = now + RETRY_MS;
+    this.#write();
+  }
 
   /** Prints lines and waits until their reader has taken them. For programs that then end. */
   printAndWait(lines: Iterable<string>): void {

@@ -56,6 +56,7 @@ export class Watch {
    */
   look(): number {
     const now = performance.now();
+    out.retry();
     if (now - this.#checked >= CHECK_MS) {
       this.#checked = now;
       for (const device of this.#devices) device.checkAlive();

@@ -37,6 +37,7 @@ async function main(options: Options): Promise<number> {
     const end = options.seconds === undefined ? Infinity : start + options.seconds * SECOND;
     let next = start + SECOND;
     await new Loop(ports.all, control === undefined ? -1 : STDIN).run((now) => {
+      out.retry();
       report.complaints();
       if (now >= next) {
         next += SECOND;

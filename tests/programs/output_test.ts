@@ -45,6 +45,18 @@ Deno.test("Output.print() keeps the newest 64 lines for a slow reader, and count
   assertEquals(output.dropped, 36);
 });
 
+Deno.test("Output.retry() completes a line that a slow reader took in part", async () => {
+  const stream = new Stream(), output = new Output(stream);
+  stream.room = 4;
+  output.print("a long line");
+  assertEquals(stream.text, "a lo");
+  stream.room = Infinity;
+  await until("the rest", () => {
+    output.retry();
+    return stream.text === "a long line\n";
+  });
+});
+
 Deno.test("Output.finish() drops and counts what a reader does not take", () => {
   const stream = new Stream(), output = new Output(stream);
   stream.room = 0;
