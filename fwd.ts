@@ -67,7 +67,7 @@ A device is ${DEVICE_FORMS}.`,
     pcap: text(
       "write what both devices receive to FILE, a pcapng file with an interface for each device; needs " +
         "--allow-write=FILE; not with --workers. FILE may be -, the standard output; counts then go " +
-        "to the standard error",
+        "to the standard error. Forwarding waits for a slow reader of - or of a FIFO",
       "FILE",
       "the name of a file",
     ),
