@@ -19,7 +19,8 @@ Deno.test("soak loses no packet without a reason, and adds up its totals in a fi
   await using directory = await TemporaryDirectory.make();
   const state = directory.file("totals.json");
   Deno.writeTextFileSync(state, JSON.stringify({ received: 5_000_000_000, phases: 7 }));
-  const options = ["--count=3", "--phase=1.5", "--rate=10000", "--seed=290", `--state=${state}`];
+  // The third phase of this seed kills the NIC of a forwarder that reconnects.
+  const options = ["--count=3", "--phase=1.5", "--rate=10000", "--seed=34", `--state=${state}`];
   const { code, stdout, stderr } = await soak(...options);
   assertEquals(stderr, "");
   assertMatch(
@@ -30,7 +31,7 @@ Deno.test("soak loses no packet without a reason, and adds up its totals in a fi
   assertMatch(stdout, /^3\. 1 queue, reconnect, [^\n]+, faults: [^\n]+\n.*NIC killed 1;/m);
   assertMatch(
     stdout,
-    /^totals, seed 290: [^\n]+ lost 0, reordered 0, corrupt 0, violations 0, other defects 0$/m,
+    /^totals, seed 34: [^\n]+ lost 0, reordered 0, corrupt 0, violations 0, other defects 0$/m,
   );
   assertEquals(code, 0, stdout);
   const { received, phases, lost } = JSON.parse(Deno.readTextFileSync(state));
