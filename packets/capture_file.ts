@@ -111,7 +111,7 @@ export class CaptureFile {
   /**
    * Offset of the next record, with room for a packet of the maximum length.
    *
-   * @throws {DeviceError} if there is no room, because a sink that does not wait takes nothing.
+   * @throws {DeviceError} if there is no room: the reader of a sink that does not wait is too slow.
    */
   get end(): number {
     if (!this.hasRoom) throw this.#fail("its reader takes no more");

@@ -302,8 +302,8 @@ export interface OpenOptions {
    */
   readonly guard?: boolean;
   /**
-   * Called with a sentence if `open` has to wait until a back-end connects to `vhost-user-server:PATH`. There
-   * is no deadline (default: wait in silence).
+   * Called with a sentence if `open` has to wait until a back-end connects to `vhost-user-server:PATH`, however
+   * long that takes (default: prints nothing).
    */
   readonly onWait?: (sentence: string) => void;
   /** Aborts this wait: `open` then throws the signal's reason (default: no signal). */

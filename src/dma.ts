@@ -101,8 +101,14 @@ export class DmaMemory {
   static allocate(bytes: number, kind: MemoryKind = "auto"): DmaMemory {
     const { mapping, noHugepages } = allocate(bytes, kind);
     // Its size is sealed, but a peer can punch holes into it, and no hugepage may be free to fill them.
-    mapping.watch();
-    const physical = mapping.huge ? physicalAddresses(mapping) : undefined;
+    let physical: readonly number[] | undefined;
+    try {
+      mapping.watch();
+      if (mapping.huge) physical = physicalAddresses(mapping);
+    } catch (error) {
+      mapping.unmap();
+      throw error;
+    }
     const iova = nextIova;
     nextIova += mapping.bytes;
     return new DmaMemory(mapping, iova, physical, noHugepages);
@@ -296,7 +302,6 @@ function physicalAddresses(mapping: Mapping): readonly number[] | undefined {
   } catch (error) {
     // Without /proc, devices that use I/O virtual addresses still work.
     if (error instanceof SystemError && error.errno === Errno.ENOENT) return undefined;
-    mapping.unmap();
     if (!(error instanceof SystemError)) throw error;
     throw new UsageError(
       `cannot look up physical addresses (${error.message}): see \`ulimit -a\` for the limits of ` +

@@ -450,11 +450,14 @@ export class ReconnectingDevice implements Device {
   /** Closes the device. `await using` also waits for an attempt in the background. */
   close(): void {
     if (this.#closed) return;
-    if (this.#open && !this.connected) this.#end();
     this.#closed = true;
-    this.#abort.abort();
-    if (this.#open) this.#device.close();
-    for (const queue of [...this.#rx, ...this.#tx]) queue.replace(undefined);
+    this.#abort.abort(); // first: closing the device may fail
+    try {
+      if (this.#open && !this.connected) this.#end();
+      else if (this.#open) this.#device.close();
+    } finally {
+      for (const queue of [...this.#rx, ...this.#tx]) queue.replace(undefined);
+    }
   }
 
   /** Closes the device. */

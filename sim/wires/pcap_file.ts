@@ -135,7 +135,7 @@ export class PcapReader implements OpenFile {
     stubs.ixy_close(this.#fd);
   }
 
-  /** Returns why there is no frame. Sets the damage if the file ends inside one. */
+  /** Returns END or NOT_YET. If the file ends inside a record, that is the damage. */
   #noFrame(part: string): number {
     if (this.#damage === undefined && !this.#ended) return NO_FRAME.NOT_YET;
     if (this.#filled > this.#at || this.#header === undefined) {

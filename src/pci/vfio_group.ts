@@ -301,7 +301,7 @@ function checkLockLimit(address: string, bytes: number): void {
   );
 }
 
-/** Returns the number in a file of `/proc`; NaN if it has none: there is no limit. */
+/** Returns the number in a file of `/proc`; NaN for `unlimited`. */
 function numberIn(file: string, pattern: RegExp, address: string): number {
   return Number(pattern.exec(makeCalls(address, () => readText(file)))?.[1]);
 }
