@@ -47,9 +47,22 @@ const FLOORS: Floors = {
     ...["programs/command_line.ts", "programs/options.ts", "programs/output.ts", "programs/run.ts"],
   ],
   "vm/": ["programs/", "src/", "native/"],
+  "explorer/": [
+    ...["sim/", "programs/", "packets/", "mod.ts", "ixgbe/", "virtio/", "src/", "native/"],
+  ],
   "bench/": ["sim/", "programs/", "packets/", "mod.ts", "ixgbe/", "virtio/", "src/", "native/"],
   "tests/": [
-    ...["bench/", "vm/", "sim/", "nic/", "programs/", "wrappers/", "packets/", "mod.ts"],
+    ...[
+      "bench/",
+      "vm/",
+      "explorer/",
+      "sim/",
+      "nic/",
+      "programs/",
+      "wrappers/",
+      "packets/",
+      "mod.ts",
+    ],
     ...["ixgbe/", "virtio/", "src/", "native/"],
   ],
 };
