@@ -101,6 +101,7 @@ const OWN_OPTIONS: Readonly<Record<string, string>> = {
   interrupts: "--interrupts",
   speeds: "--speed",
   virtio: "--virtio",
+  xdp: "--xdp",
   rxQueues: "--queues",
   txQueues: "--queues",
   rxEntries: "--rx-entries",

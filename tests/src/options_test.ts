@@ -42,6 +42,10 @@ Deno.test("checkOptions() refuses values of another type or kind", () => {
     onWait: ["print", true, null, {}],
     signal: [null, "SIGINT", 2, new AbortController()],
     virtio: ["new", "", 1, null],
+    xdp: [
+      ...["copy", null, [], { mode: "fast" }, { mode: 1 }, { pass: "arp" }, { pass: [1] }],
+      { modes: "copy" },
+    ],
   };
   for (const [option, values] of Object.entries(wrong)) {
     for (const value of values) {
@@ -83,6 +87,7 @@ Deno.test("checkOptions() accepts every option, and undefined values", () => {
     onWait: () => {},
     signal: new AbortController().signal,
     virtio: "modern",
+    xdp: { mode: "copy", pass: ["arp"] },
   };
   checkOptions("a", right);
   for (const option of Object.keys(right)) checkOptions("a", untyped({ [option]: undefined }));

@@ -32,7 +32,8 @@ const FLOORS: Floors = {
   "src/": ["native/"],
   "ixgbe/": ["src/", "native/"],
   "virtio/": ["src/", "native/"],
-  "mod.ts": ["ixgbe/", "virtio/", "src/", "native/"],
+  "xdp/": ["src/", "native/"],
+  "mod.ts": ["ixgbe/", "virtio/", "xdp/", "src/", "native/"],
   "packets/": ["src/", "native/"],
   "wrappers/": ["packets/", "src/", "native/"],
   "programs/": ["ixgbe/adopt.ts", "mod.ts", "wrappers/", "packets/", "src/", "native/"],
@@ -63,7 +64,7 @@ const FLOORS: Floors = {
       "packets/",
       "mod.ts",
     ],
-    ...["ixgbe/", "virtio/", "src/", "native/"],
+    ...["ixgbe/", "virtio/", "xdp/", "src/", "native/"],
   ],
 };
 

@@ -1,0 +1,63 @@
+/**
+ * What is checked before an interface is changed.
+ *
+ * @module
+ */
+
+import { UsageError } from "../src/errors.ts";
+import type { Mempool } from "../src/mempool.ts";
+import { FRAME_OVERHEAD, HEADROOM, MAX_CHUNK } from "./abi.ts";
+import type { NetworkInterface } from "./interface.ts";
+import { usesOf } from "./netlink.ts";
+
+/**
+ * Checks that there is a socket for each receive queue: the frames of the others would go to the kernel.
+ *
+ * @throws {UsageError} if the interface has another number of receive queues.
+ */
+export function checkQueues(address: string, at: NetworkInterface, queues: number): void {
+  const channels = at.channels();
+  if (channels === undefined || channels.receive === queues) return;
+  const { receive, word, most } = channels;
+  const set = `\`ethtool -L ${at.name} ${word} ${queues}\``;
+  throw new UsageError(
+    `${address}: the interface spreads frames over ${receive} queue${receive === 1 ? "" : "s"}, and ` +
+      `the device would receive from ${queues}: open it with ${receive}` +
+      (queues <= most ? `, or run ${set}` : ""),
+    { option: "rxQueues" },
+  );
+}
+
+/**
+ * Checks that the longest frame of the interface fits a buffer.
+ *
+ * @throws {UsageError} if it does not.
+ */
+export function checkFrames(address: string, at: NetworkInterface, { bufferSize }: Mempool): void {
+  const mtu = at.mtu(), room = Math.min(bufferSize, MAX_CHUNK) - HEADROOM, longest = mtu + FRAME_OVERHEAD;
+  if (longest <= room) return;
+  const most = MAX_CHUNK - HEADROOM - FRAME_OVERHEAD;
+  const remedy = mtu <= most
+    ? `use buffers of ${MAX_CHUNK} bytes`
+    : `run \`ip link set dev ${at.name} mtu ${most}\` and use buffers of ${MAX_CHUNK} bytes`;
+  throw new UsageError(
+    `${address}: frames of the interface have up to ${longest} bytes (MTU ${mtu}), and a buffer of ` +
+      `${bufferSize} bytes holds ${room}, because the kernel needs ${HEADROOM}: ${remedy}`,
+    { option: "bufferSize" },
+  );
+}
+
+/**
+ * Checks that the kernel does not use the interface: its traffic would go to the program.
+ *
+ * @throws {UsageError} if it has an address, the default route, or is part of a bridge or bond.
+ */
+export function checkUnused(address: string, at: NetworkInterface): void {
+  const uses = usesOf(address, at.index);
+  if (uses.length === 0) return;
+  throw new UsageError(
+    `${address}: the kernel uses the interface for ${uses.join(", ")}, and would no longer receive from ` +
+      "it: use another interface, or set `force`",
+    { option: "force" },
+  );
+}

@@ -1,0 +1,17 @@
+/**
+ * Network interfaces of Linux through AF_XDP.
+ *
+ * ```ts
+ * import { open } from "../mod.ts";
+ * import { XdpDevice } from "./mod.ts";
+ *
+ * async function isZeroCopy(name: string): Promise<boolean> {
+ *   using device = await open(`xdp:${name}`, { xdp: { pass: ["arp", "tcp:22"] } });
+ *   return device instanceof XdpDevice && device.model.includes("zero-copy");
+ * }
+ * ```
+ *
+ * @module
+ */
+
+export { XdpDevice } from "./device.ts";
