@@ -28,7 +28,7 @@ export const XdpOption = {
 } as const;
 
 /** Flags of bind(2). Without COPY and ZEROCOPY, the kernel uses zero-copy where the driver has it. */
-export const BindFlag = { COPY: 2, ZEROCOPY: 4, USE_NEED_WAKEUP: 8 } as const;
+export const BindFlag = { COPY: 2, ZEROCOPY: 4, USE_NEED_WAKEUP: 8, USE_SG: 16 } as const;
 
 /** Flag of OPTIONS: the socket is in zero-copy mode. */
 export const OPTIONS_ZEROCOPY = 1;
@@ -49,7 +49,11 @@ export const RING_ORDER = ["rx", "tx", "fill", "completion"] as const;
 export const MMAP_OFFSETS_BYTES = 128;
 
 /** A descriptor of a receive or transmit ring (struct xdp_desc), in 32-bit words. */
-export const DESC = { WORDS: 4, ADDRESS: 0, ADDRESS_HIGH: 1, LENGTH: 2, OPTIONS: 3 } as const;
+export const DESC = {
+  ...{ WORDS: 4, ADDRESS: 0, ADDRESS_HIGH: 1, LENGTH: 2, OPTIONS: 3 },
+  /** Bit of the options (XDP_PKT_CONTD): the frame goes on in the next descriptor. */
+  CONTINUES: 1,
+} as const;
 /** An entry of a fill or completion ring is a 64-bit address. */
 export const ADDRESS_WORDS = 2;
 

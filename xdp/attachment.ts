@@ -48,6 +48,7 @@ export class Attachment {
    *
    * @param address The device's address, for messages.
    * @param queues Queues that may have a socket.
+   * @param pieces Whether frames may be in several pieces.
    * @throws {UsageError} if the kernel or a permission does not allow it, the interface's driver lacks the
    * mode, or the interface has another program.
    */
@@ -57,6 +58,7 @@ export class Attachment {
     queues: number,
     mode: XdpMode,
     passed: Passed,
+    pieces: boolean,
   ): Promise<Attachment> {
     const fds: number[] = [];
     const keep = (fd: number) => {
@@ -66,7 +68,7 @@ export class Attachment {
     try {
       const map = keep(createMap(queues));
       if (map < 0) throw refusedBpf(address, "make a map", -map);
-      const { result, log } = loadProgram(redirectProgram(map, passed));
+      const { result, log } = loadProgram(redirectProgram(map, passed), pieces);
       if (keep(result) < 0) throw refusedBpf(address, "load the program", -result, log);
       const flags = ATTACH_FLAGS[mode];
       let link = await attachOnce(result, at, flags);
@@ -139,18 +141,18 @@ function refusedLink(
   if (errno === Errno.EOPNOTSUPP) {
     return refuse(
       `its driver cannot run XDP programs, which the mode "${mode}" needs: use "auto" or "generic"`,
-      "xdp",
+      "xdp.mode",
     );
   }
   if (errno === Errno.ERANGE) {
     return refuse(
       `the MTU of ${name} or of its other end is too large for its driver: lower it, or use the mode "auto"`,
-      "xdp",
+      "xdp.mode",
     );
   }
   return refuse(
     `its driver may need a lower MTU, other queues, or no LRO: try \`ip link set dev ${name} mtu 1500\`, ` +
       `\`ethtool -L ${name}\`, \`ethtool -K ${name} lro off\``,
-    "xdp",
+    "xdp.mode",
   );
 }

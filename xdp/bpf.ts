@@ -21,6 +21,8 @@ const Command = {
 const MAP_TYPE_XSKMAP = 17;
 /** A program for XDP, and how it is attached. */
 const PROG_TYPE_XDP = 6, ATTACH_XDP = 37;
+/** Flag of a program: it can run on frames in several pieces (BPF_F_XDP_HAS_FRAGS). */
+const XDP_HAS_FRAGS = 0x20;
 /** Flags of a link: the generic mode of the kernel, or the mode of the interface's driver. */
 export const AttachFlag = { GENERIC: 2, DRIVER: 4 } as const;
 /** Bytes of an instruction, and of the kernel's explanation why it refuses a program. */
@@ -95,16 +97,21 @@ export function updateMap(map: number, queue: number, socket: number): number {
     .call(Command.MAP_UPDATE_ELEM);
 }
 
-/** Loads a program: its descriptor, or a negative errno and the kernel's explanation. */
+/**
+ * Loads a program: its descriptor, or a negative errno and the kernel's explanation.
+ *
+ * @param pieces Whether frames may be in several pieces: kernels before 6.3 do not know that.
+ */
 export function loadProgram(
   code: Uint8Array,
+  pieces: boolean,
 ): { readonly result: number; readonly log: string } {
   const license = new TextEncoder().encode("MIT\0"), log = new Uint8Array(LOG_BYTES);
   const attributes = new Attributes(128, code.length + license.length + log.length + 32)
     .u32(0, PROG_TYPE_XDP).u32(4, code.length / INSTRUCTION)
     .point(8, code).point(16, license)
     .u32(24, 1).u32(28, LOG_BYTES).point(32, log)
-    .name(48).u32(68, ATTACH_XDP);
+    .u32(44, pieces ? XDP_HAS_FRAGS : 0).name(48).u32(68, ATTACH_XDP);
   const result = attributes.call(Command.PROG_LOAD);
   const text = new TextDecoder().decode(attributes.last(LOG_BYTES)).replace(/\0.*$/s, "").trim();
   return { result, log: text };

@@ -21,11 +21,21 @@ export function checkQueues(address: string, at: NetworkInterface, queues: numbe
   const { receive, word, most } = channels;
   const set = `\`ethtool -L ${at.name} ${word} ${queues}\``;
   throw new UsageError(
-    `${address}: the interface spreads frames over ${receive} queue${receive === 1 ? "" : "s"}, and ` +
+    `${address}: the interface spreads frames over ${receive} queue${
+      receive === 1 ? "" : "s"
+    }, and ` +
       `the device would receive from ${queues}: open it with ${receive}` +
       (queues <= most ? `, or run ${set}` : ""),
     { option: "rxQueues" },
   );
+}
+
+/** Sizes of a pool's buffers. */
+const BUFFER_SIZES = [2048, 4096, 8192, 16384] as const;
+
+/** Returns the bytes of the longest frame that a buffer holds. Long frames are gathered from pieces. */
+function roomOf(bufferSize: number): number {
+  return bufferSize > MAX_CHUNK ? bufferSize : bufferSize - HEADROOM;
 }
 
 /**
@@ -34,15 +44,15 @@ export function checkQueues(address: string, at: NetworkInterface, queues: numbe
  * @throws {UsageError} if it does not.
  */
 export function checkFrames(address: string, at: NetworkInterface, { bufferSize }: Mempool): void {
-  const mtu = at.mtu(), room = Math.min(bufferSize, MAX_CHUNK) - HEADROOM, longest = mtu + FRAME_OVERHEAD;
+  const mtu = at.mtu(), longest = mtu + FRAME_OVERHEAD, room = roomOf(bufferSize);
   if (longest <= room) return;
-  const most = MAX_CHUNK - HEADROOM - FRAME_OVERHEAD;
-  const remedy = mtu <= most
-    ? `use buffers of ${MAX_CHUNK} bytes`
-    : `run \`ip link set dev ${at.name} mtu ${most}\` and use buffers of ${MAX_CHUNK} bytes`;
+  const larger = BUFFER_SIZES.find((size) => roomOf(size) >= longest);
+  const lower = `\`ip link set dev ${at.name} mtu ${room - FRAME_OVERHEAD}\``;
+  const why = bufferSize > MAX_CHUNK ? "" : `, because the kernel needs ${HEADROOM}`;
   throw new UsageError(
     `${address}: frames of the interface have up to ${longest} bytes (MTU ${mtu}), and a buffer of ` +
-      `${bufferSize} bytes holds ${room}, because the kernel needs ${HEADROOM}: ${remedy}`,
+      `${bufferSize} bytes holds ${room}${why}: ` +
+      (larger === undefined ? "" : `use buffers of ${larger} bytes, or `) + `run ${lower}`,
     { option: "bufferSize" },
   );
 }
@@ -56,7 +66,9 @@ export function checkUnused(address: string, at: NetworkInterface): void {
   const uses = usesOf(address, at.index);
   if (uses.length === 0) return;
   throw new UsageError(
-    `${address}: the kernel uses the interface for ${uses.join(", ")}, and would no longer receive from ` +
+    `${address}: the kernel uses the interface for ${
+      uses.join(", ")
+    }, and would no longer receive from ` +
       "it: use another interface, or set `force`",
     { option: "force" },
   );

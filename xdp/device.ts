@@ -26,7 +26,7 @@ import {
 import { DeviceError, UsageError } from "../src/errors.ts";
 import type { Mempool } from "../src/mempool.ts";
 import { refuseOptions } from "../src/options.ts";
-import { Membership, STATISTICS } from "./abi.ts";
+import { MAX_CHUNK, Membership, STATISTICS } from "./abi.ts";
 import { Attachment } from "./attachment.ts";
 import { checkFrames, checkQueues, checkUnused } from "./checks.ts";
 import { NetworkInterface } from "./interface.ts";
@@ -135,8 +135,8 @@ export class XdpDevice implements Device {
       this.#rx.push(new XdpRxQueue(this.address, i, pools[i], rings, wakeup));
       this.#tx.push(new XdpTxQueue(this.address, i, pools[i], rings, wakeup));
     }
-    const at = this.#interface;
-    this.#attachment = await Attachment.attach(this.address, at, rxQueues, mode, passed);
+    const at = this.#interface, pieces = this.pool.bufferSize > MAX_CHUNK;
+    this.#attachment = await Attachment.attach(this.address, at, rxQueues, mode, passed, pieces);
     for (const socket of this.#sockets) {
       await socket.bind(at, mode);
       this.#attachment.redirect(socket);
@@ -222,7 +222,7 @@ export class XdpDevice implements Device {
       txBytes: total(this.#tx, (queue) => queue.bytes),
       rxMissed: this.#missed,
       rxErrors: 0,
-      rxTooLong: 0,
+      rxTooLong: total(this.#rx, (queue) => queue.tooLong),
       rxNoBuffer: total(this.#rx, (queue) => queue.noBuffer),
     };
   }

@@ -65,7 +65,9 @@ export class NetworkInterface {
     this.name = this.#current = name;
     if (new TextEncoder().encode(name).length >= IFREQ.NAME_BYTES || /[/\s\0]/.test(name)) {
       throw new UsageError(
-        `${address}: an interface has a name of 1 to ${IFREQ.NAME_BYTES - 1} bytes without spaces ` +
+        `${address}: an interface has a name of 1 to ${
+          IFREQ.NAME_BYTES - 1
+        } bytes without spaces ` +
           "and slashes: see `ip link`",
       );
     }

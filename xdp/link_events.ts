@@ -29,7 +29,11 @@ export class LinkEvents {
   constructor(address: string) {
     const call = "listen to changes of links";
     const kind = SOCK.RAW | SOCK.NONBLOCK;
-    const fd = this.fd = checkCall(address, call, stubs.ixy_socket(AF.NETLINK, kind, NETLINK_ROUTE));
+    const fd = this.fd = checkCall(
+      address,
+      call,
+      stubs.ixy_socket(AF.NETLINK, kind, NETLINK_ROUTE),
+    );
     const sockaddr = Uint32Array.of(AF.NETLINK, 0, GROUP_LINK), on = Uint32Array.of(1);
     try {
       const { byteLength } = sockaddr;
@@ -45,8 +49,9 @@ export class LinkEvents {
   clear(): void {
     const message = this.#message;
     let n: number;
-    do n = stubs.ixy_recv(this.fd, message, message.length, this.#nothing, MSG_DONTWAIT);
-    while (n >= 0 || n === -Errno.EINTR);
+    do n = stubs.ixy_recv(this.fd, message, message.length, this.#nothing, MSG_DONTWAIT); while (
+      n >= 0 || n === -Errno.EINTR
+    );
   }
 
   /** Closes the socket. */

@@ -78,7 +78,8 @@ function align(length: number): number {
 function attributes(message: Uint8Array, start: number): Map<number, Uint8Array> {
   const found = new Map<number, Uint8Array>();
   for (let at = start; at + 4 <= message.length;) {
-    const length = message[at] | message[at + 1] << 8, type = message[at + 2] | message[at + 3] << 8;
+    const length = message[at] | message[at + 1] << 8,
+      type = message[at + 2] | message[at + 3] << 8;
     found.set(type & TYPE_MASK, message.subarray(at + 4, at + length));
     at += Math.max(4, align(length));
   }

@@ -176,7 +176,7 @@ export function parsePass(address: string, pass: readonly string[]): Passed {
       ports.push({ protocol: name === "tcp" ? TCP : UDP, port });
     } else {
       throw new UsageError(`${address}: \`xdp.pass\` lists ${KINDS}, not "${word}"`, {
-        option: "xdp",
+        option: "xdp.pass",
       });
     }
   }
@@ -208,8 +208,7 @@ export function redirectProgram(map: number, passed: Passed): Uint8Array<ArrayBu
 
 /** Appends the choice: it jumps to "pass" or to "redirect". R2 is the frame, R3 its end. */
 function select(code: Assembler, { arp, protocols, ports }: Passed): void {
-  const holds = (bytes: number) =>
-    code.copy(R4, R2).add(R4, bytes).jumpIfAbove(R4, R3, "redirect");
+  const holds = (bytes: number) => code.copy(R4, R2).add(R4, bytes).jumpIfAbove(R4, R3, "redirect");
   const byProtocol = () => {
     for (const protocol of protocols) code.jumpIfEqual(R5, protocol, "pass");
   };

@@ -7,7 +7,8 @@
  * is constant.
  *
  * The kernel leaves 256 bytes free before a frame, but a packet must begin at the start of its buffer. So
- * the packet is moved down.
+ * the packet is moved down. A chunk of the kernel has at most 4096 bytes: with larger buffers, it spreads a
+ * long frame over several, and the queue gathers the pieces in the first one.
  *
  * Methods are shared by all queues, not specialised, because the kernel takes ten times as long for a frame
  * as this code. Each call copies the queue's fields into local constants before its loop;
@@ -29,18 +30,30 @@ const PACKETS = 0, BYTES = 1;
 /** From this size in bytes, `copyWithin` moves a packet faster than a loop. */
 const LONG = 256;
 
+/** A frame in the receive ring. */
+interface Frame {
+  /** Its buffers, in order. */
+  readonly buffers: readonly number[];
+  /** Bytes in each. */
+  readonly sizes: readonly number[];
+  /** Bytes of the frame. */
+  readonly size: number;
+}
+
 /** The receiving half of an AF_XDP socket. */
 export class XdpRxQueue implements RxQueue {
   readonly number: number;
   readonly pool: Mempool;
   /** Its interrupt; undefined if the device was opened without `interrupts`. */
   interrupt: Interrupt | undefined;
+  /** Packets dropped because they did not fit a buffer. */
+  tooLong = 0;
   /** Packets dropped because the pool had no buffer to replace theirs. */
   noBuffer = 0;
   readonly #address: string;
   readonly #rx: Ring;
   readonly #fill: Ring;
-  readonly #wakeup: Wakeup;
+  readonly #wakeup: Pick<Wakeup, "look">;
   /** Most buffers with the kernel: those that it has while `receive` is not running. */
   readonly #posted: number;
   /** Whether the kernel has a buffer, by its number. */
@@ -66,7 +79,7 @@ export class XdpRxQueue implements RxQueue {
     number: number,
     pool: Mempool,
     { rx, fill }: Rings,
-    wakeup: Wakeup,
+    wakeup: Pick<Wakeup, "look">,
     held?: Uint32Array,
   ) {
     this.#address = address;
@@ -80,7 +93,7 @@ export class XdpRxQueue implements RxQueue {
     this.#words = new Uint32Array(pool.memory.buffer);
     this.#shift = Math.log2(pool.bufferSize);
     this.#indices = Uint32Array.of(rx.consumer[0], fill.producer[0]);
-    if (held === undefined) for (let i = 0; i < this.#posted; i++) this.#post(this.#take());
+    if (held === undefined) { for (let i = 0; i < this.#posted; i++) this.#post(this.#take()); }
     else for (const buffer of held) this.#with[buffer] = 1;
   }
 
@@ -172,30 +185,80 @@ export class XdpRxQueue implements RxQueue {
   }
 
   /**
-   * Handles a descriptor for which the pool has no free buffer, then receives the packets that follow.
+   * Handles what the fast path does not: frames in several buffers, and frames for which the pool has no
+   * free buffer. Receives the packets that follow too.
    *
-   * @throws {DeviceError} if the descriptor is malformed.
+   * @throws {DeviceError} if a descriptor is malformed.
    */
   #recover(batch: PacketBatch): number {
-    const { pool } = this, rx = this.#rx;
-    for (let dropped = 0; dropped < this.#posted; dropped++) {
-      if (rx.producer[0] === this.#indices[0]) return 0;
-      const buffer = this.#checked();
-      if (pool.freeCount > 0 || pool.reclaim() > 0) return this.receive(batch);
-      this.noBuffer++;
-      rx.consumer[0] = ++this.#indices[0];
-      this.#post(buffer);
+    const { pool } = this, counts = this.#counts;
+    for (let dropped = 0; dropped < this.#posted && batch.length < batch.capacity;) {
+      const frame = this.#nextFrame();
+      if (frame === undefined) break;
+      const [buffer, ...others] = frame.buffers;
+      if (frame.size > pool.bufferSize) this.tooLong++;
+      else if (pool.freeCount > 0 || pool.reclaim() > 0) {
+        this.#gather(frame);
+        this.#post(this.#take());
+        pool.lengths[buffer] = frame.size;
+        batch.buffers[batch.length++] = buffer;
+        counts[PACKETS]++;
+        counts[BYTES] += frame.size;
+        this.#consume(frame, others);
+        continue;
+      } else this.noBuffer++;
+      this.#consume(frame, frame.buffers);
+      dropped++;
     }
-    return 0;
+    this.#wakeup.look();
+    return batch.length;
   }
 
-  /** Returns the buffer of the next descriptor. */
-  #checked(): number {
-    const index = this.#indices[0], { entries, mask } = this.#rx, d = (index & mask) << 2;
-    const [at, high, size, options] = entries.subarray(d, d + DESC.WORDS), { bufferSize } = this.pool;
-    const buffer = at >>> this.#shift, offset = at & bufferSize - 1;
-    const room = Math.min(bufferSize, MAX_CHUNK) - HEADROOM;
-    const problem = high !== 0 || buffer >= this.pool.buffers
+  /** Takes a frame's descriptors out of the receive ring, and returns buffers to the fill ring. */
+  #consume({ buffers }: Frame, again: readonly number[]): void {
+    for (const buffer of buffers) this.#with[buffer] = 0;
+    for (const buffer of again) this.#post(buffer);
+    this.#rx.consumer[0] = this.#indices[0] += buffers.length;
+  }
+
+  /** Copies the pieces of a frame to the start of its first buffer. */
+  #gather({ buffers, sizes }: Frame): void {
+    const { bytes, bufferSize } = this.pool;
+    let end = buffers[0] * bufferSize;
+    buffers.forEach((buffer, i) => {
+      const start = buffer * bufferSize + HEADROOM;
+      bytes.copyWithin(end, start, start + sizes[i]);
+      end += sizes[i];
+    });
+  }
+
+  /** Returns the next frame; undefined if the receive ring does not hold all of it. */
+  #nextFrame(): Frame | undefined {
+    const buffers: number[] = [], sizes: number[] = [], first = this.#indices[0];
+    const arrived = (this.#rx.producer[0] - first) >>> 0;
+    for (let i = 0, size = 0; i < arrived; i++) {
+      const [at, high, length, options] = this.#descriptor(first + i);
+      const buffer = this.#checked(at, high, length, options);
+      if (buffers.includes(buffer)) throw this.#malformed(`buffer ${buffer} twice`);
+      buffers.push(buffer);
+      sizes.push(length);
+      size += length;
+      if ((options & DESC.CONTINUES) === 0) return { buffers, sizes, size };
+    }
+    return undefined;
+  }
+
+  #descriptor(index: number): Uint32Array {
+    const { entries, mask } = this.#rx, d = (index & mask) << 2;
+    return entries.subarray(d, d + DESC.WORDS);
+  }
+
+  /** Returns the buffer of a descriptor. */
+  #checked(at: number, high: number, size: number, options: number): number {
+    const { buffers, bufferSize } = this.pool, chunk = Math.min(bufferSize, MAX_CHUNK);
+    const buffer = at >>> this.#shift, offset = at & bufferSize - 1, room = chunk - HEADROOM;
+    const allowed = bufferSize > MAX_CHUNK ? DESC.CONTINUES : 0;
+    const problem = high !== 0 || buffer >= buffers
       ? `address ${high * 2 ** 32 + at}, which is outside the pool's memory`
       : this.#with[buffer] !== 1
       ? `buffer ${buffer}, which it does not own`
@@ -203,11 +266,11 @@ export class XdpRxQueue implements RxQueue {
       ? `a frame that begins ${offset} bytes behind the start of its buffer, not ${HEADROOM}`
       : size === 0 || size > room
       ? `a length of ${size} bytes, not 1 to ${room}`
-      : options !== 0
+      : (options & ~allowed) !== 0
       ? `the options ${options}, which were not asked for`
       : undefined;
-    if (problem === undefined) return buffer;
-    throw this.#malformed(problem);
+    if (problem !== undefined) throw this.#malformed(problem);
+    return buffer;
   }
 
   #overrun(arrived: number): DeviceError {
@@ -224,7 +287,7 @@ export class XdpRxQueue implements RxQueue {
 
   /** Whether the queue has received or dropped any packet. */
   get used(): boolean {
-    return this.packets + this.noBuffer !== 0;
+    return this.packets + this.noBuffer + this.tooLong !== 0;
   }
 
   /** Detaches from the unused rings, for another thread to adopt; returns the buffers in them. */

@@ -94,7 +94,9 @@ export class XdpSocket {
     if (result === -Errno.ENOBUFS) {
       throw new UsageError(
         `${this.#address}: the limit of locked memory is too low: each queue needs ` +
-          `${buffers * bufferSize / 1024} KiB, its pool's memory: raise it with \`ulimit -l\`, in a ` +
+          `${
+            buffers * bufferSize / 1024
+          } KiB, its pool's memory: raise it with \`ulimit -l\`, in a ` +
           "container with `--ulimit memlock=-1`, or run this with CAP_IPC_LOCK",
         { option: "pool" },
       );
@@ -109,7 +111,9 @@ export class XdpSocket {
    * @throws {DeviceError} if the kernel refuses for another reason.
    */
   async bind({ index, name }: NetworkInterface, mode: XdpMode): Promise<void> {
-    const address = sockaddrXdp(index, this.queue, BIND_FLAGS[mode] | BindFlag.USE_NEED_WAKEUP);
+    const pieces = this.#pool.bufferSize > MAX_CHUNK ? BindFlag.USE_SG : 0;
+    const flags = BIND_FLAGS[mode] | BindFlag.USE_NEED_WAKEUP | pieces;
+    const address = sockaddrXdp(index, this.queue, flags);
     let result = 0;
     await waitUntil(FREE_MS, () => {
       result = stubs.ixy_bind_address(this.fd, address, address.length);
@@ -174,10 +178,11 @@ function refusedBind(
     const why = mode === "zero-copy"
       ? 'the driver of the interface has no zero-copy: use the mode "auto" or "copy"'
       : "the driver of the interface does not support AF_XDP: use another interface";
-    return new UsageError(`${address}: ${cause.message}: ${why}`, { option: "xdp", cause });
+    return new UsageError(`${address}: ${cause.message}: ${why}`, { option: "xdp.mode", cause });
   }
   if (errno === Errno.EINVAL) {
-    const why = "the interface may have fewer queues, or its driver may need other ring sizes: use " +
+    const why =
+      "the interface may have fewer queues, or its driver may need other ring sizes: use " +
       "fewer queues or larger rings";
     return new UsageError(`${address}: ${cause.message}: ${why}`, { option: "rxQueues", cause });
   }

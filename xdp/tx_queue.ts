@@ -19,7 +19,7 @@ import { DESC, MAX_CHUNK } from "./abi.ts";
 import type { Ring, Rings } from "./rings.ts";
 import type { Wakeup } from "./wakeup.ts";
 
-const PACKETS = 0, BYTES = 1;
+const PACKETS = 0, BYTES = 1, RETURNED = 2;
 
 /** The sending half of an AF_XDP socket. */
 export class XdpTxQueue implements TxQueue {
@@ -28,16 +28,18 @@ export class XdpTxQueue implements TxQueue {
   readonly #address: string;
   readonly #tx: Ring;
   readonly #completion: Ring;
-  readonly #wakeup: Wakeup;
-  /** Whether the kernel has a buffer, by its number. */
+  readonly #wakeup: Pick<Wakeup, "look">;
+  /** Descriptors of each buffer that the kernel has: 0 if it does not have the buffer. */
   readonly #with: Uint8Array;
+  /** The most bytes of a descriptor: a longer packet takes several. */
+  readonly #chunk: number;
   /** Base-2 logarithm of the buffer size. */
   readonly #shift: number;
-  /** Packets in the queue from which `transmit` reclaims. */
+  /** Descriptors in use from which `transmit` reclaims. */
   readonly #reclaimFrom: number;
   /** The producer index of the transmit ring, and the consumer index of the completion ring. */
   readonly #indices: Uint32Array;
-  readonly #counts = new Float64Array(2);
+  readonly #counts = new Float64Array(3);
   #closed = false;
 
   /**
@@ -50,7 +52,7 @@ export class XdpTxQueue implements TxQueue {
     number: number,
     pool: Mempool,
     { tx, completion }: Rings,
-    wakeup: Wakeup,
+    wakeup: Pick<Wakeup, "look">,
   ) {
     this.#address = address;
     this.number = number;
@@ -60,12 +62,18 @@ export class XdpTxQueue implements TxQueue {
     this.#wakeup = wakeup;
     this.#with = new Uint8Array(pool.buffers);
     this.#shift = Math.log2(pool.bufferSize);
+    this.#chunk = Math.min(pool.bufferSize, MAX_CHUNK);
     this.#reclaimFrom = (tx.mask + 1) >> 1;
     this.#indices = Uint32Array.of(tx.producer[0], completion.consumer[0]);
     pool.addReclaimer(this);
   }
 
   get pending(): number {
+    return this.#counts[PACKETS] - this.#counts[RETURNED];
+  }
+
+  /** Descriptors in use. */
+  get #used(): number {
     return (this.#indices[0] - this.#indices[1]) >>> 0;
   }
 
@@ -82,32 +90,39 @@ export class XdpTxQueue implements TxQueue {
   transmit(batch: PacketBatch): number {
     const pool = this.pool, indices = this.#indices;
     if (batch.pool !== pool || this.#closed) refuseBatch("transmit", batch, pool, this.#closed);
-    if (this.pending >= this.#reclaimFrom) this.reclaim();
+    if (this.#used >= this.#reclaimFrom) this.reclaim();
     const { entries: tx, mask, producer } = this.#tx, held = this.#with, shift = this.#shift;
-    const { lengths, bufferSize } = pool, { buffers } = batch, first = indices[0];
-    const longest = Math.min(bufferSize, MAX_CHUNK);
-    const count = Math.min(batch.length, mask + 1 - this.pending);
-    let n = 0, bytes = 0;
-    for (; n < count; n++) {
+    const { lengths, bufferSize } = pool, { buffers } = batch, chunk = this.#chunk;
+    const first = indices[0], end = first + mask + 1 - this.#used;
+    let next = first, n = 0, bytes = 0, full = false;
+    for (; n < batch.length; n++) {
       const buffer = buffers[n], size = lengths[buffer] | 0; // 0 if the buffer does not exist
-      if ((size - MIN_PACKET) >>> 0 > longest - MIN_PACKET) break;
+      if ((size - MIN_PACKET) >>> 0 > bufferSize - MIN_PACKET) break;
+      const pieces = size > chunk ? Math.ceil(size / chunk) : 1;
+      full = next + pieces > end;
+      if (full) break;
       lengths[buffer] = 0;
-      held[buffer] = 1;
-      const d = ((first + n) & mask) << 2;
-      tx[d] = buffer << shift;
-      tx[d | DESC.ADDRESS_HIGH] = 0;
-      tx[d | DESC.LENGTH] = size;
-      tx[d | DESC.OPTIONS] = 0;
+      held[buffer] = pieces;
+      let at = buffer << shift, left = size;
+      for (let more = pieces - 1; more >= 0; more--, next++) {
+        const d = (next & mask) << 2;
+        tx[d] = at;
+        tx[d | DESC.ADDRESS_HIGH] = 0;
+        tx[d | DESC.LENGTH] = more > 0 ? chunk : left;
+        tx[d | DESC.OPTIONS] = more > 0 ? DESC.CONTINUES : 0;
+        at += chunk;
+        left -= chunk;
+      }
       bytes = (bytes + size) | 0;
     }
     if (n > 0) {
-      indices[0] = first + n;
+      indices[0] = next;
       this.#counts[PACKETS] += n;
       this.#counts[BYTES] += bytes;
       producer[0] = indices[0];
     }
     this.#wakeup.look();
-    if (n < batch.length) keepUnsent(batch, n, n < count, longest);
+    if (n < batch.length) keepUnsent(batch, n, !full, bufferSize);
     else batch.length = 0;
     return n;
   }
@@ -117,24 +132,25 @@ export class XdpTxQueue implements TxQueue {
     this.#wakeup.look();
     const pool = this.pool, indices = this.#indices, held = this.#with, shift = this.#shift;
     const { entries, mask, producer, consumer } = this.#completion, { freeStack } = pool;
-    const first = indices[1], arrived = (producer[0] - first) >>> 0;
-    if (arrived > this.pending) {
-      throw this.#malformed(`${arrived} buffers, more than the ${this.pending} that it has`);
+    const first = indices[1], arrived = (producer[0] - first) >>> 0, within = this.#chunk - 1;
+    if (arrived > this.#used) {
+      throw this.#malformed(`${arrived} descriptors, more than the ${this.#used} that it has`);
     }
-    let free = pool.freeCount, n = 0;
+    const before = pool.freeCount;
+    let free = before, n = 0;
     for (; n < arrived; n++) {
       const c = ((first + n) & mask) << 1, at = entries[c], buffer = at >>> shift;
-      if (buffer << shift !== (at | 0) || entries[c | 1] !== 0 || held[buffer] !== 1) break;
-      held[buffer] = 0;
-      freeStack[free++] = buffer;
+      if ((at & within | entries[c | 1]) !== 0 || !(held[buffer] > 0)) break;
+      if (--held[buffer] === 0) freeStack[free++] = buffer;
     }
     pool.freeCount = free;
+    this.#counts[RETURNED] += free - before;
     consumer[0] = indices[1] = first + n;
     if (n < arrived) {
       const c = (indices[1] & mask) << 1, at = entries[c | 1] * 2 ** 32 + entries[c];
       throw this.#malformed(`address ${at}, at which it has no packet`);
     }
-    return n;
+    return free - before;
   }
 
   #malformed(problem: string): DeviceError {
@@ -167,8 +183,8 @@ export class XdpTxQueue implements TxQueue {
 
   /** Closes the queue and returns all its buffers to the pool. The socket must be closed. */
   close(): void {
-    const buffers = [...this.#with.keys()].filter((buffer) => this.#with[buffer] === 1);
-    this.#indices[1] = this.#indices[0];
+    const buffers = [...this.#with.keys()].filter((buffer) => this.#with[buffer] > 0);
+    this.#counts[RETURNED] = this.packets;
     this.detach();
     this.pool.takeBack(buffers);
   }
