@@ -121,9 +121,12 @@ export class XdpTxQueue implements TxQueue {
       this.#counts[BYTES] += bytes;
       producer[0] = indices[0];
     }
-    this.#wakeup.look();
-    if (n < batch.length) keepUnsent(batch, n, !full, bufferSize);
-    else batch.length = 0;
+    try {
+      if (n < batch.length) keepUnsent(batch, n, !full, bufferSize);
+      else batch.length = 0;
+    } finally {
+      this.#wakeup.look();
+    }
     return n;
   }
 
