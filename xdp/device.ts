@@ -26,6 +26,8 @@ import {
 import { DeviceError, UsageError } from "../src/errors.ts";
 import type { Mempool } from "../src/mempool.ts";
 import { refuseOptions } from "../src/options.ts";
+import { QueueCounts } from "../src/transfer.ts";
+import type { TransferredXdpQueues } from "./adopt.ts";
 import { MAX_CHUNK, Membership, STATISTICS } from "./abi.ts";
 import { Attachment } from "./attachment.ts";
 import { checkFrames, checkQueues, checkUnused } from "./checks.ts";
@@ -94,6 +96,8 @@ export class XdpDevice implements Device {
   readonly #interface: NetworkInterface;
   readonly #queues: QueueOptions;
   readonly #sockets: XdpSocket[] = [];
+  /** Counts of the queues that were transferred, by number. */
+  readonly #transferred: QueueCounts[] = [];
   #attachment: Attachment | undefined;
   #linkEvents: LinkEvents | undefined;
   #linkInterrupt: Interrupt | undefined;
@@ -215,15 +219,17 @@ export class XdpDevice implements Device {
       const { rx_dropped = 0, rx_ring_full = 0 } = this.counters();
       this.#missed = rx_dropped + rx_ring_full;
     }
+    const rx = this.#rx.map((queue, i) => this.#transferred[i]?.rx ?? queue);
+    const tx = this.#tx.map((queue, i) => this.#transferred[i]?.tx ?? queue);
     return {
-      rxPackets: total(this.#rx, (queue) => queue.packets),
-      rxBytes: total(this.#rx, (queue) => queue.bytes),
-      txPackets: total(this.#tx, (queue) => queue.packets),
-      txBytes: total(this.#tx, (queue) => queue.bytes),
+      rxPackets: total(rx, (queue) => queue.packets),
+      rxBytes: total(rx, (queue) => queue.bytes),
+      txPackets: total(tx, (queue) => queue.packets),
+      txBytes: total(tx, (queue) => queue.bytes),
       rxMissed: this.#missed,
       rxErrors: 0,
-      rxTooLong: total(this.#rx, (queue) => queue.tooLong),
-      rxNoBuffer: total(this.#rx, (queue) => queue.noBuffer),
+      rxTooLong: total(rx, (queue) => queue.tooLong),
+      rxNoBuffer: total(rx, (queue) => queue.noBuffer),
     };
   }
 
@@ -233,6 +239,35 @@ export class XdpDevice implements Device {
     const all = this.#sockets.map((socket) => socket.statistics());
     const entries = STATISTICS.map((name) => [name, total(all, (counts) => counts[name])]);
     return Object.fromEntries(entries);
+  }
+
+  /**
+   * Transfers the receive and the transmit queue of one number to a worker, which adopts them with
+   * {@linkcode AdoptedXdpQueues}. Transfer their pool to the same worker with `pool.transfer()`. This thread
+   * can no longer use the queues or the pool; {@linkcode XdpDevice.prototype.statistics} includes what the
+   * worker counts. Close the device only after the worker's thread has ended.
+   *
+   * @param number The number of the queues. Neither may have received or sent anything.
+   * @throws {RangeError} if the device has no queues of this number.
+   * @throws {Error} if the queues were used or transferred before, or the device is closed.
+   */
+  transferQueues(number: number): TransferredXdpQueues {
+    this.#checkOpen();
+    const rx = this.#rx[number], tx = this.#tx[number];
+    if (rx === undefined) throw new RangeError(`${this.address} has no queues ${number}`);
+    if (this.#transferred[number]) throw new Error(`queues ${number} are transferred twice`);
+    if (rx.used || tx.used) {
+      const what = rx.used ? "receive" : "transmit";
+      throw new Error(`${this.address}: ${what} queue ${number} is transferred after use`);
+    }
+    const counts = this.#transferred[number] = new QueueCounts();
+    const { fd, rings: { places } } = this.#sockets[number];
+    const held = rx.transfer();
+    tx.detach();
+    return {
+      ...{ number, address: this.address, socket: fd, rings: places },
+      ...{ pool: rx.pool.memory.address, held, counts: counts.memory },
+    };
   }
 
   checkAlive(): void {

@@ -14,4 +14,5 @@
  * @module
  */
 
+export { AdoptedXdpQueues, type TransferredXdpQueues } from "./adopt.ts";
 export { XdpDevice } from "./device.ts";

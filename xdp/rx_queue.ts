@@ -34,7 +34,9 @@ const LONG = 256;
 interface Frame {
   /** Its buffers, in order. */
   readonly buffers: readonly number[];
-  /** Bytes in each. */
+  /** Where its pieces begin in the pool's memory. */
+  readonly starts: readonly number[];
+  /** Bytes of each piece. */
   readonly sizes: readonly number[];
   /** Bytes of the frame. */
   readonly size: number;
@@ -185,8 +187,9 @@ export class XdpRxQueue implements RxQueue {
   }
 
   /**
-   * Handles what the fast path does not: frames in several buffers, and frames for which the pool has no
-   * free buffer. Receives the packets that follow too.
+   * Handles what the fast path does not: frames in several buffers, frames that begin elsewhere because the
+   * NIC writes a time stamp before them, and frames for which the pool has no free buffer. Receives the
+   * packets that follow too.
    *
    * @throws {DeviceError} if a descriptor is malformed.
    */
@@ -222,11 +225,10 @@ export class XdpRxQueue implements RxQueue {
   }
 
   /** Copies the pieces of a frame to the start of its first buffer. */
-  #gather({ buffers, sizes }: Frame): void {
+  #gather({ buffers, starts, sizes }: Frame): void {
     const { bytes, bufferSize } = this.pool;
     let end = buffers[0] * bufferSize;
-    buffers.forEach((buffer, i) => {
-      const start = buffer * bufferSize + HEADROOM;
+    starts.forEach((start, i) => {
       bytes.copyWithin(end, start, start + sizes[i]);
       end += sizes[i];
     });
@@ -234,16 +236,20 @@ export class XdpRxQueue implements RxQueue {
 
   /** Returns the next frame; undefined if the receive ring does not hold all of it. */
   #nextFrame(): Frame | undefined {
-    const buffers: number[] = [], sizes: number[] = [], first = this.#indices[0];
+    const buffers: number[] = [],
+      starts: number[] = [],
+      sizes: number[] = [],
+      first = this.#indices[0];
     const arrived = (this.#rx.producer[0] - first) >>> 0;
     for (let i = 0, size = 0; i < arrived; i++) {
       const [at, high, length, options] = this.#descriptor(first + i);
       const buffer = this.#checked(at, high, length, options);
       if (buffers.includes(buffer)) throw this.#malformed(`buffer ${buffer} twice`);
       buffers.push(buffer);
+      starts.push(at);
       sizes.push(length);
       size += length;
-      if ((options & DESC.CONTINUES) === 0) return { buffers, sizes, size };
+      if ((options & DESC.CONTINUES) === 0) return { buffers, starts, sizes, size };
     }
     return undefined;
   }
@@ -256,16 +262,14 @@ export class XdpRxQueue implements RxQueue {
   /** Returns the buffer of a descriptor. */
   #checked(at: number, high: number, size: number, options: number): number {
     const { buffers, bufferSize } = this.pool, chunk = Math.min(bufferSize, MAX_CHUNK);
-    const buffer = at >>> this.#shift, offset = at & bufferSize - 1, room = chunk - HEADROOM;
+    const buffer = at >>> this.#shift, offset = at & bufferSize - 1;
     const allowed = bufferSize > MAX_CHUNK ? DESC.CONTINUES : 0;
     const problem = high !== 0 || buffer >= buffers
       ? `address ${high * 2 ** 32 + at}, which is outside the pool's memory`
       : this.#with[buffer] !== 1
       ? `buffer ${buffer}, which it does not own`
-      : offset !== HEADROOM
-      ? `a frame that begins ${offset} bytes behind the start of its buffer, not ${HEADROOM}`
-      : size === 0 || size > room
-      ? `a length of ${size} bytes, not 1 to ${room}`
+      : size === 0 || offset + size > chunk
+      ? `a length of ${size} bytes, ${offset} bytes behind the start of a chunk of ${chunk}`
       : (options & ~allowed) !== 0
       ? `the options ${options}, which were not asked for`
       : undefined;

@@ -169,7 +169,7 @@ export class XdpTxQueue implements TxQueue {
     this.#wakeup.look();
     const { producer, consumer } = this.#tx;
     if (producer[0] !== consumer[0]) return false;
-    return !zeroCopy || this.#completion.producer[0] === this.#indices[0];
+    return !zeroCopy || this.#completion.producer[0] === producer[0];
   }
 
   /** Whether the queue has sent any packet. */

@@ -14,6 +14,7 @@ import {
   UsageError,
   Waiter,
 } from "../../mod.ts";
+import { AdoptedXdpQueues, type XdpDevice } from "../../xdp/mod.ts";
 import { isRoot, tool, until } from "../support/processes.ts";
 import { Veth, type VethOptions } from "../support/veth.ts";
 
@@ -342,6 +343,48 @@ test("XdpDevice notices that its interface is gone, and closes", async (veth) =>
   assertMatch(error.message, /deleted or moved|network is down/);
   device.close();
   assertEquals([batch.length, pool.freeCount], [0, 2048]);
+});
+
+test("XdpDevice.transferQueues() transfers unused queues once, with their counts", async (veth) => {
+  using pool = new Mempool({ buffers: 2048 });
+  const device = await open(veth.address, { pool, rxEntries: 64 }) as XdpDevice;
+  assertThrows(() => device.transferQueues(1), RangeError, "has no queues 1");
+  const pair = device.transferQueues(0), batch = new PacketBatch(pool);
+  assertThrows(() => device.transferQueues(0), Error, "transferred twice");
+  assertThrows(() => device.rxQueues[0].receive(batch), Error, "transferred");
+  assertThrows(() => device.txQueues[0].transmit(batch), Error, "transferred");
+  using other = new Mempool({ buffers: 64 });
+  assertThrows(() => new AdoptedXdpQueues(pair, other), Error, "with a wrong pool");
+  {
+    using adopted = Mempool.adopt(pool.transfer()); // in this thread, for the test
+    using queues = new AdoptedXdpQueues(pair, adopted);
+    const packets = [60, 1514].map(frame), received = new PacketBatch(adopted);
+    veth.listen();
+    for (let round = 0; round < 100; round++) {
+      for (const packet of packets) veth.send(packet);
+      await until("packets", () => queues.rx.receive(received) > 0 || received.length > 0);
+      while (received.length < 2) {
+        const rest = new PacketBatch(adopted);
+        queues.rx.receive(rest);
+        for (const buffer of rest.buffers.subarray(0, rest.length)) received.push(buffer);
+      }
+      assertEquals([...received].map((packet) => packet.slice()), packets);
+      assertEquals(queues.tx.transmit(received), 2);
+      let arrived = 0;
+      await until("both to come back", () => veth.take() !== undefined && ++arrived === 2);
+    }
+    queues.publish();
+    const { rxPackets, txPackets, rxBytes } = device.statistics();
+    assertEquals([rxPackets, txPackets, rxBytes], [200, 200, 100 * 1574]);
+  }
+  device.close();
+});
+
+test("XdpDevice.transferQueues() refuses used queues", async (veth) => {
+  using device = await open(veth.address) as XdpDevice;
+  veth.send(frame(60));
+  await receive(device, 1);
+  assertThrows(() => device.transferQueues(0), Error, "receive queue 0 is transferred after use");
 });
 
 test("XdpDevice follows an interface that is renamed", async (veth) => {

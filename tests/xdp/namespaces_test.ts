@@ -67,6 +67,27 @@ between("fwd.ts connects two network stacks through interfaces", async (devices,
   }
 });
 
+Deno.test({
+  name: "fwd.ts --workers connects two network stacks through interfaces with two queues",
+  ignore: !isRoot,
+  async fn() {
+    await using directory = await TemporaryDirectory.make();
+    await using first = await Veth.make({ queues: 2 });
+    await using second = await Veth.make({ queues: 2 });
+    await using a = await Namespace.make(first.far, first.far, "192.0.2.1");
+    await using b = await Namespace.make(second.far, second.far, "192.0.2.2");
+    const addresses = [first.address, second.address];
+    const options = ["--no-touch", "--queues=2", "--workers=2"];
+    await using forwarder = await startForwarder(addresses, options, [`--allow-read=${PROJECT}`]);
+    await ping(a, b, 1472);
+    await transfer(directory, a, b, BYTES);
+    const { ports: [from, to] } = await stopProgram(forwarder);
+    assertEquals([from.errors, to.errors], [0, 0]);
+    assertEquals(from.rxPackets > BYTES / 1500, true);
+    assertEquals(to.txPackets > BYTES / 1500, true);
+  },
+});
+
 test(
   "pktgen.ts --check finds no fault in packets that pass an interface and the software NIC",
   async (veth, directory) => {
