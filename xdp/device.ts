@@ -34,6 +34,7 @@ import { checkFrames, checkQueues, checkUnused } from "./checks.ts";
 import { NetworkInterface } from "./interface.ts";
 import { LinkEvents } from "./link_events.ts";
 import { parsePass, type Passed } from "./program.ts";
+import { isReleased } from "./release.ts";
 import { XdpRxQueue } from "./rx_queue.ts";
 import { type XdpMode, XdpSocket } from "./socket.ts";
 import { XdpTxQueue } from "./tx_queue.ts";
@@ -43,6 +44,8 @@ import { Wakeup } from "./wakeup.ts";
 const LIMITS = { rx: 64, tx: 64 } as const;
 /** How long closing waits for the kernel to take the packets in the transmit rings, in milliseconds. */
 const SEND_MS = 100;
+/** How long closing waits for a driver to stop a queue in zero-copy mode, in milliseconds. */
+const STOP_MS = 1000;
 
 /**
  * Opens a network interface.
@@ -282,12 +285,14 @@ export class XdpDevice implements Device {
   /**
    * Waits a moment until the kernel has taken the packets in the transmit rings, detaches the program, and
    * closes the sockets. The interface then is as it was. Idempotent.
+   *
+   * @throws {DeviceError} if the interface's driver does not stop a queue in zero-copy mode.
    */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
     using closed = new DisposableStack(); // runs the last step first
-    closed.defer(() => this.#release());
+    closed.defer(() => unstoppable(() => this.#release()));
     unstoppable(() => this.#sendRest());
   }
 
@@ -304,11 +309,32 @@ export class XdpDevice implements Device {
 
   #release(): void {
     this.#attachment?.close();
-    for (const socket of this.#sockets) socket.close();
-    for (const queue of [...this.#rx, ...this.#tx]) queue.close();
+    const busy = this.#sockets.flatMap((_, number) => this.#closeSocket(number) ? [] : [number]);
     this.#linkEvents?.close();
     this.#interface.close();
     if (this.#queues.ownPool) this.pool[Symbol.dispose]();
+    if (busy.length === 0) return;
+    throw new DeviceError(
+      this.address,
+      `the interface's driver did not stop queues ${
+        busy.join(", ")
+      } while closing, so their buffers never ` +
+        "return to the pool: see what dmesg says",
+    );
+  }
+
+  /** Closes a socket and returns the buffers of its queues; returns whether its driver has stopped. */
+  #closeSocket(number: number): boolean {
+    const socket = this.#sockets[number], queues = [this.#rx[number], this.#tx[number]];
+    socket.close();
+    const stopped = () => isReleased(this.#interface.index, number);
+    if (!socket.zeroCopy || spinUntil(STOP_MS, stopped)) {
+      for (const queue of queues) queue.close();
+      return true;
+    }
+    this.#queues.pools[number].memory.keep(); // the NIC may still write to it
+    for (const queue of queues) queue.detach();
+    return false;
   }
 
   /** Closes the device. */

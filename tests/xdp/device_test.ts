@@ -14,6 +14,7 @@ import {
   UsageError,
   Waiter,
 } from "../../mod.ts";
+import { isReleased } from "../../xdp/release.ts";
 import { AdoptedXdpQueues, type XdpDevice } from "../../xdp/mod.ts";
 import { isRoot, tool, until } from "../support/processes.ts";
 import { Veth, type VethOptions } from "../support/veth.ts";
@@ -36,9 +37,11 @@ async function refused(address: string, options: OpenOptions, sentence: RegExp):
   assertMatch(error.message, /^[^\n]+$/);
 }
 
-/** Returns a frame of random bytes. */
+/** Returns a frame of random bytes, with an EtherType for experiments: the kernel strips VLAN tags. */
 function frame(bytes: number): Uint8Array {
-  return crypto.getRandomValues(new Uint8Array(bytes));
+  const random = crypto.getRandomValues(new Uint8Array(bytes));
+  random.set([0x88, 0xb5], 12);
+  return random;
 }
 
 /** Receives this many packets; returns copies of them. */
@@ -343,6 +346,16 @@ test("XdpDevice notices that its interface is gone, and closes", async (veth) =>
   assertMatch(error.message, /deleted or moved|network is down/);
   device.close();
   assertEquals([batch.length, pool.freeCount], [0, 2048]);
+});
+
+test("isReleased() says when the kernel has let go of a queue", async (veth) => {
+  const [{ ifindex }] = JSON.parse(await tool("ip", "-j", "link", "show", veth.near));
+  {
+    using _device = await open(veth.address);
+    assertEquals(isReleased(ifindex, 0), false);
+  }
+  await until("the release", () => isReleased(ifindex, 0));
+  assertEquals(isReleased(2 ** 30, 0), true, "no such interface");
 });
 
 test("XdpDevice.transferQueues() transfers unused queues once, with their counts", async (veth) => {
