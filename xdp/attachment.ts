@@ -7,10 +7,10 @@
 
 import { Errno, stubs, SystemError } from "../native/stubs.ts";
 import { waitUntil } from "../native/clock.ts";
-import { checkCall, DeviceError, UsageError } from "../src/errors.ts";
+import { checkCall, DeviceError, makeCalls, UsageError } from "../src/errors.ts";
 import { AttachFlag, createLink, createMap, loadProgram, programName, updateMap } from "./bpf.ts";
 import type { NetworkInterface } from "./interface.ts";
-import { attachedProgram } from "./netlink.ts";
+import { attachedProgram } from "./kernel_use.ts";
 import { type Passed, redirectProgram } from "./program.ts";
 import type { XdpMode, XdpSocket } from "./socket.ts";
 
@@ -75,8 +75,8 @@ export class Attachment {
       const elsewise = mode === "auto" && link < 0 && !ATTACHED.includes(link);
       if (elsewise) link = await attachOnce(result, at, AttachFlag.GENERIC);
       if (keep(link) < 0) throw refusedLink(address, at, mode, -link);
-      const generic = attachedProgram(address, at.index)?.generic ?? false;
-      return new Attachment(address, fds, generic);
+      const now = makeCalls(address, () => attachedProgram(at.index));
+      return new Attachment(address, fds, now?.generic ?? false);
     } catch (error) {
       for (const fd of fds) stubs.ixy_close(fd);
       throw error;
@@ -132,7 +132,7 @@ function refusedLink(
   const refuse = (why: string, option?: string) =>
     new UsageError(`${address}: ${cause.message}: ${why}`, { ...(option && { option }), cause });
   if (ATTACHED.includes(-errno)) {
-    const id = attachedProgram(address, index)?.id;
+    const id = makeCalls(address, () => attachedProgram(index))?.id;
     const known = id === undefined ? undefined : programName(id);
     const which = id === undefined ? "" : ` ${known ? `"${known}", ` : ""}number ${id}`;
     return refuse(`it has another XDP program${which}: end the process that attached it`);

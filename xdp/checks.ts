@@ -4,11 +4,11 @@
  * @module
  */
 
-import { UsageError } from "../src/errors.ts";
+import { makeCalls, UsageError } from "../src/errors.ts";
 import type { Mempool } from "../src/mempool.ts";
 import { FRAME_OVERHEAD, HEADROOM, MAX_CHUNK } from "./abi.ts";
 import type { NetworkInterface } from "./interface.ts";
-import { usesOf } from "./netlink.ts";
+import { usesOf } from "./kernel_use.ts";
 
 /**
  * Checks that there is a socket for each receive queue: the frames of the others would go to the kernel.
@@ -63,7 +63,7 @@ export function checkFrames(address: string, at: NetworkInterface, { bufferSize 
  * @throws {UsageError} if it has an address, the default route, or is part of a bridge or bond.
  */
 export function checkUnused(address: string, at: NetworkInterface): void {
-  const uses = usesOf(address, at.index);
+  const uses = makeCalls(address, () => usesOf(at.index));
   if (uses.length === 0) return;
   throw new UsageError(
     `${address}: the kernel uses the interface for ${
