@@ -45,7 +45,9 @@ const FLOORS: Floors = {
     "src/",
     "native/",
   ],
-  "nic/": ["programs/", "packets/", "mod.ts", "ixgbe/", "virtio/", "src/", "native/"],
+  "nic/": [
+    ...["programs/", "packets/", "mod.ts", "ixgbe/", "virtio/", "xdp/", "src/", "native/"],
+  ],
   [TOP]: [
     ...[
       "nic/",
