@@ -18,7 +18,7 @@ const isSpeeds = (value: unknown) =>
   Array.isArray(value) && value.length > 0 && value.every(Number.isSafeInteger);
 const XDP_MODES = ["auto", "zero-copy", "copy", "generic"];
 const isXdp = (value: unknown) => {
-  if (typeof value !== "object" || value === null) return false;
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return false;
   const { mode = "auto", pass = [], ...rest } = value as Record<string, unknown>;
   const words = Array.isArray(pass) && pass.every((word) => typeof word === "string");
   return Object.keys(rest).length === 0 && XDP_MODES.some((word) => word === mode) && words;

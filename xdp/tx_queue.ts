@@ -144,7 +144,8 @@ export class XdpTxQueue implements TxQueue {
     for (; n < arrived; n++) {
       const c = ((first + n) & mask) << 1, at = entries[c], buffer = at >>> shift;
       if ((at & within | entries[c | 1]) !== 0 || !(held[buffer] > 0)) break;
-      if (--held[buffer] === 0) freeStack[free++] = buffer;
+      held[buffer]--;
+      if (held[buffer] === 0) freeStack[free++] = buffer;
     }
     pool.freeCount = free;
     this.#counts[RETURNED] += free - before;

@@ -102,18 +102,23 @@ Deno.test("openDevice() refuses options before it calls a driver", async () => {
   }
 });
 
-Deno.test("ixgbe.attach() refuses the option `virtio`, and changes nothing", async () => {
+Deno.test("ixgbe.attach() refuses the options `virtio` and `xdp`, and changes nothing", async () => {
   const pci = new ModelFunction();
-  const error = await assertRejects(() => ixgbe.attach(pci, { virtio: "modern" }), UsageError);
-  assertEquals(
-    [error.message, error.option],
-    ["model: ixgbe devices do not support the option `virtio`: leave it out", "virtio"],
-  );
+  for (const options of [{ virtio: "modern" }, { xdp: {} }] as const) {
+    const error = await assertRejects(() => ixgbe.attach(pci, options), UsageError);
+    const [option] = Object.keys(options);
+    assertEquals(
+      [error.message, error.option],
+      [`model: ixgbe devices do not support the option \`${option}\`: leave it out`, option],
+    );
+  }
   assertEquals(pci.log, []);
 });
 
-Deno.test("openVirtio() refuses `rssKey`, `interrupts` and `speeds`, and changes nothing", async () => {
-  const all = [{ rssKey: new Uint8Array(40) }, { interrupts: true }, { speeds: [10000] }];
+Deno.test("openVirtio() refuses `rssKey`, `interrupts`, `speeds` and `xdp`, and changes nothing", async () => {
+  const all = [
+    ...[{ rssKey: new Uint8Array(40) }, { interrupts: true }, { speeds: [10000] }, { xdp: {} }],
+  ];
   for (const options of all) {
     const direct = new DirectVirtio(), [option] = Object.keys(options);
     const error = await assertRejects(() => direct.open(options), UsageError);
@@ -182,7 +187,7 @@ const CONTAINER_OPTIONS = [
 
 Deno.test("the library's messages name its own options, and none of the programs'", async () => {
   const files: string[] = [`${PROJECT}mod.ts`];
-  for (const room of ["src", "src/pci", "ixgbe", "virtio"]) {
+  for (const room of ["src", "src/pci", "ixgbe", "virtio", "xdp"]) {
     for await (const { name } of Deno.readDir(PROJECT + room)) {
       if (name.endsWith(".ts")) {
         files.push(`${PROJECT}${room}/${name}`);
