@@ -10,8 +10,8 @@
 
 import { stubs } from "../native/stubs.ts";
 import type { LinkStatus } from "../src/device.ts";
-import { checkCall, DeviceError, makeCalls, UsageError } from "../src/errors.ts";
-import { decode, readText } from "../native/files.ts";
+import { checkCall, DeviceError, UsageError } from "../src/errors.ts";
+import { decode } from "../native/files.ts";
 import {
   AF,
   ARPHRD_ETHER,

@@ -18,7 +18,7 @@ import {
   tool,
   until,
 } from "../support/processes.ts";
-import { startForwarder, stopProgram, totals, totalsOf } from "../support/programs.ts";
+import { startForwarder, stopProgram, totals } from "../support/programs.ts";
 import { Veth } from "../support/veth.ts";
 
 const BYTES = 20_000_000;
