@@ -60,7 +60,8 @@ export function checkFrames(address: string, at: NetworkInterface, { bufferSize 
 /**
  * Checks that the kernel does not use the interface: its traffic would go to the program.
  *
- * @throws {UsageError} if it has an address, the default route, or is part of a bridge or bond.
+ * @throws {UsageError} if it has an address, the default route or interfaces on top, or is part of a bridge
+ * or bond.
  */
 export function checkUnused(address: string, at: NetworkInterface): void {
   const uses = makeCalls(address, () => usesOf(at.index));

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { spinUntil } from "../native/clock.ts";
+import { spinUntil, waitUntil } from "../native/clock.ts";
 import { unstoppable } from "../native/stop.ts";
 import type {
   Device,
@@ -42,6 +42,11 @@ import { Wakeup } from "./wakeup.ts";
 
 /** The most queues: far more than the channels of an interface. */
 const LIMITS = { rx: 64, tx: 64 } as const;
+/**
+ * How long opening waits for a link that was up, in milliseconds: some drivers reset the NIC to attach a
+ * program.
+ */
+const LINK_MS = 2000;
 /** How long closing waits for the kernel to take the packets in the transmit rings, in milliseconds. */
 const SEND_MS = 100;
 /** How long closing waits for a driver to stop a queue in zero-copy mode, in milliseconds. */
@@ -143,6 +148,7 @@ export class XdpDevice implements Device {
       this.#tx.push(new XdpTxQueue(this.address, i, pools[i], rings, wakeup));
     }
     const at = this.#interface, pieces = this.pool.bufferSize > MAX_CHUNK;
+    const { up } = at.linkStatus();
     this.#attachment = await Attachment.attach(this.address, at, rxQueues, mode, passed, pieces);
     for (const socket of this.#sockets) {
       await socket.bind(at, mode);
@@ -150,6 +156,7 @@ export class XdpDevice implements Device {
     }
     if (interrupts) this.#startInterrupts();
     this.setPromiscuous(promiscuous);
+    if (up) await waitUntil(LINK_MS, () => at.linkStatus().up);
   }
 
   #startInterrupts(): void {

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { decode, visible } from "../native/files.ts";
 import { attributes, Netlink, NLM_F_DUMP, request, u32 } from "./netlink.ts";
 
 const RTM_GETLINK = 18, RTM_GETADDR = 22, RTM_GETROUTE = 26;
@@ -11,6 +12,10 @@ const RTM_GETLINK = 18, RTM_GETADDR = 22, RTM_GETROUTE = 26;
 const IFINFOMSG = 16, IFADDRMSG = 8, RTMSG = 12;
 /** Attributes of a link: what it belongs to (a bridge, a bond), its XDP program. */
 const IFLA_MASTER = 10, IFLA_XDP = 43, IFLA_XDP_ATTACHED = 2, IFLA_XDP_PROG_ID = 4;
+/** Attributes of an interface on top of another: its name, the other's number, its kind. */
+const IFLA_IFNAME = 3, IFLA_LINK = 5, IFLA_LINKINFO = 18, IFLA_INFO_KIND = 1;
+/** Kinds that receive what arrives at the interface below. The link of a veth is its other end. */
+const ABOVE: readonly string[] = ["vlan", "macvlan", "macvtap", "ipvlan", "ipvtap"];
 /** The value of IFLA_XDP_ATTACHED for the generic mode. */
 const ATTACHED_GENERIC = 2;
 /** Attributes of addresses, and their scope: valid on the link only. */
@@ -24,6 +29,21 @@ function linkAttributes(index: number): Map<number, Uint8Array> {
   new DataView(body.buffer).setInt32(4, index, true);
   const [message] = request(Netlink.ROUTE, RTM_GETLINK, body);
   return attributes(message, IFINFOMSG);
+}
+
+/** Returns the names of interfaces on top of an interface, such as VLANs. */
+function namesAbove(index: number): string[] {
+  const links = request(Netlink.ROUTE, RTM_GETLINK, new Uint8Array(IFINFOMSG), NLM_F_DUMP);
+  return links.map((link) => attributes(link, IFINFOMSG)).filter((found) => {
+    const below = found.get(IFLA_LINK), info = found.get(IFLA_LINKINFO);
+    const kind = info && attributes(info, 0).get(IFLA_INFO_KIND);
+    return below && u32(below) === index && kind && ABOVE.includes(textOf(kind));
+  }).map((found) => textOf(found.get(IFLA_IFNAME)!));
+}
+
+/** Returns a text that may have a NUL at its end. */
+function textOf(bytes: Uint8Array): string {
+  return decode(bytes).replace(/\0+$/, "");
 }
 
 /** Returns the numbers of the interfaces of a route. */
@@ -60,7 +80,7 @@ export function attachedProgram(index: number): AttachedProgram | undefined {
 
 /**
  * Returns what the kernel's network stack uses an interface for, in words: its addresses, the default route,
- * a bridge or bond that it is part of. Leaves out addresses that are valid on the link only, which every
+ * a bridge or bond that it is part of, interfaces on top of it. Leaves out addresses that are valid on the link only, which every
  * interface has for IPv6.
  *
  * @throws {SystemError} if the kernel refuses.
@@ -82,6 +102,7 @@ export function usesOf(index: number): string[] {
     uses.push(`the default route of ${family === AF_INET6 ? "IPv6" : "IPv4"}`);
   }
   if (linkAttributes(index).has(IFLA_MASTER)) uses.push("a bridge or bond");
+  for (const name of namesAbove(index)) uses.push(`${visible(name)}, an interface on top of it`);
   return uses;
 }
 

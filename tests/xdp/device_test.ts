@@ -278,6 +278,16 @@ test("open() refuses an interface that the kernel uses, unless `force` is set", 
     /the kernel uses the interface for the address 192\.0\.2\.9\/24, and/,
   );
   (await open(veth.address, { force: true })).close();
+  await tool("ip", "address", "flush", "dev", veth.near);
+  (await open(veth.address)).close();
+  const top = `${veth.near}t`, bridge = `${veth.near}b`;
+  await tool("ip", "link", "add", "link", veth.near, "name", top, "type", "macvlan");
+  await refused(veth.address, {}, /uses the interface for \w+t, an interface on top of it, and/);
+  await tool("ip", "link", "delete", top);
+  await tool("ip", "link", "add", "name", bridge, "type", "bridge");
+  await tool("ip", "link", "set", veth.near, "master", bridge);
+  await refused(veth.address, {}, /uses the interface for a bridge or bond, and/);
+  await tool("ip", "link", "delete", bridge);
 });
 
 test("open() refuses what the interface or the kernel cannot do, and changes nothing", async (veth) => {

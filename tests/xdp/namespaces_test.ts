@@ -21,7 +21,7 @@ import {
 import { startForwarder, stopProgram, totals } from "../support/programs.ts";
 import { Veth } from "../support/veth.ts";
 
-const BYTES = 20_000_000;
+const BYTES = 5_000_000;
 
 /** Runs a test with two pairs of interfaces. The far ends are in namespaces, with addresses. */
 function between(
@@ -188,13 +188,23 @@ test("open() needs three capabilities, and no root", async (veth, directory) => 
   const anyone = ["--reuid=65534", "--regid=65534", "--clear-groups"];
   const mounts =
     `mount --bind '${Deno.execPath()}' '${deno}' && mount --bind '${PROJECT}' '${project}'`;
-  const opened = async (capabilities: readonly string[]) => {
+  const opened = async (capabilities: readonly string[], before = "true") => {
     const set = capabilities.map((name) => `+${name}`).join();
     const command = ["setpriv", ...anyone, `--inh-caps=-all,${set}`, `--ambient-caps=-all,${set}`];
     const args = ["run", "--quiet", "--no-config", "--no-prompt", "--allow-ffi", "--allow-import"];
     const { stdout, stderr } = await run(
       [
-        ...["unshare", "-m", "sh", "-c", `${mounts} && exec "$@"`, "sh", ...command, deno, ...args],
+        ...[
+          "unshare",
+          "-m",
+          "sh",
+          "-c",
+          `${mounts} && ${before} && exec "$@"`,
+          "sh",
+          ...command,
+          deno,
+          ...args,
+        ],
         ...[script, veth.address],
       ],
       { env: { DENO_DIR: "/nonexistent" } },
@@ -202,10 +212,9 @@ test("open() needs three capabilities, and no root", async (veth, directory) => 
     return stdout + stderr;
   };
   const all = ["net_raw", "net_admin", "bpf"];
-  // 10 MiB of pool are more than the limit of locked memory, which another capability lifts.
   assertMatch(
-    await opened(all),
-    /the limit of locked memory is too low: .*CAP_IPC_LOCK|^AF_XDP, copy/,
+    await opened(all, "ulimit -l 64"),
+    /^UsageError: .* the limit of locked memory is too low: each queue needs 4096 KiB, .*CAP_IPC_LOCK/,
   );
   assertEquals(await opened([...all, "ipc_lock"]), "AF_XDP, copy\n");
   for (const missing of all) {
