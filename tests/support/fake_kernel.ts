@@ -12,8 +12,9 @@ import { XdpRxQueue } from "../../xdp/rx_queue.ts";
 import { XdpTxQueue } from "../../xdp/tx_queue.ts";
 
 const HEADROOM = 256, CONTINUES = 1;
-/** Bytes of a ring's memory, and offsets in it. */
-const PLACE = { address: 0n, bytes: 4096, producer: 0, consumer: 4, flags: 8, descriptors: 64 };
+/** Offsets in a ring's memory, in bytes, and those of the longer kind of descriptor. */
+const PLACE = { address: 0n, producer: 0, consumer: 4, flags: 8, descriptors: 64 };
+const DESCRIPTOR = 16;
 
 /** Both queues of a socket, and the kernel's side of its rings. */
 export class FakeKernel implements Disposable {
@@ -28,7 +29,7 @@ export class FakeKernel implements Disposable {
   /** @param entries Entries of each ring. */
   constructor(bufferSize = 2048, buffers = 256, entries = 64) {
     this.pool = new Mempool({ buffers, bufferSize, memory: "pages" });
-    const at = { ...PLACE, entries };
+    const at = { ...PLACE, entries, bytes: PLACE.descriptors + entries * DESCRIPTOR };
     const places: RingPlaces = { rx: at, tx: at, fill: at, completion: at };
     const memory = () => new ArrayBuffer(at.bytes);
     this.rings = viewRings(places, {
