@@ -6,12 +6,17 @@
  */
 
 import { checkErrno, Errno, stubs } from "../../native/stubs.ts";
-import { tool } from "./processes.ts";
+import { ifReadable, readText } from "../../native/files.ts";
+import { isRoot, tool } from "./processes.ts";
 
 const AF_PACKET = 17, AF_INET = 2, SOCK_RAW = 3, SOCK_DGRAM = 2, NONBLOCK = 0x800;
 const ETH_P_ALL = 3, SOL_PACKET = 263, PACKET_IGNORE_OUTGOING = 23;
 const SIOCETHTOOL = 0x8946, ETHTOOL_STXCSUM = 0x17;
 const LONGEST = 65536;
+
+/** Whether this process may use AF_XDP, and the kernel knows it. */
+export const canUseXdp: boolean = isRoot &&
+  /^XDP\s/m.test(ifReadable(() => readText("/proc/net/protocols")) ?? "");
 
 let made = 0;
 

@@ -16,14 +16,14 @@ import {
 } from "../../mod.ts";
 import { isReleased } from "../../xdp/release.ts";
 import { AdoptedXdpQueues, type XdpDevice } from "../../xdp/mod.ts";
-import { isRoot, tool, until } from "../support/processes.ts";
-import { Veth, type VethOptions } from "../support/veth.ts";
+import { tool, until } from "../support/processes.ts";
+import { canUseXdp, Veth, type VethOptions } from "../support/veth.ts";
 
 /** Runs a test with a pair of interfaces. */
 function test(name: string, fn: (veth: Veth) => void | Promise<void>, options?: VethOptions): void {
   Deno.test({
     name,
-    ignore: !isRoot,
+    ignore: !canUseXdp,
     async fn() {
       await using veth = await Veth.make(options);
       await fn(veth);

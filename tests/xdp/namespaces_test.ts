@@ -8,7 +8,6 @@ import { Namespace, ping, PORT, transfer } from "../support/namespaces.ts";
 import {
   assertRefused,
   ffiOnly,
-  isRoot,
   Program,
   PROJECT,
   requirePackages,
@@ -19,7 +18,7 @@ import {
   until,
 } from "../support/processes.ts";
 import { startForwarder, stopProgram, totals } from "../support/programs.ts";
-import { Veth } from "../support/veth.ts";
+import { canUseXdp, Veth } from "../support/veth.ts";
 
 const BYTES = 5_000_000;
 
@@ -30,7 +29,7 @@ function between(
 ): void {
   Deno.test({
     name,
-    ignore: !isRoot,
+    ignore: !canUseXdp,
     async fn() {
       await requirePackages("iproute2", "ping");
       await using first = await Veth.make();
@@ -46,7 +45,7 @@ function between(
 function test(name: string, fn: (veth: Veth, directory: TemporaryDirectory) => Promise<void>) {
   Deno.test({
     name,
-    ignore: !isRoot,
+    ignore: !canUseXdp,
     async fn() {
       await using veth = await Veth.make();
       await using directory = await TemporaryDirectory.make();
@@ -69,7 +68,7 @@ between("fwd.ts connects two network stacks through interfaces", async (devices,
 
 Deno.test({
   name: "fwd.ts --workers connects two network stacks through interfaces with two queues",
-  ignore: !isRoot,
+  ignore: !canUseXdp,
   async fn() {
     await using directory = await TemporaryDirectory.make();
     await using first = await Veth.make({ queues: 2 });

@@ -3,12 +3,12 @@
 import { assertEquals } from "@std/assert";
 import { formatInterfaces, surveyInterfaces } from "../../nic/interfaces.ts";
 import { Mempool, open } from "../../mod.ts";
-import { ffiOnly, isRoot, run, tool } from "../support/processes.ts";
-import { Veth } from "../support/veth.ts";
+import { ffiOnly, run, tool } from "../support/processes.ts";
+import { canUseXdp, Veth } from "../support/veth.ts";
 
 Deno.test({
   name: "surveyInterfaces() says how each interface can be used, and what for the kernel uses it",
-  ignore: !isRoot,
+  ignore: !canUseXdp,
   async fn() {
     await using veth = await Veth.make({ mtu: 3000 });
     const look = () => surveyInterfaces().find(({ name }) => name === veth.near)!;
@@ -43,7 +43,7 @@ Deno.test({
 
 Deno.test({
   name: "nic.ts list shows network interfaces after the cards",
-  ignore: !isRoot,
+  ignore: !canUseXdp,
   async fn() {
     await using veth = await Veth.make();
     const { code, stdout } = await run(ffiOnly("nic.ts", ["--json", "list"]));
