@@ -151,7 +151,7 @@ function refusedLink(
     );
   }
   return refuse(
-    `its driver may need a lower MTU, other queues, or no LRO: try \`ip link set dev ${name} mtu 1500\`, ` +
+    `the kernel may be older than 5.9, or the driver may need a lower MTU, other queues, or no LRO: try \`ip link set dev ${name} mtu 1500\`, ` +
       `\`ethtool -L ${name}\`, \`ethtool -K ${name} lro off\``,
     "xdp.mode",
   );

@@ -33,8 +33,7 @@ function linkAttributes(index: number): Map<number, Uint8Array> {
 
 /** Returns the names of interfaces on top of an interface, such as VLANs. */
 function namesAbove(index: number): string[] {
-  const links = request(Netlink.ROUTE, RTM_GETLINK, new Uint8Array(IFINFOMSG), NLM_F_DUMP);
-  return links.map((link) => attributes(link, IFINFOMSG)).filter((found) => {
+  return all(RTM_GETLINK, IFINFOMSG).map((link) => attributes(link, IFINFOMSG)).filter((found) => {
     const below = found.get(IFLA_LINK), info = found.get(IFLA_LINKINFO);
     const kind = info && attributes(info, 0).get(IFLA_INFO_KIND);
     return below && u32(below) === index && kind && ABOVE.includes(textOf(kind));
@@ -80,30 +79,43 @@ export function attachedProgram(index: number): AttachedProgram | undefined {
 
 /**
  * Returns what the kernel's network stack uses an interface for, in words: its addresses, the default route,
- * a bridge or bond that it is part of, interfaces on top of it. Leaves out addresses that are valid on the link only, which every
- * interface has for IPv6.
+ * a bridge or bond that it is part of, interfaces on top of it. Leaves out the
+ * addresses of IPv6 that are valid on the link only: every interface has one.
  *
  * @throws {SystemError} if the kernel refuses.
  */
 export function usesOf(index: number): string[] {
-  const uses: string[] = [];
-  for (
-    const message of request(Netlink.ROUTE, RTM_GETADDR, new Uint8Array(IFADDRMSG), NLM_F_DUMP)
-  ) {
+  return [
+    ...addressesOf(index).map((address) => `the address ${address}`),
+    ...defaultRoutesOf(index).map((family) => `the default route of ${family}`),
+    ...(linkAttributes(index).has(IFLA_MASTER) ? ["a bridge or bond"] : []),
+    ...namesAbove(index).map((name) => `${visible(name)}, an interface on top of it`),
+  ];
+}
+
+/** Asks for all objects of a type; `bytes` is the size of its structure. */
+function all(type: number, bytes: number): Uint8Array[] {
+  return request(Netlink.ROUTE, type, new Uint8Array(bytes), NLM_F_DUMP);
+}
+
+/** Returns addresses with the lengths of their prefixes. */
+function addressesOf(index: number): string[] {
+  return all(RTM_GETADDR, IFADDRMSG).flatMap((message) => {
     const [family, bits, , scope] = message;
-    if (u32(message.subarray(4)) !== index || scope === SCOPE_LINK) continue;
+    const automatic = family === AF_INET6 && scope === SCOPE_LINK;
+    if (u32(message.subarray(4)) !== index || automatic) return [];
     const found = attributes(message, IFADDRMSG);
     const bytes = found.get(IFA_LOCAL) ?? found.get(IFA_ADDRESS);
-    if (bytes) uses.push(`the address ${formatAddress(family, bytes)}/${bits}`);
-  }
-  for (const message of request(Netlink.ROUTE, RTM_GETROUTE, new Uint8Array(RTMSG), NLM_F_DUMP)) {
-    const [family, bits] = message, type = message[7];
-    if (bits !== 0 || type !== RTN_UNICAST || !outputs(message).includes(index)) continue;
-    uses.push(`the default route of ${family === AF_INET6 ? "IPv6" : "IPv4"}`);
-  }
-  if (linkAttributes(index).has(IFLA_MASTER)) uses.push("a bridge or bond");
-  for (const name of namesAbove(index)) uses.push(`${visible(name)}, an interface on top of it`);
-  return uses;
+    return bytes ? [`${formatAddress(family, bytes)}/${bits}`] : [];
+  });
+}
+
+/** Returns the protocols whose default route leads through an interface. */
+function defaultRoutesOf(index: number): string[] {
+  return all(RTM_GETROUTE, RTMSG).filter((message) => {
+    const bits = message[1], type = message[7];
+    return bits === 0 && type === RTN_UNICAST && outputs(message).includes(index);
+  }).map(([family]) => family === AF_INET6 ? "IPv6" : "IPv4");
 }
 
 function formatAddress(family: number, bytes: Uint8Array): string {
