@@ -15,7 +15,7 @@ import { choice, decimal, flag, text, type Values, whole, wholes } from "./optio
 
 /** The forms of a device address, for usage texts. */
 export const DEVICE_FORMS =
-  "0000:03:00.0 (PCI), vfio-user:PATH, vhost-user:PATH, vhost-user-server:PATH or xdp:INTERFACE";
+  "0000:03:00.0 (PCI), vfio-user:PATH, vhost-user:PATH, vhost-user-server:PATH or xdp:NAME";
 
 /** The interfaces of a VirtIO device that has two. */
 export const VIRTIO_INTERFACES = ["legacy", "modern"] as const;
