@@ -116,6 +116,8 @@ export const ARPHRD_ETHER = 1;
 
 /** Commands of ETHTOOL, with the bytes of their structures. */
 export const Ethtool = {
+  /** struct ethtool_drvinfo: the name of the driver, 32 bytes at 4. */
+  GDRVINFO: { command: 0x3, bytes: 196 },
   /** struct ethtool_cmd: speed (low half at 12, high half at 28), duplex at 14. */
   GSET: { command: 0x1, bytes: 44 },
   /** struct ethtool_channels: rx, tx, other, combined: the most from 4, the current ones from 20. */

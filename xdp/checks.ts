@@ -58,6 +58,28 @@ export function checkFrames(address: string, at: NetworkInterface, { bufferSize 
 }
 
 /**
+ * Checks that the longest frame fits a buffer also in zero-copy mode. Linux's ixgbe rounds buffers of an
+ * 82599 down to whole KiB, and the card drops longer frames.
+ *
+ * @throws {UsageError} if it does not.
+ */
+export function checkZeroCopyFrames(
+  address: string,
+  at: NetworkInterface,
+  { bufferSize }: Mempool,
+): void {
+  const room = Math.min(bufferSize, MAX_CHUNK) - HEADROOM & ~1023,
+    longest = at.mtu() + FRAME_OVERHEAD;
+  if (at.driver() !== "ixgbe" || longest <= room) return;
+  throw new UsageError(
+    `${address}: in zero-copy mode, the driver ixgbe may receive only ${room} bytes into a buffer of ` +
+      `${bufferSize}, and frames of the interface have up to ${longest} (MTU ${at.mtu()}): use buffers of ` +
+      `${MAX_CHUNK} bytes, a lower MTU, or the mode "copy"`,
+    { option: "bufferSize" },
+  );
+}
+
+/**
  * Checks that the kernel does not use the interface: its traffic would go to the program.
  *
  * @throws {UsageError} if it has an address, the default route or interfaces on top, or is part of a bridge

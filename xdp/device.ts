@@ -30,7 +30,7 @@ import { QueueCounts } from "../src/transfer.ts";
 import type { TransferredXdpQueues } from "./adopt.ts";
 import { MAX_CHUNK, Membership, STATISTICS } from "./abi.ts";
 import { Attachment } from "./attachment.ts";
-import { checkFrames, checkQueues, checkUnused } from "./checks.ts";
+import { checkFrames, checkQueues, checkUnused, checkZeroCopyFrames } from "./checks.ts";
 import { NetworkInterface } from "./interface.ts";
 import { LinkEvents } from "./link_events.ts";
 import { parsePass, type Passed } from "./program.ts";
@@ -152,6 +152,7 @@ export class XdpDevice implements Device {
     this.#attachment = await Attachment.attach(this.address, at, rxQueues, mode, passed, pieces);
     for (const socket of this.#sockets) {
       await socket.bind(at, mode);
+      if (socket.zeroCopy) checkZeroCopyFrames(this.address, at, pools[socket.queue]);
       this.#attachment.redirect(socket);
     }
     if (interrupts) this.#startInterrupts();

@@ -28,7 +28,7 @@ import {
 
 /** The speed that a driver reports if it does not know it. */
 const SPEED_UNKNOWN = 0xffffffff;
-const MAC_BYTES = 6;
+const MAC_BYTES = 6, DRIVER_BYTES = 32;
 
 /** Receive queues of an interface, as `ethtool -l` shows them. */
 export interface Channels {
@@ -142,6 +142,14 @@ export class NetworkInterface {
   /** Its MTU, in bytes: the most in a frame behind the Ethernet header. */
   mtu(): number {
     return this.#ask(Ioctl.GIFMTU).getInt32(0, true);
+  }
+
+  /** The name of its kernel driver; undefined if that does not say. */
+  driver(): string | undefined {
+    const struct = this.#ethtool(Ethtool.GDRVINFO);
+    if (struct === undefined) return undefined;
+    const name = new Uint8Array(struct.buffer, struct.byteOffset + 4, DRIVER_BYTES);
+    return decode(name.subarray(0, name.indexOf(0)));
   }
 
   /** Its MAC address. */
