@@ -32,7 +32,7 @@ async function runThrough(rig: Rig, { id, steps }: Lesson): Promise<void> {
     assert(at > before, `step ${i + 1} of ${id} is in the recording`);
     assertEquals(await explorer.position(), at);
     before = at;
-    const panel = page.getByRole("region", { name: "Lesson" });
+    const panel = page.getByRole("article");
     const shows = async (wanted: string) => {
       const shown = words(await panel.innerText());
       assert(shown.includes(words(wanted)), `${shown} contains: ${wanted}`);
