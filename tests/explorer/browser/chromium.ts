@@ -13,6 +13,9 @@ const FLAGS = [
   ...["--disable-background-networking", "--disable-component-update"],
 ];
 
+/** Longest that any step of these tests takes: beside other suites, they get little of a processor. */
+export const DEADLINE_MS = 300_000;
+
 /** Whether Chromium is installed. */
 export async function hasChromium(): Promise<boolean> {
   try {
@@ -25,5 +28,5 @@ export async function hasChromium(): Promise<boolean> {
 
 /** Starts Chromium with an empty profile, which it removes at its end. */
 export function startChromium(): Promise<Browser> {
-  return chromium.launch({ executablePath: PROGRAM, args: FLAGS });
+  return chromium.launch({ executablePath: PROGRAM, args: FLAGS, timeout: DEADLINE_MS });
 }

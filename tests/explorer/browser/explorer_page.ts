@@ -6,11 +6,10 @@
 
 import { assertEquals } from "@std/assert";
 import type { Browser, BrowserContext, Page } from "playwright-core";
+import { DEADLINE_MS } from "./chromium.ts";
 
 /** Size of the window, in CSS pixels. */
 const WINDOW = { width: 1400, height: 900 };
-/** Longest that the page may take for what a test waits for: it may share a processor with others. */
-const DEADLINE_MS = 60_000;
 
 /** What the page says of its lesson. */
 export interface LessonPlace {

@@ -5,6 +5,7 @@
  */
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
+import { DEADLINE_MS } from "./chromium.ts";
 import { ExplorerPage } from "./explorer_page.ts";
 import { explorer as start, type PageTests, type Rig } from "./rig.ts";
 import { Program } from "../../support/processes.ts";
@@ -48,11 +49,12 @@ async function openBad(rig: Rig): Promise<void> {
 async function openStatic(rig: Rig): Promise<void> {
   const site = rig.directory.file("site");
   await using build = start("--build", site);
-  const { code, stderr } = await build.finish();
+  const { code, stderr } = await build.finish(DEADLINE_MS);
   assertEquals([code, stderr], [0, ""]);
   const command = ["python3", "-u", "-m", "http.server", "--bind", "127.0.0.1", "0"];
   await using server = Program.start(command, { cwd: site });
-  const port = (await server.line((line) => line.startsWith("Serving"))).match(/port (\d+)/)![1];
+  const port =
+    (await server.line((line) => line.startsWith("Serving"), DEADLINE_MS)).match(/port (\d+)/)![1];
   await using explorer = await ExplorerPage.open(
     rig.browser,
     `http://127.0.0.1:${port}/#lesson=descriptor-done`,

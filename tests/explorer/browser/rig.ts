@@ -6,7 +6,7 @@
 
 import type { Browser } from "playwright-core";
 import { Program, PROJECT, TemporaryDirectory } from "../../support/processes.ts";
-import { startChromium } from "./chromium.ts";
+import { DEADLINE_MS, startChromium } from "./chromium.ts";
 import { ExplorerPage } from "./explorer_page.ts";
 
 const ADDRESS = /http:\/\/127\.0\.0\.1:\d+\//;
@@ -59,7 +59,7 @@ export class Rig implements AsyncDisposable {
 /** Starts the explorer as a program, which the stack ends; returns the address that it prints. */
 export async function serve(stack: AsyncDisposableStack, ...options: string[]): Promise<string> {
   const program = stack.use(explorer("--no-browser", "--port=0", ...options));
-  return (await program.line((line) => ADDRESS.test(line))).match(ADDRESS)![0];
+  return (await program.line((line) => ADDRESS.test(line), DEADLINE_MS)).match(ADDRESS)![0];
 }
 
 /** Starts the explorer's program. */
