@@ -8,7 +8,7 @@ import { UsageError } from "../../src/errors.ts";
 import type { Site } from "./build.ts";
 
 /** The files that a build consists of. */
-const OWN = ["index.html", "page.js", "page.css", "engine.js", "engine.js.map"];
+const OWN = ["index.html", "icon.svg", "page.js", "page.css", "engine.js", "engine.js.map"];
 
 /**
  * Checks that a directory is empty, has only files of an earlier build, or does not exist.
