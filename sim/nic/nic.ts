@@ -324,6 +324,18 @@ export class Nic implements WirePort {
     return this.#registers.peek(offset);
   }
 
+  /**
+   * Returns the value that {@linkcode Nic.read32} would, and changes nothing: who looks on may call
+   * it at any time. It shows no effect of a delay that has ended since the last access or round, and
+   * no semaphore that firmware takes just when the driver reads.
+   *
+   * @param offset Offset in BAR0 in bytes.
+   * @returns 32 bits; 0 where there is no register.
+   */
+  view32(offset: number): number {
+    return this.#registers.view(offset);
+  }
+
   /** Adds the counts since the last call to the statistics registers. */
   settle(): void {
     this.#registers.settle();

@@ -188,7 +188,7 @@ export class InterruptCauses {
       const shown = this.#shown();
       this.#clearCauses(0x7fff_ffff);
       return shown;
-    });
+    }, () => this.#shown());
     file.onWrite(EICR, (value) => {
       this.#clearCauses(value);
       return file.get(EICR);

@@ -181,6 +181,24 @@ export class DmaMap {
   }
 
   /**
+   * Returns whether a single mapping contains a range of bus addresses, and allows what is asked for;
+   * changes nothing.
+   *
+   * @param low Bits 31:0 of the bus address.
+   * @param high Bits 63:32 of the bus address.
+   * @param bytes Length in bytes.
+   */
+  has(
+    low: number,
+    high: number,
+    bytes: number,
+    { readable = false, writable = false }: { readable?: boolean; writable?: boolean },
+  ): boolean {
+    const start = high * 0x1_0000_0000 + low, found = this.#find(start, start + bytes);
+    return found !== undefined && (found.readable || !readable) && (found.writable || !writable);
+  }
+
+  /**
    * Finds a descriptor's buffer, and sets `words`, `bytes`, `writable` and `readable`. It reads the
    * address itself: as an argument of the loops that move packets, an address would be boxed.
    *

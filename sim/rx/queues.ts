@@ -5,6 +5,7 @@
  * @module
  */
 
+import type { AddCount } from "../registers/statistics.ts";
 import { type DeviceCore, RECEIVE } from "../rings/ring.ts";
 import { ReceiveCounts } from "./counts.ts";
 import { ReceiveQueue } from "./queue.ts";
@@ -159,5 +160,10 @@ export class ReceiveQueues {
   /** Adds the counts since the last call to the statistics registers. */
   settle(): void {
     this.counts.settle();
+  }
+
+  /** Reports the counts since the last settlement, and changes nothing. */
+  report(add: AddCount): void {
+    this.counts.report(add);
   }
 }

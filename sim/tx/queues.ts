@@ -7,6 +7,7 @@
 
 import { REGISTERS, TDWBAL } from "../../ixgbe/registers.ts";
 import { hex, nameOf } from "../../src/registers.ts";
+import type { AddCount } from "../registers/statistics.ts";
 import { TX_COMMAND, TX_OPTIONS } from "../rings/descriptors.ts";
 import type { DeviceCore } from "../rings/ring.ts";
 import { TransmitCounts } from "./counts.ts";
@@ -113,6 +114,17 @@ export class TransmitQueues {
     return this.running.some(({ index }) => this.waits(index));
   }
 
+  /** As {@linkcode TransmitQueues.prototype.waits}, and changes nothing. */
+  viewWaits(index: number): boolean {
+    const queue = this.#queues[index];
+    return queue !== undefined && queue.running && queue.viewRoom() > 0;
+  }
+
+  /** As {@linkcode TransmitQueues.prototype.waiting}, and changes nothing. */
+  get viewWaiting(): boolean {
+    return this.running.some(({ index }) => this.viewWaits(index));
+  }
+
   /** Returns the head of a queue. */
   headOf(index: number): number {
     return this.#queues[index]?.head ?? 0;
@@ -202,5 +214,10 @@ export class TransmitQueues {
   /** Adds the counts since the last call to the statistics registers. */
   settle(): void {
     this.counts.settle();
+  }
+
+  /** Reports the counts since the last settlement, and changes nothing. */
+  report(add: AddCount): void {
+    this.counts.report(add);
   }
 }

@@ -5,13 +5,13 @@
  */
 
 import { useState } from "preact/hooks";
-import { useObservable } from "../../observable.ts";
-import { type Player, usePlayer } from "../../player.ts";
-import { descriptorState, frameIn } from "../rings/ring_state.ts";
-import { type Scene, sceneOf } from "../scene.ts";
-import { selection } from "../selection.ts";
-import { BUFFER_LOOKS, buffersOf, countBuffers } from "./pool_state.ts";
-import { CELL, PoolRow } from "./pool_row.tsx";
+import { useObservable } from "../observable.ts";
+import { type Player, usePlayer } from "../player.ts";
+import { descriptorState, frameIn } from "./rings/ring_state.ts";
+import { type Scene, sceneOf } from "./scene.ts";
+import { selection } from "./selection.ts";
+import { BUFFER_LOOKS, buffersOf, countBuffers } from "./pool/pool_state.ts";
+import { CELL, PoolRow } from "./pool/pool_row.tsx";
 
 /** Buffers of a row. */
 const ROW = 32;

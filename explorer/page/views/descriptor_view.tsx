@@ -4,10 +4,10 @@
  * @module
  */
 
-import type { DescriptorAccess, Kind } from "../../../recording/step.ts";
-import { type Player, usePlayer } from "../../player.ts";
-import { DescriptorBits } from "./bits.tsx";
-import { type Format, formatOf, isWrittenBack } from "./formats.ts";
+import type { DescriptorAccess, Kind } from "../../recording/step.ts";
+import { type Player, usePlayer } from "../player.ts";
+import { DescriptorBits } from "./descriptor/bits.tsx";
+import { type Format, formatOf, isWrittenBack } from "./descriptor/formats.ts";
 
 /** The descriptor of the current step. */
 export function DescriptorView({ player }: { player: Player }) {

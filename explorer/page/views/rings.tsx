@@ -4,18 +4,17 @@
  * @module
  */
 
-import type { Player } from "../../player.ts";
-import { usePlayer } from "../../player.ts";
-import { useObservable } from "../../observable.ts";
-import { linkOf, type Scene, sceneOf } from "../scene.ts";
-import { type DescriptorName, isSameRing, selection } from "../selection.ts";
-import { DescriptorDetails } from "./details.tsx";
-import { Legend } from "./legend.tsx";
-import { Patterns } from "./patterns.tsx";
-import { Ring } from "./ring.tsx";
-import { ringsOf, type RingState, ringState } from "./ring_state.ts";
-import { RingTable } from "./ring_table.tsx";
-import { ringTitle } from "./words.ts";
+import { type Player, usePlayer } from "../player.ts";
+import { useObservable } from "../observable.ts";
+import { linkOf, type Scene, sceneOf } from "./scene.ts";
+import { type DescriptorName, isSameRing, selection } from "./selection.ts";
+import { DescriptorDetails } from "./rings/details.tsx";
+import { Legend } from "./rings/legend.tsx";
+import { Patterns } from "./rings/patterns.tsx";
+import { Ring } from "./rings/ring.tsx";
+import { ringsOf, type RingState, ringState } from "./rings/ring_state.ts";
+import { RingTable } from "./rings/ring_table.tsx";
+import { ringTitle } from "./rings/words.ts";
 
 /** The most rings of a port that are large enough for the names of pointers. */
 const MOST_LARGE = 4;

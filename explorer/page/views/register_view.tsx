@@ -4,13 +4,13 @@
  * @module
  */
 
-import { hex, nameOf } from "../../../../src/registers.ts";
-import type { Step } from "../../../recording/step.ts";
-import { type Player, usePlayer } from "../../player.ts";
-import { sectionWords } from "../descriptor/bits.tsx";
-import { type Counts, RecordingIndex } from "../recording_index.ts";
-import { FieldTable } from "./field_table.tsx";
-import { registerNamed } from "./fields.ts";
+import { hex, nameOf } from "../../../src/registers.ts";
+import type { Step } from "../../recording/step.ts";
+import { type Player, usePlayer } from "../player.ts";
+import { sectionWords } from "./descriptor/bits.tsx";
+import { type Counts, RecordingIndex } from "./recording_index.ts";
+import { FieldTable } from "./register/field_table.tsx";
+import { registerNamed } from "./register/fields.ts";
 
 /** The register of the current step. */
 export function RegisterView({ player }: { player: Player }) {

@@ -5,16 +5,16 @@
  */
 
 import { useState } from "preact/hooks";
-import { summarize } from "../../../../packets/summary.ts";
-import { useObservable } from "../../observable.ts";
-import { type Player, usePlayer } from "../../player.ts";
-import { descriptorState, frameIn } from "../rings/ring_state.ts";
-import { sceneOf } from "../scene.ts";
-import { selection } from "../selection.ts";
-import type { Field, Layer } from "./dissection.ts";
-import { changedBytes, frameAt, type FrameBytes } from "./frame_bytes.ts";
-import { Hexdump } from "./hexdump.tsx";
-import { layersOf } from "./layers.ts";
+import { summarize } from "../../../packets/summary.ts";
+import { useObservable } from "../observable.ts";
+import { type Player, usePlayer } from "../player.ts";
+import { descriptorState, frameIn } from "./rings/ring_state.ts";
+import { sceneOf } from "./scene.ts";
+import { selection } from "./selection.ts";
+import type { Field, Layer } from "./packet/dissection.ts";
+import { changedBytes, frameAt, type FrameBytes } from "./packet/frame_bytes.ts";
+import { Hexdump } from "./packet/hexdump.tsx";
+import { layersOf } from "./packet/layers.ts";
 
 /** The frame of the current step, or of the selected descriptor or buffer. */
 export function PacketView({ player }: { player: Player }) {
