@@ -4,7 +4,7 @@
  * @module
  */
 
-import { useEffect, useReducer } from "preact/hooks";
+import { useLayoutEffect, useReducer } from "preact/hooks";
 
 /** An object that tells its listeners of each change. */
 export abstract class Observable {
@@ -29,6 +29,6 @@ export abstract class Observable {
 /** A hook: renders the component again after each change of an object. Returns the object. */
 export function useObservable<T extends Observable>(object: T): T {
   const [, render] = useReducer((n: number, _: void) => n + 1, 0);
-  useEffect(() => object.subscribe(render), [object]);
+  useLayoutEffect(() => object.subscribe(render), [object]);
   return object;
 }

@@ -1,0 +1,106 @@
+/**
+ * One source file, with the line that acts.
+ *
+ * @module
+ */
+
+import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
+import type { SourceLine, Sources } from "../../recording/sources.ts";
+import { highlightedLines } from "../highlighted.ts";
+
+/** Height of a line in CSS pixels, as the style sheet has it. */
+const LINE = 17;
+/** Callers that are shown. */
+const MOST_FRAMES = 5;
+
+interface SourcePaneProps {
+  readonly title: string;
+  readonly sources: Sources;
+  /** The line that acts and its callers', innermost first; none if this side does not act. */
+  readonly lines: readonly SourceLine[];
+}
+
+/** The file of the line that acts, and its callers to click on. It stays if the next step has no line. */
+export function SourcePane({ title, sources, lines }: SourcePaneProps) {
+  const [kept, setKept] = useState(lines);
+  const [chosen, setChosen] = useState(0);
+  useEffect(() => {
+    if (lines.length > 0) setKept(lines);
+    setChosen(0);
+  }, [lines]);
+  const shown = lines.length > 0 ? lines : kept;
+  const line = shown[chosen] ?? shown[0];
+  return (
+    <section
+      class={`panel source ${lines.length > 0 ? "" : "idle"}`}
+      aria-label={`${title}'s source`}
+    >
+      <header>
+        <h2>{title}</h2>
+        {line !== undefined && (
+          <span class="place">
+            {line.file}:{line.line}
+          </span>
+        )}
+      </header>
+      {lines.length > 0
+        ? (
+          <nav class="frames" aria-label="Functions, innermost first">
+            {lines.slice(0, MOST_FRAMES).map((frame, i) => (
+              <button
+                key={i}
+                type="button"
+                aria-pressed={i === chosen}
+                title={`${frame.file}:${frame.line}`}
+                onClick={() => setChosen(i)}
+              >
+                {frame.name.replace(/^.*\./, "") || "module"}
+              </button>
+            ))}
+          </nav>
+        )
+        : <p class="frames note">does not act in this step</p>}
+      {line === undefined
+        ? <div class="code"></div>
+        : <SourceText sources={sources} file={line.file} line={line.line} />}
+    </section>
+  );
+}
+
+interface SourceTextProps {
+  readonly sources: Sources;
+  readonly file: string;
+  readonly line: number;
+}
+
+function SourceText({ sources, file, line }: SourceTextProps) {
+  const box = useRef<HTMLDivElement>(null);
+  const text = useMemo(() => {
+    const html = highlightedOnce(sources, file).map((code, i) =>
+      `<div><span class="number">${i + 1}</span>${code}</div>`
+    ).join("");
+    // deno-lint-ignore react-no-danger -- the highlighter escapes the project's own source
+    return <div class="lines" dangerouslySetInnerHTML={{ __html: html }}></div>;
+  }, [sources, file]);
+  useLayoutEffect(() => {
+    const { current } = box;
+    const top = (line - 1) * LINE;
+    const from = current!.scrollTop + 2 * LINE;
+    const to = current!.scrollTop + current!.clientHeight - 3 * LINE;
+    if (top < from || top > to) current!.scrollTop = top - current!.clientHeight / 2 + LINE;
+  }, [file, line]);
+  return (
+    <div class="code" ref={box} tabIndex={0} role="group" aria-label={`${file}, line ${line}`}>
+      <div class="line-mark" style={{ transform: `translateY(${(line - 1) * LINE}px)` }}></div>
+      {text}
+    </div>
+  );
+}
+
+const highlighted = new Map<string, string[]>();
+
+function highlightedOnce(sources: Sources, file: string): string[] {
+  let lines = highlighted.get(file);
+  if (lines === undefined) highlighted.set(file, lines = highlightedLines(sources.text(file)));
+  return lines;
+}

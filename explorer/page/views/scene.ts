@@ -1,0 +1,47 @@
+/**
+ * What the pictures show: the state of ports, rings and pool at one moment. It comes from a recording at
+ * its current step, or from a device in another process.
+ *
+ * @module
+ */
+
+import { Layout, linkSection, registerSection } from "../../recording/layout.ts";
+import type { Step } from "../../recording/step.ts";
+import type { Player } from "../player.ts";
+
+/** A moment. */
+export interface Scene {
+  readonly layout: Layout;
+  /** The cells; they change when the moment does. */
+  readonly state: Uint32Array;
+  /** The address of each port. */
+  readonly ports: readonly string[];
+  /** Names of the statistics registers. */
+  readonly statistics: readonly string[];
+  /** The step that led here; undefined without a recording. */
+  readonly step?: Step | undefined;
+}
+
+/** Returns what a player shows. */
+export function sceneOf({ recording, begin, step }: Player): Scene {
+  const { layout, state } = recording, { ports, statistics } = begin;
+  return { layout, state, ports, statistics, step };
+}
+
+/** Returns the cells of a section; none if there is no such section. */
+export function cellsOf({ layout, state }: Scene, section: string): Uint32Array {
+  return layout.view(state, section);
+}
+
+/** Returns whether a port's state has registers: VirtIO has none in BAR0 that are recorded. */
+export function hasRegisters({ layout }: Scene, port: number): boolean {
+  return registerSection(port) in layout.sections;
+}
+
+/** Returns a port's link in words; an empty text if it is not known. */
+export function linkOf(scene: Scene, port: number): string {
+  const [up, speed] = cellsOf(scene, linkSection(port));
+  if (up === undefined) return "";
+  if (up === 0) return "link down";
+  return speed >= 1000 ? `link up, ${speed / 1000} Gb/s` : `link up, ${speed} Mb/s`;
+}
