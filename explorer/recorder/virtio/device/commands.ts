@@ -46,8 +46,8 @@ export class Commands {
         device.observe({ what: "dma-read", part: "command", ...event });
       }
       const bytes = Uint8Array.from(read.flatMap((buffer) => [...buffer.bytes]));
-      const { name, accepted } = this.#execute(bytes);
-      device.observe({ what: "command", name, accepted });
+      const [group, number] = bytes, accepted = this.#execute(bytes);
+      device.observe({ what: "command", group, number, accepted });
       last.bytes[0] = accepted ? OK : ERROR;
       const { index: descriptor, address } = last, written = last.bytes.slice();
       const event = { queue: index, index: descriptor, address, bytes: written } as const;
@@ -57,35 +57,33 @@ export class Commands {
     }
   }
 
-  /** Executes a command; returns its name, and whether it is valid. */
-  #execute(bytes: Uint8Array): { readonly name: string; readonly accepted: boolean } {
-    const device = this.#device, [group, number] = bytes, data = bytes.subarray(2);
-    const known = Object.entries(Control).find(([, is]) => is[0] === group && is[1] === number);
-    const name = known?.[0] ?? `${group}.${number}`;
-    switch (known?.[1]) {
+  /** Executes a command; returns whether it is valid. */
+  #execute([group, number, ...data]: Uint8Array): boolean {
+    const device = this.#device;
+    const command = Object.values(Control).find((is) => is[0] === group && is[1] === number);
+    switch (command) {
       case Control.PROMISCUOUS:
         device.filter.promiscuous = data[0] !== 0;
-        break;
+        return true;
       case Control.ALL_MULTICAST:
         device.filter.allMulticast = data[0] !== 0;
-        break;
+        return true;
       case Control.MAC_TABLE_SET:
-        device.filter.setTable(data);
-        break;
+        device.filter.setTable(Uint8Array.from(data));
+        return true;
       case Control.MAC_ADDR_SET:
-        if (data.length !== 6) return { name, accepted: false };
-        device.setMac(data);
-        break;
+        if (data.length !== 6) return false;
+        device.setMac(Uint8Array.from(data));
+        return true;
       case Control.MQ_VQ_PAIRS_SET: {
         const pairs = data[0] | data[1] << 8;
-        if (pairs < 1 || pairs > this.#pairs) return { name, accepted: false };
+        if (pairs < 1 || pairs > this.#pairs) return false;
         device.activePairs = pairs;
-        break;
+        return true;
       }
       default:
-        return { name, accepted: false };
+        return false;
     }
-    return { name, accepted: true };
   }
 }
 

@@ -61,8 +61,13 @@ export type DeviceEvent =
   | { readonly what: "flags"; readonly queue: number; readonly noNotify: boolean }
   /** The device has sent a frame to the wire. */
   | { readonly what: "send"; readonly queue: number; readonly bytes: Uint8Array }
-  /** The device has executed a command of the control queue, or refused it. */
-  | { readonly what: "command"; readonly name: string; readonly accepted: boolean }
+  /** The device has executed a command of the control queue, or refused it: its class and number. */
+  | {
+    readonly what: "command";
+    readonly group: number;
+    readonly number: number;
+    readonly accepted: boolean;
+  }
   /** The device has found a broken rule. */
   | { readonly what: "violation"; readonly broken: BrokenRule };
 
