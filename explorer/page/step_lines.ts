@@ -17,6 +17,11 @@ export type StepLines = Readonly<Record<Side, readonly SourceLine[]>>;
 /** How many steps back a side's last line is looked for. */
 const REACH = 200;
 
+/** The models of devices. */
+const MODEL = /^(sim|explorer\/recorder\/virtio\/device)\//;
+/** Files that only pass accesses on, or record them: nobody asks for their lines. */
+const BETWEEN = /^(explorer|native)\/|^src\/registers\.ts$/;
+
 const NONE: readonly SourceLine[] = [];
 const known = new WeakMap<Step, StepLines>();
 
@@ -49,12 +54,7 @@ function lookUp(step: Step, sources: Sources): StepLines {
   }
   if (step.stack !== undefined) lines.push(...sources.places(step.stack));
   return {
-    driver: lines.filter(({ file }) => isDriver(file)),
-    model: lines.filter(({ file }) => file.startsWith("sim/")),
+    driver: lines.filter(({ file }) => !MODEL.test(file) && !BETWEEN.test(file)),
+    model: lines.filter(({ file }) => MODEL.test(file)),
   };
-}
-
-/** Files that only pass accesses on, or record them, are left out: nobody asks for their lines. */
-function isDriver(file: string): boolean {
-  return !/^(sim|explorer|native)\//.test(file) && file !== "src/registers.ts";
 }
