@@ -29,6 +29,7 @@ import {
   SECTXCTRL,
 } from "../../ixgbe/registers.ts";
 import type { FrameBuffer } from "../frames/frame.ts";
+import type { DeviceObserver } from "../registers/observer.ts";
 import { InterruptCauses } from "../registers/interrupt_causes.ts";
 import { RegisterFile } from "../registers/register_file.ts";
 import { Rules } from "../registers/rules.ts";
@@ -138,6 +139,8 @@ export interface NicOptions extends TimingOptions {
   readonly plain?: boolean;
   /** Memory that the device can reach; default: none. */
   readonly dma?: DmaMap;
+  /** Is told what the device does by itself; default: nobody looks on, which costs nothing. */
+  readonly observer?: DeviceObserver;
 }
 
 /** Running totals since the model was created, which no reset clears. */
@@ -206,7 +209,11 @@ export class Nic implements WirePort {
     this.#timing = new Timing(options);
     const polled = options.pollDoorbells ? options.doorbells : undefined;
     this.#doorbells = new Doorbells(this.#file, this.rules, polled, options.plain);
-    this.#causes = new InterruptCauses(this.#file, (vector) => this.onInterrupt?.(vector));
+    this.#causes = new InterruptCauses(
+      this.#file,
+      (vector) => this.onInterrupt?.(vector),
+      options.observer,
+    );
     const core: DeviceCore = {
       file: this.#file,
       rules: this.rules,
@@ -215,6 +222,7 @@ export class Nic implements WirePort {
       time: new SystemTime(this.#file, this.#causes, timeKind(deviceId)),
       dma: this.dma,
       tails: this.#doorbells.words,
+      observer: options.observer,
     };
     this.#receiver = new Receiver(
       core,

@@ -4,7 +4,7 @@
  * in `counts.ts`.
  *
  * Most frames have one descriptor and no offload. `#pollQueue` sends them itself, and calls `#step`
- * for all others.
+ * for all others, and for each one while someone looks on.
  *
  * @module
  */
@@ -14,7 +14,9 @@ import { hex } from "../../src/registers.ts";
 import { copy } from "../frames/copy.ts";
 import { FRAME, sizeClass } from "../frames/frame.ts";
 import type { FrameBuffer } from "../frames/frame.ts";
+import type { TransmitKind } from "../registers/observer.ts";
 import { TX_COMMAND, TX_OPTIONS } from "../rings/descriptors.ts";
+import { addressAt } from "../rings/dma_map.ts";
 import type { DeviceCore } from "../rings/ring.ts";
 import { BROADCASTS, MULTICASTS } from "./counts.ts";
 import { OffloadRequests } from "./offload_requests.ts";
@@ -122,7 +124,7 @@ export class Transmitter extends TransmitQueues {
       const length = command & LENGTH;
       let from = -1;
       if (
-        (command & PLAIN_MASK) === PLAIN && !queue.open && length >= MIN_PAYLEN &&
+        (command & PLAIN_MASK) === PLAIN && !queue.careful && length >= MIN_PAYLEN &&
         length <= MAX_FRAME &&
         (words[at + 3] & (IXSM | TXSM)) === 0 &&
         words[at + 3] >>> PAYLEN_SHIFT === length
@@ -155,6 +157,7 @@ export class Transmitter extends TransmitQueues {
 
   // Handles any descriptor; returns false if the queue has to stop.
   #step(queue: TransmitQueue, at: number, command: number): boolean {
+    this.core.observer?.descriptorRead(queue.index, queue.head, kindOf(command));
     if ((command & TYPE_AND_DEXT) === DATA || (command & DEXT) === 0) {
       if (!queue.open) {
         queue.open = true;
@@ -193,6 +196,12 @@ export class Transmitter extends TransmitQueues {
     }
     if (to + length > MAX_FRAME && this.#requests.isTooLong(queue, to + length)) return true;
     copy(frame, to, dma, from, length);
+    this.core.observer?.bufferRead(
+      queue.index,
+      queue.head,
+      addressAt(queue.words, at),
+      dma.bytes.subarray(from, from + length),
+    );
     queue.gathered = to + length;
     return true;
   }
@@ -305,4 +314,11 @@ export class Transmitter extends TransmitQueues {
     const detail = "descriptors wait while bus master is off";
     this.violate(queue, "9.3.3.3", "bus master is on before DMA is requested", detail);
   }
+}
+
+/** Returns the kind of a descriptor, by its word 2. */
+function kindOf(command: number): TransmitKind {
+  if ((command & DEXT) === 0) return "legacy";
+  if ((command & TYPE) === TYPE_DATA) return "data";
+  return (command & TYPE) === TYPE_CONTEXT ? "context" : "unknown";
 }
