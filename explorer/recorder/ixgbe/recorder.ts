@@ -31,7 +31,7 @@ export const DEVICE_IDS: Readonly<Record<string, number>> = {
 };
 
 /** What takes time on the card, in milliseconds: enough to see the driver wait, and to see it in order. */
-export const DELAYS = { reset: 1, eeprom: 20, link: 300, queue: 1 } as const;
+export const DELAYS = { reset: 1, eeprom: 20, link: 50, queue: 1 } as const;
 /** Frames with CRC that the device accepts once jumbo frames are sent to it, as Linux's limit. */
 const JUMBO_BYTES = 9728;
 const CRC = 4;
@@ -56,6 +56,7 @@ export class IxgbeRecorder implements Recorder {
 
   /** Powers the devices on, and creates the pool. */
   constructor(experiment: Experiment, emit: (step: Step) => void) {
+    using _time = new VirtualTime(undefined, this.#now); // the device's own events begin
     const { ports, queues, entries, buffers, bufferSize, budget } = experiment;
     const deviceId = DEVICE_IDS[experiment.device], layout = new Layout();
     const numbers = Array.from({ length: ports }, (_, port) => port);
@@ -67,7 +68,13 @@ export class IxgbeRecorder implements Recorder {
     const pool = new PoolCells(journal);
     const pass = (milliseconds: number) => this.#time?.pass(milliseconds);
     this.#ports = numbers.map((port) => {
-      const options = { deviceId, budget, delays: DELAYS, lanId: port as 0 | 1, mac: stationOf(port) };
+      const options = {
+        deviceId,
+        budget,
+        delays: DELAYS,
+        lanId: port as 0 | 1,
+        mac: stationOf(port),
+      };
       const context = { port, journal, pool, mempool };
       return new PortRecorder(context, experiment, options, pass);
     });
@@ -193,6 +200,8 @@ export class IxgbeRecorder implements Recorder {
 function addPort(layout: Layout, port: number, queues: number, entries: number): void {
   RegisterCells.addTo(layout, port);
   for (let queue = 0; queue < queues; queue++) {
-    for (const ring of ["rx", "tx"] as const) RingCells.addTo(layout, { port, ring, queue }, entries);
+    for (const ring of ["rx", "tx"] as const) {
+      RingCells.addTo(layout, { port, ring, queue }, entries);
+    }
   }
 }
