@@ -33,6 +33,17 @@ export function cellsOf({ layout, state }: Scene, section: string): Uint32Array 
   return layout.view(state, section);
 }
 
+/** Returns which cells of a section, counted from its first one, the current step changes. */
+export function changedCells({ layout, step }: Scene, section: string): Set<number> {
+  const { start, length } = layout.sections[section] ?? { start: 0, length: 0 };
+  const changed = new Set<number>();
+  for (let i = 0; i < (step?.changes.length ?? 0); i += 3) {
+    const cell = step!.changes[i] - start;
+    if (cell >= 0 && cell < length) changed.add(cell);
+  }
+  return changed;
+}
+
 /** Returns whether a port's state has registers: VirtIO has none in BAR0 that are recorded. */
 export function hasRegisters({ layout }: Scene, port: number): boolean {
   return registerSection(port) in layout.sections;

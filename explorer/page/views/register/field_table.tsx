@@ -1,5 +1,5 @@
 /**
- * The fields of a register as a table.
+ * The fields of a register with their values.
  *
  * @module
  */
@@ -21,24 +21,16 @@ export function FieldTable({ register, old, value }: FieldTableProps) {
   const kept = ((old ^ value) & reserved) === 0;
   return (
     <>
-      <table class="fields">
-        <thead>
-          <tr>
-            <th scope="col">Bits</th>
-            <th scope="col">Field</th>
-            <th scope="col">Value</th>
-          </tr>
-        </thead>
-        <tbody>
-          {fieldsOf(register, old, value).map((field) => (
-            <tr key={field.name} class={field.changed ? "changed" : ""}>
-              <td>{bitRange(field.mask)}</td>
-              <th scope="row">{field.name}</th>
-              <td>{field.changed ? `${field.old} → ${field.value}` : field.value}</td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
+      <dl class="fields">
+        {fieldsOf(register, old, value).map((field) => (
+          <div key={field.name} class={field.changed ? "changed" : ""}>
+            <dt>
+              <span>{bitRange(field.mask)}</span> {field.name}
+            </dt>
+            <dd>{field.changed ? `${field.old} → ${field.value}` : field.value}</dd>
+          </div>
+        ))}
+      </dl>
       <p class="register-access">
         {ACCESS[access]}
         {readEffect !== null && `; reading it ${readEffect.does}`}.

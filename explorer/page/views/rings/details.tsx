@@ -26,11 +26,16 @@ export function DescriptorDetails({ scene, name }: { scene: Scene; name: Descrip
         <button type="button" onClick={() => selection.selectDescriptor(undefined)}>Close</button>
       </header>
       <p>
-        {ownerSentence(owner, state)}
-        {buffer !== undefined && <>Its buffer is number {buffer} of the pool</>}
-        {buffer !== undefined && (frame === undefined ? "." : `, with frame ${frame}.`)}
+        {ownerSentence(owner, state)} {bufferSentence(buffer, frame)}
       </p>
       <DescriptorBits format={formatOf({ ring, format, writtenBack })} old={words} words={words} />
     </section>
   );
+}
+
+function bufferSentence(buffer: number | undefined, frame: number | undefined): string {
+  if (buffer === undefined) return "";
+  return `Its buffer is number ${buffer} of the pool${
+    frame === undefined ? "" : `, with frame ${frame}`
+  }.`;
 }

@@ -8,8 +8,8 @@
 // @ts-types="@types/d3-shape"
 import { arc } from "d3-shape";
 
-/** Radii in the units of the picture, which is 300 wide and high. */
-export const SIZE = 300;
+/** Width and height of the picture, in its own units; the circle is in its middle. */
+export const WIDTH = 320, HEIGHT = 270;
 /** Outer and inner radius of the circle of descriptors. */
 export const OUTER = 104, INNER = 78;
 const TURN = 2 * Math.PI;
@@ -79,24 +79,13 @@ export function descriptorAt(dx: number, dy: number, entries: number): number | 
 }
 
 /**
- * Moves the angles of labels apart until each pair is at least `least` apart; in the order in which they
- * are given around the circle.
+ * Returns the angles of two labels, which are moved apart if they are less than `least` apart.
  */
-export function spread(angles: readonly number[], least: number): number[] {
-  const placed = angles.map((angle, label) => ({ angle, label }));
-  placed.sort((a, b) => a.angle - b.angle);
-  for (let round = 0; round < 8; round++) {
-    placed.forEach((a, i) => {
-      const b = placed[(i + 1) % placed.length];
-      const gap = b.angle - a.angle + (i + 1 === placed.length ? TURN : 0);
-      if (a === b || gap >= least) return;
-      a.angle -= (least - gap) / 2;
-      b.angle += (least - gap) / 2;
-    });
-  }
-  const result: number[] = [];
-  for (const { angle, label } of placed) result[label] = angle;
-  return result;
+export function spread(a: number, b: number, least: number): readonly [number, number] {
+  const gap = Math.atan2(Math.sin(b - a), Math.cos(b - a)); // the short way around
+  if (Math.abs(gap) >= least) return [a, b];
+  const middle = a + gap / 2, half = gap < 0 ? -least / 2 : least / 2;
+  return [middle - half, middle + half];
 }
 
 function round(value: number): number {

@@ -1,5 +1,6 @@
 /**
- * The pointers of a ring: head and tail outside the circle, the driver's own indices inside.
+ * The pointers of a ring: head and tail with their names outside the circle, the driver's own indices as
+ * triangles inside.
  *
  * @module
  */
@@ -8,66 +9,77 @@ import { angleOf, INNER, OUTER, point, spread, x, y } from "./geometry.ts";
 import type { RingState } from "./ring_state.ts";
 import { type Pointer, pointersOf } from "./words.ts";
 
-/** Radii of names outside and inside, and the least angle between two names. */
-const OUTSIDE = 128, INSIDE = 58, APART_OUTSIDE = 0.42, APART_INSIDE = 0.7;
-/** Size of a triangle. */
-const LONG = 11, WIDE = 0.055;
+/** Radius of names, and the least angle between two of them. */
+const NAMES = 121, APART = 0.3;
+/** Length of a triangle, and half its width. */
+const LENGTH = 11, HALF = 5.5;
+/** From a text's base line to its middle; and how far a name is from the circle at top and bottom. */
+const MIDDLE = 4, LIFT = 5;
+/** From this far to the side, a name begins or ends at its place. */
+const SIDE = 12;
 
 /** The pointers of a ring. */
 export function Pointers({ state, named }: { state: RingState; named: boolean }) {
-  const pointers = pointersOf(state);
-  const isOutside = ({ isRegister, mover }: Pointer) => isRegister || mover === "device";
-  const outside = pointers.filter((p) => isOutside(p) || p.name === "available");
-  const inside = pointers.filter((p) => !outside.includes(p));
+  const { entries } = state, [head, tail, ...own] = pointersOf(state);
+  const angles = spread(angleOf(head.index, entries), angleOf(tail.index, entries), APART);
   return (
     <g class="ring-pointers">
-      <Side pointers={outside} entries={state.entries} named={named} isInside={false} />
-      <Side pointers={inside} entries={state.entries} named={named} isInside />
+      {[head, tail].map((pointer, i) => (
+        <g key={pointer.name} class={`pointer pointer-${pointer.mover}`}>
+          <Triangle pointer={pointer} entries={entries} isInside={false} />
+          {named && <Name pointer={pointer} entries={entries} angle={angles[i]} />}
+        </g>
+      ))}
+      {own.map((pointer) => (
+        <g key={pointer.name} class={`pointer pointer-${pointer.name}`}>
+          <Triangle pointer={pointer} entries={entries} isInside />
+        </g>
+      ))}
     </g>
   );
 }
 
-interface SideProps {
-  readonly pointers: readonly Pointer[];
+interface TriangleProps {
+  readonly pointer: Pointer;
   readonly entries: number;
-  readonly named: boolean;
   readonly isInside: boolean;
 }
 
-function Side({ pointers, entries, named, isInside }: SideProps) {
-  const angles = pointers.map(({ index }) => angleOf(index, entries));
-  const labels = spread(angles, isInside ? APART_INSIDE : APART_OUTSIDE);
-  const radius = isInside ? INSIDE : OUTSIDE;
+/** A triangle that points at a descriptor. */
+function Triangle({ pointer, entries, isInside }: TriangleProps) {
+  const { name, index, meaning } = pointer, angle = angleOf(index, entries);
+  const tip = isInside ? INNER - 2 : OUTER + 2, base = isInside ? tip - LENGTH : tip + LENGTH;
+  const wide = HALF / base;
   return (
-    <>
-      {pointers.map((pointer, i) => (
-        <g key={pointer.name} class={`pointer pointer-${pointer.mover}`}>
-          <title>{`${pointer.name} ${pointer.index}: ${pointer.meaning}`}</title>
-          <path d={triangle(angles[i], isInside)} />
-          {named && (
-            <>
-              <path class="pointer-leader" d={leader(angles[i], labels[i], isInside)} />
-              <text x={x(labels[i], radius)} y={y(labels[i], radius) + 4}>
-                {pointer.name} {pointer.index}
-              </text>
-            </>
-          )}
-        </g>
-      ))}
-    </>
+    <path d={`M${point(angle, tip)}L${point(angle - wide, base)}L${point(angle + wide, base)}Z`}>
+      <title>{`${name} ${index}: ${meaning}`}</title>
+    </path>
   );
 }
 
-/** A triangle that points at the circle. */
-function triangle(angle: number, isInside: boolean): string {
-  const tip = isInside ? INNER - 2 : OUTER + 2, base = isInside ? tip - LONG : tip + LONG;
-  const wide = isInside ? WIDE * 1.5 : WIDE;
-  return `M${point(angle, tip)}L${point(angle - wide, base)}L${point(angle + wide, base)}Z`;
+interface NameProps {
+  readonly pointer: Pointer;
+  readonly entries: number;
+  /** Where the name is: it may have made way. */
+  readonly angle: number;
 }
 
-/** A line from a triangle to its name, if the name had to make way. */
-function leader(from: number, to: number, isInside: boolean): string {
-  if (Math.abs(from - to) < 0.05) return "";
-  const base = isInside ? INNER - 2 - LONG : OUTER + 2 + LONG;
-  return `M${point(from, base)}L${point(to, isInside ? base - 2 : base + 3)}`;
+/** The name and value of a pointer, with a line if the name has made way. */
+function Name({ pointer, entries, angle }: NameProps) {
+  const { name, index } = pointer, from = angleOf(index, entries);
+  const left = x(angle, NAMES), hasMoved = Math.abs(from - angle) > 0.05;
+  const anchor = left > SIDE ? "start" : left < -SIDE ? "end" : "middle";
+  return (
+    <>
+      {hasMoved && (
+        <path
+          class="pointer-leader"
+          d={`M${point(from, OUTER + LENGTH)}L${point(angle, NAMES - 3)}`}
+        />
+      )}
+      <text x={left} y={y(angle, NAMES) + MIDDLE - LIFT * Math.cos(angle)} text-anchor={anchor}>
+        {name} {index}
+      </text>
+    </>
+  );
 }

@@ -8,19 +8,17 @@
 import { useState } from "preact/hooks";
 import { selection } from "../selection.ts";
 import type { Scene } from "../scene.ts";
-import { descriptorAt, separators, SIZE, wedge } from "./geometry.ts";
+import { descriptorAt, HEIGHT, separators, wedge, WIDTH } from "./geometry.ts";
 import { patternOf } from "./patterns.tsx";
+import { Middle } from "./middle.tsx";
 import { Pointers } from "./pointers.tsx";
-import { descriptorState, OWNERS, type RingState } from "./ring_state.ts";
+import { descriptorState, type RingState } from "./ring_state.ts";
 import { descriptorWords, ringTitle } from "./words.ts";
 
 /** The most descriptors between which there are lines. */
 const MOST_SEPARATED = 128;
 /** Descriptors of a long way. */
 const PAGE = 8;
-const HALF = SIZE / 2;
-/** Distance between lines of text in the middle. */
-const LINE = 16;
 
 /** Properties of {@linkcode Ring}. */
 export interface RingProps {
@@ -54,7 +52,7 @@ export function Ring({ scene, state, current, selected, isSmall }: RingProps) {
   return (
     <figure class={runs ? "ring" : "ring ring-off"}>
       <svg
-        viewBox={`${-HALF} ${-HALF} ${SIZE} ${SIZE}`}
+        viewBox={`${-WIDTH / 2} ${-HEIGHT / 2} ${WIDTH} ${HEIGHT}`}
         role="slider"
         tabIndex={0}
         aria-label={`Descriptors of ${ringTitle(name)}`}
@@ -94,24 +92,8 @@ export function Ring({ scene, state, current, selected, isSmall }: RingProps) {
         {runs && <Pointers state={state} named={!isSmall} />}
         <Middle state={state} isSmall={isSmall} />
       </svg>
-      <figcaption aria-hidden="true">{words}</figcaption>
+      {isSmall || <figcaption aria-hidden="true">{words}</figcaption>}
     </figure>
-  );
-}
-
-/** The text in the middle: the ring's name, and descriptors by owner. */
-function Middle({ state, isSmall }: { state: RingState; isSmall: boolean }) {
-  const { name, entries, counts, runs } = state;
-  const lines = runs
-    ? OWNERS.filter((owner) => counts[owner] > 0).map((owner) => `${counts[owner]} ${owner}`)
-    : ["not enabled"];
-  const top = -(lines.length * LINE) / 2;
-  return (
-    <g class={isSmall ? "ring-middle ring-middle-small" : "ring-middle"}>
-      <text class="ring-name" y={top}>{name.ring.toUpperCase()} {name.queue}</text>
-      {isSmall || lines.map((line, i) => <text key={i} y={top + (i + 1) * LINE + 2}>{line}</text>)}
-      {isSmall && <text y={top + 2 * LINE}>of {entries}</text>}
-    </g>
   );
 }
 
@@ -122,11 +104,11 @@ function wordsOf(scene: Scene, { name }: RingState, index: number): string {
 
 /** Returns the descriptor under the pointer. */
 function under(event: MouseEvent, entries: number): number | undefined {
-  const box = (event.currentTarget as SVGElement).getBoundingClientRect();
-  const scale = SIZE / box.width;
-  const dx = (event.clientX - box.left) * scale - HALF,
-    dy = (event.clientY - box.top) * scale - HALF;
-  return descriptorAt(dx, dy, entries);
+  const box = (event.currentTarget as SVGElement).getBoundingClientRect(),
+    scale = WIDTH / box.width;
+  const dx = event.clientX - box.left - box.width / 2,
+    dy = event.clientY - box.top - box.height / 2;
+  return descriptorAt(dx * scale, dy * scale, entries);
 }
 
 /** Returns the descriptor that a key leads to; undefined if the key leads to none. */
