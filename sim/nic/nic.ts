@@ -67,8 +67,8 @@ import { Serdes } from "./serdes.ts";
 import { type ModuleKind, SfpModule } from "./sfp_module.ts";
 import { Timing, type TimingOptions } from "./timing.ts";
 
-/** Maximum number of frames taken from the wire in one round. */
-const WIRE_BUDGET = 64;
+/** Descriptors of a queue and frames in one round, unless an option says otherwise. */
+const BUDGET = 64;
 /** A word of the EEPROM that its checksum covers, and nothing depends on. */
 const DAMAGED_WORD = 0x3e;
 /** Rounds between two checks of writes through the doorbell mapping. */
@@ -139,6 +139,11 @@ export interface NicOptions extends TimingOptions {
   readonly plain?: boolean;
   /** Memory that the device can reach; default: none. */
   readonly dma?: DmaMap;
+  /**
+   * Most descriptors of a transmit queue, frames from the wire, and frames that leave a packet buffer,
+   * in one round; default: 64. With 1, who looks on sees the device work step by step.
+   */
+  readonly budget?: number;
   /** Is told what the device does by itself; default: nobody looks on, which costs nothing. */
   readonly observer?: DeviceObserver;
 }
@@ -180,6 +185,7 @@ export class Nic implements WirePort {
   readonly #state: DeviceState;
   readonly #settings: PortSettings;
   readonly #timing: Timing;
+  readonly #budget: number;
   #busMaster = false;
   #loopback = false;
   #sendsSignal = true;
@@ -191,7 +197,8 @@ export class Nic implements WirePort {
    * Creates a port in its state after power-on.
    *
    * @param options The device, and its doorbells.
-   * @throws {RangeError} if the station address is not 6 bytes, or the doorbells are too short.
+   * @throws {RangeError} if the station address is not 6 bytes, the doorbells are too short, or the
+   * budget is not a whole number from 1 on.
    */
   constructor(options: NicOptions = {}) {
     const deviceId = options.deviceId ?? DEVICE.SFP;
@@ -201,6 +208,11 @@ export class Nic implements WirePort {
       : options.mac?.slice() ?? Uint8Array.of(2, 0, 0, 0, 5, 0x99);
     const lanId = options.lanId ?? 0;
     if (mac.length !== 6) throw new RangeError("a station address has 6 bytes");
+    const { budget = BUDGET } = options;
+    if (!Number.isInteger(budget) || budget < 1) {
+      throw new RangeError(`a round has a budget of 1 or more, not ${budget}`);
+    }
+    this.#budget = budget;
     const words = eepromWords(deviceId);
     const { linkDisabled = false, linkDefault = "10G", module = "10G-SR" } = options;
     const { advertisesPause = false } = options;
@@ -417,9 +429,9 @@ export class Nic implements WirePort {
     if (this.#timing.waiting) this.#timing.run();
     if (++this.#rounds % INSPECT_EVERY === 0) this.#doorbells.inspect();
     this.#polling = true;
-    let work = this.#transmitter.poll() + this.#receiver.poll();
+    let work = this.#transmitter.poll(this.#budget) + this.#receiver.poll(this.#budget);
     const wire = this.wire;
-    if (wire !== undefined) work += wire.poll(this, WIRE_BUDGET);
+    if (wire !== undefined) work += wire.poll(this, this.#budget);
     this.#receiver.writeBack();
     this.#polling = false;
     if (this.#causes.waiting && this.#busMaster) this.#causes.service();

@@ -41,9 +41,6 @@ const ETHERTYPE_VLAN = 0x0081; // 0x8100 as a little-endian halfword
 /** Shifts TS and TSIP to the lowest bits, for the packet buffer. */
 const NOTE_SHIFT = 15;
 
-/** Maximum number of frames that leave the packet buffer in one round. */
-const DRAIN_BUDGET = 64;
-
 /** Moves frames from the wire to host memory. */
 export class Receiver extends ReceiveQueues {
   /** Whether frames are received: receiver enabled, data path open, link up. */
@@ -132,12 +129,16 @@ export class Receiver extends ReceiveQueues {
     }
   }
 
-  /** Begins a round: reads tails, and delivers frames that wait for descriptors. */
-  poll(): number {
+  /**
+   * Begins a round: reads tails, and delivers frames that wait for descriptors.
+   *
+   * @param budget Most frames that leave each packet buffer.
+   */
+  poll(budget: number): number {
     this.refresh();
     if (this.flow.stopped) this.flow.look(this.#buffer.bytes);
     if (this.#used === 1 && this.#buffer.frames === 0) return 0;
-    return this.#drainAll();
+    return this.#drainAll(budget);
   }
 
   /**
@@ -263,17 +264,17 @@ export class Receiver extends ReceiveQueues {
     return false;
   }
 
-  #drainAll(): number {
+  #drainAll(budget: number): number {
     let moved = 0;
     for (let i = 0; i < this.#used; i++) {
-      if (this.#buffers[i].frames > 0) moved += this.#drain(this.#buffers[i]);
+      if (this.#buffers[i].frames > 0) moved += this.#drain(this.#buffers[i], budget);
     }
     return moved;
   }
 
-  #drain(buffer: PacketBuffer): number {
+  #drain(buffer: PacketBuffer, budget: number): number {
     let moved = 0;
-    while (buffer.frames > 0 && this.dmaAllowed && moved < DRAIN_BUDGET) {
+    while (buffer.frames > 0 && this.dmaAllowed && moved < budget) {
       // As on the device, a frame that waits for its queue blocks all frames behind it.
       const queue = this.queues[buffer.peekQueue()];
       if (!queue.running || queue.room * queue.bufferBytes < buffer.peek()) break;

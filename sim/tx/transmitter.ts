@@ -24,8 +24,6 @@ import { type Emit, LargeBuffer } from "./offloads.ts";
 import type { TransmitQueue } from "./queue.ts";
 import { TransmitQueues } from "./queues.ts";
 
-/** Maximum number of descriptors of a queue in one round, and of segments of its transmissions. */
-const BUDGET = 64;
 const { LENGTH, TYPE, TYPE_CONTEXT, TYPE_DATA, TSTAMP, EOP, IFCS, IC, RS, DEXT, VLE, TSE } =
   TX_COMMAND;
 const { IXSM, TXSM, PAYLEN_SHIFT } = TX_OPTIONS;
@@ -82,11 +80,12 @@ export class Transmitter extends TransmitQueues {
   }
 
   /**
-   * Sends the frames of all queues, up to a budget each.
+   * Sends the frames of all queues.
    *
+   * @param budget Most descriptors of each queue, and segments of its transmissions.
    * @returns Number of descriptors done.
    */
-  poll(): number {
+  poll(budget: number): number {
     if (!this.sending || this.#pausedUntil > 0 && this.#isPaused()) return 0;
     const limited = this.limited;
     if (limited) this.nextRound();
@@ -96,7 +95,7 @@ export class Transmitter extends TransmitQueues {
       if (!queue.running || limited && this.rests(queue)) continue;
       const ready = queue.refresh();
       if (ready === 0) continue;
-      if (this.dmaAllowed) done += this.#pollQueue(queue, ready < BUDGET ? ready : BUDGET);
+      if (this.dmaAllowed) done += this.#pollQueue(queue, ready, budget);
       else if (!this.busMaster) this.#blocked(queue);
     }
     return done;
@@ -113,12 +112,13 @@ export class Transmitter extends TransmitQueues {
     return false;
   }
 
-  #pollQueue(queue: TransmitQueue, budget: number): number {
+  #pollQueue(queue: TransmitQueue, ready: number, budget: number): number {
+    const most = ready < budget ? ready : budget;
     const { words, first, size, frame } = queue;
     const dma = this.core.dma;
     let head = queue.head, frames = 0, bytes = 0, segments = 0;
-    dma.readAhead(queue, 0, budget, false);
-    for (let done = 0; done < budget; done++) {
+    dma.readAhead(queue, 0, most, false);
+    for (let done = 0; done < most; done++) {
       const at = first + head * 4;
       const command = words[at + 2];
       const length = command & LENGTH;
@@ -139,7 +139,7 @@ export class Transmitter extends TransmitQueues {
         queue.running = false;
         break;
       } else if (queue.cut !== undefined) {
-        segments += this.#segment(queue, command, BUDGET - segments);
+        segments += this.#segment(queue, command, budget - segments);
         if (queue.open) break; // the rest follows in the next rounds
       }
       if (command & RS) this.writeBack(queue, at, command);
@@ -152,7 +152,7 @@ export class Transmitter extends TransmitQueues {
     if (queue.open && head === queue.tail) {
       this.violate(queue, "7.2.3.3", "the tail is moved by whole frames", "no EOP before it");
     }
-    return budget;
+    return most;
   }
 
   // Handles any descriptor; returns false if the queue has to stop.
