@@ -77,9 +77,10 @@ function Controls({ client, state }: { client: LiveClient; state: LiveState }) {
       <button
         type="button"
         disabled={isOff}
+        title={paused ? "Let the device go on" : "Stop the device: it does rounds on request only"}
         onClick={() => client.send({ type: paused ? "resume" : "pause" })}
       >
-        {paused ? "▶ Resume the device" : "⏸ Pause the device"}
+        {paused ? "▶ Resume" : "⏸ Pause"}
       </button>
       <button
         type="button"
@@ -91,7 +92,7 @@ function Controls({ client, state }: { client: LiveClient; state: LiveState }) {
       </button>
       <p role="status">
         {paused ? "Paused" : "Running"}, {seconds.toFixed(1)} seconds after the start.{" "}
-        {connected.map((on, port) => `Port ${port}: ${on ? "a driver uses it" : "no driver"}.`)
+        {connected.map((on, port) => `Port ${port}: ${on ? "a driver is connected" : "no driver"}.`)
           .join(" ")}
       </p>
     </div>

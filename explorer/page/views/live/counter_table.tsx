@@ -4,6 +4,7 @@
  * @module
  */
 
+import { Fragment } from "preact";
 import type { LiveState } from "../../../recording/live.ts";
 import type { LiveRates } from "./live_rates.ts";
 import { short } from "./rate_chart.tsx";
@@ -17,10 +18,10 @@ export function CounterTable({ state, rates }: { state: LiveState; rates: LiveRa
         <tr>
           <th scope="col">Frames</th>
           {counters.map((_, port) => (
-            <>
-              <th key={`count${port}`} scope="col" class="number">port {port}</th>
-              <th key={`rate${port}`} scope="col" class="number">a second</th>
-            </>
+            <Fragment key={port}>
+              <th scope="col" class="number">port {port}</th>
+              <th scope="col" class="number">a second</th>
+            </Fragment>
           ))}
         </tr>
       </thead>
@@ -29,12 +30,10 @@ export function CounterTable({ state, rates }: { state: LiveState; rates: LiveRa
           <tr key={name}>
             <th scope="row">{name}</th>
             {counters.map((counts, port) => (
-              <>
-                <td key={`count${port}`} class="number">{counts[name]}</td>
-                <td key={`rate${port}`} class="number">
-                  {short(rates.of(name)[port].at(-1) ?? 0)}
-                </td>
-              </>
+              <Fragment key={port}>
+                <td class="number">{counts[name]}</td>
+                <td class="number">{short(rates.of(name)[port].at(-1) ?? 0)}</td>
+              </Fragment>
             ))}
           </tr>
         ))}
