@@ -22,7 +22,7 @@ export class Engine {
       const detail = event.message ? `: ${event.message}` : "";
       onReport({
         type: "error",
-        message: `The worker engine.js has ended${detail}. Load the page again.`,
+        message: `the worker engine.js has ended${detail}: load the page again`,
       });
     };
   }

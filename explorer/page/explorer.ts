@@ -4,6 +4,7 @@
  * @module
  */
 
+import { UsageError } from "../../src/errors.ts";
 import { LESSONS } from "../lessons/mod.ts";
 import { type Action, DEFAULTS, type Experiment } from "../recording/experiment.ts";
 import type { Lesson } from "../recording/lesson.ts";
@@ -12,7 +13,7 @@ import type { Step } from "../recording/step.ts";
 import { Engine } from "./engine.ts";
 import { FIRST_EXPERIMENT } from "./first_experiment.ts";
 import { LessonGuide } from "./lesson_guide.ts";
-import { LinkError, linkTo, readLink } from "./links.ts";
+import { linkTo, readLink } from "./links.ts";
 import { Observable } from "./observable.ts";
 import { Player } from "./player.ts";
 import { StepIndex } from "./step_index.ts";
@@ -93,12 +94,14 @@ export class Explorer extends Observable {
       const { lesson, experiment, step } = readLink(fragment);
       if (lesson === undefined) return this.run(experiment ?? FIRST_EXPERIMENT, step);
       const found = LESSONS.find(({ id }) => id === lesson);
-      if (found === undefined) throw new LinkError(`There is no lesson "${lesson}".`);
+      if (found === undefined) throw new UsageError(`there is no lesson "${lesson}"`);
       this.teach(found, step);
     } catch (error) {
-      if (!(error instanceof LinkError)) throw error;
+      if (!(error instanceof UsageError)) throw error;
       this.run(FIRST_EXPERIMENT);
-      this.complain(`${error.message} This is the first experiment.`);
+      this.complain(
+        `The link is not valid: ${error.message}. The page shows the first experiment.`,
+      );
     }
   }
 
@@ -241,10 +244,15 @@ export class Explorer extends Observable {
     this.#busy = false;
     if (this.#asked === "run" && this.#experiment !== FIRST_EXPERIMENT) {
       this.run(FIRST_EXPERIMENT);
-      message += " This is the first experiment.";
+      message += ". The page shows the first experiment.";
     } else if (this.#asked === "act") {
       this.#experiment = { ...this.#experiment, actions: this.#experiment.actions.slice(0, -1) };
     }
-    this.complain(message);
+    this.complain(sentence(message));
   }
+}
+
+/** Returns an error's message as a sentence of the page. */
+function sentence(message: string): string {
+  return message[0].toUpperCase() + message.slice(1) + (message.endsWith(".") ? "" : ".");
 }

@@ -48,20 +48,20 @@ export const SETTINGS: readonly Setting[] = [
   {
     name: "buffers",
     label: "Pool",
-    help: "Buffers of the pool, 16 to 16384. Few of them leave the program without buffers.",
-    range: [16, 16384],
+    help: "Buffers of the pool, 64 to 16384. Few of them leave the program without buffers.",
+    range: [64, 16384],
   },
   {
     name: "bufferSize",
     label: "Buffer size",
     help: "Bytes of each buffer. A frame that is longer is spread over several descriptors.",
-    values: [1024, 2048, 4096],
+    values: [2048, 4096],
   },
   {
     name: "budget",
     label: "Budget",
-    help: "Most descriptors and frames of one round of the device, 1 to 4096.",
-    range: [1, 4096],
+    help: "Most descriptors and frames of one round of the device, 1 to 64.",
+    range: [1, 64],
   },
   {
     name: "promiscuous",

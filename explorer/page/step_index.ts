@@ -21,6 +21,15 @@ export interface Chapter {
   readonly from: number;
 }
 
+/** Alike steps in a row, or a single step. */
+export interface Run {
+  /** Numbers of the first and the last step. */
+  readonly from: number;
+  readonly to: number;
+  /** Where it begins on the timeline, in units: a step that is not in a long run is one. */
+  readonly unit: number;
+}
+
 /** The fewest steps that are folded. */
 const LEAST_RUN = 4;
 
@@ -35,8 +44,7 @@ function alike(step: Step): string | undefined {
 /** The index of one recording. */
 export class StepIndex {
   readonly #recording: Recording;
-  /** First and last step of each run, most of one step. */
-  #runs: { readonly from: number; to: number }[] = [];
+  #runs: { from: number; to: number; unit: number }[] = [];
   #chapters: Chapter[] = [];
   #jumps: number[][] = JUMPS.map(() => []);
   /** Steps of each frame. */
@@ -61,6 +69,31 @@ export class StepIndex {
     for (let i = Math.max(this.#end, first); i < end; i++) this.#append(i, this.#recording.at(i)!);
     this.#end = end;
     this.#rows = undefined;
+  }
+
+  /** All steps, as runs, in order. */
+  get runs(): readonly Run[] {
+    return this.#runs;
+  }
+
+  /** Length of the timeline, in units. */
+  get units(): number {
+    const last = this.#runs.at(-1);
+    return last === undefined ? 0 : last.unit + unitsOf(last);
+  }
+
+  /** Returns where a step begins on the timeline, in units. */
+  unitOf(step: number): number {
+    const run = this.#runs[Math.max(0, lastAtMost(this.#runs, step, ({ from }) => from))];
+    return run === undefined ? 0 : run.unit + (step - run.from) * unitsOf(run) / lengthOf(run);
+  }
+
+  /** Returns the step at a place on the timeline. */
+  stepAt(unit: number): number {
+    const run = this.#runs[Math.max(0, lastAtMost(this.#runs, unit, (run) => run.unit))];
+    if (run === undefined) return -1;
+    const step = run.from + Math.floor((unit - run.unit) * lengthOf(run) / unitsOf(run));
+    return Math.max(run.from, Math.min(step, run.to));
   }
 
   /** The beginnings of chapters, in order. */
@@ -100,7 +133,7 @@ export class StepIndex {
     const begins = title !== "" && title !== this.#chapter;
     if (begins) this.#chapters.push({ title, from: number });
     if (key !== undefined && key === this.#key && !begins) this.#runs.at(-1)!.to = number;
-    else this.#runs.push({ from: number, to: number });
+    else this.#runs.push({ from: number, to: number, unit: this.units });
     this.#key = key;
     if (title !== "") this.#chapter = title;
     if (step.frame !== undefined) {
@@ -113,7 +146,10 @@ export class StepIndex {
 
   #drop(first: number): void {
     this.#first = first;
-    this.#runs = this.#runs.filter(({ from }) => from >= first);
+    this.#runs = this.#runs.filter(({ to }) => to >= first);
+    if (this.#runs.length > 0) this.#runs[0].from = Math.max(first, this.#runs[0].from);
+    const before = this.#runs[0]?.unit ?? 0;
+    for (const run of this.#runs) run.unit -= before;
     this.#chapters = this.#chapters.filter(({ from }) => from >= first);
     this.#jumps = this.#jumps.map((steps) => steps.filter((step) => step >= first));
     for (const [frame, steps] of this.#frames) {
@@ -131,7 +167,7 @@ export class StepIndex {
       if (this.#chapters[chapter]?.from === from) {
         rows.push({ type: "chapter", from, title: this.#chapters[chapter++].title });
       }
-      const folds = to - from + 1 >= LEAST_RUN;
+      const folds = to - from >= LEAST_RUN - 1;
       const open = !folds || this.#unfolded.has(from);
       if (folds) rows.push({ type: "run", from, to, open });
       if (open) {
@@ -140,6 +176,16 @@ export class StepIndex {
     }
     return rows;
   }
+}
+
+/** Number of steps of a run. */
+export function lengthOf({ from, to }: Run): number {
+  return to - from + 1;
+}
+
+/** Length of a run on the timeline, in units: long runs are cut, so that they leave room for others. */
+export function unitsOf(run: Run): number {
+  return Math.min(lengthOf(run), LEAST_RUN);
 }
 
 /** Returns the index of the last element, in ascending order of `value`, whose value is `most` or less. */

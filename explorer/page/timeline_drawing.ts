@@ -6,6 +6,7 @@
 
 import type { Recording } from "../recording/recording.ts";
 import { ACTORS, GROUPS, KINDS } from "./kinds.ts";
+import { lengthOf, type StepIndex, unitsOf } from "./step_index.ts";
 
 /** Height of a lane in CSS pixels. */
 export const LANE = 11;
@@ -17,9 +18,13 @@ const MARKED = ["interrupt", "drop", "violation"];
 
 /**
  * Draws all steps. Where several steps share a column of pixels, the group that comes last in
- * {@linkcode GROUPS}, but for `idle`, is seen.
+ * {@linkcode GROUPS}, `idle` aside, is seen.
  */
-export function drawTimeline(canvas: HTMLCanvasElement, recording: Recording): void {
+export function drawTimeline(
+  canvas: HTMLCanvasElement,
+  recording: Recording,
+  index: StepIndex,
+): void {
   const width = canvas.clientWidth;
   const scale = devicePixelRatio;
   canvas.width = Math.round(width * scale);
@@ -28,7 +33,7 @@ export function drawTimeline(canvas: HTMLCanvasElement, recording: Recording): v
   context.scale(scale, scale);
   const style = getComputedStyle(canvas);
   const colours = GROUPS.map((group) => style.getPropertyValue(`--group-${group}`));
-  const columns = columnsOf(recording, Math.max(1, Math.floor(width)));
+  const columns = columnsOf(recording, index, Math.max(1, Math.floor(width)));
   const step = width / columns.count;
   const bar = columns.count < width / 3 ? step - 1 : step; // a gap where there is room for it
   for (let lane = 1; lane < LANES; lane++) {
@@ -53,19 +58,21 @@ interface Columns {
   readonly groups: Uint8Array;
 }
 
-function columnsOf(recording: Recording, most: number): Columns {
-  const { first, end } = recording;
-  const steps = end - first;
-  const count = Math.max(1, Math.min(steps, most));
+function columnsOf(recording: Recording, index: StepIndex, most: number): Columns {
+  const count = Math.max(1, Math.min(index.units, most));
   const groups = new Uint8Array(LANES * count);
-  for (let i = 0; i < steps; i++) {
-    const { kind, actor } = recording.at(first + i)!;
-    const { group } = KINDS[kind];
-    const weight = group === "idle" ? 1 : GROUPS.indexOf(group) + 1;
-    const column = Math.floor(i * count / steps);
-    const at = (1 + ACTORS.indexOf(actor)) * count + column;
-    if (groups[at] === 0 || weight > groups[at]) groups[at] = GROUPS.indexOf(group) + 1;
-    if (MARKED.includes(group)) groups[column] = Math.max(groups[column], weight);
+  const scale = count / index.units;
+  for (const run of index.runs) {
+    const each = unitsOf(run) / lengthOf(run);
+    for (let i = run.from; i <= run.to; i++) {
+      const { kind, actor } = recording.at(i)!;
+      const { group } = KINDS[kind];
+      const column = Math.floor((run.unit + (i - run.from) * each) * scale);
+      const at = (1 + ACTORS.indexOf(actor)) * count + column;
+      const number = GROUPS.indexOf(group) + 1;
+      if (groups[at] === 0 || group !== "idle" && number > groups[at]) groups[at] = number;
+      if (MARKED.includes(group)) groups[column] = Math.max(groups[column], number);
+    }
   }
   return { count, groups };
 }

@@ -20,6 +20,8 @@ import { withRenamedScopes } from "./specialised.ts";
 /** Files by name. */
 export type Site = ReadonlyMap<string, Uint8Array<ArrayBuffer>>;
 
+const ICON = "explorer/page/icon.svg";
+
 /** The modules that the bundles begin with, and the page's HTML: paths from the project's root. */
 export interface Entries {
   readonly engine: string;
@@ -34,7 +36,7 @@ const ENTRIES: Entries = {
 };
 
 /**
- * Builds all files: `index.html`, `page.js`, `page.css`, `engine.js` and `engine.js.map`.
+ * Builds all files: `index.html`, `icon.svg`, `page.js`, `page.css`, `engine.js` and `engine.js.map`.
  *
  * @throws {UsageError} if the bundler fails, with what it says.
  */
@@ -50,6 +52,7 @@ export async function build(entries: Entries = ENTRIES): Promise<Site> {
   return new Map([
     ["index.html", await Deno.readFile(new URL(entries.html, PROJECT))],
     ["page.js", await Deno.readFile(page)],
+    ["icon.svg", await Deno.readFile(new URL(ICON, PROJECT))],
     ["page.css", await Deno.readFile(directory.file("page.css"))],
     ["engine.js", encode(withRenamedScopes(await Deno.readTextFile(engine)))],
     ["engine.js.map", encode(await engineMap(`${engine}.map`))],
@@ -85,4 +88,13 @@ async function engineMap(file: string): Promise<string> {
 
 function encode(text: string): Uint8Array<ArrayBuffer> {
   return new TextEncoder().encode(text);
+}
+
+/** Returns the site whose page shows the software NIC of its server. */
+export function attachedSite(site: Site): Site {
+  const html = new TextDecoder().decode(site.get("index.html"));
+  return new Map([...site, [
+    "index.html",
+    encode(html.replace("<html", '<html data-mode="attach"')),
+  ]]);
 }

@@ -13,6 +13,7 @@ import { Header } from "./header.tsx";
 import { HelpDialog } from "./help_dialog.tsx";
 import { JumpBar } from "./jump_bar.tsx";
 import { Pictures } from "./pictures.tsx";
+import { Prose } from "./prose.tsx";
 import { Sidebar } from "./sidebar.tsx";
 import { SourcePanes } from "./source_panes.tsx";
 import { StepDetail } from "./step_detail.tsx";
@@ -41,7 +42,7 @@ export function App({ explorer }: { explorer: Explorer }) {
         <Header explorer={explorer} onHelp={() => setHelp(true)} />
         {message !== undefined && (
           <div class="message" role="alert">
-            <span>{message}</span>
+            <Prose text={message} />
             <button type="button" onClick={() => explorer.complain()}>Close</button>
           </div>
         )}

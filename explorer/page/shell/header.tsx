@@ -8,6 +8,7 @@ import { useState } from "preact/hooks";
 import { address } from "../address.ts";
 import type { Explorer } from "../explorer.ts";
 import { exportPcap, exportSvg } from "../views/exports.ts";
+import { Icon } from "./icon.tsx";
 import { ThemeButton } from "./theme_button.tsx";
 import { TraceButton } from "./trace_button.tsx";
 
@@ -26,18 +27,18 @@ export function Header({ explorer, onHelp }: { explorer: Explorer; onHelp: () =>
       <span class="busy" role="status">{busy ? "recording …" : ""}</span>
       <CopyLink explorer={explorer} />
       <button type="button" onClick={() => exportSvg(player)} title="Save the pictures as SVG file">
-        ↓ SVG
+        <Icon name="save" /> SVG
       </button>
       <button
         type="button"
         onClick={() => exportPcap(player)}
         title="Save all frames of the recording as pcap file"
       >
-        ↓ pcap
+        <Icon name="save" /> pcap
       </button>
       <TraceButton explorer={explorer} />
       <ThemeButton />
-      <button type="button" onClick={onHelp} title="Keys and symbols">? Help</button>
+      <button type="button" onClick={onHelp} title="Keys and symbols (?)">Help</button>
     </header>
   );
 }
@@ -61,7 +62,7 @@ function CopyLink({ explorer }: { explorer: Explorer }) {
       disabled={explorer.trace !== undefined}
       title="Copy the permanent link to this step"
     >
-      {done ? "✓ Copied" : "⧉ Link"}
+      <Icon name="link" /> {done ? "Copied" : "Copy link"}
     </button>
   );
 }

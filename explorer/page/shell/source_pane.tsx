@@ -4,7 +4,7 @@
  * @module
  */
 
-import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import type { SourceLine, Sources } from "../../recording/sources.ts";
 import { highlightedLines } from "../highlighted.ts";
 
@@ -16,25 +16,18 @@ const MOST_FRAMES = 5;
 interface SourcePaneProps {
   readonly title: string;
   readonly sources: Sources;
-  /** The line that acts and its callers', innermost first; none if this side does not act. */
+  /** The line that acts, or acted last, and its callers', innermost first. */
   readonly lines: readonly SourceLine[];
+  /** Whether this side acts in the current step. */
+  readonly acts: boolean;
 }
 
-/** The file of the line that acts, and its callers to click on. It stays if the next step has no line. */
-export function SourcePane({ title, sources, lines }: SourcePaneProps) {
-  const [kept, setKept] = useState(lines);
-  const [chosen, setChosen] = useState(0);
-  useEffect(() => {
-    if (lines.length > 0) setKept(lines);
-    setChosen(0);
-  }, [lines]);
-  const shown = lines.length > 0 ? lines : kept;
-  const line = shown[chosen] ?? shown[0];
+/** The file of the line that acts, and its callers to click on. */
+export function SourcePane({ title, sources, lines, acts }: SourcePaneProps) {
+  const [chosen, setChosen] = useState<SourceLine>();
+  const line = chosen !== undefined && lines.includes(chosen) ? chosen : lines[0];
   return (
-    <section
-      class={`panel source ${lines.length > 0 ? "" : "idle"}`}
-      aria-label={`${title}'s source`}
-    >
+    <section class={`panel source ${acts ? "" : "idle"}`} aria-label={`${title}'s source`}>
       <header>
         <h2>{title}</h2>
         {line !== undefined && (
@@ -43,16 +36,16 @@ export function SourcePane({ title, sources, lines }: SourcePaneProps) {
           </span>
         )}
       </header>
-      {lines.length > 0
+      {acts
         ? (
           <nav class="frames" aria-label="Functions, innermost first">
-            {lines.slice(0, MOST_FRAMES).map((frame, i) => (
+            {lines.slice(0, MOST_FRAMES).map((frame) => (
               <button
-                key={i}
+                key={`${frame.file}:${frame.line}`}
                 type="button"
-                aria-pressed={i === chosen}
+                aria-pressed={frame === line}
                 title={`${frame.file}:${frame.line}`}
-                onClick={() => setChosen(i)}
+                onClick={() => setChosen(frame)}
               >
                 {frame.name.replace(/^.*\./, "") || "module"}
               </button>

@@ -5,9 +5,9 @@
  */
 
 import { useEffect, useState } from "preact/hooks";
-import { type SourceLine, Sources } from "../../recording/sources.ts";
-import type { Step } from "../../recording/step.ts";
+import { Sources } from "../../recording/sources.ts";
 import { type Player, usePlayer } from "../player.ts";
+import { linesNear, linesOf, type Side } from "../step_lines.ts";
 import { SourcePane } from "./source_pane.tsx";
 
 /** Two panes: the driver's source, and that of the software NIC. */
@@ -28,40 +28,18 @@ export function SourcePanes({ player }: { player: Player }) {
       </section>
     );
   }
-  const { driver, model } = linesOf(step, sources);
+  const side = (name: Side, title: string) => (
+    <SourcePane
+      title={title}
+      sources={sources}
+      lines={linesNear(player, sources, name)}
+      acts={step !== undefined && linesOf(step, sources)[name].length > 0}
+    />
+  );
   return (
     <>
-      <SourcePane title="Driver" sources={sources} lines={driver} />
-      <SourcePane title="Software NIC" sources={sources} lines={model} />
+      {side("driver", "Driver")}
+      {side("model", "Software NIC")}
     </>
   );
-}
-
-/** The lines of each side that a step is at, the innermost function first. */
-interface StepLines {
-  readonly driver: readonly SourceLine[];
-  readonly model: readonly SourceLine[];
-}
-
-let last: { readonly step: Step; readonly lines: StepLines } | undefined;
-
-function linesOf(step: Step | undefined, sources: Sources): StepLines {
-  if (step === undefined) return { driver: [], model: [] };
-  if (last?.step === step) return last.lines;
-  const lines = [step.source, step.model].flatMap((place) => {
-    const line = place && sources.find(place);
-    return line === undefined ? [] : [line];
-  });
-  if (step.stack !== undefined) lines.push(...sources.places(step.stack));
-  const lineSets = {
-    driver: lines.filter(({ file }) => !file.startsWith("sim/") && !isAccess(file)),
-    model: lines.filter(({ file }) => file.startsWith("sim/")),
-  };
-  last = { step, lines: lineSets };
-  return lineSets;
-}
-
-/** Whether a file only passes accesses on, or records them: nobody asks for its lines. */
-function isAccess(file: string): boolean {
-  return file === "src/registers.ts" || file.startsWith("explorer/") || file.startsWith("native/");
 }

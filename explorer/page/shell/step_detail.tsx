@@ -45,9 +45,8 @@ export function StepDetail({ player }: { player: Player }) {
 }
 
 function Facts({ step }: { step: Step }) {
-  const { chapter, times = 1, frame, buffer, bytes } = step;
+  const { times = 1, frame, buffer, bytes } = step;
   const facts = [
-    chapter && `chapter: ${chapter}`,
     times > 1 && `${times} times in a row`,
     frame && `frame ${frame}`,
     buffer !== undefined && `buffer ${buffer}`,

@@ -23,7 +23,7 @@ export function Timeline({ explorer }: { explorer: Explorer }) {
     <section class="timeline" aria-label="Timeline">
       <div class="lanes-names" aria-hidden="true">
         <span></span>
-        <span></span>
+        <span>Events</span>
         {ACTORS.map((actor) => <span key={actor}>{ACTOR_WORDS[actor]}</span>)}
       </div>
       <div class="lanes">
@@ -52,31 +52,34 @@ interface ChapterButtonProps {
   readonly to: number;
 }
 
+/** The least part of the timeline that has room for a chapter's title. */
+const LEAST_PART = 0.04;
+
 function ChapterButton({ explorer, chapter, to }: ChapterButtonProps) {
-  const { first, end } = explorer.player.recording;
-  const { position } = explorer.player;
-  const percent = (steps: number) => `${100 * steps / (end - first)}%`;
+  const { index, player: { position } } = explorer;
+  const left = index.unitOf(chapter.from) / index.units;
+  const part = index.unitOf(to) / index.units - left;
   return (
     <button
       type="button"
       tabIndex={-1}
       class={position >= chapter.from && position < to ? "current" : ""}
-      style={{ left: percent(chapter.from - first), width: percent(to - chapter.from) }}
+      style={{ left: `${100 * left}%`, width: `${100 * part}%` }}
       onClick={() => moveTo(explorer, chapter.from)}
       title={chapter.title}
+      aria-label={chapter.title}
     >
-      {chapter.title}
+      {part > LEAST_PART && chapter.title}
     </button>
   );
 }
 
 function Lanes({ explorer }: { explorer: Explorer }) {
-  const { player } = explorer;
-  const { recording, position, step } = player;
+  const { index, player: { recording, position, step } } = explorer;
   const { first, end } = recording;
   const canvas = useRef<HTMLCanvasElement>(null);
   useLayoutEffect(() => {
-    const draw = () => drawTimeline(canvas.current!, recording);
+    const draw = () => drawTimeline(canvas.current!, recording, index);
     const sizes = new ResizeObserver(draw); // which calls it once at the beginning
     sizes.observe(canvas.current!);
     const theme = new MutationObserver(draw);
@@ -85,13 +88,12 @@ function Lanes({ explorer }: { explorer: Explorer }) {
       sizes.disconnect();
       theme.disconnect();
     };
-  }, [recording, first, end]);
+  }, [recording, index, first, end]);
   const scrub = (event: PointerEvent) => {
     const { left, width } = canvas.current!.getBoundingClientRect();
-    const part = (event.clientX - left) / width;
-    moveTo(explorer, Math.min(end - 1, first + Math.floor(part * (end - first))));
+    moveTo(explorer, index.stepAt((event.clientX - left) / width * index.units));
   };
-  const part = (position - first + 0.5) / Math.max(1, end - first);
+  const at = (index.unitOf(position) + index.unitOf(position + 1)) / 2;
   return (
     <div
       class="lanes-box"
@@ -109,7 +111,7 @@ function Lanes({ explorer }: { explorer: Explorer }) {
       onPointerMove={(event) => event.buttons === 1 && scrub(event)}
     >
       <canvas ref={canvas}></canvas>
-      <div class="cursor" style={{ left: `${100 * part}%` }}></div>
+      <div class="cursor" style={{ left: `${100 * at / Math.max(1, index.units)}%` }}></div>
     </div>
   );
 }

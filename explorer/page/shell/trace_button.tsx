@@ -7,6 +7,7 @@
 import { useRef } from "preact/hooks";
 import type { Explorer } from "../explorer.ts";
 import { readTrace } from "../views/trace.ts";
+import { Icon } from "./icon.tsx";
 
 /** Opens a file of `sim --trace`, or goes back to the experiment. */
 export function TraceButton({ explorer }: { explorer: Explorer }) {
@@ -32,7 +33,7 @@ export function TraceButton({ explorer }: { explorer: Explorer }) {
         onClick={() => input.current!.click()}
         title="Open a trace file that sim --trace wrote"
       >
-        ↑ Trace
+        <Icon name="open" /> Trace
       </button>
       <input
         ref={input}

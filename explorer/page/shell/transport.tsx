@@ -8,6 +8,7 @@ import { moveBy, moveTo, togglePlay } from "../commands.ts";
 import type { Explorer } from "../explorer.ts";
 import { useObservable } from "../observable.ts";
 import { usePlayer } from "../player.ts";
+import { Icon } from "./icon.tsx";
 
 /** Speeds in steps a second. */
 const PACES = [1, 4, 15, 60, 240, Infinity];
@@ -27,7 +28,7 @@ export function Transport({ explorer }: { explorer: Explorer }) {
         aria-label="First step"
         title="First step (Home)"
       >
-        ⏮
+        <Icon name="first" />
       </button>
       <button
         type="button"
@@ -36,10 +37,10 @@ export function Transport({ explorer }: { explorer: Explorer }) {
         aria-label="Previous step"
         title="Previous step (←)"
       >
-        ◀
+        <Icon name="back" />
       </button>
       <button type="button" class="play" onClick={() => togglePlay(explorer)} title="Space">
-        {speed > 0 ? "❚❚ Pause" : "▶ Play"}
+        <Icon name={speed > 0 ? "pause" : "play"} /> {speed > 0 ? "Pause" : "Play"}
       </button>
       <button
         type="button"
@@ -48,7 +49,7 @@ export function Transport({ explorer }: { explorer: Explorer }) {
         aria-label="Next step"
         title="Next step (→)"
       >
-        ▶
+        <Icon name="forward" />
       </button>
       <button
         type="button"
@@ -57,7 +58,7 @@ export function Transport({ explorer }: { explorer: Explorer }) {
         aria-label="Last step"
         title="Last step (End)"
       >
-        ⏭
+        <Icon name="last" />
       </button>
       <select
         aria-label="Speed"

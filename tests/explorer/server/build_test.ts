@@ -46,7 +46,7 @@ Deno.test("build() makes the files, and Sources leads from the engine's stacks t
   await using directory = await TemporaryDirectory.make();
   const site = await buildSmall();
   assertEquals([...site.keys()], [
-    ...["index.html", "page.js", "page.css", "engine.js", "engine.js.map"],
+    ...["index.html", "icon.svg", "page.js", "page.css", "engine.js", "engine.js.map"],
   ]);
   const { sent, violations, stacks } = await forward(site, directory);
   assertEquals({ sent, violations }, { sent: 1, violations: 0 });
