@@ -80,6 +80,21 @@ export class Journal {
     return true;
   }
 
+  /**
+   * Counts the last step once more with all that was set since, if what happens now goes on with it.
+   *
+   * @returns Whether it did; if not, add a step.
+   */
+  extend(goesOn: (last: Step) => boolean): boolean {
+    const last = this.#last;
+    if (last === undefined || last.chapter !== (this.chapter || undefined) || !goesOn(last)) {
+      return false;
+    }
+    this.amend();
+    this.#last = { ...this.#last!, times: (last.times ?? 1) + 1 };
+    return true;
+  }
+
   /** Adds the cells that were set since the last step to that step, if it was not emitted yet. */
   amend(): void {
     if (this.#last === undefined || this.#before.size === 0) return;

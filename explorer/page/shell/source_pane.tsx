@@ -18,16 +18,21 @@ interface SourcePaneProps {
   readonly sources: Sources;
   /** The line that acts, or acted last, and its callers', innermost first. */
   readonly lines: readonly SourceLine[];
+  /** Whether the lesson's step asks to look here. */
+  readonly looked: boolean;
   /** Whether this side acts in the current step. */
   readonly acts: boolean;
 }
 
 /** The file of the line that acts, and its callers to click on. */
-export function SourcePane({ title, sources, lines, acts }: SourcePaneProps) {
+export function SourcePane({ title, sources, lines, looked, acts }: SourcePaneProps) {
   const [chosen, setChosen] = useState<SourceLine>();
   const line = chosen !== undefined && lines.includes(chosen) ? chosen : lines[0];
   return (
-    <section class={`panel source ${acts ? "" : "idle"}`} aria-label={`${title}'s source`}>
+    <section
+      class={`panel source ${acts ? "" : "idle"} ${looked && acts ? "looked-at" : ""}`}
+      aria-label={`${title}'s source`}
+    >
       <header>
         <h2>{title}</h2>
         {line !== undefined && (

@@ -99,12 +99,13 @@ export class PortRecorder implements CardWatcher, LineWatcher {
     this.#watcher.after(() => {
       value = nic.read32(offset);
       this.#look(offset);
-      const again = journal.repeat((last) => {
-        const { kind, register } = last;
+      const again = journal.repeat(({ kind, register, ...last }) => {
         return kind === "read" && last.port === port && register?.offset === offset &&
           register.value === value;
       });
-      if (!again) this.#add("read", offset, named, [old, value], stackAbove(this.read));
+      if (!again && !this.#isOnBus(offset)) {
+        this.#add("read", offset, named, [old, value], stackAbove(this.read));
+      }
     });
     return value;
   }
@@ -119,6 +120,7 @@ export class PortRecorder implements CardWatcher, LineWatcher {
       nic.write32(offset, value);
       this.#look(offset);
       if (named?.register === R.CTRL as Register) this.registers.lookAtAll();
+      if (this.#isOnBus(offset)) return;
       this.#add("write", offset, named, [old, value >>> 0], stackAbove(this.write));
     });
   }
@@ -142,6 +144,17 @@ export class PortRecorder implements CardWatcher, LineWatcher {
         stack,
         model: BUS_MASTER,
       });
+    });
+  }
+
+  /**
+   * Whether an access goes on with the last step: the module's bus is moved bit by bit, and thousands of
+   * steps would tell no more than one.
+   */
+  #isOnBus(offset: number): boolean {
+    if (offset !== offsetOf(R.I2CCTL)) return false;
+    return this.#context.journal.extend(({ port, register }) => {
+      return port === this.#context.port && register?.offset === offset;
     });
   }
 
@@ -175,7 +188,7 @@ export class PortRecorder implements CardWatcher, LineWatcher {
   }
 
   #why(kind: "read" | "write", register: Register | undefined, value: number): { why?: string } {
-    const why = this.reason ?? (register && reasonFor(kind, register, value));
+    const why = this.reason ?? (register && reasonFor(kind, register));
     return why === undefined ? {} : { why };
   }
 
@@ -243,7 +256,7 @@ export class PortRecorder implements CardWatcher, LineWatcher {
   /** Looks at a register that was accessed, and at all that may have changed with it. */
   #look(offset: number): void {
     this.registers.look(offset);
-    this.registers.lookOften();
+    this.registers.lookAtControl();
     this.#followRings();
   }
 

@@ -56,6 +56,7 @@ export class IxgbeRecorder implements Recorder {
 
   /** Powers the devices on, and creates the pool. */
   constructor(experiment: Experiment, emit: (step: Step) => void) {
+    using _time = new VirtualTime(undefined, this.#now); // the device's own events begin
     const { ports, queues, entries, buffers, bufferSize, budget } = experiment;
     const deviceId = DEVICE_IDS[experiment.device], layout = new Layout();
     const numbers = Array.from({ length: ports }, (_, port) => port);

@@ -25,6 +25,11 @@ const STATISTICS: readonly Register[] = [
   ...[R.GPTC, R.GOTCL, R.BPTC, R.MPTC, R.TPT, R.PTC64, R.PTC1522],
 ];
 
+/** Their places in the section for statistics, by offset. */
+const PLACE_OF_STATISTICS: ReadonlyMap<number, number> = new Map(
+  STATISTICS.map((register, place) => [offsetOf(register), place]),
+);
+
 /** Names of the statistics registers, in the order of their section. */
 export const STATISTICS_NAMES: readonly string[] = STATISTICS.map(({ name }) => name);
 
@@ -65,7 +70,7 @@ export class RegisterCells {
   readonly #nic: Nic;
   readonly #model: Model;
   readonly #pure: Registers;
-  readonly #often: readonly number[];
+  readonly #control: readonly number[];
   readonly #registers: number;
   readonly #statistics: number;
   readonly #link: number;
@@ -89,7 +94,7 @@ export class RegisterCells {
     this.#model = model;
     const view = (offset: number) => nic.view32(offset);
     this.#pure = new Registers({ read: view, write() {}, size: 0, doorbell: refuse }, "view");
-    this.#often = [
+    this.#control = [
       ...VOLATILE.map((register) => offsetOf(register)),
       ...OF_QUEUES.flatMap((register) => {
         return Array.from({ length: queues }, (_, queue) => offsetOf(register, queue));
@@ -108,26 +113,30 @@ export class RegisterCells {
   /** Looks at one register. */
   look(offset: number): void {
     const home = NAMES.home[offset >>> 2];
-    if (home >= 0) this.#journal.set(this.#registers + home, this.#nic.view32(offset));
+    if (home < 0) return;
+    const value = this.#nic.view32(offset), place = PLACE_OF_STATISTICS.get(offset);
+    this.#journal.set(this.#registers + home, value);
+    if (place !== undefined) this.#journal.set(this.#statistics + place, value);
   }
 
-  /** Looks at what changes while packets move: registers of queues, interrupts, statistics, link. */
-  lookOften(): void {
-    for (const offset of this.#often) this.look(offset);
-    STATISTICS.forEach((register, i) => {
-      const offset = offsetOf(register);
-      this.look(offset);
-      this.#journal.set(this.#statistics + i, this.#nic.view32(offset));
-    });
+  /** Looks at what the driver's accesses change elsewhere: registers of queues, interrupts, the link. */
+  lookAtControl(): void {
+    for (const offset of this.#control) this.look(offset);
     const { up, megabits } = linkStatus(this.#pure, this.#model);
     this.#journal.set(this.#link, Number(up));
     this.#journal.set(this.#link + 1, megabits);
   }
 
+  /** Looks at what changes while packets move: also statistics. */
+  lookOften(): void {
+    this.lookAtControl();
+    for (const offset of PLACE_OF_STATISTICS.keys()) this.look(offset);
+  }
+
   /** Looks at all registers. */
   lookAtAll(): void {
     for (const offset of OFFSETS) this.look(offset);
-    this.lookOften();
+    this.lookAtControl();
   }
 }
 
