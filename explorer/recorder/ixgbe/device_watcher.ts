@@ -86,7 +86,8 @@ export class DeviceWatcher implements DeviceObserver {
         actor: "device",
         port: this.#context.port,
         title: `frame ${frame}: ${length} bytes wait in the packet buffer`,
-        why: `Queue ${queue} has too few descriptors, and SRRCTL.DROP_EN is 0: the frame waits. It ` +
+        why:
+          `Queue ${queue} has too few descriptors, and SRRCTL.DROP_EN is 0: the frame waits. It ` +
           "blocks all frames behind it.",
         section: "8.2.3.8.7",
         frame,
@@ -125,7 +126,8 @@ export class DeviceWatcher implements DeviceObserver {
         actor: "device",
         port: this.#context.port,
         title: `message of vector ${vector}`,
-        why: "The device sends an MSI-X message, and masks the vector (EIAM), so that no other follows.",
+        why:
+          "The device sends an MSI-X message, and masks the vector (EIAM), so that no other follows.",
         section: "7.3.2.1",
         stack,
       });
@@ -161,7 +163,9 @@ export class DeviceWatcher implements DeviceObserver {
         kind: "send",
         actor: "device",
         port: this.#context.port,
-        title: frame === undefined ? `${bytes.length} bytes` : `frame ${frame}: ${bytes.length} bytes`,
+        title: frame === undefined
+          ? `${bytes.length} bytes`
+          : `frame ${frame}: ${bytes.length} bytes`,
         why: "The device pads the frame to 60 bytes, appends the CRC, and sends it.",
         section: "7.2.1",
         ...frame === undefined ? {} : { frame },

@@ -6,10 +6,13 @@
 
 /** A sentence for each register. */
 export const LINK_REASONS: Readonly<Record<string, string>> = {
-  LINKS: "UP tells whether there is a link, SPEED how fast it is. The first read may show an earlier state.",
+  LINKS:
+    "UP tells whether there is a link, SPEED how fast it is. The first read may show an earlier state.",
   MMNGC: "MNG_VETO: a management controller uses the link, which must then stay as it is.",
-  ESDP: "Pins of the board: SDP3 turns the laser of the module off, SDP2 tells that the cage is empty.",
-  I2CCTL: "The two lines of the bus to the module, moved bit by bit: the driver reads what the module is.",
+  ESDP:
+    "Pins of the board: SDP3 turns the laser of the module off, SDP2 tells that the cage is empty.",
+  I2CCTL:
+    "The two lines of the bus to the module, moved bit by bit: the driver reads what the module is.",
   CORECTL: "Fits the analog core to the kind of module, by a list in the EEPROM.",
   AUTOC: "The mode of the link: speed and negotiation. Writing it restarts the link.",
   AUTOC2: "The interface to the module at 10 Gbit/s: SFI.",

@@ -64,6 +64,8 @@ export const WRITE_PLACES: Readonly<Record<string, Place>> = {
     ]),
   ),
   ...Object.fromEntries(
-    ["AUTOC", "MSCA", "I2CCTL", "ESDP", "CORECTL"].map((name) => [name, effect(LINK, "Write", name)]),
+    ["AUTOC", "MSCA", "I2CCTL", "ESDP", "CORECTL"].map((
+      name,
+    ) => [name, effect(LINK, "Write", name)]),
   ),
 };

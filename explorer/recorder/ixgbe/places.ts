@@ -50,6 +50,9 @@ export const CALLS = {
   TRANSMIT: { file: TX, text: "const transmit = (batch: PacketBatch): number => {" },
   RECLAIM: { file: TX, text: "const reclaim = (): number => {" },
   STATISTICS: { file: DEVICE, text: "statistics(refresh = true): Statistics {" },
-  WAIT: { file: "src/waiter.ts", text: "wait(look: () => boolean, milliseconds: number): boolean {" },
+  WAIT: {
+    file: "src/waiter.ts",
+    text: "wait(look: () => boolean, milliseconds: number): boolean {",
+  },
   CLOSE: { file: DEVICE, text: "  close(): void {" },
 } as const satisfies Record<string, Place>;

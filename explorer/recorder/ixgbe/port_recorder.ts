@@ -175,7 +175,7 @@ export class PortRecorder implements CardWatcher, LineWatcher {
       port,
       title: `${kind} ${title}`,
       ...section === undefined ? {} : { section },
-      ...this.#why(kind, named?.register, value),
+      ...this.#why(kind, named?.register),
       register: { name, index: named?.index ?? 0, offset, old, value },
       stack,
       ...model === undefined ? {} : { model },
@@ -187,7 +187,7 @@ export class PortRecorder implements CardWatcher, LineWatcher {
     if (chapter !== undefined) this.#context.journal.chapter = chapter;
   }
 
-  #why(kind: "read" | "write", register: Register | undefined, value: number): { why?: string } {
+  #why(kind: "read" | "write", register: Register | undefined): { why?: string } {
     const why = this.reason ?? (register && reasonFor(kind, register));
     return why === undefined ? {} : { why };
   }

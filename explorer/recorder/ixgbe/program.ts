@@ -55,7 +55,12 @@ export class Program {
       port.working = true;
       port.device = await this.#call(number, "open(…)", CALLS.OPEN, async () => {
         const options = { promiscuous, interrupts, pool: mempool };
-        const rings = { rxQueues: queues, txQueues: queues, rxEntries: entries, txEntries: entries };
+        const rings = {
+          rxQueues: queues,
+          txQueues: queues,
+          rxEntries: entries,
+          txEntries: entries,
+        };
         return await ixgbe.attach(port.card, { ...options, ...rings }) as IxgbeDevice;
       }, (device) => device.model);
       await this.#call(number, "waitForLink()", CALLS.LINK, () => {
@@ -93,7 +98,8 @@ export class Program {
 
   /** Has the device accept frames of a length with CRC. */
   accept(number: number, bytes: number): void {
-    const why = "The driver limits frames to the size of a buffer. This experiment accepts longer ones.";
+    const why =
+      "The driver limits frames to the size of a buffer. This experiment accepts longer ones.";
     this.#setRegisters(number, why, ({ registers }) => {
       registers.update(R.MAXFRS, R.MAXFRS.MFS, bytes << 16);
     });

@@ -12,21 +12,26 @@ export type Reason = string | { readonly read: string; readonly write: string };
 
 /** For counters, which only statistics read. */
 const COUNTER = "Reading a counter clears it. The driver adds the value to its own sum.";
-const UNUSED = "An earlier driver may have used this. It must be off, and a reset does not clear it surely.";
+const UNUSED =
+  "An earlier driver may have used this. It must be off, and a reset does not clear it surely.";
 
 const RESET: Readonly<Record<string, Reason>> = {
   EIMC: "Masks all interrupts: none must arrive before the driver is ready.",
   EIMC_EX: "Masks the vectors beyond those that EIMC has bits for.",
   CTRL: {
-    read: "RST clears itself when the reset is over, and GIO_DIS must read back before DMA counts as off.",
-    write: "GIO_DIS stops DMA. RST then resets the device, so that no earlier driver's state is left.",
+    read:
+      "RST clears itself when the reset is over, and GIO_DIS must read back before DMA counts as off.",
+    write:
+      "GIO_DIS stops DMA. RST then resets the device, so that no earlier driver's state is left.",
   },
   STATUS: "GIO_MASTER_ENABLE is 0 when DMA has stopped. LAN_ID is the number of the port.",
   EEC: "AUTO_RD is set when the device has loaded its settings from the EEPROM.",
   EEMNGCTL: "CFG_DONE is set when firmware has configured the port.",
   RDRXCTL: {
-    read: "DMAIDONE is set when the receive DMA is initialised. Before that, receiving must not start.",
-    write: "The CRC is stripped: this must agree with HLREG0.RXCRCSTRP. RSCACKC is required without RSC.",
+    read:
+      "DMAIDONE is set when the receive DMA is initialised. Before that, receiving must not start.",
+    write:
+      "The CRC is stripped: this must agree with HLREG0.RXCRCSTRP. RSCACKC is required without RSC.",
   },
   CTRL_EXT: {
     read: "Reads what the register has, so that only one bit changes.",
@@ -36,9 +41,11 @@ const RESET: Readonly<Record<string, Reason>> = {
   FWSTS: "Tells whether firmware takes commands.",
   HICR: "Rings firmware's bell, and tells when it has done the command.",
   FLEX_MNG: "The memory through which driver and firmware exchange commands.",
-  EERD: "Reads a word of the EEPROM: the driver checks its checksum, and reads how the board is made.",
+  EERD:
+    "Reads a word of the EEPROM: the driver checks its checksum, and reads how the board is made.",
   SWSM: "A semaphore between drivers: only one may go on to SW_FW_SYNC.",
-  SW_FW_SYNC: "Semaphores between driver and firmware: the PHY, the EEPROM and others have one each.",
+  SW_FW_SYNC:
+    "Semaphores between driver and firmware: the PHY, the EEPROM and others have one each.",
   RAL: {
     read: "The low half of the station address, which the device has loaded from the EEPROM.",
     write: "Unused receive addresses are cleared.",
@@ -51,7 +58,8 @@ const RESET: Readonly<Record<string, Reason>> = {
   PCS1GANA: "No pause frames are advertised at 1 Gbit/s.",
   FCTTV: "Flow control is off: its timers are 0.",
   FCRTL: "Flow control is off: no low threshold.",
-  FCRTH: "The high threshold of flow control. The datasheet requires a value without flow control too.",
+  FCRTH:
+    "The high threshold of flow control. The datasheet requires a value without flow control too.",
   FCRTV: "Flow control is off: the refresh time is 0.",
   FCCFG: "No pause frames are sent.",
 };
@@ -77,9 +85,11 @@ const RECEIVE: Readonly<Record<string, Reason>> = {
   RXPBSIZE: "All receive packet buffer memory belongs to one traffic class.",
   HLREG0: "Strip the CRC of frames that arrive; append it and pad to 60 bytes those that leave.",
   MAXFRS: "Frames that do not fit a buffer are refused, and counted in ROC.",
-  FCTRL: "Which frames the filters accept: UPE and MPE are promiscuous mode, BAM accepts broadcasts.",
+  FCTRL:
+    "Which frames the filters accept: UPE and MPE are promiscuous mode, BAM accepts broadcasts.",
   RSSRK: "The secret key of the RSS hash.",
-  RETA: "The redirection table: the low bits of a packet's hash choose an entry, and it names the queue.",
+  RETA:
+    "The redirection table: the low bits of a packet's hash choose an entry, and it names the queue.",
   ERETA: "The rest of the X550's redirection table.",
   RXCSUM: "PCSD: the descriptor has the RSS hash instead of a checksum.",
   MRQC: "Receive side scaling: which fields of a packet the hash covers.",
@@ -87,17 +97,22 @@ const RECEIVE: Readonly<Record<string, Reason>> = {
   RDBAH: "Bits 63:32 of the ring's bus address.",
   RDLEN: "The ring's length in bytes: 16 for each descriptor.",
   RDH: "The head is the device's: the next descriptor that it fills. It starts at 0.",
-  RDT: "The tail passes descriptors to the device: all from the head up to it. If both are equal, the " +
+  RDT:
+    "The tail passes descriptors to the device: all from the head up to it. If both are equal, the " +
     "device has none.",
-  SRRCTL: "The format of descriptors, the size of buffers, and whether a frame without descriptor is dropped.",
+  SRRCTL:
+    "The format of descriptors, the size of buffers, and whether a frame without descriptor is dropped.",
   DCA_RXCTRL: "Bit 12 must be cleared, says section 4.6.7.1.",
   RXDCTL: {
-    read: "ENABLE reads 1 when the device has enabled the queue. Before that, the tail must not be written.",
+    read:
+      "ENABLE reads 1 when the device has enabled the queue. Before that, the tail must not be written.",
     write: "ENABLE starts the queue with the ring that was set up, or stops it.",
   },
-  SECRXCTRL: "RX_DIS stops the receive path while RXEN changes: frames that arrive then could hang it.",
+  SECRXCTRL:
+    "RX_DIS stops the receive path while RXEN changes: frames that arrive then could hang it.",
   SECRXSTAT: "SECRX_RDY is set when the receive path is empty.",
-  RXCTRL: "RXEN: the receiver is enabled last, after all other settings, and is disabled after its queues.",
+  RXCTRL:
+    "RXEN: the receiver is enabled last, after all other settings, and is disabled after its queues.",
 };
 
 const TRANSMIT: Readonly<Record<string, Reason>> = {
@@ -117,7 +132,8 @@ const TRANSMIT: Readonly<Record<string, Reason>> = {
   TDBAH: "Bits 63:32 of the ring's bus address.",
   TDLEN: "The ring's length in bytes: 16 for each descriptor.",
   TDH: "The head is the device's: the next descriptor that it sends. It starts at 0.",
-  TDT: "The tail passes descriptors to the device, once for a whole batch: a register write over PCIe is dear.",
+  TDT:
+    "The tail passes descriptors to the device, once for a whole batch: a register write over PCIe is dear.",
   TXDCTL: {
     read: "ENABLE reads 1 when the device has enabled the queue.",
     write: "Thresholds for fetching descriptors; then ENABLE starts the queue, or stops it.",
@@ -126,7 +142,8 @@ const TRANSMIT: Readonly<Record<string, Reason>> = {
 };
 
 const INTERRUPTS: Readonly<Record<string, Reason>> = {
-  GPIE: "A message of its own for each vector (MULTIPLE_MSIX). Sending it masks the vector (EIAME).",
+  GPIE:
+    "A message of its own for each vector (MULTIPLE_MSIX). Sending it masks the vector (EIAME).",
   EIAC: "A message clears the cause of its queue, so the driver need not read EICR.",
   EIAM: "Sending a message masks its vector: no other follows while the program polls.",
   EIAM_EX: "The same for the vectors, by number.",

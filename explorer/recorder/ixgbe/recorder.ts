@@ -31,7 +31,7 @@ export const DEVICE_IDS: Readonly<Record<string, number>> = {
 };
 
 /** What takes time on the card, in milliseconds: enough to see the driver wait, and to see it in order. */
-export const DELAYS = { reset: 1, eeprom: 20, link: 300, queue: 1 } as const;
+export const DELAYS = { reset: 1, eeprom: 20, link: 50, queue: 1 } as const;
 /** Frames with CRC that the device accepts once jumbo frames are sent to it, as Linux's limit. */
 const JUMBO_BYTES = 9728;
 const CRC = 4;
@@ -68,7 +68,13 @@ export class IxgbeRecorder implements Recorder {
     const pool = new PoolCells(journal);
     const pass = (milliseconds: number) => this.#time?.pass(milliseconds);
     this.#ports = numbers.map((port) => {
-      const options = { deviceId, budget, delays: DELAYS, lanId: port as 0 | 1, mac: stationOf(port) };
+      const options = {
+        deviceId,
+        budget,
+        delays: DELAYS,
+        lanId: port as 0 | 1,
+        mac: stationOf(port),
+      };
       const context = { port, journal, pool, mempool };
       return new PortRecorder(context, experiment, options, pass);
     });
@@ -194,6 +200,8 @@ export class IxgbeRecorder implements Recorder {
 function addPort(layout: Layout, port: number, queues: number, entries: number): void {
   RegisterCells.addTo(layout, port);
   for (let queue = 0; queue < queues; queue++) {
-    for (const ring of ["rx", "tx"] as const) RingCells.addTo(layout, { port, ring, queue }, entries);
+    for (const ring of ["rx", "tx"] as const) {
+      RingCells.addTo(layout, { port, ring, queue }, entries);
+    }
   }
 }
