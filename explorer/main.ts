@@ -1,26 +1,42 @@
 /**
  * The program `deno task explore`: builds the explorer, and serves it to browsers of this machine. With
- * `--build` it writes files for any web server instead.
+ * `--attach`, the page shows a software NIC of this process, which a driver of another process uses.
+ * With `--build`, the program writes files for any web server instead.
+ *
+ * Exit codes: 0; 2 if an option is wrong, a port cannot be opened, or the page cannot be built.
  *
  * @module
  */
 
-import { UsageError } from "../src/errors.ts";
+import { shellWord } from "../native/files.ts";
 import { command } from "../programs/command_line.ts";
 import { interruptible, type Interruption } from "../programs/interruption.ts";
 import { flag, text, whole } from "../programs/options.ts";
 import { err, out } from "../programs/output.ts";
 import { run } from "../programs/run.ts";
+import { TemporaryDirectory } from "../programs/temporary_directory.ts";
+import { SIM } from "../sim/options.ts";
+import { UsageError } from "../src/errors.ts";
+import {
+  ATTACH_OPTIONS,
+  type Attached,
+  attachedOf,
+  attachOptionsIn,
+  inDirectory,
+} from "./attach_options.ts";
 import { hasDesktop, openBrowser } from "./server/browser.ts";
-import { build } from "./server/build.ts";
+import { attachedSite, build } from "./server/build.ts";
 import { gzip } from "./server/compression.ts";
 import { checkDirectory, writeSite } from "./server/directory.ts";
+import { addressesOf, LiveModel } from "./server/live/live_model.ts";
 import { WebServer } from "./server/server.ts";
 
 /** What to do. */
 interface Plan {
   /** Directory to write the files to, instead of serving them. */
   readonly directory: string | undefined;
+  /** The software NIC to show. */
+  readonly attached: Attached | undefined;
   /** Port of the server; 0 for any free one, undefined for the default. */
   readonly port: number | undefined;
   /** Whether to open a browser. */
@@ -42,38 +58,80 @@ export const EXPLORE = command({
       "DIRECTORY",
       "a path",
     ),
+    attach: flag(
+      "show a software NIC that another process drives; the options below are for it (default: two " +
+        "ports with generators)",
+    ),
+    ...ATTACH_OPTIONS,
   },
-  notes: "Ctrl-C ends it.",
-  plan({ values, named }): Plan {
-    const { build: directory, port } = values;
-    const needless = ["port", "no-browser"].find((name) => named.has(name));
-    if (directory !== undefined && needless !== undefined) {
-      throw new UsageError(`--build serves nothing: leave out --${needless}`);
+  notes: `\`${SIM.start} --help\` lists the kinds of WIRE. Ctrl-C ends the program.`,
+  plan(given): Plan {
+    const { values, named } = given, { build: directory, port } = values;
+    const [needsAttach] = attachOptionsIn(given);
+    if (needsAttach !== undefined && !values.attach) {
+      throw new UsageError(`--${needsAttach} is for a software NIC: add --attach`);
     }
-    return { directory, port, browser: !values["no-browser"] && hasDesktop() };
+    const serving = ["port", "no-browser", "attach"].find((name) => named.has(name));
+    if (directory !== undefined && serving !== undefined) {
+      throw new UsageError(`--build serves nothing: leave out --${serving}`);
+    }
+    return {
+      directory,
+      attached: values.attach ? attachedOf(given) : undefined,
+      port,
+      browser: !values["no-browser"] && hasDesktop(),
+    };
   },
 });
 
 async function main(plan: Plan, interruption: Interruption): Promise<number> {
-  if (plan.directory !== undefined) return await write(plan.directory);
-  await using server = await WebServer.start(await build(), plan.port);
-  out.print(`the explorer is at ${server.url}`);
-  if (plan.browser) openBrowser(server.url, err.print);
-  await interruption.caught;
+  if (plan.directory !== undefined) await write(plan.directory);
+  else if (plan.attached !== undefined) await attach(plan, plan.attached, interruption);
+  else await serve(plan, interruption);
   return 0;
 }
 
-/** Writes the files to a directory; returns the exit code. */
-async function write(directory: string): Promise<number> {
+/** Writes the files to a directory. */
+async function write(directory: string): Promise<void> {
   await checkDirectory(directory); // before the build, which takes a moment
   const site = await build();
   await writeSite(site, directory);
   const compressed = await Promise.all([...site.values()].map(gzip));
   const bytes = compressed.reduce((sum, { length }) => sum + length, 0);
   out.print(
-    `${directory} has the explorer's ${site.size} files (${Math.ceil(bytes / 1000)} KB compressed)`,
+    `${shellWord(directory)} has the explorer's ${site.size} files ` +
+      `(${Math.ceil(bytes / 1000)} KB compressed)`,
   );
-  return 0;
+}
+
+/** Serves the page until a signal arrives. */
+async function serve({ port, browser }: Plan, interruption: Interruption): Promise<void> {
+  await using server = await WebServer.start(await build(), port);
+  present(server, browser);
+  await interruption.caught;
+}
+
+/** Serves the page on a software NIC until a signal arrives. */
+async function attach(
+  { port, browser }: Plan,
+  { options, temporary }: Attached,
+  interruption: Interruption,
+): Promise<void> {
+  await using directory = temporary ? await TemporaryDirectory.make() : null;
+  const placed = directory ? inDirectory(options, (name) => directory.file(name)) : options;
+  await using model = await LiveModel.start(placed);
+  const site = attachedSite(await build());
+  await using server = await WebServer.start(site, port, (socket) => model.take(socket));
+  present(server, browser);
+  const words = addressesOf(placed).map(shellWord);
+  out.print(`start a driver in another terminal: deno run --allow-ffi fwd.ts ${words.join(" ")}`);
+  await Promise.race([interruption.caught, model.ended]);
+}
+
+/** Prints the address, and opens a browser. */
+function present({ url }: WebServer, browser: boolean): void {
+  out.print(`the explorer is at ${url}`);
+  if (browser) openBrowser(url, err.print);
 }
 
 if (import.meta.main) await run(EXPLORE, interruptible(main));

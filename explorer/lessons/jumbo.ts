@@ -8,7 +8,6 @@ export const jumbo: Lesson = {
   goal: "You know what EOP tells, and what a driver does with a frame that it did not want.",
   experiment: {
     ports: 1,
-    bufferSize: 1024,
     actions: [
       { do: "open" },
       { do: "frame", port: 0, frame: "jumbo" },
@@ -23,14 +22,23 @@ export const jumbo: Lesson = {
       at: { kind: "write", register: "SRRCTL" },
       text:
         "`SRRCTL` (8.2.3.8.7) tells the device the size of the buffers: `SRRCTL.BSIZEPACKET` is " +
-        "1, in units of 1 KB. The device writes no more than that to one buffer.",
+        "2, in units of 1 KB. The device writes no more than that to one buffer.",
+      look: "register",
+    },
+    {
+      at: { kind: "write", register: "MAXFRS" },
+      text:
+        "The driver has set `MAXFRS` (8.2.3.22.13) to the size of a buffer, so that the device " +
+        "refuses longer frames. The experiment sets it to a larger size.",
+      question: {
+        ask: "In which register does the device count a frame that is longer than `MAXFRS`?",
+        answer: "In `ROC`, the counter of oversized frames.",
+      },
       look: "register",
     },
     {
       at: { kind: "arrive", frame: 1 },
-      text:
-        "A jumbo frame arrives. This driver normally sets `MAXFRS` to the size of a buffer, so " +
-        "that the device refuses such a frame; for this experiment, `MAXFRS` (8.2.3.22.13) allows it.",
+      text: "A jumbo frame of more than two buffers arrives, and passes the check of its length.",
       look: "packet",
     },
     {
@@ -48,7 +56,7 @@ export const jumbo: Lesson = {
       at: { kind: "write-back", ring: "rx", descriptor: 0 },
       text:
         "The first descriptor is written back with `DD`, but without `EOP`: the frame does not end " +
-        "in this buffer (7.1.6.2). Its length is the buffer's, 1024.",
+        "in this buffer (7.1.6.2). Its length is the buffer's, 2048.",
       look: "descriptor",
     },
     {
@@ -72,7 +80,7 @@ export const jumbo: Lesson = {
       look: "ring",
     },
     {
-      at: { kind: "touch", frame: 2 },
+      at: { kind: "look", ring: "rx", frame: 2 },
       text: "The frame behind it is received as usual.",
       question: {
         ask: "What would happen if the driver dropped only the first descriptor?",

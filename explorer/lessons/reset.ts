@@ -17,7 +17,7 @@ export const reset: Lesson = {
       look: "register",
     },
     {
-      at: { kind: "write", register: "CTRL", title: "CTRL" },
+      at: { kind: "write", register: "CTRL" },
       text: "`CTRL.GIO_DIS` tells the device to begin no more master requests, which is how it " +
         "reads and writes memory (5.2.5.3.2). A driver that ran before may have left queues enabled.",
       look: "register",

@@ -70,7 +70,7 @@ export const rss: Lesson = {
       },
     },
     {
-      at: { kind: "write-back", ring: "rx", frame: 1 },
+      at: { kind: "write-back", ring: "rx", frame: 3 },
       text:
         "The device writes the hash to the descriptor's second word (7.1.6.2). The program can use " +
         "it to find the flow, without computing it again.",

@@ -24,7 +24,14 @@ export const tailOnce: Lesson = {
   },
   steps: [
     {
-      at: { kind: "arm", ring: "rx", port: 0, descriptor: 0, chapter: "receive" },
+      at: { kind: "write-back", ring: "rx", port: 0, descriptor: 3 },
+      text:
+        "Four frames have arrived, in descriptors 0 to 3 of port 0. The device has moved `RDH` " +
+        "(8.2.3.8.4) behind them: these descriptors belong to the driver now.",
+      look: "ring",
+    },
+    {
+      at: { kind: "arm", ring: "rx", port: 0, descriptor: 0 },
       text:
         "The driver takes a packet from descriptor 0, and gives the descriptor a free buffer. " +
         "The device must not use it yet: it lies outside the part from `RDH` to `RDT`.",

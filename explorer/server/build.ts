@@ -89,3 +89,12 @@ async function engineMap(file: string): Promise<string> {
 function encode(text: string): Uint8Array<ArrayBuffer> {
   return new TextEncoder().encode(text);
 }
+
+/** Returns the site whose page shows the software NIC of its server. */
+export function attachedSite(site: Site): Site {
+  const html = new TextDecoder().decode(site.get("index.html"));
+  return new Map([...site, [
+    "index.html",
+    encode(html.replace("<html", '<html data-mode="attach"')),
+  ]]);
+}

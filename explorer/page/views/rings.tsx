@@ -6,7 +6,7 @@
 
 import { type Player, usePlayer } from "../player.ts";
 import { useObservable } from "../observable.ts";
-import { linkOf, type Scene, sceneOf } from "./scene.ts";
+import { linkOf, type Scene, sceneOf, stepDescriptor } from "./scene.ts";
 import { type DescriptorName, isSameRing, selection } from "./selection.ts";
 import { DescriptorDetails } from "./rings/details.tsx";
 import { Legend } from "./rings/legend.tsx";
@@ -28,7 +28,7 @@ export function Rings({ player }: { player: Player }) {
 /** The rings of a scene. */
 export function RingsOf({ scene }: { scene: Scene }) {
   const { descriptor: selected } = useObservable(selection);
-  const current = currentDescriptor(scene);
+  const current = stepDescriptor(scene);
   const states = ringsOf(scene).map((name) => ringState(scene, name));
   if (states.length === 0) return <p class="nothing">There is no ring yet.</p>;
   return (
@@ -91,11 +91,4 @@ function Port({ scene, port, address, link, isCurrent, states, current, selected
       </div>
     </section>
   );
-}
-
-/** The descriptor that the current step is about. */
-function currentDescriptor({ step }: Scene): DescriptorName | undefined {
-  if (step?.descriptor === undefined) return undefined;
-  const { ring, queue, index } = step.descriptor;
-  return { port: step.port, ring, queue, index };
 }
