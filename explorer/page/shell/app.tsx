@@ -34,7 +34,8 @@ export function App({ explorer }: { explorer: Explorer }) {
     addEventListener("keydown", onKey);
     return () => removeEventListener("keydown", onKey);
   }, [explorer]);
-  const { player, message, trace } = explorer;
+  const { player, message, trace, lesson } = explorer;
+  const look = lesson?.step.look;
   return (
     <>
       <TooNarrow />
@@ -58,11 +59,11 @@ export function App({ explorer }: { explorer: Explorer }) {
           </div>
           <div class="column">
             <Pictures explorer={explorer} />
-            <StepDetail player={player} />
+            <StepDetail player={player} look={look} />
           </div>
           <div class="column">
-            {trace === undefined && <SourcePanes player={player} />}
-            <DataTabs player={player} look={explorer.lesson?.step.look} />
+            {trace === undefined && <SourcePanes player={player} look={look} />}
+            <DataTabs player={player} look={look} />
           </div>
         </main>
         <HelpDialog open={help} onClose={() => setHelp(false)} />

@@ -17,7 +17,6 @@ const NAMES = ["Packet", "Registers", "Statistics"];
 /** The tab that a lesson's step asks for. */
 const LOOKS: Partial<Record<NonNullable<LessonStep["look"]>, string>> = {
   packet: "Packet",
-  register: "Registers",
   statistics: "Statistics",
 };
 

@@ -15,7 +15,7 @@ export function Pictures({ explorer }: { explorer: Explorer }) {
   const { player, lesson, trace, experiment } = explorer;
   if (trace !== undefined) {
     return (
-      <section class="panel pictures" aria-label="Trace">
+      <section class="panel comparison" aria-label="Trace">
         <TraceView player={player} />
       </section>
     );
@@ -25,11 +25,15 @@ export function Pictures({ explorer }: { explorer: Explorer }) {
     <section class="panel pictures" aria-label="Rings and buffers">
       <div class={look === "ring" ? "looked-at" : ""}>
         <Rings player={player} />
-        {experiment.device === "virtio" && <VirtqueueView player={player} />}
       </div>
       <div class={look === "pool" ? "looked-at" : ""}>
         <Pool player={player} />
       </div>
+      {experiment.device === "virtio" && (
+        <div class="wide">
+          <VirtqueueView player={player} />
+        </div>
+      )}
     </section>
   );
 }

@@ -7,6 +7,7 @@
 import { useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import type { SourceLine, Sources } from "../../recording/sources.ts";
 import { highlightedLines } from "../highlighted.ts";
+import { useScrollView } from "../scroll_view.ts";
 
 /** Height of a line in CSS pixels, as the style sheet has it. */
 const LINE = 17;
@@ -18,16 +19,21 @@ interface SourcePaneProps {
   readonly sources: Sources;
   /** The line that acts, or acted last, and its callers', innermost first. */
   readonly lines: readonly SourceLine[];
+  /** Whether the lesson's step asks to look here. */
+  readonly looked: boolean;
   /** Whether this side acts in the current step. */
   readonly acts: boolean;
 }
 
 /** The file of the line that acts, and its callers to click on. */
-export function SourcePane({ title, sources, lines, acts }: SourcePaneProps) {
+export function SourcePane({ title, sources, lines, looked, acts }: SourcePaneProps) {
   const [chosen, setChosen] = useState<SourceLine>();
   const line = chosen !== undefined && lines.includes(chosen) ? chosen : lines[0];
   return (
-    <section class={`panel source ${acts ? "" : "idle"}`} aria-label={`${title}'s source`}>
+    <section
+      class={`panel source ${acts ? "" : "idle"} ${looked && acts ? "looked-at" : ""}`}
+      aria-label={`${title}'s source`}
+    >
       <header>
         <h2>{title}</h2>
         {line !== undefined && (
@@ -68,6 +74,7 @@ interface SourceTextProps {
 
 function SourceText({ sources, file, line }: SourceTextProps) {
   const box = useRef<HTMLDivElement>(null);
+  const view = useScrollView(box);
   const text = useMemo(() => {
     const html = highlightedOnce(sources, file).map((code, i) =>
       `<div><span class="number">${i + 1}</span>${code}</div>`
@@ -76,12 +83,9 @@ function SourceText({ sources, file, line }: SourceTextProps) {
     return <div class="lines" dangerouslySetInnerHTML={{ __html: html }}></div>;
   }, [sources, file]);
   useLayoutEffect(() => {
-    const { current } = box;
-    const top = (line - 1) * LINE;
-    const from = current!.scrollTop + 2 * LINE;
-    const to = current!.scrollTop + current!.clientHeight - 3 * LINE;
-    if (top < from || top > to) current!.scrollTop = top - current!.clientHeight / 2 + LINE;
-  }, [file, line]);
+    const all = sources.text(file).length * LINE;
+    view.reveal((line - 1) * LINE, 2 * LINE, 3 * LINE, all);
+  }, [sources, file, line]);
   return (
     <div class="code" ref={box} tabIndex={0} role="group" aria-label={`${file}, line ${line}`}>
       <div class="line-mark" style={{ transform: `translateY(${(line - 1) * LINE}px)` }}></div>

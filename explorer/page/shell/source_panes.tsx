@@ -5,13 +5,19 @@
  */
 
 import { useEffect, useState } from "preact/hooks";
+import type { LessonStep } from "../../recording/lesson.ts";
 import { Sources } from "../../recording/sources.ts";
 import { type Player, usePlayer } from "../player.ts";
 import { linesNear, linesOf, type Side } from "../step_lines.ts";
 import { SourcePane } from "./source_pane.tsx";
 
+interface SourcePanesProps {
+  readonly player: Player;
+  readonly look: LessonStep["look"];
+}
+
 /** Two panes: the driver's source, and that of the software NIC. */
-export function SourcePanes({ player }: { player: Player }) {
+export function SourcePanes({ player, look }: SourcePanesProps) {
   const { step } = usePlayer(player);
   const [sources, setSources] = useState<Sources>();
   const [error, setError] = useState("");
@@ -33,6 +39,7 @@ export function SourcePanes({ player }: { player: Player }) {
       title={title}
       sources={sources}
       lines={linesNear(player, sources, name)}
+      looked={look === "source"}
       acts={step !== undefined && linesOf(step, sources)[name].length > 0}
     />
   );

@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { LessonStep } from "../../recording/lesson.ts";
 import type { Decision, Step } from "../../recording/step.ts";
 import { ACTOR_WORDS, KINDS } from "../kinds.ts";
 import { type Player, usePlayer } from "../player.ts";
@@ -11,8 +12,14 @@ import { DescriptorView } from "../views/descriptor_view.tsx";
 import { RegisterView } from "../views/register_view.tsx";
 import { Prose } from "./prose.tsx";
 
+interface StepDetailProps {
+  readonly player: Player;
+  /** What the lesson's step asks to look at. */
+  readonly look: LessonStep["look"];
+}
+
 /** Title, reason, section, decision, broken rule, register and descriptor of the step. */
-export function StepDetail({ player }: { player: Player }) {
+export function StepDetail({ player, look }: StepDetailProps) {
   const { step, position, speed } = usePlayer(player);
   if (step === undefined) {
     return (
@@ -22,13 +29,14 @@ export function StepDetail({ player }: { player: Player }) {
     );
   }
   const { group, words } = KINDS[step.kind];
+  const looked = look === "descriptor" || look === "register";
   return (
-    <section class="panel detail" aria-label="Step">
+    <section class={`panel detail ${looked ? "looked-at" : ""}`} aria-label="Step">
       <header class="detail-head">
         <span class={`actor ${group}`} title={words}>
           {ACTOR_WORDS[step.actor]} · port {step.port}
         </span>
-        <h2>{step.title}</h2>
+        <h2 title={step.title}>{step.title}</h2>
         {step.section !== undefined && <span class="section">{sectionWords(step.section)}</span>}
       </header>
       <div class="detail-body">

@@ -14,7 +14,7 @@ import { BUFFER_LOOKS, buffersOf, countBuffers } from "./pool/pool_state.ts";
 import { CELL, PoolRow } from "./pool/pool_row.tsx";
 
 /** Buffers of a row. */
-const ROW = 32;
+const ROW = 20;
 
 /** The pool at the current step. */
 export function Pool({ player }: { player: Player }) {

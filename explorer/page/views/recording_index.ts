@@ -7,6 +7,7 @@
 
 import type { Recording } from "../../recording/recording.ts";
 import type { Step } from "../../recording/step.ts";
+import { lastAtMost } from "../step_index.ts";
 
 /** How often a register was read and written. */
 export interface Counts {
@@ -52,10 +53,15 @@ export class RecordingIndex {
     return this.#from;
   }
 
+  /** Whether any step accesses a register. */
+  get hasAccesses(): boolean {
+    return this.#sums.size > 0;
+  }
+
   /** Returns how often a register was accessed up to and including a step. */
   counts(port: number, name: string, index: number, step: number): Counts {
     const sums = this.#sums.get(keyOf(port, name, index)) ?? [];
-    return sums[lastUpTo(sums, step, (sum) => sum.step)] ?? NEVER;
+    return sums[lastAtMost(sums, step, (sum) => sum.step)] ?? NEVER;
   }
 
   /** Returns the registers of a port that were accessed up to and including a step: name and index. */
@@ -71,12 +77,12 @@ export class RecordingIndex {
   /** Returns the steps with bytes of a frame up to and including a step, oldest first. */
   stepsOf(frame: number, step: number): readonly number[] {
     const steps = this.#frames.get(frame) ?? [];
-    return steps.slice(0, lastUpTo(steps, step, (n) => n) + 1);
+    return steps.slice(0, lastAtMost(steps, step, (n) => n) + 1);
   }
 
   /** Returns the last step up to and including `step` that has bytes of a frame; -1 without one. */
   lastBytes(step: number): number {
-    return this.#bytes[lastUpTo(this.#bytes, step, (n) => n)] ?? -1;
+    return this.#bytes[lastAtMost(this.#bytes, step, (n) => n)] ?? -1;
   }
 
   #update(): void {
@@ -114,15 +120,4 @@ function listOf<K, V>(map: Map<K, V[]>, key: K): V[] {
   let list = map.get(key);
   if (list === undefined) map.set(key, list = []);
   return list;
-}
-
-/** Returns the index of the last entry whose step is not after `step`; -1 without one. */
-function lastUpTo<T>(entries: readonly T[], step: number, stepOf: (entry: T) => number): number {
-  let low = 0, high = entries.length;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if (stepOf(entries[middle]) <= step) low = middle + 1;
-    else high = middle;
-  }
-  return low - 1;
 }

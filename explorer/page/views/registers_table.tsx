@@ -45,11 +45,15 @@ export function RegistersTable({ player }: { player: Player }) {
           </select>
         )}
       </form>
-      {rows.length === 0 ? <p class="nothing">{nothing(search)}</p> : <RegisterRows rows={rows} />}
-      <p class="register-counts">
-        Reads and writes are those of the driver up to this step
-        {index.from > 0 && `, from step ${index.from} on: older steps are gone`}.
-      </p>
+      {rows.length === 0
+        ? <p class="nothing">{nothing(search)}</p>
+        : <RegisterRows rows={rows} hasCounts={index.hasAccesses} />}
+      {index.hasAccesses && (
+        <p class="register-counts">
+          Reads and writes are those of the driver up to this step
+          {index.from > 0 && `, from step ${index.from} on: older steps are gone`}.
+        </p>
+      )}
     </div>
   );
 }

@@ -6,7 +6,7 @@
 
 import { type Player, usePlayer } from "../player.ts";
 import { useObservable } from "../observable.ts";
-import { linkOf, type Scene, sceneOf } from "./scene.ts";
+import { linkOf, type Scene, sceneOf, stepDescriptor } from "./scene.ts";
 import { type DescriptorName, isSameRing, selection } from "./selection.ts";
 import { DescriptorDetails } from "./rings/details.tsx";
 import { Legend } from "./rings/legend.tsx";
@@ -28,7 +28,7 @@ export function Rings({ player }: { player: Player }) {
 /** The rings of a scene. */
 export function RingsOf({ scene }: { scene: Scene }) {
   const { descriptor: selected } = useObservable(selection);
-  const current = currentDescriptor(scene);
+  const current = stepDescriptor(scene);
   const states = ringsOf(scene).map((name) => ringState(scene, name));
   if (states.length === 0) return <p class="nothing">There is no ring yet.</p>;
   return (
@@ -39,7 +39,8 @@ export function RingsOf({ scene }: { scene: Scene }) {
           <Port
             key={port}
             scene={scene}
-            title={`Port ${port} · ${address}`}
+            port={port}
+            address={address}
             link={linkOf(scene, port)}
             isCurrent={scene.step?.port === port}
             states={states.filter(({ name }) => name.port === port)}
@@ -57,7 +58,8 @@ export function RingsOf({ scene }: { scene: Scene }) {
 
 interface PortProps {
   readonly scene: Scene;
-  readonly title: string;
+  readonly port: number;
+  readonly address: string;
   readonly link: string;
   readonly isCurrent: boolean;
   readonly states: readonly RingState[];
@@ -65,15 +67,16 @@ interface PortProps {
   readonly selected: DescriptorName | undefined;
 }
 
-function Port({ scene, title, link, isCurrent, states, current, selected }: PortProps) {
+function Port({ scene, port, address, link, isCurrent, states, current, selected }: PortProps) {
   const isSmall = states.length > MOST_LARGE;
   const indexIn = (descriptor: DescriptorName | undefined, { name }: RingState) =>
     descriptor !== undefined && isSameRing(descriptor, name) ? descriptor.index : undefined;
   return (
     <section class={isCurrent ? "rings-port rings-port-current" : "rings-port"}>
-      <h3>
-        {title} {link && <span class="rings-link">{link}</span>}
+      <h3 title={address}>
+        Port {port} <span class="rings-link">{address}</span>
       </h3>
+      {link && <p class="rings-link">{link}</p>}
       <div class={isSmall ? "rings-circles rings-small" : "rings-circles"}>
         {states.map((state) => (
           <Ring
@@ -88,11 +91,4 @@ function Port({ scene, title, link, isCurrent, states, current, selected }: Port
       </div>
     </section>
   );
-}
-
-/** The descriptor that the current step is about. */
-function currentDescriptor({ step }: Scene): DescriptorName | undefined {
-  if (step?.descriptor === undefined) return undefined;
-  const { ring, queue, index } = step.descriptor;
-  return { port: step.port, ring, queue, index };
 }

@@ -8,6 +8,7 @@
 import { Layout, linkSection, registerSection } from "../../recording/layout.ts";
 import type { Step } from "../../recording/step.ts";
 import type { Player } from "../player.ts";
+import type { DescriptorName } from "./selection.ts";
 
 /** A moment. */
 export interface Scene {
@@ -26,6 +27,13 @@ export interface Scene {
 export function sceneOf({ recording, begin, step }: Player): Scene {
   const { layout, state } = recording, { ports, statistics } = begin;
   return { layout, state, ports, statistics, step };
+}
+
+/** Returns the descriptor that the current step is about; undefined if it is about none. */
+export function stepDescriptor({ step }: Scene): DescriptorName | undefined {
+  if (step?.descriptor === undefined) return undefined;
+  const { ring, queue, index } = step.descriptor;
+  return { port: step.port, ring, queue, index };
 }
 
 /** Returns the cells of a section; none if there is no such section. */

@@ -12,16 +12,23 @@ import type { RegisterCopy, RegisterRow } from "./register_rows.ts";
 /** The most copies that are shown without being asked for. */
 const MOST_COPIES = 2;
 
+/** Properties of {@linkcode RegisterRows}. */
+export interface RegisterRowsProps {
+  readonly rows: readonly RegisterRow[];
+  /** Whether accesses are known, so that they can be counted. */
+  readonly hasCounts: boolean;
+}
+
 /** The rows as a table. */
-export function RegisterRows({ rows }: { rows: readonly RegisterRow[] }) {
+export function RegisterRows({ rows, hasCounts }: RegisterRowsProps) {
   return (
-    <table class="register-list">
+    <table class={hasCounts ? "register-list" : "register-list without-counts"}>
       <thead>
         <tr>
           <th scope="col">Register</th>
           <th scope="col" class="number">Value</th>
-          <th scope="col" class="number">Read</th>
-          <th scope="col" class="number">Written</th>
+          <th scope="col" class="number count">Read</th>
+          <th scope="col" class="number count">Written</th>
           <th scope="col">Meaning</th>
         </tr>
       </thead>
@@ -51,8 +58,8 @@ function Group({ row }: { row: RegisterRow }) {
           </button>
         </th>
         <td class="number" />
-        <td class={reads === 0 ? "number zero" : "number"}>{reads}</td>
-        <td class={writes === 0 ? "number zero" : "number"}>{writes}</td>
+        <td class={reads === 0 ? "number count zero" : "number count"}>{reads}</td>
+        <td class={writes === 0 ? "number count zero" : "number count"}>{writes}</td>
         <td class="meaning">{text}</td>
       </tr>
       {open && <Copies register={register} copies={copies} text="" />}
@@ -102,8 +109,8 @@ const Row = memo(({ name, value, reads, writes, isCurrent, meaning }: RowProps) 
     <td class={value === null ? "number zero" : "number"}>
       {value === null ? "as after reset" : hex(value)}
     </td>
-    <td class={reads === 0 ? "number zero" : "number"}>{reads}</td>
-    <td class={writes === 0 ? "number zero" : "number"}>{writes}</td>
+    <td class={reads === 0 ? "number count zero" : "number count"}>{reads}</td>
+    <td class={writes === 0 ? "number count zero" : "number count"}>{writes}</td>
     <td class="meaning">{meaning}</td>
   </tr>
 ));

@@ -9,7 +9,7 @@
 import { arc } from "d3-shape";
 
 /** Width and height of the picture, in its own units; the circle is in its middle. */
-export const WIDTH = 320, HEIGHT = 270;
+export const WIDTH = 288, HEIGHT = 262;
 /** Outer and inner radius of the circle of descriptors. */
 export const OUTER = 104, INNER = 78;
 const TURN = 2 * Math.PI;

@@ -64,7 +64,7 @@ export function pointersOf(ring: RingState): readonly Pointer[] {
 /** What it means that an owner has a descriptor, as a sentence. */
 export function ownerSentence(owner: OwnerWord, ring: RingState): string {
   const isReceive = ring.name.ring === "rx", { head, tail } = ring;
-  const tailName = pointersOf(ring)[1].name;
+  const tailName = ring.isVirtqueue ? "the available index" : isReceive ? "RDT" : "TDT";
   switch (owner) {
     case "driver":
       return "The driver owns it. It is empty: the device may not use it.";
