@@ -39,7 +39,8 @@ export function RingsOf({ scene }: { scene: Scene }) {
           <Port
             key={port}
             scene={scene}
-            title={`Port ${port} · ${address}`}
+            port={port}
+            address={address}
             link={linkOf(scene, port)}
             isCurrent={scene.step?.port === port}
             states={states.filter(({ name }) => name.port === port)}
@@ -57,7 +58,8 @@ export function RingsOf({ scene }: { scene: Scene }) {
 
 interface PortProps {
   readonly scene: Scene;
-  readonly title: string;
+  readonly port: number;
+  readonly address: string;
   readonly link: string;
   readonly isCurrent: boolean;
   readonly states: readonly RingState[];
@@ -65,14 +67,14 @@ interface PortProps {
   readonly selected: DescriptorName | undefined;
 }
 
-function Port({ scene, title, link, isCurrent, states, current, selected }: PortProps) {
+function Port({ scene, port, address, link, isCurrent, states, current, selected }: PortProps) {
   const isSmall = states.length > MOST_LARGE;
   const indexIn = (descriptor: DescriptorName | undefined, { name }: RingState) =>
     descriptor !== undefined && isSameRing(descriptor, name) ? descriptor.index : undefined;
   return (
     <section class={isCurrent ? "rings-port rings-port-current" : "rings-port"}>
-      <h3>
-        {title} {link && <span class="rings-link">{link}</span>}
+      <h3 title={address}>
+        Port {port} <span class="rings-link">{link}</span>
       </h3>
       <div class={isSmall ? "rings-circles rings-small" : "rings-circles"}>
         {states.map((state) => (

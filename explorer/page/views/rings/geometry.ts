@@ -9,9 +9,9 @@
 import { arc } from "d3-shape";
 
 /** Width and height of the picture, in its own units; the circle is in its middle. */
-export const WIDTH = 320, HEIGHT = 270;
+export const WIDTH = 264, HEIGHT = 226;
 /** Outer and inner radius of the circle of descriptors. */
-export const OUTER = 104, INNER = 78;
+export const OUTER = 85, INNER = 63;
 const TURN = 2 * Math.PI;
 
 interface Wedge {

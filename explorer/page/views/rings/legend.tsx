@@ -8,10 +8,10 @@ import { patternOf } from "./patterns.tsx";
 import { OWNERS, type OwnerWord } from "./ring_state.ts";
 
 const MEANINGS: Readonly<Record<OwnerWord, string>> = {
-  driver: "the driver's, empty",
-  armed: "written by the driver, before the tail",
-  device: "the device's, from head to tail",
-  done: "done by the device (DD), for the driver",
+  driver: "empty",
+  armed: "not yet handed over by the tail",
+  device: "from head to tail",
+  done: "DD, for the driver to look at",
 };
 
 /** What colours and patterns of descriptors mean. */
