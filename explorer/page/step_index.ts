@@ -7,13 +7,14 @@
 import type { Recording } from "../recording/recording.ts";
 import type { Step } from "../recording/step.ts";
 import { JUMPS } from "./jumps.ts";
+import { lengthOf, type Run, Runs, unitsOf } from "./runs.ts";
 
 /** A row of the list. `from` is the number of its first step. */
 export type Row =
   | { readonly type: "chapter"; readonly from: number; readonly title: string }
   | { readonly type: "step"; readonly from: number; readonly inRun: boolean }
-  /** Several alike steps. The steps themselves follow if it is unfolded. */
-  | { readonly type: "run"; readonly from: number; readonly to: number; readonly open: boolean };
+  /** The steps themselves follow if it is unfolded. */
+  | { readonly type: "run"; readonly from: number; readonly run: Run; readonly open: boolean };
 
 /** The beginning of a chapter. */
 export interface Chapter {
@@ -21,30 +22,10 @@ export interface Chapter {
   readonly from: number;
 }
 
-/** Alike steps in a row, or a single step. */
-export interface Run {
-  /** Numbers of the first and the last step. */
-  readonly from: number;
-  readonly to: number;
-  /** Where it begins on the timeline, in units: a step that is not in a long run is one. */
-  readonly unit: number;
-}
-
-/** The fewest steps that are folded. */
-const LEAST_RUN = 4;
-
-/** What steps have in common that are folded; undefined for steps that never are. */
-function alike(step: Step): string | undefined {
-  const { kind, port, register, descriptor, chapter } = step;
-  if (register !== undefined) return `${kind} ${port} ${register.name} ${chapter}`;
-  if (kind !== "arm" || descriptor?.ring !== "rx") return undefined;
-  return `arm ${port} ${descriptor.queue} ${chapter}`;
-}
-
 /** The index of one recording. */
 export class StepIndex {
   readonly #recording: Recording;
-  #runs: { from: number; to: number; unit: number }[] = [];
+  readonly #runs = new Runs();
   #chapters: Chapter[] = [];
   #jumps: number[][] = JUMPS.map(() => []);
   /** Steps of each frame. */
@@ -53,7 +34,6 @@ export class StepIndex {
   #rows: Row[] | undefined;
   #first = 0;
   #end = 0;
-  #key: string | undefined;
   #chapter = "";
 
   /** Creates the index. {@linkcode StepIndex.prototype.update} fills it. */
@@ -73,24 +53,23 @@ export class StepIndex {
 
   /** All steps, as runs, in order. */
   get runs(): readonly Run[] {
-    return this.#runs;
+    return this.#runs.all;
   }
 
   /** Length of the timeline, in units. */
   get units(): number {
-    const last = this.#runs.at(-1);
-    return last === undefined ? 0 : last.unit + unitsOf(last);
+    return this.#runs.units;
   }
 
   /** Returns where a step begins on the timeline, in units. */
   unitOf(step: number): number {
-    const run = this.#runs[Math.max(0, lastAtMost(this.#runs, step, ({ from }) => from))];
+    const run = this.runs[Math.max(0, lastAtMost(this.runs, step, ({ from }) => from))];
     return run === undefined ? 0 : run.unit + (step - run.from) * unitsOf(run) / lengthOf(run);
   }
 
   /** Returns the step at a place on the timeline. */
   stepAt(unit: number): number {
-    const run = this.#runs[Math.max(0, lastAtMost(this.#runs, unit, (run) => run.unit))];
+    const run = this.runs[Math.max(0, lastAtMost(this.runs, unit, (run) => run.unit))];
     if (run === undefined) return -1;
     const step = run.from + Math.floor((unit - run.unit) * lengthOf(run) / unitsOf(run));
     return Math.max(run.from, Math.min(step, run.to));
@@ -116,7 +95,7 @@ export class StepIndex {
     return this.#rows ??= this.#makeRows();
   }
 
-  /** Unfolds a run, or folds it. */
+  /** Unfolds a run, or folds it. `from` is its first step. */
   toggle(from: number): void {
     if (!this.#unfolded.delete(from)) this.#unfolded.add(from);
     this.#rows = undefined;
@@ -128,14 +107,13 @@ export class StepIndex {
   }
 
   #append(number: number, step: Step): void {
-    const key = alike(step);
     const title = step.chapter === undefined ? "" : `${step.chapter} · port ${step.port}`;
     const begins = title !== "" && title !== this.#chapter;
-    if (begins) this.#chapters.push({ title, from: number });
-    if (key !== undefined && key === this.#key && !begins) this.#runs.at(-1)!.to = number;
-    else this.#runs.push({ from: number, to: number, unit: this.units });
-    this.#key = key;
-    if (title !== "") this.#chapter = title;
+    if (begins) {
+      this.#chapters.push({ title, from: number });
+      this.#chapter = title;
+    }
+    this.#runs.append(number, step, begins);
     if (step.frame !== undefined) {
       const steps = this.#frames.get(step.frame);
       if (steps === undefined) this.#frames.set(step.frame, [number]);
@@ -146,10 +124,7 @@ export class StepIndex {
 
   #drop(first: number): void {
     this.#first = first;
-    this.#runs = this.#runs.filter(({ to }) => to >= first);
-    if (this.#runs.length > 0) this.#runs[0].from = Math.max(first, this.#runs[0].from);
-    const before = this.#runs[0]?.unit ?? 0;
-    for (const run of this.#runs) run.unit -= before;
+    this.#runs.drop(first);
     this.#chapters = this.#chapters.filter(({ from }) => from >= first);
     this.#jumps = this.#jumps.map((steps) => steps.filter((step) => step >= first));
     for (const [frame, steps] of this.#frames) {
@@ -163,29 +138,18 @@ export class StepIndex {
   #makeRows(): Row[] {
     const rows: Row[] = [];
     let chapter = 0;
-    for (const { from, to } of this.#runs) {
+    for (const run of this.runs) {
+      const { from, to, period } = run;
       if (this.#chapters[chapter]?.from === from) {
         rows.push({ type: "chapter", from, title: this.#chapters[chapter++].title });
       }
-      const folds = to - from >= LEAST_RUN - 1;
-      const open = !folds || this.#unfolded.has(from);
-      if (folds) rows.push({ type: "run", from, to, open });
-      if (open) {
-        for (let i = from; i <= to; i++) rows.push({ type: "step", from: i, inRun: folds });
-      }
+      const inRun = period > 0;
+      const open = !inRun || this.#unfolded.has(from);
+      if (inRun) rows.push({ type: "run", from, run, open });
+      if (open) { for (let i = from; i <= to; i++) rows.push({ type: "step", from: i, inRun }); }
     }
     return rows;
   }
-}
-
-/** Number of steps of a run. */
-export function lengthOf({ from, to }: Run): number {
-  return to - from + 1;
-}
-
-/** Length of a run on the timeline, in units: long runs are cut, so that they leave room for others. */
-export function unitsOf(run: Run): number {
-  return Math.min(lengthOf(run), LEAST_RUN);
 }
 
 /** Returns the index of the last element, in ascending order of `value`, whose value is `most` or less. */

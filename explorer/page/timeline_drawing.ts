@@ -6,7 +6,8 @@
 
 import type { Recording } from "../recording/recording.ts";
 import { ACTORS, GROUPS, KINDS } from "./kinds.ts";
-import { lengthOf, type StepIndex, unitsOf } from "./step_index.ts";
+import { lengthOf, unitsOf } from "./runs.ts";
+import type { StepIndex } from "./step_index.ts";
 
 /** Height of a lane in CSS pixels. */
 export const LANE = 11;

@@ -16,8 +16,9 @@ import { TraceButton } from "./trace_button.tsx";
 export function Header({ explorer, onHelp }: { explorer: Explorer; onHelp: () => void }) {
   const { player, trace, experiment, busy } = explorer;
   const { device, ports } = player.begin;
+  const count = ports.length || experiment.ports;
   const shown = trace === undefined
-    ? `${device || experiment.device}, ${ports.length || experiment.ports} ports`
+    ? `${device || experiment.device}, ${count} ${count === 1 ? "port" : "ports"}`
     : `trace ${trace}`;
   return (
     <header class="header">

@@ -7,6 +7,7 @@
 import { useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import type { SourceLine, Sources } from "../../recording/sources.ts";
 import { highlightedLines } from "../highlighted.ts";
+import { useScrollView } from "../scroll_view.ts";
 
 /** Height of a line in CSS pixels, as the style sheet has it. */
 const LINE = 17;
@@ -73,6 +74,7 @@ interface SourceTextProps {
 
 function SourceText({ sources, file, line }: SourceTextProps) {
   const box = useRef<HTMLDivElement>(null);
+  const view = useScrollView(box);
   const text = useMemo(() => {
     const html = highlightedOnce(sources, file).map((code, i) =>
       `<div><span class="number">${i + 1}</span>${code}</div>`
@@ -81,12 +83,9 @@ function SourceText({ sources, file, line }: SourceTextProps) {
     return <div class="lines" dangerouslySetInnerHTML={{ __html: html }}></div>;
   }, [sources, file]);
   useLayoutEffect(() => {
-    const { current } = box;
-    const top = (line - 1) * LINE;
-    const from = current!.scrollTop + 2 * LINE;
-    const to = current!.scrollTop + current!.clientHeight - 3 * LINE;
-    if (top < from || top > to) current!.scrollTop = top - current!.clientHeight / 2 + LINE;
-  }, [file, line]);
+    const all = sources.text(file).length * LINE;
+    view.reveal((line - 1) * LINE, 2 * LINE, 3 * LINE, all);
+  }, [sources, file, line]);
   return (
     <div class="code" ref={box} tabIndex={0} role="group" aria-label={`${file}, line ${line}`}>
       <div class="line-mark" style={{ transform: `translateY(${(line - 1) * LINE}px)` }}></div>

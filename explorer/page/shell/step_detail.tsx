@@ -36,7 +36,7 @@ export function StepDetail({ player, look }: StepDetailProps) {
         <span class={`actor ${group}`} title={words}>
           {ACTOR_WORDS[step.actor]} · port {step.port}
         </span>
-        <h2>{step.title}</h2>
+        <h2 title={step.title}>{step.title}</h2>
         {step.section !== undefined && <span class="section">{sectionWords(step.section)}</span>}
       </header>
       <div class="detail-body">

@@ -4,11 +4,12 @@
  * @module
  */
 
-import { useLayoutEffect, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useReducer, useRef } from "preact/hooks";
 import { moveTo } from "../commands.ts";
 import type { Explorer } from "../explorer.ts";
 import { useObservable } from "../observable.ts";
 import { usePlayer } from "../player.ts";
+import { useScrollView } from "../scroll_view.ts";
 import { StoryRow } from "./story_row.tsx";
 
 /** Height of a row in CSS pixels, as the style sheet has it. */
@@ -22,18 +23,12 @@ export function StoryList({ explorer }: { explorer: Explorer }) {
   const { recording, position } = usePlayer(explorer.player);
   const { rows, chapters } = explorer.index;
   const box = useRef<HTMLDivElement>(null);
-  const [view, setView] = useState({ top: 0, height: 400 });
+  const [, draw] = useReducer((n: number, _: void) => n + 1, 0);
+  const view = useScrollView(box, draw);
   const current = explorer.index.rowOf(position);
-
   useLayoutEffect(() => {
-    const measure = () => setView(viewOf(box.current!));
-    const sizes = new ResizeObserver(measure);
-    sizes.observe(box.current!);
-    return () => sizes.disconnect();
-  }, []);
-  useLayoutEffect(() => {
-    if (bringIntoView(box.current!, current)) setView(viewOf(box.current!));
-  }, [current, rows]);
+    if (current >= 0 && view.reveal(current * ROW, ROW, 3 * ROW, rows.length * ROW)) draw();
+  }, [current, rows, view.height]);
 
   const first = Math.max(0, Math.floor(view.top / ROW) - SPARE);
   const last = Math.min(rows.length, Math.ceil((view.top + view.height) / ROW) + SPARE);
@@ -59,7 +54,6 @@ export function StoryList({ explorer }: { explorer: Explorer }) {
         tabIndex={0}
         aria-label="All steps"
         aria-activedescendant={`row-${current}`}
-        onScroll={({ currentTarget }) => setView(viewOf(currentTarget))}
       >
         <div class="rows-all" style={{ height: `${rows.length * ROW}px` }}>
           <div class="rows-shown" style={{ transform: `translateY(${first * ROW}px)` }}>
@@ -77,20 +71,4 @@ export function StoryList({ explorer }: { explorer: Explorer }) {
       </div>
     </section>
   );
-}
-
-function viewOf(box: HTMLElement): { top: number; height: number } {
-  return { top: box.scrollTop, height: box.clientHeight };
-}
-
-/** Scrolls, if the row is not in view. Returns whether it has. */
-function bringIntoView(box: HTMLElement, row: number): boolean {
-  const top = row * ROW;
-  const from = box.scrollTop + ROW;
-  const to = box.scrollTop + box.clientHeight - 3 * ROW;
-  if (row < 0 || top >= from && top <= to) return false;
-  // A step further on, the list moves by as little; after a jump the row is in the middle.
-  const near = top > to && top < to + 3 * ROW;
-  box.scrollTop = near ? box.scrollTop + top - to : top - box.clientHeight / 2;
-  return true;
 }

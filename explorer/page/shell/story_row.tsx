@@ -9,8 +9,9 @@ import { hex } from "../../../src/registers.ts";
 import type { Step } from "../../recording/step.ts";
 import { moveTo } from "../commands.ts";
 import type { Explorer } from "../explorer.ts";
-import { ACTOR_WORDS, KINDS } from "../kinds.ts";
 import type { Row } from "../step_index.ts";
+import { RunRow } from "./run_row.tsx";
+import { StepMarks } from "./step_marks.tsx";
 
 interface StoryRowProps {
   readonly explorer: Explorer;
@@ -39,55 +40,13 @@ export function StoryRow({ explorer, row, number, current }: StoryRowProps) {
           aria-selected={current >= 0}
           onClick={() => moveTo(explorer, row.from)}
         >
-          <Marks step={step} />
+          <StepMarks step={step} />
           <StepText step={step} />
         </div>
       );
     }
-    const last = recording.at(row.to)!;
-    const count = row.to - row.from + 1;
-    const inside = current >= 0 && !row.open;
-    return (
-      <div
-        id={id}
-        class={`row run ${inside ? "current" : ""}`}
-        role="option"
-        aria-selected={inside}
-        onClick={() => moveTo(explorer, row.from)}
-      >
-        <Marks step={step} />
-        <span class="title">{runTitle(step, last)}</span>
-        <button
-          type="button"
-          aria-expanded={row.open}
-          title={row.open ? "Fold these steps" : "Unfold these steps"}
-          onClick={(event) => {
-            event.stopPropagation();
-            explorer.toggleRun(row.from);
-          }}
-        >
-          {row.open ? "▾" : "▸"} {inside ? `${current - row.from + 1}/${count}` : `${count} steps`}
-        </button>
-      </div>
-    );
-  }, [explorer, row, number, current, row.type === "run" ? row.to : 0]);
-}
-
-function Marks({ step }: { step: Step }) {
-  const { symbol, words, group } = KINDS[step.kind];
-  return (
-    <>
-      <span class="port" title={`port ${step.port}`}>{step.port}</span>
-      <span
-        class={`symbol ${group}`}
-        role="img"
-        aria-label={words}
-        title={`${ACTOR_WORDS[step.actor]}: ${words}`}
-      >
-        {symbol}
-      </span>
-    </>
-  );
+    return <RunRow explorer={explorer} row={row} id={id} current={current} />;
+  }, [explorer, row, number, current]);
 }
 
 function StepText({ step }: { step: Step }) {
@@ -101,18 +60,4 @@ function StepText({ step }: { step: Step }) {
       {register !== undefined && <code>{hex(register.value)}</code>}
     </>
   );
-}
-
-/** What a run is called: `write MTA[0…127]`, `RX descriptors 0…63`. */
-function runTitle(first: Step, last: Step): string {
-  const { register, descriptor } = first;
-  if (register !== undefined) {
-    const index = register.index === last.register!.index
-      ? ""
-      : `[${register.index}…${last.register!.index}]`;
-    return `${first.kind} ${register.name}${index}`;
-  }
-  return `${descriptor!.ring.toUpperCase()} descriptors ${descriptor!.index}…${
-    last.descriptor!.index
-  }`;
 }

@@ -33,7 +33,7 @@ Deno.test("StepIndex.rows folds writes to copies of a register, under their chap
   assertEquals(index.rows, [
     { type: "chapter", from: 0, title: "reset · port 0" },
     { type: "step", from: 0, inRun: false },
-    { type: "run", from: 1, to: 6, open: false },
+    { type: "run", from: 1, run: { from: 1, to: 6, period: 1, unit: 1 }, open: false },
     { type: "step", from: 7, inRun: false },
   ]);
 });
@@ -74,7 +74,7 @@ Deno.test("StepIndex.update() lets go of steps that are gone from the recording"
   const steps = Array.from({ length: 40 }, (_, i) => i < 20 ? write("MTA", i) : step("arrive"));
   const { recording, index } = recordingOf(steps, 32);
   assertEquals(recording.first > 0, true);
-  assertEquals(index.runs[0], { from: recording.first, to: 19, unit: 0 });
+  assertEquals(index.runs[0], { from: recording.first, to: 19, period: 1, unit: 0 });
   assertEquals(index.units, 4 + 20);
   assertEquals(index.stepAt(0), recording.first);
   assertEquals(index.jumpsTo(JUMPS.findIndex(({ id }) => id === "register"))[0], recording.first);

@@ -8,10 +8,10 @@ import { patternOf } from "./patterns.tsx";
 import { OWNERS, type OwnerWord } from "./ring_state.ts";
 
 const MEANINGS: Readonly<Record<OwnerWord, string>> = {
-  driver: "empty",
-  armed: "not yet handed over by the tail",
+  driver: "empty, the driver's",
+  armed: "written, before the tail",
   device: "from head to tail",
-  done: "DD, for the driver to look at",
+  done: "DD set, for the driver",
 };
 
 /** What colours and patterns of descriptors mean. */
