@@ -20,23 +20,28 @@ import { withRenamedScopes } from "./specialised.ts";
 /** Files by name. */
 export type Site = ReadonlyMap<string, Uint8Array<ArrayBuffer>>;
 
-const ICON = "explorer/page/icon.svg";
-
-/** The modules that the bundles begin with, and the page's HTML: paths from the project's root. */
+/** What a site is built from: paths from the project's root. */
 export interface Entries {
+  /** The modules that the bundles begin with. */
   readonly engine: string;
   readonly page: string;
-  readonly html: string;
+  /** Files that are taken as they are. */
+  readonly files: readonly string[];
 }
+
+/** Names of the files of a site. */
+export const NAMES: readonly string[] = [
+  ...["index.html", "icon.svg", "page.js", "page.css", "engine.js", "engine.js.map"],
+];
 
 const ENTRIES: Entries = {
   engine: "explorer/recorder/worker.ts",
   page: "explorer/page/main.tsx",
-  html: "explorer/page/index.html",
+  files: ["explorer/page/index.html", "explorer/page/icon.svg"],
 };
 
 /**
- * Builds all files: `index.html`, `icon.svg`, `page.js`, `page.css`, `engine.js` and `engine.js.map`.
+ * Builds all files: {@linkcode NAMES}.
  *
  * @throws {UsageError} if the bundler fails, with what it says.
  */
@@ -50,13 +55,17 @@ export async function build(entries: Entries = ENTRIES): Promise<Site> {
     bundle(entries.page, directory.file("page.js"), map, ["--minify"]),
   ]);
   return new Map([
-    ["index.html", await Deno.readFile(new URL(entries.html, PROJECT))],
+    ...await Promise.all(entries.files.map(asIs)),
     ["page.js", await Deno.readFile(page)],
-    ["icon.svg", await Deno.readFile(new URL(ICON, PROJECT))],
     ["page.css", await Deno.readFile(directory.file("page.css"))],
     ["engine.js", encode(withRenamedScopes(await Deno.readTextFile(engine)))],
     ["engine.js.map", encode(await engineMap(`${engine}.map`))],
   ]);
+}
+
+/** Returns a file's name and bytes. */
+async function asIs(path: string): Promise<[string, Uint8Array<ArrayBuffer>]> {
+  return [path.split("/").at(-1)!, await Deno.readFile(new URL(path, PROJECT))];
 }
 
 /** Bundles a module with all that it imports into a file, and returns the file's path. */

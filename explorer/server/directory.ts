@@ -5,10 +5,7 @@
  */
 
 import { UsageError } from "../../src/errors.ts";
-import type { Site } from "./build.ts";
-
-/** The files that a build consists of. */
-const OWN = ["index.html", "icon.svg", "page.js", "page.css", "engine.js", "engine.js.map"];
+import { NAMES, type Site } from "./build.ts";
 
 /**
  * Checks that a directory is empty, has only files of an earlier build, or does not exist.
@@ -18,7 +15,7 @@ const OWN = ["index.html", "icon.svg", "page.js", "page.css", "engine.js", "engi
 export async function checkDirectory(path: string): Promise<void> {
   try {
     for await (const { name, isFile } of Deno.readDir(path)) {
-      if (isFile && OWN.includes(name)) continue;
+      if (isFile && NAMES.includes(name)) continue;
       throw new UsageError(
         `--build ${path}: has ${name}, which is not the explorer's: give an empty directory`,
       );

@@ -27,7 +27,7 @@ const TYPES: Readonly<Record<string, string>> = {
 
 const HEADERS: Readonly<Record<string, string>> = {
   "content-security-policy":
-    "default-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
   "x-content-type-options": "nosniff",
   "cross-origin-opener-policy": "same-origin",
   "cross-origin-resource-policy": "same-origin",
@@ -109,8 +109,10 @@ export class WebServer implements AsyncDisposable {
     const hosts = [ADDRESS, "localhost"].flatMap((name) =>
       port === 80 ? [name, `${name}:80`] : [`${name}:${port}`]
     );
-    if (!hosts.includes(host.toLowerCase())) return refuse(421, "this server has another name");
-    const { pathname } = new URL(request.url);
+    const { pathname, host: asked } = new URL(request.url);
+    if (![host.toLowerCase(), asked].every((name) => hosts.includes(name))) {
+      return refuse(421, "this server has another name");
+    }
     if (pathname === LIVE && this.#onLive !== undefined) return this.#upgrade(request, host);
     if (request.method !== "GET" && request.method !== "HEAD") {
       return refuse(405, "only GET and HEAD", { allow: "GET, HEAD" });
