@@ -46,6 +46,11 @@ const NOWHERE: Region = {
   readable: false,
 };
 
+/** Returns the bus address in a descriptor, from the word with its bits 31:0 on. */
+export function addressAt(descriptors: Uint32Array, at: number): number {
+  return descriptors[at + 1] * 0x1_0000_0000 + descriptors[at];
+}
+
 /** Returns the index of the first range that starts after an address, of ranges sorted by their start. */
 export function indexAfter(ranges: readonly { readonly start: number }[], address: number): number {
   let low = 0, high = ranges.length;
@@ -212,7 +217,7 @@ export class DmaMap {
     if (descriptors[at + 1] === this.#high && offset >= 0 && offset <= this.#near - bytes) {
       return offset;
     }
-    return this.#search(descriptors[at + 1] * 0x1_0000_0000 + descriptors[at], bytes);
+    return this.#search(addressAt(descriptors, at), bytes);
   }
 
   /**

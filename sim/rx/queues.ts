@@ -111,7 +111,7 @@ export class ReceiveQueues {
       if (!queue.running) continue;
       const room = queue.refresh();
       const ahead = room < AHEAD ? room : AHEAD;
-      if (queue.ahead >= ahead || !this.dmaAllowed) continue;
+      if (queue.ahead >= ahead || !this.dmaAllowed || this.core.observer) continue;
       this.core.dma.readAhead(queue, queue.ahead, ahead, true);
       queue.ahead = ahead;
     }
@@ -131,8 +131,10 @@ export class ReceiveQueues {
   }
 
   #writeBackQueue(queue: ReceiveQueue): void {
-    if (queue.written === queue.head) return;
+    const { index, written: first, head, size } = queue, { observer } = this.core;
+    if (first === head) return;
     queue.writeBack();
+    observer?.writtenBack("rx", index, first, (head - first + size) % size);
     const vector = this.core.causes.receiveVectors[queue.index];
     if (vector >= 0) this.core.causes.raise(vector);
   }

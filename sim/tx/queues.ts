@@ -179,15 +179,17 @@ export class TransmitQueues {
     } else {
       words[at + 3] |= DD;
     }
+    this.core.observer?.writtenBack("tx", queue.index, (at - queue.first) / 4, 1);
   }
 
   // Writes the head to memory, if the driver has enabled that instead (7.2.3.5.2).
   #writeHead(queue: TransmitQueue, done: number): void {
-    const { file, dma } = this.core;
+    const { file, dma, observer } = this.core, head = done + 1 === queue.size ? 0 : done + 1;
     const low = (file.get(TDWBAL, queue.index) & TDWBAL.ADDRESS) >>> 0;
     const high = file.get(REGISTERS.TDWBAH, queue.index);
     if (dma.resolve(low, high, 4) && dma.writable) {
-      dma.words[dma.base / 4] = done + 1 === queue.size ? 0 : done + 1;
+      dma.words[dma.base / 4] = head;
+      observer?.headWritten(queue.index, head);
     } else {
       const detail = `${hex(high)}:${hex(low)}`;
       this.violate(queue, "7.2.3.5.2", "head write-back to memory the device may write", detail);

@@ -6,7 +6,7 @@
 
 import { assertEquals } from "@std/assert";
 import { ixgbe } from "../../ixgbe/device.ts";
-import { VirtualTime } from "../../bench/virtual_time.ts";
+import { VirtualTime } from "../../sim/virtual_time.ts";
 import { Mempool, PacketBatch } from "../../mod.ts";
 import type { Bar } from "../../src/pci/function.ts";
 import { CARD, type TimingOptions } from "../../sim/nic/timing.ts";

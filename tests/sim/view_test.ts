@@ -10,6 +10,7 @@ import { nameOf, offsetOf, type Register } from "../../src/registers.ts";
 import { DEVICE } from "../../sim/nic/boards.ts";
 import type { Nic, NicOptions } from "../../sim/nic/nic.ts";
 import { CARD } from "../../sim/nic/timing.ts";
+import { FrozenTime } from "../support/frozen_time.ts";
 import { frameTo, STATION, TestDriver } from "../support/model_driver.ts";
 import { ModelFunction } from "../support/model_function.ts";
 
@@ -28,19 +29,6 @@ interface Run {
   /** Each access: the offset, and the value that it read or wrote. */
   readonly accesses: [number, number][];
   readonly rest: unknown;
-}
-
-/** The time stands still, until it is disposed. */
-class FrozenTime implements Disposable {
-  readonly #now = performance.now;
-
-  constructor(milliseconds: number) {
-    performance.now = () => milliseconds;
-  }
-
-  [Symbol.dispose](): void {
-    performance.now = this.#now;
-  }
 }
 
 /** The model for a driver, with a look at its registers before one access out of `every`; 0: none. */

@@ -86,6 +86,7 @@ export const SIM_FLOORS: Floors = {
   "sim/pci/": ["sim/nic/", "sim/rings/", "sim/registers/"],
   "sim/plain/": ["sim/pci/", "sim/nic/", "sim/rings/", "sim/registers/"],
   "sim/v8_flags.ts": [],
+  "sim/virtual_time.ts": [],
   "sim/minimal_driver.ts": ["sim/nic/"],
   // The names of delays, faults and modules, and the speeds.
   "sim/options.ts": [

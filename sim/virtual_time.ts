@@ -26,16 +26,21 @@ export interface Pauses {
 
 /** The time of this thread, until it is disposed. */
 export class VirtualTime implements Disposable {
-  #now = 1000;
+  #now: number;
   readonly #random: Random;
   readonly #pauses: Pauses;
   readonly #timers: { at: number; action: () => void }[] = [];
   readonly #now0 = performance.now;
   readonly #setTimeout = globalThis.setTimeout;
 
-  /** Replaces the time of this thread. */
-  constructor(pauses: Pauses = { share: 0, longest: 0, seed: 1 }) {
+  /**
+   * Replaces the time of this thread.
+   *
+   * @param now The time at the beginning, in milliseconds: that of an earlier time, to continue it.
+   */
+  constructor(pauses: Pauses = { share: 0, longest: 0, seed: 1 }, now = 1000) {
     this.#pauses = pauses;
+    this.#now = now;
     this.#random = new Random(pauses.seed);
     performance.now = () => this.pass(LOOK_MS);
     const replaced = (action: () => void, milliseconds = 0) => {
@@ -44,6 +49,11 @@ export class VirtualTime implements Disposable {
       return 0;
     };
     globalThis.setTimeout = replaced as unknown as typeof setTimeout;
+  }
+
+  /** The time in milliseconds. Looking at it here takes none. */
+  get now(): number {
+    return this.#now;
   }
 
   /** Lets time pass, and at times a pause; returns the time. */
