@@ -117,8 +117,7 @@ export class TxSteps {
       const about = this.#scribe.about(buffer);
       cells.ring.setSlot(index, NONE);
       cells.setOwner(id, OWNER.DRIVER);
-      this.#scribe.cells.setOwner(buffer, BUFFER.FREE);
-      this.#scribe.cells.setFrame(buffer, 0);
+      this.#scribe.release(buffer);
       this.#clean = (this.#clean + 1) & 0xffff;
       cells.ring.set(RING.NEXT, cells.descriptorAt(this.#clean));
       this.#scribe.add({
