@@ -29,6 +29,8 @@ export const STATISTICS = [
   "txPackets",
   "txBytes",
 ] as const;
+/** Bytes of a long frame, and of one over several buffers. */
+export const LONG = 1600, JUMBO = 6000;
 const MEGABITS = 10_000;
 /** The fewest packets that the driver makes a ring for. */
 const LEAST_ENTRIES = 64;
@@ -54,6 +56,8 @@ export class Port implements Follower {
   readonly #control: ControlSteps;
   readonly #followAll: () => void;
   #driver: VirtioDevice | undefined;
+  /** Whether the device has done anything in this round. */
+  #acted = false;
 
   /** Adds the sections of a port to a layout. */
   static addTo(layout: Layout, port: number, { queues, entries }: Experiment): void {
@@ -102,6 +106,7 @@ export class Port implements Follower {
   }
 
   #observe(event: DeviceEvent): void {
+    this.#acted = true;
     this.#steps.add(event);
   }
 
@@ -130,6 +135,7 @@ export class Port implements Follower {
     }, () => transport);
     this.#driver = driver;
     this.follow();
+    this.count();
     return driver;
   }
 
@@ -144,7 +150,9 @@ export class Port implements Follower {
 
   /** Lets the device do a round. */
   round(): void {
-    if (this.net.round(this.#experiment.budget) === 0) this.#steps.idle();
+    this.#acted = false;
+    this.net.round(this.#experiment.budget);
+    if (!this.#acted) this.#steps.idle();
   }
 
   /** Closes the device. */

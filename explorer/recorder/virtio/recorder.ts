@@ -16,12 +16,9 @@ import { buildFrame } from "../frames.ts";
 import { Journal } from "../journal.ts";
 import type { Recorder } from "../recorder.ts";
 import { breakRule } from "./broken.ts";
-import { macOf, Port, STATISTICS } from "./port.ts";
+import { JUMBO, LONG, macOf, Port, STATISTICS } from "./port.ts";
 import { Program } from "./program.ts";
 import { Scribe } from "./scribe.ts";
-
-/** Bytes of a long frame, and of one over several buffers. */
-const LONG = 1600, JUMBO = 6000;
 
 /** Records an experiment with VirtIO devices. */
 export class VirtioRecorder implements Recorder {
@@ -31,6 +28,8 @@ export class VirtioRecorder implements Recorder {
   readonly #ports: readonly Port[];
   readonly #program: Program;
   #frames = 0;
+  /** Takes steps; undefined in the end. */
+  #emit: ((step: Step) => void) | undefined;
 
   /** Creates devices that were reset, and a pool. */
   constructor(experiment: Experiment, emit: (step: Step) => void) {
@@ -38,7 +37,8 @@ export class VirtioRecorder implements Recorder {
     const layout = new Layout(), numbers = Array.from({ length: experiment.ports }, (_, i) => i);
     PoolCells.addTo(layout, buffers);
     for (const number of numbers) Port.addTo(layout, number, experiment);
-    this.#journal = new Journal(layout, emit);
+    this.#emit = emit;
+    this.#journal = new Journal(layout, (step) => this.#emit?.(step));
     const pool = new Mempool({ buffers, bufferSize, memory: "pages" });
     this.#scribe = new Scribe(this.#journal, pool, new PoolCells(this.#journal));
     this.#ports = numbers.map((number) => {
@@ -125,8 +125,10 @@ export class VirtioRecorder implements Recorder {
     breakRule(this.#scribe, this.#ports[port], rule);
   }
 
-  /** Drops devices and pool. */
+  /** Drops devices and pool, without steps. */
   [Symbol.dispose](): void {
+    this.#journal.flush();
+    this.#emit = undefined;
     for (const port of this.#ports) port.close();
     this.#scribe.pool[Symbol.dispose]();
   }
