@@ -35,6 +35,8 @@ export class RingCells {
   readonly name: RingName;
   /** Number of descriptors, a power of two. */
   readonly entries: number;
+  /** Ands an index to the ring. */
+  readonly mask: number;
   readonly #journal: Journal;
   readonly #ring: number;
   readonly #words: number;
@@ -54,6 +56,7 @@ export class RingCells {
     const { port, ring, queue } = name, { sections } = journal.layout;
     this.name = name;
     this.entries = entries;
+    this.mask = entries - 1;
     this.#journal = journal;
     this.#ring = sections[ringSection(port, ring, queue)].start;
     this.#words = sections[descriptorSection(port, ring, queue)].start;
@@ -114,7 +117,7 @@ export class RingCells {
   }
 
   #wrap(index: number): number {
-    return index & (this.entries - 1);
+    return index & this.mask;
   }
 }
 

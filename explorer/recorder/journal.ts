@@ -17,9 +17,10 @@ export class Journal {
   readonly state: Uint32Array;
   /** The chapter of the next steps: a part of the initialisation, or the program's call. */
   chapter = "";
-  readonly #emit: (step: Step) => void;
+  #emit: (step: Step) => void;
   /** Cells that were set since the last step, with their values before. */
   readonly #before = new Map<number, number>();
+  #count = 0;
   /** The last step, which is kept here as long as it may be repeated. */
   #last: Step | undefined;
 
@@ -49,9 +50,15 @@ export class Journal {
     this.state[cell] = value;
   }
 
+  /** Number of steps so far. */
+  get count(): number {
+    return this.#count;
+  }
+
   /** Adds a step with all cells that were set since the last one. */
   add(entry: Entry): void {
     this.flush();
+    this.#count++;
     const changes = this.#changes(this.#before);
     this.#before.clear();
     this.#last = { ...entry, ...this.chapter && { chapter: this.chapter }, changes };
@@ -73,10 +80,41 @@ export class Journal {
     return true;
   }
 
+  /**
+   * Counts the last step once more with all that was set since, if what happens now goes on with it.
+   *
+   * @returns Whether it did; if not, add a step.
+   */
+  extend(goesOn: (last: Step) => boolean): boolean {
+    const last = this.#last;
+    if (last === undefined || last.chapter !== (this.chapter || undefined) || !goesOn(last)) {
+      return false;
+    }
+    this.amend();
+    this.#last = { ...this.#last!, times: (last.times ?? 1) + 1 };
+    return true;
+  }
+
+  /** Adds the cells that were set since the last step to that step, if it was not emitted yet. */
+  amend(): void {
+    if (this.#last === undefined || this.#before.size === 0) return;
+    const cells = new Map<number, number>();
+    const { changes } = this.#last;
+    for (let i = 0; i < changes.length; i += 3) cells.set(changes[i], changes[i + 1]);
+    for (const [cell, old] of this.#before) if (!cells.has(cell)) cells.set(cell, old);
+    this.#before.clear();
+    this.#last = { ...this.#last, changes: this.#changes(cells) };
+  }
+
   /** Emits the last step. Call it after each action. */
   flush(): void {
     if (this.#last !== undefined) this.#emit(this.#last);
     this.#last = undefined;
+  }
+
+  /** Emits nothing from now on. */
+  end(): void {
+    this.#emit = () => {};
   }
 
   #changes(before: ReadonlyMap<number, number>): Uint32Array {

@@ -162,6 +162,19 @@ export class Ring implements DescriptorRing {
     return this.room;
   }
 
+  /** Returns what {@linkcode Ring.prototype.refresh} would, and changes nothing. */
+  viewRoom(): number {
+    if (this.generation !== this.core.dma.generation && !this.#isReachable()) return 0;
+    const tail = this.core.tails[this.#tailWord];
+    return ((tail < this.size ? tail : this.tail) - this.head + this.size) % this.size;
+  }
+
+  #isReachable(): boolean {
+    const { file, dma } = this.core, { baseLow, baseHigh } = this.registers;
+    const low = file.get(baseLow, this.index), high = file.get(baseHigh, this.index);
+    return dma.has(low, high, this.size * DESCRIPTOR, { readable: true, writable: true });
+  }
+
   #moved(tail: number): void {
     const register = this.registers.tail;
     this.#lastTail = tail;

@@ -1,0 +1,207 @@
+/**
+ * What the device does by itself, as steps.
+ *
+ * @module
+ */
+
+import type { DeviceObserver } from "../../../sim/registers/observer.ts";
+import type { Violation } from "../../../sim/registers/rules.ts";
+import type { PortContext } from "./port.ts";
+import type { RegisterCells } from "./register_cells.ts";
+import type { RxRing } from "./rx_ring.ts";
+import type { TxRing } from "./tx_ring.ts";
+import { stackAbove } from "../stack.ts";
+
+/** The parts of a port that the device acts on. */
+export interface PortParts {
+  readonly registers: RegisterCells;
+  readonly rx: readonly RxRing[];
+  readonly tx: readonly TxRing[];
+}
+
+/** Records what the device does. */
+export class DeviceWatcher implements DeviceObserver {
+  /** Frames in the packet buffer, the oldest first. */
+  readonly #kept: number[] = [];
+  readonly #context: PortContext;
+  readonly #parts: PortParts;
+  /** Sends the message of a vector to the driver. */
+  readonly #signal: (vector: number) => void;
+  /** The frame that arrives or leaves the packet buffer now. */
+  #arriving = 0;
+  /** The frame that is sent now. */
+  #leaving: number | undefined;
+  /** What happened during an access of the driver: it comes after the access. */
+  #later: (() => void)[] | undefined;
+
+  constructor(context: PortContext, parts: PortParts, signal: (vector: number) => void) {
+    this.#context = context;
+    this.#parts = parts;
+    this.#signal = signal;
+  }
+
+  /** The number of the frame that arrives next. */
+  set arriving(frame: number) {
+    this.#arriving = frame;
+  }
+
+  /** Records what happens meanwhile after `access`, which adds a step of its own. */
+  after(access: () => void): void {
+    const later: (() => void)[] = this.#later = [];
+    try {
+      access();
+    } finally {
+      this.#later = undefined;
+      for (const action of later) action();
+    }
+  }
+
+  bufferWritten(queue: number, descriptor: number, _address: number, bytes: Uint8Array): void {
+    const stack = stackAbove(this.bufferWritten), frame = this.#arriving, copy = bytes.slice();
+    this.#act(() => this.#parts.rx[queue]?.filled(descriptor, frame, copy, stack));
+  }
+
+  descriptorRead(): void {} // with the buffer, see `bufferRead`; this driver writes no other ones
+
+  bufferRead(queue: number, descriptor: number, _address: number, bytes: Uint8Array): void {
+    const stack = stackAbove(this.bufferRead), copy = bytes.slice();
+    this.#act(() => {
+      this.#leaving = this.#parts.tx[queue]?.read(descriptor, copy, stack);
+    });
+  }
+
+  writtenBack(ring: "rx" | "tx", queue: number, _first: number, _count: number): void {
+    const stack = stackAbove(this.writtenBack);
+    this.#act(() => this.#parts[ring][queue]?.deviceWrote(stack));
+  }
+
+  headWritten(): void {} // this driver does not use it
+
+  frameKept(queue: number, length: number): void {
+    const stack = stackAbove(this.frameKept), frame = this.#arriving;
+    this.#kept.push(frame);
+    this.#act(() => {
+      this.#context.journal.add({
+        kind: "wait",
+        actor: "device",
+        port: this.#context.port,
+        title: `frame ${frame}: ${length} bytes wait in the packet buffer`,
+        why:
+          `Queue ${queue} has too few descriptors, and SRRCTL.DROP_EN is 0: the frame waits. It ` +
+          "blocks all frames behind it.",
+        section: "8.2.3.8.7",
+        frame,
+        stack,
+      });
+    });
+  }
+
+  frameReleased(): void {
+    this.#arriving = this.#kept.shift() ?? 0;
+  }
+
+  causeRaised(bits: number, vector: number): void {
+    const stack = stackAbove(this.causeRaised);
+    const title = vector < 0 ? `EICR ${hex(bits)}` : `cause of vector ${vector}`;
+    this.#act(() => {
+      this.#context.journal.add({
+        kind: "cause",
+        actor: "device",
+        port: this.#context.port,
+        title,
+        why: vector < 0
+          ? "Something other than a queue has changed. EICR shows the cause."
+          : "IVAR gives the queue this vector. Its message is sent if EIMS has its bit and EITR allows it.",
+        section: "7.3.1.2",
+        stack,
+      });
+    });
+  }
+
+  messageSent(vector: number): void {
+    const stack = stackAbove(this.messageSent);
+    this.#act(() => {
+      this.#context.journal.add({
+        kind: "interrupt",
+        actor: "device",
+        port: this.#context.port,
+        title: `message of vector ${vector}`,
+        why:
+          "The device sends an MSI-X message, and masks the vector (EIAM), so that no other follows.",
+        section: "7.3.2.1",
+        stack,
+      });
+      this.#signal(vector);
+    });
+  }
+
+  messageHeld(vector: number, milliseconds: number): void {
+    const { journal, port } = this.#context, microseconds = Math.ceil(milliseconds * 1000);
+    const title = `message of vector ${vector} is held back`;
+    if (journal.repeat((last) => last.title === title && last.port === port)) return;
+    const stack = stackAbove(this.messageHeld);
+    this.#act(() => {
+      journal.add({
+        kind: "cause",
+        actor: "device",
+        port,
+        title,
+        why: `EITR leaves at least its interval between two messages: ${microseconds} µs are left.`,
+        section: "7.3.2.1.1",
+        stack,
+      });
+    });
+  }
+
+  /** The device has sent a frame to the wire. */
+  sent(bytes: Uint8Array): void {
+    const stack = stackAbove(this.sent);
+    this.#act(() => {
+      const frame = this.#leaving;
+      for (const ring of this.#parts.tx) ring.sent();
+      this.#context.journal.add({
+        kind: "send",
+        actor: "device",
+        port: this.#context.port,
+        title: frame === undefined
+          ? `${bytes.length} bytes`
+          : `frame ${frame}: ${bytes.length} bytes`,
+        why: "The device pads the frame to 60 bytes, appends the CRC, and sends it.",
+        section: "7.2.1",
+        ...frame === undefined ? {} : { frame },
+        bytes,
+        stack,
+      });
+    });
+  }
+
+  /** The driver has broken a rule. */
+  violated({ register, section, rule, detail }: Omit<Violation, "count">, stack: string): void {
+    this.#act(() => {
+      this.#context.journal.add({
+        kind: "violation",
+        actor: "device",
+        port: this.#context.port,
+        title: `${register}: ${rule}`,
+        why: `The datasheet requires: ${rule}. Here: ${detail}.`,
+        section,
+        rule: { register, section, rule, detail },
+        stack,
+      });
+    });
+  }
+
+  /** Adds a step now, or after the driver's access. */
+  #act(action: () => void): void {
+    const look = () => {
+      this.#parts.registers.lookOften();
+      action();
+    };
+    if (this.#later === undefined) look();
+    else this.#later.push(look);
+  }
+}
+
+function hex(value: number): string {
+  return "0x" + value.toString(16);
+}

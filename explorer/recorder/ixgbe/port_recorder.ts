@@ -1,0 +1,309 @@
+/**
+ * Records one port: the driver's accesses, the device's acts, and the frames on its wire.
+ *
+ * @module
+ */
+
+import { modelOf } from "../../../ixgbe/models.ts";
+import type { IxgbeDevice } from "../../../ixgbe/device.ts";
+import * as R from "../../../ixgbe/registers.ts";
+import type { FrameBuffer } from "../../../sim/frames/frame.ts";
+import type { NicOptions } from "../../../sim/nic/nic.ts";
+import type { PacketBatch } from "../../../src/batch.ts";
+import { offsetOf, type Register } from "../../../src/registers.ts";
+import type { Experiment } from "../../recording/experiment.ts";
+import type { Place } from "../../recording/step.ts";
+import { WORDS } from "../cells.ts";
+import { stackAbove } from "../stack.ts";
+import { Card, type CardWatcher } from "./card.ts";
+import { chapterOf } from "./chapters.ts";
+import { DeviceWatcher } from "./device_watcher.ts";
+import { fateOf } from "./fate.ts";
+import { Line, type LineWatcher, type WireFrame } from "./line.ts";
+import { BUS_MASTER, READ_PLACES, WRITE_PLACES } from "./model_places.ts";
+import type { PortContext } from "./port.ts";
+import { reasonFor } from "./reasons.ts";
+import { registerAt, RegisterCells } from "./register_cells.ts";
+import type { Ring } from "./ring.ts";
+import { RxRing } from "./rx_ring.ts";
+import { type DriverQueue, TxRing } from "./tx_ring.ts";
+
+/** What an access to a register over PCIe takes, in milliseconds. */
+const READ_MS = 0.0012, WRITE_MS = 0.0002;
+
+/** Lets virtual time pass. */
+export type Pass = (milliseconds: number) => void;
+
+/** One port: card, wire and rings, with all that happens to them. */
+export class PortRecorder implements CardWatcher, LineWatcher {
+  readonly card: Card;
+  readonly line: Line;
+  readonly registers: RegisterCells;
+  readonly rx: readonly RxRing[];
+  readonly tx: readonly TxRing[];
+  /** The driver's device, once it is open. */
+  device: IxgbeDevice | undefined;
+  /** Whether the device works while the driver accesses it: while it waits for the device. */
+  working = false;
+  /** What the next accesses are for, where the table does not say it. */
+  reason: string | undefined;
+  /** The batch that the driver receives into now, and whether it has found no further packet. */
+  #receiving: PacketBatch | undefined;
+  #lookedInVain = false;
+  readonly #context: PortContext;
+  readonly #watcher: DeviceWatcher;
+  readonly #pass: Pass;
+
+  constructor(
+    context: PortContext,
+    { entries, queues }: Experiment,
+    options: NicOptions & { readonly deviceId: number },
+    pass: Pass,
+  ) {
+    const { port, journal } = context;
+    this.#context = context;
+    this.#pass = pass;
+    const signal = (vector: number) => this.card.signal(vector);
+    const numbers = Array.from({ length: queues }, (_, queue) => queue);
+    this.rx = numbers.map((queue) => new RxRing(context, { port, ring: "rx", queue }, entries));
+    this.tx = numbers.map((queue) => new TxRing(context, { port, ring: "tx", queue }, entries));
+    const observer = this.#watcher = new DeviceWatcher(context, this, signal);
+    this.card = new Card(`port ${port}`, { ...options, observer });
+    const model = modelOf(this.card.address, options.deviceId);
+    this.registers = new RegisterCells(journal, port, this.card.nic, model, queues);
+    this.line = this.card.nic.wire = new Line(this);
+    this.card.watcher = this;
+    this.#watchRules();
+  }
+
+  /** Returns what the driver's transmit queue says of itself. */
+  #queueOf(queue: number): DriverQueue {
+    return this.device?.txQueues[queue] as unknown as DriverQueue ?? { packets: 0, pending: 0 };
+  }
+
+  // The model's list counts a rule that is broken again, and does not say when.
+  #watchRules(): void {
+    const { rules } = this.card.nic, violate = rules.violate.bind(rules);
+    rules.violate = (register, section, rule, detail) => {
+      violate(register, section, rule, detail);
+      this.#watcher.violated({ register, section, rule, detail }, stackAbove(rules.violate));
+    };
+  }
+
+  read(offset: number): number {
+    const { nic } = this.card, { journal, port } = this.#context;
+    this.#pass(READ_MS);
+    if (this.working) this.round();
+    const named = registerAt(offset), old = nic.view32(offset);
+    let value = 0;
+    this.#watcher.after(() => {
+      value = nic.read32(offset);
+      this.#look(offset);
+      const again = journal.repeat(({ kind, register, ...last }) => {
+        return kind === "read" && last.port === port && register?.offset === offset &&
+          register.value === value;
+      });
+      if (!again && !this.#isOnBus(offset)) {
+        this.#add("read", offset, named, [old, value], stackAbove(this.read));
+      }
+    });
+    return value;
+  }
+
+  write(offset: number, value: number): void {
+    const { nic } = this.card;
+    this.#pass(WRITE_MS);
+    const named = registerAt(offset);
+    if (named !== undefined) this.#beforeWrite(named.register, named.index, value);
+    const old = nic.view32(offset);
+    this.#watcher.after(() => {
+      nic.write32(offset, value);
+      this.#look(offset);
+      if (named?.register === R.CTRL as Register) this.registers.lookAtAll();
+      if (this.#isOnBus(offset)) return;
+      this.#add("write", offset, named, [old, value >>> 0], stackAbove(this.write));
+    });
+  }
+
+  setBusMaster(on: boolean): void {
+    const { nic } = this.card, { journal, port } = this.#context;
+    const stack = stackAbove(this.setBusMaster);
+    this.#setChapter(stack);
+    this.#watcher.after(() => {
+      nic.setBusMaster(on);
+      this.#look(offsetOf(R.STATUS));
+      journal.add({
+        kind: "configuration",
+        actor: "driver",
+        port,
+        title: `COMMAND: bus master ${on ? "on" : "off"}`,
+        why: on
+          ? "Only a bus master may access host memory. The reset has stopped all old DMA, so it is safe now."
+          : "Without bus mastering the device cannot reach host memory, whatever its queues do.",
+        section: "9.3.3.3",
+        stack,
+        model: BUS_MASTER,
+      });
+    });
+  }
+
+  /**
+   * Whether an access goes on with the last step: the module's bus is moved bit by bit, and thousands of
+   * steps would tell no more than one.
+   */
+  #isOnBus(offset: number): boolean {
+    if (offset !== offsetOf(R.I2CCTL)) return false;
+    return this.#context.journal.extend(({ port, register }) => {
+      return port === this.#context.port && register?.offset === offset;
+    });
+  }
+
+  #add(
+    kind: "read" | "write",
+    offset: number,
+    named: ReturnType<typeof registerAt>,
+    [old, value]: readonly [number, number],
+    stack: string,
+  ): void {
+    const { journal, port } = this.#context, { name = "", section } = named?.register ?? {};
+    this.#setChapter(stack);
+    const model: Place | undefined = (kind === "read" ? READ_PLACES : WRITE_PLACES)[name];
+    const title = named?.title ?? `offset 0x${offset.toString(16)}`;
+    journal.add({
+      kind,
+      actor: "driver",
+      port,
+      title: `${kind} ${title}`,
+      ...section === undefined ? {} : { section },
+      ...this.#why(kind, named?.register),
+      register: { name, index: named?.index ?? 0, offset, old, value },
+      stack,
+      ...model === undefined ? {} : { model },
+    });
+  }
+
+  #setChapter(stack: string): void {
+    const chapter = this.working ? chapterOf(stack) : undefined;
+    if (chapter !== undefined) this.#context.journal.chapter = chapter;
+  }
+
+  #why(kind: "read" | "write", register: Register | undefined): { why?: string } {
+    const why = this.reason ?? (register && reasonFor(kind, register));
+    return why === undefined ? {} : { why };
+  }
+
+  /** Records what the driver has written to memory before it writes a register. */
+  #beforeWrite(register: Register, index: number, value: number): void {
+    const rx = this.rx[index], tx = this.tx[index];
+    if (register === R.RDT as Register) this.#beforeReceiveTail(rx);
+    else if (register === R.TDT as Register) tx?.driverWrote(this.#queueOf(index));
+    else if (register === R.RDBAL as Register) this.#locate(rx, value, (words) => rx.fill(words));
+    else if (register === R.TDBAL as Register) this.#locate(tx, value, (words) => tx.locate(words));
+  }
+
+  #beforeReceiveTail(ring: RxRing | undefined): void {
+    const batch = this.#receiving;
+    this.driverWrote();
+    // The fast path writes the tail after it has found that there is no further packet.
+    if (batch === undefined || batch.length === 0 || batch.length === batch.capacity) return;
+    ring?.lookedInVain();
+    this.#lookedInVain = true;
+  }
+
+  /** Has the driver receive a batch, and records what it does. */
+  receive(queue: number, batch: PacketBatch): number {
+    this.#receiving = batch;
+    this.#lookedInVain = false;
+    const n = this.device!.rxQueues[queue].receive(batch);
+    this.#receiving = undefined;
+    this.driverWrote();
+    if (n < batch.capacity && !this.#lookedInVain) this.rx[queue].lookedInVain();
+    return n;
+  }
+
+  /** Has the driver transmit a batch, and records what it does. */
+  transmit(queue: number, batch: PacketBatch): number {
+    const n = this.device!.txQueues[queue].transmit(batch);
+    this.driverWrote();
+    return n;
+  }
+
+  /** Has the driver reclaim sent buffers, and records what it does. */
+  reclaim(queue: number): number {
+    const n = this.device!.txQueues[queue].reclaim();
+    this.driverWrote();
+    this.tx[queue].lookedInVain();
+    return n;
+  }
+
+  /** Finds the memory of a ring by the low half of its bus address. */
+  #locate(ring: Ring | undefined, low: number, use: (words: Uint32Array) => void): void {
+    if (ring === undefined || ring.located || low === 0) return;
+    for (const memory of this.card.mapped) {
+      const offset = (low - memory.busAddress(0, "iova")) & 0xffff_ffff;
+      const bytes = ring.cells.entries * WORDS * 4;
+      if (offset < 0 || offset + bytes > memory.bytes) continue;
+      return use(new Uint32Array(memory.buffer, offset, ring.cells.entries * WORDS));
+    }
+  }
+
+  /** Records what the driver has written to its rings since they were looked at last. */
+  driverWrote(): void {
+    this.tx.forEach((ring, queue) => ring.located && ring.driverWrote(this.#queueOf(queue)));
+    for (const ring of this.rx) ring.driverWrote();
+  }
+
+  /** Looks at a register that was accessed, and at all that may have changed with it. */
+  #look(offset: number): void {
+    this.registers.look(offset);
+    this.registers.lookAtControl();
+    this.#followRings();
+  }
+
+  #followRings(): void {
+    const follow = (ring: Ring, queue: number, [control, head, tail]: readonly Register[]) => {
+      const runs = (this.registers.view(control, queue) & R.RXDCTL.ENABLE) !== 0;
+      ring.follow(runs, this.registers.view(head, queue), this.registers.view(tail, queue));
+    };
+    this.rx.forEach((ring, queue) => follow(ring, queue, [R.RXDCTL, R.RDH, R.RDT]));
+    this.tx.forEach((ring, queue) => follow(ring, queue, [R.TXDCTL, R.TDH, R.TDT]));
+  }
+
+  /** Lets the device do a round; returns the units of work that it has done. */
+  round(): number {
+    const work = this.card.nic.poll();
+    this.registers.lookOften();
+    this.#followRings();
+    return work;
+  }
+
+  arrive({ number, bytes }: WireFrame, buffer: FrameBuffer, receive: () => boolean): void {
+    const { journal, port } = this.#context;
+    journal.add({
+      kind: "arrive",
+      actor: "wire",
+      port,
+      title: `frame ${number}: ${bytes.length} bytes`,
+      why: "A frame comes from the wire. The MAC has checked and removed its CRC.",
+      section: "7.1.1",
+      frame: number,
+      bytes,
+    });
+    for (const step of fateOf(this.card.nic, buffer, bytes.length)) {
+      journal.add({ ...step, actor: "device", port, frame: number, bytes });
+    }
+    this.#watcher.arriving = number;
+    receive();
+    this.registers.lookOften();
+    journal.amend();
+  }
+
+  sent(bytes: Uint8Array): void {
+    this.#watcher.sent(bytes);
+  }
+
+  /** The driver has closed the device. */
+  closed(): void {
+    for (const ring of [...this.rx, ...this.tx]) ring.closed();
+  }
+}
