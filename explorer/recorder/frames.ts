@@ -27,8 +27,8 @@ const ICMP = 1, TCP = 6, UDP = 17;
 const L4_BYTES: Readonly<Record<number, number>> = { [ICMP]: 8, [TCP]: 20, [UDP]: 8 };
 /** Bytes of the shortest legal frame, and of one that is too short. */
 const SHORTEST = 60, SHORT = 48;
-/** Ports: the source's are numbered by flow. */
-const FIRST_PORT = 10_000, SERVER_PORT = 7;
+/** Ports: the source's depend on the flow, so that successive flows have different queues. */
+const FIRST_PORT = 10_000, PORT_STEP = 97, SERVER_PORT = 7;
 const VLAN = 5;
 
 /** Builds a frame. */
@@ -102,7 +102,7 @@ function fillPorts(
   flow: number,
 ): void {
   const length = bytes.length - l4;
-  view.setUint16(l4, FIRST_PORT + flow % 50_000);
+  view.setUint16(l4, FIRST_PORT + flow * PORT_STEP % 50_000);
   view.setUint16(l4 + 2, SERVER_PORT);
   if (protocol === TCP) {
     view.setUint16(l4 + 12, 5 << 12 | 0x10);
