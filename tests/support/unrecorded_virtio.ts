@@ -52,15 +52,17 @@ export class UnrecordedVirtio implements Disposable {
   /** Does an action; returns false if it is not possible now. */
   async act(action: Action): Promise<boolean> {
     const devices = this.#devices, batch = this.#batch, open = devices.length > 0;
+    const { budget } = this.#experiment;
     switch (action.do) {
       case "open":
         if (!open) await this.#open();
         return !open;
       case "frame":
         for (let i = 0; i < (action.times ?? 1); i++) this.#put(action.port, action.frame);
+        while (this.#nets[action.port].arriving > 0) this.#nets[action.port].round(budget);
         return true;
       case "round":
-        this.#nets[action.port].round(this.#experiment.budget);
+        this.#nets[action.port].round(budget);
         return true;
       case "receive":
         if (!open || batch.length > 0) return false;

@@ -8,6 +8,7 @@
 import type { DmaMemory } from "../../../src/dma.ts";
 import { type QueueAreas, Status, type Transport } from "../../../virtio/transport.ts";
 import type { Entry } from "../journal.ts";
+import { stackAbove } from "../stack.ts";
 import type { NetDevice } from "./device/net_device.ts";
 import { featuresText, fieldText, queueName, statusText } from "./names.ts";
 import type { Scribe } from "./scribe.ts";
@@ -73,7 +74,7 @@ export class RecordedTransport implements Transport {
   }
 
   #add(entry: Omit<Entry, "actor" | "port">): void {
-    const { stack = "" } = new Error();
+    const stack = stackAbove(this.#add);
     this.#scribe.add({ actor: "driver", port: this.#port, stack, ...entry });
   }
 

@@ -56,8 +56,6 @@ export class Port implements Follower {
   readonly #control: ControlSteps;
   readonly #followAll: () => void;
   #driver: VirtioDevice | undefined;
-  /** Whether the device has done anything in this round. */
-  #acted = false;
 
   /** Adds the sections of a port to a layout. */
   static addTo(layout: Layout, port: number, { queues, entries }: Experiment): void {
@@ -106,7 +104,6 @@ export class Port implements Follower {
   }
 
   #observe(event: DeviceEvent): void {
-    this.#acted = true;
     this.#steps.add(event);
   }
 
@@ -150,9 +147,9 @@ export class Port implements Follower {
 
   /** Lets the device do a round. */
   round(): void {
-    this.#acted = false;
+    const { journal } = this.#scribe, before = journal.count;
     this.net.round(this.#experiment.budget);
-    if (!this.#acted) this.#steps.idle();
+    if (journal.count === before) this.#steps.idle();
   }
 
   /** Closes the device. */

@@ -5,6 +5,7 @@
  * @module
  */
 
+import { formatMac } from "../../../src/driver.ts";
 import { UsageError } from "../../../src/errors.ts";
 import { Mempool } from "../../../src/mempool.ts";
 import type { Action, Experiment } from "../../recording/experiment.ts";
@@ -28,8 +29,6 @@ export class VirtioRecorder implements Recorder {
   readonly #ports: readonly Port[];
   readonly #program: Program;
   #frames = 0;
-  /** Takes steps; undefined in the end. */
-  #emit: ((step: Step) => void) | undefined;
 
   /** Creates devices that were reset, and a pool. */
   constructor(experiment: Experiment, emit: (step: Step) => void) {
@@ -37,8 +36,7 @@ export class VirtioRecorder implements Recorder {
     const layout = new Layout(), numbers = Array.from({ length: experiment.ports }, (_, i) => i);
     PoolCells.addTo(layout, buffers);
     for (const number of numbers) Port.addTo(layout, number, experiment);
-    this.#emit = emit;
-    this.#journal = new Journal(layout, (step) => this.#emit?.(step));
+    this.#journal = new Journal(layout, emit);
     const pool = new Mempool({ buffers, bufferSize, memory: "pages" });
     this.#scribe = new Scribe(this.#journal, pool, new PoolCells(this.#journal));
     this.#ports = numbers.map((number) => {
@@ -51,11 +49,12 @@ export class VirtioRecorder implements Recorder {
       state: this.#journal.begin(),
       statistics: STATISTICS,
       device: "VirtIO",
-      ports: this.#ports.map(({ net }) => net.address),
+      ports: numbers.map((number) => formatMac(macOf(number))),
     };
   }
 
   async act(action: Action): Promise<void> {
+    this.#journal.chapter = "";
     try {
       await this.#act(action);
     } finally {
@@ -71,7 +70,6 @@ export class VirtioRecorder implements Recorder {
       case "frame":
         return this.#send(action);
       case "round":
-        this.#journal.chapter = "device";
         return this.#ports[action.port].round();
       case "receive":
         program.receive(action.port, action.queue ?? 0);
@@ -96,7 +94,8 @@ export class VirtioRecorder implements Recorder {
         throw new UsageError(
           "the VirtIO driver has no interrupts: it polls. Choose an 82599, X540 or X550 for them",
         );
-      case "sleep": // nothing in the driver or the device depends on time
+      case "sleep":
+        return this.#sleep(action.milliseconds);
     }
   }
 
@@ -106,12 +105,24 @@ export class VirtioRecorder implements Recorder {
     for (const port of this.#ports) port.followRx();
   }
 
-  #send({ port, frame, times = 1, flow }: Extract<Action, { do: "frame" }>): void {
+  /** Sends frames to a port, and lets the device work until it has taken them all. */
+  #send({ port: number, frame, times = 1, flow }: Extract<Action, { do: "frame" }>): void {
+    const port = this.#ports[number], lengths = { long: LONG, jumbo: JUMBO };
     for (let i = 0; i < times; i++) {
-      const number = ++this.#frames, options = { station: macOf(port), long: LONG, jumbo: JUMBO };
-      const bytes = buildFrame(frame, { ...options, flow: flow ?? (number - 1) & 0xffff });
-      this.#ports[port].net.put({ number, bytes });
+      const options = { ...lengths, station: macOf(number), flow: flow ?? this.#frames & 0xffff };
+      port.net.put({ number: ++this.#frames, bytes: buildFrame(frame, options) });
     }
+    while (port.net.arriving > 0) port.round();
+  }
+
+  #sleep(milliseconds: number): void {
+    this.#scribe.add({
+      kind: "idle",
+      actor: "program",
+      port: 0,
+      title: `${milliseconds} ms pass`,
+      why: "The program does nothing, and nothing in the driver or the devices depends on time.",
+    });
   }
 
   #break({ port, rule }: Extract<Action, { do: "break" }>): void {
@@ -121,14 +132,12 @@ export class VirtioRecorder implements Recorder {
         "a rule can be broken once after the devices are opened: open them again",
       );
     }
-    this.#journal.chapter = "break";
     breakRule(this.#scribe, this.#ports[port], rule);
   }
 
   /** Drops devices and pool, without steps. */
   [Symbol.dispose](): void {
-    this.#journal.flush();
-    this.#emit = undefined;
+    this.#journal.end();
     for (const port of this.#ports) port.close();
     this.#scribe.pool[Symbol.dispose]();
   }

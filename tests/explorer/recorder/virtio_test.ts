@@ -106,7 +106,7 @@ Deno.test("VirtioRecorder follows a frame from wire to wire, and its buffer back
   const reclaim: Action = { do: "reclaim", port: 1 };
   const steps = await stepsOf(
     {},
-    ...[round(0), round(1), frame(), round(0), receive(0), transmit(1), round(1), reclaim],
+    ...[round(0), round(1), frame(), receive(0), transmit(1), round(1), reclaim],
   );
   const ofFrame = steps.slice(2); // after the first rounds
   assertEquals(kinds(ofFrame), [
@@ -205,7 +205,7 @@ Deno.test("VirtioRecorder knows who owns what at each step, and changes nothing"
 });
 
 Deno.test("VirtioRecorder makes the same steps each time", async () => {
-  const all = experiment({}, frame(0, 5), round(0), { do: "forward", port: 0 }, round(1));
+  const all = experiment({}, frame(0, 5), { do: "forward", port: 0 }, round(1));
   const [first, second] = [await record(all), await record(all)].map(({ steps }) => {
     return steps.map(({ stack: _, ...step }) => ({ ...step, changes: [...step.changes] }));
   });
@@ -217,7 +217,7 @@ Deno.test("VirtioRecorder makes the same steps each time", async () => {
 Deno.test("VirtioRecorder shows when notifications are suppressed", async () => {
   const steps = await stepsOf(
     { budget: 1, batch: 2 },
-    ...[round(0), frame(0, 4), round(0), round(0), round(0), round(0)],
+    ...[round(0), frame(0, 4)],
     ...[receive(0), transmit(1), round(1), receive(0), transmit(1), round(1), round(1), round(1)],
   );
   const about = titles(steps).filter((title) => /^transmitq1: used.flags|^notify/.test(title));
@@ -231,7 +231,7 @@ Deno.test("VirtioRecorder shows when notifications are suppressed", async () => 
 });
 
 Deno.test("VirtioRecorder shows a frame that waits for chains, or is dropped without", async () => {
-  const actions = [frame(0, 17), round(0), round(0), receive(0), { do: "free" }, round(0)] as const;
+  const actions = [frame(0, 17), receive(0), { do: "free" }, round(0)] as const;
   const last = (steps: Step[], kind: string) => steps.find((step) => step.kind === kind);
   const waiting = await stepsOf({}, ...actions);
   assertEquals(last(waiting, "wait")?.frame, 17);
@@ -248,15 +248,15 @@ Deno.test("VirtioRecorder shows a frame that waits for chains, or is dropped wit
 });
 
 Deno.test("VirtioRecorder says why the device or the driver drops a frame", async () => {
-  const [foreign] = (await stepsOf({ promiscuous: false }, frame(0, 1, "foreign"), round(0)))
+  const [foreign] = (await stepsOf({ promiscuous: false }, frame(0, 1, "foreign")))
     .filter(({ kind }) => kind === "drop");
   assertEquals([foreign.actor, foreign.decision?.by], ["device", "mac"]);
   assertMatch(foreign.why!, /not for 52:54:00:00:00:01/);
-  const jumbo = await stepsOf({}, frame(0, 1, "jumbo"), round(0), receive(0));
+  const jumbo = await stepsOf({}, frame(0, 1, "jumbo"), receive(0));
   const [first] = jumbo.filter(({ kind }) => kind === "drop");
   assertEquals([first.actor, first.decision?.by, first.frame], ["driver", "rxTooLong", 1]);
   assert(titles(jumbo).some((title) => title.endsWith("num_buffers 3")));
-  const empty = await stepsOf({}, { do: "hoard", buffers: 0 }, frame(), round(0), receive(0));
+  const empty = await stepsOf({}, { do: "hoard", buffers: 0 }, frame(), receive(0));
   const [noBuffer] = empty.filter(({ kind }) => kind === "drop");
   assertEquals([noBuffer.actor, noBuffer.decision?.by], ["driver", "rxNoBuffer"]);
 });
@@ -283,7 +283,7 @@ Deno.test("VirtioRecorder refuses what is not possible with a sentence", async (
   await refused("VirtIO devices do not support the option `interrupts`", { interrupts: true });
   await refused("has no interrupts: it polls", {}, { do: "interrupt", port: 0 });
   await refused("the program has no batch", {}, transmit(0));
-  await refused("still has a batch", {}, frame(), round(0), receive(0), receive(0));
+  await refused("still has a batch", {}, frame(), receive(0), receive(0));
   await refused("needs two ports", { ports: 1 }, { do: "forward", port: 0 });
   await refused("the devices are open", {}, OPEN);
   await refused("the devices are closed", {}, { do: "close" }, receive(0));

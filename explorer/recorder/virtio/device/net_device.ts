@@ -107,9 +107,9 @@ export class NetDevice implements Transport, DeviceCore {
     return (this.#status & (Status.DRIVER_OK | Status.DEVICE_NEEDS_RESET)) === Status.DRIVER_OK;
   }
 
-  /** Frames on the wire and in the device that are not in a receive queue. */
-  get pendingFrames(): number {
-    return this.#receiver.pending;
+  /** Frames on the wire. */
+  get arriving(): number {
+    return this.#receiver.arriving;
   }
 
   /** Puts a frame on the wire to the device: it arrives in a round. */
