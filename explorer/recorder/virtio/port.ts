@@ -9,6 +9,7 @@ import { openVirtio, type VirtioDevice } from "../../../virtio/device.ts";
 import type { QueueAreas } from "../../../virtio/transport.ts";
 import { type Layout, linkSection, RING, statisticsSection } from "../../recording/layout.ts";
 import type { Experiment } from "../../recording/experiment.ts";
+import type { DescriptorAccess } from "../../recording/step.ts";
 import type { Direction } from "../cells.ts";
 import { ControlSteps } from "./control_steps.ts";
 import type { DeviceEvent } from "./device/events.ts";
@@ -190,6 +191,11 @@ export class Port implements Follower {
   followRx(): void {
     for (const queue of this.rx) queue.follow();
     this.#control.follow();
+  }
+
+  last(index: number): { readonly descriptor?: DescriptorAccess } {
+    const cells = this.#cells(index);
+    return cells ? { descriptor: cells.lookAt(cells.availableIndex - 1) } : {};
   }
 
   setUp(index: number, areas: QueueAreas): void {

@@ -9,7 +9,7 @@ import { Recording } from "../../../explorer/recording/recording.ts";
 import type { Place, Step } from "../../../explorer/recording/step.ts";
 import { VirtioRecorder } from "../../../explorer/recorder/virtio/recorder.ts";
 import { CONTROL_SOURCES } from "../../../explorer/recorder/virtio/control_steps.ts";
-import { DEVICE_SOURCES } from "../../../explorer/recorder/virtio/device_steps.ts";
+import { DEVICE_SOURCES } from "../../../explorer/recorder/virtio/device_texts.ts";
 import { CALLS, PROGRAM } from "../../../explorer/recorder/virtio/places.ts";
 import { STATISTICS } from "../../../explorer/recorder/virtio/port.ts";
 import { PUBLISHING } from "../../../explorer/recorder/virtio/publishing.ts";

@@ -127,7 +127,7 @@ export class NetDevice implements Transport, DeviceCore {
     return this.#guard(() => {
       let n = 0;
       if (this.running) {
-        for (let pair = 0; pair < this.activePairs; pair++) {
+        for (let pair = 0; pair < this.activePairs && n < budget; pair++) {
           const index = 2 * pair + 1, notified = this.#notified.delete(index);
           n += this.#transmitter.round(index, notified, budget - n);
         }
