@@ -9,7 +9,7 @@ import { buildFrame } from "../../explorer/recorder/frames.ts";
 import { NetDevice } from "../../explorer/recorder/virtio/device/net_device.ts";
 import { JUMBO, LONG, macOf } from "../../explorer/recorder/virtio/port.ts";
 import type { Action, Experiment } from "../../explorer/recording/experiment.ts";
-import { Mempool, PacketBatch, type Statistics } from "../../mod.ts";
+import { Mempool, PacketBatch, type Statistics, UsageError } from "../../mod.ts";
 import { openVirtio, type VirtioDevice } from "../../virtio/device.ts";
 
 /** Devices and a program without recorder. */
@@ -55,8 +55,7 @@ export class UnrecordedVirtio implements Disposable {
     const { budget } = this.#experiment;
     switch (action.do) {
       case "open":
-        if (!open) await this.#open();
-        return !open;
+        return !open && await this.#open();
       case "frame":
         for (let i = 0; i < (action.times ?? 1); i++) this.#put(action.port, action.frame);
         while (this.#nets[action.port].arriving > 0) this.#nets[action.port].round(budget);
@@ -99,19 +98,26 @@ export class UnrecordedVirtio implements Disposable {
     }
   }
 
-  async #open(): Promise<void> {
+  /** Opens all devices; returns false, and opens none, if the pool has too few buffers. */
+  async #open(): Promise<boolean> {
     const { entries, queues, promiscuous } = this.#experiment, packets = Math.max(64, entries);
-    for (const net of this.#nets) {
-      this.#devices.push(
-        await openVirtio(net.address, {
-          pool: this.pool,
-          rxEntries: packets,
-          txEntries: packets,
-          rxQueues: queues,
-          txQueues: queues,
-          promiscuous,
-        }, () => net),
-      );
+    const options = {
+      pool: this.pool,
+      rxEntries: packets,
+      txEntries: packets,
+      rxQueues: queues,
+      txQueues: queues,
+      promiscuous,
+    };
+    try {
+      for (const net of this.#nets) {
+        this.#devices.push(await openVirtio(net.address, options, () => net));
+      }
+      return true;
+    } catch (error) {
+      if (!(error instanceof UsageError)) throw error;
+      this.#close();
+      return false;
     }
   }
 

@@ -59,11 +59,9 @@ export class RxSteps {
   /** Adds the steps with which the driver has filled the queue, before the device knows it. */
   fill(): void {
     const { cells } = this;
-    this.#next =
-      this.#fill =
-      this.#published =
-      this.#dropping =
-        0;
+    this.#next = this.#fill = 0;
+    this.#published = this.#dropping = 0;
+    this.#started = false;
     cells.takeAvailableFlags();
     for (let position = 0; position < this.#posted; position++) {
       cells.takeAvailable(position); // with the descriptor, in one step
