@@ -165,3 +165,14 @@ export function setSenders(ports: readonly Port[], on: boolean): void {
     else wire.stop();
   }
 }
+
+/** Starts senders once other ports receive their frames: earlier ones would be dropped. */
+export function startSenders(ports: readonly Port[]): void {
+  const allReceive = ports.every(({ nic }) => nic.receiving);
+  for (const { wire, nic } of ports) {
+    if (wire instanceof PcapWire) wire.held &&= !allReceive;
+    if (!(wire instanceof Generator) || wire.running || !nic.receiving) continue;
+    const peer = ports.find((port) => port.wire === wire.peer);
+    if (peer?.nic.receiving) wire.start();
+  }
+}

@@ -1,0 +1,95 @@
+/**
+ * The rows of the table of registers: which registers it shows, with their values and how often they
+ * were accessed.
+ *
+ * @module
+ */
+
+import { REGISTERS } from "../../../../ixgbe/registers.ts";
+import { offsetOf, type Register } from "../../../../src/registers.ts";
+import { registerSection } from "../../../recording/layout.ts";
+import type { RecordingIndex } from "../recording_index.ts";
+import { cellsOf, changedCells, type Scene } from "../scene.ts";
+
+/** A copy of a register at a step. */
+export interface RegisterCopy {
+  readonly index: number;
+  readonly value: number;
+  readonly reads: number;
+  readonly writes: number;
+  /** Whether the current step changes or accesses it. */
+  readonly isCurrent: boolean;
+}
+
+/** A register with those of its copies that differ from their value after reset or were accessed. */
+export interface RegisterRow {
+  readonly register: Register;
+  readonly copies: readonly RegisterCopy[];
+  /** Sums over all copies. */
+  readonly reads: number;
+  readonly writes: number;
+}
+
+/** All registers, with the cell of each copy in a port's section. */
+const ALL = Object.values(REGISTERS as Readonly<Record<string, Register>>).map((register) => ({
+  register,
+  cells: Uint32Array.from({ length: register.count }, (_, i) => offsetOf(register, i) >>> 2),
+}));
+
+/**
+ * Returns the rows of a port, in the datasheet's order.
+ *
+ * @param search Words that name, meaning or section must contain. Without one, registers that were
+ * neither accessed nor differ from their value after reset are left out; with one, they are shown.
+ */
+export function registerRows(
+  scene: Scene,
+  index: RecordingIndex,
+  position: number,
+  port: number,
+  search: string,
+): RegisterRow[] {
+  const values = cellsOf(scene, registerSection(port));
+  const words = search.toLowerCase().split(/\s+/).filter((word) => word !== "");
+  const accessed = Map.groupBy(index.accessed(port, position), ([name]) => name);
+  const current = currentCells(scene, port), rows: RegisterRow[] = [];
+  for (const { register, cells } of ALL) {
+    if (!matches(register, words)) continue;
+    const copies = copiesOf(register, cells, values, accessed.get(register.name) ?? [])
+      .map((i): RegisterCopy => ({
+        index: i,
+        value: values[cells[i]],
+        ...index.counts(port, register.name, i, position),
+        isCurrent: current.has(cells[i]),
+      }));
+    if (copies.length === 0 && words.length === 0) continue;
+    const sum = (of: "reads" | "writes") => copies.reduce((n, copy) => n + copy[of], 0);
+    rows.push({ register, copies, reads: sum("reads"), writes: sum("writes") });
+  }
+  return rows;
+}
+
+/** Returns the copies that differ from their value after reset, or were accessed, in order. */
+function copiesOf(
+  register: Register,
+  cells: Uint32Array,
+  values: Uint32Array,
+  accessed: readonly (readonly [string, number])[],
+): number[] {
+  const copies = new Set(accessed.map(([, i]) => i)), reset = register.reset >>> 0;
+  for (let i = 0; i < cells.length; i++) if (values[cells[i]] !== reset) copies.add(i);
+  return [...copies].sort((a, b) => a - b);
+}
+
+/** Returns the cells of a port's registers that the current step changes or accesses. */
+function currentCells(scene: Scene, port: number): Set<number> {
+  const cells = changedCells(scene, registerSection(port)), { step } = scene;
+  if (step?.port === port && step.register !== undefined) cells.add(step.register.offset >>> 2);
+  return cells;
+}
+
+/** Returns whether a register contains all words of a search in its name, section or meaning. */
+function matches({ name, section, meaning, fields }: Register, words: readonly string[]): boolean {
+  const text = `${name} ${section} ${meaning} ${Object.keys(fields).join(" ")}`.toLowerCase();
+  return words.every((word) => text.includes(word));
+}

@@ -1,0 +1,32 @@
+/**
+ * The legend of owners.
+ *
+ * @module
+ */
+
+import { patternOf } from "./patterns.tsx";
+import { OWNERS, type OwnerWord } from "./ring_state.ts";
+
+const MEANINGS: Readonly<Record<OwnerWord, string>> = {
+  driver: "empty, the driver's",
+  armed: "written, before the tail",
+  device: "from head to tail",
+  done: "DD set, for the driver",
+};
+
+/** What colours and patterns of descriptors mean. */
+export function Legend() {
+  return (
+    <ul class="legend" aria-label="Owners of descriptors">
+      {OWNERS.map((owner) => (
+        <li key={owner}>
+          <svg class="swatch" viewBox="0 0 16 16" aria-hidden="true">
+            <rect class={`owner-${owner}`} width="16" height="16" />
+            <rect class="pattern" width="16" height="16" fill={patternOf(owner)} />
+          </svg>
+          <b>{owner}</b> {MEANINGS[owner]}
+        </li>
+      ))}
+    </ul>
+  );
+}
