@@ -7,7 +7,6 @@
 import { modelOf } from "../../../ixgbe/models.ts";
 import type { IxgbeDevice } from "../../../ixgbe/device.ts";
 import * as R from "../../../ixgbe/registers.ts";
-import type { FrameBuffer } from "../../../sim/frames/frame.ts";
 import type { NicOptions } from "../../../sim/nic/nic.ts";
 import type { PacketBatch } from "../../../src/batch.ts";
 import { offsetOf, type Register } from "../../../src/registers.ts";
@@ -18,7 +17,7 @@ import { stackAbove } from "../stack.ts";
 import { Card, type CardWatcher } from "./card.ts";
 import { chapterOf } from "./chapters.ts";
 import { DeviceWatcher } from "./device_watcher.ts";
-import { fateOf } from "./fate.ts";
+import { decisionOf, dropOf } from "./fate.ts";
 import { Line, type LineWatcher, type WireFrame } from "./line.ts";
 import { BUS_MASTER, READ_PLACES, WRITE_PLACES } from "./model_places.ts";
 import type { PortContext } from "./port.ts";
@@ -50,6 +49,8 @@ export class PortRecorder implements CardWatcher, LineWatcher {
   /** The batch that the driver receives into now, and whether it has found no further packet. */
   #receiving: PacketBatch | undefined;
   #lookedInVain = false;
+  /** Index and stack of the last access to each register. */
+  readonly #stacks = new Map<string, { readonly index: number; readonly stack: string }>();
   readonly #context: PortContext;
   readonly #watcher: DeviceWatcher;
   readonly #pass: Pass;
@@ -104,7 +105,7 @@ export class PortRecorder implements CardWatcher, LineWatcher {
           register.value === value;
       });
       if (!again && !this.#isOnBus(offset)) {
-        this.#add("read", offset, named, [old, value], stackAbove(this.read));
+        this.#add("read", offset, named, [old, value], this.read);
       }
     });
     return value;
@@ -121,7 +122,7 @@ export class PortRecorder implements CardWatcher, LineWatcher {
       this.#look(offset);
       if (named?.register === R.CTRL as Register) this.registers.lookAtAll();
       if (this.#isOnBus(offset)) return;
-      this.#add("write", offset, named, [old, value >>> 0], stackAbove(this.write));
+      this.#add("write", offset, named, [old, value >>> 0], this.write);
     });
   }
 
@@ -163,8 +164,9 @@ export class PortRecorder implements CardWatcher, LineWatcher {
     offset: number,
     named: ReturnType<typeof registerAt>,
     [old, value]: readonly [number, number],
-    stack: string,
+    above: (...parameters: never[]) => unknown,
   ): void {
+    const stack = this.#stackOf(kind, named, above);
     const { journal, port } = this.#context, { name = "", section } = named?.register ?? {};
     this.#setChapter(stack);
     const model: Place | undefined = (kind === "read" ? READ_PLACES : WRITE_PLACES)[name];
@@ -180,6 +182,23 @@ export class PortRecorder implements CardWatcher, LineWatcher {
       stack,
       ...model === undefined ? {} : { model },
     });
+  }
+
+  /**
+   * Returns the stack of an access. The next copy of a register is accessed by the same loop: its stack is
+   * not taken again, which would be most of the time that recording takes.
+   */
+  #stackOf(
+    kind: "read" | "write",
+    named: ReturnType<typeof registerAt>,
+    above: (...parameters: never[]) => unknown,
+  ): string {
+    if (named === undefined) return stackAbove(above);
+    const { register: { name }, index } = named, key = `${kind} ${name}`;
+    const before = this.#stacks.get(key);
+    const stack = before?.index === index - 1 ? before.stack : stackAbove(above);
+    this.#stacks.set(key, { index, stack });
+    return stack;
   }
 
   #setChapter(stack: string): void {
@@ -277,7 +296,7 @@ export class PortRecorder implements CardWatcher, LineWatcher {
     return work;
   }
 
-  arrive({ number, bytes }: WireFrame, buffer: FrameBuffer, receive: () => boolean): void {
+  arrive({ number, bytes }: WireFrame, receive: () => void): void {
     const { journal, port } = this.#context;
     journal.add({
       kind: "arrive",
@@ -289,17 +308,18 @@ export class PortRecorder implements CardWatcher, LineWatcher {
       frame: number,
       bytes,
     });
-    for (const step of fateOf(this.card.nic, buffer, bytes.length)) {
-      journal.add({ ...step, actor: "device", port, frame: number, bytes });
-    }
-    this.#watcher.arriving = number;
+    const fate = this.card.nic.explain(bytes), decision = decisionOf(fate), drop = dropOf(fate);
+    const common = { actor: "device", port, frame: number, bytes } as const;
+    if (decision !== undefined) journal.add({ ...decision, ...common });
+    this.#watcher.arrives(number, fate);
     receive();
     this.registers.lookOften();
-    journal.amend();
+    if (drop === undefined) journal.amend();
+    else journal.add({ ...drop, ...common });
   }
 
   sent(bytes: Uint8Array): void {
-    this.#watcher.sent(bytes);
+    this.#watcher.sent(bytes, stackAbove(this.line.transmit));
   }
 
   /** The driver has closed the device. */

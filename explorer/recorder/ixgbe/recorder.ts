@@ -129,6 +129,8 @@ export class IxgbeRecorder implements Recorder {
         return program.statistics(action.port);
       case "interrupt":
         return program.interrupt(action.port, action.queue ?? 0);
+      case "throttle":
+        return program.throttle(action.port, action.queue ?? 0, action.microseconds);
       case "sleep":
         return this.#sleep(action.milliseconds);
       case "break":

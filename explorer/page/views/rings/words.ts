@@ -81,15 +81,10 @@ export function ownerSentence(owner: OwnerWord, ring: RingState): string {
   }
 }
 
-/** Returns what one hears and reads of a descriptor: `descriptor 17: device's, buffer 81`. */
+/** Returns what one reads of a descriptor: `17: device, buffer 81`. */
 export function descriptorWords({ name, owner, buffer, frame }: DescriptorState): string {
-  const whose = owner === "armed"
-    ? "armed, not the device's yet"
-    : owner === "done"
-    ? "done"
-    : owner;
   return [
-    `descriptor ${name.index}: ${whose}`,
+    `${name.index}: ${owner}`,
     ...(buffer === undefined ? [] : [`buffer ${buffer}`]),
     ...(frame === undefined ? [] : [`frame ${frame}`]),
   ].join(", ");
