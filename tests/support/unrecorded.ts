@@ -109,7 +109,8 @@ export async function runUnrecorded(experiment: Experiment): Promise<Unrecorded>
       ALL.filter(({ name }) => !ADDRESSES.includes(name)).flatMap((register) => {
         return Array.from({ length: register.count }, (_, index) => {
           const offset = offsetOf(register, index);
-          return [nameOf(register, index), [offset / 4, nic.view32(offset)]] as const;
+          const value = time.still(() => nic.view32(offset));
+          return [nameOf(register, index), [offset / 4, value]] as const;
         });
       }),
     );

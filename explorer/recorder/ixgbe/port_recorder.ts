@@ -30,9 +30,6 @@ import { type DriverQueue, TxRing } from "./tx_ring.ts";
 /** What an access to a register over PCIe takes, in milliseconds. */
 const READ_MS = 0.0012, WRITE_MS = 0.0002;
 
-/** Lets virtual time pass. */
-export type Pass = (milliseconds: number) => void;
-
 /** One port: card, wire and rings, with all that happens to them. */
 export class PortRecorder implements CardWatcher, LineWatcher {
   readonly card: Card;
@@ -53,17 +50,14 @@ export class PortRecorder implements CardWatcher, LineWatcher {
   readonly #stacks = new Map<string, { readonly index: number; readonly stack: string }>();
   readonly #context: PortContext;
   readonly #watcher: DeviceWatcher;
-  readonly #pass: Pass;
 
   constructor(
     context: PortContext,
     { entries, queues }: Experiment,
     options: NicOptions & { readonly deviceId: number },
-    pass: Pass,
   ) {
-    const { port, journal } = context;
+    const { port } = context;
     this.#context = context;
-    this.#pass = pass;
     const signal = (vector: number) => this.card.signal(vector);
     const numbers = Array.from({ length: queues }, (_, queue) => queue);
     this.rx = numbers.map((queue) => new RxRing(context, { port, ring: "rx", queue }, entries));
@@ -71,7 +65,7 @@ export class PortRecorder implements CardWatcher, LineWatcher {
     const observer = this.#watcher = new DeviceWatcher(context, this, signal);
     this.card = new Card(`port ${port}`, { ...options, observer });
     const model = modelOf(this.card.address, options.deviceId);
-    this.registers = new RegisterCells(journal, port, this.card.nic, model, queues);
+    this.registers = new RegisterCells(context, this.card.nic, model, queues);
     this.line = this.card.nic.wire = new Line(this);
     this.card.watcher = this;
     this.#watchRules();
@@ -93,9 +87,9 @@ export class PortRecorder implements CardWatcher, LineWatcher {
 
   read(offset: number): number {
     const { nic } = this.card, { journal, port } = this.#context;
-    this.#pass(READ_MS);
+    this.#context.clock.pass(READ_MS);
     if (this.working) this.round();
-    const named = registerAt(offset), old = nic.view32(offset);
+    const named = registerAt(offset), old = this.registers.at(offset);
     let value = 0;
     this.#watcher.after(() => {
       value = nic.read32(offset);
@@ -113,10 +107,10 @@ export class PortRecorder implements CardWatcher, LineWatcher {
 
   write(offset: number, value: number): void {
     const { nic } = this.card;
-    this.#pass(WRITE_MS);
+    this.#context.clock.pass(WRITE_MS);
     const named = registerAt(offset);
     if (named !== undefined) this.#beforeWrite(named.register, named.index, value);
-    const old = nic.view32(offset);
+    const old = this.registers.at(offset);
     this.#watcher.after(() => {
       nic.write32(offset, value);
       this.#look(offset);
@@ -297,7 +291,7 @@ export class PortRecorder implements CardWatcher, LineWatcher {
   }
 
   arrive({ number, bytes }: WireFrame, receive: () => void): void {
-    const { journal, port } = this.#context;
+    const { journal, port, clock } = this.#context;
     journal.add({
       kind: "arrive",
       actor: "wire",
@@ -308,7 +302,9 @@ export class PortRecorder implements CardWatcher, LineWatcher {
       frame: number,
       bytes,
     });
-    const fate = this.card.nic.explain(bytes), decision = decisionOf(fate), drop = dropOf(fate);
+    const fate = clock.still(() => this.card.nic.explain(bytes)),
+      decision = decisionOf(fate),
+      drop = dropOf(fate);
     const common = { actor: "device", port, frame: number, bytes } as const;
     if (decision !== undefined) journal.add({ ...decision, ...common });
     this.#watcher.arrives(number, fate);
