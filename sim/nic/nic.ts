@@ -37,6 +37,7 @@ import { Statistics } from "../registers/statistics.ts";
 import { SystemTime } from "../registers/system_time.ts";
 import { DmaMap } from "../rings/dma_map.ts";
 import type { DeviceCore } from "../rings/ring.ts";
+import { type Fate, Fates } from "../rx/fate.ts";
 import { Receiver } from "../rx/receiver.ts";
 import { Transmitter } from "../tx/transmitter.ts";
 import type { Wire, WirePort } from "../wires/wire.ts";
@@ -186,6 +187,8 @@ export class Nic implements WirePort {
   readonly #settings: PortSettings;
   readonly #timing: Timing;
   readonly #budget: number;
+  /** Created with the first explanation. */
+  #fates: Fates | undefined;
   #busMaster = false;
   #loopback = false;
   #sendsSignal = true;
@@ -354,6 +357,18 @@ export class Nic implements WirePort {
    */
   view32(offset: number): number {
     return this.#registers.view(offset);
+  }
+
+  /**
+   * Explains what would become of a frame from the wire if it arrived now, and changes nothing.
+   *
+   * @param frame The frame, without CRC.
+   * @param length Its bytes, at most those of `frame`.
+   */
+  explain(frame: Uint8Array, length: number = frame.length): Fate {
+    const { deviceId } = this.#state;
+    this.#fates ??= new Fates(this.#state, this.#receiver, hasLargeRedirectionTable(deviceId));
+    return this.#fates.explain(frame.subarray(0, length), linkSpeed(this.#state) > 0);
   }
 
   /** Adds the counts since the last call to the statistics registers. */

@@ -164,13 +164,15 @@ export class Ring implements DescriptorRing {
 
   /** Returns what {@linkcode Ring.prototype.refresh} would, and changes nothing. */
   viewRoom(): number {
-    if (this.generation !== this.core.dma.generation && !this.#isReachable()) return 0;
+    if (!this.reachable) return 0;
     const tail = this.core.tails[this.#tailWord];
     return ((tail < this.size ? tail : this.tail) - this.head + this.size) % this.size;
   }
 
-  #isReachable(): boolean {
+  /** Whether the ring is in memory that the device may reach: if not, it stops at the next look. */
+  get reachable(): boolean {
     const { file, dma } = this.core, { baseLow, baseHigh } = this.registers;
+    if (this.generation === dma.generation) return true;
     const low = file.get(baseLow, this.index), high = file.get(baseHigh, this.index);
     return dma.has(low, high, this.size * DESCRIPTOR, { readable: true, writable: true });
   }

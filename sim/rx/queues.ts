@@ -99,6 +99,11 @@ export class ReceiveQueues {
     if (queue.running) queue.refresh();
   }
 
+  /** Returns a queue, to look at. */
+  queueAt(index: number): ReceiveQueue {
+    return this.queues[index];
+  }
+
   /** Returns the head of a queue. */
   headOf(index: number): number {
     return this.queues[index].head;

@@ -406,9 +406,24 @@ export class Receiver extends ReceiveQueues {
       this.#fresh[UNDERSIZED]++;
       return false;
     }
-    const tagged = (frame.words[3] & 0xffff) === ETHERTYPE_VLAN;
-    if (length <= this.#maxFrame + (tagged ? VLAN_TAG : 0)) return true;
+    if (length <= this.longest(frame)) return true;
     this.#fresh[OVERSIZED]++;
     return false;
+  }
+
+  /** Returns the most bytes that a frame may have, without CRC: more with a VLAN tag. */
+  longest(frame: FrameBuffer): number {
+    const tagged = (frame.words[3] & 0xffff) === ETHERTYPE_VLAN;
+    return this.#maxFrame + (tagged ? VLAN_TAG : 0);
+  }
+
+  /** Returns the packet buffer of a traffic class, to look at. */
+  bufferOf(trafficClass: number): PacketBuffer {
+    return this.#buffers[trafficClass];
+  }
+
+  /** Whether the CRC is not written to memory. */
+  get stripsCrc(): boolean {
+    return this.#stripCrc;
   }
 }

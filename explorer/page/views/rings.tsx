@@ -74,9 +74,8 @@ function Port({ scene, port, address, link, isCurrent, states, current, selected
   return (
     <section class={isCurrent ? "rings-port rings-port-current" : "rings-port"}>
       <h3 title={address}>
-        Port {port} <span class="rings-link">{address}</span>
+        Port {port} <span class="rings-link">{link}</span>
       </h3>
-      {link && <p class="rings-link">{link}</p>}
       <div class={isSmall ? "rings-circles rings-small" : "rings-circles"}>
         {states.map((state) => (
           <Ring

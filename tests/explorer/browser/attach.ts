@@ -20,7 +20,7 @@ async function attach(rig: Rig): Promise<void> {
   const printed = async (pattern: RegExp) =>
     (await server.line((line) => pattern.test(line))).match(pattern)!;
   const [address] = await printed(/http:\/\/127\.0\.0\.1:\d+\//);
-  const [, first, second] = await printed(/fwd\.ts (vfio-user:\S+) (vfio-user:\S+)/);
+  const [, first, second] = await printed(/fwd\.ts (\S+) (\S+)$/);
   await using forwarder = Program.start(ffiOnly("fwd.ts", ["--quiet", first, second]));
   await using explorer = await ExplorerPage.load(rig.browser, address);
   const { page } = explorer;

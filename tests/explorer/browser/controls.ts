@@ -62,7 +62,7 @@ async function play(rig: Rig): Promise<void> {
   await explorer.moveTo(0);
   await explorer.page.getByLabel("Speed").selectOption({ label: "60 steps/s" });
   await explorer.press("Space");
-  await explorer.page.waitForFunction("explorer.player.position > 10");
+  await explorer.until("explorer.player.position > 10");
   await explorer.press("Space");
   const position = await explorer.position();
   await explorer.press("ArrowLeft");

@@ -6,6 +6,7 @@
 
 import { assertEquals } from "@std/assert";
 import type { Browser, BrowserContext, Page } from "playwright-core";
+import { until } from "../../support/processes.ts";
 import { DEADLINE_MS } from "./chromium.ts";
 
 /** Size of the window, in CSS pixels. */
@@ -51,8 +52,14 @@ export class ExplorerPage implements AsyncDisposable {
   }
 
   /** Waits until the worker has recorded all that it was asked for. */
-  async recorded(): Promise<void> {
-    await this.page.waitForFunction("!explorer.busy && explorer.player.recording.end > 0");
+  recorded(): Promise<void> {
+    return this.until("!explorer.busy && explorer.player.recording.end > 0");
+  }
+
+  /** Waits until an expression is true in the page. The page's policy forbids Playwright's own way. */
+  until(expression: string): Promise<void> {
+    const holds = () => this.page.evaluate<boolean>(expression);
+    return until(`the page: ${expression}`, holds, DEADLINE_MS);
   }
 
   /** Number of the step that is shown, from 0. */

@@ -18,12 +18,9 @@ export const SPEED: PageTests = {
   "The page shows an initialisation and 100 packets step by step": stepThrough,
 };
 
-/** Returns after the next drawing. */
-const DRAWN = "new Promise((drawn) => requestAnimationFrame(() => setTimeout(drawn)))";
-
 async function load(rig: Rig): Promise<void> {
   await using explorer = await ExplorerPage.load(rig.browser, rig.address);
-  await explorer.page.waitForFunction("explorer.player.position >= 0");
+  await explorer.until("explorer.player.position >= 0");
   const shown = await explorer.page.evaluate<number>("performance.now()");
   await explorer.recorded();
   const bytes = await explorer.page.evaluate<number>(
