@@ -5,13 +5,13 @@
  */
 
 import { PROJECT } from "./processes.ts";
-import { type Import, importsOf, NOT_LITERAL, projectFiles } from "./source.ts";
+import { type Import, importsOf, isSource, NOT_LITERAL, projectFiles } from "./source.ts";
 
 /** Returns all imports of the project. */
 export async function projectImports(): Promise<Import[]> {
   const imports: Import[] = [];
   for (const file of await projectFiles()) {
-    if (!file.endsWith(".ts")) continue;
+    if (!isSource(file)) continue;
     imports.push(...importsOf(file, await Deno.readTextFile(PROJECT + file)));
   }
   return imports;
@@ -120,7 +120,7 @@ function simPartOf(file: string): string {
 
 /** Returns whether an import leads to a file of the project, not to a package or a URL. */
 function isFile(to: string): boolean {
-  return to.endsWith(".ts") && !/^[a-z]+:/.test(to);
+  return isSource(to) && !/^[a-z]+:/.test(to);
 }
 
 /** Returns a sentence for each import that the floors do not allow. */
