@@ -25,7 +25,7 @@ export interface Pointer {
 export function pointersOf(ring: RingState): readonly Pointer[] {
   const { name: { ring: kind }, head, tail, next, fill } = ring;
   const [headName, tailName] = ring.isVirtqueue
-    ? ["device", "available"]
+    ? ["device", "avail"]
     : kind === "rx"
     ? ["RDH", "RDT"]
     : ["TDH", "TDT"];
