@@ -6,6 +6,8 @@
 
 import type { DeviceObserver } from "../../../sim/registers/observer.ts";
 import type { Violation } from "../../../sim/registers/rules.ts";
+import type { Fate } from "../../../sim/rx/fate.ts";
+import { reasonOf } from "./fate.ts";
 import type { PortContext } from "./port.ts";
 import type { RegisterCells } from "./register_cells.ts";
 import type { RxRing } from "./rx_ring.ts";
@@ -29,6 +31,7 @@ export class DeviceWatcher implements DeviceObserver {
   readonly #signal: (vector: number) => void;
   /** The frame that arrives or leaves the packet buffer now. */
   #arriving = 0;
+  #fate: Fate | undefined;
   /** The frame that is sent now. */
   #leaving: number | undefined;
   /** What happened during an access of the driver: it comes after the access. */
@@ -40,9 +43,10 @@ export class DeviceWatcher implements DeviceObserver {
     this.#signal = signal;
   }
 
-  /** The number of the frame that arrives next. */
-  set arriving(frame: number) {
+  /** A frame arrives next, and has this fate. */
+  arrives(frame: number, fate: Fate): void {
     this.#arriving = frame;
+    this.#fate = fate;
   }
 
   /** Records what happens meanwhile after `access`, which adds a step of its own. */
@@ -77,8 +81,8 @@ export class DeviceWatcher implements DeviceObserver {
 
   headWritten(): void {} // this driver does not use it
 
-  frameKept(queue: number, length: number): void {
-    const stack = stackAbove(this.frameKept), frame = this.#arriving;
+  frameKept(_queue: number, length: number): void {
+    const stack = stackAbove(this.frameKept), frame = this.#arriving, fate = this.#fate;
     this.#kept.push(frame);
     this.#act(() => {
       this.#context.journal.add({
@@ -86,10 +90,7 @@ export class DeviceWatcher implements DeviceObserver {
         actor: "device",
         port: this.#context.port,
         title: `frame ${frame}: ${length} bytes wait in the packet buffer`,
-        why:
-          `Queue ${queue} has too few descriptors, and SRRCTL.DROP_EN is 0: the frame waits. It ` +
-          "blocks all frames behind it.",
-        section: "8.2.3.8.7",
+        ...fate && { why: fate.reason, section: fate.section, decision: reasonOf(fate) },
         frame,
         stack,
       });
@@ -154,8 +155,7 @@ export class DeviceWatcher implements DeviceObserver {
   }
 
   /** The device has sent a frame to the wire. */
-  sent(bytes: Uint8Array): void {
-    const stack = stackAbove(this.sent);
+  sent(bytes: Uint8Array, stack: string): void {
     this.#act(() => {
       const frame = this.#leaving;
       for (const ring of this.#parts.tx) ring.sent();

@@ -7,7 +7,6 @@
 import { modelOf } from "../../../ixgbe/models.ts";
 import type { IxgbeDevice } from "../../../ixgbe/device.ts";
 import * as R from "../../../ixgbe/registers.ts";
-import type { FrameBuffer } from "../../../sim/frames/frame.ts";
 import type { NicOptions } from "../../../sim/nic/nic.ts";
 import type { PacketBatch } from "../../../src/batch.ts";
 import { offsetOf, type Register } from "../../../src/registers.ts";
@@ -18,7 +17,7 @@ import { stackAbove } from "../stack.ts";
 import { Card, type CardWatcher } from "./card.ts";
 import { chapterOf } from "./chapters.ts";
 import { DeviceWatcher } from "./device_watcher.ts";
-import { fateOf } from "./fate.ts";
+import { decisionOf, dropOf } from "./fate.ts";
 import { Line, type LineWatcher, type WireFrame } from "./line.ts";
 import { BUS_MASTER, READ_PLACES, WRITE_PLACES } from "./model_places.ts";
 import type { PortContext } from "./port.ts";
@@ -30,9 +29,6 @@ import { type DriverQueue, TxRing } from "./tx_ring.ts";
 
 /** What an access to a register over PCIe takes, in milliseconds. */
 const READ_MS = 0.0012, WRITE_MS = 0.0002;
-
-/** Lets virtual time pass. */
-export type Pass = (milliseconds: number) => void;
 
 /** One port: card, wire and rings, with all that happens to them. */
 export class PortRecorder implements CardWatcher, LineWatcher {
@@ -50,19 +46,18 @@ export class PortRecorder implements CardWatcher, LineWatcher {
   /** The batch that the driver receives into now, and whether it has found no further packet. */
   #receiving: PacketBatch | undefined;
   #lookedInVain = false;
+  /** Index and stack of the last access to each register. */
+  readonly #stacks = new Map<string, { readonly index: number; readonly stack: string }>();
   readonly #context: PortContext;
   readonly #watcher: DeviceWatcher;
-  readonly #pass: Pass;
 
   constructor(
     context: PortContext,
     { entries, queues }: Experiment,
     options: NicOptions & { readonly deviceId: number },
-    pass: Pass,
   ) {
-    const { port, journal } = context;
+    const { port } = context;
     this.#context = context;
-    this.#pass = pass;
     const signal = (vector: number) => this.card.signal(vector);
     const numbers = Array.from({ length: queues }, (_, queue) => queue);
     this.rx = numbers.map((queue) => new RxRing(context, { port, ring: "rx", queue }, entries));
@@ -70,7 +65,7 @@ export class PortRecorder implements CardWatcher, LineWatcher {
     const observer = this.#watcher = new DeviceWatcher(context, this, signal);
     this.card = new Card(`port ${port}`, { ...options, observer });
     const model = modelOf(this.card.address, options.deviceId);
-    this.registers = new RegisterCells(journal, port, this.card.nic, model, queues);
+    this.registers = new RegisterCells(context, this.card.nic, model, queues);
     this.line = this.card.nic.wire = new Line(this);
     this.card.watcher = this;
     this.#watchRules();
@@ -92,9 +87,9 @@ export class PortRecorder implements CardWatcher, LineWatcher {
 
   read(offset: number): number {
     const { nic } = this.card, { journal, port } = this.#context;
-    this.#pass(READ_MS);
+    this.#context.clock.pass(READ_MS);
     if (this.working) this.round();
-    const named = registerAt(offset), old = nic.view32(offset);
+    const named = registerAt(offset), old = this.registers.at(offset);
     let value = 0;
     this.#watcher.after(() => {
       value = nic.read32(offset);
@@ -104,7 +99,7 @@ export class PortRecorder implements CardWatcher, LineWatcher {
           register.value === value;
       });
       if (!again && !this.#isOnBus(offset)) {
-        this.#add("read", offset, named, [old, value], stackAbove(this.read));
+        this.#add("read", offset, named, [old, value], this.read);
       }
     });
     return value;
@@ -112,16 +107,16 @@ export class PortRecorder implements CardWatcher, LineWatcher {
 
   write(offset: number, value: number): void {
     const { nic } = this.card;
-    this.#pass(WRITE_MS);
+    this.#context.clock.pass(WRITE_MS);
     const named = registerAt(offset);
     if (named !== undefined) this.#beforeWrite(named.register, named.index, value);
-    const old = nic.view32(offset);
+    const old = this.registers.at(offset);
     this.#watcher.after(() => {
       nic.write32(offset, value);
       this.#look(offset);
       if (named?.register === R.CTRL as Register) this.registers.lookAtAll();
       if (this.#isOnBus(offset)) return;
-      this.#add("write", offset, named, [old, value >>> 0], stackAbove(this.write));
+      this.#add("write", offset, named, [old, value >>> 0], this.write);
     });
   }
 
@@ -163,8 +158,9 @@ export class PortRecorder implements CardWatcher, LineWatcher {
     offset: number,
     named: ReturnType<typeof registerAt>,
     [old, value]: readonly [number, number],
-    stack: string,
+    above: (...parameters: never[]) => unknown,
   ): void {
+    const stack = this.#stackOf(kind, named, above);
     const { journal, port } = this.#context, { name = "", section } = named?.register ?? {};
     this.#setChapter(stack);
     const model: Place | undefined = (kind === "read" ? READ_PLACES : WRITE_PLACES)[name];
@@ -180,6 +176,23 @@ export class PortRecorder implements CardWatcher, LineWatcher {
       stack,
       ...model === undefined ? {} : { model },
     });
+  }
+
+  /**
+   * Returns the stack of an access. The next copy of a register is accessed by the same loop: its stack is
+   * not taken again, which would be most of the time that recording takes.
+   */
+  #stackOf(
+    kind: "read" | "write",
+    named: ReturnType<typeof registerAt>,
+    above: (...parameters: never[]) => unknown,
+  ): string {
+    if (named === undefined) return stackAbove(above);
+    const { register: { name }, index } = named, key = `${kind} ${name}`;
+    const before = this.#stacks.get(key);
+    const stack = before?.index === index - 1 ? before.stack : stackAbove(above);
+    this.#stacks.set(key, { index, stack });
+    return stack;
   }
 
   #setChapter(stack: string): void {
@@ -277,8 +290,8 @@ export class PortRecorder implements CardWatcher, LineWatcher {
     return work;
   }
 
-  arrive({ number, bytes }: WireFrame, buffer: FrameBuffer, receive: () => boolean): void {
-    const { journal, port } = this.#context;
+  arrive({ number, bytes }: WireFrame, receive: () => void): void {
+    const { journal, port, clock } = this.#context;
     journal.add({
       kind: "arrive",
       actor: "wire",
@@ -289,17 +302,20 @@ export class PortRecorder implements CardWatcher, LineWatcher {
       frame: number,
       bytes,
     });
-    for (const step of fateOf(this.card.nic, buffer, bytes.length)) {
-      journal.add({ ...step, actor: "device", port, frame: number, bytes });
-    }
-    this.#watcher.arriving = number;
+    const fate = clock.still(() => this.card.nic.explain(bytes)),
+      decision = decisionOf(fate),
+      drop = dropOf(fate);
+    const common = { actor: "device", port, frame: number, bytes } as const;
+    if (decision !== undefined) journal.add({ ...decision, ...common });
+    this.#watcher.arrives(number, fate);
     receive();
     this.registers.lookOften();
-    journal.amend();
+    if (drop === undefined) journal.amend();
+    else journal.add({ ...drop, ...common });
   }
 
   sent(bytes: Uint8Array): void {
-    this.#watcher.sent(bytes);
+    this.#watcher.sent(bytes, stackAbove(this.line.transmit));
   }
 
   /** The driver has closed the device. */
