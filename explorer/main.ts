@@ -26,7 +26,7 @@ import {
 } from "./attach_options.ts";
 import { hasDesktop, openBrowser } from "./server/browser.ts";
 import { attachedSite, build } from "./server/build.ts";
-import { gzip } from "./server/compression.ts";
+import { compress } from "./server/compression.ts";
 import { checkDirectory, writeSite } from "./server/directory.ts";
 import { addressesOf, LiveModel } from "./server/live/live_model.ts";
 import { WebServer } from "./server/server.ts";
@@ -96,11 +96,11 @@ async function write(directory: string): Promise<void> {
   await checkDirectory(directory); // before the build, which takes a moment
   const site = await build();
   await writeSite(site, directory);
-  const compressed = await Promise.all([...site.values()].map(gzip));
-  const bytes = compressed.reduce((sum, { length }) => sum + length, 0);
+  const compressed = await Promise.all([...site.values()].map(compress));
+  const bytes = compressed.reduce((sum, { br }) => sum + br.length, 0);
   out.print(
     `${shellWord(directory)} has the explorer's ${site.size} files ` +
-      `(${Math.ceil(bytes / 1000)} KB compressed)`,
+      `(${Math.ceil(bytes / 1000)} KB compressed by Brotli)`,
   );
 }
 

@@ -31,4 +31,9 @@ export class Engine {
   send(request: Request): void {
     this.#worker.postMessage(request);
   }
+
+  /** Ends the worker. No report comes after that. */
+  close(): void {
+    this.#worker.terminate();
+  }
 }

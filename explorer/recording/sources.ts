@@ -91,7 +91,7 @@ export class Sources {
       const inBundle = this.#inBundle(url, Number(frame[3]), Number(frame[4]) - 1);
       if (inBundle === undefined) return [];
       const { source, line } = originalPositionFor(this.#map, inBundle);
-      if (source === null || source.startsWith("explorer/") || !this.#texts.has(source)) return [];
+      if (source === null) return [];
       return [{ file: source, line, name: called.replace(/ \[as .*\]$/, "") }];
     });
   }

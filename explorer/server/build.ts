@@ -14,7 +14,7 @@ import { Interruption } from "../../programs/interruption.ts";
 import { TemporaryDirectory } from "../../programs/temporary_directory.ts";
 import { UsageError } from "../../src/errors.ts";
 import { importMap, PROJECT } from "./import_map.ts";
-import { fromRoot } from "./source_map.ts";
+import { leanMap } from "./source_map.ts";
 import { withRenamedScopes } from "./specialised.ts";
 
 /** Files by name. */
@@ -92,7 +92,7 @@ async function bundle(
 }
 
 async function engineMap(file: string): Promise<string> {
-  return JSON.stringify(fromRoot(await Deno.readTextFile(file), new URL(`file://${file}`)));
+  return JSON.stringify(leanMap(await Deno.readTextFile(file), new URL(`file://${file}`)));
 }
 
 function encode(text: string): Uint8Array<ArrayBuffer> {

@@ -8,7 +8,7 @@
 
 import { UsageError } from "../../src/errors.ts";
 import type { Site } from "./build.ts";
-import { gzip } from "./compression.ts";
+import { compress, type Encoded, ENCODINGS } from "./compression.ts";
 
 /** The only address that the server listens on. */
 const ADDRESS = "127.0.0.1";
@@ -36,11 +36,11 @@ const HEADERS: Readonly<Record<string, string>> = {
   "vary": "accept-encoding",
 };
 
-/** A file in both forms. */
+/** A file in all its forms. */
 interface File {
   readonly type: string;
   readonly plain: Uint8Array<ArrayBuffer>;
-  readonly gzip: Uint8Array<ArrayBuffer>;
+  readonly encoded: Encoded;
 }
 
 /** A running server. */
@@ -76,11 +76,12 @@ export class WebServer implements AsyncDisposable {
     port?: number,
     onLive?: (socket: WebSocket) => void,
   ): Promise<WebServer> {
-    const files = new Map<string, File>();
-    for (const [name, plain] of site) {
-      const type = TYPES[name.split(".").at(-1)!];
-      files.set(`/${name}`, { type, plain, gzip: await gzip(plain) });
-    }
+    const files = new Map(
+      await Promise.all([...site].map(async ([name, plain]): Promise<[string, File]> => {
+        const type = TYPES[name.split(".").at(-1)!];
+        return [`/${name}`, { type, plain, encoded: await compress(plain) }];
+      })),
+    );
     files.set("/", files.get("/index.html")!);
     for (let tried = port ?? DEFAULT_PORT;; tried++) {
       try {
@@ -134,15 +135,16 @@ export class WebServer implements AsyncDisposable {
   }
 }
 
-function send({ type, plain, gzip }: File, request: Request): Response {
+function send({ type, plain, encoded }: File, request: Request): Response {
   const accepted = (request.headers.get("accept-encoding") ?? "").split(",").map((s) => s.trim());
-  const zipped = accepted.includes("gzip"), body = zipped ? gzip : plain;
+  const encoding = ENCODINGS.find((name) => accepted.includes(name));
+  const body = encoding === undefined ? plain : encoded[encoding];
   return new Response(request.method === "HEAD" ? null : body, {
     headers: {
       ...HEADERS,
       "content-type": type,
       "content-length": String(body.length),
-      ...(zipped && { "content-encoding": "gzip" }),
+      ...(encoding !== undefined && { "content-encoding": encoding }),
     },
   });
 }

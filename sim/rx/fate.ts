@@ -174,6 +174,8 @@ export class Fates {
     const refused = refusal({ queue, buffer, dma, busMaster, dmaAllowed }, length, written);
     if (refused) return { ...refused, filter, choice };
     const accepted = { verdict: "accepted", ...filter, filter, choice } as const;
-    return reshapes(queue) ? accepted : { ...accepted, descriptors: descriptorsFor(queue, written) };
+    return reshapes(queue)
+      ? accepted
+      : { ...accepted, descriptors: descriptorsFor(queue, written) };
   }
 }

@@ -28,21 +28,20 @@ interface AccessProps {
 function Access({ access, kind, port }: AccessProps) {
   const { ring, queue, index, old, words } = access;
   const before = formatBefore(access, kind), after = formatOf(access);
+  const label = `Descriptor ${index} of ${ring.toUpperCase()} ring ${queue} of port ${port}`;
+  if (before === after) {
+    return (
+      <div class="descriptor" role="group" aria-label={label}>
+        <DescriptorBits format={after} old={old} words={words} />
+      </div>
+    );
+  }
+  const known = comparable(before, after, old, words);
   return (
-    <div class="descriptor">
-      <h3>Descriptor {index} of {ring.toUpperCase()} ring {queue}, port {port}</h3>
-      {before === after ? <DescriptorBits format={after} old={old} words={words} /> : (
-        <>
-          <p class="before">Before this step:</p>
-          <DescriptorBits format={before} old={old} words={old} />
-          <p class="before">After it:</p>
-          <DescriptorBits
-            format={after}
-            old={comparable(before, after, old, words)}
-            words={words}
-          />
-        </>
-      )}
+    <div class="descriptor" role="group" aria-label={label}>
+      <DescriptorBits format={after} old={known} words={words} />
+      <p class="before">Before this step:</p>
+      <DescriptorBits format={before} old={old} words={old} />
     </div>
   );
 }

@@ -40,7 +40,7 @@ function Run({ client, player }: { client: LiveClient; player: Player }) {
           <Controls client={client} state={last} />
           <CounterTable state={last} rates={rates} />
           <div class="charts">
-            {rates.names.map((name) => (
+            {rates.names.filter((name) => rates.hasMoved(name)).map((name) => (
               <RateChart key={name} rates={rates} name={name} points={rates.times.at(-1) ?? 0} />
             ))}
           </div>
@@ -80,7 +80,7 @@ function Controls({ client, state }: { client: LiveClient; state: LiveState }) {
         title={paused ? "Let the device go on" : "Stop the device: it does rounds on request only"}
         onClick={() => client.send({ type: paused ? "resume" : "pause" })}
       >
-        {paused ? "▶ Resume" : "⏸ Pause"}
+        {paused ? "Resume" : "Pause"}
       </button>
       <button
         type="button"

@@ -17,7 +17,7 @@ import { RingTable } from "./rings/ring_table.tsx";
 import { ringTitle } from "./rings/words.ts";
 
 /** The most rings of a port that are large enough for the names of pointers. */
-const MOST_LARGE = 4;
+const MOST_LARGE = 2;
 
 /** The rings at the current step. */
 export function Rings({ player }: { player: Player }) {
@@ -74,9 +74,8 @@ function Port({ scene, port, address, link, isCurrent, states, current, selected
   return (
     <section class={isCurrent ? "rings-port rings-port-current" : "rings-port"}>
       <h3 title={address}>
-        Port {port} <span class="rings-link">{address}</span>
+        Port {port} <span class="rings-link">{link}</span>
       </h3>
-      {link && <p class="rings-link">{link}</p>}
       <div class={isSmall ? "rings-circles rings-small" : "rings-circles"}>
         {states.map((state) => (
           <Ring

@@ -20,12 +20,12 @@ const WORDS = Uint32Array.from(
   (offset) => offset / 4,
 );
 /** Section of the datasheet with the statistics registers. */
-const STATISTICS_SECTION = "8.2.3.23.";
+const STATISTICS_SECTION = "8.2.3.23";
 /** Copies of a statistics register that are shown: of the first queues. */
 const MAX_COPIES = 8;
 /** Statistics registers: name and offset. */
 const STATISTICS = Object.values(REGISTERS)
-  .filter(({ section }) => section.startsWith(STATISTICS_SECTION))
+  .filter(({ access, section }) => access === "RC" && section.startsWith(STATISTICS_SECTION))
   .flatMap((register) =>
     Array.from({ length: Math.min(register.count, MAX_COPIES) }, (_, i) => ({
       name: nameOf(register, i),

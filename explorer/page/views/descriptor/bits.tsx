@@ -28,22 +28,38 @@ export function DescriptorBits({ format, old, words }: DescriptorBitsProps) {
         {format.name} <span class="section">{sectionWords(format.section)}</span>
       </caption>
       <tbody>
-        {WORDS.map((word) => (
-          <tr key={word}>
-            <th scope="row">word {word}</th>
-            <td class="word">
-              {old[word] !== words[word] && <del>{hex(old[word])}</del>}
-              <code>{hex(words[word])}</code>
-            </td>
-            <td class="chips">
-              {decoded.filter(({ bits }) => bits.word === word).map((bits) => (
-                <BitsChip key={bits.bits.name} decoded={bits} />
-              ))}
-            </td>
-          </tr>
-        ))}
+        {WORDS.map((word) => {
+          const chips = decoded.filter(({ bits }) => bits.word === word);
+          if (chips[0]?.bits.isAddress) return <Address key={word} decoded={chips[0]} />;
+          if (decoded.some(({ bits }) => bits.isAddress && bits.word === word - 1)) return null;
+          return (
+            <tr key={word}>
+              <th scope="row">word {word}</th>
+              <td class="word">
+                {old[word] !== words[word] && <del>{hex(old[word])}</del>}
+                <code>{hex(words[word])}</code>
+              </td>
+              <td class="chips">
+                {chips.map((bits) => <BitsChip key={bits.bits.name} decoded={bits} />)}
+              </td>
+            </tr>
+          );
+        })}
       </tbody>
     </table>
+  );
+}
+
+/** The two words of an address. */
+function Address({ decoded }: { decoded: Decoded }) {
+  const { word } = decoded.bits;
+  return (
+    <tr>
+      <th scope="row">words {word}, {word + 1}</th>
+      <td colSpan={2} class="chips">
+        <BitsChip decoded={decoded} />
+      </td>
+    </tr>
   );
 }
 

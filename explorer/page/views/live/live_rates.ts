@@ -27,6 +27,11 @@ export class LiveRates {
     return this.#rates.get(name) ?? [];
   }
 
+  /** Whether a counter has counted at any point that is kept. */
+  hasMoved(name: string): boolean {
+    return this.of(name).some((series) => series.some((rate) => rate > 0));
+  }
+
   /** Adds a state. A state at the time of the one before is left out. */
   add(state: LiveState): void {
     const before = this.#before;

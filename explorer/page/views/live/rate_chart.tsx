@@ -10,6 +10,8 @@ import type { LiveRates } from "./live_rates.ts";
 
 /** Size of a chart in pixels. */
 const WIDTH = 330, HEIGHT = 130;
+/** The least height of the scale, in frames a second. */
+const LEAST = 4;
 /** Variables of the style sheet with the colour of each port's line; and how lines are dashed. */
 const COLOURS = ["--group-register", "--group-frame", "--group-interrupt", "--group-program"];
 const DASHES = [[], [6, 3], [2, 2], [8, 3, 2, 3]];
@@ -37,7 +39,21 @@ export function RateChart({ rates, name, points }: RateChartProps) {
   }, [rates, name, ports, points]);
   return (
     <figure class="chart">
-      <figcaption>{name} a second</figcaption>
+      <figcaption>
+        {name} a second
+        {rates.of(name).map((_, port) => (
+          <span key={port} class="chart-line">
+            <svg width="24" height="8" aria-hidden="true">
+              <path
+                d="M0,4H24"
+                style={{ stroke: `var(${COLOURS[port % COLOURS.length]})` }}
+                stroke-dasharray={DASHES[port % DASHES.length].join(" ")}
+              />
+            </svg>
+            port {port}
+          </span>
+        ))}
+      </figcaption>
       <div ref={place} aria-hidden="true" />
     </figure>
   );
@@ -50,7 +66,7 @@ function optionsOf(ports: number): uPlot.Options {
     height: HEIGHT,
     cursor: { show: false },
     legend: { show: false },
-    scales: { x: { time: false }, y: { range: (_, __, most) => [0, Math.max(1, most * 1.1)] } },
+    scales: { x: { time: false }, y: { range: (_, __, most) => [0, Math.max(LEAST, most * 1.1)] } },
     axes: [
       { ...axis, size: 24, values: (_, seconds) => seconds.map((s) => `${s} s`) },
       { ...axis, size: 44, values: (_, rates) => rates.map(short) },

@@ -21,23 +21,23 @@ const LOOKS: Readonly<Record<number, BufferLook>> = {
   [BUFFER.FREE]: { name: "free", words: "free", shape: "m3.5,3.5h3v3h-3z" },
   [BUFFER.RECEIVE]: {
     name: "receive",
-    words: "in a receive ring, empty",
+    words: "RX ring, empty",
     shape: "m1,1h8v8h-8zm2,2v4h4v-4z",
   },
-  [BUFFER.FILLED]: { name: "filled", words: "in a receive ring, filled", shape: "m1,1h8v8h-8z" },
+  [BUFFER.FILLED]: { name: "filled", words: "RX ring, filled", shape: "m1,1h8v8h-8z" },
   [BUFFER.PROGRAM]: {
     name: "program",
-    words: "in the program's hands",
+    words: "the program's",
     shape: "m5,0.5l4.5,4.5l-4.5,4.5l-4.5,-4.5z",
   },
   [BUFFER.TRANSMIT]: {
     name: "transmit",
-    words: "in a transmit ring, to be sent",
+    words: "TX ring, to be sent",
     shape: "m1,1l8,4l-8,4z",
   },
   [BUFFER.SENT]: {
     name: "sent",
-    words: "in a transmit ring, sent",
+    words: "TX ring, sent",
     shape: "m1,1l8,4l-8,4zm2,2.6v2.8l2.8,-1.4z",
   },
 };

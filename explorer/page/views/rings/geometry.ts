@@ -9,9 +9,9 @@
 import { arc } from "d3-shape";
 
 /** Width and height of the picture, in its own units; the circle is in its middle. */
-export const WIDTH = 288, HEIGHT = 262;
+export const WIDTH = 264, HEIGHT = 212;
 /** Outer and inner radius of the circle of descriptors. */
-export const OUTER = 104, INNER = 78;
+export const OUTER = 85, INNER = 63;
 const TURN = 2 * Math.PI;
 
 interface Wedge {

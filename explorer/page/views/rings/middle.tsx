@@ -8,7 +8,7 @@ import { OWNERS, type RingState } from "./ring_state.ts";
 import { pointersOf } from "./words.ts";
 
 /** Distance between lines. */
-const LINE = 17;
+const LINE = 15;
 
 /** The text in the middle; only the name if the circle is small. */
 export function Middle({ state, isSmall }: { state: RingState; isSmall: boolean }) {

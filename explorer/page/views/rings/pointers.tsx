@@ -10,7 +10,7 @@ import type { RingState } from "./ring_state.ts";
 import { type Pointer, pointersOf } from "./words.ts";
 
 /** Radius of names, and the least angle between two of them. */
-const NAMES = 121, APART = 0.3;
+const NAMES = 100, APART = 0.34;
 /** Length of a triangle, and half its width. */
 const LENGTH = 11, HALF = 5.5;
 /** From a text's base line to its middle; and how far a name is from the circle at top and bottom. */

@@ -59,7 +59,7 @@ export function Ring({ scene, state, current, selected, isSmall }: RingProps) {
         aria-valuemin={0}
         aria-valuemax={entries - 1}
         aria-valuenow={selected ?? current ?? 0}
-        aria-valuetext={words || "no descriptor selected"}
+        aria-valuetext={words === "" ? "no descriptor selected" : `descriptor ${words}`}
         onKeyDown={keyDown}
         onPointerMove={(event) => setHovered(under(event, entries))}
         onPointerLeave={() => setHovered(undefined)}

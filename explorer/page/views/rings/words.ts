@@ -4,6 +4,7 @@
  * @module
  */
 
+import { NONE } from "../../../recording/layout.ts";
 import type { RingName } from "../selection.ts";
 import type { DescriptorState, OwnerWord, RingState } from "./ring_state.ts";
 
@@ -17,12 +18,10 @@ export interface Pointer {
   readonly name: string;
   readonly index: number;
   readonly meaning: string;
-  /** Who moves it. The device's and the registers are outside the circle, the driver's own inside. */
   readonly mover: "device" | "driver";
-  readonly isRegister: boolean;
 }
 
-/** Returns the pointers into a ring. */
+/** Returns the pointers into a ring; of a driver in another process, head and tail only. */
 export function pointersOf(ring: RingState): readonly Pointer[] {
   const { name: { ring: kind }, head, tail, next, fill } = ring;
   const [headName, tailName] = ring.isVirtqueue
@@ -30,35 +29,23 @@ export function pointersOf(ring: RingState): readonly Pointer[] {
     : kind === "rx"
     ? ["RDH", "RDT"]
     : ["TDH", "TDT"];
-  const does = kind === "rx" ? "fills" : "sends";
-  const pointers: Pointer[] = [
-    {
-      name: headName,
-      index: head,
-      meaning: `head: the next descriptor that the device ${does}`,
-      mover: "device",
-      isRegister: !ring.isVirtqueue,
-    },
-    {
-      name: tailName,
-      index: tail,
-      meaning: "tail: one past the last descriptor that the device may use",
-      mover: "driver",
-      isRegister: !ring.isVirtqueue,
-    },
-    {
-      name: "next",
-      index: next,
-      meaning: kind === "rx"
-        ? "the next descriptor that the driver looks at, to receive"
-        : "the next descriptor that the driver looks at, to reclaim its buffer",
-      mover: "driver",
-      isRegister: false,
-    },
+  const headMeaning = `the next descriptor that the device ${kind === "rx" ? "fills" : "sends"}`;
+  const tailMeaning = "one past the last descriptor that the device may use";
+  const nextMeaning = `the next descriptor that the driver looks at, to ${
+    kind === "rx" ? "receive" : "reclaim its buffer"
+  }`;
+  return [
+    { name: headName, index: head, meaning: headMeaning, mover: "device" },
+    { name: tailName, index: tail, meaning: tailMeaning, mover: "driver" },
+    ...(next === NONE ? [] : [pointer("next", next, nextMeaning)]),
+    ...(fill === NONE || kind === "rx" && fill === next
+      ? []
+      : [pointer("fill", fill, "the next descriptor that the driver writes")]),
   ];
-  if (kind === "rx" && fill === next) return pointers;
-  const meaning = "the next descriptor that the driver writes";
-  return [...pointers, { name: "fill", index: fill, meaning, mover: "driver", isRegister: false }];
+}
+
+function pointer(name: string, index: number, meaning: string): Pointer {
+  return { name, index, meaning, mover: "driver" };
 }
 
 /** What it means that an owner has a descriptor, as a sentence. */
@@ -81,15 +68,10 @@ export function ownerSentence(owner: OwnerWord, ring: RingState): string {
   }
 }
 
-/** Returns what one hears and reads of a descriptor: `descriptor 17: device's, buffer 81`. */
+/** Returns what one reads of a descriptor: `17: device, buffer 81`. */
 export function descriptorWords({ name, owner, buffer, frame }: DescriptorState): string {
-  const whose = owner === "armed"
-    ? "armed, not the device's yet"
-    : owner === "done"
-    ? "done"
-    : owner;
   return [
-    `descriptor ${name.index}: ${whose}`,
+    `${name.index}: ${owner}`,
     ...(buffer === undefined ? [] : [`buffer ${buffer}`]),
     ...(frame === undefined ? [] : [`frame ${frame}`]),
   ].join(", ");
