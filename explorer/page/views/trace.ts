@@ -7,7 +7,7 @@
 
 import { REGISTERS } from "../../../ixgbe/registers.ts";
 import { parseTrace, TraceError, type TraceEvent } from "../../../sim/pci/trace_line.ts";
-import { hex, nameOf, offsetOf, type Register } from "../../../src/registers.ts";
+import { nameOf, offsetOf, type Register } from "../../../src/registers.ts";
 import { Layout, registerSection } from "../../recording/layout.ts";
 import type { Begin } from "../../recording/messages.ts";
 import type { Step } from "../../recording/step.ts";
@@ -113,13 +113,13 @@ function accessStep(event: AccessEvent, layout: Layout, state: Uint32Array, why:
   const register = registerNamed(name), cell = offset >>> 2;
   const at = cell < CELLS ? layout.sections[registerSection(port)].start + cell : -1;
   const old = at < 0 ? 0 : state[at];
-  const title = `${kind} ${register === undefined ? name : nameOf(register, index)} ${hex(value)}`;
+  const title = `${kind} ${register === undefined ? name : nameOf(register, index)}`;
   return {
     kind,
     actor: "driver",
     port,
     title,
-    why: register === undefined ? why : `${register.meaning}. ${why}`,
+    why,
     ...(register !== undefined && { section: register.section }),
     register: { name, index, offset, old, value },
     changes: at < 0 ? new Uint32Array() : Uint32Array.of(at, old, value),

@@ -26,15 +26,15 @@ Deno.test("readTrace() makes a step of each line, and one of reads that find the
   assertEquals(steps.map(({ kind, port, title, times }) => [kind, port, title, times]), [
     ["configuration", 0, "reset (function)", undefined],
     ["configuration", 0, "bus master on", undefined],
-    ["read", 0, "read LINKS 0x00000000", 2],
-    ["read", 0, "read LINKS 0x70000000", undefined],
-    ["write", 0, "write RDT[3] 0x0000003f", undefined],
-    ["write", 1, "write CTRL 0x00000004", undefined],
+    ["read", 0, "read LINKS", 2],
+    ["read", 0, "read LINKS", undefined],
+    ["write", 0, "write RDT[3]", undefined],
+    ["write", 1, "write CTRL", undefined],
     ["interrupt", 0, "interrupt of vector 2", undefined],
     ["configuration", 0, "the driver's process has gone", undefined],
   ]);
   assertEquals(steps[3].section, LINKS.section);
-  assert(steps[3].why?.startsWith(LINKS.meaning));
+  assertEquals(steps[3].why, "0.500000 seconds after the beginning of the trace.");
 });
 
 Deno.test("readTrace() keeps the values that were seen last as state", () => {
