@@ -12,8 +12,8 @@ import { type Options, SIM } from "../sim/options.ts";
 
 /** Sockets of the default ports: names in a temporary directory. */
 const SOCKETS = ["a.sock", "b.sock"];
-/** The wire of the default ports. A moderate rate leaves both processors time. */
-const WIRE = "generator:rate=100000";
+/** The wire of the default ports. The rate is one that every machine forwards. */
+const WIRE = "generator:rate=20000";
 
 /** The software NIC's options that the page, and signals, replace. */
 const REPLACED = {

@@ -8,7 +8,7 @@
  * @module
  */
 
-import { shellWord } from "../native/files.ts";
+import { shellWord, visible } from "../native/files.ts";
 import { command } from "../programs/command_line.ts";
 import { interruptible, type Interruption } from "../programs/interruption.ts";
 import { flag, text, whole } from "../programs/options.ts";
@@ -99,7 +99,7 @@ async function write(directory: string): Promise<void> {
   const compressed = await Promise.all([...site.values()].map(compress));
   const bytes = compressed.reduce((sum, { br }) => sum + br.length, 0);
   out.print(
-    `${shellWord(directory)} has the explorer's ${site.size} files ` +
+    `${visible(directory)} has the explorer's ${site.size} files ` +
       `(${Math.ceil(bytes / 1000)} KB compressed by Brotli)`,
   );
 }

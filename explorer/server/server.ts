@@ -39,6 +39,7 @@ const HEADERS: Readonly<Record<string, string>> = {
 /** A file in all its forms. */
 interface File {
   readonly type: string;
+  readonly tag: string;
   readonly plain: Uint8Array<ArrayBuffer>;
   readonly encoded: Encoded;
 }
@@ -79,7 +80,8 @@ export class WebServer implements AsyncDisposable {
     const files = new Map(
       await Promise.all([...site].map(async ([name, plain]): Promise<[string, File]> => {
         const type = TYPES[name.split(".").at(-1)!];
-        return [`/${name}`, { type, plain, encoded: await compress(plain) }];
+        const tag = await tagOf(plain);
+        return [`/${name}`, { type, tag, plain, encoded: await compress(plain) }];
       })),
     );
     files.set("/", files.get("/index.html")!);
@@ -135,13 +137,22 @@ export class WebServer implements AsyncDisposable {
   }
 }
 
-function send({ type, plain, encoded }: File, request: Request): Response {
+/** Returns a name of a file's contents: a page that is loaded again asks by it whether they are still the same. */
+async function tagOf(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
+  return `"${new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)).toHex()}"`;
+}
+
+function send({ type, tag, plain, encoded }: File, request: Request): Response {
+  if (request.headers.get("if-none-match") === tag) {
+    return new Response(null, { status: 304, headers: { ...HEADERS, etag: tag } });
+  }
   const accepted = (request.headers.get("accept-encoding") ?? "").split(",").map((s) => s.trim());
   const encoding = ENCODINGS.find((name) => accepted.includes(name));
   const body = encoding === undefined ? plain : encoded[encoding];
   return new Response(request.method === "HEAD" ? null : body, {
     headers: {
       ...HEADERS,
+      "etag": tag,
       "content-type": type,
       "content-length": String(body.length),
       ...(encoding !== undefined && { "content-encoding": encoding }),

@@ -14,13 +14,7 @@ import { featuresText, fieldText, queueName, statusText } from "./names.ts";
 import type { Scribe } from "./scribe.ts";
 
 /** Chapters of an initialisation, in order. */
-export const CHAPTERS = {
-  reset: "reset",
-  features: "features",
-  queues: "queues",
-  start: "start",
-  close: "close",
-} as const;
+type Chapter = "reset" | "features" | "queues" | "start";
 
 /** What setting a status bit is for. */
 const STATUS_WHY: Readonly<Record<number, string>> = {
@@ -81,8 +75,8 @@ export class RecordedTransport implements Transport {
   }
 
   /** Begins a chapter. */
-  #chapter(chapter: keyof typeof CHAPTERS): void {
-    this.#scribe.journal.chapter = CHAPTERS[chapter];
+  #chapter(chapter: Chapter): void {
+    this.#scribe.journal.chapter = chapter;
   }
 
   #queue(index: number): string {
@@ -246,7 +240,6 @@ export class RecordedTransport implements Transport {
   }
 
   stop(): boolean {
-    this.#chapter("close");
     this.#add({
       kind: "write",
       title: "write device_status = 0",

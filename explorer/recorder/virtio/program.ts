@@ -45,10 +45,10 @@ export class Program {
       throw new UsageError("the devices are open: close them first");
     }
     for (const port of this.#ports) {
-      const { number } = port, end = this.#begin(number, "open", "open(…)", CALLS.OPEN);
+      const { number } = port, end = this.#begin(number, "open(…)", CALLS.OPEN);
       const device = await port.open();
       end(device.model);
-      const endLink = this.#begin(number, "link", "waitForLink()", CALLS.LINK);
+      const endLink = this.#begin(number, "waitForLink()", CALLS.LINK);
       const { up, megabits } = await port.waitForLink();
       endLink(up ? `${megabits / 1000} Gbit/s` : "no link");
     }
@@ -61,7 +61,7 @@ export class Program {
       throw new UsageError("the program still has a batch: transmit or free it before it receives");
     }
     const name = `rxQueues[${queue}].receive(batch)`, steps = this.#ports[number].rx[queue];
-    return this.#called(number, "receive", name, CALLS.RECEIVE, () => {
+    return this.#called(number, name, CALLS.RECEIVE, () => {
       if (!steps.arrived) steps.lookInVain();
       return rx.receive(batch);
     }, (n) => `${n} packet${n === 1 ? "" : "s"}`);
@@ -73,7 +73,7 @@ export class Program {
     if (batch.length === 0) throw new UsageError("the program has no batch: receive one first");
     this.#touch(number);
     const name = `txQueues[${queue}].transmit(batch)`, steps = this.#ports[number].tx[queue];
-    this.#called(number, "transmit", name, CALLS.TRANSMIT, () => {
+    this.#called(number, name, CALLS.TRANSMIT, () => {
       if (steps.reclaims && !steps.done) steps.lookInVain();
       return tx.transmit(batch);
     }, (n) => `${n} packet${n === 1 ? "" : "s"}`);
@@ -124,7 +124,7 @@ export class Program {
   /** Returns the buffers of sent packets to the pool. */
   reclaim(number: number, queue: number): void {
     const tx = this.#device(number).txQueues[queue], steps = this.#ports[number].tx[queue];
-    this.#called(number, "reclaim", `txQueues[${queue}].reclaim()`, CALLS.RECLAIM, () => {
+    this.#called(number, `txQueues[${queue}].reclaim()`, CALLS.RECLAIM, () => {
       if (!steps.done) steps.lookInVain();
       return tx.reclaim();
     }, (n) => `${n} buffer${n === 1 ? "" : "s"}`);
@@ -173,7 +173,6 @@ export class Program {
     const device = this.#device(number);
     this.#called(
       number,
-      "statistics",
       "statistics()",
       CALLS.STATISTICS,
       () => device.statistics(),
@@ -187,7 +186,7 @@ export class Program {
     if (this.#batch.length > 0) this.free();
     for (const port of this.#ports) {
       if (!port.driver) continue;
-      this.#called(port.number, "close", "close()", CALLS.CLOSE, () => port.close(), () => "");
+      this.#called(port.number, "close()", CALLS.CLOSE, () => port.close(), () => "");
     }
   }
 
@@ -205,13 +204,12 @@ export class Program {
   /** Records a call of a function of the driver, and its return. */
   #called<T>(
     port: number,
-    chapter: string,
     name: string,
     source: Place,
     act: () => T,
     result: (value: T) => string,
   ): T {
-    const end = this.#begin(port, chapter, name, source), value = act();
+    const end = this.#begin(port, name, source), value = act();
     this.#ports[port].follow();
     this.#ports[port].count();
     end(result(value));
@@ -219,13 +217,16 @@ export class Program {
   }
 
   /** Records a call; returns what records its return. */
-  #begin(port: number, chapter: string, name: string, source: Place): (result: string) => void {
-    const { journal } = this.#scribe, actor = "driver" as const;
+  #begin(port: number, name: string, source: Place): (result: string) => void {
+    const { journal } = this.#scribe, actor = "driver" as const, outer = journal.chapter;
+    const chapter = `${/(\w+)\(/.exec(name)![1]}()`; // the function's name
     journal.chapter = chapter;
     journal.add({ kind: "call", actor: "program", port, title: name, source });
     return (result) => {
       const title = `${name.replace(/\(.*/, "")} returns${result && `: ${result}`}`;
+      journal.chapter = chapter;
       journal.add({ kind: "return", actor, port, title, source });
+      journal.chapter = outer;
     };
   }
 }

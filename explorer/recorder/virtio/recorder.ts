@@ -91,6 +91,7 @@ export class VirtioRecorder implements Recorder {
       case "close":
         return program.close();
       case "interrupt":
+      case "throttle":
         throw new UsageError(
           "the VirtIO driver has no interrupts: it polls. Choose an 82599, X540 or X550 for them",
         );
@@ -132,6 +133,7 @@ export class VirtioRecorder implements Recorder {
         "a rule can be broken once after the devices are opened: open them again",
       );
     }
+    this.#journal.chapter = `break: ${rule}`;
     breakRule(this.#scribe, this.#ports[port], rule);
   }
 

@@ -69,7 +69,15 @@ const titles = (steps: readonly Step[]) => steps.map(({ title }) => title);
 Deno.test("VirtioRecorder tells an initialisation in the order of section 3.1.1", async () => {
   const { steps } = await record(experiment({ ports: 1 }));
   const chapters = steps.map(({ chapter }) => chapter).filter((c, i, all) => c !== all[i - 1]);
-  assertEquals(chapters, ["open", "reset", "features", "queues", "start", "link"]);
+  assertEquals(chapters, [
+    "open()",
+    "reset",
+    "features",
+    "queues",
+    "start",
+    "open()",
+    "waitForLink()",
+  ]);
   const status = titles(steps).filter((title) => title.startsWith("write device_status"));
   assertEquals(status, [
     "write device_status = 0",

@@ -49,6 +49,9 @@ Deno.test("WebServer serves its files, compressed if the browser takes that", as
   assertEquals(await script.text(), SCRIPT);
   const zipped = await raw(server, "GET /page.js HTTP/1.1", HOST, "Accept-Encoding: gzip");
   assert(zipped.includes("content-encoding: gzip") && zipped.length < SCRIPT.length);
+  const tag = script.headers.get("etag")!;
+  const same = await raw(server, "GET /page.js HTTP/1.1", HOST, `If-None-Match: ${tag}`);
+  assert(same.startsWith("HTTP/1.1 304") && same.endsWith("\r\n\r\n"), same);
   const plain = await raw(server, "GET /page.js HTTP/1.1", HOST);
   assert(!plain.includes("content-encoding") && plain.endsWith(SCRIPT));
 });
