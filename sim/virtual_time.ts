@@ -27,6 +27,7 @@ export interface Pauses {
 /** The time of this thread, until it is disposed. */
 export class VirtualTime implements Disposable {
   #now: number;
+  #still = false;
   readonly #random: Random;
   readonly #pauses: Pauses;
   readonly #timers: { at: number; action: () => void }[] = [];
@@ -42,7 +43,7 @@ export class VirtualTime implements Disposable {
     this.#pauses = pauses;
     this.#now = now;
     this.#random = new Random(pauses.seed);
-    performance.now = () => this.pass(LOOK_MS);
+    performance.now = () => this.#still ? this.#now : this.pass(LOOK_MS);
     const replaced = (action: () => void, milliseconds = 0) => {
       this.#timers.push({ at: this.#now + milliseconds, action });
       queueMicrotask(() => this.#fire());
@@ -62,6 +63,17 @@ export class VirtualTime implements Disposable {
     const { share, longest } = this.#pauses;
     if (share > 0 && this.#random.next() < share) this.#now += longest * this.#random.next();
     return this.#now;
+  }
+
+  /** Calls a function that looks on: its looks at the clock take no time. */
+  still<T>(look: () => T): T {
+    const before = this.#still;
+    this.#still = true;
+    try {
+      return look();
+    } finally {
+      this.#still = before;
+    }
   }
 
   /** Moves the time to the timer that is due first, and runs its action. */

@@ -11,6 +11,8 @@ import { type Action, BREAKS, DEFAULTS, DEVICES, type Experiment, FRAMES } from 
 const MAX_ACTIONS = 10_000, MAX_FRAMES = 1000;
 /** The longest that an action lets time pass, in milliseconds. */
 const MAX_SLEEP = 60_000;
+/** The longest interval of EITR, in microseconds. */
+const MAX_THROTTLE = 1022;
 const MAX_BUFFERS = 16_384;
 
 /** Says what a value must be, and whether it is that. */
@@ -93,6 +95,7 @@ const ACTIONS: Readonly<Record<Action["do"], Readonly<Record<string, Rule>>>> = 
   hoard: { buffers: whole(0, MAX_BUFFERS) },
   statistics: { port: PORT },
   interrupt: { port: PORT, queue: QUEUE },
+  throttle: { port: PORT, queue: QUEUE, microseconds: whole(0, MAX_THROTTLE) },
   sleep: { milliseconds: whole(0, MAX_SLEEP) },
   break: { port: PORT, rule: oneOf(BREAKS) },
   close: {},

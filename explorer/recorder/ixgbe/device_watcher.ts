@@ -6,11 +6,16 @@
 
 import type { DeviceObserver } from "../../../sim/registers/observer.ts";
 import type { Violation } from "../../../sim/registers/rules.ts";
+import type { Fate } from "../../../sim/rx/fate.ts";
+import { reasonOf } from "./fate.ts";
 import type { PortContext } from "./port.ts";
 import type { RegisterCells } from "./register_cells.ts";
 import type { RxRing } from "./rx_ring.ts";
 import type { TxRing } from "./tx_ring.ts";
 import { stackAbove } from "../stack.ts";
+
+/** Lines of the model's stacks: the loop of the device's rounds is below. */
+const LINES = 6;
 
 /** The parts of a port that the device acts on. */
 export interface PortParts {
@@ -29,6 +34,7 @@ export class DeviceWatcher implements DeviceObserver {
   readonly #signal: (vector: number) => void;
   /** The frame that arrives or leaves the packet buffer now. */
   #arriving = 0;
+  #fate: Fate | undefined;
   /** The frame that is sent now. */
   #leaving: number | undefined;
   /** What happened during an access of the driver: it comes after the access. */
@@ -40,9 +46,10 @@ export class DeviceWatcher implements DeviceObserver {
     this.#signal = signal;
   }
 
-  /** The number of the frame that arrives next. */
-  set arriving(frame: number) {
+  /** A frame arrives next, and has this fate. */
+  arrives(frame: number, fate: Fate): void {
     this.#arriving = frame;
+    this.#fate = fate;
   }
 
   /** Records what happens meanwhile after `access`, which adds a step of its own. */
@@ -57,28 +64,30 @@ export class DeviceWatcher implements DeviceObserver {
   }
 
   bufferWritten(queue: number, descriptor: number, _address: number, bytes: Uint8Array): void {
-    const stack = stackAbove(this.bufferWritten), frame = this.#arriving, copy = bytes.slice();
+    const stack = stackAbove(this.bufferWritten, LINES),
+      frame = this.#arriving,
+      copy = bytes.slice();
     this.#act(() => this.#parts.rx[queue]?.filled(descriptor, frame, copy, stack));
   }
 
   descriptorRead(): void {} // with the buffer, see `bufferRead`; this driver writes no other ones
 
   bufferRead(queue: number, descriptor: number, _address: number, bytes: Uint8Array): void {
-    const stack = stackAbove(this.bufferRead), copy = bytes.slice();
+    const stack = stackAbove(this.bufferRead, LINES), copy = bytes.slice();
     this.#act(() => {
       this.#leaving = this.#parts.tx[queue]?.read(descriptor, copy, stack);
     });
   }
 
   writtenBack(ring: "rx" | "tx", queue: number, _first: number, _count: number): void {
-    const stack = stackAbove(this.writtenBack);
+    const stack = stackAbove(this.writtenBack, LINES);
     this.#act(() => this.#parts[ring][queue]?.deviceWrote(stack));
   }
 
   headWritten(): void {} // this driver does not use it
 
-  frameKept(queue: number, length: number): void {
-    const stack = stackAbove(this.frameKept), frame = this.#arriving;
+  frameKept(_queue: number, length: number): void {
+    const stack = stackAbove(this.frameKept, LINES), frame = this.#arriving, fate = this.#fate;
     this.#kept.push(frame);
     this.#act(() => {
       this.#context.journal.add({
@@ -86,10 +95,7 @@ export class DeviceWatcher implements DeviceObserver {
         actor: "device",
         port: this.#context.port,
         title: `frame ${frame}: ${length} bytes wait in the packet buffer`,
-        why:
-          `Queue ${queue} has too few descriptors, and SRRCTL.DROP_EN is 0: the frame waits. It ` +
-          "blocks all frames behind it.",
-        section: "8.2.3.8.7",
+        ...fate && { why: fate.reason, section: fate.section, decision: reasonOf(fate) },
         frame,
         stack,
       });
@@ -101,7 +107,7 @@ export class DeviceWatcher implements DeviceObserver {
   }
 
   causeRaised(bits: number, vector: number): void {
-    const stack = stackAbove(this.causeRaised);
+    const stack = stackAbove(this.causeRaised, LINES);
     const title = vector < 0 ? `EICR ${hex(bits)}` : `cause of vector ${vector}`;
     this.#act(() => {
       this.#context.journal.add({
@@ -119,7 +125,7 @@ export class DeviceWatcher implements DeviceObserver {
   }
 
   messageSent(vector: number): void {
-    const stack = stackAbove(this.messageSent);
+    const stack = stackAbove(this.messageSent, LINES);
     this.#act(() => {
       this.#context.journal.add({
         kind: "interrupt",
@@ -139,7 +145,7 @@ export class DeviceWatcher implements DeviceObserver {
     const { journal, port } = this.#context, microseconds = Math.ceil(milliseconds * 1000);
     const title = `message of vector ${vector} is held back`;
     if (journal.repeat((last) => last.title === title && last.port === port)) return;
-    const stack = stackAbove(this.messageHeld);
+    const stack = stackAbove(this.messageHeld, LINES);
     this.#act(() => {
       journal.add({
         kind: "cause",
@@ -154,10 +160,10 @@ export class DeviceWatcher implements DeviceObserver {
   }
 
   /** The device has sent a frame to the wire. */
-  sent(bytes: Uint8Array): void {
-    const stack = stackAbove(this.sent);
+  sent(bytes: Uint8Array, stack: string): void {
     this.#act(() => {
       const frame = this.#leaving;
+      this.#parts.registers.lookOften();
       for (const ring of this.#parts.tx) ring.sent();
       this.#context.journal.add({
         kind: "send",
@@ -194,7 +200,7 @@ export class DeviceWatcher implements DeviceObserver {
   /** Adds a step now, or after the driver's access. */
   #act(action: () => void): void {
     const look = () => {
-      this.#parts.registers.lookOften();
+      this.#parts.registers.lookAtControl();
       action();
     };
     if (this.#later === undefined) look();

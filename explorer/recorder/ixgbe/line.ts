@@ -15,8 +15,8 @@ export interface WireFrame {
 
 /** Sees the frames on a wire. */
 export interface LineWatcher {
-  /** A frame arrives. `receive` gives it to the port, and returns whether the port took it. */
-  arrive(frame: WireFrame, buffer: FrameBuffer, receive: () => boolean): void;
+  /** A frame arrives. `receive` gives it to the port. */
+  arrive(frame: WireFrame, receive: () => void): void;
   /** The port has sent a frame. */
   sent(bytes: Uint8Array): void;
 }
@@ -42,8 +42,7 @@ export class Line implements Wire {
     const n = Math.min(budget, this.waiting.length);
     for (const frame of this.waiting.splice(0, n)) {
       this.#buffer.bytes.set(frame.bytes);
-      const receive = () => port.receive(this.#buffer, frame.bytes.length);
-      this.#watcher.arrive(frame, this.#buffer, receive);
+      this.#watcher.arrive(frame, () => port.receive(this.#buffer, frame.bytes.length));
     }
     return n;
   }

@@ -8,6 +8,7 @@ import type { Mempool } from "../../../src/mempool.ts";
 import { NONE } from "../../recording/layout.ts";
 import type { DescriptorAccess, Step } from "../../recording/step.ts";
 import type { Direction, PoolCells, RingCells } from "../cells.ts";
+import type { Clock } from "../clock.ts";
 import type { Journal } from "../journal.ts";
 
 /** Access to the journal, and to pool and memory. */
@@ -17,6 +18,7 @@ export interface PortContext {
   /** The cells of the pool, and the pool itself. */
   readonly pool: PoolCells;
   readonly mempool: Mempool;
+  readonly clock: Clock;
 }
 
 /** Returns the buffer that a bus address is in; {@linkcode NONE} if it is not the pool's. */

@@ -7,7 +7,6 @@
 import { modelOf } from "../../../ixgbe/models.ts";
 import { MAXFRS } from "../../../ixgbe/registers.ts";
 import { DEVICE } from "../../../sim/nic/boards.ts";
-import { VirtualTime } from "../../../sim/virtual_time.ts";
 import { formatMac } from "../../../src/driver.ts";
 import { Mempool } from "../../../src/mempool.ts";
 import type { Action, Experiment } from "../../recording/experiment.ts";
@@ -15,6 +14,7 @@ import { Layout } from "../../recording/layout.ts";
 import type { Begin } from "../../recording/messages.ts";
 import type { Step } from "../../recording/step.ts";
 import { PoolCells, RingCells } from "../cells.ts";
+import { Clock } from "../clock.ts";
 import { buildFrame } from "../frames.ts";
 import { Journal } from "../journal.ts";
 import type { Recorder } from "../recorder.ts";
@@ -49,14 +49,13 @@ export class IxgbeRecorder implements Recorder {
   readonly #mempool: Mempool;
   readonly #ports: readonly PortRecorder[];
   readonly #program: Program;
-  /** The time in milliseconds, which goes on from action to action. */
-  #now = 1000;
-  #time: VirtualTime | undefined;
+  readonly #clock = new Clock();
   #frames = 0;
 
   /** Powers the devices on, and creates the pool. */
   constructor(experiment: Experiment, emit: (step: Step) => void) {
-    using _time = new VirtualTime(undefined, this.#now); // the device's own events begin
+    const clock = this.#clock;
+    using _time = clock.start(); // the devices' own events begin
     const { ports, queues, entries, buffers, bufferSize, budget } = experiment;
     const deviceId = DEVICE_IDS[experiment.device], layout = new Layout();
     const numbers = Array.from({ length: ports }, (_, port) => port);
@@ -66,7 +65,6 @@ export class IxgbeRecorder implements Recorder {
     const journal = this.#journal = new Journal(layout, emit);
     const mempool = this.#mempool = new Mempool({ buffers, bufferSize, memory: "pages" });
     const pool = new PoolCells(journal);
-    const pass = (milliseconds: number) => this.#time?.pass(milliseconds);
     this.#ports = numbers.map((port) => {
       const options = {
         deviceId,
@@ -75,8 +73,8 @@ export class IxgbeRecorder implements Recorder {
         lanId: port as 0 | 1,
         mac: stationOf(port),
       };
-      const context = { port, journal, pool, mempool };
-      return new PortRecorder(context, experiment, options, pass);
+      const context = { port, journal, pool, mempool, clock };
+      return new PortRecorder(context, experiment, options);
     });
     this.#program = new Program({ experiment, journal, mempool, pool, ports: this.#ports });
     for (const { registers } of this.#ports) registers.lookAtAll();
@@ -91,13 +89,11 @@ export class IxgbeRecorder implements Recorder {
   }
 
   async act(action: Action): Promise<void> {
-    using time = this.#time = new VirtualTime(undefined, this.#now);
+    using _time = this.#clock.start();
     this.#journal.chapter = "";
     try {
       await this.#act(action);
     } finally {
-      this.#now = time.now;
-      this.#time = undefined;
       for (const { registers } of this.#ports) registers.lookAtAll();
       this.#journal.amend();
       this.#journal.flush();
@@ -129,6 +125,8 @@ export class IxgbeRecorder implements Recorder {
         return program.statistics(action.port);
       case "interrupt":
         return program.interrupt(action.port, action.queue ?? 0);
+      case "throttle":
+        return program.throttle(action.port, action.queue ?? 0, action.microseconds);
       case "sleep":
         return this.#sleep(action.milliseconds);
       case "break":
@@ -174,7 +172,7 @@ export class IxgbeRecorder implements Recorder {
   }
 
   #sleep(milliseconds: number): void {
-    this.#time?.pass(milliseconds);
+    this.#clock.pass(milliseconds);
     this.#journal.add({
       kind: "idle",
       actor: "program",
@@ -187,7 +185,7 @@ export class IxgbeRecorder implements Recorder {
 
   /** Closes what is open, without recording it, and frees the pool. */
   [Symbol.dispose](): void {
-    using _time = this.#time = new VirtualTime(undefined, this.#now);
+    using _time = this.#clock.start();
     this.#journal.end();
     for (const port of this.#ports) {
       port.working = true;

@@ -7,7 +7,7 @@
 import * as R from "../../../ixgbe/registers.ts";
 import { linkStatus } from "../../../ixgbe/link.ts";
 import type { Model } from "../../../ixgbe/models.ts";
-import { type Nic } from "../../../sim/nic/nic.ts";
+import type { Nic } from "../../../sim/nic/nic.ts";
 import { ALL, REGISTER_SPACE, RegisterFile } from "../../../sim/registers/register_file.ts";
 import { nameOf, offsetOf, type Register, Registers } from "../../../src/registers.ts";
 import {
@@ -16,7 +16,9 @@ import {
   registerSection,
   statisticsSection,
 } from "../../recording/layout.ts";
+import type { Clock } from "../clock.ts";
 import type { Journal } from "../journal.ts";
+import type { PortContext } from "./port.ts";
 
 /** The statistics registers that are shown: packets and bytes, then what was dropped and why. */
 const STATISTICS: readonly Register[] = [
@@ -67,6 +69,7 @@ const OFFSETS: readonly number[] = ALL.flatMap((register) => {
 /** The cells of a port. */
 export class RegisterCells {
   readonly #journal: Journal;
+  readonly #clock: Clock;
   readonly #nic: Nic;
   readonly #model: Model;
   readonly #pure: Registers;
@@ -87,13 +90,18 @@ export class RegisterCells {
    *
    * @param queues Number of receive and of transmit queues.
    */
-  constructor(journal: Journal, port: number, nic: Nic, model: Model, queues: number) {
-    const { sections } = journal.layout;
+  constructor(context: PortContext, nic: Nic, model: Model, queues: number) {
+    const { journal, port, clock } = context, { sections } = journal.layout;
     this.#journal = journal;
+    this.#clock = clock;
     this.#nic = nic;
     this.#model = model;
-    const view = (offset: number) => nic.view32(offset);
-    this.#pure = new Registers({ read: view, write() {}, size: 0, doorbell: refuse }, "view");
+    this.#pure = new Registers({
+      read: (offset) => this.at(offset),
+      write() {},
+      size: 0,
+      doorbell: refuse,
+    }, "view");
     this.#control = [
       ...VOLATILE.map((register) => offsetOf(register)),
       ...OF_QUEUES.flatMap((register) => {
@@ -107,14 +115,19 @@ export class RegisterCells {
 
   /** Returns a register's value, without side effects. */
   view(register: Register, index = 0): number {
-    return this.#nic.view32(offsetOf(register, index));
+    return this.at(offsetOf(register, index));
+  }
+
+  /** Returns the value of the register at an offset, without side effects. */
+  at(offset: number): number {
+    return this.#clock.still(() => this.#nic.view32(offset));
   }
 
   /** Looks at one register. */
   look(offset: number): void {
     const home = NAMES.home[offset >>> 2];
     if (home < 0) return;
-    const value = this.#nic.view32(offset), place = PLACE_OF_STATISTICS.get(offset);
+    const value = this.at(offset), place = PLACE_OF_STATISTICS.get(offset);
     this.#journal.set(this.#registers + home, value);
     if (place !== undefined) this.#journal.set(this.#statistics + place, value);
   }
