@@ -16,6 +16,9 @@ import { reclaim } from "./reclaim.ts";
 import { reset } from "./reset.ts";
 import { rss } from "./rss.ts";
 import { tailOnce } from "./tail_once.ts";
+import { virtioChains } from "./virtio_chains.ts";
+import { virtioNotifications } from "./virtio_notifications.ts";
+import { virtioRings } from "./virtio_rings.ts";
 import { whoDrops } from "./who_drops.ts";
 import { wireToWire } from "./wire_to_wire.ts";
 
@@ -34,4 +37,7 @@ export const LESSONS: readonly Lesson[] = [
   interrupt,
   jumbo,
   reach,
+  virtioRings,
+  virtioNotifications,
+  virtioChains,
 ];

@@ -13,21 +13,20 @@ export interface Run {
   readonly to: number;
   /** After how many steps it repeats; 0 for a single step. */
   readonly period: number;
-  /** Where it begins on the timeline, in units: a step that is not in a run is one. */
+  /** Where it begins on the timeline, and its length there, in units. */
   readonly unit: number;
+  readonly units: number;
 }
 
 /** The longest period that is looked for. */
 const MOST_PERIOD = 4;
 /** The fewest steps of a run, and the fewest repetitions. */
 const LEAST_STEPS = 4, LEAST_TIMES = 3;
-/** Length of a run on the timeline, in units: it leaves room for other steps. */
-const RUN_UNITS = 4;
-
-/** Length of a run on the timeline, in units. */
-export function unitsOf({ period }: Run): number {
-  return period === 0 ? 1 : RUN_UNITS;
-}
+/**
+ * Lengths on the timeline, in units: of a register access, of a run, and of any other step. An
+ * initialisation has thousands of accesses, and leaves room for the frames' way.
+ */
+const ACCESS_UNITS = 1, RUN_UNITS = 4, STEP_UNITS = 3;
 
 /** Number of steps of a run. */
 export function lengthOf({ from, to }: Run): number {
@@ -41,7 +40,7 @@ function keyOf({ kind, port, register }: Step): string | undefined {
 
 /** Finds runs in steps as they come. */
 export class Runs {
-  #runs: { from: number; to: number; period: number; unit: number }[] = [];
+  #runs: { from: number; to: number; period: number; unit: number; units: number }[] = [];
   /** Keys of the last steps, newest last, as far as they may belong to one run. */
   #keys: string[] = [];
 
@@ -53,7 +52,7 @@ export class Runs {
   /** Length of all runs on the timeline, in units. */
   get units(): number {
     const last = this.#runs.at(-1);
-    return last === undefined ? 0 : last.unit + unitsOf(last);
+    return last === undefined ? 0 : last.unit + last.units;
   }
 
   /**
@@ -75,7 +74,8 @@ export class Runs {
       return;
     }
     if (last !== undefined && last.period > 0 || key === undefined) keys.length = 0;
-    this.#runs.push({ from: number, to: number, period: 0, unit: this.units });
+    const units = key === undefined ? STEP_UNITS : ACCESS_UNITS;
+    this.#runs.push({ from: number, to: number, period: 0, unit: this.units, units });
     if (key === undefined) return;
     keys.push(key);
     if (keys.length > MOST_PERIOD * LEAST_TIMES) keys.shift();
@@ -110,7 +110,7 @@ export class Runs {
     const length = Math.max(LEAST_STEPS, LEAST_TIMES * period);
     const { to } = this.#runs.at(-1)!;
     const [{ from, unit }] = this.#runs.splice(-length);
-    this.#runs.push({ from, to, period, unit });
+    this.#runs.push({ from, to, period, unit, units: RUN_UNITS });
     this.#keys = this.#keys.slice(-period);
   }
 }

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { DEVICES, type Experiment } from "../recording/experiment.ts";
+import { DEFAULTS, DEVICES, type Experiment } from "../recording/experiment.ts";
 
 /** A setting of the form. */
 export interface Setting {
@@ -14,6 +14,8 @@ export interface Setting {
   readonly help: string;
   /** The values to choose from; without them, the setting is on or off, or a number of a range. */
   readonly values?: readonly (string | number)[];
+  /** The values of VirtIO, if they are others. None: VirtIO does not have the setting. */
+  readonly virtioValues?: readonly (string | number)[];
   /** The range of a number. */
   readonly range?: readonly [number, number];
 }
@@ -30,8 +32,9 @@ export const SETTINGS: readonly Setting[] = [
   {
     name: "entries",
     label: "Ring size",
-    help: "Descriptors of each ring (VirtIO: size of each queue, at most 256).",
-    values: [16, 32, 64, 128, 256, 512, 1024, 2048, 4096],
+    help: "Descriptors of each ring; of VirtIO, the size of each queue.",
+    values: [64, 128, 256, 512, 1024, 2048, 4096],
+    virtioValues: [16, 32, 64, 128, 256],
   },
   {
     name: "batch",
@@ -72,10 +75,43 @@ export const SETTINGS: readonly Setting[] = [
     name: "dropEnable",
     label: "Drop enable",
     help: "Frames without descriptor are dropped (SRRCTL.DROP_EN), not kept in the packet buffer.",
+    virtioValues: [],
   },
   {
     name: "interrupts",
     label: "Interrupts",
     help: "The devices are opened with interrupts; the program waits for them when it is idle.",
+    virtioValues: [],
   },
 ];
+
+/** Returns whether a device has a setting. */
+export function hasSetting(device: Experiment["device"], setting: Setting): boolean {
+  return device !== "virtio" || setting.virtioValues?.length !== 0;
+}
+
+/** Returns the values to choose from; undefined if the setting is on or off, or a number of a range. */
+export function valuesOf(
+  device: Experiment["device"],
+  { values, virtioValues }: Setting,
+): readonly (string | number)[] | undefined {
+  return device === "virtio" && values ? virtioValues ?? values : values;
+}
+
+/**
+ * Returns an experiment with another value of a setting. Settings that its device does not have, or not
+ * with their value, get the default ones.
+ */
+export function withSetting(
+  experiment: Experiment,
+  name: Setting["name"],
+  value: string | number | boolean,
+): Experiment {
+  const changed = { ...experiment, [name]: value } as Experiment;
+  const { device } = changed;
+  const lost = SETTINGS.filter((setting) =>
+    !hasSetting(device, setting) ||
+    valuesOf(device, setting)?.includes(changed[setting.name] as string | number) === false
+  );
+  return { ...changed, ...Object.fromEntries(lost.map(({ name }) => [name, DEFAULTS[name]])) };
+}

@@ -7,7 +7,7 @@
 import type { Recording } from "../recording/recording.ts";
 import type { Step } from "../recording/step.ts";
 import { JUMPS } from "./jumps.ts";
-import { lengthOf, type Run, Runs, unitsOf } from "./runs.ts";
+import { lengthOf, type Run, Runs } from "./runs.ts";
 
 /** A row of the list. `from` is the number of its first step. */
 export type Row =
@@ -64,14 +64,14 @@ export class StepIndex {
   /** Returns where a step begins on the timeline, in units. */
   unitOf(step: number): number {
     const run = this.runs[Math.max(0, lastAtMost(this.runs, step, ({ from }) => from))];
-    return run === undefined ? 0 : run.unit + (step - run.from) * unitsOf(run) / lengthOf(run);
+    return run === undefined ? 0 : run.unit + (step - run.from) * run.units / lengthOf(run);
   }
 
   /** Returns the step at a place on the timeline. */
   stepAt(unit: number): number {
     const run = this.runs[Math.max(0, lastAtMost(this.runs, unit, (run) => run.unit))];
     if (run === undefined) return -1;
-    const step = run.from + Math.floor((unit - run.unit) * lengthOf(run) / unitsOf(run));
+    const step = run.from + Math.floor((unit - run.unit) * lengthOf(run) / run.units);
     return Math.max(run.from, Math.min(step, run.to));
   }
 

@@ -6,7 +6,7 @@
 
 import type { Recording } from "../recording/recording.ts";
 import { ACTORS, GROUPS, KINDS } from "./kinds.ts";
-import { lengthOf, unitsOf } from "./runs.ts";
+import { lengthOf } from "./runs.ts";
 import type { StepIndex } from "./step_index.ts";
 
 /** Height of a lane in CSS pixels. */
@@ -17,6 +17,9 @@ export const LANES = 1 + ACTORS.length;
 /** Groups that the lane of marks shows, by shape as well as by colour. */
 const MARKED = ["interrupt", "drop", "violation"];
 
+/** The narrowest step that a gap sets off from the next one, in columns. */
+const LEAST_WIDTH = 3;
+
 /**
  * Draws all steps. Where several steps share a column of pixels, the group that comes last in
  * {@linkcode GROUPS}, `idle` aside, is seen.
@@ -26,7 +29,7 @@ export function drawTimeline(
   recording: Recording,
   index: StepIndex,
 ): void {
-  const width = canvas.clientWidth;
+  const width = Math.max(1, Math.floor(canvas.clientWidth));
   const scale = devicePixelRatio;
   canvas.width = Math.round(width * scale);
   canvas.height = Math.round(LANES * LANE * scale);
@@ -34,48 +37,39 @@ export function drawTimeline(
   context.scale(scale, scale);
   const style = getComputedStyle(canvas);
   const colours = GROUPS.map((group) => style.getPropertyValue(`--group-${group}`));
-  const columns = columnsOf(recording, index, Math.max(1, Math.floor(width)));
-  const step = width / columns.count;
-  const bar = columns.count < width / 3 ? step - 1 : step; // a gap where there is room for it
-  for (let lane = 1; lane < LANES; lane++) {
-    for (let x = 0; x < columns.count; x++) {
-      const group = columns.groups[lane * columns.count + x];
-      if (group === 0) continue;
+  lanesOf(recording, index, width).forEach((columns, lane) => {
+    columns.forEach((group, x) => {
+      if (group === 0) return;
       context.fillStyle = colours[group - 1];
-      context.fillRect(x * step, lane * LANE + 1, bar, LANE - 2);
-    }
-  }
-  for (let x = 0; x < columns.count; x++) {
-    const group = columns.groups[x];
-    if (group === 0) continue;
-    context.fillStyle = colours[group - 1];
-    drawMark(context, GROUPS[group - 1], (x + 0.5) * step);
-  }
+      if (lane === 0) drawMark(context, GROUPS[group - 1], x + 0.5);
+      else context.fillRect(x, lane * LANE + 1, 1, LANE - 2);
+    });
+  });
 }
 
-/** For each lane and column the group that is seen, plus one; 0 for none. */
-interface Columns {
-  readonly count: number;
-  readonly groups: Uint8Array;
-}
-
-function columnsOf(recording: Recording, index: StepIndex, most: number): Columns {
-  const count = Math.max(1, Math.min(index.units, most));
-  const groups = new Uint8Array(LANES * count);
-  const scale = count / index.units;
+/** For each lane and column of pixels the group that is seen, plus one; 0 for none. */
+function lanesOf(recording: Recording, index: StepIndex, width: number): Uint8Array[] {
+  const lanes = Array.from({ length: LANES }, () => new Uint8Array(width));
+  const scale = width / index.units;
   for (const run of index.runs) {
-    const each = unitsOf(run) / lengthOf(run);
+    const each = run.units / lengthOf(run) * scale;
+    const gap = each >= LEAST_WIDTH ? 1 : 0;
     for (let i = run.from; i <= run.to; i++) {
       const { kind, actor } = recording.at(i)!;
       const { group } = KINDS[kind];
-      const column = Math.floor((run.unit + (i - run.from) * each) * scale);
-      const at = (1 + ACTORS.indexOf(actor)) * count + column;
       const number = GROUPS.indexOf(group) + 1;
-      if (groups[at] === 0 || group !== "idle" && number > groups[at]) groups[at] = number;
-      if (MARKED.includes(group)) groups[column] = Math.max(groups[column], number);
+      const left = run.unit * scale + (i - run.from) * each;
+      const first = Math.floor(left);
+      const end = Math.max(first + 1, Math.floor(left + each) - gap);
+      const lane = lanes[1 + ACTORS.indexOf(actor)];
+      for (let x = first; x < end; x++) {
+        if (lane[x] === 0 || group !== "idle" && number > lane[x]) lane[x] = number;
+      }
+      const middle = (first + end) >>> 1;
+      if (MARKED.includes(group)) lanes[0][middle] = Math.max(lanes[0][middle], number);
     }
   }
-  return { count, groups };
+  return lanes;
 }
 
 /** Draws a cross for a dropped frame, a triangle for a broken rule, a circle for an interrupt. */

@@ -4,26 +4,19 @@
  * @module
  */
 
-import { UsageError } from "../../src/errors.ts";
 import type { Experiment } from "../recording/experiment.ts";
 import { IXGBE } from "./ixgbe/family.ts";
 import type { Family } from "./recorder.ts";
+import { VIRTIO } from "./virtio/family.ts";
 
-const FAMILIES: Readonly<Partial<Record<Experiment["device"], Family>>> = {
+const FAMILIES: Readonly<Record<Experiment["device"], Family>> = {
   "82599": IXGBE,
   X540: IXGBE,
   X550: IXGBE,
+  virtio: VIRTIO,
 };
 
-/**
- * Returns the family of a device.
- *
- * @throws {UsageError} if the device cannot be recorded.
- */
+/** Returns the family of a device. */
 export function familyOf(device: Experiment["device"]): Family {
-  const family = FAMILIES[device];
-  if (family) return family;
-  throw new UsageError(
-    `${device} cannot be recorded: choose one of ${Object.keys(FAMILIES).join(", ")}`,
-  );
+  return FAMILIES[device];
 }

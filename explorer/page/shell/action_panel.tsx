@@ -17,6 +17,9 @@ import type { Explorer } from "../explorer.ts";
 import { useObservable } from "../observable.ts";
 import { ActionHistory } from "./action_history.tsx";
 
+/** Least time between two interrupts that the button sets, in microseconds. */
+const THROTTLE = 100;
+
 /** Buttons for what wire, device and program do next. Each records, and shows the first new step. */
 export function ActionPanel({ explorer }: { explorer: Explorer }) {
   const { experiment, busy, trace } = useObservable(explorer);
@@ -62,8 +65,16 @@ export function ActionPanel({ explorer }: { explorer: Explorer }) {
         {button("Free", { do: "free" }, "Free the batch")}
         {button("Reclaim", { do: "reclaim", port, queue }, "Take back sent buffers")}
         {button("Statistics", { do: "statistics", port }, "Read the statistics registers")}
-        {experiment.interrupts &&
-          button("Wait", { do: "interrupt", port, queue }, "Arm the interrupt and wait for it")}
+        {experiment.interrupts && (
+          <>
+            {button("Wait", { do: "interrupt", port, queue }, "Arm the interrupt and wait for it")}
+            {button(
+              "Throttle",
+              { do: "throttle", port, queue, microseconds: THROTTLE },
+              `Set the least time between two interrupts to ${THROTTLE} µs (EITR)`,
+            )}
+          </>
+        )}
         {button("Empty the pool", { do: "hoard", buffers: 0 }, "Take all free buffers, keep them")}
         {button(
           "Fill the pool",

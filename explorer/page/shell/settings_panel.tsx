@@ -4,25 +4,25 @@
  * @module
  */
 
-import type { Experiment } from "../../recording/experiment.ts";
 import type { Explorer } from "../explorer.ts";
 import { useObservable } from "../observable.ts";
-import { type Setting, SETTINGS } from "../settings.ts";
+import { hasSetting, type Setting, SETTINGS, valuesOf, withSetting } from "../settings.ts";
 
 /** A form. Each change records the experiment anew, with the same actions. */
 export function SettingsPanel({ explorer }: { explorer: Explorer }) {
   const { experiment } = useObservable(explorer);
-  const change = (name: string, value: string | number | boolean) =>
-    explorer.run({ ...experiment, [name]: value } as Experiment);
+  const { device } = experiment;
   return (
     <div class="settings">
       {SETTINGS.map((setting) => (
         <label key={setting.name} title={setting.help}>
           <span>{setting.label}</span>
           <Control
-            setting={setting}
+            range={setting.range}
+            values={valuesOf(device, setting)}
+            disabled={!hasSetting(device, setting)}
             value={experiment[setting.name]}
-            onChange={(value) => change(setting.name, value)}
+            onChange={(value) => explorer.run(withSetting(experiment, setting.name, value))}
           />
         </label>
       ))}
@@ -38,15 +38,18 @@ export function SettingsPanel({ explorer }: { explorer: Explorer }) {
 }
 
 interface ControlProps {
-  readonly setting: Setting;
+  readonly range: Setting["range"] | undefined;
+  readonly values: Setting["values"] | undefined;
+  readonly disabled: boolean;
   readonly value: string | number | boolean;
   readonly onChange: (value: string | number | boolean) => void;
 }
 
-function Control({ setting: { values, range }, value, onChange }: ControlProps) {
+function Control({ range, values, disabled, value, onChange }: ControlProps) {
   if (values !== undefined) {
     return (
       <select
+        disabled={disabled}
         value={String(value)}
         onChange={({ currentTarget }) =>
           onChange(values.find((choice) => String(choice) === currentTarget.value)!)}
@@ -59,6 +62,7 @@ function Control({ setting: { values, range }, value, onChange }: ControlProps) 
     return (
       <input
         type="checkbox"
+        disabled={disabled}
         checked={value as boolean}
         onChange={({ currentTarget }) => onChange(currentTarget.checked)}
       />

@@ -53,7 +53,7 @@ export function SourcePane({ title, sources, lines, looked, acts }: SourcePanePr
                 title={`${frame.file}:${frame.line}`}
                 onClick={() => setChosen(frame)}
               >
-                {frame.name.replace(/^.*\./, "") || "module"}
+                {frame.name.replace(/^.*\./, "") || frame.file.replace(/^.*\//, "")}
               </button>
             ))}
           </nav>

@@ -40,9 +40,9 @@ export function StepDetail({ player, look }: StepDetailProps) {
         {step.section !== undefined && <span class="section">{sectionWords(step.section)}</span>}
       </header>
       <div class="detail-body">
-        {step.why !== undefined && <Prose text={step.why} />}
+        {step.rule !== undefined && <BrokenRule rule={step.rule} why={step.why} />}
+        {step.rule === undefined && step.why !== undefined && <Prose text={step.why} />}
         <Facts step={step} />
-        {step.rule !== undefined && <Rule rule={step.rule} />}
         {step.decision !== undefined && <DecisionText decision={step.decision} />}
         {step.register !== undefined && <RegisterView player={player} />}
         {step.descriptor !== undefined && <DescriptorView player={player} />}
@@ -63,12 +63,14 @@ function Facts({ step }: { step: Step }) {
   return facts.length > 0 ? <p class="facts">{facts.join(" · ")}</p> : null;
 }
 
-function Rule({ rule }: { rule: NonNullable<Step["rule"]> }) {
+/** The rule that was broken. The reason of such a step says what is required, and what was found. */
+function BrokenRule({ rule, why }: { rule: NonNullable<Step["rule"]>; why: string | undefined }) {
   return (
-    <div class="rule" role="alert">
-      <strong>⚠ The driver breaks a rule of {rule.register}, section {rule.section}</strong>
-      <p>{rule.rule}</p>
-      <p>{rule.detail}</p>
+    <div class="rule">
+      <strong>
+        ⚠ The driver breaks a rule of {rule.register}, section {rule.section}
+      </strong>
+      <Prose text={why ?? `${rule.rule}: ${rule.detail}`} />
     </div>
   );
 }

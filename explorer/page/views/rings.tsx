@@ -17,7 +17,7 @@ import { RingTable } from "./rings/ring_table.tsx";
 import { ringTitle } from "./rings/words.ts";
 
 /** The most rings of a port that are large enough for the names of pointers. */
-const MOST_LARGE = 4;
+const MOST_LARGE = 2;
 
 /** The rings at the current step. */
 export function Rings({ player }: { player: Player }) {

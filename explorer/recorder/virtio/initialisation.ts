@@ -8,18 +8,13 @@
 import type { DmaMemory } from "../../../src/dma.ts";
 import { type QueueAreas, Status, type Transport } from "../../../virtio/transport.ts";
 import type { Entry } from "../journal.ts";
+import { stackAbove } from "../stack.ts";
 import type { NetDevice } from "./device/net_device.ts";
 import { featuresText, fieldText, queueName, statusText } from "./names.ts";
 import type { Scribe } from "./scribe.ts";
 
 /** Chapters of an initialisation, in order. */
-export const CHAPTERS = {
-  reset: "reset",
-  features: "features",
-  queues: "queues",
-  start: "start",
-  close: "close",
-} as const;
+type Chapter = "reset" | "features" | "queues" | "start";
 
 /** What setting a status bit is for. */
 const STATUS_WHY: Readonly<Record<number, string>> = {
@@ -35,6 +30,8 @@ const STATUS_WHY: Readonly<Record<number, string>> = {
 export interface Follower {
   /** Adds the steps that the driver has made in memory since the last call. */
   follow(): void;
+  /** Returns the chain that was made available last, for a step about a queue. */
+  last(index: number): Pick<Entry, "descriptor">;
   /** The driver has set up a queue. */
   setUp(index: number, areas: QueueAreas): void;
   /** The device has executed a command, and the driver looks at the acknowledgement. */
@@ -73,13 +70,13 @@ export class RecordedTransport implements Transport {
   }
 
   #add(entry: Omit<Entry, "actor" | "port">): void {
-    const { stack = "" } = new Error();
+    const stack = stackAbove(this.#add);
     this.#scribe.add({ actor: "driver", port: this.#port, stack, ...entry });
   }
 
   /** Begins a chapter. */
-  #chapter(chapter: keyof typeof CHAPTERS): void {
-    this.#scribe.journal.chapter = CHAPTERS[chapter];
+  #chapter(chapter: Chapter): void {
+    this.#scribe.journal.chapter = chapter;
   }
 
   #queue(index: number): string {
@@ -232,6 +229,7 @@ export class RecordedTransport implements Transport {
       title: `notify the device: ${this.#queue(index)}`,
       why: "The device has to be told that chains are available, since it does not look by itself.",
       section: "VirtIO 2.7.13.4",
+      ...this.#follower.last(index),
     });
     this.#device.notify(index);
     if (index === 2 * this.#pairs) this.#follower.acknowledge();
@@ -242,7 +240,6 @@ export class RecordedTransport implements Transport {
   }
 
   stop(): boolean {
-    this.#chapter("close");
     this.#add({
       kind: "write",
       title: "write device_status = 0",

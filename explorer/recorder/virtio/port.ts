@@ -4,19 +4,15 @@
  * @module
  */
 
+import type { LinkStatus } from "../../../src/device.ts";
 import { openVirtio, type VirtioDevice } from "../../../virtio/device.ts";
 import type { QueueAreas } from "../../../virtio/transport.ts";
-import {
-  BUFFER,
-  type Layout,
-  linkSection,
-  RING,
-  statisticsSection,
-} from "../../recording/layout.ts";
+import { type Layout, linkSection, RING, statisticsSection } from "../../recording/layout.ts";
 import type { Experiment } from "../../recording/experiment.ts";
+import type { DescriptorAccess } from "../../recording/step.ts";
 import type { Direction } from "../cells.ts";
 import { ControlSteps } from "./control_steps.ts";
-import type { DeviceEvent, Frame } from "./device/events.ts";
+import type { DeviceEvent } from "./device/events.ts";
 import { NetDevice } from "./device/net_device.ts";
 import { DeviceSteps } from "./device_steps.ts";
 import { type Follower, RecordedTransport } from "./initialisation.ts";
@@ -34,6 +30,8 @@ export const STATISTICS = [
   "txPackets",
   "txBytes",
 ] as const;
+/** Bytes of a long frame, and of one over several buffers. */
+export const LONG = 1600, JUMBO = 6000;
 const MEGABITS = 10_000;
 /** The fewest packets that the driver makes a ring for. */
 const LEAST_ENTRIES = 64;
@@ -134,22 +132,25 @@ export class Port implements Follower {
       ...interrupts && { interrupts },
     }, () => transport);
     this.#driver = driver;
-    this.#follow();
-    const { up, megabits } = await driver.waitForLink();
-    const { journal } = this.#scribe, { start } = journal.layout.sections[linkSection(this.number)];
-    journal.set(start, Number(up));
-    journal.set(start + 1, megabits);
+    this.follow();
+    this.count();
     return driver;
   }
 
-  /** Puts a frame on the wire to the device. */
-  put(frame: Frame): void {
-    this.net.put(frame);
+  /** Waits for the link, as a program does. */
+  async waitForLink(): Promise<LinkStatus> {
+    const status = await this.#driver!.waitForLink(), { journal } = this.#scribe;
+    const { start } = journal.layout.sections[linkSection(this.number)];
+    journal.set(start, Number(status.up));
+    journal.set(start + 1, status.megabits);
+    return status;
   }
 
   /** Lets the device do a round. */
   round(): void {
-    if (this.net.round(this.#experiment.budget) === 0) this.#steps.idle();
+    const { journal } = this.#scribe, before = journal.count;
+    this.net.round(this.#experiment.budget);
+    if (journal.count === before) this.#steps.idle();
   }
 
   /** Closes the device. */
@@ -159,10 +160,7 @@ export class Port implements Follower {
     this.broken = false;
     this.#control.detach();
     for (const { cells } of [...this.rx, ...this.tx]) {
-      for (const buffer of cells.detach()) {
-        this.#scribe.cells.setOwner(buffer, BUFFER.FREE);
-        this.#scribe.cells.setFrame(buffer, 0);
-      }
+      for (const buffer of cells.detach()) this.#scribe.release(buffer);
     }
   }
 
@@ -177,6 +175,7 @@ export class Port implements Follower {
 
   // What the transport tells.
 
+  /** Adds the steps of all ports' drivers. */
   follow(): void {
     this.#followAll();
   }
@@ -194,9 +193,9 @@ export class Port implements Follower {
     this.#control.follow();
   }
 
-  #follow(): void {
-    this.followTx();
-    this.followRx();
+  last(index: number): { readonly descriptor?: DescriptorAccess } {
+    const cells = this.#cells(index);
+    return cells ? { descriptor: cells.lookAt(cells.availableIndex - 1) } : {};
   }
 
   setUp(index: number, areas: QueueAreas): void {

@@ -37,6 +37,7 @@ export function writeEntry(
       "The available ring names a chain by its first descriptor. The device does not look at the " +
       "entry before the index has passed it.",
     section: "VirtIO 2.7.13.2",
+    descriptor: cells.lookAt(position),
     source,
   });
 }
@@ -62,6 +63,7 @@ export function publish(scribe: Scribe, cells: VirtqueueCells, from: number, to:
       `The index passes ${count} ${count === 1 ? "chain" : "chains"}, which the device owns from ` +
       "here on. It is written once a batch.",
     section: "VirtIO 2.7.13.3",
+    descriptor: cells.lookAt(to - 1),
     source: PUBLISHING.index,
   });
   const suppressed = cells.usedFlags !== 0;
@@ -75,6 +77,7 @@ export function publish(scribe: Scribe, cells: VirtqueueCells, from: number, to:
         "more than all stores of a batch: in a virtual machine it leaves the guest."
       : "The device does not look at the queue by itself, so the driver has to notify it.",
     section: "VirtIO 2.7.10",
+    descriptor: cells.lookAt(to - 1),
     source: PUBLISHING.flags,
   });
 }

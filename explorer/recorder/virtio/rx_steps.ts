@@ -59,11 +59,9 @@ export class RxSteps {
   /** Adds the steps with which the driver has filled the queue, before the device knows it. */
   fill(): void {
     const { cells } = this;
-    this.#next =
-      this.#fill =
-      this.#published =
-      this.#dropping =
-        0;
+    this.#next = this.#fill = 0;
+    this.#published = this.#dropping = 0;
+    this.#started = false;
     cells.takeAvailableFlags();
     for (let position = 0; position < this.#posted; position++) {
       cells.takeAvailable(position); // with the descriptor, in one step
@@ -107,6 +105,7 @@ export class RxSteps {
       title: `${this.cells.name}: used.idx is ${this.cells.usedIndex}`,
       why: `The driver polls: ${found}.`,
       section: "VirtIO 2.7.14",
+      descriptor: this.cells.lookAt(this.#next),
       source: RX_SOURCES.index,
     });
   }
@@ -157,7 +156,7 @@ export class RxSteps {
     step: { readonly title: string; readonly why: string; readonly source: Place },
     buffer: number,
   ): void {
-    const { cells } = this, { ring, queue } = cells.ring.name, words = cells.ring.words(id);
+    const { cells } = this;
     cells.setOwner(id, OWNER.DRIVER);
     this.#next = (this.#next + 1) & 0xffff;
     cells.ring.set(RING.NEXT, cells.descriptorAt(this.#next));
@@ -166,15 +165,7 @@ export class RxSteps {
       actor: "driver",
       port: this.#port,
       section: "VirtIO 2.7.8",
-      descriptor: {
-        ring,
-        queue,
-        index: id,
-        old: words,
-        words,
-        writtenBack: false,
-        format: "virtio",
-      },
+      descriptor: cells.look(id),
       ...step,
       ...this.#scribe.about(buffer),
     });
@@ -207,7 +198,6 @@ export class RxSteps {
     const reason = tooLong
       ? `The frame is in several buffers (num_buffers), and this driver's packets are in one.`
       : "The pool has no free buffer to replace the packet's buffer with.";
-    const { ring, queue } = cells.ring.name, words = cells.ring.words(id);
     cells.setOwner(id, OWNER.DRIVER);
     this.#next = (this.#next + 1) & 0xffff;
     cells.ring.set(RING.NEXT, cells.descriptorAt(this.#next));
@@ -228,15 +218,7 @@ export class RxSteps {
         reason,
         section: tooLong ? "VirtIO 5.1.6.4" : "VirtIO 5.1.6.3",
       },
-      descriptor: {
-        ring,
-        queue,
-        index: id,
-        old: words,
-        words,
-        writtenBack: false,
-        format: "virtio",
-      },
+      descriptor: cells.look(id),
       source: tooLong ? RX_SOURCES.tooLong : RX_SOURCES.noBuffer,
       ...this.#scribe.about(buffer),
     });

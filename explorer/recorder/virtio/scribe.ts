@@ -6,6 +6,7 @@
  */
 
 import type { Mempool } from "../../../src/mempool.ts";
+import { BUFFER } from "../../recording/layout.ts";
 import type { PoolCells } from "../cells.ts";
 import type { Entry, Journal } from "../journal.ts";
 
@@ -37,6 +38,12 @@ export class Scribe {
   /** Returns the buffer that a descriptor points to; undefined outside the pool. */
   bufferOf([low, high]: readonly number[]): number | undefined {
     return this.bufferAt(low + high * 2 ** 32);
+  }
+
+  /** A buffer is free. */
+  release(buffer: number): void {
+    this.cells.setOwner(buffer, BUFFER.FREE);
+    this.cells.setFrame(buffer, 0);
   }
 
   /** Returns parts of a step about a buffer: the buffer, and the frame in it. */

@@ -101,24 +101,24 @@ export class TxSteps {
       title: `${this.cells.name}: used.idx is ${this.cells.usedIndex}`,
       why: `The driver reclaims: ${found}.`,
       section: "VirtIO 2.7.14",
+      descriptor: this.cells.lookAt(this.#clean),
       source: TX_SOURCES.index,
     });
   }
 
   /** The driver returns buffers of sent packets to the pool, up to a position. */
   #reclaim(end: number): void {
-    const { cells } = this, { ring, queue } = cells.ring.name;
+    const { cells } = this;
     const count = (end - this.#clean) & 0xffff;
     if (count === 0) return;
     this.#look(`${count} ${count === 1 ? "chain is" : "chains are"} back`);
     while (this.#clean !== end) {
       const place = cells.placeOf(this.#clean), { id } = cells.usedEntry(place);
-      const index = id + 1, buffer = cells.ring.slot(index), words = cells.ring.words(index);
+      const index = id + 1, buffer = cells.ring.slot(index);
       const about = this.#scribe.about(buffer);
       cells.ring.setSlot(index, NONE);
       cells.setOwner(id, OWNER.DRIVER);
-      this.#scribe.cells.setOwner(buffer, BUFFER.FREE);
-      this.#scribe.cells.setFrame(buffer, 0);
+      this.#scribe.release(buffer);
       this.#clean = (this.#clean + 1) & 0xffff;
       cells.ring.set(RING.NEXT, cells.descriptorAt(this.#clean));
       this.#scribe.add({
@@ -128,7 +128,7 @@ export class TxSteps {
         title: `${cells.name}: used.ring[${place}] is chain ${id}: buffer ${buffer} is free`,
         why: "The device no longer needs the buffer. The chain can be used for another packet.",
         section: "VirtIO 2.7.14",
-        descriptor: { ring, queue, index, old: words, words, writtenBack: false, format: "virtio" },
+        descriptor: cells.look(index),
         source: TX_SOURCES.free,
         ...about,
       });

@@ -179,6 +179,17 @@ export class VirtqueueCells {
     return { ring, queue, index, old, words, writtenBack: false, format: "virtio" };
   }
 
+  /** Returns a descriptor as a step shows it that does not change it. */
+  look(index: number): DescriptorAccess {
+    const { ring, queue } = this.ring.name, words = this.ring.words(index);
+    return { ring, queue, index, old: words, words, writtenBack: false, format: "virtio" };
+  }
+
+  /** Returns the first descriptor of the chain at a position, as {@linkcode look} does. */
+  lookAt(position: number): DescriptorAccess {
+    return this.look(this.descriptorAt(position));
+  }
+
   /** Sets the owner of a chain's descriptors. */
   setOwner(id: number, owner: number): void {
     for (let i = 0; i < this.perChain; i++) this.ring.setOwner(id + i, owner);

@@ -8,7 +8,7 @@ import { assert, assertEquals } from "@std/assert";
 import type { PageTests, Rig } from "./rig.ts";
 
 /** Steps between the ones at which the views are compared. */
-const STRIDE = 97;
+const STRIDE = 211;
 
 /** Tests of moving. */
 export const CONTROLS: PageTests = {

@@ -36,7 +36,7 @@ Deno.test("Runs goes on neither over other steps nor over the beginning of a cha
   assertEquals(runsOf("aa.aa"), ["a", "a", ".", "a", "a"]);
 });
 
-Deno.test("Runs.units counts a single step as one, and any run as four", () => {
+Deno.test("Runs.units counts a register access as one, and any run as four", () => {
   const runs = new Runs();
   const step: Step = {
     ...{ kind: "read", actor: "driver", port: 0, title: "", changes: new Uint32Array(0) },

@@ -33,7 +33,7 @@ Deno.test("StepIndex.rows folds writes to copies of a register, under their chap
   assertEquals(index.rows, [
     { type: "chapter", from: 0, title: "reset · port 0" },
     { type: "step", from: 0, inRun: false },
-    { type: "run", from: 1, run: { from: 1, to: 6, period: 1, unit: 1 }, open: false },
+    { type: "run", from: 1, run: { from: 1, to: 6, period: 1, unit: 1, units: 4 }, open: false },
     { type: "step", from: 7, inRun: false },
   ]);
 });
@@ -50,7 +50,7 @@ Deno.test("StepIndex.toggle() unfolds a run and folds it; rowOf() finds a step i
 
 Deno.test("StepIndex.stepAt() finds the step again that unitOf() places on the timeline", () => {
   const { index } = recordingOf(TABLE);
-  assertEquals(index.units, 1 + 4 + 1); // six writes take the room of four
+  assertEquals(index.units, 1 + 4 + 3); // an access, a run, and another step
   for (let i = 0; i < TABLE.length; i++) {
     assertEquals(index.stepAt((index.unitOf(i) + index.unitOf(i + 1)) / 2), i);
   }
@@ -74,8 +74,8 @@ Deno.test("StepIndex.update() lets go of steps that are gone from the recording"
   const steps = Array.from({ length: 40 }, (_, i) => i < 20 ? write("MTA", i) : step("arrive"));
   const { recording, index } = recordingOf(steps, 32);
   assertEquals(recording.first > 0, true);
-  assertEquals(index.runs[0], { from: recording.first, to: 19, period: 1, unit: 0 });
-  assertEquals(index.units, 4 + 20);
+  assertEquals(index.runs[0], { from: recording.first, to: 19, period: 1, unit: 0, units: 4 });
+  assertEquals(index.units, 4 + 20 * 3);
   assertEquals(index.stepAt(0), recording.first);
   assertEquals(index.jumpsTo(JUMPS.findIndex(({ id }) => id === "register"))[0], recording.first);
 });

@@ -9,8 +9,8 @@ import type { Decision } from "../../../recording/step.ts";
 
 const ETHERNET_HEADER = 14, ADDRESS = 6;
 const IPV4 = 0x0800, VLAN = 0x8100, VLAN_TAG = 4;
-/** Offset of the addresses in an IPv4 header without options, and bytes up to the end of the ports. */
-const IPV4_ADDRESSES = 12, ADDRESSES_AND_PORTS = 12;
+/** Offset of the addresses in an IPv4 header. The ports follow them if it has no options. */
+const IPV4_ADDRESSES = 12;
 
 /** The decision about a frame: whether the device accepts it, and why. */
 export interface Verdict extends Decision {
@@ -48,7 +48,6 @@ export class FrameFilter {
 
   /** Returns whether the device accepts a frame, and why. */
   decide(frame: Uint8Array): Verdict {
-    const destination = key(frame.subarray(0, ADDRESS));
     const accept = (accepted: boolean, by: string, reason: string, section: string): Verdict => {
       return { accepted, by, reason, section: `VirtIO ${section}` };
     };
@@ -56,6 +55,7 @@ export class FrameFilter {
       const reason = "The device is in promiscuous mode: it accepts every frame.";
       return accept(true, "VIRTIO_NET_CTRL_RX_PROMISC", reason, "5.1.6.5.1");
     }
+    const destination = key(frame.subarray(0, ADDRESS));
     if (destination === "ff:ff:ff:ff:ff:ff") {
       return accept(true, "broadcast", "The device accepts every broadcast.", "5.1.6.5.1");
     }
@@ -83,7 +83,7 @@ export class FrameFilter {
 
 /**
  * Returns the pair of queues for a frame: the same for both directions of a flow, so that answers arrive
- * on the pair on which a program sends.
+ * on the pair on which a program sends. Frames without IPv4 are for the first pair.
  *
  * @param pairs Pairs in use.
  */
@@ -91,12 +91,17 @@ export function steer(frame: Uint8Array, pairs: number): number {
   if (pairs === 1) return 0;
   const view = new DataView(frame.buffer, frame.byteOffset, frame.byteLength);
   let type = ETHERNET_HEADER - 2;
-  if (view.getUint16(type) === VLAN) type += VLAN_TAG;
-  const start = type + 2 + IPV4_ADDRESSES, end = start + ADDRESSES_AND_PORTS;
-  if (view.getUint16(type) !== IPV4 || end > frame.length) return 0;
-  let sum = 0;
-  for (let at = start; at < end; at += 2) sum += view.getUint16(at);
-  return sum % pairs;
+  if (frame.length > ETHERNET_HEADER + VLAN_TAG && view.getUint16(type) === VLAN) type += VLAN_TAG;
+  const addresses = type + 2 + IPV4_ADDRESSES, ports = addresses + 8;
+  if (ports + 4 > frame.length || view.getUint16(type) !== IPV4) return 0;
+  const source = mix(view.getUint32(addresses), view.getUint16(ports));
+  const destination = mix(view.getUint32(addresses + 4), view.getUint16(ports + 2));
+  return (source ^ destination) % pairs;
+}
+
+/** Mixes an address and a port into 16 bits. */
+function mix(address: number, port: number): number {
+  return Math.imul(address ^ port << 8, 0x9e3779b1) >>> 16;
 }
 
 function key(mac: Uint8Array): string {

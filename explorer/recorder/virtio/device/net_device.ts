@@ -107,9 +107,9 @@ export class NetDevice implements Transport, DeviceCore {
     return (this.#status & (Status.DRIVER_OK | Status.DEVICE_NEEDS_RESET)) === Status.DRIVER_OK;
   }
 
-  /** Frames on the wire and in the device that are not in a receive queue. */
-  get pendingFrames(): number {
-    return this.#receiver.pending;
+  /** Frames on the wire. */
+  get arriving(): number {
+    return this.#receiver.arriving;
   }
 
   /** Puts a frame on the wire to the device: it arrives in a round. */
@@ -127,7 +127,7 @@ export class NetDevice implements Transport, DeviceCore {
     return this.#guard(() => {
       let n = 0;
       if (this.running) {
-        for (let pair = 0; pair < this.activePairs; pair++) {
+        for (let pair = 0; pair < this.activePairs && n < budget; pair++) {
           const index = 2 * pair + 1, notified = this.#notified.delete(index);
           n += this.#transmitter.round(index, notified, budget - n);
         }

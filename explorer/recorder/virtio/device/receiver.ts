@@ -43,10 +43,9 @@ export class Receiver {
     this.#drops = drops;
   }
 
-  /** Frames on the wire, and frames that wait for chains. */
-  get pending(): number {
-    return this.#wire.length +
-      [...this.#kept.values()].reduce((sum, { length }) => sum + length, 0);
+  /** Frames on the wire. */
+  get arriving(): number {
+    return this.#wire.length;
   }
 
   /** Puts a frame on the wire. */
@@ -70,7 +69,7 @@ export class Receiver {
   round(budget: number): number {
     const device = this.#device;
     let n = 0;
-    for (const [index, frames] of this.#kept) {
+    for (const [index, frames] of device.running ? this.#kept : []) {
       while (n < budget && frames.length > 0 && this.#chains(index, frames[0]) > 0) {
         const frame = frames.shift()!;
         device.observe({ what: "resume", frame });

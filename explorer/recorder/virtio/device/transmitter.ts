@@ -67,8 +67,8 @@ export class Transmitter {
 
   /** Reads the header and the frame after it; returns the frame. */
   #read(index: number, buffers: readonly DeviceBuffer[]): Uint8Array {
-    const frame: number[] = [];
-    let header = HEADER;
+    const frame = new Uint8Array(lengthOf(buffers));
+    let header = HEADER, at = 0;
     for (const { index: descriptor, address, bytes } of buffers) {
       const split = Math.min(header, bytes.length);
       header -= split;
@@ -76,7 +76,7 @@ export class Transmitter {
       for (const [part, from, to] of parts) {
         if (from === to) continue;
         const read = bytes.slice(from, to);
-        if (part === "frame") frame.push(...read);
+        if (part === "frame") frame.set(read, at), at += read.length;
         this.#device.observe({
           what: "dma-read",
           queue: index,
@@ -88,8 +88,13 @@ export class Transmitter {
       }
     }
     if (header > 0) throw new RuleError(tooShort(buffers[0].index, HEADER - header));
-    return Uint8Array.from(frame);
+    return frame;
   }
+}
+
+/** Returns the bytes of the frame in a chain. */
+function lengthOf(buffers: readonly DeviceBuffer[]): number {
+  return Math.max(0, buffers.reduce((sum, { bytes }) => sum + bytes.length, -HEADER));
 }
 
 function unreadable(descriptor: number): RuleError {
