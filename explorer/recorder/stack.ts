@@ -4,8 +4,8 @@
  * @module
  */
 
-/** Lines of a stack that are kept: those below belong to the program that runs the driver. */
-const LINES = 14;
+/** Lines of a stack that are kept, by default: those below belong to the program that runs the driver. */
+const LINES = 10;
 
 /** The constructor of errors, with what V8 adds to it. */
 const V8 = Error as ErrorConstructor & {
@@ -22,10 +22,11 @@ const MAX_SEEN = 10_000;
  *
  * @param above The function of the recorder that was called. It and what it calls are not in the stack
  * where the JavaScript engine can leave them out.
+ * @param lines The most lines: each costs time.
  */
-export function stackAbove(above: (...parameters: never[]) => unknown): string {
+export function stackAbove(above: (...parameters: never[]) => unknown, lines = LINES): string {
   const before = V8.stackTraceLimit, holder: { stack?: string } = {};
-  V8.stackTraceLimit = LINES;
+  V8.stackTraceLimit = lines;
   if (V8.captureStackTrace) V8.captureStackTrace(holder, above);
   else holder.stack = new Error().stack ?? "";
   if (before !== undefined) V8.stackTraceLimit = before;

@@ -8,6 +8,7 @@
 import { checkExperiment } from "../recording/check_experiment.ts";
 import type { Experiment } from "../recording/experiment.ts";
 import type { Report, Request } from "../recording/messages.ts";
+import { UsageError } from "../../src/errors.ts";
 import { familyOf } from "./families.ts";
 import { sentenceOf, Session } from "./session.ts";
 
@@ -38,7 +39,8 @@ async function serve(request: Request): Promise<void> {
       session = new Session(experiment, report);
       return await session.run();
     case "act":
-      return await session?.act(request.action);
+      if (session) return await session.act(request.action);
+      throw new UsageError("nothing is recorded: run an experiment first");
     case "measure": {
       const checked = checkExperiment({ ...experiment, actions: [{ do: "open" }] });
       const family = familyOf(checked.device);

@@ -109,7 +109,7 @@ export class ReceiveQueues {
     return this.queues[index].head;
   }
 
-  /** Reads tails, and prefetches the buffers that are filled next. */
+  /** Reads tails, and prefetches the buffers that are filled next; not while someone looks on. */
   protected refresh(): void {
     for (let i = 0; i < this.#running.length; i++) {
       const queue = this.#running[i];

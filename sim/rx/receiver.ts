@@ -325,14 +325,16 @@ export class Receiver extends ReceiveQueues {
     queue.lengths[head] = length;
     queue.statuses[head] = status;
     queue.head = head + 1 === queue.size ? 0 : head + 1;
-    if (queue.ahead > 0) queue.ahead--;
-    // Nothing is read ahead while someone looks on, so that other frames need not ask for an observer.
-    else {this.core.observer?.bufferWritten(
+    if (queue.ahead > 0) {
+      queue.ahead--;
+    } else { // always so while someone looks on, see refresh(): other frames ask for no observer
+      this.core.observer?.bufferWritten(
         queue.index,
         head,
         addressAt(words, at),
         dma.bytes.subarray(to, to + length),
-      );}
+      );
+    }
     return true;
   }
 

@@ -19,8 +19,18 @@ export interface Recorded {
   readonly errors: readonly string[];
 }
 
+/** Recordings so far: tests that look at the same one need not wait for it again. */
+const recorded = new Map<string, Recorded>();
+
 /** Records an experiment. */
 export async function record(experiment: Partial<Experiment>): Promise<Recorded> {
+  const key = JSON.stringify(experiment);
+  const known = recorded.get(key) ?? await recordAnew(experiment);
+  recorded.set(key, known);
+  return known;
+}
+
+async function recordAnew(experiment: Partial<Experiment>): Promise<Recorded> {
   const steps: Step[] = [], errors: string[] = [];
   let begin: Begin | undefined;
   using session = new Session(experiment, (report) => {

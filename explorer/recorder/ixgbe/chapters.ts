@@ -44,5 +44,5 @@ export function chapterOf(stack: string): string | undefined {
 /** Returns the name of a function in a line of a stack, without its class and the bundler's number. */
 function nameOf(line: string): string {
   const name = /at (?:async )?(?:new )?([\w.#$<>]+)/.exec(line)?.[1] ?? "";
-  return name.replace(/^.*\./, "").replace(/\d+$/, "");
+  return name.replace(/^.*\./, "").replace(/^_/, "").replace(/\d+$/, "");
 }

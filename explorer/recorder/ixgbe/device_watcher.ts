@@ -14,6 +14,9 @@ import type { RxRing } from "./rx_ring.ts";
 import type { TxRing } from "./tx_ring.ts";
 import { stackAbove } from "../stack.ts";
 
+/** Lines of the model's stacks: the loop of the device's rounds is below. */
+const LINES = 6;
+
 /** The parts of a port that the device acts on. */
 export interface PortParts {
   readonly registers: RegisterCells;
@@ -61,28 +64,30 @@ export class DeviceWatcher implements DeviceObserver {
   }
 
   bufferWritten(queue: number, descriptor: number, _address: number, bytes: Uint8Array): void {
-    const stack = stackAbove(this.bufferWritten), frame = this.#arriving, copy = bytes.slice();
+    const stack = stackAbove(this.bufferWritten, LINES),
+      frame = this.#arriving,
+      copy = bytes.slice();
     this.#act(() => this.#parts.rx[queue]?.filled(descriptor, frame, copy, stack));
   }
 
   descriptorRead(): void {} // with the buffer, see `bufferRead`; this driver writes no other ones
 
   bufferRead(queue: number, descriptor: number, _address: number, bytes: Uint8Array): void {
-    const stack = stackAbove(this.bufferRead), copy = bytes.slice();
+    const stack = stackAbove(this.bufferRead, LINES), copy = bytes.slice();
     this.#act(() => {
       this.#leaving = this.#parts.tx[queue]?.read(descriptor, copy, stack);
     });
   }
 
   writtenBack(ring: "rx" | "tx", queue: number, _first: number, _count: number): void {
-    const stack = stackAbove(this.writtenBack);
+    const stack = stackAbove(this.writtenBack, LINES);
     this.#act(() => this.#parts[ring][queue]?.deviceWrote(stack));
   }
 
   headWritten(): void {} // this driver does not use it
 
   frameKept(_queue: number, length: number): void {
-    const stack = stackAbove(this.frameKept), frame = this.#arriving, fate = this.#fate;
+    const stack = stackAbove(this.frameKept, LINES), frame = this.#arriving, fate = this.#fate;
     this.#kept.push(frame);
     this.#act(() => {
       this.#context.journal.add({
@@ -102,7 +107,7 @@ export class DeviceWatcher implements DeviceObserver {
   }
 
   causeRaised(bits: number, vector: number): void {
-    const stack = stackAbove(this.causeRaised);
+    const stack = stackAbove(this.causeRaised, LINES);
     const title = vector < 0 ? `EICR ${hex(bits)}` : `cause of vector ${vector}`;
     this.#act(() => {
       this.#context.journal.add({
@@ -120,7 +125,7 @@ export class DeviceWatcher implements DeviceObserver {
   }
 
   messageSent(vector: number): void {
-    const stack = stackAbove(this.messageSent);
+    const stack = stackAbove(this.messageSent, LINES);
     this.#act(() => {
       this.#context.journal.add({
         kind: "interrupt",
@@ -140,7 +145,7 @@ export class DeviceWatcher implements DeviceObserver {
     const { journal, port } = this.#context, microseconds = Math.ceil(milliseconds * 1000);
     const title = `message of vector ${vector} is held back`;
     if (journal.repeat((last) => last.title === title && last.port === port)) return;
-    const stack = stackAbove(this.messageHeld);
+    const stack = stackAbove(this.messageHeld, LINES);
     this.#act(() => {
       journal.add({
         kind: "cause",
@@ -158,6 +163,7 @@ export class DeviceWatcher implements DeviceObserver {
   sent(bytes: Uint8Array, stack: string): void {
     this.#act(() => {
       const frame = this.#leaving;
+      this.#parts.registers.lookOften();
       for (const ring of this.#parts.tx) ring.sent();
       this.#context.journal.add({
         kind: "send",
@@ -194,7 +200,7 @@ export class DeviceWatcher implements DeviceObserver {
   /** Adds a step now, or after the driver's access. */
   #act(action: () => void): void {
     const look = () => {
-      this.#parts.registers.lookOften();
+      this.#parts.registers.lookAtControl();
       action();
     };
     if (this.#later === undefined) look();

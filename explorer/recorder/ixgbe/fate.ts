@@ -7,9 +7,10 @@
 import type { Fate } from "../../../sim/rx/fate.ts";
 import type { Decision } from "../../recording/step.ts";
 import type { Entry } from "../journal.ts";
+import { FATE_PLACES } from "./places.ts";
 
 /** The part of a step that a frame's fate gives. */
-type Part = Pick<Entry, "kind" | "title" | "why" | "section" | "decision">;
+type Part = Pick<Entry, "kind" | "title" | "why" | "section" | "decision" | "source">;
 
 /** Returns the step for the device's decision to take a frame for a queue; undefined if it refuses it. */
 export function decisionOf({ filter, choice }: Fate): Part | undefined {
@@ -22,6 +23,7 @@ export function decisionOf({ filter, choice }: Fate): Part | undefined {
     why: `${filter.reason} ${choice.reason}`,
     section: main.section,
     decision: { by: main.by, reason: main.reason, section: main.section },
+    source: FATE_PLACES.accepted,
   };
 }
 
@@ -30,7 +32,8 @@ export function dropOf(fate: Fate): Part | undefined {
   const { verdict, by, reason, section } = fate;
   if (verdict === "accepted" || verdict === "waits") return undefined;
   const title = `dropped by ${by}: ${verdict}`;
-  return { kind: "drop", title, why: reason, section, decision: reasonOf(fate) };
+  const source = FATE_PLACES[verdict];
+  return { kind: "drop", title, why: reason, section, decision: reasonOf(fate), source };
 }
 
 /** Returns the reason of a fate. */

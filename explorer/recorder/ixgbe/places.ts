@@ -40,19 +40,73 @@ export const PLACES = {
   },
 } as const satisfies Record<string, Place>;
 
+const RECEIVER = "sim/rx/receiver.ts";
+
+/** Places in the model that decide about a frame, by what becomes of it. */
+export const FATE_PLACES = {
+  arrives: {
+    file: "sim/nic/nic.ts",
+    text: "receive(frame: FrameBuffer, length: number): boolean {",
+  },
+  accepted: {
+    file: RECEIVER,
+    text: "const kind = this.filters.classify(frame.words[0], frame.words[1]);",
+  },
+  filtered: { file: RECEIVER, text: "if (kind === REJECTED) return this.#refuse(length);" },
+  "too short": { file: RECEIVER, text: "this.#fresh[UNDERSIZED]++;" },
+  "too long": { file: RECEIVER, text: "this.#fresh[OVERSIZED]++;" },
+  missed: { file: RECEIVER, text: "queue.counts[QUEUE_DROPS]++;" },
+  lost: { file: RECEIVER, text: "queue.stopAtBadBuffer();" },
+  pause: { file: RECEIVER, text: "&& this.flow.takes(frame)) return true;" },
+  ignored: { file: RECEIVER, text: " count[IGNORED]++;" },
+} as const satisfies Record<string, Place>;
+
 const DEVICE = "ixgbe/device.ts";
 
-/** Places of functions that the program calls. */
+/** A function that the program calls: where it is, and what it is for. */
+export interface Call {
+  readonly source: Place;
+  readonly why: string;
+}
+
+/** The functions that the program calls. */
 export const CALLS = {
-  OPEN: { file: DEVICE, text: "async function attach(pci: PciFunction" },
-  LINK: { file: DEVICE, text: "waitForLink(milliseconds = 10000): Promise<LinkStatus> {" },
-  RECEIVE: { file: RX, text: "return function receive(batch: PacketBatch): number {" },
-  TRANSMIT: { file: TX, text: "const transmit = (batch: PacketBatch): number => {" },
-  RECLAIM: { file: TX, text: "const reclaim = (): number => {" },
-  STATISTICS: { file: DEVICE, text: "statistics(refresh = true): Statistics {" },
-  WAIT: {
-    file: "src/waiter.ts",
-    text: "wait(look: () => boolean, milliseconds: number): boolean {",
+  OPEN: {
+    source: { file: DEVICE, text: "async function attach(pci: PciFunction" },
+    why:
+      "The program opens the device: the driver resets it, and sets it up in the datasheet's order.",
   },
-  CLOSE: { file: DEVICE, text: "  close(): void {" },
-} as const satisfies Record<string, Place>;
+  LINK: {
+    source: { file: DEVICE, text: "waitForLink(milliseconds = 10000): Promise<LinkStatus> {" },
+    why: "The program waits until there is a link: before that nothing can be sent.",
+  },
+  RECEIVE: {
+    source: { file: RX, text: "return function receive(batch: PacketBatch): number {" },
+    why:
+      "The program polls: the driver looks for descriptors that are done, at most a batch of them.",
+  },
+  TRANSMIT: {
+    source: { file: TX, text: "const transmit = (batch: PacketBatch): number => {" },
+    why: "The program passes its batch on: the driver writes a descriptor for each packet.",
+  },
+  RECLAIM: {
+    source: { file: TX, text: "const reclaim = (): number => {" },
+    why: "The program wants the buffers of packets that are sent back in the pool.",
+  },
+  STATISTICS: {
+    source: { file: DEVICE, text: "statistics(refresh = true): Statistics {" },
+    why:
+      "The program reads the counts. The driver adds up those of the device, which reading clears.",
+  },
+  WAIT: {
+    source: {
+      file: "src/waiter.ts",
+      text: "wait(look: () => boolean, milliseconds: number): boolean {",
+    },
+    why: "The program has nothing to do: it arms the interrupt, looks once more, and sleeps.",
+  },
+  CLOSE: {
+    source: { file: DEVICE, text: "  close(): void {" },
+    why: "The program closes the device: the driver stops its queues and its DMA, and resets it.",
+  },
+} as const satisfies Record<string, Call>;

@@ -9,29 +9,24 @@ import type { IxgbeDevice } from "../../../ixgbe/device.ts";
 import * as R from "../../../ixgbe/registers.ts";
 import type { NicOptions } from "../../../sim/nic/nic.ts";
 import type { PacketBatch } from "../../../src/batch.ts";
-import { offsetOf, type Register } from "../../../src/registers.ts";
+import type { Register } from "../../../src/registers.ts";
 import type { Experiment } from "../../recording/experiment.ts";
-import type { Place } from "../../recording/step.ts";
 import { WORDS } from "../cells.ts";
 import { stackAbove } from "../stack.ts";
-import { Card, type CardWatcher } from "./card.ts";
-import { chapterOf } from "./chapters.ts";
+import { type AccessedPort, Accesses } from "./accesses.ts";
+import { Card } from "./card.ts";
 import { DeviceWatcher } from "./device_watcher.ts";
 import { decisionOf, dropOf } from "./fate.ts";
 import { Line, type LineWatcher, type WireFrame } from "./line.ts";
-import { BUS_MASTER, READ_PLACES, WRITE_PLACES } from "./model_places.ts";
+import { FATE_PLACES } from "./places.ts";
 import type { PortContext } from "./port.ts";
-import { reasonFor } from "./reasons.ts";
-import { registerAt, RegisterCells } from "./register_cells.ts";
+import { RegisterCells } from "./register_cells.ts";
 import type { Ring } from "./ring.ts";
 import { RxRing } from "./rx_ring.ts";
 import { type DriverQueue, TxRing } from "./tx_ring.ts";
 
-/** What an access to a register over PCIe takes, in milliseconds. */
-const READ_MS = 0.0012, WRITE_MS = 0.0002;
-
 /** One port: card, wire and rings, with all that happens to them. */
-export class PortRecorder implements CardWatcher, LineWatcher {
+export class PortRecorder implements AccessedPort, LineWatcher {
   readonly card: Card;
   readonly line: Line;
   readonly registers: RegisterCells;
@@ -46,8 +41,6 @@ export class PortRecorder implements CardWatcher, LineWatcher {
   /** The batch that the driver receives into now, and whether it has found no further packet. */
   #receiving: PacketBatch | undefined;
   #lookedInVain = false;
-  /** Index and stack of the last access to each register. */
-  readonly #stacks = new Map<string, { readonly index: number; readonly stack: string }>();
   readonly #context: PortContext;
   readonly #watcher: DeviceWatcher;
 
@@ -67,7 +60,7 @@ export class PortRecorder implements CardWatcher, LineWatcher {
     const model = modelOf(this.card.address, options.deviceId);
     this.registers = new RegisterCells(context, this.card.nic, model, queues);
     this.line = this.card.nic.wire = new Line(this);
-    this.card.watcher = this;
+    this.card.watcher = new Accesses(context, this, observer);
     this.#watchRules();
   }
 
@@ -85,128 +78,8 @@ export class PortRecorder implements CardWatcher, LineWatcher {
     };
   }
 
-  read(offset: number): number {
-    const { nic } = this.card, { journal, port } = this.#context;
-    this.#context.clock.pass(READ_MS);
-    if (this.working) this.round();
-    const named = registerAt(offset), old = this.registers.at(offset);
-    let value = 0;
-    this.#watcher.after(() => {
-      value = nic.read32(offset);
-      this.#look(offset);
-      const again = journal.repeat(({ kind, register, ...last }) => {
-        return kind === "read" && last.port === port && register?.offset === offset &&
-          register.value === value;
-      });
-      if (!again && !this.#isOnBus(offset)) {
-        this.#add("read", offset, named, [old, value], this.read);
-      }
-    });
-    return value;
-  }
-
-  write(offset: number, value: number): void {
-    const { nic } = this.card;
-    this.#context.clock.pass(WRITE_MS);
-    const named = registerAt(offset);
-    if (named !== undefined) this.#beforeWrite(named.register, named.index, value);
-    const old = this.registers.at(offset);
-    this.#watcher.after(() => {
-      nic.write32(offset, value);
-      this.#look(offset);
-      if (named?.register === R.CTRL as Register) this.registers.lookAtAll();
-      if (this.#isOnBus(offset)) return;
-      this.#add("write", offset, named, [old, value >>> 0], this.write);
-    });
-  }
-
-  setBusMaster(on: boolean): void {
-    const { nic } = this.card, { journal, port } = this.#context;
-    const stack = stackAbove(this.setBusMaster);
-    this.#setChapter(stack);
-    this.#watcher.after(() => {
-      nic.setBusMaster(on);
-      this.#look(offsetOf(R.STATUS));
-      journal.add({
-        kind: "configuration",
-        actor: "driver",
-        port,
-        title: `COMMAND: bus master ${on ? "on" : "off"}`,
-        why: on
-          ? "Only a bus master may access host memory. The reset has stopped all old DMA, so it is safe now."
-          : "Without bus mastering the device cannot reach host memory, whatever its queues do.",
-        section: "9.3.3.3",
-        stack,
-        model: BUS_MASTER,
-      });
-    });
-  }
-
-  /**
-   * Whether an access goes on with the last step: the module's bus is moved bit by bit, and thousands of
-   * steps would tell no more than one.
-   */
-  #isOnBus(offset: number): boolean {
-    if (offset !== offsetOf(R.I2CCTL)) return false;
-    return this.#context.journal.extend(({ port, register }) => {
-      return port === this.#context.port && register?.offset === offset;
-    });
-  }
-
-  #add(
-    kind: "read" | "write",
-    offset: number,
-    named: ReturnType<typeof registerAt>,
-    [old, value]: readonly [number, number],
-    above: (...parameters: never[]) => unknown,
-  ): void {
-    const stack = this.#stackOf(kind, named, above);
-    const { journal, port } = this.#context, { name = "", section } = named?.register ?? {};
-    this.#setChapter(stack);
-    const model: Place | undefined = (kind === "read" ? READ_PLACES : WRITE_PLACES)[name];
-    const title = named?.title ?? `offset 0x${offset.toString(16)}`;
-    journal.add({
-      kind,
-      actor: "driver",
-      port,
-      title: `${kind} ${title}`,
-      ...section === undefined ? {} : { section },
-      ...this.#why(kind, named?.register),
-      register: { name, index: named?.index ?? 0, offset, old, value },
-      stack,
-      ...model === undefined ? {} : { model },
-    });
-  }
-
-  /**
-   * Returns the stack of an access. The next copy of a register is accessed by the same loop: its stack is
-   * not taken again, which would be most of the time that recording takes.
-   */
-  #stackOf(
-    kind: "read" | "write",
-    named: ReturnType<typeof registerAt>,
-    above: (...parameters: never[]) => unknown,
-  ): string {
-    if (named === undefined) return stackAbove(above);
-    const { register: { name }, index } = named, key = `${kind} ${name}`;
-    const before = this.#stacks.get(key);
-    const stack = before?.index === index - 1 ? before.stack : stackAbove(above);
-    this.#stacks.set(key, { index, stack });
-    return stack;
-  }
-
-  #setChapter(stack: string): void {
-    const chapter = this.working ? chapterOf(stack) : undefined;
-    if (chapter !== undefined) this.#context.journal.chapter = chapter;
-  }
-
-  #why(kind: "read" | "write", register: Register | undefined): { why?: string } {
-    const why = this.reason ?? (register && reasonFor(kind, register));
-    return why === undefined ? {} : { why };
-  }
-
   /** Records what the driver has written to memory before it writes a register. */
-  #beforeWrite(register: Register, index: number, value: number): void {
+  beforeWrite(register: Register, index: number, value: number): void {
     const rx = this.rx[index], tx = this.tx[index];
     if (register === R.RDT as Register) this.#beforeReceiveTail(rx);
     else if (register === R.TDT as Register) tx?.driverWrote(this.#queueOf(index));
@@ -238,6 +111,7 @@ export class PortRecorder implements CardWatcher, LineWatcher {
   transmit(queue: number, batch: PacketBatch): number {
     const n = this.device!.txQueues[queue].transmit(batch);
     this.driverWrote();
+    if (n === 0) this.tx[queue].lookedInVain(); // the ring is full
     return n;
   }
 
@@ -267,7 +141,7 @@ export class PortRecorder implements CardWatcher, LineWatcher {
   }
 
   /** Looks at a register that was accessed, and at all that may have changed with it. */
-  #look(offset: number): void {
+  look(offset: number): void {
     this.registers.look(offset);
     this.registers.lookAtControl();
     this.#followRings();
@@ -284,9 +158,11 @@ export class PortRecorder implements CardWatcher, LineWatcher {
 
   /** Lets the device do a round; returns the units of work that it has done. */
   round(): number {
+    const { journal } = this.#context, before = journal.count;
     const work = this.card.nic.poll();
     this.registers.lookOften();
     this.#followRings();
+    if (journal.count > before) journal.amend();
     return work;
   }
 
@@ -301,10 +177,10 @@ export class PortRecorder implements CardWatcher, LineWatcher {
       section: "7.1.1",
       frame: number,
       bytes,
+      source: FATE_PLACES.arrives,
     });
-    const fate = clock.still(() => this.card.nic.explain(bytes)),
-      decision = decisionOf(fate),
-      drop = dropOf(fate);
+    const fate = clock.still(() => this.card.nic.explain(bytes));
+    const decision = decisionOf(fate), drop = dropOf(fate);
     const common = { actor: "device", port, frame: number, bytes } as const;
     if (decision !== undefined) journal.add({ ...decision, ...common });
     this.#watcher.arrives(number, fate);

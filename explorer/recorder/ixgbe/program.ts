@@ -6,19 +6,19 @@
  */
 
 import { ixgbe, type IxgbeDevice } from "../../../ixgbe/device.ts";
-import * as R from "../../../ixgbe/registers.ts";
 import { PacketBatch } from "../../../src/batch.ts";
 import { UsageError } from "../../../src/errors.ts";
 import type { Mempool } from "../../../src/mempool.ts";
 import { Waiter } from "../../../src/waiter.ts";
 import type { Experiment } from "../../recording/experiment.ts";
 import { BUFFER } from "../../recording/layout.ts";
-import type { Place } from "../../recording/step.ts";
 import type { PoolCells } from "../cells.ts";
 import type { Journal } from "../journal.ts";
+import { Calls } from "./calls.ts";
 import { CALLS, PLACES } from "./places.ts";
 import { held } from "./port.ts";
 import type { PortRecorder } from "./port_recorder.ts";
+import { acceptFrames, keepFrames, throttle } from "./settings.ts";
 
 /** The byte of each packet that the program changes, as `fwd.ts` does. */
 const TOUCHED_BYTE = 1;
@@ -37,12 +37,14 @@ export interface ProgramParts {
 /** The program. */
 export class Program {
   readonly #parts: ProgramParts;
+  readonly #calls: Calls;
   readonly #batch: PacketBatch;
   /** Buffers that the program keeps. */
   readonly #hoard: number[] = [];
 
   constructor(parts: ProgramParts) {
     this.#parts = parts;
+    this.#calls = new Calls(parts.journal);
     this.#batch = new PacketBatch(parts.mempool, parts.experiment.batch);
   }
 
@@ -53,7 +55,7 @@ export class Program {
     for (const [number, port] of this.#parts.ports.entries()) {
       if (port.device) throw new UsageError("the devices are open: close them first");
       port.working = true;
-      port.device = await this.#call(number, "open(…)", CALLS.OPEN, async () => {
+      port.device = await this.#calls.wait(number, "open(…)", CALLS.OPEN, async () => {
         const options = { promiscuous, interrupts, pool: mempool };
         const rings = {
           rxQueues: queues,
@@ -63,54 +65,24 @@ export class Program {
         };
         return await ixgbe.attach(port.card, { ...options, ...rings }) as IxgbeDevice;
       }, (device) => device.model);
-      await this.#call(number, "waitForLink()", CALLS.LINK, () => {
+      await this.#calls.wait(number, "waitForLink()", CALLS.LINK, () => {
         return port.device!.waitForLink(LINK_MS);
       }, ({ up, megabits }) => up ? `${megabits / 1000} Gbit/s` : "no link");
       port.working = false;
       port.registers.lookAtAll();
-      if (!experiment.dropEnable) this.#keepFrames(number);
-    }
-  }
-
-  /** Has frames without descriptor wait in the packet buffer; the driver has them dropped. */
-  #keepFrames(number: number): void {
-    const why =
-      "This experiment keeps frames that find no descriptor in the packet buffer. The driver has " +
-      "them dropped, so that a full queue does not block the others.";
-    this.#setRegisters(number, why, (device) => {
-      for (let queue = 0; queue < this.#parts.experiment.queues; queue++) {
-        device.registers.clear(R.SRRCTL, R.SRRCTL.DROP_EN, queue);
-      }
-    });
-  }
-
-  /** Changes registers as a program can, through `device.registers`. */
-  #setRegisters(number: number, why: string, change: (device: IxgbeDevice) => void): void {
-    const device = this.#device(number), port = this.#parts.ports[number];
-    this.#parts.journal.chapter = "registers";
-    port.reason = why;
-    try {
-      change(device);
-    } finally {
-      port.reason = undefined;
+      if (!experiment.dropEnable) keepFrames(this.#parts.journal, port, port.device, queues);
     }
   }
 
   /** Has the device accept frames of a length with CRC. */
   accept(number: number, bytes: number): void {
-    const why =
-      "The driver limits frames to the size of a buffer. This experiment accepts longer ones.";
-    this.#setRegisters(number, why, ({ registers }) => {
-      registers.update(R.MAXFRS, R.MAXFRS.MFS, bytes << 16);
-    });
+    acceptFrames(this.#parts.journal, this.#parts.ports[number], this.#device(number), bytes);
   }
 
   /** Has the device wait so long between two messages of a queue's vector. */
   throttle(number: number, queue: number, microseconds: number): void {
-    const why = "EITR is the least time between two messages of a vector, in units of 2 µs.";
-    this.#setRegisters(number, why, ({ registers }) => {
-      registers.update(R.EITR, R.EITR.ITR_INTERVAL, Math.ceil(microseconds / 2) << 3, queue);
-    });
+    const setting = [queue, microseconds] as const;
+    throttle(this.#parts.journal, this.#parts.ports[number], this.#device(number), setting);
   }
 
   /** Receives a batch and keeps it; returns the number of packets. */
@@ -121,7 +93,7 @@ export class Program {
     }
     this.#device(number);
     const name = `rxQueues[${queue}].receive(batch)`;
-    return this.#called(number, name, CALLS.RECEIVE, () => port.receive(queue, batch), packets);
+    return this.#calls.run(number, name, CALLS.RECEIVE, () => port.receive(queue, batch), packets);
   }
 
   /** Touches each packet of the batch, transmits it, and frees what is left. */
@@ -131,7 +103,7 @@ export class Program {
     if (batch.length === 0) throw new UsageError("the program has no batch: receive one first");
     this.#touch(number);
     const name = `txQueues[${queue}].transmit(batch)`;
-    this.#called(number, name, CALLS.TRANSMIT, () => port.transmit(queue, batch), packets);
+    this.#calls.run(number, name, CALLS.TRANSMIT, () => port.transmit(queue, batch), packets);
     if (batch.length > 0) this.free();
   }
 
@@ -182,7 +154,7 @@ export class Program {
     const port = this.#parts.ports[number];
     this.#device(number);
     const name = `txQueues[${queue}].reclaim()`, text = (n: number) => count(n, "buffer");
-    this.#called(number, name, CALLS.RECLAIM, () => port.reclaim(queue), text);
+    this.#calls.run(number, name, CALLS.RECLAIM, () => port.reclaim(queue), text);
   }
 
   /** Receives, touches and transmits, from a port to the other one, on all queues. */
@@ -226,7 +198,7 @@ export class Program {
   /** Reads the statistics. */
   statistics(number: number): void {
     const device = this.#device(number);
-    this.#called(number, "statistics()", CALLS.STATISTICS, () => {
+    this.#calls.run(number, "statistics()", CALLS.STATISTICS, () => {
       return device.statistics();
     }, ({ rxPackets, txPackets, rxMissed, rxErrors }) => {
       return `${rxPackets} received, ${txPackets} sent, ${rxMissed} missed, ${rxErrors} errors`;
@@ -243,7 +215,7 @@ export class Program {
       throw new UsageError("the devices have no interrupts: set `interrupts` of the experiment");
     }
     const waiter = new Waiter([device.rxQueues[queue]]);
-    this.#called(number, "wait(…)", CALLS.WAIT, () => {
+    this.#calls.run(number, "wait(…)", CALLS.WAIT, () => {
       // While the program sleeps the device works. Then the look at the eventfd needs no wait.
       const woken = waiter.wait(() => {
         if (this.receive(number, queue) > 0) return true;
@@ -262,7 +234,7 @@ export class Program {
       const device = port.device;
       if (!device) continue;
       port.working = true;
-      this.#called(number, "close()", CALLS.CLOSE, () => {
+      this.#calls.run(number, "close()", CALLS.CLOSE, () => {
         device.close();
         port.closed();
         port.registers.lookAtAll();
@@ -278,55 +250,6 @@ export class Program {
     if (device) return device;
     throw new UsageError("the devices are closed: open them first");
   }
-
-  /** Records a call of a function of the driver, and its return. */
-  #called<T>(
-    port: number,
-    name: string,
-    source: Place,
-    act: () => T,
-    result: (value: T) => string = () => "",
-  ): T {
-    const outer = this.#begin(port, name, source);
-    const value = act();
-    this.#end(port, name, source, result(value), outer);
-    return value;
-  }
-
-  /** As {@linkcode Program.#called}, for a function that returns a promise. */
-  async #call<T>(
-    port: number,
-    name: string,
-    source: Place,
-    act: () => Promise<T>,
-    result: (value: T) => string,
-  ): Promise<T> {
-    const outer = this.#begin(port, name, source);
-    const value = await act();
-    this.#end(port, name, source, result(value), outer);
-    return value;
-  }
-
-  /** Returns the chapter of the caller. */
-  #begin(port: number, name: string, source: Place): string {
-    const { journal } = this.#parts, outer = journal.chapter;
-    journal.chapter = chapterOfCall(name);
-    journal.add({ kind: "call", actor: "program", port, title: name, source });
-    return outer;
-  }
-
-  #end(port: number, name: string, source: Place, result: string, outer: string): void {
-    const { journal } = this.#parts, title = `${name.replace(/\(.*/, "")} returns`;
-    journal.chapter = chapterOfCall(name);
-    const entry = { kind: "return", actor: "driver", port, source } as const;
-    journal.add({ ...entry, title: result ? `${title}: ${result}` : title });
-    journal.chapter = outer;
-  }
-}
-
-/** The chapter of a call: the function's name, `receive()`. */
-function chapterOfCall(name: string): string {
-  return `${/(\w+)\(/.exec(name)![1]}()`;
 }
 
 function packets(n: number): string {

@@ -29,6 +29,10 @@ export class TxRing extends Ring {
   driverWrote({ packets, pending }: DriverQueue): void {
     const { cells } = this;
     const clean = (packets - pending) & cells.mask, fill = packets & cells.mask;
+    const held = (cells.get(RING.FILL) - cells.get(RING.NEXT)) & cells.mask;
+    // transmit() reclaims if half of the ring is full.
+    const reclaims = cells.get(RING.FILL) !== fill && held >= cells.entries / 2;
+    if (reclaims && cells.get(RING.NEXT) === clean) this.lookedInVain();
     while (cells.get(RING.NEXT) !== clean) this.#reclaimed();
     while (cells.get(RING.FILL) !== fill) this.#armed(cells.get(RING.FILL));
   }

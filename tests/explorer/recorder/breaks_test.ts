@@ -2,6 +2,7 @@
 
 import { assertEquals } from "@std/assert";
 import type { Action, Break } from "../../../explorer/recording/experiment.ts";
+import { Session } from "../../../explorer/recorder/session.ts";
 import { recordOpen } from "../../support/recording.ts";
 
 const RULES: readonly (readonly [Break, readonly string[]])[] = [
@@ -49,16 +50,23 @@ const IMPOSSIBLE: readonly (readonly [Action, string])[] = [
   [{ do: "open" }, "the devices are open: close them first"],
 ];
 
-for (const [action, sentence] of IMPOSSIBLE) {
-  Deno.test(`The action "${action.do}" is refused with a sentence if it is not possible`, async () => {
-    assertEquals((await recordOpen([action], { ports: 1 })).errors, [sentence]);
+Deno.test("An action that is not possible is refused with a sentence, and the next one works", async () => {
+  const errors: string[] = [];
+  using session = new Session({ ports: 1 }, (report) => {
+    if (report.type === "error") errors.push(report.message);
   });
-}
-
-Deno.test("Actions on closed devices are refused with a sentence", async () => {
-  const sentence = "the devices are closed: open them first";
-  for (const action of ["receive", "reclaim", "statistics"] as const) {
-    const { errors } = await recordOpen([{ do: "close" }, { do: action, port: 0 }], { ports: 1 });
-    assertEquals(errors, [sentence], action);
+  await session.run();
+  for (const [action, sentence] of IMPOSSIBLE) {
+    await session.act(action);
+    assertEquals(errors.splice(0), [sentence]);
   }
+  await session.act({ do: "receive", port: 0 });
+  await session.act({ do: "close" });
+  assertEquals(errors, []);
+  for (const action of ["receive", "reclaim", "statistics"] as const) {
+    await session.act({ do: action, port: 0 });
+    assertEquals(errors.splice(0), ["the devices are closed: open them first"], action);
+  }
+  await session.act({ do: "open" });
+  assertEquals(errors, []);
 });

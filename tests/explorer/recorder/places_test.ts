@@ -6,7 +6,7 @@ import {
   READ_PLACES,
   WRITE_PLACES,
 } from "../../../explorer/recorder/ixgbe/model_places.ts";
-import { CALLS, PLACES } from "../../../explorer/recorder/ixgbe/places.ts";
+import { CALLS, FATE_PLACES, PLACES } from "../../../explorer/recorder/ixgbe/places.ts";
 import type { Place } from "../../../explorer/recording/step.ts";
 import { REGISTERS } from "../../../ixgbe/registers.ts";
 import { PROJECT } from "../../support/processes.ts";
@@ -19,7 +19,8 @@ function linesOf({ file, text }: Place): string[] {
 for (
   const [name, places] of Object.entries({
     PLACES,
-    CALLS,
+    FATE_PLACES,
+    CALLS: Object.fromEntries(Object.entries(CALLS).map(([name, { source }]) => [name, source])),
     READ_PLACES,
     WRITE_PLACES,
     BUS_MASTER: { BUS_MASTER },

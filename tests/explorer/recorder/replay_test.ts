@@ -110,12 +110,17 @@ async function recordInWorker(experiment: Partial<Experiment>): Promise<Step[]> 
 
 Deno.test("A worker records the same steps each time", async () => {
   const bare = (steps: readonly Step[]) => steps.map(({ stack: _, ...step }) => step);
-  const first = bare(await recordInWorker(TRAFFIC)), second = bare(await recordInWorker(TRAFFIC));
+  const actions = [{ do: "open" }, { do: "frame", port: 0, frame: "udp", times: 9 }, {
+    do: "receive",
+    port: 0,
+  }] as const;
+  const run = async () => bare(await recordInWorker({ ports: 1, interrupts: true, actions }));
+  const first = await run(), second = await run();
   assertEquals(first.length, second.length);
   first.forEach((step, i) => assertEquals(step, second[i], `step ${i}`));
 });
 
-for (const device of ["82599", "X540", "X550"] as const) {
+for (const device of ["82599", "X550"] as const) {
   Deno.test(`Recording changes nothing for an ${device}: frames, statistics and registers`, async () => {
     const actions = [
       { do: "open" },
