@@ -23,6 +23,7 @@ async function openLinux(rig: Rig): Promise<void> {
   await page.getByLabel("Trace file").setInputFiles(LINUX);
   await page.getByRole("heading", { name: "linux_ixgbe.trace" }).waitFor();
   assert(await explorer.end() > 900);
+  await page.getByText("This driver's initialisation is recorded").waitFor({ state: "hidden" });
   await explorer.press("Home");
   const first = await explorer.views();
   for (let i = 0; i < 300; i++) await explorer.press("ArrowRight");
@@ -40,5 +41,5 @@ async function openDamaged(rig: Rig): Promise<void> {
   await Deno.writeTextFile(file, [...lines.slice(0, 6), "0.4 read"].join("\n"));
   await explorer.page.getByLabel("Trace file").setInputFiles(file);
   assertMatch(await explorer.page.getByRole("alert").innerText(), /line 7\b/);
-  assertEquals(await explorer.page.evaluate("explorer.trace"), null);
+  assertEquals(await explorer.page.evaluate("explorer.trace"), undefined);
 }
