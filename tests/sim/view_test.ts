@@ -2,7 +2,7 @@
 
 import { assertEquals } from "@std/assert";
 import fc from "fast-check";
-import { VirtualTime } from "../../bench/virtual_time.ts";
+import { VirtualTime } from "../../sim/virtual_time.ts";
 import { ixgbe } from "../../ixgbe/device.ts";
 import { RDBAH, RDBAL, REGISTERS, TDBAH, TDBAL } from "../../ixgbe/registers.ts";
 import { Mempool, PacketBatch } from "../../mod.ts";
