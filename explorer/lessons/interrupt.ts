@@ -20,6 +20,17 @@ export const interrupt: Lesson = {
       { do: "frame", port: 0, frame: "udp" },
       { do: "round", port: 0 },
       { do: "interrupt", port: 0 },
+      { do: "free" },
+      { do: "throttle", port: 0, microseconds: 200 },
+      { do: "interrupt", port: 0 },
+      { do: "frame", port: 0, frame: "udp" },
+      { do: "round", port: 0 },
+      { do: "interrupt", port: 0 },
+      { do: "free" },
+      { do: "frame", port: 0, frame: "udp" },
+      { do: "round", port: 0 },
+      { do: "sleep", milliseconds: 1 },
+      { do: "round", port: 0 },
     ],
   },
   steps: [
@@ -91,6 +102,30 @@ export const interrupt: Lesson = {
         answer:
           "The program: it arms a vector only after it has found nothing to do for a while, and " +
           "each arming is good for one message.",
+      },
+      look: "register",
+    },
+    {
+      at: { kind: "write", register: "EITR" },
+      text:
+        "A program that arms its vectors at once after each message needs the device's throttle. " +
+        "The experiment sets it to 200 µs: 100 units in `EITR.ITR_INTERVAL`.",
+      look: "register",
+    },
+    {
+      at: { kind: "cause", title: "held back" },
+      text:
+        "The vector is armed, and its cause is pending. But less than 200 µs have passed since the " +
+        "last message: the device holds this one back.",
+    },
+    {
+      at: { kind: "interrupt" },
+      text: "After the 200 µs, the device sends the message.",
+      question: {
+        ask: "Three more frames arrive while the message is held back. How many messages follow?",
+        answer:
+          "One. The cause is a bit: it says that there are frames, not how many. The driver finds " +
+          "them all when it polls.",
       },
       look: "register",
     },

@@ -46,9 +46,8 @@ export const lastDescriptor: Lesson = {
       look: "ring",
     },
     {
-      at: { kind: "write-back", ring: "rx", descriptor: 62 },
-      text:
-        "63 frames have arrived, and the device has filled descriptor 62, the last one that it " +
+      at: { kind: "dma-write", frame: 63 },
+      text: "63 frames have arrived, and the device has used descriptor 62, the last one that it " +
         "owns. `RDH` and `RDT` are equal again: 63.",
       look: "ring",
     },

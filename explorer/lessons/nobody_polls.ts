@@ -21,10 +21,10 @@ export const nobodyPolls: Lesson = {
   },
   steps: [
     {
-      at: { kind: "write-back", ring: "rx", descriptor: 62 },
+      at: { kind: "dma-write", frame: 63 },
       text:
-        "The program does not call `receive`. The device does not mind: it needs no processor to " +
-        "fill descriptors. Frame 63 has filled the last descriptor that the device owns.",
+        "The program does not call `receive`. That does not stop the device: it needs no processor to " +
+        "fill descriptors. Frame 63 goes to the buffer of the last descriptor that it owns.",
       look: "ring",
     },
     {

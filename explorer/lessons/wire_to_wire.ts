@@ -50,7 +50,7 @@ export const wireToWire: Lesson = {
       at: { kind: "write-back", ring: "rx", descriptor: 0 },
       text:
         "The device overwrites the descriptor with what it knows of the frame: its length, `EOP`, " +
-        "and last `DD` (7.1.6.2). Then it moves `RDH` to the next descriptor.",
+        "and last `DD` (7.1.6.2). `RDH` points to the next descriptor now.",
       question: {
         ask:
           "The buffer's address is no longer in the descriptor. How does the driver know which " +

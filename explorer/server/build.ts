@@ -76,6 +76,7 @@ async function bundle(
   importMap: string,
   options: readonly string[],
 ): Promise<string> {
+  const stop = Interruption.current?.signal;
   const command = new Deno.Command(Deno.execPath(), {
     args: [
       ...["bundle", "--quiet", "--platform", "browser", "--import-map", importMap],
@@ -84,10 +85,12 @@ async function bundle(
     cwd: PROJECT,
     env: { NO_COLOR: "1" },
     stdin: "null",
-    ...(Interruption.current && { signal: Interruption.current.signal }),
+    detached: true, // Ctrl-C reaches this program only, which then ends the bundler
+    ...(stop && { signal: stop }),
   });
   const { success, stdout, stderr } = await command.output();
   if (success) return output;
+  stop?.throwIfAborted();
   const said = [stdout, stderr].map((text) => new TextDecoder().decode(text)).join("\n");
   throw new UsageError(`cannot bundle ${entry}: ${said.trim().replaceAll(/\s+/g, " ")}`);
 }

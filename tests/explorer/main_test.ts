@@ -51,6 +51,17 @@ Deno.test("explore serves the page until Ctrl-C", async () => {
   assertEquals([result.code, result.stderr], [0, ""]);
 });
 
+Deno.test("explore ends at Ctrl-C also while it builds", async () => {
+  await using program = Program.start(explore("--port", "0"), { cwd: PROJECT, env: HEADLESS });
+  await until("the bundler", async () => {
+    const list = `/proc/${program.pid}/task/${program.pid}/children`;
+    return (await Deno.readTextFile(list)) !== "";
+  });
+  program.kill("SIGINT");
+  const { code, stdout, stderr } = await program.finish();
+  assertEquals([code, stdout, stderr], [130, "", ""]);
+});
+
 Deno.test("explore --attach prints what drives its ports, and removes their sockets at its end", async () => {
   const { program, url } = await start(["--attach"]);
   await using ended = program;

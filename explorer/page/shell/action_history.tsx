@@ -15,7 +15,7 @@ export function ActionHistory({ explorer }: { explorer: Explorer }) {
   const keep = (count: number) => explorer.run({ ...experiment, actions: actions.slice(0, count) });
   return (
     <>
-      <h3>So far</h3>
+      <h2>So far</h2>
       <ol class="history">
         {actions.map((action, i) => (
           <li key={i}>

@@ -42,9 +42,9 @@ export function ActionPanel({ explorer }: { explorer: Explorer }) {
         <Choice label="port" count={experiment.ports} value={port} onChange={setPort} />
         <Choice label="queue" count={experiment.queues} value={queue} onChange={setQueue} />
       </div>
-      <h3>Wire</h3>
+      <h2>Wire</h2>
       <FrameForm disabled={off} port={port} onSend={(action) => explorer.act(action)} />
-      <h3>Device</h3>
+      <h2>Device</h2>
       <p>
         {button("One round", { do: "round", port }, "The device takes descriptors and frames")}
         {button(
@@ -53,7 +53,7 @@ export function ActionPanel({ explorer }: { explorer: Explorer }) {
           "Time passes: throttled interrupts become due",
         )}
       </p>
-      <h3>Program</h3>
+      <h2>Program</h2>
       <p>
         {button(
           "Forward",
@@ -83,7 +83,7 @@ export function ActionPanel({ explorer }: { explorer: Explorer }) {
         )}
         {button("Close", { do: "close" }, "Close the devices")}
       </p>
-      <h3>Break a rule</h3>
+      <h2>Break a rule</h2>
       <BreakForm disabled={off} port={port} onBreak={(action) => explorer.act(action)} />
       <ActionHistory explorer={explorer} />
     </div>

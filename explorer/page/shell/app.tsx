@@ -47,10 +47,10 @@ export function App({ explorer }: { explorer: Explorer }) {
             <button type="button" onClick={() => explorer.complain()}>Close</button>
           </div>
         )}
-        <div class="controls">
+        <section class="controls" aria-label="Player">
           <Transport explorer={explorer} />
           <JumpBar explorer={explorer} />
-        </div>
+        </section>
         <Timeline explorer={explorer} />
         <main class={trace === undefined ? "columns" : "columns of-trace"}>
           <div class="column">

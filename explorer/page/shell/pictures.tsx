@@ -8,11 +8,10 @@ import type { Explorer } from "../explorer.ts";
 import { Pool } from "../views/pool.tsx";
 import { Rings } from "../views/rings.tsx";
 import { TraceView } from "../views/trace_view.tsx";
-import { VirtqueueView } from "../views/virtqueue_view.tsx";
 
-/** Rings and pool; of VirtIO, virtqueues as well; of a trace, how it compares with this driver. */
+/** Rings and pool; of a trace, how it compares with this driver. */
 export function Pictures({ explorer }: { explorer: Explorer }) {
-  const { player, lesson, trace, experiment } = explorer;
+  const { player, lesson, trace } = explorer;
   if (trace !== undefined) {
     return (
       <section class="panel comparison" aria-label="Trace">
@@ -29,11 +28,6 @@ export function Pictures({ explorer }: { explorer: Explorer }) {
       <div class={look === "pool" ? "looked-at" : ""}>
         <Pool player={player} />
       </div>
-      {experiment.device === "virtio" && (
-        <div class="wide">
-          <VirtqueueView player={player} />
-        </div>
-      )}
     </section>
   );
 }

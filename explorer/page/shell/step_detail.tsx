@@ -39,7 +39,7 @@ export function StepDetail({ player, look }: StepDetailProps) {
         <h2 title={step.title}>{step.title}</h2>
         {step.section !== undefined && <span class="section">{sectionWords(step.section)}</span>}
       </header>
-      <div class="detail-body">
+      <div class="detail-body" tabIndex={0} role="group" aria-label="Details">
         {step.rule !== undefined && <BrokenRule rule={step.rule} why={step.why} />}
         {step.rule === undefined && step.why !== undefined && <Prose text={step.why} />}
         <Facts step={step} />

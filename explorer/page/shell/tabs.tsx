@@ -43,7 +43,7 @@ export function Tabs({ label, names, open, onOpen, children }: TabsProps) {
         ))}
       </div>
       {open !== undefined && (
-        <div class="tab-panel" role="tabpanel" aria-label={open}>{children}</div>
+        <div class="tab-panel" role="tabpanel" aria-label={open} tabIndex={0}>{children}</div>
       )}
     </>
   );

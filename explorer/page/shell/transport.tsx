@@ -20,7 +20,7 @@ export function Transport({ explorer }: { explorer: Explorer }) {
   const atStart = position <= recording.first;
   const atEnd = position >= recording.end - 1;
   return (
-    <div class="transport" role="toolbar" aria-label="Player">
+    <div class="transport" role="toolbar" aria-label="Steps">
       <button
         type="button"
         disabled={atStart}

@@ -27,8 +27,8 @@ const indices = new WeakMap<Recording, RecordingIndex>();
 /** An index of a recording. */
 export class RecordingIndex {
   readonly #recording: Recording;
-  /** Sums of accesses, by port and register, in the order of steps. */
-  #sums = new Map<string, Sum[]>();
+  /** Sums of accesses in the order of steps: by port and name, then by index. */
+  #sums = new Map<string, Map<number, Sum[]>>();
   /** Steps with bytes of a frame, by the frame's number, in order. */
   #frames = new Map<number, number[]>();
   /** Steps with bytes of any frame, in order. */
@@ -60,17 +60,15 @@ export class RecordingIndex {
 
   /** Returns how often a register was accessed up to and including a step. */
   counts(port: number, name: string, index: number, step: number): Counts {
-    const sums = this.#sums.get(keyOf(port, name, index)) ?? [];
+    const sums = this.#sums.get(keyOf(port, name))?.get(index) ?? [];
     return sums[lastAtMost(sums, step, (sum) => sum.step)] ?? NEVER;
   }
 
-  /** Returns the registers of a port that were accessed up to and including a step: name and index. */
-  accessed(port: number, step: number): (readonly [name: string, index: number])[] {
-    const found: (readonly [string, number])[] = [];
-    for (const [key, sums] of this.#sums) {
-      const [at, name, index] = key.split(" ");
-      if (Number(at) === port && sums[0].step <= step) found.push([name, Number(index)]);
-    }
+  /** Returns the copies of a register that were accessed up to and including a step. */
+  accessed(port: number, name: string, step: number): number[] {
+    const copies = this.#sums.get(keyOf(port, name)), found: number[] = [];
+    if (copies === undefined) return found;
+    for (const [index, [first]] of copies) if (first.step <= step) found.push(index);
     return found;
   }
 
@@ -98,9 +96,16 @@ export class RecordingIndex {
     this.#from = this.#end = first;
   }
 
+  #copies(port: number, name: string): Map<number, Sum[]> {
+    const key = keyOf(port, name);
+    let copies = this.#sums.get(key);
+    if (copies === undefined) this.#sums.set(key, copies = new Map());
+    return copies;
+  }
+
   #add({ kind, port, register, frame, bytes, times = 1 }: Step, number: number): void {
     if (register !== undefined) {
-      const sums = listOf(this.#sums, keyOf(port, register.name, register.index));
+      const sums = listOf(this.#copies(port, register.name), register.index);
       const { reads, writes } = sums.at(-1) ?? NEVER;
       const [read, written] = kind === "write" ? [0, times] : [times, 0];
       sums.push({ step: number, reads: reads + read, writes: writes + written });
@@ -112,8 +117,8 @@ export class RecordingIndex {
   }
 }
 
-function keyOf(port: number, name: string, index: number): string {
-  return `${port} ${name} ${index}`;
+function keyOf(port: number, name: string): string {
+  return `${port} ${name}`;
 }
 
 function listOf<K, V>(map: Map<K, V[]>, key: K): V[] {

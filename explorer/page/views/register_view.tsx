@@ -55,11 +55,11 @@ function Access({ step, access, counts }: AccessProps) {
   );
 }
 
-/** Returns how often a register was accessed: `read 3 times, written once`. */
-export function countsInWords({ reads, writes }: Counts): string {
-  return `read ${times(reads)}, written ${times(writes)}`;
+/** Returns how often a register was accessed: `read 3 times, never written`. */
+function countsInWords({ reads, writes }: Counts): string {
+  return `${times("read", reads)}, ${times("written", writes)}`;
 }
 
-function times(n: number): string {
-  return n === 0 ? "never" : n === 1 ? "once" : `${n} times`;
+function times(verb: string, n: number): string {
+  return n === 0 ? `never ${verb}` : n === 1 ? `${verb} once` : `${verb} ${n} times`;
 }

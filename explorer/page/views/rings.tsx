@@ -49,7 +49,7 @@ export function RingsOf({ scene }: { scene: Scene }) {
           />
         ))}
       </div>
-      <Legend />
+      <Legend hasVirtqueues={states[0].isVirtqueue} />
       {selected !== undefined && <DescriptorDetails scene={scene} name={selected} />}
       <RingTable states={states} />
     </div>

@@ -16,6 +16,9 @@ import { virtqueuesOf, virtqueueState } from "./virtqueue/virtqueue_state.ts";
 /** Flag in both rings: the other side need not be told of new entries. */
 const SUPPRESSED = 1;
 
+/** The choice of the virtqueue that the step is about. */
+const OF_STEP = "the step's virtqueue";
+
 /** A virtqueue at the current step: that of the step, or one that is chosen. */
 export function VirtqueueView({ player }: { player: Player }) {
   usePlayer(player);
@@ -24,27 +27,18 @@ export function VirtqueueView({ player }: { player: Player }) {
   if (names.length === 0) return <p class="nothing">This device has no virtqueues.</p>;
   const ofStep = stepDescriptor(scene);
   const name = chosen ?? names.find((name) => ofStep && isSameRing(name, ofStep)) ?? names[0];
+  const choose = (title: string) => setChosen(names.find((name) => ringTitle(name) === title));
   return (
     <div class="virtqueues">
-      <div class="virtqueue-choice" role="group" aria-label="Virtqueue">
-        <button
-          type="button"
-          aria-pressed={chosen === undefined}
-          onClick={() => setChosen(undefined)}
-        >
-          of the step
-        </button>
-        {names.map((other) => (
-          <button
-            type="button"
-            key={ringTitle(other)}
-            aria-pressed={chosen !== undefined && isSameRing(chosen, other)}
-            onClick={() => setChosen(other)}
-          >
-            {ringTitle(other)}
-          </button>
+      <select
+        aria-label="Virtqueue"
+        value={chosen === undefined ? OF_STEP : ringTitle(chosen)}
+        onChange={({ currentTarget }) => choose(currentTarget.value)}
+      >
+        {[OF_STEP, ...names.map(ringTitle)].map((title) => (
+          <option key={title} value={title}>{title}</option>
         ))}
-      </div>
+      </select>
       <Virtqueue scene={scene} name={name} />
     </div>
   );
@@ -59,7 +53,6 @@ function Virtqueue({ scene, name }: { scene: Scene; name: RingName }) {
     <div class="virtqueue">
       <h3>Virtqueue: {ringTitle(name)}{isEnabled ? "" : ", not enabled"}</h3>
       <div class="virtqueue-parts">
-        <ChainTable scene={scene} name={name} current={current} />
         <div>
           <RingStrip
             title="Available ring"
@@ -80,6 +73,7 @@ function Virtqueue({ scene, name }: { scene: Scene; name: RingName }) {
               : "the driver notifies after an available entry"}
           />
         </div>
+        <ChainTable scene={scene} name={name} current={current} />
       </div>
     </div>
   );

@@ -51,11 +51,10 @@ export function registerRows(
 ): RegisterRow[] {
   const values = cellsOf(scene, registerSection(port));
   const words = search.toLowerCase().split(/\s+/).filter((word) => word !== "");
-  const accessed = Map.groupBy(index.accessed(port, position), ([name]) => name);
   const current = currentCells(scene, port), rows: RegisterRow[] = [];
   for (const { register, cells } of ALL) {
     if (!matches(register, words)) continue;
-    const copies = copiesOf(register, cells, values, accessed.get(register.name) ?? [])
+    const copies = copiesOf(register, cells, values, index.accessed(port, register.name, position))
       .map((i): RegisterCopy => ({
         index: i,
         value: values[cells[i]],
@@ -74,9 +73,9 @@ function copiesOf(
   register: Register,
   cells: Uint32Array,
   values: Uint32Array,
-  accessed: readonly (readonly [string, number])[],
+  accessed: readonly number[],
 ): number[] {
-  const copies = new Set(accessed.map(([, i]) => i)), reset = register.reset >>> 0;
+  const copies = new Set(accessed), reset = register.reset >>> 0;
   for (let i = 0; i < cells.length; i++) if (values[cells[i]] !== reset) copies.add(i);
   return [...copies].sort((a, b) => a - b);
 }

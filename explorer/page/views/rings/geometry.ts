@@ -37,8 +37,17 @@ export function wedge(from: number, to: number, entries: number, grow = 0): stri
   }) ?? "";
 }
 
+/** Lines between descriptors by the number of descriptors, since rings are drawn often. */
+const lines = new Map<number, string>();
+
 /** Returns lines between descriptors as one path. */
 export function separators(entries: number): string {
+  let path = lines.get(entries);
+  if (path === undefined) lines.set(entries, path = drawSeparators(entries));
+  return path;
+}
+
+function drawSeparators(entries: number): string {
   return Array.from({ length: entries }, (_, i) => {
     const angle = TURN * i / entries;
     return `M${point(angle, INNER)}L${point(angle, OUTER)}`;

@@ -17,6 +17,8 @@ const LENGTH = 11, HALF = 5.5;
 const MIDDLE = 4, LIFT = 5;
 /** From this far to the side, a name begins or ends at its place. */
 const SIDE = 12;
+/** From this far to the side, a name has two lines, with this distance. */
+const BESIDE = 60, LINE = 13;
 
 /** The pointers of a ring. */
 export function Pointers({ state, named }: { state: RingState; named: boolean }) {
@@ -64,11 +66,12 @@ interface NameProps {
   readonly angle: number;
 }
 
-/** The name and value of a pointer, with a line if the name has made way. */
+/** The name and value of a pointer, with a line if the name has made way. At the sides in two lines. */
 function Name({ pointer, entries, angle }: NameProps) {
   const { name, index } = pointer, from = angleOf(index, entries);
-  const left = x(angle, NAMES), hasMoved = Math.abs(from - angle) > 0.05;
+  const left = x(angle, NAMES), top = y(angle, NAMES), hasMoved = Math.abs(from - angle) > 0.05;
   const anchor = left > SIDE ? "start" : left < -SIDE ? "end" : "middle";
+  const isBeside = Math.abs(left) > BESIDE;
   return (
     <>
       {hasMoved && (
@@ -77,9 +80,18 @@ function Name({ pointer, entries, angle }: NameProps) {
           d={`M${point(from, OUTER + LENGTH)}L${point(angle, NAMES - 3)}`}
         />
       )}
-      <text x={left} y={y(angle, NAMES) + MIDDLE - LIFT * Math.cos(angle)} text-anchor={anchor}>
-        {name} {index}
-      </text>
+      {isBeside
+        ? (
+          <text x={left} y={top - 2} text-anchor={anchor}>
+            {name}
+            <tspan x={left} dy={LINE}>{index}</tspan>
+          </text>
+        )
+        : (
+          <text x={left} y={top + MIDDLE - LIFT * Math.cos(angle)} text-anchor={anchor}>
+            {name} {index}
+          </text>
+        )}
     </>
   );
 }

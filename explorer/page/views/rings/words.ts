@@ -25,7 +25,7 @@ export interface Pointer {
 export function pointersOf(ring: RingState): readonly Pointer[] {
   const { name: { ring: kind }, head, tail, next, fill } = ring;
   const [headName, tailName] = ring.isVirtqueue
-    ? ["device", "available"]
+    ? ["device", "avail"]
     : kind === "rx"
     ? ["RDH", "RDT"]
     : ["TDH", "TDT"];
@@ -50,17 +50,29 @@ function pointer(name: string, index: number, meaning: string): Pointer {
 
 /** What it means that an owner has a descriptor, as a sentence. */
 export function ownerSentence(owner: OwnerWord, ring: RingState): string {
-  const isReceive = ring.name.ring === "rx", { head, tail } = ring;
-  const tailName = ring.isVirtqueue ? "the available index" : isReceive ? "RDT" : "TDT";
+  return ring.isVirtqueue ? VIRTQUEUE_OWNERS[owner] : ringOwner(owner, ring);
+}
+
+/** What it means that an owner has a descriptor of a virtqueue. */
+const VIRTQUEUE_OWNERS: Readonly<Record<OwnerWord, string>> = {
+  driver: "The driver owns it: its chain is not in the available ring.",
+  armed:
+    "The driver has written it. The device gets it with the next write of the available index.",
+  device: "The device owns it: its chain is available, and not used yet.",
+  done: "The device has put its chain into the used ring. The driver has not looked at it yet.",
+};
+
+function ringOwner(owner: OwnerWord, { name, head, tail }: RingState): string {
+  const isReceive = name.ring === "rx";
   switch (owner) {
     case "driver":
       return "The driver owns it. It is empty: the device may not use it.";
     case "armed":
-      return `The driver has written it. The device gets it with the next write of ${tailName}.`;
+      return "The driver has written it. The device gets it with the next write of " +
+        `${isReceive ? "RDT" : "TDT"}.`;
     case "device":
-      return isReceive
-        ? `The device owns it, as all from head ${head} up to tail ${tail}: it may fill its buffer.`
-        : `The device owns it, as all from head ${head} up to tail ${tail}: it has to send its buffer.`;
+      return `The device owns it, as all from head ${head} up to tail ${tail}: ` +
+        `it ${isReceive ? "may fill" : "has to send"} its buffer.`;
     case "done":
       return isReceive
         ? "The device has filled its buffer. The driver owns it again, and has not looked at it yet."

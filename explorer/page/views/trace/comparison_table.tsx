@@ -22,7 +22,7 @@ export function ComparisonTable({ rows, current, onShow }: ComparisonTableProps)
   const row = useRef<HTMLTableRowElement>(null);
   useEffect(() => row.current?.scrollIntoView({ block: "nearest" }), [current]);
   return (
-    <table class="comparison">
+    <table class="uses">
       <thead>
         <tr>
           <th scope="col" rowSpan={2}>Register</th>

@@ -39,8 +39,9 @@ Deno.test("RecordingIndex.counts() counts accesses up to a step, and those of on
   assertEquals(counts("RDT", 0, 1), [0, 1]);
   assertEquals(counts("RDT", 0, 3), [0, 2]);
   assertEquals(counts("LINKS", 0, 3), [5, 0]);
-  assertEquals(index.accessed(0, 2), [["RDT", 0], ["LINKS", 0]]);
-  assertEquals(index.accessed(1, 3), []);
+  assertEquals(index.accessed(0, "RDT", 2), [0]);
+  assertEquals(index.accessed(0, "RDT", 3), [0, 1]);
+  assertEquals(index.accessed(1, "RDT", 3), []);
 });
 
 Deno.test("RecordingIndex.of() follows a recording that grows and loses its oldest steps", () => {
