@@ -8,7 +8,8 @@ import type { Report, Request } from "../recording/messages.ts";
 
 /** Starts the worker and speaks with it. */
 export class Engine {
-  readonly #worker: Worker;
+  readonly #onReport: (report: Report) => void;
+  #worker: Worker;
 
   /**
    * Starts the worker.
@@ -16,15 +17,8 @@ export class Engine {
    * @param onReport Called with each of its reports; also if it cannot be started.
    */
   constructor(onReport: (report: Report) => void) {
-    this.#worker = new Worker("engine.js", { type: "module" });
-    this.#worker.onmessage = ({ data }: MessageEvent<Report>) => onReport(data);
-    this.#worker.onerror = (event) => {
-      const detail = event.message ? `: ${event.message}` : "";
-      onReport({
-        type: "error",
-        message: `the worker engine.js has ended${detail}: load the page again`,
-      });
-    };
+    this.#onReport = onReport;
+    this.#worker = this.#start();
   }
 
   /** Sends a request. Reports answer it. */
@@ -32,8 +26,30 @@ export class Engine {
     this.#worker.postMessage(request);
   }
 
-  /** Ends the worker. No report comes after that. */
+  /** Ends the worker. */
   close(): void {
     this.#worker.terminate();
+  }
+
+  /** Ends the worker, whatever it does, and starts it anew. */
+  restart(): void {
+    this.close();
+    this.#worker = this.#start();
+  }
+
+  #start(): Worker {
+    const worker = new Worker("engine.js", { type: "module" });
+    // Reports that were on their way when the worker was ended are not passed on.
+    worker.onmessage = ({ data }: MessageEvent<Report>) => {
+      if (worker === this.#worker) this.#onReport(data);
+    };
+    worker.onerror = ({ message }) => {
+      const detail = message ? `: ${message}` : "";
+      this.#onReport({
+        type: "error",
+        message: `the worker engine.js has ended${detail}: load the page again`,
+      });
+    };
+    return worker;
   }
 }

@@ -39,7 +39,7 @@ export class Explorer extends Observable {
   /** Speed in steps a second that the player is started with. */
   #pace = 4;
   /** What the worker was asked for last, which an error is about; `begun` after its first report. */
-  #asked: "run" | "begun" | "act" = "run";
+  #asked: "run" | "begun" | "act" | "measure" = "run";
 
   /** The rows, chapters and jumps of the recording. */
   get index(): StepIndex {
@@ -157,6 +157,7 @@ export class Explorer extends Observable {
 
   /** Shows a trace in place of the experiment. */
   showTrace(name: string, begin: Begin, steps: readonly Step[]): void {
+    this.#stop();
     this.#trace = name;
     this.#lesson = undefined;
     this.#message = undefined;
@@ -170,6 +171,7 @@ export class Explorer extends Observable {
   measure(): void {
     this.#measured = undefined;
     this.#busy = true;
+    this.#asked = "measure";
     this.#engine.send({ type: "measure", milliseconds: 1000 });
     this.changed();
   }
@@ -186,7 +188,14 @@ export class Explorer extends Observable {
     this.changed();
   }
 
+  /** Ends what the worker does, so that no report comes about what is no longer shown. */
+  #stop(): void {
+    if (this.#busy) this.#engine.restart();
+    this.#busy = false;
+  }
+
   #start(experiment: Experiment, step: number): void {
+    this.#stop();
     this.#trace = undefined;
     this.#experiment = experiment;
     this.#wanted = step;
@@ -213,8 +222,7 @@ export class Explorer extends Observable {
       const rate = report.packets / report.milliseconds / 1000;
       this.#measured = `${rate.toFixed(2)} million packets a second, in this tab`;
       this.#busy = false;
-    } else if (this.#trace !== undefined) return; // a late report on the experiment before
-    else if (report.type === "begin") {
+    } else if (report.type === "begin") {
       this.#asked = "begun";
       this.#load(report);
     } else if (report.type === "steps") {

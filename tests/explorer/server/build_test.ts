@@ -3,6 +3,7 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { Sources } from "../../../explorer/recording/sources.ts";
 import { build, type Entries, NAMES, type Site } from "../../../explorer/server/build.ts";
+import { withoutComments } from "../../../explorer/server/comments.ts";
 import { withRenamedScopes } from "../../../explorer/server/specialised.ts";
 import { TemporaryDirectory } from "../../../programs/temporary_directory.ts";
 import { UsageError } from "../../../src/errors.ts";
@@ -41,6 +42,20 @@ async function forward(site: Site, directory: TemporaryDirectory): Promise<Forwa
     worker.terminate();
   }
 }
+
+Deno.test("withoutComments() leaves code where it is, and all that only looks like a comment", () => {
+  const text = [
+    ...["/** A class. */", "class A {", "  /** A method,", "   * on lines. */", "  b() { // c"],
+    ...["    return /* d */ `", "/** e */ ${1} // f`; }", '  g = "/* h */"; i = /[/*]/; } // j'],
+  ].join("\n");
+  assertEquals(
+    withoutComments(text),
+    [
+      ...["", "class A {", "  ", "", "  b() { ", "    return         `", "/** e */ ${1} // f`; }"],
+      ...['  g = "/* h */"; i = /[/*]/; } '],
+    ].join("\n"),
+  );
+});
 
 Deno.test("build() makes the files, and Sources leads from the engine's stacks to the driver", async () => {
   await using directory = await TemporaryDirectory.make();
