@@ -13,6 +13,7 @@
 import { Interruption } from "../../programs/interruption.ts";
 import { TemporaryDirectory } from "../../programs/temporary_directory.ts";
 import { UsageError } from "../../src/errors.ts";
+import { withoutComments } from "./comments.ts";
 import { importMap, PROJECT } from "./import_map.ts";
 import { leanMap } from "./source_map.ts";
 import { withRenamedScopes } from "./specialised.ts";
@@ -58,7 +59,7 @@ export async function build(entries: Entries = ENTRIES): Promise<Site> {
     ...await Promise.all(entries.files.map(asIs)),
     ["page.js", await Deno.readFile(page)],
     ["page.css", await Deno.readFile(directory.file("page.css"))],
-    ["engine.js", encode(withRenamedScopes(await Deno.readTextFile(engine)))],
+    ["engine.js", encode(withRenamedScopes(withoutComments(await Deno.readTextFile(engine))))],
     ["engine.js.map", encode(await engineMap(`${engine}.map`))],
   ]);
 }

@@ -3,6 +3,7 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { Sources } from "../../../explorer/recording/sources.ts";
 import { build, type Entries, NAMES, type Site } from "../../../explorer/server/build.ts";
+import { withoutComments } from "../../../explorer/server/comments.ts";
 import { withRenamedScopes } from "../../../explorer/server/specialised.ts";
 import { TemporaryDirectory } from "../../../programs/temporary_directory.ts";
 import { UsageError } from "../../../src/errors.ts";
@@ -86,6 +87,15 @@ Deno.test("the engine has each specialised function once, so its name finds it",
   const names = [...engine.matchAll(/\bspecialise\d*\(import\.meta[^]*?function (\w+)\(/g)];
   assert(names.length >= 2);
   for (const [, name] of names) assertEquals(engine.split(`function ${name}(`).length - 1, 1, name);
+});
+
+Deno.test("withoutComments() leaves code, and text in quotes, where it is", () => {
+  const module =
+    "/** A.\n * B. */ const a = `// no\n/* none */`; // c\nconst b = '//' /* d */ + 1;";
+  assertEquals(
+    withoutComments(module),
+    "\n         const a = `// no\n/* none */`; \nconst b = '//'         + 1;",
+  );
 });
 
 Deno.test("withRenamedScopes() adds the names that the bundler chose", () => {
