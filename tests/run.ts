@@ -177,7 +177,10 @@ async function runSuite(
 }
 
 /** Prints the standard error above the bar. */
-async function printAbove(stream: ReadableStream<Uint8Array>, progress: Progress): Promise<void> {
+async function printAbove(
+  stream: ReadableStream<Uint8Array<ArrayBuffer>>,
+  progress: Progress,
+): Promise<void> {
   const lines = stream.pipeThrough(new TextDecoderStream())
     .pipeThrough(new TextLineStream() as TransformStream<string, string>);
   for await (const line of lines) progress.print(() => console.error(line));
