@@ -28,6 +28,8 @@ export interface PortParts {
 export class DeviceWatcher implements DeviceObserver {
   /** Frames in the packet buffer, the oldest first. */
   readonly #kept: number[] = [];
+  /** Vectors whose message is held back. */
+  readonly #held = new Set<number>();
   readonly #context: PortContext;
   readonly #parts: PortParts;
   /** Sends the message of a vector to the driver. */
@@ -125,6 +127,7 @@ export class DeviceWatcher implements DeviceObserver {
   }
 
   messageSent(vector: number): void {
+    this.#held.delete(vector);
     const stack = stackAbove(this.messageSent, LINES);
     this.#act(() => {
       this.#context.journal.add({
@@ -143,15 +146,15 @@ export class DeviceWatcher implements DeviceObserver {
 
   messageHeld(vector: number, milliseconds: number): void {
     const { journal, port } = this.#context, microseconds = Math.ceil(milliseconds * 1000);
-    const title = `message of vector ${vector} is held back`;
-    if (journal.repeat((last) => last.title === title && last.port === port)) return;
+    if (this.#held.has(vector)) return; // the device tries in each round
+    this.#held.add(vector);
     const stack = stackAbove(this.messageHeld, LINES);
     this.#act(() => {
       journal.add({
         kind: "cause",
         actor: "device",
         port,
-        title,
+        title: `message of vector ${vector} is held back`,
         why: `EITR leaves at least its interval between two messages: ${microseconds} µs are left.`,
         section: "7.3.2.1.1",
         stack,
