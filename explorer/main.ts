@@ -122,6 +122,7 @@ async function attach(
   await using model = await LiveModel.start(placed);
   const site = attachedSite(await build());
   await using server = await WebServer.start(site, port, (socket) => model.take(socket));
+  using _ = { [Symbol.dispose]: () => model.dismiss() }; // the server would break connections off
   present(server, browser);
   const words = addressesOf(placed).map(shellWord);
   out.print(`start a driver in another terminal: deno run --allow-ffi fwd.ts ${words.join(" ")}`);

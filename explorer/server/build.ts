@@ -59,7 +59,7 @@ export async function build(entries: Entries = ENTRIES): Promise<Site> {
     ...await Promise.all(entries.files.map(asIs)),
     ["page.js", await Deno.readFile(page)],
     ["page.css", await Deno.readFile(directory.file("page.css"))],
-    ["engine.js", encode(withRenamedScopes(withoutComments(await Deno.readTextFile(engine))))],
+    ["engine.js", encode(withoutComments(withRenamedScopes(await Deno.readTextFile(engine))))],
     ["engine.js.map", encode(await engineMap(`${engine}.map`))],
   ]);
 }

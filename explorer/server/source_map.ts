@@ -14,12 +14,13 @@ import {
 import type { SourceMap } from "../recording/sources.ts";
 import { PROJECT } from "./import_map.ts";
 
-/** The room whose sources the page does not show: its own. */
-const OWN = "explorer/";
+/** The sources that the page does not show: its own, but for the model of a VirtIO device. */
+const OWN = /^explorer\/(?!recorder\/virtio\/device\/)/;
 
 /**
  * Returns the map of the project's sources, with paths from its root, as in `ixgbe/device.ts`. It has
- * lines, and neither columns nor names. The explorer's own code, and packages, are not mapped.
+ * lines, and neither columns nor names. The explorer's own code, and packages, are not mapped; the
+ * model of a VirtIO device is.
  *
  * @param text The map as the bundler wrote it, with paths from its own place.
  * @param place URL of the map.
@@ -29,7 +30,7 @@ export function leanMap(text: string, place: URL): SourceMap {
   const sources: string[] = [], sourcesContent: string[] = [];
   const numbers = whole.sources.map((source, i) => {
     const { href } = new URL(source, place), path = href.slice(PROJECT.href.length);
-    if (!href.startsWith(PROJECT.href) || path.startsWith(OWN)) return -1;
+    if (!href.startsWith(PROJECT.href) || OWN.test(path)) return -1;
     sourcesContent.push(whole.sourcesContent[i]);
     return sources.push(path) - 1;
   });

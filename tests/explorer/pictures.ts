@@ -8,8 +8,8 @@
 import { PROJECT } from "../support/processes.ts";
 import { Rig } from "./browser/rig.ts";
 
-/** Largest file, in bytes: the repository keeps each version. */
-const MAX_BYTES = 300_000;
+/** Size of the pictures in pixels, and of the largest file in bytes: the repository keeps each version. */
+const SIZE = { width: 1280, height: 800 }, MAX_BYTES = 300_000;
 
 /** Pictures by file name: a lesson, and its step from 0. */
 const PICTURES = {
@@ -21,6 +21,7 @@ const PICTURES = {
 await using rig = await Rig.start();
 for (const [name, { lesson, step }] of Object.entries(PICTURES)) {
   await using explorer = await rig.open(`lesson=${lesson}`);
+  await explorer.page.setViewportSize(SIZE);
   for (let i = 0; i < step; i++) await explorer.press(".");
   const path = `${PROJECT}docs/${name}`;
   const { length } = await explorer.page.screenshot({ path });

@@ -45,11 +45,13 @@ export function PoolOf({ scene }: { scene: Scene }) {
   return (
     <div class="pool">
       <h3>Pool of {count} buffers</h3>
+      <Counts counts={countBuffers(buffers)} />
+      <p class="pool-words" aria-hidden="true">{words}</p>
       <svg
         class="pool-cells"
         viewBox={`0 0 ${ROW * CELL} ${rows.length * CELL}`}
         role="slider"
-        tabIndex={0}
+        tabindex={0}
         aria-label="Buffers of the pool"
         aria-valuemin={0}
         aria-valuemax={count - 1}
@@ -70,8 +72,6 @@ export function PoolOf({ scene }: { scene: Scene }) {
         {selected !== undefined && <Frame buffer={selected} look="pool-selected" />}
         {current !== undefined && <Frame buffer={current} look="pool-current" />}
       </svg>
-      <p class="pool-words" aria-hidden="true">{words}</p>
-      <Counts counts={countBuffers(buffers)} />
     </div>
   );
 }

@@ -16,8 +16,8 @@ import { ringsOf, type RingState, ringState } from "./rings/ring_state.ts";
 import { RingTable } from "./rings/ring_table.tsx";
 import { ringTitle } from "./rings/words.ts";
 
-/** The most rings of a port that are large enough for the names of pointers. */
-const MOST_LARGE = 2;
+/** The most rings that are large enough for the names of pointers. */
+const MOST_LARGE = 4;
 
 /** The rings at the current step. */
 export function Rings({ player }: { player: Player }) {
@@ -43,6 +43,7 @@ export function RingsOf({ scene }: { scene: Scene }) {
             address={address}
             link={linkOf(scene, port)}
             isCurrent={scene.step?.port === port}
+            isSmall={states.length > MOST_LARGE}
             states={states.filter(({ name }) => name.port === port)}
             current={current}
             selected={selected}
@@ -62,13 +63,14 @@ interface PortProps {
   readonly address: string;
   readonly link: string;
   readonly isCurrent: boolean;
+  readonly isSmall: boolean;
   readonly states: readonly RingState[];
   readonly current: DescriptorName | undefined;
   readonly selected: DescriptorName | undefined;
 }
 
-function Port({ scene, port, address, link, isCurrent, states, current, selected }: PortProps) {
-  const isSmall = states.length > MOST_LARGE;
+function Port(properties: PortProps) {
+  const { scene, port, address, link, isCurrent, isSmall, states, current, selected } = properties;
   const indexIn = (descriptor: DescriptorName | undefined, { name }: RingState) =>
     descriptor !== undefined && isSameRing(descriptor, name) ? descriptor.index : undefined;
   return (

@@ -76,9 +76,14 @@ export class LiveModel implements AsyncDisposable {
     socket.onopen = () => this.#control.watch(this.#pages.size);
   }
 
+  /** Ends the connections of the pages. */
+  dismiss(): void {
+    for (const page of this.#pages) page.close();
+  }
+
   /** Ends the thread, whose ports close, and the connections of the pages. */
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const page of this.#pages) page.close();
+    this.dismiss();
     this.#control.stop();
     await this.#ended.promise.catch(() => {}); // reported by `start` or `ended`
     this.#worker.terminate();

@@ -26,7 +26,7 @@ export function DescriptorDetails({ scene, name }: { scene: Scene; name: Descrip
         <button type="button" onClick={() => selection.selectDescriptor(undefined)}>Close</button>
       </header>
       <p>
-        {ownerSentence(owner, state)} {bufferSentence(buffer, frame)}
+        {ownerSentence(owner, state, name.index)} {bufferSentence(buffer, frame)}
       </p>
       <DescriptorBits format={formatOf({ ring, format, writtenBack })} old={words} words={words} />
     </section>

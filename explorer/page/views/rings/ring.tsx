@@ -54,7 +54,7 @@ export function Ring({ scene, state, current, selected, isSmall }: RingProps) {
       <svg
         viewBox={`${-WIDTH / 2} ${-HEIGHT / 2} ${WIDTH} ${HEIGHT}`}
         role="slider"
-        tabIndex={0}
+        tabindex={0}
         aria-label={`Descriptors of ${ringTitle(name)}`}
         aria-valuemin={0}
         aria-valuemax={entries - 1}

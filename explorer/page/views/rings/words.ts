@@ -48,9 +48,9 @@ function pointer(name: string, index: number, meaning: string): Pointer {
   return { name, index, meaning, mover: "driver" };
 }
 
-/** What it means that an owner has a descriptor, as a sentence. */
-export function ownerSentence(owner: OwnerWord, ring: RingState): string {
-  return ring.isVirtqueue ? VIRTQUEUE_OWNERS[owner] : ringOwner(owner, ring);
+/** What it means that an owner has the descriptor with an index, as a sentence. */
+export function ownerSentence(owner: OwnerWord, ring: RingState, index: number): string {
+  return ring.isVirtqueue ? VIRTQUEUE_OWNERS[owner] : ringOwner(owner, ring, index);
 }
 
 /** What it means that an owner has a descriptor of a virtqueue. */
@@ -62,8 +62,8 @@ const VIRTQUEUE_OWNERS: Readonly<Record<OwnerWord, string>> = {
   done: "The device has put its chain into the used ring. The driver has not looked at it yet.",
 };
 
-function ringOwner(owner: OwnerWord, { name, head, tail }: RingState): string {
-  const isReceive = name.ring === "rx";
+function ringOwner(owner: OwnerWord, ring: RingState, index: number): string {
+  const isReceive = ring.name.ring === "rx", { head, tail } = ring;
   switch (owner) {
     case "driver":
       return "The driver owns it. It is empty: the device may not use it.";
@@ -71,6 +71,10 @@ function ringOwner(owner: OwnerWord, { name, head, tail }: RingState): string {
       return "The driver has written it. The device gets it with the next write of " +
         `${isReceive ? "RDT" : "TDT"}.`;
     case "device":
+      if (!isBetween(index, head, tail)) {
+        return `The device owns it: it has ${isReceive ? "filled" : "read"} its buffer, ` +
+          "and has not written the descriptor back yet.";
+      }
       return `The device owns it, as all from head ${head} up to tail ${tail}: ` +
         `it ${isReceive ? "may fill" : "has to send"} its buffer.`;
     case "done":
@@ -78,6 +82,12 @@ function ringOwner(owner: OwnerWord, { name, head, tail }: RingState): string {
         ? "The device has filled its buffer. The driver owns it again, and has not looked at it yet."
         : "The device has sent its buffer. The driver owns it again, and has not reclaimed the buffer.";
   }
+}
+
+/** Whether an index is one of those from head up to tail. */
+function isBetween(index: number, head: number, tail: number): boolean {
+  if (head <= tail) return index >= head && index < tail;
+  return index >= head || index < tail;
 }
 
 /** Returns what one reads of a descriptor: `17: device, buffer 81`. */

@@ -64,8 +64,13 @@ Deno.test("descriptorState() names buffer and frame, and descriptorWords() says 
 
 Deno.test("ownerSentence() says which register hands an armed descriptor over", () => {
   const ring = ringState(scene(), RX);
-  assert(ownerSentence("armed", ring).includes("the next write of RDT"));
-  assert(ownerSentence("device", ring).includes("from head 3 up to tail 6"));
+  assert(ownerSentence("armed", ring, 6).includes("the next write of RDT"));
+});
+
+Deno.test("ownerSentence() tells what the device may use from what it has not written back", () => {
+  const ring = ringState(scene(), RX);
+  assert(ownerSentence("device", ring, 5).includes("from head 3 up to tail 6"));
+  assert(ownerSentence("device", ring, 2).includes("has not written the descriptor back"));
 });
 
 Deno.test("pointersOf() leaves out the index to fill of a receive ring if it is the one to look at", () => {
