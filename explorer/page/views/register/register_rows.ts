@@ -56,12 +56,16 @@ export function registerRows(
   for (const { register, cells, text } of ALL) {
     if (!words.every((word) => text.includes(word))) continue;
     const copies = copiesOf(register, cells, values, index.accessed(port, register.name, position))
-      .map((i): RegisterCopy => ({
-        index: i,
-        value: values[cells[i]],
-        ...index.counts(port, register.name, i, position),
-        isCurrent: current.has(cells[i]),
-      }));
+      .map((i): RegisterCopy => {
+        const { reads, writes } = index.counts(port, register.name, i, position);
+        return {
+          index: i,
+          value: values[cells[i]],
+          reads,
+          writes,
+          isCurrent: current.has(cells[i]),
+        };
+      });
     if (copies.length === 0 && words.length === 0) continue;
     const sum = (of: "reads" | "writes") => copies.reduce((n, copy) => n + copy[of], 0);
     rows.push({ register, copies, reads: sum("reads"), writes: sum("writes") });
