@@ -24,15 +24,15 @@ export class ExplorerPage implements AsyncDisposable {
   readonly page: Page;
   readonly #context: BrowserContext;
   /** Errors and warnings of the browser's console, and errors that nothing caught. */
-  readonly errors: string[] = [];
+  readonly #errors: string[] = [];
 
   private constructor(context: BrowserContext, page: Page) {
     this.#context = context;
     this.page = page;
     page.on("console", (message) => {
-      if (["error", "warning"].includes(message.type())) this.errors.push(message.text());
+      if (["error", "warning"].includes(message.type())) this.#errors.push(message.text());
     });
-    page.on("pageerror", (error) => this.errors.push(`${error}`));
+    page.on("pageerror", (error) => this.#errors.push(`${error}`));
   }
 
   /** Opens an address in a tab of its own, and waits until all is recorded. */
@@ -107,9 +107,14 @@ export class ExplorerPage implements AsyncDisposable {
     }`);
   }
 
+  /** Fails if there was an error since the last call. */
+  assertNoErrors(): void {
+    assertEquals(this.#errors.splice(0), [], "errors in the browser's console");
+  }
+
   /** Closes the tab; fails if there was an error. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#context.close();
-    assertEquals(this.errors, [], "errors in the browser's console");
+    this.assertNoErrors();
   }
 }

@@ -9,7 +9,7 @@ import { LESSONS } from "../../../explorer/lessons/mod.ts";
 import type { Lesson } from "../../../explorer/recording/lesson.ts";
 import type { PageTests, Rig } from "./rig.ts";
 
-/** A test for each lesson. */
+/** A test for each lesson. All are in one tab, which is quicker. */
 export const LESSON_PAGES: PageTests = Object.fromEntries(
   LESSONS.map((lesson) => [
     `The lesson ${lesson.id} runs through`,
@@ -17,14 +17,12 @@ export const LESSON_PAGES: PageTests = Object.fromEntries(
   ]),
 );
 
-/** Returns a text without the marks of code, and with single spaces. */
-function words(text: string): string {
-  return text.replaceAll("`", "").replaceAll(/\s+/g, " ").trim();
-}
-
 async function runThrough(rig: Rig, { id, steps }: Lesson): Promise<void> {
-  await using explorer = await rig.open(`lesson=${id}`);
-  const { page } = explorer;
+  const explorer = await rig.openLesson(id), panel = explorer.page.getByRole("article");
+  const shows = async (wanted: string) => {
+    const shown = words(await panel.innerText());
+    assert(shown.includes(words(wanted)), `${shown} contains: ${wanted}`);
+  };
   let before = -1;
   for (const [i, { text, question }] of steps.entries()) {
     const { current, at } = await explorer.lesson();
@@ -32,11 +30,6 @@ async function runThrough(rig: Rig, { id, steps }: Lesson): Promise<void> {
     assert(at > before, `step ${i + 1} of ${id} is in the recording`);
     assertEquals(await explorer.position(), at);
     before = at;
-    const panel = page.getByRole("article");
-    const shows = async (wanted: string) => {
-      const shown = words(await panel.innerText());
-      assert(shown.includes(words(wanted)), `${shown} contains: ${wanted}`);
-    };
     await shows(text);
     if (question !== undefined) {
       await shows(question.ask);
@@ -46,4 +39,10 @@ async function runThrough(rig: Rig, { id, steps }: Lesson): Promise<void> {
     await explorer.press(".");
   }
   assertEquals((await explorer.lesson()).current, steps.length - 1);
+  explorer.assertNoErrors();
+}
+
+/** Returns a text without the marks of code, and with single spaces. */
+function words(text: string): string {
+  return text.replaceAll("`", "").replaceAll(/\s+/g, " ").trim();
 }

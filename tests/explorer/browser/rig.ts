@@ -24,6 +24,8 @@ export class Rig implements AsyncDisposable {
   /** A directory for files. */
   readonly directory: TemporaryDirectory;
   readonly #owned: AsyncDisposableStack;
+  /** The tab of the lessons. */
+  #lessons: ExplorerPage | undefined;
 
   private constructor(
     browser: Browser,
@@ -49,6 +51,14 @@ export class Rig implements AsyncDisposable {
   /** Opens the page at a fragment of its address, `lesson=rss`, and waits until all is recorded. */
   open(fragment = ""): Promise<ExplorerPage> {
     return ExplorerPage.open(this.browser, `${this.address}#${fragment}`);
+  }
+
+  /** Shows a lesson in the tab that all lessons share, and waits until it is recorded. */
+  async openLesson(id: string): Promise<ExplorerPage> {
+    const explorer = this.#lessons ??= this.#owned.use(await this.open());
+    await explorer.page.goto(`${this.address}#lesson=${id}`);
+    await explorer.until(`explorer.lesson?.lesson.id === "${id}" && !explorer.busy`);
+    return explorer;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
