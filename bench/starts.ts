@@ -17,10 +17,10 @@ import { run } from "../programs/run.ts";
 import { FrameBuffer } from "../sim/frames/frame.ts";
 import { DEVICE } from "../sim/nic/boards.ts";
 import { CARD } from "../sim/nic/timing.ts";
+import { VirtualTime } from "../sim/virtual_time.ts";
 import type { Wire, WirePort } from "../sim/wires/wire.ts";
 import { align } from "./table.ts";
 import { TimedCard } from "./timed_card.ts";
-import { VirtualTime } from "./virtual_time.ts";
 
 const OPTIONS = {
   starts: whole("cards to start, of each kind in turn", { least: 1, most: 1e6, default: 1000 }),

@@ -9,7 +9,7 @@ import type { DmaMemory } from "../src/dma.ts";
 import type { Bar, Doorbell, PciFunction } from "../src/pci/function.ts";
 import { Nic, type NicOptions } from "../sim/nic/nic.ts";
 import type { Model } from "../sim/pci/model.ts";
-import type { VirtualTime } from "./virtual_time.ts";
+import type { VirtualTime } from "../sim/virtual_time.ts";
 
 /** What an access to a register over PCIe takes, in milliseconds. */
 const READ_MS = 0.0012, WRITE_MS = 0.0002;

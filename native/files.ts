@@ -60,7 +60,7 @@ export function visible(text: string): string {
 
 /** Returns a name as a word of a shell command. */
 export function shellWord(name: string): string {
-  if (/^[\w.:@%+-]+$/.test(name)) return name;
+  if (/^[\w.:@%+/-]+$/.test(name)) return name;
   const bytes = [...path(name).subarray(0, -1)].map((byte) => {
     const character = String.fromCharCode(byte);
     return /[^\x21-\x7e]|['\\]/.test(character)

@@ -66,6 +66,8 @@ export class Loop {
   readonly #wakeFd: number;
   readonly #pollfds: Int32Array<ArrayBuffer>;
   #lastWork = milliseconds();
+  /** Whether the NICs do no rounds. Drivers can still access registers. */
+  paused = false;
 
   /**
    * Creates a loop, which {@linkcode Loop.prototype.run} runs.
@@ -98,7 +100,7 @@ export class Loop {
   #slice(look: (now: number) => boolean): boolean {
     const end = milliseconds() + SLICE_MILLISECONDS;
     for (;;) {
-      let work = this.#rounds();
+      let work = this.paused ? 0 : this.#rounds(ROUNDS);
       for (const port of this.#ports) work += this.#serve(port);
       const now = milliseconds();
       if (!look(now)) return false;
@@ -108,11 +110,16 @@ export class Loop {
     }
   }
 
-  #rounds(): number {
+  /** Has each NIC do one round, also while paused. */
+  round(): void {
+    this.#rounds(1);
+  }
+
+  #rounds(count: number): number {
     const ports = this.#ports;
     let work = 0, i = 0;
     try {
-      for (let round = 0; round < ROUNDS; round++) {
+      for (let round = 0; round < count; round++) {
         for (i = 0; i < ports.length; i++) work += ports[i].nic.poll();
       }
       return work;

@@ -18,10 +18,8 @@ import { run } from "../programs/run.ts";
 import { Control, STDIN } from "./control.ts";
 import { Loop } from "./loop.ts";
 import { type Options, SIM } from "./options.ts";
-import { type Port, Ports } from "./port.ts";
+import { Ports, startSenders } from "./port.ts";
 import { Report } from "./report.ts";
-import { Generator } from "./wires/generator.ts";
-import { PcapWire } from "./wires/pcap.ts";
 
 const SECOND = 1000;
 
@@ -51,17 +49,6 @@ async function main(options: Options): Promise<number> {
     ports[Symbol.dispose]();
   }
   return report.total() && !ports.failed ? 0 : 1;
-}
-
-/** Starts senders once other ports receive their frames: earlier ones would be dropped. */
-function startSenders(ports: readonly Port[]): void {
-  const allReceive = ports.every(({ nic }) => nic.receiving);
-  for (const { wire, nic } of ports) {
-    if (wire instanceof PcapWire) wire.held &&= !allReceive;
-    if (!(wire instanceof Generator) || wire.running || !nic.receiving) continue;
-    const peer = ports.find((port) => port.wire === wire.peer);
-    if (peer?.nic.receiving) wire.start();
-  }
 }
 
 if (import.meta.main) await run(SIM, main);

@@ -12,6 +12,7 @@ import type { Options, PortOptions } from "./options.ts";
 import { BAR0_BYTES } from "./pci/config_space.ts";
 import { Server } from "./pci/server.ts";
 import { Trace } from "./pci/trace.ts";
+import { TraceFile } from "./pci/trace_file.ts";
 import { PlainDevice } from "./plain/device.ts";
 import { Generator } from "./wires/generator.ts";
 import { makeWires } from "./wires/parse.ts";
@@ -60,7 +61,7 @@ export interface Port {
 export class Ports implements Disposable {
   /** The ports, in the order of the command line. */
   readonly all: readonly Port[];
-  readonly #trace: Trace | undefined;
+  readonly #trace: TraceFile | undefined;
 
   /**
    * Opens all ports, which then serve drivers. Empties files to write last: if a port cannot be opened, or a
@@ -71,7 +72,10 @@ export class Ports implements Disposable {
    */
   constructor(options: Options, log: (line: string) => void) {
     using opened = new DisposableStack();
-    const trace = options.trace === undefined ? undefined : opened.use(new Trace(options.trace));
+    const traced = options.trace === undefined
+      ? undefined
+      : opened.use(new TraceFile(options.trace));
+    const trace = traced && new Trace(traced);
     const served = options.ports.map((port, i) => {
       const { nic, server } = port.plain
         ? openPlain(options, port, i, trace, log)
@@ -86,11 +90,11 @@ export class Ports implements Disposable {
     for (const wire of wires) opened.defer(() => wire.close());
     const files = wires.filter((wire) => wire instanceof PcapWire).map((wire) => wire.files);
     const written = files.flatMap((file) => file.written);
-    if (trace) written.push(trace.file);
+    if (traced) written.push(traced.file);
     requireDistinct(written, files.flatMap((file) => file.read));
     for (const file of written) file.begin();
     opened.move();
-    this.#trace = trace;
+    this.#trace = traced;
     this.all = options.ports.map(({ socket, plain, wireText }, i) => {
       const { nic, server } = served[i], wire = nic.wire = wires[i];
       if (wire instanceof PcapWire) wire.held = true;
@@ -163,5 +167,16 @@ export function setSenders(ports: readonly Port[], on: boolean): void {
     if (!(wire instanceof Generator) || wire.running === on) continue;
     if (on) wire.start();
     else wire.stop();
+  }
+}
+
+/** Starts senders once other ports receive their frames: earlier ones would be dropped. */
+export function startSenders(ports: readonly Port[]): void {
+  const allReceive = ports.every(({ nic }) => nic.receiving);
+  for (const { wire, nic } of ports) {
+    if (wire instanceof PcapWire) wire.held &&= !allReceive;
+    if (!(wire instanceof Generator) || wire.running || !nic.receiving) continue;
+    const peer = ports.find((port) => port.wire === wire.peer);
+    if (peer?.nic.receiving) wire.start();
   }
 }

@@ -26,6 +26,8 @@
  */
 
 let compiled = 0;
+/** Whether code must not be made from strings, as a page's Content-Security-Policy can demand. */
+let forbidden = false;
 
 /**
  * Returns a version of `make` that compiles itself anew in each call. The functions that it returns share
@@ -38,6 +40,9 @@ let compiled = 0;
  *
  * In stack traces, profiles and debuggers each copy is a script of its own, named after the file and
  * the function: `rx_queue.ts#receiver-1`. Line numbers count from the beginning of the text.
+ *
+ * Where code must not be made from strings, the version is `make` itself, whose functions share their
+ * code.
  *
  * @param file The file that contains `make`: `import.meta.url`.
  * @param scope Constants and functions of the module that the text refers to, by name.
@@ -52,6 +57,24 @@ export function specialise<Parameters extends unknown[], Made>(
     // The name also makes each text unique: V8 shares the code of equal texts.
     const name = `${file}#${make.name}-${++compiled}`;
     const text = `"use strict"; return ${make}\n//# sourceURL=${name}`;
-    return new Function(...Object.keys(scope), text)(...Object.values(scope))(...parameters);
+    const outer = compile(Object.keys(scope), text);
+    return (outer === undefined ? make : outer(...Object.values(scope)) as typeof make)(
+      ...parameters,
+    );
   };
+}
+
+/** Compiles a function from its text; returns undefined where code must not be made from strings. */
+function compile(
+  names: readonly string[],
+  text: string,
+): ((...values: unknown[]) => unknown) | undefined {
+  if (forbidden) return undefined;
+  try {
+    return new Function(...names, text) as (...values: unknown[]) => unknown;
+  } catch (error) {
+    if (!(error instanceof EvalError)) throw error;
+    forbidden = true;
+    return undefined;
+  }
 }

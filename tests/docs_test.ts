@@ -4,7 +4,7 @@ import { assert, assertEquals } from "@std/assert";
 import { REGISTERS } from "../ixgbe/registers.ts";
 import type { Register } from "../src/registers.ts";
 import { PROJECT, run } from "./support/processes.ts";
-import { declarationsOf, projectFiles } from "./support/source.ts";
+import { declarationsOf, isSource, projectFiles } from "./support/source.ts";
 
 /** A link: its text and its target. */
 const LINK = /\[([^\]]+)\]\(([^)\s]+)\)/g;
@@ -30,7 +30,7 @@ async function badLinks(document: string, text: string): Promise<string[]> {
     let source: string;
     try {
       const info = await Deno.stat(PROJECT + file);
-      source = info.isFile && file.endsWith(".ts") ? await Deno.readTextFile(PROJECT + file) : "";
+      source = info.isFile && isSource(file) ? await Deno.readTextFile(PROJECT + file) : "";
     } catch (error) {
       if (!(error instanceof Deno.errors.NotFound)) throw error;
       bad.push(`${document} links to ${file}, which does not exist`);
@@ -80,7 +80,7 @@ const read = (named: (file: string) => boolean) =>
     }),
   );
 const documents = await read((file) => file.endsWith(".md"));
-const sources = await read((file) => file.endsWith(".ts"));
+const sources = await read(isSource);
 
 Deno.test("Links in Markdown files lead to existing files and declarations", async () => {
   const bad = await Promise.all(documents.map(({ file, text }) => badLinks(file, text)));

@@ -3,6 +3,7 @@
 import { assertEquals } from "@std/assert";
 import {
   circles,
+  EXPLORER_FLOORS,
   packagesOf,
   projectImports,
   SIM_FLOORS,
@@ -122,13 +123,24 @@ Deno.test("upwardImports() holds the floors inside sim/", () => {
   );
 });
 
-Deno.test("SIM_FLOORS lists each part of sim/ above all parts that it may import", () => {
-  const parts = Object.keys(SIM_FLOORS);
-  for (const [i, part] of parts.entries()) {
-    const above = SIM_FLOORS[part].filter((to) => !parts.slice(0, i).some((p) => to.startsWith(p)));
-    assertEquals(above, [], part);
-  }
+Deno.test("upwardImports() holds the floors inside explorer/", () => {
+  const down = made("explorer/page/main.tsx explorer/recording/step.ts");
+  assertEquals(upwardImports(down), []);
+  assertEquals(upwardImports(made("explorer/page/main.tsx explorer/server/build.ts")), [
+    "explorer/page/main.tsx imports explorer/server/build.ts: inside explorer/, explorer/page/ may " +
+    "import only explorer/lessons/, explorer/recording/",
+  ]);
 });
+
+for (const [name, floors] of Object.entries({ SIM_FLOORS, EXPLORER_FLOORS })) {
+  Deno.test(`${name} lists each part above all parts that it may import`, () => {
+    const parts = Object.keys(floors);
+    for (const [i, part] of parts.entries()) {
+      const above = floors[part].filter((to) => !parts.slice(0, i).some((p) => to.startsWith(p)));
+      assertEquals(above, [], part);
+    }
+  });
+}
 
 Deno.test("upwardImports() lets tests, not libraries, run a program by URL", () => {
   const named = (from: string) => ({ from, to: "fwd.ts", url: true });

@@ -9,6 +9,7 @@ import { TextLineStream } from "@std/streams/text-line-stream";
 import { interruptible, type Interruption } from "../programs/interruption.ts";
 import { Progress } from "../programs/progress.ts";
 import { TemporaryDirectory } from "../programs/temporary_directory.ts";
+import { BROWSER_PACKAGES } from "./explorer/browser/packages.ts";
 import { installPackages } from "./support/packages.ts";
 import { OPEN_VSWITCH_PACKAGES } from "./support/open_vswitch.ts";
 import { TESTPMD_PACKAGES } from "./support/testpmd.ts";
@@ -24,11 +25,10 @@ interface Suite {
   readonly packages: readonly string[];
   /** Those that only root can run. */
   readonly root?: string;
-  /**
-   * A program that runs them, with its arguments (default: `deno test`, with those of the command line).
-   * It runs beside later suites, at the lowest priority.
-   */
+  /** A program that runs them, with its arguments; default: `deno test`, with those of the command line. */
   readonly program?: readonly string[];
+  /** Whether they run beside later suites, at the lowest priority. */
+  readonly beside?: boolean;
 }
 
 const NETWORK = ["iproute2", "iputils-ping", "mount", "tcpdump", "tshark", "util-linux"];
@@ -38,7 +38,7 @@ const PROJECT = new URL("..", import.meta.url).pathname;
 const SUITES: Readonly<Record<string, Suite>> = {
   native: {
     folder: "tests",
-    without: ["tests/vm", "tests/vagrant"],
+    without: ["tests/explorer/browser", "tests/vm", "tests/vagrant"],
     packages: ["gcc", ...NETWORK, ...OPEN_VSWITCH_PACKAGES, ...TESTPMD_PACKAGES],
     root: "tests with TAP devices, network namespaces, PCI devices, DPDK and Open vSwitch",
   },
@@ -46,6 +46,12 @@ const SUITES: Readonly<Record<string, Suite>> = {
     folder: "tests/fuzz",
     packages: [],
     program: ["tests/fuzz/main.ts", "--seconds=60", "--jobs=1"],
+    beside: true,
+  },
+  browser: {
+    folder: "tests/explorer/browser",
+    packages: BROWSER_PACKAGES,
+    beside: true,
   },
   vm: {
     folder: "tests/vm",
@@ -171,7 +177,10 @@ async function runSuite(
 }
 
 /** Prints the standard error above the bar. */
-async function printAbove(stream: ReadableStream<Uint8Array>, progress: Progress): Promise<void> {
+async function printAbove(
+  stream: ReadableStream<Uint8Array<ArrayBuffer>>,
+  progress: Progress,
+): Promise<void> {
   const lines = stream.pipeThrough(new TextDecoderStream())
     .pipeThrough(new TextLineStream() as TransformStream<string, string>);
   for await (const line of lines) progress.print(() => console.error(line));
@@ -193,10 +202,18 @@ async function main(words: string[], interruption: Interruption): Promise<number
   };
   const beside: Promise<Counts>[] = [];
   for (const [i, suite] of suites.entries()) {
-    if (Deno.uid() === 0) await installPackages(suite.packages);
-    else if (suite.root) console.log(`not run: ${suite.root}: run this as root to include them`);
-    if (suite.program && i < suites.length - 1) beside.push(runBeside(suite, interruption));
-    else add(await runSuite(suite, args, interruption));
+    if (Deno.uid() !== 0 && suite.root) {
+      console.log(`not run: ${suite.root}: run this as root to include them`);
+    }
+    const ready = Deno.uid() === 0 ? installPackages(suite.packages) : Promise.resolve();
+    if (suite.beside && i < suites.length - 1) {
+      const counts = ready.then(() => runBeside(suite, interruption));
+      counts.catch(() => {}); // it is thrown below, after the other suites
+      beside.push(counts);
+    } else {
+      await ready;
+      add(await runSuite(suite, args, interruption));
+    }
     if (interruption.number !== 0) break;
   }
   for (const counts of await Promise.all(beside)) add(counts);

@@ -57,6 +57,13 @@ export type Action =
   | { readonly do: "statistics"; readonly port: number }
   /** The program arms the interrupt of a queue, and waits for it. */
   | { readonly do: "interrupt"; readonly port: number; readonly queue?: number }
+  /** The program sets the least time between two messages of a queue's vector (EITR); 0: none. */
+  | {
+    readonly do: "throttle";
+    readonly port: number;
+    readonly queue?: number;
+    readonly microseconds: number;
+  }
   /** Time passes. */
   | { readonly do: "sleep"; readonly milliseconds: number }
   /** The driver breaks a rule. */
@@ -80,7 +87,7 @@ export interface Experiment {
   readonly queues: number;
   /** Buffers of the pool. */
   readonly buffers: number;
-  /** Size of a buffer in bytes: a power of two, 1024 to 4096. */
+  /** Size of a buffer in bytes: 2048 or 4096. */
   readonly bufferSize: number;
   /** Whether frames without descriptor are dropped (SRRCTL.DROP_EN), not kept in the packet buffer. */
   readonly dropEnable: boolean;

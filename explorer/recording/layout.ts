@@ -19,9 +19,9 @@ export const RING = {
   HEAD: 1,
   /** RDT or TDT: one beyond the last descriptor for the device. */
   TAIL: 2,
-  /** The next descriptor that the driver looks at: receive or reclaim. */
+  /** The next descriptor that the driver looks at: receive or reclaim. {@linkcode NONE} if unknown. */
   NEXT: 3,
-  /** The next descriptor that the driver writes. */
+  /** The next descriptor that the driver writes. {@linkcode NONE} if unknown. */
   FILL: 4,
   CELLS: 5,
 } as const;
@@ -53,7 +53,7 @@ export const BUFFER = {
   SENT: 5,
 } as const;
 
-/** No buffer, in the section `slots` of a ring. */
+/** No buffer, in the section `slots` of a ring; or an index of a driver in another process. */
 export const NONE = 0xffff_ffff;
 
 /** Sections by name. Both threads and the server have the same layout, which they send as plain data. */

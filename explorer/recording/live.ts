@@ -7,7 +7,10 @@
 
 import type { Section } from "./layout.ts";
 
-/** From the server, first: the ports, and their state so far as the device knows it. */
+/**
+ * From the server, first: the ports, and their state so far as the device knows it. It comes again when
+ * the layout has changed: a driver has enabled or disabled a queue.
+ */
 export interface LiveBegin {
   readonly type: "begin";
   readonly sections: Record<string, Section>;

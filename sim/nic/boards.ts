@@ -24,7 +24,7 @@ const CAGE_IDS: readonly number[] = [
 ];
 
 /** Returns the controller with a PCI device ID; the 82599 for unknown IDs. */
-function familyOf(deviceId: number): Family {
+export function familyOf(deviceId: number): Family {
   if (X540_IDS.includes(deviceId)) return "X540";
   return X550_IDS.includes(deviceId) ? "X550" : "82599";
 }

@@ -60,12 +60,15 @@ function installReset(state: DeviceState): void {
     return value;
   });
   file.onSettled(CTRL, () => state.update());
+  // The reset bits clear themselves. A driver that reads within a millisecond sees them once.
+  const shown = (value: number) =>
+    state.timing.takes("reset") || state.timing.now() - state.resetAt < RESET_TAKES
+      ? value
+      : value & ~(CTRL.RST | CTRL.LRST);
   file.onRead(CTRL, (value) => {
-    if (state.timing.takes("reset")) return value;
-    // The reset bits clear themselves. A driver that reads within a millisecond sees them once.
-    file.set(CTRL, value & ~(CTRL.RST | CTRL.LRST));
-    return state.timing.now() - state.resetAt < RESET_TAKES ? value : file.get(CTRL);
-  });
+    if (!state.timing.takes("reset")) file.set(CTRL, value & ~(CTRL.RST | CTRL.LRST));
+    return shown(value);
+  }, shown);
 }
 
 // FRTIMER: microseconds and milliseconds of 10 bits each, seconds above.
@@ -80,11 +83,16 @@ function installTimer({ file }: DeviceState): void {
 
 function installRest(state: DeviceState): void {
   const { file, rest } = state;
-  file.onRead(STATUS, (value) => {
+  const shown = (value: number, isAtRest: () => boolean) => {
     const stopped = file.get(CTRL) & CTRL.GIO_DIS && !writesBack(state);
-    if (stopped && rest.look()) value &= ~STATUS.GIO_MASTER_ENABLE;
+    if (stopped && isAtRest()) value &= ~STATUS.GIO_MASTER_ENABLE;
     return linkSpeed(state) > 0 ? value | STATUS.LINK_UP : value;
-  });
+  };
+  file.onRead(
+    STATUS,
+    (value) => shown(value, () => rest.look()),
+    (value) => shown(value, () => !rest.viewPending),
+  );
   file.onWrite(GCR_EXT, (value, old) => {
     if (value & ~old & GCR_EXT.BUFFERS_CLEAR_FUNC) rest.clear();
     return value;
@@ -106,12 +114,12 @@ function checkQueuesStopped(state: DeviceState): void {
 
 function installEeprom(state: DeviceState): void {
   const { file, eeprom, rules, timing } = state;
-  const readEarly = tooEarly(state, "auto read");
+  const autoRead = new Initialisation(state, "auto read");
   file.onRead(EEC, (value) => {
-    if (readEarly()) return value;
+    if (!autoRead.look()) return value;
     state.sawAutoRead = true;
     return value | EEC.AUTO_RD;
-  });
+  }, (value) => autoRead.done ? value | EEC.AUTO_RD : value);
   const spi = new SpiEeprom(eeprom);
   file.onWrite(EEC, (value, old) => {
     if (isX540OrLater(state.deviceId)) return old;
@@ -121,12 +129,12 @@ function installEeprom(state: DeviceState): void {
     const out = spi.drive((value & EEC.CS) !== 0, (value & EEC.SK) !== 0, (value & EEC.DI) !== 0);
     return kept | EEC.GNT | (out ? EEC.DO : 0);
   });
-  const initEarly = tooEarly(state, "DMA init");
+  const dmaInit = new Initialisation(state, "DMA init");
   file.onRead(RDRXCTL, (value) => {
-    if (initEarly()) return value;
+    if (!dmaInit.look()) return value;
     state.sawDmaInit = true;
     return value | RDRXCTL.DMAIDONE;
-  });
+  }, (value) => dmaInit.done ? value | RDRXCTL.DMAIDONE : value);
   file.onWrite(RDRXCTL, (value) => value & ~RDRXCTL.DMAIDONE);
   file.onWrite(EERD, (value) => {
     if ((value & EERD.START) === 0) return value;
@@ -142,24 +150,43 @@ function installEeprom(state: DeviceState): void {
   });
 }
 
-// Returns whether it is too early after a reset. Without a delay the first call is, so that a driver
-// that does not wait is noticed.
-function tooEarly(state: DeviceState, event: string): () => boolean {
-  let seen = NaN;
-  return () => {
-    if (state.timing.takes("eeprom")) return state.timing.isPending(event);
-    const first = seen !== state.resetAt;
-    seen = state.resetAt;
-    return first;
-  };
+/**
+ * A part of the device's own initialisation after a reset. Without a delay, the first look comes too
+ * early, so that a driver that does not wait is noticed.
+ */
+class Initialisation {
+  readonly #state: DeviceState;
+  readonly #event: string;
+  /** Time of the last reset that a look followed. */
+  #seen = NaN;
+
+  /** @param event Key of the event that ends it, with a delay. */
+  constructor(state: DeviceState, event: string) {
+    this.#state = state;
+    this.#event = event;
+  }
+
+  /** Whether the next look shows that it is done. */
+  get done(): boolean {
+    const { timing, resetAt } = this.#state;
+    return timing.takes("eeprom") ? !timing.isPending(this.#event) : this.#seen === resetAt;
+  }
+
+  /** The driver looks whether it is done. */
+  look(): boolean {
+    const { done } = this;
+    this.#seen = this.#state.resetAt;
+    return done;
+  }
 }
 
 function installSemaphores(state: DeviceState): void {
-  const { file, rules, firmware: { stuck } } = state;
+  const { file, rules, timing, firmware: { stuck } } = state;
+  const shown = (value: number) => stuck === "SMBI" ? value | SWSM.SMBI : value;
   file.onRead(SWSM, (value) => {
     file.set(SWSM, value | SWSM.SMBI); // a driver that reads 0 has taken it (8.2.3.4)
-    return stuck === "SMBI" ? value | SWSM.SMBI : value;
-  });
+    return shown(value);
+  }, shown);
   file.onWrite(SWSM, (value, old) => {
     const taken = value & ~old & SWSM.SWESMBI && firmwareHolds(state);
     return taken || stuck === "SWESMBI" ? value & ~SWSM.SWESMBI : value;
@@ -171,6 +198,9 @@ function installSemaphores(state: DeviceState): void {
     }
     if (isX540OrLater(state.deviceId)) file.set(SW_FW_SYNC, value | SW_FW_SYNC.REGSMP);
     return value;
+  }, (stored) => {
+    const held = isX540OrLater(state.deviceId) && timing.isPending("semaphore");
+    return withHeld(state, stored) | (held ? SW_FW_SYNC.REGSMP : 0);
   });
   file.onWrite(SW_FW_SYNC, (value, old) => {
     if (!isX540OrLater(state.deviceId) && value !== old && (file.get(SWSM) & SWSM.SWESMBI) === 0) {

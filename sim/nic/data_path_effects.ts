@@ -301,12 +301,13 @@ function installSecurity(state: DeviceState): void {
     else state.timing.after("queue", "receive path", () => {});
     return value;
   });
+  const isEmpty = () =>
+    (file.get(SECRXCTRL) & SECRXCTRL.RX_DIS) !== 0 && !state.timing.isPending("receive path");
   file.onRead(SECRXSTAT, (value) => {
-    if ((file.get(SECRXCTRL) & SECRXCTRL.RX_DIS) === 0) return value;
-    if (state.timing.isPending("receive path")) return value;
+    if (!isEmpty()) return value;
     state.sawReceivePathEmpty = true;
     return value | SECRXSTAT.SECRX_RDY;
-  });
+  }, (value) => isEmpty() ? value | SECRXSTAT.SECRX_RDY : value);
   file.onRead(SECTXSTAT, (value) => {
     const closed = (file.get(SECTXCTRL) & SECTXCTRL.TX_DIS) !== 0;
     return closed ? value | SECTXSTAT.SECTX_RDY : value;
@@ -325,7 +326,7 @@ function installFlowDirector(state: DeviceState): void {
     director.load();
     receiver.loadOffloads();
   });
-  file.onRead(FDIRCTRL, (value) => director.readControl(value));
+  file.onRead(FDIRCTRL, (value) => director.readControl(value), (value) => value);
   file.onWrite(FDIRCMD, (value) => director.command(value));
   const masks = [FDIRM, FDIRSIP4M, FDIRDIP4M, FDIRTCPM, FDIRUDPM, FDIRSCTPM, FDIRIP6M];
   for (const register of [FDIRHKEY, FDIRSKEY, ...masks]) {

@@ -48,19 +48,20 @@ export function installHostInterface(state: DeviceState): void {
     return kept | HICR.C | (carryOut(state, memory) ? HICR.SV : 0);
   });
   // The first read shows the firmware at work.
+  const shown = (value: number) => value & HICR.C ? value & ~HICR.SV : value;
   file.onRead(HICR, (value) => {
-    if (value & HICR.C && state.timing.isPending("HICR")) return value & ~HICR.SV;
+    if (value & HICR.C && state.timing.isPending("HICR")) return shown(value);
     if (value & HICR.C) file.set(HICR, value & ~HICR.C);
     else pending = false;
-    return value & HICR.C ? value & ~HICR.SV : value;
-  });
+    return shown(value);
+  }, shown);
   file.onRead(FLEX_MNG, (value) => {
     if (pending && file.get(HICR) & (HICR.C | HICR.SV)) {
       const rule = "the answer is read after HICR.C was seen clear";
       rules.violate("FLEX_MNG", "10.5.3.2", rule, `HICR ${hex(file.get(HICR))}`);
     }
     return value;
-  });
+  }, (value) => value);
 }
 
 /** Executes the command in memory, and writes the answer there; returns whether it could. */

@@ -142,20 +142,21 @@ function installMode(state: DeviceState): void {
   file.onRead(ANLP1, (value) => {
     return state.negotiating ? value & ~ANLP1.AN_STATE | AN_STATE_WAITING : value;
   });
-  file.onRead(LINKS, () => {
+  const links = () => {
     const signal = signalLanes(state);
     if (state.crosstalk && hasCage(state.deviceId) && !state.module) {
       return LINKS.UP | LINKS.SPEED_10G | FIRST_LANE;
     }
-    if (state.linkDelay > 0) {
-      state.linkDelay--;
-      return signal;
-    }
-    const mbps = linkSpeed(state);
+    const mbps = state.linkDelay > 0 ? 0 : linkSpeed(state);
     if (mbps === 0) return signal;
     const completed = isBackplane(state) ? LINKS.KX_AN_COMP : 0;
     return (LINKS.UP | speedBits(mbps) | signal | completed) >>> 0;
-  });
+  };
+  file.onRead(LINKS, () => {
+    const shown = links();
+    if (state.linkDelay > 0) state.linkDelay--;
+    return shown;
+  }, links);
 }
 
 /** Returns whether a value of AUTOC selects negotiation over a backplane. */

@@ -36,6 +36,11 @@ export class Rest {
     return !this.#link() && this.#transmitter.waiting;
   }
 
+  /** As {@linkcode Rest.prototype.pending}, and changes nothing. */
+  get viewPending(): boolean {
+    return !this.#link() && this.#transmitter.viewWaiting;
+  }
+
   /** Disables a queue; returns false if it stays enabled until its packets are sent. */
   end(index: number): boolean {
     if (!this.pending || !this.#transmitter.waits(index)) return true;
@@ -47,6 +52,11 @@ export class Rest {
   ended(index: number): boolean {
     if (!this.#ending.has(index) || this.#transmitter.waits(index)) return false;
     return this.#ending.delete(index);
+  }
+
+  /** Returns what {@linkcode Rest.prototype.ended} would, and changes nothing. */
+  viewEnded(index: number): boolean {
+    return this.#ending.has(index) && !this.#transmitter.viewWaits(index);
   }
 
   /** The driver has set CTRL.GIO_DIS, or cleared it. */

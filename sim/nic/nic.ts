@@ -29,6 +29,7 @@ import {
   SECTXCTRL,
 } from "../../ixgbe/registers.ts";
 import type { FrameBuffer } from "../frames/frame.ts";
+import type { DeviceObserver } from "../registers/observer.ts";
 import { InterruptCauses } from "../registers/interrupt_causes.ts";
 import { RegisterFile } from "../registers/register_file.ts";
 import { Rules } from "../registers/rules.ts";
@@ -36,6 +37,7 @@ import { Statistics } from "../registers/statistics.ts";
 import { SystemTime } from "../registers/system_time.ts";
 import { DmaMap } from "../rings/dma_map.ts";
 import type { DeviceCore } from "../rings/ring.ts";
+import { type Fate, Fates } from "../rx/fate.ts";
 import { Receiver } from "../rx/receiver.ts";
 import { Transmitter } from "../tx/transmitter.ts";
 import type { Wire, WirePort } from "../wires/wire.ts";
@@ -66,8 +68,8 @@ import { Serdes } from "./serdes.ts";
 import { type ModuleKind, SfpModule } from "./sfp_module.ts";
 import { Timing, type TimingOptions } from "./timing.ts";
 
-/** Maximum number of frames taken from the wire in one round. */
-const WIRE_BUDGET = 64;
+/** Descriptors of a queue and frames in one round, unless an option says otherwise. */
+const BUDGET = 64;
 /** A word of the EEPROM that its checksum covers, and nothing depends on. */
 const DAMAGED_WORD = 0x3e;
 /** Rounds between two checks of writes through the doorbell mapping. */
@@ -138,6 +140,13 @@ export interface NicOptions extends TimingOptions {
   readonly plain?: boolean;
   /** Memory that the device can reach; default: none. */
   readonly dma?: DmaMap;
+  /**
+   * Most descriptors of a transmit queue, frames from the wire, and frames that leave a packet buffer,
+   * in one round; default: 64. With 1, who looks on sees the device work step by step.
+   */
+  readonly budget?: number;
+  /** Is told what the device does by itself; default: nobody looks on, which costs nothing. */
+  readonly observer?: DeviceObserver;
 }
 
 /** Running totals since the model was created, which no reset clears. */
@@ -177,6 +186,9 @@ export class Nic implements WirePort {
   readonly #state: DeviceState;
   readonly #settings: PortSettings;
   readonly #timing: Timing;
+  readonly #budget: number;
+  /** Created with the first explanation. */
+  #fates: Fates | undefined;
   #busMaster = false;
   #loopback = false;
   #sendsSignal = true;
@@ -188,7 +200,8 @@ export class Nic implements WirePort {
    * Creates a port in its state after power-on.
    *
    * @param options The device, and its doorbells.
-   * @throws {RangeError} if the station address is not 6 bytes, or the doorbells are too short.
+   * @throws {RangeError} if the station address is not 6 bytes, the doorbells are too short, or the
+   * budget is not a whole number from 1 on.
    */
   constructor(options: NicOptions = {}) {
     const deviceId = options.deviceId ?? DEVICE.SFP;
@@ -198,6 +211,11 @@ export class Nic implements WirePort {
       : options.mac?.slice() ?? Uint8Array.of(2, 0, 0, 0, 5, 0x99);
     const lanId = options.lanId ?? 0;
     if (mac.length !== 6) throw new RangeError("a station address has 6 bytes");
+    const { budget = BUDGET } = options;
+    if (!Number.isInteger(budget) || budget < 1) {
+      throw new RangeError(`a round has a budget of 1 or more, not ${budget}`);
+    }
+    this.#budget = budget;
     const words = eepromWords(deviceId);
     const { linkDisabled = false, linkDefault = "10G", module = "10G-SR" } = options;
     const { advertisesPause = false } = options;
@@ -206,7 +224,11 @@ export class Nic implements WirePort {
     this.#timing = new Timing(options);
     const polled = options.pollDoorbells ? options.doorbells : undefined;
     this.#doorbells = new Doorbells(this.#file, this.rules, polled, options.plain);
-    this.#causes = new InterruptCauses(this.#file, (vector) => this.onInterrupt?.(vector));
+    this.#causes = new InterruptCauses(
+      this.#file,
+      (vector) => this.onInterrupt?.(vector),
+      options.observer,
+    );
     const core: DeviceCore = {
       file: this.#file,
       rules: this.rules,
@@ -215,6 +237,7 @@ export class Nic implements WirePort {
       time: new SystemTime(this.#file, this.#causes, timeKind(deviceId)),
       dma: this.dma,
       tails: this.#doorbells.words,
+      observer: options.observer,
     };
     this.#receiver = new Receiver(
       core,
@@ -324,6 +347,30 @@ export class Nic implements WirePort {
     return this.#registers.peek(offset);
   }
 
+  /**
+   * Returns the value that {@linkcode Nic.read32} would, and changes nothing: who looks on may call
+   * it at any time. It shows no effect of a delay that has ended since the last access or round, and
+   * no semaphore that firmware takes just when the driver reads.
+   *
+   * @param offset Offset in BAR0 in bytes.
+   * @returns 32 bits; 0 where there is no register.
+   */
+  view32(offset: number): number {
+    return this.#registers.view(offset);
+  }
+
+  /**
+   * Explains what would become of a frame from the wire if it arrived now, and changes nothing.
+   *
+   * @param frame The frame, without CRC.
+   * @param length Its bytes, at most those of `frame`.
+   */
+  explain(frame: Uint8Array, length: number = frame.length): Fate {
+    const { deviceId } = this.#state;
+    this.#fates ??= new Fates(this.#state, this.#receiver, hasLargeRedirectionTable(deviceId));
+    return this.#fates.explain(frame.subarray(0, length), linkSpeed(this.#state) > 0);
+  }
+
   /** Adds the counts since the last call to the statistics registers. */
   settle(): void {
     this.#registers.settle();
@@ -397,9 +444,9 @@ export class Nic implements WirePort {
     if (this.#timing.waiting) this.#timing.run();
     if (++this.#rounds % INSPECT_EVERY === 0) this.#doorbells.inspect();
     this.#polling = true;
-    let work = this.#transmitter.poll() + this.#receiver.poll();
+    let work = this.#transmitter.poll(this.#budget) + this.#receiver.poll(this.#budget);
     const wire = this.wire;
-    if (wire !== undefined) work += wire.poll(this, WIRE_BUDGET);
+    if (wire !== undefined) work += wire.poll(this, this.#budget);
     this.#receiver.writeBack();
     this.#polling = false;
     if (this.#causes.waiting && this.#busMaster) this.#causes.service();

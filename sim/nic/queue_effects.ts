@@ -75,7 +75,7 @@ export function installQueues(state: DeviceState): void {
     stopTransmit(state, index);
     file.set(TXDCTL, value & ~TXDCTL.ENABLE, index);
     return value & ~TXDCTL.ENABLE;
-  });
+  }, (value, index) => state.rest.viewEnded(index) ? value & ~TXDCTL.ENABLE : value);
   file.onWrite(TXDCTL, (value, old, index) => {
     const changed = (value ^ old) & TXDCTL.ENABLE, kept = value & ~TXDCTL.SWFLSH;
     if (changed && value & TXDCTL.ENABLE) checkTransmitEnabled(state, index);

@@ -75,6 +75,30 @@ export class RegisterAccess {
     return this.read(offset);
   }
 
+  /** Returns what {@linkcode RegisterAccess.prototype.read} would, and changes nothing. */
+  view(offset: number): number {
+    if (this.#state.removed) return ONES;
+    const home = this.#homeOf(offset);
+    if (home < 0) return 0;
+    const register = this.#file.registerAt(home);
+    if (register.access === "RC") return this.#viewCount(home);
+    if (register === (RDT as Register) || register === (TDT as Register)) {
+      return this.#doorbells.words[home];
+    }
+    const effect = this.#file.viewEffectAt(home);
+    if (register.access === "WO" && !effect) return 0;
+    const value = this.#file.words[home];
+    return effect ? effect(value, this.#file.indexAt(home)) >>> 0 : value;
+  }
+
+  #viewCount(home: number): number {
+    const { receiver, transmitter } = this.#state;
+    return this.#statistics.view(home, (add) => {
+      receiver.report(add);
+      transmitter.report(add);
+    });
+  }
+
   /** Writes the register at an offset in BAR0, with the side effects. */
   write(offset: number, value: number): void {
     if (this.#state.removed) return;

@@ -5,44 +5,31 @@
  * Tails in mapped memory would be missing. So a program with a trace shares no memory, and clients
  * write tails by messages.
  *
+ * `trace_line.ts` has the format, `trace_file.ts` the file that takes the lines.
+ *
  * @module
  */
 
-import { OutputFile } from "../../native/output_file.ts";
-import { SystemError } from "../../native/stubs.ts";
-import { visible } from "../../native/files.ts";
-import { err } from "../../programs/output.ts";
 import { hex } from "../../src/registers.ts";
 import { REGISTER_SPACE, RegisterFile } from "../registers/register_file.ts";
 import type { Model } from "./model.ts";
+import { formatLine, type Traced, type TracedAccess } from "./trace_line.ts";
 
-const MICROSECONDS = 6;
+/** Takes the lines of a trace. */
+export interface TraceSink {
+  /** Takes a line, without its end. */
+  line(line: string): void;
+}
 
-/** The file. Each line is written at once, in case the process is killed. */
-export class Trace implements Disposable {
-  /** The file, for comparison with others. */
-  readonly file: OutputFile;
+/** The recording of one program's ports. */
+export class Trace {
+  readonly #sink: TraceSink;
   readonly #start = performance.now();
   readonly #registers = new RegisterFile();
-  #failed = false;
 
-  /**
-   * Opens the file, or creates it. The first line empties it.
-   *
-   * @throws {UsageError} if it cannot be written.
-   */
-  constructor(name: string) {
-    this.file = new OutputFile(name);
-  }
-
-  /** Whether a line could not be written, which was reported on stderr. */
-  get failed(): boolean {
-    return this.#failed;
-  }
-
-  /** Closes the file. */
-  [Symbol.dispose](): void {
-    this.file[Symbol.dispose]();
+  /** @param sink Takes the lines. Its times count from now. */
+  constructor(sink: TraceSink) {
+    this.#sink = sink;
   }
 
   /**
@@ -56,24 +43,24 @@ export class Trace implements Disposable {
       dma: model.dma,
       read32: (offset) => {
         const value = model.read32(offset);
-        this.#line(port, `read  ${this.#nameOf(offset)} ${hex(value)}`);
+        this.#add(port, this.#access("read", offset, value));
         return value;
       },
       // The line comes first, before those of interrupts that follow from the write.
       write32: (offset, value) => {
-        this.#line(port, `write ${this.#nameOf(offset)} ${hex(value)}`);
+        this.#add(port, this.#access("write", offset, value));
         model.write32(offset, value);
       },
       setBusMaster: (on) => {
-        this.#line(port, `bus master ${on ? "on" : "off"}`);
+        this.#add(port, { kind: "bus master", on });
         model.setBusMaster(on);
       },
       reset: (kind) => {
-        this.#line(port, `reset (${kind})`);
+        this.#add(port, { kind: "reset", reset: kind });
         model.reset(kind);
       },
       disconnect: () => {
-        this.#line(port, "the client has gone");
+        this.#add(port, { kind: "gone" });
         model.disconnect();
       },
     };
@@ -81,29 +68,19 @@ export class Trace implements Disposable {
 
   /** Records an interrupt. */
   interrupt(port: number, vector: number): void {
-    this.#line(port, `interrupt ${vector}`);
+    this.#add(port, { kind: "interrupt", vector });
   }
 
-  #nameOf(offset: number): string {
-    const home = offset < REGISTER_SPACE ? this.#registers.home[offset >>> 2] : -1;
-    return home < 0 ? hex(offset) : this.#registers.nameAt(home);
+  #access(kind: TracedAccess["kind"], offset: number, value: number): TracedAccess {
+    const file = this.#registers, home = offset < REGISTER_SPACE ? file.home[offset >>> 2] : -1;
+    const [register, index] = home < 0
+      ? [hex(offset), 0]
+      : [file.registerAt(home).name, file.indexAt(home)];
+    return { kind, register, index, offset, value };
   }
 
-  /** Writes a line. The first failure ends the trace, and is reported on stderr. */
-  #line(port: number, what: string): void {
-    if (this.#failed) return;
-    const seconds = ((performance.now() - this.#start) / 1000).toFixed(MICROSECONDS);
-    const bytes = new TextEncoder().encode(`${seconds} ${port} ${what}\n`);
-    for (let done = 0; done < bytes.length;) {
-      const rest = bytes.subarray(done);
-      const n = this.file.write(rest);
-      if (n < 0) {
-        this.#failed = true;
-        const { message } = new SystemError(this.file.name, -n);
-        err.print(visible(`${message}: the trace is cut short here`));
-        return;
-      }
-      done += n;
-    }
+  #add(port: number, event: Traced): void {
+    const seconds = (performance.now() - this.#start) / 1000;
+    this.#sink.line(formatLine({ ...event, seconds, port }));
   }
 }

@@ -6,6 +6,7 @@
  */
 
 import type { InterruptCauses } from "./interrupt_causes.ts";
+import type { DeviceObserver } from "./observer.ts";
 import type { RegisterFile } from "./register_file.ts";
 import type { Rules } from "./rules.ts";
 import type { Statistics } from "./statistics.ts";
@@ -23,4 +24,6 @@ export interface RegisterCore {
   readonly causes: InterruptCauses;
   /** The clock that stamps packets. */
   readonly time: SystemTime;
+  /** Is told what the device does; undefined if nobody looks on. */
+  readonly observer: DeviceObserver | undefined;
 }

@@ -25,6 +25,7 @@ import {
   IVAR,
   IVAR_MISC,
 } from "../../ixgbe/registers.ts";
+import type { DeviceObserver } from "./observer.ts";
 import type { RegisterFile } from "./register_file.ts";
 
 /** Bits of EICR for queues, and for all other causes (bit 31 is reserved). */
@@ -48,6 +49,7 @@ export class InterruptCauses {
   waiting = false;
   readonly #file: RegisterFile;
   readonly #send: (vector: number) => void;
+  readonly #observer: DeviceObserver | undefined;
   /** Causes of queues, by vector; bits 15:0 of the first word are those of EICR. */
   readonly #causes = new Uint32Array(2);
   /** Causes whose message has not been sent. */
@@ -61,9 +63,10 @@ export class InterruptCauses {
    *
    * @param send Sends the message of a vector.
    */
-  constructor(file: RegisterFile, send: (vector: number) => void) {
+  constructor(file: RegisterFile, send: (vector: number) => void, observer?: DeviceObserver) {
     this.#file = file;
     this.#send = send;
+    this.#observer = observer;
     this.#installCauses();
     this.#installMasks();
     file.onSettled(IVAR, () => this.#loadVectors());
@@ -85,6 +88,7 @@ export class InterruptCauses {
     this.#causes[word] |= bit;
     this.#unsent[word] |= bit;
     this.waiting = true;
+    this.#tellQueue(vector);
   }
 
   /** Raises causes of events other than queues: bits 30:16 of EICR. */
@@ -92,6 +96,7 @@ export class InterruptCauses {
     this.#file.set(EICR, (this.#file.get(EICR) | bits & OTHERS) >>> 0);
     this.#othersUnsent |= bits & OTHERS;
     this.waiting = true;
+    this.#observer?.causeRaised(bits & OTHERS, NONE);
   }
 
   /** Sends the messages of causes that neither a mask nor a throttle holds back. */
@@ -112,7 +117,7 @@ export class InterruptCauses {
     this.#othersUnsent &= ~ready;
     file.set(EICR, (file.get(EICR) & ~(file.get(EIAC) & ready)) >>> 0);
     if (this.#maskByMessage) this.#clearMask(file.get(EIAM) & OTHERS);
-    this.#send(entry);
+    this.#sendMessage(entry);
   }
 
   get #maskByMessage(): boolean {
@@ -127,7 +132,12 @@ export class InterruptCauses {
     const cleared = word === 0 ? file.get(EIAC) & QUEUES | ~QUEUES : ~0;
     this.#causes[word] &= ~(mask & cleared);
     if (this.#maskByMessage) this.#clearQueueMask(word, file.get(EIAM_EX, word) & mask);
-    this.#send(word * 32 + bit);
+    this.#sendMessage(word * 32 + bit);
+  }
+
+  #sendMessage(vector: number): void {
+    this.#observer?.messageSent(vector);
+    this.#send(vector);
   }
 
   // Legacy interrupts and MSI: one message for all causes.
@@ -139,7 +149,7 @@ export class InterruptCauses {
     if ((queues | others) === 0 || !this.#mayNow(0)) return;
     this.#unsent[0] &= ~queues;
     this.#othersUnsent &= ~others;
-    this.#send(0);
+    this.#sendMessage(0);
   }
 
   /** Whether the vector's throttle lets a message pass; if so, it holds back the next one. */
@@ -147,6 +157,7 @@ export class InterruptCauses {
     const now = performance.now();
     if (now < this.#notBefore[vector]) {
       this.waiting = true;
+      this.#observer?.messageHeld(vector, this.#notBefore[vector] - now);
       return false;
     }
     const interval = (this.#file.get(EITR, vector) & EITR.ITR_INTERVAL) >>> ITR_SHIFT;
@@ -188,7 +199,7 @@ export class InterruptCauses {
       const shown = this.#shown();
       this.#clearCauses(0x7fff_ffff);
       return shown;
-    });
+    }, () => this.#shown());
     file.onWrite(EICR, (value) => {
       this.#clearCauses(value);
       return file.get(EICR);
@@ -211,6 +222,14 @@ export class InterruptCauses {
   #set(word: number, bits: number): void {
     this.#causes[word] |= bits;
     this.#unsent[word] |= bits;
+    if (this.#observer === undefined) return;
+    for (let bit = 0; bit < 32; bit++) {
+      if (bits >>> bit & 1) this.#tellQueue(word * 32 + bit);
+    }
+  }
+
+  #tellQueue(vector: number): void {
+    this.#observer?.causeRaised(vector < 16 ? 1 << vector : 0, vector);
   }
 
   #installMasks(): void {

@@ -43,6 +43,7 @@ export class RegisterFile {
   readonly #index = new Uint16Array(REGISTER_SPACE / 4);
   readonly #writes: (WriteEffect | undefined)[] = [];
   readonly #reads: (ReadEffect | undefined)[] = [];
+  readonly #views: (ReadEffect | undefined)[] = [];
   readonly #settled: ((() => void) | undefined)[] = [];
 
   constructor() {
@@ -107,9 +108,15 @@ export class RegisterFile {
     this.#settled[ALL.indexOf(register)] = effect;
   }
 
-  /** Installs the effect of reads of a register. */
-  onRead(register: Register, effect: ReadEffect): void {
+  /**
+   * Installs the effect of reads of a register.
+   *
+   * @param view Returns the same value and changes nothing; default: `effect`, which then must not
+   * change anything either.
+   */
+  onRead(register: Register, effect: ReadEffect, view: ReadEffect = effect): void {
     this.#reads[ALL.indexOf(register)] = effect;
+    this.#views[ALL.indexOf(register)] = view;
   }
 
   /** Returns the effect of writes to the register at a word, if any. */
@@ -125,5 +132,10 @@ export class RegisterFile {
   /** Returns the effect of reads of the register at a word, if any. */
   readEffectAt(home: number): ReadEffect | undefined {
     return this.#reads[this.#register[home]];
+  }
+
+  /** Returns what stands in for the effect of reads where nothing may change, if there is one. */
+  viewEffectAt(home: number): ReadEffect | undefined {
+    return this.#views[this.#register[home]];
   }
 }

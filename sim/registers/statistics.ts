@@ -25,6 +25,9 @@ const PAIRS: readonly (readonly [Register, Register])[] = [
   [REGISTERS.QBTC_L, REGISTERS.QBTC_H],
 ];
 
+/** Takes an amount for a counter; `register` is the low one of a byte counter. */
+export type AddCount = (register: Register, amount: number, index?: number) => void;
+
 /** Counters behind the registers with access `RC`. */
 export class Statistics {
   // By word of BAR0. The low word's entry holds a whole byte counter. The high word's entry holds
@@ -63,6 +66,24 @@ export class Statistics {
     if (low >= 0) return Math.floor(Math.min(this.#counts[low], MAX_36) / 0x1_0000_0000);
     if (this.#highOf[word] < 0) return Math.min(this.#counts[word], MAX_32);
     return Math.min(this.#counts[word], MAX_36) % 0x1_0000_0000;
+  }
+
+  /**
+   * Returns what {@linkcode Statistics.prototype.read} would, and changes nothing.
+   *
+   * @param report Reports amounts that are still to be added.
+   */
+  view(word: number, report: (add: AddCount) => void): number {
+    const low = this.#lowOf[word];
+    if (low >= 0 && this.#counts[word] > 0) return Math.floor(this.#counts[word] / 0x1_0000_0000);
+    const at = low < 0 ? word : low;
+    let count = this.#counts[at];
+    report((register, amount, index = 0) => {
+      if (offsetOf(register, index) / 4 === at) count += amount;
+    });
+    if (low >= 0) return Math.floor(Math.min(count, MAX_36) / 0x1_0000_0000);
+    if (this.#highOf[word] < 0) return Math.min(count, MAX_32);
+    return Math.min(count, MAX_36) % 0x1_0000_0000;
   }
 
   /**

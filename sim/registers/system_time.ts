@@ -200,7 +200,7 @@ export class SystemTime {
       this.#latchedLow = low;
       this.#latchedHigh = high;
       return residue;
-    });
+    }, () => this.read().residue);
     file.onRead(SYSTIML, () => {
       const latched = this.#latchedLow;
       this.#latchedLow = undefined;
@@ -208,12 +208,12 @@ export class SystemTime {
       const { high, low } = this.read();
       this.#latchedHigh = high;
       return low;
-    });
+    }, () => this.#latchedLow ?? this.read().low);
     file.onRead(SYSTIMH, () => {
       const latched = this.#latchedHigh;
       this.#latchedHigh = undefined;
       return latched ?? this.read().high;
-    });
+    }, () => this.#latchedHigh ?? this.read().high);
     file.onWrite(SYSTIMR, (value) => this.#write({ residue: value }));
     file.onWrite(SYSTIML, (value) => this.#write({ low: value }));
     file.onWrite(SYSTIMH, (value) => this.#write({ high: value }));
@@ -252,7 +252,7 @@ export class SystemTime {
       file.onRead(high, (value) => {
         file.set(control, file.get(control) & ~control.VALID);
         return value;
-      });
+      }, (value) => value);
     }
   }
 
@@ -267,7 +267,7 @@ export class SystemTime {
       });
       return (value & ~(TSAUXC.SAMP_AUT0 | TSAUXC.SAMP_AUT1)) >>> 0;
     });
-    file.onRead(TSICR, () => this.#reported = 0);
+    file.onRead(TSICR, () => this.#reported = 0, () => 0);
     file.onWrite(TSICR, (value) => {
       this.#reported &= ~value;
       return 0;

@@ -46,6 +46,11 @@ const NOWHERE: Region = {
   readable: false,
 };
 
+/** Returns the bus address in a descriptor, from the word with its bits 31:0 on. */
+export function addressAt(descriptors: Uint32Array, at: number): number {
+  return descriptors[at + 1] * 0x1_0000_0000 + descriptors[at];
+}
+
 /** Returns the index of the first range that starts after an address, of ranges sorted by their start. */
 export function indexAfter(ranges: readonly { readonly start: number }[], address: number): number {
   let low = 0, high = ranges.length;
@@ -181,6 +186,24 @@ export class DmaMap {
   }
 
   /**
+   * Returns whether a single mapping contains a range of bus addresses, and allows what is asked for;
+   * changes nothing.
+   *
+   * @param low Bits 31:0 of the bus address.
+   * @param high Bits 63:32 of the bus address.
+   * @param bytes Length in bytes.
+   */
+  has(
+    low: number,
+    high: number,
+    bytes: number,
+    { readable = false, writable = false }: { readable?: boolean; writable?: boolean },
+  ): boolean {
+    const start = high * 0x1_0000_0000 + low, found = this.#find(start, start + bytes);
+    return found !== undefined && (found.readable || !readable) && (found.writable || !writable);
+  }
+
+  /**
    * Finds a descriptor's buffer, and sets `words`, `bytes`, `writable` and `readable`. It reads the
    * address itself: as an argument of the loops that move packets, an address would be boxed.
    *
@@ -194,7 +217,7 @@ export class DmaMap {
     if (descriptors[at + 1] === this.#high && offset >= 0 && offset <= this.#near - bytes) {
       return offset;
     }
-    return this.#search(descriptors[at + 1] * 0x1_0000_0000 + descriptors[at], bytes);
+    return this.#search(addressAt(descriptors, at), bytes);
   }
 
   /**

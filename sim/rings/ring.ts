@@ -162,6 +162,21 @@ export class Ring implements DescriptorRing {
     return this.room;
   }
 
+  /** Returns what {@linkcode Ring.prototype.refresh} would, and changes nothing. */
+  viewRoom(): number {
+    if (!this.reachable) return 0;
+    const tail = this.core.tails[this.#tailWord];
+    return ((tail < this.size ? tail : this.tail) - this.head + this.size) % this.size;
+  }
+
+  /** Whether the ring is in memory that the device may reach: if not, it stops at the next look. */
+  get reachable(): boolean {
+    const { file, dma } = this.core, { baseLow, baseHigh } = this.registers;
+    if (this.generation === dma.generation) return true;
+    const low = file.get(baseLow, this.index), high = file.get(baseHigh, this.index);
+    return dma.has(low, high, this.size * DESCRIPTOR, { readable: true, writable: true });
+  }
+
   #moved(tail: number): void {
     const register = this.registers.tail;
     this.#lastTail = tail;

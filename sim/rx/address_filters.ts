@@ -5,7 +5,9 @@
  */
 
 import { FCTRL, MCSTCTRL, MTA, RAH, RAL } from "../../ixgbe/registers.ts";
+import { hex, nameOf } from "../../src/registers.ts";
 import type { RegisterFile } from "../registers/register_file.ts";
+import type { Reason } from "./reason.ts";
 
 /** Results of the filters. In an object for the reason that `rings/descriptors.ts` gives. */
 export const KIND = {
@@ -79,5 +81,50 @@ export class AddressFilters {
     const hash = (high >>> this.#hashShift) & 0xfff;
     const word = this.#file.get(MTA, hash >>> 5);
     return (word >>> (hash & 31)) & 1 ? MULTICAST : REJECTED;
+  }
+
+  /** Says why {@linkcode AddressFilters.prototype.classify} returns what it does for a frame. */
+  explain(low: number, next: number): Reason {
+    const kind = this.classify(low, next), high = next & 0xffff, { section } = FCTRL;
+    const index = this.#indexOf(low, high);
+    if (low === 0xffff_ffff && high === 0xffff) {
+      const reason = `The frame is a broadcast, and FCTRL.BAM is ${Number(kind === BROADCAST)}.`;
+      return { by: "FCTRL.BAM", reason, section };
+    }
+    const group = (low & 1) !== 0, all = group ? "FCTRL.MPE" : "FCTRL.UPE";
+    if (group ? this.#multicastAll : this.#unicastAll) {
+      const reason = `${all} is 1: every ${group ? "multicast" : "unicast"} frame is accepted.`;
+      return { by: all, reason, section };
+    }
+    if (index >= 0) {
+      const reason = `The destination is the address in RAL[${index}] and RAH[${index}].`;
+      return { by: nameOf(RAL, index), reason, section: RAL.section };
+    }
+    if (group) return this.#explainHash(kind, high);
+    const reason = "The destination is in no RAL and RAH with RAH.AV, and FCTRL.UPE is 0.";
+    return { by: "RAL", reason, section: RAL.section };
+  }
+
+  // Returns the copy of RAL and RAH that holds an address, or -1.
+  #indexOf(low: number, high: number): number {
+    for (let index = 0; index < RAL.count; index++) {
+      const stored = this.#file.get(RAH, index);
+      if ((stored & RAH.AV) === 0 || (stored & RAH.RAH) !== high) continue;
+      if (this.#file.get(RAL, index) === low) return index;
+    }
+    return -1;
+  }
+
+  #explainHash(kind: number, high: number): Reason {
+    if (!this.#hashed) {
+      const reason = "The destination is a group that is in no RAL and RAH, and FCTRL.MPE and " +
+        "MCSTCTRL.MFE are 0.";
+      return { by: "MCSTCTRL.MFE", reason, section: MCSTCTRL.section };
+    }
+    const hash = (high >>> this.#hashShift) & 0xfff, table = nameOf(MTA, hash >>> 5);
+    const reason =
+      `The 12 bits of the destination that MCSTCTRL.MO selects are ${hex(hash)}, and ` +
+      `bit ${hash & 31} of ${table} is ${Number(kind === MULTICAST)}.`;
+    return { by: table, reason, section: MTA.section };
   }
 }

@@ -12,8 +12,9 @@ import { RSCCTL } from "../../ixgbe/registers.ts";
 import { checksum } from "../../packets/checksum.ts";
 import { copy } from "../frames/copy.ts";
 import type { FrameBuffer } from "../frames/frame.ts";
+import type { DeviceObserver } from "../registers/observer.ts";
 import { RX_STATUS, RX_TYPE } from "../rings/descriptors.ts";
-import type { DescriptorRing, DmaMap } from "../rings/dma_map.ts";
+import { addressAt, type DescriptorRing, type DmaMap } from "../rings/dma_map.ts";
 import type { ReceiveOffloads } from "./offloads.ts";
 
 const { IPV4, IPV4_OPTIONS, TCP } = RX_TYPE;
@@ -36,6 +37,7 @@ const TIME_STAMPS = 0x0101080a, TIME_STAMP_BYTES = 12;
 
 /** The part of a receive queue that coalescing needs, see `queue.ts`. */
 export interface CoalescedQueue extends DescriptorRing {
+  readonly index: number;
   running: boolean;
   head: number;
   ahead: number;
@@ -81,12 +83,19 @@ export class Coalescer {
   readonly #queue: CoalescedQueue;
   readonly #dma: DmaMap;
   readonly #most: number;
+  readonly #observer: DeviceObserver | undefined;
   /** Large packets, the oldest first; and objects that are not in use. */
   readonly #flows: Flow[] = [];
   readonly #spare: Flow[] = [];
 
   /** @param control The queue's RSCCTL. */
-  constructor(queue: CoalescedQueue, dma: DmaMap, control: number) {
+  constructor(
+    queue: CoalescedQueue,
+    dma: DmaMap,
+    control: number,
+    observer: DeviceObserver | undefined,
+  ) {
+    this.#observer = observer;
     this.#queue = queue;
     this.#dma = dma;
     this.#most = DESCRIPTORS[(control & RSCCTL.MAXDESC) >>> 2];
@@ -194,6 +203,12 @@ export class Coalescer {
       const buffer = this.#follow(index);
       if (buffer < 0) return;
       copy(this.#dma, buffer + flow.filled, frame, at, length);
+      this.#observer?.bufferWritten(
+        queue.index,
+        index,
+        addressAt(queue.words, queue.first + index * 4) + flow.filled,
+        this.#dma.bytes.subarray(buffer + flow.filled, buffer + flow.filled + length),
+      );
       if (first) flow.begun[flow.begun.length - 1]++;
       first = false;
       flow.filled += length;

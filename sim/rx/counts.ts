@@ -11,7 +11,7 @@ import type { Register } from "../../src/registers.ts";
 import { FRAME } from "../frames/frame.ts";
 import type { RegisterCore } from "../registers/core.ts";
 import type { RegisterFile } from "../registers/register_file.ts";
-import type { Statistics } from "../registers/statistics.ts";
+import type { AddCount, Statistics } from "../registers/statistics.ts";
 import { QUEUE_BYTES, QUEUE_DROPS, QUEUE_PACKETS, type ReceiveQueue } from "./queue.ts";
 
 /**
@@ -87,42 +87,48 @@ export class ReceiveCounts {
   /** Adds the counts since the last call to the statistics registers. */
   settle(): void {
     const count = this.fresh;
-    const statistics = this.#statistics;
+    this.report((register, amount, index) => this.#statistics.add(register, amount, index));
+    for (let i = 0; i < COUNTS; i++) this.#totals[i] += count[i];
+    count.fill(0);
+    for (const { counts } of this.#queues) {
+      if (counts[QUEUE_PACKETS] > 0 || counts[QUEUE_DROPS] > 0) counts.fill(0);
+    }
+  }
+
+  /** Reports what {@linkcode ReceiveCounts.prototype.settle} would add, and changes nothing. */
+  report(add: AddCount): void {
+    const count = this.fresh;
     let good = 0;
     for (let size = 0; size < SIZES.length; size++) {
       good += count[size];
-      if (count[size] > 0) statistics.add(SIZES[size], count[size]);
+      if (count[size] > 0) add(SIZES[size], count[size]);
     }
     const bytes = count[BYTES] + count[SHORT] * (FRAME.MIN + FRAME.CRC);
     const filtered = count[FILTERED];
     const malformed = count[OVERSIZED] + count[UNDERSIZED];
     if (good + filtered + malformed > 0) {
       // Good packets are all that pass the filters, even if they find no room.
-      statistics.add(REGISTERS.GPRC, good);
-      statistics.add(REGISTERS.GORCL, bytes);
-      statistics.add(REGISTERS.TORL, bytes + count[FILTERED_BYTES]);
-      statistics.add(REGISTERS.TPR, good + filtered + malformed);
-      statistics.add(REGISTERS.RXNFGPC, good + filtered);
-      statistics.add(REGISTERS.RXNFGBCL, bytes + count[FILTERED_BYTES]);
-      statistics.add(REGISTERS.BPRC, count[BROADCASTS]);
-      statistics.add(REGISTERS.MPRC, count[MULTICASTS]);
-      statistics.add(REGISTERS.ROC, count[OVERSIZED]);
-      statistics.add(REGISTERS.RUC, count[UNDERSIZED]);
+      add(REGISTERS.GPRC, good);
+      add(REGISTERS.GORCL, bytes);
+      add(REGISTERS.TORL, bytes + count[FILTERED_BYTES]);
+      add(REGISTERS.TPR, good + filtered + malformed);
+      add(REGISTERS.RXNFGPC, good + filtered);
+      add(REGISTERS.RXNFGBCL, bytes + count[FILTERED_BYTES]);
+      add(REGISTERS.BPRC, count[BROADCASTS]);
+      add(REGISTERS.MPRC, count[MULTICASTS]);
+      add(REGISTERS.ROC, count[OVERSIZED]);
+      add(REGISTERS.RUC, count[UNDERSIZED]);
     }
-    for (let i = 0; i < COUNTS; i++) this.#totals[i] += count[i];
-    count.fill(0);
-    for (const queue of this.#queues) this.#settleQueue(queue);
+    for (const queue of this.#queues) this.#reportQueue(queue, add);
   }
 
-  #settleQueue({ index, counts }: ReceiveQueue): void {
+  #reportQueue({ index, counts }: ReceiveQueue, add: AddCount): void {
     if (counts[QUEUE_PACKETS] === 0 && counts[QUEUE_DROPS] === 0) return;
-    const statistics = this.#statistics;
     const map = this.#file.get(REGISTERS.RQSMR, index >>> 2) >>> (8 * (index & 3)) & 0xf;
-    statistics.add(REGISTERS.QPRC, counts[QUEUE_PACKETS], map);
-    statistics.add(REGISTERS.QBRC_L, counts[QUEUE_BYTES], map);
-    statistics.add(REGISTERS.QPRDC, counts[QUEUE_DROPS], map);
-    statistics.add(REGISTERS.RXDGPC, counts[QUEUE_PACKETS]);
-    statistics.add(REGISTERS.RXDGBCL, counts[QUEUE_BYTES]);
-    counts.fill(0);
+    add(REGISTERS.QPRC, counts[QUEUE_PACKETS], map);
+    add(REGISTERS.QBRC_L, counts[QUEUE_BYTES], map);
+    add(REGISTERS.QPRDC, counts[QUEUE_DROPS], map);
+    add(REGISTERS.RXDGPC, counts[QUEUE_PACKETS]);
+    add(REGISTERS.RXDGBCL, counts[QUEUE_BYTES]);
   }
 }

@@ -49,8 +49,9 @@ export class FlowControl {
   onSend: ((frame: FrameBuffer, length: number) => void) | undefined;
   readonly #core: DeviceCore;
   readonly #frame = new FrameBuffer();
+  /** Whether pause frames end here, and do not come to the filters (MFLCN.DPF). */
+  discards = false;
   #obeys = false;
-  #discards = false;
   /** Fill levels in bytes above which to pause the partner, and below which to let it go on. */
   #high = 0;
   #low = 0;
@@ -71,7 +72,7 @@ export class FlowControl {
   load(): void {
     const { file } = this.#core, control = file.get(MFLCN);
     this.#obeys = (control & MFLCN.RFCE) !== 0;
-    this.#discards = (control & MFLCN.DPF) !== 0;
+    this.discards = (control & MFLCN.DPF) !== 0;
     const high = file.get(FCRTH), low = file.get(FCRTL);
     this.#high = high & FCRTH.RTH;
     this.#low = low & FCRTL.RTL;
@@ -85,12 +86,12 @@ export class FlowControl {
    * @returns Whether it is a pause frame that ends here; filters decide on others.
    */
   takes(frame: FrameBuffer): boolean {
-    const { words, bytes } = frame;
-    if ((words[1] & 0xffff) !== ADDRESS_END || words[3] !== TYPE_AND_OPCODE) return false;
+    const { bytes } = frame;
+    if (!isPause(frame)) return false;
     const quanta = bytes[16] << 8 | bytes[17];
     this.#core.statistics.add(quanta === 0 ? LXONRXCNT : LXOFFRXCNT, 1);
     if (this.#obeys) this.onPause?.(this.#milliseconds(quanta));
-    return this.#discards;
+    return this.discards;
   }
 
   /** Pauses the partner, or lets it go on, by the bytes in the packet buffer. */
@@ -132,4 +133,10 @@ export class FlowControl {
     statistics.add(GOTCL, FRAME.MIN + FRAME.CRC);
     this.onSend?.(this.#frame, FRAME.MIN);
   }
+}
+
+/** Returns whether a frame is a pause frame. */
+export function isPause({ words }: FrameBuffer): boolean {
+  return words[0] === PAUSE_ADDRESS && (words[1] & 0xffff) === ADDRESS_END &&
+    words[3] === TYPE_AND_OPCODE;
 }

@@ -65,13 +65,16 @@ export class ReceiveOffloads {
   refused = false;
   /** The traffic classes that the driver has enabled. */
   readonly classes: TrafficClasses = new TrafficClasses();
+  /** What chooses queues before the classes, and after them. */
+  readonly rss: Rss;
+  readonly queueFilters: QueueFilters;
+  /** Whether the flow director is on. */
+  directs = false;
+  /** Whether there are filters that come before the flow director. */
+  steers = false;
   readonly #file: RegisterFile;
   readonly #rules: Rules;
-  readonly #rss: Rss;
   readonly #director: FlowDirector | undefined;
-  readonly #queueFilters: QueueFilters;
-  /** Whether the flow director is on. */
-  #directs = false;
   /** Whether descriptors have hash and RSS type (RXCSUM.PCSD); if not, data of fragments. */
   #showsHash = false;
   /** Whether payloads of UDP fragments are summed (RXCSUM.IPPCSE). */
@@ -82,8 +85,6 @@ export class ReceiveOffloads {
   #vlan = VLNCTRL.reset;
   /** The EtherType of an outer VLAN tag, or -1 without CTRL_EXT.EXTENDED_VLAN. */
   #outerType = -1;
-  /** Whether there are filters that come before the flow director. */
-  #steers = false;
 
   /**
    * Creates the inspection, which is off until {@linkcode ReceiveOffloads.prototype.load}.
@@ -98,9 +99,9 @@ export class ReceiveOffloads {
   ) {
     this.#file = file;
     this.#rules = rules;
-    this.#rss = new Rss(file, large);
+    this.rss = new Rss(file, large);
     this.#director = director;
-    this.#queueFilters = new QueueFilters({ file, rules });
+    this.queueFilters = new QueueFilters({ file, rules });
   }
 
   /** Loads the settings from the registers. */
@@ -110,9 +111,10 @@ export class ReceiveOffloads {
     for (let i = 0; i < RXDCTL.count; i++) strips ||= (file.get(RXDCTL, i) & RXDCTL.VME) !== 0;
     this.#vlan = file.get(VLNCTRL);
     const filters = (this.#vlan & (VLNCTRL.VFE | VLNCTRL.CFIEN)) !== 0;
-    this.#rss.load();
+    this.rss.load();
     const mode = file.get(MRQC) & MRQC.MRQE;
     this.classes.load(file);
+    this.trafficClass = 0;
     if (mode !== MRQE_NONE && mode !== MRQE_RSS && this.classes.count === 0) {
       const found = `MRQE ${mode}: the model has 0 (one queue), 1 (RSS), and 2 to 5 (DCB)`;
       this.#rules.violate("MRQC", "8.2.3.7.12", "a mode that is modelled", found);
@@ -120,13 +122,13 @@ export class ReceiveOffloads {
     const sums = file.get(RXCSUM);
     this.#showsHash = (sums & RXCSUM.PCSD) !== 0;
     this.#sums = (sums & (RXCSUM.PCSD | RXCSUM.IPPCSE)) === RXCSUM.IPPCSE;
-    this.#directs = this.#director?.enabled ?? false;
+    this.directs = this.#director?.enabled ?? false;
     const extended = (file.get(CTRL_EXT) & CTRL_EXT.EXTENDED_VLAN) !== 0;
     this.#outerType = extended ? file.get(EXVET) >>> 16 : -1;
-    this.#queueFilters.load();
-    this.#steers = this.#queueFilters.enabled;
-    this.active = strips || filters || mode !== MRQE_NONE || sums !== 0 || this.#directs ||
-      this.#steers;
+    this.queueFilters.load();
+    this.steers = this.queueFilters.enabled;
+    this.active = strips || filters || mode !== MRQE_NONE || sums !== 0 || this.directs ||
+      this.steers;
   }
 
   /** Inspects a frame; `counted` says that the flow director counted it when it arrived. */
@@ -160,11 +162,11 @@ export class ReceiveOffloads {
     else if (ethertype === ETHERTYPE_IPV6) this.#ipv6(bytes, ip, length);
     if (!this.#showsHash) this.#hideHash();
     if (this.classes.count > 0) this.#classify();
-    if (this.#directs) {
+    if (this.directs) {
       this.#direct(bytes, ip, length);
       if (!counted && !this.refused) this.#director!.count();
     }
-    if (this.#steers) this.#steer(bytes, ip);
+    if (this.steers) this.#steer(bytes, ip);
   }
 
   /** Notes that the tag is in the descriptor, not in the frame, whose headers are nearer then. */
@@ -279,7 +281,7 @@ export class ReceiveOffloads {
   // The flow director's match is reported, "even if packet is forwarded by another filter" (X550
   // datasheet, section 7.1.5.2.2).
   #steer(bytes: Uint8Array, ip: number): void {
-    const filters = this.#queueFilters;
+    const filters = this.queueFilters;
     filters.look(bytes, this.type, ip, this.transport, this.tag);
     if (filters.queue >= 0) this.queue = filters.queue;
     if (filters.type !== 0) this.type = filters.type | this.type & RSS;
@@ -293,7 +295,7 @@ export class ReceiveOffloads {
   }
 
   #hash(bytes: Uint8Array, addresses: number, l4: number): void {
-    const rss = this.#rss;
+    const rss = this.rss;
     if (!rss.enabled) return;
     const type = rss.take(this.type, bytes, addresses, l4);
     if (type === 0) return;

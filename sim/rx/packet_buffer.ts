@@ -42,6 +42,11 @@ export class PacketBuffer {
     this.#used = 0;
   }
 
+  /** Whether there is room for a frame. */
+  fits(length: number): boolean {
+    return this.#used + ((length + 3) >>> 2) + 1 <= this.#words.length;
+  }
+
   /**
    * Copies a frame in.
    *
@@ -53,7 +58,7 @@ export class PacketBuffer {
     const ring = this.#words;
     const count = (length + 3) >>> 2;
     const capacity = ring.length;
-    if (this.#used + count + 1 > capacity) return false;
+    if (!this.fits(length)) return false;
     let write = this.#read + this.#used;
     if (write >= capacity) write -= capacity;
     const words = frame.words;

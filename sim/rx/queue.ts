@@ -130,7 +130,7 @@ export class ReceiveQueue extends Ring {
 
   // The model does not coalesce packets whose headers are split.
   #configureCoalescing(): void {
-    const { file, rules, dma } = this.core, control = file.get(RSCCTL, this.index);
+    const { file, rules, dma, observer } = this.core, control = file.get(RSCCTL, this.index);
     this.coalescer = undefined;
     if ((control & RSCCTL.RSCEN) === 0 || file.get(RFCTL) & RFCTL.RSC_DIS) return;
     const name = nameOf(RSCCTL, this.index);
@@ -147,7 +147,9 @@ export class ReceiveQueue extends Ring {
     if ((file.get(HLREG0) & HLREG0.RXCRCSTRP) === 0) {
       rules.violate(name, "4.6.7.2", "RXCRCSTRP is set while a queue coalesces", "HLREG0");
     }
-    if (this.advanced && this.headerBytes === 0) this.coalescer = new Coalescer(this, dma, control);
+    if (this.advanced && this.headerBytes === 0) {
+      this.coalescer = new Coalescer(this, dma, control, observer);
+    }
   }
 
   /**

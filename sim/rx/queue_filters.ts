@@ -58,6 +58,9 @@ export class QueueFilters {
   queue = -1;
   /** The packet type that an EtherType filter gives, or 0. */
   type = 0;
+  /** The register of the filter that gives the queue, and its index, if there is one. */
+  register: Register = ETQF;
+  index = 0;
   readonly #file: RegisterFile;
   readonly #rules: Rules;
   #etherTypes: readonly EtherTypeFilter[] = [];
@@ -98,9 +101,17 @@ export class QueueFilters {
     if (this.queue >= 0 || type === 0 || transport < 0) return;
     const isSyn = this.#synQueue >= 0 && (type & TCP) !== 0 &&
       (bytes[transport + TCP_FLAGS] & SYN) !== 0;
-    if (isSyn && this.#synFirst) this.queue = this.#synQueue;
-    else this.queue = this.#lookAtTuples(bytes, type, network, transport);
-    if (isSyn && this.queue < 0) this.queue = this.#synQueue;
+    const tuple = isSyn && this.#synFirst
+      ? undefined
+      : this.#lookAtTuples(bytes, type, network, transport);
+    if (tuple !== undefined) this.#choose(tuple.queue, FTQF, tuple.index);
+    else if (isSyn) this.#choose(this.#synQueue, SYNQF, 0);
+  }
+
+  #choose(queue: number, register: Register, index: number): void {
+    this.queue = queue;
+    this.register = register;
+    this.index = index;
   }
 
   #lookAtEtherType(etherType: number, tag: number): void {
@@ -108,12 +119,17 @@ export class QueueFilters {
       if (type !== etherType) continue;
       // The packet type does not depend on the priority.
       this.type = ETHERTYPE | index << ETHERTYPE_INDEX_SHIFT;
-      if (priority < 0 || tag >= 0 && priority === tag >>> 13) this.queue = queue;
+      if (priority < 0 || tag >= 0 && priority === tag >>> 13) this.#choose(queue, ETQF, index);
       if (this.queue >= 0) return;
     }
   }
 
-  #lookAtTuples(bytes: Uint8Array, type: number, network: number, transport: number): number {
+  #lookAtTuples(
+    bytes: Uint8Array,
+    type: number,
+    network: number,
+    transport: number,
+  ): FiveTuple | undefined {
     let found: FiveTuple | undefined;
     for (const tuple of this.#tuples) {
       if (found !== undefined && tuple.priority < found.priority) break;
@@ -121,7 +137,7 @@ export class QueueFilters {
       if (found === undefined) found = tuple;
       else this.#sameRank(found, tuple);
     }
-    return found?.queue ?? -1;
+    return found;
   }
 
   #loadEtherTypes(): EtherTypeFilter[] {

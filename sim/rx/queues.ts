@@ -5,6 +5,7 @@
  * @module
  */
 
+import type { AddCount } from "../registers/statistics.ts";
 import { type DeviceCore, RECEIVE } from "../rings/ring.ts";
 import { ReceiveCounts } from "./counts.ts";
 import { ReceiveQueue } from "./queue.ts";
@@ -98,19 +99,24 @@ export class ReceiveQueues {
     if (queue.running) queue.refresh();
   }
 
+  /** Returns a queue, to look at. */
+  queueAt(index: number): ReceiveQueue {
+    return this.queues[index];
+  }
+
   /** Returns the head of a queue. */
   headOf(index: number): number {
     return this.queues[index].head;
   }
 
-  /** Reads tails, and prefetches the buffers that are filled next. */
+  /** Reads tails, and prefetches the buffers that are filled next; not while someone looks on. */
   protected refresh(): void {
     for (let i = 0; i < this.#running.length; i++) {
       const queue = this.#running[i];
       if (!queue.running) continue;
       const room = queue.refresh();
       const ahead = room < AHEAD ? room : AHEAD;
-      if (queue.ahead >= ahead || !this.dmaAllowed) continue;
+      if (queue.ahead >= ahead || !this.dmaAllowed || this.core.observer) continue;
       this.core.dma.readAhead(queue, queue.ahead, ahead, true);
       queue.ahead = ahead;
     }
@@ -130,8 +136,10 @@ export class ReceiveQueues {
   }
 
   #writeBackQueue(queue: ReceiveQueue): void {
-    if (queue.written === queue.head) return;
+    const { index, written: first, head, size } = queue, { observer } = this.core;
+    if (first === head) return;
     queue.writeBack();
+    observer?.writtenBack("rx", index, first, (head - first + size) % size);
     const vector = this.core.causes.receiveVectors[queue.index];
     if (vector >= 0) this.core.causes.raise(vector);
   }
@@ -159,5 +167,10 @@ export class ReceiveQueues {
   /** Adds the counts since the last call to the statistics registers. */
   settle(): void {
     this.counts.settle();
+  }
+
+  /** Reports the counts since the last settlement, and changes nothing. */
+  report(add: AddCount): void {
+    this.counts.report(add);
   }
 }

@@ -15,6 +15,7 @@ import { FlowDirector } from "../flow/director.ts";
 import { copy } from "../frames/copy.ts";
 import { appendCrc, FRAME, FrameBuffer, sizeClass } from "../frames/frame.ts";
 import { RX_STATUS } from "../rings/descriptors.ts";
+import { addressAt } from "../rings/dma_map.ts";
 import type { DeviceCore } from "../rings/ring.ts";
 import { AddressFilters, KIND } from "./address_filters.ts";
 import { RECEIVED } from "./counts.ts";
@@ -39,9 +40,6 @@ const ETHERTYPE_VLAN = 0x0081; // 0x8100 as a little-endian halfword
 
 /** Shifts TS and TSIP to the lowest bits, for the packet buffer. */
 const NOTE_SHIFT = 15;
-
-/** Maximum number of frames that leave the packet buffer in one round. */
-const DRAIN_BUDGET = 64;
 
 /** Moves frames from the wire to host memory. */
 export class Receiver extends ReceiveQueues {
@@ -131,12 +129,16 @@ export class Receiver extends ReceiveQueues {
     }
   }
 
-  /** Begins a round: reads tails, and delivers frames that wait for descriptors. */
-  poll(): number {
+  /**
+   * Begins a round: reads tails, and delivers frames that wait for descriptors.
+   *
+   * @param budget Most frames that leave each packet buffer.
+   */
+  poll(budget: number): number {
     this.refresh();
     if (this.flow.stopped) this.flow.look(this.#buffer.bytes);
     if (this.#used === 1 && this.#buffer.frames === 0) return 0;
-    return this.#drainAll();
+    return this.#drainAll(budget);
   }
 
   /**
@@ -244,7 +246,10 @@ export class Receiver extends ReceiveQueues {
     if (queue.running && !queue.dropEnable) {
       const kept = buffer.push(frame, length, queue.index, note >>> NOTE_SHIFT);
       if (this.flow.sends && buffer === this.#buffer) this.flow.level(buffer.bytes);
-      if (kept) return true;
+      if (kept) {
+        this.core.observer?.frameKept(queue.index, length);
+        return true;
+      }
       this.counts.bufferFull(buffer.index);
     } else {
       return this.#drop(queue);
@@ -259,22 +264,23 @@ export class Receiver extends ReceiveQueues {
     return false;
   }
 
-  #drainAll(): number {
+  #drainAll(budget: number): number {
     let moved = 0;
     for (let i = 0; i < this.#used; i++) {
-      if (this.#buffers[i].frames > 0) moved += this.#drain(this.#buffers[i]);
+      if (this.#buffers[i].frames > 0) moved += this.#drain(this.#buffers[i], budget);
     }
     return moved;
   }
 
-  #drain(buffer: PacketBuffer): number {
+  #drain(buffer: PacketBuffer, budget: number): number {
     let moved = 0;
-    while (buffer.frames > 0 && this.dmaAllowed && moved < DRAIN_BUDGET) {
+    while (buffer.frames > 0 && this.dmaAllowed && moved < budget) {
       // As on the device, a frame that waits for its queue blocks all frames behind it.
       const queue = this.queues[buffer.peekQueue()];
       if (!queue.running || queue.room * queue.bufferBytes < buffer.peek()) break;
       const note = buffer.peekNote() << NOTE_SHIFT;
       const length = buffer.pop(this.#waiting);
+      this.core.observer?.frameReleased(queue.index, length);
       if (this.#looks) {
         this.offloads.inspect(this.#waiting.bytes, length, true);
         this.offloads.status |= note;
@@ -319,7 +325,16 @@ export class Receiver extends ReceiveQueues {
     queue.lengths[head] = length;
     queue.statuses[head] = status;
     queue.head = head + 1 === queue.size ? 0 : head + 1;
-    if (queue.ahead > 0) queue.ahead--;
+    if (queue.ahead > 0) {
+      queue.ahead--;
+    } else { // always so while someone looks on, see refresh(): other frames ask for no observer
+      this.core.observer?.bufferWritten(
+        queue.index,
+        head,
+        addressAt(words, at),
+        dma.bytes.subarray(to, to + length),
+      );
+    }
     return true;
   }
 
@@ -358,13 +373,19 @@ export class Receiver extends ReceiveQueues {
 
   // Writes the first bytes of a frame to the header buffer of the descriptor at the head.
   #fillHeader(queue: ReceiveQueue, frame: FrameBuffer, length: number): boolean {
-    const { dma } = this.core, { words, head } = queue;
-    const to = dma.follow(words, queue.first + head * 4 + 2, queue.headerBytes);
+    const { dma } = this.core, { words, head } = queue, at = queue.first + head * 4 + 2;
+    const to = dma.follow(words, at, queue.headerBytes);
     if (to < 0 || !dma.writable) {
       queue.stopAtBadBuffer(head, 2);
       return false;
     }
     copy(dma, to, frame, 0, length);
+    this.core.observer?.bufferWritten(
+      queue.index,
+      head,
+      addressAt(words, at),
+      dma.bytes.subarray(to, to + length),
+    );
     return true;
   }
 
@@ -387,9 +408,24 @@ export class Receiver extends ReceiveQueues {
       this.#fresh[UNDERSIZED]++;
       return false;
     }
-    const tagged = (frame.words[3] & 0xffff) === ETHERTYPE_VLAN;
-    if (length <= this.#maxFrame + (tagged ? VLAN_TAG : 0)) return true;
+    if (length <= this.longest(frame)) return true;
     this.#fresh[OVERSIZED]++;
     return false;
+  }
+
+  /** Returns the most bytes that a frame may have, without CRC: more with a VLAN tag. */
+  longest(frame: FrameBuffer): number {
+    const tagged = (frame.words[3] & 0xffff) === ETHERTYPE_VLAN;
+    return this.#maxFrame + (tagged ? VLAN_TAG : 0);
+  }
+
+  /** Returns the packet buffer of a traffic class, to look at. */
+  bufferOf(trafficClass: number): PacketBuffer {
+    return this.#buffers[trafficClass];
+  }
+
+  /** Whether the CRC is not written to memory. */
+  get stripsCrc(): boolean {
+    return this.#stripCrc;
   }
 }

@@ -44,6 +44,8 @@ export class Rss {
   enabled = false;
   /** Hash of the last packet. A signed integer: an unsigned one of 32 bits would be allocated. */
   hash = 0;
+  /** RSS type of the packet that was hashed last, or 0. */
+  type = 0;
   readonly #file: RegisterFile;
   readonly #entryMask: number;
   readonly #queueMask: number;
@@ -87,15 +89,20 @@ export class Rss {
     if (type & TCP && asked & fields.tcpAsked) rssType = fields.tcp;
     else if (type & UDP && asked & fields.udpAsked) rssType = fields.udp;
     else if (asked & fields.ipAsked) ports = 0;
-    else return 0;
+    else return this.type = 0;
     const hash = this.#toeplitz(bytes, addresses, count, 0);
     this.hash = hash ^ this.#toeplitz(bytes, l4, ports, count);
-    return rssType;
+    return this.type = rssType;
+  }
+
+  /** Entry of the redirection table for the packet that was hashed last. */
+  get entry(): number {
+    return this.hash & this.#entryMask;
   }
 
   /** Returns the queue of the packet that was hashed last. */
   queue(): number {
-    const entry = this.hash & this.#entryMask;
+    const { entry } = this;
     const word = this.#file.words[TABLE_WORDS[entry >>> 2]];
     return word >>> (entry & 3) * 8 & this.#queueMask;
   }

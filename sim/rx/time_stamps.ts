@@ -83,10 +83,20 @@ export class ReceiveStamps {
       this.#keepSource(bytes, message);
       status = TS;
     }
-    const priority = offloads.tag < 0 ? 8 : offloads.tag >>> 13;
-    if ((this.#priorities >>> priority & 1) === 0 || this.#stopped) return status;
+    if (!this.#hasPlace(offloads)) return status;
     this.#append(bytes, length);
     return status | TSIP;
+  }
+
+  /** Returns whether a packet would get a stamp behind it; changes nothing. */
+  appends({ bytes }: FrameBuffer, length: number, offloads: ReceiveOffloads): boolean {
+    if (!this.enabled || !this.#hasPlace(offloads)) return false;
+    return this.#type === TYPE.ALL || this.#find(bytes, length, offloads) >= 0;
+  }
+
+  // Whether packets of this priority have a place for the stamp behind them.
+  #hasPlace({ tag }: ReceiveOffloads): boolean {
+    return (this.#priorities >>> (tag < 0 ? 8 : tag >>> 13) & 1) !== 0 && !this.#stopped;
   }
 
   // Whether the clock stands still: packets get no stamps in the buffer then.

@@ -10,7 +10,7 @@ import { REGISTERS } from "../../ixgbe/registers.ts";
 import type { Register } from "../../src/registers.ts";
 import type { RegisterCore } from "../registers/core.ts";
 import type { RegisterFile } from "../registers/register_file.ts";
-import type { Statistics } from "../registers/statistics.ts";
+import type { AddCount, Statistics } from "../registers/statistics.ts";
 import { QUEUE_BYTES, QUEUE_PACKETS, type TransmitQueue } from "./queue.ts";
 
 // Indices into `fresh`; 0 to 5 are frames by size, see sizeClass().
@@ -55,35 +55,47 @@ export class TransmitCounts {
 
   /** Adds the counts since the last call to the statistics registers. */
   settle(): void {
+    const good = this.report((register, amount, index) =>
+      this.#statistics.add(register, amount, index)
+    );
+    if (good === 0) return;
+    this.#transmitted += good;
+    this.fresh.fill(0);
+    for (const queue of this.#queues) queue?.counts.fill(0);
+  }
+
+  /**
+   * Reports what {@linkcode TransmitCounts.prototype.settle} would add, and changes nothing.
+   *
+   * @returns Number of frames sent since the last settlement.
+   */
+  report(add: AddCount): number {
     const count = this.fresh;
-    const statistics = this.#statistics;
     let good = 0;
     for (let size = 0; size < SIZES.length; size++) {
       good += count[size];
-      if (count[size] > 0) statistics.add(SIZES[size], count[size]);
+      if (count[size] > 0) add(SIZES[size], count[size]);
     }
-    if (good === 0) return;
-    this.#transmitted += good;
-    statistics.add(REGISTERS.GPTC, good);
-    statistics.add(REGISTERS.TPT, good);
-    statistics.add(REGISTERS.TXDGPC, good);
-    statistics.add(REGISTERS.BPTC, count[BROADCASTS]);
-    statistics.add(REGISTERS.MPTC, count[MULTICASTS]);
-    count.fill(0);
+    if (good === 0) return 0;
+    add(REGISTERS.GPTC, good);
+    add(REGISTERS.TPT, good);
+    add(REGISTERS.TXDGPC, good);
+    add(REGISTERS.BPTC, count[BROADCASTS]);
+    add(REGISTERS.MPTC, count[MULTICASTS]);
     let bytes = 0;
     for (const queue of this.#queues) {
       if (queue === undefined || queue.counts[QUEUE_PACKETS] === 0) continue;
       bytes += queue.counts[QUEUE_BYTES];
-      this.#settleQueue(queue);
+      this.#reportQueue(queue, add);
     }
-    statistics.add(REGISTERS.GOTCL, bytes);
-    statistics.add(REGISTERS.TXDGBCL, bytes);
+    add(REGISTERS.GOTCL, bytes);
+    add(REGISTERS.TXDGBCL, bytes);
+    return good;
   }
 
-  #settleQueue({ index, counts }: TransmitQueue): void {
+  #reportQueue({ index, counts }: TransmitQueue, add: AddCount): void {
     const map = this.#file.get(REGISTERS.TQSM, index >>> 2) >>> (8 * (index & 3)) & 0xf;
-    this.#statistics.add(REGISTERS.QPTC, counts[QUEUE_PACKETS], map);
-    this.#statistics.add(REGISTERS.QBTC_L, counts[QUEUE_BYTES], map);
-    counts.fill(0);
+    add(REGISTERS.QPTC, counts[QUEUE_PACKETS], map);
+    add(REGISTERS.QBTC_L, counts[QUEUE_BYTES], map);
   }
 }

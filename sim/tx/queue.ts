@@ -18,8 +18,9 @@ export const QUEUE_BYTES = 1;
 export class TransmitQueue extends Ring {
   /** Bytes of the frame gathered so far. */
   gathered = 0;
-  /** Whether a frame has begun and its EOP has not come. */
-  open = false;
+  /** Whether each descriptor takes the long way: a frame is open, or someone looks on. */
+  careful = false;
+  #open = false;
   /** Words 2 and 3 of the frame's first descriptor. */
   command = 0;
   options = 0;
@@ -58,6 +59,16 @@ export class TransmitQueue extends Ring {
     this.drop();
     this.hasContext.fill(false);
     this.start();
+  }
+
+  /** Whether a frame has begun and its EOP has not come. */
+  get open(): boolean {
+    return this.#open;
+  }
+
+  set open(open: boolean) {
+    this.#open = open;
+    this.careful = open || this.core.observer !== undefined;
   }
 
   /** Drops the frame or transmission that has begun. */

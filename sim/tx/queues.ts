@@ -7,6 +7,7 @@
 
 import { REGISTERS, TDWBAL } from "../../ixgbe/registers.ts";
 import { hex, nameOf } from "../../src/registers.ts";
+import type { AddCount } from "../registers/statistics.ts";
 import { TX_COMMAND, TX_OPTIONS } from "../rings/descriptors.ts";
 import type { DeviceCore } from "../rings/ring.ts";
 import { TransmitCounts } from "./counts.ts";
@@ -113,6 +114,17 @@ export class TransmitQueues {
     return this.running.some(({ index }) => this.waits(index));
   }
 
+  /** As {@linkcode TransmitQueues.prototype.waits}, and changes nothing. */
+  viewWaits(index: number): boolean {
+    const queue = this.#queues[index];
+    return queue !== undefined && queue.running && queue.viewRoom() > 0;
+  }
+
+  /** As {@linkcode TransmitQueues.prototype.waiting}, and changes nothing. */
+  get viewWaiting(): boolean {
+    return this.running.some(({ index }) => this.viewWaits(index));
+  }
+
   /** Returns the head of a queue. */
   headOf(index: number): number {
     return this.#queues[index]?.head ?? 0;
@@ -167,15 +179,17 @@ export class TransmitQueues {
     } else {
       words[at + 3] |= DD;
     }
+    this.core.observer?.writtenBack("tx", queue.index, (at - queue.first) / 4, 1);
   }
 
   // Writes the head to memory, if the driver has enabled that instead (7.2.3.5.2).
   #writeHead(queue: TransmitQueue, done: number): void {
-    const { file, dma } = this.core;
+    const { file, dma, observer } = this.core, head = done + 1 === queue.size ? 0 : done + 1;
     const low = (file.get(TDWBAL, queue.index) & TDWBAL.ADDRESS) >>> 0;
     const high = file.get(REGISTERS.TDWBAH, queue.index);
     if (dma.resolve(low, high, 4) && dma.writable) {
-      dma.words[dma.base / 4] = done + 1 === queue.size ? 0 : done + 1;
+      dma.words[dma.base / 4] = head;
+      observer?.headWritten(queue.index, head);
     } else {
       const detail = `${hex(high)}:${hex(low)}`;
       this.violate(queue, "7.2.3.5.2", "head write-back to memory the device may write", detail);
@@ -202,5 +216,10 @@ export class TransmitQueues {
   /** Adds the counts since the last call to the statistics registers. */
   settle(): void {
     this.counts.settle();
+  }
+
+  /** Reports the counts since the last settlement, and changes nothing. */
+  report(add: AddCount): void {
+    this.counts.report(add);
   }
 }

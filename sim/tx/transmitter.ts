@@ -4,7 +4,7 @@
  * in `counts.ts`.
  *
  * Most frames have one descriptor and no offload. `#pollQueue` sends them itself, and calls `#step`
- * for all others.
+ * for all others, and for each one while someone looks on.
  *
  * @module
  */
@@ -14,7 +14,9 @@ import { hex } from "../../src/registers.ts";
 import { copy } from "../frames/copy.ts";
 import { FRAME, sizeClass } from "../frames/frame.ts";
 import type { FrameBuffer } from "../frames/frame.ts";
+import type { TransmitKind } from "../registers/observer.ts";
 import { TX_COMMAND, TX_OPTIONS } from "../rings/descriptors.ts";
+import { addressAt } from "../rings/dma_map.ts";
 import type { DeviceCore } from "../rings/ring.ts";
 import { BROADCASTS, MULTICASTS } from "./counts.ts";
 import { OffloadRequests } from "./offload_requests.ts";
@@ -22,8 +24,6 @@ import { type Emit, LargeBuffer } from "./offloads.ts";
 import type { TransmitQueue } from "./queue.ts";
 import { TransmitQueues } from "./queues.ts";
 
-/** Maximum number of descriptors of a queue in one round, and of segments of its transmissions. */
-const BUDGET = 64;
 const { LENGTH, TYPE, TYPE_CONTEXT, TYPE_DATA, TSTAMP, EOP, IFCS, IC, RS, DEXT, VLE, TSE } =
   TX_COMMAND;
 const { IXSM, TXSM, PAYLEN_SHIFT } = TX_OPTIONS;
@@ -80,11 +80,12 @@ export class Transmitter extends TransmitQueues {
   }
 
   /**
-   * Sends the frames of all queues, up to a budget each.
+   * Sends the frames of all queues.
    *
+   * @param budget Most descriptors of each queue, and segments of its transmissions.
    * @returns Number of descriptors done.
    */
-  poll(): number {
+  poll(budget: number): number {
     if (!this.sending || this.#pausedUntil > 0 && this.#isPaused()) return 0;
     const limited = this.limited;
     if (limited) this.nextRound();
@@ -94,7 +95,7 @@ export class Transmitter extends TransmitQueues {
       if (!queue.running || limited && this.rests(queue)) continue;
       const ready = queue.refresh();
       if (ready === 0) continue;
-      if (this.dmaAllowed) done += this.#pollQueue(queue, ready < BUDGET ? ready : BUDGET);
+      if (this.dmaAllowed) done += this.#pollQueue(queue, ready, budget);
       else if (!this.busMaster) this.#blocked(queue);
     }
     return done;
@@ -111,18 +112,19 @@ export class Transmitter extends TransmitQueues {
     return false;
   }
 
-  #pollQueue(queue: TransmitQueue, budget: number): number {
+  #pollQueue(queue: TransmitQueue, ready: number, budget: number): number {
+    const most = ready < budget ? ready : budget;
     const { words, first, size, frame } = queue;
     const dma = this.core.dma;
     let head = queue.head, frames = 0, bytes = 0, segments = 0;
-    dma.readAhead(queue, 0, budget, false);
-    for (let done = 0; done < budget; done++) {
+    dma.readAhead(queue, 0, most, false);
+    for (let done = 0; done < most; done++) {
       const at = first + head * 4;
       const command = words[at + 2];
       const length = command & LENGTH;
       let from = -1;
       if (
-        (command & PLAIN_MASK) === PLAIN && !queue.open && length >= MIN_PAYLEN &&
+        (command & PLAIN_MASK) === PLAIN && !queue.careful && length >= MIN_PAYLEN &&
         length <= MAX_FRAME &&
         (words[at + 3] & (IXSM | TXSM)) === 0 &&
         words[at + 3] >>> PAYLEN_SHIFT === length
@@ -137,7 +139,7 @@ export class Transmitter extends TransmitQueues {
         queue.running = false;
         break;
       } else if (queue.cut !== undefined) {
-        segments += this.#segment(queue, command, BUDGET - segments);
+        segments += this.#segment(queue, command, budget - segments);
         if (queue.open) break; // the rest follows in the next rounds
       }
       if (command & RS) this.writeBack(queue, at, command);
@@ -150,11 +152,12 @@ export class Transmitter extends TransmitQueues {
     if (queue.open && head === queue.tail) {
       this.violate(queue, "7.2.3.3", "the tail is moved by whole frames", "no EOP before it");
     }
-    return budget;
+    return most;
   }
 
   // Handles any descriptor; returns false if the queue has to stop.
   #step(queue: TransmitQueue, at: number, command: number): boolean {
+    this.core.observer?.descriptorRead(queue.index, queue.head, kindOf(command));
     if ((command & TYPE_AND_DEXT) === DATA || (command & DEXT) === 0) {
       if (!queue.open) {
         queue.open = true;
@@ -193,6 +196,12 @@ export class Transmitter extends TransmitQueues {
     }
     if (to + length > MAX_FRAME && this.#requests.isTooLong(queue, to + length)) return true;
     copy(frame, to, dma, from, length);
+    this.core.observer?.bufferRead(
+      queue.index,
+      queue.head,
+      addressAt(queue.words, at),
+      dma.bytes.subarray(from, from + length),
+    );
     queue.gathered = to + length;
     return true;
   }
@@ -305,4 +314,11 @@ export class Transmitter extends TransmitQueues {
     const detail = "descriptors wait while bus master is off";
     this.violate(queue, "9.3.3.3", "bus master is on before DMA is requested", detail);
   }
+}
+
+/** Returns the kind of a descriptor, by its word 2. */
+function kindOf(command: number): TransmitKind {
+  if ((command & DEXT) === 0) return "legacy";
+  if ((command & TYPE) === TYPE_DATA) return "data";
+  return (command & TYPE) === TYPE_CONTEXT ? "context" : "unknown";
 }

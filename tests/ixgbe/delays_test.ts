@@ -6,7 +6,7 @@
 import { assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
 import { startCard } from "../../bench/starts.ts";
 import { TimedCard } from "../../bench/timed_card.ts";
-import { VirtualTime } from "../../bench/virtual_time.ts";
+import { VirtualTime } from "../../sim/virtual_time.ts";
 import { ixgbe, type IxgbeDevice } from "../../ixgbe/device.ts";
 import * as R from "../../ixgbe/registers.ts";
 import { DeviceError, Mempool, PacketBatch } from "../../mod.ts";

@@ -6,12 +6,13 @@
 
 import { assertEquals } from "@std/assert";
 import { ixgbe } from "../../ixgbe/device.ts";
-import { VirtualTime } from "../../bench/virtual_time.ts";
+import { VirtualTime } from "../../sim/virtual_time.ts";
 import { Mempool, PacketBatch } from "../../mod.ts";
 import type { Bar } from "../../src/pci/function.ts";
 import { CARD, type TimingOptions } from "../../sim/nic/timing.ts";
 import type { Model } from "../../sim/pci/model.ts";
 import { Trace } from "../../sim/pci/trace.ts";
+import { TraceFile } from "../../sim/pci/trace_file.ts";
 import { InterruptingFunction } from "../support/interrupt_events.ts";
 import { LINK } from "./sequence_link.ts";
 import { QUEUES } from "./sequence_queues.ts";
@@ -65,7 +66,7 @@ async function makeRecord(
   const file = directory.file("trace");
   const pci = new TracedFunction({ deviceId, mac: Uint8Array.from(MAC), ...timing });
   await ixgbe.attach(pci, { pool: new Mempool({ buffers: 1024, memory: "pages" }) });
-  pci.model = new Trace(file).before(pci.nic, 0);
+  pci.model = new Trace(new TraceFile(file)).before(pci.nic, 0);
   const pool = new Mempool({ buffers: 4096, memory: "pages" });
   const device = await ixgbe.attach(pci, {
     pool,

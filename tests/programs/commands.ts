@@ -17,6 +17,7 @@ import { FWD } from "../../fwd.ts";
 import { NIC } from "../../nic.ts";
 import { PCAP } from "../../pcap.ts";
 import { PKTGEN } from "../../pktgen.ts";
+import { EXPLORE } from "../../explorer/main.ts";
 import { SIM } from "../../sim/options.ts";
 import { VM } from "../../vm/main.ts";
 import type { Command } from "../../programs/command_line.ts";
@@ -32,6 +33,7 @@ export const PROGRAMS: readonly [command: Command<Options, object>, args: readon
   [DEMO, []],
   [SIM, ["--socket=a"]],
   [VM, []],
+  [EXPLORE, ["--no-browser"]],
   [BENCH, []],
   [INTERRUPTS, []],
   [FRONT_END, ["loop", "a"]],

@@ -60,3 +60,15 @@ Deno.test("Loop throws an error that no driver can have caused", async () => {
   await assertRejects(() => run(new TestPort(true, wire)), SystemError, "write to tap0");
   await assertRejects(() => run(new TestPort(false, bug)), TypeError, "x is undefined");
 });
+
+Deno.test("Loop.paused stops the rounds of all NICs, not the servers; round() does one", async () => {
+  const ports = [new TestPort(true), new TestPort(true)];
+  const loop = new Loop(ports, -1);
+  let looks = 0;
+  loop.paused = true;
+  await loop.run(() => {
+    if (++looks === 5) loop.round();
+    return looks < 10;
+  });
+  assertEquals(ports.map(({ rounds, served }) => [rounds, served]), [[1, 10], [1, 10]]);
+});

@@ -2,6 +2,7 @@
 
 import { assertEquals } from "@std/assert";
 import { CTRL, GCR_EXT, HLREG0, RXDCTL, STATUS, TDT, TXDCTL } from "../../ixgbe/registers.ts";
+import { offsetOf, type Register } from "../../src/registers.ts";
 import { TestDriver } from "../support/model_driver.ts";
 
 const CLEARED = "CTRL: buffers are cleared before a reset while master requests are pending";
@@ -26,9 +27,16 @@ function disable(driver: TestDriver): void {
 /** What still moves: the transmit queue, and DMA. */
 function busy(driver: TestDriver): [queue: boolean, dma: boolean] {
   return [
-    (driver.read(TXDCTL) & TXDCTL.ENABLE) !== 0,
-    (driver.read(STATUS) & STATUS.GIO_MASTER_ENABLE) !== 0,
+    (shown(driver, TXDCTL) & TXDCTL.ENABLE) !== 0,
+    (shown(driver, STATUS) & STATUS.GIO_MASTER_ENABLE) !== 0,
   ];
+}
+
+/** Reads a register; asserts that a look at it shows the same. */
+function shown(driver: TestDriver, register: Register): number {
+  const seen = driver.nic.view32(offsetOf(register)), value = driver.read(register);
+  assertEquals(seen, value, register.name);
+  return value;
 }
 
 function clearBuffers(driver: TestDriver): void {

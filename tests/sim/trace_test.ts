@@ -6,13 +6,15 @@ import { offsetOf } from "../../src/registers.ts";
 import { UsageError } from "../../src/errors.ts";
 import { Nic } from "../../sim/nic/nic.ts";
 import { Trace } from "../../sim/pci/trace.ts";
+import { TraceFile } from "../../sim/pci/trace_file.ts";
 import { assertRefused, ffiOnly, run, TemporaryDirectory } from "../support/processes.ts";
 
 Deno.test("Trace records accesses by name, in order, and passes them on", async () => {
   await using directory = await TemporaryDirectory.make();
   const file = directory.file("trace");
   const nic = new Nic();
-  const model = new Trace(file).before(nic, 1);
+  using sink = new TraceFile(file);
+  const model = new Trace(sink).before(nic, 1);
   const status = model.read32(offsetOf(STATUS));
   assertEquals(status, nic.read32(offsetOf(STATUS)));
   model.setBusMaster(true);
@@ -33,8 +35,8 @@ Deno.test("Trace records accesses by name, in order, and passes them on", async 
   ]);
 });
 
-Deno.test("Trace names the reason why a file cannot be written", async () => {
-  assertThrows(() => new Trace("/proc/none/trace"), UsageError, "/proc/none/trace");
+Deno.test("TraceFile names the reason why a file cannot be written", async () => {
+  assertThrows(() => new TraceFile("/proc/none/trace"), UsageError, "/proc/none/trace");
   await using directory = await TemporaryDirectory.make();
   const args = ["--socket", directory.file("nic.sock"), "--trace", directory.file("none/trace")];
   const { code, stderr, stdout } = await run(ffiOnly("sim/main.ts", args));

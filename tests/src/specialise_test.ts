@@ -125,3 +125,30 @@ Deno.test("specialise() shows the file, the function and the copy in stack trace
   for (const name of names) assertMatch(name!, /\/specialise_test\.ts#failing-\d+$/);
   assert(names[0] !== names[1]);
 });
+
+Deno.test("specialise() uses the function itself where code must not be made from strings", async () => {
+  const program = `
+    import { specialise } from ${JSON.stringify(new URL("src/specialise.ts", ROOT).href)};
+    const STEP = 3;
+    const makeAdd = specialise("file", { STEP }, (by) => (n) => n + by * STEP);
+    const add = makeAdd(2), other = makeAdd(5);
+    let refused = "";
+    try {
+      new Function("return 1");
+    } catch (error) {
+      refused = error.name;
+    }
+    console.log(refused, add(1), other(1));
+  `;
+  const { stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: [
+      ...["eval", "--quiet", "--v8-flags=--disallow-code-generation-from-strings"],
+      program,
+    ],
+  }).output();
+  assertEquals(
+    new TextDecoder().decode(stdout),
+    "EvalError 7 16\n",
+    new TextDecoder().decode(stderr),
+  );
+});

@@ -6,82 +6,13 @@
  * @module
  */
 
+import { DeviceQueue } from "../../explorer/recorder/virtio/device/device_queue.ts";
+import { DriverMemory } from "../../explorer/recorder/virtio/device/driver_memory.ts";
 import type { DmaMemory } from "../../src/dma.ts";
 import { Feature } from "../../virtio/features.ts";
 import { openVirtio, type VirtioDevice } from "../../virtio/device.ts";
 import { type QueueAreas, Status, type Transport } from "../../virtio/transport.ts";
 import type { OpenOptions } from "../../mod.ts";
-
-const NEXT = 1, WRITE = 2;
-
-/** The device's side of a queue: chains by their ids. */
-export class DirectQueue {
-  readonly entries: number;
-  readonly #memory: (address: number, bytes: number) => Uint8Array;
-  readonly #table: DataView;
-  readonly #available: DataView;
-  readonly #used: DataView;
-  /** Chains taken from the available ring. */
-  #taken = 0;
-  /** The used index that the driver sees. */
-  usedIndex = 0;
-
-  constructor(areas: QueueAreas, memory: (address: number, bytes: number) => Uint8Array) {
-    const { buffer } = areas.memory;
-    this.entries = areas.entries;
-    this.#memory = memory;
-    this.#table = new DataView(buffer, areas.descriptors, 16 * areas.entries);
-    this.#available = new DataView(buffer, areas.available, 4 + 2 * areas.entries);
-    this.#used = new DataView(buffer, areas.used, 4 + 8 * areas.entries);
-  }
-
-  /** Available chains that were not taken. */
-  get waiting(): number {
-    return (this.#available.getUint16(2, true) - this.#taken) & 0xffff;
-  }
-
-  /** Takes the next chain; returns its id. */
-  take(): number {
-    if (this.waiting === 0) throw new Error("the driver has made no chain available");
-    return this.#available.getUint16(4 + 2 * (this.#taken++ % this.entries), true);
-  }
-
-  /** Returns the buffers of a chain. */
-  chain(id: number): { bytes: Uint8Array; writable: boolean }[] {
-    const buffers = [];
-    for (let at = id, more = true; more;) {
-      const low = this.#table.getUint32(16 * at, true),
-        high = this.#table.getUint32(16 * at + 4, true);
-      const flags = this.#table.getUint16(16 * at + 12, true);
-      buffers.push({
-        bytes: this.#memory(low + high * 2 ** 32, this.#table.getUint32(16 * at + 8, true)),
-        writable: (flags & WRITE) !== 0,
-      });
-      more = (flags & NEXT) !== 0;
-      at = this.#table.getUint16(16 * at + 14, true);
-    }
-    return buffers;
-  }
-
-  /** Puts an entry into the used ring, and advances its index. */
-  put(id: number, length: number, advance = 1): void {
-    const at = 4 + 8 * (this.usedIndex % this.entries);
-    this.#used.setUint32(at, id, true);
-    this.#used.setUint32(at + 4, length, true);
-    this.usedIndex = (this.usedIndex + advance) & 0xffff;
-    this.#used.setUint16(2, this.usedIndex, true);
-  }
-
-  /** Sets the used ring's flags: 1 for no notifications. */
-  set flags(value: number) {
-    this.#used.setUint16(0, value, true);
-  }
-
-  /** The available ring's flags: 1 for no interrupts. */
-  get availableFlags(): number {
-    return this.#available.getUint16(0, true);
-  }
-}
 
 /** Options of {@linkcode DirectVirtio}. */
 export interface DirectOptions {
@@ -102,7 +33,7 @@ export class DirectVirtio implements Transport {
   /** Actions of the driver: status bits, features, notifications, … */
   readonly log: string[] = [];
   /** The queues that the driver started. */
-  readonly queues: DirectQueue[] = [];
+  readonly queues: DeviceQueue[] = [];
   /** MAC address, link status, pairs of queues. */
   readonly config = new Uint8Array(16);
   /** Features that the driver accepted. */
@@ -116,7 +47,7 @@ export class DirectVirtio implements Transport {
   readonly #offered: bigint;
   readonly #entries: readonly number[];
   readonly #pairs: number;
-  readonly #memories: DmaMemory[] = [];
+  readonly #memory = new DriverMemory();
   #status = 0;
 
   constructor(options: DirectOptions = {}) {
@@ -174,17 +105,16 @@ export class DirectVirtio implements Transport {
 
   /** Bytes of memory that the driver has mapped. */
   get mappedBytes(): number {
-    return this.#memories.reduce((sum, memory) => sum + memory.bytes, 0);
+    return this.#memory.bytes;
   }
 
   mapDma(memory: DmaMemory): void {
-    this.#memories.push(memory);
-    memory.pin();
+    this.#memory.map(memory);
   }
 
   startQueue(index: number, areas: QueueAreas): void {
     this.log.push(`queue ${index}`);
-    this.queues[index] = new DirectQueue(areas, (address, bytes) => this.#bytes(address, bytes));
+    this.queues[index] = new DeviceQueue(areas, this.#memory);
   }
 
   notify(index: number): void {
@@ -201,16 +131,7 @@ export class DirectVirtio implements Transport {
 
   close(): void {
     this.log.push("close");
-    for (const memory of this.#memories.splice(0)) memory.unpin();
-  }
-
-  #bytes(address: number, bytes: number): Uint8Array {
-    const memory = this.#memories.find((m) => {
-      const at = address - m.busAddress(0, "iova");
-      return at >= 0 && at + bytes <= m.bytes;
-    });
-    if (!memory) throw new Error(`the driver gave an address outside its memory: ${address}`);
-    return new Uint8Array(memory.buffer, address - memory.busAddress(0, "iova"), bytes);
+    this.#memory.release();
   }
 
   /** Fills the next receive chain of a pair with a packet, without reporting it; returns its id. */

@@ -5,13 +5,13 @@
  */
 
 import { PROJECT } from "./processes.ts";
-import { type Import, importsOf, NOT_LITERAL, projectFiles } from "./source.ts";
+import { type Import, importsOf, isSource, NOT_LITERAL, projectFiles } from "./source.ts";
 
 /** Returns all imports of the project. */
 export async function projectImports(): Promise<Import[]> {
   const imports: Import[] = [];
   for (const file of await projectFiles()) {
-    if (!file.endsWith(".ts")) continue;
+    if (!isSource(file)) continue;
     imports.push(...importsOf(file, await Deno.readTextFile(PROJECT + file)));
   }
   return imports;
@@ -107,6 +107,7 @@ export const SIM_FLOORS: Floors = {
   "sim/pci/": ["sim/nic/", "sim/rings/", "sim/registers/"],
   "sim/plain/": ["sim/pci/", "sim/nic/", "sim/rings/", "sim/registers/"],
   "sim/v8_flags.ts": [],
+  "sim/virtual_time.ts": [],
   "sim/minimal_driver.ts": ["sim/nic/"],
   // The names of delays, faults and modules, and the speeds.
   "sim/options.ts": [
@@ -123,6 +124,24 @@ export const SIM_FLOORS: Floors = {
   ],
 };
 
+/** The floors inside explorer/, bottom up. explorer/README.md lists the folders. */
+export const EXPLORER_FLOORS: Floors = {
+  "explorer/recording/": [],
+  "explorer/platform/": [],
+  "explorer/lessons/": ["explorer/recording/"],
+  "explorer/recorder/": ["explorer/recording/"],
+  "explorer/page/": ["explorer/lessons/", "explorer/recording/"],
+  "explorer/server/": ["explorer/recording/"],
+  "explorer/attach_options.ts": [],
+  "explorer/main.ts": ["explorer/attach_options.ts", "explorer/server/"],
+};
+
+/** Rooms with floors inside, by their name in messages. */
+const INSIDE: Readonly<Record<string, readonly [name: string, floors: Floors]>> = {
+  "sim/": ["SIM_FLOORS", SIM_FLOORS],
+  "explorer/": ["EXPLORER_FLOORS", EXPLORER_FLOORS],
+};
+
 /** Rooms whose files start top-level programs as processes, by URL. */
 const STARTS_PROGRAMS = [TOP, "bench/", "tests/"];
 
@@ -132,15 +151,15 @@ function roomOf(file: string): string {
   return file === "mod.ts" ? file : TOP;
 }
 
-/** Returns the folder of sim/ that a file is in; for a file at the top of sim/, the file. */
-function simPartOf(file: string): string {
-  const slash = file.indexOf("/", "sim/".length);
+/** Returns the folder of a room that a file is in; for a file at the top of the room, the file. */
+function partOf(file: string, room: string): string {
+  const slash = file.indexOf("/", room.length);
   return slash < 0 ? file : file.slice(0, slash + 1);
 }
 
 /** Returns whether an import leads to a file of the project, not to a package or a URL. */
 function isFile(to: string): boolean {
-  return to.endsWith(".ts") && !/^[a-z]+:/.test(to);
+  return isSource(to) && !/^[a-z]+:/.test(to);
 }
 
 /** Returns a sentence for each import that the floors do not allow. */
@@ -161,8 +180,8 @@ export function upwardImports(imports: readonly Import[]): string[] {
     } else if (target !== room && !floor.includes(target) && !floor.includes(to)) {
       const allowed = floor.length > 0 ? `only ${floor.join(", ")}` : "no other room";
       broken.add(`${from} imports ${to}: ${room} may import ${allowed}`);
-    } else if (room === "sim/" && target === room) {
-      const sentence = upwardInSim(from, to);
+    } else if (target === room && room in INSIDE) {
+      const sentence = upwardInside(room, from, to);
       if (sentence !== undefined) broken.add(sentence);
     }
   }
@@ -170,17 +189,17 @@ export function upwardImports(imports: readonly Import[]): string[] {
 }
 
 /**
- * Returns the sentence for an import inside sim/ that the floors do not allow; undefined if they
- * do.
+ * Returns the sentence for an import inside a room that its floors do not allow; undefined if they do.
  */
-function upwardInSim(from: string, to: string): string | undefined {
-  const part = simPartOf(from), target = simPartOf(to), floor = SIM_FLOORS[part];
+function upwardInside(room: string, from: string, to: string): string | undefined {
+  const [name, floors] = INSIDE[room];
+  const part = partOf(from, room), target = partOf(to, room), floor = floors[part];
   if (floor === undefined) {
-    return `${from}: ${part} is not in SIM_FLOORS: add what it may import`;
+    return `${from}: ${part} is not in ${name}: add what it may import`;
   }
   if (target === part || floor.includes(target) || floor.includes(to)) return undefined;
   const allowed = floor.length > 0 ? `only ${floor.join(", ")}` : "nothing else";
-  return `${from} imports ${to}: inside sim/, ${part} may import ${allowed}`;
+  return `${from} imports ${to}: inside ${room}, ${part} may import ${allowed}`;
 }
 
 /** What each file imports. */

@@ -33,8 +33,11 @@ function matches(name: string, wanted: string): boolean {
     : name === wanted;
 }
 
+/** The last installation: apt does one at a time. */
+let last: Promise<void> = Promise.resolve();
+
 /**
- * Installs missing Debian packages; root only.
+ * Installs missing Debian packages; root only. An installation waits for the one before it.
  *
  * @param packages Names; one ends with `*` where a version follows.
  * @throws {Error} if apt fails; it says what to install by hand.
@@ -42,6 +45,11 @@ function matches(name: string, wanted: string): boolean {
 export async function installPackages(packages: readonly string[]): Promise<void> {
   const names = await missing(packages);
   if (names.length === 0) return;
+  last = last.catch(() => {}).then(() => install(names)); // its caller has the error of the one before
+  await last;
+}
+
+async function install(names: readonly string[]): Promise<void> {
   console.log(`installing ${names.join(", ")}`);
   await output("apt-get", "update", "-qq");
   const known = (await output("apt-cache", "pkgnames") ?? "").split("\n");

@@ -25,6 +25,11 @@ const RELATIVE = /^\.\.?\//;
 /** Stands for a file that is known only at run time. */
 export const NOT_LITERAL = "(not a string literal)";
 
+/** Returns whether a file is TypeScript, with or without JSX. */
+export function isSource(file: string): boolean {
+  return /\.tsx?$/.test(file);
+}
+
 /** Returns a string literal's value; undefined for any other expression. */
 function literal(node: Deno.lint.Node | undefined): string | undefined {
   if (node?.type === "TSLiteralType") return literal(node.literal);
@@ -59,7 +64,7 @@ export function importsOf(file: string, text: string): Import[] {
   };
   const addUrl = (node: Deno.lint.Node | undefined) => {
     const specifier = literal(node);
-    if (specifier?.endsWith(".ts")) add(specifier, true);
+    if (specifier !== undefined && isSource(specifier)) add(specifier, true);
   };
   const visitor: Deno.lint.LintVisitor = {
     ImportDeclaration: ({ source }) => add(source.value),

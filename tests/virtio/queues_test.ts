@@ -168,13 +168,13 @@ Deno.test("Virtqueue.publish() notifies once a batch, unless the device has set 
   log.length = 0;
   bench.send(1, 2, 3);
   assertEquals(log, ["notify 1"]);
-  queues[1].flags = 1;
+  queues[1].noNotify = true;
   bench.send(1, 2, 3);
   assertEquals(log, ["notify 1"]);
   for (let i = 0; i < 3; i++) bench.direct.deliver(packet(i));
   bench.receive();
   assertEquals(log, ["notify 1", "notify 0"]);
-  queues[0].flags = 1;
+  queues[0].noNotify = true;
   bench.direct.deliver(packet(1));
   bench.receive();
   assertEquals(log, ["notify 1", "notify 0"]);

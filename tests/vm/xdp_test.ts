@@ -9,6 +9,7 @@ import { assertEquals, assertMatch } from "@std/assert";
 import { ping, transfer } from "../support/namespaces.ts";
 import { isRoot, TemporaryDirectory, tool } from "../support/processes.ts";
 import { LinuxGuest } from "./linux_ixgbe.ts";
+import { assertKnown, TAKEN_DOWN } from "./linux_known.ts";
 
 const SFP = 0x10fb, BYTES = 1_000_000;
 
@@ -54,6 +55,7 @@ Deno.test({
       assertEquals([code, stderr], [0, ""]);
       assertMatch(stdout.trim().split("\n").at(-1)!, /"total":true/);
     }
-    await guest.quit();
+    await guest.assertQuiet();
+    assertKnown(await guest.quit(), TAKEN_DOWN);
   },
 });

@@ -26,18 +26,24 @@ export interface Pauses {
 
 /** The time of this thread, until it is disposed. */
 export class VirtualTime implements Disposable {
-  #now = 1000;
+  #now: number;
+  #still = false;
   readonly #random: Random;
   readonly #pauses: Pauses;
   readonly #timers: { at: number; action: () => void }[] = [];
   readonly #now0 = performance.now;
   readonly #setTimeout = globalThis.setTimeout;
 
-  /** Replaces the time of this thread. */
-  constructor(pauses: Pauses = { share: 0, longest: 0, seed: 1 }) {
+  /**
+   * Replaces the time of this thread.
+   *
+   * @param now The time at the beginning, in milliseconds: that of an earlier time, to continue it.
+   */
+  constructor(pauses: Pauses = { share: 0, longest: 0, seed: 1 }, now = 1000) {
     this.#pauses = pauses;
+    this.#now = now;
     this.#random = new Random(pauses.seed);
-    performance.now = () => this.pass(LOOK_MS);
+    performance.now = () => this.#still ? this.#now : this.pass(LOOK_MS);
     const replaced = (action: () => void, milliseconds = 0) => {
       this.#timers.push({ at: this.#now + milliseconds, action });
       queueMicrotask(() => this.#fire());
@@ -46,12 +52,28 @@ export class VirtualTime implements Disposable {
     globalThis.setTimeout = replaced as unknown as typeof setTimeout;
   }
 
+  /** The time in milliseconds. Looking at it here takes none. */
+  get now(): number {
+    return this.#now;
+  }
+
   /** Lets time pass, and at times a pause; returns the time. */
   pass(milliseconds: number): number {
     this.#now += milliseconds;
     const { share, longest } = this.#pauses;
     if (share > 0 && this.#random.next() < share) this.#now += longest * this.#random.next();
     return this.#now;
+  }
+
+  /** Calls a function that looks on: its looks at the clock take no time. */
+  still<T>(look: () => T): T {
+    const before = this.#still;
+    this.#still = true;
+    try {
+      return look();
+    } finally {
+      this.#still = before;
+    }
   }
 
   /** Moves the time to the timer that is due first, and runs its action. */

@@ -1,0 +1,55 @@
+/**
+ * The worker in which driver and device run.
+ *
+ * @module
+ */
+
+import type { Report, Request } from "../recording/messages.ts";
+
+/** Starts the worker and speaks with it. */
+export class Engine {
+  readonly #onReport: (report: Report) => void;
+  #worker: Worker;
+
+  /**
+   * Starts the worker.
+   *
+   * @param onReport Called with each of its reports; also if it cannot be started.
+   */
+  constructor(onReport: (report: Report) => void) {
+    this.#onReport = onReport;
+    this.#worker = this.#start();
+  }
+
+  /** Sends a request. Reports answer it. */
+  send(request: Request): void {
+    this.#worker.postMessage(request);
+  }
+
+  /** Ends the worker. */
+  close(): void {
+    this.#worker.terminate();
+  }
+
+  /** Ends the worker, whatever it does, and starts it anew. */
+  restart(): void {
+    this.close();
+    this.#worker = this.#start();
+  }
+
+  #start(): Worker {
+    const worker = new Worker("engine.js", { type: "module" });
+    // Reports that were on their way when the worker was ended are not passed on.
+    worker.onmessage = ({ data }: MessageEvent<Report>) => {
+      if (worker === this.#worker) this.#onReport(data);
+    };
+    worker.onerror = ({ message }) => {
+      const detail = message ? `: ${message}` : "";
+      this.#onReport({
+        type: "error",
+        message: `the worker engine.js has ended${detail}: load the page again`,
+      });
+    };
+    return worker;
+  }
+}

@@ -1,0 +1,96 @@
+/**
+ * The current step in words, fields and bits.
+ *
+ * @module
+ */
+
+import type { LessonStep } from "../../recording/lesson.ts";
+import type { Decision, Step } from "../../recording/step.ts";
+import { ACTOR_WORDS, KINDS } from "../kinds.ts";
+import { type Player, usePlayer } from "../player.ts";
+import { DescriptorView } from "../views/descriptor_view.tsx";
+import { RegisterView } from "../views/register_view.tsx";
+import { Prose } from "./prose.tsx";
+
+interface StepDetailProps {
+  readonly player: Player;
+  /** What the lesson's step asks to look at. */
+  readonly look: LessonStep["look"];
+}
+
+/** Title, reason, section, decision, broken rule, register and descriptor of the step. */
+export function StepDetail({ player, look }: StepDetailProps) {
+  const { step, position, speed } = usePlayer(player);
+  if (step === undefined) {
+    return (
+      <section class="panel detail" aria-label="Step">
+        <p class="empty">Nothing is recorded yet.</p>
+      </section>
+    );
+  }
+  const { group, words } = KINDS[step.kind];
+  const looked = look === "descriptor" || look === "register";
+  return (
+    <section class={`panel detail ${looked ? "looked-at" : ""}`} aria-label="Step">
+      <header class="detail-head">
+        <span class={`actor ${group}`} title={words}>
+          {ACTOR_WORDS[step.actor]} · port {step.port}
+        </span>
+        <h2 title={step.title}>{step.title}</h2>
+        {step.section !== undefined && <span class="section">{sectionWords(step.section)}</span>}
+      </header>
+      <div class="detail-body" tabIndex={0} role="group" aria-label="Details">
+        {step.rule !== undefined && <BrokenRule rule={step.rule} why={step.why} />}
+        {step.rule === undefined && step.why !== undefined && <Prose text={step.why} />}
+        <Facts step={step} />
+        {step.decision !== undefined && <DecisionText decision={step.decision} />}
+        {step.register !== undefined && <RegisterView player={player} />}
+        {step.descriptor !== undefined && <DescriptorView player={player} />}
+      </div>
+      <p class="unseen" aria-live="polite">{speed > 0 ? "" : spoken(step, position)}</p>
+    </section>
+  );
+}
+
+function Facts({ step }: { step: Step }) {
+  const { times = 1, frame, buffer, bytes } = step;
+  const facts = [
+    times > 1 && `${times} times in a row`,
+    frame && `frame ${frame}`,
+    buffer !== undefined && `buffer ${buffer}`,
+    bytes && `${bytes.length} bytes`,
+  ].filter((fact) => fact);
+  return facts.length > 0 ? <p class="facts">{facts.join(" · ")}</p> : null;
+}
+
+/** The rule that was broken. The reason of such a step says what is required, and what was found. */
+function BrokenRule({ rule, why }: { rule: NonNullable<Step["rule"]>; why: string | undefined }) {
+  return (
+    <div class="rule">
+      <strong>
+        ⚠ The driver breaks a rule of {rule.register}, section {rule.section}
+      </strong>
+      <Prose text={why ?? `${rule.rule}: ${rule.detail}`} />
+    </div>
+  );
+}
+
+function DecisionText({ decision }: { decision: Decision }) {
+  return (
+    <p class="decision">
+      <code>{decision.by}</code> decides: {decision.reason}{" "}
+      <span class="section">{sectionWords(decision.section)}</span>
+    </p>
+  );
+}
+
+/** Which book a section is in: other documents are named in it. */
+function sectionWords(section: string): string {
+  return /^\d/.test(section) ? `datasheet ${section}` : section;
+}
+
+function spoken(step: Step, position: number): string {
+  return `Step ${position + 1}. ${ACTOR_WORDS[step.actor]}, port ${step.port}: ${step.title}. ${
+    step.why ?? ""
+  }`;
+}

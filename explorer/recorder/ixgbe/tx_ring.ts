@@ -1,0 +1,223 @@
+/**
+ * A transmit ring, as driver and device change it.
+ *
+ * @module
+ */
+
+import { BUFFER, NONE, OWNER, RING } from "../../recording/layout.ts";
+import { formatOf, isSent, reportsStatus, toSendText } from "./descriptor_text.ts";
+import { PLACES } from "./places.ts";
+import { accessOf, bufferAt, descriptorName, held } from "./port.ts";
+import { Ring } from "./ring.ts";
+
+const FORMAT = "7.2.3.2.4", REPORT = "7.2.3.5";
+
+/** What the driver's queue says of itself: packets in all, and those not reclaimed yet. */
+export interface DriverQueue {
+  readonly packets: number;
+  readonly pending: number;
+}
+
+/** A transmit ring. */
+export class TxRing extends Ring {
+  /** The last descriptors of the runs in the ring: those that the driver gave RS. */
+  readonly #ends = new Set<number>();
+  /** The descriptor whose packet is being sent. */
+  #leaving: number | undefined;
+
+  /** Records what the driver has done to the ring since it was looked at last. */
+  driverWrote({ packets, pending }: DriverQueue): void {
+    const { cells } = this;
+    const clean = (packets - pending) & cells.mask, fill = packets & cells.mask;
+    const held = (cells.get(RING.FILL) - cells.get(RING.NEXT)) & cells.mask;
+    // transmit() reclaims if half of the ring is full.
+    const reclaims = cells.get(RING.FILL) !== fill && held >= cells.entries / 2;
+    if (reclaims && cells.get(RING.NEXT) === clean) this.lookedInVain();
+    while (cells.get(RING.NEXT) !== clean) this.#reclaimed();
+    while (cells.get(RING.FILL) !== fill) this.#armed(cells.get(RING.FILL));
+  }
+
+  /** The driver has found a run done, and returned its buffers. */
+  #reclaimed(): void {
+    const { cells } = this;
+    const end = this.#endOfRun();
+    this.#look(
+      end,
+      "DD is set in the last descriptor of the run: all packets of the run are sent.",
+    );
+    for (let i = cells.get(RING.NEXT);; i = (i + 1) & cells.mask) {
+      this.#free(i);
+      if (i === end) return;
+    }
+  }
+
+  /** The driver looks at the last descriptor of the oldest run, and finds it not done. */
+  lookedInVain(): void {
+    const { cells } = this;
+    if (cells.get(RING.NEXT) === cells.get(RING.FILL)) return;
+    const end = this.#endOfRun();
+    if (isSent(cells.words(end))) return;
+    this.#look(
+      end,
+      "DD is 0: the device has not reported the run as sent. Its buffers stay in the ring.",
+    );
+  }
+
+  #look(i: number, why: string): void {
+    const { cells } = this, { pool, journal, port } = this.context, words = cells.words(i);
+    journal.add({
+      kind: "look",
+      actor: "driver",
+      port,
+      title: `${descriptorName("tx", cells.name.queue, i)}: ${isSent(words) ? "DD" : "not done"}`,
+      why,
+      section: REPORT,
+      ...held(pool, cells.slot(i)),
+      descriptor: accessOf(cells, i, [words, words], isSent(words), formatOf(words)),
+      source: PLACES.TX_LOOK,
+    });
+  }
+
+  #free(i: number): void {
+    const { cells } = this, { pool, journal, port } = this.context;
+    const buffer = cells.slot(i), words = cells.words(i), about = held(pool, buffer);
+    this.#release(i);
+    cells.set(RING.NEXT, (i + 1) & cells.mask);
+    journal.add({
+      kind: "free",
+      actor: "driver",
+      port,
+      title: `buffer ${buffer} of ${descriptorName("tx", cells.name.queue, i)} to the pool`,
+      why: "The packet is sent, so its buffer is free for the next one.",
+      section: REPORT,
+      ...about,
+      descriptor: accessOf(cells, i, [words, words], isSent(words), formatOf(words)),
+      source: PLACES.TX_FREE,
+    });
+  }
+
+  #armed(i: number): void {
+    const { cells } = this, { pool, journal, port } = this.context;
+    const old = cells.words(i);
+    cells.setWords(i, this.inMemory(i));
+    const words = cells.words(i), buffer = bufferAt(this.context, words[0], words[1]);
+    if (reportsStatus(words)) this.#ends.add(i);
+    cells.setSlot(i, buffer);
+    cells.setOwner(i, OWNER.ARMED);
+    cells.set(RING.FILL, (i + 1) & cells.mask);
+    if (buffer !== NONE) pool.setOwner(buffer, BUFFER.TRANSMIT);
+    journal.add({
+      kind: "arm",
+      actor: "driver",
+      port,
+      title: `${descriptorName("tx", cells.name.queue, i)}: ${toSendText(words, buffer)}`,
+      why: reportsStatus(words)
+        ? "RS in the last descriptor of the run asks the device to set DD, once for all packets of the run."
+        : "The descriptor tells the device where the packet is. Without RS the device does not report it.",
+      section: FORMAT,
+      ...held(pool, buffer),
+      descriptor: accessOf(cells, i, [old, words], false, formatOf(words)),
+      source: PLACES.TX_ARM,
+    });
+  }
+
+  /** The device reads a descriptor and its buffer. Returns the number of the frame, if it has one. */
+  read(index: number, bytes: Uint8Array, stack: string): number | undefined {
+    const { cells } = this, { pool, journal, port } = this.context;
+    const words = cells.words(index), buffer = cells.slot(index), about = held(pool, buffer);
+    const descriptor = accessOf(cells, index, [words, words], false, formatOf(words));
+    const common = { actor: "device", port, ...about, descriptor, stack } as const;
+    journal.add({
+      ...common,
+      kind: "fetch",
+      title: `${descriptorName("tx", cells.name.queue, index)}: ${toSendText(words, buffer)}`,
+      why: "The device reads the descriptor at the head to learn where the packet is.",
+      section: "7.2.3.3",
+    });
+    journal.add({
+      ...common,
+      kind: "dma-read",
+      title: `${bytes.length} bytes from ${buffer === NONE ? "memory" : `buffer ${buffer}`}`,
+      why: "The device reads the packet from host memory as a bus master, without the processor.",
+      section: "7.2.1.1",
+      bytes,
+    });
+    this.#leaving = index;
+    return about.frame;
+  }
+
+  /** The device has sent what it has read last, if it was from this ring. Belongs to the next step. */
+  sent(): void {
+    const i = this.#leaving, { cells } = this;
+    if (i === undefined) return;
+    this.#leaving = undefined;
+    const buffer = cells.slot(i);
+    if (buffer !== NONE) this.context.pool.setOwner(buffer, BUFFER.SENT);
+    cells.set(RING.HEAD, (i + 1) & cells.mask);
+  }
+
+  deviceWrote(stack?: string): void {
+    const { cells } = this;
+    for (let i = cells.get(RING.NEXT); i !== cells.get(RING.FILL); i = (i + 1) & cells.mask) {
+      if (cells.owner(i) === OWNER.DEVICE && this.differs(i)) this.#writtenBack(i, stack);
+    }
+  }
+
+  #writtenBack(i: number, stack: string | undefined): void {
+    const { cells } = this, { pool, journal, port } = this.context;
+    const old = cells.words(i);
+    cells.setWords(i, this.inMemory(i));
+    let done = 0;
+    // The device sends in order: DD in one descriptor stands for all before it.
+    for (let at = cells.get(RING.NEXT);; at = (at + 1) & cells.mask) {
+      if (cells.owner(at) === OWNER.DEVICE) {
+        cells.setOwner(at, OWNER.DONE);
+        done++;
+      }
+      if (at === i) break;
+    }
+    const words = cells.words(i);
+    journal.add({
+      kind: "write-back",
+      actor: "device",
+      port,
+      title: `${descriptorName("tx", cells.name.queue, i)}: DD`,
+      why: done === 1
+        ? "The descriptor has RS: the device sets DD, which tells the driver that the packet is sent."
+        : `The descriptor has RS: the device sets DD, which stands for ${done} descriptors of the run.`,
+      section: REPORT,
+      ...held(pool, cells.slot(i)),
+      descriptor: accessOf(cells, i, [old, words], true, formatOf(words)),
+      ...stack === undefined ? {} : { stack },
+    });
+  }
+
+  /** The driver has closed the queue, and returned its buffers. Belongs to the next step. */
+  closed(): void {
+    const { cells } = this;
+    for (let i = 0; i < cells.entries; i++) this.#release(i);
+    cells.set(RING.NEXT, 0);
+    cells.set(RING.FILL, 0);
+    this.memory = undefined;
+  }
+
+  /** Empties a descriptor's place: its buffer is free. */
+  #release(i: number): void {
+    const { cells } = this, { pool } = this.context, buffer = cells.slot(i);
+    if (buffer !== NONE) {
+      pool.setOwner(buffer, BUFFER.FREE);
+      pool.setFrame(buffer, 0);
+    }
+    this.#ends.delete(i);
+    cells.setSlot(i, NONE);
+    cells.setOwner(i, OWNER.DRIVER);
+  }
+
+  /** Returns the last descriptor of the oldest run. */
+  #endOfRun(): number {
+    const { cells } = this;
+    let i = cells.get(RING.NEXT);
+    while (!this.#ends.has(i)) i = (i + 1) & cells.mask;
+    return i;
+  }
+}

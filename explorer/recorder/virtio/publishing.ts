@@ -1,0 +1,83 @@
+/**
+ * The steps with which the driver makes chains available: it writes the available index, looks at the
+ * device's flags, and notifies the device if they ask for it (VirtIO 1.3, sections 2.7.13.3 and
+ * 2.7.13.4). The notification itself is a step of the transport.
+ *
+ * @module
+ */
+
+import { OWNER } from "../../recording/layout.ts";
+import type { Place } from "../../recording/step.ts";
+import type { Scribe } from "./scribe.ts";
+import type { VirtqueueCells } from "./virtqueue_cells.ts";
+
+const FILE = "virtio/virtqueue.ts";
+/** Source of the two steps. */
+export const PUBLISHING: Readonly<Record<"index" | "flags", Place>> = {
+  index: { file: FILE, text: "Atomics.store(this.available, 1, position);" },
+  flags: { file: FILE, text: "if ((this.usedIndex[0] & NO_NOTIFY) === 0)" },
+};
+
+/** Adds the step of an entry of the available ring, if its content changes. */
+export function writeEntry(
+  scribe: Scribe,
+  cells: VirtqueueCells,
+  position: number,
+  source: Place,
+): void {
+  const place = cells.placeOf(position), { port } = cells.ring.name;
+  if (cells.knowsAvailable(place)) return;
+  cells.takeAvailable(place);
+  scribe.add({
+    kind: "arm",
+    actor: "driver",
+    port,
+    title: `${cells.name}: avail.ring[${place}] = ${cells.availableId(place)}`,
+    why:
+      "The available ring names a chain by its first descriptor. The device does not look at the " +
+      "entry before the index has passed it.",
+    section: "VirtIO 2.7.13.2",
+    descriptor: cells.lookAt(position),
+    source,
+  });
+}
+
+/**
+ * Adds the steps that make chains available.
+ *
+ * @param from Position of the first chain.
+ * @param to Position after the last one: the new index.
+ */
+export function publish(scribe: Scribe, cells: VirtqueueCells, from: number, to: number): void {
+  const { port } = cells.ring.name, count = (to - from) & 0xffff;
+  for (let i = 0; i < count; i++) {
+    cells.setOwner(cells.availableId(cells.placeOf(from + i)), OWNER.DEVICE);
+  }
+  cells.setAvailableIndex(to);
+  scribe.add({
+    kind: "write",
+    actor: "driver",
+    port,
+    title: `${cells.name}: avail.idx = ${to}`,
+    why:
+      `The index passes ${count} ${count === 1 ? "chain" : "chains"}, which the device owns from ` +
+      "here on. It is written once a batch.",
+    section: "VirtIO 2.7.13.3",
+    descriptor: cells.lookAt(to - 1),
+    source: PUBLISHING.index,
+  });
+  const suppressed = cells.usedFlags !== 0;
+  scribe.add({
+    kind: "look",
+    actor: "driver",
+    port,
+    title: `${cells.name}: used.flags is ${suppressed ? "NO_NOTIFY" : "0"}`,
+    why: suppressed
+      ? "The device looks at the queue anyway, so the driver does not notify it. A notification costs " +
+        "more than all stores of a batch: in a virtual machine it leaves the guest."
+      : "The device does not look at the queue by itself, so the driver has to notify it.",
+    section: "VirtIO 2.7.10",
+    descriptor: cells.lookAt(to - 1),
+    source: PUBLISHING.flags,
+  });
+}

@@ -1,0 +1,253 @@
+/**
+ * The driver's steps on a receive queue. No stack shows them, since they are loads and stores: they follow
+ * from the queue's memory before and after.
+ *
+ * @module
+ */
+
+import { BUFFER, NONE, OWNER, RING } from "../../recording/layout.ts";
+import type { Place } from "../../recording/step.ts";
+import { HEADER } from "./device/core.ts";
+import { publish, writeEntry } from "./publishing.ts";
+import type { Scribe } from "./scribe.ts";
+import type { VirtqueueCells } from "./virtqueue_cells.ts";
+
+const FILE = "virtio/rx_queue.ts";
+/** Source of the steps. */
+export const RX_SOURCES = {
+  fill: { file: FILE, text: "this.#post(p, buffer);" },
+  index: { file: FILE, text: "const arrived = (queue.usedIndex[1] - first) & 0xffff;" },
+  entry: {
+    file: FILE,
+    text: "const id = used[entry], size = (used[entry + 1] - headerBytes) | 0;",
+  },
+  descriptor: { file: FILE, text: "descriptors[d] = address[fresh << 1];" },
+  available: { file: FILE, text: "if (available[place] !== next) available[place] = next;" },
+  strip: { file: FILE, text: "words[w] = words[w + header];" },
+  tooLong: { file: FILE, text: "if (spread > 1) this.tooLong++;" },
+  noBuffer: { file: FILE, text: "else this.noBuffer++;" },
+  again: { file: FILE, text: "this.#post(position + this.#posted, buffer);" },
+} as const satisfies Record<string, Place>;
+/** Offset of num_buffers in the header. */
+const NUM_BUFFERS = 10;
+
+/** Follows a receive queue whose chains have one descriptor each, with the header in the buffer. */
+export class RxSteps {
+  readonly cells: VirtqueueCells;
+  readonly #scribe: Scribe;
+  readonly #port: number;
+  /** Position of the next used entry; of the next chain to write; the available index. */
+  #next = 0;
+  #fill = 0;
+  #published = 0;
+  /** Whether the device knows of the chains. */
+  #started = false;
+  /** Buffers still to come of a frame that is dropped. */
+  #dropping = 0;
+
+  constructor(scribe: Scribe, cells: VirtqueueCells) {
+    this.#scribe = scribe;
+    this.cells = cells;
+    this.#port = cells.ring.name.port;
+  }
+
+  /** Chains that are with the device while the driver does nothing. */
+  get #posted(): number {
+    return this.cells.entries;
+  }
+
+  /** Adds the steps with which the driver has filled the queue, before the device knows it. */
+  fill(): void {
+    const { cells } = this;
+    this.#next = this.#fill = 0;
+    this.#published = this.#dropping = 0;
+    this.#started = false;
+    cells.takeAvailableFlags();
+    for (let position = 0; position < this.#posted; position++) {
+      cells.takeAvailable(position); // with the descriptor, in one step
+      this.#arm(position, RX_SOURCES.fill, RX_SOURCES.available);
+    }
+  }
+
+  /** Returns whether the device has used chains that the driver has not looked at. */
+  get arrived(): boolean {
+    return this.cells.usedIndex !== this.#next;
+  }
+
+  /** Adds the step of a look at the used index that finds nothing. */
+  lookInVain(): void {
+    this.#look("no chain is back: the driver reads one word of its own memory and returns");
+  }
+
+  /** Adds the steps that the driver has made since the last call. */
+  follow(): void {
+    const { cells } = this, now = cells.availableIndex;
+    if (!cells.attached || now === this.#published) return;
+    if (!this.#started) {
+      this.#started = true;
+      return this.#publish(now);
+    }
+    const end = (now - this.#posted) & 0xffff;
+    const arrived = (cells.usedIndex - this.#next) & 0xffff;
+    this.#look(`${arrived} ${arrived === 1 ? "chain is" : "chains are"} back`);
+    while (this.#next !== end) {
+      if (this.#isDropped()) this.#drop();
+      else this.#receive(end);
+      this.#publish((this.#next + this.#posted) & 0xffff);
+    }
+  }
+
+  #look(found: string): void {
+    this.#scribe.add({
+      kind: "look",
+      actor: "driver",
+      port: this.#port,
+      title: `${this.cells.name}: used.idx is ${this.cells.usedIndex}`,
+      why: `The driver polls: ${found}.`,
+      section: "VirtIO 2.7.14",
+      descriptor: this.cells.lookAt(this.#next),
+      source: RX_SOURCES.index,
+    });
+  }
+
+  #publish(to: number): void {
+    publish(this.#scribe, this.cells, this.#published, to);
+    this.#published = to;
+  }
+
+  /** The id of the next chain, its length, and its buffer. */
+  #entry(): { id: number; length: number; buffer: number; place: number } {
+    const { cells } = this,
+      place = cells.placeOf(this.#next),
+      { id, length } = cells.usedEntry(place);
+    return { id, length, place, buffer: cells.ring.slot(id) };
+  }
+
+  /** Whether the driver has made the next chain's buffer available again. */
+  #isDropped(): boolean {
+    const { cells } = this, { buffer } = this.#entry();
+    const again = cells.availableId(cells.placeOf(this.#next + this.#posted));
+    return this.#scribe.bufferOf(cells.words(again)) === buffer;
+  }
+
+  /** Packets that the batch gets, up to one that is dropped. */
+  #receive(end: number): void {
+    const { cells } = this.#scribe, packets: number[] = [];
+    while (this.#next !== end && !this.#isDropped()) {
+      const { id, length, buffer, place } = this.#entry();
+      this.cells.ring.setSlot(id, NONE);
+      cells.setOwner(buffer, BUFFER.PROGRAM);
+      this.#take(id, {
+        title: `${this.cells.name}: used.ring[${place}] is chain ${id}, ${length} bytes`,
+        why:
+          `${HEADER} bytes are the header, ${length - HEADER} the packet. The batch gets buffer ` +
+          `${buffer}, and the chain a free one.`,
+        source: RX_SOURCES.entry,
+      }, buffer);
+      packets.push(buffer);
+      this.#arm(this.#fill, RX_SOURCES.descriptor, RX_SOURCES.available);
+    }
+    for (const buffer of packets) this.#strip(buffer);
+  }
+
+  /** The driver has looked at the next used entry. */
+  #take(
+    id: number,
+    step: { readonly title: string; readonly why: string; readonly source: Place },
+    buffer: number,
+  ): void {
+    const { cells } = this;
+    cells.setOwner(id, OWNER.DRIVER);
+    this.#next = (this.#next + 1) & 0xffff;
+    cells.ring.set(RING.NEXT, cells.descriptorAt(this.#next));
+    this.#scribe.add({
+      kind: "look",
+      actor: "driver",
+      port: this.#port,
+      section: "VirtIO 2.7.8",
+      descriptor: cells.look(id),
+      ...step,
+      ...this.#scribe.about(buffer),
+    });
+  }
+
+  /** The driver moves a packet to the start of its buffer. */
+  #strip(buffer: number): void {
+    const { pool } = this.#scribe, bytes = pool.packet(buffer).slice();
+    this.#scribe.add({
+      kind: "touch",
+      actor: "driver",
+      port: this.#port,
+      title: `buffer ${buffer}: ${bytes.length} bytes move over the header`,
+      why:
+        "The device has written the header and the packet into one buffer, and a packet has to " +
+        "begin at the start of its buffer.",
+      section: "VirtIO 5.1.6",
+      source: RX_SOURCES.strip,
+      bytes,
+      ...this.#scribe.about(buffer),
+    });
+  }
+
+  /** The driver drops the next chain's frame, or a part of it, and makes the buffer available again. */
+  #drop(): void {
+    const { id, length, buffer } = this.#entry(), { pool } = this.#scribe, { cells } = this;
+    const at = buffer * pool.bufferSize + NUM_BUFFERS, first = this.#dropping === 0;
+    const spread = first ? pool.bytes[at] | pool.bytes[at + 1] << 8 : this.#dropping;
+    const tooLong = !first || spread > 1;
+    const reason = tooLong
+      ? `The frame is in several buffers (num_buffers), and this driver's packets are in one.`
+      : "The pool has no free buffer to replace the packet's buffer with.";
+    cells.setOwner(id, OWNER.DRIVER);
+    this.#next = (this.#next + 1) & 0xffff;
+    cells.ring.set(RING.NEXT, cells.descriptorAt(this.#next));
+    this.#dropping = spread - 1;
+    this.#scribe.add({
+      kind: "drop",
+      actor: "driver",
+      port: this.#port,
+      title: !tooLong
+        ? `${cells.name}: the packet in buffer ${buffer} is dropped`
+        : first
+        ? `${cells.name}: a frame in ${spread} buffers is dropped, ${length} bytes of it in the first`
+        : `${cells.name}: ${length} further bytes of the frame are dropped`,
+      why: `${reason} The chain goes back to the device with the same buffer.`,
+      section: tooLong ? "VirtIO 5.1.6.4" : "VirtIO 5.1.6.3",
+      decision: {
+        by: tooLong ? "rxTooLong" : "rxNoBuffer",
+        reason,
+        section: tooLong ? "VirtIO 5.1.6.4" : "VirtIO 5.1.6.3",
+      },
+      descriptor: cells.look(id),
+      source: tooLong ? RX_SOURCES.tooLong : RX_SOURCES.noBuffer,
+      ...this.#scribe.about(buffer),
+    });
+    this.#arm(this.#fill, RX_SOURCES.again, RX_SOURCES.again);
+  }
+
+  /** The driver writes the chain at a position, with an empty buffer. */
+  #arm(position: number, source: Place, entrySource: Place): void {
+    const { cells } = this, id = cells.availableId(cells.placeOf(position));
+    const descriptor = cells.takeDescriptor(id), buffer = this.#scribe.bufferOf(descriptor.words)!;
+    cells.setOwner(id, OWNER.ARMED);
+    cells.ring.setSlot(id, buffer);
+    this.#scribe.cells.setOwner(buffer, BUFFER.RECEIVE);
+    this.#scribe.cells.setFrame(buffer, 0);
+    this.#fill = (position + 1) & 0xffff;
+    cells.ring.set(RING.FILL, cells.descriptorAt(this.#fill));
+    this.#scribe.add({
+      kind: "arm",
+      actor: "driver",
+      port: this.#port,
+      title: `${cells.name}: descriptor ${id} = buffer ${buffer}, WRITE`,
+      why:
+        "WRITE says that the device writes to the buffer. The device does not look at the descriptor " +
+        "before the available index has passed its chain.",
+      section: "VirtIO 2.7.13.1",
+      descriptor,
+      buffer,
+      source,
+    });
+    writeEntry(this.#scribe, cells, position, entrySource);
+  }
+}

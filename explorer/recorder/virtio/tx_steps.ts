@@ -1,0 +1,162 @@
+/**
+ * The driver's steps on a transmit queue. No stack shows them, since they are loads and stores: they
+ * follow from the queue's memory before and after.
+ *
+ * @module
+ */
+
+import { BUFFER, NONE, OWNER, RING } from "../../recording/layout.ts";
+import type { Place } from "../../recording/step.ts";
+import { publish, writeEntry } from "./publishing.ts";
+import type { Scribe } from "./scribe.ts";
+import type { VirtqueueCells } from "./virtqueue_cells.ts";
+
+const FILE = "virtio/tx_queue.ts";
+/** Source of the steps. */
+export const TX_SOURCES = {
+  fill: { file: FILE, text: "queue.describeChains(headerBytes, 0, 0, true);" },
+  descriptor: { file: FILE, text: "descriptors[d] = address[buffer << 1];" },
+  available: { file: FILE, text: "if (available[place] !== id) available[place] = id;" },
+  index: { file: FILE, text: "const arrived = (queue.usedIndex[1] - first) & 0xffff;" },
+  free: { file: FILE, text: "stack[available++] = slots[id >> 1];" },
+} as const satisfies Record<string, Place>;
+
+/** Follows a transmit queue whose chains have two descriptors: the header, and the packet. */
+export class TxSteps {
+  readonly cells: VirtqueueCells;
+  readonly #scribe: Scribe;
+  readonly #port: number;
+  /** Position of the next chain to write, and of the next one to reclaim. */
+  #tail = 0;
+  #clean = 0;
+
+  constructor(scribe: Scribe, cells: VirtqueueCells) {
+    this.#scribe = scribe;
+    this.cells = cells;
+    this.#port = cells.ring.name.port;
+  }
+
+  /** Adds the step with which the driver has written what all chains have in common. */
+  fill(): void {
+    const { cells } = this;
+    this.#tail = this.#clean = 0;
+    cells.takeAvailableFlags();
+    for (let index = 1; index < cells.entries; index++) cells.takeDescriptor(index);
+    this.#scribe.add({
+      kind: "arm",
+      actor: "driver",
+      port: this.#port,
+      title: `${cells.name}: ${cells.entries / 2} chains of a header and a packet`,
+      why:
+        "A packet to send takes two descriptors: 2i leads to the header, which is all zeros and the " +
+        "same for all packets, and 2i + 1 to the packet. Only the second one changes from here on.",
+      section: "VirtIO 5.1.6.2",
+      descriptor: cells.takeDescriptor(0),
+      source: TX_SOURCES.fill,
+    });
+  }
+
+  /** Whether the device has used chains that the driver has not reclaimed. */
+  get done(): boolean {
+    return this.cells.usedIndex !== this.#clean;
+  }
+
+  /** Packets in the queue. */
+  get pending(): number {
+    return (this.#tail - this.#clean) & 0xffff;
+  }
+
+  /** Whether `transmit` reclaims: the queue is half full. */
+  get reclaims(): boolean {
+    return this.pending >= this.cells.entries / this.cells.perChain / 2;
+  }
+
+  /** Adds the step of a look at the used index that finds nothing. */
+  lookInVain(): void {
+    this.#look("no chain is back");
+  }
+
+  /**
+   * Adds the steps that the driver has made since the last call.
+   *
+   * @param pending Packets that the driver has in the queue now.
+   * @param broken Whether somebody else has written the available index: it is not the driver's.
+   */
+  follow(pending: number, broken: boolean): void {
+    const { cells } = this;
+    if (!cells.attached) return;
+    const tail = broken ? this.#tail : cells.availableIndex;
+    this.#reclaim((tail - pending) & 0xffff);
+    if (tail === this.#tail) return;
+    const from = this.#tail;
+    while (this.#tail !== tail) this.#arm();
+    publish(this.#scribe, cells, from, tail);
+  }
+
+  #look(found: string): void {
+    this.#scribe.add({
+      kind: "look",
+      actor: "driver",
+      port: this.#port,
+      title: `${this.cells.name}: used.idx is ${this.cells.usedIndex}`,
+      why: `The driver reclaims: ${found}.`,
+      section: "VirtIO 2.7.14",
+      descriptor: this.cells.lookAt(this.#clean),
+      source: TX_SOURCES.index,
+    });
+  }
+
+  /** The driver returns buffers of sent packets to the pool, up to a position. */
+  #reclaim(end: number): void {
+    const { cells } = this;
+    const count = (end - this.#clean) & 0xffff;
+    if (count === 0) return;
+    this.#look(`${count} ${count === 1 ? "chain is" : "chains are"} back`);
+    while (this.#clean !== end) {
+      const place = cells.placeOf(this.#clean), { id } = cells.usedEntry(place);
+      const index = id + 1, buffer = cells.ring.slot(index);
+      const about = this.#scribe.about(buffer);
+      cells.ring.setSlot(index, NONE);
+      cells.setOwner(id, OWNER.DRIVER);
+      this.#scribe.release(buffer);
+      this.#clean = (this.#clean + 1) & 0xffff;
+      cells.ring.set(RING.NEXT, cells.descriptorAt(this.#clean));
+      this.#scribe.add({
+        kind: "free",
+        actor: "driver",
+        port: this.#port,
+        title: `${cells.name}: used.ring[${place}] is chain ${id}: buffer ${buffer} is free`,
+        why: "The device no longer needs the buffer. The chain can be used for another packet.",
+        section: "VirtIO 2.7.14",
+        descriptor: cells.look(index),
+        source: TX_SOURCES.free,
+        ...about,
+      });
+    }
+  }
+
+  /** The driver writes the chain of the next packet. */
+  #arm(): void {
+    const { cells } = this, id = cells.availableId(cells.placeOf(this.#tail));
+    const descriptor = cells.takeDescriptor(id + 1);
+    const buffer = this.#scribe.bufferOf(descriptor.words)!, [, , length] = descriptor.words;
+    cells.setOwner(id, OWNER.ARMED);
+    cells.ring.setSlot(id + 1, buffer);
+    this.#scribe.cells.setOwner(buffer, BUFFER.TRANSMIT);
+    const position = this.#tail;
+    this.#tail = (position + 1) & 0xffff;
+    cells.ring.set(RING.FILL, cells.descriptorAt(this.#tail));
+    this.#scribe.add({
+      kind: "arm",
+      actor: "driver",
+      port: this.#port,
+      title: `${cells.name}: descriptor ${id + 1} = buffer ${buffer}, ${length} bytes`,
+      why: `Descriptor ${id} before it leads to the header, as always: the chain is complete.`,
+      section: "VirtIO 2.7.13.1",
+      descriptor,
+      source: TX_SOURCES.descriptor,
+      ...this.#scribe.about(buffer),
+    });
+    writeEntry(this.#scribe, cells, position, TX_SOURCES.available);
+  }
+}
