@@ -107,8 +107,8 @@ export class StepIndex {
   }
 
   #append(number: number, step: Step): void {
-    const title = step.chapter === undefined ? "" : `${step.chapter} · port ${step.port}`;
-    const begins = title !== "" && title !== this.#chapter;
+    const title = this.#chapterOf(step);
+    const begins = title !== this.#chapter;
     if (begins) {
       this.#chapters.push({ title, from: number });
       this.#chapter = title;
@@ -120,6 +120,12 @@ export class StepIndex {
       else steps.push(number);
     }
     JUMPS.forEach((jump, i) => jump.matches(step) && this.#jumps[i].push(number));
+  }
+
+  /** What the program did not call for has no chapter of the recorder: the device does it by itself. */
+  #chapterOf({ chapter, port }: Step): string {
+    if (chapter === undefined && this.#chapter === "") return "";
+    return `${chapter ?? "the device"} · port ${port}`;
   }
 
   #drop(first: number): void {

@@ -15,7 +15,7 @@ export function withoutComments(text: string): string {
     ecmaVersion: "latest",
     sourceType: "module",
     onComment(_isBlock, _text, start, end) {
-      const blanks = "\n".startsWith(text.charAt(end)) ? "" : " "; // code that follows keeps its columns
+      const next = text[end] ?? "\n", blanks = next === "\n" ? "" : " "; // code that follows keeps its columns
       parts.push(text.slice(at, start), text.slice(start, end).replaceAll(/[^\n]/g, blanks));
       at = end;
     },

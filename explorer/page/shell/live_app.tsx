@@ -19,7 +19,7 @@ export function LiveApp() {
       <div class="app">
         <header class="header">
           <h1>
-            ixy.ts <span>live run</span>
+            ixy.ts explorer <span>live run</span>
           </h1>
           <ThemeButton />
         </header>

@@ -147,7 +147,7 @@ export class RecordedTransport implements Transport {
   }
 
   setFeatures(features: bigint): void {
-    const left = featuresText(this.#device.offered & ~features);
+    const left = featuresText(this.#device.features() & ~features);
     this.#add({
       kind: "write",
       title: `write driver_feature = ${featuresText(features)}`,

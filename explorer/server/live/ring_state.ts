@@ -123,8 +123,10 @@ function viewTransmitOwners(
       owners[i] = OWNER.DEVICE;
       continue;
     }
-    done ||= (descriptors[at + TX_STATUS_WORD] & DD) !== 0;
-    const used = (descriptors[at] | descriptors[at + 1] | descriptors[at + 2]) !== 0;
+    const isDone = (descriptors[at + TX_STATUS_WORD] & DD) !== 0;
+    done ||= isDone;
+    // The device clears the other words of a descriptor that it writes back.
+    const used = isDone || (descriptors[at] | descriptors[at + 1] | descriptors[at + 2]) !== 0;
     owners[i] = !used ? OWNER.DRIVER : done ? OWNER.DONE : OWNER.DEVICE;
   }
 }

@@ -34,6 +34,7 @@ Deno.test("StepIndex.rows folds writes to copies of a register, under their chap
     { type: "chapter", from: 0, title: "reset · port 0" },
     { type: "step", from: 0, inRun: false },
     { type: "run", from: 1, run: { from: 1, to: 6, period: 1, unit: 1, units: 4 }, open: false },
+    { type: "chapter", from: 7, title: "the device · port 0" },
     { type: "step", from: 7, inRun: false },
   ]);
 });
@@ -42,7 +43,7 @@ Deno.test("StepIndex.toggle() unfolds a run and folds it; rowOf() finds a step i
   const { index } = recordingOf(TABLE);
   assertEquals(index.rowOf(4), 2);
   index.toggle(1);
-  assertEquals(index.rows.length, 10);
+  assertEquals(index.rows.length, 11);
   assertEquals(index.rows[index.rowOf(4)], { type: "step", from: 4, inRun: true });
   index.toggle(1);
   assertEquals(index.rowOf(4), 2);

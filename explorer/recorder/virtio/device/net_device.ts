@@ -8,7 +8,7 @@
 
 import type { DmaMemory } from "../../../../src/dma.ts";
 import { DeviceError } from "../../../../src/errors.ts";
-import { Feature, featureNames } from "../../../../virtio/features.ts";
+import { Feature } from "../../../../virtio/features.ts";
 import { NetConfig } from "../../../../virtio/registers.ts";
 import { type QueueAreas, Status, type Transport } from "../../../../virtio/transport.ts";
 import { Commands } from "./commands.ts";
@@ -19,6 +19,7 @@ import { DriverMemory } from "./driver_memory.ts";
 import { FrameFilter } from "./frame_filter.ts";
 import { Receiver } from "./receiver.ts";
 import { type BrokenRule, RuleError } from "./rules.ts";
+import { DeviceStatus } from "./status.ts";
 import { Transmitter } from "./transmitter.ts";
 
 /** Features that the device offers and the driver does not know. */
@@ -55,8 +56,6 @@ export class NetDevice implements Transport, DeviceCore {
   readonly name = "device model";
   readonly addressing = "iova" as const;
   readonly legacy = false;
-  /** Features that the device offers. */
-  readonly offered: bigint;
   /** The queues that the driver has started, by index: pairs first, then the control queue. */
   readonly queues: DeviceQueue[] = [];
   /** The driver's memory. */
@@ -69,18 +68,18 @@ export class NetDevice implements Transport, DeviceCore {
   readonly #receiver: Receiver;
   readonly #transmitter: Transmitter;
   readonly #commands: Commands;
+  readonly #status: DeviceStatus;
   readonly #notified = new Set<number>();
-  #status = 0;
-  #taken = 0n;
 
   /** Creates a device that was reset. */
   constructor(options: NetDeviceOptions) {
     const { address, mac, pairs, megabits } = options;
     this.address = address;
     this.#options = options;
-    this.offered = Feature.VERSION_1 | Feature.MAC | Feature.MRG_RXBUF | Feature.STATUS |
+    const offered = Feature.VERSION_1 | Feature.MAC | Feature.MRG_RXBUF | Feature.STATUS |
       Feature.SPEED_DUPLEX | Feature.CTRL_VQ | Feature.CTRL_RX | Feature.CTRL_MAC_ADDR |
       OTHER_FEATURES.CSUM | OTHER_FEATURES.EVENT_IDX | (pairs > 1 ? Feature.MQ : 0n);
+    this.#status = new DeviceStatus(offered, (broken) => this.report(broken));
     this.#config.set(mac, NetConfig.MAC);
     this.filter = new FrameFilter(this.#config.subarray(NetConfig.MAC, NetConfig.STATUS));
     const config = new DataView(this.#config.buffer);
@@ -99,12 +98,12 @@ export class NetDevice implements Transport, DeviceCore {
 
   /** Features that the driver has accepted. */
   get taken(): bigint {
-    return this.#taken;
+    return this.#status.taken;
   }
 
   /** Whether the driver has finished the initialisation, and the device has no error. */
   get running(): boolean {
-    return (this.#status & (Status.DRIVER_OK | Status.DEVICE_NEEDS_RESET)) === Status.DRIVER_OK;
+    return this.#status.has(Status.DRIVER_OK) && !this.#status.has(Status.DEVICE_NEEDS_RESET);
   }
 
   /** Frames on the wire. */
@@ -150,7 +149,7 @@ export class NetDevice implements Transport, DeviceCore {
       return action();
     } catch (error) {
       if (!(error instanceof RuleError)) throw error;
-      this.#status |= Status.DEVICE_NEEDS_RESET;
+      this.#status.fail();
       this.report(error.broken);
       return undefined;
     }
@@ -168,20 +167,16 @@ export class NetDevice implements Transport, DeviceCore {
   }
 
   status(): number {
-    return this.#status;
+    return this.#status.bits;
   }
 
   setStatus(status: number): void {
-    if (status === 0) return this.#reset();
-    this.#checkStatus(status);
-    const unknown = this.#taken & ~this.offered;
-    const refused = unknown !== 0n || (this.#taken & Feature.VERSION_1) === 0n;
-    this.#status = refused ? status & ~Status.FEATURES_OK : status;
+    if (status === 0) this.#reset();
+    else this.#status.set(status);
   }
 
   #reset(): void {
-    this.#status = 0;
-    this.#taken = 0n;
+    this.#status.reset();
     this.activePairs = 1;
     this.queues.length = 0;
     this.#notified.clear();
@@ -191,48 +186,12 @@ export class NetDevice implements Transport, DeviceCore {
     this.#receiver.reset();
   }
 
-  #checkStatus(status: number): void {
-    const cleared = this.#status & ~status, set = status & ~this.#status;
-    const rule = (rule: string, detail: string, section = "VirtIO 3.1.1") => {
-      this.report({ register: "device_status", section, rule, detail });
-    };
-    if (cleared !== 0) {
-      rule("the driver clears no status bit except by a reset", bits(cleared), "VirtIO 2.1.1");
-    }
-    const order = [Status.ACKNOWLEDGE, Status.DRIVER, Status.FEATURES_OK, Status.DRIVER_OK];
-    order.forEach((bit, i) => {
-      const missing = order.slice(0, i).find((before) => (status & before) === 0);
-      if ((set & bit) === 0 || missing === undefined) return;
-      rule(
-        "the driver sets ACKNOWLEDGE, DRIVER, FEATURES_OK and DRIVER_OK in this order",
-        `${bits(bit)} without ${bits(missing)}`,
-      );
-    });
-  }
-
   features(): bigint {
-    return this.offered;
+    return this.#status.offered;
   }
 
   setFeatures(features: bigint): void {
-    const unknown = features & ~this.offered;
-    if (unknown !== 0n) {
-      this.report({
-        register: "driver_feature",
-        section: "VirtIO 2.2.1",
-        rule: "the driver accepts only features that the device offers",
-        detail: featureNames(unknown).join(", "),
-      });
-    }
-    if ((this.#status & Status.FEATURES_OK) !== 0) {
-      this.report({
-        register: "driver_feature",
-        section: "VirtIO 3.1.1",
-        rule: "the driver accepts no features after FEATURES_OK",
-        detail: "features written again",
-      });
-    }
-    this.#taken = features;
+    this.#status.setFeatures(features);
   }
 
   readConfig(offset: number, bytes: number): Uint8Array {
@@ -263,7 +222,7 @@ export class NetDevice implements Transport, DeviceCore {
   }
 
   startQueue(index: number, areas: QueueAreas): void {
-    if ((this.#status & Status.FEATURES_OK) === 0) {
+    if (!this.#status.has(Status.FEATURES_OK)) {
       this.report({
         register: "queue_enable",
         section: "VirtIO 3.1.1",
@@ -275,7 +234,7 @@ export class NetDevice implements Transport, DeviceCore {
   }
 
   notify(index: number): void {
-    if ((this.#status & Status.DRIVER_OK) === 0) {
+    if (!this.#status.has(Status.DRIVER_OK)) {
       this.report({
         register: "queue_notify",
         section: "VirtIO 3.1.1",
@@ -289,7 +248,7 @@ export class NetDevice implements Transport, DeviceCore {
   }
 
   checkAlive(): void {
-    if ((this.#status & Status.DEVICE_NEEDS_RESET) === 0) return;
+    if (!this.#status.has(Status.DEVICE_NEEDS_RESET)) return;
     throw new DeviceError(this.address, "the device needs a reset: open it again");
   }
 
@@ -301,9 +260,4 @@ export class NetDevice implements Transport, DeviceCore {
   close(): void {
     this.memory.release();
   }
-}
-
-/** Returns the names of status bits. */
-function bits(status: number): string {
-  return Object.entries(Status).filter(([, bit]) => status & bit).map(([name]) => name).join(", ");
 }

@@ -48,6 +48,8 @@ export class Transmitter {
     let n = 0;
     for (; n < budget && queue.waiting > 0; n++) this.#send(index);
     publishUsed(device, index);
+    // A device with a thread of its own has to look once more after this: the driver may have made a
+    // chain available meanwhile, and seen the old flags.
     if (queue.waiting === 0) suppressNotifications(device, index, false);
     return n;
   }
