@@ -5,7 +5,6 @@
  */
 
 import "./style.css";
-import "./views/views.css";
 import { render } from "preact";
 import { App } from "./shell/app.tsx";
 import { Explorer } from "./explorer.ts";

@@ -1,6 +1,6 @@
 /**
  * Formats of descriptors: which bits of the four words mean what (82599: sections 7.1.5, 7.1.6 and
- * 7.2.3; VirtIO: section 2.7.5).
+ * 7.2.3; VirtIO: section 2.7.5). The file is long because it is one table.
  *
  * @module
  */

@@ -30,10 +30,11 @@ export interface RegisterRow {
   readonly writes: number;
 }
 
-/** All registers, with the cell of each copy in a port's section. */
+/** All registers, with the cell of each copy in a port's section, and what a search looks at. */
 const ALL = Object.values(REGISTERS as Readonly<Record<string, Register>>).map((register) => ({
   register,
   cells: Uint32Array.from({ length: register.count }, (_, i) => offsetOf(register, i) >>> 2),
+  text: textOf(register),
 }));
 
 /**
@@ -52,15 +53,19 @@ export function registerRows(
   const values = cellsOf(scene, registerSection(port));
   const words = search.toLowerCase().split(/\s+/).filter((word) => word !== "");
   const current = currentCells(scene, port), rows: RegisterRow[] = [];
-  for (const { register, cells } of ALL) {
-    if (!matches(register, words)) continue;
+  for (const { register, cells, text } of ALL) {
+    if (!words.every((word) => text.includes(word))) continue;
     const copies = copiesOf(register, cells, values, index.accessed(port, register.name, position))
-      .map((i): RegisterCopy => ({
-        index: i,
-        value: values[cells[i]],
-        ...index.counts(port, register.name, i, position),
-        isCurrent: current.has(cells[i]),
-      }));
+      .map((i): RegisterCopy => {
+        const { reads, writes } = index.counts(port, register.name, i, position);
+        return {
+          index: i,
+          value: values[cells[i]],
+          reads,
+          writes,
+          isCurrent: current.has(cells[i]),
+        };
+      });
     if (copies.length === 0 && words.length === 0) continue;
     const sum = (of: "reads" | "writes") => copies.reduce((n, copy) => n + copy[of], 0);
     rows.push({ register, copies, reads: sum("reads"), writes: sum("writes") });
@@ -87,8 +92,7 @@ function currentCells(scene: Scene, port: number): Set<number> {
   return cells;
 }
 
-/** Returns whether a register contains all words of a search in its name, section or meaning. */
-function matches({ name, section, meaning, fields }: Register, words: readonly string[]): boolean {
-  const text = `${name} ${section} ${meaning} ${Object.keys(fields).join(" ")}`.toLowerCase();
-  return words.every((word) => text.includes(word));
+/** Returns what a search looks at, in small letters. */
+function textOf({ name, section, meaning, fields }: Register): string {
+  return `${name} ${section} ${meaning} ${Object.keys(fields).join(" ")}`.toLowerCase();
 }
