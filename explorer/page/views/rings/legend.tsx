@@ -11,7 +11,7 @@ type Meanings = Readonly<Record<OwnerWord, string>>;
 
 const OF_RINGS: Meanings = {
   driver: "empty, the driver's",
-  armed: "written, not passed",
+  armed: "awaits the tail",
   device: "from head to tail",
   done: "DD set, not seen",
 };
