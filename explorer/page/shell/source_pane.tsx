@@ -44,7 +44,7 @@ export function SourcePane({ title, sources, lines, looked, acts }: SourcePanePr
       </header>
       {acts
         ? (
-          <nav class="frames" aria-label="Functions, innermost first">
+          <nav class="frames" aria-label={`${title}'s functions, innermost first`}>
             {lines.slice(0, MOST_FRAMES).map((frame) => (
               <button
                 key={`${frame.file}:${frame.line}`}
