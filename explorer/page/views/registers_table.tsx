@@ -51,7 +51,7 @@ export function RegistersTable({ player }: { player: Player }) {
       {index.hasAccesses && (
         <p class="register-counts">
           Reads and writes are those of the driver up to this step
-          {index.from > 0 && `, from step ${index.from} on: older steps are gone`}.
+          {index.from > 0 && `, from step ${index.from + 1} on: older steps are gone`}.
         </p>
       )}
     </div>
