@@ -19,6 +19,7 @@ import { buildFrame } from "../frames.ts";
 import { Journal } from "../journal.ts";
 import type { Recorder } from "../recorder.ts";
 import { breakRule } from "./breaks.ts";
+import { HybridMode } from "./hybrid_mode.ts";
 import { PortRecorder } from "./port_recorder.ts";
 import { Program } from "./program.ts";
 import { RegisterCells, STATISTICS_NAMES } from "./register_cells.ts";
@@ -49,6 +50,7 @@ export class IxgbeRecorder implements Recorder {
   readonly #mempool: Mempool;
   readonly #ports: readonly PortRecorder[];
   readonly #program: Program;
+  readonly #hybrid: HybridMode;
   readonly #clock = new Clock();
   #frames = 0;
 
@@ -79,7 +81,9 @@ export class IxgbeRecorder implements Recorder {
       const context = { port, journal, pool, mempool, clock, lookForReclaimed };
       return new PortRecorder(context, experiment, options);
     });
-    this.#program = new Program({ experiment, journal, mempool, pool, ports: this.#ports });
+    const parts = { experiment, journal, mempool, pool, ports: this.#ports };
+    this.#program = new Program(parts);
+    this.#hybrid = new HybridMode(parts, this.#program, clock);
     for (const { registers } of this.#ports) registers.lookAtAll();
     this.begin = {
       type: "begin",
@@ -128,6 +132,8 @@ export class IxgbeRecorder implements Recorder {
         return program.statistics(action.port);
       case "interrupt":
         return program.interrupt(action.port, action.queue ?? 0);
+      case "hybrid":
+        return this.#hybrid.work(action.port);
       case "throttle":
         return program.throttle(action.port, action.queue ?? 0, action.microseconds);
       case "sleep":
