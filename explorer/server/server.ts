@@ -48,6 +48,7 @@ interface File {
 export class WebServer implements AsyncDisposable {
   readonly #abort = new AbortController();
   readonly #server: Deno.HttpServer<Deno.NetAddr>;
+  readonly #ended: Promise<void>;
   readonly #files: ReadonlyMap<string, File>;
   readonly #onLive: ((socket: WebSocket) => void) | undefined;
 
@@ -63,6 +64,12 @@ export class WebServer implements AsyncDisposable {
       { hostname: ADDRESS, port, signal, onListen: () => {} },
       (request) => this.#answer(request),
     );
+    this.#ended = this.#server.finished.catch((error: Error) => {
+      throw new UsageError(`the page cannot be served any more: ${error.message}`, {
+        cause: error,
+      });
+    });
+    this.#ended.catch(() => {}); // who waits for it gets the error
   }
 
   /**
@@ -101,10 +108,19 @@ export class WebServer implements AsyncDisposable {
     return `http://${ADDRESS}:${this.#server.addr.port}/`;
   }
 
+  /**
+   * Resolves once the server is disposed.
+   *
+   * @throws {UsageError} if it cannot take connections any more.
+   */
+  get ended(): Promise<void> {
+    return this.#ended;
+  }
+
   /** Ends the server, and all connections. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#abort.abort();
-    await this.#server.finished;
+    await this.#ended.catch(() => {}); // who waits for `ended` gets the error
   }
 
   #answer(request: Request): Response {
