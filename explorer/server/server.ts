@@ -65,7 +65,8 @@ export class WebServer implements AsyncDisposable {
       (request) => this.#answer(request),
     );
     this.#ended = this.#server.finished.catch((error: Error) => {
-      throw new UsageError(`the page cannot be served any more: ${error.message}`, {
+      const reason = error.message.replace(/^Error: /, "");
+      throw new UsageError(`the page cannot be served any more: ${reason}`, {
         cause: error,
       });
     });
