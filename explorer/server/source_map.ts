@@ -16,10 +16,12 @@ import { PROJECT } from "./import_map.ts";
 
 /**
  * The sources that the page does not show: its own, but for the model of a VirtIO device; what only passes
- * accesses on; and what only runs when speed is measured.
+ * accesses on or gives time; checks and errors; and what only runs when speed is measured.
  */
-const HIDDEN =
-  /^(explorer\/(?!recorder\/virtio\/device\/)|native\/|src\/registers\.ts$|sim\/wires\/|packets\/)/;
+const HIDDEN = new RegExp(
+  "^(explorer/(?!recorder/virtio/device/)|native/|packets/|sim/wires/|sim/virtual_time\\.ts$|" +
+    "src/(errors|options|registers|specialise)\\.ts$)",
+);
 
 /**
  * Returns the map of the project's sources that the page shows, with paths from its root, as in
