@@ -5,10 +5,12 @@
  */
 
 import type { Report, Request } from "../recording/messages.ts";
+import { SharedTexts } from "./shared_texts.ts";
 
 /** Starts the worker and speaks with it. */
 export class Engine {
   readonly #onReport: (report: Report) => void;
+  readonly #texts = new SharedTexts();
   #worker: Worker;
 
   /**
@@ -41,7 +43,9 @@ export class Engine {
     const worker = new Worker("engine.js", { type: "module" });
     // Reports that were on their way when the worker was ended are not passed on.
     worker.onmessage = ({ data }: MessageEvent<Report>) => {
-      if (worker === this.#worker) this.#onReport(data);
+      if (worker !== this.#worker) return;
+      if (data.type === "steps") this.#texts.share(data.steps);
+      this.#onReport(data);
     };
     worker.onerror = ({ message }) => {
       const detail = message ? `: ${message}` : "";

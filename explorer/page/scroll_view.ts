@@ -50,9 +50,22 @@ export class ScrollView {
     const near = beyond > 0 && beyond <= below;
     const top = near ? this.top + beyond : line - this.height / 2;
     this.top = Math.max(0, Math.min(top, all - this.height));
-    this.#element.scrollTop = this.top;
+    scrollSoon(this.#element, this.top);
     return true;
   }
+}
+
+/** Where elements are scrolled to, once all components are rendered: one layout, and not one for each. */
+const waiting = new Map<HTMLElement, number>();
+
+function scrollSoon(element: HTMLElement, top: number): void {
+  if (waiting.size === 0) queueMicrotask(scrollAll);
+  waiting.set(element, top);
+}
+
+function scrollAll(): void {
+  for (const [element, top] of waiting) element.scrollTop = top;
+  waiting.clear();
 }
 
 /** A hook: follows an element. `onChange` is called when another part is in view. */

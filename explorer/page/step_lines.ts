@@ -19,8 +19,6 @@ const REACH = 200;
 
 /** The models of devices. */
 const MODEL = /^(sim|explorer\/recorder\/virtio\/device)\//;
-/** Files that only pass accesses on, or record them: nobody asks for their lines. */
-const BETWEEN = /^(explorer|native)\/|^src\/registers\.ts$/;
 
 const NONE: readonly SourceLine[] = [];
 const known = new WeakMap<Step, StepLines>();
@@ -54,7 +52,7 @@ function lookUp(step: Step, sources: Sources): StepLines {
   }
   if (step.stack !== undefined) lines.push(...sources.places(step.stack));
   return {
-    driver: lines.filter(({ file }) => !MODEL.test(file) && !BETWEEN.test(file)),
+    driver: lines.filter(({ file }) => !MODEL.test(file)),
     model: lines.filter(({ file }) => MODEL.test(file)),
   };
 }

@@ -10,6 +10,9 @@ import type { Step } from "../recording/step.ts";
 /** A step as a recorder describes it; the journal adds what changed. */
 export type Entry = Omit<Step, "changes" | "times" | "chapter">;
 
+/** What most steps change. They share it, also in a message: 200,000 arrays of their own would take much memory. */
+const NOTHING = new Uint32Array(0);
+
 /** Writes steps in order. Set the cells that a step changes, then add the step. */
 export class Journal {
   readonly layout: Layout;
@@ -122,6 +125,6 @@ export class Journal {
     for (const [cell, old] of before) {
       if (this.state[cell] !== old) changes.push(cell, old, this.state[cell]);
     }
-    return Uint32Array.from(changes);
+    return changes.length === 0 ? NOTHING : Uint32Array.from(changes);
   }
 }

@@ -11,8 +11,8 @@ import type { Step } from "../recording/step.ts";
 import { familyOf } from "./families.ts";
 import type { Recorder } from "./recorder.ts";
 
-/** Steps that are reported at once. */
-const CHUNK = 1000;
+/** Steps that are reported at once: first a few, so that there is soon something to see, then more and more. */
+const FIRST_CHUNK = 50, CHUNK = 1000;
 
 /** Records an experiment, and reports its steps. Only one session records at a time. */
 export class Session implements Disposable {
@@ -20,6 +20,7 @@ export class Session implements Disposable {
   readonly #emit: (report: Report) => void;
   readonly #recorder: Recorder;
   #steps: Step[] = [];
+  #chunk = FIRST_CHUNK;
 
   /**
    * Creates the devices and reports the beginning.
@@ -62,7 +63,9 @@ export class Session implements Disposable {
 
   #take(step: Step): void {
     this.#steps.push(step);
-    if (this.#steps.length >= CHUNK) this.#report();
+    if (this.#steps.length < this.#chunk) return;
+    this.#report();
+    this.#chunk = Math.min(CHUNK, this.#chunk * 4);
   }
 
   #report(): void {

@@ -24,7 +24,7 @@ export async function compress(bytes: Uint8Array<ArrayBuffer>): Promise<Encoded>
   };
   const [br, zipped] = await Promise.all([
     promisify(brotliCompress)(bytes, { params }),
-    promisify(gzip)(bytes),
+    promisify(gzip)(bytes, { level: constants.Z_BEST_COMPRESSION }),
   ]);
   return { br: new Uint8Array(br), gzip: new Uint8Array(zipped) };
 }

@@ -14,13 +14,18 @@ import {
 import type { SourceMap } from "../recording/sources.ts";
 import { PROJECT } from "./import_map.ts";
 
-/** The sources that the page does not show: its own, but for the model of a VirtIO device. */
-const OWN = /^explorer\/(?!recorder\/virtio\/device\/)/;
+/**
+ * The sources that the page does not show: its own, but for the model of a VirtIO device; what only passes
+ * accesses on or gives time; checks and errors; and what only runs when speed is measured.
+ */
+const HIDDEN = new RegExp(
+  "^(explorer/(?!recorder/virtio/device/)|native/|packets/|sim/wires/|sim/virtual_time\\.ts$|" +
+    "src/(errors|options|registers|specialise)\\.ts$)",
+);
 
 /**
- * Returns the map of the project's sources, with paths from its root, as in `ixgbe/device.ts`. It has
- * lines, and neither columns nor names. The explorer's own code, and packages, are not mapped; the
- * model of a VirtIO device is.
+ * Returns the map of the project's sources that the page shows, with paths from its root, as in
+ * `ixgbe/device.ts`. It has lines, and neither columns nor names. Nothing else is mapped.
  *
  * @param text The map as the bundler wrote it, with paths from its own place.
  * @param place URL of the map.
@@ -30,7 +35,7 @@ export function leanMap(text: string, place: URL): SourceMap {
   const sources: string[] = [], sourcesContent: string[] = [];
   const numbers = whole.sources.map((source, i) => {
     const { href } = new URL(source, place), path = href.slice(PROJECT.href.length);
-    if (!href.startsWith(PROJECT.href) || OWN.test(path)) return -1;
+    if (!href.startsWith(PROJECT.href) || HIDDEN.test(path)) return -1;
     sourcesContent.push(whole.sourcesContent[i]);
     return sources.push(path) - 1;
   });
@@ -42,7 +47,10 @@ export function leanMap(text: string, place: URL): SourceMap {
   return { version: 3, names: [], sources, sourcesContent, mappings: encodedMappings(map) };
 }
 
-/** Returns the segments of a line of the bundle that begin another line of a source. */
+/**
+ * Returns the segments of a line of the bundle that begin another line of a source. The first one begins at
+ * column 0, which is smaller, compressed, than where code begins.
+ */
 function withoutColumns(
   line: readonly SourceMapSegment[],
   numbers: readonly number[],
@@ -51,9 +59,10 @@ function withoutColumns(
   let lastSource = -1, lastLine = -1;
   for (const segment of line) {
     const source = segment.length === 1 ? -1 : numbers[segment[1]];
-    const sourceLine = segment.length === 1 ? -1 : segment[2];
+    const sourceLine = source < 0 ? -1 : segment[2]!;
     if (source === lastSource && sourceLine === lastLine) continue;
-    kept.push(source < 0 ? [segment[0]] : [segment[0], source, sourceLine, 0]);
+    const column = segment === line[0] ? 0 : segment[0];
+    kept.push(source < 0 ? [column] : [column, source, sourceLine, 0]);
     [lastSource, lastLine] = [source, sourceLine];
   }
   return kept;
