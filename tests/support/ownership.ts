@@ -5,7 +5,7 @@
  * @module
  */
 
-import { assert, assertEquals } from "@std/assert";
+import { AssertionError } from "@std/assert";
 import type { Experiment } from "../../explorer/recording/experiment.ts";
 import {
   BUFFER,
@@ -21,6 +21,8 @@ import {
 import type { Recording } from "../../explorer/recording/recording.ts";
 
 type Direction = "rx" | "tx";
+/** Says what does not hold. */
+type Fail = (what: string) => never;
 
 /** Order of the owners round a ring, from the next descriptor that the driver looks at. */
 const ORDER: Readonly<Record<Direction, readonly number[]>> = {
@@ -52,16 +54,18 @@ export function assertOwnership(recording: Recording, { ports, queues }: Experim
   for (let number = 0; number < recording.end; number++) {
     recording.moveTo(number);
     const { kind, title } = recording.at(number)!;
-    const where = `step ${number}, ${kind}: ${title}`;
-    const held = new Map<number, string>();
+    const fail: Fail = (what) => {
+      throw new AssertionError(`step ${number}, ${kind} ${title}: ${what}`);
+    };
+    const held = new Map<number, Direction>();
     for (let port = 0; port < ports; port++) {
       for (let queue = 0; queue < queues; queue++) {
         for (const ring of ["rx", "tx"] as const) {
-          checkRing(layout, recording.state, [port, ring, queue], held, where);
+          checkRing(layout, recording.state, [port, ring, queue], held, fail);
         }
       }
     }
-    checkPool(layout.view(recording.state, POOL_SECTION), held, where);
+    checkPool(layout.view(recording.state, POOL_SECTION), held, fail);
   }
 }
 
@@ -69,57 +73,61 @@ function checkRing(
   layout: Layout,
   state: Uint32Array,
   name: readonly [port: number, ring: Direction, queue: number],
-  held: Map<number, string>,
-  where: string,
+  held: Map<number, Direction>,
+  fail: Fail,
 ): void {
   const cells = layout.view(state, ringSection(...name));
   const owners = layout.view(state, ownerSection(...name));
   const slots = layout.view(state, slotSection(...name));
-  const pool = layout.view(state, POOL_SECTION), [, ring] = name, what = `${where}: ${name}`;
+  const pool = layout.view(state, POOL_SECTION), [, ring] = name;
   const mask = owners.length - 1;
   slots.forEach((buffer, i) => {
     if (buffer === NONE) return;
-    assert(!held.has(buffer), `${what}: buffer ${buffer} is in ${i} and in ${held.get(buffer)}`);
-    held.set(buffer, `${name} ${i}`);
+    if (held.has(buffer)) fail(`${name}: buffer ${buffer} is in ${i} and in ${held.get(buffer)}`);
+    held.set(buffer, ring);
   });
   if (cells[RING.RUNS] === 0) return;
   let part = 0;
   for (let n = 0; n < owners.length; n++) {
     const i = (cells[RING.NEXT] + n) & mask, owner = owners[i];
     while (part < ORDER[ring].length && ORDER[ring][part] !== owner) part++;
-    assert(part < ORDER[ring].length, `${what}: owner ${owner} of ${i} is out of order: ${owners}`);
+    if (part === ORDER[ring].length) fail(`${name}: ${i} is out of order: ${owners}`);
     if (slots[i] === NONE) {
-      assertEquals(owner, OWNER.DRIVER, `${what}: ${i} has no buffer`);
-      continue;
+      if (owner !== OWNER.DRIVER) fail(`${name}: ${i} has no buffer`);
+    } else if (!HOLDERS[ring][owner]?.includes(pool[slots[i]])) {
+      fail(`${name}: ${i} of owner ${owner} has a buffer of ${pool[slots[i]]}`);
     }
-    const holders = HOLDERS[ring][owner];
-    assert(holders?.includes(pool[slots[i]]), `${what}: ${i} of ${owner} has ${pool[slots[i]]}`);
   }
-  checkIndices(cells, owners, what);
+  checkIndices(cells, owners, (what) => fail(`${name}: ${what}`));
 }
 
 /** The device has the descriptors up to the tail, and the head is one of them or the tail. */
-function checkIndices(cells: Uint32Array, owners: Uint32Array, what: string): void {
+function checkIndices(cells: Uint32Array, owners: Uint32Array, fail: Fail): void {
   const mask = owners.length - 1, head = cells[RING.HEAD], tail = cells[RING.TAIL];
   const first = owners.findIndex((owner, i) => {
     return owner === OWNER.DEVICE && owners[(i - 1) & mask] !== OWNER.DEVICE;
   });
   if (first < 0) {
-    assertEquals(head, tail, `${what}: the device has no descriptor`);
+    if (head !== tail) fail(`head ${head} is not tail ${tail}, and the device has no descriptor`);
     return;
   }
   let end = first;
   while (owners[end] === OWNER.DEVICE) end = (end + 1) & mask;
-  assertEquals(tail, end, `${what}: the tail`);
-  const distance = (head - first) & mask, length = (end - first) & mask;
-  assert(distance <= length, `${what}: head ${head} is not in ${first} to ${end}`);
+  if (tail !== end) fail(`the tail is ${tail}, and the device's last descriptor is before ${end}`);
+  if (((head - first) & mask) > ((end - first) & mask)) {
+    fail(`head ${head} is not in ${first} to ${end}`);
+  }
 }
 
 /** A buffer is in a ring, free, or in the program's hands. */
-function checkPool(pool: Uint32Array, held: ReadonlyMap<number, string>, where: string): void {
+function checkPool(
+  pool: Uint32Array,
+  held: ReadonlyMap<number, Direction>,
+  fail: Fail,
+): void {
   pool.forEach((owner, buffer) => {
-    const outside = owner === BUFFER.FREE || owner === BUFFER.PROGRAM;
-    if (!held.has(buffer)) assert(outside, `${where}: buffer ${buffer} of ${owner} is in no ring`);
-    else assert(owner !== BUFFER.FREE, `${where}: free buffer ${buffer} is in ${held.get(buffer)}`);
+    const free = owner === BUFFER.FREE, inRing = held.has(buffer);
+    if (!inRing && !free && owner !== BUFFER.PROGRAM) fail(`buffer ${buffer} is in no ring`);
+    if (inRing && free) fail(`buffer ${buffer} is free and in a ring`);
   });
 }

@@ -19,6 +19,8 @@ export interface PortContext {
   readonly pool: PoolCells;
   readonly mempool: Mempool;
   readonly clock: Clock;
+  /** Records the buffers that any port's driver has returned: an empty pool reclaims from all of them. */
+  readonly lookForReclaimed: () => void;
 }
 
 /** Returns the buffer that a bus address is in; {@linkcode NONE} if it is not the pool's. */

@@ -136,8 +136,14 @@ export class PortRecorder implements AccessedPort, LineWatcher {
 
   /** Records what the driver has written to its rings since they were looked at last. */
   driverWrote(): void {
+    this.#context.lookForReclaimed();
     this.tx.forEach((ring, queue) => ring.located && ring.driverWrote(this.#queueOf(queue)));
     for (const ring of this.rx) ring.driverWrote();
+  }
+
+  /** Records the buffers that the driver has returned since the rings were looked at last. */
+  driverReclaimed(): void {
+    this.tx.forEach((ring, queue) => ring.located && ring.driverReclaimed(this.#queueOf(queue)));
   }
 
   /** Looks at a register that was accessed, and at all that may have changed with it. */

@@ -65,6 +65,9 @@ export class IxgbeRecorder implements Recorder {
     const journal = this.#journal = new Journal(layout, emit);
     const mempool = this.#mempool = new Mempool({ buffers, bufferSize, memory: "pages" });
     const pool = new PoolCells(journal);
+    const lookForReclaimed = () => {
+      for (const port of this.#ports) if (port.device) port.driverReclaimed();
+    };
     this.#ports = numbers.map((port) => {
       const options = {
         deviceId,
@@ -73,7 +76,7 @@ export class IxgbeRecorder implements Recorder {
         lanId: port as 0 | 1,
         mac: stationOf(port),
       };
-      const context = { port, journal, pool, mempool, clock };
+      const context = { port, journal, pool, mempool, clock, lookForReclaimed };
       return new PortRecorder(context, experiment, options);
     });
     this.#program = new Program({ experiment, journal, mempool, pool, ports: this.#ports });

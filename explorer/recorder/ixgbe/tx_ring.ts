@@ -26,15 +26,21 @@ export class TxRing extends Ring {
   #leaving: number | undefined;
 
   /** Records what the driver has done to the ring since it was looked at last. */
-  driverWrote({ packets, pending }: DriverQueue): void {
-    const { cells } = this;
-    const clean = (packets - pending) & cells.mask, fill = packets & cells.mask;
+  driverWrote(queue: DriverQueue): void {
+    const { cells } = this, fill = queue.packets & cells.mask;
     const held = (cells.get(RING.FILL) - cells.get(RING.NEXT)) & cells.mask;
+    const next = cells.get(RING.NEXT);
+    this.driverReclaimed(queue);
     // transmit() reclaims if half of the ring is full.
     const reclaims = cells.get(RING.FILL) !== fill && held >= cells.entries / 2;
-    if (reclaims && cells.get(RING.NEXT) === clean) this.lookedInVain();
-    while (cells.get(RING.NEXT) !== clean) this.#reclaimed();
+    if (reclaims && cells.get(RING.NEXT) === next) this.lookedInVain();
     while (cells.get(RING.FILL) !== fill) this.#armed(cells.get(RING.FILL));
+  }
+
+  /** Records the buffers that the driver has returned to the pool since the ring was looked at last. */
+  driverReclaimed({ packets, pending }: DriverQueue): void {
+    const { cells } = this, clean = (packets - pending) & cells.mask;
+    while (cells.get(RING.NEXT) !== clean) this.#reclaimed();
   }
 
   /** The driver has found a run done, and returned its buffers. */

@@ -134,3 +134,18 @@ Deno.test("With an empty pool the driver drops packets", async () => {
   assertEquals(wayOf(steps, 1).at(-1), "look");
   assert(steps.some(({ title }) => title === "rxQueues[0].receive returns: 0 packets"));
 });
+
+Deno.test("A pool that is empty gets back the buffers that another port has sent", async () => {
+  const { steps, errors } = await recordOpen([
+    { do: "frame", port: 0, frame: "udp", times: 8 },
+    { do: "forward", port: 0 },
+    { do: "round", port: 1 },
+    { do: "hoard", buffers: 0 },
+    { do: "frame", port: 0, frame: "udp" },
+    { do: "receive", port: 0 },
+  ]);
+  assertEquals(errors, []);
+  const last = afterOpen(steps).slice(-13).map(({ kind, port }) => `${kind} ${port}`);
+  const frees = Array(8).fill("free 1");
+  assertEquals(last, ["look 1", ...frees, "look 0", "arm 0", "look 0", "return 0"]);
+});
