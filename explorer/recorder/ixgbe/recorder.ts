@@ -13,7 +13,8 @@ import type { Action, Experiment } from "../../recording/experiment.ts";
 import { Layout } from "../../recording/layout.ts";
 import type { Begin } from "../../recording/messages.ts";
 import type { Step } from "../../recording/step.ts";
-import { PoolCells, RingCells } from "../cells.ts";
+import { RingCells } from "../ring_cells.ts";
+import { RecordedPool } from "../pool.ts";
 import { Clock } from "../clock.ts";
 import { buildFrame } from "../frames.ts";
 import { Journal } from "../journal.ts";
@@ -60,11 +61,11 @@ export class IxgbeRecorder implements Recorder {
     const deviceId = DEVICE_IDS[experiment.device], layout = new Layout();
     const numbers = Array.from({ length: ports }, (_, port) => port);
     this.#experiment = experiment;
-    PoolCells.addTo(layout, buffers);
+    RecordedPool.addTo(layout, buffers);
     for (const port of numbers) addPort(layout, port, queues, entries);
     const journal = this.#journal = new Journal(layout, emit);
-    const mempool = this.#mempool = new Mempool({ buffers, bufferSize, memory: "pages" });
-    const pool = new PoolCells(journal);
+    this.#mempool = new Mempool({ buffers, bufferSize, memory: "pages" });
+    const pool = new RecordedPool(journal, this.#mempool);
     const lookForReclaimed = () => {
       for (const port of this.#ports) if (port.device) port.driverReclaimed();
     };
@@ -76,10 +77,10 @@ export class IxgbeRecorder implements Recorder {
         lanId: port as 0 | 1,
         mac: stationOf(port),
       };
-      const context = { port, journal, pool, mempool, clock, lookForReclaimed };
+      const context = { port, journal, pool, clock, lookForReclaimed };
       return new PortRecorder(context, experiment, options);
     });
-    this.#program = new Program({ experiment, journal, mempool, pool, ports: this.#ports });
+    this.#program = new Program({ journal, pool }, experiment, this.#ports);
     for (const { registers } of this.#ports) registers.lookAtAll();
     this.begin = {
       type: "begin",
