@@ -92,6 +92,11 @@ export interface RingName {
   readonly queue: number;
 }
 
+/** Returns whether the index of a descriptor is from the head on and before the tail: the device's. */
+export function isBetween(index: number, head: number, tail: number): boolean {
+  return head <= tail ? index >= head && index < tail : index >= head || index < tail;
+}
+
 // Names of sections.
 
 /** Registers of a port, by word of BAR0: the first 128 KiB. */

@@ -4,8 +4,9 @@
  * @module
  */
 
+import { descriptorFormat } from "../../recording/descriptor_format.ts";
 import { BUFFER, NONE, OWNER, RING } from "../../recording/layout.ts";
-import { formatOf, isSent, reportsStatus, toSendText } from "./descriptor_text.ts";
+import { isSent, reportsStatus, toSendText } from "./descriptor_text.ts";
 import { PLACES } from "./places.ts";
 import { accessOf, descriptorName } from "./port.ts";
 import { Ring } from "./ring.ts";
@@ -79,7 +80,7 @@ export class TxRing extends Ring {
       why,
       section: REPORT,
       ...pool.about(cells.slot(i)),
-      descriptor: accessOf(cells, i, [words, words], isSent(words), formatOf(words)),
+      descriptor: accessOf(cells, i, [words, words], isSent(words), descriptorFormat("tx", words)),
       source: PLACES.TX_LOOK,
     });
   }
@@ -97,7 +98,7 @@ export class TxRing extends Ring {
       why: "The packet is sent, so its buffer is free for the next one.",
       section: REPORT,
       ...about,
-      descriptor: accessOf(cells, i, [words, words], isSent(words), formatOf(words)),
+      descriptor: accessOf(cells, i, [words, words], isSent(words), descriptorFormat("tx", words)),
       source: PLACES.TX_FREE,
     });
   }
@@ -122,7 +123,7 @@ export class TxRing extends Ring {
         : "The descriptor tells the device where the packet is. Without RS the device does not report it.",
       section: FORMAT,
       ...pool.about(buffer),
-      descriptor: accessOf(cells, i, [old, words], false, formatOf(words)),
+      descriptor: accessOf(cells, i, [old, words], false, descriptorFormat("tx", words)),
       source: PLACES.TX_ARM,
     });
   }
@@ -131,7 +132,7 @@ export class TxRing extends Ring {
   read(index: number, bytes: Uint8Array, stack: string): number | undefined {
     const { cells } = this, { pool, journal, port } = this.context;
     const words = cells.words(index), buffer = cells.slot(index), about = pool.about(buffer);
-    const descriptor = accessOf(cells, index, [words, words], false, formatOf(words));
+    const descriptor = accessOf(cells, index, [words, words], false, descriptorFormat("tx", words));
     const common = { actor: "device", port, ...about, descriptor, stack } as const;
     journal.add({
       ...common,
@@ -193,7 +194,7 @@ export class TxRing extends Ring {
         : `The descriptor has RS: the device sets DD, which stands for ${done} descriptors of the run.`,
       section: REPORT,
       ...pool.about(cells.slot(i)),
-      descriptor: accessOf(cells, i, [old, words], true, formatOf(words)),
+      descriptor: accessOf(cells, i, [old, words], true, descriptorFormat("tx", words)),
       ...stack === undefined ? {} : { stack },
     });
   }

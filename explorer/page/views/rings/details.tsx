@@ -4,8 +4,9 @@
  * @module
  */
 
+import { descriptorFormat, isWrittenBack } from "../../../recording/descriptor_format.ts";
 import { DescriptorBits } from "../descriptor/bits.tsx";
-import { formatOf, isWrittenBack, kindOf } from "../descriptor/formats.ts";
+import { formatOf } from "../descriptor/formats.ts";
 import type { Scene } from "../scene.ts";
 import { type DescriptorName, selection } from "../selection.ts";
 import { descriptorState, ringState } from "./ring_state.ts";
@@ -17,7 +18,7 @@ export function DescriptorDetails({ scene, name }: { scene: Scene; name: Descrip
   if (descriptor === undefined) return null;
   const { ring } = name, { words, owner, buffer, frame } = descriptor;
   const state = ringState(scene, name);
-  const format = state.isVirtqueue ? "virtio" : kindOf(ring, words);
+  const format = state.isVirtqueue ? "virtio" : descriptorFormat(ring, words);
   const writtenBack = isWrittenBack({ ring, format }, words);
   return (
     <section class="details" aria-label="Selected descriptor">

@@ -11,12 +11,13 @@ import {
   OWNER,
   ownerSection,
   RING,
+  type RingName,
   ringSection,
   slotSection,
   virtqueueSection,
 } from "../../../recording/layout.ts";
 import { cellsOf, type Scene } from "../scene.ts";
-import type { DescriptorName, RingName } from "../selection.ts";
+import type { DescriptorName } from "../selection.ts";
 
 /** Owners in the order of {@linkcode OWNER}, in one word. */
 export const OWNERS = ["driver", "armed", "device", "done"] as const;
@@ -54,7 +55,7 @@ export function ringsOf({ layout }: Scene): RingName[] {
   for (const section of Object.keys(layout.sections)) {
     const [, port, ring, queue] = /^port(\d+)\/(rx|tx)(\d+)\/ring$/.exec(section) ?? [];
     if (port === undefined) continue;
-    names.push({ port: Number(port), ring: ring as "rx" | "tx", queue: Number(queue) });
+    names.push({ port: Number(port), ring: ring as RingName["ring"], queue: Number(queue) });
   }
   return names.sort((a, b) => a.port - b.port || a.ring.localeCompare(b.ring) || a.queue - b.queue);
 }

@@ -5,11 +5,10 @@
  */
 
 import { useEffect, useRef } from "preact/hooks";
-import { descriptorSection, ownerSection } from "../../../recording/layout.ts";
+import { descriptorSection, ownerSection, type RingName } from "../../../recording/layout.ts";
 import { memo } from "../memo.ts";
 import { OWNERS } from "../rings/ring_state.ts";
 import { cellsOf, type Scene } from "../scene.ts";
-import type { RingName } from "../selection.ts";
 
 /** Flags of a descriptor. */
 const NEXT = 1, WRITE = 2, INDIRECT = 4;

@@ -4,10 +4,15 @@
  * @module
  */
 
-import { ownerSection, RING, ringSection, virtqueueSection } from "../../../recording/layout.ts";
+import {
+  ownerSection,
+  RING,
+  type RingName,
+  ringSection,
+  virtqueueSection,
+} from "../../../recording/layout.ts";
 import { cellsOf, changedCells, type Scene } from "../scene.ts";
 import { ringsOf } from "../rings/ring_state.ts";
-import type { RingName } from "../selection.ts";
 
 /** Places in a section of an available or used ring. */
 const FLAGS = 0, INDEX = 1, ENTRIES = 2;
