@@ -7,7 +7,7 @@
 import type { Step } from "../recording/step.ts";
 
 /** A kind of place to jump to. */
-export interface Jump {
+interface Jump {
   readonly id: string;
   readonly label: string;
   /** The key that goes to the next one; with Shift, to the previous one. */

@@ -11,8 +11,7 @@ import type { Format } from "./formats.ts";
 
 const WORDS = [0, 1, 2, 3];
 
-/** Properties of {@linkcode DescriptorBits}. */
-export interface DescriptorBitsProps {
+interface DescriptorBitsProps {
   readonly format: Format;
   /** The four words before the step. */
   readonly old: ArrayLike<number>;

@@ -25,7 +25,7 @@ export const OWNERS = ["driver", "armed", "device", "done"] as const;
 export type OwnerWord = typeof OWNERS[number];
 
 /** Consecutive descriptors that have the same owner. */
-export interface OwnerRun {
+interface OwnerRun {
   readonly owner: OwnerWord;
   readonly from: number;
   /** The index after the last one. */

@@ -15,8 +15,7 @@ const NEXT = 1, WRITE = 2, INDIRECT = 4;
 /** Height of a row and width of the arrows, in pixels; as in the style sheet. */
 const ROW = 20, ARROWS = 30;
 
-/** Properties of {@linkcode ChainTable}. */
-export interface ChainTableProps {
+interface ChainTableProps {
   readonly scene: Scene;
   readonly name: RingName;
   /** The descriptor that the current step is about. */

@@ -20,7 +20,7 @@ const FLAGS = 0, INDEX = 1, ENTRIES = 2;
 const AVAILABLE_CELLS = 1, USED_CELLS = 2;
 
 /** An entry of a ring. */
-export interface VirtqueueEntry {
+interface VirtqueueEntry {
   /** The first descriptor of the chain. */
   readonly id: number;
   /** Bytes that the device has written; undefined in the available ring. */
@@ -43,7 +43,7 @@ export interface VirtqueueRing {
 }
 
 /** A virtqueue. */
-export interface VirtqueueState {
+interface VirtqueueState {
   readonly name: RingName;
   readonly isEnabled: boolean;
   /** Number of descriptors. */
