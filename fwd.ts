@@ -4,9 +4,9 @@
  * @module
  */
 
-import type { ForwardTask } from "./programs/forward_worker.ts";
+import type { ForwardTask, QueuePair } from "./programs/forward_worker.ts";
 import { type Device, Mempool, type OpenOptions, StopFlag, UsageError } from "./mod.ts";
-import { IxgbeDevice, type TransferredQueues } from "./ixgbe/mod.ts";
+import { IxgbeDevice } from "./ixgbe/mod.ts";
 import {
   DEVICE_FORMS,
   DEVICE_OPTIONS,
@@ -26,6 +26,7 @@ import { reportUnsent } from "./programs/stall.ts";
 import { requireWorkers, supervise, Workers } from "./programs/workers.ts";
 import { MAX_BUFFERS } from "./src/mempool.ts";
 import { CapturedDevice, MAX_SNAPLEN, openSink, PcapngWriter } from "./wrappers/mod.ts";
+import { XdpDevice } from "./xdp/mod.ts";
 
 /** The directory of the modules that workers run. */
 const MODULES = new URL("./", import.meta.url);
@@ -59,7 +60,7 @@ A device is ${DEVICE_FORMS}.`,
     }),
     workers: whole(
       "threads that share the queues, at most one a queue (default: the main thread polls all queues); " +
-        "82599, X540 and X550 with doorbells in memory only. In a checkout this also needs " +
+        "82599, X540 and X550 with doorbells in memory, and network interfaces. In a checkout this also needs " +
         "--allow-read=., for the threads to load their modules",
       { least: 0, most: MAX_QUEUES, values: "", default: 0 },
     ),
@@ -202,8 +203,10 @@ async function forwardElsewhere(
   report.total();
 }
 
-function transfer(device: Device, number: number): TransferredQueues {
-  if (device instanceof IxgbeDevice) return device.transferQueues(number);
+function transfer(device: Device, number: number): QueuePair {
+  if (device instanceof IxgbeDevice || device instanceof XdpDevice) {
+    return device.transferQueues(number);
+  }
   throw new UsageError(
     `${device.address}: workers cannot drive a ${device.driver} device: leave out --workers`,
   );

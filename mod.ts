@@ -8,6 +8,7 @@ import type { Device, OpenOptions } from "./src/device.ts";
 import { ixgbe } from "./ixgbe/device.ts";
 import { openDevice } from "./src/open.ts";
 import { virtio } from "./virtio/driver.ts";
+import { xdp } from "./xdp/driver.ts";
 
 export { MAX_BATCH, PacketBatch } from "./src/batch.ts";
 export type {
@@ -19,6 +20,7 @@ export type {
   RxQueue,
   Statistics,
   TxQueue,
+  XdpOptions,
 } from "./src/device.ts";
 export { DeviceError, StopError, SystemError, UsageError } from "./src/errors.ts";
 export { Mempool, type MempoolOptions } from "./src/mempool.ts";
@@ -42,7 +44,8 @@ export { Waiter } from "./src/waiter.ts";
  *
  * @param address `0000:03:00.0` (or `03:00.0`) for a PCI function; `vfio-user:PATH` for one that
  * another process serves on a Unix socket; `vhost-user:PATH` for a VirtIO back-end on a Unix socket;
- * `vhost-user-server:PATH` for a VirtIO back-end that connects: `open` creates the socket and waits for it.
+ * `vhost-user-server:PATH` for a VirtIO back-end that connects: `open` creates the socket and waits for it;
+ * `xdp:NAME` for a network interface of Linux.
  * @throws {UsageError} if the address is malformed; the device does not exist, is in use or is not
  * supported; an option is unknown, out of range or not supported by the device; memory or a permission
  * is missing; or this is not Linux on x86-64 with `--allow-ffi`.
@@ -52,5 +55,5 @@ export { Waiter } from "./src/waiter.ts";
  * @throws {SuppressedError} if releasing fails as well: `suppressed` is the first of the two errors.
  */
 export function open(address: string, options: OpenOptions = {}): Promise<Device> {
-  return openDevice(address, [ixgbe, virtio], options);
+  return openDevice(address, [ixgbe, virtio, xdp], options);
 }

@@ -15,6 +15,7 @@ import { diagnose, formatDiagnosis } from "./nic/doctor.ts";
 import { identify } from "./nic/drivers.ts";
 import { eepromBytes, eepromOf, formatEeprom } from "./nic/eeprom.ts";
 import { blinkLed, formatLed } from "./nic/led.ts";
+import { formatInterfaces, surveyInterfaces } from "./nic/interfaces.ts";
 import { assessed, formatCards } from "./nic/list.ts";
 import { formatModule, moduleOf } from "./nic/module.ts";
 import { dumpFunction, dumpRemote, formatDump, type IxgbeDump } from "./nic/registers.ts";
@@ -38,7 +39,8 @@ import { err, out } from "./programs/output.ts";
 import { run } from "./programs/run.ts";
 
 const ABOUT =
-  `  list                     list Ethernet controllers, their drivers, and how ixy.ts can drive them
+  `  list                     list Ethernet controllers and network interfaces, their drivers, and how
+                           ixy.ts can drive them
   bind ADDRESS vfio-pci    bind a card to vfio-pci, so that programs can drive it through VFIO
   bind ADDRESS none        unbind a card from its driver
   restore ADDRESS          bind a card to the kernel's own driver again
@@ -117,8 +119,10 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     operands: NOTHING,
     options: [],
     run: (system) => {
-      const found = system.ethernetFunctions(), json = assessed(found);
-      return { json, lines: formatCards(json), code: complain(found) };
+      const found = system.ethernetFunctions(), cards = assessed(found);
+      const interfaces = surveyInterfaces(), code = complain(found);
+      const lines = [...formatCards(cards), ...formatInterfaces(interfaces)];
+      return { json: [...cards, ...interfaces], lines, code };
     },
   },
   bind: {

@@ -23,7 +23,7 @@ import type {
 } from "../src/device.ts";
 import {
   checkBuffers,
-  type Driver,
+  type PciDriver,
   type QueueLimits,
   type QueueOptions,
   queueOptions,
@@ -71,12 +71,12 @@ const MIN_BAR0 = 0x20000;
 const LIMITS: QueueLimits = { rx: RSS_QUEUES, tx: 64 };
 
 /** The driver of the ixgbe family. */
-export const ixgbe: Driver = { name: "ixgbe", vendor: INTEL, attach };
+export const ixgbe: PciDriver = { name: "ixgbe", vendor: INTEL, attach };
 
 /** Opens a device on a PCI function and starts it. If that fails, it frees what it has allocated. */
 async function attach(pci: PciFunction, options: OpenOptions): Promise<IxgbeDevice> {
   const model = modelOf(pci.address, pci.readConfig(Config.DEVICE_ID, 2));
-  refuseOptions(pci.address, "ixgbe", options, ["virtio"]);
+  refuseOptions(pci.address, "ixgbe", options, ["virtio", "xdp"]);
   checkReach(pci);
   checkSpeeds(pci.address, model, options.speeds);
   if (options.rssKey) checkRssKey(pci.address, options.rssKey);

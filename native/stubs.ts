@@ -45,6 +45,11 @@ const SYMBOLS = {
   ixy_sendto: { parameters: ["i32", "buffer", "u32", "buffer", "i32"], result: "i32" },
   ixy_recv: { parameters: ["i32", "buffer", "u32", "buffer", "i32"], result: "i32" },
   ixy_peer: { parameters: ["i32", "buffer"], result: "i32" },
+  ixy_socket: { parameters: ["i32", "i32", "i32"], result: "i32" },
+  ixy_bind_address: { parameters: ["i32", "buffer", "u32"], result: "i32" },
+  ixy_setsockopt: { parameters: ["i32", "i32", "i32", "buffer", "u32"], result: "i32" },
+  ixy_getsockopt: { parameters: ["i32", "i32", "i32", "buffer", "u32"], result: "i32" },
+  ixy_bpf: { parameters: ["i32", "buffer", "u32"], result: "i32" },
   ixy_start: {
     parameters: ["buffer", "u32", "buffer", "buffer", "i32", "buffer"],
     result: "i32",

@@ -13,7 +13,11 @@ import { identify } from "./drivers.ts";
 import type { FunctionFiles, System } from "./system.ts";
 
 /** Bits of the kernel's capability sets. */
-const CAP_IPC_LOCK = 14n, CAP_SYS_ADMIN = 21n;
+const CAP_NET_ADMIN = 12n,
+  CAP_NET_RAW = 13n,
+  CAP_IPC_LOCK = 14n,
+  CAP_SYS_ADMIN = 21n,
+  CAP_BPF = 39n;
 /** Memory for a small pool and its rings: hugepages, or locked memory in bytes. */
 const MIN_HUGEPAGES = 2, MIN_LOCKED = 16 * 1024 * 1024;
 const HUGEPAGE_BYTES = 2 * 1024 * 1024;
@@ -68,6 +72,7 @@ export function diagnose(system: System, process: Process): Diagnosis {
     hugepages(system, confined),
     ...hugepageLimit(confined),
     lockdown(system),
+    interfaces(system, confined),
   ];
   const ways = (["vfio", "sysfs"] as const).filter((way) => {
     return findings.every(({ ok, needed }) => ok || !needed.includes(way));
@@ -326,6 +331,33 @@ function lockdown(system: System): Finding {
     mode === "none",
     ["sysfs"],
     "turn Secure Boot off, or boot without lockdown=; VFIO works in lockdown",
+  );
+}
+
+/** Network interfaces need no card: this is not a way to drive one. */
+function interfaces(system: System, confined: Confinement): Finding {
+  const known = /^XDP\s/m.test(system.text("/proc/net/protocols") ?? "");
+  const needed = [[CAP_NET_RAW, "CAP_NET_RAW"], [CAP_NET_ADMIN, "CAP_NET_ADMIN"]] as const;
+  const lacks: string[] = needed.filter(([bit]) => !hasCapability(system, bit)).map(([, name]) =>
+    name
+  );
+  if (![CAP_BPF, CAP_SYS_ADMIN].some((bit) => hasCapability(system, bit))) lacks.push("CAP_BPF");
+  const may = lacks.length === 0 && !confined.userNamespace;
+  const permitted = may
+    ? "permitted"
+    : `not permitted without ${lacks.join(", ") || "the machine's own user namespace"}`;
+  return finding(
+    "AF_XDP",
+    known ? `known to the kernel, ${permitted}` : "unknown to the kernel",
+    known && may,
+    [],
+    known
+      ? remedy(
+        confined,
+        "for addresses xdp:NAME, run this as root or with these capabilities",
+        "for addresses xdp:NAME, start the container with `--cap-add NET_RAW --cap-add NET_ADMIN --cap-add BPF`",
+      )
+      : "for addresses xdp:NAME, use a kernel with CONFIG_XDP_SOCKETS",
   );
 }
 

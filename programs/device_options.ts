@@ -11,14 +11,17 @@ import { open } from "../mod.ts";
 import { parsePciAddress } from "../src/pci/address.ts";
 import { ReconnectingDevice } from "../wrappers/reconnecting.ts";
 import { err } from "./output.ts";
-import { choice, decimal, flag, type Values, whole, wholes } from "./options.ts";
+import { choice, decimal, flag, text, type Values, whole, wholes } from "./options.ts";
 
 /** The forms of a device address, for usage texts. */
 export const DEVICE_FORMS =
-  "0000:03:00.0 (PCI), vfio-user:PATH, vhost-user:PATH or vhost-user-server:PATH";
+  "0000:03:00.0 (PCI), vfio-user:PATH, vhost-user:PATH, vhost-user-server:PATH or xdp:NAME";
 
 /** The interfaces of a VirtIO device that has two. */
 export const VIRTIO_INTERFACES = ["legacy", "modern"] as const;
+
+/** How frames of a network interface pass between the kernel and the program. */
+export const XDP_MODES = ["auto", "zero-copy", "copy", "generic"] as const;
 
 /** The range of a ring's descriptors. */
 const RING = { least: 64, most: 4096, default: undefined } as const;
@@ -44,7 +47,19 @@ export const DEVICE_OPTIONS = {
     values: "legacy (default through sysfs) or modern (default otherwise)",
     default: undefined,
   }),
-  force: flag("take over a NIC although its kernel interface is up"),
+  xdp: choice("how a network interface passes frames", XDP_MODES, {
+    values:
+      "zero-copy, copy, generic (works with every driver) or auto (default: the first possible)",
+    default: undefined,
+  }),
+  pass: text(
+    "traffic of a network interface that the kernel keeps: arp, icmp, tcp, udp, tcp:22, udp:53, …",
+    "KIND,…",
+    "kinds of traffic, separated by commas",
+  ),
+  force: flag(
+    "take over a NIC although its kernel interface is up, or a network interface although it has an address",
+  ),
   "no-guard": flag(
     "through sysfs: start no guard process; a NIC whose program is killed goes on writing to memory",
   ),
@@ -69,7 +84,7 @@ export const DEVICE_OPTIONS = {
 /** The additional option of programs that have nothing to do until a packet arrives. */
 export const INTERRUPT_OPTIONS = {
   interrupts: flag(
-    "sleep while no packet arrives (82599, X540 and X550 through VFIO or vfio-user)",
+    "sleep while no packet arrives (82599, X540 and X550 through VFIO or vfio-user; network interfaces)",
   ),
 };
 
@@ -99,7 +114,8 @@ export interface DeviceOptions {
  * Returns what the options' values mean. `open` and the pool check the rest.
  *
  * @param addresses The program's devices.
- * @throws {UsageError} if `reconnect` is set and no device can reconnect.
+ * @throws {UsageError} if `reconnect` is set and no device can reconnect, or an option for network interfaces
+ * is set and no device is one.
  */
 export function deviceOptions(
   values: Values<typeof DEVICE_OPTIONS> & Partial<Values<typeof INTERRUPT_OPTIONS>>,
@@ -110,6 +126,15 @@ export function deviceOptions(
     throw new UsageError(
       `--reconnect is for devices that a process serves, and ${addresses.join(" and ")} cannot ` +
         "reconnect: leave it out",
+    );
+  }
+  const { xdp: mode, pass } = values;
+  if ((mode !== undefined || pass !== undefined) && !addresses.some(isInterface)) {
+    throw new UsageError(
+      `--${mode === undefined ? "pass" : "xdp"} is for network interfaces, and ` +
+        `${addresses.join(" and ")} ${
+          addresses.length === 1 ? "is none" : "are none"
+        }: leave it out`,
     );
   }
   const { batch, speed, virtio, force, rebind, seconds, json, quiet, interrupts = false } = values;
@@ -129,6 +154,9 @@ export function deviceOptions(
       ...(txEntries && { txEntries }),
       ...(values["no-guard"] && { guard: false }),
       ...(virtio && { virtio }),
+      ...((mode !== undefined || pass !== undefined) && {
+        xdp: { ...(mode && { mode }), ...(pass !== undefined && { pass: pass.split(",") }) },
+      }),
       ...(speed.length > 0 && { speeds: speed }),
     },
   };
@@ -136,15 +164,24 @@ export function deviceOptions(
 
 /** Whether an address names a device that a process serves. */
 function isServed(address: string): boolean {
-  return parsePciAddress(address) === undefined;
+  return parsePciAddress(address) === undefined && !isInterface(address);
 }
 
-/** Opens a device of a program. Throws as `open` does. */
+/** Whether an address names a network interface. */
+function isInterface(address: string): boolean {
+  return address.startsWith("xdp:");
+}
+
+/**
+ * Opens a device of a program. Options for network interfaces apply to those of its devices. Throws as `open`
+ * does.
+ */
 export function openDevice(
   address: string,
   { reconnect }: Pick<DeviceOptions, "reconnect">,
-  options: OpenOptions,
+  { xdp, ...rest }: OpenOptions,
 ): Promise<Device> {
+  const options = xdp !== undefined && isInterface(address) ? { ...rest, xdp } : rest;
   if (!reconnect || !isServed(address)) return open(address, options);
   let { onWait } = options;
   return ReconnectingDevice.open((signal) => {

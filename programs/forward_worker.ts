@@ -5,18 +5,22 @@
  */
 
 import { AdoptedQueues } from "../ixgbe/adopt.ts";
+import { AdoptedXdpQueues, type TransferredXdpQueues } from "../xdp/adopt.ts";
 import { type BothWays, Direction, forwardAll } from "./forward.ts";
 import type { TransferredQueues } from "../src/transfer.ts";
 import { Mempool, type TransferredPool } from "../src/mempool.ts";
 import { pollQueues } from "./poll.ts";
 import { serve } from "./worker_thread.ts";
 
+/** Queues of a device, of either driver that can transfer them. */
+export type QueuePair = TransferredQueues | TransferredXdpQueues;
+
 /** The task of a worker of `fwd.ts`. */
 export interface ForwardTask {
   /** The pool of all its queues. */
   readonly pool: TransferredPool;
   /** Queues of the first device, and the queues of the second with the same numbers. */
-  readonly pairs: readonly { readonly a: TransferredQueues; readonly b: TransferredQueues }[];
+  readonly pairs: readonly { readonly a: QueuePair; readonly b: QueuePair }[];
   /** Maximum batch size in packets. */
   readonly batch: number;
   /** Whether to change packets. */
@@ -28,7 +32,10 @@ export interface ForwardTask {
 serve<ForwardTask>((task, stop) => {
   using pool = Mempool.adopt(task.pool);
   using adopted = new DisposableStack();
-  const adopt = (pair: TransferredQueues) => adopted.use(new AdoptedQueues(pair, pool));
+  const adopt = (pair: QueuePair) =>
+    adopted.use(
+      "socket" in pair ? new AdoptedXdpQueues(pair, pool) : new AdoptedQueues(pair, pool),
+    );
   const pairs = task.pairs.map(({ a, b }) => ({ a: adopt(a), b: adopt(b) }));
   const { batch, touch } = task;
   const ways: BothWays[] = pairs.map(({ a, b }) => ({

@@ -101,6 +101,8 @@ const OWN_OPTIONS: Readonly<Record<string, string>> = {
   interrupts: "--interrupts",
   speeds: "--speed",
   virtio: "--virtio",
+  "xdp.mode": "--xdp",
+  "xdp.pass": "--pass",
   rxQueues: "--queues",
   txQueues: "--queues",
   rxEntries: "--rx-entries",

@@ -79,9 +79,9 @@ export interface Statistics {
 /** An interrupt of a receive queue or of the link, which wakes a sleeping program. `Waiter` handles it. */
 export interface Interrupt {
   /**
-   * An eventfd that becomes readable when a packet arrives, or the link changes, after
-   * {@linkcode Interrupt.arm}. The interrupt then stays off until it is armed again. The device closes the
-   * eventfd.
+   * A file descriptor, such as an eventfd, that becomes readable when a packet arrives, or the link changes,
+   * after {@linkcode Interrupt.arm}. The interrupt then stays off until it is armed again. The device closes
+   * the descriptor.
    */
   readonly fd: number;
   /**
@@ -153,7 +153,7 @@ export interface TxQueue {
 export interface Device extends Disposable {
   /** The address it was opened under. */
   readonly address: string;
-  /** Name of the driver: `ixgbe` or `virtio`. */
+  /** Name of the driver: `ixgbe`, `virtio` or `xdp`. */
   readonly driver: string;
   /** Name of the model: `82599 SFP+`. */
   readonly model: string;
@@ -255,10 +255,14 @@ export interface OpenOptions {
   readonly pools?: readonly Mempool[];
   /**
    * Number of receive queues (default: 1). ixgbe: 1 to 16; the device spreads packets over them by their
-   * RSS hash. VirtIO: 1 to what the back-end offers, at most 16; the back-end spreads packets.
+   * RSS hash. VirtIO: 1 to what the back-end offers, at most 16; the back-end spreads packets. AF_XDP: as
+   * many as the interface has, at most 64; the interface spreads packets.
    */
   readonly rxQueues?: number;
-  /** Number of transmit queues (default: 1). ixgbe: 1 to 64. VirtIO: the same number as `rxQueues`. */
+  /**
+   * Number of transmit queues (default: 1). ixgbe: 1 to 64. VirtIO and AF_XDP: the same number as
+   * `rxQueues`.
+   */
   readonly txQueues?: number;
   /**
    * The key of the RSS hash, 40 bytes (default: {@linkcode RSS_KEY}). If it is set, the device hashes
@@ -285,10 +289,13 @@ export interface OpenOptions {
   readonly promiscuous?: boolean;
   /**
    * Whether receive queues and the link have interrupts, for `Waiter` (default: false). Only ixgbe
-   * devices accessed through VFIO or vfio-user.
+   * devices accessed through VFIO or vfio-user, and network interfaces (AF_XDP).
    */
   readonly interrupts?: boolean;
-  /** Whether to take over a device whose kernel interface is up (default: false). */
+  /**
+   * Whether to take over a device whose kernel interface is up, or, with AF_XDP, an interface that has an
+   * address or the default route, or is part of a bridge or bond (default: false).
+   */
   readonly force?: boolean;
   /**
    * Whether closing returns the device to the kernel driver that it was taken from (default: false). Its
@@ -313,4 +320,23 @@ export interface OpenOptions {
    * through sysfs, else `modern`). VirtIO only.
    */
   readonly virtio?: "legacy" | "modern";
+  /** How to use a network interface of Linux. `xdp:NAME` only. */
+  readonly xdp?: XdpOptions;
+}
+
+/** How to use a network interface of Linux through AF_XDP. */
+export interface XdpOptions {
+  /**
+   * How frames pass between the kernel and this process. `zero-copy`: the NIC reads and writes the pool's
+   * memory; few drivers have it. `copy`: the kernel copies each frame, and the interface's driver runs the
+   * XDP program. `generic`: the kernel copies each frame, and runs the program itself, which works with
+   * every driver and is the slowest. `auto` (default): the first of them that the driver has.
+   */
+  readonly mode?: "auto" | "zero-copy" | "copy" | "generic";
+  /**
+   * Traffic that goes to the kernel as before, and not to the program (default: none): `arp`, `icmp` (also
+   * ICMPv6), `tcp`, `udp`, or with a port, `tcp:22`, that is the source or the destination. Not in frames
+   * with VLAN tags, extension headers of IPv6, and, for ports, fragments of IPv4 after the first.
+   */
+  readonly pass?: readonly string[];
 }

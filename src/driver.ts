@@ -23,10 +23,12 @@ export const DEFAULT_ENTRIES = 512;
 export interface Driver {
   /** Name of the driver. */
   readonly name: string;
-  /** The PCI vendor ID of the functions that it supports. */
-  readonly vendor: number;
+  /** The PCI vendor ID of the functions that it supports; undefined if it supports none. */
+  readonly vendor?: number;
   /** The address schemes of devices that are not PCI functions: `vhost-user`. */
   readonly schemes?: readonly string[];
+  /** What follows the scheme: the path of a Unix socket (default), or the name of an interface. */
+  readonly names?: "interface";
   /**
    * Opens a device of one of these schemes. If it throws, nothing has changed.
    *
@@ -36,6 +38,13 @@ export interface Driver {
    * @throws {DeviceError} if the device does not follow its specification.
    */
   connect?(address: string, path: string, options: OpenOptions): Promise<Device>;
+  /** As for {@linkcode PciDriver.attach}; undefined if the driver supports no PCI functions. */
+  attach?(pci: PciFunction, options: OpenOptions): Promise<Device>;
+}
+
+/** A driver of PCI functions. */
+export interface PciDriver extends Driver {
+  readonly vendor: number;
   /**
    * Opens a device on a PCI function, which the device owns from then on. If it throws, the caller closes
    * the function.

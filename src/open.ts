@@ -12,7 +12,7 @@ import { SysfsFunction } from "./pci/sysfs.ts";
 import { VfioFunction } from "./pci/vfio.ts";
 import { VfioUserFunction } from "./pci/vfio_user.ts";
 import type { Device, OpenOptions } from "./device.ts";
-import type { Driver } from "./driver.ts";
+import type { Driver, PciDriver } from "./driver.ts";
 import { DeviceError, UsageError } from "./errors.ts";
 import { checkOptions } from "./options.ts";
 
@@ -76,7 +76,8 @@ function openPci(address: string, { rebind, guard }: OpenOptions): PciFunction {
   return new SysfsFunction(address, PCI_DEVICES, { rebind, guard });
 }
 
-function driverOf(pci: PciFunction, drivers: readonly Driver[]): Driver {
+function driverOf(pci: PciFunction, all: readonly Driver[]): PciDriver {
+  const drivers = all.filter(isPciDriver);
   const vendor = pci.readConfig(Config.VENDOR_ID, 2);
   const id = pci.readConfig(Config.DEVICE_ID, 2);
   const deviceClass = pci.readConfig(Config.CLASS, 2);
@@ -101,11 +102,18 @@ function driverOf(pci: PciFunction, drivers: readonly Driver[]): Driver {
   );
 }
 
+function isPciDriver(driver: Driver): driver is PciDriver {
+  return driver.vendor !== undefined && driver.attach !== undefined;
+}
+
 function badAddress(address: string, drivers: readonly Driver[]): UsageError {
-  const schemes = ["vfio-user", ...drivers.flatMap((driver) => driver.schemes ?? [])];
+  const schemes = (of: readonly Driver[]) => of.flatMap((driver) => driver.schemes ?? []);
+  const interfaces = drivers.filter(({ names }) => names === "interface");
+  const sockets = drivers.filter((driver) => !interfaces.includes(driver));
+  const paths = ["vfio-user", ...schemes(sockets)].map((scheme) => `${scheme}:PATH`);
+  const names = schemes(interfaces).map((scheme) => `, or ${scheme}:NAME (a network interface)`);
   return new UsageError(
     `"${address}" is not a device address: use 0000:03:00.0 (a PCI function, as \`lspci -D\` ` +
-      `shows it) or ${schemes.map((scheme) => `${scheme}:PATH`).join(" or ")} (the Unix socket ` +
-      "of a device)",
+      `shows it) or ${paths.join(" or ")} (the Unix socket of a device)${names.join("")}`,
   );
 }

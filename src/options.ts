@@ -16,6 +16,13 @@ const WHOLE: Kind = ["a whole number", Number.isSafeInteger];
 const SWITCH: Kind = ["true or false", (value) => typeof value === "boolean"];
 const isSpeeds = (value: unknown) =>
   Array.isArray(value) && value.length > 0 && value.every(Number.isSafeInteger);
+const XDP_MODES = ["auto", "zero-copy", "copy", "generic"];
+const isXdp = (value: unknown) => {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return false;
+  const { mode = "auto", pass = [], ...rest } = value as Record<string, unknown>;
+  const words = Array.isArray(pass) && pass.every((word) => typeof word === "string");
+  return Object.keys(rest).length === 0 && XDP_MODES.some((word) => word === mode) && words;
+};
 const isPool = (value: unknown) => value instanceof Mempool;
 
 /** The type of every option; the type of this table makes the compiler report one that is missing. */
@@ -36,6 +43,10 @@ const KINDS: Readonly<Record<keyof OpenOptions, Kind>> = {
   signal: ["an AbortSignal", (value) => value instanceof AbortSignal],
   onWait: ["a function", (value) => typeof value === "function"],
   virtio: ['"legacy" or "modern"', (value) => value === "legacy" || value === "modern"],
+  xdp: [
+    `an object with \`mode\` (${XDP_MODES.join(", ")}) and \`pass\` (an array of strings)`,
+    isXdp,
+  ],
 };
 
 /**

@@ -79,12 +79,12 @@ Deno.test("upwardImports() names file, import and rule", () => {
       "sim/nic.ts imports ixgbe/descriptors.ts: sim/ may import only ixgbe/registers.ts, packets/, " +
       "src/, native/, programs/command_line.ts, programs/options.ts, programs/output.ts, programs/run.ts",
       "programs/worker.ts imports ixgbe/mod.ts: programs/ may import only ixgbe/adopt.ts, " +
-      "mod.ts, wrappers/, packets/, src/, native/",
+      "xdp/adopt.ts, mod.ts, wrappers/, packets/, src/, native/",
       "bench/run.ts imports demo.ts: only tests/programs/ imports a top-level program",
       "bench/run.ts imports tests/support/processes.ts: bench/ may import only sim/, programs/, " +
       "packets/, mod.ts, ixgbe/, virtio/, src/, native/",
       "fwd.ts imports ixgbe/init.ts: top-level programs may import only nic/, programs/, " +
-      "wrappers/, packets/, mod.ts, ixgbe/mod.ts, src/, native/, sim/v8_flags.ts",
+      "wrappers/, packets/, mod.ts, ixgbe/mod.ts, xdp/mod.ts, src/, native/, sim/v8_flags.ts",
       "packets/pcap.ts imports programs/program.ts: packets/ may import only src/, native/",
       "nic/list.ts imports a file that its text does not name: use a string literal",
     ],

@@ -71,6 +71,7 @@ Deno.test("mod.ts exports what a user needs, and nothing else", async () => {
       "TxQueue",
       "UsageError",
       "Waiter",
+      "XdpOptions",
       "open",
     ],
     "toeplitz",

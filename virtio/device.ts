@@ -47,7 +47,7 @@ export async function openVirtio(
   options: OpenOptions,
   connect: (pools: readonly Mempool[]) => Transport | Promise<Transport>,
 ): Promise<VirtioDevice> {
-  refuseOptions(address, "VirtIO", options, ["interrupts", "rssKey", "speeds"]);
+  refuseOptions(address, "VirtIO", options, ["interrupts", "rssKey", "speeds", "xdp"]);
   const { rxQueues = 1, txQueues = 1 } = options;
   if (rxQueues !== txQueues) {
     throw new UsageError(

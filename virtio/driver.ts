@@ -7,7 +7,7 @@
 
 import type { PciFunction } from "../src/pci/function.ts";
 import type { Device, OpenOptions } from "../src/device.ts";
-import type { Driver } from "../src/driver.ts";
+import type { PciDriver } from "../src/driver.ts";
 import { openVirtio } from "./device.ts";
 import { LegacyPciTransport } from "./legacy_pci.ts";
 import { ModernPciTransport } from "./modern_pci.ts";
@@ -19,7 +19,7 @@ import { VhostUserSocket } from "./vhost_user_socket.ts";
 const VHOST_USER = "vhost-user", VHOST_USER_SERVER = "vhost-user-server";
 
 /** The driver of VirtIO network devices. */
-export const virtio: Driver = {
+export const virtio: PciDriver = {
   name: "virtio",
   vendor: RED_HAT,
   schemes: [VHOST_USER, VHOST_USER_SERVER],

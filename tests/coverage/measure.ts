@@ -12,7 +12,7 @@ import { type FileCoverage, readLcov } from "./lcov.ts";
 import { addSpecialised } from "./specialised.ts";
 
 /** The rooms to measure. */
-export const ROOMS: readonly string[] = ["native/", "src/", "ixgbe/", "virtio/"];
+export const ROOMS: readonly string[] = ["native/", "src/", "ixgbe/", "virtio/", "xdp/"];
 
 /** How long tests may take by default, in milliseconds: an hour. */
 const DEADLINE_MS = 3_600_000;

@@ -95,7 +95,7 @@ Deno.test("fwd.ts closes its devices, says why and exits with 1 if a worker fail
   await Deno.mkdir(copy);
   const parts = [
     ...["deno.json", "deno.lock", "fwd.ts", "mod.ts", "programs", "packets", "wrappers"],
-    ...["src", "ixgbe", "virtio", "native"],
+    ...["src", "ixgbe", "virtio", "xdp", "native"],
   ];
   await tool("cp", "-r", ...parts.map((part) => PROJECT + part), copy);
   const worker = await Deno.readTextFile(`${copy}/programs/forward_worker.ts`);

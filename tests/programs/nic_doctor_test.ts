@@ -18,6 +18,10 @@ function complete(tree: Tree): void {
   tree.write(`${hugepages}/nr_hugepages`, "256\n");
   tree.write(`${hugepages}/free_hugepages`, "200\n");
   tree.write("/sys/kernel/security/lockdown", "[none] integrity confidentiality\n");
+  tree.write(
+    "/proc/net/protocols",
+    "protocol  size sockets  memory\nXDP       1088      0      -1\n",
+  );
 }
 
 Deno.test("diagnose() returns both ways on a machine that passes all checks", () => {
@@ -62,6 +66,13 @@ Deno.test("diagnose() omits ways whose checks fail, and says what to do", () => 
     }],
     ["hugepage limit", ["vfio"], /hugetlb\.2MB\.max/, (tree) => {
       tree.write("/sys/fs/cgroup/hugetlb/hugetlb.2MB.limit_in_bytes", "2097152\n");
+    }],
+    ["AF_XDP", ["vfio", "sysfs"], /CONFIG_XDP_SOCKETS/, (tree) => {
+      tree.write("/proc/net/protocols", "protocol  size sockets  memory\n");
+    }],
+    ["AF_XDP", ["vfio"], /with these capabilities/, (tree) => {
+      // All but CAP_NET_RAW and CAP_SYS_ADMIN.
+      tree.write("/proc/self/status", "Uid:\t0\t0\t0\t0\nCapEff:\t000001ffffdfdfff\n");
     }],
     ["cards", [], /the one that carries the default route/, (tree) => {
       tree.interface(CARD, "eth2", "0x1003");

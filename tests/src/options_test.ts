@@ -42,6 +42,10 @@ Deno.test("checkOptions() refuses values of another type or kind", () => {
     onWait: ["print", true, null, {}],
     signal: [null, "SIGINT", 2, new AbortController()],
     virtio: ["new", "", 1, null],
+    xdp: [
+      ...["copy", null, [], { mode: "fast" }, { mode: 1 }, { pass: "arp" }, { pass: [1] }],
+      { modes: "copy" },
+    ],
   };
   for (const [option, values] of Object.entries(wrong)) {
     for (const value of values) {
@@ -83,6 +87,7 @@ Deno.test("checkOptions() accepts every option, and undefined values", () => {
     onWait: () => {},
     signal: new AbortController().signal,
     virtio: "modern",
+    xdp: { mode: "copy", pass: ["arp"] },
   };
   checkOptions("a", right);
   for (const option of Object.keys(right)) checkOptions("a", untyped({ [option]: undefined }));
@@ -97,18 +102,23 @@ Deno.test("openDevice() refuses options before it calls a driver", async () => {
   }
 });
 
-Deno.test("ixgbe.attach() refuses the option `virtio`, and changes nothing", async () => {
+Deno.test("ixgbe.attach() refuses the options `virtio` and `xdp`, and changes nothing", async () => {
   const pci = new ModelFunction();
-  const error = await assertRejects(() => ixgbe.attach(pci, { virtio: "modern" }), UsageError);
-  assertEquals(
-    [error.message, error.option],
-    ["model: ixgbe devices do not support the option `virtio`: leave it out", "virtio"],
-  );
+  for (const options of [{ virtio: "modern" }, { xdp: {} }] as const) {
+    const error = await assertRejects(() => ixgbe.attach(pci, options), UsageError);
+    const [option] = Object.keys(options);
+    assertEquals(
+      [error.message, error.option],
+      [`model: ixgbe devices do not support the option \`${option}\`: leave it out`, option],
+    );
+  }
   assertEquals(pci.log, []);
 });
 
-Deno.test("openVirtio() refuses `rssKey`, `interrupts` and `speeds`, and changes nothing", async () => {
-  const all = [{ rssKey: new Uint8Array(40) }, { interrupts: true }, { speeds: [10000] }];
+Deno.test("openVirtio() refuses `rssKey`, `interrupts`, `speeds` and `xdp`, and changes nothing", async () => {
+  const all = [
+    ...[{ rssKey: new Uint8Array(40) }, { interrupts: true }, { speeds: [10000] }, { xdp: {} }],
+  ];
   for (const options of all) {
     const direct = new DirectVirtio(), [option] = Object.keys(options);
     const error = await assertRejects(() => direct.open(options), UsageError);
@@ -177,7 +187,7 @@ const CONTAINER_OPTIONS = [
 
 Deno.test("the library's messages name its own options, and none of the programs'", async () => {
   const files: string[] = [`${PROJECT}mod.ts`];
-  for (const room of ["src", "src/pci", "ixgbe", "virtio"]) {
+  for (const room of ["src", "src/pci", "ixgbe", "virtio", "xdp"]) {
     for await (const { name } of Deno.readDir(PROJECT + room)) {
       if (name.endsWith(".ts")) {
         files.push(`${PROJECT}${room}/${name}`);

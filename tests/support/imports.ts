@@ -32,13 +32,34 @@ const FLOORS: Floors = {
   "src/": ["native/"],
   "ixgbe/": ["src/", "native/"],
   "virtio/": ["src/", "native/"],
-  "mod.ts": ["ixgbe/", "virtio/", "src/", "native/"],
+  "xdp/": ["src/", "native/"],
+  "mod.ts": ["ixgbe/", "virtio/", "xdp/", "src/", "native/"],
   "packets/": ["src/", "native/"],
   "wrappers/": ["packets/", "src/", "native/"],
-  "programs/": ["ixgbe/adopt.ts", "mod.ts", "wrappers/", "packets/", "src/", "native/"],
-  "nic/": ["programs/", "packets/", "mod.ts", "ixgbe/", "virtio/", "src/", "native/"],
+  "programs/": [
+    "ixgbe/adopt.ts",
+    "xdp/adopt.ts",
+    "mod.ts",
+    "wrappers/",
+    "packets/",
+    "src/",
+    "native/",
+  ],
+  "nic/": [
+    ...["programs/", "packets/", "mod.ts", "ixgbe/", "virtio/", "xdp/", "src/", "native/"],
+  ],
   [TOP]: [
-    ...["nic/", "programs/", "wrappers/", "packets/", "mod.ts", "ixgbe/mod.ts", "src/", "native/"],
+    ...[
+      "nic/",
+      "programs/",
+      "wrappers/",
+      "packets/",
+      "mod.ts",
+      "ixgbe/mod.ts",
+      "xdp/mod.ts",
+      "src/",
+      "native/",
+    ],
     "sim/v8_flags.ts", // flags with which the demo starts the software NIC
   ],
   "sim/": [
@@ -63,7 +84,7 @@ const FLOORS: Floors = {
       "packets/",
       "mod.ts",
     ],
-    ...["ixgbe/", "virtio/", "src/", "native/"],
+    ...["ixgbe/", "virtio/", "xdp/", "src/", "native/"],
   ],
 };
 

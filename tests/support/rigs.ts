@@ -9,6 +9,7 @@ import { assertEquals } from "@std/assert";
 import { ixgbe } from "../../ixgbe/device.ts";
 import { type Device, Mempool } from "../../mod.ts";
 import { DirectVirtio } from "./direct_virtio.ts";
+import { FakeKernel } from "./fake_kernel.ts";
 import { ModelFunction } from "./model_function.ts";
 
 const ENTRIES = 64;
@@ -88,4 +89,61 @@ export const RIGS: Readonly<Record<string, (buffers: number) => Promise<Rig>>> =
       end: () => assertWhole(pool),
     };
   },
+
+  xdp(buffers) {
+    const kernel = new FakeKernel(2048, buffers, ENTRIES), { pool, rings } = kernel;
+    return Promise.resolve({
+      device: xdpDevice(kernel),
+      pool,
+      ring: ENTRIES,
+      arrive(packet) {
+        if (rings.fill.producer[0] === rings.fill.consumer[0]) return false;
+        kernel.deliver(packet);
+        return true;
+      },
+      sent() {
+        return kernel.sent().map(([at, length]) => {
+          kernel.complete(at);
+          return pool.bytes.slice(at, at + length);
+        });
+      },
+      end: () => assertWhole(pool),
+    });
+  },
 };
+
+/** Returns a device with the queues of the AF_XDP driver, and no interface. */
+function xdpDevice(kernel: FakeKernel): Device {
+  const { rx, tx, pool } = kernel, link = { up: true, megabits: 0 };
+  let closed = false;
+  const close = () => {
+    if (!closed) kernel[Symbol.dispose]();
+    closed = true;
+  };
+  return {
+    ...{
+      address: "xdp:fake",
+      driver: "xdp",
+      model: "AF_XDP",
+      pool,
+      rxQueues: [rx],
+      txQueues: [tx],
+    },
+    linkStatus: () => link,
+    waitForLink: () => Promise.resolve(link),
+    macAddress: () => Uint8Array.of(2, 0, 0, 0, 0, 1),
+    setMacAddress() {},
+    setPromiscuous() {},
+    setMulticast() {},
+    statistics: () => ({
+      ...{ rxPackets: rx.packets, rxBytes: rx.bytes, txPackets: tx.packets, txBytes: tx.bytes },
+      ...{ rxMissed: 0, rxErrors: 0, rxTooLong: rx.tooLong, rxNoBuffer: rx.noBuffer },
+    }),
+    counters: () => ({}),
+    checkAlive() {
+      if (closed) throw new Error("xdp:fake is closed");
+    },
+    close,
+    [Symbol.dispose]: close,
+  };
+}

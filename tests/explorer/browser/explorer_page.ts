@@ -39,6 +39,7 @@ export class ExplorerPage implements AsyncDisposable {
   static async open(browser: Browser, address: string): Promise<ExplorerPage> {
     const explorer = await ExplorerPage.load(browser, address);
     await explorer.recorded();
+    assertEquals(await explorer.page.evaluate("explorer.message"), undefined, address);
     return explorer;
   }
 

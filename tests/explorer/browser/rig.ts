@@ -5,14 +5,14 @@
  */
 
 import type { Browser } from "playwright-core";
-import { Program, PROJECT, TemporaryDirectory } from "../../support/processes.ts";
+import { ffiOnly, Program, PROJECT, TemporaryDirectory } from "../../support/processes.ts";
 import { DEADLINE_MS, startChromium } from "./chromium.ts";
 import { ExplorerPage } from "./explorer_page.ts";
 
 const ADDRESS = /http:\/\/127\.0\.0\.1:\d+\//;
 
-/** A test of the page. */
-type PageTest = (rig: Rig) => Promise<void>;
+/** A test of the page. It may return figures to report. */
+type PageTest = (rig: Rig) => Promise<string | void>;
 /** Tests by their names. */
 export type PageTests = Readonly<Record<string, PageTest>>;
 
@@ -70,6 +70,25 @@ export class Rig implements AsyncDisposable {
 export async function serve(stack: AsyncDisposableStack, ...options: string[]): Promise<string> {
   const program = stack.use(explorer("--no-browser", "--port=0", ...options));
   return (await program.line((line) => ADDRESS.test(line), DEADLINE_MS)).match(ADDRESS)![0];
+}
+
+/** The explorer's program with a software NIC of its own. */
+export interface LiveServer {
+  readonly program: Program;
+  /** The page's address. */
+  readonly address: string;
+  /** The command line of `fwd.ts` that forwards between the NIC's ports. */
+  readonly forwarder: readonly string[];
+}
+
+/** Starts the explorer with a software NIC, which the stack ends. */
+export async function serveLive(stack: AsyncDisposableStack): Promise<LiveServer> {
+  const program = stack.use(explorer("--attach", "--no-browser", "--port=0"));
+  const printed = async (pattern: RegExp) =>
+    (await program.line((line) => pattern.test(line), DEADLINE_MS)).match(pattern)!;
+  const [address] = await printed(ADDRESS);
+  const [, ...ports] = await printed(/fwd\.ts (\S+) (\S+)$/);
+  return { program, address, forwarder: ffiOnly("fwd.ts", ["--quiet", ...ports]) };
 }
 
 /** Starts the explorer's program. */

@@ -1,0 +1,421 @@
+/**
+ * `XdpDevice` on virtual Ethernet interfaces: what `open` refuses, queues, addresses, the end of an
+ * interface. As root only.
+ */
+
+import { assert, assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
+import {
+  type Device,
+  DeviceError,
+  Mempool,
+  open,
+  type OpenOptions,
+  PacketBatch,
+  UsageError,
+  Waiter,
+} from "../../mod.ts";
+import { isReleased } from "../../xdp/release.ts";
+import { AdoptedXdpQueues, type XdpDevice } from "../../xdp/mod.ts";
+import { tool, until } from "../support/processes.ts";
+import { canUseXdp, Veth, type VethOptions } from "../support/veth.ts";
+
+/** Runs a test with a pair of interfaces. */
+function test(name: string, fn: (veth: Veth) => void | Promise<void>, options?: VethOptions): void {
+  Deno.test({
+    name,
+    ignore: !canUseXdp,
+    async fn() {
+      await using veth = await Veth.make(options);
+      await fn(veth);
+    },
+  });
+}
+
+async function refused(address: string, options: OpenOptions, sentence: RegExp): Promise<void> {
+  const error = await assertRejects(() => open(address, options), UsageError);
+  assertMatch(error.message, sentence);
+  assertMatch(error.message, /^[^\n]+$/);
+}
+
+/** Returns a frame of random bytes, with an EtherType for experiments: the kernel strips VLAN tags. */
+function frame(bytes: number): Uint8Array {
+  const random = crypto.getRandomValues(new Uint8Array(bytes));
+  random.set([0x88, 0xb5], 12);
+  return random;
+}
+
+/** Receives this many packets; returns copies of them. */
+async function receive(device: Device, count: number, queue = 0): Promise<Uint8Array[]> {
+  const rx = device.rxQueues[queue], batch = new PacketBatch(rx.pool), packets: Uint8Array[] = [];
+  await until(`${count} packets`, () => {
+    rx.receive(batch);
+    for (const packet of batch) packets.push(packet.slice());
+    batch.free();
+    return packets.length >= count;
+  });
+  assertEquals(packets.length, count);
+  return packets;
+}
+
+/** Sends packets, and returns what arrives at the other end. */
+async function transmit(device: Device, veth: Veth, packets: readonly Uint8Array[]) {
+  const [tx] = device.txQueues, batch = new PacketBatch(tx.pool, 256), arrived: Uint8Array[] = [];
+  veth.listen();
+  for (const packet of packets) assert(batch.add(packet));
+  assertEquals(tx.transmit(batch), packets.length);
+  await until("packets at the other end", () => {
+    for (let taken; (taken = veth.take()) !== undefined;) arrived.push(taken);
+    return arrived.length >= packets.length;
+  });
+  return arrived;
+}
+
+test("XdpDevice receives and sends frames unchanged, and returns all buffers", async (veth) => {
+  using pool = new Mempool({ buffers: 2048 });
+  {
+    using device = await open(veth.address, { pool });
+    assertEquals([device.driver, device.model], ["xdp", "AF_XDP, copy"]);
+    const packets = [14, 60, 61, 62, 63, 255, 256, 257, 1000, 1514].map(frame);
+    for (const packet of packets) veth.send(packet);
+    assertEquals(await receive(device, packets.length), packets);
+    assertEquals(await transmit(device, veth, packets), packets);
+    const bytes = packets.reduce((sum, { length }) => sum + length, 0);
+    assertEquals(device.statistics(), {
+      ...{ rxPackets: packets.length, rxBytes: bytes, txPackets: packets.length, txBytes: bytes },
+      ...{ rxMissed: 0, rxErrors: 0, rxTooLong: 0, rxNoBuffer: 0 },
+    });
+    assertEquals(device.counters().tx_invalid_descs, 0);
+  }
+  assertEquals([pool.freeCount, new Set(pool.freeStack).size], [2048, 2048]);
+});
+
+test("XdpDevice passes its rings many times in both directions", async (veth) => {
+  using device = await open(veth.address, { rxEntries: 64, txEntries: 64 });
+  for (let round = 0; round < 40; round++) {
+    const packets = Array.from({ length: 50 }, () => frame(60 + round));
+    for (const packet of packets) veth.send(packet);
+    assertEquals(await receive(device, 50), packets);
+    assertEquals(await transmit(device, veth, packets), packets);
+  }
+});
+
+test("XdpDevice receives and sends frames that are longer than a page", async (veth) => {
+  using pool = new Mempool({ buffers: 1024, bufferSize: 16384 });
+  {
+    using device = await open(veth.address, { pool });
+    const packets = [9014, 60, 3840, 3841, 4096, 4097, 8000, 9013, 1514].map(frame);
+    for (const packet of packets) veth.send(packet);
+    assertEquals(await receive(device, packets.length), packets);
+    assertEquals(await transmit(device, veth, packets), packets);
+    const [tx] = device.txQueues;
+    tx.reclaim();
+    assertEquals(tx.pending, 0);
+  }
+  assertEquals([pool.freeCount, new Set(pool.freeStack).size], [1024, 1024]);
+}, { mtu: 9000 });
+
+test("XdpRxQueue.receive() counts frames that the kernel drops for lack of buffers", async (veth) => {
+  using device = await open(veth.address, { rxEntries: 64 });
+  for (let i = 0; i < 100; i++) veth.send(frame(60));
+  assertEquals((await receive(device, 64)).length, 64);
+  assertEquals(device.statistics().rxMissed, 36);
+  assertEquals(device.statistics(false).rxMissed, 36);
+});
+
+test("XdpRxQueue.receive() drops packets while the pool is empty, and goes on after", async (veth) => {
+  using pool = new Mempool({ buffers: 128 });
+  using device = await open(veth.address, { pool, rxEntries: 64 });
+  const held = new PacketBatch(pool, 256), [rx] = device.rxQueues;
+  while (held.allocate(60) !== undefined);
+  for (let i = 0; i < 10; i++) veth.send(frame(60));
+  const batch = new PacketBatch(pool);
+  await until("drops", () => rx.receive(batch) === 0 && device.statistics().rxNoBuffer === 10);
+  held.free();
+  const packet = frame(60);
+  veth.send(packet);
+  assertEquals(await receive(device, 1), [packet]);
+});
+
+test("XdpTxQueue.transmit() refuses packets that cannot be sent, and keeps the batch", async (veth) => {
+  using device = await open(veth.address);
+  const { pool, txQueues: [tx] } = device, batch = new PacketBatch(pool);
+  batch.allocate(60)!.fill(0);
+  batch.allocate(13);
+  assertThrows(() => tx.transmit(batch), Error, "14 to 2048 bytes long");
+  assertEquals(batch.length, 1);
+  batch.free();
+});
+
+test("XdpDevice.close() sends the packets in its ring, and is idempotent", async (veth) => {
+  using pool = new Mempool({ buffers: 2048 });
+  const device = await open(veth.address, { pool }), [tx] = device.txQueues;
+  veth.listen();
+  const batch = new PacketBatch(pool, 256), packet = frame(60);
+  for (let i = 0; i < 200; i++) batch.add(packet);
+  assertEquals(tx.transmit(batch), 200);
+  device.close();
+  device.close();
+  assertEquals(pool.freeCount, 2048);
+  let arrived = 0;
+  while (veth.take() !== undefined) arrived++;
+  assertEquals(arrived, 200);
+  assertEquals(tx.reclaim(), 0);
+  assertThrows(() => tx.transmit(new PacketBatch(pool)), Error, "closed");
+  assertThrows(() => device.rxQueues[0].receive(new PacketBatch(pool)), Error, "closed");
+  for (const call of [() => device.linkStatus(), () => device.checkAlive()]) {
+    assertThrows(call, Error, "is closed");
+  }
+});
+
+test("open() opens an interface again at once after it was closed", async (veth) => {
+  for (let i = 0; i < 3; i++) (await open(veth.address)).close();
+});
+
+test("XdpDevice receives from and sends on each of several queues", async (veth) => {
+  await refused(
+    veth.address,
+    {},
+    /spreads frames over 4 queues, .* receive from 1: open it with 4/,
+  );
+  const queues = { rxQueues: 4, txQueues: 4 };
+  using device = await open(veth.address, queues);
+  veth.listen();
+  // The veth driver chooses the queue by a hash of the flow: send flows until two queues have one.
+  const batch = new PacketBatch(device.pool), seen = new Set<number>();
+  await until("frames in two queues", () => {
+    const packet = frame(60);
+    packet.set([8, 0, 0x45], 12);
+    packet[23] = 17; // UDP
+    packet.set([0, 0], 20);
+    veth.send(packet);
+    for (const rx of device.rxQueues) {
+      if (rx.receive(batch) > 0) seen.add(rx.number);
+      batch.free();
+    }
+    return seen.size > 1;
+  });
+  for (const tx of device.txQueues) {
+    const packet = frame(60 + tx.number);
+    batch.add(packet);
+    assertEquals(tx.transmit(batch), 1);
+    let arrived: Uint8Array | undefined;
+    await until("the packet", () => (arrived = veth.take()) !== undefined);
+    assertEquals(arrived, packet);
+  }
+}, { queues: 4 });
+
+test("XdpDevice.linkStatus() follows both ends, and says that the interface is down", async (veth) => {
+  using device = await open(veth.address, { interrupts: true });
+  assertEquals(device.linkStatus(), { up: true, megabits: 10000, duplex: "full" });
+  const waiter = new Waiter(device.rxQueues, [device]), look = () => false;
+  await tool("ip", "link", "set", veth.far, "down");
+  await until("the interrupt", () => waiter.wait(look, 100) && waiter.linkChanged);
+  assertEquals(device.linkStatus(), { up: false, megabits: 0 });
+  await tool("ip", "link", "set", veth.near, "down");
+  const reason = `the interface is down: run \`ip link set dev ${veth.near} up\``;
+  assertEquals(device.linkStatus(), { up: false, megabits: 0, reason });
+  device.checkAlive();
+  for (const name of [veth.near, veth.far]) await tool("ip", "link", "set", name, "up");
+  await device.waitForLink();
+  const packet = frame(60);
+  veth.send(packet);
+  assertEquals(await receive(device, 1), [packet]);
+  assertEquals(await transmit(device, veth, [packet]), [packet]);
+});
+
+test("Waiter sleeps until a frame arrives at an interface", async (veth) => {
+  using device = await open(veth.address, { interrupts: true });
+  const waiter = new Waiter(device.rxQueues), batch = new PacketBatch(device.pool);
+  const [rx] = device.rxQueues, look = () => rx.receive(batch) > 0;
+  assertEquals(waiter.wait(look, 20), false);
+  veth.send(frame(60));
+  assert(waiter.wait(look, 10000));
+  if (batch.length === 0) assert(look());
+  batch.free();
+  assertEquals(waiter.wait(look, 20), false);
+  const { interrupt } = rx;
+  device.close();
+  assertThrows(() => interrupt!.arm(), Error, "is closed");
+});
+
+test("XdpDevice sets addresses and promiscuous mode, and nothing of them stays", async (veth) => {
+  const details = async () =>
+    JSON.parse(await tool("ip", "-j", "-d", "link", "show", veth.near))[0];
+  const groups = async () => await tool("ip", "maddress", "show", "dev", veth.near);
+  const before = await details(), groupsBefore = await groups();
+  {
+    using device = await open(veth.address, { promiscuous: true });
+    const mac = Uint8Array.of(2, 0, 0, 0, 0, 9);
+    assertEquals((await details()).promiscuity, 1);
+    device.setPromiscuous(true);
+    device.setPromiscuous(false);
+    assertEquals((await details()).promiscuity, 0);
+    device.setPromiscuous(true);
+    assertEquals(
+      [...device.macAddress()].map((n) => n.toString(16).padStart(2, "0")).join(":"),
+      before.address,
+    );
+    device.setMacAddress(mac);
+    device.setMacAddress(mac);
+    assertEquals(device.macAddress(), mac);
+    assertThrows(() => device.setMacAddress(Uint8Array.of(1, 0, 0, 0, 0, 0)), UsageError);
+    device.setMulticast([Uint8Array.of(1, 0, 0x5e, 0, 0, 77)]);
+    assertMatch(await groups(), /01:00:5e:00:00:4d/);
+    device.setMulticast([]);
+    assertEquals(await groups(), groupsBefore);
+    device.setMulticast([Uint8Array.of(1, 0, 0x5e, 0, 0, 77)]);
+    assertThrows(() => device.setMulticast([mac]), UsageError);
+  }
+  assertEquals(await groups(), groupsBefore);
+  assertEquals(await details(), before, "no program, promiscuous mode or address is left");
+});
+
+test("open() refuses an interface that the kernel uses, unless `force` is set", async (veth) => {
+  await tool("ip", "address", "add", "192.0.2.9/24", "dev", veth.near);
+  await refused(
+    veth.address,
+    {},
+    /the kernel uses the interface for the address 192\.0\.2\.9\/24, and/,
+  );
+  (await open(veth.address, { force: true })).close();
+  await tool("ip", "address", "flush", "dev", veth.near);
+  (await open(veth.address)).close();
+  const top = `${veth.near}t`, bridge = `${veth.near}b`;
+  await tool("ip", "link", "add", "link", veth.near, "name", top, "type", "macvlan");
+  await refused(veth.address, {}, /uses the interface for \w+t, an interface on top of it, and/);
+  await tool("ip", "link", "delete", top);
+  await tool("ip", "link", "add", "name", bridge, "type", "bridge");
+  await tool("ip", "link", "set", veth.near, "master", bridge);
+  await refused(veth.address, {}, /uses the interface for a bridge or bond, and/);
+  await tool("ip", "link", "delete", bridge);
+});
+
+test("open() refuses what the interface or the kernel cannot do, and changes nothing", async (veth) => {
+  const details = () => tool("ip", "-d", "link", "show", veth.near);
+  const before = await details();
+  await refused("xdp:nowhere", {}, /no interface "nowhere": `ip link` lists/);
+  await refused("xdp:a/b", {}, /a name of 1 to 15 bytes/);
+  await refused("xdp:an-interface-name", {}, /a name of 1 to 15 bytes/);
+  await refused("xdp:lo", {}, /lo is not an Ethernet interface/);
+  await refused(veth.address, { xdp: { mode: "zero-copy" } }, /has no zero-copy: use the mode/);
+  await refused(veth.address, { xdp: { pass: ["tcp:0"] } }, /lists arp, .*, not "tcp:0"/);
+  await refused(veth.address, { rxQueues: 2, txQueues: 2 }, /over 1 queue, and .* receive from 2/);
+  await refused(veth.address, { rxQueues: 2 }, /as many receive queues as transmit queues/);
+  await refused(
+    veth.address,
+    { speeds: [1000] },
+    /AF_XDP devices do not support the option `speeds`/,
+  );
+  assertEquals(await details(), before);
+});
+
+test("open() names the MTU and the buffers if frames do not fit", async (veth) => {
+  await refused(
+    veth.address,
+    {},
+    /up to 9018 bytes \(MTU 9000\), and a buffer of 2048 bytes holds 1792/,
+  );
+  using pool = new Mempool({ buffers: 1024, bufferSize: 4096 });
+  await refused(
+    veth.address,
+    { pool },
+    /use buffers of 16384 bytes, or run `ip link set dev \w+ mtu 3822`/,
+  );
+}, { mtu: 9000 });
+
+test("open() refuses a second device on an interface, and names the program", async (veth) => {
+  using _device = await open(veth.address);
+  await refused(
+    veth.address,
+    {},
+    /it has another XDP program "ixy_xdp", number \d+: end the process/,
+  );
+});
+
+test("XdpDevice in generic mode receives and sends", async (veth) => {
+  using device = await open(veth.address, { xdp: { mode: "generic" } });
+  assertEquals(device.model, "AF_XDP, copy, generic");
+  const packets = [60, 1514].map(frame);
+  for (const packet of packets) veth.send(packet);
+  assertEquals(await receive(device, 2), packets);
+  assertEquals(await transmit(device, veth, packets), packets);
+});
+
+test("XdpDevice notices that its interface is gone, and closes", async (veth) => {
+  using pool = new Mempool({ buffers: 2048 });
+  using device = await open(veth.address, { pool });
+  await tool("ip", "link", "delete", veth.near);
+  const gone = /was deleted or moved to another network namespace/;
+  for (const call of [() => device.checkAlive(), () => device.linkStatus()]) {
+    assertMatch(assertThrows(call, DeviceError).message, gone);
+  }
+  const batch = new PacketBatch(pool);
+  batch.allocate(60);
+  const error = assertThrows(() => device.txQueues[0].transmit(batch), DeviceError);
+  assertMatch(error.message, /deleted or moved|network is down/);
+  device.close();
+  assertEquals([batch.length, pool.freeCount], [0, 2048]);
+});
+
+test("isReleased() says when the kernel has let go of a queue", async (veth) => {
+  const [{ ifindex }] = JSON.parse(await tool("ip", "-j", "link", "show", veth.near));
+  {
+    using _device = await open(veth.address);
+    assertEquals(isReleased(ifindex, 0), false);
+  }
+  await until("the release", () => isReleased(ifindex, 0));
+  assertEquals(isReleased(2 ** 30, 0), true, "no such interface");
+});
+
+test("XdpDevice.transferQueues() transfers unused queues once, with their counts", async (veth) => {
+  using pool = new Mempool({ buffers: 2048 });
+  const device = await open(veth.address, { pool, rxEntries: 64 }) as XdpDevice;
+  assertThrows(() => device.transferQueues(1), RangeError, "has no queues 1");
+  const pair = device.transferQueues(0), batch = new PacketBatch(pool);
+  assertThrows(() => device.transferQueues(0), Error, "transferred twice");
+  assertThrows(() => device.rxQueues[0].receive(batch), Error, "transferred");
+  assertThrows(() => device.txQueues[0].transmit(batch), Error, "transferred");
+  using other = new Mempool({ buffers: 64 });
+  assertThrows(() => new AdoptedXdpQueues(pair, other), Error, "with a wrong pool");
+  {
+    using adopted = Mempool.adopt(pool.transfer()); // in this thread, for the test
+    using queues = new AdoptedXdpQueues(pair, adopted);
+    const packets = [60, 1514].map(frame), received = new PacketBatch(adopted);
+    veth.listen();
+    for (let round = 0; round < 100; round++) {
+      for (const packet of packets) veth.send(packet);
+      await until("packets", () => queues.rx.receive(received) > 0 || received.length > 0);
+      while (received.length < 2) {
+        const rest = new PacketBatch(adopted);
+        queues.rx.receive(rest);
+        for (const buffer of rest.buffers.subarray(0, rest.length)) received.push(buffer);
+      }
+      assertEquals([...received].map((packet) => packet.slice()), packets);
+      assertEquals(queues.tx.transmit(received), 2);
+      let arrived = 0;
+      await until("both to come back", () => veth.take() !== undefined && ++arrived === 2);
+    }
+    queues.publish();
+    const { rxPackets, txPackets, rxBytes } = device.statistics();
+    assertEquals([rxPackets, txPackets, rxBytes], [200, 200, 100 * 1574]);
+  }
+  device.close();
+});
+
+test("XdpDevice.transferQueues() refuses used queues", async (veth) => {
+  using device = await open(veth.address) as XdpDevice;
+  veth.send(frame(60));
+  await receive(device, 1);
+  assertThrows(() => device.transferQueues(0), Error, "receive queue 0 is transferred after use");
+});
+
+test("XdpDevice follows an interface that is renamed", async (veth) => {
+  using device = await open(veth.address);
+  const other = `${veth.near}x`;
+  await tool("ip", "link", "set", veth.near, "down");
+  await tool("ip", "link", "set", veth.near, "name", other);
+  await tool("ip", "link", "set", other, "up");
+  device.checkAlive();
+  assertEquals((await device.waitForLink()).up, true);
+  await tool("ip", "link", "set", other, "name", veth.near);
+});

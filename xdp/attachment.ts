@@ -1,0 +1,158 @@
+/**
+ * The program on an interface, and the map through which it reaches the sockets. It is attached by a
+ * descriptor (bpf_link): when the process ends, however it ends, the kernel detaches it.
+ *
+ * @module
+ */
+
+import { Errno, stubs, SystemError } from "../native/stubs.ts";
+import { waitUntil } from "../native/clock.ts";
+import { checkCall, DeviceError, makeCalls, UsageError } from "../src/errors.ts";
+import { AttachFlag, createLink, createMap, loadProgram, programName, updateMap } from "./bpf.ts";
+import type { NetworkInterface } from "./interface.ts";
+import { attachedProgram } from "./kernel_use.ts";
+import { type Passed, redirectProgram } from "./program.ts";
+import type { XdpMode, XdpSocket } from "./socket.ts";
+
+/** How long the program of a process that has ended may stay attached, in milliseconds. */
+const DETACH_MS = 1000;
+/** Answers that mean: the interface has a program already, in the same or in another mode. */
+const ATTACHED: readonly number[] = [-Errno.EBUSY, -Errno.EEXIST];
+
+/** How the kernel runs the program of each mode; 0: by the driver if it can. */
+const ATTACH_FLAGS: Readonly<Record<XdpMode, number>> = {
+  auto: 0,
+  "zero-copy": AttachFlag.DRIVER,
+  copy: AttachFlag.DRIVER,
+  generic: AttachFlag.GENERIC,
+};
+
+/** A program on an interface, until {@linkcode Attachment.prototype.close}. */
+export class Attachment {
+  readonly #address: string;
+  readonly #map: number;
+  /** The descriptors of map, program and link. */
+  readonly #fds: readonly number[];
+  /** Whether the kernel runs the program in its generic mode: after it has made a packet of the frame. */
+  readonly generic: boolean;
+
+  private constructor(address: string, fds: readonly number[], generic: boolean) {
+    this.#address = address;
+    this.#fds = fds;
+    this.#map = fds[0];
+    this.generic = generic;
+  }
+
+  /**
+   * Attaches a program. Without sockets, it passes all frames on to the kernel.
+   *
+   * @param address The device's address, for messages.
+   * @param queues Queues that may have a socket.
+   * @param pieces Whether frames may be in several pieces.
+   * @throws {UsageError} if the kernel or a permission does not allow it, the interface's driver lacks the
+   * mode, or the interface has another program.
+   */
+  static async attach(
+    address: string,
+    at: NetworkInterface,
+    queues: number,
+    mode: XdpMode,
+    passed: Passed,
+    pieces: boolean,
+  ): Promise<Attachment> {
+    const fds: number[] = [];
+    const keep = (fd: number) => {
+      if (fd >= 0) fds.push(fd);
+      return fd;
+    };
+    try {
+      const map = keep(createMap(queues));
+      if (map < 0) throw refusedBpf(address, "make a map", -map);
+      const { result, log } = loadProgram(redirectProgram(map, passed), pieces);
+      if (keep(result) < 0) throw refusedBpf(address, "load the program", -result, log);
+      const flags = ATTACH_FLAGS[mode];
+      let link = await attachOnce(result, at, flags);
+      const elsewise = mode === "auto" && link < 0 && !ATTACHED.includes(link);
+      if (elsewise) link = await attachOnce(result, at, AttachFlag.GENERIC);
+      if (keep(link) < 0) throw refusedLink(address, at, mode, -link);
+      const now = makeCalls(address, () => attachedProgram(at.index));
+      return new Attachment(address, fds, now?.generic ?? false);
+    } catch (error) {
+      for (const fd of fds) stubs.ixy_close(fd);
+      throw error;
+    }
+  }
+
+  /** Redirects the frames of a socket's queue to the socket. */
+  redirect({ queue, fd }: XdpSocket): void {
+    checkCall(this.#address, `redirect queue ${queue}`, updateMap(this.#map, queue, fd));
+  }
+
+  /** Detaches the program. */
+  close(): void {
+    for (const fd of this.#fds.toReversed()) stubs.ixy_close(fd);
+  }
+}
+
+/** Attaches a program; waits a moment if there is another, whose process may just have ended. */
+async function attachOnce(program: number, { index }: NetworkInterface, flags: number) {
+  let result = 0;
+  await waitUntil(DETACH_MS, () => {
+    result = createLink(program, index, flags);
+    return !ATTACHED.includes(result);
+  });
+  return result;
+}
+
+function refusedBpf(address: string, what: string, errno: number, log = ""): Error {
+  const cause = new SystemError(what, errno);
+  if (errno === Errno.EPERM || errno === Errno.EACCES && log === "") {
+    return new UsageError(
+      `${address}: ${cause.message}: bpf(2) needs CAP_BPF and CAP_NET_ADMIN, and a container may forbid ` +
+        "it: run this as root, in a container with `--cap-add NET_RAW --cap-add NET_ADMIN --cap-add BPF`",
+      { cause },
+    );
+  }
+  if (errno === Errno.ENOSYS) {
+    const why = "use a kernel with CONFIG_BPF_SYSCALL";
+    return new UsageError(`${address}: ${cause.message}: ${why}`, { cause });
+  }
+  const last = log.split("\n").at(-1)!;
+  const why = last === "" ? "see what dmesg says" : `the kernel says "${last}"`;
+  return new DeviceError(address, `${cause.message}: ${why}`, { cause });
+}
+
+function refusedLink(
+  address: string,
+  { name, index }: NetworkInterface,
+  mode: XdpMode,
+  errno: number,
+): UsageError {
+  const cause = new SystemError(`attach a program to ${name}`, errno);
+  const refuse = (why: string, option?: string) =>
+    new UsageError(`${address}: ${cause.message}: ${why}`, { ...(option && { option }), cause });
+  if (ATTACHED.includes(-errno)) {
+    const id = makeCalls(address, () => attachedProgram(index))?.id;
+    const known = id === undefined ? undefined : programName(id);
+    const which = id === undefined ? "" : ` ${known ? `"${known}", ` : ""}number ${id}`;
+    return refuse(`it has another XDP program${which}: end the process that attached it`);
+  }
+  if (errno === Errno.EPERM) return refuse("this needs CAP_NET_ADMIN: run it as root");
+  if (errno === Errno.EOPNOTSUPP) {
+    return refuse(
+      `its driver cannot run XDP programs, which the mode "${mode}" needs: use "auto" or "generic"`,
+      "xdp.mode",
+    );
+  }
+  if (errno === Errno.ERANGE) {
+    return refuse(
+      `the MTU of ${name} or of its other end is too large for its driver: lower it, or use the mode "auto"`,
+      "xdp.mode",
+    );
+  }
+  return refuse(
+    `the kernel may be older than 5.9, or the driver may need a lower MTU, other queues, or no LRO: try \`ip link set dev ${name} mtu 1500\`, ` +
+      `\`ethtool -L ${name}\`, \`ethtool -K ${name} lro off\``,
+    "xdp.mode",
+  );
+}

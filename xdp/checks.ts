@@ -1,0 +1,98 @@
+/**
+ * What is checked before an interface is changed.
+ *
+ * @module
+ */
+
+import { makeCalls, UsageError } from "../src/errors.ts";
+import type { Mempool } from "../src/mempool.ts";
+import { FRAME_OVERHEAD, HEADROOM, MAX_CHUNK } from "./abi.ts";
+import type { NetworkInterface } from "./interface.ts";
+import { usesOf } from "./kernel_use.ts";
+
+/**
+ * Checks that there is a socket for each receive queue: the frames of the others would go to the kernel.
+ *
+ * @throws {UsageError} if the interface has another number of receive queues.
+ */
+export function checkQueues(address: string, at: NetworkInterface, queues: number): void {
+  const channels = at.channels();
+  if (channels === undefined || channels.receive === queues) return;
+  const { receive, word, most } = channels;
+  const set = `\`ethtool -L ${at.name} ${word} ${queues}\``;
+  throw new UsageError(
+    `${address}: the interface spreads frames over ${receive} queue${
+      receive === 1 ? "" : "s"
+    }, and ` +
+      `the device would receive from ${queues}: open it with ${receive}` +
+      (queues <= most ? `, or run ${set}` : ""),
+    { option: "rxQueues" },
+  );
+}
+
+/** Sizes of a pool's buffers. */
+const BUFFER_SIZES = [2048, 4096, 8192, 16384] as const;
+
+/** Returns the bytes of the longest frame that a buffer holds. Long frames are gathered from pieces. */
+function roomOf(bufferSize: number): number {
+  return bufferSize > MAX_CHUNK ? bufferSize : bufferSize - HEADROOM;
+}
+
+/**
+ * Checks that the longest frame of the interface fits a buffer.
+ *
+ * @throws {UsageError} if it does not.
+ */
+export function checkFrames(address: string, at: NetworkInterface, { bufferSize }: Mempool): void {
+  const mtu = at.mtu(), longest = mtu + FRAME_OVERHEAD, room = roomOf(bufferSize);
+  if (longest <= room) return;
+  const larger = BUFFER_SIZES.find((size) => roomOf(size) >= longest);
+  const lower = `\`ip link set dev ${at.name} mtu ${room - FRAME_OVERHEAD}\``;
+  const why = bufferSize > MAX_CHUNK ? "" : `, because the kernel needs ${HEADROOM}`;
+  throw new UsageError(
+    `${address}: frames of the interface have up to ${longest} bytes (MTU ${mtu}), and a buffer of ` +
+      `${bufferSize} bytes holds ${room}${why}: ` +
+      (larger === undefined ? "" : `use buffers of ${larger} bytes, or `) + `run ${lower}`,
+    { option: "bufferSize" },
+  );
+}
+
+/**
+ * Checks that the longest frame fits a buffer also in zero-copy mode. Linux's ixgbe rounds buffers of an
+ * 82599 down to whole KiB, and the card drops longer frames.
+ *
+ * @throws {UsageError} if it does not.
+ */
+export function checkZeroCopyFrames(
+  address: string,
+  at: NetworkInterface,
+  { bufferSize }: Mempool,
+): void {
+  const room = Math.min(bufferSize, MAX_CHUNK) - HEADROOM & ~1023,
+    longest = at.mtu() + FRAME_OVERHEAD;
+  if (at.driver() !== "ixgbe" || longest <= room) return;
+  throw new UsageError(
+    `${address}: in zero-copy mode, the driver ixgbe may receive only ${room} bytes into a buffer of ` +
+      `${bufferSize}, and frames of the interface have up to ${longest} (MTU ${at.mtu()}): use buffers of ` +
+      `${MAX_CHUNK} bytes, a lower MTU, or the mode "copy"`,
+    { option: "bufferSize" },
+  );
+}
+
+/**
+ * Checks that the kernel does not use the interface: its traffic would go to the program.
+ *
+ * @throws {UsageError} if it has an address, the default route or interfaces on top, or is part of a bridge
+ * or bond.
+ */
+export function checkUnused(address: string, at: NetworkInterface): void {
+  const uses = makeCalls(address, () => usesOf(at.index));
+  if (uses.length === 0) return;
+  throw new UsageError(
+    `${address}: the kernel uses the interface for ${
+      uses.join(", ")
+    }, and would no longer receive from ` +
+      "it: use another interface, or set `force`",
+    { option: "force" },
+  );
+}

@@ -1,0 +1,11 @@
+/**
+ * The driver of Linux's network interfaces as `open` finds it.
+ *
+ * @module
+ */
+
+import type { Driver } from "../src/driver.ts";
+import { openXdp } from "./device.ts";
+
+/** The driver of network interfaces. */
+export const xdp: Driver = { name: "xdp", schemes: ["xdp"], names: "interface", connect: openXdp };

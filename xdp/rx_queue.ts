@@ -1,0 +1,315 @@
+/**
+ * Receive queues: the hot path from the kernel to a batch.
+ *
+ * The kernel takes a free buffer from the fill ring, copies a frame into it (or lets the NIC write it,
+ * with zero-copy), and puts a descriptor into the receive ring. The queue replaces each buffer that it
+ * takes from there with a free one of the pool, in the fill ring. So the number of buffers with the kernel
+ * is constant.
+ *
+ * The kernel leaves 256 bytes free before a frame, but a packet must begin at the start of its buffer. So
+ * the packet is moved down. A chunk of the kernel has at most 4096 bytes: with larger buffers, it spreads a
+ * long frame over several, and the queue gathers the pieces in the first one.
+ *
+ * Methods are shared by all queues, not specialised, because the kernel takes ten times as long for a frame
+ * as this code. Each call copies the queue's fields into local constants before its loop;
+ * `src/specialise.ts` has the reasons, also for the typed array of counts.
+ *
+ * @module
+ */
+
+import type { PacketBatch } from "../src/batch.ts";
+import type { Interrupt, RxQueue } from "../src/device.ts";
+import { refuseBatch } from "../src/driver.ts";
+import { DeviceError } from "../src/errors.ts";
+import type { Mempool } from "../src/mempool.ts";
+import { DESC, HEADROOM, MAX_CHUNK } from "./abi.ts";
+import type { Ring, Rings } from "./rings.ts";
+import type { Wakeup } from "./wakeup.ts";
+
+const PACKETS = 0, BYTES = 1;
+/** From this size in bytes, `copyWithin` moves a packet faster than a loop. */
+const LONG = 256;
+
+/** A frame in the receive ring. */
+interface Frame {
+  /** Its buffers, in order. */
+  readonly buffers: readonly number[];
+  /** Where its pieces begin in the pool's memory. */
+  readonly starts: readonly number[];
+  /** Bytes of each piece. */
+  readonly sizes: readonly number[];
+  /** Bytes of the frame. */
+  readonly size: number;
+}
+
+/** The receiving half of an AF_XDP socket. */
+export class XdpRxQueue implements RxQueue {
+  readonly number: number;
+  readonly pool: Mempool;
+  /** Its interrupt; undefined if the device was opened without `interrupts`. */
+  interrupt: Interrupt | undefined;
+  /** Packets dropped because they did not fit a buffer. */
+  tooLong = 0;
+  /** Packets dropped because the pool had no buffer to replace theirs. */
+  noBuffer = 0;
+  readonly #address: string;
+  readonly #rx: Ring;
+  readonly #fill: Ring;
+  readonly #wakeup: Pick<Wakeup, "look">;
+  /** Most buffers with the kernel: those that it has while `receive` is not running. */
+  readonly #posted: number;
+  /** Whether the kernel has a buffer, by its number. */
+  readonly #with: Uint8Array;
+  /** The pool's memory, for moving packets. */
+  readonly #words: Uint32Array;
+  /** Base-2 logarithm of the buffer size. */
+  readonly #shift: number;
+  /** The consumer index of the receive ring, and the producer index of the fill ring. */
+  readonly #indices: Uint32Array;
+  readonly #counts = new Float64Array(2);
+  #closed = false;
+
+  /**
+   * Creates a queue.
+   *
+   * @param address The device's address, for messages.
+   * @param held Buffers that the kernel has, if another thread has filled the ring (default: fills the
+   * fill ring with buffers of the pool).
+   */
+  constructor(
+    address: string,
+    number: number,
+    pool: Mempool,
+    { rx, fill }: Rings,
+    wakeup: Pick<Wakeup, "look">,
+    held?: Uint32Array,
+  ) {
+    this.#address = address;
+    this.number = number;
+    this.pool = pool;
+    this.#rx = rx;
+    this.#fill = fill;
+    this.#wakeup = wakeup;
+    this.#posted = rx.mask + 1;
+    this.#with = new Uint8Array(pool.buffers);
+    this.#words = new Uint32Array(pool.memory.buffer);
+    this.#shift = Math.log2(pool.bufferSize);
+    this.#indices = Uint32Array.of(rx.consumer[0], fill.producer[0]);
+    if (held === undefined) { for (let i = 0; i < this.#posted; i++) this.#post(this.#take()); }
+    else for (const buffer of held) this.#with[buffer] = 1;
+  }
+
+  #take(): number {
+    const buffer = this.pool.allocate(1);
+    this.pool.lengths[buffer] = 0; // the kernel owns it
+    return buffer;
+  }
+
+  /** Puts a buffer into the fill ring. */
+  #post(buffer: number): void {
+    const { entries, mask, producer } = this.#fill, f = (this.#indices[1] & mask) << 1;
+    entries[f] = buffer << this.#shift;
+    entries[f | 1] = 0;
+    this.#with[buffer] = 1;
+    producer[0] = ++this.#indices[1];
+  }
+
+  /** Packets that the program received. */
+  get packets(): number {
+    return this.#counts[PACKETS];
+  }
+
+  /** Bytes of these packets. */
+  get bytes(): number {
+    return this.#counts[BYTES];
+  }
+
+  receive(batch: PacketBatch): number {
+    const pool = this.pool, indices = this.#indices;
+    if (batch.pool !== pool || batch.length !== 0 || this.#closed) {
+      refuseBatch("receive", batch, pool, this.#closed);
+    }
+    const { entries: rx, mask: rxMask, producer, consumer } = this.#rx;
+    const first = indices[0], arrived = (producer[0] - first) >>> 0;
+    if (arrived === 0) {
+      this.#wakeup.look();
+      return 0;
+    }
+    if (arrived > this.#posted) throw this.#overrun(arrived);
+    const { entries: fill, mask: fillMask } = this.#fill, held = this.#with, shift = this.#shift;
+    const { lengths, freeStack, bufferSize } = pool, { buffers } = batch;
+    const chunk = Math.min(bufferSize, MAX_CHUNK), room = chunk - HEADROOM;
+    const offsets = bufferSize - 1, count = Math.min(arrived, buffers.length, pool.freeCount);
+    let tail = indices[1], free = pool.freeCount, n = 0, bytes = 0;
+    // Stops at a descriptor that is not as expected, which `#recover` handles.
+    for (; n < count; n++) {
+      const d = ((first + n) & rxMask) << 2, at = rx[d], size = rx[d | DESC.LENGTH] | 0;
+      const buffer = at >>> shift;
+      if ((at & offsets) !== HEADROOM || (size - 1) >>> 0 >= room || held[buffer] !== 1) break;
+      if ((rx[d | DESC.ADDRESS_HIGH] | rx[d | DESC.OPTIONS]) !== 0) break;
+      const fresh = freeStack[--free], f = (tail & fillMask) << 1;
+      fill[f] = fresh << shift;
+      fill[f | 1] = 0;
+      tail = (tail + 1) | 0;
+      held[buffer] = 0;
+      held[fresh] = 1;
+      lengths[buffer] = size;
+      bytes = (bytes + size) | 0;
+      buffers[n] = buffer;
+    }
+    if (n === 0) return this.#recover(batch);
+    pool.freeCount = free;
+    indices[0] = first + n;
+    indices[1] = tail;
+    this.#counts[PACKETS] += n;
+    this.#counts[BYTES] += bytes;
+    batch.length = n;
+    this.#strip(buffers, n);
+    this.#fill.producer[0] = tail;
+    consumer[0] = indices[0];
+    this.#wakeup.look();
+    return n;
+  }
+
+  /** Moves packets to the start of their buffers. */
+  #strip(buffers: Uint32Array, n: number): void {
+    const { lengths, bufferSize, bytes } = this.pool, words = this.#words, stride = bufferSize >> 2;
+    for (let i = 0; i < n; i++) {
+      const buffer = buffers[i], size = lengths[buffer];
+      let w = Math.imul(buffer, stride);
+      if (size < LONG) {
+        const end = w + ((size + 3) >> 2);
+        for (; w < end; w++) words[w] = words[w + (HEADROOM >> 2)];
+      } else {
+        bytes.copyWithin(w << 2, (w << 2) + HEADROOM, (w << 2) + HEADROOM + size);
+      }
+    }
+  }
+
+  /**
+   * Handles what the fast path does not: frames in several buffers, frames that begin elsewhere because the
+   * NIC writes a time stamp before them, and frames for which the pool has no free buffer. Receives the
+   * packets that follow too.
+   *
+   * @throws {DeviceError} if a descriptor is malformed.
+   */
+  #recover(batch: PacketBatch): number {
+    const { pool } = this, counts = this.#counts;
+    for (let dropped = 0; dropped < this.#posted && batch.length < batch.capacity;) {
+      const frame = this.#nextFrame();
+      if (frame === undefined) break;
+      const [buffer, ...others] = frame.buffers;
+      if (frame.size > pool.bufferSize) this.tooLong++;
+      else if (pool.freeCount > 0 || pool.reclaim() > 0) {
+        this.#gather(frame);
+        this.#post(this.#take());
+        pool.lengths[buffer] = frame.size;
+        batch.buffers[batch.length++] = buffer;
+        counts[PACKETS]++;
+        counts[BYTES] += frame.size;
+        this.#consume(frame, others);
+        continue;
+      } else this.noBuffer++;
+      this.#consume(frame, frame.buffers);
+      dropped++;
+    }
+    this.#wakeup.look();
+    return batch.length;
+  }
+
+  /** Takes a frame's descriptors out of the receive ring, and returns buffers to the fill ring. */
+  #consume({ buffers }: Frame, again: readonly number[]): void {
+    for (const buffer of buffers) this.#with[buffer] = 0;
+    for (const buffer of again) this.#post(buffer);
+    this.#rx.consumer[0] = this.#indices[0] += buffers.length;
+  }
+
+  /** Copies the pieces of a frame to the start of its first buffer. */
+  #gather({ buffers, starts, sizes }: Frame): void {
+    const { bytes, bufferSize } = this.pool;
+    let end = buffers[0] * bufferSize;
+    starts.forEach((start, i) => {
+      bytes.copyWithin(end, start, start + sizes[i]);
+      end += sizes[i];
+    });
+  }
+
+  /** Returns the next frame; undefined if the receive ring does not hold all of it. */
+  #nextFrame(): Frame | undefined {
+    const buffers: number[] = [],
+      starts: number[] = [],
+      sizes: number[] = [],
+      first = this.#indices[0];
+    const arrived = (this.#rx.producer[0] - first) >>> 0;
+    for (let i = 0, size = 0; i < arrived; i++) {
+      const [at, high, length, options] = this.#descriptor(first + i);
+      const buffer = this.#checked(at, high, length, options);
+      if (buffers.includes(buffer)) throw this.#malformed(`buffer ${buffer} twice`);
+      buffers.push(buffer);
+      starts.push(at);
+      sizes.push(length);
+      size += length;
+      if ((options & DESC.CONTINUES) === 0) return { buffers, starts, sizes, size };
+    }
+    return undefined;
+  }
+
+  #descriptor(index: number): Uint32Array {
+    const { entries, mask } = this.#rx, d = (index & mask) << 2;
+    return entries.subarray(d, d + DESC.WORDS);
+  }
+
+  /** Returns the buffer of a descriptor. */
+  #checked(at: number, high: number, size: number, options: number): number {
+    const { buffers, bufferSize } = this.pool, chunk = Math.min(bufferSize, MAX_CHUNK);
+    const buffer = at >>> this.#shift, offset = at & bufferSize - 1;
+    const allowed = bufferSize > MAX_CHUNK ? DESC.CONTINUES : 0;
+    const problem = high !== 0 || buffer >= buffers
+      ? `address ${high * 2 ** 32 + at}, which is outside the pool's memory`
+      : this.#with[buffer] !== 1
+      ? `buffer ${buffer}, which it does not own`
+      : size === 0 || offset + size > chunk
+      ? `a length of ${size} bytes, ${offset} bytes behind the start of a chunk of ${chunk}`
+      : (options & ~allowed) !== 0
+      ? `the options ${options}, which were not asked for`
+      : undefined;
+    if (problem !== undefined) throw this.#malformed(problem);
+    return buffer;
+  }
+
+  #overrun(arrived: number): DeviceError {
+    return this.#malformed(`${arrived} frames, more than the ${this.#posted} buffers that it has`);
+  }
+
+  #malformed(problem: string): DeviceError {
+    return new DeviceError(
+      this.#address,
+      `the kernel returns ${problem}, in the receive ring of queue ${this.number}: report this ` +
+        "with the versions of the kernel and of the interface's driver",
+    );
+  }
+
+  /** Whether the queue has received or dropped any packet. */
+  get used(): boolean {
+    return this.packets + this.noBuffer + this.tooLong !== 0;
+  }
+
+  /** Detaches from the unused rings, for another thread to adopt; returns the buffers in them. */
+  transfer(): Uint32Array {
+    const held = Uint32Array.from(this.#with.keys()).filter((buffer) => this.#with[buffer] === 1);
+    this.detach();
+    return held;
+  }
+
+  /** Detaches from the rings without freeing the buffers in them. The queue is closed from then on. */
+  detach(): void {
+    this.#closed = true;
+    this.#with.fill(0);
+  }
+
+  /** Closes the queue and returns all its buffers to the pool. The socket must be closed. */
+  close(): void {
+    const buffers = this.transfer();
+    this.pool.takeBack([...buffers]);
+  }
+}
