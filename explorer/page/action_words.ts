@@ -8,16 +8,16 @@ import type { Action, Break, FrameKind } from "../recording/experiment.ts";
 
 /** What kinds of frames are called. */
 export const FRAME_WORDS: Readonly<Record<FrameKind, string>> = {
-  udp: "UDP frame",
-  tcp: "TCP frame",
-  foreign: "frame for another station",
-  broadcast: "broadcast frame",
-  multicast: "multicast frame",
-  vlan: "VLAN frame",
-  short: "frame that is too short",
-  long: "frame that is too long",
-  jumbo: "jumbo frame",
-  damaged: "frame with a wrong checksum",
+  udp: "UDP",
+  tcp: "TCP",
+  foreign: "for another station",
+  broadcast: "broadcast",
+  multicast: "multicast",
+  vlan: "with a VLAN tag",
+  short: "too short",
+  long: "too long",
+  jumbo: "jumbo",
+  damaged: "with a wrong checksum",
   ping: "ping",
 };
 
@@ -37,7 +37,7 @@ export function actionWords(action: Action): string {
       return "open the devices";
     case "frame": {
       const flow = action.flow === undefined ? "" : `, flow ${action.flow}`;
-      return `${action.times ?? 1} × ${FRAME_WORDS[action.frame]} to ${port}${flow}`;
+      return `${action.times ?? 1} × frame: ${FRAME_WORDS[action.frame]}, to ${port}${flow}`;
     }
     case "round":
       return `round of the device, ${port}`;

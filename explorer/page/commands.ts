@@ -105,16 +105,17 @@ export const COMMANDS: readonly Command[] = [
 ];
 
 /** Elements that have a use of their own for letters, arrows or the space bar. */
-const OWN_KEYS = "input, select, textarea, dialog, [role=tablist]";
+const OWN_KEYS = "input:not([type=checkbox]), select, textarea, dialog";
 /** Elements that arrows scroll, if one has come to them by keyboard, and not by a click. */
 const SCROLLING = ".code:focus-visible, .detail-body:focus-visible, .tab-panel:focus-visible";
 
 /** Runs the command that a key has. Returns whether it has one here. */
 export function runKey(explorer: Explorer, event: KeyboardEvent): boolean {
+  if (event.defaultPrevented) return false; // such as an arrow in a row of tabs
   if (event.ctrlKey || event.altKey || event.metaKey) return false;
   const target = event.target as Element;
   if (target.closest(OWN_KEYS) || target.matches(SCROLLING)) return false;
-  if (event.key === " " && target.closest("button, summary, a")) return false;
+  if (event.key === " " && target.closest("button, summary, a, input")) return false;
   const key = event.shiftKey && /^[A-Z]$/.test(event.key) ? `Shift+${event.key}` : event.key;
   const command = COMMANDS.find(({ keys }) => keys.includes(key));
   command?.run(explorer);

@@ -16,12 +16,15 @@ import { LessonGuide } from "./lesson_guide.ts";
 import { linkTo, readLink } from "./links.ts";
 import { Observable } from "./observable.ts";
 import { Player } from "./player.ts";
+import { type Place, placeOf, stepAt } from "./same_place.ts";
 import { StepIndex } from "./step_index.ts";
 
 /** No step is to be shown when it is recorded. */
 const NO_STEP = -2;
 /** The lesson's first step is to be shown when all is recorded. */
 const LESSON_STEP = -1;
+/** The place that was shown before is to be shown when all is recorded. */
+const SAME_PLACE = -3;
 
 /** The state of the page. Listeners are told of changes of anything but the player's position. */
 export class Explorer extends Observable {
@@ -36,6 +39,8 @@ export class Explorer extends Observable {
   #measured: string | undefined;
   /** The step to show once it is recorded. */
   #wanted = 0;
+  /** The place that was shown before the experiment changed. */
+  #place: Place | undefined;
   /** Speed in steps a second that the player is started with. */
   #pace = 4;
   /** What the worker was asked for last, which an error is about; `begun` after its first report. */
@@ -122,6 +127,13 @@ export class Explorer extends Observable {
   run(experiment: Experiment, step = 0): void {
     this.#lesson = undefined;
     this.#start(experiment, step);
+  }
+
+  /** Records an experiment with other settings or fewer actions, and shows the place that is shown now. */
+  change(experiment: Experiment): void {
+    // A change while it records leaves the place that the last change has asked for.
+    if (this.#wanted !== SAME_PLACE) this.#place = placeOf(this.#index, this.player.position);
+    this.run(experiment, this.#place === undefined ? 0 : SAME_PLACE);
   }
 
   /** Records a lesson's experiment, and shows its first step or a step of the recording. */
@@ -238,6 +250,9 @@ export class Explorer extends Observable {
       this.#lesson.locate(this.player.recording);
       if (this.#wanted === LESSON_STEP) this.showLessonStep(0);
       else this.#lesson.follow(this.player.position);
+    }
+    if (this.#wanted === SAME_PLACE && this.#place !== undefined) {
+      this.player.moveTo(stepAt(this.#index, this.#place, this.player.recording.end));
     }
     if (this.#wanted >= 0) this.#showWanted(); // the last one, if the recording is shorter
     this.#wanted = NO_STEP;

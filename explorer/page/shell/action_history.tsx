@@ -12,7 +12,8 @@ import type { Explorer } from "../explorer.ts";
 export function ActionHistory({ explorer }: { explorer: Explorer }) {
   const { experiment, busy } = explorer;
   const { actions } = experiment;
-  const keep = (count: number) => explorer.run({ ...experiment, actions: actions.slice(0, count) });
+  const keep = (count: number) =>
+    explorer.change({ ...experiment, actions: actions.slice(0, count) });
   return (
     <>
       <h2>So far</h2>

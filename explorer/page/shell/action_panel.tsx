@@ -42,7 +42,7 @@ export function ActionPanel({ explorer }: { explorer: Explorer }) {
         <Choice label="port" count={experiment.ports} value={port} onChange={setPort} />
         <Choice label="queue" count={experiment.queues} value={queue} onChange={setQueue} />
       </div>
-      <h2>Wire</h2>
+      <h2>Wire: a frame arrives</h2>
       <FrameForm disabled={off} port={port} onSend={(action) => explorer.act(action)} />
       <h2>Device</h2>
       <p>

@@ -17,15 +17,20 @@ export function LessonsPanel({ explorer }: { explorer: Explorer }) {
   const { lesson } = useObservable(explorer);
   if (lesson !== undefined) return <OpenLesson explorer={explorer} guide={lesson} />;
   return (
-    <ol class="lessons">
-      {LESSONS.map((lesson) => (
-        <li key={lesson.id}>
-          <button type="button" onClick={() => explorer.teach(lesson)} title={lesson.goal}>
-            {lesson.title}
-          </button>
-        </li>
-      ))}
-    </ol>
+    <>
+      <p class="lessons-hint">
+        Begin with lesson 1, or experiment: see Actions and Settings.
+      </p>
+      <ol class="lessons">
+        {LESSONS.map((lesson) => (
+          <li key={lesson.id}>
+            <button type="button" onClick={() => explorer.teach(lesson)} title={lesson.goal}>
+              {lesson.title}
+            </button>
+          </li>
+        ))}
+      </ol>
+    </>
   );
 }
 

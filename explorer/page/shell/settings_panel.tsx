@@ -22,7 +22,7 @@ export function SettingsPanel({ explorer }: { explorer: Explorer }) {
             values={valuesOf(device, setting)}
             disabled={!hasSetting(device, setting)}
             value={experiment[setting.name]}
-            onChange={(value) => explorer.run(withSetting(experiment, setting.name, value))}
+            onChange={(value) => explorer.change(withSetting(experiment, setting.name, value))}
           />
         </label>
       ))}

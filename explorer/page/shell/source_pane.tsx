@@ -23,10 +23,12 @@ interface SourcePaneProps {
   readonly looked: boolean;
   /** Whether this side acts in the current step. */
   readonly acts: boolean;
+  /** What is said in place of the source if this side has not acted lately. */
+  readonly absent: string;
 }
 
 /** The file of the line that acts, and its callers to click on. */
-export function SourcePane({ title, sources, lines, looked, acts }: SourcePaneProps) {
+export function SourcePane({ title, sources, lines, looked, acts, absent }: SourcePaneProps) {
   const [chosen, setChosen] = useState<SourceLine>();
   const line = chosen !== undefined && lines.includes(chosen) ? chosen : lines[0];
   return (
@@ -60,7 +62,7 @@ export function SourcePane({ title, sources, lines, looked, acts }: SourcePanePr
         )
         : <p class="frames note">does not act in this step</p>}
       {line === undefined
-        ? <div class="code"></div>
+        ? <p class="absent empty">{acts ? "" : absent}</p>
         : <SourceText sources={sources} file={line.file} line={line.line} />}
     </section>
   );

@@ -34,19 +34,25 @@ export function SourcePanes({ player, look }: SourcePanesProps) {
       </section>
     );
   }
-  const side = (name: Side, title: string) => (
+  const side = (name: Side, title: string, absent: string) => (
     <SourcePane
       title={title}
       sources={sources}
       lines={linesNear(player, sources, name)}
       looked={look === "source"}
+      absent={absent}
       acts={step !== undefined && linesOf(step, sources)[name].length > 0}
     />
   );
   return (
     <>
-      {side("driver", "Driver")}
-      {side("model", "Software NIC")}
+      {side("driver", "Driver", "The line of the driver that acts is shown here.")}
+      {side(
+        "model",
+        "Software NIC",
+        "The line of the NIC's model is shown here in steps in which it acts: a register that has an " +
+          "effect, a frame, a DMA, a write-back.",
+      )}
     </>
   );
 }

@@ -21,11 +21,11 @@ interface StepDetailProps {
 
 /** Title, reason, section, decision, broken rule, register and descriptor of the step. */
 export function StepDetail({ player, look }: StepDetailProps) {
-  const { step, position, speed } = usePlayer(player);
+  const { step, position, speed, recording } = usePlayer(player);
   if (step === undefined) {
     return (
       <section class="panel detail" aria-label="Step">
-        <p class="empty">Nothing is recorded yet.</p>
+        <p class="empty">{recording.end === 0 ? "Nothing is recorded yet." : "Recording …"}</p>
       </section>
     );
   }
@@ -42,9 +42,11 @@ export function StepDetail({ player, look }: StepDetailProps) {
       </header>
       <div class="detail-body" tabIndex={0} role="group" aria-label="Details">
         {step.rule !== undefined && <BrokenRule rule={step.rule} why={step.why} />}
-        {step.rule === undefined && step.why !== undefined && <Prose text={step.why} />}
+        {step.rule === undefined && step.decision === undefined && step.why !== undefined && (
+          <Prose text={step.why} />
+        )}
+        {step.decision !== undefined && <DecisionText step={step} decision={step.decision} />}
         <Facts step={step} />
-        {step.decision !== undefined && <DecisionText decision={step.decision} />}
         {step.register !== undefined && <RegisterView player={player} />}
         {step.descriptor !== undefined && <DescriptorView player={player} />}
       </div>
@@ -76,12 +78,15 @@ function BrokenRule({ rule, why }: { rule: NonNullable<Step["rule"]>; why: strin
   );
 }
 
-function DecisionText({ decision }: { decision: Decision }) {
+/** What decides about a frame, and why. The step's reason has that of the decision, or more. */
+function DecisionText({ step, decision }: { step: Step; decision: Decision }) {
   return (
-    <p class="decision">
-      <code>{decision.by}</code> decides: {decision.reason}{" "}
-      <span class="section">{sectionWords(decision.section)}</span>
-    </p>
+    <div class={`decision ${KINDS[step.kind].group}`}>
+      <strong>
+        <code>{decision.by}</code> decides
+      </strong>
+      <Prose text={step.why ?? decision.reason} />
+    </div>
   );
 }
 

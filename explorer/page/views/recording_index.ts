@@ -64,6 +64,19 @@ export class RecordingIndex {
     return sums[lastAtMost(sums, step, (sum) => sum.step)] ?? NEVER;
   }
 
+  /**
+   * Returns the first step after `step` that accesses a register; without one, the first of all; -1 if no
+   * step accesses it.
+   *
+   * @param index The register's copy; undefined for any.
+   */
+  nextAccess(port: number, name: string, index: number | undefined, step: number): number {
+    const copies = this.#sums.get(keyOf(port, name)) ?? new Map<number, Sum[]>();
+    const chosen = index === undefined ? [...copies.values()] : [copies.get(index) ?? []];
+    const steps = chosen.flatMap((sums) => sums.map((sum) => sum.step)).sort((a, b) => a - b);
+    return steps.find((other) => other > step) ?? steps[0] ?? -1;
+  }
+
   /** Returns the copies of a register that were accessed up to and including a step. */
   accessed(port: number, name: string, step: number): number[] {
     const copies = this.#sums.get(keyOf(port, name)), found: number[] = [];

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { useState } from "preact/hooks";
+import { useCallback, useState } from "preact/hooks";
 import { type Player, usePlayer } from "../player.ts";
 import { RecordingIndex } from "./recording_index.ts";
 import { RegisterRows } from "./register/register_list.tsx";
@@ -17,6 +17,13 @@ export function RegistersTable({ player }: { player: Player }) {
   usePlayer(player);
   const [search, setSearch] = useState("");
   const [chosen, setPort] = useState(0);
+  const showNext = useCallback((name: string, index: number | undefined) => {
+    const { recording, position } = player;
+    const step = RecordingIndex.of(recording).nextAccess(chosen, name, index, position);
+    if (step < 0) return;
+    player.pause();
+    player.moveTo(step);
+  }, [player, chosen]);
   const scene = sceneOf(player), { recording, position, begin } = player;
   const port = Math.min(chosen, Math.max(0, begin.ports.length - 1));
   if (!hasRegisters(scene, port)) {
@@ -45,12 +52,17 @@ export function RegistersTable({ player }: { player: Player }) {
           </select>
         )}
       </form>
-      {rows.length === 0
-        ? <p class="nothing">{nothing(search)}</p>
-        : <RegisterRows rows={rows} hasCounts={index.hasAccesses} />}
+      {rows.length === 0 ? <p class="nothing">{nothing(search)}</p> : (
+        <RegisterRows
+          rows={rows}
+          hasCounts={index.hasAccesses}
+          onShow={index.hasAccesses ? showNext : undefined}
+        />
+      )}
       {index.hasAccesses && (
         <p class="register-counts">
-          Reads and writes are those of the driver up to this step
+          Click on a name to see its next access. Reads and writes are those of the driver up to
+          this step
           {index.from > 0 && `, from step ${index.from} on: older steps are gone`}.
         </p>
       )}

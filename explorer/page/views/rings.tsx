@@ -8,6 +8,7 @@ import { type Player, usePlayer } from "../player.ts";
 import { useObservable } from "../observable.ts";
 import { linkOf, type Scene, sceneOf, stepDescriptor } from "./scene.ts";
 import { type DescriptorName, isSameRing, selection } from "./selection.ts";
+import { NONE } from "../../recording/layout.ts";
 import { DescriptorDetails } from "./rings/details.tsx";
 import { Legend } from "./rings/legend.tsx";
 import { Patterns } from "./rings/patterns.tsx";
@@ -50,8 +51,11 @@ function RingsOf({ scene }: { scene: Scene }) {
           />
         ))}
       </div>
-      <Legend hasVirtqueues={states[0].isVirtqueue} />
-      {selected !== undefined && <DescriptorDetails scene={scene} name={selected} />}
+      <Legend
+        hasVirtqueues={states[0].isVirtqueue}
+        hasOwn={states.some(({ next }) => next !== NONE)}
+      />
+      <DescriptorDetails scene={scene} states={states} name={selected} />
       <RingTable states={states} />
     </div>
   );

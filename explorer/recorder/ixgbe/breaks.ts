@@ -27,7 +27,7 @@ export function breakRule(
   frame: () => void,
 ): void {
   if (!port.device) throw new UsageError("the devices are closed: open them first");
-  journal.chapter = `break: ${rule}`;
+  journal.chapter = `break: ${rule.replaceAll("-", " ")}`;
   try {
     if (rule === "tail-beyond-end") writeTailBeyondEnd(port);
     else if (rule === "te-before-ring") enableWithoutRing(port);

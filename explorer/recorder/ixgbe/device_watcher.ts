@@ -191,7 +191,7 @@ export class DeviceWatcher implements DeviceObserver {
         kind: "violation",
         actor: "device",
         port: this.#context.port,
-        title: `${register}: ${rule}`,
+        title: `broken rule: ${register}: ${rule}`,
         why: `The datasheet requires: ${rule}. Here: ${detail}.`,
         section,
         rule: { register, section, rule, detail },

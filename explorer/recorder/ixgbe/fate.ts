@@ -19,7 +19,7 @@ export function decisionOf({ filter, choice }: Fate): Part | undefined {
   const main = choice.hash === undefined ? filter : choice;
   return {
     kind: "decide",
-    title: `accepted by ${filter.by}, for queue ${choice.queue} by ${choice.by}`,
+    title: `accepted by ${filter.by}, queue ${choice.queue}`,
     why: `${filter.reason} ${choice.reason}`,
     section: main.section,
     decision: { by: main.by, reason: main.reason, section: main.section },

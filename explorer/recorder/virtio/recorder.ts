@@ -133,7 +133,7 @@ export class VirtioRecorder implements Recorder {
         "a rule can be broken once after the devices are opened: open them again",
       );
     }
-    this.#journal.chapter = `break: ${rule}`;
+    this.#journal.chapter = `break: ${rule.replaceAll("-", " ")}`;
     breakRule(this.#context, this.#ports[port], rule);
   }
 

@@ -16,10 +16,14 @@ interface RegisterRowsProps {
   readonly rows: readonly RegisterRow[];
   /** Whether accesses are known, so that they can be counted. */
   readonly hasCounts: boolean;
+  /** Shows the next access of a register's copy; of any copy if the index is undefined. */
+  readonly onShow?: Show | undefined;
 }
 
+type Show = (name: string, index: number | undefined) => void;
+
 /** The rows as a table. */
-export function RegisterRows({ rows, hasCounts }: RegisterRowsProps) {
+export function RegisterRows({ rows, hasCounts, onShow }: RegisterRowsProps) {
   return (
     <table class={hasCounts ? "register-list" : "register-list without-counts"}>
       <thead>
@@ -31,21 +35,24 @@ export function RegisterRows({ rows, hasCounts }: RegisterRowsProps) {
           <th scope="col">Meaning</th>
         </tr>
       </thead>
-      <tbody>{rows.map((row) => <Group key={row.register.name} row={row} />)}</tbody>
+      <tbody>
+        {rows.map((row) => <Group key={row.register.name} row={row} onShow={onShow} />)}
+      </tbody>
     </table>
   );
 }
 
 /** A register with its copies. */
-function Group({ row }: { row: RegisterRow }) {
+function Group({ row, onShow }: { row: RegisterRow; onShow: Show | undefined }) {
   const [open, setOpen] = useState(false);
   const { register, copies, reads, writes } = row, { name, count, section, meaning } = register;
   const text = `${meaning} (${section})`;
   if (copies.length === 0) {
-    return <Row name={name} value={null} reads={0} writes={0} isCurrent={false} meaning={text} />;
+    const none = { value: null, reads: 0, writes: 0, isCurrent: false };
+    return <Row name={name} title={name} {...none} meaning={text} onShow={onShow} />;
   }
   if (copies.length <= MOST_COPIES) {
-    return <Copies register={register} copies={copies} text={text} />;
+    return <Copies register={register} copies={copies} text={text} onShow={onShow} />;
   }
   return (
     <>
@@ -61,7 +68,7 @@ function Group({ row }: { row: RegisterRow }) {
         <td class={writes === 0 ? "number count zero" : "number count"}>{writes}</td>
         <td class="meaning">{text}</td>
       </tr>
-      {open && <Copies register={register} copies={copies} text="" />}
+      {open && <Copies register={register} copies={copies} text="" onShow={onShow} />}
     </>
   );
 }
@@ -71,15 +78,19 @@ interface CopiesProps {
   readonly copies: readonly RegisterCopy[];
   /** The meaning, beside the first copy. */
   readonly text: string;
+  readonly onShow: Show | undefined;
 }
 
-function Copies({ register, copies, text }: CopiesProps) {
+function Copies({ register, copies, text, onShow }: CopiesProps) {
   return (
     <>
       {copies.map((copy, i) => (
         <Row
           key={copy.index}
-          name={nameOf(register, copy.index)}
+          name={register.name}
+          index={copy.index}
+          title={nameOf(register, copy.index)}
+          onShow={onShow}
           value={copy.value}
           reads={copy.reads}
           writes={copy.writes}
@@ -93,23 +104,41 @@ function Copies({ register, copies, text }: CopiesProps) {
 
 interface RowProps {
   readonly name: string;
+  /** Index of the copy; undefined if the row is not about one. */
+  readonly index?: number;
+  readonly title: string;
   /** The value; null if it is that after reset. */
   readonly value: number | null;
   readonly reads: number;
   readonly writes: number;
   readonly isCurrent: boolean;
   readonly meaning: string;
+  readonly onShow: Show | undefined;
 }
 
 /** One register. */
-const Row = memo(({ name, value, reads, writes, isCurrent, meaning }: RowProps) => (
-  <tr class={isCurrent ? "changed" : ""}>
-    <th scope="row">{name}</th>
-    <td class={value === null ? "number zero" : "number"}>
-      {value === null ? "as after reset" : hex(value)}
-    </td>
-    <td class={reads === 0 ? "number count zero" : "number count"}>{reads}</td>
-    <td class={writes === 0 ? "number count zero" : "number count"}>{writes}</td>
-    <td class="meaning">{meaning}</td>
-  </tr>
-));
+const Row = memo((properties: RowProps) => {
+  const { name, index, title, value, reads, writes, isCurrent, meaning, onShow } = properties;
+  return (
+    <tr class={isCurrent ? "changed" : ""}>
+      <th scope="row">
+        {onShow === undefined ? title : (
+          <button
+            type="button"
+            class="register-name"
+            title={`Go to the next access of ${title}`}
+            onClick={() => onShow(name, index)}
+          >
+            {title}
+          </button>
+        )}
+      </th>
+      <td class={value === null ? "number zero" : "number"}>
+        {value === null ? "as after reset" : hex(value)}
+      </td>
+      <td class={reads === 0 ? "number count zero" : "number count"}>{reads}</td>
+      <td class={writes === 0 ? "number count zero" : "number count"}>{writes}</td>
+      <td class="meaning">{meaning}</td>
+    </tr>
+  );
+});

@@ -1,5 +1,5 @@
 /**
- * Details of the selected descriptor: its owner in words, its bits, its buffer and frame.
+ * The selected descriptor, to be chosen here too: its owner in words, its bits, its buffer and frame.
  *
  * @module
  */
@@ -9,28 +9,55 @@ import { DescriptorBits } from "../descriptor/bits.tsx";
 import { formatOf } from "../descriptor/formats.ts";
 import type { Scene } from "../scene.ts";
 import { type DescriptorName, selection } from "../selection.ts";
-import { descriptorState, ringState } from "./ring_state.ts";
-import { ownerSentence, ringTitle } from "./words.ts";
+import { FindDescriptor } from "./find_descriptor.tsx";
+import { type DescriptorState, descriptorState, type RingState, ringState } from "./ring_state.ts";
+import { ownerSentence } from "./words.ts";
 
-/** Details of a descriptor. */
-export function DescriptorDetails({ scene, name }: { scene: Scene; name: DescriptorName }) {
-  const descriptor = descriptorState(scene, name);
-  if (descriptor === undefined) return null;
-  const { ring } = name, { words, owner, buffer, frame } = descriptor;
+interface DescriptorDetailsProps {
+  readonly scene: Scene;
+  readonly states: readonly RingState[];
+  /** The selected descriptor. */
+  readonly name: DescriptorName | undefined;
+}
+
+/** A form that selects a descriptor, and below it details of the selected one. */
+export function DescriptorDetails({ scene, states, name }: DescriptorDetailsProps) {
+  const descriptor = name && descriptorState(scene, name);
+  return (
+    <section class="details" aria-label="Selected descriptor">
+      <header>
+        <FindDescriptor states={states} selected={name} />
+        {name === undefined
+          ? <span class="note">or click a ring</span>
+          : (
+            <button type="button" onClick={() => selection.selectDescriptor(undefined)}>
+              Close
+            </button>
+          )}
+      </header>
+      {descriptor !== undefined && <Descriptor scene={scene} descriptor={descriptor} />}
+    </section>
+  );
+}
+
+interface DescriptorProps {
+  readonly scene: Scene;
+  readonly descriptor: DescriptorState;
+}
+
+/** The owner in words, and the bits. */
+function Descriptor({ scene, descriptor }: DescriptorProps) {
+  const { name, words, owner, buffer, frame } = descriptor, { ring } = name;
   const state = ringState(scene, name);
   const format = state.isVirtqueue ? "virtio" : descriptorFormat(ring, words);
   const writtenBack = isWrittenBack({ ring, format }, words);
   return (
-    <section class="details" aria-label="Selected descriptor">
-      <header>
-        <h3>Descriptor {name.index} of {ringTitle(name)}</h3>
-        <button type="button" onClick={() => selection.selectDescriptor(undefined)}>Close</button>
-      </header>
-      <p>
+    <>
+      <p role="status">
         {ownerSentence(owner, state, name.index)} {bufferSentence(buffer, frame)}
       </p>
       <DescriptorBits format={formatOf({ ring, format, writtenBack })} old={words} words={words} />
-    </section>
+    </>
   );
 }
 

@@ -11,7 +11,7 @@ type Meanings = Readonly<Record<OwnerWord, string>>;
 
 const OF_RINGS: Meanings = {
   driver: "empty, the driver's",
-  armed: "written, before the tail",
+  armed: "written, not passed yet",
   device: "from head to tail",
   done: "DD set, for the driver",
 };
@@ -22,8 +22,14 @@ const OF_VIRTQUEUES: Meanings = {
   done: "in the used ring",
 };
 
-/** What colours and patterns of descriptors mean. */
-export function Legend({ hasVirtqueues }: { hasVirtqueues: boolean }) {
+interface LegendProps {
+  readonly hasVirtqueues: boolean;
+  /** Whether the driver's own indices are known. */
+  readonly hasOwn: boolean;
+}
+
+/** What colours and patterns of descriptors mean, and the triangles inside a circle. */
+export function Legend({ hasVirtqueues, hasOwn }: LegendProps) {
   const meanings = hasVirtqueues ? OF_VIRTQUEUES : OF_RINGS;
   return (
     <ul class="legend" aria-label="Owners of descriptors">
@@ -36,6 +42,16 @@ export function Legend({ hasVirtqueues }: { hasVirtqueues: boolean }) {
           <b>{owner}</b> {meanings[owner]}
         </li>
       ))}
+      {hasOwn && (
+        <>
+          <li>
+            <span class="own-sign">▲</span> <b>next</b> the driver looks at it next
+          </li>
+          <li>
+            <span class="own-sign">△</span> <b>fill</b> the driver writes it next
+          </li>
+        </>
+      )}
     </ul>
   );
 }

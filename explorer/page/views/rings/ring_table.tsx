@@ -10,7 +10,11 @@ import { pointersOf, ringTitle, runsInWords } from "./words.ts";
 /** A table of rings, folded until it is asked for. */
 export function RingTable({ states }: { states: readonly RingState[] }) {
   return (
-    <details class="ring-table">
+    <details
+      class="ring-table"
+      onToggle={({ currentTarget }) =>
+        currentTarget.open && currentTarget.scrollIntoView({ block: "nearest" })}
+    >
       <summary>The rings as a table</summary>
       <table>
         <thead>
