@@ -9,7 +9,7 @@ import type { Device, RxQueue } from "../src/device.ts";
 import { Waiter } from "../src/waiter.ts";
 
 /** Milliseconds without a packet after which sleeping is worth the system call. */
-const IDLE_MS = 0.1;
+export const IDLE_MS = 0.1;
 /**
  * The longest sleep, in milliseconds. A signal that another thread of the process takes does not
  * end the sleep, and the clock, statistics and devices have to be checked too.

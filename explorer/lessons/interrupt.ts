@@ -90,7 +90,8 @@ export const interrupt: Lesson = {
       at: { kind: "cause" },
       text:
         "Another frame raises the cause again. The vector is masked, so nothing is sent. At a high " +
-        "rate, the program only polls, and there are no messages at all.",
+        "rate, the program only polls, and there are no messages at all. That is the hybrid mode: " +
+        "polling while packets come, interrupts when none do.",
     },
     {
       at: { kind: "interrupt" },

@@ -57,6 +57,8 @@ export function actionWords(action: Action): string {
       return `statistics, ${port}`;
     case "interrupt":
       return `wait for an interrupt, ${port}`;
+    case "hybrid":
+      return `hybrid mode, ${port}`;
     case "throttle":
       return `throttle to ${action.microseconds} µs, ${port}`;
     case "sleep":

@@ -52,6 +52,13 @@ function neighbour(steps: readonly number[], position: number, direction: Direct
   return steps[direction > 0 ? before + 1 : before] ?? -1;
 }
 
+/** Unfolds the run of the current step, or folds it. */
+function toggleRun(explorer: Explorer): void {
+  const { index, player } = explorer;
+  const run = index.runs[lastAtMost(index.runs, player.position, ({ from }) => from)];
+  if (run !== undefined && run.period > 0) explorer.toggleRun(run.from);
+}
+
 /** Moves to a step that may not be there: -1. */
 export function moveToFound(explorer: Explorer, step: number): void {
   if (step >= 0) moveTo(explorer, step);
@@ -92,6 +99,7 @@ export const COMMANDS: readonly Command[] = [
     words: "previous step of this frame",
     run: (e) => moveToFound(e, sameFrame(e, -1)),
   },
+  { keys: ["u"], words: "unfold or fold the steps that repeat", run: toggleRun },
   {
     keys: ["."],
     words: "next step of the lesson",

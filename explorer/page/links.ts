@@ -33,6 +33,7 @@ const VALUES: Readonly<Record<Action["do"], readonly string[]>> = {
   hoard: ["buffers"],
   statistics: ["port"],
   interrupt: ["port", "queue"],
+  hybrid: ["port"],
   throttle: ["port", "microseconds", "queue"],
   sleep: ["milliseconds"],
   break: ["port", "rule"],

@@ -95,6 +95,7 @@ const ACTIONS: Readonly<Record<Action["do"], Readonly<Record<string, Rule>>>> = 
   hoard: { buffers: whole(0, MAX_BUFFERS) },
   statistics: { port: PORT },
   interrupt: { port: PORT, queue: QUEUE },
+  hybrid: { port: PORT },
   throttle: { port: PORT, queue: QUEUE, microseconds: whole(0, MAX_THROTTLE) },
   sleep: { milliseconds: whole(0, MAX_SLEEP) },
   break: { port: PORT, rule: oneOf(BREAKS) },

@@ -57,6 +57,11 @@ export type Action =
   | { readonly do: "statistics"; readonly port: number }
   /** The program arms the interrupt of a queue, and waits for it. */
   | { readonly do: "interrupt"; readonly port: number; readonly queue?: number }
+  /**
+   * The program polls a port's queues and forwards, or frees the packets if there is one port. When none
+   * has come for a while, it arms the interrupts and sleeps: the hybrid mode of polling and interrupts.
+   */
+  | { readonly do: "hybrid"; readonly port: number }
   /** The program sets the least time between two messages of a queue's vector (EITR); 0: none. */
   | {
     readonly do: "throttle";

@@ -69,6 +69,11 @@ export function ActionPanel({ explorer }: { explorer: Explorer }) {
           <>
             {button("Wait", { do: "interrupt", port, queue }, "Arm the interrupt and wait for it")}
             {button(
+              "Hybrid mode",
+              { do: "hybrid", port },
+              "Poll while packets come; 0.1 ms after the last one, arm the interrupts and sleep",
+            )}
+            {button(
               "Throttle",
               { do: "throttle", port, queue, microseconds: THROTTLE },
               `Set the least time between two interrupts to ${THROTTLE} µs (EITR)`,

@@ -19,7 +19,7 @@ interface RunRowProps {
   readonly current: number;
 }
 
-/** What repeats, how many steps it is, and a button that unfolds it. */
+/** What repeats, how many steps it is, and what unfolds it. */
 export function RunRow({ explorer, row: { run, open, from }, id, current }: RunRowProps) {
   const { recording } = explorer.player;
   const isCurrent = current >= 0;
@@ -35,17 +35,17 @@ export function RunRow({ explorer, row: { run, open, from }, id, current }: RunR
     >
       <StepMarks step={recording.at(from)!} />
       <span class="title" title={title}>{title}</span>
-      <button
-        type="button"
-        aria-expanded={open}
-        title={open ? "Fold these steps" : "Unfold these steps"}
+      {/* No button: an option contains nothing to focus. A key of the page unfolds its run. */}
+      <span
+        class="fold"
+        title={`${open ? "Fold" : "Unfold"} these steps (u)`}
         onClick={(event) => {
           event.stopPropagation();
           explorer.toggleRun(from);
         }}
       >
         {open ? "▾" : "▸"} {isCurrent ? `${current - from + 1}/${length}` : `${length} steps`}
-      </button>
+      </span>
     </div>
   );
 }

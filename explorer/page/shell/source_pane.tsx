@@ -46,7 +46,7 @@ export function SourcePane({ title, sources, lines, looked, acts, absent }: Sour
       </header>
       {acts
         ? (
-          <nav class="frames" aria-label="Functions, innermost first">
+          <nav class="frames" aria-label={`${title}'s functions, innermost first`}>
             {lines.slice(0, MOST_FRAMES).map((frame) => (
               <button
                 key={`${frame.file}:${frame.line}`}

@@ -11,7 +11,7 @@ import { svgOf } from "./exports/svg.ts";
 /** Saves the pictures of the current step as `step-N.svg`. */
 export function exportSvg(player: Player): void {
   const blob = new Blob([svgOf(player)], { type: "image/svg+xml" });
-  save(blob, `step-${Math.max(0, player.position)}.svg`);
+  save(blob, `step-${player.position + 1}.svg`);
 }
 
 /** Saves all frames of the recording as `frames.pcap`. */

@@ -63,7 +63,7 @@ export function RegistersTable({ player }: { player: Player }) {
         <p class="register-counts">
           Click on a name to see its next access. Reads and writes are those of the driver up to
           this step
-          {index.from > 0 && `, from step ${index.from} on: older steps are gone`}.
+          {index.from > 0 && `, from step ${index.from + 1} on: older steps are gone`}.
         </p>
       )}
     </div>

@@ -8,6 +8,7 @@ import { useMemo, useState } from "preact/hooks";
 import { type Player, usePlayer } from "../player.ts";
 import { ComparisonTable } from "./trace/comparison_table.tsx";
 import { useOwnDriver } from "./trace/own_driver.ts";
+import { WrittenValues } from "./trace/written_values.tsx";
 import { compare, type Comparison, usageOf } from "./trace/usage.ts";
 
 /** Which registers are shown. */
@@ -31,6 +32,7 @@ export function TraceView({ player }: { player: Player }) {
     return usageOf(steps, port, recording.first);
   }, [recording, recording.end, port]);
   const rows = useMemo(() => compare(theirs, typeof own === "object" ? own : []), [theirs, own]);
+  const current = rows.find(({ name }) => name === step?.register?.name);
   return (
     <div class="trace">
       <h3>The trace's driver and this one</h3>
@@ -48,14 +50,17 @@ export function TraceView({ player }: { player: Player }) {
       >
         {Object.keys(FILTERS).map((name) => <option key={name} value={name}>{name}</option>)}
       </select>
-      <ComparisonTable
-        rows={rows.filter(FILTERS[filter])}
-        current={step?.register?.name}
-        onShow={(number) => {
-          player.pause();
-          player.moveTo(number);
-        }}
-      />
+      <div class="uses-box" tabIndex={0} role="group" aria-label="Uses of registers">
+        <ComparisonTable
+          rows={rows.filter(FILTERS[filter])}
+          current={step?.register?.name}
+          onShow={(number) => {
+            player.pause();
+            player.moveTo(number);
+          }}
+        />
+      </div>
+      {current !== undefined && <WrittenValues row={current} />}
     </div>
   );
 }

@@ -93,6 +93,15 @@ export const CALLS = {
     },
     why: "The program has nothing to do: it arms the interrupt, looks once more, and sleeps.",
   },
+  SLEEP: {
+    source: {
+      file: "programs/adaptive_sleep.ts",
+      text: "sleepIfIdle(now: number, until: number): boolean {",
+    },
+    why:
+      "The hybrid mode: while packets come, the program polls, and needs no interrupt. After a tenth " +
+      "of a millisecond without a packet, it arms the interrupts and sleeps.",
+  },
   CLOSE: {
     source: { file: DEVICE, text: "  close(): void {" },
     why: "The program closes the device: the driver stops its queues and its DMA, and resets it.",

@@ -20,6 +20,7 @@ import { buildFrame } from "../frames.ts";
 import { Journal } from "../journal.ts";
 import type { Recorder } from "../recorder.ts";
 import { breakRule } from "./breaks.ts";
+import { HybridMode } from "./hybrid_mode.ts";
 import { PortRecorder } from "./port_recorder.ts";
 import { Program } from "./program.ts";
 import { RegisterCells, STATISTICS_NAMES } from "./register_cells.ts";
@@ -50,6 +51,7 @@ export class IxgbeRecorder implements Recorder {
   readonly #mempool: Mempool;
   readonly #ports: readonly PortRecorder[];
   readonly #program: Program;
+  readonly #hybrid: HybridMode;
   readonly #clock = new Clock();
   #frames = 0;
 
@@ -80,7 +82,9 @@ export class IxgbeRecorder implements Recorder {
       const context = { port, journal, pool, clock, lookForReclaimed };
       return new PortRecorder(context, experiment, options);
     });
-    this.#program = new Program({ journal, pool }, experiment, this.#ports);
+    const context = { journal, pool };
+    this.#program = new Program(context, experiment, this.#ports);
+    this.#hybrid = new HybridMode(context, experiment, this.#ports, this.#program, clock);
     for (const { registers } of this.#ports) registers.lookAtAll();
     this.begin = {
       type: "begin",
@@ -129,6 +133,8 @@ export class IxgbeRecorder implements Recorder {
         return program.statistics(action.port);
       case "interrupt":
         return program.interrupt(action.port, action.queue ?? 0);
+      case "hybrid":
+        return this.#hybrid.work(action.port);
       case "throttle":
         return program.throttle(action.port, action.queue ?? 0, action.microseconds);
       case "sleep":

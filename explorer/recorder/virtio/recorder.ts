@@ -91,6 +91,7 @@ export class VirtioRecorder implements Recorder {
       case "close":
         return program.close();
       case "interrupt":
+      case "hybrid":
       case "throttle":
         throw new UsageError(
           "the VirtIO driver has no interrupts: it polls. Choose an 82599, X540 or X550 for them",

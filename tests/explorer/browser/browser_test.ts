@@ -5,6 +5,7 @@
  * @module
  */
 
+import { ACCESSIBILITY } from "./accessibility.ts";
 import { ATTACH } from "./attach.ts";
 import { hasChromium } from "./chromium.ts";
 import { CONTROLS } from "./controls.ts";
@@ -23,7 +24,7 @@ Deno.test({
   ignore: !installed,
   async fn(t) {
     await using rig = await Rig.start();
-    const groups = [SPEED, LESSON_PAGES, CONTROLS, LINKS, EXPORTS, TRACES, ATTACH];
+    const groups = [SPEED, LESSON_PAGES, CONTROLS, ACCESSIBILITY, LINKS, EXPORTS, TRACES, ATTACH];
     for (const group of groups) {
       for (const [name, test] of Object.entries(group)) {
         await t.step(name, async (t) => {

@@ -29,10 +29,12 @@ async function save(rig: Rig, { page }: ExplorerPage, button: string): Promise<s
 
 async function saveSvg(rig: Rig): Promise<void> {
   await using explorer = await rig.open("lesson=wire-to-wire");
-  const file = await save(rig, explorer, "SVG");
+  const file = await save(rig, explorer, "SVG"), shown = await explorer.position() + 1;
+  assertEquals(file, rig.directory.file(`step-${shown}.svg`));
   const text = await Deno.readTextFile(file);
   assertEquals(XMLValidator.validate(text), true);
   assertMatch(text, /^(?:<\?xml[^>]*>\s*)?<svg [^>]*xmlns="http:\/\/www\.w3\.org\/2000\/svg"/);
+  assert(text.includes(`, step ${shown}: `));
   for (const word of ["RDH", "RDT", "TDH", "TDT"]) assert(text.includes(word), word);
   assert(!/href="http|url\(http|class="[^"]*"\s*\/>\s*<script/.test(text));
   await explorer.page.goto(`file://${file}`); // a browser shows it

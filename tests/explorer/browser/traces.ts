@@ -24,6 +24,14 @@ async function openLinux(rig: Rig): Promise<void> {
   await page.getByRole("heading", { name: "linux_ixgbe.trace" }).waitFor();
   assert(await explorer.end() > 900);
   await page.getByText("This driver's initialisation is recorded").waitFor({ state: "hidden" });
+  await explorer.page.evaluate(
+    "explorer.player.moveTo(explorer.player.recording.find(0, (s) => s.title === 'write FCTRL'))",
+  );
+  const written = page.getByRole("region", { name: "Values written to FCTRL" });
+  assertMatch(
+    await written.innerText(),
+    /this driver\s+0x00000700\s+difference\s+UPE: 0 there, 1 here/,
+  );
   await explorer.press("Home");
   const first = await explorer.views();
   for (let i = 0; i < 60; i++) await explorer.press("ArrowRight");

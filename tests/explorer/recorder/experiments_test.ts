@@ -25,7 +25,7 @@ const INVALID: readonly (readonly [unknown, string])[] = [
   [
     { actions: [{ do: "open" }, { do: "jump" }] },
     "an action does one of open, frame, round, receive, transmit, free, reclaim, forward, hoard, " +
-    'statistics, interrupt, throttle, sleep, break, close, not "jump"',
+    'statistics, interrupt, hybrid, throttle, sleep, break, close, not "jump"',
   ],
   [
     { ports: 1, actions: [{ do: "open" }, { do: "round", port: 1 }] },

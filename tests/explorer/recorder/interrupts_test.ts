@@ -62,7 +62,34 @@ Deno.test("EITR holds a message back until its interval is over", async () => {
   ]);
 });
 
+Deno.test("The hybrid mode polls while packets come, and arms the vector when none do", async () => {
+  const steps = await interruptsOf([
+    { do: "frame", port: 0, frame: "udp", times: 9 },
+    { do: "hybrid", port: 0 },
+    FRAME,
+  ]);
+  const told = steps.filter((step) => /^(return|write|interrupt)/.test(step));
+  assertEquals(told, [
+    "return: rxQueues[0].receive returns: 8 packets",
+    "return: sleepIfIdle returns: packets have come lately",
+    "return: rxQueues[0].receive returns: 1 packet",
+    "return: sleepIfIdle returns: packets have come lately",
+    "return: rxQueues[0].receive returns: 0 packets",
+    "write: write EIMS_EX[0]",
+    "interrupt: message of vector 0", // the cause of the frames that polling has found
+    "return: rxQueues[0].receive returns: 0 packets",
+    "return: sleepIfIdle returns: woken",
+    "return: rxQueues[0].receive returns: 0 packets",
+    "write: write EIMS_EX[0]",
+    "return: rxQueues[0].receive returns: 0 packets",
+    "return: sleepIfIdle returns: the program sleeps",
+    "interrupt: message of vector 0",
+  ]);
+});
+
 Deno.test("Without interrupts, waiting for one is refused with a sentence", async () => {
-  const { errors } = await recordOpen([{ do: "interrupt", port: 0 }], { ports: 1 });
-  assertEquals(errors, ["the devices have no interrupts: set `interrupts` of the experiment"]);
+  for (const what of ["interrupt", "hybrid"] as const) {
+    const { errors } = await recordOpen([{ do: what, port: 0 }], { ports: 1 });
+    assertEquals(errors, ["the devices have no interrupts: set `interrupts` of the experiment"]);
+  }
 });

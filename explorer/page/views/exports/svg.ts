@@ -17,7 +17,7 @@ export function svgOf({ step, position, begin: { device } }: Player): string {
   const root = document.documentElement, theme = root.dataset.theme;
   root.dataset.theme = "light"; // the page is not drawn before this function returns
   try {
-    const title = step === undefined ? device : `${device}, step ${position}: ${step.title}`;
+    const title = step === undefined ? device : `${device}, step ${position + 1}: ${step.title}`;
     return new XMLSerializer().serializeToString(together(title));
   } finally {
     if (theme === undefined) delete root.dataset.theme;

@@ -69,16 +69,31 @@ Deno.test("readTrace() reads a trace of Linux's driver", async () => {
 
 Deno.test("usageOf() counts accesses, and ranks registers by their first writes", () => {
   const { steps } = readTrace("t", LINES);
-  assertEquals(usageOf(steps, 0), [
-    { name: "LINKS", reads: 3, writes: 0, first: 2, firstWrite: undefined },
-    { name: "RDT", reads: 0, writes: 1, first: 4, firstWrite: { place: 1, step: 4 } },
+  const ranks = usageOf(steps, 0).map(({ name, reads, writes, first, firstWrite }) => {
+    return [name, reads, writes, first, firstWrite];
+  });
+  assertEquals(ranks, [
+    ["LINKS", 3, 0, 2, undefined],
+    ["RDT", 0, 1, 4, { place: 1, step: 4 }],
   ]);
   assertEquals(usageOf(steps, 1).map(({ name }) => name), ["CTRL"]);
 });
 
+Deno.test("usageOf() keeps the first values that are written, each once, and the reason", () => {
+  const lines = [0, 1, 1, 2, 3, 4, 5, 6, 7, 8].map((value, i) =>
+    `0.${i} 0 write RDT[1] 0x0000000${value}\n`
+  );
+  const [{ written, writes, why }] = usageOf(readTrace("t", lines.join("")).steps, 0);
+  assertEquals([writes, why], [10, "0.000000 seconds after the beginning of the trace."]);
+  assertEquals(written, [0, 1, 2, 3, 4, 5, 6, 7].map((value) => ({ index: 1, value })));
+});
+
 Deno.test("compare() keeps the trace's order, and puts registers of ours after those before them", () => {
   const usage = (...names: string[]) =>
-    names.map((name, first) => ({ name, reads: 1, writes: 0, first, firstWrite: undefined }));
+    names.map((name, first) => ({
+      ...{ name, reads: 1, writes: 0, first },
+      ...{ firstWrite: undefined, written: [], why: undefined },
+    }));
   const rows = compare(
     usage("CTRL", "RDT", "EIMS"),
     usage("STATUS", "CTRL", "EEC", "GPIE", "EIMS"),
