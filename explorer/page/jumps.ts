@@ -15,7 +15,7 @@ interface Jump {
   readonly matches: (step: Step) => boolean;
 }
 
-/** All of them. */
+/** All kinds of places to jump to, in the order of the buttons. */
 export const JUMPS: readonly Jump[] = [
   { id: "call", label: "call", key: "c", matches: ({ kind }) => kind === "call" },
   { id: "register", label: "register", key: "r", matches: (step) => step.register !== undefined },

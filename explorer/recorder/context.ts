@@ -5,7 +5,7 @@
  */
 
 import type { Journal } from "./journal.ts";
-import type { RecordedPool } from "./pool.ts";
+import type { RecordedPool } from "./recorded_pool.ts";
 
 /** The journal, and the pool that steps refer to. */
 export interface RecorderContext {

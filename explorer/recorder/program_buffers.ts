@@ -101,7 +101,7 @@ export class ProgramBuffers {
   hoard(left: number): void {
     const { journal, pool } = this.#context, { mempool } = pool, kept = this.#kept;
     const before = mempool.freeCount;
-    journal.chapter = "hoard";
+    journal.chapter = "keep buffers";
     while (mempool.freeCount > left) {
       const buffer = mempool.allocate(1);
       kept.push(buffer);

@@ -14,7 +14,7 @@ import { Layout } from "../../recording/layout.ts";
 import type { Begin } from "../../recording/messages.ts";
 import type { Step } from "../../recording/step.ts";
 import { RingCells } from "../ring_cells.ts";
-import { RecordedPool } from "../pool.ts";
+import { RecordedPool } from "../recorded_pool.ts";
 import { Clock } from "../clock.ts";
 import { buildFrame } from "../frames.ts";
 import { Journal } from "../journal.ts";

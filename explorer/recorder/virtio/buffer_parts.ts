@@ -19,10 +19,11 @@ export const WHY: Readonly<Record<string, string>> = {
     "The header comes before the frame. num_buffers says over how many chains the " +
     "device has spread the frame (MRG_RXBUF).",
   "dma-write frame": "The frame follows the header.",
-  "dma-read header": "The header says which work of the driver the device should do, such as " +
-    "checksums: none, so it is all zeros.",
+  "dma-read header":
+    "The header says what the device should do for the driver, such as checksums. Here it " +
+    "should do nothing, so the header is all zeros.",
   "dma-read frame": "The device reads the frame from the driver's memory.",
-  "dma-read command": "Class and command, then data.",
+  "dma-read command": "The device reads the command: its class and number, then its data.",
   "dma-write acknowledgement":
-    "The driver reads in this byte whether the device has done it: 0 is OK.",
+    "This byte tells the driver whether the device has executed the command: 0 is OK.",
 };

@@ -15,7 +15,7 @@ import type { Step } from "../../recording/step.ts";
 import type { RecorderContext } from "../context.ts";
 import { buildFrame } from "../frames.ts";
 import { Journal } from "../journal.ts";
-import { RecordedPool } from "../pool.ts";
+import { RecordedPool } from "../recorded_pool.ts";
 import type { Recorder } from "../recorder.ts";
 import { breakRule } from "./breaks.ts";
 import { JUMBO, LONG, macOf, Port, STATISTICS } from "./port.ts";
