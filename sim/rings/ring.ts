@@ -181,7 +181,12 @@ export class Ring implements DescriptorRing {
     const register = this.registers.tail;
     this.#lastTail = tail;
     if (tail >= this.size) {
-      this.#violate(register, register.section, "inside the ring", `${tail} of ${this.size}`);
+      this.#violate(
+        register,
+        register.section,
+        "inside the ring",
+        `${tail} in a ring of ${this.size}`,
+      );
       return;
     }
     const held = (this.tail - this.head + this.size) % this.size;
@@ -220,7 +225,7 @@ export class Ring implements DescriptorRing {
 
   #violateHead(value: number): void {
     const { head } = this.registers;
-    this.#violate(head, head.section, "inside the ring", `${value} of ${this.size}`);
+    this.#violate(head, head.section, "inside the ring", `${value} in a ring of ${this.size}`);
   }
 
   #violate(register: Register, section: string, rule: string, detail: string): void {

@@ -38,6 +38,9 @@ export function ActionPanel({ explorer }: { explorer: Explorer }) {
   );
   return (
     <div class="actions">
+      {trace !== undefined && (
+        <p class="note">A trace is shown. Close it to continue the experiment.</p>
+      )}
       <div class="choices">
         <Choice label="port" count={experiment.ports} value={port} onChange={setPort} />
         <Choice label="queue" count={experiment.queues} value={queue} onChange={setQueue} />

@@ -11,9 +11,9 @@ type Meanings = Readonly<Record<OwnerWord, string>>;
 
 const OF_RINGS: Meanings = {
   driver: "empty, the driver's",
-  armed: "written, not passed yet",
+  armed: "awaits the tail",
   device: "from head to tail",
-  done: "DD set, for the driver",
+  done: "DD set, not seen",
 };
 const OF_VIRTQUEUES: Meanings = {
   driver: "not in the available ring",
@@ -45,10 +45,10 @@ export function Legend({ hasVirtqueues, hasOwn }: LegendProps) {
       {hasOwn && (
         <>
           <li>
-            <span class="own-sign">▲</span> <b>next</b> the driver looks at it next
+            <span class="own-sign">▲</span> <b>next</b> driver looks next
           </li>
           <li>
-            <span class="own-sign">△</span> <b>fill</b> the driver writes it next
+            <span class="own-sign">△</span> <b>fill</b> driver writes next
           </li>
         </>
       )}

@@ -56,3 +56,16 @@ Deno.test("registerRows() searches name, section, meaning and fields for all wor
   assert(found("jumboen").includes("HLREG0"));
   assertEquals(found("no such register"), []);
 });
+
+Deno.test('registerRows() finds the tails by "owns"', () => {
+  const rows = rowsAt(recordingOf(), 1, "descriptor owns");
+  assertEquals(rows.map(({ register }) => register.name), ["RDT", "TDT"]);
+});
+
+Deno.test("RecordingIndex.nextAccess() goes round the accesses of a copy, or of all copies", () => {
+  const index = RecordingIndex.of(recordingOf());
+  assertEquals([-1, 0, 1].map((step) => index.nextAccess(0, "RDT", 1, step)), [0, 1, 0]);
+  assertEquals(index.nextAccess(0, "RDT", undefined, 0), 1);
+  assertEquals(index.nextAccess(0, "RDT", 0, 0), -1);
+  assertEquals(index.nextAccess(1, "RDT", 1, 0), -1);
+});
