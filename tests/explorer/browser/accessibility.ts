@@ -31,16 +31,16 @@ async function checkViews(rig: Rig): Promise<void> {
     await explorer.page.goto("about:blank");
     await explorer.page.goto(`${rig.address}#${view}`);
     await explorer.recorded();
-    await check(explorer, view);
+    await checkAccess(explorer, view);
   }
   const trace = `${PROJECT}tests/explorer/linux_ixgbe.trace`;
   await explorer.page.getByLabel("Trace file").setInputFiles(trace);
   await explorer.page.getByText("The trace's driver and this one").waitFor();
-  await check(explorer, "a trace");
+  await checkAccess(explorer, "a trace");
 }
 
-/** Checks what the page shows, in light and in dark colours. */
-async function check({ page }: ExplorerPage, view: string): Promise<void> {
+/** Fails if what the page shows breaks a rule, in light or in dark colours. */
+export async function checkAccess({ page }: ExplorerPage, view: string): Promise<void> {
   await page.evaluate(axe.source);
   for (const colorScheme of ["light", "dark"] as const) {
     await page.emulateMedia({ colorScheme });

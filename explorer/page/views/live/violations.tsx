@@ -11,7 +11,7 @@ import { sectionWords } from "../../section_words.ts";
 export function Violations({ violations }: Pick<LiveState, "violations">) {
   return (
     <section class="violations">
-      <h3>Broken rules</h3>
+      <h2>Broken rules</h2>
       {violations.length === 0
         ? <p class="nothing">The driver has broken no rule of the datasheet.</p>
         : (
