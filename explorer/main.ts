@@ -108,7 +108,7 @@ async function write(directory: string): Promise<void> {
 async function serve({ port, browser }: Plan, interruption: Interruption): Promise<void> {
   await using server = await WebServer.start(await build(), port);
   present(server, browser);
-  await interruption.caught;
+  await Promise.race([interruption.caught, server.ended]);
 }
 
 /** Serves the page on a software NIC until a signal arrives. */
@@ -126,7 +126,7 @@ async function attach(
   present(server, browser);
   const words = addressesOf(placed).map(shellWord);
   out.print(`start a driver in another terminal: deno run --allow-ffi fwd.ts ${words.join(" ")}`);
-  await Promise.race([interruption.caught, model.ended]);
+  await Promise.race([interruption.caught, model.ended, server.ended]);
 }
 
 /** Prints the address, and opens a browser. */

@@ -21,6 +21,11 @@ import { StepIndex } from "./step_index.ts";
 
 /** No step is to be shown when it is recorded. */
 const NO_STEP = -2;
+/**
+ * Steps are shown once they are an eighth of all: what is drawn of a recording costs time in proportion to
+ * its length.
+ */
+const SHARE = 1 / 8;
 /** The lesson's first step is to be shown when all is recorded. */
 const LESSON_STEP = -1;
 /** The place that was shown before is to be shown when all is recorded. */
@@ -30,6 +35,8 @@ const SAME_PLACE = -3;
 export class Explorer extends Observable {
   readonly player = new Player();
   readonly #engine = new Engine((report) => this.#take(report));
+  /** Steps that were recorded, and are not shown yet. */
+  #fresh: Step[] = [];
   #index = new StepIndex(this.player.recording);
   #experiment = FIRST_EXPERIMENT;
   #lesson: LessonGuide | undefined;
@@ -219,8 +226,26 @@ export class Explorer extends Observable {
   }
 
   #load(begin: Begin): void {
+    this.#fresh = [];
     this.player.load(begin);
     this.#index = new StepIndex(this.player.recording);
+  }
+
+  /** Takes steps, and shows them if they are enough. Returns whether it did. */
+  #takeSteps(steps: readonly Step[]): boolean {
+    for (const step of steps) this.#fresh.push(step);
+    const { first, end } = this.player.recording;
+    if (this.#fresh.length < (end - first) * SHARE) return false;
+    this.#showFresh();
+    return true;
+  }
+
+  #showFresh(): void {
+    if (this.#fresh.length === 0) return;
+    const steps = this.#fresh;
+    this.#fresh = [];
+    this.#append(steps);
+    if (this.#wanted >= 0 && this.#wanted < this.player.recording.end) this.#showWanted();
   }
 
   #append(steps: readonly Step[]): void {
@@ -238,13 +263,13 @@ export class Explorer extends Observable {
       this.#asked = "begun";
       this.#load(report);
     } else if (report.type === "steps") {
-      this.#append(report.steps);
-      if (this.#wanted >= 0 && this.#wanted < this.player.recording.end) this.#showWanted();
+      if (!this.#takeSteps(report.steps)) return;
     } else this.#rest();
     this.changed();
   }
 
   #rest(): void {
+    this.#showFresh();
     this.#busy = false;
     if (this.#lesson !== undefined) {
       this.#lesson.locate(this.player.recording);
@@ -264,6 +289,7 @@ export class Explorer extends Observable {
   }
 
   #fail(message: string): void {
+    this.#showFresh();
     this.#busy = false;
     if (this.#asked === "run" && this.#experiment !== FIRST_EXPERIMENT) {
       this.run(FIRST_EXPERIMENT);

@@ -82,12 +82,14 @@ function actionText(action: Action): string {
 
 function readExperiment(text: string): Experiment {
   const [settings, ...actions] = text.split(";");
-  const experiment: Record<string, unknown> = {};
-  for (const setting of settings.split(",").filter((setting) => setting !== "")) {
-    const [name, value = ""] = setting.split(":");
-    experiment[name] = plain(value);
-  }
-  return checkExperiment({ ...experiment, actions: actions.map(readAction) });
+  const values = settings.split(",").filter((setting) => setting !== "").map(readSetting);
+  return checkExperiment({ ...Object.fromEntries(values), actions: actions.map(readAction) });
+}
+
+/** Returns name and value of what should be a setting; `checkExperiment` finds out if it is. */
+function readSetting(text: string): [string, unknown] {
+  const [name, ...value] = text.split(":");
+  return [name, plain(value.join(":"))];
 }
 
 /** Returns what should be an action; `checkExperiment` finds out if it is. */

@@ -48,6 +48,7 @@ interface File {
 export class WebServer implements AsyncDisposable {
   readonly #abort = new AbortController();
   readonly #server: Deno.HttpServer<Deno.NetAddr>;
+  readonly #ended: Promise<void>;
   readonly #files: ReadonlyMap<string, File>;
   readonly #onLive: ((socket: WebSocket) => void) | undefined;
 
@@ -63,6 +64,13 @@ export class WebServer implements AsyncDisposable {
       { hostname: ADDRESS, port, signal, onListen: () => {} },
       (request) => this.#answer(request),
     );
+    this.#ended = this.#server.finished.catch((error: Error) => {
+      const reason = error.message.replace(/^Error: /, "");
+      throw new UsageError(`the page cannot be served any more: ${reason}`, {
+        cause: error,
+      });
+    });
+    this.#ended.catch(() => {}); // who waits for it gets the error
   }
 
   /**
@@ -101,10 +109,19 @@ export class WebServer implements AsyncDisposable {
     return `http://${ADDRESS}:${this.#server.addr.port}/`;
   }
 
+  /**
+   * Resolves once the server is disposed.
+   *
+   * @throws {UsageError} if it cannot take connections any more.
+   */
+  get ended(): Promise<void> {
+    return this.#ended;
+  }
+
   /** Ends the server, and all connections. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#abort.abort();
-    await this.#server.finished;
+    await this.#ended.catch(() => {}); // who waits for `ended` gets the error
   }
 
   #answer(request: Request): Response {
@@ -112,22 +129,22 @@ export class WebServer implements AsyncDisposable {
     const hosts = [ADDRESS, "localhost"].flatMap((name) =>
       port === 80 ? [name, `${name}:80`] : [`${name}:${port}`]
     );
-    const { pathname, host: asked } = new URL(request.url);
-    if (![host.toLowerCase(), asked].every((name) => hosts.includes(name))) {
+    const asked = URL.parse(request.url); // contains Host, so it can be anything
+    if (asked === null) return refuse(400, "not a valid address");
+    const { pathname } = asked;
+    if (![host.toLowerCase(), asked.host].every((name) => hosts.includes(name))) {
       return refuse(421, "this server has another name");
     }
-    if (pathname === LIVE && this.#onLive !== undefined) return this.#upgrade(request, host);
     if (request.method !== "GET" && request.method !== "HEAD") {
       return refuse(405, "only GET and HEAD", { allow: "GET, HEAD" });
     }
+    if (pathname === LIVE && this.#onLive !== undefined) return this.#upgrade(request, host);
     const file = this.#files.get(pathname);
     return file === undefined ? refuse(404, "no such file") : send(file, request);
   }
 
   #upgrade(request: Request, host: string): Response {
-    if (request.headers.get("upgrade")?.toLowerCase() !== "websocket") {
-      return refuse(426, "only a WebSocket", { upgrade: "websocket" });
-    }
+    if (!isHandshake(request)) return refuse(426, "only a WebSocket", { upgrade: "websocket" });
     if (request.headers.get("origin")?.toLowerCase() !== `http://${host.toLowerCase()}`) {
       return refuse(403, "a page of another origin");
     }
@@ -135,6 +152,14 @@ export class WebServer implements AsyncDisposable {
     this.#onLive!(socket);
     return response;
   }
+}
+
+/** Whether a request is one that {@linkcode Deno.upgradeWebSocket} takes: it throws at others. */
+function isHandshake({ method, headers }: Request): boolean {
+  const connection = (headers.get("connection") ?? "").toLowerCase().split(",");
+  return method === "GET" && headers.get("upgrade")?.toLowerCase() === "websocket" &&
+    connection.some((option) => option.trim() === "upgrade") && headers.has("sec-websocket-key") &&
+    headers.get("sec-websocket-version") === "13";
 }
 
 /** Returns a name of a file's contents: a page that is loaded again asks by it whether they are still the same. */

@@ -6,7 +6,7 @@
 
 import { useRef } from "preact/hooks";
 import type { Explorer } from "../explorer.ts";
-import { readTrace } from "../views/trace.ts";
+import { openTrace } from "../views/trace.ts";
 import { Icon } from "./icon.tsx";
 
 /** Opens a file of `sim --trace`, or goes back to the experiment. */
@@ -15,7 +15,7 @@ export function TraceButton({ explorer }: { explorer: Explorer }) {
   const open = async (file: File | undefined) => {
     if (file === undefined) return;
     try {
-      const { begin, steps } = readTrace(file.name, await file.text());
+      const { begin, steps } = await openTrace(file);
       explorer.showTrace(file.name, begin, steps);
     } catch (error) {
       explorer.complain((error as Error).message);

@@ -17,6 +17,26 @@ import { registerNamed } from "./register/fields.ts";
 const CELLS = 0x20000 / 4;
 /** The most ports that a trace may have. */
 const MOST_PORTS = 64;
+/** The longest file that is read, in bytes: some 250,000 lines. The tab stands still meanwhile. */
+const MOST_BYTES = 10_000_000;
+
+/**
+ * Reads a trace file.
+ *
+ * @throws {Error} as {@linkcode readTrace}; also if the file is too long, or cannot be read.
+ */
+export async function openTrace(file: File): Promise<ReturnType<typeof readTrace>> {
+  const { name, size } = file;
+  if (size > MOST_BYTES) {
+    throw new Error(
+      `${name} has ${Math.round(size / 1e6)} MB, and at most ${
+        MOST_BYTES / 1e6
+      } MB can be shown: ` +
+        "keep a part of its lines, for example by `head -n 200000`.",
+    );
+  }
+  return readTrace(name, await file.text());
+}
 
 /**
  * Reads a trace.
@@ -50,7 +70,7 @@ export function readTrace(name: string, text: string): { begin: Begin; steps: St
 function parse(name: string, text: string): TraceEvent[] {
   if (text.trim() === "") throw new Error(`${name} is empty: it has no line of a trace.`);
   try {
-    return parseTrace(text);
+    return parseTrace(text.replaceAll("\r\n", "\n")); // mail and editors change ends of lines
   } catch (error) {
     if (!(error instanceof TraceError)) throw error;
     throw new Error(`${name} cannot be opened: ${error.message}.`, { cause: error });

@@ -70,6 +70,7 @@ export class LiveModel implements AsyncDisposable {
       () => {
         this.#pages.delete(page);
         this.#control.watch(this.#pages.size);
+        if (this.#pages.size === 0) this.#control.pause(false); // nobody could resume it
       },
     );
     this.#pages.add(page);

@@ -196,6 +196,26 @@ Deno.test("a page that never reads does not disturb the others, nor does one tha
   await page.until((state) => state.seconds > seconds);
 });
 
+Deno.test("a device that was paused goes on once no page looks on", async () => {
+  await using directory = await TemporaryDirectory.make();
+  await using model = await LiveModel.start(twoPorts(directory));
+  await using server = await serveModel(model);
+  {
+    await using first = new TestPage(server);
+    await first.until(() => true);
+    first.send("pause");
+    await first.until(({ paused }) => paused);
+    await using second = new TestPage(server);
+    await second.until(() => true);
+    await first[Symbol.asyncDispose]();
+    second.send("round"); // its answer shows that the server has seen the end of the first page
+    const { seconds } = second.state!;
+    assert((await second.until((state) => state.seconds > seconds)).paused);
+  }
+  await using page = new TestPage(server);
+  await page.until(({ paused }) => !paused);
+});
+
 Deno.test("the end of the model closes the pages, and removes the sockets", async () => {
   await using directory = await TemporaryDirectory.make();
   const model = await LiveModel.start(twoPorts(directory));

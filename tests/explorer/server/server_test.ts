@@ -120,6 +120,14 @@ Deno.test("WebServer answers only to the names of this machine, with its port", 
   assertEquals(await status(server, "GET http://attacker.example/ HTTP/1.1", HOST), 421);
 });
 
+Deno.test("WebServer refuses a Host or an address that is none", async () => {
+  await using server = await WebServer.start(SITE, 0);
+  for (const host of ["[::1", "a b", "127.0.0.1:99999", "%"]) {
+    assertEquals(await status(server, "GET / HTTP/1.1", `Host: ${host}`), 400, host);
+  }
+  assertEquals(await status(server, "GET http://[::1/ HTTP/1.1", HOST), 400);
+});
+
 Deno.test("WebServer takes WebSockets only of its own page", async () => {
   let taken = 0;
   await using server = await WebServer.start(SITE, 0, (socket) => {
@@ -138,6 +146,12 @@ Deno.test("WebServer takes WebSockets only of its own page", async () => {
   const rebound = "attacker.example:PORT";
   assertEquals(await ask(`Host: ${rebound}`, ...UPGRADE, `Origin: http://${rebound}`), 421);
   assertEquals(await ask(HOST), 426);
+  for (const header of UPGRADE) { // each is needed
+    const others = UPGRADE.filter((other) => other !== header);
+    assertEquals(await ask(HOST, ...others, "Origin: http://127.0.0.1:PORT"), 426, header);
+  }
+  const post = [HOST, ...UPGRADE, "Origin: http://127.0.0.1:PORT"];
+  assertEquals(await status(server, "POST /live HTTP/1.1", ...post), 405);
   assertEquals(taken, 0);
   assertEquals(await ask(HOST, ...UPGRADE, "Origin: http://127.0.0.1:PORT"), 101);
   assertEquals(taken, 1);

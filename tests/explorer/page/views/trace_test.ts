@@ -1,7 +1,7 @@
 /** Traces as recordings, and the comparison of two drivers. */
 
-import { assert, assertEquals, assertThrows } from "@std/assert";
-import { readTrace } from "../../../../explorer/page/views/trace.ts";
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { openTrace, readTrace } from "../../../../explorer/page/views/trace.ts";
 import { compare, usageOf } from "../../../../explorer/page/views/trace/usage.ts";
 import { Layout, registerSection } from "../../../../explorer/recording/layout.ts";
 import { Recording } from "../../../../explorer/recording/recording.ts";
@@ -58,6 +58,17 @@ Deno.test("readTrace() refuses what is no trace, with a sentence that names file
   refused(LINES + "0.4 read\n", /^linux\.trace .*line 10 of the trace is damaged/);
   refused(LINES.replace("LINKS", "LINX"), /line 3 of the trace names a register .* LINX/);
   refused(LINES.replaceAll(" 1 write", " 70 write"), /has a port 70/);
+});
+
+Deno.test("readTrace() takes lines that end as on Windows", () => {
+  assertEquals(readTrace("t", LINES.replaceAll("\n", "\r\n")).steps, readTrace("t", LINES).steps);
+});
+
+Deno.test("openTrace() refuses a file that would stop the page for long", async () => {
+  const open = (text: string) => openTrace(new File([text], "long.trace"));
+  assertEquals((await open(LINES)).steps.length, 8);
+  const refused = () => open(LINES.repeat(10_000_000 / LINES.length + 1));
+  await assertRejects(refused, Error, "long.trace has 10 MB, and at most 10 MB can be shown");
 });
 
 Deno.test("readTrace() reads a trace of Linux's driver", async () => {
