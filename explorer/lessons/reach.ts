@@ -19,7 +19,7 @@ export const reach: Lesson = {
   },
   steps: [
     {
-      at: { kind: "configuration", title: "aster" },
+      at: { kind: "configuration", title: "bus master on" },
       text:
         "The first gate is bus mastering, a bit of PCI configuration space (9.3.3.3). While it is " +
         "off, the device can answer accesses to its registers, and can reach no memory at all.",

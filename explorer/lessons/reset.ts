@@ -70,7 +70,7 @@ export const reset: Lesson = {
       look: "register",
     },
     {
-      at: { kind: "configuration", title: "aster" },
+      at: { kind: "configuration", title: "bus master on" },
       text:
         "The driver has kept bus mastering off until here. It turns it on in PCI configuration " +
         "space once all queues of an earlier driver are certain to be stopped.",

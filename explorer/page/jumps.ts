@@ -7,7 +7,7 @@
 import type { Step } from "../recording/step.ts";
 
 /** A kind of place to jump to. */
-export interface Jump {
+interface Jump {
   readonly id: string;
   readonly label: string;
   /** The key that goes to the next one; with Shift, to the previous one. */
@@ -15,7 +15,7 @@ export interface Jump {
   readonly matches: (step: Step) => boolean;
 }
 
-/** All of them. */
+/** All kinds of places to jump to, in the order of the buttons. */
 export const JUMPS: readonly Jump[] = [
   { id: "call", label: "call", key: "c", matches: ({ kind }) => kind === "call" },
   { id: "register", label: "register", key: "r", matches: (step) => step.register !== undefined },

@@ -35,7 +35,7 @@ export const GROUP_WORDS: Readonly<Record<Group, string>> = {
 };
 
 /** How a kind looks. */
-export interface KindLook {
+interface KindLook {
   readonly symbol: string;
   readonly words: string;
   readonly group: Group;

@@ -13,7 +13,7 @@ import { checkExperiment } from "../recording/check_experiment.ts";
 import { type Action, DEFAULTS, type Experiment } from "../recording/experiment.ts";
 
 /** What a link points at. */
-export interface LinkTarget {
+interface LinkTarget {
   readonly lesson?: string;
   readonly experiment?: Experiment;
   /** Number of the step, from 0. */

@@ -9,7 +9,7 @@ import type { RefObject } from "preact";
 import { useLayoutEffect, useMemo } from "preact/hooks";
 
 /** The part of an element's height that is in view, in CSS pixels. */
-export class ScrollView {
+class ScrollView {
   top = 0;
   height = 0;
   #element: HTMLElement | null = null;

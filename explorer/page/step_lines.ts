@@ -12,7 +12,7 @@ import type { Player } from "./player.ts";
 export type Side = "driver" | "model";
 
 /** The line that acts, and those of its callers, innermost first. None if the side does not act. */
-export type StepLines = Readonly<Record<Side, readonly SourceLine[]>>;
+type StepLines = Readonly<Record<Side, readonly SourceLine[]>>;
 
 /** How many steps back a side's last line is looked for. */
 const REACH = 200;

@@ -10,9 +10,9 @@ import { lengthOf } from "./runs.ts";
 import type { StepIndex } from "./step_index.ts";
 
 /** Height of a lane in CSS pixels. */
-export const LANE = 11;
+const LANE = 11;
 /** Lanes: marks, then one for each actor. */
-export const LANES = 1 + ACTORS.length;
+const LANES = 1 + ACTORS.length;
 
 /** Groups that the lane of marks shows, by shape as well as by colour. */
 const MARKED = ["interrupt", "drop", "violation"];

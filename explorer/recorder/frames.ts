@@ -8,7 +8,7 @@ import { checksum } from "../../packets/checksum.ts";
 import type { FrameKind } from "../recording/experiment.ts";
 
 /** What a frame is made of. */
-export interface FrameOptions {
+interface FrameOptions {
   /** Address of the port. */
   readonly station: Uint8Array;
   /** Number of the flow, 0 to 65535: it chooses the source's address and port. */

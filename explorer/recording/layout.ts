@@ -85,6 +85,18 @@ export class Layout {
   }
 }
 
+/** A ring's name: its port, its direction, and the number of its queue. */
+export interface RingName {
+  readonly port: number;
+  readonly ring: "rx" | "tx";
+  readonly queue: number;
+}
+
+/** Returns whether the index of a descriptor is from the head on and before the tail: the device's. */
+export function isBetween(index: number, head: number, tail: number): boolean {
+  return head <= tail ? index >= head && index < tail : index >= head || index < tail;
+}
+
 // Names of sections.
 
 /** Registers of a port, by word of BAR0: the first 128 KiB. */
@@ -127,7 +139,7 @@ export function linkSection(port: number): string {
   return `port${port}/link`;
 }
 
-/** Available ring (`avail`) or used ring (`used`) of a virtqueue: flags, index, then the entries. */
+/** Available ring or used ring of a virtqueue: flags, index, then the entries. */
 export function virtqueueSection(
   port: number,
   ring: "rx" | "tx",

@@ -18,7 +18,7 @@ const STAND_INS: Readonly<Record<string, string>> = {
 const LISTS = ["deno.json", "explorer/deno.json"];
 
 /** An import map, as `deno bundle --import-map` takes it. */
-export interface ImportMap {
+interface ImportMap {
   readonly imports: Readonly<Record<string, string>>;
 }
 

@@ -8,6 +8,7 @@ import type { LessonStep } from "../../recording/lesson.ts";
 import type { Decision, Step } from "../../recording/step.ts";
 import { ACTOR_WORDS, KINDS } from "../kinds.ts";
 import { type Player, usePlayer } from "../player.ts";
+import { sectionWords } from "../section_words.ts";
 import { DescriptorView } from "../views/descriptor_view.tsx";
 import { RegisterView } from "../views/register_view.tsx";
 import { Prose } from "./prose.tsx";
@@ -70,7 +71,7 @@ function BrokenRule({ rule, why }: { rule: NonNullable<Step["rule"]>; why: strin
   return (
     <div class="rule">
       <strong>
-        ⚠ The driver breaks a rule of {rule.register}, section {rule.section}
+        ⚠ The driver breaks a rule of {rule.register}, {sectionWords(rule.section)}
       </strong>
       <Prose text={why ?? `${rule.rule}: ${rule.detail}`} />
     </div>
@@ -87,11 +88,6 @@ function DecisionText({ step, decision }: { step: Step; decision: Decision }) {
       <Prose text={step.why ?? decision.reason} />
     </div>
   );
-}
-
-/** Which book a section is in: other documents are named in it. */
-function sectionWords(section: string): string {
-  return /^\d/.test(section) ? `datasheet ${section}` : section;
 }
 
 function spoken(step: Step, position: number): string {

@@ -4,10 +4,11 @@
  * @module
  */
 
+import { isWrittenBack } from "../../recording/descriptor_format.ts";
 import type { DescriptorAccess, Kind } from "../../recording/step.ts";
 import { type Player, usePlayer } from "../player.ts";
 import { DescriptorBits } from "./descriptor/bits.tsx";
-import { type Format, formatOf, isWrittenBack } from "./descriptor/formats.ts";
+import { type Format, formatOf } from "./descriptor/formats.ts";
 
 /** The descriptor of the current step. */
 export function DescriptorView({ player }: { player: Player }) {

@@ -23,7 +23,7 @@ export function Pool({ player }: { player: Player }) {
 }
 
 /** The pool of a scene. */
-export function PoolOf({ scene }: { scene: Scene }) {
+function PoolOf({ scene }: { scene: Scene }) {
   const { buffer, descriptor } = useObservable(selection);
   const [hovered, setHovered] = useState<number | undefined>(undefined);
   const buffers = buffersOf(scene), count = buffers.length;

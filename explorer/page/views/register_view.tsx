@@ -7,7 +7,7 @@
 import { hex, nameOf } from "../../../src/registers.ts";
 import type { Step } from "../../recording/step.ts";
 import { type Player, usePlayer } from "../player.ts";
-import { sectionWords } from "./descriptor/bits.tsx";
+import { sectionWords } from "../section_words.ts";
 import { type Counts, RecordingIndex } from "./recording_index.ts";
 import { FieldTable } from "./register/field_table.tsx";
 import { registerNamed } from "./register/fields.ts";

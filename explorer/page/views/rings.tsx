@@ -27,7 +27,7 @@ export function Rings({ player }: { player: Player }) {
 }
 
 /** The rings of a scene. */
-export function RingsOf({ scene }: { scene: Scene }) {
+function RingsOf({ scene }: { scene: Scene }) {
   const { descriptor: selected } = useObservable(selection);
   const current = stepDescriptor(scene);
   const states = ringsOf(scene).map((name) => ringState(scene, name));

@@ -10,10 +10,10 @@ import type { Step } from "../../recording/step.ts";
 import type { Player } from "../player.ts";
 import type { DescriptorName } from "./selection.ts";
 
-/** A moment. */
+/** The state at one moment. */
 export interface Scene {
   readonly layout: Layout;
-  /** The cells; they change when the moment does. */
+  /** The cells. They change in place when the recording moves to another step. */
   readonly state: Uint32Array;
   /** The address of each port. */
   readonly ports: readonly string[];

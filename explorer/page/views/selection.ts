@@ -4,14 +4,8 @@
  * @module
  */
 
+import type { RingName } from "../../recording/layout.ts";
 import { Observable } from "../observable.ts";
-
-/** A ring of a port. */
-export interface RingName {
-  readonly port: number;
-  readonly ring: "rx" | "tx";
-  readonly queue: number;
-}
 
 /** A descriptor of a ring. */
 export interface DescriptorName extends RingName {

@@ -16,7 +16,7 @@ export function StatisticsView({ player }: { player: Player }) {
 }
 
 /** The statistics of a scene; those that the step changes are marked. */
-export function StatisticsOf({ scene }: { scene: Scene }) {
+function StatisticsOf({ scene }: { scene: Scene }) {
   const { statistics, ports } = scene;
   if (statistics.length === 0) return <p class="nothing">No statistics are recorded.</p>;
   const values = ports.map((_, port) => cellsOf(scene, statisticsSection(port)));

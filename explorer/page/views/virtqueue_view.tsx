@@ -5,10 +5,11 @@
  */
 
 import { useState } from "preact/hooks";
+import type { RingName } from "../../recording/layout.ts";
 import { type Player, usePlayer } from "../player.ts";
 import { ringTitle } from "./rings/words.ts";
 import { type Scene, sceneOf, stepDescriptor } from "./scene.ts";
-import { isSameRing, type RingName } from "./selection.ts";
+import { isSameRing } from "./selection.ts";
 import { ChainTable } from "./virtqueue/chain_table.tsx";
 import { RingStrip } from "./virtqueue/ring_strip.tsx";
 import { virtqueuesOf, virtqueueState } from "./virtqueue/virtqueue_state.ts";

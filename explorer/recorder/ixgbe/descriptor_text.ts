@@ -4,20 +4,11 @@
  * @module
  */
 
-import {
-  RX_DD,
-  RX_EOP,
-  TX_DD,
-  TX_DEXT,
-  TX_EOP,
-  TX_IFCS,
-  TX_RS,
-} from "../../../ixgbe/descriptors.ts";
+import { RX_DD, RX_EOP, TX_DD, TX_EOP, TX_IFCS, TX_RS } from "../../../ixgbe/descriptors.ts";
 import { NONE } from "../../recording/layout.ts";
 
-const LENGTH = 0xffff, DTYP = 0xf << 20;
-/** DTYP of a context descriptor (section 7.2.3.2.3). */
-const CONTEXT = 2 << 20;
+/** The length in a descriptor of both rings. */
+const LENGTH = 0xffff;
 
 /** Describes a receive descriptor that was written back: `DD, EOP, 60 bytes`. */
 export function receivedText([, , status, length]: readonly number[]): string {
@@ -62,15 +53,4 @@ export function endsFrame([, , status]: readonly number[]): boolean {
 /** Whether the device has written a transmit descriptor back. */
 export function isSent([, , , status]: readonly number[]): boolean {
   return (status & TX_DD) !== 0;
-}
-
-/**
- * The format of a transmit descriptor (section 7.2.3.2). Of one that was written back only DD is left, so
- * it counts as advanced, like all that the driver writes.
- */
-export function formatOf(words: readonly number[]): "advanced" | "legacy" | "context" {
-  const [, , command] = words;
-  if (isSent(words)) return "advanced";
-  if ((command & TX_DEXT) === 0) return "legacy";
-  return (command & DTYP) === CONTEXT ? "context" : "advanced";
 }

@@ -18,7 +18,7 @@ import { stackAbove } from "../stack.ts";
 const LINES = 6;
 
 /** The parts of a port that the device acts on. */
-export interface PortParts {
+interface PortParts {
   readonly registers: RegisterCells;
   readonly rx: readonly RxRing[];
   readonly tx: readonly TxRing[];

@@ -7,26 +7,40 @@
 import { EIMS_EX } from "../../../ixgbe/registers.ts";
 import { AdaptiveSleep, IDLE_MS } from "../../../programs/adaptive_sleep.ts";
 import { UsageError } from "../../../src/errors.ts";
+import type { Experiment } from "../../recording/experiment.ts";
+import { Calls } from "../calls.ts";
 import type { Clock } from "../clock.ts";
-import { Calls } from "./calls.ts";
+import type { RecorderContext } from "../context.ts";
+import type { Journal } from "../journal.ts";
 import { CALLS } from "./places.ts";
-import type { Program, ProgramParts } from "./program.ts";
+import type { PortRecorder } from "./port_recorder.ts";
+import type { Program } from "./program.ts";
 
 /** The longest time that the program would sleep, in milliseconds. */
 const LONGEST_MS = 100;
 
 /** Works on a port until there is nothing to do, and sleeps then. */
 export class HybridMode {
-  readonly #parts: ProgramParts;
+  readonly #journal: Journal;
+  readonly #experiment: Experiment;
+  readonly #ports: readonly PortRecorder[];
   readonly #program: Program;
   readonly #clock: Clock;
   readonly #calls: Calls;
 
-  constructor(parts: ProgramParts, program: Program, clock: Clock) {
-    this.#parts = parts;
+  constructor(
+    { journal }: RecorderContext,
+    experiment: Experiment,
+    ports: readonly PortRecorder[],
+    program: Program,
+    clock: Clock,
+  ) {
+    this.#journal = journal;
+    this.#experiment = experiment;
+    this.#ports = ports;
     this.#program = program;
     this.#clock = clock;
-    this.#calls = new Calls(parts.journal);
+    this.#calls = new Calls(journal);
   }
 
   /**
@@ -36,7 +50,7 @@ export class HybridMode {
    * @throws {UsageError} if the devices are closed, or have no interrupts.
    */
   work(number: number): void {
-    const port = this.#parts.ports[number], { device } = port;
+    const port = this.#ports[number], { device } = port;
     if (device === undefined) throw new UsageError("the devices are closed: open them first");
     let idle = false, asleep = false;
     const sleep = AdaptiveSleep.of([device], () => {
@@ -46,7 +60,7 @@ export class HybridMode {
     if (sleep === undefined) {
       throw new UsageError("the devices have no interrupts: set `interrupts` of the experiment");
     }
-    const vectors = 2 ** this.#parts.experiment.queues - 1;
+    const vectors = 2 ** this.#experiment.queues - 1;
     while (!asleep) {
       if (!this.#poll(number)) this.#pass(number);
       idle = false;
@@ -61,7 +75,7 @@ export class HybridMode {
 
   /** Polls each queue once, and handles the packets; returns whether there were any. */
   #poll(number: number): boolean {
-    const { queues, ports } = this.#parts.experiment, program = this.#program;
+    const { queues, ports } = this.#experiment, program = this.#program;
     let any = false;
     for (let queue = 0; queue < queues; queue++) {
       if (program.receive(number, queue) === 0) continue;
@@ -74,7 +88,7 @@ export class HybridMode {
 
   #pass(port: number): void {
     this.#clock.pass(IDLE_MS);
-    this.#parts.journal.add({
+    this.#journal.add({
       kind: "idle",
       actor: "program",
       port,

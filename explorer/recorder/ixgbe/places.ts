@@ -6,6 +6,7 @@
  */
 
 import type { Place } from "../../recording/step.ts";
+import type { Call } from "../calls.ts";
 
 const RX = "ixgbe/rx_queue.ts", TX = "ixgbe/tx_queue.ts";
 
@@ -25,13 +26,6 @@ export const PLACES = {
   TX_LOOK: { file: TX, text: "if ((ring[end << 2 | 3] & TX_DD) === 0) break;" },
   /** The driver returns the buffer of a sent packet to the pool. */
   TX_FREE: { file: TX, text: "freeStack[freeCount++] = slots[clean];" },
-  /** The program touches a byte of a packet. */
-  TOUCH: {
-    file: "programs/forward.ts",
-    text: "bytes[Math.imul(buffers[i], bufferSize) | TOUCHED_BYTE]++",
-  },
-  /** The program frees packets that were not sent. */
-  FREE: { file: "programs/forward.ts", text: "dropped[0] += batch.free();" },
   /** Closing returns the buffers in the rings to the pool. */
   RX_CLOSE: { file: RX, text: "const buffers = [...this.#slots];" },
   TX_CLOSE: {
@@ -62,12 +56,6 @@ export const FATE_PLACES = {
 } as const satisfies Record<string, Place>;
 
 const DEVICE = "ixgbe/device.ts";
-
-/** A function that the program calls: where it is, and what it is for. */
-export interface Call {
-  readonly source: Place;
-  readonly why: string;
-}
 
 /** The functions that the program calls. */
 export const CALLS = {

@@ -11,7 +11,7 @@ import type { NicOptions } from "../../../sim/nic/nic.ts";
 import type { PacketBatch } from "../../../src/batch.ts";
 import type { Register } from "../../../src/registers.ts";
 import type { Experiment } from "../../recording/experiment.ts";
-import { WORDS } from "../cells.ts";
+import { WORDS } from "../ring_cells.ts";
 import { stackAbove } from "../stack.ts";
 import { type AccessedPort, Accesses } from "./accesses.ts";
 import { Card } from "./card.ts";

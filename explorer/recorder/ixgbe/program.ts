@@ -6,53 +6,41 @@
  */
 
 import { ixgbe, type IxgbeDevice } from "../../../ixgbe/device.ts";
-import { PacketBatch } from "../../../src/batch.ts";
 import { UsageError } from "../../../src/errors.ts";
-import type { Mempool } from "../../../src/mempool.ts";
 import { Waiter } from "../../../src/waiter.ts";
 import type { Experiment } from "../../recording/experiment.ts";
-import { BUFFER } from "../../recording/layout.ts";
-import type { PoolCells } from "../cells.ts";
-import type { Journal } from "../journal.ts";
-import { Calls } from "./calls.ts";
-import { CALLS, PLACES } from "./places.ts";
-import { held } from "./port.ts";
+import { Calls } from "../calls.ts";
+import type { RecorderContext } from "../context.ts";
+import { count, packets, ProgramBuffers } from "../program_buffers.ts";
+import { CALLS } from "./places.ts";
 import type { PortRecorder } from "./port_recorder.ts";
 import { acceptFrames, keepFrames, throttle } from "./settings.ts";
 
-/** The byte of each packet that the program changes, as `fwd.ts` does. */
-const TOUCHED_BYTE = 1;
 /** How long the program waits for the link, in milliseconds. */
 const LINK_MS = 5000;
 
-/** What the program works with. */
-export interface ProgramParts {
-  readonly experiment: Experiment;
-  readonly journal: Journal;
-  readonly mempool: Mempool;
-  readonly pool: PoolCells;
-  readonly ports: readonly PortRecorder[];
-}
-
 /** The program. */
 export class Program {
-  readonly #parts: ProgramParts;
+  readonly #context: RecorderContext;
+  readonly #experiment: Experiment;
+  readonly #ports: readonly PortRecorder[];
   readonly #calls: Calls;
-  readonly #batch: PacketBatch;
-  /** Buffers that the program keeps. */
-  readonly #hoard: number[] = [];
+  readonly #buffers: ProgramBuffers;
 
-  constructor(parts: ProgramParts) {
-    this.#parts = parts;
-    this.#calls = new Calls(parts.journal);
-    this.#batch = new PacketBatch(parts.mempool, parts.experiment.batch);
+  /** Creates a program that uses some ports. */
+  constructor(context: RecorderContext, experiment: Experiment, ports: readonly PortRecorder[]) {
+    this.#context = context;
+    this.#experiment = experiment;
+    this.#ports = ports;
+    this.#calls = new Calls(context.journal);
+    this.#buffers = new ProgramBuffers(context, experiment.batch);
   }
 
   /** Opens all devices, and waits for their links. */
   async open(): Promise<void> {
-    const { experiment, mempool } = this.#parts;
-    const { queues, entries, promiscuous, interrupts } = experiment;
-    for (const [number, port] of this.#parts.ports.entries()) {
+    const { queues, entries, promiscuous, interrupts, dropEnable } = this.#experiment;
+    const { journal, pool: { mempool } } = this.#context;
+    for (const [number, port] of this.#ports.entries()) {
       if (port.device) throw new UsageError("the devices are open: close them first");
       port.working = true;
       port.device = await this.#calls.wait(number, "open(…)", CALLS.OPEN, async () => {
@@ -70,27 +58,25 @@ export class Program {
       }, ({ up, megabits }) => up ? `${megabits / 1000} Gbit/s` : "no link");
       port.working = false;
       port.registers.lookAtAll();
-      if (!experiment.dropEnable) keepFrames(this.#parts.journal, port, port.device, queues);
+      if (!dropEnable) keepFrames(journal, port, port.device, queues);
     }
   }
 
   /** Has the device accept frames of a length with CRC. */
   accept(number: number, bytes: number): void {
-    acceptFrames(this.#parts.journal, this.#parts.ports[number], this.#device(number), bytes);
+    acceptFrames(this.#context.journal, this.#ports[number], this.#device(number), bytes);
   }
 
   /** Has the device wait so long between two messages of a queue's vector. */
   throttle(number: number, queue: number, microseconds: number): void {
     const setting = [queue, microseconds] as const;
-    throttle(this.#parts.journal, this.#parts.ports[number], this.#device(number), setting);
+    throttle(this.#context.journal, this.#ports[number], this.#device(number), setting);
   }
 
   /** Receives a batch and keeps it; returns the number of packets. */
   receive(number: number, queue: number): number {
-    const batch = this.#batch, port = this.#parts.ports[number];
-    if (batch.length > 0) {
-      throw new UsageError("the program still has a batch: transmit or free it before it receives");
-    }
+    const { batch } = this.#buffers, port = this.#ports[number];
+    this.#buffers.checkEmpty();
     this.#device(number);
     const name = `rxQueues[${queue}].receive(batch)`;
     return this.#calls.run(number, name, CALLS.RECEIVE, () => port.receive(queue, batch), packets);
@@ -98,60 +84,23 @@ export class Program {
 
   /** Touches each packet of the batch, transmits it, and frees what is left. */
   transmit(number: number, queue: number): void {
-    const batch = this.#batch, port = this.#parts.ports[number];
+    const { batch } = this.#buffers, port = this.#ports[number];
     this.#device(number);
-    if (batch.length === 0) throw new UsageError("the program has no batch: receive one first");
-    this.#touch(number);
+    this.#buffers.checkFilled();
+    this.#buffers.touch(number);
     const name = `txQueues[${queue}].transmit(batch)`;
     this.#calls.run(number, name, CALLS.TRANSMIT, () => port.transmit(queue, batch), packets);
     if (batch.length > 0) this.free();
   }
 
-  #touch(port: number): void {
-    const { journal, pool, mempool } = this.#parts, batch = this.#batch;
-    journal.chapter = "touch";
-    for (let i = 0; i < batch.length; i++) {
-      const bytes = batch.packet(i), buffer = batch.buffers[i], old = bytes[TOUCHED_BYTE];
-      bytes[TOUCHED_BYTE]++;
-      journal.add({
-        kind: "touch",
-        actor: "program",
-        port,
-        title: `byte ${TOUCHED_BYTE} of buffer ${buffer}: ${old} to ${bytes[TOUCHED_BYTE]}`,
-        why: "The program works on the packet where the device wrote it: it is never copied.",
-        ...held(pool, buffer),
-        bytes: mempool.packet(buffer).slice(),
-        source: PLACES.TOUCH,
-      });
-    }
-  }
-
   /** Frees the batch. */
   free(): void {
-    const { journal, pool } = this.#parts, batch = this.#batch;
-    if (batch.length === 0) throw new UsageError("the program has no batch: receive one first");
-    journal.chapter = "free";
-    const buffers = Array.from(batch.buffers.subarray(0, batch.length));
-    batch.free();
-    for (const buffer of buffers) {
-      const about = held(pool, buffer);
-      pool.setOwner(buffer, BUFFER.FREE);
-      pool.setFrame(buffer, 0);
-      journal.add({
-        kind: "free",
-        actor: "program",
-        port: 0,
-        title: `buffer ${buffer} to the pool`,
-        why: "The program is done with the packet.",
-        ...about,
-        source: PLACES.FREE,
-      });
-    }
+    this.#buffers.free();
   }
 
   /** Returns the buffers of sent packets to the pool. */
   reclaim(number: number, queue: number): void {
-    const port = this.#parts.ports[number];
+    const port = this.#ports[number];
     this.#device(number);
     const name = `txQueues[${queue}].reclaim()`, text = (n: number) => count(n, "buffer");
     this.#calls.run(number, name, CALLS.RECLAIM, () => port.reclaim(queue), text);
@@ -159,40 +108,17 @@ export class Program {
 
   /** Receives, touches and transmits, from a port to the other one, on all queues. */
   forward(number: number): void {
-    const { ports, experiment } = this.#parts;
-    if (ports.length < 2) throw new UsageError("to forward needs two ports: set `ports` to 2");
-    for (let queue = 0; queue < experiment.queues; queue++) {
+    if (this.#ports.length < 2) {
+      throw new UsageError("to forward needs two ports: set `ports` to 2");
+    }
+    for (let queue = 0; queue < this.#experiment.queues; queue++) {
       if (this.receive(number, queue) > 0) this.transmit(1 - number, queue);
     }
   }
 
   /** Takes buffers from the pool, or returns them, until so many are free. */
   hoard(left: number): void {
-    const { journal, mempool, pool } = this.#parts, hoard = this.#hoard;
-    const before = mempool.freeCount;
-    journal.chapter = "hoard";
-    while (mempool.freeCount > left) {
-      const buffer = mempool.allocate(1);
-      hoard.push(buffer);
-      pool.setOwner(buffer, BUFFER.PROGRAM);
-    }
-    while (mempool.freeCount < left && hoard.length > 0) {
-      const buffer = hoard.pop()!;
-      mempool.free(buffer);
-      pool.setOwner(buffer, BUFFER.FREE);
-    }
-    const moved = before - mempool.freeCount;
-    journal.add({
-      kind: moved < 0 ? "free" : "call",
-      actor: "program",
-      port: 0,
-      title: moved < 0
-        ? `${-moved} buffers to the pool: ${mempool.freeCount} are free`
-        : `${moved} buffers from the pool: ${mempool.freeCount} are free`,
-      why: moved < 0
-        ? "The program returns what it has kept."
-        : "A program that keeps packets keeps their buffers. The driver has fewer for new packets.",
-    });
+    this.#buffers.hoard(left);
   }
 
   /** Reads the statistics. */
@@ -210,8 +136,8 @@ export class Program {
    * an interrupt, the program receives.
    */
   interrupt(number: number, queue: number): void {
-    const device = this.#device(number), port = this.#parts.ports[number];
-    if (!this.#parts.experiment.interrupts) {
+    const device = this.#device(number), port = this.#ports[number];
+    if (!this.#experiment.interrupts) {
       throw new UsageError("the devices have no interrupts: set `interrupts` of the experiment");
     }
     const waiter = new Waiter([device.rxQueues[queue]]);
@@ -222,15 +148,15 @@ export class Program {
         port.round();
         return false;
       }, 0);
-      if (woken && this.#batch.length === 0) this.receive(number, queue);
+      if (woken && this.#buffers.batch.length === 0) this.receive(number, queue);
       return woken;
     }, (woken) => woken ? "woken" : "the time is over");
   }
 
   /** Closes all devices. */
   close(): void {
-    if (this.#batch.length > 0) this.free();
-    for (const [number, port] of this.#parts.ports.entries()) {
+    if (this.#buffers.batch.length > 0) this.free();
+    for (const [number, port] of this.#ports.entries()) {
       const device = port.device;
       if (!device) continue;
       port.working = true;
@@ -244,18 +170,10 @@ export class Program {
     }
   }
 
-  /** The devices are not open, or an open device. */
+  /** Returns an open device. */
   #device(number: number): IxgbeDevice {
-    const device = this.#parts.ports[number].device;
+    const device = this.#ports[number].device;
     if (device) return device;
     throw new UsageError("the devices are closed: open them first");
   }
-}
-
-function packets(n: number): string {
-  return count(n, "packet");
-}
-
-function count(n: number, what: string): string {
-  return `${n} ${what}${n === 1 ? "" : "s"}`;
 }

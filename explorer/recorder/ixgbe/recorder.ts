@@ -13,7 +13,8 @@ import type { Action, Experiment } from "../../recording/experiment.ts";
 import { Layout } from "../../recording/layout.ts";
 import type { Begin } from "../../recording/messages.ts";
 import type { Step } from "../../recording/step.ts";
-import { PoolCells, RingCells } from "../cells.ts";
+import { RingCells } from "../ring_cells.ts";
+import { RecordedPool } from "../recorded_pool.ts";
 import { Clock } from "../clock.ts";
 import { buildFrame } from "../frames.ts";
 import { Journal } from "../journal.ts";
@@ -62,11 +63,11 @@ export class IxgbeRecorder implements Recorder {
     const deviceId = DEVICE_IDS[experiment.device], layout = new Layout();
     const numbers = Array.from({ length: ports }, (_, port) => port);
     this.#experiment = experiment;
-    PoolCells.addTo(layout, buffers);
+    RecordedPool.addTo(layout, buffers);
     for (const port of numbers) addPort(layout, port, queues, entries);
     const journal = this.#journal = new Journal(layout, emit);
-    const mempool = this.#mempool = new Mempool({ buffers, bufferSize, memory: "pages" });
-    const pool = new PoolCells(journal);
+    this.#mempool = new Mempool({ buffers, bufferSize, memory: "pages" });
+    const pool = new RecordedPool(journal, this.#mempool);
     const lookForReclaimed = () => {
       for (const port of this.#ports) if (port.device) port.driverReclaimed();
     };
@@ -78,12 +79,12 @@ export class IxgbeRecorder implements Recorder {
         lanId: port as 0 | 1,
         mac: stationOf(port),
       };
-      const context = { port, journal, pool, mempool, clock, lookForReclaimed };
+      const context = { port, journal, pool, clock, lookForReclaimed };
       return new PortRecorder(context, experiment, options);
     });
-    const parts = { experiment, journal, mempool, pool, ports: this.#ports };
-    this.#program = new Program(parts);
-    this.#hybrid = new HybridMode(parts, this.#program, clock);
+    const context = { journal, pool };
+    this.#program = new Program(context, experiment, this.#ports);
+    this.#hybrid = new HybridMode(context, experiment, this.#ports, this.#program, clock);
     for (const { registers } of this.#ports) registers.lookAtAll();
     this.begin = {
       type: "begin",

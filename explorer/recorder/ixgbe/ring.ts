@@ -4,8 +4,8 @@
  * @module
  */
 
-import { OWNER, RING } from "../../recording/layout.ts";
-import { RingCells, type RingName, WORDS } from "../cells.ts";
+import { OWNER, RING, type RingName } from "../../recording/layout.ts";
+import { RingCells, WORDS } from "../ring_cells.ts";
 import type { PortContext } from "./port.ts";
 
 /** A ring, as driver and device change it. Its methods set cells; the next step contains the changes. */

@@ -7,7 +7,7 @@
 import { BUFFER, NONE, OWNER, RING } from "../../recording/layout.ts";
 import { emptyText, endsFrame, isReceived, receivedText } from "./descriptor_text.ts";
 import { PLACES } from "./places.ts";
-import { accessOf, bufferAt, descriptorName, held } from "./port.ts";
+import { accessOf, descriptorName } from "./port.ts";
 import { Ring } from "./ring.ts";
 
 const FORMAT = "7.1.6.1", WRITE_BACK = "7.1.6.2", RING_SECTION = "7.1.9";
@@ -54,9 +54,9 @@ export class RxRing extends Ring {
 
   /** The driver has looked at a descriptor, and found it done. */
   #looked(i: number): void {
-    const { cells } = this, { pool, mempool, journal, port } = this.context;
+    const { cells } = this, { pool, journal, port } = this.context;
     const words = cells.words(i), buffer = cells.slot(i);
-    const taken = mempool.lengths[buffer] > 0;
+    const taken = pool.mempool.lengths[buffer] > 0;
     if (taken) pool.setOwner(buffer, BUFFER.PROGRAM);
     journal.add({
       kind: "look",
@@ -69,7 +69,7 @@ export class RxRing extends Ring {
         ? "DD is set, but the packet does not fit: the driver drops it and keeps the buffer."
         : "DD is set without EOP: the frame goes on in the next buffer. This driver drops such frames.",
       section: WRITE_BACK,
-      ...held(pool, buffer),
+      ...pool.about(buffer),
       descriptor: accessOf(cells, i, [words, words], true),
       source: taken ? PLACES.RX_LOOK : PLACES.RX_DROP,
     });
@@ -181,7 +181,7 @@ export class RxRing extends Ring {
         "The device overwrites the descriptor with the result. DD tells the driver that descriptor " +
         "and buffer are its own again.",
       section: WRITE_BACK,
-      ...held(pool, cells.slot(i)),
+      ...pool.about(cells.slot(i)),
       descriptor: accessOf(cells, i, [old, words], true),
       ...stack === undefined ? {} : { stack },
     });
@@ -211,8 +211,7 @@ export class RxRing extends Ring {
     for (let i = 0; i < cells.entries; i++) {
       const buffer = cells.slot(i);
       if (buffer !== NONE) {
-        pool.setOwner(buffer, BUFFER.FREE);
-        pool.setFrame(buffer, 0);
+        pool.release(buffer);
       }
       cells.setSlot(i, NONE);
       cells.setOwner(i, OWNER.DRIVER);
@@ -226,7 +225,7 @@ export class RxRing extends Ring {
   #take(i: number): void {
     const words = this.inMemory(i);
     this.cells.setWords(i, words);
-    this.cells.setSlot(i, bufferAt(this.context, words[0], words[1]));
+    this.cells.setSlot(i, this.context.pool.bufferOf(words));
     this.cells.setOwner(i, OWNER.ARMED);
   }
 

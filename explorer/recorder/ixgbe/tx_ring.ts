@@ -4,10 +4,11 @@
  * @module
  */
 
+import { descriptorFormat } from "../../recording/descriptor_format.ts";
 import { BUFFER, NONE, OWNER, RING } from "../../recording/layout.ts";
-import { formatOf, isSent, reportsStatus, toSendText } from "./descriptor_text.ts";
+import { isSent, reportsStatus, toSendText } from "./descriptor_text.ts";
 import { PLACES } from "./places.ts";
-import { accessOf, bufferAt, descriptorName, held } from "./port.ts";
+import { accessOf, descriptorName } from "./port.ts";
 import { Ring } from "./ring.ts";
 
 const FORMAT = "7.2.3.2.4", REPORT = "7.2.3.5";
@@ -78,15 +79,15 @@ export class TxRing extends Ring {
       title: `${descriptorName("tx", cells.name.queue, i)}: ${isSent(words) ? "DD" : "not done"}`,
       why,
       section: REPORT,
-      ...held(pool, cells.slot(i)),
-      descriptor: accessOf(cells, i, [words, words], isSent(words), formatOf(words)),
+      ...pool.about(cells.slot(i)),
+      descriptor: accessOf(cells, i, [words, words], isSent(words), descriptorFormat("tx", words)),
       source: PLACES.TX_LOOK,
     });
   }
 
   #free(i: number): void {
     const { cells } = this, { pool, journal, port } = this.context;
-    const buffer = cells.slot(i), words = cells.words(i), about = held(pool, buffer);
+    const buffer = cells.slot(i), words = cells.words(i), about = pool.about(buffer);
     this.#release(i);
     cells.set(RING.NEXT, (i + 1) & cells.mask);
     journal.add({
@@ -97,7 +98,7 @@ export class TxRing extends Ring {
       why: "The packet is sent, so its buffer is free for the next one.",
       section: REPORT,
       ...about,
-      descriptor: accessOf(cells, i, [words, words], isSent(words), formatOf(words)),
+      descriptor: accessOf(cells, i, [words, words], isSent(words), descriptorFormat("tx", words)),
       source: PLACES.TX_FREE,
     });
   }
@@ -106,7 +107,7 @@ export class TxRing extends Ring {
     const { cells } = this, { pool, journal, port } = this.context;
     const old = cells.words(i);
     cells.setWords(i, this.inMemory(i));
-    const words = cells.words(i), buffer = bufferAt(this.context, words[0], words[1]);
+    const words = cells.words(i), buffer = this.context.pool.bufferOf(words);
     if (reportsStatus(words)) this.#ends.add(i);
     cells.setSlot(i, buffer);
     cells.setOwner(i, OWNER.ARMED);
@@ -121,8 +122,8 @@ export class TxRing extends Ring {
         ? "RS in the last descriptor of the run asks the device to set DD, once for all packets of the run."
         : "The descriptor tells the device where the packet is. Without RS the device does not report it.",
       section: FORMAT,
-      ...held(pool, buffer),
-      descriptor: accessOf(cells, i, [old, words], false, formatOf(words)),
+      ...pool.about(buffer),
+      descriptor: accessOf(cells, i, [old, words], false, descriptorFormat("tx", words)),
       source: PLACES.TX_ARM,
     });
   }
@@ -130,8 +131,8 @@ export class TxRing extends Ring {
   /** The device reads a descriptor and its buffer. Returns the number of the frame, if it has one. */
   read(index: number, bytes: Uint8Array, stack: string): number | undefined {
     const { cells } = this, { pool, journal, port } = this.context;
-    const words = cells.words(index), buffer = cells.slot(index), about = held(pool, buffer);
-    const descriptor = accessOf(cells, index, [words, words], false, formatOf(words));
+    const words = cells.words(index), buffer = cells.slot(index), about = pool.about(buffer);
+    const descriptor = accessOf(cells, index, [words, words], false, descriptorFormat("tx", words));
     const common = { actor: "device", port, ...about, descriptor, stack } as const;
     journal.add({
       ...common,
@@ -192,8 +193,8 @@ export class TxRing extends Ring {
         ? "The descriptor has RS: the device sets DD, which tells the driver that the packet is sent."
         : `The descriptor has RS: the device sets DD, which stands for ${done} descriptors of the run.`,
       section: REPORT,
-      ...held(pool, cells.slot(i)),
-      descriptor: accessOf(cells, i, [old, words], true, formatOf(words)),
+      ...pool.about(cells.slot(i)),
+      descriptor: accessOf(cells, i, [old, words], true, descriptorFormat("tx", words)),
       ...stack === undefined ? {} : { stack },
     });
   }
@@ -211,8 +212,7 @@ export class TxRing extends Ring {
   #release(i: number): void {
     const { cells } = this, { pool } = this.context, buffer = cells.slot(i);
     if (buffer !== NONE) {
-      pool.setOwner(buffer, BUFFER.FREE);
-      pool.setFrame(buffer, 0);
+      pool.release(buffer);
     }
     this.#ends.delete(i);
     cells.setSlot(i, NONE);

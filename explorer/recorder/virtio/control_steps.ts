@@ -5,32 +5,22 @@
  */
 
 import type { QueueAreas } from "../../../virtio/transport.ts";
-import type { Place } from "../../recording/step.ts";
-import { WORDS } from "../cells.ts";
+import type { RecorderContext } from "../context.ts";
+import { WORDS } from "../ring_cells.ts";
 import type { DriverMemory } from "./device/driver_memory.ts";
 import { bytesText, commandText } from "./names.ts";
-import { PUBLISHING } from "./publishing.ts";
-import type { Scribe } from "./scribe.ts";
-
-const FILE = "virtio/control_queue.ts";
-/** Source of the steps. */
-export const CONTROL_SOURCES = {
-  command: { file: FILE, text: "queue.describe(0, address(0), 2, DESC_NEXT, 1);" },
-  data: { file: FILE, text: "queue.describe(1, address(DATA), data.length, DESC_NEXT, 2);" },
-  ack: { file: FILE, text: "queue.describe(2, address(ACK), 1, DESC_WRITE);" },
-  used: { file: FILE, text: "const count = (this.#queue.usedIndex[1] - position) & 0xffff;" },
-} as const satisfies Record<string, Place>;
+import { CONTROL_PLACES, PUBLISH_PLACES } from "./places.ts";
 
 /** Follows a control queue. It has no cells. */
 export class ControlSteps {
-  readonly #scribe: Scribe;
+  readonly #context: RecorderContext;
   readonly #port: number;
   readonly #memory: DriverMemory;
   #areas: QueueAreas | undefined;
   #position = 0;
 
-  constructor(scribe: Scribe, port: number, memory: DriverMemory) {
-    this.#scribe = scribe;
+  constructor(context: RecorderContext, port: number, memory: DriverMemory) {
+    this.#context = context;
     this.#port = port;
     this.#memory = memory;
   }
@@ -62,14 +52,14 @@ export class ControlSteps {
     this.#arm(0, `${commandText(command[0], command[1])}, NEXT: 1`, command, "command");
     this.#arm(1, `its data, ${bytesText(data.length)}, NEXT: 2`, data, "data");
     this.#arm(2, "a byte for the acknowledgement, WRITE", undefined, "ack");
-    this.#scribe.add({
+    this.#context.journal.add({
       kind: "write",
       actor: "driver",
       port: this.#port,
       title: `controlq: avail.idx = ${index}`,
       why: "The device owns the chain from here on.",
       section: "VirtIO 2.7.13.3",
-      source: PUBLISHING.index,
+      source: PUBLISH_PLACES.index,
     });
   }
 
@@ -77,30 +67,30 @@ export class ControlSteps {
     index: number,
     what: string,
     bytes: Uint8Array | undefined,
-    source: keyof typeof CONTROL_SOURCES,
+    source: keyof typeof CONTROL_PLACES,
   ): void {
-    this.#scribe.add({
+    this.#context.journal.add({
       kind: "arm",
       actor: "driver",
       port: this.#port,
       title: `controlq: descriptor ${index} = ${what}`,
       why: "A command is a chain: what the device reads comes first, then what it writes.",
       section: "VirtIO 5.1.6.5",
-      source: CONTROL_SOURCES[source],
+      source: CONTROL_PLACES[source],
       ...bytes && { bytes },
     });
   }
 
   /** Adds the step in which the driver sees that the command is executed. */
   acknowledge(): void {
-    this.#scribe.add({
+    this.#context.journal.add({
       kind: "look",
       actor: "driver",
       port: this.#port,
       title: `controlq: used.idx is ${this.#position}`,
       why: "The driver waits until the used index moves, then reads the acknowledgement.",
       section: "VirtIO 5.1.6.5",
-      source: CONTROL_SOURCES.used,
+      source: CONTROL_PLACES.used,
     });
   }
 }

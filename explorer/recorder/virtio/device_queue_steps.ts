@@ -4,14 +4,15 @@
  * @module
  */
 
-import { BUFFER, OWNER, RING } from "../../recording/layout.ts";
+import { BUFFER, NONE, OWNER, RING } from "../../recording/layout.ts";
 import type { DescriptorAccess } from "../../recording/step.ts";
+import type { RecorderContext } from "../context.ts";
 import type { Entry } from "../journal.ts";
 import type { DeviceQueue } from "./device/device_queue.ts";
 import type { DeviceEvent, Frame } from "./device/events.ts";
-import { DEVICE_SOURCES, PARTS, WHY } from "./device_texts.ts";
+import { PARTS, WHY } from "./buffer_parts.ts";
+import { DEVICE_PLACES } from "./places.ts";
 import { bytesText, descriptorText } from "./names.ts";
-import type { Scribe } from "./scribe.ts";
 import type { VirtqueueCells } from "./virtqueue_cells.ts";
 
 const NUM_BUFFERS = 10;
@@ -31,16 +32,16 @@ export type EventOf<What extends DeviceEvent["what"]> = Extract<DeviceEvent, { w
 export class DeviceQueueSteps {
   /** The frame that the device receives. */
   frame: Frame | undefined;
-  readonly #scribe: Scribe;
+  readonly #context: RecorderContext;
   readonly #port: number;
   readonly #queues: PortQueues;
   /** The buffer of the last frame that the device has read. */
-  #read: number | undefined;
+  #read = NONE;
   /** Positions that the used index has passed, by queue. */
   readonly #passed = new Map<number, number>();
 
-  constructor(scribe: Scribe, port: number, queues: PortQueues) {
-    this.#scribe = scribe;
+  constructor(context: RecorderContext, port: number, queues: PortQueues) {
+    this.#context = context;
     this.#port = port;
     this.#queues = queues;
   }
@@ -51,7 +52,7 @@ export class DeviceQueueSteps {
   }
 
   #step(entry: Omit<Entry, "actor" | "port">): void {
-    this.#scribe.add({ actor: "device", port: this.#port, ...entry });
+    this.#context.journal.add({ actor: "device", port: this.#port, ...entry });
   }
 
   /** Returns a queue's name. */
@@ -70,7 +71,7 @@ export class DeviceQueueSteps {
     const { taken } = this.#queues.device(queue);
     return {
       ...this.#about(queue, (cells) => cells.lookAt(taken - 1)),
-      ...this.#scribe.about(this.#read),
+      ...this.#context.pool.about(this.#read),
     };
   }
 
@@ -98,7 +99,7 @@ export class DeviceQueueSteps {
       why: "The device takes chains in the order in which they were made available, up to the " +
         "available index.",
       section: "VirtIO 2.7.6",
-      source: DEVICE_SOURCES.take,
+      source: DEVICE_PLACES.take,
       ...cells && { descriptor: cells.look(id) },
       ...this.#received(queue),
     });
@@ -108,7 +109,7 @@ export class DeviceQueueSteps {
   fetch(queue: number, index: number): void {
     const cells = this.#queues.cells(queue);
     const descriptor = cells?.takeDescriptor(index);
-    const buffer = descriptor && this.#scribe.bufferOf(descriptor.words);
+    const buffer = descriptor ? this.#context.pool.bufferOf(descriptor.words) : NONE;
     this.#step({
       kind: "fetch",
       title: descriptor
@@ -118,9 +119,9 @@ export class DeviceQueueSteps {
         "Address, length and flags of the buffer. NEXT says that the chain goes on, WRITE that the " +
         "device writes the buffer.",
       section: "VirtIO 2.7.5",
-      source: DEVICE_SOURCES.fetch,
+      source: DEVICE_PLACES.fetch,
       ...descriptor && { descriptor },
-      ...this.#scribe.about(buffer),
+      ...this.#context.pool.about(buffer),
       ...this.#received(queue),
     });
   }
@@ -128,12 +129,12 @@ export class DeviceQueueSteps {
   /** The device has moved bytes. */
   move(event: EventOf<"dma-write" | "dma-read">): void {
     const { what, queue, index, address, part, bytes } = event, writes = what === "dma-write";
-    const buffer = this.#scribe.bufferAt(address);
-    if (writes && buffer !== undefined && this.frame) {
-      this.#scribe.cells.setFrame(buffer, this.frame.number);
+    const buffer = this.#context.pool.bufferAt(address);
+    if (writes && buffer !== NONE && this.frame) {
+      this.#context.pool.setFrame(buffer, this.frame.number);
     }
     if (!writes && part === "frame") this.#read = buffer;
-    const place = buffer === undefined ? `the buffer of descriptor ${index}` : `buffer ${buffer}`;
+    const place = buffer === NONE ? `the buffer of descriptor ${index}` : `buffer ${buffer}`;
     const buffers = part === "header" && writes ? `, num_buffers ${bytes[NUM_BUFFERS]}` : "";
     this.#step({
       kind: what,
@@ -143,9 +144,9 @@ export class DeviceQueueSteps {
       why: WHY[`${what} ${part}`],
       section: part === "frame" || part === "header" ? "VirtIO 5.1.6" : "VirtIO 5.1.6.5",
       bytes,
-      source: part === "command" ? DEVICE_SOURCES.read : DEVICE_SOURCES[what],
+      source: part === "command" ? DEVICE_PLACES.read : DEVICE_PLACES[what],
       ...this.#about(queue, (cells) => cells.look(index)),
-      ...this.#scribe.about(buffer),
+      ...this.#context.pool.about(buffer),
       ...this.#received(queue),
     });
   }
@@ -160,7 +161,7 @@ export class DeviceQueueSteps {
         "The entry says which chain the device has used, and how much it has written to it. The " +
         "driver does not look at it before the used index has passed it.",
       section: "VirtIO 2.7.8",
-      source: DEVICE_SOURCES.used,
+      source: DEVICE_PLACES.used,
       ...this.#about(queue, (cells) => cells.look(id)),
       ...this.#received(queue),
     });
@@ -179,7 +180,7 @@ export class DeviceQueueSteps {
       why: `The index passes ${count} ${count === 1 ? "entry" : "entries"}: the driver sees ` +
         `${count === 1 ? "it" : "them"}, and has the ${count === 1 ? "chain" : "chains"} back.`,
       section: "VirtIO 2.7.8",
-      source: DEVICE_SOURCES.publish,
+      source: DEVICE_PLACES.publish,
       ...this.#about(queue, (cells) => cells.lookAt(usedIndex - 1)),
       ...this.#received(queue),
     });
@@ -190,7 +191,7 @@ export class DeviceQueueSteps {
     const { id } = cells.usedEntry(cells.placeOf(position));
     cells.setOwner(id, OWNER.DONE);
     const buffer = cells.ring.slot(id + cells.perChain - 1);
-    this.#scribe.cells.setOwner(
+    this.#context.pool.setOwner(
       buffer,
       cells.ring.name.ring === "rx" ? BUFFER.FILLED : BUFFER.SENT,
     );
@@ -207,7 +208,7 @@ export class DeviceQueueSteps {
         ? "The driver polls, and has told the device that it needs no interrupts."
         : "The driver's flags of the available ring ask for an interrupt.",
       section: "VirtIO 2.7.7",
-      source: DEVICE_SOURCES.interrupt,
+      source: DEVICE_PLACES.interrupt,
       ...this.#last(queue),
       ...this.#received(queue),
     });
@@ -228,7 +229,7 @@ export class DeviceQueueSteps {
         ? "The device waits for chains: it wants to be told when there are some."
         : "The queue is empty, and the device stops looking at it: it wants to be told of more.",
       section: "VirtIO 2.7.10",
-      source: DEVICE_SOURCES.flags,
+      source: DEVICE_PLACES.flags,
       ...this.#last(queue),
     });
   }

@@ -4,23 +4,23 @@
  * @module
  */
 
+import type { RecorderContext } from "../context.ts";
 import type { Entry } from "../journal.ts";
 import type { DeviceEvent, Frame } from "./device/events.ts";
 import { DeviceQueueSteps, type EventOf, type PortQueues } from "./device_queue_steps.ts";
-import { DEVICE_SOURCES } from "./device_texts.ts";
+import { DEVICE_PLACES } from "./places.ts";
 import { bytesText, commandText } from "./names.ts";
-import type { Scribe } from "./scribe.ts";
 
 /** Makes steps of the events of one device. */
 export class DeviceSteps {
-  readonly #scribe: Scribe;
+  readonly #context: RecorderContext;
   readonly #port: number;
   readonly #queues: DeviceQueueSteps;
 
-  constructor(scribe: Scribe, port: number, queues: PortQueues) {
-    this.#scribe = scribe;
+  constructor(context: RecorderContext, port: number, queues: PortQueues) {
+    this.#context = context;
     this.#port = port;
-    this.#queues = new DeviceQueueSteps(scribe, port, queues);
+    this.#queues = new DeviceQueueSteps(context, port, queues);
   }
 
   /** After a reset of the device. */
@@ -65,7 +65,7 @@ export class DeviceSteps {
           }`,
           why: "The command changes how the device works. The driver waits for its end.",
           section: "VirtIO 5.1.6.5",
-          source: DEVICE_SOURCES.command,
+          source: DEVICE_PLACES.command,
         });
       case "violation": {
         const { register, section, rule, detail } = event.broken;
@@ -81,7 +81,7 @@ export class DeviceSteps {
   }
 
   #step(entry: Omit<Entry, "actor" | "port"> & { actor?: Entry["actor"] }): void {
-    this.#scribe.add({ actor: "device", port: this.#port, ...entry });
+    this.#context.journal.add({ actor: "device", port: this.#port, ...entry });
   }
 
   #arrive(frame: Frame): void {
@@ -93,13 +93,13 @@ export class DeviceSteps {
       section: "VirtIO 5.1.6.4",
       frame: frame.number,
       bytes: frame.bytes,
-      source: DEVICE_SOURCES.arrive,
+      source: DEVICE_PLACES.arrive,
     });
   }
 
   #decide(event: EventOf<"decide" | "drop" | "wait">): void {
     const frame = this.#queues.frame!, about = { frame: frame.number, bytes: frame.bytes };
-    const source = DEVICE_SOURCES[event.what], kind = event.what;
+    const source = DEVICE_PLACES[event.what], kind = event.what;
     if (event.what === "wait") {
       return this.#step({
         kind,
@@ -132,7 +132,7 @@ export class DeviceSteps {
       title: `${this.#queues.name(queue)}: ${bytesText(bytes.length)} to the wire`,
       section: "VirtIO 5.1.6.2",
       bytes,
-      source: DEVICE_SOURCES.send,
+      source: DEVICE_PLACES.send,
       ...this.#queues.sent(queue),
     });
   }

@@ -8,7 +8,7 @@ import { featureNames } from "../../../virtio/features.ts";
 import { NetConfig } from "../../../virtio/registers.ts";
 import { Status } from "../../../virtio/transport.ts";
 import { DESC_NEXT, DESC_WRITE } from "../../../virtio/virtqueue.ts";
-import type { Direction } from "../cells.ts";
+import type { RingName } from "../../recording/layout.ts";
 import { OTHER_FEATURES } from "./device/net_device.ts";
 
 /** Commands by class and command (VirtIO 1.3, section 5.1.6.5). */
@@ -29,7 +29,7 @@ const FIELDS: Readonly<Record<number, string>> = {
 };
 
 /** Returns the name of a receive or transmit queue (section 5.1.2): they are numbered from 1. */
-export function queueName(ring: Direction, queue: number): string {
+export function queueName(ring: RingName["ring"], queue: number): string {
   return `${ring === "rx" ? "receiveq" : "transmitq"}${queue + 1}`;
 }
 

@@ -7,17 +7,22 @@
 import type { LinkStatus } from "../../../src/device.ts";
 import { openVirtio, type VirtioDevice } from "../../../virtio/device.ts";
 import type { QueueAreas } from "../../../virtio/transport.ts";
-import { type Layout, linkSection, RING, statisticsSection } from "../../recording/layout.ts";
+import {
+  type Layout,
+  linkSection,
+  RING,
+  type RingName,
+  statisticsSection,
+} from "../../recording/layout.ts";
 import type { Experiment } from "../../recording/experiment.ts";
 import type { DescriptorAccess } from "../../recording/step.ts";
-import type { Direction } from "../cells.ts";
+import type { RecorderContext } from "../context.ts";
 import { ControlSteps } from "./control_steps.ts";
 import type { DeviceEvent } from "./device/events.ts";
 import { NetDevice } from "./device/net_device.ts";
 import { DeviceSteps } from "./device_steps.ts";
-import { type Follower, RecordedTransport } from "./initialisation.ts";
+import { type Follower, RecordedTransport } from "./recorded_transport.ts";
 import { RxSteps } from "./rx_steps.ts";
-import type { Scribe } from "./scribe.ts";
 import { TxSteps } from "./tx_steps.ts";
 import { VirtqueueCells } from "./virtqueue_cells.ts";
 
@@ -36,7 +41,7 @@ const MEGABITS = 10_000;
 /** The fewest packets that the driver makes a ring for. */
 const LEAST_ENTRIES = 64;
 /** Descriptors of a chain: a receive buffer contains the header, a packet to send comes after one. */
-const PER_CHAIN: Readonly<Record<Direction, number>> = { rx: 1, tx: 2 };
+const PER_CHAIN: Readonly<Record<RingName["ring"], number>> = { rx: 1, tx: 2 };
 
 /** Returns the address of a port's station. */
 export function macOf(port: number): Uint8Array {
@@ -51,7 +56,7 @@ export class Port implements Follower {
   readonly tx: readonly TxSteps[];
   /** Whether a rule was broken since the device was opened. */
   broken = false;
-  readonly #scribe: Scribe;
+  readonly #context: RecorderContext;
   readonly #experiment: Experiment;
   readonly #steps: DeviceSteps;
   readonly #control: ControlSteps;
@@ -74,20 +79,25 @@ export class Port implements Follower {
    *
    * @param followAll Adds the steps of all ports' drivers: they share a pool.
    */
-  constructor(scribe: Scribe, number: number, experiment: Experiment, followAll: () => void) {
+  constructor(
+    context: RecorderContext,
+    number: number,
+    experiment: Experiment,
+    followAll: () => void,
+  ) {
     const { queues, entries, dropEnable } = experiment;
     this.number = number;
-    this.#scribe = scribe;
+    this.#context = context;
     this.#experiment = experiment;
     this.#followAll = followAll;
-    const cells = (ring: Direction) => {
+    const cells = (ring: RingName["ring"]) => {
       return Array.from({ length: queues }, (_, queue) => {
         const name = { port: number, ring, queue };
-        return new VirtqueueCells(scribe.journal, name, entries, PER_CHAIN[ring]);
+        return new VirtqueueCells(context.journal, name, entries, PER_CHAIN[ring]);
       });
     };
-    this.rx = cells("rx").map((queue) => new RxSteps(scribe, queue));
-    this.tx = cells("tx").map((queue) => new TxSteps(scribe, queue));
+    this.rx = cells("rx").map((queue) => new RxSteps(context, queue));
+    this.tx = cells("tx").map((queue) => new TxSteps(context, queue));
     this.net = new NetDevice({
       address: `virtio port ${number}`,
       entries,
@@ -97,8 +107,8 @@ export class Port implements Follower {
       dropsWithoutChains: dropEnable,
       observe: (event) => this.#observe(event),
     });
-    this.#control = new ControlSteps(scribe, number, this.net.memory);
-    this.#steps = new DeviceSteps(scribe, number, {
+    this.#control = new ControlSteps(context, number, this.net.memory);
+    this.#steps = new DeviceSteps(context, number, {
       cells: (index) => this.#cells(index),
       device: (index) => this.net.queues[index],
     });
@@ -120,10 +130,10 @@ export class Port implements Follower {
   /** Opens the device as a program does. */
   async open(): Promise<VirtioDevice> {
     const { entries, queues, promiscuous, interrupts } = this.#experiment;
-    const transport = new RecordedTransport(this.net, this.#scribe, this.number, queues, this);
+    const transport = new RecordedTransport(this.net, this.#context, this.number, queues, this);
     const packets = Math.max(entries, LEAST_ENTRIES);
     const driver = await openVirtio(transport.address, {
-      pool: this.#scribe.pool,
+      pool: this.#context.pool.mempool,
       rxEntries: packets,
       txEntries: packets,
       rxQueues: queues,
@@ -139,7 +149,7 @@ export class Port implements Follower {
 
   /** Waits for the link, as a program does. */
   async waitForLink(): Promise<LinkStatus> {
-    const status = await this.#driver!.waitForLink(), { journal } = this.#scribe;
+    const status = await this.#driver!.waitForLink(), { journal } = this.#context;
     const { start } = journal.layout.sections[linkSection(this.number)];
     journal.set(start, Number(status.up));
     journal.set(start + 1, status.megabits);
@@ -148,7 +158,7 @@ export class Port implements Follower {
 
   /** Lets the device do a round. */
   round(): void {
-    const { journal } = this.#scribe, before = journal.count;
+    const { journal } = this.#context, before = journal.count;
     this.net.round(this.#experiment.budget);
     if (journal.count === before) this.#steps.idle();
   }
@@ -160,13 +170,13 @@ export class Port implements Follower {
     this.broken = false;
     this.#control.detach();
     for (const { cells } of [...this.rx, ...this.tx]) {
-      for (const buffer of cells.detach()) this.#scribe.release(buffer);
+      for (const buffer of cells.detach()) this.#context.pool.release(buffer);
     }
   }
 
   /** Takes over the driver's counts, for the next step. */
   count(): void {
-    const { journal } = this.#scribe, driver = this.#driver;
+    const { journal } = this.#context, driver = this.#driver;
     if (driver === undefined) return;
     const { start } = journal.layout.sections[statisticsSection(this.number)];
     const counts = driver.statistics();

@@ -8,19 +8,13 @@
 
 import { OWNER } from "../../recording/layout.ts";
 import type { Place } from "../../recording/step.ts";
-import type { Scribe } from "./scribe.ts";
+import type { RecorderContext } from "../context.ts";
+import { PUBLISH_PLACES } from "./places.ts";
 import type { VirtqueueCells } from "./virtqueue_cells.ts";
-
-const FILE = "virtio/virtqueue.ts";
-/** Source of the two steps. */
-export const PUBLISHING: Readonly<Record<"index" | "flags", Place>> = {
-  index: { file: FILE, text: "Atomics.store(this.available, 1, position);" },
-  flags: { file: FILE, text: "if ((this.usedIndex[0] & NO_NOTIFY) === 0)" },
-};
 
 /** Adds the step of an entry of the available ring, if its content changes. */
 export function writeEntry(
-  scribe: Scribe,
+  context: RecorderContext,
   cells: VirtqueueCells,
   position: number,
   source: Place,
@@ -28,7 +22,7 @@ export function writeEntry(
   const place = cells.placeOf(position), { port } = cells.ring.name;
   if (cells.knowsAvailable(place)) return;
   cells.takeAvailable(place);
-  scribe.add({
+  context.journal.add({
     kind: "arm",
     actor: "driver",
     port,
@@ -48,13 +42,18 @@ export function writeEntry(
  * @param from Position of the first chain.
  * @param to Position after the last one: the new index.
  */
-export function publish(scribe: Scribe, cells: VirtqueueCells, from: number, to: number): void {
+export function publish(
+  context: RecorderContext,
+  cells: VirtqueueCells,
+  from: number,
+  to: number,
+): void {
   const { port } = cells.ring.name, count = (to - from) & 0xffff;
   for (let i = 0; i < count; i++) {
     cells.setOwner(cells.availableId(cells.placeOf(from + i)), OWNER.DEVICE);
   }
   cells.setAvailableIndex(to);
-  scribe.add({
+  context.journal.add({
     kind: "write",
     actor: "driver",
     port,
@@ -64,10 +63,10 @@ export function publish(scribe: Scribe, cells: VirtqueueCells, from: number, to:
       "here on. It is written once a batch.",
     section: "VirtIO 2.7.13.3",
     descriptor: cells.lookAt(to - 1),
-    source: PUBLISHING.index,
+    source: PUBLISH_PLACES.index,
   });
   const suppressed = cells.usedFlags !== 0;
-  scribe.add({
+  context.journal.add({
     kind: "look",
     actor: "driver",
     port,
@@ -78,6 +77,6 @@ export function publish(scribe: Scribe, cells: VirtqueueCells, from: number, to:
       : "The device does not look at the queue by itself, so the driver has to notify it.",
     section: "VirtIO 2.7.10",
     descriptor: cells.lookAt(to - 1),
-    source: PUBLISHING.flags,
+    source: PUBLISH_PLACES.flags,
   });
 }

@@ -12,37 +12,37 @@ import type { Action, Experiment } from "../../recording/experiment.ts";
 import { Layout } from "../../recording/layout.ts";
 import type { Begin } from "../../recording/messages.ts";
 import type { Step } from "../../recording/step.ts";
-import { PoolCells } from "../cells.ts";
+import type { RecorderContext } from "../context.ts";
 import { buildFrame } from "../frames.ts";
 import { Journal } from "../journal.ts";
+import { RecordedPool } from "../recorded_pool.ts";
 import type { Recorder } from "../recorder.ts";
-import { breakRule } from "./broken.ts";
+import { breakRule } from "./breaks.ts";
 import { JUMBO, LONG, macOf, Port, STATISTICS } from "./port.ts";
 import { Program } from "./program.ts";
-import { Scribe } from "./scribe.ts";
 
 /** Records an experiment with VirtIO devices. */
 export class VirtioRecorder implements Recorder {
   readonly begin: Begin;
   readonly #journal: Journal;
-  readonly #scribe: Scribe;
+  readonly #context: RecorderContext;
   readonly #ports: readonly Port[];
   readonly #program: Program;
   #frames = 0;
 
   /** Creates devices that were reset, and a pool. */
   constructor(experiment: Experiment, emit: (step: Step) => void) {
-    const { buffers, bufferSize, queues, batch } = experiment;
+    const { buffers, bufferSize } = experiment;
     const layout = new Layout(), numbers = Array.from({ length: experiment.ports }, (_, i) => i);
-    PoolCells.addTo(layout, buffers);
+    RecordedPool.addTo(layout, buffers);
     for (const number of numbers) Port.addTo(layout, number, experiment);
     this.#journal = new Journal(layout, emit);
     const pool = new Mempool({ buffers, bufferSize, memory: "pages" });
-    this.#scribe = new Scribe(this.#journal, pool, new PoolCells(this.#journal));
+    this.#context = { journal: this.#journal, pool: new RecordedPool(this.#journal, pool) };
     this.#ports = numbers.map((number) => {
-      return new Port(this.#scribe, number, experiment, () => this.#follow());
+      return new Port(this.#context, number, experiment, () => this.#follow());
     });
-    this.#program = new Program(this.#scribe, this.#ports, queues, batch);
+    this.#program = new Program(this.#context, experiment, this.#ports);
     this.begin = {
       type: "begin",
       sections: layout.sections,
@@ -118,7 +118,7 @@ export class VirtioRecorder implements Recorder {
   }
 
   #sleep(milliseconds: number): void {
-    this.#scribe.add({
+    this.#context.journal.add({
       kind: "idle",
       actor: "program",
       port: 0,
@@ -135,13 +135,13 @@ export class VirtioRecorder implements Recorder {
       );
     }
     this.#journal.chapter = `break: ${rule.replaceAll("-", " ")}`;
-    breakRule(this.#scribe, this.#ports[port], rule);
+    breakRule(this.#context, this.#ports[port], rule);
   }
 
   /** Drops devices and pool, without steps. */
   [Symbol.dispose](): void {
     this.#journal.end();
     for (const port of this.#ports) port.close();
-    this.#scribe.pool[Symbol.dispose]();
+    this.#context.pool.mempool[Symbol.dispose]();
   }
 }

@@ -7,34 +7,19 @@
 
 import { BUFFER, NONE, OWNER, RING } from "../../recording/layout.ts";
 import type { Place } from "../../recording/step.ts";
+import type { RecorderContext } from "../context.ts";
 import { HEADER } from "./device/core.ts";
+import { RX_PLACES } from "./places.ts";
 import { publish, writeEntry } from "./publishing.ts";
-import type { Scribe } from "./scribe.ts";
 import type { VirtqueueCells } from "./virtqueue_cells.ts";
 
-const FILE = "virtio/rx_queue.ts";
-/** Source of the steps. */
-export const RX_SOURCES = {
-  fill: { file: FILE, text: "this.#post(p, buffer);" },
-  index: { file: FILE, text: "const arrived = (queue.usedIndex[1] - first) & 0xffff;" },
-  entry: {
-    file: FILE,
-    text: "const id = used[entry], size = (used[entry + 1] - headerBytes) | 0;",
-  },
-  descriptor: { file: FILE, text: "descriptors[d] = address[fresh << 1];" },
-  available: { file: FILE, text: "if (available[place] !== next) available[place] = next;" },
-  strip: { file: FILE, text: "words[w] = words[w + header];" },
-  tooLong: { file: FILE, text: "if (spread > 1) this.tooLong++;" },
-  noBuffer: { file: FILE, text: "else this.noBuffer++;" },
-  again: { file: FILE, text: "this.#post(position + this.#posted, buffer);" },
-} as const satisfies Record<string, Place>;
 /** Offset of num_buffers in the header. */
 const NUM_BUFFERS = 10;
 
 /** Follows a receive queue whose chains have one descriptor each, with the header in the buffer. */
 export class RxSteps {
   readonly cells: VirtqueueCells;
-  readonly #scribe: Scribe;
+  readonly #context: RecorderContext;
   readonly #port: number;
   /** Position of the next used entry; of the next chain to write; the available index. */
   #next = 0;
@@ -45,8 +30,8 @@ export class RxSteps {
   /** Buffers still to come of a frame that is dropped. */
   #dropping = 0;
 
-  constructor(scribe: Scribe, cells: VirtqueueCells) {
-    this.#scribe = scribe;
+  constructor(context: RecorderContext, cells: VirtqueueCells) {
+    this.#context = context;
     this.cells = cells;
     this.#port = cells.ring.name.port;
   }
@@ -65,7 +50,7 @@ export class RxSteps {
     cells.takeAvailableFlags();
     for (let position = 0; position < this.#posted; position++) {
       cells.takeAvailable(position); // with the descriptor, in one step
-      this.#arm(position, RX_SOURCES.fill, RX_SOURCES.available);
+      this.#arm(position, RX_PLACES.fill, RX_PLACES.available);
     }
   }
 
@@ -98,7 +83,7 @@ export class RxSteps {
   }
 
   #look(found: string): void {
-    this.#scribe.add({
+    this.#context.journal.add({
       kind: "look",
       actor: "driver",
       port: this.#port,
@@ -106,12 +91,12 @@ export class RxSteps {
       why: `The driver polls: ${found}.`,
       section: "VirtIO 2.7.14",
       descriptor: this.cells.lookAt(this.#next),
-      source: RX_SOURCES.index,
+      source: RX_PLACES.index,
     });
   }
 
   #publish(to: number): void {
-    publish(this.#scribe, this.cells, this.#published, to);
+    publish(this.#context, this.cells, this.#published, to);
     this.#published = to;
   }
 
@@ -127,25 +112,25 @@ export class RxSteps {
   #isDropped(): boolean {
     const { cells } = this, { buffer } = this.#entry();
     const again = cells.availableId(cells.placeOf(this.#next + this.#posted));
-    return this.#scribe.bufferOf(cells.words(again)) === buffer;
+    return this.#context.pool.bufferOf(cells.words(again)) === buffer;
   }
 
   /** Packets that the batch gets, up to one that is dropped. */
   #receive(end: number): void {
-    const { cells } = this.#scribe, packets: number[] = [];
+    const { pool } = this.#context, packets: number[] = [];
     while (this.#next !== end && !this.#isDropped()) {
       const { id, length, buffer, place } = this.#entry();
       this.cells.ring.setSlot(id, NONE);
-      cells.setOwner(buffer, BUFFER.PROGRAM);
+      pool.setOwner(buffer, BUFFER.PROGRAM);
       this.#take(id, {
         title: `${this.cells.name}: used.ring[${place}] is chain ${id}, ${length} bytes`,
         why:
           `${HEADER} bytes are the header, ${length - HEADER} the packet. The batch gets buffer ` +
           `${buffer}, and the chain a free one.`,
-        source: RX_SOURCES.entry,
+        source: RX_PLACES.entry,
       }, buffer);
       packets.push(buffer);
-      this.#arm(this.#fill, RX_SOURCES.descriptor, RX_SOURCES.available);
+      this.#arm(this.#fill, RX_PLACES.descriptor, RX_PLACES.available);
     }
     for (const buffer of packets) this.#strip(buffer);
   }
@@ -160,21 +145,21 @@ export class RxSteps {
     cells.setOwner(id, OWNER.DRIVER);
     this.#next = (this.#next + 1) & 0xffff;
     cells.ring.set(RING.NEXT, cells.descriptorAt(this.#next));
-    this.#scribe.add({
+    this.#context.journal.add({
       kind: "look",
       actor: "driver",
       port: this.#port,
       section: "VirtIO 2.7.8",
       descriptor: cells.look(id),
       ...step,
-      ...this.#scribe.about(buffer),
+      ...this.#context.pool.about(buffer),
     });
   }
 
   /** The driver moves a packet to the start of its buffer. */
   #strip(buffer: number): void {
-    const { pool } = this.#scribe, bytes = pool.packet(buffer).slice();
-    this.#scribe.add({
+    const { pool } = this.#context, bytes = pool.mempool.packet(buffer).slice();
+    this.#context.journal.add({
       kind: "touch",
       actor: "driver",
       port: this.#port,
@@ -183,15 +168,16 @@ export class RxSteps {
         "The device has written the header and the packet into one buffer, and a packet has to " +
         "begin at the start of its buffer.",
       section: "VirtIO 5.1.6",
-      source: RX_SOURCES.strip,
+      source: RX_PLACES.strip,
       bytes,
-      ...this.#scribe.about(buffer),
+      ...this.#context.pool.about(buffer),
     });
   }
 
   /** The driver drops the next chain's frame, or a part of it, and makes the buffer available again. */
   #drop(): void {
-    const { id, length, buffer } = this.#entry(), { pool } = this.#scribe, { cells } = this;
+    const { id, length, buffer } = this.#entry(), { cells } = this;
+    const { mempool: pool } = this.#context.pool;
     const at = buffer * pool.bufferSize + NUM_BUFFERS, first = this.#dropping === 0;
     const spread = first ? pool.bytes[at] | pool.bytes[at + 1] << 8 : this.#dropping;
     const tooLong = !first || spread > 1;
@@ -202,7 +188,7 @@ export class RxSteps {
     this.#next = (this.#next + 1) & 0xffff;
     cells.ring.set(RING.NEXT, cells.descriptorAt(this.#next));
     this.#dropping = spread - 1;
-    this.#scribe.add({
+    this.#context.journal.add({
       kind: "drop",
       actor: "driver",
       port: this.#port,
@@ -219,23 +205,24 @@ export class RxSteps {
         section: tooLong ? "VirtIO 5.1.6.4" : "VirtIO 5.1.6.3",
       },
       descriptor: cells.look(id),
-      source: tooLong ? RX_SOURCES.tooLong : RX_SOURCES.noBuffer,
-      ...this.#scribe.about(buffer),
+      source: tooLong ? RX_PLACES.tooLong : RX_PLACES.noBuffer,
+      ...this.#context.pool.about(buffer),
     });
-    this.#arm(this.#fill, RX_SOURCES.again, RX_SOURCES.again);
+    this.#arm(this.#fill, RX_PLACES.again, RX_PLACES.again);
   }
 
   /** The driver writes the chain at a position, with an empty buffer. */
   #arm(position: number, source: Place, entrySource: Place): void {
     const { cells } = this, id = cells.availableId(cells.placeOf(position));
-    const descriptor = cells.takeDescriptor(id), buffer = this.#scribe.bufferOf(descriptor.words)!;
+    const descriptor = cells.takeDescriptor(id),
+      buffer = this.#context.pool.bufferOf(descriptor.words);
     cells.setOwner(id, OWNER.ARMED);
     cells.ring.setSlot(id, buffer);
-    this.#scribe.cells.setOwner(buffer, BUFFER.RECEIVE);
-    this.#scribe.cells.setFrame(buffer, 0);
+    this.#context.pool.setOwner(buffer, BUFFER.RECEIVE);
+    this.#context.pool.setFrame(buffer, 0);
     this.#fill = (position + 1) & 0xffff;
     cells.ring.set(RING.FILL, cells.descriptorAt(this.#fill));
-    this.#scribe.add({
+    this.#context.journal.add({
       kind: "arm",
       actor: "driver",
       port: this.#port,
@@ -248,6 +235,6 @@ export class RxSteps {
       buffer,
       source,
     });
-    writeEntry(this.#scribe, cells, position, entrySource);
+    writeEntry(this.#context, cells, position, entrySource);
   }
 }

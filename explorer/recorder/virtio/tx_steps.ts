@@ -6,32 +6,22 @@
  */
 
 import { BUFFER, NONE, OWNER, RING } from "../../recording/layout.ts";
-import type { Place } from "../../recording/step.ts";
+import type { RecorderContext } from "../context.ts";
+import { TX_PLACES } from "./places.ts";
 import { publish, writeEntry } from "./publishing.ts";
-import type { Scribe } from "./scribe.ts";
 import type { VirtqueueCells } from "./virtqueue_cells.ts";
-
-const FILE = "virtio/tx_queue.ts";
-/** Source of the steps. */
-export const TX_SOURCES = {
-  fill: { file: FILE, text: "queue.describeChains(headerBytes, 0, 0, true);" },
-  descriptor: { file: FILE, text: "descriptors[d] = address[buffer << 1];" },
-  available: { file: FILE, text: "if (available[place] !== id) available[place] = id;" },
-  index: { file: FILE, text: "const arrived = (queue.usedIndex[1] - first) & 0xffff;" },
-  free: { file: FILE, text: "stack[available++] = slots[id >> 1];" },
-} as const satisfies Record<string, Place>;
 
 /** Follows a transmit queue whose chains have two descriptors: the header, and the packet. */
 export class TxSteps {
   readonly cells: VirtqueueCells;
-  readonly #scribe: Scribe;
+  readonly #context: RecorderContext;
   readonly #port: number;
   /** Position of the next chain to write, and of the next one to reclaim. */
   #tail = 0;
   #clean = 0;
 
-  constructor(scribe: Scribe, cells: VirtqueueCells) {
-    this.#scribe = scribe;
+  constructor(context: RecorderContext, cells: VirtqueueCells) {
+    this.#context = context;
     this.cells = cells;
     this.#port = cells.ring.name.port;
   }
@@ -42,7 +32,7 @@ export class TxSteps {
     this.#tail = this.#clean = 0;
     cells.takeAvailableFlags();
     for (let index = 1; index < cells.entries; index++) cells.takeDescriptor(index);
-    this.#scribe.add({
+    this.#context.journal.add({
       kind: "arm",
       actor: "driver",
       port: this.#port,
@@ -52,7 +42,7 @@ export class TxSteps {
         "same for all packets, and 2i + 1 to the packet. Only the second one changes from here on.",
       section: "VirtIO 5.1.6.2",
       descriptor: cells.takeDescriptor(0),
-      source: TX_SOURCES.fill,
+      source: TX_PLACES.fill,
     });
   }
 
@@ -90,11 +80,11 @@ export class TxSteps {
     if (tail === this.#tail) return;
     const from = this.#tail;
     while (this.#tail !== tail) this.#arm();
-    publish(this.#scribe, cells, from, tail);
+    publish(this.#context, cells, from, tail);
   }
 
   #look(found: string): void {
-    this.#scribe.add({
+    this.#context.journal.add({
       kind: "look",
       actor: "driver",
       port: this.#port,
@@ -102,7 +92,7 @@ export class TxSteps {
       why: `The driver reclaims: ${found}.`,
       section: "VirtIO 2.7.14",
       descriptor: this.cells.lookAt(this.#clean),
-      source: TX_SOURCES.index,
+      source: TX_PLACES.index,
     });
   }
 
@@ -115,13 +105,13 @@ export class TxSteps {
     while (this.#clean !== end) {
       const place = cells.placeOf(this.#clean), { id } = cells.usedEntry(place);
       const index = id + 1, buffer = cells.ring.slot(index);
-      const about = this.#scribe.about(buffer);
+      const about = this.#context.pool.about(buffer);
       cells.ring.setSlot(index, NONE);
       cells.setOwner(id, OWNER.DRIVER);
-      this.#scribe.release(buffer);
+      this.#context.pool.release(buffer);
       this.#clean = (this.#clean + 1) & 0xffff;
       cells.ring.set(RING.NEXT, cells.descriptorAt(this.#clean));
-      this.#scribe.add({
+      this.#context.journal.add({
         kind: "free",
         actor: "driver",
         port: this.#port,
@@ -129,7 +119,7 @@ export class TxSteps {
         why: "The device no longer needs the buffer. The chain can be used for another packet.",
         section: "VirtIO 2.7.14",
         descriptor: cells.look(index),
-        source: TX_SOURCES.free,
+        source: TX_PLACES.free,
         ...about,
       });
     }
@@ -139,14 +129,14 @@ export class TxSteps {
   #arm(): void {
     const { cells } = this, id = cells.availableId(cells.placeOf(this.#tail));
     const descriptor = cells.takeDescriptor(id + 1);
-    const buffer = this.#scribe.bufferOf(descriptor.words)!, [, , length] = descriptor.words;
+    const buffer = this.#context.pool.bufferOf(descriptor.words), [, , length] = descriptor.words;
     cells.setOwner(id, OWNER.ARMED);
     cells.ring.setSlot(id + 1, buffer);
-    this.#scribe.cells.setOwner(buffer, BUFFER.TRANSMIT);
+    this.#context.pool.setOwner(buffer, BUFFER.TRANSMIT);
     const position = this.#tail;
     this.#tail = (position + 1) & 0xffff;
     cells.ring.set(RING.FILL, cells.descriptorAt(this.#tail));
-    this.#scribe.add({
+    this.#context.journal.add({
       kind: "arm",
       actor: "driver",
       port: this.#port,
@@ -154,9 +144,9 @@ export class TxSteps {
       why: `Descriptor ${id} before it leads to the header, as always: the chain is complete.`,
       section: "VirtIO 2.7.13.1",
       descriptor,
-      source: TX_SOURCES.descriptor,
-      ...this.#scribe.about(buffer),
+      source: TX_PLACES.descriptor,
+      ...this.#context.pool.about(buffer),
     });
-    writeEntry(this.#scribe, cells, position, TX_SOURCES.available);
+    writeEntry(this.#context, cells, position, TX_PLACES.available);
   }
 }

@@ -10,9 +10,16 @@
  */
 
 import type { QueueAreas } from "../../../virtio/transport.ts";
-import { type Layout, NONE, OWNER, RING, virtqueueSection } from "../../recording/layout.ts";
+import {
+  type Layout,
+  NONE,
+  OWNER,
+  RING,
+  type RingName,
+  virtqueueSection,
+} from "../../recording/layout.ts";
 import type { DescriptorAccess } from "../../recording/step.ts";
-import { RingCells, type RingName, WORDS } from "../cells.ts";
+import { RingCells, WORDS } from "../ring_cells.ts";
 import type { Journal } from "../journal.ts";
 import { queueName } from "./names.ts";
 

@@ -5,17 +5,20 @@
  * @module
  */
 
+import { RX_DD, TX_DD } from "../../../ixgbe/descriptors.ts";
 import { REGISTERS } from "../../../ixgbe/registers.ts";
 import { offsetOf } from "../../../src/registers.ts";
 import { RECEIVE, type RingRegisters, TRANSMIT } from "../../../sim/rings/ring.ts";
 import type { Nic } from "../../../sim/nic/nic.ts";
 import {
   descriptorSection,
+  isBetween,
   type Layout,
   NONE,
   OWNER,
   ownerSection,
   RING,
+  type RingName,
   ringSection,
 } from "../../recording/layout.ts";
 
@@ -23,14 +26,11 @@ import {
 const WORDS = 4, BYTES = 16;
 /** The most rings of a port and direction that are shown: the first enabled ones. */
 const MAX_RINGS = 16;
-/** Descriptor done, in both directions; the words of a descriptor that have it. */
-const DD = 1, RX_STATUS_WORD = 2, TX_STATUS_WORD = 3;
+/** The words of a descriptor that have DD. */
+const RX_STATUS_WORD = 2, TX_STATUS_WORD = 3;
 
 /** A ring that is enabled. */
-export interface RingPlace {
-  readonly port: number;
-  readonly ring: "rx" | "tx";
-  readonly queue: number;
+export interface RingPlace extends RingName {
   /** Number of descriptors. */
   readonly size: number;
 }
@@ -84,7 +84,7 @@ export function viewRing(
   (ring === "rx" ? viewReceiveOwners : viewTransmitOwners)(owners, descriptors, head, tail);
 }
 
-function registersOf(ring: "rx" | "tx"): RingRegisters {
+function registersOf(ring: RingName["ring"]): RingRegisters {
   return ring === "rx" ? RECEIVE : TRANSMIT;
 }
 
@@ -99,7 +99,7 @@ function viewReceiveOwners(
   for (let i = 0; i < size; i++) {
     const at = i * WORDS;
     if (isBetween(i, head, tail)) owners[i] = OWNER.DEVICE;
-    else if (descriptors[at + RX_STATUS_WORD] & DD) owners[i] = OWNER.DONE;
+    else if (descriptors[at + RX_STATUS_WORD] & RX_DD) owners[i] = OWNER.DONE;
     else owners[i] = descriptors[at] | descriptors[at + 1] ? OWNER.ARMED : OWNER.DRIVER;
   }
 }
@@ -123,15 +123,10 @@ function viewTransmitOwners(
       owners[i] = OWNER.DEVICE;
       continue;
     }
-    const isDone = (descriptors[at + TX_STATUS_WORD] & DD) !== 0;
+    const isDone = (descriptors[at + TX_STATUS_WORD] & TX_DD) !== 0;
     done ||= isDone;
     // The device clears the other words of a descriptor that it writes back.
     const used = isDone || (descriptors[at] | descriptors[at + 1] | descriptors[at + 2]) !== 0;
     owners[i] = !used ? OWNER.DRIVER : done ? OWNER.DONE : OWNER.DEVICE;
   }
-}
-
-/** Whether an index is from the head on and before the tail. */
-function isBetween(i: number, head: number, tail: number): boolean {
-  return head <= tail ? i >= head && i < tail : i >= head || i < tail;
 }

@@ -13,7 +13,7 @@ import { DEADLINE_MS } from "./chromium.ts";
 const WINDOW = { width: 1400, height: 900 };
 
 /** What the page says of its lesson. */
-export interface LessonPlace {
+interface LessonPlace {
   /** Number of the lesson's step, and of the recording's step that it is at, from 0. */
   readonly current: number;
   readonly at: number;

@@ -12,7 +12,7 @@ import { ExplorerPage } from "./explorer_page.ts";
 const ADDRESS = /http:\/\/127\.0\.0\.1:\d+\//;
 
 /** A test of the page. It may return figures to report. */
-export type PageTest = (rig: Rig) => Promise<string | void>;
+type PageTest = (rig: Rig) => Promise<string | void>;
 /** Tests by their names. */
 export type PageTests = Readonly<Record<string, PageTest>>;
 

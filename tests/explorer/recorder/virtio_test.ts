@@ -6,17 +6,10 @@ import { checkExperiment } from "../../../explorer/recording/check_experiment.ts
 import { type Action, BREAKS, type Experiment } from "../../../explorer/recording/experiment.ts";
 import { Layout, statisticsSection } from "../../../explorer/recording/layout.ts";
 import { Recording } from "../../../explorer/recording/recording.ts";
-import type { Place, Step } from "../../../explorer/recording/step.ts";
+import type { Step } from "../../../explorer/recording/step.ts";
 import { VirtioRecorder } from "../../../explorer/recorder/virtio/recorder.ts";
-import { CONTROL_SOURCES } from "../../../explorer/recorder/virtio/control_steps.ts";
-import { DEVICE_SOURCES } from "../../../explorer/recorder/virtio/device_texts.ts";
-import { CALLS, PROGRAM } from "../../../explorer/recorder/virtio/places.ts";
 import { STATISTICS } from "../../../explorer/recorder/virtio/port.ts";
-import { PUBLISHING } from "../../../explorer/recorder/virtio/publishing.ts";
-import { RX_SOURCES } from "../../../explorer/recorder/virtio/rx_steps.ts";
-import { TX_SOURCES } from "../../../explorer/recorder/virtio/tx_steps.ts";
 import { UsageError } from "../../../mod.ts";
-import { PROJECT } from "../../support/processes.ts";
 import { UnrecordedVirtio } from "../../support/unrecorded_virtio.ts";
 import { checkSteps, freeBuffers } from "../../support/virtio_owners.ts";
 
@@ -297,14 +290,4 @@ Deno.test("VirtioRecorder refuses what is not possible with a sentence", async (
   await refused("the devices are closed", {}, { do: "close" }, receive(0));
   const rule: Action = { do: "break", port: 0, rule: "tail-beyond-end" };
   await refused("has broken a rule", {}, rule, receive(0));
-});
-
-Deno.test("VirtioRecorder: each place in the source is on one line of its file", async () => {
-  const places: Place[] = [
-    ...[RX_SOURCES, TX_SOURCES, CONTROL_SOURCES, DEVICE_SOURCES, PUBLISHING, CALLS, PROGRAM],
-  ].flatMap((group) => Object.values<Place>(group));
-  for (const { file, text } of places) {
-    const lines = (await Deno.readTextFile(PROJECT + file)).split("\n");
-    assertEquals(lines.filter((line) => line.includes(text)).length, 1, `${file}: ${text}`);
-  }
 });

@@ -5,13 +5,13 @@
  */
 
 import { hex } from "../../../../src/registers.ts";
+import { sectionWords } from "../../section_words.ts";
 import { decode, type Decoded } from "./decode.ts";
 import type { Format } from "./formats.ts";
 
 const WORDS = [0, 1, 2, 3];
 
-/** Properties of {@linkcode DescriptorBits}. */
-export interface DescriptorBitsProps {
+interface DescriptorBitsProps {
   readonly format: Format;
   /** The four words before the step. */
   readonly old: ArrayLike<number>;
@@ -72,9 +72,4 @@ function BitsChip({ decoded }: { decoded: Decoded }) {
       {bits.name} <b>{text}</b>
     </span>
   );
-}
-
-/** Returns where a section is: `section 7.1.6.2`; `VirtIO 2.7.5` says it itself. */
-export function sectionWords(section: string): string {
-  return /^\d/.test(section) ? `section ${section}` : section;
 }

@@ -1,6 +1,6 @@
 /**
  * Formats of descriptors: which bits of the four words mean what (82599: sections 7.1.5, 7.1.6 and
- * 7.2.3; VirtIO: section 2.7.5). The file is long because it is one table.
+ * 7.2.3; VirtIO: section 2.7.5).
  *
  * @module
  */
@@ -237,26 +237,4 @@ export function formatOf(
       if (ring === "tx") return writtenBack ? TX_WRITE_BACK : TX_DATA;
       return writtenBack ? RX_WRITE_BACK : RX_READ;
   }
-}
-
-/** Which ring a descriptor is in, and of what kind it is. */
-export type Kind = Pick<DescriptorAccess, "ring" | "format">;
-
-/** Returns whether a descriptor's words have DD, so are in the write-back format. */
-export function isWrittenBack({ ring, format }: Kind, words: ArrayLike<number>): boolean {
-  switch (format) {
-    case "advanced":
-      return (ring === "rx" ? words[2] & RX_DD : words[3] & TX_DD) !== 0;
-    case "legacy":
-      return (words[3] & TX_DD) !== 0; // bit 0 of word 3 in both rings
-    default:
-      return false;
-  }
-}
-
-/** Returns the kind of a descriptor of a ring of the 82599 by its words. */
-export function kindOf(ring: "rx" | "tx", words: ArrayLike<number>): Kind["format"] {
-  if (ring === "rx") return "advanced"; // SRRCTL says so, not the descriptor; the driver has no other
-  if ((words[2] & TX_DEXT) === 0) return words[2] === 0 ? "advanced" : "legacy"; // 0: never written
-  return (words[2] >>> 20 & 0xf) === 2 ? "context" : "advanced";
 }

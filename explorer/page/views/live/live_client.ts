@@ -14,7 +14,7 @@ import { LiveRates } from "./live_rates.ts";
 const MOST_STATES = 1000;
 
 /** What became of the connection. */
-export type LiveStatus = "connecting" | "connected" | "ended";
+type LiveStatus = "connecting" | "connected" | "ended";
 
 /**
  * A connection. Each state that arrives is a step of the player's recording, so that the pictures show it

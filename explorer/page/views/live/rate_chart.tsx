@@ -16,8 +16,7 @@ const LEAST = 4;
 const COLOURS = ["--group-register", "--group-frame", "--group-interrupt", "--group-program"];
 const DASHES = [[], [6, 3], [2, 2], [8, 3, 2, 3]];
 
-/** Properties of {@linkcode RateChart}. */
-export interface RateChartProps {
+interface RateChartProps {
   readonly rates: LiveRates;
   /** Name of the counter. */
   readonly name: string;

@@ -5,7 +5,7 @@
  */
 
 import type { LiveState } from "../../../recording/live.ts";
-import { sectionWords } from "../descriptor/bits.tsx";
+import { sectionWords } from "../../section_words.ts";
 
 /** A list of violations, newest first. */
 export function Violations({ violations }: Pick<LiveState, "violations">) {

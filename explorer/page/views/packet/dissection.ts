@@ -17,7 +17,7 @@ export interface Field {
 }
 
 /** The names of parts, each of which has a colour. */
-export type LayerName =
+type LayerName =
   | "Ethernet"
   | "VLAN"
   | "ARP"

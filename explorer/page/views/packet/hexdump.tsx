@@ -11,8 +11,7 @@ const LINE = 16;
 /** The most lines that are shown: of a jumbo frame the rest is payload. */
 const MOST_LINES = 24;
 
-/** Properties of {@linkcode Hexdump}. */
-export interface HexdumpProps {
+interface HexdumpProps {
   readonly bytes: Uint8Array;
   readonly layers: readonly Layer[];
   /** Bytes that the program has changed. */

@@ -11,8 +11,7 @@ import { BUFFER_LOOKS } from "./pool_state.ts";
 export const CELL = 12;
 const MARGIN = 1;
 
-/** Properties of {@linkcode PoolRow}. */
-export interface PoolRowProps {
+interface PoolRowProps {
   /** Number of the row from the top. */
   readonly row: number;
   /** The state of each buffer, a digit each. */

@@ -8,7 +8,7 @@ import { BUFFER, POOL_SECTION } from "../../../recording/layout.ts";
 import { cellsOf, type Scene } from "../scene.ts";
 
 /** A state of a buffer. */
-export interface BufferLook {
+interface BufferLook {
   /** Its class in the style sheet: `buffer-free`. */
   readonly name: string;
   readonly words: string;

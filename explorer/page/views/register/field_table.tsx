@@ -7,8 +7,7 @@
 import { hex, type Register } from "../../../../src/registers.ts";
 import { bitRange, fieldsOf } from "./fields.ts";
 
-/** Properties of {@linkcode FieldTable}. */
-export interface FieldTableProps {
+interface FieldTableProps {
   readonly register: Register;
   /** Values before and after a step. */
   readonly old: number;

@@ -9,7 +9,7 @@ import { hex, type Register } from "../../../../src/registers.ts";
 import { valueOf } from "../descriptor/decode.ts";
 
 /** A field with its values before and after a step. */
-export interface FieldValue {
+interface FieldValue {
   readonly name: string;
   /** Its bits in the register. */
   readonly mask: number;

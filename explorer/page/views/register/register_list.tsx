@@ -12,8 +12,7 @@ import type { RegisterCopy, RegisterRow } from "./register_rows.ts";
 /** The most copies that are shown without being asked for. */
 const MOST_COPIES = 2;
 
-/** Properties of {@linkcode RegisterRows}. */
-export interface RegisterRowsProps {
+interface RegisterRowsProps {
   readonly rows: readonly RegisterRow[];
   /** Whether accesses are known, so that they can be counted. */
   readonly hasCounts: boolean;

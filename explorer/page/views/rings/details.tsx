@@ -4,8 +4,9 @@
  * @module
  */
 
+import { descriptorFormat, isWrittenBack } from "../../../recording/descriptor_format.ts";
 import { DescriptorBits } from "../descriptor/bits.tsx";
-import { formatOf, isWrittenBack, kindOf } from "../descriptor/formats.ts";
+import { formatOf } from "../descriptor/formats.ts";
 import type { Scene } from "../scene.ts";
 import { type DescriptorName, selection } from "../selection.ts";
 import { FindDescriptor } from "./find_descriptor.tsx";
@@ -48,7 +49,7 @@ interface DescriptorProps {
 function Descriptor({ scene, descriptor }: DescriptorProps) {
   const { name, words, owner, buffer, frame } = descriptor, { ring } = name;
   const state = ringState(scene, name);
-  const format = state.isVirtqueue ? "virtio" : kindOf(ring, words);
+  const format = state.isVirtqueue ? "virtio" : descriptorFormat(ring, words);
   const writtenBack = isWrittenBack({ ring, format }, words);
   return (
     <>

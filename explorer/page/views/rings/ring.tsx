@@ -20,8 +20,7 @@ const MOST_SEPARATED = 128;
 /** Descriptors of a long way. */
 const PAGE = 8;
 
-/** Properties of {@linkcode Ring}. */
-export interface RingProps {
+interface RingProps {
   readonly scene: Scene;
   readonly state: RingState;
   /** Index of the descriptor that the current step is about. */

@@ -11,12 +11,13 @@ import {
   OWNER,
   ownerSection,
   RING,
+  type RingName,
   ringSection,
   slotSection,
   virtqueueSection,
 } from "../../../recording/layout.ts";
 import { cellsOf, type Scene } from "../scene.ts";
-import type { DescriptorName, RingName } from "../selection.ts";
+import type { DescriptorName } from "../selection.ts";
 
 /** Owners in the order of {@linkcode OWNER}, in one word. */
 export const OWNERS = ["driver", "armed", "device", "done"] as const;
@@ -24,7 +25,7 @@ export const OWNERS = ["driver", "armed", "device", "done"] as const;
 export type OwnerWord = typeof OWNERS[number];
 
 /** Consecutive descriptors that have the same owner. */
-export interface OwnerRun {
+interface OwnerRun {
   readonly owner: OwnerWord;
   readonly from: number;
   /** The index after the last one. */
@@ -54,7 +55,7 @@ export function ringsOf({ layout }: Scene): RingName[] {
   for (const section of Object.keys(layout.sections)) {
     const [, port, ring, queue] = /^port(\d+)\/(rx|tx)(\d+)\/ring$/.exec(section) ?? [];
     if (port === undefined) continue;
-    names.push({ port: Number(port), ring: ring as "rx" | "tx", queue: Number(queue) });
+    names.push({ port: Number(port), ring: ring as RingName["ring"], queue: Number(queue) });
   }
   return names.sort((a, b) => a.port - b.port || a.ring.localeCompare(b.ring) || a.queue - b.queue);
 }

@@ -4,8 +4,7 @@
  * @module
  */
 
-import { NONE } from "../../../recording/layout.ts";
-import type { RingName } from "../selection.ts";
+import { isBetween, NONE, type RingName } from "../../../recording/layout.ts";
 import type { DescriptorState, OwnerWord, RingState } from "./ring_state.ts";
 
 /** Returns a ring's name: `RX ring 0 of port 1`. */
@@ -82,12 +81,6 @@ function ringOwner(owner: OwnerWord, ring: RingState, index: number): string {
         ? "The device has filled its buffer. The driver owns it again, and has not looked at it yet."
         : "The device has sent its buffer. The driver owns it again, and has not reclaimed the buffer.";
   }
-}
-
-/** Whether an index is one of those from head up to tail. */
-function isBetween(index: number, head: number, tail: number): boolean {
-  if (head <= tail) return index >= head && index < tail;
-  return index >= head || index < tail;
 }
 
 /** Returns what one reads of a descriptor: `17: device, buffer 81`. */

@@ -8,8 +8,7 @@ import { useEffect, useRef } from "preact/hooks";
 import { registerNamed } from "../register/fields.ts";
 import type { Comparison, Usage } from "./usage.ts";
 
-/** Properties of {@linkcode ComparisonTable}. */
-export interface ComparisonTableProps {
+interface ComparisonTableProps {
   readonly rows: readonly Comparison[];
   /** Name of the register that the current step accesses. */
   readonly current: string | undefined;

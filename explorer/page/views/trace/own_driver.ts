@@ -12,7 +12,7 @@ import { Engine } from "../../engine.ts";
 import { type Usage, usageOf } from "./usage.ts";
 
 /** What is recorded, or a sentence about why it is not; undefined as long as it is recorded. */
-export type OwnUsage = readonly Usage[] | string | undefined;
+type OwnUsage = readonly Usage[] | string | undefined;
 
 /** A hook: records the driver's initialisation, and returns how it uses registers. */
 export function useOwnDriver(): OwnUsage {

@@ -5,19 +5,17 @@
  */
 
 import { useEffect, useRef } from "preact/hooks";
-import { descriptorSection, ownerSection } from "../../../recording/layout.ts";
+import { descriptorSection, ownerSection, type RingName } from "../../../recording/layout.ts";
 import { memo } from "../memo.ts";
 import { OWNERS } from "../rings/ring_state.ts";
 import { cellsOf, type Scene } from "../scene.ts";
-import type { RingName } from "../selection.ts";
 
 /** Flags of a descriptor. */
 const NEXT = 1, WRITE = 2, INDIRECT = 4;
 /** Height of a row and width of the arrows, in pixels; as in the style sheet. */
 const ROW = 20, ARROWS = 30;
 
-/** Properties of {@linkcode ChainTable}. */
-export interface ChainTableProps {
+interface ChainTableProps {
   readonly scene: Scene;
   readonly name: RingName;
   /** The descriptor that the current step is about. */

@@ -7,8 +7,7 @@
 import { memo } from "../memo.ts";
 import type { VirtqueueRing } from "./virtqueue_state.ts";
 
-/** Properties of {@linkcode RingStrip}. */
-export interface RingStripProps {
+interface RingStripProps {
   readonly title: string;
   /** Who writes the ring. */
   readonly writer: "driver" | "device";

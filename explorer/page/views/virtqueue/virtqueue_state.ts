@@ -4,10 +4,15 @@
  * @module
  */
 
-import { ownerSection, RING, ringSection, virtqueueSection } from "../../../recording/layout.ts";
+import {
+  ownerSection,
+  RING,
+  type RingName,
+  ringSection,
+  virtqueueSection,
+} from "../../../recording/layout.ts";
 import { cellsOf, changedCells, type Scene } from "../scene.ts";
 import { ringsOf } from "../rings/ring_state.ts";
-import type { RingName } from "../selection.ts";
 
 /** Places in a section of an available or used ring. */
 const FLAGS = 0, INDEX = 1, ENTRIES = 2;
@@ -15,7 +20,7 @@ const FLAGS = 0, INDEX = 1, ENTRIES = 2;
 const AVAILABLE_CELLS = 1, USED_CELLS = 2;
 
 /** An entry of a ring. */
-export interface VirtqueueEntry {
+interface VirtqueueEntry {
   /** The first descriptor of the chain. */
   readonly id: number;
   /** Bytes that the device has written; undefined in the available ring. */
@@ -38,7 +43,7 @@ export interface VirtqueueRing {
 }
 
 /** A virtqueue. */
-export interface VirtqueueState {
+interface VirtqueueState {
   readonly name: RingName;
   readonly isEnabled: boolean;
   /** Number of descriptors. */

@@ -35,7 +35,7 @@ const CONTROL_ENTRIES = 64;
 const LINK_UP = 1;
 
 /** Options of {@linkcode NetDevice}. */
-export interface NetDeviceOptions {
+interface NetDeviceOptions {
   readonly address: string;
   /** Descriptors of each receive and transmit queue, a power of two. */
   readonly entries: number;

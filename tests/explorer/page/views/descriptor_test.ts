@@ -2,12 +2,11 @@
 
 import { assertEquals } from "@std/assert";
 import { decode, valueOf } from "../../../../explorer/page/views/descriptor/decode.ts";
+import { type Format, formatOf } from "../../../../explorer/page/views/descriptor/formats.ts";
 import {
-  type Format,
-  formatOf,
+  descriptorFormat,
   isWrittenBack,
-  kindOf,
-} from "../../../../explorer/page/views/descriptor/formats.ts";
+} from "../../../../explorer/recording/descriptor_format.ts";
 import type { DescriptorAccess } from "../../../../explorer/recording/step.ts";
 import {
   RX_DD,
@@ -111,10 +110,11 @@ Deno.test("isWrittenBack() looks at DD where each format has it", () => {
   assertEquals(done("tx", "context", [0, 0, 1, 1]), false);
 });
 
-Deno.test("kindOf() tells formats of transmit descriptors apart by DEXT and DTYP", () => {
-  assertEquals(kindOf("tx", SENT), "advanced");
-  assertEquals(kindOf("tx", [0, 0, TX_DEXT | 2 << 20, 0]), "context");
-  assertEquals(kindOf("tx", [0, 0, TX_EOP | 60, 0]), "legacy");
+Deno.test("descriptorFormat() tells formats of transmit descriptors apart by DEXT and DTYP", () => {
+  assertEquals(descriptorFormat("tx", SENT), "advanced");
+  assertEquals(descriptorFormat("tx", [0, 0, 0, 1]), "advanced", "only DD is left");
+  assertEquals(descriptorFormat("tx", [0, 0, TX_DEXT | 2 << 20, 0]), "context");
+  assertEquals(descriptorFormat("tx", [0, 0, TX_EOP | 60, 0]), "legacy");
 });
 
 Deno.test("valueOf() takes bits up to bit 31 as unsigned", () => {

@@ -4,8 +4,14 @@
  * @module
  */
 
-import type { Journal } from "../journal.ts";
-import type { Call } from "./places.ts";
+import type { Place } from "../recording/step.ts";
+import type { Journal } from "./journal.ts";
+
+/** A function that the program calls: where it is, and what it is for. */
+export interface Call {
+  readonly source: Place;
+  readonly why: string;
+}
 
 /** Records calls. They may contain others. */
 export class Calls {

@@ -7,24 +7,15 @@
 
 import type { DmaMemory } from "../../../src/dma.ts";
 import { type QueueAreas, Status, type Transport } from "../../../virtio/transport.ts";
+import type { RecorderContext } from "../context.ts";
 import type { Entry } from "../journal.ts";
 import { stackAbove } from "../stack.ts";
 import type { NetDevice } from "./device/net_device.ts";
 import { featuresText, fieldText, queueName, statusText } from "./names.ts";
-import type { Scribe } from "./scribe.ts";
+import { STATUS_REASONS } from "./status_reasons.ts";
 
 /** Chapters of an initialisation, in order. */
 type Chapter = "reset" | "features" | "queues" | "start";
-
-/** What setting a status bit is for. */
-const STATUS_WHY: Readonly<Record<number, string>> = {
-  [Status.ACKNOWLEDGE]: "The driver's system has noticed the device.",
-  [Status.DRIVER]: "The system has a driver for the device.",
-  [Status.FEATURES_OK]: "The driver has chosen its features, and will not change them any more.",
-  [Status.DRIVER_OK]:
-    "The driver has set up everything. From here on the device may use the queues, " +
-    "and the driver may send notifications.",
-};
 
 /** Who follows the driver's memory. */
 export interface Follower {
@@ -47,7 +38,7 @@ export class RecordedTransport implements Transport {
   readonly addressing = "iova" as const;
   readonly legacy = false;
   readonly #device: NetDevice;
-  readonly #scribe: Scribe;
+  readonly #context: RecorderContext;
   readonly #port: number;
   readonly #pairs: number;
   readonly #follower: Follower;
@@ -55,7 +46,7 @@ export class RecordedTransport implements Transport {
   /** Creates the way to a device of so many pairs of queues. */
   constructor(
     device: NetDevice,
-    scribe: Scribe,
+    context: RecorderContext,
     port: number,
     pairs: number,
     follower: Follower,
@@ -63,7 +54,7 @@ export class RecordedTransport implements Transport {
     this.address = device.address;
     this.name = device.name;
     this.#device = device;
-    this.#scribe = scribe;
+    this.#context = context;
     this.#port = port;
     this.#pairs = pairs;
     this.#follower = follower;
@@ -71,12 +62,12 @@ export class RecordedTransport implements Transport {
 
   #add(entry: Omit<Entry, "actor" | "port">): void {
     const stack = stackAbove(this.#add);
-    this.#scribe.add({ actor: "driver", port: this.#port, stack, ...entry });
+    this.#context.journal.add({ actor: "driver", port: this.#port, stack, ...entry });
   }
 
   /** Begins a chapter. */
   #chapter(chapter: Chapter): void {
-    this.#scribe.journal.chapter = chapter;
+    this.#context.journal.chapter = chapter;
   }
 
   #queue(index: number): string {
@@ -128,7 +119,7 @@ export class RecordedTransport implements Transport {
     this.#add({
       kind: "write",
       title: `write device_status = ${statusText(status)}`,
-      why: STATUS_WHY[set] ?? "The driver sets the bits of the status one by one.",
+      why: STATUS_REASONS[set] ?? "The driver sets the bits of the status one by one.",
       section: "VirtIO 3.1.1",
     });
     this.#device.setStatus(status);
@@ -195,7 +186,7 @@ export class RecordedTransport implements Transport {
 
   mapDma(memory: DmaMemory): void {
     this.#chapter("queues");
-    const pool = memory === this.#scribe.pool.memory;
+    const pool = memory === this.#context.pool.mempool.memory;
     this.#add({
       kind: "configuration",
       title: `maps ${memory.bytes / 2 ** 20} MiB for the device: ${

@@ -1,17 +1,16 @@
 /**
- * The cells of rings and of the pool: named access to parts of the journal's state.
+ * The cells of a ring: named access to parts of the journal's state.
  *
  * @module
  */
 
 import {
   descriptorSection,
-  FRAME_SECTION,
   type Layout,
   NONE,
   ownerSection,
-  POOL_SECTION,
   RING,
+  type RingName,
   ringSection,
   slotSection,
 } from "../recording/layout.ts";
@@ -19,16 +18,6 @@ import type { Journal } from "./journal.ts";
 
 /** Words of a descriptor. */
 export const WORDS = 4;
-
-/** The direction of a ring. */
-export type Direction = "rx" | "tx";
-
-/** A ring's name: port, direction and queue. */
-export interface RingName {
-  readonly port: number;
-  readonly ring: Direction;
-  readonly queue: number;
-}
 
 /** The cells of one ring. Indices of descriptors wrap. */
 export class RingCells {
@@ -118,48 +107,5 @@ export class RingCells {
 
   #wrap(index: number): number {
     return index & this.mask;
-  }
-}
-
-/** The cells of the pool. */
-export class PoolCells {
-  readonly #journal: Journal;
-  readonly #owners: number;
-  readonly #frames: number;
-  readonly buffers: number;
-
-  /** Adds the sections of a pool to a layout. */
-  static addTo(layout: Layout, buffers: number): void {
-    layout.add(POOL_SECTION, buffers);
-    layout.add(FRAME_SECTION, buffers);
-  }
-
-  /** Creates access to sections that the journal's layout has. All buffers are free. */
-  constructor(journal: Journal) {
-    const { sections } = journal.layout;
-    this.#journal = journal;
-    this.#owners = sections[POOL_SECTION].start;
-    this.#frames = sections[FRAME_SECTION].start;
-    this.buffers = sections[POOL_SECTION].length;
-  }
-
-  /** Returns who has a buffer. */
-  owner(buffer: number): number {
-    return this.#journal.state[this.#owners + buffer];
-  }
-
-  /** Sets who has a buffer. */
-  setOwner(buffer: number, owner: number): void {
-    this.#journal.set(this.#owners + buffer, owner);
-  }
-
-  /** Returns the number of the frame in a buffer; undefined without one. */
-  frame(buffer: number): number | undefined {
-    return this.#journal.state[this.#frames + buffer] || undefined;
-  }
-
-  /** Sets the number of the frame in a buffer; 0 for none. */
-  setFrame(buffer: number, frame: number): void {
-    this.#journal.set(this.#frames + buffer, frame);
   }
 }

@@ -6,9 +6,9 @@
  */
 
 import type { Break } from "../../recording/experiment.ts";
+import type { RecorderContext } from "../context.ts";
 import type { Entry } from "../journal.ts";
 import type { Port } from "./port.ts";
-import type { Scribe } from "./scribe.ts";
 
 /** An I/O virtual address that no memory has. */
 const NOWHERE = 0x1000;
@@ -18,12 +18,12 @@ const DESCRIPTOR = 16, LENGTH = 8, INDEX = 2;
 const BYTES = 60;
 
 /** Breaks a rule on the first transmit queue of a port, and lets the device find it. */
-export function breakRule(scribe: Scribe, port: Port, rule: Break): void {
+export function breakRule(context: RecorderContext, port: Port, rule: Break): void {
   const { net, number } = port, queue = net.queues[1], { cells } = port.tx[0];
   const { memory: { buffer }, descriptors, available, entries } = queue.areas;
   const view = new DataView(buffer);
   const add = (entry: Pick<Entry, "kind" | "title" | "why" | "section" | "descriptor">) => {
-    scribe.add({ actor: "driver", port: number, ...entry });
+    context.journal.add({ actor: "driver", port: number, ...entry });
   };
   switch (rule) {
     case "tail-beyond-end": {
