@@ -14,6 +14,8 @@ import {
   UsageError,
   Waiter,
 } from "../../mod.ts";
+import { checkErrno, stubs } from "../../native/stubs.ts";
+import { AttachFlag, createLink } from "../../xdp/bpf.ts";
 import { isReleased } from "../../xdp/release.ts";
 import { AdoptedXdpQueues, type XdpDevice } from "../../xdp/mod.ts";
 import { tool, until } from "../support/processes.ts";
@@ -42,6 +44,11 @@ function frame(bytes: number): Uint8Array {
   const random = crypto.getRandomValues(new Uint8Array(bytes));
   random.set([0x88, 0xb5], 12);
   return random;
+}
+
+/** Returns the number of the interface for a device. */
+async function indexOf({ near }: Veth): Promise<number> {
+  return JSON.parse(await tool("ip", "-j", "link", "show", near))[0].ifindex;
 }
 
 /** Receives this many packets; returns copies of them. */
@@ -332,6 +339,29 @@ test("open() refuses a second device on an interface, and names the program", as
   );
 });
 
+test("open() refuses an interface that has the program of another tool, and names it", async (veth) => {
+  const attributes = new Uint8Array(256), view = new DataView(attributes.buffer);
+  const start = Deno.UnsafePointer.value(Deno.UnsafePointer.of(attributes));
+  const XDP = 6, PROG_LOAD = 5, LICENSE = 128, CODE = 136;
+  view.setUint32(0, XDP, true);
+  view.setUint32(4, 2, true); // instructions
+  view.setBigUint64(8, start + BigInt(CODE), true);
+  view.setBigUint64(16, start + BigInt(LICENSE), true);
+  attributes.set(new TextEncoder().encode("a_firewall"), 48);
+  attributes.set(new TextEncoder().encode("MIT"), LICENSE);
+  attributes.set(Uint8Array.fromHex("b700000002000000" + "9500000000000000"), CODE); // XDP_PASS
+  const program = checkErrno("load", stubs.ixy_bpf(PROG_LOAD, attributes, 120));
+  const link = checkErrno("attach", createLink(program, await indexOf(veth), AttachFlag.DRIVER));
+  const which = /another XDP program "a_firewall", number \d+: end .*, or run `ip link .* xdp off`/;
+  try {
+    await refused(veth.address, {}, which);
+    await refused(veth.address, { xdp: { mode: "generic" } }, which);
+  } finally {
+    for (const fd of [link, program]) stubs.ixy_close(fd);
+  }
+  (await open(veth.address)).close();
+});
+
 test("XdpDevice in generic mode receives and sends", async (veth) => {
   using device = await open(veth.address, { xdp: { mode: "generic" } });
   assertEquals(device.model, "AF_XDP, copy, generic");
@@ -358,7 +388,7 @@ test("XdpDevice notices that its interface is gone, and closes", async (veth) =>
 });
 
 test("isReleased() says when the kernel has let go of a queue", async (veth) => {
-  const [{ ifindex }] = JSON.parse(await tool("ip", "-j", "link", "show", veth.near));
+  const ifindex = await indexOf(veth);
   {
     using _device = await open(veth.address);
     assertEquals(isReleased(ifindex, 0), false);
