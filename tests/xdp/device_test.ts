@@ -17,7 +17,6 @@ import {
 import { checkErrno, stubs } from "../../native/stubs.ts";
 import { AttachFlag, createLink } from "../../xdp/bpf.ts";
 import { isReleased } from "../../xdp/release.ts";
-import { AdoptedXdpQueues, type XdpDevice } from "../../xdp/mod.ts";
 import { tool, until } from "../support/processes.ts";
 import { canUseXdp, Veth, type VethOptions } from "../support/veth.ts";
 
@@ -129,51 +128,6 @@ test("XdpRxQueue.receive() counts frames that the kernel drops for lack of buffe
   assertEquals(device.statistics(false).rxMissed, 36);
 });
 
-test("XdpRxQueue.receive() drops packets while the pool is empty, and goes on after", async (veth) => {
-  using pool = new Mempool({ buffers: 128 });
-  using device = await open(veth.address, { pool, rxEntries: 64 });
-  const held = new PacketBatch(pool, 256), [rx] = device.rxQueues;
-  while (held.allocate(60) !== undefined);
-  for (let i = 0; i < 10; i++) veth.send(frame(60));
-  const batch = new PacketBatch(pool);
-  await until("drops", () => rx.receive(batch) === 0 && device.statistics().rxNoBuffer === 10);
-  held.free();
-  const packet = frame(60);
-  veth.send(packet);
-  assertEquals(await receive(device, 1), [packet]);
-});
-
-test("XdpTxQueue.transmit() refuses packets that cannot be sent, and keeps the batch", async (veth) => {
-  using device = await open(veth.address);
-  const { pool, txQueues: [tx] } = device, batch = new PacketBatch(pool);
-  batch.allocate(60)!.fill(0);
-  batch.allocate(13);
-  assertThrows(() => tx.transmit(batch), Error, "14 to 2048 bytes long");
-  assertEquals(batch.length, 1);
-  batch.free();
-});
-
-test("XdpDevice.close() sends the packets in its ring, and is idempotent", async (veth) => {
-  using pool = new Mempool({ buffers: 2048 });
-  const device = await open(veth.address, { pool }), [tx] = device.txQueues;
-  veth.listen();
-  const batch = new PacketBatch(pool, 256), packet = frame(60);
-  for (let i = 0; i < 200; i++) batch.add(packet);
-  assertEquals(tx.transmit(batch), 200);
-  device.close();
-  device.close();
-  assertEquals(pool.freeCount, 2048);
-  let arrived = 0;
-  while (veth.take() !== undefined) arrived++;
-  assertEquals(arrived, 200);
-  assertEquals(tx.reclaim(), 0);
-  assertThrows(() => tx.transmit(new PacketBatch(pool)), Error, "closed");
-  assertThrows(() => device.rxQueues[0].receive(new PacketBatch(pool)), Error, "closed");
-  for (const call of [() => device.linkStatus(), () => device.checkAlive()]) {
-    assertThrows(call, Error, "is closed");
-  }
-});
-
 test("open() opens an interface again at once after it was closed", async (veth) => {
   for (let i = 0; i < 3; i++) (await open(veth.address)).close();
 });
@@ -228,21 +182,6 @@ test("XdpDevice.linkStatus() follows both ends, and says that the interface is d
   veth.send(packet);
   assertEquals(await receive(device, 1), [packet]);
   assertEquals(await transmit(device, veth, [packet]), [packet]);
-});
-
-test("Waiter sleeps until a frame arrives at an interface", async (veth) => {
-  using device = await open(veth.address, { interrupts: true });
-  const waiter = new Waiter(device.rxQueues), batch = new PacketBatch(device.pool);
-  const [rx] = device.rxQueues, look = () => rx.receive(batch) > 0;
-  assertEquals(waiter.wait(look, 20), false);
-  veth.send(frame(60));
-  assert(waiter.wait(look, 10000));
-  if (batch.length === 0) assert(look());
-  batch.free();
-  assertEquals(waiter.wait(look, 20), false);
-  const { interrupt } = rx;
-  device.close();
-  assertThrows(() => interrupt!.arm(), Error, "is closed");
 });
 
 test("XdpDevice sets addresses and promiscuous mode, and nothing of them stays", async (veth) => {
@@ -395,48 +334,6 @@ test("isReleased() says when the kernel has let go of a queue", async (veth) => 
   }
   await until("the release", () => isReleased(ifindex, 0));
   assertEquals(isReleased(2 ** 30, 0), true, "no such interface");
-});
-
-test("XdpDevice.transferQueues() transfers unused queues once, with their counts", async (veth) => {
-  using pool = new Mempool({ buffers: 2048 });
-  const device = await open(veth.address, { pool, rxEntries: 64 }) as XdpDevice;
-  assertThrows(() => device.transferQueues(1), RangeError, "has no queues 1");
-  const pair = device.transferQueues(0), batch = new PacketBatch(pool);
-  assertThrows(() => device.transferQueues(0), Error, "transferred twice");
-  assertThrows(() => device.rxQueues[0].receive(batch), Error, "transferred");
-  assertThrows(() => device.txQueues[0].transmit(batch), Error, "transferred");
-  using other = new Mempool({ buffers: 64 });
-  assertThrows(() => new AdoptedXdpQueues(pair, other), Error, "with a wrong pool");
-  {
-    using adopted = Mempool.adopt(pool.transfer()); // in this thread, for the test
-    using queues = new AdoptedXdpQueues(pair, adopted);
-    const packets = [60, 1514].map(frame), received = new PacketBatch(adopted);
-    veth.listen();
-    for (let round = 0; round < 100; round++) {
-      for (const packet of packets) veth.send(packet);
-      await until("packets", () => queues.rx.receive(received) > 0 || received.length > 0);
-      while (received.length < 2) {
-        const rest = new PacketBatch(adopted);
-        queues.rx.receive(rest);
-        for (const buffer of rest.buffers.subarray(0, rest.length)) received.push(buffer);
-      }
-      assertEquals([...received].map((packet) => packet.slice()), packets);
-      assertEquals(queues.tx.transmit(received), 2);
-      let arrived = 0;
-      await until("both to come back", () => veth.take() !== undefined && ++arrived === 2);
-    }
-    queues.publish();
-    const { rxPackets, txPackets, rxBytes } = device.statistics();
-    assertEquals([rxPackets, txPackets, rxBytes], [200, 200, 100 * 1574]);
-  }
-  device.close();
-});
-
-test("XdpDevice.transferQueues() refuses used queues", async (veth) => {
-  using device = await open(veth.address) as XdpDevice;
-  veth.send(frame(60));
-  await receive(device, 1);
-  assertThrows(() => device.transferQueues(0), Error, "receive queue 0 is transferred after use");
 });
 
 test("XdpDevice follows an interface that is renamed", async (veth) => {
