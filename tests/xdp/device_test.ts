@@ -17,7 +17,7 @@ import {
 import { checkErrno, stubs } from "../../native/stubs.ts";
 import { AttachFlag, createLink } from "../../xdp/bpf.ts";
 import { isReleased } from "../../xdp/release.ts";
-import { tool, until } from "../support/processes.ts";
+import { requirePackages, tool, until } from "../support/processes.ts";
 import { canUseXdp, Veth, type VethOptions } from "../support/veth.ts";
 
 /** Runs a test with a pair of interfaces. */
@@ -335,6 +335,22 @@ test("isReleased() says when the kernel has let go of a queue", async (veth) => 
   await until("the release", () => isReleased(ifindex, 0));
   assertEquals(isReleased(2 ** 30, 0), true, "no such interface");
 });
+
+test("XdpDevice.checkAlive() notices that the interface has got more queues", async (veth) => {
+  await requirePackages("ethtool");
+  const set = (queues: number) => tool("ethtool", "-L", veth.near, "rx", `${queues}`);
+  await set(1);
+  using device = await open(veth.address);
+  device.checkAlive();
+  await set(2);
+  const { message } = assertThrows(() => device.checkAlive(), DeviceError);
+  assertMatch(
+    message,
+    /has 2 receive queues now, .* from 1: open it again, or run `ethtool -L \w+ rx 1`$/,
+  );
+  await set(1);
+  device.checkAlive();
+}, { queues: 2 });
 
 test("XdpDevice follows an interface that is renamed", async (veth) => {
   using device = await open(veth.address);
