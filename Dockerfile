@@ -13,6 +13,6 @@ COPY virtio virtio/
 COPY wrappers wrappers/
 COPY xdp xdp/
 # Containers then need no network.
-RUN deno cache demo.ts echo.ts fwd.ts nic.ts pcap.ts pktgen.ts sim/main.ts programs/forward_worker.ts
+RUN deno cache --quiet demo.ts echo.ts fwd.ts nic.ts pcap.ts pktgen.ts sim/main.ts programs/forward_worker.ts
 ENTRYPOINT ["deno", "run", "--quiet", "--cached-only", "--allow-ffi", "--allow-read", "--allow-write", "--allow-run"]
 CMD ["demo.ts"]

@@ -4,7 +4,7 @@
  */
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { type ContainerOptions, Image, MEMFD_CREATE, readDockerfile } from "./support/container.ts";
+import { type ContainerOptions, Image, readDockerfile } from "./support/container.ts";
 import {
   assertRefused,
   ffiOnly,
@@ -14,12 +14,13 @@ import {
   run,
   TemporaryDirectory,
 } from "./support/processes.ts";
+import { SYSTEM_CALL } from "./support/seccomp.ts";
 
 const CARD = "0000:03:00.0";
 /** Mounts a directory for files of programs. */
 const TMP = 'mount -t tmpfs tmp "$R/tmp"';
 /** Without files in memory. */
-const NO_MEMFD = ["/image/deny", String(MEMFD_CREATE), "--"];
+const NO_MEMFD = ["/image/deny", String(SYSTEM_CALL.memfd_create), "--"];
 
 /** Asserts that the demo forwarded, and lost nothing. */
 function assertForwarded({ code, stdout, stderr }: Result): void {

@@ -31,7 +31,7 @@ interface Suite {
   readonly beside?: boolean;
 }
 
-const NETWORK = ["iproute2", "iputils-ping", "mount", "tcpdump", "tshark", "util-linux"];
+const NETWORK = ["ethtool", "iproute2", "iputils-ping", "mount", "tcpdump", "tshark", "util-linux"];
 
 const PROJECT = new URL("..", import.meta.url).pathname;
 

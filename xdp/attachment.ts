@@ -7,8 +7,17 @@
 
 import { Errno, stubs, SystemError } from "../native/stubs.ts";
 import { waitUntil } from "../native/clock.ts";
+import { visible } from "../native/files.ts";
 import { checkCall, DeviceError, makeCalls, UsageError } from "../src/errors.ts";
-import { AttachFlag, createLink, createMap, loadProgram, programName, updateMap } from "./bpf.ts";
+import {
+  AttachFlag,
+  createLink,
+  createMap,
+  loadProgram,
+  NAME,
+  programName,
+  updateMap,
+} from "./bpf.ts";
 import type { NetworkInterface } from "./interface.ts";
 import { attachedProgram } from "./kernel_use.ts";
 import { type Passed, redirectProgram } from "./program.ts";
@@ -94,14 +103,25 @@ export class Attachment {
   }
 }
 
-/** Attaches a program; waits a moment if there is another, whose process may just have ended. */
+/**
+ * Attaches a program; waits a moment while the interface has one of the same name, whose process may just
+ * have ended.
+ */
 async function attachOnce(program: number, { index }: NetworkInterface, flags: number) {
   let result = 0;
   await waitUntil(DETACH_MS, () => {
     result = createLink(program, index, flags);
-    return !ATTACHED.includes(result);
+    return !ATTACHED.includes(result) || (other(index)?.name ?? NAME) !== NAME;
   });
   return result;
+}
+
+/** Returns the program on an interface. Only processes with CAP_SYS_ADMIN learn its name. */
+function other(
+  index: number,
+): { readonly id: number; readonly name: string | undefined } | undefined {
+  const id = attachedProgram(index)?.id;
+  return id === undefined ? undefined : { id, name: programName(id) };
 }
 
 function refusedBpf(address: string, what: string, errno: number, log = ""): Error {
@@ -132,10 +152,14 @@ function refusedLink(
   const refuse = (why: string, option?: string) =>
     new UsageError(`${address}: ${cause.message}: ${why}`, { ...(option && { option }), cause });
   if (ATTACHED.includes(-errno)) {
-    const id = makeCalls(address, () => attachedProgram(index))?.id;
-    const known = id === undefined ? undefined : programName(id);
-    const which = id === undefined ? "" : ` ${known ? `"${known}", ` : ""}number ${id}`;
-    return refuse(`it has another XDP program${which}: end the process that attached it`);
+    const found = makeCalls(address, () => other(index));
+    const which = found
+      ? ` ${found.name ? `"${visible(found.name)}", ` : ""}number ${found.id}`
+      : "";
+    return refuse(
+      `it has another XDP program${which}: end the process that attached it, or run ` +
+        `\`ip link set dev ${name} xdp off\` if none did`,
+    );
   }
   if (errno === Errno.EPERM) return refuse("this needs CAP_NET_ADMIN: run it as root");
   if (errno === Errno.EOPNOTSUPP) {

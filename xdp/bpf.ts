@@ -30,7 +30,7 @@ const INSTRUCTION = 8, LOG_BYTES = 65536;
 /** Offset and bytes of the name in struct bpf_prog_info. */
 const INFO_BYTES = 128, INFO_NAME = 64, NAME_BYTES = 16;
 /** The name of the program and the map, which `bpftool prog` shows. */
-const NAME = "ixy_xdp";
+export const NAME = "ixy_xdp";
 
 /**
  * Attributes of a command, and behind them, in the same memory, what they point to: memory that only a
@@ -98,7 +98,8 @@ export function updateMap(map: number, queue: number, socket: number): number {
 }
 
 /**
- * Loads a program: its descriptor, or a negative errno and the kernel's explanation.
+ * Loads a program: its descriptor, or a negative errno and the kernel's explanation. Asks for that only
+ * about a program that was refused: otherwise, a long explanation would itself be a reason to refuse.
  *
  * @param pieces Whether frames may be in several pieces: kernels before 6.3 do not know that.
  */
@@ -106,14 +107,19 @@ export function loadProgram(
   code: Uint8Array,
   pieces: boolean,
 ): { readonly result: number; readonly log: string } {
-  const license = new TextEncoder().encode("MIT\0"), log = new Uint8Array(LOG_BYTES);
-  const attributes = new Attributes(128, code.length + license.length + log.length + 32)
-    .u32(0, PROG_TYPE_XDP).u32(4, code.length / INSTRUCTION)
-    .point(8, code).point(16, license)
-    .u32(24, 1).u32(28, LOG_BYTES).point(32, log)
-    .u32(44, pieces ? XDP_HAS_FRAGS : 0).name(48).u32(68, ATTACH_XDP);
-  const result = attributes.call(Command.PROG_LOAD);
-  const text = new TextDecoder().decode(attributes.last(LOG_BYTES)).replace(/\0.*$/s, "").trim();
+  const license = new TextEncoder().encode("MIT\0");
+  const attributes = (more: number) =>
+    new Attributes(128, code.length + license.length + more + 32)
+      .u32(0, PROG_TYPE_XDP).u32(4, code.length / INSTRUCTION)
+      .point(8, code).point(16, license)
+      .u32(44, pieces ? XDP_HAS_FRAGS : 0).name(48).u32(68, ATTACH_XDP);
+  const result = attributes(0).call(Command.PROG_LOAD);
+  if (result >= 0) return { result, log: "" };
+  const explained = attributes(LOG_BYTES).u32(24, 1).u32(28, LOG_BYTES)
+    .point(32, new Uint8Array(LOG_BYTES));
+  const again = explained.call(Command.PROG_LOAD);
+  if (again >= 0) return { result: again, log: "" };
+  const text = new TextDecoder().decode(explained.last(LOG_BYTES)).replace(/\0.*$/s, "").trim();
   return { result, log: text };
 }
 

@@ -1,10 +1,10 @@
 /**
- * What is checked before an interface is changed.
+ * What is checked before an interface is changed, and while it is open.
  *
  * @module
  */
 
-import { makeCalls, UsageError } from "../src/errors.ts";
+import { DeviceError, makeCalls, UsageError } from "../src/errors.ts";
 import type { Mempool } from "../src/mempool.ts";
 import { FRAME_OVERHEAD, HEADROOM, MAX_CHUNK } from "./abi.ts";
 import type { NetworkInterface } from "./interface.ts";
@@ -27,6 +27,23 @@ export function checkQueues(address: string, at: NetworkInterface, queues: numbe
       `the device would receive from ${queues}: open it with ${receive}` +
       (queues <= most ? `, or run ${set}` : ""),
     { option: "rxQueues" },
+  );
+}
+
+/**
+ * Checks that the interface has not got more receive queues since the device was opened.
+ *
+ * @param queues The device's receive queues.
+ * @throws {DeviceError} if it has.
+ */
+export function checkServed(address: string, at: NetworkInterface, queues: number): void {
+  const channels = at.channels();
+  if (channels === undefined || channels.receive <= queues) return;
+  const { receive, word } = channels;
+  throw new DeviceError(
+    address,
+    `the interface has ${receive} receive queues now, and the device receives from ${queues}: open it ` +
+      `again, or run \`ethtool -L ${at.name} ${word} ${queues}\``,
   );
 }
 

@@ -15,22 +15,22 @@ import type {
   Statistics,
   TxQueue,
 } from "../src/device.ts";
-import {
-  checkBuffers,
-  checkMulticast,
-  checkUnicast,
-  type QueueOptions,
-  queueOptions,
-  waitForLink,
-} from "../src/driver.ts";
+import { checkBuffers, type QueueOptions, queueOptions, waitForLink } from "../src/driver.ts";
 import { DeviceError, UsageError } from "../src/errors.ts";
 import type { Mempool } from "../src/mempool.ts";
 import { refuseOptions } from "../src/options.ts";
 import { QueueCounts } from "../src/transfer.ts";
 import type { TransferredXdpQueues } from "./adopt.ts";
-import { MAX_CHUNK, Membership, STATISTICS } from "./abi.ts";
+import { MAX_CHUNK, STATISTICS } from "./abi.ts";
 import { Attachment } from "./attachment.ts";
-import { checkFrames, checkQueues, checkUnused, checkZeroCopyFrames } from "./checks.ts";
+import {
+  checkFrames,
+  checkQueues,
+  checkServed,
+  checkUnused,
+  checkZeroCopyFrames,
+} from "./checks.ts";
+import { Filters } from "./filters.ts";
 import { NetworkInterface } from "./interface.ts";
 import { LinkEvents } from "./link_events.ts";
 import { parsePass, type Passed } from "./program.ts";
@@ -102,6 +102,7 @@ export class XdpDevice implements Device {
   readonly rxQueues: readonly RxQueue[] = this.#rx;
   readonly txQueues: readonly TxQueue[] = this.#tx;
   readonly #interface: NetworkInterface;
+  readonly #filters: Filters;
   readonly #queues: QueueOptions;
   readonly #sockets: XdpSocket[] = [];
   /** Counts of the queues that were transferred, by number. */
@@ -109,10 +110,6 @@ export class XdpDevice implements Device {
   #attachment: Attachment | undefined;
   #linkEvents: LinkEvents | undefined;
   #linkInterrupt: Interrupt | undefined;
-  #promiscuous = false;
-  /** The address that the program has set. */
-  #mac: Uint8Array | undefined;
-  #multicast: readonly Uint8Array[] = [];
   #missed = 0;
   #closed = false;
 
@@ -120,6 +117,7 @@ export class XdpDevice implements Device {
   constructor(address: string, at: NetworkInterface, queues: QueueOptions) {
     this.address = address;
     this.#interface = at;
+    this.#filters = new Filters(address, at);
     this.#queues = queues;
     this.pool = queues.pool;
   }
@@ -186,7 +184,7 @@ export class XdpDevice implements Device {
 
   macAddress(): Uint8Array {
     this.#checkOpen();
-    return this.#mac?.slice() ?? this.#interface.macAddress();
+    return this.#filters.mac;
   }
 
   /**
@@ -195,29 +193,19 @@ export class XdpDevice implements Device {
    */
   setMacAddress(mac: Uint8Array): void {
     this.#checkOpen();
-    checkUnicast(this.address, mac);
-    const before = this.#mac;
-    this.#interface.setMembership(true, Membership.UNICAST, mac);
-    this.#mac = mac.slice();
-    if (before) this.#interface.setMembership(false, Membership.UNICAST, before);
+    this.#filters.setMac(mac);
   }
 
   /** A virtual interface such as veth has no filter: it receives every packet in any case. */
   setPromiscuous(on: boolean): void {
     this.#checkOpen();
-    if (on === this.#promiscuous) return;
-    this.#interface.setMembership(on, Membership.PROMISCUOUS);
-    this.#promiscuous = on;
+    this.#filters.setPromiscuous(on);
   }
 
   /** A virtual interface such as veth has no filter: it receives every packet in any case. */
   setMulticast(addresses: readonly Uint8Array[]): void {
     this.#checkOpen();
-    checkMulticast(this.address, addresses);
-    for (const mac of addresses) this.#interface.setMembership(true, Membership.MULTICAST, mac);
-    const before = this.#multicast;
-    this.#multicast = addresses.map((mac) => mac.slice());
-    for (const mac of before) this.#interface.setMembership(false, Membership.MULTICAST, mac);
+    this.#filters.setMulticast(addresses);
   }
 
   /**
@@ -284,6 +272,7 @@ export class XdpDevice implements Device {
   checkAlive(): void {
     this.#checkOpen();
     this.#interface.checkPresent();
+    checkServed(this.address, this.#interface, this.#rx.length);
   }
 
   #checkOpen(): void {

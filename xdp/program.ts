@@ -154,6 +154,8 @@ export interface Passed {
   readonly ports: readonly { readonly protocol: number; readonly port: number }[];
 }
 
+/** The most ports: jumps over all of them have to fit 16 bits. */
+const MOST_PORTS = 1024;
 /** What the option `pass` takes, for messages. */
 const KINDS = "arp, icmp, tcp, udp, tcp:PORT or udp:PORT";
 
@@ -161,9 +163,11 @@ const KINDS = "arp, icmp, tcp, udp, tcp:PORT or udp:PORT";
  * Reads the option `pass`: `arp`, `icmp` (ICMP and ICMPv6), `tcp`, `udp`, `tcp:22`, `udp:53`.
  *
  * @param address The device's address, for messages.
- * @throws {UsageError} if a word has another form.
+ * @throws {UsageError} if a word has another form, or there are more than 1024 ports.
  */
 export function parsePass(address: string, pass: readonly string[]): Passed {
+  const refuse = (what: string) =>
+    new UsageError(`${address}: \`xdp.pass\` lists ${what}`, { option: "xdp.pass" });
   let arp = false;
   const protocols = new Set<number>(), ports: { protocol: number; port: number }[] = [];
   for (const word of pass) {
@@ -174,12 +178,9 @@ export function parsePass(address: string, pass: readonly string[]): Passed {
     else if (name !== undefined && port === undefined) protocols.add(name === "tcp" ? TCP : UDP);
     else if (name !== undefined && port !== undefined && port >= 1 && port <= 0xffff) {
       ports.push({ protocol: name === "tcp" ? TCP : UDP, port });
-    } else {
-      throw new UsageError(`${address}: \`xdp.pass\` lists ${KINDS}, not "${word}"`, {
-        option: "xdp.pass",
-      });
-    }
+    } else throw refuse(`${KINDS}, not "${word}"`);
   }
+  if (ports.length > MOST_PORTS) throw refuse(`up to ${MOST_PORTS} ports, not ${ports.length}`);
   return { arp, protocols: [...protocols], ports };
 }
 

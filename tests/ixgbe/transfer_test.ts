@@ -1,6 +1,6 @@
 /** Transfer and adoption of queues and pools, on the NIC model, in one thread. */
 
-import { assert, assertEquals, assertThrows } from "@std/assert";
+import { assertEquals, assertThrows } from "@std/assert";
 import { ixgbe, type IxgbeDevice } from "../../ixgbe/device.ts";
 import { AdoptedQueues } from "../../ixgbe/mod.ts";
 import { Mempool, PacketBatch } from "../../mod.ts";
@@ -101,63 +101,6 @@ Deno.test("AdoptedQueues and its pool reach no memory after they are disposed", 
   assertEquals(bytes.length, 0);
   bench.arrive(64); // the NIC and the other queues still work
   assertEquals(bench.device.rxQueues[1].receive(new PacketBatch(bench.pools[1])) > 0, true);
-});
-
-Deno.test("Transferred queues and pools cannot be used, nor transferred again", async () => {
-  using bench = await Bench.start();
-  const { pool, pair } = bench.adopt(0);
-  const [own] = bench.pools;
-  assertEquals([own.freeCount, own.allocate(60)], [0, -1]);
-  assertThrows(() => own.transfer(), Error, "transferred twice");
-  const batch = new PacketBatch(own);
-  assertThrows(() => bench.device.rxQueues[0].receive(batch), Error, "was transferred");
-  assertThrows(() => bench.device.txQueues[0].transmit(batch), Error, "was transferred");
-  assertThrows(() => bench.device.transferQueues(0), Error, "queues 0 are transferred twice");
-  assertThrows(() => bench.device.transferQueues(2), RangeError, "no receive and transmit queue 2");
-  pair[Symbol.dispose]();
-  pool[Symbol.dispose]();
-});
-
-Deno.test("Device.transferQueues() refuses queues that were used", async () => {
-  using bench = await Bench.start();
-  bench.arrive(64);
-  const batch = new PacketBatch(bench.pools[1]);
-  bench.device.rxQueues[1].receive(batch);
-  assertThrows(
-    () => bench.device.transferQueues(1),
-    Error,
-    "receive queue 1 is transferred after use",
-  );
-  bench.device.txQueues[1].transmit(batch);
-});
-
-Deno.test("Device.transferQueues() that is refused leaves both queues usable", async () => {
-  using bench = await Bench.start();
-  const { device: { rxQueues, txQueues }, pools } = bench;
-  const batch = new PacketBatch(pools[0]);
-  assert(batch.add(new Uint8Array(60)));
-  assertEquals(txQueues[0].transmit(batch), 1);
-  assertThrows(
-    () => bench.device.transferQueues(0),
-    Error,
-    "transmit queue 0 is transferred after use",
-  );
-  bench.arrive(64);
-  const received = rxQueues[0].receive(batch);
-  assert(received > 0);
-  assertEquals(txQueues[0].transmit(batch), received);
-});
-
-Deno.test("AdoptedQueues refuses another pool than that of the queues", async () => {
-  using bench = await Bench.start();
-  const [first, second] = bench.pools.map((pool) => Mempool.adopt(pool.transfer()));
-  const handed = bench.device.transferQueues(0);
-  assertThrows(
-    () => new AdoptedQueues(handed, second),
-    Error,
-    "queues 0 are adopted with a wrong pool",
-  );
-  using _ = new AdoptedQueues(handed, first);
 });
 
 Deno.test("Device.close() does not free buffers of transferred queues", async () => {

@@ -7,35 +7,7 @@
 
 import { assertEquals } from "@std/assert";
 import { PROJECT, type Result, run, TemporaryDirectory, tool } from "./processes.ts";
-
-/** Number of the system call that makes a file in memory, on x86-64. */
-export const MEMFD_CREATE = 319;
-
-/** A program that runs another one without some system calls: `deny NUMBER... -- PROGRAM`. */
-const DENY = `
-#include <errno.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/prctl.h>
-#include <unistd.h>
-int main(int count, char **words) {
-  struct sock_filter code[32] = {BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 0)};
-  unsigned short n = 1;
-  int i = 1;
-  for (; i < count && strcmp(words[i], "--"); i++) {
-    code[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)atoi(words[i]), 0, 1);
-    code[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM);
-  }
-  code[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
-  struct sock_fprog program = {n, code};
-  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program))
-    return 125;
-  execvp(words[i + 1], words + i + 1);
-  return 127;
-}
-`;
+import { buildDeny } from "./seccomp.ts";
 
 /** Directories of this machine that take the place of the image's. */
 const IMAGE = ["usr", "lib", "lib64", "bin", "sbin", "etc"];
@@ -110,8 +82,7 @@ export class Image implements AsyncDisposable {
       await tool("mkdir", "-p", `${work}/${to}`);
       await tool("cp", "-r", ...from, `${work}/${to}`);
     }
-    Deno.writeTextFileSync(`${root}/image/deny.c`, DENY);
-    await tool("gcc", "-Wall", "-Werror", "-o", `${root}/image/deny`, `${root}/image/deny.c`);
+    await buildDeny(`${root}/image/deny`);
     const { denoDir } = JSON.parse(await tool(Deno.execPath(), "info", "--json"));
     await tool("cp", "-r", `${denoDir}/npm`, `${root}/deno-dir`);
     await tool("chmod", "755", root);

@@ -6,6 +6,7 @@
  * @module
  */
 
+import { assertEquals } from "@std/assert";
 import { DeviceQueue } from "../../explorer/recorder/virtio/device/device_queue.ts";
 import { DriverMemory } from "../../explorer/recorder/virtio/device/driver_memory.ts";
 import type { DmaMemory } from "../../src/dma.ts";
@@ -163,4 +164,19 @@ export class DirectVirtio implements Transport {
     if (header.writable || data.writable) throw new Error("a writable chain to transmit");
     return { id, header: header.bytes.slice(), packet: data.bytes.slice() };
   }
+}
+
+/** Acknowledges the driver's commands; returns them, each as class, command and data. */
+export function answer(direct: DirectVirtio, acknowledgement = 0): number[][] {
+  const commands: number[][] = [];
+  direct.onNotify = (index) => {
+    if (index !== 2) return;
+    const queue = direct.queues[2], id = queue.take();
+    const [command, data, ack] = queue.chain(id);
+    assertEquals([command.writable, data.writable, ack.writable], [false, false, true]);
+    commands.push([...command.bytes, ...data.bytes]);
+    ack.bytes[0] = acknowledgement;
+    queue.put(id, 1);
+  };
+  return commands;
 }

@@ -40,8 +40,12 @@ export async function until(
 }
 
 /** Fails if a system program is not installed, and says what to install. */
-export async function requirePackages(...packages: ("tcpdump" | "tshark" | "iproute2" | "ping")[]) {
-  const programs = { tcpdump: "tcpdump", tshark: "tshark", iproute2: "ip", ping: "ping" };
+export async function requirePackages(
+  ...packages: ("tcpdump" | "tshark" | "iproute2" | "ping" | "ethtool")[]
+) {
+  const programs = {
+    ...{ tcpdump: "tcpdump", tshark: "tshark", iproute2: "ip", ping: "ping", ethtool: "ethtool" },
+  };
   for (const name of packages) {
     const { success } = await new Deno.Command("sh", {
       args: ["-c", `command -v ${programs[name]}`],

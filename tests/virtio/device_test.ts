@@ -3,24 +3,9 @@
 import { assert, assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
 import { DeviceError, Mempool, UsageError } from "../../mod.ts";
 import { Feature, featureNames, negotiate } from "../../virtio/features.ts";
-import { DirectVirtio } from "../support/direct_virtio.ts";
+import { answer, DirectVirtio } from "../support/direct_virtio.ts";
 
 const CONTROL = Feature.CTRL_VQ | Feature.CTRL_RX | Feature.CTRL_MAC_ADDR;
-
-/** Acknowledges the driver's commands; returns them, each as class, command and data. */
-function answer(direct: DirectVirtio, acknowledgement = 0): number[][] {
-  const commands: number[][] = [];
-  direct.onNotify = (index) => {
-    if (index !== 2) return;
-    const queue = direct.queues[2], id = queue.take();
-    const [command, data, ack] = queue.chain(id);
-    assertEquals([command.writable, data.writable, ack.writable], [false, false, true]);
-    commands.push([...command.bytes, ...data.bytes]);
-    ack.bytes[0] = acknowledgement;
-    queue.put(id, 1);
-  };
-  return commands;
-}
 
 async function refused(direct: DirectVirtio, message: RegExp): Promise<void> {
   using pool = new Mempool({ buffers: 1024, memory: "pages" });
@@ -178,18 +163,6 @@ Deno.test("VirtioDevice.linkStatus() returns state and speed from the device", a
 
   using plain = await new DirectVirtio().open({});
   assertEquals(await plain.waitForLink(), { up: true, megabits: 0 });
-});
-
-Deno.test("VirtioDevice refuses all calls after closing", async () => {
-  const device = await new DirectVirtio().open({});
-  device.close();
-  const calls = [
-    () => device.checkAlive(),
-    () => device.linkStatus(),
-    () => device.macAddress(),
-    () => device.setPromiscuous(true),
-  ];
-  for (const call of calls) assertThrows(call, Error, "virtio is closed");
 });
 
 Deno.test("VirtioDevice.close() keeps the buffers of a device that may still be running", async () => {

@@ -10,6 +10,7 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import { isRoot, run, TemporaryDirectory, tool } from "../support/processes.ts";
 import { added, addedWithoutMisses, assertSame, withNeighbours } from "./linux_counts.ts";
 import { type Link, LinuxGuest } from "./linux_ixgbe.ts";
+import { assertZeroCopy } from "./linux_xdp.ts";
 import { assertKnown, RECEIVE_PATH, SELF_TEST, SELF_TEST_CRC, TAKEN_DOWN } from "./linux_known.ts";
 
 const SFP = 0x10fb;
@@ -197,6 +198,11 @@ Deno.test({
       const address = ["address", "add", `${IPV6_PEER}/64`, "dev", peer.device, "nodad"];
       await tool("ip", "-n", peer.name, ...address);
       await guest.echo(first, MEGABYTES, IPV6_PEER);
+    });
+    await t.step("fwd.ts forwards with zero-copy above the driver, twice", async () => {
+      await guest.do("rmmod ixgbe");
+      await guest.load();
+      await assertZeroCopy(guest);
     });
     await guest.assertQuiet();
     assertKnown(await guest.quit(), TAKEN_DOWN, RECEIVE_PATH, ...SELF_TEST, SELF_TEST_CRC);

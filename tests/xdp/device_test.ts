@@ -14,9 +14,10 @@ import {
   UsageError,
   Waiter,
 } from "../../mod.ts";
+import { checkErrno, stubs } from "../../native/stubs.ts";
+import { AttachFlag, createLink } from "../../xdp/bpf.ts";
 import { isReleased } from "../../xdp/release.ts";
-import { AdoptedXdpQueues, type XdpDevice } from "../../xdp/mod.ts";
-import { tool, until } from "../support/processes.ts";
+import { requirePackages, tool, until } from "../support/processes.ts";
 import { canUseXdp, Veth, type VethOptions } from "../support/veth.ts";
 
 /** Runs a test with a pair of interfaces. */
@@ -42,6 +43,11 @@ function frame(bytes: number): Uint8Array {
   const random = crypto.getRandomValues(new Uint8Array(bytes));
   random.set([0x88, 0xb5], 12);
   return random;
+}
+
+/** Returns the number of the interface for a device. */
+async function indexOf({ near }: Veth): Promise<number> {
+  return JSON.parse(await tool("ip", "-j", "link", "show", near))[0].ifindex;
 }
 
 /** Receives this many packets; returns copies of them. */
@@ -122,51 +128,6 @@ test("XdpRxQueue.receive() counts frames that the kernel drops for lack of buffe
   assertEquals(device.statistics(false).rxMissed, 36);
 });
 
-test("XdpRxQueue.receive() drops packets while the pool is empty, and goes on after", async (veth) => {
-  using pool = new Mempool({ buffers: 128 });
-  using device = await open(veth.address, { pool, rxEntries: 64 });
-  const held = new PacketBatch(pool, 256), [rx] = device.rxQueues;
-  while (held.allocate(60) !== undefined);
-  for (let i = 0; i < 10; i++) veth.send(frame(60));
-  const batch = new PacketBatch(pool);
-  await until("drops", () => rx.receive(batch) === 0 && device.statistics().rxNoBuffer === 10);
-  held.free();
-  const packet = frame(60);
-  veth.send(packet);
-  assertEquals(await receive(device, 1), [packet]);
-});
-
-test("XdpTxQueue.transmit() refuses packets that cannot be sent, and keeps the batch", async (veth) => {
-  using device = await open(veth.address);
-  const { pool, txQueues: [tx] } = device, batch = new PacketBatch(pool);
-  batch.allocate(60)!.fill(0);
-  batch.allocate(13);
-  assertThrows(() => tx.transmit(batch), Error, "14 to 2048 bytes long");
-  assertEquals(batch.length, 1);
-  batch.free();
-});
-
-test("XdpDevice.close() sends the packets in its ring, and is idempotent", async (veth) => {
-  using pool = new Mempool({ buffers: 2048 });
-  const device = await open(veth.address, { pool }), [tx] = device.txQueues;
-  veth.listen();
-  const batch = new PacketBatch(pool, 256), packet = frame(60);
-  for (let i = 0; i < 200; i++) batch.add(packet);
-  assertEquals(tx.transmit(batch), 200);
-  device.close();
-  device.close();
-  assertEquals(pool.freeCount, 2048);
-  let arrived = 0;
-  while (veth.take() !== undefined) arrived++;
-  assertEquals(arrived, 200);
-  assertEquals(tx.reclaim(), 0);
-  assertThrows(() => tx.transmit(new PacketBatch(pool)), Error, "closed");
-  assertThrows(() => device.rxQueues[0].receive(new PacketBatch(pool)), Error, "closed");
-  for (const call of [() => device.linkStatus(), () => device.checkAlive()]) {
-    assertThrows(call, Error, "is closed");
-  }
-});
-
 test("open() opens an interface again at once after it was closed", async (veth) => {
   for (let i = 0; i < 3; i++) (await open(veth.address)).close();
 });
@@ -221,21 +182,6 @@ test("XdpDevice.linkStatus() follows both ends, and says that the interface is d
   veth.send(packet);
   assertEquals(await receive(device, 1), [packet]);
   assertEquals(await transmit(device, veth, [packet]), [packet]);
-});
-
-test("Waiter sleeps until a frame arrives at an interface", async (veth) => {
-  using device = await open(veth.address, { interrupts: true });
-  const waiter = new Waiter(device.rxQueues), batch = new PacketBatch(device.pool);
-  const [rx] = device.rxQueues, look = () => rx.receive(batch) > 0;
-  assertEquals(waiter.wait(look, 20), false);
-  veth.send(frame(60));
-  assert(waiter.wait(look, 10000));
-  if (batch.length === 0) assert(look());
-  batch.free();
-  assertEquals(waiter.wait(look, 20), false);
-  const { interrupt } = rx;
-  device.close();
-  assertThrows(() => interrupt!.arm(), Error, "is closed");
 });
 
 test("XdpDevice sets addresses and promiscuous mode, and nothing of them stays", async (veth) => {
@@ -332,6 +278,29 @@ test("open() refuses a second device on an interface, and names the program", as
   );
 });
 
+test("open() refuses an interface that has the program of another tool, and names it", async (veth) => {
+  const attributes = new Uint8Array(256), view = new DataView(attributes.buffer);
+  const start = Deno.UnsafePointer.value(Deno.UnsafePointer.of(attributes));
+  const XDP = 6, PROG_LOAD = 5, LICENSE = 128, CODE = 136;
+  view.setUint32(0, XDP, true);
+  view.setUint32(4, 2, true); // instructions
+  view.setBigUint64(8, start + BigInt(CODE), true);
+  view.setBigUint64(16, start + BigInt(LICENSE), true);
+  attributes.set(new TextEncoder().encode("a_firewall"), 48);
+  attributes.set(new TextEncoder().encode("MIT"), LICENSE);
+  attributes.set(Uint8Array.fromHex("b700000002000000" + "9500000000000000"), CODE); // XDP_PASS
+  const program = checkErrno("load", stubs.ixy_bpf(PROG_LOAD, attributes, 120));
+  const link = checkErrno("attach", createLink(program, await indexOf(veth), AttachFlag.DRIVER));
+  const which = /another XDP program "a_firewall", number \d+: end .*, or run `ip link .* xdp off`/;
+  try {
+    await refused(veth.address, {}, which);
+    await refused(veth.address, { xdp: { mode: "generic" } }, which);
+  } finally {
+    for (const fd of [link, program]) stubs.ixy_close(fd);
+  }
+  (await open(veth.address)).close();
+});
+
 test("XdpDevice in generic mode receives and sends", async (veth) => {
   using device = await open(veth.address, { xdp: { mode: "generic" } });
   assertEquals(device.model, "AF_XDP, copy, generic");
@@ -358,7 +327,7 @@ test("XdpDevice notices that its interface is gone, and closes", async (veth) =>
 });
 
 test("isReleased() says when the kernel has let go of a queue", async (veth) => {
-  const [{ ifindex }] = JSON.parse(await tool("ip", "-j", "link", "show", veth.near));
+  const ifindex = await indexOf(veth);
   {
     using _device = await open(veth.address);
     assertEquals(isReleased(ifindex, 0), false);
@@ -367,47 +336,21 @@ test("isReleased() says when the kernel has let go of a queue", async (veth) => 
   assertEquals(isReleased(2 ** 30, 0), true, "no such interface");
 });
 
-test("XdpDevice.transferQueues() transfers unused queues once, with their counts", async (veth) => {
-  using pool = new Mempool({ buffers: 2048 });
-  const device = await open(veth.address, { pool, rxEntries: 64 }) as XdpDevice;
-  assertThrows(() => device.transferQueues(1), RangeError, "has no queues 1");
-  const pair = device.transferQueues(0), batch = new PacketBatch(pool);
-  assertThrows(() => device.transferQueues(0), Error, "transferred twice");
-  assertThrows(() => device.rxQueues[0].receive(batch), Error, "transferred");
-  assertThrows(() => device.txQueues[0].transmit(batch), Error, "transferred");
-  using other = new Mempool({ buffers: 64 });
-  assertThrows(() => new AdoptedXdpQueues(pair, other), Error, "with a wrong pool");
-  {
-    using adopted = Mempool.adopt(pool.transfer()); // in this thread, for the test
-    using queues = new AdoptedXdpQueues(pair, adopted);
-    const packets = [60, 1514].map(frame), received = new PacketBatch(adopted);
-    veth.listen();
-    for (let round = 0; round < 100; round++) {
-      for (const packet of packets) veth.send(packet);
-      await until("packets", () => queues.rx.receive(received) > 0 || received.length > 0);
-      while (received.length < 2) {
-        const rest = new PacketBatch(adopted);
-        queues.rx.receive(rest);
-        for (const buffer of rest.buffers.subarray(0, rest.length)) received.push(buffer);
-      }
-      assertEquals([...received].map((packet) => packet.slice()), packets);
-      assertEquals(queues.tx.transmit(received), 2);
-      let arrived = 0;
-      await until("both to come back", () => veth.take() !== undefined && ++arrived === 2);
-    }
-    queues.publish();
-    const { rxPackets, txPackets, rxBytes } = device.statistics();
-    assertEquals([rxPackets, txPackets, rxBytes], [200, 200, 100 * 1574]);
-  }
-  device.close();
-});
-
-test("XdpDevice.transferQueues() refuses used queues", async (veth) => {
-  using device = await open(veth.address) as XdpDevice;
-  veth.send(frame(60));
-  await receive(device, 1);
-  assertThrows(() => device.transferQueues(0), Error, "receive queue 0 is transferred after use");
-});
+test("XdpDevice.checkAlive() notices that the interface has got more queues", async (veth) => {
+  await requirePackages("ethtool");
+  const set = (queues: number) => tool("ethtool", "-L", veth.near, "rx", `${queues}`);
+  await set(1);
+  using device = await open(veth.address);
+  device.checkAlive();
+  await set(2);
+  const { message } = assertThrows(() => device.checkAlive(), DeviceError);
+  assertMatch(
+    message,
+    /has 2 receive queues now, .* from 1: open it again, or run `ethtool -L \w+ rx 1`$/,
+  );
+  await set(1);
+  device.checkAlive();
+}, { queues: 2 });
 
 test("XdpDevice follows an interface that is renamed", async (veth) => {
   using device = await open(veth.address);

@@ -17,6 +17,7 @@ import {
   tool,
   until,
 } from "../support/processes.ts";
+import { buildDeny, SYSTEM_CALL } from "../support/seccomp.ts";
 import { startForwarder, stopProgram, totals } from "../support/programs.ts";
 import { canUseXdp, Veth } from "../support/veth.ts";
 
@@ -221,3 +222,31 @@ test("open() needs three capabilities, and no root", async (veth, directory) => 
     assertMatch(await opened(rest), /^UsageError: .*CAP_(BPF|NET_RAW|NET_ADMIN).*: run .*as root/);
   }
 });
+
+test(
+  "pcap.ts explains a kernel without AF_XDP, and one that forbids bpf(2)",
+  async (veth, directory) => {
+    const deny = directory.file("deny"), { socket, bpf } = SYSTEM_CALL;
+    await buildDeny(deny);
+    const AF_XDP = 44, EAFNOSUPPORT = 97, ENOSYS = 38, BPF_MAP_CREATE = 0, BPF_PROG_LOAD = 5;
+    const details = () => tool("ip", "-d", "link", "show", veth.near);
+    const before = await details();
+    for (
+      const [call, sentence] of [
+        [`${socket}:${AF_XDP}:${EAFNOSUPPORT}`, /use a kernel with CONFIG_XDP_SOCKETS\n$/],
+        [`${bpf}`, /make a map: .* a container may forbid it: .*`--cap-add NET_RAW --cap-add/],
+        [`${bpf}:${BPF_MAP_CREATE}:${ENOSYS}`, /use a kernel with CONFIG_BPF_SYSCALL\n$/],
+        [
+          `${bpf}:${BPF_PROG_LOAD}`,
+          /load the program: .* bpf\(2\) needs CAP_BPF and CAP_NET_ADMIN/,
+        ],
+      ] as const
+    ) {
+      assertRefused(
+        await run([deny, call, "--", ...ffiOnly("pcap.ts", [veth.address, "-"])]),
+        sentence,
+      );
+      assertEquals(await details(), before, call);
+    }
+  },
+);

@@ -1,8 +1,8 @@
 /** The BPF program of an interface: its instructions, and what the kernel says that it does to frames. */
 
-import { assertEquals, assertThrows } from "@std/assert";
+import { assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { UsageError } from "../../mod.ts";
-import { checkErrno, stubs } from "../../native/stubs.ts";
+import { checkErrno, Errno, stubs } from "../../native/stubs.ts";
 import { createMap, loadProgram, updateMap } from "../../xdp/bpf.ts";
 import { parsePass, redirectProgram } from "../../xdp/program.ts";
 import { canUseXdp } from "../support/veth.ts";
@@ -43,6 +43,8 @@ Deno.test("parsePass() reads kinds of traffic, and refuses others by name", () =
     );
     assertEquals(error.option, "xdp.pass");
   }
+  const many = Array.from({ length: 1025 }, (_, i) => `udp:${i + 1}`);
+  assertThrows(() => parsePass("xdp:a", many), UsageError, "lists up to 1024 ports, not 1025");
 });
 
 /** Returns a frame of 80 bytes with this EtherType, and bytes at offsets. */
@@ -137,5 +139,19 @@ Deno.test({
         assertEquals(program.run(bytes), expected, `${name}, pass ${pass.join()}`);
       }
     }
+  },
+});
+
+Deno.test({
+  name: "loadProgram() loads a program for many ports, and explains a refusal",
+  ignore: !canUseXdp,
+  fn() {
+    using program = new Loaded(Array.from({ length: 1024 }, (_, i) => `tcp:${i + 1}`));
+    assertEquals(program.run(v4(TCP, 5000, 1024)), PASS);
+    assertEquals(program.run(v4(TCP, 5000, 1025)), REDIRECT);
+    const exit = Uint8Array.fromHex("9500000000000000"); // without a result
+    const { result, log } = loadProgram(exit, false);
+    assertEquals(result, -Errno.EACCES);
+    assertMatch(log, /R0 !read_ok/);
   },
 });
