@@ -11,7 +11,8 @@ import { SharedTexts } from "./shared_texts.ts";
 export class Engine {
   readonly #onReport: (report: Report) => void;
   readonly #texts = new SharedTexts();
-  #worker: Worker;
+  /** Undefined after it has ended by an error, until the next request. */
+  #worker: Worker | undefined;
 
   /**
    * Starts the worker.
@@ -23,14 +24,15 @@ export class Engine {
     this.#worker = this.#start();
   }
 
-  /** Sends a request. Reports answer it. */
+  /** Sends a request, to a new worker if the last one has ended by an error. Reports answer it. */
   send(request: Request): void {
+    this.#worker ??= this.#start();
     this.#worker.postMessage(request);
   }
 
   /** Ends the worker. */
   close(): void {
-    this.#worker.terminate();
+    this.#worker?.terminate();
   }
 
   /** Ends the worker, whatever it does, and starts it anew. */
@@ -48,6 +50,7 @@ export class Engine {
       this.#onReport(data);
     };
     worker.onerror = ({ message }) => {
+      if (worker === this.#worker) this.#worker = undefined;
       const detail = message ? `: ${message}` : "";
       this.#onReport({
         type: "error",
