@@ -154,7 +154,7 @@ export class WebServer implements AsyncDisposable {
   }
 }
 
-/** Whether a request is one that {@linkcode Deno.upgradeWebSocket} takes: it throws at others. */
+/** Whether a request is one that `Deno.upgradeWebSocket` takes: it throws at others. */
 function isHandshake({ method, headers }: Request): boolean {
   const connection = (headers.get("connection") ?? "").toLowerCase().split(",");
   return method === "GET" && headers.get("upgrade")?.toLowerCase() === "websocket" &&
