@@ -14,7 +14,7 @@ import {
   createLink,
   createMap,
   loadProgram,
-  NAME,
+  PROGRAM_NAME,
   programName,
   updateMap,
 } from "./bpf.ts";
@@ -80,9 +80,9 @@ export class Attachment {
       const { result, log } = loadProgram(redirectProgram(map, passed), pieces);
       if (keep(result) < 0) throw refusedBpf(address, "load the program", -result, log);
       const flags = ATTACH_FLAGS[mode];
-      let link = await attachOnce(result, at, flags);
+      let link = await attachOnce(address, result, at, flags);
       const elsewise = mode === "auto" && link < 0 && !ATTACHED.includes(link);
-      if (elsewise) link = await attachOnce(result, at, AttachFlag.GENERIC);
+      if (elsewise) link = await attachOnce(address, result, at, AttachFlag.GENERIC);
       if (keep(link) < 0) throw refusedLink(address, at, mode, -link);
       const now = makeCalls(address, () => attachedProgram(at.index));
       return new Attachment(address, fds, now?.generic ?? false);
@@ -107,20 +107,27 @@ export class Attachment {
  * Attaches a program; waits a moment while the interface has one of the same name, whose process may just
  * have ended.
  */
-async function attachOnce(program: number, { index }: NetworkInterface, flags: number) {
+async function attachOnce(
+  address: string,
+  program: number,
+  { index }: NetworkInterface,
+  flags: number,
+): Promise<number> {
+  const isOther = () => (programOn(address, index)?.name ?? PROGRAM_NAME) !== PROGRAM_NAME;
   let result = 0;
   await waitUntil(DETACH_MS, () => {
     result = createLink(program, index, flags);
-    return !ATTACHED.includes(result) || (other(index)?.name ?? NAME) !== NAME;
+    return !ATTACHED.includes(result) || isOther();
   });
   return result;
 }
 
 /** Returns the program on an interface. Only processes with CAP_SYS_ADMIN learn its name. */
-function other(
+function programOn(
+  address: string,
   index: number,
 ): { readonly id: number; readonly name: string | undefined } | undefined {
-  const id = attachedProgram(index)?.id;
+  const id = makeCalls(address, () => attachedProgram(index))?.id;
   return id === undefined ? undefined : { id, name: programName(id) };
 }
 
@@ -152,7 +159,7 @@ function refusedLink(
   const refuse = (why: string, option?: string) =>
     new UsageError(`${address}: ${cause.message}: ${why}`, { ...(option && { option }), cause });
   if (ATTACHED.includes(-errno)) {
-    const found = makeCalls(address, () => other(index));
+    const found = programOn(address, index);
     const which = found
       ? ` ${found.name ? `"${visible(found.name)}", ` : ""}number ${found.id}`
       : "";

@@ -30,7 +30,7 @@ const INSTRUCTION = 8, LOG_BYTES = 65536;
 /** Offset and bytes of the name in struct bpf_prog_info. */
 const INFO_BYTES = 128, INFO_NAME = 64, NAME_BYTES = 16;
 /** The name of the program and the map, which `bpftool prog` shows. */
-export const NAME = "ixy_xdp";
+export const PROGRAM_NAME = "ixy_xdp";
 
 /**
  * Attributes of a command, and behind them, in the same memory, what they point to: memory that only a
@@ -57,7 +57,7 @@ class Attributes {
 
   /** Sets a name. */
   name(at: number): this {
-    this.#memory.set(new TextEncoder().encode(NAME), at);
+    this.#memory.set(new TextEncoder().encode(PROGRAM_NAME), at);
     return this;
   }
 
