@@ -24,6 +24,7 @@ export async function assertZeroCopy(guest: LinuxGuest): Promise<void> {
     // One subnet at both ends.
     const address = `${peer.address}/16`;
     await tool("ip", "-n", peer.name, "addr", "replace", address, "dev", peer.device);
+    await tool("ip", "-n", peer.name, "link", "set", peer.device, "mtu", "1500"); // as in the guest
   }
   const up = async () => {
     for (const { device } of links) await guest.carrier(device, 1);
