@@ -2,6 +2,7 @@
 FROM denoland/deno:2.9.6
 WORKDIR /ixy.ts
 COPY deno.json deno.lock demo.ts echo.ts fwd.ts mod.ts nic.ts pcap.ts pktgen.ts ./
+COPY explorer/deno.json explorer/
 COPY ixgbe ixgbe/
 COPY native native/
 COPY nic nic/
@@ -13,6 +14,6 @@ COPY virtio virtio/
 COPY wrappers wrappers/
 COPY xdp xdp/
 # Containers then need no network.
-RUN deno cache --quiet demo.ts echo.ts fwd.ts nic.ts pcap.ts pktgen.ts sim/main.ts programs/forward_worker.ts
+RUN deno cache demo.ts echo.ts fwd.ts nic.ts pcap.ts pktgen.ts sim/main.ts programs/forward_worker.ts
 ENTRYPOINT ["deno", "run", "--quiet", "--cached-only", "--allow-ffi", "--allow-read", "--allow-write", "--allow-run"]
 CMD ["demo.ts"]

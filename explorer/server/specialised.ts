@@ -2,8 +2,8 @@
  * Keeps `src/specialise.ts` correct in a bundle.
  *
  * In a bundle all modules share one scope. If two of them have the same name, the bundler renames one:
- * `specialise(import.meta.url, { MAX }, …)` becomes `{ MAX: MAX2 }`, and the text of the function, which
- * is compiled outside the bundle, refers to `MAX2`. So the scope needs that name, too.
+ * the scope `{ MAX }` of a specialised function becomes `{ MAX: MAX2 }`, and the function's text, which is
+ * compiled outside the bundle, refers to `MAX2`. So the scope needs that name, too.
  *
  * @module
  */
