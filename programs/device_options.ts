@@ -8,6 +8,7 @@ import type { Device, OpenOptions } from "../src/device.ts";
 import { DEFAULT_ENTRIES } from "../src/driver.ts";
 import { UsageError } from "../src/errors.ts";
 import { open } from "../mod.ts";
+import { XDP_MODES } from "../src/options.ts";
 import { parsePciAddress } from "../src/pci/address.ts";
 import { ReconnectingDevice } from "../wrappers/reconnecting.ts";
 import { err } from "./output.ts";
@@ -19,9 +20,6 @@ export const DEVICE_FORMS =
 
 /** The interfaces of a VirtIO device that has two. */
 export const VIRTIO_INTERFACES = ["legacy", "modern"] as const;
-
-/** How frames of a network interface pass between the kernel and the program. */
-export const XDP_MODES = ["auto", "zero-copy", "copy", "generic"] as const;
 
 /** The range of a ring's descriptors. */
 const RING = { least: 64, most: 4096, default: undefined } as const;

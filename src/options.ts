@@ -9,6 +9,9 @@ import type { OpenOptions } from "./device.ts";
 import { UsageError } from "./errors.ts";
 import { Mempool } from "./mempool.ts";
 
+/** Modes of AF_XDP, see `XdpOptions` in `device.ts`. */
+export const XDP_MODES = ["auto", "zero-copy", "copy", "generic"] as const;
+
 /** A type of values: its name for messages, and its test. */
 type Kind = readonly [words: string, accepts: (value: unknown) => boolean];
 
@@ -16,7 +19,6 @@ const WHOLE: Kind = ["a whole number", Number.isSafeInteger];
 const SWITCH: Kind = ["true or false", (value) => typeof value === "boolean"];
 const isSpeeds = (value: unknown) =>
   Array.isArray(value) && value.length > 0 && value.every(Number.isSafeInteger);
-const XDP_MODES = ["auto", "zero-copy", "copy", "generic"];
 const isXdp = (value: unknown) => {
   if (typeof value !== "object" || value === null || Array.isArray(value)) return false;
   const { mode = "auto", pass = [], ...rest } = value as Record<string, unknown>;

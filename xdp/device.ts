@@ -322,7 +322,9 @@ export class XdpDevice implements Device {
 
   /** Closes a socket and returns the buffers of its queues; returns whether its driver has stopped. */
   #closeSocket(number: number): boolean {
-    const socket = this.#sockets[number], queues = [this.#rx[number], this.#tx[number]];
+    const socket = this.#sockets[number];
+    // Opening may have failed before it made them.
+    const queues = [this.#rx[number], this.#tx[number]].filter((queue) => queue !== undefined);
     socket.close();
     const stopped = () => isReleased(this.#interface.index, number);
     if (!socket.zeroCopy || spinUntil(STOP_MS, stopped)) {

@@ -8,8 +8,8 @@
 import { Errno, stubs } from "../native/stubs.ts";
 import { checkCall } from "../src/errors.ts";
 import { AF, MSG_DONTWAIT, SOCK } from "./abi.ts";
+import { Netlink } from "./netlink.ts";
 
-const NETLINK_ROUTE = 0;
 /** The group of messages about interfaces (RTMGRP_LINK). */
 const GROUP_LINK = 1;
 /** The level of netlink's options, and the option that keeps lost messages from being errors. */
@@ -32,7 +32,7 @@ export class LinkEvents {
     const fd = this.fd = checkCall(
       address,
       call,
-      stubs.ixy_socket(AF.NETLINK, kind, NETLINK_ROUTE),
+      stubs.ixy_socket(AF.NETLINK, kind, Netlink.ROUTE),
     );
     const sockaddr = Uint32Array.of(AF.NETLINK, 0, GROUP_LINK), on = Uint32Array.of(1);
     try {

@@ -5,7 +5,7 @@
  */
 
 import { checkErrno, stubs } from "../native/stubs.ts";
-import { AF, SOCK } from "./abi.ts";
+import { AF, MSG_DONTWAIT, SOCK } from "./abi.ts";
 
 /** Protocols: interfaces, addresses and routes; and families that have a name (genetlink). */
 export const Netlink = { ROUTE: 0, GENERIC: 16 } as const;
@@ -45,7 +45,9 @@ export function request(
     checkErrno(call, stubs.ixy_send(fd, message, message.length, none, 0, 0));
     const messages: Uint8Array[] = [], answer = new Uint8Array(ANSWER_BYTES);
     for (;;) {
-      const bytes = checkErrno(call, stubs.ixy_recv(fd, answer, answer.length, none, 0));
+      // The kernel answers within the call that sends, or that receives: there is nothing to wait for.
+      const got = stubs.ixy_recv(fd, answer, answer.length, none, MSG_DONTWAIT);
+      const bytes = checkErrno(call, got);
       const more = split(call, answer.slice(0, bytes), messages);
       if (!more || (flags & NLM_F_DUMP) === 0) return messages;
     }

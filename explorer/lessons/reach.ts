@@ -49,7 +49,7 @@ export const reach: Lesson = {
       text:
         "Now the experiment breaks the rule: a descriptor has an address outside of the map. The " +
         "software NIC names the rule, and stops the queue. Behind a real card, an IOMMU refuses the " +
-        "access; without one, the card would write the frame to memory of somebody else.",
+        "access. Without one, the card would write the frame to another program's memory.",
       question: {
         ask: "What does the NIC check of an address before it uses it?",
         answer:

@@ -78,7 +78,7 @@ export const reset: Lesson = {
         ask: "What could happen if bus mastering were on before the reset?",
         answer:
           "A queue that an earlier driver left enabled could write frames to memory that now " +
-          "belongs to somebody else.",
+          "belongs to another program.",
       },
       look: "source",
     },

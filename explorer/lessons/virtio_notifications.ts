@@ -42,7 +42,7 @@ export const virtioNotifications: Lesson = {
         ask: "Why does the driver write `avail.idx` first, and look at the flags afterwards?",
         answer:
           "If it looked first, the device could turn notifications on and go to sleep between the " +
-          "look and the write. Then nobody would tell it of the packets.",
+          "look and the write. It would then sleep on, although packets wait.",
       },
       look: "source",
     },

@@ -42,7 +42,7 @@ export const whoDrops: Lesson = {
       at: { kind: "drop", frame: 3 },
       text:
         "The filters drop frame 3: its destination address is another station's, and the port is " +
-        "not promiscuous. This is no error: on a shared wire, most frames are for others. `TPR` " +
+        "not promiscuous. This is not an error: on a shared wire, most frames are for other stations. `TPR` " +
         "counts all frames that arrive, and `GPRC` those that pass, so the difference shows it.",
       look: "packet",
     },

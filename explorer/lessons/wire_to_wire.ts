@@ -53,7 +53,7 @@ export const wireToWire: Lesson = {
         "and last `DD` (7.1.6.2). `RDH` points to the next descriptor now.",
       question: {
         ask:
-          "The buffer's address is no longer in the descriptor. How does the driver know which " +
+          "The write-back has overwritten the buffer's address. How does the driver know which " +
           "buffer holds the frame?",
         answer:
           "It keeps the number of each descriptor's buffer in an array of its own, `#slots` of " +

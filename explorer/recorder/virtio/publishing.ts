@@ -1,7 +1,7 @@
 /**
- * The steps with which the driver makes chains available: it writes the available index, looks at the
- * device's flags, and notifies the device if they ask for it (VirtIO 1.3, sections 2.7.13.3 and
- * 2.7.13.4). The notification itself is a step of the transport.
+ * The driver's steps on the rings of any queue. It looks at the used index (VirtIO 1.3, section 2.7.14).
+ * To make chains available, it writes the available index, looks at the device's flags, and notifies the
+ * device if they ask for it (2.7.13.3 and 2.7.13.4); the notification is a step of the transport.
  *
  * @module
  */
@@ -11,6 +11,31 @@ import type { Place } from "../../recording/step.ts";
 import type { RecorderContext } from "../context.ts";
 import { PUBLISH_PLACES } from "./places.ts";
 import type { VirtqueueCells } from "./virtqueue_cells.ts";
+
+/**
+ * Adds the step with which the driver looks at the used index.
+ *
+ * @param position Position of the next chain that it expects.
+ * @param why What the driver does, and what it finds.
+ */
+export function lookAtUsed(
+  context: RecorderContext,
+  cells: VirtqueueCells,
+  position: number,
+  why: string,
+  source: Place,
+): void {
+  context.journal.add({
+    kind: "look",
+    actor: "driver",
+    port: cells.ring.name.port,
+    title: `${cells.name}: used.idx is ${cells.usedIndex}`,
+    why,
+    section: "VirtIO 2.7.14",
+    descriptor: cells.lookAt(position),
+    source,
+  });
+}
 
 /** Adds the step of an entry of the available ring, if its content changes. */
 export function writeEntry(

@@ -10,7 +10,7 @@ import type { Place } from "../../recording/step.ts";
 import type { RecorderContext } from "../context.ts";
 import { HEADER } from "./device/core.ts";
 import { RX_PLACES } from "./places.ts";
-import { publish, writeEntry } from "./publishing.ts";
+import { lookAtUsed, publish, writeEntry } from "./publishing.ts";
 import type { VirtqueueCells } from "./virtqueue_cells.ts";
 
 /** Offset of num_buffers in the header. */
@@ -83,16 +83,8 @@ export class RxSteps {
   }
 
   #look(found: string): void {
-    this.#context.journal.add({
-      kind: "look",
-      actor: "driver",
-      port: this.#port,
-      title: `${this.cells.name}: used.idx is ${this.cells.usedIndex}`,
-      why: `The driver polls: ${found}.`,
-      section: "VirtIO 2.7.14",
-      descriptor: this.cells.lookAt(this.#next),
-      source: RX_PLACES.index,
-    });
+    const why = `The driver polls: ${found}.`;
+    lookAtUsed(this.#context, this.cells, this.#next, why, RX_PLACES.index);
   }
 
   #publish(to: number): void {

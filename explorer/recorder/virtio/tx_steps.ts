@@ -8,7 +8,7 @@
 import { BUFFER, NONE, OWNER, RING } from "../../recording/layout.ts";
 import type { RecorderContext } from "../context.ts";
 import { TX_PLACES } from "./places.ts";
-import { publish, writeEntry } from "./publishing.ts";
+import { lookAtUsed, publish, writeEntry } from "./publishing.ts";
 import type { VirtqueueCells } from "./virtqueue_cells.ts";
 
 /** Follows a transmit queue whose chains have two descriptors: the header, and the packet. */
@@ -70,7 +70,7 @@ export class TxSteps {
    * Adds the steps that the driver has made since the last call.
    *
    * @param pending Packets that the driver has in the queue now.
-   * @param broken Whether somebody else has written the available index: it is not the driver's.
+   * @param broken Whether the experiment has written the available index, and not the driver.
    */
   follow(pending: number, broken: boolean): void {
     const { cells } = this;
@@ -84,16 +84,8 @@ export class TxSteps {
   }
 
   #look(found: string): void {
-    this.#context.journal.add({
-      kind: "look",
-      actor: "driver",
-      port: this.#port,
-      title: `${this.cells.name}: used.idx is ${this.cells.usedIndex}`,
-      why: `The driver reclaims: ${found}.`,
-      section: "VirtIO 2.7.14",
-      descriptor: this.cells.lookAt(this.#clean),
-      source: TX_PLACES.index,
-    });
+    const why = `The driver reclaims: ${found}.`;
+    lookAtUsed(this.#context, this.cells, this.#clean, why, TX_PLACES.index);
   }
 
   /** The driver returns buffers of sent packets to the pool, up to a position. */
