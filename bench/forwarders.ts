@@ -1,19 +1,24 @@
 /**
- * The forwarders between the two ports: this project's, a minimal one, or any command.
+ * The forwarders between the two ports: this project's, minimal ones, or any command.
  *
  * @module
  */
 
 import { UsageError } from "../src/errors.ts";
+import type { Compiled } from "./compiler.ts";
 
 /** A forwarder. */
 export interface Forwarder {
   /** Its name in tables and plots. */
   readonly name: string;
-  /** Whether it reports when its devices are open, as this project's programs do. */
+  /** Whether it reports when its devices are open, and ends by SIGINT, as this project's programs do. */
   readonly ready: boolean;
   /** Whether it reports how many packets it dropped, as this project's forwarder does. */
   readonly counts: boolean;
+  /** Whether its packets have to add up: of others, `TOLERATED` may be lost, since they may drop them. */
+  readonly lossless: boolean;
+  /** Whether it needs devices bound to uio_pci_generic, as DPDK does. */
+  readonly uio: boolean;
   /** Returns its command for two devices. */
   command(addresses: readonly [string, string]): string[];
 }
@@ -35,8 +40,12 @@ const READ = `--allow-read=${new URL("../", import.meta.url).pathname}`;
 
 /** This project's forwarder. */
 export const OURS = "ixy.ts";
-/** The minimal forwarder, `recycle.ts`. */
+/** The forwarder that shows the limit of the device: `instrument/limit.c`, or `recycle.ts`. */
 export const LIMIT = "limit";
+/** The leanest forwarder in TypeScript, `lean.ts`. */
+export const LEAN = "lean";
+/** The share of packets that a forwarder may lose that does not report how many it drops. */
+export const TOLERATED = 1e-3;
 
 /** Returns this project's forwarder, `fwd.ts`. */
 export function ours({ batch, queues, workers }: Work): Forwarder {
@@ -46,9 +55,7 @@ export function ours({ batch, queues, workers }: Work): Forwarder {
     ...(workers === 1 ? [] : [`--workers=${workers}`]),
   ];
   return {
-    name: OURS,
-    ready: true,
-    counts: true,
+    ...{ name: OURS, ready: true, counts: true, lossless: true, uio: false },
     command: (addresses) => [
       ...[...DENO, ...(workers === 1 ? [] : [READ]), "fwd.ts", "--json"],
       ...[...options, ...addresses],
@@ -56,37 +63,69 @@ export function ours({ batch, queues, workers }: Work): Forwarder {
   };
 }
 
-/** Returns the forwarder that shows the limit of the software NIC, `recycle.ts`. */
-export function limit({ queues }: Work): Forwarder {
+/** Returns the forwarder that shows the limit: on the instrument in C, on the software NIC `recycle.ts`. */
+export function limit({ batch, queues }: Work, programs: Compiled | undefined): Forwarder {
+  if (programs !== undefined) {
+    return {
+      ...{ name: LIMIT, ready: false, counts: false, lossless: true, uio: false },
+      command: (addresses) => [programs.limit, ...addresses, String(batch), String(queues)],
+    };
+  }
   return {
-    name: LIMIT,
-    ready: true,
-    counts: false,
+    ...{ name: LIMIT, ready: true, counts: false, lossless: true, uio: false },
     command: (addresses) => [...DENO, "bench/recycle.ts", `--queues=${queues}`, ...addresses],
   };
 }
 
+/** Returns the leanest forwarder in TypeScript, for the instrument only. */
+export function lean({ batch, queues }: Work): Forwarder {
+  const options = [`--batch=${batch}`, `--queues=${queues}`];
+  return {
+    ...{ name: LEAN, ready: false, counts: false, lossless: true, uio: false },
+    command: (addresses) => [...DENO, "bench/lean.ts", ...options, ...addresses],
+  };
+}
+
+/** A forwarder of the command line. */
+export interface Other {
+  readonly name: string;
+  /** Whether its command takes a batch size, and a number of queues. */
+  readonly takesBatch: boolean;
+  readonly takesQueues: boolean;
+  /** Returns the forwarder. A shell starts its command with `exec`, so it has to stay one process. */
+  make(work: Work): Forwarder;
+}
+
 /**
- * Returns a forwarder from a command with placeholders: `{a}` and `{b}` for the devices, and
- * optionally `{batch}` and `{queues}`. A shell starts it with `exec`, so it has to stay one
- * process.
+ * Returns a forwarder from `NAME=COMMAND` with placeholders: `{a}` and `{b}` for the devices, and optionally
+ * `{batch}` and `{queues}`.
  *
- * @throws {UsageError} if `{a}` or `{b}` is missing.
+ * @throws {UsageError} if there is no name, or `{a}` or `{b}` is missing.
  */
-export function against(text: string, name: string, { batch, queues }: Work): Forwarder {
-  if (!text.includes("{a}") || !text.includes("{b}")) {
+export function other(option: "against" | "against-dpdk", text: string): Other {
+  const [, name, template] = /^([^=\s][^=]*)=(.*)$/s.exec(text) ?? [];
+  const uio = option === "against-dpdk";
+  if (name === undefined || [OURS, LIMIT, LEAN].includes(name)) {
     throw new UsageError(
-      "--against takes a command with {a} and {b} in the places of the two devices",
+      `--${option} takes NAME=COMMAND, with a name other than ${OURS}, ${LIMIT} and ${LEAN}`,
+    );
+  }
+  if (!template.includes("{a}") || !template.includes("{b}")) {
+    throw new UsageError(
+      `--${option} takes a command with {a} and {b} in the places of the two devices`,
     );
   }
   return {
     name,
-    ready: false,
-    counts: false,
-    command: ([a, b]) => {
-      const command = text.replaceAll("{a}", a).replaceAll("{b}", b)
-        .replaceAll("{batch}", String(batch)).replaceAll("{queues}", String(queues));
-      return ["sh", "-c", `exec ${command}`];
-    },
+    takesBatch: template.includes("{batch}"),
+    takesQueues: template.includes("{queues}"),
+    make: ({ batch, queues }) => ({
+      ...{ name, ready: false, counts: false, lossless: false, uio },
+      command: ([a, b]) => {
+        const command = template.replaceAll("{a}", a).replaceAll("{b}", b)
+          .replaceAll("{batch}", String(batch)).replaceAll("{queues}", String(queues));
+        return ["sh", "-c", `exec ${command}`];
+      },
+    }),
   };
 }

@@ -1,6 +1,6 @@
 /**
- * Throughput and latency of the forwarder on the software NIC: `deno task bench`. `bench/README.md`
- * explains the figures.
+ * Throughput and latency of forwarders on the instrument: `deno task bench`. `bench/README.md` explains the
+ * figures.
  *
  * @module
  */
@@ -9,6 +9,9 @@ import { UsageError } from "../src/errors.ts";
 import { Progress } from "../programs/progress.ts";
 import { interruptible } from "../programs/interruption.ts";
 import { run } from "../programs/run.ts";
+import { TemporaryDirectory } from "../programs/temporary_directory.ts";
+import { compile } from "./compiler.ts";
+import { checkDevices } from "./devices.ts";
 import { DistanceProbe } from "./distance.ts";
 import { describe, machine } from "./machine.ts";
 import { BENCH, type Options } from "./options.ts";
@@ -38,16 +41,19 @@ function startingPoint(options: Options): Results {
 
 /** Measures, and writes the results after each suite. */
 async function measure(options: Options): Promise<Results> {
+  checkDevices(options.device);
   const results = startingPoint(options);
   // First, because a failure after measuring would lose the results.
   if (options.json !== undefined) prepareResults(options.json);
   console.log(describe(results.machine));
+  await using directory = await TemporaryDirectory.make();
+  const programs = options.device === "instrument" ? await compile(directory) : undefined;
   const [there, here] = options.cores.slice(-2);
   using probe = new DistanceProbe(here, there);
   using progress = new Progress("bench");
   for (const name of options.suites) {
     const suite = suiteOf(results.suites, name, options);
-    await runSuite(suite, options, probe, progress);
+    await runSuite(suite, { options, programs }, probe, progress);
     if (options.json !== undefined) writeResults(options.json, results);
   }
   return results;
@@ -59,14 +65,20 @@ async function main(options: Options): Promise<number> {
   const suites = results.suites.filter(({ name }) => options.suites.includes(name));
   for (const suite of suites) console.log(`\n${table(suite, results.machine)}`);
   console.log(`\n${notes(results.machine, suites)}`);
-  if (options.plots === undefined) return 0;
+  const failures = suites.flatMap(({ name, series }) =>
+    series.flatMap(({ failure }) => failure === undefined ? [] : [`${name}: ${failure}`])
+  );
+  for (const failure of failures) console.error(failure);
+  const code = failures.length > 0 && options.from === undefined ? 1 : 0;
+  if (options.plots === undefined) return code;
   Deno.mkdirSync(options.plots, { recursive: true });
   for (const suite of suites) {
-    const file = `${options.plots}/${suite.name}.svg`;
-    replaceFile(file, plot(suite, results.machine));
+    const file = `${options.plots}/${suite.name}.svg`, picture = plot(suite, results.machine);
+    if (picture === undefined) continue;
+    replaceFile(file, picture);
     console.log(`drew ${file}`);
   }
-  return 0;
+  return code;
 }
 
 if (import.meta.main) await run(BENCH, interruptible(main));

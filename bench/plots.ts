@@ -18,6 +18,7 @@ import {
   type Series,
   type Suite,
   type SuiteName,
+  usualColumn,
   usualDistance,
 } from "./results.ts";
 
@@ -36,8 +37,10 @@ const SYMBOLS = ["triangle", "rect", "diamond", "roundRect", "arrow"];
 type Part<K extends keyof echarts.EChartsOption> = NonNullable<echarts.EChartsOption[K]>;
 type Line = echarts.LineSeriesOption | echarts.ScatterSeriesOption;
 
-/** Returns the plot of a suite as an SVG file. */
-export function plot(suite: Suite, machine: Machine): string {
+/** Returns the plot of a suite as an SVG file; undefined if it has none. */
+export function plot(suite: Suite, machine: Machine): string | undefined {
+  const { name } = suite;
+  if (name === "spread") return undefined;
   const chart = echarts.init(null, null, {
     renderer: "svg",
     ssr: true,
@@ -45,14 +48,17 @@ export function plot(suite: Suite, machine: Machine): string {
     height: HEIGHT,
   });
   try {
-    chart.setOption({ ...frame(suite, machine), ...PICTURES[suite.name](suite, machine) });
+    chart.setOption({ ...frame(suite, TITLES[name], machine), ...PICTURES[name](suite, machine) });
     return chart.renderToSVGString() + "\n";
   } finally {
     chart.dispose();
   }
 }
 
-const TITLES: Readonly<Record<SuiteName, string>> = {
+/** The suites with a plot. */
+type Plotted = Exclude<SuiteName, "spread">;
+
+const TITLES: Readonly<Record<Plotted, string>> = {
   throughput: "Bidirectional forwarding by batch size",
   sizes: "Bidirectional forwarding by packet size",
   queues: "Bidirectional forwarding by number of queues",
@@ -60,7 +66,7 @@ const TITLES: Readonly<Record<SuiteName, string>> = {
 };
 
 /** Returns the common options of all plots. */
-function frame(suite: Suite, machine: Machine): echarts.EChartsOption {
+function frame(suite: Suite, title: string, machine: Machine): echarts.EChartsOption {
   const where = `${machine.cpu}${machine.virtual ? " (virtual machine)" : ""}`;
   const distance = usualDistance(suite).toFixed(0);
   return {
@@ -68,7 +74,7 @@ function frame(suite: Suite, machine: Machine): echarts.EChartsOption {
     backgroundColor: "#ffffff",
     textStyle: { fontFamily: "sans-serif" },
     title: {
-      text: TITLES[suite.name],
+      text: title,
       subtext: `${where}, cores ${distance} ns apart\n${suite.setting}`,
       left: "center",
       subtextStyle: { color: DARK, fontSize: 11 },
@@ -88,7 +94,7 @@ const MARKED = "hollow: within 10 % of the software NIC's own limit; dots: singl
 
 /** Returns medians as a line, and each window as a dot. */
 function measured(suite: Suite, series: Series, machine: Machine, colour: string): Line[] {
-  const distance = usualDistance(suite);
+  const column = usualColumn(suite);
   const points = series.points.toSorted((a, b) => a.x - b.x);
   const medians = points.flatMap((point) => {
     const { mpps, limited } = judge(suite, series, point, machine);
@@ -96,7 +102,7 @@ function measured(suite: Suite, series: Series, machine: Machine, colour: string
     return [{ value: [point.x, mpps.median], symbol: limited ? "emptyCircle" : "circle" }];
   });
   const dots = points.flatMap((point) =>
-    counting(point, distance).map(({ mpps }) => [point.x, mpps])
+    counting(point, column).map(({ mpps }) => [point.x, mpps])
   );
   return [
     {
@@ -160,7 +166,7 @@ function axis(name: string, more: object): Part<"xAxis"> {
 
 /** The own options of each plot. */
 const PICTURES: Readonly<
-  Record<SuiteName, (suite: Suite, machine: Machine) => echarts.EChartsOption>
+  Record<Plotted, (suite: Suite, machine: Machine) => echarts.EChartsOption>
 > = {
   throughput(suite, machine) {
     const { min, max } = { min: published.BATCHES[0], max: published.BATCHES.at(-1)! };
@@ -258,9 +264,9 @@ function percentile(share: number): string {
 
 /** Returns the tail of the latency at each load. */
 function tails(suite: Suite, series: Series): Line[] {
-  const distance = usualDistance(suite);
+  const column = usualColumn(suite);
   return series.points.flatMap((point, i): Line[] => {
-    const bins = merge(counting(point, distance).map(({ latency = [] }) => latency));
+    const bins = merge(counting(point, column).map(({ latency = [] }) => latency));
     if (bins.length === 0) return [];
     const histogram = histogramOf(bins), data: [number, number][] = [];
     for (let share = 1; share < histogram.totalCount && share < 1e6; share *= 1.1) {

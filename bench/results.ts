@@ -9,14 +9,14 @@ import { dirname } from "node:path";
 import { build } from "hdr-histogram-js";
 import { UsageError } from "../src/errors.ts";
 import type { LatencyBins } from "../sim/wires/latency.ts";
-import { sameDistance } from "./distance.ts";
+import { type Column, columnOf, COLUMNS, sameDistance } from "./distance.ts";
 import { LIMIT } from "./forwarders.ts";
 import type { Machine } from "./machine.ts";
 import { median, summarize, type Summary } from "./statistics.ts";
-import type { Balance, Window } from "./window.ts";
+import type { Balance, Start, Window } from "./window.ts";
 
 /** The suites of measurements. */
-export const SUITES = ["throughput", "sizes", "queues", "latency"] as const;
+export const SUITES = ["throughput", "sizes", "queues", "latency", "spread"] as const;
 /** The name of a suite. */
 export type SuiteName = typeof SUITES[number];
 
@@ -29,12 +29,16 @@ export interface Point {
   windows: Window[];
   /** Counts of all packets, those outside windows included. */
   balance: Balance;
+  /** Its starts, in order, where the device records them. */
+  starts: Start[];
 }
 
 /** All measurements of one forwarder. */
 export interface Series {
   readonly name: string;
   readonly points: Point[];
+  /** Why its points are incomplete, in a sentence: the forwarder failed. */
+  failure?: string;
 }
 
 /** The measurements of one suite. */
@@ -51,13 +55,14 @@ export interface Results {
   readonly suites: Suite[];
 }
 
-/** The verdict on a point. */
+/** The verdict on a point: on its windows at distances of one column. */
 export interface Verdict {
+  readonly column: Column;
   /** Millions of packets a second, of the windows that count; undefined if none does. */
   readonly mpps?: Summary;
-  /** Windows that do not count: the cores' distance changed, or differed from most windows. */
+  /** Windows that do not count in any column: the cores' distance changed. */
   readonly discarded: number;
-  /** Whether the rate is within 10 % of the software NIC's limit. */
+  /** Whether the rate is within 10 % of the device's limit. */
   readonly limited: boolean;
   /** Median number of times a window that the kernel gave a core to another program. */
   readonly preempted?: number;
@@ -69,7 +74,7 @@ export interface Verdict {
   readonly latency?: Readonly<Record<string, number>>;
 }
 
-/** Rates from this share of the software NIC's limit on are marked. */
+/** Rates from this share of the device's limit on are marked. */
 const NEAR_LIMIT = 0.9;
 /** Percentiles of a verdict. */
 export const PERCENTILES = [50, 90, 99, 99.9, 99.99, 99.999] as const;
@@ -94,46 +99,69 @@ export function plus(a: Balance, b: Balance): Balance {
   return Object.fromEntries(names.map((name) => [name, a[name] + b[name]])) as unknown as Balance;
 }
 
-/**
- * Returns the median distance of the steady windows of a suite, in nanoseconds; NaN without any.
- */
-export function usualDistance(suite: Suite): number {
-  const windows = suite.series.flatMap(({ points }) => points.flatMap((point) => point.windows));
-  return median(windows.filter(isSteady).map(({ distance }) => distance[0]));
+/** Returns all steady windows of a suite. */
+function steadyWindows(suite: Suite): Window[] {
+  const points = suite.series.flatMap(({ points }) => points);
+  return points.flatMap(({ windows }) => windows.filter(isSteady));
+}
+
+/** Returns the column with most steady windows of a suite. */
+export function usualColumn(suite: Suite): Column {
+  const windows = steadyWindows(suite);
+  const count = (column: Column) =>
+    windows.filter(({ distance }) => columnOf(distance[0]) === column).length;
+  return COLUMNS.map(({ name }) => name).reduce((a, b) => count(b) > count(a) ? b : a);
+}
+
+/** Returns the median distance of the windows of a suite in a column, in nanoseconds; NaN without any. */
+export function usualDistance(suite: Suite, column: Column = usualColumn(suite)): number {
+  const distances = steadyWindows(suite).map(({ distance }) => distance[0]);
+  return median(distances.filter((distance) => columnOf(distance) === column));
 }
 
 function isSteady({ distance: [before, after] }: Window): boolean {
-  return sameDistance(before, after);
+  return sameDistance(before, after) && columnOf(before) === columnOf(after);
 }
 
-/** Returns the windows of a point that count. */
-export function counting(point: Point, distance: number): Window[] {
+/** Returns the windows of a point that count in a column. */
+export function counting(point: Point, column: Column): Window[] {
   return point.windows.filter((window) =>
-    isSteady(window) && sameDistance(window.distance[0], distance)
+    isSteady(window) && columnOf(window.distance[0]) === column
   );
 }
 
-/** Returns the limit of the software NIC at a point; undefined if it was not measured. */
-function limitAt(suite: Suite, x: number, distance: number): number | undefined {
-  const points = suite.series.find(({ name }) => name === LIMIT)?.points ?? [];
-  // It does not depend on the batch size, so it is measured once.
-  const point = suite.name === "throughput" ? points[0] : points.find((other) => other.x === x);
-  if (point === undefined) return undefined;
-  return summarize(counting(point, distance).map(({ mpps }) => mpps))?.median;
+function medianOf(point: Point, column: Column): number | undefined {
+  return summarize(counting(point, column).map(({ mpps }) => mpps))?.median;
 }
 
-/** Returns the verdict on a point. */
-export function judge(suite: Suite, series: Series, point: Point, machine: Machine): Verdict {
-  const distance = usualDistance(suite), windows = counting(point, distance);
+/** Returns the limit of the device at a point; undefined if it was not measured. */
+function limitAt(suite: Suite, x: number, column: Column): number | undefined {
+  const points = suite.series.find(({ name }) => name === LIMIT)?.points ?? [];
+  // The device's limit does not depend on the forwarder's batch size: the best one shows it.
+  const those = suite.name === "throughput" ? points : points.filter((other) => other.x === x);
+  const medians = those.flatMap((point) => medianOf(point, column) ?? []);
+  return medians.length === 0 ? undefined : Math.max(...medians);
+}
+
+/** Returns the verdict on a point, by default in the suite's usual column. */
+export function judge(
+  suite: Suite,
+  series: Series,
+  point: Point,
+  machine: Machine,
+  column: Column = usualColumn(suite),
+): Verdict {
+  const windows = counting(point, column);
   const mpps = summarize(windows.map((window) => window.mpps));
-  const discarded = point.windows.length - windows.length;
-  if (mpps === undefined) return { discarded, limited: false };
-  const limit = limitAt(suite, point.x, distance);
+  const discarded = point.windows.filter((window) => !isSteady(window)).length;
+  if (mpps === undefined) return { column, discarded, limited: false };
+  const limit = limitAt(suite, point.x, column);
   const cycles = windows.flatMap((window) => window.cycles ?? []);
   const latency = merge(
     windows.flatMap((window) => window.latency === undefined ? [] : [window.latency]),
   );
   return {
+    column,
     mpps,
     discarded,
     limited: series.name !== LIMIT && suite.name !== "latency" && limit !== undefined &&
@@ -181,18 +209,30 @@ export function histogramOf(bins: LatencyBins) {
   return histogram;
 }
 
+/** Returns the verdicts on a point in all columns that have windows of it. */
+function verdicts(suite: Suite, series: Series, point: Point, machine: Machine) {
+  const columns = COLUMNS.map(({ name }) => name).filter((name) =>
+    counting(point, name).length > 0
+  );
+  return Object.fromEntries(
+    columns.map((name) => [name, judge(suite, series, point, machine, name)]),
+  );
+}
+
 /** Returns results with the verdict on each point, for a results file. */
 export function withVerdicts({ machine, suites }: Results): unknown {
   return {
     machine,
     suites: suites.map((suite) => ({
       ...suite,
+      column: usualColumn(suite),
       distance: usualDistance(suite),
       series: suite.series.map((series) => ({
         ...series,
         points: series.points.map((point) => ({
           ...point,
           verdict: judge(suite, series, point, machine),
+          columns: verdicts(suite, series, point, machine),
         })),
       })),
     })),

@@ -5,11 +5,12 @@
  */
 
 import { DeviceError, UsageError } from "../src/errors.ts";
+import type { Compiled } from "./compiler.ts";
 import { packetRate } from "../packets/units.ts";
 import type { Progress } from "../programs/progress.ts";
 import { makeDevices } from "./devices.ts";
 import type { DistanceProbe } from "./distance.ts";
-import { type Forwarder, limit, ours, type Work } from "./forwarders.ts";
+import { type Forwarder, lean, limit, OURS, ours, type Work } from "./forwarders.ts";
 import type { Options } from "./options.ts";
 import {
   coarse,
@@ -20,19 +21,23 @@ import {
   type Suite,
   type SuiteName,
 } from "./results.ts";
-import { Run } from "./run.ts";
-import type { Balance, Traffic, Window } from "./window.ts";
+import { type Finish, Run } from "./run.ts";
+import type { Traffic, Window } from "./window.ts";
 
 /** Bytes of a packet, without CRC, in suites that do not vary it. */
 export const SIZE = 60;
 /** Batch size in suites that do not vary it. */
 const BATCH = 32;
+/** Batch size of the starts to compare: how a compiler treats the code shows most with small ones. */
+const SPREAD_BATCH = 1;
 /** Flows that spread over several queues. */
 const FLOWS = 64;
 /** Length of a window in milliseconds; for latency, longer, because it needs more packets. */
-const WINDOW_MS = 400, TIMED_WINDOW_MS = 1000;
-/** Milliseconds of traffic before the first window of a run, for the compilers. */
-const WARM_UP_MS = 1500;
+const WINDOW_MS = 200, TIMED_WINDOW_MS = 500;
+/** Milliseconds of traffic before the first window of a run, for the compilers; in a start to look at. */
+const WARM_UP_MS = 1200, LOOK_MS = 2500;
+/** Steps of a start to keep: two seconds. */
+const STEPS = 40;
 
 /** One forwarder at one value of the parameter. */
 interface Job {
@@ -42,14 +47,31 @@ interface Job {
   readonly traffic: Traffic;
 }
 
-/** Returns the jobs of a point; with the other forwarder only if it supports the point. */
-function jobs(x: number, work: Work, traffic: Traffic, options: Options, other: boolean): Job[] {
-  const forwarders = [ours(work), ...(other && options.against ? [options.against(work)] : [])];
-  return forwarders.map((forwarder) => ({ x, work, forwarder, traffic }));
+/** What the suites need to plan their runs. */
+export interface Rig {
+  readonly options: Options;
+  /** The programs of the instrument; undefined with the software NIC. */
+  readonly programs: Compiled | undefined;
 }
 
-function limitJob(x: number, work: Work, traffic: Traffic): Job {
-  return { x, work, forwarder: limit(work), traffic };
+/**
+ * Returns the jobs of a point: those of this forwarder, of the minimal ones, and of other forwarders that
+ * support the point.
+ */
+function jobs(
+  x: number,
+  work: Work,
+  traffic: Traffic,
+  { options, programs }: Rig,
+  supported: (other: Options["others"][number]) => boolean = () => true,
+): Job[] {
+  const forwarders = [
+    ours(work),
+    ...options.others.filter(supported).map((other) => other.make(work)),
+    ...(programs === undefined ? [] : [lean({ ...work, workers: 1 })]),
+    limit({ ...work, workers: 1 }, programs),
+  ];
+  return forwarders.map((forwarder) => ({ x, work, forwarder, traffic }));
 }
 
 /**
@@ -59,43 +81,35 @@ function workersFor(queues: number, options: Options): number {
   return Math.min(queues, options.cores.length - 1);
 }
 
+const ONE = { batch: BATCH, queues: 1, workers: 1 } as const;
+
 /** The points of each suite. */
-const PLANS: Readonly<Record<SuiteName, (options: Options) => Job[]>> = {
-  throughput(options) {
+const PLANS: Readonly<Record<SuiteName, (rig: Rig) => Job[]>> = {
+  throughput(rig) {
     // A forwarder without an option for the batch size is measured once.
-    const once = options.batches.includes(BATCH) ? BATCH : options.batches[0];
-    const work = { batch: BATCH, queues: 1, workers: 1 };
-    return [
-      ...options.batches.flatMap((batch) => {
-        const other = options.takesBatch || batch === once;
-        return jobs(batch, { ...work, batch }, { size: SIZE }, options, other);
-      }),
-      limitJob(0, work, { size: SIZE }),
-    ];
+    const { batches } = rig.options, once = batches.includes(BATCH) ? BATCH : batches[0];
+    return batches.flatMap((batch) =>
+      jobs(batch, { ...ONE, batch }, { size: SIZE }, rig, (other) => {
+        return other.takesBatch || batch === once;
+      })
+    );
   },
-  sizes(options) {
-    const work = { batch: BATCH, queues: 1, workers: 1 };
-    return options.sizes.flatMap((size) => [
-      ...jobs(size, work, { size }, options, true),
-      limitJob(size, work, { size }),
-    ]);
-  },
-  queues(options) {
-    return options.queues.flatMap((queues) => {
-      const work = { batch: BATCH, queues, workers: workersFor(queues, options) };
-      const traffic = { size: SIZE, flows: FLOWS };
-      return [
-        ...jobs(queues, work, traffic, options, options.takesQueues || queues === 1),
-        limitJob(queues, { ...work, workers: 1 }, traffic),
-      ];
-    });
-  },
-  latency(options) {
-    const work = { batch: BATCH, queues: 1, workers: 1 };
-    return options.loads.flatMap((rate) => {
-      const traffic = { size: SIZE, rate, latency: true };
-      return [...jobs(rate, work, traffic, options, true), limitJob(rate, work, traffic)];
-    });
+  sizes: (rig) => rig.options.sizes.flatMap((size) => jobs(size, ONE, { size }, rig)),
+  queues: (rig) =>
+    rig.options.queues.flatMap((queues) => {
+      const work = { batch: BATCH, queues, workers: workersFor(queues, rig.options) };
+      return jobs(queues, work, { size: SIZE, flows: FLOWS }, rig, (other) => {
+        return other.takesQueues || queues === 1;
+      });
+    }),
+  latency: (rig) =>
+    rig.options.loads.flatMap((rate) => {
+      return jobs(rate, ONE, { size: SIZE, rate, latency: true }, rig);
+    }),
+  spread(rig) {
+    const work = { ...ONE, batch: SPREAD_BATCH };
+    const runs = jobs(SPREAD_BATCH, work, { size: SIZE }, rig, ({ takesBatch }) => takesBatch);
+    return Array.from({ length: rig.options.starts }, () => runs).flat();
   },
 };
 
@@ -105,19 +119,28 @@ function settingOf(name: SuiteName, options: Options): string {
     throughput: `${SIZE}-byte packets, one queue, one core`,
     sizes: `batches of ${BATCH}, one queue, one core`,
     queues: `${SIZE}-byte packets of ${FLOWS} flows, batches of ${BATCH}, ` +
-      `${options.cores.length - 1} core(s) beside the software NIC's`,
+      `${options.cores.length - 1} core(s) beside the device's`,
     latency: `${SIZE}-byte packets, batches of ${BATCH}, one queue, one core`,
+    spread: `${SIZE}-byte packets, batches of ${SPREAD_BATCH}, one queue, one core`,
   };
-  return `${beside[name]}; software NIC by ${options.device}`;
+  const device = options.device === "instrument"
+    ? "the instrument"
+    : "the software NIC (vfio-user)";
+  return `${beside[name]}; ${device}`;
+}
+
+/** Returns the series of a forwarder; creates it if it is new. */
+function seriesOf(suite: Suite, { forwarder: { name } }: Job): Series {
+  let series = suite.series.find((other) => other.name === name);
+  if (series === undefined) suite.series.push(series = { name, points: [] });
+  return series;
 }
 
 /** Returns the point of a job; creates it if it is new. */
-function pointOf(suite: Suite, { forwarder, x, work }: Job): Point {
-  let series: Series | undefined = suite.series.find(({ name }) => name === forwarder.name);
-  if (series === undefined) suite.series.push(series = { name: forwarder.name, points: [] });
+function pointOf(series: Series, { x, work }: Job): Point {
   let point = series.points.find((other) => other.x === x);
   if (point === undefined) {
-    point = { x, workers: work.workers, windows: [], balance: NOTHING };
+    point = { x, workers: work.workers, windows: [], balance: NOTHING, starts: [] };
     series.points.push(point);
   }
   return point;
@@ -126,54 +149,60 @@ function pointOf(suite: Suite, { forwarder, x, work }: Job): Point {
 /** Runs a job once. */
 async function measure(
   job: Job,
-  options: Options,
+  spread: boolean,
+  { options, programs }: Rig,
   probe: DistanceProbe,
-): Promise<{ windows: Window[]; balance: Balance }> {
+): Promise<Finish & { windows: Window[] }> {
   const timed = job.traffic.latency === true;
   const length = timed ? TIMED_WINDOW_MS : WINDOW_MS;
   const cores = options.cores.slice(-1 - job.work.workers);
-  await using devices = await makeDevices(options.device);
-  await using run = await Run.start(devices, job.forwarder, job.traffic, cores, probe, WARM_UP_MS);
+  await using devices = await makeDevices(options.device, programs?.instrument, job.forwarder.uio);
+  const warmUp = spread && devices.startsEarly ? LOOK_MS : WARM_UP_MS;
+  await using run = await Run.start(devices, job.forwarder, job.traffic, cores, probe, warmUp);
   const windows: Window[] = [];
   for (let left = options.seconds * 1000; left > 0; left -= length) {
     const window = await run.window(length, timed);
     windows.push(window.latency ? { ...window, latency: coarse(window.latency) } : window);
   }
-  const balance = await run.finish();
-  if (balance.reordered + balance.corrupt > 0 || (job.forwarder.ready && balance.lost > 0)) {
-    throw new DeviceError(
-      job.forwarder.name,
-      `of ${balance.received} packets lost ${balance.lost}, reordered ${balance.reordered} and ` +
-        `damaged ${balance.corrupt}: its figures are worth nothing`,
-    );
-  }
-  return { windows, balance };
+  return { windows, ...await run.finish(spread ? STEPS : 0) };
 }
 
 /**
- * Measures a suite, in turns because shared machines drift, and adds results as they come.
+ * Measures a suite, in turns because shared machines drift, and adds results as they come. A forwarder that
+ * fails is measured no more in this suite; its series says why.
  *
  * @param suite The suite to add results to.
  * @param progress Shows the number of completed runs, and the rates of each.
- * @throws {DeviceError} if a forwarder fails, or loses, reorders or damages packets.
+ * @throws {DeviceError} if this project's forwarder, or the device, fails.
  */
 export async function runSuite(
   suite: Suite,
-  options: Options,
+  rig: Rig,
   probe: DistanceProbe,
   progress: Progress,
 ): Promise<void> {
-  const plan = PLANS[suite.name](options), total = options.rounds * plan.length;
+  const spread = suite.name === "spread", rounds = spread ? 1 : rig.options.rounds;
+  const plan = PLANS[suite.name](rig), total = rounds * plan.length;
   let done = 0;
-  for (let round = 0; round < options.rounds; round++) {
+  for (let round = 0; round < rounds; round++) {
     for (const job of plan) {
+      const series = seriesOf(suite, job), { name } = job.forwarder;
       progress.show(suite.name, { done: done++, total, unit: "runs" });
-      const point = pointOf(suite, job), { windows, balance } = await measure(job, options, probe);
-      point.windows.push(...windows);
-      point.balance = plus(point.balance, balance);
-      const rates = windows.map(({ mpps }) => packetRate(mpps * 1e6)).join(", ");
-      const run = `${suite.name} ${job.x} ${job.forwarder.name}, round ${round + 1}`;
-      progress.print(() => console.error(`${run}: ${rates}`));
+      if (series.failure !== undefined) continue;
+      try {
+        const point = pointOf(series, job);
+        const { windows, balance, start } = await measure(job, spread, rig, probe);
+        point.windows.push(...windows);
+        point.balance = plus(point.balance, balance);
+        if (start !== undefined) point.starts.push(start);
+        const rates = windows.map(({ mpps }) => packetRate(mpps * 1e6)).join(", ");
+        const run = `${suite.name} ${job.x} ${name}, round ${round + 1}`;
+        progress.print(() => console.error(`${run}: ${rates}`));
+      } catch (error) {
+        if (!(error instanceof DeviceError) || error.device !== name || name === OURS) throw error;
+        series.failure = error.message;
+        progress.print(() => console.error(`${suite.name} ${job.x} ${error.message}`));
+      }
     }
   }
 }

@@ -17,6 +17,7 @@ const PARAMETER = {
   sizes: "bytes",
   queues: "queues",
   latency: "offered",
+  spread: "batch",
 } as const;
 
 /** Returns rows as lines, right-justified except for the first column. */

@@ -1,6 +1,6 @@
 /**
- * The measurements of a window, and how to read them from the JSON lines of the software NIC and of
- * this project's forwarder.
+ * The measurements of a window and of a start, and how to read them from the JSON lines of the device and
+ * of this project's forwarder.
  *
  * @module
  */
@@ -11,7 +11,10 @@ import type { LatencyBins } from "../sim/wires/latency.ts";
 export interface Traffic {
   /** Bytes of a packet, without CRC. */
   readonly size: number;
-  /** Packets a second, both directions together; default: 10 Gbit/s each way. */
+  /**
+   * Packets a second, both directions together; default: as many as the forwarder takes, of the software NIC
+   * 10 Gbit/s each way.
+   */
   readonly rate?: number;
   /** Flows, which spread over several queues; default: 1. */
   readonly flows?: number;
@@ -33,10 +36,22 @@ export interface Window {
   readonly latency?: LatencyBins;
 }
 
+/** How a forwarder started, with packets waiting for it: times in milliseconds from its process's start. */
+export interface Start {
+  /** The first packet came back. */
+  readonly firstMs: number;
+  /** The rate reached 90 % of the median; undefined if not within the time that is recorded. */
+  readonly fullMs?: number;
+  /** Median of the windows of this run, in Mpps. */
+  readonly mpps: number;
+  /** Mpps in each `STEP_MS`, if they were to be kept. */
+  readonly rates?: readonly number[];
+}
+
 /** Counts of all packets of a run. */
 export interface Balance {
   readonly received: number;
-  /** The software NIC had no free descriptor: the load exceeds what the forwarder can take. */
+  /** The device had no free descriptor: the load exceeds what the forwarder can take. */
   readonly missed: number;
   /** The forwarder's transmit ring was full, as it reports. */
   readonly dropped: number;
@@ -46,10 +61,12 @@ export interface Balance {
   readonly corrupt: number;
 }
 
-/** A line of the software NIC's counts; the last one has the totals. */
+/** A line of the device's counts; the last one has the totals. */
 export interface SimLine {
   readonly total?: boolean;
   readonly seconds: number;
+  /** Of the instrument's totals: packets back, every 10 ms since its generators started. */
+  readonly progress?: readonly number[];
   readonly ports: readonly {
     readonly wireStatistics: Readonly<Record<string, number>>;
     readonly latency?: LatencyBins;
@@ -65,6 +82,38 @@ export interface FwdLine {
 /** Returns the sum of a count over both ports' wires. */
 export function sum(line: SimLine, name: string): number {
   return line.ports.reduce((total, port) => total + port.wireStatistics[name], 0);
+}
+
+/** Milliseconds between two counts of {@linkcode SimLine.progress}, and of a step of the result. */
+const SLICE_MS = 10, STEP_MS = 50;
+/** The share of the median that counts as full speed. */
+const FULL = 0.9;
+
+/**
+ * Returns how a forwarder started.
+ *
+ * @param progress The counts of the instrument's totals.
+ * @param mpps Median of the windows.
+ * @param keep How many steps of {@linkcode Start.rates} to keep.
+ */
+export function startOf(progress: readonly number[], mpps: number, keep: number): Start {
+  const slices = STEP_MS / SLICE_MS;
+  const first = progress.findIndex((count) => count > 0);
+  // The end of a step, from one slice to the next.
+  const full = progress.findIndex((count, i) => {
+    return i >= slices && count - progress[i - slices] >= FULL * mpps * STEP_MS * 1000;
+  });
+  const steps = Math.min(keep, Math.floor((progress.length - 1) / slices));
+  const rates = Array.from({ length: steps }, (_, i) => {
+    const packets = progress[(i + 1) * slices] - progress[i * slices];
+    return Math.round(packets / STEP_MS / 10) / 100;
+  });
+  return {
+    firstMs: first * SLICE_MS,
+    ...(full >= 0 && { fullMs: full * SLICE_MS }),
+    mpps,
+    ...(steps > 0 && { rates }),
+  };
 }
 
 /** Returns the software NIC's `--wire` for a port. */
