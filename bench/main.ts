@@ -24,6 +24,7 @@ import {
   type Results,
   writeResults,
 } from "./results.ts";
+import { quickly } from "./quick.ts";
 import { runSuite, suiteOf } from "./suites.ts";
 import { notes, table } from "./table.ts";
 
@@ -59,7 +60,18 @@ async function measure(options: Options): Promise<Results> {
   return results;
 }
 
+/** Checks that packets come back; returns the exit code. */
+async function quick(options: Options): Promise<number> {
+  checkDevices(options.device);
+  await using directory = await TemporaryDirectory.make();
+  const programs = options.device === "instrument" ? await compile(directory) : undefined;
+  const [there, here] = options.cores.slice(-2);
+  using probe = new DistanceProbe(here, there);
+  return await quickly({ options, programs }, probe);
+}
+
 async function main(options: Options): Promise<number> {
+  if (options.quick) return await quick(options);
   const results = options.from === undefined ? await measure(options) : readResults(options.from);
   if (options.from !== undefined) console.log(describe(results.machine));
   const suites = results.suites.filter(({ name }) => options.suites.includes(name));

@@ -29,8 +29,10 @@ import {
 
 /** Deadline for the first packets to come back, in milliseconds. */
 const DEADLINE_MS = 20000;
-/** Milliseconds after a stop until both programs are warm again, and until all packets are back. */
-const SETTLE_MS = 50, DRAIN_MS = 60;
+/** Milliseconds after a stop until both programs are warm again. */
+const SETTLE_MS = 50;
+/** Milliseconds between looks whether all packets are back, and looks without a packet after which the rest is lost. */
+const DRAIN_MS = 20, QUIET_LOOKS = 10;
 /** Characters of a forwarder's output that an error shows. */
 const SHOWN = 500;
 /** Milliseconds between checks whether a forwarder forwards. */
@@ -128,10 +130,16 @@ export class Run implements AsyncDisposable {
     return await this.#nic.ask("stats", ({ ports }: SimLine) => ports !== undefined);
   }
 
-  /** Stops the traffic, and waits until all packets are back. */
+  /** Stops the traffic, and waits until all packets are back, or none has come back for a while. */
   async #rest(): Promise<void> {
     await this.#nic.write("stop");
-    await delay(DRAIN_MS);
+    for (let last = -1, quiet = 0; quiet < QUIET_LOOKS;) {
+      await delay(DRAIN_MS);
+      const line = await this.#stats(), received = sum(line, "received");
+      if (sum(line, "sent") === received + sum(line, "missed")) break;
+      quiet = received === last ? quiet + 1 : 0;
+      last = received;
+    }
   }
 
   /** Stops both programs and returns the distance between the cores. */
@@ -222,7 +230,8 @@ export class Run implements AsyncDisposable {
     }
     return {
       balance: { received, missed, dropped, lost, reordered, corrupt },
-      ...(line.progress && { start: startOf(line.progress, median(this.#rates), steps) }),
+      ...(line.progress && this.#rates.length > 0 &&
+        { start: startOf(line.progress, median(this.#rates), steps) }),
     };
   }
 

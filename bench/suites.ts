@@ -40,7 +40,7 @@ const WARM_UP_MS = 1200, LOOK_MS = 2500;
 const STEPS = 40;
 
 /** One forwarder at one value of the parameter. */
-interface Job {
+export interface Job {
   readonly x: number;
   readonly work: Work;
   readonly forwarder: Forwarder;
@@ -68,10 +68,14 @@ function jobs(
   const forwarders = [
     ours(work),
     ...options.others.filter(supported).map((other) => other.make(work)),
-    ...(programs === undefined ? [] : [lean({ ...work, workers: 1 })]),
-    limit({ ...work, workers: 1 }, programs),
+    ...(programs === undefined ? [] : [lean(work)]),
+    limit(work, programs),
   ];
-  return forwarders.map((forwarder) => ({ x, work, forwarder, traffic }));
+  return forwarders.map((forwarder) => {
+    // The minimal forwarders have one thread.
+    const { workers } = forwarder.lossless && !forwarder.counts ? ONE : work;
+    return { x, work: { ...work, workers }, forwarder, traffic };
+  });
 }
 
 /**
@@ -112,6 +116,11 @@ const PLANS: Readonly<Record<SuiteName, (rig: Rig) => Job[]>> = {
     return Array.from({ length: rig.options.starts }, () => runs).flat();
   },
 };
+
+/** Returns the runs of a round of a suite, in order. */
+export function planOf(name: SuiteName, rig: Rig): Job[] {
+  return PLANS[name](rig);
+}
 
 /** Returns what is the same at all points of a suite, in words. */
 function settingOf(name: SuiteName, options: Options): string {
@@ -182,7 +191,7 @@ export async function runSuite(
   progress: Progress,
 ): Promise<void> {
   const spread = suite.name === "spread", rounds = spread ? 1 : rig.options.rounds;
-  const plan = PLANS[suite.name](rig), total = rounds * plan.length;
+  const plan = planOf(suite.name, rig), total = rounds * plan.length;
   let done = 0;
   for (let round = 0; round < rounds; round++) {
     for (const job of plan) {

@@ -6,9 +6,15 @@
 
 import { bitRate, packetRate, packetRates } from "../packets/units.ts";
 import { WIRE_OVERHEAD } from "../programs/report.ts";
-import { LIMIT } from "./forwarders.ts";
 import type { Machine } from "./machine.ts";
-import { judge, PERCENTILES, type Suite, usualDistance, type Verdict } from "./results.ts";
+import {
+  judge,
+  PERCENTILES,
+  type Suite,
+  usualColumn,
+  usualDistance,
+  type Verdict,
+} from "./results.ts";
 import { SIZE } from "./suites.ts";
 
 /** The header of the column with the suite's parameter. */
@@ -34,8 +40,7 @@ export function table(suite: Suite, machine: Machine): string {
     series.points.map((point) => {
       const verdict = judge(suite, series, point, machine);
       const x = suite.name === "latency" ? packetRate(point.x) : String(point.x);
-      const once = series.name === LIMIT && suite.name === "throughput";
-      return { series, point, verdict, cells: [series.name, once ? "" : x] };
+      return { series, point, verdict, cells: [series.name, x] };
     })
   );
   const own = suite.name === "latency" ? LATENCY : RATES;
@@ -43,15 +48,18 @@ export function table(suite: Suite, machine: Machine): string {
   const body = rows.map((
     { cells, point, verdict },
   ) => [...cells, ...own.cells(verdict, suite.name === "sizes" ? point.x : SIZE)]);
-  const distance = usualDistance(suite);
+  const column = usualColumn(suite), distance = usualDistance(suite, column);
   const lines = [
-    `${suite.name}: ${suite.setting}; cores ${distance.toFixed(0)} ns apart (there and back)`,
+    `${suite.name}: ${suite.setting}; cores ${column}, ${
+      distance.toFixed(0)
+    } ns apart (there and back)`,
     "",
     align([header, ...body]),
   ];
   if (rows.some(({ verdict }) => verdict.limited)) {
-    lines.push("* within 10 % of the limit of the software NIC: the driver may be able to do more");
+    lines.push("* within 10 % of the limit of the device: the driver may be able to do more");
   }
+  for (const { failure } of suite.series) if (failure !== undefined) lines.push(failure);
   return lines.join("\n");
 }
 
@@ -121,8 +129,9 @@ export function notes(machine: Machine, suites: readonly Suite[]): string {
     ...(suites.some(({ name }) => name === "latency")
       ? ["p50 to max: percentiles of the latency, in microseconds."]
       : []),
-    "limit: the software NIC with a minimal forwarder.",
-    "Windows are discarded if the distance between the two cores changed, or differed from most windows.",
+    "limit: the leanest forwarder that the device allows; lean: the leanest in TypeScript.",
+    "Only windows of one class of distances count (same: below 80 ns, near: below 250 ns, far); windows are " +
+    "discarded if the distance changed.",
     "preempted: how often in a window the kernel gave one of the two cores to another program.",
     machine.tscMHz === undefined
       ? "ref. cycles: this machine may not have a constant time stamp counter."

@@ -1,7 +1,6 @@
 /*
- * The leanest forwarder that C allows on the instrument: no header of a packet, no count, no statistics, no
- * error but those of opening. It shows how much a forwarder could reach. Each way of each pair of queues has a
- * pool of buffers, its own two rings, and changes one byte of each packet. usage: limit A B BATCH QUEUES
+ * The leanest forwarder on the instrument that C allows, to show how much a forwarder could reach. Each way of
+ * each pair of queues has rings and buffers of its own. As all of the ixy family, it changes a byte of each packet.
  */
 #define _GNU_SOURCE
 #include <err.h>
@@ -13,65 +12,54 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { ENTRIES = 512, MASK = ENTRIES - 1, REPORT = 32, BUFFER = 2048, SPARE = 1024, PAGE = 1 << 21 };
+enum { ENTRIES = 512, MASK = ENTRIES - 1, REPORT = 32, BUFFER = 2048, BUFFERS = 1536, PAGE = 1 << 21, PAGES = 4 };
 enum { CTRL = 0x0, RXCTRL = 0x3000, DMATXCTL = 0x4a80, RETA = 0xeb00, MRQC = 0xec80, RX = 0x1000, TX = 0x6000 };
 enum { BASE = 0x0, BASE_HIGH = 0x4, LENGTH = 0x8, TAIL = 0x18, DCTL = 0x28, ENABLE = 1 << 25, RST = 1 << 26 };
 #define COMMAND 0x23300000ull /* DEXT, IFCS, EOP, DTYP */
 #define RS (1ull << 27)
 #define REG(bar, offset) (*(volatile uint32_t *)((bar) + (offset)))
+typedef volatile uint8_t bar;
 
-struct lane {
+static struct lane {
   volatile uint64_t *rx, *tx;
   volatile uint32_t *rx_tail, *tx_tail;
-  uint32_t next, sent, cleaned, free; /* positions in the rings, and the free buffers */
-  uint16_t of_rx[ENTRIES], of_tx[ENTRIES], stack[ENTRIES + SPARE];
-  uint64_t physical[ENTRIES + SPARE];
+  uint32_t next, sent, cleaned, free; /* positions in the rings, and the number of free buffers */
+  uint16_t of_rx[ENTRIES], of_tx[ENTRIES], stack[BUFFERS]; /* buffers */
+  uint64_t physical[BUFFERS];
   uint8_t *buffers;
-};
+} lanes[32];
 
-/* Returns hugepages, and the physical address of each 2 MiB. */
-static uint8_t *allocate(unsigned pages, uint64_t *physical) {
-  uint8_t *memory = mmap(NULL, (size_t)pages * PAGE, PROT_READ | PROT_WRITE,
-                         MAP_SHARED | MAP_ANONYMOUS | MAP_HUGETLB | MAP_POPULATE, -1, 0);
-  int pagemap = open("/proc/self/pagemap", O_RDONLY);
-  if (memory == MAP_FAILED || pagemap < 0) err(1, "cannot get %u hugepages and their addresses", pages);
-  for (unsigned i = 0; i < pages; i++) {
-    uint64_t at = (uintptr_t)(memory + (size_t)i * PAGE);
-    if (pread(pagemap, &physical[i], 8, (off_t)(at / 4096 * 8)) != 8) err(1, "cannot read addresses");
-    physical[i] = (physical[i] & ((1ull << 55) - 1)) * 4096;
-  }
-  close(pagemap);
+/* Maps a file, or hugepages without one. */
+static void *map(const char *name, size_t bytes) {
+  int fd = name ? open(name, O_RDWR) : -1, flags = name ? MAP_SHARED : MAP_SHARED | MAP_ANONYMOUS | MAP_HUGETLB;
+  void *memory = name && fd < 0 ? MAP_FAILED : mmap(NULL, bytes, PROT_READ | PROT_WRITE, flags | MAP_POPULATE, fd, 0);
+  if (memory == MAP_FAILED) err(1, "cannot map %s", name ? name : "hugepages");
   return memory;
 }
 
-static volatile uint8_t *map(const char *address) {
-  char name[200];
-  snprintf(name, sizeof name, "/sys/bus/pci/devices/%s/resource0", address);
-  int fd = open(name, O_RDWR);
-  volatile uint8_t *bar = fd < 0 ? MAP_FAILED : mmap(NULL, 0x80000, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-  if (bar == MAP_FAILED) err(1, "cannot map %s", name);
-  for (REG(bar, CTRL) = RST; REG(bar, CTRL) & RST;) {}
-  return bar;
+static uint64_t physical(uint8_t *page) {
+  int pagemap = open("/proc/self/pagemap", O_RDONLY);
+  uint64_t entry;
+  if (pread(pagemap, &entry, 8, (off_t)((uintptr_t)page / 4096 * 8)) != 8) err(1, "cannot read /proc/self/pagemap");
+  close(pagemap);
+  return (entry & ((1ull << 55) - 1)) * 4096;
 }
 
-static volatile uint32_t *enable(volatile uint8_t *bar, int way, unsigned queue, uint64_t ring) {
-  volatile uint8_t *registers = bar + way + 0x40 * queue;
-  REG(registers, BASE) = (uint32_t)ring;
-  REG(registers, BASE_HIGH) = (uint32_t)(ring >> 32);
-  REG(registers, LENGTH) = ENTRIES * 16;
-  REG(registers, DCTL) = ENABLE;
+/* Sets up a ring and enables its queue; returns the tail register. */
+static volatile uint32_t *enable(bar *registers, uint64_t ring) {
+  REG(registers, BASE) = (uint32_t)ring, REG(registers, BASE_HIGH) = (uint32_t)(ring >> 32);
+  REG(registers, LENGTH) = ENTRIES * 16, REG(registers, DCTL) = ENABLE;
   return &REG(registers, TAIL);
 }
 
-static void open_lane(struct lane *l, volatile uint8_t *from, volatile uint8_t *to, unsigned queue) {
-  uint64_t pages[4];
-  uint8_t *memory = allocate(4, pages); /* three pages of buffers, one of rings */
-  l->buffers = memory, l->rx = (void *)(memory + 3 * PAGE), l->tx = (void *)(memory + 3 * PAGE + ENTRIES * 16);
-  for (uint32_t i = 0; i < ENTRIES + SPARE; i++) l->physical[i] = pages[i / (PAGE / BUFFER)] + i % (PAGE / BUFFER) * BUFFER;
+static void open_lane(struct lane *l, bar *from, bar *to, unsigned queue) {
+  l->buffers = map(NULL, PAGES * PAGE); /* the last page has the rings */
+  l->rx = (void *)(l->buffers + BUFFERS * BUFFER), l->tx = l->rx + 2 * ENTRIES;
+  for (uint32_t i = 0; i < BUFFERS; i++) l->physical[i] = physical(l->buffers + i * BUFFER) + i * BUFFER % 4096;
   for (uint16_t i = 0; i < ENTRIES; i++) l->rx[2 * i] = l->physical[l->of_rx[i] = i];
-  for (uint16_t i = ENTRIES; i < ENTRIES + SPARE; i++) l->stack[l->free++] = i;
-  l->tx_tail = enable(to, TX, queue, pages[3] + ENTRIES * 16);
-  l->rx_tail = enable(from, RX, queue, pages[3]);
+  for (uint16_t i = ENTRIES; i < BUFFERS; i++) l->stack[l->free++] = i;
+  l->tx_tail = enable(to + TX + 0x40 * queue, physical((uint8_t *)l->tx));
+  l->rx_tail = enable(from + RX + 0x40 * queue, physical((uint8_t *)l->rx));
   *l->rx_tail = MASK;
 }
 
@@ -97,16 +85,20 @@ static void forward(struct lane *l, uint32_t batch) {
 }
 
 int main(int argc, char **argv) {
-  if (argc != 5) errx(2, "takes two PCI addresses, the batch size and the number of queues");
-  uint32_t batch = (uint32_t)atoi(argv[3]), queues = (uint32_t)atoi(argv[4]), lanes = 0;
-  if (batch < 1 || queues < 1 || queues > 16) errx(2, "batch or queues out of range");
-  volatile uint8_t *bars[2] = {map(argv[1]), map(argv[2])};
-  static struct lane all[32];
+  unsigned batch = argc == 5 ? (unsigned)atoi(argv[3]) : 0, queues = argc == 5 ? (unsigned)atoi(argv[4]) : 0;
+  if (batch < 1 || queues < 1 || queues > 16) errx(2, "takes two PCI addresses, the batch size and 1 to 16 queues");
+  bar *bars[2];
   for (int i = 0; i < 2; i++) {
-    for (unsigned queue = 0; queue < queues; queue++) open_lane(&all[lanes++], bars[i], bars[1 - i], queue);
+    char name[200];
+    snprintf(name, sizeof name, "/sys/bus/pci/devices/%s/resource0", argv[1 + i]);
+    bars[i] = map(name, 0x80000);
+    for (REG(bars[i], CTRL) = RST; REG(bars[i], CTRL) & RST;) {}
+  }
+  for (unsigned i = 0; i < 2 * queues; i++) open_lane(&lanes[i], bars[i % 2], bars[1 - i % 2], i / 2);
+  for (int i = 0; i < 2; i++) {
     for (unsigned entry = 0; entry < 128; entry++) bars[i][RETA + entry] = (uint8_t)(entry % queues);
     REG(bars[i], MRQC) = queues > 1;
+    REG(bars[i], DMATXCTL) = REG(bars[i], RXCTRL) = 1;
   }
-  for (int i = 0; i < 2; i++) REG(bars[i], DMATXCTL) = REG(bars[i], RXCTRL) = 1;
-  for (;;) for (uint32_t i = 0; i < lanes; i++) forward(&all[i], batch);
+  for (;;) for (unsigned i = 0; i < 2 * queues; i++) forward(&lanes[i], batch);
 }
