@@ -87,8 +87,8 @@ export async function makeUioFiles(directory: string): Promise<Mount[]> {
   for (const name of DEVICE_FILES) Deno.writeTextFileSync(`${dev}/${name}`, "");
   return [
     ...DEVICE_FILES.map((name) => ({ source: `/dev/${name}`, target: `${dev}/${name}` })),
-    { source: dev, target: "/dev" },
     { source: `${directory}/class`, target: "/sys/class" },
+    { source: dev, target: "/dev" }, // last: the directory may be in /dev/shm
   ];
 }
 

@@ -10,7 +10,7 @@ import { packetRate } from "../packets/units.ts";
 import type { Progress } from "../programs/progress.ts";
 import { makeDevices } from "./devices.ts";
 import type { DistanceProbe } from "./distance.ts";
-import { type Forwarder, lean, limit, OURS, ours, type Work } from "./forwarders.ts";
+import { type Forwarder, lean, LIMIT, limit, OURS, ours, type Work } from "./forwarders.ts";
 import type { Options } from "./options.ts";
 import {
   coarse,
@@ -92,11 +92,14 @@ const PLANS: Readonly<Record<SuiteName, (rig: Rig) => Job[]>> = {
   throughput(rig) {
     // A forwarder without an option for the batch size is measured once.
     const { batches } = rig.options, once = batches.includes(BATCH) ? BATCH : batches[0];
-    return batches.flatMap((batch) =>
-      jobs(batch, { ...ONE, batch }, { size: SIZE }, rig, (other) => {
+    return batches.flatMap((batch) => {
+      const all = jobs(batch, { ...ONE, batch }, { size: SIZE }, rig, (other) => {
         return other.takesBatch || batch === once;
-      })
-    );
+      });
+      // The limit of the software NIC takes no batch size either.
+      const every = rig.programs !== undefined || batch === once;
+      return every ? all : all.filter(({ forwarder }) => forwarder.name !== LIMIT);
+    });
   },
   sizes: (rig) => rig.options.sizes.flatMap((size) => jobs(size, ONE, { size }, rig)),
   queues: (rig) =>

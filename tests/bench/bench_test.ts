@@ -3,19 +3,12 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { XMLValidator } from "fast-xml-parser";
 import { Hugepages } from "../support/hugepages.ts";
-import {
-  assertFailed,
-  assertRefused,
-  isRoot,
-  PROJECT,
-  run,
-  TemporaryDirectory,
-} from "../support/processes.ts";
+import { assertRefused, isRoot, PROJECT, run, TemporaryDirectory } from "../support/processes.ts";
 
 const BENCH = [Deno.execPath(), "run", "--quiet", "-A", `${PROJECT}bench/main.ts`];
-/** This project's forwarder as a command for --against. */
-const FORWARDER = `${Deno.execPath()} run --quiet --allow-ffi ${PROJECT}fwd.ts --quiet {a} {b}`;
 const MILLISECONDS = 120000;
+/** Hugepages that the bench asks for. */
+const PAGES = 256;
 
 function bench(...args: string[]) {
   return run([...BENCH, ...args], { milliseconds: MILLISECONDS });
@@ -28,11 +21,13 @@ interface File {
     readonly name: string;
     readonly series: readonly {
       readonly name: string;
+      readonly failure?: string;
       readonly points: readonly {
         readonly x: number;
         readonly windows: readonly { readonly mpps: number; readonly distance: number[] }[];
         readonly balance: Readonly<Record<string, number>>;
-        readonly verdict: { readonly latency?: Readonly<Record<string, number>> };
+        readonly starts: readonly { readonly firstMs: number; readonly rates?: number[] }[];
+        readonly columns: Readonly<Record<string, { latency?: Readonly<Record<string, number>> }>>;
       }[];
     }[];
   }[];
@@ -44,88 +39,160 @@ function points({ suites }: File, suite: string): string[] {
   return series.flatMap(({ name, points }) => points.map(({ x }) => `${name} ${x}`));
 }
 
-Deno.test("The bench measures every suite, and writes, extends and plots results", async () => {
-  await using directory = await TemporaryDirectory.make();
-  const json = directory.file("results.json"), plots = directory.file("plots");
-  const options = [
-    ...["--batches=1,32", "--sizes=60", "--queues=1", "--loads=100000"],
-    ...["--rounds=1", "--seconds=1", `--json=${json}`],
-  ];
-  const first = await bench(...options);
-  assertEquals(first.code, 0, first.stderr);
-  const file: File = JSON.parse(await Deno.readTextFile(json));
-  assertEquals(points(file, "throughput"), ["ixy.ts 1", "ixy.ts 32", "limit 0"]);
-  assertEquals(points(file, "sizes"), ["ixy.ts 60", "limit 60"]);
-  assertEquals(points(file, "queues"), ["ixy.ts 1", "limit 1"]);
-  assertEquals(points(file, "latency"), ["ixy.ts 100000", "limit 100000"]);
-  for (const { name, series } of file.suites) {
-    for (const { windows, balance, verdict } of series.flatMap(({ points }) => points)) {
-      assert(windows.every(({ mpps, distance }) => mpps > 0 && distance.length === 2));
-      assert(balance.received > 0);
-      assertEquals([balance.lost, balance.reordered, balance.corrupt], [0, 0, 0]);
-      if (name === "latency" && verdict.latency) assert(verdict.latency["50"] > 0);
-    }
-  }
+/** Defines a test on the instrument: as root, with hugepages. */
+function instrumentTest(name: string, test: () => Promise<void>): void {
+  Deno.test({
+    name,
+    ignore: !isRoot,
+    async fn() {
+      using _pages = new Hugepages(PAGES);
+      await test();
+    },
+  });
+}
 
-  const second = await bench("throughput", ...options, "--continue", `--plots=${plots}`);
-  assertEquals(second.code, 0, second.stderr);
-  const more: File = JSON.parse(await Deno.readTextFile(json));
-  const windows = ({ suites }: File) => suites[0].series[0].points[0].windows.length;
-  assertEquals(windows(more), 2 * windows(file));
-
-  const shown = await bench(`--from=${json}`, `--plots=${plots}`);
-  assertEquals([shown.code, shown.stderr], [0, ""]);
-  for (const suite of ["throughput", "sizes", "queues", "latency"]) {
-    assertMatch(shown.stdout, new RegExp(`^${suite}: .* ns apart`, "m"));
-    const svg = await Deno.readTextFile(`${plots}/${suite}.svg`);
-    assertEquals(XMLValidator.validate(svg), true, suite);
-    assertMatch(svg, /^<svg /);
-  }
+instrumentTest("bench --quick finds no packet lost, reordered or corrupt", async () => {
+  const { code, stdout, stderr } = await bench("--quick");
+  assertEquals(code, 0, stdout + stderr);
+  const lines = stdout.trim().split("\n");
+  const points = ["throughput 1", "throughput 32", "queues 1", "queues 4"];
+  const runs = points.flatMap((point) =>
+    ["ixy.ts", "lean", "limit"].map((n) => `${point}: ${n}: `)
+  );
+  assertEquals(lines.map((line) => line.replace(/\d+ packets came back.*/, "")), runs);
+  for (const line of lines) assertMatch(line, / [1-9]\d+ packets came back, \d+ dropped$/);
 });
 
-Deno.test("bench --against measures a command in turns with this forwarder", async () => {
+instrumentTest(
+  "The bench writes and extends results, and keeps those beside a command that fails",
+  async () => {
+    await using directory = await TemporaryDirectory.make();
+    const json = directory.file("results.json"), plots = directory.file("plots");
+    const options = [
+      "--batches=32",
+      "--loads=100000",
+      "--starts=1",
+      "--rounds=1",
+      `--json=${json}`,
+    ];
+    const first = await bench("throughput", "latency", ...options, "--against=gone=/gone {a} {b}");
+    assertEquals(first.code, 1, first.stderr);
+    assertMatch(first.stderr, /^throughput: gone: ended before it forwarded .*\/gone: not found$/m);
+    const file: File = JSON.parse(await Deno.readTextFile(json));
+    assertMatch(file.suites[0].series[1].failure!, /^gone: .*not found$/);
+    assertEquals(points(file, "throughput"), ["ixy.ts 32", "gone 32", "lean 32", "limit 32"]);
+    for (const { name, series } of file.suites) {
+      for (const { windows, balance, starts, columns } of measured(series)) {
+        assert(windows.every(({ mpps, distance }) => mpps > 0 && distance.length === 2));
+        assert(balance.received > 0);
+        assertEquals([balance.lost, balance.reordered, balance.corrupt], [0, 0, 0]);
+        assert(starts.length === 1 && starts[0].firstMs > 0);
+        for (const { latency } of Object.values(columns)) {
+          if (name === "latency") assert(latency!["50"] > 0);
+        }
+      }
+    }
+
+    const second = await bench("spread", ...options, "--continue");
+    assertEquals(second.code, 0, second.stderr);
+    const more: File = JSON.parse(await Deno.readTextFile(json));
+    assertEquals(more.suites.map(({ name }) => name), ["throughput", "latency", "spread"]);
+    const [own] = more.suites[2].series[0].points;
+    assertEquals([own.x, own.starts[0].rates!.length], [1, 40]);
+
+    const shown = await bench(`--from=${json}`, `--plots=${plots}`);
+    assertEquals([shown.code, shown.stderr.includes("/gone: not found")], [0, true]);
+    for (const suite of ["throughput", "latency"]) {
+      assertMatch(shown.stdout, new RegExp(`^${suite}: .* ns apart`, "m"));
+      const svg = await Deno.readTextFile(`${plots}/${suite}.svg`);
+      assertEquals(XMLValidator.validate(svg), true, suite);
+      assertMatch(svg, /^<svg /);
+    }
+  },
+);
+
+/** Commands that do not forward properly, each with what the bench says. */
+const BAD: Readonly<Record<string, [command: string, sentence: RegExp]>> = {
+  gone: ["/gone {a} {b}", /ended before it forwarded both ways; .*\/gone: not found/],
+  ends: ["sh -c 'echo no such card >&2; exit 3' {a} {b}", /ended before .*; .*no such card/],
+  idle: ["sleep 60 # {a} {b}", /took no packet within 10 s: it did not bring up the devices/],
+  ...Object.fromEntries(
+    ["loses", "reorders", "corrupts"].map((fault) => {
+      const words = fault === "loses" ? "lost" : fault === "reorders" ? "reordered" : "corrupt";
+      const command =
+        `${Deno.execPath()} run -q --allow-ffi tests/support/bad_forwarder.ts ${fault}`;
+      return [fault, [`${command} {a} {b}`, new RegExp(`[^ ]* (were )?${words}`)]];
+    }),
+  ),
+};
+
+instrumentTest(
+  "bench --against says in a sentence what a command does wrong, and goes on",
+  async () => {
+    const against = Object.entries(BAD).map(([name, [command]]) => `--against=${name}=${command}`);
+    const { code, stdout, stderr } = await bench("throughput", "--quick", ...against);
+    assertEquals([code, stderr], [1, ""]);
+    const lines = stdout.trim().split("\n");
+    for (const [name, [, sentence]] of Object.entries(BAD)) {
+      const line = lines.find((text) => text.startsWith(`throughput 32: ${name}: `))!;
+      assertMatch(line, sentence);
+      if (!["gone", "ends", "idle"].includes(name)) assertEquals(defects(line), [name]);
+    }
+    for (const name of ["ixy.ts", "lean", "limit"]) {
+      const good = lines.filter((line) => line.includes(`: ${name}: `));
+      assertEquals(good.map((line) => /came back, \d+ dropped$/.test(line)), [true, true], name);
+    }
+  },
+);
+
+/** Returns the faults whose packets a line counts; a batch of one packet cannot be reordered. */
+function defects(line: string): string[] {
+  const [, lost, reordered, corrupt] = /, (\d+) were lost, (\d+) reordered and (\d+) corrupt/.exec(
+    line,
+  )!.map(Number);
+  return [
+    ...(lost > 0 ? ["loses"] : []),
+    ...(reordered > 0 ? ["reorders"] : []),
+    ...(corrupt > 0 ? ["corrupts"] : []),
+  ];
+}
+
+instrumentTest(
+  "bench --against-dpdk gives a command a device bound to uio_pci_generic",
+  async () => {
+    const look =
+      "readlink /sys/bus/pci/devices/{a}/driver; ls /dev /sys/class; cat /dev/null; ls -d {b}";
+    const { code, stdout } = await bench(
+      "throughput",
+      "--quick",
+      `--against-dpdk=look=sh -c '${look}'`,
+    );
+    assertEquals(code, 1);
+    assertMatch(stdout, /look: ended .*uio_pci_generic \| .*\| uio0 \| uio1 /);
+  },
+);
+
+Deno.test("bench --device vfio-user measures on the software NIC, also a command", async () => {
   await using directory = await TemporaryDirectory.make();
   const json = directory.file("results.json");
+  const forwarder = `${Deno.execPath()} run --quiet --allow-ffi ${PROJECT}fwd.ts --quiet {a} {b}`;
   const { code, stderr } = await bench(
-    ...["throughput", "--batches=8,32", "--rounds=1", "--seconds=1", "--device=vfio-user"],
-    ...[`--against=${FORWARDER}`, "--name=other", `--json=${json}`],
+    ...["throughput", "--batches=8,32", "--rounds=1", "--device=vfio-user", `--json=${json}`],
+    `--against=other=${forwarder}`,
   );
   assertEquals(code, 0, stderr);
   const file: File = JSON.parse(await Deno.readTextFile(json));
-  // The command has no {batch}, so it is measured once.
-  assertEquals(points(file, "throughput"), ["ixy.ts 8", "ixy.ts 32", "other 32", "limit 0"]);
-});
-
-Deno.test({
-  name: "bench --against gives a command two devices like those of sysfs",
-  ignore: !isRoot,
-  fn: async () => {
-    await using directory = await TemporaryDirectory.make();
-    using _pages = new Hugepages(64);
-    const json = directory.file("results.json");
-    const { code, stderr } = await bench(
-      ...["throughput", "--batches=8,32", "--rounds=1", "--seconds=1", `--json=${json}`],
-      ...[`--against=${FORWARDER.replace("--quiet {a}", "--batch={batch} {a}")}`, "--name=other"],
-    );
-    assertEquals(code, 0, stderr);
-    const file: File = JSON.parse(await Deno.readTextFile(json));
-    const all = ["ixy.ts 8", "ixy.ts 32", "other 8", "other 32", "limit 0"];
-    assertEquals(points(file, "throughput"), all);
-    const { balance } = file.suites[0].series[1].points[0];
-    assert(balance.received > 0);
+  // The command has no {batch}, so it is measured once, as is the limit, which has none either.
+  assertEquals(points(file, "throughput"), ["ixy.ts 8", "ixy.ts 32", "other 32", "limit 32"]);
+  for (const { balance, windows } of measured(file.suites[0].series)) {
+    assert(windows.every(({ mpps }) => mpps > 0));
     assertEquals([balance.reordered, balance.corrupt], [0, 0]);
-  },
+  }
 });
 
-Deno.test("bench --against shows the output of a command that does not forward", async () => {
-  const options = ["throughput", "--batches=1", "--rounds=1", "--device=vfio-user", "--name=odd"];
-  const result = await bench(...options, "--against=sh -c 'echo no such card >&2; exit 3' {a} {b}");
-  assertFailed({ ...result, stderr: lastLine(result.stderr) }, 1, /^error: odd: .*no such card/);
-});
-
-/** Returns the last line, without those about progress. */
-function lastLine(text: string): string {
-  return text.trim().split("\n").at(-1)! + "\n";
+/** Returns the points with windows. */
+function measured(series: File["suites"][number]["series"]) {
+  return series.filter(({ failure }) => failure === undefined).flatMap(({ points }) => points);
 }
 
 Deno.test("The bench refuses invalid command lines with one sentence", async () => {
@@ -140,8 +207,12 @@ Deno.test("The bench refuses invalid command lines with one sentence", async () 
     await bench("0000:03:00.0"),
     /unknown suite "0000:03:00.0": name some of throughput, sizes/,
   );
-  assertRefused(await bench("--against=other-forwarder {a}"), /\{a\} and \{b\}/);
-  assertRefused(await bench("--device=usb"), /--device takes plain or vfio-user/);
+  assertRefused(await bench("--against=other=forwarder {a}"), /\{a\} and \{b\}/);
+  assertRefused(await bench("--against=forwarder {a} {b}"), /takes NAME=COMMAND/);
+  assertRefused(await bench("--against=lean=forwarder {a} {b}"), /a name other than ixy.ts/);
+  assertRefused(await bench("--against=x=f {a} {b}", "--against=x=g {a} {b}"), /two .* name x/);
+  assertRefused(await bench("--against-dpdk=x=f {a} {b}", "--device=vfio-user"), /PCI devices/);
+  assertRefused(await bench("--device=usb"), /--device takes instrument or vfio-user/);
   assertRefused(await bench("--continue"), /--json/);
   assertRefused(
     await bench("--from=/nowhere/results.json"),
@@ -152,4 +223,16 @@ Deno.test("The bench refuses invalid command lines with one sentence", async () 
 Deno.test("The bench refuses a machine with one core with one sentence", async () => {
   const result = await run(["taskset", "-c", "0", ...BENCH], { milliseconds: MILLISECONDS });
   assertRefused(result, /needs two cores/);
+});
+
+Deno.test({
+  name: "The bench names the software NIC to users who cannot use the instrument",
+  ignore: !isRoot,
+  async fn() {
+    const nobody = ["setpriv", "--reuid=65534", "--clear-groups", ...BENCH];
+    assertRefused(
+      await run(nobody, { env: { DENO_DIR: "/tmp/none" } }),
+      /root.*--device vfio-user/,
+    );
+  },
 });

@@ -2,7 +2,7 @@
 
 import { assertAlmostEquals, assertEquals, assertThrows } from "@std/assert";
 import { Counter, EVENTS } from "../../bench/cycles.ts";
-import { sameDistance } from "../../bench/distance.ts";
+import { columnOf, sameDistance } from "../../bench/distance.ts";
 import {
   coarse,
   judge,
@@ -14,6 +14,7 @@ import {
   replaceFile,
   type Suite,
 } from "../../bench/results.ts";
+import { startOf } from "../../bench/window.ts";
 import { median, quantile, summarize } from "../../bench/statistics.ts";
 import { Latency } from "../../sim/wires/latency.ts";
 import { UsageError } from "../../src/errors.ts";
@@ -37,7 +38,7 @@ function point(x: number, rates: readonly number[], distance = 100): Point {
     distance: [distance, distance] as const,
     preempted: 0,
   }));
-  return { x, workers: 1, windows, balance: NOTHING };
+  return { x, workers: 1, windows, balance: NOTHING, starts: [] };
 }
 
 function suiteOf(own: Point, limit: Point): Suite {
@@ -65,19 +66,46 @@ Deno.test("judge() takes medians, and cycles of the time stamp counter from them
   assertEquals([referenceCycles, cycles], [400, undefined]);
 });
 
-Deno.test("judge() discards windows whose distance changed, or differs from most windows", () => {
+Deno.test("judge() takes windows of one column only, and discards those whose distance changed", () => {
   const own = point(60, [5, 5, 5]);
   own.windows.push({ mpps: 50, distance: [100, 300], preempted: 0 }); // changed
-  own.windows.push({ mpps: 70, distance: [300, 300], preempted: 0 }); // differs
+  own.windows.push({ mpps: 60, distance: [240, 260], preempted: 0 }); // changed its column
+  own.windows.push({ mpps: 70, distance: [300, 300], preempted: 0 }); // another column
   own.windows.push({ mpps: 90, distance: [NaN, NaN], preempted: 0 }); // unknown
-  const { mpps, discarded } = judged(suiteOf(own, point(60, [9])));
-  assertEquals([mpps?.max, mpps?.n, discarded], [5, 3, 3]);
+  const suite = suiteOf(own, point(60, [9]));
+  const { column, mpps, discarded } = judged(suite);
+  assertEquals([column, mpps?.max, mpps?.n, discarded], ["near", 5, 3, 3]);
+  const far = judge(suite, suite.series[0], own, MACHINE, "far");
+  assertEquals([far.column, far.mpps?.max, far.mpps?.n, far.limited], ["far", 70, 1, false]);
+});
+
+Deno.test("columnOf() names the class of a distance", () => {
+  const names = [51, 79, 80, 249, 250, 700].map(columnOf);
+  assertEquals(names, ["same", "same", "near", "near", "far", "far"]);
+  assertEquals(columnOf(NaN), undefined);
 });
 
 Deno.test("judge() has no verdict on a point without windows that count", () => {
   const own = point(60, [50], 300);
   const verdict = judged(suiteOf(own, point(60, [9, 9, 9])));
-  assertEquals(verdict, { discarded: 1, limited: false });
+  assertEquals(verdict, { column: "near", discarded: 0, limited: false });
+});
+
+Deno.test("judge() takes the best limit of all batch sizes", () => {
+  const suite: Suite = { ...suiteOf(point(1, [9]), point(1, [9])), name: "throughput" };
+  assertEquals(judged(suite).limited, true);
+  suite.series[1].points.push(point(32, [20]));
+  assertEquals(judged(suite).limited, false);
+});
+
+Deno.test("startOf() tells when packets come, and when most of the median's rate is reached", () => {
+  // In each 10 ms: nothing for 30 ms, then 1 Mpps for 50 ms, then 10 Mpps.
+  const progress = [0, 0, 0, 0];
+  for (let i = 0; i < 5; i++) progress.push(progress.at(-1)! + 10_000);
+  for (let i = 0; i < 20; i++) progress.push(progress.at(-1)! + 100_000);
+  const start = startOf(progress, 10, 4);
+  assertEquals(start, { firstMs: 40, fullMs: 130, mpps: 10, rates: [0.4, 4.6, 10, 10] });
+  assertEquals(startOf(progress, 100, 0), { firstMs: 40, mpps: 100 });
 });
 
 Deno.test("judge() returns percentiles of all windows together, in microseconds", () => {

@@ -6,6 +6,7 @@
 
 import { FRONT_END } from "../../bench/front_end.ts";
 import { INTERRUPTS } from "../../bench/interrupts.ts";
+import { LEAN_FORWARDER } from "../../bench/lean.ts";
 import { BENCH } from "../../bench/options.ts";
 import { RECYCLE } from "../../bench/recycle.ts";
 import { SIM_QUEUES } from "../../bench/sim_queues.ts";
@@ -41,4 +42,5 @@ export const PROGRAMS: readonly [command: Command<Options, object>, args: readon
   [SIM_QUEUES, []],
   [STARTS, []],
   [RECYCLE, ["a", "b"]],
+  [LEAN_FORWARDER, ["a", "b"]],
 ] as never;
