@@ -64,7 +64,7 @@ const RSS = 1;
 const ROUNDS = 4096;
 
 /** The memory of one way through one pair of queues. */
-interface Lane {
+export interface Lane {
   readonly rx: Uint32Array;
   readonly tx: Uint32Array;
   readonly rdt: Doorbell;
@@ -76,10 +76,10 @@ interface Lane {
 }
 
 /** Creates the function that passes on at most a batch, and no more than the transmit ring has room for. */
-const makeForward = specialise(
+export const makeLane: (lane: Lane, batch: number) => () => void = specialise(
   import.meta.url,
   SCOPE,
-  function lane({ rx, tx, rdt, tdt, low, high, bytes }: Lane, batch: number) {
+  function leanForwarder({ rx, tx, rdt, tdt, low, high, bytes }: Lane, batch: number) {
     const MASK = ENTRIES - 1;
     const inRx = new Uint32Array(ENTRIES), inTx = new Uint32Array(ENTRIES);
     const stack = new Uint32Array(BUFFERS), rdtWords = rdt.words, tdtWords = tdt.words;
@@ -151,7 +151,7 @@ function openLane(from: Bar, to: Bar, queue: number, batch: number): () => void 
   const rdt = enable(from, "rx", queue, address(at));
   const lane = { rx, tx, rdt, tdt, low, high, bytes: new Uint8Array(memory.buffer) };
   rdt.words[rdt.index] = ENTRIES - 1;
-  return makeForward(lane, batch);
+  return makeLane(lane, batch);
 }
 
 /** Opens a port, and resets it. */
