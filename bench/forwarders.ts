@@ -71,7 +71,10 @@ export function limit({ batch, queues }: Work, programs: Compiled | undefined): 
   if (programs !== undefined) {
     return {
       ...{ name: LIMIT, ready: false, counts: false, lossless: true, uio: false },
-      command: (addresses) => [programs.limit, ...addresses, String(batch), String(queues)],
+      command: (addresses) => {
+        const ports = addresses.map((address) => `/sys/bus/pci/devices/${address}`);
+        return [programs.limit, ...ports, String(batch), String(queues)];
+      },
     };
   }
   return {

@@ -2,29 +2,17 @@
  * Two ports of an 82599 in shared memory, to measure forwarders on. A port's registers are a file that the
  * forwarder maps as BAR 0. bench/README.md says what is modelled. Names are the datasheet's.
  */
-#define _GNU_SOURCE
-#include "memory.h"
-#include <err.h>
+#include "shared.h"
 #include <errno.h>
-#include <stdatomic.h>
 #include <stdbool.h>
-#include <string.h>
 #include <time.h>
 #include <x86intrin.h>
 
-enum { /* registers; those of queues have a copy each STRIDE bytes */
-  CTRL = 0x0, STATUS = 0x8, RXCTRL = 0x3000, RDRXCTL = 0x2f00, AUTOC = 0x42a0, LINKS = 0x42a4,
-  ANLP1 = 0x42b0, DMATXCTL = 0x4a80, SECTXSTAT = 0x8804, SECRXSTAT = 0x8d04, RAL = 0xa200, RAH = 0xa204,
-  RETA = 0xeb00, MRQC = 0xec80, EEC = 0x10010, EERD = 0x10014, EEMNGCTL = 0x10110, USED = 0x16000, BAR = 0x80000,
-  RX = 0x1000, TX = 0x6000, STRIDE = 0x40, BASE = 0x0, BASE_HIGH = 0x4, LENGTH = 0x8, HEAD = 0x10, TAIL = 0x18,
-  DCTL = 0x28
-};
-enum { GIO_DIS = 1 << 2, LRST = 1 << 3, RST = 1 << 26, GIO_MASTER_ENABLE = 1 << 19, ENABLE = 1 << 25 };
 /* The second word of descriptors (sections 7.1.6 and 7.2.3). */
 #define RX_DONE 3ull           /* DD, EOP */
 #define TX_DONE (1ull << 32)   /* DD */
-#define TX_REPORT (1ull << 27) /* RS */
 enum { QUEUES = 16, BURST = 64, MAX_FLOWS = 64, BINS = 4096, FIRST_BIN = 0x3f80, SLICES = 400 };
+#define CHECKSUM (0xbabau << 16) /* the EEPROM's, of words that are 0 */
 /* A frame: Ethernet addresses, which a forwarder may change; type; flow; number; time; a pattern. */
 enum { FIXED = 12, FLOW = 14, NUMBER = 44, TIME = 52, MIN_FRAME = 60, MAX_FRAME = 1514, WHOLE_EACH = 64 };
 typedef uint64_t __attribute__((may_alias, aligned(1))) word;
@@ -33,49 +21,42 @@ typedef uint64_t __attribute__((may_alias, aligned(1))) word;
 #define SLICE_NS 1e7
 
 struct ring { volatile uint64_t *descriptors; uint32_t head, tail, entries; bool enabled; };
-struct port {
+static struct port {
   volatile uint8_t *bar;
   struct port *peer;
   struct ring rx[QUEUES], tx[QUEUES];
-  bool receiving;
-  unsigned rx_queues, tx_queues; /* one more than the highest that was enabled */
+  unsigned receiving, rx_queues, tx_queues; /* one more than the highest queue that was enabled */
   uint8_t queue_of[MAX_FLOWS], frames[MAX_FLOWS][MAX_FRAME + 6];
   uint64_t next_sent[MAX_FLOWS], next_received[MAX_FLOWS]; /* numbers of packets for, and from, this port */
   uint64_t sent, missed, received, gaps, reordered, corrupt; /* gaps: numbers left out, for any reason */
   unsigned flow; /* the next packet's */
   uint64_t last; /* when packets were last sent */
-  double due;    /* packets that the rate allows now */
+  double due; /* packets that the rate allows now */
   uint32_t latencies[BINS];
-};
-static struct port ports[2];
+} ports[2];
 static unsigned size, flows;
 static bool latency, sending;
 static double rate, ns_per_tick; /* rate: packets a second for each port; 0: as fast as descriptors come back */
 static uint64_t begun, progress[SLICES], slices; /* packets that are back, by time since the first start */
 
-#define REG(port, offset) (*(volatile uint32_t *)((port)->bar + (offset)))
-#define QUEUE_REG(port, way, queue, offset) REG(port, (way) + STRIDE * (queue) + (offset))
+#define QUEUE_REG(port, way, queue, offset) REG((port)->bar, (way) + STRIDE * (queue) + (offset))
 
 /* RST is cleared last: the driver goes on then, and DPDK's gives a reset only 10 us. */
 static void reset(struct port *p) {
   memset((uint8_t *)p->bar + STATUS, 0, USED - STATUS);
-  for (int queue = 0; queue < QUEUES; queue++) p->rx[queue].enabled = p->tx[queue].enabled = false;
-  p->rx_queues = p->tx_queues = 0;
-  REG(p, STATUS) = GIO_MASTER_ENABLE;
-  REG(p, EEC) = 3 << 8, REG(p, EEMNGCTL) = 3 << 18, REG(p, RDRXCTL) = 1 << 3; /* EEPROM, firmware, DMA: ready */
-  REG(p, AUTOC) = 1 << 13, REG(p, ANLP1) = 1 << 16, REG(p, LINKS) = 7 << 28; /* 10 Gbit/s, up */
-  REG(p, SECRXSTAT) = REG(p, SECTXSTAT) = 1; /* idle */
-  REG(p, RAL) = 2, REG(p, RAH) = 1u << 31 | (p > p->peer) << 8; /* 02:00:00:00:00:00 and :01 */
+  for (; p->rx_queues > 0; p->rx_queues--) p->rx[p->rx_queues - 1].enabled = false;
+  for (; p->tx_queues > 0; p->tx_queues--) p->tx[p->tx_queues - 1].enabled = false;
+  REG(p->bar, STATUS) = GIO_MASTER_ENABLE;
+  REG(p->bar, EEC) = 3 << 8, REG(p->bar, EEMNGCTL) = 3 << 18, REG(p->bar, RDRXCTL) = 1 << 3; /* all is ready */
+  REG(p->bar, AUTOC) = 1 << 13, REG(p->bar, ANLP1) = 1 << 16, REG(p->bar, LINKS) = 7 << 28; /* 10 Gbit/s, up */
+  REG(p->bar, SECRXSTAT) = REG(p->bar, SECTXSTAT) = 1; /* idle */
+  REG(p->bar, RAL) = 2, REG(p->bar, RAH) = 1u << 31 | (p > p->peer) << 8; /* 02:00:00:00:00:00 and :01 */
   atomic_thread_fence(memory_order_release);
-  REG(p, CTRL) = 0;
+  REG(p->bar, CTRL) = 0;
 }
 
 static void create(struct port *p, const char *directory) {
-  char name[512];
-  snprintf(name, sizeof name, "%s/resource0", directory);
-  int fd = open(name, O_RDWR);
-  p->bar = fd < 0 ? MAP_FAILED : mmap(NULL, BAR, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
-  if (p->bar == MAP_FAILED) err(1, "cannot map %s", name);
+  p->bar = map_registers(directory);
   p->peer = &ports[p == ports];
   static const uint8_t header[] = {2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 0x88, 0xb5}; /* type: experiments */
   for (unsigned flow = 0; flow < flows; flow++) {
@@ -166,12 +147,12 @@ static inline void offer(struct port *p, uint64_t now) {
 
 /* Does what is not urgent: answers what a driver waits for in its set-up, and looks for new queues. */
 static void attend(struct port *p) {
-  uint32_t read = REG(p, EERD);
-  REG(p, STATUS) = REG(p, CTRL) & GIO_DIS ? 0 : GIO_MASTER_ENABLE;
-  if (REG(p, AUTOC) & 1 << 12) REG(p, AUTOC) &= ~(1u << 12); /* the link has restarted */
-  if (read & 1) REG(p, EERD) = (read & 0xfffc) | 2 | ((read & 0xfffc) == 0x3f << 2 ? 0xbaba0000 : 0); /* checksum */
+  uint32_t read = REG(p->bar, EERD);
+  REG(p->bar, STATUS) = REG(p->bar, CTRL) & GIO_DIS ? 0 : GIO_MASTER_ENABLE;
+  if (REG(p->bar, AUTOC) & 1 << 12) REG(p->bar, AUTOC) &= ~(1u << 12); /* the link has restarted */
+  if (read & 1) REG(p->bar, EERD) = (read & 0xfffc) | 2 | ((read & 0xfffc) == 0x3f << 2 ? CHECKSUM : 0);
   for (unsigned f = 0; f < flows; f++) /* with RSS, a flow's number stands for its hash */
-    p->queue_of[f] = (REG(p, MRQC) & 0xf) == 1 ? p->bar[RETA + f] % QUEUES : 0;
+    p->queue_of[f] = (REG(p->bar, MRQC) & 0xf) == 1 ? p->bar[RETA + f] % QUEUES : 0;
   for (unsigned queue = 0; queue < QUEUES; queue++) {
     if (QUEUE_REG(p, RX, queue, DCTL) & ENABLE && p->rx_queues <= queue) p->rx_queues = queue + 1;
     if (QUEUE_REG(p, TX, queue, DCTL) & ENABLE && p->tx_queues <= queue) p->tx_queues = queue + 1;
@@ -180,13 +161,12 @@ static void attend(struct port *p) {
 }
 
 static void poll_port(struct port *p, uint64_t now) {
-  if (__builtin_expect((REG(p, CTRL) & (RST | LRST)) != 0, 0)) { reset(p); return; }
+  if (__builtin_expect((REG(p->bar, CTRL) & (RST | LRST)) != 0, 0)) { reset(p); return; }
   for (unsigned queue = 0; queue < p->tx_queues; queue++)
-    if (is_on(p, &p->tx[queue], TX, queue) && REG(p, DMATXCTL) & 1) transmit(p, queue);
+    if (is_on(p, &p->tx[queue], TX, queue) && REG(p->bar, DMATXCTL) & 1) transmit(p, queue);
   for (unsigned queue = 0; queue < p->rx_queues; queue++) is_on(p, &p->rx[queue], RX, queue);
-  bool before = p->receiving;
-  p->receiving = REG(p, RXCTRL) & 1;
-  if (p->receiving && !before) attend(p);
+  if (!p->receiving && REG(p->bar, RXCTRL) & 1) attend(p); /* RETA is complete now */
+  p->receiving = REG(p->bar, RXCTRL) & 1;
   if (sending && p->receiving) offer(p, now);
   else p->last = now;
 }
@@ -222,19 +202,14 @@ static bool execute(void) {
   return true;
 }
 
-static double clock_ns(void) {
-  struct timespec now;
-  return clock_gettime(CLOCK_MONOTONIC, &now), (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
-}
-
 int main(int argc, char **argv) {
-  if (argc != 7) errx(2, "takes two directories, the size of packets, flows, rate, and 1 for latency");
+  if (argc != 7) errx(2, "takes two directories, bytes of packets (60 to 1514), flows (1 to 64), rate, 1 for latency");
   size = (unsigned)atoi(argv[3]), flows = (unsigned)atoi(argv[4]), rate = atof(argv[5]), latency = atoi(argv[6]);
-  if (size < MIN_FRAME || size > MAX_FRAME || flows < 1 || flows > MAX_FLOWS) errx(2, "size or flows out of range");
-  double start = clock_ns();
-  uint64_t ticks = __rdtsc();
+  struct timespec start, end;
+  uint64_t ticks = (clock_gettime(CLOCK_MONOTONIC, &start), __rdtsc());
   usleep(20000);
-  ns_per_tick = (clock_ns() - start) / (double)(__rdtsc() - ticks);
+  ticks = (clock_gettime(CLOCK_MONOTONIC, &end), __rdtsc()) - ticks;
+  ns_per_tick = ((double)(end.tv_sec - start.tv_sec) * 1e9 + (double)(end.tv_nsec - start.tv_nsec)) / (double)ticks;
   for (int i = 0; i < 2; i++) create(&ports[i], argv[1 + i]);
   fcntl(STDIN_FILENO, F_SETFL, O_NONBLOCK);
   puts("{\"ready\":true}");
