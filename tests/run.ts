@@ -27,8 +27,8 @@ interface Suite {
   readonly root?: string;
   /** A program that runs them, with its arguments; default: `deno test`, with those of the command line. */
   readonly program?: readonly string[];
-  /** Whether they run beside later suites, at the lowest priority. */
-  readonly beside?: boolean;
+  /** Test files that run at the same time, each in a process of its own (default: all, in one process). */
+  readonly together?: number;
 }
 
 const NETWORK = ["ethtool", "iproute2", "iputils-ping", "mount", "tcpdump", "tshark", "util-linux"];
@@ -45,16 +45,15 @@ const SUITES: Readonly<Record<string, Suite>> = {
   fuzz: {
     folder: "tests/fuzz",
     packages: [],
-    program: ["tests/fuzz/main.ts", "--seconds=60", "--jobs=1"],
-    beside: true,
+    program: ["tests/fuzz/main.ts", "--seconds=60", "--jobs=2"],
   },
   browser: {
     folder: "tests/explorer/browser",
     packages: BROWSER_PACKAGES,
-    beside: true,
   },
   vm: {
     folder: "tests/vm",
+    together: 2, // each machine keeps one core busy
     packages: ["xz-utils", ...NETWORK],
     root: "tests with TAP devices and network namespaces",
   },
@@ -72,15 +71,16 @@ interface Counts {
   skipped: number;
 }
 
-/** Returns the number of test files in a folder, without those in some folders below it. */
-async function testFiles(folder: string, without: readonly string[]): Promise<number> {
-  let files = 0;
-  for await (const { name, isDirectory } of Deno.readDir(PROJECT + folder)) {
+/** Returns the test files in a folder, without those in some folders below it, in order. */
+function testFiles(folder: string, without: readonly string[]): string[] {
+  const entries = [...Deno.readDirSync(PROJECT + folder)].toSorted((a, b) =>
+    a.name < b.name ? -1 : 1
+  );
+  return entries.flatMap(({ name, isDirectory }) => {
     const path = `${folder}/${name}`;
-    if (isDirectory) files += without.includes(path) ? 0 : await testFiles(path, without);
-    else if (name.endsWith("_test.ts")) files++;
-  }
-  return files;
+    if (isDirectory) return without.includes(path) ? [] : testFiles(path, without);
+    return name.endsWith("_test.ts") ? [path] : [];
+  });
 }
 
 /** Prints the output of `deno test` and returns it; on a terminal, shows progress below. */
@@ -137,39 +137,70 @@ function counts(text: string, success: boolean): Counts {
   };
 }
 
-/** Runs a suite at the lowest priority, and prints its output at the end. */
-async function runBeside(suite: Suite, { signal }: Interruption): Promise<Counts> {
-  const { stdout, stderr, success } = await new Deno.Command("nice", {
-    args: ["-n", "19", Deno.execPath(), ...command(suite, [])],
-    ...{ cwd: PROJECT, env: { NO_COLOR: "1" }, signal },
-  }).output();
-  const text = new TextDecoder().decode(stdout);
-  write(text + new TextDecoder().decode(stderr));
-  return counts(text, success);
+/** Runs the files of a suite, some of them at the same time, and prints the output of each at its end. */
+async function runTogether(
+  { folder, without = [] }: Suite,
+  together: number,
+  interruption: Interruption,
+): Promise<Counts> {
+  const files = testFiles(folder, without), total = files.length;
+  await using temporary = await makeTemporary();
+  using progress = new Progress(folder);
+  const all: Counts = { passed: 0, failed: 0, skipped: 0 };
+  let done = 0;
+  const lane = async () => {
+    for (let file; interruption.number === 0 && (file = files.shift()) !== undefined;) {
+      const { stdout, stderr, success } = await new Deno.Command(Deno.execPath(), {
+        args: ["test", "--allow-all", "--quiet", file],
+        cwd: PROJECT,
+        env: { NO_COLOR: "1", TMPDIR: temporary.path }, // the counts come from its output
+        signal: interruption.signal,
+      }).output();
+      const text = new TextDecoder().decode(stdout);
+      progress.print(() => write(text + new TextDecoder().decode(stderr)));
+      plus(all, counts(text, success));
+      progress.show(file, { done: ++done, total, unit: "files", steady: false });
+    }
+  };
+  await Promise.all(Array.from({ length: together }, lane));
+  return all;
+}
+
+/** Adds counts to others. */
+function plus(total: Counts, counts: Counts): void {
+  for (const key of ["passed", "failed", "skipped"] as const) total[key] += counts[key];
+}
+
+/** Creates a directory for all that tests leave behind when they are killed. */
+async function makeTemporary(): Promise<TemporaryDirectory> {
+  const temporary = await TemporaryDirectory.make();
+  await Deno.chmod(temporary.path, 0o755); // for programs of other users
+  return temporary;
 }
 
 /** Runs the tests of a suite, and prints their output as it arrives. */
 async function runSuite(
   suite: Suite,
   args: readonly string[],
-  { signal }: Interruption,
+  interruption: Interruption,
 ): Promise<Counts> {
-  const { folder, without = [] } = suite;
+  const { folder, without = [], together } = suite;
+  if (together !== undefined && args.length === 0) {
+    return await runTogether(suite, together, interruption);
+  }
   using progress = new Progress(folder);
-  // Contains all that tests leave behind when they are killed.
-  await using temporary = await TemporaryDirectory.make();
-  await Deno.chmod(temporary.path, 0o755); // for programs of other users
+  await using temporary = await makeTemporary();
   const child = new Deno.Command(Deno.execPath(), {
     args: command(suite, args),
     cwd: PROJECT,
     env: { NO_COLOR: "1", TMPDIR: temporary.path }, // the counts come from its output
-    signal,
+    signal: interruption.signal,
     stdout: "piped",
     stderr: progress.onTerminal ? "piped" : "inherit",
   }).spawn();
   const complaints = progress.onTerminal ? printAbove(child.stderr, progress) : undefined;
   // Arguments may filter files, so the number is not known.
-  const files = args.length > 0 ? 0 : await testFiles(folder, without);
+  const files = args.length > 0 ? 0 : testFiles(folder, without).length;
   const text = await passOn(child, progress, files);
   await complaints;
   const { success } = await child.status;
@@ -197,26 +228,14 @@ function chosen(args: string[]): [Suite[], string[]] {
 async function main(words: string[], interruption: Interruption): Promise<number> {
   const [suites, args] = chosen(words);
   const total: Counts = { passed: 0, failed: 0, skipped: 0 };
-  const add = (counts: Counts) => {
-    for (const key of ["passed", "failed", "skipped"] as const) total[key] += counts[key];
-  };
-  const beside: Promise<Counts>[] = [];
-  for (const [i, suite] of suites.entries()) {
+  for (const suite of suites) {
     if (Deno.uid() !== 0 && suite.root) {
       console.log(`not run: ${suite.root}: run this as root to include them`);
     }
-    const ready = Deno.uid() === 0 ? installPackages(suite.packages) : Promise.resolve();
-    if (suite.beside && i < suites.length - 1) {
-      const counts = ready.then(() => runBeside(suite, interruption));
-      counts.catch(() => {}); // it is thrown below, after the other suites
-      beside.push(counts);
-    } else {
-      await ready;
-      add(await runSuite(suite, args, interruption));
-    }
+    if (Deno.uid() === 0) await installPackages(suite.packages);
+    plus(total, await runSuite(suite, args, interruption));
     if (interruption.number !== 0) break;
   }
-  for (const counts of await Promise.all(beside)) add(counts);
   if (interruption.number !== 0) return 128 + interruption.number;
   const { passed, failed, skipped } = total;
   console.log(`${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ""}`);

@@ -4,8 +4,10 @@
  * @module
  */
 
-import { LINKS, REGISTERS } from "../../../ixgbe/registers.ts";
-import { nameOf, offsetOf } from "../../../src/registers.ts";
+import { linkStatus } from "../../../ixgbe/link.ts";
+import { type Model, modelOf } from "../../../ixgbe/models.ts";
+import { REGISTERS } from "../../../ixgbe/registers.ts";
+import { nameOf, offsetOf, Registers } from "../../../src/registers.ts";
 import type { Port } from "../../../sim/port.ts";
 import { Layout, linkSection, registerSection, statisticsSection } from "../../recording/layout.ts";
 import { addRing, type RingPlace, ringsOf, viewRing } from "./ring_state.ts";
@@ -32,21 +34,25 @@ const STATISTICS = Object.values(REGISTERS)
       offset: offsetOf(register, i),
     }))
   );
-/** LINKS.SPEED: 100 Mb/s, 1 Gb/s, 10 Gb/s. */
-const SPEEDS: readonly number[] = [0, 100, 1000, 10_000];
-
 /** Names of the statistics registers in the sections for statistics. */
 export const STATISTICS_NAMES: readonly string[] = STATISTICS.map(({ name }) => name);
 
 /** The cells of some ports. */
 export class ModelState {
   readonly #ports: readonly Pick<Port, "nic">[];
+  readonly #model: Model;
+  readonly #registers: readonly Registers[];
   #rings: readonly RingPlace[] = [];
   #layout: Layout;
 
-  /** @param ports The ports to look at. */
-  constructor(ports: readonly Pick<Port, "nic">[]) {
+  /**
+   * @param ports The ports to look at.
+   * @param deviceId Their PCI device ID.
+   */
+  constructor(ports: readonly Pick<Port, "nic">[], deviceId: number) {
     this.#ports = ports;
+    this.#model = modelOf("model", deviceId);
+    this.#registers = ports.map(viewOf);
     this.#layout = this.#arrange();
   }
 
@@ -68,11 +74,8 @@ export class ModelState {
       for (const word of WORDS) registers[word] = nic.view32(word * 4);
       layout.view(state, statisticsSection(port))
         .set(STATISTICS.map(({ offset }) => registers[offset / 4]));
-      const links = registers[offsetOf(LINKS) / 4];
-      layout.view(state, linkSection(port)).set([
-        Number((links & LINKS.UP) !== 0),
-        SPEEDS[(links & LINKS.SPEED) >>> 28],
-      ]);
+      const { up, megabits } = linkStatus(this.#registers[port], this.#model);
+      layout.view(state, linkSection(port)).set([Number(up), megabits]);
     });
     for (const ring of rings) viewRing(this.#ports[ring.port].nic, ring, layout, state);
     return state;
@@ -88,4 +91,15 @@ export class ModelState {
     for (const ring of this.#rings) addRing(layout, ring);
     return layout;
   }
+}
+
+/** Returns access to a port's registers that can only read, without side effects. */
+function viewOf({ nic }: Pick<Port, "nic">): Registers {
+  const refuse = (): never => {
+    throw new Error("a view of registers is only for reading");
+  };
+  return new Registers(
+    { size: BYTES, read: (offset) => nic.view32(offset), write: refuse, doorbell: refuse },
+    "model",
+  );
 }

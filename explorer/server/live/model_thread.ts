@@ -63,7 +63,8 @@ const scope = self as unknown as Scope;
 async function runModel({ options, control: shared }: ModelTask): Promise<void> {
   const control = new ModelControl(shared);
   using ports = new Ports(options, (line) => err.print(visible(line)));
-  const report = new Report(ports.all, false), state = new ModelState(ports.all);
+  const report = new Report(ports.all, false);
+  const state = new ModelState(ports.all, options.deviceId);
   const loop = new Loop(ports.all, control.fd);
   const start = performance.now();
   let next = 0;
