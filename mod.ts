@@ -70,7 +70,7 @@ export function open(address: string, options: OpenOptions = {}): Promise<Device
  * using pool = new Mempool({ headroom: headroomFor("vhost-user:a.sock", "vhost-user:b.sock") });
  * ```
  *
- * @param addresses Addresses as for {@linkcode open}.
+ * @param addresses Addresses as for `open`.
  * @throws {SystemError} if the kernel does not tell the vendor of a PCI function that exists.
  */
 export function headroomFor(...addresses: readonly string[]): number {

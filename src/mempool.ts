@@ -29,7 +29,7 @@ export interface MempoolOptions {
   /**
    * Bytes of each buffer before its packet that belong to the device: 0 (default), 64, 128, … 512. VirtIO
    * devices are faster with 64: they find a header there. Devices without use for it refuse the pool;
-   * {@linkcode headroom} returns what suits a program's devices.
+   * `headroomFor` returns what suits a program's devices.
    */
   readonly headroom?: number;
   /**
