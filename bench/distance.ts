@@ -25,6 +25,20 @@ export function sameDistance(a: number, b: number): boolean {
   return Math.abs(a - b) <= Math.max(SAME_NS, SAME_SHARE * Math.min(a, b));
 }
 
+/** The classes of distances, with the limit of each in nanoseconds: verdicts never mix two. */
+export const COLUMNS = [
+  { name: "same", below: 80 }, // two threads of one core
+  { name: "near", below: 250 },
+  { name: "far", below: Infinity },
+] as const;
+/** The name of a class of distances. */
+export type Column = typeof COLUMNS[number]["name"];
+
+/** Returns the class of a distance in nanoseconds; undefined if it is not known. */
+export function columnOf(nanoseconds: number): Column | undefined {
+  return COLUMNS.find(({ below }) => nanoseconds < below)?.name;
+}
+
 /** A thread on a core. */
 class Player implements Disposable {
   readonly #worker = new Worker(new URL("./distance_player.ts", import.meta.url), {
