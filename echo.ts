@@ -5,7 +5,7 @@
  * @module
  */
 
-import { Mempool, PacketBatch, StopFlag, UsageError } from "./mod.ts";
+import { headroomFor, Mempool, PacketBatch, StopFlag, UsageError } from "./mod.ts";
 import {
   DEVICE_FORMS,
   DEVICE_OPTIONS,
@@ -56,9 +56,8 @@ function parseIp(text: string): Uint8Array {
 }
 
 async function main(plan: Plan): Promise<number> {
-  const { rxEntries, txEntries, bufferSize } = plan;
-
-  using pool = new Mempool({ buffers: rxEntries + txEntries + plan.batch, bufferSize });
+  const { rxEntries, txEntries, bufferSize } = plan, headroom = headroomFor(plan.address);
+  using pool = new Mempool({ buffers: rxEntries + txEntries + plan.batch, bufferSize, headroom });
   using stop = new StopFlag();
   await using device = await openDevice(plan.address, plan, { ...plan.open, pool });
   const [rx] = device.rxQueues, [tx] = device.txQueues;
@@ -73,7 +72,7 @@ async function main(plan: Plan): Promise<number> {
       if (rx.receive(batch) === 0) continue;
       for (let p = 0; p < batch.length;) {
         const { length } = batch.packet(p);
-        const kind = responder.answer(batch.resize(p, bufferSize), length); // the reply may be longer
+        const kind = responder.answer(batch.resize(p, pool.maxLength), length); // the reply may be longer
         counts[kind]++;
         if (kind === "ignored") batch.drop(p);
         else batch.resize(p++, responder.length);

@@ -5,7 +5,14 @@
  */
 
 import type { ForwardTask, QueuePair } from "./programs/forward_worker.ts";
-import { type Device, Mempool, type OpenOptions, StopFlag, UsageError } from "./mod.ts";
+import {
+  type Device,
+  headroomFor,
+  Mempool,
+  type OpenOptions,
+  StopFlag,
+  UsageError,
+} from "./mod.ts";
 import { IxgbeDevice } from "./ixgbe/mod.ts";
 import {
   DEVICE_FORMS,
@@ -115,7 +122,7 @@ A device is ${DEVICE_FORMS}.`,
  */
 function makePools(plan: Plan, pools: DisposableStack): Mempool[] {
   const { queues, workers, rxEntries, txEntries, batch, bufferSize } = plan;
-  const threads = Math.max(workers, 1);
+  const threads = Math.max(workers, 1), headroom = headroomFor(...plan.addresses);
   return Array.from({ length: threads }, (_, thread) => {
     const mine = Math.ceil((queues - thread) / threads);
     const buffers = Math.min(2 * mine * (rxEntries + txEntries + batch), MAX_BUFFERS);
@@ -126,7 +133,7 @@ function makePools(plan: Plan, pools: DisposableStack): Mempool[] {
           `${MAX_BUFFERS} buffers of the largest pool: use fewer --rx-entries or more --workers`,
       );
     }
-    return pools.use(new Mempool({ buffers, bufferSize }));
+    return pools.use(new Mempool({ buffers, bufferSize, headroom }));
   });
 }
 

@@ -6,7 +6,7 @@
 
 import type { Device, OpenOptions } from "./src/device.ts";
 import { ixgbe } from "./ixgbe/device.ts";
-import { openDevice } from "./src/open.ts";
+import { headroomFor as suitableHeadroom, openDevice } from "./src/open.ts";
 import { virtio } from "./virtio/driver.ts";
 import { xdp } from "./xdp/driver.ts";
 
@@ -27,6 +27,8 @@ export { Mempool, type MempoolOptions } from "./src/mempool.ts";
 export { RSS_KEY, RSS_SYMMETRIC_KEY, toeplitz } from "./src/toeplitz.ts";
 export { StopFlag } from "./native/stop.ts";
 export { Waiter } from "./src/waiter.ts";
+
+const DRIVERS = [ixgbe, virtio, xdp];
 
 /**
  * Opens a device and starts it: the link is set up, and the queues run (default: one receive and one
@@ -55,5 +57,22 @@ export { Waiter } from "./src/waiter.ts";
  * @throws {SuppressedError} if releasing fails as well: `suppressed` is the first of the two errors.
  */
 export function open(address: string, options: OpenOptions = {}): Promise<Device> {
-  return openDevice(address, [ixgbe, virtio, xdp], options);
+  return openDevice(address, DRIVERS, options);
+}
+
+/**
+ * Returns the headroom of a pool that suits a program's devices: 64 if all are VirtIO devices, which are faster
+ * with it; 0 otherwise. Opens no device.
+ *
+ * ```ts
+ * import { headroomFor, Mempool } from "./mod.ts";
+ *
+ * using pool = new Mempool({ headroom: headroomFor("vhost-user:a.sock", "vhost-user:b.sock") });
+ * ```
+ *
+ * @param addresses Addresses as for `open`.
+ * @throws {SystemError} if the kernel does not tell the vendor of a PCI function that exists.
+ */
+export function headroomFor(...addresses: readonly string[]): number {
+  return suitableHeadroom(addresses, DRIVERS);
 }

@@ -5,7 +5,15 @@
  * @module
  */
 
-import { type Device, Mempool, PacketBatch, StopError, StopFlag, UsageError } from "./mod.ts";
+import {
+  type Device,
+  headroomFor,
+  Mempool,
+  PacketBatch,
+  StopError,
+  StopFlag,
+  UsageError,
+} from "./mod.ts";
 import {
   DEVICE_FORMS,
   DEVICE_OPTIONS,
@@ -207,9 +215,11 @@ async function waitForLink(device: Device): Promise<void> {
 }
 
 async function main(plan: Plan): Promise<number> {
-  const { rxEntries, txEntries, batch, bufferSize, check } = plan;
+  const { rxEntries, txEntries, batch, bufferSize, check, size } = plan;
   // Enough for full rings and a batch each way.
-  using pool = new Mempool({ buffers: rxEntries + txEntries + 2 * batch, bufferSize });
+  const buffers = rxEntries + txEntries + 2 * batch;
+  const room = headroomFor(plan.address), headroom = size + room <= bufferSize ? room : 0;
+  using pool = new Mempool({ buffers, bufferSize, headroom });
   using stop = new StopFlag();
   const options = { ...plan.open, pool, promiscuous: check };
   await using device = await openDevice(plan.address, plan, options);

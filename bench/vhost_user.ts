@@ -2,9 +2,10 @@
  * Compares the VirtIO driver with DPDK's, both as front-ends of DPDK's vhost-user back-end on the
  * other core: `deno task bench:vhost-user`.
  *
- * Each round starts back-end and front-end anew, in turns. The back-end counts the packets, and the
- * bench samples the rate several times a second. The result of a round is the 90th percentile; of
- * all rounds, the best and the median, because shared machines drift.
+ * Each round starts both front-ends anew, each with a back-end of its own, and measures them in
+ * turns: one runs while the other is stopped. The back-end counts the packets. Before and after each
+ * window, the distance between the cores is probed; windows in which it changed do not count, and
+ * windows at different distances are not compared.
  *
  * @module
  */
@@ -13,22 +14,23 @@ import { delay } from "jsr:@std/async@1/delay";
 import { UsageError } from "../mod.ts";
 import { PACKET_RATE_WIDTH, packetRate } from "../packets/units.ts";
 import { command } from "../programs/command_line.ts";
-import { flag, type Values, whole, words } from "../programs/options.ts";
-import { Program } from "../programs/process.ts";
+import { decimal, flag, type Values, whole, words } from "../programs/options.ts";
 import { Progress } from "../programs/progress.ts";
 import { interruptible } from "../programs/interruption.ts";
 import { run } from "../programs/run.ts";
 import { TemporaryDirectory } from "../programs/temporary_directory.ts";
+import { type Column, columnOf, COLUMNS, DistanceProbe, sameDistance } from "./distance.ts";
 import { startOn } from "./pinned.ts";
-import { median, quantile } from "./statistics.ts";
+import { summarize, type Summary } from "./statistics.ts";
+import { Testpmd } from "./testpmd.ts";
 
 const MODES = ["receive", "transmit", "loop"] as const;
 type Mode = typeof MODES[number];
 
 const OPTIONS = {
   modes: words("modes to measure", MODES, { value: "M,…" }),
-  rounds: whole("rounds of each", { least: 1, most: 100, default: 6 }),
-  seconds: whole("seconds of each round", { least: 1, most: 3600, default: 2 }),
+  rounds: whole("rounds of each", { least: 1, most: 100, default: 12 }),
+  seconds: decimal("seconds of each window", { least: 0.1, most: 3600, default: 0.5 }),
   json: flag("print one JSON object as the last line"),
 };
 
@@ -37,8 +39,10 @@ export const VHOST_USER = command({
   start: "deno task bench:vhost-user",
   about:
     `Receives, transmits and loops 64-byte packets in batches of 32 over vhost-user, in turns with this
-project's driver and with DPDK's (split ring, not vectorised). Needs DPDK's testpmd, in Debian's
-packages dpdk, dpdk-dev, librte-net-vhost23, librte-net-virtio23, librte-mempool-ring23.`,
+project's driver and with DPDK's (split ring, not vectorised). Prints medians, separately for each distance
+between the cores (of a cache line, there and back: same below 80 ns, near below 250 ns, far). Needs
+DPDK's testpmd, in Debian's packages dpdk, dpdk-dev, librte-net-vhost23, librte-net-virtio23,
+librte-mempool-ring23.`,
   options: OPTIONS,
   plan: ({ values }) => values,
 });
@@ -51,157 +55,179 @@ const DPDK = { receive: "rxonly", transmit: "txonly", loop: "io" } as const;
 const FRONT_ENDS = ["ixy.ts", "DPDK"] as const;
 type FrontEnd = typeof FRONT_ENDS[number];
 
-/** Warm-up of a front-end, and time between samples, in milliseconds. */
-const WARM_UP_MS = 2000, SAMPLE_MS = 250;
-/** Deadline for an answer of testpmd, in milliseconds. */
-const DEADLINE_MS = 30000;
+/** Warm-up of a front-end that was started, and of one that goes on, in milliseconds. */
+const WARM_UP_MS = 1500, SETTLE_MS = 50;
 
-/** A testpmd: it reads commands on core 0 and moves packets on the core given. */
-class Testpmd implements AsyncDisposable {
-  readonly #program: Program;
-
-  private constructor(program: Program) {
-    this.#program = program;
-  }
-
-  /** Starts it and waits for its port. */
-  static async start(
-    name: string,
-    directory: string,
-    core: number,
-    vdev: string,
-    options: readonly string[],
-  ): Promise<Testpmd> {
-    const program = Program.start([
-      ...["stdbuf", "-oL", "dpdk-testpmd", "--lcores", `0@0,1@${core}`, "--no-pci", "-n", "1"],
-      ...["--no-huge", "-m", "200", `--file-prefix=${name}`, "--single-file-segments"],
-      ...["--vdev", vdev, "--", "-i", "--no-numa", "--total-num-mbufs=16384", ...options],
-    ], { name: "testpmd", env: { RUNTIME_DIRECTORY: directory }, signals: true });
-    try {
-      await program.line((line) => line.startsWith("Done"), DEADLINE_MS);
-    } catch (error) {
-      await program[Symbol.asyncDispose]();
-      throw error;
-    }
-    return new Testpmd(program);
-  }
-
-  async command(text: string): Promise<void> {
-    await this.#program.write(text);
-  }
-
-  /** Returns the packets that its port has received and transmitted. */
-  async counts(): Promise<{ rx: number; tx: number; time: number }> {
-    await this.command("show port stats 0");
-    const rx = await this.#number(/RX-packets: +(\d+)/),
-      tx = await this.#number(/TX-packets: +(\d+)/);
-    return { rx, tx, time: performance.now() };
-  }
-
-  async #number(pattern: RegExp): Promise<number> {
-    const line = await this.#program.line((line) => pattern.test(line), DEADLINE_MS);
-    return Number(pattern.exec(line)![1]);
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await using program = this.#program;
-    if (program.ended) return;
-    await program.write("quit");
-    await program.finish(DEADLINE_MS);
-  }
+/** A process that can be stopped. */
+interface Process extends AsyncDisposable {
+  kill(signal: Deno.Signal): void;
 }
 
-/** Starts this project's front-end, on core 0. */
-function startOurs(mode: Mode, socket: string): Program {
-  const deno = [Deno.execPath(), "run", "--quiet", "--allow-ffi"];
-  const command = [...deno, "bench/front_end.ts", mode, `vhost-user:${socket}`];
-  return startOn("bench/front_end.ts", [0], command, "inherit");
+/** What the back-end counted while a front-end ran. */
+interface Window {
+  readonly mode: Mode;
+  readonly name: FrontEnd;
+  readonly mpps: number;
+  /** Distance between the cores before and after, in nanoseconds. */
+  readonly distance: readonly [number, number];
 }
 
+/** Starts a front-end on core 0. */
 async function startFrontEnd(
   name: FrontEnd,
   mode: Mode,
   directory: string,
   socket: string,
-): Promise<AsyncDisposable> {
-  if (name === "ixy.ts") return startOurs(mode, socket);
+): Promise<Process> {
+  if (name === "ixy.ts") {
+    const deno = [Deno.execPath(), "run", "--quiet", "--allow-ffi"];
+    const command = [...deno, "bench/front_end.ts", mode, `vhost-user:${socket}`];
+    return startOn("bench/front_end.ts", [0], command, "inherit");
+  }
   // Commands and packets share core 0, as with this project.
   const vdev = `net_virtio_user0,path=${socket},queues=1,mrg_rxbuf=0,in_order=0`;
-  const options = [`--forward-mode=${DPDK[mode]}`];
-  const front = await Testpmd.start("front", directory, 0, vdev, options);
+  const front = await Testpmd.start("front", directory, 0, vdev, DPDK[mode]);
   await front.command(mode === "loop" ? "start tx_first 8" : "start");
   return front;
 }
 
-/** Runs one round; returns the 90th percentile of the rate that the back-end counts, in Mpps. */
-async function measure(name: FrontEnd, mode: Mode, seconds: number): Promise<number> {
-  await using directory = await TemporaryDirectory.make();
-  const socket = directory.file("vhost.sock");
-  const vdev = `net_vhost0,iface=${socket},queues=1`;
-  const options = [`--forward-mode=${OPPOSITE[mode]}`];
-  await using back = await Testpmd.start("back", directory.path, 1, vdev, options);
-  await back.command("start");
-  await using _front = await startFrontEnd(name, mode, directory.path, socket);
-  await delay(WARM_UP_MS);
-  const rates: number[] = [];
-  let before = await back.counts();
-  for (const start = before.time; before.time - start < seconds * 1000;) {
-    await delay(SAMPLE_MS);
-    const now = await back.counts();
-    const packets = mode === "receive" ? now.tx - before.tx : now.rx - before.rx;
-    rates.push(packets / (now.time - before.time) / 1000);
-    before = now;
-  }
-  rates.sort((a, b) => a - b);
-  return quantile(rates, 0.9);
-}
-
-/** The rates of a front-end in a mode, in Mpps. */
-interface Result {
-  readonly mode: Mode;
+/** A front-end and its back-end. */
+class Rig implements AsyncDisposable {
   readonly name: FrontEnd;
-  readonly best: number;
-  readonly median: number;
-  /** The rate of each round. */
-  readonly all: readonly number[];
+  readonly #mode: Mode;
+  readonly #back: Testpmd;
+  readonly #front: Process;
+  readonly #owned: AsyncDisposableStack;
+
+  private constructor(
+    name: FrontEnd,
+    mode: Mode,
+    back: Testpmd,
+    front: Process,
+    owned: AsyncDisposableStack,
+  ) {
+    this.name = name;
+    this.#mode = mode;
+    this.#back = back;
+    this.#front = front;
+    this.#owned = owned;
+  }
+
+  /** Starts them, warms them up and stops them. */
+  static async start(name: FrontEnd, mode: Mode): Promise<Rig> {
+    await using owned = new AsyncDisposableStack();
+    const directory = owned.use(await TemporaryDirectory.make());
+    const socket = directory.file("vhost.sock"), vdev = `net_vhost0,iface=${socket},queues=1`;
+    const back = await Testpmd.start("back", directory.path, 1, vdev, OPPOSITE[mode]);
+    owned.use(back);
+    await back.command("start");
+    const front = owned.use(await startFrontEnd(name, mode, directory.path, socket));
+    await delay(WARM_UP_MS);
+    const rig = new Rig(name, mode, back, front, owned.move());
+    rig.#signal("SIGSTOP");
+    return rig;
+  }
+
+  #signal(signal: Deno.Signal): void {
+    for (const process of [this.#back, this.#front]) process.kill(signal);
+  }
+
+  /** Lets them run; returns the rate in Mpps. */
+  async measure(seconds: number): Promise<number> {
+    this.#signal("SIGCONT");
+    await delay(SETTLE_MS);
+    const before = await this.#back.counts();
+    await delay(seconds * 1000);
+    const after = await this.#back.counts();
+    this.#signal("SIGSTOP");
+    const way = this.#mode === "receive" ? "tx" : "rx";
+    return (after[way] - before[way]) / (after.time - before.time) / 1000;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#signal("SIGCONT"); // a stopped process does not end
+    await this.#owned.disposeAsync();
+  }
 }
 
-/** Measures both front-ends in turns, and prints the results of each mode. */
-async function measureAll(
-  modes: readonly Mode[],
-  rounds: number,
-  seconds: number,
-): Promise<Result[]> {
-  const results: Result[] = [];
+/** Starts both front-ends, and measures each of them once. */
+async function measureRound(mode: Mode, seconds: number, probe: DistanceProbe): Promise<Window[]> {
+  await using rigs = new AsyncDisposableStack();
+  const windows: Window[] = [], both: Rig[] = [];
+  for (const name of FRONT_ENDS) both.push(rigs.use(await Rig.start(name, mode)));
+  let distance = await probe.measure();
+  for (const rig of both) {
+    const before = distance, mpps = await rig.measure(seconds);
+    distance = await probe.measure();
+    windows.push({ mode, name: rig.name, mpps, distance: [before, distance] });
+  }
+  return windows;
+}
+
+/** The rates of both front-ends in a mode, at one distance of the cores. */
+interface Verdict {
+  readonly mode: Mode;
+  readonly column: Column;
+  readonly rates: Readonly<Record<FrontEnd, Summary>>;
+  /** Median of this project's driver by that of DPDK's. */
+  readonly ratio: number;
+}
+
+/** Returns the verdicts on a mode: one for each distance at which both front-ends were measured. */
+function verdicts(mode: Mode, windows: readonly Window[]): Verdict[] {
+  const steady = windows.filter(({ distance: [before, after] }) => sameDistance(before, after));
+  return COLUMNS.flatMap(({ name: column }) => {
+    const [ours, theirs] = FRONT_ENDS.map((front) =>
+      summarize(
+        steady.filter(({ name, distance }) => name === front && columnOf(distance[0]) === column)
+          .map(({ mpps }) => mpps),
+      )
+    );
+    if (ours === undefined || theirs === undefined) return [];
+    const rates = { "ixy.ts": ours, DPDK: theirs };
+    return [{ mode, column, rates, ratio: ours.median / theirs.median }];
+  });
+}
+
+/** Returns the lines of a verdict. */
+function* rows({ mode, column, rates, ratio }: Verdict): Generator<string> {
+  const cell = (mpps: number) => packetRate(mpps * 1e6).padStart(PACKET_RATE_WIDTH);
+  for (const name of FRONT_ENDS) {
+    const { n, median, min, max } = rates[name];
+    yield `${mode.padEnd(9)} ${column.padEnd(6)} ${name.padEnd(9)} ${cell(median)}  ` +
+      `${cell(min)}  ${cell(max)}  ${n}`;
+  }
+  yield `${mode}, ${column}: ${ratio.toFixed(2)} of DPDK, median by median`;
+}
+
+/** Measures the modes, and prints the verdicts on each. */
+async function measureAll({ modes, rounds, seconds }: Values<typeof OPTIONS>): Promise<Window[]> {
+  const all: Window[] = [];
   using progress = new Progress("bench");
-  const total = modes.length * rounds * FRONT_ENDS.length;
-  let done = 0;
-  progress.print(() => console.log("mode      front-end       best     median  all"));
-  for (const mode of modes) {
-    const rates: Record<FrontEnd, number[]> = { "ixy.ts": [], DPDK: [] };
+  using probe = new DistanceProbe(0, 1);
+  const total = modes.length * rounds;
+  progress.print(() => {
+    const [median, min, max] = ["median", "min", "max"].map((of) => of.padStart(PACKET_RATE_WIDTH));
+    console.log(`mode      cores  front-end ${median}  ${min}  ${max}  windows`);
+  });
+  for (const [i, mode] of modes.entries()) {
+    const windows: Window[] = [];
     for (let round = 0; round < rounds; round++) {
-      for (const name of FRONT_ENDS) {
-        progress.show("vhost-user", { done: done++, total, unit: "runs" });
-        rates[name].push(await measure(name, mode, seconds));
-      }
+      progress.show("vhost-user", { done: i * rounds + round, total, unit: "rounds" });
+      windows.push(...await measureRound(mode, seconds, probe));
     }
-    const ofMode = FRONT_ENDS.map((name): Result => {
-      const all = rates[name].toSorted((a, b) => a - b);
-      return { mode, name, best: all.at(-1)!, median: median(all), all: rates[name] };
-    });
-    results.push(...ofMode);
+    all.push(...windows);
+    const found = verdicts(mode, windows);
     progress.print(() => {
-      for (const result of ofMode) console.log(row(result));
-      console.log(`${mode}: ${ratio(rates).toFixed(2)} of DPDK, best by best`);
+      for (const verdict of found) for (const row of rows(verdict)) console.log(row);
+      if (found.length === 0) {
+        console.log(
+          `${mode}: no verdict, since the cores' distance never stayed the same: repeat it`,
+        );
+      }
     });
   }
-  return results;
-}
-
-function row({ mode, name, best, median, all }: Result): string {
-  const [first, second, ...others] = [best, median, ...all].map((mpps) => packetRate(mpps * 1e6));
-  return `${mode.padEnd(9)} ${name.padEnd(9)} ${first.padStart(PACKET_RATE_WIDTH)}  ` +
-    `${second.padStart(PACKET_RATE_WIDTH)}  ${others.join(", ")}`;
+  return all;
 }
 
 async function main(values: Values<typeof OPTIONS>): Promise<number> {
@@ -211,13 +237,14 @@ async function main(values: Values<typeof OPTIONS>): Promise<number> {
       "the bench needs two cores, one each for front-end and back-end: let it use a second core",
     );
   }
-  const results = await measureAll(modes, rounds, seconds);
-  if (json) console.log(JSON.stringify({ rounds, seconds, results }));
+  const windows = await measureAll(values);
+  if (json) {
+    const results = modes.flatMap((mode) => {
+      return verdicts(mode, windows.filter((window) => window.mode === mode));
+    });
+    console.log(JSON.stringify({ rounds, seconds, results, windows }));
+  }
   return 0;
-}
-
-function ratio(rates: Record<FrontEnd, number[]>): number {
-  return Math.max(...rates["ixy.ts"]) / Math.max(...rates.DPDK);
 }
 
 if (import.meta.main) await run(VHOST_USER, interruptible(main));

@@ -69,14 +69,15 @@ export class UdpStream {
    * be in receive rings.
    *
    * @param pool The pool of all packets that are sent and checked.
-   * @param size Bytes of a packet without CRC, 60 to `pool.bufferSize`.
+   * @param size Bytes of a packet without CRC, 60 to `pool.maxLength`.
    * @param source Source MAC address of the packets, 6 bytes.
    * @param first Number of the first packet, up to 2^53; default: 0.
    */
   constructor(pool: Mempool, size: number, source: Uint8Array, first = 0) {
     this.size = size;
     this.#first = this.#counts[NEXT] = this.#counts[EXPECTED] = first;
-    this.#words = new Uint32Array(pool.memory.buffer, 0, pool.buffers * pool.bufferSize / 4);
+    const { buffer, byteOffset, length } = pool.bytes;
+    this.#words = new Uint32Array(buffer, byteOffset, length / 4);
     this.#stride = pool.bufferSize / 4;
     this.#packet = new Uint32Array(build(size, source).buffer);
     this.#lastMask = size % 4 === 0 ? -1 : (1 << 8 * (size % 4)) - 1;

@@ -80,7 +80,7 @@ export class PacketBatch implements Iterable<Uint8Array> {
   /**
    * Appends a packet in a free buffer of the pool, for the caller to write in place.
    *
-   * @param length Length of the packet in bytes: 1 to the pool's `bufferSize`.
+   * @param length Length of the packet in bytes: 1 to the pool's `maxLength`.
    * @returns The packet's bytes, which still hold the buffer's old content; undefined if the batch is
    * full or the pool has no free buffer. Do not use the view after the packet is sent or freed.
    * @throws {RangeError} if the length is out of range.
@@ -98,7 +98,7 @@ export class PacketBatch implements Iterable<Uint8Array> {
   /**
    * Appends a copy of a packet.
    *
-   * @param packet The bytes to copy: 1 to the pool's `bufferSize`.
+   * @param packet The bytes to copy: 1 to the pool's `maxLength`.
    * @returns Whether the packet was appended: false if the batch is full or the pool has no free buffer.
    * @throws {RangeError} if the packet is empty or does not fit a buffer.
    * @throws {DeviceError} as {@linkcode PacketBatch.prototype.allocate} does.
@@ -115,7 +115,7 @@ export class PacketBatch implements Iterable<Uint8Array> {
    * the buffer from then on.
    *
    * @param buffer The buffer's number in the batch's pool.
-   * @param length Length of the packet in bytes: 1 to the pool's `bufferSize` (default: its length now).
+   * @param length Length of the packet in bytes: 1 to the pool's `maxLength` (default: its length now).
    * @returns Whether the packet was appended: false if the batch is full, and the program still owns the
    * buffer.
    * @throws {RangeError} if the length is out of range.
@@ -134,7 +134,7 @@ export class PacketBatch implements Iterable<Uint8Array> {
    * Changes the length of a packet at its end. Bytes that are added hold the buffer's old content.
    *
    * @param index The packet's index in the batch, from 0.
-   * @param length New length of the packet in bytes: 1 to the pool's `bufferSize`.
+   * @param length New length of the packet in bytes: 1 to the pool's `maxLength`.
    * @returns The packet's bytes; earlier views of the packet keep its old length.
    * @throws {RangeError} if the batch has no such packet, or the length is out of range.
    * @throws {Error} if the program no longer owns the buffer: it was freed or sent without the batch.
@@ -147,14 +147,14 @@ export class PacketBatch implements Iterable<Uint8Array> {
   }
 
   #check(buffer: number, length: number): void {
-    const { bufferSize, lengths } = this.pool;
+    const { maxLength, lengths } = this.pool;
     if (!(lengths[buffer] > 0)) {
       throw new Error(
         `buffer ${buffer} cannot be put into a batch or resized: the program does not own it`,
       );
     }
-    if (Number.isInteger(length) && length >= 1 && length <= bufferSize) return;
-    throw new RangeError(`a packet of this pool has 1 to ${bufferSize} bytes, not ${length}`);
+    if (Number.isInteger(length) && length >= 1 && length <= maxLength) return;
+    throw new RangeError(`a packet of this pool has 1 to ${maxLength} bytes, not ${length}`);
   }
 
   /**

@@ -124,7 +124,7 @@ export interface TxQueue {
   /**
    * Sends packets from the front of a batch, in order, as many as there are free descriptors.
    * Nonblocking. Packets that are sent leave the batch; the rest move to its front. A packet has 14 bytes
-   * (an Ethernet header) to the pool's `bufferSize`; ixgbe sends at most 15868. Ethernet pads packets of
+   * (an Ethernet header) to the pool's `maxLength`; ixgbe sends at most 15868. Ethernet pads packets of
    * less than 60 bytes, with zeros on ixgbe.
    *
    * @returns The number of packets sent.

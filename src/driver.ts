@@ -29,6 +29,8 @@ export interface Driver {
   readonly schemes?: readonly string[];
   /** What follows the scheme: the path of a Unix socket (default), or the name of an interface. */
   readonly names?: "interface";
+  /** Bytes before each packet for which its devices have use, see `QueueLimits`; default: none. */
+  readonly headroom?: number;
   /**
    * Opens a device of one of these schemes. If it throws, nothing has changed.
    *
@@ -55,12 +57,17 @@ export interface PciDriver extends Driver {
   attach(pci: PciFunction, options: OpenOptions): Promise<Device>;
 }
 
-/** The most queues that a device can have. */
+/** The most queues that a device can have, and what its pools can be. */
 export interface QueueLimits {
   /** Receive queues. */
   readonly rx: number;
   /** Transmit queues. */
   readonly tx: number;
+  /**
+   * The headroom of a pool that the driver creates, in bytes; it then accepts any. Default: the driver accepts
+   * only pools without headroom, because its device would write beyond a buffer.
+   */
+  readonly headroom?: number;
 }
 
 /** The checked options of a device's queues. */
@@ -102,9 +109,11 @@ export function queueOptions(
   checkQueues(address, "rxQueues", rxQueues, limits.rx);
   checkQueues(address, "txQueues", txQueues, limits.tx);
   const count = Math.max(rxQueues, txQueues);
-  checkPools(address, options, count);
+  checkPools(address, options, count, limits.headroom !== undefined);
   const {
-    pools = Array<Mempool>(count).fill(options.pool ?? ownPool(options, rxQueues, txQueues)),
+    pools = Array<Mempool>(count).fill(
+      options.pool ?? ownPool(options, rxQueues, txQueues, limits.headroom),
+    ),
   } = options;
   // Abandoned buffers return to their pool once a process serves the same address again.
   checkBuffers(address, pools.slice(0, rxQueues), rxEntries, (pool) => pool.abandoned);
@@ -125,10 +134,11 @@ function ownPool(
   { rxEntries = DEFAULT_ENTRIES, txEntries = DEFAULT_ENTRIES }: OpenOptions,
   rx: number,
   tx: number,
+  headroom = 0,
 ) {
   // With many transmit rings the sum exceeds the largest pool; they then share the remaining buffers.
   const buffers = Math.min(rxEntries * rx + txEntries * tx + 1024, MAX_BUFFERS);
-  return new Mempool({ buffers });
+  return new Mempool({ buffers, headroom });
 }
 
 /** The direction that a queue option is about, for messages. */
@@ -155,13 +165,27 @@ function checkQueues(
   );
 }
 
-function checkPools(address: string, { pool, pools }: OpenOptions, count: number): void {
+function checkPools(
+  address: string,
+  { pool, pools }: OpenOptions,
+  count: number,
+  headroom: boolean,
+): void {
   for (const used of pools ?? (pool ? [pool] : [])) {
     if (used.memory.lost) throw lostMemory(address);
-    if (used.bytes.length > 0) continue; // else its views are detached
-    throw new UsageError(`${address}: the pool is disposed: close devices before their pools`, {
-      option: pools ? "pools" : "pool",
-    });
+    const refuse = (problem: string) => {
+      return new UsageError(`${address}: ${problem}`, { option: pools ? "pools" : "pool" });
+    };
+    // Its views are detached.
+    if (used.bytes.length === 0) {
+      throw refuse("the pool is disposed: close devices before their pools");
+    }
+    if (used.headroom > 0 && !headroom) {
+      throw refuse(
+        `the device has no use for the headroom of ${used.headroom} bytes in the pool's buffers: ` +
+          "create the pool without `headroom`",
+      );
+    }
   }
   if (pools === undefined) return;
   const refuse = (problem: string) => new UsageError(`${address}: ${problem}`, { option: "pools" });
@@ -169,9 +193,9 @@ function checkPools(address: string, { pool, pools }: OpenOptions, count: number
   if (pools.length !== count) {
     throw refuse(`\`pools\` needs one pool for each queue: ${count}, not ${pools.length}`);
   }
-  const { bufferSize } = pools[0];
-  if (pools.some((other) => other.bufferSize !== bufferSize)) {
-    throw refuse("the pools of a device must have the same buffer size");
+  const { bufferSize, headroom: room } = pools[0];
+  if (pools.some((other) => other.bufferSize !== bufferSize || other.headroom !== room)) {
+    throw refuse("the pools of a device must have the same buffer size and headroom");
   }
 }
 

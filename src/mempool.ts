@@ -15,6 +15,8 @@ import { UsageError } from "./errors.ts";
 
 /** The fewest buffers in a pool. */
 const MIN_BUFFERS = 64;
+/** The unit of headroom, a cache line, and the most headroom, in bytes. */
+const HEADROOM_UNIT = 64, MAX_HEADROOM = 512;
 /** The most buffers in a pool. */
 export const MAX_BUFFERS = 131072;
 
@@ -24,6 +26,12 @@ export interface MempoolOptions {
   readonly buffers?: number;
   /** Size of a buffer in bytes: 2048 (default), 4096, 8192 or 16384. */
   readonly bufferSize?: number;
+  /**
+   * Bytes of each buffer before its packet that belong to the device: 0 (default), 64, 128, … 512. VirtIO
+   * devices are faster with 64: they find a header there. Devices without use for it refuse the pool;
+   * `headroomFor` returns what suits a program's devices.
+   */
+  readonly headroom?: number;
   /**
    * Where the memory comes from. `hugepages`, which devices accessed through sysfs need: pages of 1 GiB if
    * some are free and the pool is large, else pages of 2 MiB; `pages`: ordinary pages; `auto` (default):
@@ -36,6 +44,7 @@ export interface MempoolOptions {
 const OPTIONS: Readonly<Record<keyof MempoolOptions, true>> = {
   buffers: true,
   bufferSize: true,
+  headroom: true,
   memory: true,
 };
 
@@ -45,6 +54,8 @@ export interface TransferredPool {
   readonly buffers: number;
   /** Size of a buffer in bytes. */
   readonly bufferSize: number;
+  /** Bytes of each buffer before its packet. */
+  readonly headroom: number;
   /**
    * The memory of all buffers.
    *
@@ -65,15 +76,22 @@ export interface Reclaimer {
 export class Mempool implements Disposable {
   /** Number of buffers. */
   readonly buffers: number;
-  /** Size of a buffer in bytes. */
+  /** Distance between two buffers in bytes. */
   readonly bufferSize: number;
+  /** Bytes of each buffer before its packet. */
+  readonly headroom: number;
+  /** Length of the longest packet in bytes: `bufferSize - headroom`. */
+  readonly maxLength: number;
   /**
    * The memory of all buffers. For drivers.
    *
    * @ignore
    */
   readonly memory: DmaMemory;
-  /** The bytes of all buffers: buffer `b` begins at byte `b * bufferSize`. */
+  /**
+   * The bytes of all packets: the packet in buffer `b` begins at byte `b * bufferSize`. They begin after the
+   * headroom of buffer 0.
+   */
   readonly bytes: Uint8Array;
   /** Length in bytes of the packet in each buffer that the program owns; 0 for all other buffers. */
   readonly lengths: Uint16Array;
@@ -90,7 +108,8 @@ export class Mempool implements Disposable {
   abandoned = 0;
   #hashes: Uint32Array | undefined;
   #transferred = false;
-  readonly #addresses: Partial<Record<Addressing, Uint32Array>> = {};
+  /** The addresses of packets, by their kind and the bytes before them. */
+  readonly #addresses = new Map<`${Addressing} ${number}`, Uint32Array>();
   readonly #reclaimers = new Set<Reclaimer>();
 
   /**
@@ -103,11 +122,13 @@ export class Mempool implements Disposable {
   /** @ignore For {@linkcode Mempool.adopt}. */
   constructor(options: MempoolOptions, memory: DmaMemory);
   constructor(options: MempoolOptions = {}, memory?: DmaMemory) {
-    const { buffers = 4096, bufferSize = 2048 } = checkOptions(options);
+    const { buffers = 4096, bufferSize = 2048, headroom = 0 } = checkOptions(options);
     this.buffers = buffers;
     this.bufferSize = bufferSize;
+    this.headroom = headroom;
+    this.maxLength = bufferSize - headroom;
     this.memory = memory ?? DmaMemory.allocate(buffers * bufferSize, options.memory);
-    this.bytes = new Uint8Array(this.memory.buffer, 0, buffers * bufferSize);
+    this.bytes = new Uint8Array(this.memory.buffer, headroom, buffers * bufferSize - headroom);
     this.lengths = new Uint16Array(buffers);
     this.freeStack = new Uint32Array(buffers);
     this.freeCount = buffers;
@@ -120,8 +141,8 @@ export class Mempool implements Disposable {
    *
    * @param transferred The result of {@linkcode Mempool.prototype.transfer} in that thread.
    */
-  static adopt({ buffers, bufferSize, memory, free }: TransferredPool): Mempool {
-    const pool = new Mempool({ buffers, bufferSize }, DmaMemory.adopt(memory));
+  static adopt({ buffers, bufferSize, headroom, memory, free }: TransferredPool): Mempool {
+    const pool = new Mempool({ buffers, bufferSize, headroom }, DmaMemory.adopt(memory));
     pool.freeStack.set(free);
     pool.freeCount = free.length;
     return pool;
@@ -148,29 +169,33 @@ export class Mempool implements Disposable {
       throw new Error("the pool is transferred twice: give each thread a pool of its own");
     }
     this.#transferred = true;
-    const { buffers, bufferSize, freeCount } = this;
+    const { buffers, bufferSize, headroom, freeCount } = this;
     this.freeCount = 0;
     return {
       buffers,
       bufferSize,
+      headroom,
       memory: this.memory.share(),
       free: this.freeStack.slice(0, freeCount),
     };
   }
 
   /**
-   * Returns the buffers' bus addresses for devices that use this kind: the low and high 32 bits of
+   * Returns the packets' bus addresses for devices that use this kind: the low and high 32 bits for
    * buffer `b` at indices `2 * b` and `2 * b + 1`. For drivers.
    *
    * @ignore
+   * @param before Bytes before the packet that belong to it, up to `headroom` (default: 0).
    * @throws {RangeError} if the memory has no addresses of this kind.
    */
-  addresses(addressing: Addressing): Uint32Array {
-    let column = this.#addresses[addressing];
+  addresses(addressing: Addressing, before = 0): Uint32Array {
+    let column = this.#addresses.get(`${addressing} ${before}`);
     if (column) return column;
-    column = this.#addresses[addressing] = new Uint32Array(2 * this.buffers);
+    column = new Uint32Array(2 * this.buffers);
+    this.#addresses.set(`${addressing} ${before}`, column);
     for (let b = 0; b < this.buffers; b++) {
-      const address = this.memory.busAddress(b * this.bufferSize, addressing);
+      const offset = b * this.bufferSize + this.headroom - before;
+      const address = this.memory.busAddress(offset, addressing);
       column[2 * b] = address % 2 ** 32;
       column[2 * b + 1] = Math.floor(address / 2 ** 32);
     }
@@ -181,15 +206,15 @@ export class Mempool implements Disposable {
    * Allocates a buffer: the program owns it from then on. If none is free, the pool reclaims buffers
    * from its transmit queues first.
    *
-   * @param length Length of the packet in bytes: 1 to `bufferSize`.
+   * @param length Length of the packet in bytes: 1 to `maxLength`.
    * @returns The buffer's number, or -1 if no buffer is free. The buffer keeps its old content.
    * @throws {RangeError} if the length is out of range.
    * @throws {DeviceError} as {@linkcode Mempool.prototype.reclaim} does.
    */
   allocate(length: number): number {
-    if (!(Number.isInteger(length) && length >= 1 && length <= this.bufferSize)) {
+    if (!(Number.isInteger(length) && length >= 1 && length <= this.maxLength)) {
       throw new RangeError(
-        `a packet of this pool has 1 to ${this.bufferSize} bytes, not ${length}`,
+        `a packet of this pool has 1 to ${this.maxLength} bytes, not ${length}`,
       );
     }
     if (this.freeCount === 0 && this.reclaim() === 0) return -1;
@@ -279,7 +304,7 @@ function checkOptions(options: MempoolOptions): MempoolOptions {
     const known = Object.keys(OPTIONS).join(", ");
     throw refuse(option, `a pool has no option \`${option}\`: its options are ${known}`);
   }
-  const { buffers, bufferSize, memory } = options;
+  const { buffers, bufferSize, headroom, memory } = options;
   if (
     buffers !== undefined &&
     !(Number.isInteger(buffers) && buffers >= MIN_BUFFERS && buffers <= MAX_BUFFERS)
@@ -290,6 +315,14 @@ function checkOptions(options: MempoolOptions): MempoolOptions {
   if (bufferSize !== undefined && ![2048, 4096, 8192, 16384].includes(bufferSize)) {
     const sizes = "2048, 4096, 8192 or 16384 bytes";
     throw refuse("bufferSize", `a buffer has ${sizes}, not ${bufferSize}`);
+  }
+  if (
+    headroom !== undefined &&
+    !(Number.isInteger(headroom) && headroom % HEADROOM_UNIT === 0 && headroom >= 0 &&
+      headroom <= MAX_HEADROOM)
+  ) {
+    const range = `0 to ${MAX_HEADROOM} bytes, a multiple of ${HEADROOM_UNIT}`;
+    throw refuse("headroom", `the headroom is ${range}, not ${headroom}`);
   }
   if (memory !== undefined && !["auto", "hugepages", "pages"].includes(memory)) {
     const kinds = '"auto", "hugepages" or "pages"';

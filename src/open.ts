@@ -6,7 +6,7 @@
 
 import { parsePciAddress } from "./pci/address.ts";
 import { Config, ETHERNET_CONTROLLER, hex16, type PciFunction } from "./pci/function.ts";
-import { linkName } from "../native/files.ts";
+import { ifReadable, linkName, readText } from "../native/files.ts";
 import { stoppable } from "../native/stop.ts";
 import { SysfsFunction } from "./pci/sysfs.ts";
 import { VfioFunction } from "./pci/vfio.ts";
@@ -37,6 +37,29 @@ export function openDevice(
   options: OpenOptions = {},
 ): Promise<Device> {
   return stoppable(() => openStoppable(address, drivers, options));
+}
+
+/**
+ * Returns the headroom of a pool that suits devices: the most that one of them has use for; 0 if one has none.
+ * Opens no device.
+ *
+ * @param addresses Addresses as for {@linkcode openDevice}. One that names no device counts as without use.
+ * @throws {SystemError} if the kernel does not tell the vendor of a PCI function that exists.
+ */
+export function headroomFor(addresses: readonly string[], drivers: readonly Driver[]): number {
+  const wanted = addresses.map((address) => driverAt(address, drivers)?.headroom ?? 0);
+  return wanted.includes(0) ? 0 : Math.max(0, ...wanted);
+}
+
+/** Returns the driver for the scheme of an address, or for the vendor of a PCI function. */
+function driverAt(address: string, drivers: readonly Driver[]): Driver | undefined {
+  const pci = parsePciAddress(address);
+  if (pci === undefined) {
+    const [, scheme = ""] = SCHEME.exec(address) ?? [];
+    return drivers.find(({ schemes }) => schemes?.includes(scheme));
+  }
+  const vendor = ifReadable(() => readText(`${PCI_DEVICES}/${pci}/vendor`));
+  return drivers.find((driver) => driver.vendor === Number(vendor ?? NaN));
 }
 
 async function openStoppable(

@@ -72,6 +72,7 @@ Deno.test("mod.ts exports what a user needs, and nothing else", async () => {
       "UsageError",
       "Waiter",
       "XdpOptions",
+      "headroomFor",
       "open",
     ],
     "toeplitz",

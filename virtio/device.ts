@@ -29,8 +29,10 @@ import { Queues } from "./queues.ts";
 import { NetConfig } from "./registers.ts";
 import { Status, type Transport } from "./transport.ts";
 
-/** Most queues of each kind that the driver uses. */
-const LIMITS = { rx: 16, tx: 16 } as const;
+/** Bytes before each packet in which the driver has room for the header: one cache line. */
+export const HEADROOM = 64;
+/** Most queues of each kind that the driver uses, and the headroom of a pool of its own. */
+const LIMITS = { rx: 16, tx: 16, headroom: HEADROOM } as const;
 const LINK_UP = 1;
 const SPEED_UNKNOWN = 0xffffffff;
 

@@ -8,7 +8,7 @@
 import type { PciFunction } from "../src/pci/function.ts";
 import type { Device, OpenOptions } from "../src/device.ts";
 import type { PciDriver } from "../src/driver.ts";
-import { openVirtio } from "./device.ts";
+import { HEADROOM, openVirtio } from "./device.ts";
 import { LegacyPciTransport } from "./legacy_pci.ts";
 import { ModernPciTransport } from "./modern_pci.ts";
 import { chooseInterface, RED_HAT } from "./pci.ts";
@@ -23,6 +23,7 @@ export const virtio: PciDriver = {
   name: "virtio",
   vendor: RED_HAT,
   schemes: [VHOST_USER, VHOST_USER_SERVER],
+  headroom: HEADROOM,
   attach(pci: PciFunction, options: OpenOptions): Promise<Device> {
     const { virtio: wanted, force = false } = options;
     const choice = chooseInterface(pci, wanted);

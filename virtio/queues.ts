@@ -20,7 +20,7 @@ import { placeQueues, Virtqueue } from "./virtqueue.ts";
  */
 const SHORT_HEADER = 10, HEADER = 12;
 /**
- * Limits of a queue's descriptors. A packet needs up to two; the minimum exceeds a command's three.
+ * Limits of a queue's descriptors. A packet needs one or two; the minimum exceeds a command's three.
  */
 const MIN_ENTRIES = 4, MAX_ENTRIES = 32768;
 const CONTROL_ENTRIES = 64, CONTROL_PAGE = 4096;
@@ -79,17 +79,24 @@ export class Queues {
     const has = (feature: bigint) => (taken & feature) !== 0n;
     const merges = has(Feature.MRG_RXBUF), controlled = has(Feature.CTRL_VQ);
     const header = has(Feature.VERSION_1) || merges ? HEADER : SHORT_HEADER;
-    const chain = receivesChains(offered, taken, header) ? 2 : 1;
+    // All pools have the same headroom.
+    const together = has(Feature.VERSION_1 | Feature.ANY_LAYOUT) && pools[0].headroom >= header;
+    const apart = receivesChains(offered, taken, header);
+    const chains = { receive: !together && apart ? 2 : 1, transmit: together ? 1 : 2 } as const;
     const wanted = (option: "rxEntries" | "txEntries", perChain: number) => {
       const packets = options.explicit[option];
       return packets && perChain * packets;
     };
     const receive: QueueRole = {
       name: "receive",
-      perChain: chain,
-      wanted: wanted("rxEntries", chain),
+      perChain: chains.receive,
+      wanted: wanted("rxEntries", chains.receive),
     };
-    const transmit: QueueRole = { name: "transmit", perChain: 2, wanted: wanted("txEntries", 2) };
+    const transmit: QueueRole = {
+      name: "transmit",
+      perChain: chains.transmit,
+      wanted: wanted("txEntries", chains.transmit),
+    };
     const control: QueueRole = { name: "control", perChain: 1, wanted: CONTROL_ENTRIES };
     const roles = pools.flatMap(() => [receive, transmit]);
     if (controlled) roles.push(control);

@@ -7,10 +7,10 @@
  * The number of chains with the device is constant: each one that comes back is replaced by one
  * with a free buffer.
  *
- * A packet must begin at the start of its buffer, but the device writes a header before it. If the
- * device accepts chains, the header has its own descriptor: a small packet then takes one cache
- * line, and headers that are not needed all go to one place. Otherwise the header is in the buffer,
- * and the packet is moved over it.
+ * The device writes a header before each packet. If the pool has headroom, the header goes there, and
+ * a packet takes one descriptor. Without headroom, the packet must begin at the start of its buffer:
+ * if the device accepts chains, the header has its own descriptor, and headers that are not needed
+ * all go to one place; otherwise the packet is moved over its header.
  *
  * Methods are shared by all queues, not specialised. Each call copies the queue's fields into local
  * constants before its loop; `src/specialise.ts` has the reasons, also for the typed array of
@@ -44,16 +44,16 @@ export class VirtioRxQueue implements RxQueue {
   /** Packets dropped because the pool had no buffer to replace theirs. */
   noBuffer = 0;
   readonly #queue: Virtqueue;
-  /** The pool's buffers as the device addresses them. */
+  /** The packets, with their headers if these are in the headroom, as the device addresses them. */
   readonly #address: Uint32Array;
   readonly #headerBytes: number;
-  /** Bytes of the header that precede the packet in its buffer: all, or 0. */
-  readonly #inBuffer: number;
+  /** Bytes that each packet must be moved over, those of its header, or 0. */
+  readonly #over: number;
   /** Longest packet in bytes. */
   readonly #maxBytes: number;
-  /** Memory that contains the headers. */
+  /** Memory from the first header on. */
   readonly #headers: Uint16Array;
-  /** The pool's memory, for moving packets. */
+  /** The packets' memory, for moving them. */
   readonly #words: Uint32Array;
   /** Whether a packet may span several buffers; its header then has their number. */
   readonly #merges: boolean;
@@ -75,7 +75,8 @@ export class VirtioRxQueue implements RxQueue {
    * Creates a receive queue and fills it with buffers. They become available to the device with
    * {@linkcode VirtioRxQueue.prototype.start}.
    *
-   * @param queue Chains of two descriptors, or of one if the header has 12 bytes.
+   * @param queue Chains of two descriptors; or of one if the pool has headroom or the header has 12
+   * bytes.
    * @param headerBytes Bytes of the header that the device writes before each packet: 10 or 12.
    * @param merges Whether MRG_RXBUF was negotiated.
    * @param most Most packets to have buffers for.
@@ -84,17 +85,20 @@ export class VirtioRxQueue implements RxQueue {
     this.number = queue.index >> 1; // pairs of queues (section 5.1.2)
     this.pool = pool;
     this.#queue = queue;
-    this.#address = pool.addresses(queue.addressing);
+    const before = queue.perChain === 1 && pool.headroom >= headerBytes ? headerBytes : 0;
+    this.#address = pool.addresses(queue.addressing, before);
     this.#headerBytes = headerBytes;
     this.#merges = merges;
     this.#posted = Math.min(queue.chains, most);
-    this.#inBuffer = queue.perChain === 1 ? headerBytes : 0;
-    this.#maxBytes = pool.bufferSize - this.#inBuffer;
-    this.#headers = this.#inBuffer > 0 ? new Uint16Array(pool.memory.buffer) : queue.headers;
-    this.#words = new Uint32Array(pool.memory.buffer);
+    this.#over = queue.perChain === 1 ? headerBytes - before : 0;
+    this.#maxBytes = pool.maxLength - this.#over;
+    this.#headers = queue.perChain === 1
+      ? new Uint16Array(pool.memory.buffer, pool.headroom - before)
+      : queue.headers;
+    this.#words = new Uint32Array(pool.memory.buffer, pool.headroom);
     this.#slots = new Uint32Array(queue.areas.entries);
     this.#used = queue.used;
-    queue.describeChains(headerBytes, pool.bufferSize, DESC_WRITE, !merges);
+    queue.describeChains(headerBytes, before + pool.maxLength, DESC_WRITE, !merges);
     for (let p = 0; p < this.#posted; p++) {
       const buffer = pool.allocate(1);
       pool.lengths[buffer] = 0;
@@ -128,7 +132,7 @@ export class VirtioRxQueue implements RxQueue {
     if (arrived > posted) throw queue.overrun(first, posted);
     const { order, available, descriptors } = queue, last = queue.perChain - 1;
     const slots = this.#slots, address = this.#address, headerBytes = this.#headerBytes;
-    const inBuffer = this.#inBuffer, maxBytes = this.#maxBytes;
+    const over = this.#over, maxBytes = this.#maxBytes;
     const { lengths, freeStack, bufferSize } = pool, buffers = batch.buffers;
     const merges = this.#merges, headers = this.#headers, stride = bufferSize >> 1;
     const orderMask = order.length - 1, mask = queue.areas.entries - 1;
@@ -141,7 +145,7 @@ export class VirtioRxQueue implements RxQueue {
       if (id !== order[position & orderMask] || (size - 1) >>> 0 >= maxBytes) break;
       const buffer = slots[id], fresh = freeStack[free - 1];
       if (merges) {
-        const header = inBuffer === 0 ? id << HEADER_SHIFT : Math.imul(buffer, stride);
+        const header = last === 1 ? id << HEADER_SHIFT : Math.imul(buffer, stride);
         if (headers[header + NUM_BUFFERS] !== 1) break;
       }
       free--;
@@ -161,7 +165,7 @@ export class VirtioRxQueue implements RxQueue {
       this.#counts[PACKETS] += n;
       this.#counts[BYTES] += bytes;
       batch.length = n;
-      if (inBuffer > 0) this.#strip(buffers, n);
+      if (over > 0) this.#strip(buffers, n);
       if (n < count) this.#arrange(arrived - n, posted - n);
       queue.publish(this.#next + posted);
     } else if (!this.#recovering) {
@@ -173,7 +177,7 @@ export class VirtioRxQueue implements RxQueue {
   /** Moves packets to the start of their buffers, over their headers of 12 bytes. */
   #strip(buffers: Uint32Array, n: number): void {
     const { lengths, bufferSize, bytes } = this.pool, words = this.#words;
-    const header = this.#inBuffer >> 2, stride = bufferSize >> 2;
+    const header = this.#over >> 2, stride = bufferSize >> 2;
     for (let i = 0; i < n; i++) {
       const buffer = buffers[i], size = lengths[buffer];
       let w = Math.imul(buffer, stride);
@@ -220,8 +224,9 @@ export class VirtioRxQueue implements RxQueue {
     if (this.#dropping > 0) {
       this.#dropping--;
     } else {
-      const inBuffer = this.#inBuffer > 0;
-      const header = inBuffer ? buffer * this.pool.bufferSize / 2 : expected << HEADER_SHIFT;
+      const header = queue.perChain === 1
+        ? buffer * this.pool.bufferSize / 2
+        : expected << HEADER_SHIFT;
       const spread = this.#merges ? this.#headers[header + NUM_BUFFERS] : 1;
       if (spread === 0 || spread > this.#posted) {
         throw queue.malformed(position, `a packet in ${spread} buffers`);

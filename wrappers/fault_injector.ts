@@ -88,8 +88,8 @@ export class FaultyTxQueue implements TxQueue, Disposable {
   }
 
   #isInHand(buffer: number): boolean {
-    const { lengths, bufferSize } = this.pool;
-    return lengths[buffer] > 0 && lengths[buffer] <= bufferSize;
+    const { lengths, maxLength } = this.pool;
+    return lengths[buffer] > 0 && lengths[buffer] <= maxLength;
   }
 
   /** Sends packets that are ready, as far as the ring has room, at most a batch at a time. */

@@ -292,9 +292,11 @@ class Stream {
   }
 }
 
-/** Returns a packet as words. Buffers begin at a multiple of their size. */
+/** Returns a packet's buffer as words. */
 function wordsOf({ pool, buffers }: PacketBatch, index: number): Uint32Array {
-  return new Uint32Array(pool.memory.buffer, buffers[index] * pool.bufferSize, pool.bufferSize / 4);
+  const { bytes, bufferSize, maxLength } = pool;
+  const start = bytes.byteOffset + buffers[index] * bufferSize;
+  return new Uint32Array(bytes.buffer, start, maxLength / 4);
 }
 
 /** Returns the index of the random data of a frame. */

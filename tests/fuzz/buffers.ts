@@ -23,7 +23,7 @@ export class Program {
   }
 
   /** Takes over what the batch has received; each buffer must be new to the program, and hold a packet. */
-  take(maxBytes = this.pool.bufferSize): void {
+  take(maxBytes = this.pool.maxLength): void {
     const { batch, pool, held } = this, own = this.#own;
     for (let i = 0; i < batch.length; i++) {
       const buffer = batch.buffers[i], length = pool.lengths[buffer];

@@ -19,7 +19,7 @@ import type { Random } from "./random.ts";
 import { type Fuzzer, operations, type Sequence, type Target } from "./target.ts";
 
 const OPERATIONS = 2000;
-const BUFFERS = 256, BUFFER_BYTES = 2048;
+const BUFFERS = 256, BUFFER_BYTES = 2048, HEADROOM = 64;
 /** Kinds of operations of the device: chains returned; an index; any word; a packet's header. */
 const USE = 0, INDEX = 1, GARBLE = 2, HEADER = 3, FLAGS = 4;
 /** Kinds of operations of the program. */
@@ -33,7 +33,10 @@ type Setup = {
   readonly entries: number;
   /** Bytes of a header: 10 for a legacy device without merged buffers. */
   readonly header: number;
+  /** Descriptors of a chain to receive. */
   readonly perChain: number;
+  /** Headroom of the pool's buffers; default: 0. A packet to transmit then takes one descriptor. */
+  readonly headroom?: number;
   readonly merges: boolean;
   readonly inOrder: boolean;
   readonly batch: number;
@@ -41,10 +44,12 @@ type Setup = {
 
 function generate(random: Random): Sequence<Setup> {
   const header = random.pick([10, 12]), merges = header === 12 && random.oneIn(2);
+  const headroom = random.pick([0, HEADROOM]);
   const setup = {
     entries: random.pick([16, 64, 128]),
     ...{ header, merges },
-    perChain: header === 10 ? 2 : random.pick([1, 2]),
+    headroom,
+    perChain: header === 10 && headroom === 0 ? 2 : random.pick([1, 2]),
     inOrder: random.oneIn(3),
     batch: random.pick([1, 8, 32, 256]),
   };
@@ -128,7 +133,7 @@ function play(operations: Sequence<Setup>["operations"], rig: Rig): void {
   const posted = Math.min(queues[0].chains, setup.entries);
   const devices = [new Device(queues[0], () => posted), new Device(queues[1], () => tx.pending)];
   const words = new Uint32Array(rings.buffer), headers = new Uint16Array(pool.memory.buffer);
-  const maxBytes = BUFFER_BYTES;
+  const maxBytes = pool.maxLength;
   operations.forEach(([kind, a, b = 0, c = 0, d = 0], i) => {
     switch (kind) {
       case USE:
@@ -141,7 +146,8 @@ function play(operations: Sequence<Setup>["operations"], rig: Rig): void {
         words[a] = b;
         break;
       case HEADER:
-        headers[a * BUFFER_BYTES / 2 + 5] = b;
+        // In the headroom, or at the start of the buffer.
+        headers[(a * BUFFER_BYTES + Math.max(pool.headroom - setup.header, 0)) / 2 + 5] = b;
         queues[0].headers[(a % queues[0].chains) * 8 % queues[0].headers.length + 5] = b;
         break;
       case FLAGS:
@@ -161,7 +167,7 @@ function play(operations: Sequence<Setup>["operations"], rig: Rig): void {
         program.free(a);
         break;
       case ALLOCATE:
-        for (let k = 0; k < a; k++) tolerant(() => program.allocate(b));
+        for (let k = 0; k < a; k++) tolerant(() => program.allocate(Math.min(b, maxBytes)));
         break;
       case RECLAIM:
         tolerant(() => tx.reclaim());
@@ -175,24 +181,27 @@ function play(operations: Sequence<Setup>["operations"], rig: Rig): void {
 }
 
 function openQueues(racing: boolean): Fuzzer {
-  const pool = new Mempool({ buffers: BUFFERS, bufferSize: BUFFER_BYTES, memory: "pages" });
+  const [plain, roomy] = [0, HEADROOM].map((headroom) => {
+    return new Mempool({ buffers: BUFFERS, bufferSize: BUFFER_BYTES, headroom, memory: "pages" });
+  });
   const rings = DmaMemory.allocate(HUGEPAGE, "pages");
-  const { address, bytes: poolBytes } = pool.memory;
+  const shared = [{ address: rings.address, bytes: 1 << 16 }, plain.memory, roomy.memory];
   const racer = racing
-    ? new Racer([{ address: rings.address, bytes: 1 << 16 }, { address, bytes: poolBytes }])
+    ? new Racer(shared.map(({ address, bytes }) => ({ address, bytes })))
     : undefined;
-  const programs = new Map<number, Program>();
+  const programs = new Map<string, Program>();
   const transport = { address: "device", addressing: "iova", notify() {} } as unknown as Transport;
 
   function run({ setup, operations }: Sequence<Setup>): void {
-    const { entries, header, perChain, merges, inOrder, batch } = setup;
-    const program = programs.get(batch) ?? new Program(pool, batch);
-    programs.set(batch, program);
+    const { entries, header, perChain, headroom = 0, merges, inOrder, batch } = setup;
+    const pool = headroom === 0 ? plain : roomy, key = `${headroom} ${batch}`;
+    const program = programs.get(key) ?? new Program(pool, batch);
+    programs.set(key, program);
     program.reset();
     const { offsets, bytes } = placeQueues([entries, entries]);
     new Uint8Array(rings.buffer, 0, bytes).fill(0);
     const queues = offsets.map((offset, i) => {
-      const per = i === 0 ? perChain as 1 | 2 : 2;
+      const per = i === 0 ? perChain as 1 | 2 : headroom === 0 ? 2 : 1;
       return new Virtqueue(transport, i, entries, per, rings, offset, inOrder);
     });
     const rx = new VirtioRxQueue(queues[0], pool, header, merges, entries);
@@ -211,7 +220,7 @@ function openQueues(racing: boolean): Fuzzer {
     tries: racing ? 20 : 1,
     async close() {
       await racer?.close();
-      pool[Symbol.dispose]();
+      for (const pool of [plain, roomy]) pool[Symbol.dispose]();
       rings.free();
     },
   });

@@ -242,6 +242,7 @@ Deno.test("Queues refuse batches of another queue's pool", async () => {
 Deno.test("ixgbe.attach() refuses numbers of queues, keys and pools out of range", async (t) => {
   using pool = new Mempool({ buffers: 1024, memory: "pages" });
   using large = new Mempool({ buffers: 1024, bufferSize: 4096, memory: "pages" });
+  using roomy = new Mempool({ buffers: 1024, headroom: 64, memory: "pages" });
   const gone = new Mempool({ buffers: 1024, memory: "pages" });
   gone[Symbol.dispose]();
   const cases: [rule: string, options: OpenOptions, sentence: string][] = [
@@ -255,6 +256,7 @@ Deno.test("ixgbe.attach() refuses numbers of queues, keys and pools out of range
     ["a pool and pools", { pool, pools: [pool] }, "either `pool` or `pools`"],
     ["too few pools", { rxQueues: 2, pools: [pool] }, "one pool for each queue: 2, not 1"],
     ["too many pools", { pools: [pool, pool] }, "one pool for each queue: 1, not 2"],
+    ["a pool with headroom", { pool: roomy }, "no use for the headroom of 64 bytes"],
     ["pools of two sizes", { rxQueues: 2, pools: [pool, large] }, "the same buffer size"],
     [
       "a pool too small for its rings",

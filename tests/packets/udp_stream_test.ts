@@ -45,6 +45,15 @@ Deno.test("UdpStream.fill() numbers packets consecutively, also across 2^32", ()
   assertEquals(pool.freeCount, 64);
 });
 
+Deno.test("UdpStream.fill() writes packets after the headroom of their buffers", () => {
+  using pool = new Mempool({ buffers: 64, headroom: 64 });
+  const { stream, batch, bytes } = first(pool, 64, 1500);
+  assertEquals(bytes.map(numberOf), Array.from({ length: 64 }, (_, i) => BigInt(i)));
+  for (const packet of bytes) assertEquals(packet.slice(6, 12), MAC);
+  stream.verify(batch);
+  assertEquals(stream.counts(stream.next), CLEAN);
+});
+
 Deno.test("UdpStream.fill() stops at its limit, and when no buffer is free", () => {
   using pool = new Mempool({ buffers: 64 });
   const stream = new UdpStream(pool, 60, MAC);

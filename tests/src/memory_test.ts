@@ -83,6 +83,48 @@ Deno.test("Mempool refuses sizes out of range", () => {
   }
 });
 
+Deno.test("Mempool refuses headrooms out of range", () => {
+  for (const headroom of [-64, 1, 12, 576, NaN, Infinity, 64.5, "64" as never, null as never]) {
+    const error = assertThrows(() => new Mempool({ headroom, memory: "pages" }), UsageError);
+    assertEquals(error.option, "headroom");
+    assert(error.message.includes("0 to 512 bytes, a multiple of 64, not"), error.message);
+  }
+});
+
+Deno.test("Mempool.headroom comes before each packet, and shortens the longest one", () => {
+  const buffers = 64, bufferSize = 2048, headroom = 64;
+  using pool = new Mempool({ buffers, bufferSize, headroom, memory: "pages" });
+  assertEquals(pool.maxLength, 1984);
+  const memory = new Uint8Array(pool.memory.buffer), before = memory.slice(), batch = [];
+  for (let b = pool.allocate(1984); b >= 0; b = pool.allocate(1984)) batch.push(b);
+  for (const b of batch) {
+    pool.packet(b).fill(b + 1);
+    assertEquals(pool.bytes[b * bufferSize], b + 1, "where programs find it");
+    before.fill(b + 1, b * bufferSize + headroom, (b + 1) * bufferSize);
+  }
+  assertEquals(memory, before, "packets fill their buffers, except for the headroom");
+  assertThrows(() => pool.allocate(1985), RangeError, "1 to 1984 bytes, not 1985");
+  const base = pool.memory.busAddress(0, "iova");
+  for (const header of [0, 10, 12]) {
+    const column = pool.addresses("iova", header);
+    const offsets = batch.map((b) => column[2 * b] + column[2 * b + 1] * 2 ** 32 - base);
+    assertEquals(offsets, batch.map((b) => b * bufferSize + headroom - header));
+  }
+  for (const b of batch) pool.free(b);
+  using moved = Mempool.adopt(pool.transfer());
+  assertEquals([moved.headroom, moved.maxLength, moved.freeCount], [64, 1984, buffers]);
+  assertEquals(moved.bytes.length, buffers * bufferSize - headroom);
+});
+
+Deno.test("PacketBatch.resize() and push() allow packets up to Mempool.maxLength", () => {
+  using pool = new Mempool({ buffers: 64, headroom: 256, memory: "pages" });
+  const batch = new PacketBatch(pool, 1);
+  assertEquals(batch.allocate(60)?.length, 60);
+  assertEquals(batch.resize(0, 1792).length, 1792);
+  assertThrows(() => batch.resize(0, 1793), RangeError, "1 to 1792 bytes");
+  batch.free();
+});
+
 Deno.test("Mempool gives every buffer a bus address within the memory, none twice", () => {
   for (const bufferSize of [2048, 16384]) {
     using pool = new Mempool({ buffers: 300, bufferSize, memory: "pages" });

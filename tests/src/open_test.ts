@@ -3,8 +3,8 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import type { Device } from "../../src/device.ts";
 import type { Driver } from "../../src/driver.ts";
-import { openDevice } from "../../src/open.ts";
-import { UsageError } from "../../mod.ts";
+import { headroomFor as suitableHeadroom, openDevice } from "../../src/open.ts";
+import { headroomFor, UsageError } from "../../mod.ts";
 
 /** Drivers that record what they are asked to open. */
 function drivers(taken: unknown[]): Driver[] {
@@ -48,4 +48,27 @@ Deno.test("openDevice() opens an address without a driver's scheme as a PCI func
     UsageError,
     "connect to /nowhere.sock",
   );
+});
+
+Deno.test("headroomFor() returns the most that a device has use for, or 0 if one has none", () => {
+  const all: Driver[] = [
+    { name: "none", schemes: ["none"] },
+    { name: "some", schemes: ["some"], headroom: 64 },
+    { name: "more", schemes: ["more"], headroom: 256 },
+  ];
+  const of = (...addresses: string[]) => suitableHeadroom(addresses, all);
+  assertEquals([of(), of("some:a"), of("some:a", "some:b"), of("some:a", "more:b")], [
+    0,
+    64,
+    64,
+    256,
+  ]);
+  assertEquals([of("none:a"), of("some:a", "none:b"), of("some:a", "nonsense")], [0, 0, 0]);
+});
+
+Deno.test("headroomFor() of this project's drivers is 64 if all devices are VirtIO devices", () => {
+  assertEquals(headroomFor("vhost-user:a", "vhost-user-server:b"), 64);
+  for (const other of ["vfio-user:a", "xdp:a", "ffff:ff:1f.7", ""]) {
+    assertEquals(headroomFor("vhost-user:a", other), 0, other);
+  }
 });

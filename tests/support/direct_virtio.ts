@@ -135,6 +135,11 @@ export class DirectVirtio implements Transport {
     this.#memory.release();
   }
 
+  /** Bytes of the header before each packet (section 5.1.6). */
+  get headerBytes(): number {
+    return (this.taken & (Feature.VERSION_1 | Feature.MRG_RXBUF)) === 0n ? 10 : 12;
+  }
+
   /** Fills the next receive chain of a pair with a packet, without reporting it; returns its id. */
   fill(packet: Uint8Array, buffers = 1, headerBytes = 12, pair = 0): number {
     const queue = this.queues[2 * pair], id = queue.take();
@@ -158,11 +163,16 @@ export class DirectVirtio implements Transport {
   }
 
   /** Takes the next packet that the driver transmits on a pair, without reporting it. */
-  collect(pair = 0): { id: number; header: Uint8Array; packet: Uint8Array } {
+  collect(
+    pair = 0,
+  ): { id: number; descriptors: number; header: Uint8Array; packet: Uint8Array } {
     const queue = this.queues[2 * pair + 1], id = queue.take();
-    const [header, data] = queue.chain(id);
-    if (header.writable || data.writable) throw new Error("a writable chain to transmit");
-    return { id, header: header.bytes.slice(), packet: data.bytes.slice() };
+    const chain = queue.chain(id), bytes = this.headerBytes;
+    if (chain.some(({ writable }) => writable)) throw new Error("a writable chain to transmit");
+    const all = Uint8Array.from(chain.flatMap((piece) => [...piece.bytes]));
+    if (chain.length === 2) assertEquals(chain[0].bytes.length, bytes, "bytes of the header");
+    const header = all.slice(0, bytes), packet = all.slice(bytes);
+    return { id, descriptors: chain.length, header, packet };
   }
 }
 

@@ -66,29 +66,8 @@ export const RIGS: Readonly<Record<string, (buffers: number) => Promise<Rig>>> =
     };
   },
 
-  async virtio(buffers) {
-    const pool = new Mempool({ buffers, memory: "pages" }), direct = new DirectVirtio();
-    return {
-      device: await direct.open({ pool, rxEntries: ENTRIES, txEntries: ENTRIES }),
-      pool,
-      ring: ENTRIES,
-      arrive(packet) {
-        if (direct.queues[0].waiting === 0) return false;
-        direct.deliver(packet);
-        return true;
-      },
-      sent() {
-        const packets: Uint8Array[] = [];
-        while (direct.queues[1].waiting > 0) {
-          const { id, packet } = direct.collect();
-          direct.queues[1].put(id, 0);
-          packets.push(packet);
-        }
-        return packets;
-      },
-      end: () => assertWhole(pool),
-    };
-  },
+  virtio: (buffers) => virtioRig(buffers, 0),
+  "virtio with headroom": (buffers) => virtioRig(buffers, 64),
 
   xdp(buffers) {
     const kernel = new FakeKernel(2048, buffers, ENTRIES), { pool, rings } = kernel;
@@ -111,6 +90,31 @@ export const RIGS: Readonly<Record<string, (buffers: number) => Promise<Rig>>> =
     });
   },
 };
+
+/** Returns a VirtIO device with a pool of this headroom. */
+async function virtioRig(buffers: number, headroom: number): Promise<Rig> {
+  const pool = new Mempool({ buffers, headroom, memory: "pages" }), direct = new DirectVirtio();
+  return {
+    device: await direct.open({ pool, rxEntries: ENTRIES, txEntries: ENTRIES }),
+    pool,
+    ring: ENTRIES,
+    arrive(packet) {
+      if (direct.queues[0].waiting === 0) return false;
+      direct.deliver(packet);
+      return true;
+    },
+    sent() {
+      const packets: Uint8Array[] = [];
+      while (direct.queues[1].waiting > 0) {
+        const { id, packet } = direct.collect();
+        direct.queues[1].put(id, 0);
+        packets.push(packet);
+      }
+      return packets;
+    },
+    end: () => assertWhole(pool),
+  };
+}
 
 /** Returns a device with the queues of the AF_XDP driver, and no interface. */
 function xdpDevice(kernel: FakeKernel): Device {

@@ -3,7 +3,7 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { DeviceError, Mempool, PacketBatch } from "../../mod.ts";
-import { Feature } from "../../virtio/features.ts";
+import { Feature, INDIRECT_DESC } from "../../virtio/features.ts";
 import type { VirtioDevice } from "../../virtio/device.ts";
 import { type DirectOptions, DirectVirtio } from "../support/direct_virtio.ts";
 
@@ -16,10 +16,15 @@ class Bench implements Disposable {
   ) {}
 
   static async open(
-    options: DirectOptions & { buffers?: number; rxEntries?: number; txEntries?: number } = {},
+    options: DirectOptions & {
+      buffers?: number;
+      headroom?: number;
+      rxEntries?: number;
+      txEntries?: number;
+    } = {},
   ): Promise<Bench> {
-    const { buffers = 1024, rxEntries = 512, txEntries = 512 } = options;
-    const pool = new Mempool({ buffers, memory: "pages" });
+    const { buffers = 1024, headroom = 0, rxEntries = 512, txEntries = 512 } = options;
+    const pool = new Mempool({ buffers, headroom, memory: "pages" });
     const direct = new DirectVirtio(options);
     return new Bench(direct, pool, await direct.open({ pool, rxEntries, txEntries }));
   }
@@ -85,15 +90,21 @@ Deno.test("VirtioRxQueue posts at most rxEntries buffers", async () => {
   }
 });
 
-for (const [name, features] of [["any order", 0n], ["merging", Feature.MRG_RXBUF]] as const) {
-  Deno.test(`VirtioRxQueue and VirtioTxQueue accept returned chains in ${name}`, async () => {
+const RETURNED = [
+  ["", 0n, 0],
+  [" of merged buffers", Feature.MRG_RXBUF, 0],
+  [" with headroom", 0n, 64],
+  [" of merged buffers with headroom", Feature.MRG_RXBUF, 64],
+] as const;
+for (const [which, features, headroom] of RETURNED) {
+  Deno.test(`VirtioRxQueue and VirtioTxQueue accept returned chains${which} in any order`, async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.array(fc.record({ count: fc.integer({ min: 1, max: 40 }), seed: fc.nat() }), {
           maxLength: 60,
         }),
         async (rounds) => {
-          using bench = await Bench.open({ features, entries: [64, 64] });
+          using bench = await Bench.open({ features, headroom, entries: [64, 64] });
           for (const { count, seed } of rounds) {
             const n = Math.min(count, 32);
             const shuffle = (ids: number[]) => {
@@ -150,6 +161,64 @@ Deno.test("VirtioTxQueue sends zero headers of 12 bytes, or 10 before VirtIO 1.0
     bench.direct.deliver(packet(9), bytes);
     assertEquals(bench.receive(), [9]);
   }
+});
+
+/** Who accepts one descriptor for header and packet: device, headroom, descriptors of a chain. */
+const CHAINS: Record<string, [DirectOptions, headroom: number, rx: number, tx: number]> = {
+  "VERSION_1 and headroom": [{}, 64, 1, 1],
+  "VERSION_1, INDIRECT_DESC and headroom": [{ features: INDIRECT_DESC }, 64, 1, 1],
+  "VERSION_1 and a headroom of 256": [{}, 256, 1, 1],
+  "ANY_LAYOUT and headroom": [{ legacy: true, features: Feature.ANY_LAYOUT }, 64, 1, 1],
+  "ANY_LAYOUT, MRG_RXBUF and headroom": [
+    { legacy: true, features: Feature.ANY_LAYOUT | Feature.MRG_RXBUF },
+    ...[64, 1, 1] as const,
+  ],
+  "headroom, but neither VERSION_1 nor ANY_LAYOUT": [{ legacy: true }, 64, 2, 2],
+  "VERSION_1, but no headroom": [{}, 0, 1, 2],
+  "VERSION_1 and INDIRECT_DESC, but no headroom": [{ features: INDIRECT_DESC }, 0, 2, 2],
+};
+for (const [name, [options, headroom, rx, tx]] of Object.entries(CHAINS)) {
+  Deno.test(`Queues.setUp(): with ${name}, a packet takes ${rx} and ${tx} descriptors`, async () => {
+    using bench = await Bench.open({ ...options, headroom });
+    const { direct, pool } = bench, { headerBytes } = direct;
+    assertEquals(direct.queues[0].waiting, 256 / rx);
+    const id = direct.fill(packet(9), 1, headerBytes), chain = direct.queues[0].chain(id);
+    assertEquals(chain.length, rx);
+    const { buffer, byteOffset, length } = chain.at(-1)!.bytes;
+    assertEquals(buffer, pool.memory.buffer);
+    const before = headroom > 0 && rx === 1 ? headerBytes : 0;
+    assertEquals(byteOffset % pool.bufferSize, headroom - before, "where the descriptor leads to");
+    assertEquals(length, before + pool.maxLength, "up to the end of the buffer");
+    direct.queues[0].put(id, 60 + headerBytes);
+    const batch = new PacketBatch(pool, 1);
+    assertEquals(bench.rx.receive(batch), 1);
+    assertEquals([...batch], [packet(9)]);
+
+    // The device has filled the header with 0xee. Sent from the same buffer, it is zero.
+    assertEquals(bench.tx.transmit(batch), 1);
+    const sent = direct.collect();
+    assertEquals(sent.descriptors, tx);
+    assertEquals(sent.header, new Uint8Array(headerBytes));
+    assertEquals(sent.packet, packet(9));
+    direct.queues[1].put(sent.id, 0);
+  });
+}
+
+Deno.test("VirtioTxQueue.transmit() clears each word of a header, and nothing else of the buffers", async () => {
+  using bench = await Bench.open({ headroom: 64 });
+  const { pool, direct } = bench, memory = new Uint8Array(pool.memory.buffer);
+  for (let byte = 0; byte < 12; byte++) {
+    const batch = new PacketBatch(pool, 1);
+    memory.fill(0x55);
+    assert(batch.add(packet(1)));
+    const [buffer] = batch.buffers, start = buffer * pool.bufferSize + 64;
+    memory.fill(0, start - 12, start)[start - 12 + byte] = 0xee;
+    const expected = memory.slice().fill(0, start - 12, start);
+    assertEquals(bench.tx.transmit(batch), 1);
+    assertEquals(direct.collect().header, new Uint8Array(12));
+    assertEquals(memory, expected);
+  }
+  for (let id = 0; id < 12; id++) direct.queues[1].put(id, 0);
 });
 
 Deno.test("VirtioTxQueue.transmit() stops at a full ring, and continues once packets are sent", async () => {
@@ -221,6 +290,22 @@ Deno.test("MRG_RXBUF: a packet in several buffers is dropped and counted, others
   assertEquals([...bench.receive(), ...bench.receive()], [1, 3]);
   assertEquals(bench.device.statistics().rxTooLong, 1);
   assertEquals(rx.waiting, 256);
+});
+
+Deno.test("MRG_RXBUF with headroom: a packet in several buffers is dropped and counted", async () => {
+  using bench = await Bench.open({ features: Feature.MRG_RXBUF, headroom: 64 });
+  const [rx] = bench.direct.queues;
+  rx.put(bench.direct.fill(packet(2, 1984), 2), 12 + 1984);
+  rx.put(rx.take(), 100);
+  bench.direct.deliver(packet(3));
+  assertEquals(bench.receive(), [3]);
+  assertEquals(bench.device.statistics().rxTooLong, 1);
+});
+
+Deno.test("VirtioRxQueue.receive() throws for a length beyond the buffer with headroom", async () => {
+  using bench = await Bench.open({ headroom: 64 });
+  bench.direct.queues[0].put(bench.direct.fill(packet(1)), 12 + 1984 + 1);
+  assertThrows(() => bench.receive(), DeviceError, "length of 1997 bytes");
 });
 
 Deno.test("MRG_RXBUF is not accepted from a legacy device without ANY_LAYOUT", async () => {
@@ -311,11 +396,12 @@ Deno.test("VirtioRxQueue.receive() throws for the id of a chain's second descrip
   assertThrows(() => bench.receive(), DeviceError, "id 1, which it does not have");
 });
 
-Deno.test("VirtioRxQueue.receive() moves packets of every size to the start of their buffers", async () => {
-  for (const [legacy, header] of [[false, 12], [true, 10]] as const) {
-    using bench = await Bench.open({ legacy });
+Deno.test("VirtioRxQueue.receive() has packets of every size at the start of their buffers, or after the headroom", async () => {
+  const cases = [[false, 12, 0, 2036], [true, 10, 0, 2036], [false, 12, 64, 1984]] as const;
+  for (const [legacy, header, headroom, longest] of cases) {
+    using bench = await Bench.open({ legacy, headroom });
     const batch = new PacketBatch(bench.pool, 1);
-    for (let size = 1; size <= 2036; size++) {
+    for (let size = 1; size <= longest; size++) {
       const sent = Uint8Array.from({ length: size }, (_, i) => i * 7 + size);
       bench.direct.deliver(sent, header);
       assertEquals(bench.rx.receive(batch), 1);

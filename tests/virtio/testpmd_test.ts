@@ -63,9 +63,10 @@ Deno.test({
   ignore: !isRoot,
   fn: async (t) => {
     const sent = everySize();
-    for (const virtio of ["legacy", "modern"] as const) {
+    const interfaces = ["legacy", "modern"] as const;
+    for (const [virtio, headroom] of interfaces.flatMap((it) => [[it, 0], [it, 64]] as const)) {
       for (const [lacking, without] of LACKING) {
-        await t.step(`${virtio}, ${lacking}`, async () => {
+        await t.step(`${virtio}, ${lacking}, headroom ${headroom}`, async () => {
           await using directory = await TemporaryDirectory.make();
           const [socket, from, to] = ["v.sock", "in.pcap", "out.pcap"].map((f) =>
             directory.file(f)
@@ -73,7 +74,7 @@ Deno.test({
           writeCapture(from, sent);
           const capture = `net_pcap0,rx_pcap=${from},tx_pcap=${to}`;
           await using testpmd = await Testpmd.start(directory, [Testpmd.vhost(0, socket), capture]);
-          using pool = new Mempool({ buffers: 16384 });
+          using pool = new Mempool({ buffers: 16384, headroom });
           const options = { pool, rxEntries: 4096 };
           using device = await openVhost(socket, { virtio, without }, options);
           assertEquals((device.features & Feature.VERSION_1) !== 0n, virtio === "modern");

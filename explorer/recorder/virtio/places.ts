@@ -68,7 +68,7 @@ export const TX_PLACES = {
   descriptor: { file: TX, text: "descriptors[d] = address[buffer << 1];" },
   available: { file: TX, text: "if (available[place] !== id) available[place] = id;" },
   index: { file: TX, text: "const arrived = (queue.usedIndex[1] - first) & 0xffff;" },
-  free: { file: TX, text: "stack[available++] = slots[id >> 1];" },
+  free: { file: TX, text: "stack[available++] = slots[id];" },
 } as const satisfies Record<string, Place>;
 
 /** Where the driver works on the control queue. */
