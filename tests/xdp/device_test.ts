@@ -14,8 +14,6 @@ import {
   UsageError,
   Waiter,
 } from "../../mod.ts";
-import { checkErrno, stubs } from "../../native/stubs.ts";
-import { AttachFlag, createLink } from "../../xdp/bpf.ts";
 import { isReleased } from "../../xdp/release.ts";
 import { requirePackages, tool, until } from "../support/processes.ts";
 import { canUseXdp, Veth, type VethOptions } from "../support/veth.ts";
@@ -268,38 +266,6 @@ test("open() names the MTU and the buffers if frames do not fit", async (veth) =
     /use buffers of 16384 bytes, or run `ip link set dev \w+ mtu 3822`/,
   );
 }, { mtu: 9000 });
-
-test("open() refuses a second device on an interface, and names the program", async (veth) => {
-  using _device = await open(veth.address);
-  await refused(
-    veth.address,
-    {},
-    /it has another XDP program "ixy_xdp", number \d+: end the process/,
-  );
-});
-
-test("open() refuses an interface that has the program of another tool, and names it", async (veth) => {
-  const attributes = new Uint8Array(256), view = new DataView(attributes.buffer);
-  const start = Deno.UnsafePointer.value(Deno.UnsafePointer.of(attributes));
-  const XDP = 6, PROG_LOAD = 5, LICENSE = 128, CODE = 136;
-  view.setUint32(0, XDP, true);
-  view.setUint32(4, 2, true); // instructions
-  view.setBigUint64(8, start + BigInt(CODE), true);
-  view.setBigUint64(16, start + BigInt(LICENSE), true);
-  attributes.set(new TextEncoder().encode("a_firewall"), 48);
-  attributes.set(new TextEncoder().encode("MIT"), LICENSE);
-  attributes.set(Uint8Array.fromHex("b700000002000000" + "9500000000000000"), CODE); // XDP_PASS
-  const program = checkErrno("load", stubs.ixy_bpf(PROG_LOAD, attributes, 120));
-  const link = checkErrno("attach", createLink(program, await indexOf(veth), AttachFlag.DRIVER));
-  const which = /another XDP program "a_firewall", number \d+: end .*, or run `ip link .* xdp off`/;
-  try {
-    await refused(veth.address, {}, which);
-    await refused(veth.address, { xdp: { mode: "generic" } }, which);
-  } finally {
-    for (const fd of [link, program]) stubs.ixy_close(fd);
-  }
-  (await open(veth.address)).close();
-});
 
 test("XdpDevice in generic mode receives and sends", async (veth) => {
   using device = await open(veth.address, { xdp: { mode: "generic" } });
