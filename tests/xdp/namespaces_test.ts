@@ -116,22 +116,6 @@ test(
   },
 );
 
-test("fwd.ts opens an interface at once after a forwarder on it was killed", async (veth) => {
-  await using other = await Veth.make();
-  const addresses = [veth.address, other.address];
-  const details = () => tool("ip", "-d", "link", "show", veth.near);
-  const before = await details();
-  for (let i = 0; i < 2; i++) {
-    await using forwarder = await startForwarder(addresses);
-    assertMatch(await details(), /name ixy_xdp/);
-    assertMatch(await details(), /promiscuity 1/);
-    forwarder.kill("SIGKILL");
-    await forwarder.finish();
-  }
-  await stopProgram(await startForwarder(addresses));
-  await until("the interface to be as before", async () => await details() === before);
-});
-
 test("fwd.ts ends with a sentence when an interface is deleted", async (veth) => {
   await using other = await Veth.make();
   await using forwarder = await startForwarder([veth.address, other.address]);
