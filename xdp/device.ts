@@ -91,7 +91,7 @@ export class XdpDevice implements Device {
     this.#attachment = await Attachment.attach(this.address, at, rxQueues, mode, passed, pieces);
     for (const { socket } of this.#pairs) {
       await socket.bind(at, mode);
-      if (socket.zeroCopy) checkZeroCopyFrames(this.address, at, pools[socket.queue]);
+      if (socket.zeroCopy) checkZeroCopyFrames(this.address, at, pools[socket.queue].bufferSize);
       this.#attachment.redirect(socket);
     }
     if (interrupts) this.#startInterrupts();
