@@ -148,15 +148,15 @@ function refusedBpf(address: string, what: string, errno: number, log = ""): Err
 function otherProgram(address: string, name: string, index: number): string {
   const own = makeCalls(address, () => attachedProgram(index));
   const above = own ? undefined : makeCalls(address, () => programAbove(index));
+  if (!own && !above) return "it had another XDP program, which is gone now: try again";
   const id = (own ?? above)?.id, on = visible(above?.name ?? name);
   const its = id === undefined ? undefined : programName(id);
   const which = id === undefined ? "" : ` ${its ? `"${visible(its)}", ` : ""}number ${id}`;
   const end =
     `end the process that attached it, or run \`ip link set dev ${on} xdp off\` if none did`;
-  if (own) return `it has another XDP program${which}: ${end}`;
   return above
     ? `${on}, which is above it, has an XDP program${which}, and the kernel allows none below: ${end}`
-    : "it had another XDP program, which is gone now: try again";
+    : `it has another XDP program${which}: ${end}`;
 }
 
 function refusedLink(

@@ -9,6 +9,7 @@ import type { Mempool } from "../src/mempool.ts";
 import { FRAME_OVERHEAD, HEADROOM, MAX_CHUNK } from "./abi.ts";
 import type { NetworkInterface } from "./interface.ts";
 import { usesOf } from "./kernel_use.ts";
+import type { XdpMode } from "./socket.ts";
 
 /**
  * Checks that there is a socket for each receive queue: the frames of the others would go to the kernel.
@@ -121,5 +122,21 @@ export function checkUnused(address: string, at: NetworkInterface): void {
     }, and would no longer receive from ` +
       "it: use another interface, or set `force`",
     { option: "force" },
+  );
+}
+
+/**
+ * Returns the mode for an interface. The drivers below a bond would run its program, and the kernel passes
+ * none of their frames to the bond's sockets: only the generic mode receives.
+ *
+ * @throws {UsageError} if the interface is a bond, and the mode another one.
+ */
+export function modeOf(address: string, bond: boolean, mode: XdpMode): XdpMode {
+  if (!bond || mode === "generic") return mode;
+  if (mode === "auto") return "generic";
+  throw new UsageError(
+    `${address}: the interface is a bond, which receives nothing in the mode "${mode}": use "generic", or ` +
+      "the interfaces that it consists of",
+    { option: "xdp.mode" },
   );
 }

@@ -37,12 +37,22 @@ interface Named {
   readonly name: string;
 }
 
+/** Returns the kind of a virtual interface: `vlan`, `bond`; empty for others. */
+function kindOf(link: ReadonlyMap<number, Uint8Array>): string {
+  const info = link.get(IFLA_LINKINFO), kind = info && attributes(info, 0).get(IFLA_INFO_KIND);
+  return kind ? textOf(kind) : "";
+}
+
+/** Returns whether an interface is a bond of others. */
+export function isBond(index: number): boolean {
+  return kindOf(linkAttributes(index)) === "bond";
+}
+
 /** Returns the interfaces on top of an interface, such as VLANs. */
 function interfacesAbove(index: number): Named[] {
   return all(RTM_GETLINK, IFINFOMSG).flatMap((link) => {
     const found = attributes(link, IFINFOMSG), below = found.get(IFLA_LINK);
-    const info = found.get(IFLA_LINKINFO), kind = info && attributes(info, 0).get(IFLA_INFO_KIND);
-    if (!below || u32(below) !== index || !kind || !ABOVE.includes(textOf(kind))) return [];
+    if (!below || u32(below) !== index || !ABOVE.includes(kindOf(found))) return [];
     return [{ index: u32(link.subarray(4)), name: textOf(found.get(IFLA_IFNAME)!) }];
   });
 }
@@ -86,7 +96,7 @@ export function attachedProgram(index: number): AttachedProgram | undefined {
 
 /** A program on an interface above another one. */
 export interface ProgramAbove extends AttachedProgram {
-  /** The name of the interface above. */
+  /** The name of its interface. */
   readonly name: string;
 }
 

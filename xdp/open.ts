@@ -6,11 +6,12 @@
 
 import type { OpenOptions } from "../src/device.ts";
 import { queueOptions } from "../src/driver.ts";
-import { UsageError } from "../src/errors.ts";
+import { makeCalls, UsageError } from "../src/errors.ts";
 import { refuseOptions } from "../src/options.ts";
-import { checkFrames, checkQueues, checkUnused } from "./checks.ts";
+import { checkFrames, checkQueues, checkUnused, modeOf } from "./checks.ts";
 import { XdpDevice } from "./device.ts";
 import { NetworkInterface } from "./interface.ts";
+import { isBond } from "./kernel_use.ts";
 import { parsePass } from "./program.ts";
 
 /** The most queues: far more than the channels of an interface. */
@@ -47,11 +48,13 @@ export async function openXdp(
   checkQueues(address, at, rxQueues);
   checkFrames(address, at, queues.pool);
   if (!force) checkUnused(address, at);
+  const bond = makeCalls(address, () => isBond(at.index));
+  const possible = modeOf(address, bond, mode);
   const device = new XdpDevice(address, at, queues);
   opened.move(); // the device owns the pool and the interface from here on
   using failed = new DisposableStack();
   failed.use(device);
-  await device.start(mode, passed, options);
+  await device.start(possible, passed, options);
   failed.move();
   return device;
 }

@@ -1,8 +1,8 @@
 /** What is checked of an interface whose driver this machine does not have. */
 
-import { assertMatch, assertThrows } from "@std/assert";
+import { assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { UsageError } from "../../mod.ts";
-import { checkZeroCopyFrames } from "../../xdp/checks.ts";
+import { checkZeroCopyFrames, modeOf } from "../../xdp/checks.ts";
 import type { InterfaceDriver } from "../../xdp/interface.ts";
 
 const X520 = 0x10fb, X540 = 0x1528, X550 = 0x1563;
@@ -36,5 +36,19 @@ for (const [driver, bufferSize, most] of LARGEST) {
 Deno.test("checkZeroCopyFrames() leaves other drivers alone", () => {
   for (const driver of [undefined, { name: "ice" }, { name: "virtio_net" }]) {
     checkZeroCopyFrames("xdp:e", { driver: () => driver, mtu: () => 9000 }, 2048);
+  }
+});
+
+Deno.test("modeOf() gives a bond the generic mode only: it receives nothing in the others", () => {
+  for (const mode of ["auto", "zero-copy", "copy", "generic"] as const) {
+    assertEquals(modeOf("xdp:bond0", false, mode), mode);
+  }
+  for (const mode of ["auto", "generic"] as const) {
+    assertEquals(modeOf("xdp:bond0", true, mode), "generic");
+  }
+  for (const mode of ["zero-copy", "copy"] as const) {
+    const { message, option } = assertThrows(() => modeOf("xdp:bond0", true, mode), UsageError);
+    assertMatch(message, /is a bond, which receives nothing in the mode ".*": use "generic", or/);
+    assertEquals(option, "xdp.mode");
   }
 });
