@@ -28,7 +28,7 @@ import type { Wakeup } from "./wakeup.ts";
 
 const PACKETS = 0, BYTES = 1;
 /** From this size in bytes, `copyWithin` moves a packet faster than a loop. */
-const LONG = 256;
+const LONG = 128;
 
 /** The receiving half of an AF_XDP socket. */
 export class XdpRxQueue implements RxQueue {
