@@ -1,29 +1,11 @@
 /** The XDP programs of other tools, on an interface and above it: what `open` says of them. As root only. */
 
-import { assertEquals, assertMatch, assertRejects } from "@std/assert";
-import { open, type OpenOptions, UsageError } from "../../mod.ts";
+import { assertEquals } from "@std/assert";
+import { open } from "../../mod.ts";
 import { checkErrno, stubs } from "../../native/stubs.ts";
 import { AttachFlag, createLink } from "../../xdp/bpf.ts";
 import { tool } from "../support/processes.ts";
-import { canUseXdp, Veth } from "../support/veth.ts";
-
-/** Runs a test with a pair of interfaces. */
-function test(name: string, fn: (veth: Veth) => Promise<void>): void {
-  Deno.test({
-    name,
-    ignore: !canUseXdp,
-    async fn() {
-      await using veth = await Veth.make();
-      await fn(veth);
-    },
-  });
-}
-
-async function refused(address: string, options: OpenOptions, sentence: RegExp): Promise<void> {
-  const error = await assertRejects(() => open(address, options), UsageError);
-  assertMatch(error.message, sentence);
-  assertMatch(error.message, /^[^\n]+$/);
-}
+import { assertOpenRefused as refused, vethTest as test } from "../support/veth_tests.ts";
 
 /** Attaches a program that passes everything on, as another tool would, until it is disposed of. */
 async function attach(name: string, flags: number): Promise<Disposable> {
