@@ -15,6 +15,7 @@ import { diagnose, formatDiagnosis } from "./nic/doctor.ts";
 import { identify } from "./nic/drivers.ts";
 import { eepromBytes, eepromOf, formatEeprom } from "./nic/eeprom.ts";
 import { blinkLed, formatLed } from "./nic/led.ts";
+import { missingForXdp } from "./nic/capabilities.ts";
 import { formatInterfaces, surveyInterfaces } from "./nic/interfaces.ts";
 import { assessed, formatCards } from "./nic/list.ts";
 import { formatModule, moduleOf } from "./nic/module.ts";
@@ -121,7 +122,8 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     run: (system) => {
       const found = system.ethernetFunctions(), cards = assessed(found);
       const interfaces = surveyInterfaces(), code = complain(found);
-      const lines = [...formatCards(cards), ...formatInterfaces(interfaces)];
+      const lacks = missingForXdp(system);
+      const lines = [...formatCards(cards), ...formatInterfaces(interfaces, lacks)];
       return { json: [...cards, ...interfaces], lines, code };
     },
   },

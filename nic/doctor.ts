@@ -8,16 +8,11 @@
 import { checkErrno, Errno, Open, path, stubs } from "../native/stubs.ts";
 import { list } from "../native/files.ts";
 import { HIDDEN_REMEDY } from "../src/pci/sysfs.ts";
+import { Capability, hasCapability, missingForXdp } from "./capabilities.ts";
 import { type Confinement, confinement, mebibytes, remedy } from "./confinement.ts";
 import { identify } from "./drivers.ts";
 import type { FunctionFiles, System } from "./system.ts";
 
-/** Bits of the kernel's capability sets. */
-const CAP_NET_ADMIN = 12n,
-  CAP_NET_RAW = 13n,
-  CAP_IPC_LOCK = 14n,
-  CAP_SYS_ADMIN = 21n,
-  CAP_BPF = 39n;
 /** Memory for a small pool and its rings: hugepages, or locked memory in bytes. */
 const MIN_HUGEPAGES = 2, MIN_LOCKED = 16 * 1024 * 1024;
 const HUGEPAGE_BYTES = 2 * 1024 * 1024;
@@ -250,7 +245,7 @@ function lockedMemory(system: System, confined: Confinement): Finding {
   const limits = system.text("/proc/self/limits") ?? "";
   const soft = /^Max locked memory\s+(\S+)/m.exec(limits)?.[1] ?? "unlimited";
   // Only the capability in the machine's user namespace counts.
-  const free = hasCapability(system, CAP_IPC_LOCK) && !confined.userNamespace;
+  const free = hasCapability(system, Capability.IPC_LOCK) && !confined.userNamespace;
   const enough = free || soft === "unlimited" || Number(soft) >= MIN_LOCKED;
   return finding(
     "locked memory",
@@ -272,7 +267,7 @@ function lockedMemory(system: System, confined: Confinement): Finding {
 }
 
 function root(system: System, confined: Confinement): Finding {
-  const is = isRoot(system), capable = hasCapability(system, CAP_SYS_ADMIN);
+  const is = isRoot(system), capable = hasCapability(system, Capability.SYS_ADMIN);
   const { userNamespace, proc } = confined;
   const found = !proc
     ? "unknown without /proc"
@@ -337,11 +332,7 @@ function lockdown(system: System): Finding {
 /** Network interfaces need no card: this is not a way to drive one. */
 function interfaces(system: System, confined: Confinement): Finding {
   const known = /^XDP\s/m.test(system.text("/proc/net/protocols") ?? "");
-  const needed = [[CAP_NET_RAW, "CAP_NET_RAW"], [CAP_NET_ADMIN, "CAP_NET_ADMIN"]] as const;
-  const lacks: string[] = needed.filter(([bit]) => !hasCapability(system, bit)).map(([, name]) =>
-    name
-  );
-  if (![CAP_BPF, CAP_SYS_ADMIN].some((bit) => hasCapability(system, bit))) lacks.push("CAP_BPF");
+  const lacks = missingForXdp(system);
   const may = lacks.length === 0 && !confined.userNamespace;
   const permitted = may
     ? "permitted"
@@ -364,9 +355,4 @@ function interfaces(system: System, confined: Confinement): Finding {
 function isRoot(system: System): boolean {
   const status = system.text("/proc/self/status") ?? "";
   return /^Uid:\s+\d+\s+0\b/m.test(status);
-}
-
-function hasCapability(system: System, bit: bigint): boolean {
-  const set = /^CapEff:\s*([0-9a-f]+)/m.exec(system.text("/proc/self/status") ?? "")?.[1] ?? "0";
-  return (BigInt(`0x${set}`) >> bit & 1n) === 1n;
 }

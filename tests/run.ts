@@ -54,7 +54,7 @@ const SUITES: Readonly<Record<string, Suite>> = {
   vm: {
     folder: "tests/vm",
     together: 2, // each machine keeps one core busy
-    packages: ["xz-utils", ...NETWORK],
+    packages: ["xz-utils", "zstd", ...NETWORK],
     root: "tests with TAP devices and network namespaces",
   },
   vagrant: {

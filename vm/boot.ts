@@ -27,7 +27,7 @@ export interface MachineOptions {
   readonly kvm?: boolean;
   /** Oldest acceptable version of QEMU; default: 7.2. */
   readonly qemu?: string;
-  /** Debian's kernel for clouds, or the one with all drivers; default: `cloud`. */
+  /** Which of Debian's kernels; default: `cloud`. */
   readonly kernel?: Flavour;
   /** Programs and files of Debian packages to install in the guest: `{ ethtool: ["ethtool"] }`. */
   readonly programs?: Programs;

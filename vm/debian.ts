@@ -70,6 +70,16 @@ export class Unpacked {
   }
 
   /**
+   * Returns the path of one of their libraries.
+   *
+   * @param name Its file name: `libc.so.6`.
+   * @throws {UsageError} if the packages have no such library.
+   */
+  library(name: string): string {
+    return this.#find(LIBRARY_DIRECTORIES, name);
+  }
+
+  /**
    * Returns the libraries that one of their programs is linked with.
    *
    * @returns The path of each library, by its name.
@@ -84,7 +94,7 @@ export class Unpacked {
   }
 
   #loader(): string[] {
-    const loader = this.#find(LIBRARY_DIRECTORIES, "ld-linux-x86-64.so.2");
+    const loader = this.library("ld-linux-x86-64.so.2");
     const libraries = LIBRARY_DIRECTORIES.map((directory) => `${this.root}/${directory}`).join(":");
     return [loader, "--library-path", libraries];
   }

@@ -10,6 +10,7 @@ import { Progress } from "../programs/progress.ts";
 import { cached, defaultCache } from "./cache.ts";
 import { runOnHost } from "./command.ts";
 import { Archive } from "./cpio.ts";
+import type { Unpacked } from "./debian.ts";
 import type { Kernel, Module } from "./kernel.ts";
 import { offline } from "./offline.ts";
 import { UsageError } from "../src/errors.ts";
@@ -55,7 +56,7 @@ export async function baseArchive(kernel: Kernel, modules: readonly Module[]): P
     }
     archive.device("dev/console", 5, 1);
     archive.device("dev/null", 1, 3);
-    await addPrograms(archive, kernel.unpacked.root);
+    await addPrograms(archive, kernel.unpacked);
     await addModules(archive, kernel, modules);
     await Deno.writeFile(path, ReadableStream.from(archive.end()));
   });
@@ -84,30 +85,28 @@ export async function projectArchive(): Promise<Uint8Array[]> {
   return archive.end();
 }
 
-async function addPrograms(archive: Archive, root: string): Promise<void> {
-  const busybox = `${root}/bin/busybox`;
+async function addPrograms(archive: Archive, unpacked: Unpacked): Promise<void> {
+  const busybox = unpacked.program("busybox");
   archive.file("bin/busybox", await Deno.readFile(busybox), true);
   const applets = await runOnHost([busybox, "--list"], LIST_MS);
-  if (!applets?.success) throw new UsageError(`${busybox} does not run; remove ${root}`);
+  if (!applets?.success) throw new UsageError(`${busybox} does not run; remove ${unpacked.root}`);
   for (const applet of applets.stdout.trim().split("\n")) {
     if (applet !== "busybox") archive.link(`bin/${applet}`, "busybox");
   }
   archive.file("bin/deno", await Deno.readFile(Deno.execPath()), true);
-  archive.file(
-    `lib64/${LOADER}`,
-    await Deno.readFile(`${root}/${LIBRARY_DIRECTORY}/${LOADER}`),
-    true,
-  );
+  archive.file(`lib64/${LOADER}`, await Deno.readFile(unpacked.library(LOADER)), true);
   for (const library of LIBRARIES) {
-    const path = `${LIBRARY_DIRECTORY}/${library}`;
-    archive.file(path, await Deno.readFile(`${root}/${path}`));
+    archive.file(
+      `${LIBRARY_DIRECTORY}/${library}`,
+      await Deno.readFile(unpacked.library(library)),
+    );
   }
 }
 
 async function addModules(archive: Archive, kernel: Kernel, modules: readonly Module[]) {
   const directory = `lib/modules/${kernel.release}`;
   for (const { path } of modules) {
-    archive.file(`${directory}/${path}`, await Deno.readFile(`${kernel.modules}/${path}`));
+    archive.file(`${directory}/${path}`, await kernel.content(path));
   }
   archive.file(`${directory}/modules.dep`, modulesDep(modules));
 }

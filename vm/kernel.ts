@@ -5,21 +5,26 @@
  * @module
  */
 
+import { existsSync } from "node:fs";
 import { UsageError } from "../src/errors.ts";
 import { type Unpacked, unpackPackages } from "./debian.ts";
-import { vmlinux } from "./vmlinux.ts";
+import { unxz, vmlinux } from "./vmlinux.ts";
 
 /** Debian release of the guest. */
 export const SUITE = "bookworm";
 /** Packages beside the kernel: the guest's shell, and the libraries that Deno is linked with. */
 const USERLAND = ["busybox-static", "libc6", "libgcc-s1"];
 
-/** `cloud`: a kernel for clouds, which boots quickly. `full`: a kernel with all drivers. */
-export type Flavour = "cloud" | "full";
+/**
+ * `cloud`: a kernel for clouds, which boots quickly. `full`: a kernel with all drivers. `newest`: the
+ * newest one with all drivers, of Debian's backports.
+ */
+export type Flavour = "cloud" | "full" | "newest";
 
-const PACKAGES: Readonly<Record<Flavour, string>> = {
-  cloud: "linux-image-cloud-amd64",
-  full: "linux-image-amd64",
+const PACKAGES: Readonly<Record<Flavour, { readonly suite: string; readonly image: string }>> = {
+  cloud: { suite: SUITE, image: "linux-image-cloud-amd64" },
+  full: { suite: SUITE, image: "linux-image-amd64" },
+  newest: { suite: "trixie-backports", image: "linux-image-amd64" },
 };
 
 /** A module of the kernel. */
@@ -39,6 +44,8 @@ export class Kernel {
     readonly release: string,
     /** Path of the image to boot. */
     readonly image: string,
+    /** Path of the directory of modules. */
+    readonly modules: string,
   ) {}
 
   /**
@@ -47,20 +54,31 @@ export class Kernel {
    * @throws {UsageError} if the kernel cannot be downloaded.
    */
   static async unpack(flavour: Flavour = "cloud"): Promise<Kernel> {
-    const packages = [PACKAGES[flavour], ...USERLAND];
-    const unpacked = await unpackPackages({ suite: SUITE, packages });
-    const directory = `${unpacked.root}/lib/modules`;
+    const { suite, image: wanted } = PACKAGES[flavour];
+    const unpacked = await unpackPackages({ suite, packages: [wanted, ...USERLAND] });
+    const { root } = unpacked;
+    const directory = [`${root}/lib/modules`, `${root}/usr/lib/modules`].find(existsSync) ?? root;
     for await (const { name } of Deno.readDir(directory)) {
-      const image = `${unpacked.root}/boot/vmlinuz-${name}`;
+      const modules = `${directory}/${name}`;
+      // Debian's newer packages have the image beside the modules.
+      const image = [`${root}/boot/vmlinuz-${name}`, `${modules}/vmlinuz`].find(existsSync);
+      if (image === undefined) continue;
       // The kernel for clouds is small enough for the guest to unpack.
-      return new Kernel(unpacked, name, flavour === "full" ? await vmlinux(image, name) : image);
+      const unpack = flavour !== "cloud";
+      return new Kernel(unpacked, name, unpack ? await vmlinux(image, name) : image, modules);
     }
-    throw new UsageError(`${directory}: is empty; remove ${unpacked.root}, and try again`);
+    throw new UsageError(`${directory}: has no kernel; remove ${root}, and try again`);
   }
 
-  /** Path of the directory of modules. */
-  get modules(): string {
-    return `${this.unpacked.root}/lib/modules/${this.release}`;
+  /**
+   * Returns the content of a module.
+   *
+   * @param path Its path below the directory of modules.
+   * @throws {UsageError} if it is compressed, and this machine has no `xz`.
+   */
+  async content(path: string): Promise<Uint8Array<ArrayBuffer>> {
+    const file = `${this.modules}/${path}`;
+    return existsSync(file) ? await Deno.readFile(file) : await unxz(`${file}.xz`);
   }
 
   /**
@@ -102,7 +120,7 @@ export class Kernel {
       for await (const entry of Deno.readDir(`${this.modules}/${directory}`)) {
         const path = `${directory}/${entry.name}`;
         if (entry.isDirectory) await visit(path);
-        else if (path.endsWith(".ko")) paths.set(nameOf(path), path);
+        else if (/\.ko(\.xz)?$/.test(path)) paths.set(nameOf(path), path.replace(/\.xz$/, ""));
       }
     };
     await visit("kernel");
@@ -111,13 +129,12 @@ export class Kernel {
 
   /** Returns the names of a module's dependencies, from its section `.modinfo`. */
   async #depends(path: string): Promise<string[]> {
-    const bytes = await Deno.readFile(`${this.modules}/${path}`);
-    const text = new TextDecoder("latin1").decode(bytes);
+    const text = new TextDecoder("latin1").decode(await this.content(path));
     return (/\0depends=([^\0]*)\0/.exec(text)?.[1] ?? "").split(",").filter(Boolean).map(nameOf);
   }
 }
 
 /** Returns a module's name in the kernel's spelling, from its path or from another spelling. */
 function nameOf(path: string): string {
-  return path.replace(/^.*\//, "").replace(/\.ko$/, "").replaceAll("-", "_");
+  return path.replace(/^.*\//, "").replace(/\.ko(\.xz)?$/, "").replaceAll("-", "_");
 }

@@ -7,6 +7,7 @@
 
 import { Progress } from "../programs/progress.ts";
 import { cached, defaultCache } from "./cache.ts";
+import { UsageError } from "../src/errors.ts";
 import { runOnHost } from "./command.ts";
 
 /** Longest that unpacking may take, in milliseconds. */
@@ -17,10 +18,17 @@ const HEADER_BYTES = 0x250, SECTOR_BYTES = 512;
 /** Bytes at the payload's end that contain its uncompressed size. */
 const SIZE_BYTES = 4;
 const HDRS = 0x53726448, ELF = 0x464c457f;
-const XZ = [0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00];
+/** How an image may be compressed: the first bytes, and the command that unpacks it. */
+const FORMATS = [
+  { magic: "fd377a585a00", program: "xz", args: "-dc --single-stream" },
+  { magic: "28b52ffd", program: "zstd", args: "-dc" },
+] as const;
+const MAGIC_BYTES = 6;
 
 /** The compressed kernel in an image. */
 interface Payload {
+  /** Its format. */
+  readonly format: (typeof FORMATS)[number];
   /** Offset of its first byte in the image. */
   readonly offset: number;
   /** Compressed size in bytes. */
@@ -34,25 +42,43 @@ interface Payload {
  *
  * @param image Path of the image.
  * @param release The kernel's release, which is the file's name in the cache.
- * @returns Path of the ELF file; or of the image, if it is not compressed by xz, or this machine
- * lacks `xz`. QEMU boots both.
+ * @returns Path of the ELF file; or of the image, if it is compressed by neither xz nor zstd, or this
+ * machine lacks that program. QEMU boots both.
  */
 export async function vmlinux(image: string, release: string): Promise<string> {
   const payload = await findPayload(image);
   if (payload === undefined) return image;
-  const found = await runOnHost(["xz", "--version"], UNPACK_MS);
+  const { offset, length, format: { program, args } } = payload;
+  const found = await runOnHost([program, "--version"], UNPACK_MS);
   if (!found?.success) return image;
   return await cached(defaultCache(), `vmlinux/${release}`, async (path) => {
     using progress = new Progress("vm");
     progress.show(`unpacking the kernel ${release}`);
-    const { offset, length } = payload;
-    const pipe = 'tail -c "+$1" "$2" | head -c "$3" | xz -dc --single-stream > "$4"';
-    const args = [String(offset + 1), image, String(length - SIZE_BYTES), path];
-    const result = await runOnHost(["sh", "-c", pipe, "sh", ...args], UNPACK_MS);
+    const pipe = `tail -c "+$1" "$2" | head -c "$3" | ${program} ${args} > "$4"`;
+    const words = [String(offset + 1), image, String(length - SIZE_BYTES), path];
+    const result = await runOnHost(["sh", "-c", pipe, "sh", ...words], UNPACK_MS);
     if (!await isElf(path, payload.unpacked)) {
       throw new Error(`cannot unpack ${image}: ${result?.stderr.trim() || "it has no ELF file"}`);
     }
   });
+}
+
+/**
+ * Returns the content of a file that xz has compressed.
+ *
+ * @throws {UsageError} if this machine has no `xz`, or it fails.
+ */
+export async function unxz(path: string): Promise<Uint8Array<ArrayBuffer>> {
+  const signal = AbortSignal.timeout(UNPACK_MS);
+  try {
+    const command = new Deno.Command("xz", { args: ["-dc", path], stdin: "null", signal });
+    const { success, stdout, stderr } = await command.output();
+    if (success) return stdout;
+    throw new UsageError(`cannot unpack ${path}: ${new TextDecoder().decode(stderr).trim()}`);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+    throw new UsageError(`cannot unpack ${path}: install xz (Debian's package xz-utils)`);
+  }
 }
 
 async function findPayload(image: string): Promise<Payload | undefined> {
@@ -62,10 +88,12 @@ async function findPayload(image: string): Promise<Payload | undefined> {
   const offset = (header.getUint8(SETUP_SECTORS) + 1) * SECTOR_BYTES +
     header.getUint32(PAYLOAD_OFFSET, true);
   const length = header.getUint32(PAYLOAD_LENGTH, true);
-  const magic = await read(file, offset, XZ.length);
-  if (!XZ.every((byte, i) => magic.getUint8(i) === byte)) return undefined;
+  const { buffer } = await read(file, offset, MAGIC_BYTES);
+  const first = new Uint8Array(buffer).toHex();
+  const format = FORMATS.find(({ magic }) => first.startsWith(magic));
+  if (format === undefined) return undefined;
   const size = await read(file, offset + length - SIZE_BYTES, SIZE_BYTES);
-  return { offset, length, unpacked: size.getUint32(0, true) };
+  return { format, offset, length, unpacked: size.getUint32(0, true) };
 }
 
 async function isElf(path: string, bytes: number): Promise<boolean> {
@@ -75,7 +103,11 @@ async function isElf(path: string, bytes: number): Promise<boolean> {
 }
 
 /** Reads bytes of a file from an offset; beyond its end, they are zeros. */
-async function read(file: Deno.FsFile, offset: number, bytes: number): Promise<DataView> {
+async function read(
+  file: Deno.FsFile,
+  offset: number,
+  bytes: number,
+): Promise<DataView<ArrayBuffer>> {
   const buffer = new Uint8Array(bytes);
   await file.seek(offset, Deno.SeekMode.Start);
   for (let done = 0; done < bytes;) {

@@ -116,7 +116,7 @@ export const ARPHRD_ETHER = 1;
 
 /** Commands of ETHTOOL, with the bytes of their structures. */
 export const Ethtool = {
-  /** struct ethtool_drvinfo: the name of the driver, 32 bytes at 4. */
+  /** struct ethtool_drvinfo: from 4 on, 32 bytes each: driver, its version, firmware, place on the bus. */
   GDRVINFO: { command: 0x3, bytes: 196 },
   /** struct ethtool_cmd: speed (low half at 12, high half at 28), duplex at 14. */
   GSET: { command: 0x1, bytes: 44 },

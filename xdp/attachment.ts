@@ -19,7 +19,7 @@ import {
   updateMap,
 } from "./bpf.ts";
 import type { NetworkInterface } from "./interface.ts";
-import { attachedProgram } from "./kernel_use.ts";
+import { attachedProgram, programAbove } from "./kernel_use.ts";
 import { type Passed, redirectProgram } from "./program.ts";
 import type { XdpMode, XdpSocket } from "./socket.ts";
 
@@ -113,22 +113,17 @@ async function attachOnce(
   { index }: NetworkInterface,
   flags: number,
 ): Promise<number> {
-  const isOther = () => (programOn(address, index)?.name ?? PROGRAM_NAME) !== PROGRAM_NAME;
+  const isOther = () => {
+    const id = makeCalls(address, () => attachedProgram(index) ?? programAbove(index))?.id;
+    // Only processes with CAP_SYS_ADMIN learn its name.
+    return (id && programName(id) || PROGRAM_NAME) !== PROGRAM_NAME;
+  };
   let result = 0;
   await waitUntil(DETACH_MS, () => {
     result = createLink(program, index, flags);
     return !ATTACHED.includes(result) || isOther();
   });
   return result;
-}
-
-/** Returns the program on an interface. Only processes with CAP_SYS_ADMIN learn its name. */
-function programOn(
-  address: string,
-  index: number,
-): { readonly id: number; readonly name: string | undefined } | undefined {
-  const id = makeCalls(address, () => attachedProgram(index))?.id;
-  return id === undefined ? undefined : { id, name: programName(id) };
 }
 
 function refusedBpf(address: string, what: string, errno: number, log = ""): Error {
@@ -149,6 +144,21 @@ function refusedBpf(address: string, what: string, errno: number, log = ""): Err
   return new DeviceError(address, `${cause.message}: ${why}`, { cause });
 }
 
+/** Returns why the kernel says that there is a program already, and what to do about it. */
+function otherProgram(address: string, name: string, index: number): string {
+  const own = makeCalls(address, () => attachedProgram(index));
+  const above = own ? undefined : makeCalls(address, () => programAbove(index));
+  if (!own && !above) return "it had another XDP program, which is gone now: try again";
+  const id = (own ?? above)?.id, on = visible(above?.name ?? name);
+  const its = id === undefined ? undefined : programName(id);
+  const which = id === undefined ? "" : ` ${its ? `"${visible(its)}", ` : ""}number ${id}`;
+  const end =
+    `end the process that attached it, or run \`ip link set dev ${on} xdp off\` if none did`;
+  return above
+    ? `${on}, which is above it, has an XDP program${which}, and the kernel allows none below: ${end}`
+    : `it has another XDP program${which}: ${end}`;
+}
+
 function refusedLink(
   address: string,
   { name, index }: NetworkInterface,
@@ -158,16 +168,7 @@ function refusedLink(
   const cause = new SystemError(`attach a program to ${name}`, errno);
   const refuse = (why: string, option?: string) =>
     new UsageError(`${address}: ${cause.message}: ${why}`, { ...(option && { option }), cause });
-  if (ATTACHED.includes(-errno)) {
-    const found = programOn(address, index);
-    const which = found
-      ? ` ${found.name ? `"${visible(found.name)}", ` : ""}number ${found.id}`
-      : "";
-    return refuse(
-      `it has another XDP program${which}: end the process that attached it, or run ` +
-        `\`ip link set dev ${name} xdp off\` if none did`,
-    );
-  }
+  if (ATTACHED.includes(-errno)) return refuse(otherProgram(address, name, index));
   if (errno === Errno.EPERM) return refuse("this needs CAP_NET_ADMIN: run it as root");
   if (errno === Errno.EOPNOTSUPP) {
     return refuse(

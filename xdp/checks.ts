@@ -9,6 +9,7 @@ import type { Mempool } from "../src/mempool.ts";
 import { FRAME_OVERHEAD, HEADROOM, MAX_CHUNK } from "./abi.ts";
 import type { NetworkInterface } from "./interface.ts";
 import { usesOf } from "./kernel_use.ts";
+import type { XdpMode } from "./socket.ts";
 
 /**
  * Checks that there is a socket for each receive queue: the frames of the others would go to the kernel.
@@ -74,23 +75,33 @@ export function checkFrames(address: string, at: NetworkInterface, { bufferSize 
   );
 }
 
+/** Drivers that round buffers down to whole KiB in zero-copy mode: their cards count them in KiB. */
+const IN_KIB: readonly string[] = ["igb", "igc", "ixgbe"];
+/** PCI devices of ixgbe whose cards compare frames with the buffer's bytes instead: X540 and X550. */
+const IN_BYTES: readonly (number | undefined)[] = [0x1528, 0x1560, 0x1563, 0x15d1];
+/** Bytes of the CRC, which such a card may count too. */
+const CRC = 4;
+
 /**
- * Checks that the longest frame fits a buffer also in zero-copy mode. Linux's ixgbe rounds buffers of an
- * 82599 down to whole KiB, and the card drops longer frames.
+ * Checks that the longest frame fits a buffer also in zero-copy mode: the card of some drivers drops a longer
+ * one, or spreads it over two buffers, which would be two frames then.
  *
  * @throws {UsageError} if it does not.
  */
 export function checkZeroCopyFrames(
   address: string,
-  at: NetworkInterface,
-  { bufferSize }: Mempool,
+  at: Pick<NetworkInterface, "driver" | "mtu">,
+  bufferSize: number,
 ): void {
-  const room = Math.min(bufferSize, MAX_CHUNK) - HEADROOM & ~1023,
-    longest = at.mtu() + FRAME_OVERHEAD;
-  if (at.driver() !== "ixgbe" || longest <= room) return;
+  const { name, device } = at.driver() ?? {}, mtu = at.mtu();
+  if (name === undefined || !IN_KIB.includes(name)) return;
+  const bytes = Math.min(bufferSize, MAX_CHUNK) - HEADROOM;
+  const room = IN_BYTES.includes(device) ? bytes - CRC : bytes & ~1023;
+  const longest = mtu + FRAME_OVERHEAD;
+  if (longest <= room) return;
   throw new UsageError(
-    `${address}: in zero-copy mode, the driver ixgbe may receive only ${room} bytes into a buffer of ` +
-      `${bufferSize}, and frames of the interface have up to ${longest} (MTU ${at.mtu()}): use buffers of ` +
+    `${address}: in zero-copy mode, the driver ${name} may receive only ${room} bytes into a buffer of ` +
+      `${bufferSize}, and frames of the interface have up to ${longest} (MTU ${mtu}): use buffers of ` +
       `${MAX_CHUNK} bytes, a lower MTU, or the mode "copy"`,
     { option: "bufferSize" },
   );
@@ -111,5 +122,21 @@ export function checkUnused(address: string, at: NetworkInterface): void {
     }, and would no longer receive from ` +
       "it: use another interface, or set `force`",
     { option: "force" },
+  );
+}
+
+/**
+ * Returns the mode for an interface. The drivers below a bond would run its program, and the kernel passes
+ * none of their frames to the bond's sockets: only the generic mode receives.
+ *
+ * @throws {UsageError} if the interface is a bond, and the mode another one.
+ */
+export function modeOf(address: string, bond: boolean, mode: XdpMode): XdpMode {
+  if (!bond || mode === "generic") return mode;
+  if (mode === "auto") return "generic";
+  throw new UsageError(
+    `${address}: the interface is a bond, which receives nothing in the mode "${mode}": use "generic", or ` +
+      "the interfaces that it consists of",
+    { option: "xdp.mode" },
   );
 }

@@ -5,7 +5,7 @@
  */
 
 import type { Driver } from "../src/driver.ts";
-import { openXdp } from "./device.ts";
+import { openXdp } from "./open.ts";
 
 /** The driver of network interfaces. */
 export const xdp: Driver = { name: "xdp", schemes: ["xdp"], names: "interface", connect: openXdp };

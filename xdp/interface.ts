@@ -1,17 +1,17 @@
 /**
  * A network interface of the kernel: its properties, and addresses that it receives for this process.
  *
- * It asks through ioctl(2), not through sysfs: a socket belongs to the network namespace of the process,
+ * It asks through ioctl(2), not through sysfs, what belongs to a namespace: a socket belongs to the network namespace of the process,
  * while sysfs shows the namespace in which it was mounted. Memberships of a packet socket add addresses
  * and promiscuous mode. The kernel counts them, and removes those of a process that ends.
  *
  * @module
  */
 
+import { decode, ifReadable, readText } from "../native/files.ts";
 import { stubs } from "../native/stubs.ts";
 import type { LinkStatus } from "../src/device.ts";
 import { checkCall, DeviceError, UsageError } from "../src/errors.ts";
-import { decode } from "../native/files.ts";
 import {
   AF,
   ARPHRD_ETHER,
@@ -38,6 +38,14 @@ export interface Channels {
   readonly word: "combined" | "rx";
   /** The most that the driver supports. */
   readonly most: number;
+}
+
+/** What drives an interface. */
+export interface InterfaceDriver {
+  /** The name of the kernel driver. */
+  readonly name: string;
+  /** The PCI device ID of the card; undefined if it is none, or sysfs does not say. */
+  readonly device?: number;
 }
 
 /** A network interface, open until {@linkcode NetworkInterface.prototype.close}. */
@@ -144,12 +152,18 @@ export class NetworkInterface {
     return this.#ask(Ioctl.GIFMTU).getInt32(0, true);
   }
 
-  /** The name of its kernel driver; undefined if that does not say. */
-  driver(): string | undefined {
+  /** Its kernel driver, and what that drives; undefined if the driver does not say. */
+  driver(): InterfaceDriver | undefined {
     const struct = this.#ethtool(Ethtool.GDRVINFO);
     if (struct === undefined) return undefined;
-    const name = new Uint8Array(struct.buffer, struct.byteOffset + 4, DRIVER_BYTES);
-    return decode(name.subarray(0, name.indexOf(0)));
+    const text = (offset: number) => {
+      const bytes = new Uint8Array(struct.buffer, struct.byteOffset + offset, DRIVER_BYTES);
+      return decode(bytes.subarray(0, bytes.indexOf(0)));
+    };
+    // Buses, unlike interfaces, are the same in all network namespaces.
+    const file = `/sys/bus/pci/devices/${text(4 + 3 * DRIVER_BYTES)}/device`;
+    const device = ifReadable(() => readText(file));
+    return { name: text(4), ...(device && { device: Number(device) }) };
   }
 
   /** Its MAC address. */

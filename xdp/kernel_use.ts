@@ -31,13 +31,30 @@ function linkAttributes(index: number): Map<number, Uint8Array> {
   return attributes(message, IFINFOMSG);
 }
 
-/** Returns the names of interfaces on top of an interface, such as VLANs. */
-function namesAbove(index: number): string[] {
-  return all(RTM_GETLINK, IFINFOMSG).map((link) => attributes(link, IFINFOMSG)).filter((found) => {
-    const below = found.get(IFLA_LINK), info = found.get(IFLA_LINKINFO);
-    const kind = info && attributes(info, 0).get(IFLA_INFO_KIND);
-    return below && u32(below) === index && kind && ABOVE.includes(textOf(kind));
-  }).map((found) => textOf(found.get(IFLA_IFNAME)!));
+/** An interface, by number and name. */
+interface Named {
+  readonly index: number;
+  readonly name: string;
+}
+
+/** Returns the kind of a virtual interface: `vlan`, `bond`; empty for others. */
+function kindOf(link: ReadonlyMap<number, Uint8Array>): string {
+  const info = link.get(IFLA_LINKINFO), kind = info && attributes(info, 0).get(IFLA_INFO_KIND);
+  return kind ? textOf(kind) : "";
+}
+
+/** Returns whether an interface is a bond of others. */
+export function isBond(index: number): boolean {
+  return kindOf(linkAttributes(index)) === "bond";
+}
+
+/** Returns the interfaces on top of an interface, such as VLANs. */
+function interfacesAbove(index: number): Named[] {
+  return all(RTM_GETLINK, IFINFOMSG).flatMap((link) => {
+    const found = attributes(link, IFINFOMSG), below = found.get(IFLA_LINK);
+    if (!below || u32(below) !== index || !ABOVE.includes(kindOf(found))) return [];
+    return [{ index: u32(link.subarray(4)), name: textOf(found.get(IFLA_IFNAME)!) }];
+  });
 }
 
 /** Returns a text that may have a NUL at its end. */
@@ -77,6 +94,32 @@ export function attachedProgram(index: number): AttachedProgram | undefined {
   return { id: id && u32(id), generic: mode === ATTACHED_GENERIC };
 }
 
+/** A program on an interface above another one. */
+export interface ProgramAbove extends AttachedProgram {
+  /** The name of its interface. */
+  readonly name: string;
+}
+
+/**
+ * Returns the XDP program on a bridge or bond that an interface is part of, or on an interface on top of it:
+ * the kernel attaches no program below another one.
+ *
+ * @returns undefined if there is none.
+ * @throws {SystemError} if the kernel refuses.
+ */
+export function programAbove(index: number): ProgramAbove | undefined {
+  const above = interfacesAbove(index), master = linkAttributes(index).get(IFLA_MASTER);
+  if (master) {
+    const number = u32(master), name = textOf(linkAttributes(number).get(IFLA_IFNAME)!);
+    above.unshift({ index: number, name });
+  }
+  for (const { index, name } of above) {
+    const program = attachedProgram(index);
+    if (program) return { name, ...program };
+  }
+  return undefined;
+}
+
 /**
  * Returns what the kernel's network stack uses an interface for, in words: its addresses, the default route,
  * a bridge or bond that it is part of, interfaces on top of it. Leaves out the
@@ -89,7 +132,7 @@ export function usesOf(index: number): string[] {
     ...addressesOf(index).map((address) => `the address ${address}`),
     ...defaultRoutesOf(index).map((family) => `the default route of ${family}`),
     ...(linkAttributes(index).has(IFLA_MASTER) ? ["a bridge or bond"] : []),
-    ...namesAbove(index).map((name) => `${visible(name)}, an interface on top of it`),
+    ...interfacesAbove(index).map(({ name }) => `${visible(name)}, an interface on top of it`),
   ];
 }
 

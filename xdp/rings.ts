@@ -128,7 +128,8 @@ export class MappedRings {
 
   /** Unmaps the rings: views of them are empty from then on. Idempotent. */
   close(): void {
-    for (const mapping of this.#mappings) mapping.unmap();
+    using closed = new DisposableStack(); // unmaps all, also if one fails
+    for (const mapping of this.#mappings) closed.use(mapping);
   }
 }
 

@@ -20,27 +20,15 @@
 import type { PacketBatch } from "../src/batch.ts";
 import type { Interrupt, RxQueue } from "../src/device.ts";
 import { refuseBatch } from "../src/driver.ts";
-import { DeviceError } from "../src/errors.ts";
 import type { Mempool } from "../src/mempool.ts";
 import { DESC, HEADROOM, MAX_CHUNK } from "./abi.ts";
+import { type Frame, ReceivedFrames } from "./received_frames.ts";
 import type { Ring, Rings } from "./rings.ts";
 import type { Wakeup } from "./wakeup.ts";
 
 const PACKETS = 0, BYTES = 1;
 /** From this size in bytes, `copyWithin` moves a packet faster than a loop. */
-const LONG = 256;
-
-/** A frame in the receive ring. */
-interface Frame {
-  /** Its buffers, in order. */
-  readonly buffers: readonly number[];
-  /** Where its pieces begin in the pool's memory. */
-  readonly starts: readonly number[];
-  /** Bytes of each piece. */
-  readonly sizes: readonly number[];
-  /** Bytes of the frame. */
-  readonly size: number;
-}
+const LONG = 128;
 
 /** The receiving half of an AF_XDP socket. */
 export class XdpRxQueue implements RxQueue {
@@ -52,7 +40,6 @@ export class XdpRxQueue implements RxQueue {
   tooLong = 0;
   /** Packets dropped because the pool had no buffer to replace theirs. */
   noBuffer = 0;
-  readonly #address: string;
   readonly #rx: Ring;
   readonly #fill: Ring;
   readonly #wakeup: Pick<Wakeup, "look">;
@@ -60,6 +47,8 @@ export class XdpRxQueue implements RxQueue {
   readonly #posted: number;
   /** Whether the kernel has a buffer, by its number. */
   readonly #with: Uint8Array;
+  /** The checked view of the receive ring, for what the fast path leaves to it. */
+  readonly #frames: ReceivedFrames;
   /** The pool's memory, for moving packets. */
   readonly #words: Uint32Array;
   /** Base-2 logarithm of the buffer size. */
@@ -84,7 +73,6 @@ export class XdpRxQueue implements RxQueue {
     wakeup: Pick<Wakeup, "look">,
     held?: Uint32Array,
   ) {
-    this.#address = address;
     this.number = number;
     this.pool = pool;
     this.#rx = rx;
@@ -92,6 +80,7 @@ export class XdpRxQueue implements RxQueue {
     this.#wakeup = wakeup;
     this.#posted = rx.mask + 1;
     this.#with = new Uint8Array(pool.buffers);
+    this.#frames = new ReceivedFrames(address, number, pool, rx, this.#with);
     this.#words = new Uint32Array(pool.memory.buffer);
     this.#shift = Math.log2(pool.bufferSize);
     this.#indices = Uint32Array.of(rx.consumer[0], fill.producer[0]);
@@ -135,7 +124,7 @@ export class XdpRxQueue implements RxQueue {
       this.#wakeup.look();
       return 0;
     }
-    if (arrived > this.#posted) throw this.#overrun(arrived);
+    if (arrived > this.#posted) throw this.#frames.overrun(arrived);
     const { entries: fill, mask: fillMask } = this.#fill, held = this.#with, shift = this.#shift;
     const { lengths, freeStack, bufferSize } = pool, { buffers } = batch;
     const chunk = Math.min(bufferSize, MAX_CHUNK), room = chunk - HEADROOM;
@@ -196,7 +185,7 @@ export class XdpRxQueue implements RxQueue {
   #recover(batch: PacketBatch): number {
     const { pool } = this, counts = this.#counts;
     for (let dropped = 0; dropped < this.#posted && batch.length < batch.capacity;) {
-      const frame = this.#nextFrame();
+      const frame = this.#frames.at(this.#indices[0]);
       if (frame === undefined) break;
       const [buffer, ...others] = frame.buffers;
       if (frame.size > pool.bufferSize) this.tooLong++;
@@ -232,61 +221,6 @@ export class XdpRxQueue implements RxQueue {
       bytes.copyWithin(end, start, start + sizes[i]);
       end += sizes[i];
     });
-  }
-
-  /** Returns the next frame; undefined if the receive ring does not hold all of it. */
-  #nextFrame(): Frame | undefined {
-    const buffers: number[] = [],
-      starts: number[] = [],
-      sizes: number[] = [],
-      first = this.#indices[0];
-    const arrived = (this.#rx.producer[0] - first) >>> 0;
-    for (let i = 0, size = 0; i < arrived; i++) {
-      const [at, high, length, options] = this.#descriptor(first + i);
-      const buffer = this.#checked(at, high, length, options);
-      if (buffers.includes(buffer)) throw this.#malformed(`buffer ${buffer} twice`);
-      buffers.push(buffer);
-      starts.push(at);
-      sizes.push(length);
-      size += length;
-      if ((options & DESC.CONTINUES) === 0) return { buffers, starts, sizes, size };
-    }
-    return undefined;
-  }
-
-  #descriptor(index: number): Uint32Array {
-    const { entries, mask } = this.#rx, d = (index & mask) << 2;
-    return entries.subarray(d, d + DESC.WORDS);
-  }
-
-  /** Returns the buffer of a descriptor. */
-  #checked(at: number, high: number, size: number, options: number): number {
-    const { buffers, bufferSize } = this.pool, chunk = Math.min(bufferSize, MAX_CHUNK);
-    const buffer = at >>> this.#shift, offset = at & bufferSize - 1;
-    const allowed = bufferSize > MAX_CHUNK ? DESC.CONTINUES : 0;
-    const problem = high !== 0 || buffer >= buffers
-      ? `address ${high * 2 ** 32 + at}, which is outside the pool's memory`
-      : this.#with[buffer] !== 1
-      ? `buffer ${buffer}, which it does not own`
-      : size === 0 || offset + size > chunk
-      ? `a length of ${size} bytes, ${offset} bytes behind the start of a chunk of ${chunk}`
-      : (options & ~allowed) !== 0
-      ? `the options ${options}, which were not asked for`
-      : undefined;
-    if (problem !== undefined) throw this.#malformed(problem);
-    return buffer;
-  }
-
-  #overrun(arrived: number): DeviceError {
-    return this.#malformed(`${arrived} frames, more than the ${this.#posted} buffers that it has`);
-  }
-
-  #malformed(problem: string): DeviceError {
-    return new DeviceError(
-      this.#address,
-      `the kernel returns ${problem}, in the receive ring of queue ${this.number}: report this ` +
-        "with the versions of the kernel and of the interface's driver",
-    );
   }
 
   /** Whether the queue has received or dropped any packet. */

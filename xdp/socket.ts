@@ -143,9 +143,10 @@ export class XdpSocket {
 
   /** Closes the socket and unmaps its rings. The kernel then no longer accesses the pool's memory. */
   close(): void {
+    using closed = new DisposableStack(); // does all steps, also if one fails
+    closed.defer(() => this.#pool.memory.unpin());
+    closed.defer(() => stubs.ixy_close(this.fd));
     this.rings.close();
-    stubs.ixy_close(this.fd);
-    this.#pool.memory.unpin();
   }
 }
 

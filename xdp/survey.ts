@@ -8,7 +8,7 @@
 import { decode } from "../native/files.ts";
 import { SystemError } from "../src/errors.ts";
 import { ARPHRD_ETHER, InterfaceFlag } from "./abi.ts";
-import { attachedProgram, usesOf } from "./kernel_use.ts";
+import { attachedProgram, isBond, usesOf } from "./kernel_use.ts";
 import { attributes, Netlink, NLM_F_DUMP, request, u32 } from "./netlink.ts";
 
 const RTM_GETLINK = 18, IFINFOMSG = 16;
@@ -53,7 +53,10 @@ export function surveyInterfaces(): InterfaceSurvey[] {
     const found = attributes(link, IFINFOMSG), name = decode(found.get(IFLA_IFNAME)!.slice(0, -1));
     return {
       ...{ address: `xdp:${name}`, name, up: (flags & InterfaceFlag.UP) !== 0 },
-      ...{ mtu: u32(found.get(IFLA_MTU)!), modes: modesOf(family, index) },
+      ...{
+        mtu: u32(found.get(IFLA_MTU)!),
+        modes: isBond(index) ? ["generic"] : modesOf(family, index),
+      },
       ...{ uses: usesOf(index), program: attachedProgram(index) !== undefined },
     };
   });

@@ -583,23 +583,3 @@ Deno.test("fwd.ts fails with one sentence when the device's server is killed", a
   const result = await program.finish(2000);
   assertFailed(result, 1, /vfio-user:.*: the server of this device has closed the connection/);
 });
-
-Deno.test("fwd.ts forwards after another forwarder was killed", async () => {
-  await using directory = await TemporaryDirectory.make();
-  await using sim = await Sim.start(directory, GENERATORS);
-  await sim.command("start");
-  for (const signal of ["SIGKILL", "SIGTERM"] as const) {
-    const before = await received(sim);
-    await using program = await startForwarder(sim.addresses);
-    await sim.reaches("frames", (ports) => ports.every((p, i) => count(p) > before[i] + 1000));
-    if (signal === "SIGTERM") {
-      await stopProgram(program);
-    } else {
-      program.kill(signal);
-      await program.finish();
-      await sim.reaches("its end", (ports) => ports.every((port) => !port.connected), 2000);
-    }
-  }
-  const ports = await sim.quit();
-  assertEquals(ports.map((port) => port.wireStatistics.corrupt), [0, 0]);
-});

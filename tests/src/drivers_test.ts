@@ -1,8 +1,11 @@
 /** What every driver's queues do alike: the suite that each driver passes. */
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { Mempool, PacketBatch } from "../../mod.ts";
+import { Mempool, open, PacketBatch } from "../../mod.ts";
+import { type Program, until } from "../support/processes.ts";
+import { startProgram } from "../support/programs.ts";
 import { type Rig, RIGS } from "../support/rigs.ts";
+import { SERVED } from "../support/served_rigs.ts";
 
 const BUFFERS = 256;
 
@@ -164,5 +167,64 @@ for (const [driver, open] of Object.entries(RIGS)) {
       ...{ rxPackets: 3, rxBytes: bytes, txPackets: 3, txBytes: bytes },
       ...{ rxMissed: 0, rxErrors: 0, rxTooLong: 0, rxNoBuffer: 0 },
     });
+  });
+}
+
+/** Packets a second that a process sends, and how many it has to get back before it is killed. */
+const RATE = 4000, LOOPED = 1000;
+
+/** Returns how many packets a program with JSON has received, as its last whole line says. */
+function receivedBy({ stdout }: Program): number {
+  return Number(/.*"rxPackets":(\d+).*\n/s.exec(stdout)?.[1] ?? 0);
+}
+
+for (const [driver, { possible, serve }] of Object.entries(SERVED)) {
+  Deno.test({
+    name: `${driver}: a process killed in traffic leaves nothing, and the device opens at once`,
+    ignore: !possible,
+    async fn() {
+      await using rig = await serve();
+      assertEquals(await rig.left(), []);
+      for (const wait of [true, false]) {
+        await using program = await startProgram("pktgen.ts", [
+          "--check",
+          `--rate=${RATE}`,
+          rig.address,
+        ]);
+        assert((await rig.left()).length > 0, "the process has the device");
+        await until("packets to come back", () => {
+          rig.turn();
+          return receivedBy(program) >= LOOPED;
+        });
+        program.kill("SIGKILL");
+        await program.finish();
+        if (wait) await until("nothing to be left", async () => (await rig.left()).length === 0);
+
+        using pool = new Mempool({ buffers: BUFFERS * 8 });
+        {
+          using device = await open(rig.address, { pool, promiscuous: true });
+          assertEquals((await device.waitForLink()).up, true);
+          const [rx] = device.rxQueues, [tx] = device.txQueues, batch = new PacketBatch(pool);
+          const packets = Array.from({ length: 32 }, (_, i) => packetOf(i)),
+            back: Uint8Array[] = [];
+          for (const packet of packets) batch.add(packet);
+          tx.transmit(batch);
+          assertEquals(batch.length, 0);
+          await until("the packets to come back", () => {
+            rig.turn();
+            rx.receive(batch);
+            // Packets of the killed process may still be on their way.
+            back.push(...copies(batch).filter((packet) => packet[12] === packet[13]));
+            batch.free();
+            device.checkAlive();
+            return back.length >= packets.length;
+          });
+          assertEquals(back, packets);
+        }
+        assertEquals(pool.freeCount, pool.buffers);
+        await until("nothing to be left", async () => (await rig.left()).length === 0);
+      }
+      await rig.end();
+    },
   });
 }

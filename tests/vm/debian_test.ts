@@ -7,6 +7,7 @@
 
 import { assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
 import { unpackPackages } from "../../vm/debian.ts";
+import { unxz } from "../../vm/vmlinux.ts";
 import { UsageError } from "../../src/errors.ts";
 import { TemporaryDirectory, tool } from "../support/processes.ts";
 
@@ -66,4 +67,19 @@ Deno.test("unpackPackages() removes what a killed process has left behind", asyn
   await unpackPackages({ ...SMALL, cache: cache.path });
   const names = [...Deno.readDirSync(cache.path)].map(({ name }) => name).sort();
   assertEquals(names, ["debian", `making-${Deno.pid}-y`]);
+});
+
+Deno.test("unxz() unpacks a file, and says what is wrong with it or missing", async () => {
+  await using directory = await TemporaryDirectory.make();
+  const [file, bad] = [directory.file("a"), directory.file("bad.xz")];
+  await Deno.writeTextFile(file, "text");
+  await Deno.writeTextFile(bad, "text");
+  await tool("xz", file);
+  assertEquals(new TextDecoder().decode(await unxz(`${file}.xz`)), "text");
+  await assertRejects(() => unxz(bad), UsageError, "bad.xz: File format not recognized");
+  await assertRejects(
+    () => withoutPrograms(() => unxz(`${file}.xz`)),
+    UsageError,
+    "install xz (Debian's package xz-utils)",
+  );
 });

@@ -39,7 +39,7 @@ const BOARDS = [
   { name: "X550", deviceId: 0x1563 },
 ];
 const QUEUES = 4, OPTIONS = [`--rxq=${QUEUES}`, `--txq=${QUEUES}`];
-const FRAMES = 300, JUMBO_FRAMES = 100, FEW = 20, FLOWS = 40, RESTARTS = 10;
+const FRAMES = 300, JUMBO_FRAMES = 100, FEW = 20, FLOWS = 40, RESTARTS = 3;
 const OTHER = [2, 0, 0, 0, 0, 0xaa], EVERYBODY = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
 const GROUP = [1, 0, 0x5e, 0, 0, 5], OTHER_GROUP = [1, 0, 0x5e, 0, 0, 6];
 const VLAN = 5, OTHER_VLAN = 6, OUTER_VLAN = 100;

@@ -29,7 +29,7 @@ import { PtpPeer } from "./ptp_peer.ts";
 import { VlanPeer } from "./vlan_peer.ts";
 
 const KX4 = 0x10f7, X540 = 0x1528, X550 = 0x1563;
-const MEGABYTES = 10;
+const MEGABYTES = 5;
 /** TCP port on the host; and a limit of packets that do not belong to the connection. */
 const PORT = 5001, FEW = 20;
 const VLAN = 5, OTHER_VLAN = 6, VLAN_ADDRESS = "10.98.0.2", VLAN_PEER = "10.98.0.1";

@@ -35,11 +35,10 @@ const COMPLAINTS = "dmesg -r | grep -E '^<[0-4]>' || true";
 const SLOWNESS = /\] (hrtimer: interrupt took|clocksource:|perf: interrupt took too long)/;
 
 /**
- * Receives the given number of bytes (`nc` closes late), then sends them back. Prints their hash,
- * and the time of each way in milliseconds.
+ * Receives the given number of bytes (`nc` closes late), then sends them back. Prints the time of each
+ * way in milliseconds.
  */
 const ECHO = `
-import { createHash } from "node:crypto";
 using listener = Deno.listen({ hostname: Deno.args[0], port: ${PORT} });
 console.log("listening");
 using connection = await listener.accept();
@@ -50,8 +49,7 @@ const half = performance.now();
 for (let at = 0; at < data.length;) at += await connection.write(data.subarray(at));
 connection.closeWrite();
 while (await connection.read(new Uint8Array(1)) !== null);
-const hash = createHash("sha256").update(data).digest("hex");
-console.log(JSON.stringify({ hash, from: half - start, to: performance.now() - half }));
+console.log(JSON.stringify({ from: half - start, to: performance.now() - half }));
 `;
 
 /**
@@ -150,9 +148,9 @@ export class LinuxGuest implements AsyncDisposable {
     );
   }
 
-  /** Pings the other end, or another address, and asserts that every ping is answered. */
+  /** Pings the other end, or another address, at once after each answer; asserts that all are answered. */
   async ping({ peer }: Link, bytes = 56, address = peer.address): Promise<void> {
-    const output = await this.do(`ping -c 3 -W 10 -s ${bytes} ${address}`);
+    const output = await this.do(`ping -A -c 3 -W 10 -s ${bytes} ${address}`);
     assertMatch(output, /3 packets transmitted, 3 packets received/);
   }
 
@@ -171,7 +169,7 @@ export class LinuxGuest implements AsyncDisposable {
   }
 
   /**
-   * Sends random bytes by TCP and receives them back; asserts that their SHA-256 stays the same.
+   * Sends random bytes by TCP and receives them back; asserts that they stay the same.
    * Prints the bit rate of the payload.
    */
   async echo({ peer, device }: Link, megabytes: number, address = peer.address): Promise<void> {
@@ -186,10 +184,8 @@ export class LinuxGuest implements AsyncDisposable {
     await this.do(`nc ${address} ${PORT} < ${sent} > ${received}`);
     const { code, stdout, stderr } = await server.finish();
     assertEquals([code, stderr], [0, ""]);
-    const { hash, from, to } = JSON.parse(stdout.split("\n")[1]);
-    const sums = (await this.do(`sha256sum ${sent} ${received}`)).split("\n");
-    assertEquals(sums.map((line) => line.split(" ")[0]), [hash, hash]);
-    await this.do(`rm ${sent} ${received}`);
+    const { from, to } = JSON.parse(stdout.split("\n")[1]);
+    await this.do(`cmp ${sent} ${received} && rm ${sent} ${received}`);
     const rate = (milliseconds: number) => bitRate(bytes * 8 / milliseconds * 1000);
     const mtu = await this.do(`cat /sys/class/net/${device}/mtu`);
     const way = `${megabytes} MB by TCP to and from ${address}, MTU ${mtu}`;

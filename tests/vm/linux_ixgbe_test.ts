@@ -14,7 +14,7 @@ import { assertZeroCopy } from "./linux_xdp.ts";
 import { assertKnown, RECEIVE_PATH, SELF_TEST, SELF_TEST_CRC, TAKEN_DOWN } from "./linux_known.ts";
 
 const SFP = 0x10fb;
-const MEGABYTES = 10, MTU = 9000, RELOADS = 10;
+const MEGABYTES = 5, MTU = 9000, RELOADS = 3;
 /** A second address of the card, and an address of no host. */
 const SECOND = "02:00:00:00:00:77", FOREIGN = "02:00:00:00:00:78";
 const GROUP = "239.1.2.3", OTHER_GROUP = "239.9.9.9", GROUP_PORT = 5002;

@@ -116,22 +116,6 @@ test(
   },
 );
 
-test("fwd.ts opens an interface at once after a forwarder on it was killed", async (veth) => {
-  await using other = await Veth.make();
-  const addresses = [veth.address, other.address];
-  const details = () => tool("ip", "-d", "link", "show", veth.near);
-  const before = await details();
-  for (let i = 0; i < 2; i++) {
-    await using forwarder = await startForwarder(addresses);
-    assertMatch(await details(), /name ixy_xdp/);
-    assertMatch(await details(), /promiscuity 1/);
-    forwarder.kill("SIGKILL");
-    await forwarder.finish();
-  }
-  await stopProgram(await startForwarder(addresses));
-  await until("the interface to be as before", async () => await details() === before);
-});
-
 test("fwd.ts ends with a sentence when an interface is deleted", async (veth) => {
   await using other = await Veth.make();
   await using forwarder = await startForwarder([veth.address, other.address]);
@@ -166,62 +150,6 @@ test(
     assertEquals(packets >= 1 && packets < 20, true, stderr);
   },
 );
-
-/** Opens a device and prints its model, or the error. */
-const OPEN = `
-const { open } = await import("file:///project/mod.ts");
-try {
-  using device = await open(Deno.args[0], { promiscuous: true });
-  console.log(device.model);
-} catch (error) {
-  console.log(error.name + ": " + error.message);
-}
-`;
-
-test("open() needs three capabilities, and no root", async (veth, directory) => {
-  const [deno, script] = ["deno", "open.ts"].map((name) => directory.file(name));
-  const project = directory.file("project");
-  await Deno.writeTextFile(deno, "");
-  await Deno.mkdir(project);
-  await Deno.writeTextFile(script, OPEN.replace("/project", project));
-  await Deno.chmod(directory.path, 0o755);
-  const anyone = ["--reuid=65534", "--regid=65534", "--clear-groups"];
-  const mounts =
-    `mount --bind '${Deno.execPath()}' '${deno}' && mount --bind '${PROJECT}' '${project}'`;
-  const opened = async (capabilities: readonly string[], before = "true") => {
-    const set = capabilities.map((name) => `+${name}`).join();
-    const command = ["setpriv", ...anyone, `--inh-caps=-all,${set}`, `--ambient-caps=-all,${set}`];
-    const args = ["run", "--quiet", "--no-config", "--no-prompt", "--allow-ffi", "--allow-import"];
-    const { stdout, stderr } = await run(
-      [
-        ...[
-          "unshare",
-          "-m",
-          "sh",
-          "-c",
-          `${mounts} && ${before} && exec "$@"`,
-          "sh",
-          ...command,
-          deno,
-          ...args,
-        ],
-        ...[script, veth.address],
-      ],
-      { env: { DENO_DIR: "/nonexistent" } },
-    );
-    return stdout + stderr;
-  };
-  const all = ["net_raw", "net_admin", "bpf"];
-  assertMatch(
-    await opened(all, "ulimit -l 64"),
-    /^UsageError: .* the limit of locked memory is too low: each queue needs 4096 KiB, .*CAP_IPC_LOCK/,
-  );
-  assertEquals(await opened([...all, "ipc_lock"]), "AF_XDP, copy\n");
-  for (const missing of all) {
-    const rest = [...all, "ipc_lock"].filter((name) => name !== missing);
-    assertMatch(await opened(rest), /^UsageError: .*CAP_(BPF|NET_RAW|NET_ADMIN).*: run .*as root/);
-  }
-});
 
 test(
   "pcap.ts explains a kernel without AF_XDP, and one that forbids bpf(2)",

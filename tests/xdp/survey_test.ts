@@ -30,12 +30,14 @@ Deno.test({
     const uses = ["the address 192.0.2.9/24", "the default route of IPv4"];
     assertEquals(look().uses, uses);
     await tool("ip", "link", "set", near, "down");
-    const lines = [...formatInterfaces([{ ...look(), modes: ["copy", "generic"] }])];
+    const lacks = ["CAP_NET_RAW", "CAP_BPF"];
+    const lines = [...formatInterfaces([{ ...look(), modes: ["copy", "generic"] }], lacks)];
     assertEquals(lines, [
       `${address}  network interface`,
       `  kernel    down, MTU 3000; used for the address 192.0.2.9/24`,
       "  ixy.ts    xdp: copy, generic, but:",
       "            it is down",
+      "            this process lacks CAP_NET_RAW, CAP_BPF: see `nic.ts doctor`",
       "            the kernel would no longer receive from it (--force)",
     ]);
   },
