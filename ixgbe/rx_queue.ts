@@ -15,13 +15,14 @@
 
 import type { PacketBatch } from "../src/batch.ts";
 import type { Doorbell } from "../src/pci/function.ts";
-import type { Interrupt, RxQueue } from "../src/device.ts";
+import type { Interrupt, RxQueue, Understudy } from "../src/device.ts";
 import type { Addressing } from "../src/dma.ts";
 import type { Mempool } from "../src/mempool.ts";
 import type { Peer } from "../src/peer.ts";
 import { refuseBatch } from "../src/driver.ts";
 import { specialise } from "../src/specialise.ts";
 import { RX_DD, RX_EOP, RX_RXE, WORDS } from "./descriptors.ts";
+import { receiveUnderstudy } from "./understudy.ts";
 
 /** RDT is written when this many descriptors, or an eighth of the ring if less, were refilled. */
 const MAX_UNWRITTEN = 64;
@@ -52,7 +53,7 @@ const makeReceive = specialise(
     address: Float64Array,
     hashes: Uint32Array | undefined,
     state: Float64Array,
-    writeTail: (next: number) => void,
+    writeTail: () => void,
     slowPath: (batch: PacketBatch) => number,
   ) {
     const WHOLE = RX_DD | RX_EOP, CHECKED = RX_DD | RX_EOP | RX_RXE;
@@ -83,7 +84,7 @@ const makeReceive = specialise(
         state[NEXT_TO_CLEAN] = next + n;
         state[BYTES] += bytes;
         batch.length = n;
-        if (next + n - state[TAIL] >= maxUnwritten) writeTail(next + n);
+        if (next + n - state[TAIL] >= maxUnwritten) writeTail();
       } else if ((ring[i << 2 | 2] & RX_DD) !== 0) {
         return slowPath(batch);
       }
@@ -111,10 +112,13 @@ export class IxgbeRxQueue implements RxQueue {
   readonly #mask: number;
   /** The buffer of each descriptor. */
   readonly #slots: Uint32Array;
-  readonly #doorbell: Doorbell;
+  /** RDT; in a rehearsal a word of memory. */
+  #doorbell: Doorbell;
   readonly #state = new Float64Array(STATES);
   /** Descriptors whose packets were dropped. */
   #dropped = 0;
+  /** Whether the NIC has descriptors. */
+  #started: boolean;
   /** Whether the slow path is calling `receive`, which must not enter it again. */
   #recovering = false;
 
@@ -126,6 +130,7 @@ export class IxgbeRxQueue implements RxQueue {
    * @param doorbell RDT.
    * @param rss Whether the NIC hashes packets.
    * @param slots The buffer of each descriptor, if another thread has already filled the ring.
+   * @param started Whether that thread has also passed the ring to the NIC.
    */
   constructor(
     number: number,
@@ -135,6 +140,7 @@ export class IxgbeRxQueue implements RxQueue {
     doorbell: Doorbell,
     rss = false,
     slots?: Uint32Array,
+    started = false,
   ) {
     const entries = ring.length / WORDS;
     this.number = number;
@@ -144,6 +150,7 @@ export class IxgbeRxQueue implements RxQueue {
     this.#mask = entries - 1;
     this.#slots = new Uint32Array(entries);
     this.#doorbell = doorbell;
+    this.#started = started;
     if (slots !== undefined) this.#slots.set(slots);
     else this.#fill();
     this.receive = makeReceive(
@@ -153,7 +160,7 @@ export class IxgbeRxQueue implements RxQueue {
       this.#address,
       rss ? pool.rssHash : undefined,
       this.#state,
-      (next) => this.#writeTail(next),
+      () => this.#writeTail(),
       (batch) => this.#slowPath(batch),
     );
   }
@@ -179,17 +186,36 @@ export class IxgbeRxQueue implements RxQueue {
     return this.#state[BYTES];
   }
 
-  /** Passes the filled ring to the NIC. Call it after the queue is enabled (section 4.6.7.1). */
+  /** Passes the filled ring to the NIC, once. Call it after the queue is enabled (section 4.6.7.1). */
   start(): void {
-    this.#writeTail(0);
+    if (this.#started || this.#closed) return;
+    this.#started = true;
+    this.#writeTail();
+  }
+
+  /** Whether the NIC has descriptors: the queue was started, by this thread or another. */
+  get started(): boolean {
+    return this.#started;
+  }
+
+  understudy(): Understudy | undefined {
+    if (this.#started || this.#closed) return undefined;
+    const doorbell = this.#doorbell, tail = new Uint32Array(1);
+    this.#doorbell = { ...doorbell, words: tail, index: 0, write: undefined };
+    return receiveUnderstudy([this.#ring, this.#slots, this.#state], tail, () => {
+      this.#doorbell = doorbell;
+      this.damaged = this.#dropped = 0;
+    });
   }
 
   /**
-   * Writes RDT, which passes all descriptors to the NIC except the one before `next`: RDT = RDH means
-   * that the NIC has none (section 7.1.9).
+   * Writes RDT, which passes all descriptors to the NIC except the one before the next to clean: RDT = RDH
+   * means that the NIC has none (section 7.1.9). The number is not a parameter, because V8 would allocate
+   * memory for it.
    */
-  #writeTail(next: number): void {
-    const doorbell = this.#doorbell, tail = (next - 1) & this.#mask;
+  #writeTail(): void {
+    const doorbell = this.#doorbell, next = this.#state[NEXT_TO_CLEAN];
+    const tail = (next - 1) & this.#mask;
     this.#state[TAIL] = next;
     doorbell.words[doorbell.index] = tail;
     if (doorbell.write !== undefined) doorbell.write(tail);
@@ -219,7 +245,7 @@ export class IxgbeRxQueue implements RxQueue {
       this.#dropped++;
       state[NEXT_TO_CLEAN]++;
     }
-    if (dropped > 0) this.#writeTail(state[NEXT_TO_CLEAN]);
+    if (dropped > 0) this.#writeTail();
     if (state[SLOW] !== 0 || dropped > this.#mask) return 0;
     this.#recovering = true;
     try {

@@ -16,7 +16,7 @@
 
 import type { PacketBatch } from "../src/batch.ts";
 import type { Doorbell } from "../src/pci/function.ts";
-import type { TxQueue } from "../src/device.ts";
+import type { TxQueue, Understudy } from "../src/device.ts";
 import type { Addressing } from "../src/dma.ts";
 import type { Mempool } from "../src/mempool.ts";
 import type { Peer } from "../src/peer.ts";
@@ -34,6 +34,7 @@ import {
   TX_RS,
   WORDS,
 } from "./descriptors.ts";
+import { transmitUnderstudy } from "./understudy.ts";
 
 /** The longest run, in packets. */
 const MAX_RUN = 32;
@@ -57,6 +58,7 @@ const TAIL = 0, NEXT_TO_CLEAN = 1, BYTES = 2, CLOSED = 3, STATES = 4;
  * @param slots The buffer of each descriptor.
  * @param address Bus addresses of the pool's buffers.
  * @param doorbell TDT.
+ * @param place Its index in `doorbell.words`; in a rehearsal one past their end, where a store does nothing.
  */
 const makeTransmit = specialise(
   import.meta.url,
@@ -83,9 +85,10 @@ const makeTransmit = specialise(
     address: Float64Array,
     state: Float64Array,
     doorbell: Doorbell,
+    place: Uint32Array,
   ) {
     const { lengths, freeStack, bufferSize } = pool, longest = Math.min(bufferSize, MAX_PACKET);
-    const { words, index, write } = doorbell;
+    const { words, write } = doorbell;
     const ring64 = new Float64Array(ring.buffer, ring.byteOffset, ring.length / 2);
     const mask = slots.length - 1, reclaimFrom = slots.length / 2;
     const ends = new Uint32Array(slots.length); // the last descriptor of a run, by its first
@@ -143,7 +146,7 @@ const makeTransmit = specialise(
         }
         state[TAIL] = tail + n;
         state[BYTES] += bytes;
-        words[index] = t;
+        words[place[0]] = t;
         if (write !== undefined) write(t);
       }
       if (n === batch.length) {
@@ -169,6 +172,7 @@ export class IxgbeTxQueue implements TxQueue {
   readonly reclaim: () => number;
   readonly #ring: Uint32Array;
   readonly #doorbell: Doorbell;
+  readonly #place: Uint32Array;
   readonly #mask: number;
   /** The buffer of each descriptor. */
   readonly #slots: Uint32Array;
@@ -193,10 +197,12 @@ export class IxgbeTxQueue implements TxQueue {
     this.pool = pool;
     this.#ring = ring;
     this.#doorbell = doorbell;
+    this.#place = new Uint32Array([doorbell.index]);
     this.#mask = entries - 1;
     this.#slots = new Uint32Array(entries);
     const address = new Float64Array(pool.addresses(addressing).buffer);
-    const made = makeTransmit(pool, ring, this.#slots, address, this.#state, doorbell);
+    const state = this.#state, place = this.#place;
+    const made = makeTransmit(pool, ring, this.#slots, address, state, doorbell, place);
     this.transmit = made.transmit;
     this.reclaim = made.reclaim;
     pool.addReclaimer(this);
@@ -219,6 +225,16 @@ export class IxgbeTxQueue implements TxQueue {
   /** Whether the queue has sent any packet. */
   get used(): boolean {
     return this.packets !== 0;
+  }
+
+  understudy(): Understudy | undefined {
+    const { words, write, index } = this.#doorbell;
+    if (write !== undefined || this.used || this.#state[CLOSED] !== 0) return undefined;
+    this.#place[0] = words.length;
+    const arrays = [this.#ring, this.#slots, this.#state] as const;
+    return transmitUnderstudy(arrays, () => this.#state[TAIL], () => {
+      this.#place[0] = index;
+    });
   }
 
   /** Detaches from an unused ring and returns it, for another thread to adopt. */
