@@ -12,8 +12,8 @@ const PACKET = 60;
 /** One packet in so many is damaged, the first one included: the slow path belongs to the rehearsal. */
 const DAMAGED = 4096;
 
-/** What a queue consists of, and gets back afterwards. */
-type Arrays = readonly [ring: Uint32Array, slots: Uint32Array, state: Float64Array];
+/** The arrays of a queue, which get their content back afterwards: first its ring, then its slots. */
+type Arrays = readonly (Uint32Array | Int32Array | Float64Array)[];
 
 /**
  * Plays the NIC for a receive queue.
