@@ -10,6 +10,8 @@
  * - **Imported constants.** An imported binding is loaded and checked at each use, in some six
  *   instructions. A constant of the module itself, or in the scope of a specialised function, is part of
  *   the machine code.
+ * - **Undefined is not a constant.** V8 loads a captured variable that holds `undefined` at each use, because
+ *   it may not be initialised yet. A boolean computed from it outside the function is a constant.
  * - **Addresses as doubles.** A `Float64Array` copies a 64-bit bus address in one load and one store.
  *   The code does no arithmetic with it, so its bits do not change: V8 might change those of a NaN, but
  *   no address is that high (2^63 - 2^52).
