@@ -27,6 +27,7 @@ import { command } from "./programs/command_line.ts";
 import { flag, text, whole } from "./programs/options.ts";
 import { err, out } from "./programs/output.ts";
 import { poll } from "./programs/poll.ts";
+import { rehearse } from "./programs/rehearsal.ts";
 import { count, Report } from "./programs/report.ts";
 import { run } from "./programs/run.ts";
 import { reportUnsent } from "./programs/stall.ts";
@@ -162,6 +163,8 @@ async function forwardHere(
       count(b, { dropped: dropped("there") }, false),
     ];
   }, print);
+  await rehearse(ways);
+  for (const device of devices) device.endStandby?.();
   report.ready();
   await poll(devices, report, stop, plan.seconds, (rounds) => {
     forwardAll(ways, rounds);
@@ -229,6 +232,7 @@ async function main(plan: Plan): Promise<number> {
     txQueues: plan.queues,
     pools: Array.from({ length: plan.queues }, (_, i) => pools[i % pools.length]),
     promiscuous: true,
+    standby: true,
   };
   using stop = new StopFlag();
   const [a, b] = plan.addresses;

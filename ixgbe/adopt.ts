@@ -56,9 +56,15 @@ export class AdoptedQueues implements Disposable {
       rdt,
       rss,
       rx.slots,
+      rx.started,
     );
     this.tx = this.#tx = new IxgbeTxQueue(number, pool, addressing, adopt(tx.ring), tdt);
     this.#counts = new QueueCounts(pair.counts);
+  }
+
+  /** Ends the standby of a device that was opened with `standby`, for these queues. Idempotent. */
+  endStandby(): void {
+    this.#rx.start();
   }
 
   /** Publishes the queues' counts to the thread that opened the device. */

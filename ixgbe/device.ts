@@ -164,7 +164,9 @@ export class IxgbeDevice implements Device {
   }
 
   /** @ignore For `attach`. Initialises the NIC in the order of section 4.6.3. */
-  async start({ promiscuous = false, rssKey, speeds }: OpenOptions): Promise<void> {
+  async start(
+    { promiscuous = false, standby = false, rssKey, speeds }: OpenOptions,
+  ): Promise<void> {
     const bar = this.#pci.bar(0);
     if (bar.size < MIN_BAR0) {
       throw new DeviceError(
@@ -199,7 +201,7 @@ export class IxgbeDevice implements Device {
     setPromiscuous(regs, promiscuous);
     this.#rss = rxQueues > 1 || rssKey !== undefined;
     if (this.#rss) initRss(regs, this.#model, rxQueues, rssKey ?? RSS_KEY);
-    for (let i = 0; i < rxQueues; i++) await this.#startRxQueue(regs, bar, i);
+    for (let i = 0; i < rxQueues; i++) await this.#startRxQueue(regs, bar, i, standby);
 
     // 4.6.8 - transmit: one traffic class (4.6.11.3.4), rings (4.6.8.1), and only then the path
     init.initTransmit(regs);
@@ -223,7 +225,12 @@ export class IxgbeDevice implements Device {
     this.#linkInterrupt = { fd: fds[queues], arm: () => init.armLinkInterrupt(this.registers) };
   }
 
-  async #startRxQueue(regs: Registers, bar: Bar, number: number): Promise<void> {
+  async #startRxQueue(
+    regs: Registers,
+    bar: Bar,
+    number: number,
+    standby: boolean,
+  ): Promise<void> {
     const { rxEntries, pools } = this.#queues, pool = pools[number];
     const { addressing } = this.#pci;
     const ring = this.#ring(number, rxEntries);
@@ -232,7 +239,12 @@ export class IxgbeDevice implements Device {
     const queue = new IxgbeRxQueue(number, pool, addressing, ring.words, doorbell, this.#rss);
     this.#rx.push(queue);
     await init.enableRxQueue(regs, number, ring, pool.bufferSize);
-    queue.start();
+    if (!standby) queue.start();
+  }
+
+  endStandby(): void {
+    this.#checkOpen();
+    for (const queue of this.#rx) queue.start();
   }
 
   #setUpTxQueue(regs: Registers, bar: Bar, number: number): void {
@@ -392,7 +404,7 @@ export class IxgbeDevice implements Device {
       addressing: this.#pci.addressing,
       rss: this.#rss,
       pool: rx.pool.memory.address,
-      rx: { ...share(received), slots: received.slots },
+      rx: { ...share(received), slots: received.slots, started: rx.started },
       tx: share(sent),
       counts: counts.memory,
     };

@@ -5,8 +5,9 @@
  * has written a descriptor back, so everything else in it is read after DD. That the loads keep this
  * order is a property of x86 and V8's practice, see `src/specialise.ts`.
  *
- * A descriptor gets a free buffer as soon as its packet is received, but RDT is written once for many
- * descriptors. On the software NIC this is faster because the register is in a cache line that two cores
+ * A packet takes its buffer along, and leaves its descriptor empty. Empty descriptors get free buffers
+ * many at a time, and RDT is written once for all of them. On the software NIC both are faster: reading
+ * descriptors does not wait for writes to lines that the other core has, and RDT is in a line that both
  * share. On PCIe a register write is uncached and posted, so fewer writes should be cheaper there too;
  * this was not measured.
  *
@@ -15,80 +16,111 @@
 
 import type { PacketBatch } from "../src/batch.ts";
 import type { Doorbell } from "../src/pci/function.ts";
-import type { Interrupt, RxQueue } from "../src/device.ts";
+import type { Interrupt, RxQueue, Understudy } from "../src/device.ts";
 import type { Addressing } from "../src/dma.ts";
 import type { Mempool } from "../src/mempool.ts";
 import type { Peer } from "../src/peer.ts";
 import { refuseBatch } from "../src/driver.ts";
 import { specialise } from "../src/specialise.ts";
 import { RX_DD, RX_EOP, RX_RXE, WORDS } from "./descriptors.ts";
+import { receiveUnderstudy } from "./understudy.ts";
 
-/** RDT is written when this many descriptors, or an eighth of the ring if less, were refilled. */
-const MAX_UNWRITTEN = 64;
+/** Descriptors are refilled when this many, or an eighth of the ring if less, are empty. */
+const MAX_EMPTY = 64;
 
 /**
- * Indices into a queue's state. NEXT_TO_CLEAN and TAIL count descriptors and do not wrap; their low bits
- * are an index into the ring. NEXT_TO_CLEAN: the next descriptor to read. TAIL: the value of
- * NEXT_TO_CLEAN when RDT was last written. SLOW is not 0 while every call must take the slow path: the
- * queue is closed, or the rest of a frame must be dropped.
+ * Indices into a queue's state: numbers of 32 bits. NEXT_TO_CLEAN and TAIL count descriptors and wrap;
+ * their low bits are an index into the ring. NEXT_TO_CLEAN: the next descriptor to read. TAIL: the next
+ * one to refill, up to which the NIC may have them. Those between are empty; an empty descriptor still
+ * has DD, so the driver must not come round to it. NEW_BYTES: bytes received since the last refill. SLOW
+ * is not 0 while every call must take the slow path: the queue is closed, or the rest of a frame must be
+ * dropped.
  */
-const NEXT_TO_CLEAN = 0, TAIL = 1, BYTES = 2, SLOW = 3, STATES = 4;
+const NEXT_TO_CLEAN = 0, TAIL = 1, NEW_BYTES = 2, SLOW = 3, STATES = 4;
+
+/** Indices into a queue's totals, which a refill updates: descriptors refilled, and bytes received. */
+const REFILLED = 0, BYTES = 1, TOTALS = 2;
 
 /**
- * Creates the `receive` function of a queue. A descriptor that was written back has the RSS hash in word
- * 1, the status in word 2, and the packet's length in the low half of word 3.
+ * Creates the `receive` and `refill` functions of a queue. A descriptor that was written back has the RSS
+ * hash in word 1, the status in word 2, and the packet's length in the low half of word 3.
  *
- * @param slots The buffer of each descriptor.
+ * @param slots The buffer of each descriptor; that of an empty one is no longer the queue's.
  * @param address Bus addresses of the pool's buffers.
  * @param hashes Receives the RSS hashes, by buffer; undefined if the NIC does not hash packets.
  */
 const makeReceive = specialise(
   import.meta.url,
-  { RX_DD, RX_EOP, RX_RXE, MAX_UNWRITTEN, NEXT_TO_CLEAN, TAIL, BYTES, SLOW },
+  { RX_DD, RX_EOP, RX_RXE, MAX_EMPTY, NEXT_TO_CLEAN, TAIL, NEW_BYTES, SLOW, REFILLED, BYTES },
   function receiver(
     pool: Mempool,
     ring: Uint32Array,
     slots: Uint32Array,
     address: Float64Array,
     hashes: Uint32Array | undefined,
-    state: Float64Array,
-    writeTail: (next: number) => void,
+    state: Int32Array,
+    totals: Float64Array,
+    writeTail: () => void,
     slowPath: (batch: PacketBatch) => number,
   ) {
     const WHOLE = RX_DD | RX_EOP, CHECKED = RX_DD | RX_EOP | RX_RXE;
     const { lengths, freeStack, bufferSize } = pool;
+    const hashed = hashes !== undefined;
     const ring64 = new Float64Array(ring.buffer, ring.byteOffset, ring.length / 2);
-    const mask = slots.length - 1, maxUnwritten = Math.min(slots.length / 8, MAX_UNWRITTEN);
-    return function receive(batch: PacketBatch): number {
+    const mask = slots.length - 1, maxEmpty = Math.min(slots.length / 8, MAX_EMPTY);
+
+    // Gives free buffers to the empty descriptors, as far as the pool has any, and passes them to the NIC.
+    const refill = (): void => {
+      const tail = state[TAIL], empty = (state[NEXT_TO_CLEAN] - tail) | 0;
+      const count = Math.min(empty, pool.freeCount) | 0, left = (pool.freeCount - count) | 0;
+      let i = tail & mask;
+      for (let n = 0; n < count; n++) {
+        const buffer = freeStack[(left + n) | 0];
+        slots[i] = buffer;
+        ring64[i << 1] = address[buffer];
+        ring64[(i << 1) + 1] = 0; // clears DD
+        i = (i + 1) & mask;
+      }
+      pool.freeCount = left;
+      state[TAIL] = tail + count;
+      totals[REFILLED] += count;
+      totals[BYTES] += state[NEW_BYTES];
+      state[NEW_BYTES] = 0;
+      writeTail();
+    };
+
+    const receive = (batch: PacketBatch): number => {
       if (batch.pool !== pool || batch.length !== 0 || state[SLOW] !== 0) return slowPath(batch);
-      const { buffers } = batch, capacity = buffers.length, next = state[NEXT_TO_CLEAN];
-      let i = next & mask, n = 0, bytes = 0, freeCount = pool.freeCount;
+      const { buffers } = batch;
+      const next = state[NEXT_TO_CLEAN], empty = (next - state[TAIL]) | 0;
+      // Not round to an empty descriptor, and no more than the pool has buffers to refill with.
+      const most = Math.min(buffers.length | 0, Math.min(mask, pool.freeCount) - empty) | 0;
+      let i = next & mask, n = 0, bytes = 0, status = 0;
       // Stops at a descriptor that is not written back yet, or that the slow path must handle.
-      for (; n < capacity; n++) {
-        if ((ring[i << 2 | 2] & CHECKED) !== WHOLE) break;
-        const size = ring[i << 2 | 3] & 0xffff;
-        if (freeCount === 0 || (size - 1) >>> 0 >= bufferSize) break;
-        const buffer = slots[i], fresh = freeStack[--freeCount];
-        slots[i] = fresh;
-        if (hashes !== undefined) hashes[buffer] = ring[i << 2 | 1];
-        ring64[i << 1] = address[fresh];
-        ring64[i << 1 | 1] = 0; // clears DD
+      for (; n < most; n++) {
+        status = ring[(i << 2) + 2];
+        if ((status & CHECKED) !== WHOLE) break;
+        const size = ring[(i << 2) + 3] & 0xffff;
+        if ((size - 1) >>> 0 >= bufferSize) break;
+        const buffer = slots[i];
+        if (hashed) hashes[buffer] = ring[(i << 2) + 1];
         lengths[buffer] = size;
         bytes = (bytes + size) | 0;
         buffers[n] = buffer;
         i = (i + 1) & mask;
       }
       if (n > 0) {
-        pool.freeCount = freeCount;
         state[NEXT_TO_CLEAN] = next + n;
-        state[BYTES] += bytes;
+        state[NEW_BYTES] += bytes;
         batch.length = n;
-        if (next + n - state[TAIL] >= maxUnwritten) writeTail(next + n);
-      } else if ((ring[i << 2 | 2] & RX_DD) !== 0) {
+        if (empty + n >= maxEmpty) refill();
+      } else if ((status & RX_DD) !== 0 || most <= 0) {
         return slowPath(batch);
       }
       return n;
     };
+
+    return { receive, refill };
   },
 );
 
@@ -111,10 +143,15 @@ export class IxgbeRxQueue implements RxQueue {
   readonly #mask: number;
   /** The buffer of each descriptor. */
   readonly #slots: Uint32Array;
-  readonly #doorbell: Doorbell;
-  readonly #state = new Float64Array(STATES);
+  /** RDT; in a rehearsal a word of memory. */
+  #doorbell: Doorbell;
+  readonly #refill: () => void;
+  readonly #state = new Int32Array(STATES);
+  readonly #totals = new Float64Array(TOTALS);
   /** Descriptors whose packets were dropped. */
   #dropped = 0;
+  /** Whether the NIC has descriptors. */
+  #started: boolean;
   /** Whether the slow path is calling `receive`, which must not enter it again. */
   #recovering = false;
 
@@ -126,6 +163,7 @@ export class IxgbeRxQueue implements RxQueue {
    * @param doorbell RDT.
    * @param rss Whether the NIC hashes packets.
    * @param slots The buffer of each descriptor, if another thread has already filled the ring.
+   * @param started Whether that thread has also passed the ring to the NIC.
    */
   constructor(
     number: number,
@@ -135,6 +173,7 @@ export class IxgbeRxQueue implements RxQueue {
     doorbell: Doorbell,
     rss = false,
     slots?: Uint32Array,
+    started = false,
   ) {
     const entries = ring.length / WORDS;
     this.number = number;
@@ -144,18 +183,22 @@ export class IxgbeRxQueue implements RxQueue {
     this.#mask = entries - 1;
     this.#slots = new Uint32Array(entries);
     this.#doorbell = doorbell;
+    this.#started = started;
     if (slots !== undefined) this.#slots.set(slots);
     else this.#fill();
-    this.receive = makeReceive(
+    const made = makeReceive(
       pool,
       ring,
       this.#slots,
       this.#address,
       rss ? pool.rssHash : undefined,
       this.#state,
-      (next) => this.#writeTail(next),
+      this.#totals,
+      () => this.#writeTail(),
       (batch) => this.#slowPath(batch),
     );
+    this.receive = made.receive;
+    this.#refill = made.refill;
   }
 
   /** Gives each descriptor a buffer from the pool. */
@@ -171,28 +214,60 @@ export class IxgbeRxQueue implements RxQueue {
 
   /** Packets that the program received. */
   get packets(): number {
-    return this.#state[NEXT_TO_CLEAN] - this.#dropped;
+    return this.read - this.#dropped;
+  }
+
+  /** Descriptors that were read: those of received packets and of dropped frames. */
+  get read(): number {
+    return this.#totals[REFILLED] + this.#empty;
+  }
+
+  /** Descriptors that have got a buffer again after they were read. */
+  get refilled(): number {
+    return this.#totals[REFILLED];
   }
 
   /** Bytes of these packets. */
   get bytes(): number {
-    return this.#state[BYTES];
+    return this.#totals[BYTES] + this.#state[NEW_BYTES];
   }
 
-  /** Passes the filled ring to the NIC. Call it after the queue is enabled (section 4.6.7.1). */
+  /** Passes the filled ring to the NIC, once. Call it after the queue is enabled (section 4.6.7.1). */
   start(): void {
-    this.#writeTail(0);
+    if (this.#started || this.#closed) return;
+    this.#started = true;
+    this.#writeTail();
+  }
+
+  /** Whether the NIC has descriptors: the queue was started, by this thread or another. */
+  get started(): boolean {
+    return this.#started;
+  }
+
+  understudy(): Understudy | undefined {
+    if (this.#started || this.#closed) return undefined;
+    const doorbell = this.#doorbell, tail = new Uint32Array(1);
+    this.#doorbell = { ...doorbell, words: tail, index: 0, write: undefined };
+    const arrays = [this.#ring, this.#slots, this.#state, this.#totals];
+    return receiveUnderstudy(arrays, tail, () => {
+      this.#doorbell = doorbell;
+      this.damaged = this.#dropped = 0;
+    });
   }
 
   /**
-   * Writes RDT, which passes all descriptors to the NIC except the one before `next`: RDT = RDH means
+   * Writes RDT, which passes all descriptors with a buffer to the NIC except the last one: RDT = RDH means
    * that the NIC has none (section 7.1.9).
    */
-  #writeTail(next: number): void {
-    const doorbell = this.#doorbell, tail = (next - 1) & this.#mask;
-    this.#state[TAIL] = next;
+  #writeTail(): void {
+    const doorbell = this.#doorbell, tail = (this.#state[TAIL] - 1) & this.#mask;
     doorbell.words[doorbell.index] = tail;
     if (doorbell.write !== undefined) doorbell.write(tail);
+  }
+
+  /** Descriptors without a buffer: those from TAIL to NEXT_TO_CLEAN. */
+  get #empty(): number {
+    return (this.#state[NEXT_TO_CLEAN] - this.#state[TAIL]) | 0;
   }
 
   get #closed(): boolean {
@@ -211,16 +286,16 @@ export class IxgbeRxQueue implements RxQueue {
       refuseBatch("receive", batch, pool, this.#closed);
     }
     if (this.#recovering) return 0;
-    let dropped = 0;
-    for (; dropped <= this.#mask; dropped++) {
+    const before = this.#empty;
+    for (; this.#empty < this.#mask; state[NEXT_TO_CLEAN]++) {
       const i = state[NEXT_TO_CLEAN] & this.#mask;
       if ((this.#ring[i * WORDS + 2] & RX_DD) === 0 || !this.#mustDrop(i)) break;
-      this.#writeDescriptor(i);
+      pool.takeBack([this.#slots[i]]);
       this.#dropped++;
-      state[NEXT_TO_CLEAN]++;
     }
-    if (dropped > 0) this.#writeTail(state[NEXT_TO_CLEAN]);
-    if (state[SLOW] !== 0 || dropped > this.#mask) return 0;
+    const all = this.#empty === this.#mask;
+    if (this.#empty > before) this.#refill();
+    if (state[SLOW] !== 0 || all) return 0;
     this.#recovering = true;
     try {
       return this.receive(batch);
@@ -239,7 +314,7 @@ export class IxgbeRxQueue implements RxQueue {
       state[SLOW] = end ? 0 : 1; // the rest of the frame will be dropped too
     } else if ((status & RX_RXE) !== 0 || size === 0) {
       this.damaged++;
-    } else if (pool.freeCount > 0 || pool.reclaim() > 0) {
+    } else if (this.#hasBuffer || (pool.reclaim() > 0 && this.#hasBuffer)) {
       return false; // the frame is complete, and a buffer is free again
     } else {
       this.noBuffer++;
@@ -253,9 +328,14 @@ export class IxgbeRxQueue implements RxQueue {
     this.#ring.set([address[b], address[b + 1], 0, 0], d);
   }
 
+  /** Whether the pool has a buffer to take the place of the next packet's. */
+  get #hasBuffer(): boolean {
+    return this.pool.freeCount > this.#empty;
+  }
+
   /** Whether the queue has received or dropped any packet. */
   get used(): boolean {
-    return this.#state[NEXT_TO_CLEAN] !== 0;
+    return this.read > 0;
   }
 
   /** Detaches from an unused ring and returns it, for another thread to adopt. */
@@ -273,7 +353,10 @@ export class IxgbeRxQueue implements RxQueue {
    */
   close(peer?: Peer): void {
     if (this.#closed) return;
-    const buffers = [...this.#slots];
+    const buffers: number[] = [];
+    for (let n = this.#empty; n <= this.#mask; n++) {
+      buffers.push(this.#slots[(this.#state[TAIL] + n) & this.#mask]);
+    }
     this.detach();
     if (peer) peer.giveBack(this.pool, buffers);
     else this.pool.takeBack(buffers);

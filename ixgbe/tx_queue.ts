@@ -1,22 +1,22 @@
 /**
  * A transmit queue: the hot path from a batch to the NIC.
  *
- * The NIC sets DD in a descriptor after it has sent the packet, but only if the descriptor has RS. The
- * queue sets RS in the last descriptor of each run: the packets of one `transmit` call, split into runs
- * of at most 32. So `reclaim` reads one descriptor per run, and all buffers return to the pool, including
+ * The NIC sets DD in a descriptor after it has sent the packet, but only if the descriptor has RS. It
+ * completes descriptors in order, so DD in one stands for all before it. The queue sets RS in the last
+ * descriptor of each block of 32, and in the last one of each `transmit` call. So `reclaim` reads one
+ * descriptor a block, however few packets a call sends, and all buffers return to the pool, including
  * those of the last packets before traffic ends.
  *
  * While TXDCTL.WTHRESH is 0, software "should set the RS bit in the last Tx descriptors of every packet"
  * (X550: section 8.2.2.10.10). That is a recommendation: the section adds that only descriptors with RS
- * are written back, and section 4.6.8.1.1 says how to disable a queue whose last descriptor has no RS. The
- * NIC completes descriptors in order, so DD in the last descriptor of a run stands for the whole run.
+ * are written back, and section 4.6.8.1.1 says how to disable a queue whose last descriptor has no RS.
  *
  * @module
  */
 
 import type { PacketBatch } from "../src/batch.ts";
 import type { Doorbell } from "../src/pci/function.ts";
-import type { TxQueue } from "../src/device.ts";
+import type { TxQueue, Understudy } from "../src/device.ts";
 import type { Addressing } from "../src/dma.ts";
 import type { Mempool } from "../src/mempool.ts";
 import type { Peer } from "../src/peer.ts";
@@ -34,9 +34,12 @@ import {
   TX_RS,
   WORDS,
 } from "./descriptors.ts";
+import { transmitUnderstudy } from "./understudy.ts";
 
-/** The longest run, in packets. */
-const MAX_RUN = 32;
+/** Descriptors of a block. */
+export const BLOCK = 32;
+/** The bits of a descriptor's number that are its place in its block. */
+const IN_BLOCK = BLOCK - 1;
 /** Size of the longest packet that the NIC sends: MAXFRS limits only what it receives (8.2.3.22.13). */
 const MAX_PACKET = MAX_FRAME - CRC;
 /** Smallest PAYLEN that the NIC takes, as Intel's driver for Linux has it. Shorter packets are padded. */
@@ -45,11 +48,14 @@ const MIN_PAYLEN = 17;
 const TX_DATA = TX_DTYP_DATA | TX_DEXT | TX_IFCS | TX_EOP;
 
 /**
- * Indices into a queue's state. TAIL and NEXT_TO_CLEAN count descriptors and do not wrap; their low bits
- * are an index into the ring. TAIL: the next descriptor to fill. NEXT_TO_CLEAN: the first descriptor
- * whose buffer was not reclaimed yet.
+ * Indices into a queue's state: numbers of 32 bits. TAIL and NEXT_TO_CLEAN count descriptors and wrap;
+ * their low bits are an index into the ring. TAIL: the next descriptor to fill. NEXT_TO_CLEAN: the first
+ * descriptor whose buffer was not reclaimed yet. NEW_BYTES: bytes sent since `reclaim` ran.
  */
-const TAIL = 0, NEXT_TO_CLEAN = 1, BYTES = 2, CLOSED = 3, STATES = 4;
+const TAIL = 0, NEXT_TO_CLEAN = 1, NEW_BYTES = 2, CLOSED = 3, STATES = 4;
+
+/** Indices into a queue's totals, which `reclaim` updates: descriptors before NEXT_TO_CLEAN, and bytes. */
+const PACKETS = 0, BYTES = 1, TOTALS = 2;
 
 /**
  * Creates the `transmit` and `reclaim` functions of a queue.
@@ -57,6 +63,7 @@ const TAIL = 0, NEXT_TO_CLEAN = 1, BYTES = 2, CLOSED = 3, STATES = 4;
  * @param slots The buffer of each descriptor.
  * @param address Bus addresses of the pool's buffers.
  * @param doorbell TDT.
+ * @param place Its index in `doorbell.words`; in a rehearsal one past their end, where a store does nothing.
  */
 const makeTransmit = specialise(
   import.meta.url,
@@ -68,9 +75,12 @@ const makeTransmit = specialise(
     TX_DD,
     TX_PAYLEN_SHIFT,
     TX_RS,
-    MAX_RUN,
+    BLOCK,
+    IN_BLOCK,
     TAIL,
     NEXT_TO_CLEAN,
+    NEW_BYTES,
+    PACKETS,
     BYTES,
     CLOSED,
     keepUnsent,
@@ -81,79 +91,94 @@ const makeTransmit = specialise(
     ring: Uint32Array,
     slots: Uint32Array,
     address: Float64Array,
-    state: Float64Array,
+    state: Int32Array,
+    totals: Float64Array,
     doorbell: Doorbell,
+    place: Uint32Array,
   ) {
     const { lengths, freeStack, bufferSize } = pool, longest = Math.min(bufferSize, MAX_PACKET);
-    const { words, index, write } = doorbell;
+    const lengthRange = longest - MIN_PAYLEN;
+    const { words, write } = doorbell, rings = write !== undefined;
     const ring64 = new Float64Array(ring.buffer, ring.byteOffset, ring.length / 2);
-    const mask = slots.length - 1, reclaimFrom = slots.length / 2;
-    const ends = new Uint32Array(slots.length); // the last descriptor of a run, by its first
+    const mask = slots.length - 1, half = slots.length / 2;
+
+    const writeTail = (t: number): void => {
+      words[place[0]] = t;
+      if (rings) write(t);
+    };
+
+    const refuse = (batch: PacketBatch) =>
+      refuseBatch("transmit", batch, pool, state[CLOSED] !== 0);
 
     const reclaim = (): number => {
-      const tail = state[TAIL] & mask, before = pool.freeCount;
-      let clean = state[NEXT_TO_CLEAN] & mask, freeCount = before;
-      while (clean !== tail) {
-        const end = ends[clean];
-        if ((ring[end << 2 | 3] & TX_DD) === 0) break;
-        const after = (end + 1) & mask;
-        for (; clean !== after; clean = (clean + 1) & mask) freeStack[freeCount++] = slots[clean];
+      const before = pool.freeCount;
+      let freeCount = before, clean = state[NEXT_TO_CLEAN];
+      for (let pending = (state[TAIL] - clean) | 0; pending > 0;) {
+        // RS is set in the last descriptor of each block, and in the last one of all.
+        const start = clean & mask, count = Math.min(BLOCK - (start & IN_BLOCK), pending) | 0;
+        const end = (start + count - 1) & mask;
+        if ((ring[(end << 2) + 3] & TX_DD) === 0) break;
+        for (let n = 0; n < count; n++) freeStack[(freeCount + n) | 0] = slots[start + n];
+        freeCount += count;
+        clean += count;
+        pending -= count;
       }
       pool.freeCount = freeCount;
-      state[NEXT_TO_CLEAN] += freeCount - before;
+      state[NEXT_TO_CLEAN] = clean;
+      totals[PACKETS] += freeCount - before;
+      totals[BYTES] += state[NEW_BYTES];
+      state[NEW_BYTES] = 0;
       return freeCount - before;
     };
 
-    // Pads a packet of 14 to 16 bytes; returns whether it was one. Padding does not count as bytes sent.
-    const pad = (buffer: number): boolean => {
-      const size = lengths[buffer] | 0, start = buffer * bufferSize;
-      if ((size - MIN_PACKET) >>> 0 >= MIN_PAYLEN - MIN_PACKET) return false;
+    // Sets RS in the last descriptor of each block that ends among `n` descriptors from `first` on.
+    const reportBlocks = (first: number, n: number): void => {
+      for (let end = first | IN_BLOCK; ((end - first) | 0) < n; end = (end + BLOCK) | 0) {
+        ring[((end & mask) << 2) + 2] |= TX_RS;
+      }
+    };
+
+    // Deals with a batch that was not sent whole after its first `n` packets: it is longer than the ring
+    // has room for, or the next packet cannot be sent. Pads a packet of 14 to 16 bytes and goes on; padding
+    // does not count as bytes sent.
+    const rest = (batch: PacketBatch, n: number, room: number): number => {
+      const buffer = batch.buffers[n], size = lengths[buffer] | 0, start = buffer * bufferSize;
+      const pads = n < room && (size - MIN_PACKET) >>> 0 < MIN_PAYLEN - MIN_PACKET;
+      keepUnsent(batch, n, n < room && !pads, longest);
+      if (!pads) return n;
       pool.bytes.fill(0, start + size, start + MIN_PAYLEN);
       lengths[buffer] = MIN_PAYLEN;
-      state[BYTES] -= MIN_PAYLEN - size;
-      return true;
+      state[NEW_BYTES] -= MIN_PAYLEN - size;
+      return n + transmit(batch);
     };
 
     const transmit = (batch: PacketBatch): number => {
-      if (batch.pool !== pool || state[CLOSED] !== 0) {
-        refuseBatch("transmit", batch, pool, state[CLOSED] !== 0);
-      }
+      if (batch.pool !== pool || state[CLOSED] !== 0) refuse(batch);
       const tail = state[TAIL];
-      if (tail - state[NEXT_TO_CLEAN] >= reclaimFrom) reclaim();
-      const free = mask - (tail - state[NEXT_TO_CLEAN]);
-      const { buffers } = batch, count = Math.min(batch.length, free);
+      let free = (state[NEXT_TO_CLEAN] + mask - tail) | 0;
+      if (free < half) free += reclaim();
+      const { buffers, length } = batch, count = length < free ? length : free;
       let t = tail & mask, n = 0, bytes = 0;
       for (; n < count; n++) {
         const buffer = buffers[n], size = lengths[buffer] | 0; // 0 if the buffer does not exist
-        if ((size - MIN_PAYLEN) >>> 0 > longest - MIN_PAYLEN) break;
+        if ((size - MIN_PAYLEN) >>> 0 > lengthRange) break;
         lengths[buffer] = 0;
         slots[t] = buffer;
         ring64[t << 1] = address[buffer];
-        ring[t << 2 | 2] = TX_DATA | size;
-        ring[t << 2 | 3] = size << TX_PAYLEN_SHIFT;
+        ring[(t << 2) + 2] = TX_DATA | size;
+        ring[(t << 2) + 3] = size << TX_PAYLEN_SHIFT;
         bytes = (bytes + size) | 0;
         t = (t + 1) & mask;
       }
       if (n > 0) {
-        for (let start = tail & mask, left = n; left > 0; left -= MAX_RUN) {
-          const end = (start + (left < MAX_RUN ? left : MAX_RUN) - 1) & mask;
-          ring[end << 2 | 2] |= TX_RS;
-          ends[start] = end;
-          start = (end + 1) & mask;
-        }
+        ring[(((t - 1) & mask) << 2) + 2] |= TX_RS;
+        if ((tail & IN_BLOCK) + n > BLOCK) reportBlocks(tail, n);
         state[TAIL] = tail + n;
-        state[BYTES] += bytes;
-        words[index] = t;
-        if (write !== undefined) write(t);
+        state[NEW_BYTES] += bytes;
+        writeTail(t);
       }
-      if (n === batch.length) {
-        batch.length = 0;
-      } else if (n < count && pad(buffers[n])) {
-        keepUnsent(batch, n, false, longest);
-        return n + transmit(batch);
-      } else {
-        keepUnsent(batch, n, n < count, longest);
-      }
+      if (n < length) return rest(batch, n, count);
+      batch.length = 0;
       return n;
     };
 
@@ -169,10 +194,12 @@ export class IxgbeTxQueue implements TxQueue {
   readonly reclaim: () => number;
   readonly #ring: Uint32Array;
   readonly #doorbell: Doorbell;
+  readonly #place: Uint32Array;
   readonly #mask: number;
   /** The buffer of each descriptor. */
   readonly #slots: Uint32Array;
-  readonly #state = new Float64Array(STATES);
+  readonly #state = new Int32Array(STATES);
+  readonly #totals = new Float64Array(TOTALS);
 
   /**
    * Creates a queue with an empty ring.
@@ -193,32 +220,52 @@ export class IxgbeTxQueue implements TxQueue {
     this.pool = pool;
     this.#ring = ring;
     this.#doorbell = doorbell;
+    this.#place = new Uint32Array([doorbell.index]);
     this.#mask = entries - 1;
     this.#slots = new Uint32Array(entries);
     const address = new Float64Array(pool.addresses(addressing).buffer);
-    const made = makeTransmit(pool, ring, this.#slots, address, this.#state, doorbell);
+    const made = makeTransmit(
+      pool,
+      ring,
+      this.#slots,
+      address,
+      this.#state,
+      this.#totals,
+      doorbell,
+      this.#place,
+    );
     this.transmit = made.transmit;
     this.reclaim = made.reclaim;
     pool.addReclaimer(this);
   }
 
   get pending(): number {
-    return this.#state[TAIL] - this.#state[NEXT_TO_CLEAN];
+    return (this.#state[TAIL] - this.#state[NEXT_TO_CLEAN]) | 0;
   }
 
   /** Packets that the program passed to the queue. */
   get packets(): number {
-    return this.#state[TAIL];
+    return this.#totals[PACKETS] + this.pending;
   }
 
   /** Bytes of these packets. */
   get bytes(): number {
-    return this.#state[BYTES];
+    return this.#totals[BYTES] + this.#state[NEW_BYTES];
   }
 
   /** Whether the queue has sent any packet. */
   get used(): boolean {
     return this.packets !== 0;
+  }
+
+  understudy(): Understudy | undefined {
+    const { words, write, index } = this.#doorbell;
+    if (write !== undefined || this.used || this.#state[CLOSED] !== 0) return undefined;
+    this.#place[0] = words.length;
+    const arrays = [this.#ring, this.#slots, this.#state, this.#totals];
+    return transmitUnderstudy(arrays, () => this.#state[TAIL], () => {
+      this.#place[0] = index;
+    });
   }
 
   /** Detaches from an unused ring and returns it, for another thread to adopt. */
@@ -239,7 +286,8 @@ export class IxgbeTxQueue implements TxQueue {
    */
   close(peer?: Peer): void {
     const state = this.#state, buffers: number[] = [];
-    for (; state[NEXT_TO_CLEAN] < state[TAIL]; state[NEXT_TO_CLEAN]++) {
+    this.#totals[PACKETS] += this.pending;
+    for (; this.pending > 0; state[NEXT_TO_CLEAN]++) {
       buffers.push(this.#slots[state[NEXT_TO_CLEAN] & this.#mask]);
     }
     this.pool.removeReclaimer(this);

@@ -10,6 +10,7 @@ import { type BothWays, Direction, forwardAll } from "./forward.ts";
 import type { TransferredQueues } from "../src/transfer.ts";
 import { Mempool, type TransferredPool } from "../src/mempool.ts";
 import { pollQueues } from "./poll.ts";
+import { rehearse } from "./rehearsal.ts";
 import { serve } from "./worker_thread.ts";
 
 /** Queues of a device, of either driver that can transfer them. */
@@ -29,7 +30,7 @@ export interface ForwardTask {
   readonly dropped: SharedArrayBuffer;
 }
 
-serve<ForwardTask>((task, stop) => {
+serve<ForwardTask>(async (task, stop) => {
   using pool = Mempool.adopt(task.pool);
   using adopted = new DisposableStack();
   const adopt = (pair: QueuePair) =>
@@ -51,6 +52,10 @@ serve<ForwardTask>((task, stop) => {
     dropped[0] = ways.reduce((sum, { back }) => sum + back.dropped, 0);
     dropped[1] = ways.reduce((sum, { there }) => sum + there.dropped, 0);
   };
+  await rehearse(ways);
+  for (const { a, b } of pairs) {
+    for (const pair of [a, b]) if (pair instanceof AdoptedQueues) pair.endStandby();
+  }
   const report = { start: performance.now(), second: publish };
   pollQueues(report, stop, (rounds) => {
     forwardAll(ways, rounds);

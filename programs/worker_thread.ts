@@ -52,13 +52,15 @@ class Stop {
  * @param work Runs the task until the signal is not 0. When it returns or throws, it must not hold
  * views of foreign memory, because the main thread unmaps that memory next.
  */
-export function serve<Task>(work: (task: Task, stop: { readonly signal: number }) => void): void {
+export function serve<Task>(
+  work: (task: Task, stop: { readonly signal: number }) => void | Promise<void>,
+): void {
   const scope = self as unknown as Scope;
-  scope.onmessage = ({ data }: MessageEvent<Assignment<Task>>) => {
+  scope.onmessage = async ({ data }: MessageEvent<Assignment<Task>>) => {
     const thread = linkName("/proc/thread-self") ?? "";
     scope.postMessage({ thread, ended: false });
     try {
-      work(data.task, new Stop(data.stop));
+      await work(data.task, new Stop(data.stop));
       scope.postMessage({ thread, ended: true });
     } catch (error) {
       // Each on its own, because structured cloning drops errors nested in others. Other values as

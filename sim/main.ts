@@ -19,7 +19,9 @@ import { Control, STDIN } from "./control.ts";
 import { Loop } from "./loop.ts";
 import { type Options, SIM } from "./options.ts";
 import { Ports, startSenders } from "./port.ts";
+import { rehearse } from "./rehearsal.ts";
 import { Report } from "./report.ts";
+import { Generator } from "./wires/generator.ts";
 
 const SECOND = 1000;
 
@@ -29,6 +31,7 @@ async function main(options: Options): Promise<number> {
   const ports = new Ports(options, (line) => err.print(visible(line)));
   const report = new Report(ports.all, options.json);
   try {
+    if (ports.all.some(({ wire }) => wire instanceof Generator)) await rehearse();
     report.ready();
     const control = options.control ? new Control(ports.all, report) : undefined;
     const start = milliseconds();

@@ -95,6 +95,18 @@ export interface Interrupt {
   arm(): void;
 }
 
+/**
+ * Plays the device for one queue in a rehearsal (`programs/rehearsal.ts`): what the queue writes to its
+ * doorbell meanwhile does not reach the device, which has no descriptors of the queue. Disposing it puts the
+ * queue back to what it was.
+ *
+ * @ignore
+ */
+export interface Understudy extends Disposable {
+  /** Receives up to so many packets of 60 bytes, or reports so many as sent. */
+  play(packets: number): void;
+}
+
 /** A receive queue. */
 export interface RxQueue {
   /** Its number on the device, from 0. */
@@ -113,6 +125,8 @@ export interface RxQueue {
    * @throws {DeviceError} if the device returns buffers that it does not own, or is gone.
    */
   receive(batch: PacketBatch): number;
+  /** @ignore See {@linkcode Understudy}; undefined if the device already has the queue's descriptors. */
+  understudy?(): Understudy | undefined;
 }
 
 /** A transmit queue. */
@@ -140,6 +154,8 @@ export interface TxQueue {
    * @throws {DeviceError} if the device returns buffers that it does not own.
    */
   reclaim(): number;
+  /** @ignore See {@linkcode Understudy}; undefined if the queue was used, or its doorbell is a message. */
+  understudy?(): Understudy | undefined;
   /** Packets passed to the device whose buffers have not returned to the pool yet. */
   readonly pending: number;
 }
@@ -168,6 +184,13 @@ export interface Device extends Disposable {
    * `interrupts`.
    */
   readonly linkInterrupt?: Interrupt | undefined;
+  /**
+   * Ends the standby of a device that was opened with `standby`: it receives from now on. Idempotent. Other
+   * devices need not have it.
+   *
+   * @throws {Error} if the device is closed.
+   */
+  endStandby?(): void;
   /** Returns the state of the link. */
   linkStatus(): LinkStatus;
   /**
@@ -287,6 +310,12 @@ export interface OpenOptions {
   readonly speeds?: readonly number[];
   /** Whether to start in promiscuous mode, see {@linkcode Device.setPromiscuous} (default: false). */
   readonly promiscuous?: boolean;
+  /**
+   * Whether the device receives nothing, and misses the packets that arrive, until
+   * {@linkcode Device.endStandby} (default: false): time for a program to prepare in. Has an effect on ixgbe
+   * only.
+   */
+  readonly standby?: boolean;
   /**
    * Whether receive queues and the link have interrupts, for `Waiter` (default: false). Only ixgbe
    * devices accessed through VFIO or vfio-user, and network interfaces (AF_XDP).

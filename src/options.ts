@@ -38,6 +38,7 @@ const KINDS: Readonly<Record<keyof OpenOptions, Kind>> = {
   rxEntries: WHOLE,
   txEntries: WHOLE,
   promiscuous: SWITCH,
+  standby: SWITCH,
   interrupts: SWITCH,
   force: SWITCH,
   rebind: SWITCH,

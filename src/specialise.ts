@@ -10,12 +10,19 @@
  * - **Imported constants.** An imported binding is loaded and checked at each use, in some six
  *   instructions. A constant of the module itself, or in the scope of a specialised function, is part of
  *   the machine code.
+ * - **Undefined is not a constant.** V8 loads a captured variable that holds `undefined` at each use, because
+ *   it may not be initialised yet. A boolean computed from it outside the function is a constant.
  * - **Addresses as doubles.** A `Float64Array` copies a 64-bit bus address in one load and one store.
  *   The code does no arithmetic with it, so its bits do not change: V8 might change those of a NaN, but
  *   no address is that high (2^63 - 2^52).
- * - **Counters in a `Float64Array`.** They are exact up to 2^53. If a field of an object passes 2^31, its
- *   representation changes, and V8 discards the code that uses it.
+ * - **Positions in an `Int32Array`, totals in a `Float64Array`.** Totals are exact up to 2^53. If a field of
+ *   an object passes 2^31, its representation changes, and V8 discards the code that uses it. But V8 adds
+ *   to a double with checks, in some 20 instructions, and converts it before it can be an index. So a
+ *   queue keeps positions as 32-bit numbers that wrap, and adds to its totals once for many packets.
  * - **Integers stay integers** with `| 0`, `>>>`, `&` and `Math.imul`; a division makes a double.
+ * - **Indices with `+`.** V8 knows the range of `(i << 2) + 2` if it knows that of `i`, but not that of
+ *   `i << 2 | 2`. If the index is in range for sure, its check needs no state to deoptimise to, and the
+ *   loop keeps fewer values alive.
  * - **Loops in functions of their own.** V8 optimises a short function well if it only loops. It does
  *   less well with a loop in a long function, or in one that awaits.
  * - **Order of loads and stores.** A driver reads a descriptor after its DD bit, and writes it before the

@@ -34,6 +34,8 @@ export interface TransferredQueues {
     readonly ring: SharedWords;
     readonly slots: Uint32Array;
     readonly doorbell: SharedWords;
+    /** Whether the device has its descriptors already. */
+    readonly started: boolean;
   };
   /** @ignore The transmit queue: its empty ring, its doorbell. */
   readonly tx: { readonly ring: SharedWords; readonly doorbell: SharedWords };

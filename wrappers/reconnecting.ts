@@ -189,6 +189,8 @@ export class ReconnectingDevice implements Device {
   #before: Statistics | undefined;
   #lost = 0;
   #mac: Uint8Array;
+  /** Whether a device that is opened again leaves standby at once. */
+  #standbyEnded = false;
   #promiscuous: boolean | undefined;
   #multicast: readonly Uint8Array[] | undefined;
   #closed = false;
@@ -398,6 +400,7 @@ export class ReconnectingDevice implements Device {
     if (this.#multicast !== undefined) device.setMulticast(this.#multicast);
     this.#rx.forEach((queue, i) => queue.replace(device.rxQueues[i]));
     this.#tx.forEach((queue, i) => queue.replace(device.txQueues[i]));
+    if (this.#standbyEnded) device.endStandby?.();
     this.#device = device;
     this.#open = true;
     this.#since = performance.now();
@@ -414,6 +417,11 @@ export class ReconnectingDevice implements Device {
     checkUnicast(this.address, mac); // also without a connection: each attempt would fail with it
     this.#try((device) => device.setMacAddress(mac));
     this.#mac = mac.slice();
+  }
+
+  endStandby(): void {
+    this.#try((device) => device.endStandby?.());
+    this.#standbyEnded = true;
   }
 
   setPromiscuous(on: boolean): void {

@@ -66,6 +66,10 @@ export class WrappedDevice<Rx extends RxQueue = RxQueue, Tx extends TxQueue = Tx
     this.#device.setMacAddress(mac);
   }
 
+  endStandby(): void {
+    this.#device.endStandby?.();
+  }
+
   setPromiscuous(on: boolean): void {
     this.#device.setPromiscuous(on);
   }

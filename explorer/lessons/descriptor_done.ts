@@ -16,6 +16,10 @@ export const descriptorDone: Lesson = {
       { do: "round", port: 0 },
       { do: "receive", port: 0 },
       { do: "free" },
+      { do: "frame", port: 0, frame: "udp", times: 7 },
+      { do: "round", port: 0 },
+      { do: "receive", port: 0 },
+      { do: "free" },
     ],
   },
   steps: [
@@ -56,8 +60,9 @@ export const descriptorDone: Lesson = {
     {
       at: { kind: "arm", ring: "rx", descriptor: 0 },
       text:
-        "The driver gives the descriptor a free buffer: it writes the buffer's address over the " +
-        "first two words, and 0 over the others (7.1.6.1). That clears `DD`.",
+        "The descriptor stays as it is until 8 descriptors wait for a buffer. Then the driver gives it " +
+        "a free one: it writes the buffer's address over the first two words, and 0 over the others " +
+        "(7.1.6.1). That clears `DD`.",
       question: {
         ask: "What would happen if the driver left `DD` set?",
         answer:

@@ -31,17 +31,17 @@ export const tailOnce: Lesson = {
       look: "ring",
     },
     {
-      at: { kind: "arm", ring: "rx", port: 0, descriptor: 0 },
+      at: { kind: "look", ring: "rx", port: 0, descriptor: 0 },
       text:
-        "The driver takes a packet from descriptor 0, and gives the descriptor a free buffer. " +
-        "The device must not use it yet: it lies outside the part from `RDH` to `RDT`.",
+        "The driver takes the packet from descriptor 0, and its buffer with it. The descriptor is " +
+        "empty now. The device does not use it: it lies outside the part from `RDH` to `RDT`.",
       look: "ring",
     },
     {
       at: { kind: "return", port: 0 },
       text:
-        "`receive` returns 4 packets. Four descriptors have a free buffer again, and the driver " +
-        "has not written `RDT` (8.2.3.8.5). It does so when an eighth of the ring is refilled: 8 of " +
+        "`receive` returns 4 packets. Four descriptors are empty, and the driver has not written " +
+        "`RDT` (8.2.3.8.5). It refills them and does so when an eighth of the ring is empty: 8 of " +
         "these 64 descriptors. In a ring of 512 and more, it is 64 descriptors.",
       question: {
         ask: "What does a write of `RDT` cost that a write to the ring does not?",
@@ -53,7 +53,9 @@ export const tailOnce: Lesson = {
     },
     {
       at: { kind: "arm", ring: "rx", port: 0, descriptor: 7 },
-      text: "After four more packets, descriptor 7 is the eighth that has a free buffer again.",
+      text:
+        "After four more packets, the driver refills all 8 in one go: descriptor 7 is the last that " +
+        "gets a free buffer.",
       look: "descriptor",
     },
     {

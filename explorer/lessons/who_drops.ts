@@ -66,7 +66,7 @@ export const whoDrops: Lesson = {
     {
       at: { kind: "arm", ring: "rx", descriptor: 0 },
       text:
-        "The driver drops the packet: the descriptor keeps its buffer, and goes back to the device " +
+        "The driver drops the packet: the descriptor gets its own buffer again, and goes back to the device " +
         "with it. `rxNoBuffer` of the driver's statistics counts it; no register does.",
       question: {
         ask: "Why does the driver not keep the packet, and give the device an empty descriptor?",

@@ -7,25 +7,39 @@ import { Direction } from "../../programs/forward.ts";
 import { ModelFunction } from "../support/model_function.ts";
 import { FakeRxRing, FakeTxRing } from "../support/fake_ring.ts";
 
-/** Length of a queue's state: two counts of descriptors, a count of bytes, a flag. */
-const STATES = 4;
+/** Lengths of a queue's counts: 32-bit positions, new bytes and a flag; totals of packets and bytes. */
+const STATES = 4, TOTALS = 2;
 
-/** Returns what `make` returns, and the state that it has created for a queue. */
-function withState<Made>(make: () => Made): [made: Made, state: Float64Array] {
-  const { Float64Array } = globalThis, states: Float64Array[] = [];
-  globalThis.Float64Array = new Proxy(Float64Array, {
-    construct(target, args) {
-      const array = Reflect.construct(target, args);
-      if (args[0] === STATES) states.push(array);
-      return array;
-    },
-  });
+/** The counts that a queue keeps. */
+interface Counts {
+  readonly state: Int32Array;
+  readonly totals: Float64Array;
+}
+
+/** Returns what `make` returns, and the counts that it has created for a queue. */
+function withCounts<Made>(make: () => Made): [made: Made, counts: Counts] {
+  const { Int32Array, Float64Array } = globalThis;
+  const states: Int32Array[] = [], totals: Float64Array[] = [];
+  const collecting = <Kind extends { new (length: number): Kept }, Kept>(
+    kind: Kind,
+    length: number,
+    kept: Kept[],
+  ) =>
+    new Proxy(kind, {
+      construct(target, args) {
+        const array = Reflect.construct(target, args);
+        if (args[0] === length) kept.push(array);
+        return array;
+      },
+    });
+  globalThis.Int32Array = collecting(Int32Array, STATES, states);
+  globalThis.Float64Array = collecting(Float64Array, TOTALS, totals);
   try {
     const made = make();
-    assertEquals(states.length, 1);
-    return [made, states[0]];
+    assertEquals([states.length, totals.length], [1, 1]);
+    return [made, { state: states[0], totals: totals[0] }];
   } finally {
-    globalThis.Float64Array = Float64Array;
+    Object.assign(globalThis, { Int32Array, Float64Array });
   }
 }
 
@@ -35,10 +49,12 @@ for (const power of [31, 32, 40]) {
   const first = 2 ** power - 64 * 100; // the ring's first descriptor is next
   Deno.test(`RxQueue and TxQueue count and go on beyond 2^${power} packets`, () => {
     using pool = new Mempool({ buffers: 256, memory: "pages" });
-    const [rx, received] = withState(() => new FakeRxRing(pool, 64));
-    const [tx, sent] = withState(() => new FakeTxRing(pool, 64));
-    received.set([first, first, 60 * first]);
-    sent.set([first, first, 60 * first]);
+    const [rx, received] = withCounts(() => new FakeRxRing(pool, 64));
+    const [tx, sent] = withCounts(() => new FakeTxRing(pool, 64));
+    for (const { state, totals } of [received, sent]) {
+      state.set([first, first]);
+      totals.set([first, 60 * first]);
+    }
     const batch = new PacketBatch(pool, 32);
     for (let round = 0; round < ROUNDS; round++) {
       for (let i = 0; i < BURST; i++) rx.fill(60);

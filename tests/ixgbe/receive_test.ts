@@ -128,6 +128,78 @@ Deno.test("RxQueue.receive() drops damaged and long frames, even if it polls in 
   );
 });
 
+/** What may happen to a queue and its pool, with a number of frames or packets. */
+const EVENTS = fc.oneof(
+  fc.record({ arrive: fc.constantFrom(...KINDS), times: fc.integer({ min: 1, max: 40 }) }),
+  fc.record({ receive: fc.constantFrom(1, 3, 32, 256) }),
+  fc.record({ free: fc.integer({ min: 1, max: 80 }) }),
+  fc.record({ allocate: fc.integer({ min: 1, max: 80 }) }),
+);
+
+Deno.test("RxQueue.receive() loses and doubles no buffer, whatever arrives and however empty the pool is", () => {
+  const events = fc.array(EVENTS, { minLength: 20, maxLength: 120, size: "max" });
+  fc.assert(
+    fc.property(events, (events) => {
+      const entries = 64;
+      using pool = new Mempool({ buffers: 128, memory: "pages" });
+      const ring = new FakeRxRing(pool, entries), { queue } = ring;
+      const arrived = { received: 0, damaged: 0, tooLong: 0 }, held: number[] = [];
+      const receive = (capacity: number): number => {
+        const batch = new PacketBatch(pool, capacity), n = queue.receive(batch);
+        held.push(...batch.buffers.subarray(0, n));
+        return n;
+      };
+      const check = () => {
+        const empty = queue.read - queue.refilled;
+        assert(empty >= 0 && empty < entries / 8, `${empty} descriptors are empty`);
+        const places = [...held, ...pool.freeStack.subarray(0, pool.freeCount)];
+        assertEquals(places.length, pool.buffers - entries + empty, "none is lost");
+        assertEquals(new Set([...places, ...ring.buffers()]).size, places.length + ring.free);
+      };
+      for (const event of events) {
+        if ("arrive" in event) {
+          const [fate, ...parts] = event.arrive;
+          for (let i = 0; i < event.times && ring.free >= parts.length; i++, arrived[fate]++) {
+            for (const [size, status] of parts) ring.fill(size, status);
+          }
+        } else if ("receive" in event) {
+          receive(event.receive);
+        } else if ("free" in event) {
+          for (const buffer of held.splice(0, event.free)) pool.free(buffer);
+        } else {
+          for (let i = 0; i < event.allocate && pool.freeCount > 0; i++) {
+            held.push(pool.allocate(60));
+          }
+        }
+        check();
+      }
+      do {
+        for (const buffer of held.splice(0)) pool.free(buffer);
+      } while (receive(32) > 0);
+      const { packets, noBuffer, damaged, tooLong } = queue;
+      assertEquals({ received: packets + noBuffer, damaged, tooLong }, arrived);
+      queue.close();
+      assertEquals(pool.freeCount, pool.buffers);
+      assertEquals(new Set(pool.freeStack).size, pool.buffers);
+    }),
+    { numRuns: 200 },
+  );
+});
+
+Deno.test("RxQueue.receive() does not come round to a descriptor that has no buffer", () => {
+  using pool = new Mempool({ buffers: 512, memory: "pages" });
+  const ring = new FakeRxRing(pool, 64), batch = new PacketBatch(pool, 256);
+  for (let i = 0; i < 5; i++) ring.fill(60);
+  assertEquals(drain(ring, batch).length, 5);
+  for (let i = 5; i < 63; i++) ring.fill(60); // all that the NIC has; DD is still set in 0 to 4
+  ring.setDone(63); // a NIC that fills the descriptor before RDT, too
+  assertEquals(ring.queue.receive(batch), 58);
+  batch.free();
+  assertEquals(new Set(pool.freeStack.subarray(0, pool.freeCount)).size, pool.freeCount);
+  ring.queue.close();
+  assertEquals(pool.freeCount, 512);
+});
+
 Deno.test("RxQueue.receive() drops a long frame in parts, also while the pool is empty", () => {
   using pool = new Mempool({ buffers: 64, memory: "pages" });
   const ring = new FakeRxRing(pool, 64), batch = new PacketBatch(pool, 8);

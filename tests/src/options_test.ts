@@ -35,6 +35,7 @@ Deno.test("checkOptions() refuses values of another type or kind", () => {
     rxEntries: ["512", NaN, 64.5],
     txEntries: ["512", NaN],
     promiscuous: ["no", 1, null],
+    standby: ["no", 1, null],
     interrupts: ["yes", 0],
     force: ["", 1],
     rebind: [null, {}],
@@ -80,6 +81,7 @@ Deno.test("checkOptions() accepts every option, and undefined values", () => {
     rxEntries: 64,
     txEntries: 64,
     promiscuous: false,
+    standby: false,
     interrupts: true,
     force: true,
     rebind: true,
@@ -131,6 +133,7 @@ Deno.test("every device accepts options that are false, and `force` and `rebind`
   const options = {
     interrupts: false,
     promiscuous: false,
+    standby: false,
     guard: false,
     force: true,
     rebind: true,

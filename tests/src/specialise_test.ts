@@ -94,7 +94,7 @@ Deno.test("A specialised function that lacks a name in its scope is detected", (
   for (const text of specialised()) {
     const scope = text.slice(text.indexOf("(") + 1, text.indexOf(")")).split(",");
     for (const name of scope.map((name) => name.trim())) {
-      const mutant = text.replace(name, `${name}_`);
+      const mutant = text.replace(new RegExp(`\\b${name}\\b`), `${name}_`);
       assertEquals(namesIn(mutant), { outside: [name], unused: [`${name}_`] }, scriptOf(text));
     }
   }

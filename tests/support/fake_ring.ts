@@ -48,6 +48,11 @@ export class FakeRxRing {
     this.#head = (this.#head + 1) & this.#mask;
   }
 
+  /** Sets DD and EOP in a descriptor that the NIC does not have. */
+  setDone(number: number): void {
+    this.#ring.set([RX_DD | RX_EOP, 60], number * WORDS + 2);
+  }
+
   /** Returns the numbers of the buffers that the NIC can write to. */
   buffers(): number[] {
     const { memory, bufferSize } = this.#pool, base = memory.busAddress(0, "iova");
@@ -74,8 +79,9 @@ export class FakeTxRing {
     return [...this.#ring.subarray(number * WORDS, (number + 1) * WORDS)];
   }
 
-  /** Reports all packets as sent. */
-  send(): void {
-    for (let word = 3; word < this.#ring.length; word += WORDS) this.#ring[word] |= TX_DD;
+  /** Reports all packets as sent, or the one in a descriptor. */
+  send(number?: number): void {
+    const first = number ?? 0, last = number ?? this.#ring.length / WORDS - 1;
+    for (let i = first; i <= last; i++) this.#ring[i * WORDS + 3] |= TX_DD;
   }
 }

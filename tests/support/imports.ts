@@ -116,10 +116,12 @@ export const SIM_FLOORS: Floors = {
   ],
   "sim/port.ts": ["sim/options.ts", "sim/plain/", "sim/pci/", "sim/nic/", "sim/wires/"],
   "sim/loop.ts": ["sim/port.ts"],
+  "sim/rehearsal.ts": ["sim/loop.ts", "sim/minimal_driver.ts", "sim/pci/", "sim/wires/"],
   "sim/report.ts": ["sim/port.ts", "sim/wires/"],
   "sim/control.ts": ["sim/report.ts", "sim/port.ts"],
   "sim/main.ts": [
-    ...["sim/control.ts", "sim/report.ts", "sim/loop.ts", "sim/port.ts", "sim/options.ts"],
+    ...["sim/control.ts", "sim/report.ts", "sim/rehearsal.ts", "sim/loop.ts", "sim/port.ts"],
+    "sim/options.ts",
     "sim/wires/",
   ],
 };

@@ -26,14 +26,13 @@ type Fail = (what: string) => never;
 
 /** Order of the owners round a ring, from the next descriptor that the driver looks at. */
 const ORDER: Readonly<Record<Direction, readonly number[]>> = {
-  rx: [OWNER.DONE, OWNER.DEVICE, OWNER.ARMED],
+  rx: [OWNER.DONE, OWNER.DEVICE, OWNER.ARMED, OWNER.DRIVER],
   tx: [OWNER.DONE, OWNER.DEVICE, OWNER.ARMED, OWNER.DRIVER],
 };
 /** Who may have the buffer of a descriptor, by the descriptor's owner. */
 const HOLDERS: Readonly<Record<Direction, Readonly<Record<number, readonly number[]>>>> = {
   rx: {
-    // A look passes a buffer to the program before the descriptor gets another one.
-    [OWNER.DONE]: [BUFFER.FILLED, BUFFER.PROGRAM],
+    [OWNER.DONE]: [BUFFER.FILLED],
     [OWNER.DEVICE]: [BUFFER.RECEIVE, BUFFER.FILLED],
     [OWNER.ARMED]: [BUFFER.RECEIVE],
   },

@@ -102,6 +102,9 @@ class FakeDevice implements Device {
     this.calls.push(`MAC ${mac[5]}`);
   }
 
+  endStandby(): void {
+    this.calls.push("standby ended");
+  }
   setPromiscuous(on: boolean): void {
     this.#check();
     this.calls.push(`promiscuous ${on}`);
@@ -237,6 +240,22 @@ Deno.test("ReconnectingDevice sets promiscuous mode and multicast addresses agai
   await reconnect(device);
   assertEquals(devices[0].calls, ["MAC 2", "promiscuous true", "close"]);
   assertEquals(devices[1].calls, ["promiscuous true", "multicast 1"]);
+  device.close();
+});
+
+Deno.test("ReconnectingDevice ends the standby of a device that is opened again, if it was ended before", async () => {
+  using pool = new Mempool({ buffers: 64, memory: "pages" });
+  const { device, devices } = await opened(pool);
+  devices[0].failure = "server";
+  device.checkAlive();
+  await reconnect(device);
+  assertEquals(devices[1].calls, ["MAC 1"]);
+  device.endStandby();
+  devices[1].failure = "server";
+  device.checkAlive();
+  await reconnect(device);
+  assertEquals(devices[1].calls, ["MAC 1", "standby ended", "close"]);
+  assertEquals(devices[2].calls.at(-1), "standby ended");
   device.close();
 });
 

@@ -12,22 +12,25 @@ const RX = "ixgbe/rx_queue.ts", TX = "ixgbe/tx_queue.ts";
 
 /** Places by what happens there. */
 export const PLACES = {
-  /** A receive descriptor gets its first buffer, or keeps that of a frame that was dropped. */
+  /** A receive descriptor gets its first buffer. */
   RX_FILL: { file: RX, text: "this.#ring.set([address[b], address[b + 1], 0, 0], d);" },
   /** The driver looks at DD of a receive descriptor. */
-  RX_LOOK: { file: RX, text: "if ((ring[i << 2 | 2] & CHECKED) !== WHOLE) break;" },
+  RX_LOOK: { file: RX, text: "if ((status & CHECKED) !== WHOLE) break;" },
   /** The same in the slow path, which drops the frame. */
   RX_DROP: { file: RX, text: "if ((this.#ring[i * WORDS + 2] & RX_DD) === 0" },
-  /** A receive descriptor gets a fresh buffer. */
-  RX_ARM: { file: RX, text: "ring64[i << 1] = address[fresh];" },
+  /** A receive descriptor gets a free buffer again. */
+  RX_ARM: { file: RX, text: "ring64[i << 1] = address[buffer];" },
   /** A transmit descriptor gets a packet's buffer. */
   TX_ARM: { file: TX, text: "ring64[t << 1] = address[buffer];" },
   /** The driver looks at DD of a run's last transmit descriptor. */
-  TX_LOOK: { file: TX, text: "if ((ring[end << 2 | 3] & TX_DD) === 0) break;" },
+  TX_LOOK: { file: TX, text: "if ((ring[(end << 2) + 3] & TX_DD) === 0) break;" },
   /** The driver returns the buffer of a sent packet to the pool. */
-  TX_FREE: { file: TX, text: "freeStack[freeCount++] = slots[clean];" },
+  TX_FREE: { file: TX, text: "freeStack[(freeCount + n) | 0] = slots[start + n];" },
   /** Closing returns the buffers in the rings to the pool. */
-  RX_CLOSE: { file: RX, text: "const buffers = [...this.#slots];" },
+  RX_CLOSE: {
+    file: RX,
+    text: "buffers.push(this.#slots[(this.#state[TAIL] + n) & this.#mask]);",
+  },
   TX_CLOSE: {
     file: TX,
     text: "buffers.push(this.#slots[state[NEXT_TO_CLEAN] & this.#mask]);",
@@ -69,7 +72,7 @@ export const CALLS = {
     why: "The program waits until there is a link: before that nothing can be sent.",
   },
   RECEIVE: {
-    source: { file: RX, text: "return function receive(batch: PacketBatch): number {" },
+    source: { file: RX, text: "const receive = (batch: PacketBatch): number => {" },
     why:
       "The program polls: the driver looks for descriptors that are done, at most a batch of them.",
   },

@@ -22,7 +22,7 @@ import { FATE_PLACES } from "./places.ts";
 import type { PortContext } from "./port.ts";
 import { RegisterCells } from "./register_cells.ts";
 import type { Ring } from "./ring.ts";
-import { RxRing } from "./rx_ring.ts";
+import { type DriverRxQueue, RxRing } from "./rx_ring.ts";
 import { type DriverQueue, TxRing } from "./tx_ring.ts";
 
 /** One port: card, wire and rings, with all that happens to them. */
@@ -67,6 +67,11 @@ export class PortRecorder implements AccessedPort, LineWatcher {
   /** Returns what the driver's transmit queue says of itself. */
   #queueOf(queue: number): DriverQueue {
     return this.device?.txQueues[queue] as unknown as DriverQueue ?? { packets: 0, pending: 0 };
+  }
+
+  /** Returns what the driver's receive queue says of itself. */
+  #rxQueueOf(queue: number): DriverRxQueue {
+    return this.device?.rxQueues[queue] as unknown as DriverRxQueue ?? { read: 0, refilled: 0 };
   }
 
   // The model's list counts a rule that is broken again, and does not say when.
@@ -138,7 +143,7 @@ export class PortRecorder implements AccessedPort, LineWatcher {
   driverWrote(): void {
     this.#context.lookForReclaimed();
     this.tx.forEach((ring, queue) => ring.located && ring.driverWrote(this.#queueOf(queue)));
-    for (const ring of this.rx) ring.driverWrote();
+    this.rx.forEach((ring, queue) => ring.located && ring.driverWrote(this.#rxQueueOf(queue)));
   }
 
   /** Records the buffers that the driver has returned since the rings were looked at last. */

@@ -12,6 +12,12 @@ import { Ring } from "./ring.ts";
 
 const FORMAT = "7.1.6.1", WRITE_BACK = "7.1.6.2", RING_SECTION = "7.1.9";
 
+/** What the driver's queue says of itself, in descriptors: those read, and those that have a buffer again. */
+export interface DriverRxQueue {
+  readonly read: number;
+  readonly refilled: number;
+}
+
 /** A receive ring. */
 export class RxRing extends Ring {
   /** The driver has filled the ring in this memory: each descriptor has a buffer. */
@@ -41,23 +47,24 @@ export class RxRing extends Ring {
 
   /**
    * Records what the driver has done to the ring since it was looked at last: it looked at descriptors
-   * that were done, and gave each a buffer.
+   * that were done, and may have given some a buffer again.
    */
-  driverWrote(): void {
-    for (let n = 0; n < this.cells.entries; n++) {
-      const i = this.cells.get(RING.NEXT);
-      if (!this.differs(i)) return;
-      this.#looked(i);
-      this.#armed(i);
-    }
+  driverWrote({ read, refilled }: DriverRxQueue): void {
+    const { cells } = this;
+    while (cells.get(RING.NEXT) !== (read & cells.mask)) this.#looked(cells.get(RING.NEXT));
+    while (cells.get(RING.FILL) !== (refilled & cells.mask)) this.#armed(cells.get(RING.FILL));
   }
 
   /** The driver has looked at a descriptor, and found it done. */
   #looked(i: number): void {
     const { cells } = this, { pool, journal, port } = this.context;
     const words = cells.words(i), buffer = cells.slot(i);
-    const taken = pool.mempool.lengths[buffer] > 0;
+    const taken = pool.mempool.lengths[buffer] > 0, about = pool.about(buffer);
     if (taken) pool.setOwner(buffer, BUFFER.PROGRAM);
+    else if (buffer !== NONE) pool.release(buffer);
+    cells.setSlot(i, NONE);
+    cells.setOwner(i, OWNER.DRIVER);
+    cells.set(RING.NEXT, (i + 1) & cells.mask);
     journal.add({
       kind: "look",
       actor: "driver",
@@ -66,26 +73,25 @@ export class RxRing extends Ring {
       why: taken
         ? "DD is set: the device is done with the descriptor. The packet goes to the program's batch."
         : endsFrame(words)
-        ? "DD is set, but the packet does not fit: the driver drops it and keeps the buffer."
+        ? "DD is set, but the driver cannot keep the packet: it drops it, and the buffer is free."
         : "DD is set without EOP: the frame goes on in the next buffer. This driver drops such frames.",
       section: WRITE_BACK,
-      ...pool.about(buffer),
+      ...about,
       descriptor: accessOf(cells, i, [words, words], true),
       source: taken ? PLACES.RX_LOOK : PLACES.RX_DROP,
     });
   }
 
-  /** The driver has given a descriptor a fresh buffer, or its own again. */
+  /** The driver has given a descriptor a free buffer. */
   #armed(i: number): void {
     const { cells } = this, { pool, journal, port } = this.context;
-    const old = cells.words(i), before = cells.slot(i);
+    const old = cells.words(i);
     this.#take(i);
     const buffer = cells.slot(i);
     if (buffer !== NONE) {
       pool.setOwner(buffer, BUFFER.RECEIVE);
       pool.setFrame(buffer, 0);
     }
-    cells.set(RING.NEXT, (i + 1) & cells.mask);
     cells.set(RING.FILL, (i + 1) & cells.mask);
     journal.add({
       kind: "arm",
@@ -93,12 +99,12 @@ export class RxRing extends Ring {
       port,
       title: `${descriptorName("rx", cells.name.queue, i)}: ${emptyText(buffer)}`,
       why:
-        "The descriptor gets a fresh buffer from the pool at once, and DD is cleared. The device does " +
-        "not have it before the tail is written.",
+        "The descriptor gets a free buffer from the pool, and DD is cleared. The device does not have " +
+        "it before the tail is written.",
       section: FORMAT,
       ...buffer === NONE ? {} : { buffer },
       descriptor: accessOf(cells, i, [old, cells.words(i)], false),
-      source: buffer === before ? PLACES.RX_FILL : PLACES.RX_ARM,
+      source: PLACES.RX_ARM,
     });
   }
 

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { BLOCK } from "../../../ixgbe/tx_queue.ts";
 import { descriptorFormat } from "../../recording/descriptor_format.ts";
 import { BUFFER, NONE, OWNER, RING } from "../../recording/layout.ts";
 import { isSent, reportsStatus, toSendText } from "./descriptor_text.ts";
@@ -21,8 +22,6 @@ export interface DriverQueue {
 
 /** A transmit ring. */
 export class TxRing extends Ring {
-  /** The last descriptors of the runs in the ring: those that the driver gave RS. */
-  readonly #ends = new Set<number>();
   /** The descriptor whose packet is being sent. */
   #leaving: number | undefined;
 
@@ -44,29 +43,26 @@ export class TxRing extends Ring {
     while (cells.get(RING.NEXT) !== clean) this.#reclaimed();
   }
 
-  /** The driver has found a run done, and returned its buffers. */
+  /** The driver has found a block done, and returned its buffers. */
   #reclaimed(): void {
     const { cells } = this;
-    const end = this.#endOfRun();
-    this.#look(
-      end,
-      "DD is set in the last descriptor of the run: all packets of the run are sent.",
-    );
+    const end = this.#endOfBlock();
+    this.#look(end, "DD is set: the packet is sent, and all before it.");
     for (let i = cells.get(RING.NEXT);; i = (i + 1) & cells.mask) {
       this.#free(i);
       if (i === end) return;
     }
   }
 
-  /** The driver looks at the last descriptor of the oldest run, and finds it not done. */
+  /** The driver looks at the last descriptor of the oldest block, and finds it not done. */
   lookedInVain(): void {
     const { cells } = this;
     if (cells.get(RING.NEXT) === cells.get(RING.FILL)) return;
-    const end = this.#endOfRun();
+    const end = this.#endOfBlock();
     if (isSent(cells.words(end))) return;
     this.#look(
       end,
-      "DD is 0: the device has not reported the run as sent. Its buffers stay in the ring.",
+      "DD is 0: the device has not reported the packet as sent. The buffers up to it stay in the ring.",
     );
   }
 
@@ -108,7 +104,6 @@ export class TxRing extends Ring {
     const old = cells.words(i);
     cells.setWords(i, this.inMemory(i));
     const words = cells.words(i), buffer = this.context.pool.bufferOf(words);
-    if (reportsStatus(words)) this.#ends.add(i);
     cells.setSlot(i, buffer);
     cells.setOwner(i, OWNER.ARMED);
     cells.set(RING.FILL, (i + 1) & cells.mask);
@@ -119,7 +114,7 @@ export class TxRing extends Ring {
       port,
       title: `${descriptorName("tx", cells.name.queue, i)}: ${toSendText(words, buffer)}`,
       why: reportsStatus(words)
-        ? "RS in the last descriptor of the run asks the device to set DD, once for all packets of the run."
+        ? "RS asks the device to set DD once the packet is sent. That stands for all packets before it."
         : "The descriptor tells the device where the packet is. Without RS the device does not report it.",
       section: FORMAT,
       ...pool.about(buffer),
@@ -191,7 +186,7 @@ export class TxRing extends Ring {
       title: `${descriptorName("tx", cells.name.queue, i)}: DD`,
       why: done === 1
         ? "The descriptor has RS: the device sets DD, which tells the driver that the packet is sent."
-        : `The descriptor has RS: the device sets DD, which stands for ${done} descriptors of the run.`,
+        : `The descriptor has RS: the device sets DD, which stands for ${done} descriptors.`,
       section: REPORT,
       ...pool.about(cells.slot(i)),
       descriptor: accessOf(cells, i, [old, words], true, descriptorFormat("tx", words)),
@@ -214,16 +209,14 @@ export class TxRing extends Ring {
     if (buffer !== NONE) {
       pool.release(buffer);
     }
-    this.#ends.delete(i);
     cells.setSlot(i, NONE);
     cells.setOwner(i, OWNER.DRIVER);
   }
 
-  /** Returns the last descriptor of the oldest run. */
-  #endOfRun(): number {
-    const { cells } = this;
-    let i = cells.get(RING.NEXT);
-    while (!this.#ends.has(i)) i = (i + 1) & cells.mask;
-    return i;
+  /** Returns the last descriptor of the oldest block: where the block ends, or the last that was filled. */
+  #endOfBlock(): number {
+    const { cells } = this, next = cells.get(RING.NEXT);
+    const filled = (cells.get(RING.FILL) - next) & cells.mask;
+    return (next + Math.min(BLOCK - next % BLOCK, filled) - 1) & cells.mask;
   }
 }

@@ -81,7 +81,7 @@ Deno.test("DD in one descriptor makes all descriptors of the run done", async ()
   assert(!recorded.steps.slice(at + 1).some(({ kind }) => kind === "write-back"));
 });
 
-Deno.test("A descriptor is armed until the tail is written, and its old buffer is the program's", async () => {
+Deno.test("A descriptor that was read is empty until it is armed, and armed until the tail is written", async () => {
   const recorded = await recordOpen(
     [{ do: "frame", port: 0, frame: "udp", times: 8 }, { do: "receive", port: 0 }],
   );
@@ -95,7 +95,7 @@ Deno.test("A descriptor is armed until the tail is written, and its old buffer i
   const looked = recorded.steps[at("look")];
   recording.moveTo(at("look"));
   assertEquals([owner(), layout.view(state, "pool/owners")[looked.buffer!]], [
-    OWNER.DONE,
+    OWNER.DRIVER,
     BUFFER.PROGRAM,
   ]);
   recording.moveTo(at("arm"));
