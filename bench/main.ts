@@ -16,14 +16,8 @@ import { DistanceProbe } from "./distance.ts";
 import { describe, machine } from "./machine.ts";
 import { BENCH, type Options } from "./options.ts";
 import { plotsOf } from "./plots.ts";
-import {
-  isFile,
-  prepareResults,
-  readResults,
-  replaceFile,
-  type Results,
-  writeResults,
-} from "./results.ts";
+import type { Results } from "./results.ts";
+import { isFile, prepareResults, readResults, replaceFile, writeResults } from "./results_file.ts";
 import { quickly } from "./quick.ts";
 import { runSuite, suiteOf } from "./suites.ts";
 import { notes, table } from "./table.ts";

@@ -6,7 +6,7 @@
 
 import { UsageError } from "../src/errors.ts";
 import { command } from "../programs/command_line.ts";
-import { choice, flag, repeated, text, whole, wholes } from "../programs/options.ts";
+import { choice, decimal, flag, repeated, text, whole, wholes } from "../programs/options.ts";
 import { DEVICE_KINDS, type DeviceKind } from "./devices.ts";
 import { type Other, other } from "./forwarders.ts";
 import { usableCores } from "./machine.ts";
@@ -74,8 +74,8 @@ Exits with 1 if a forwarder fails, or loses, reorders or damages packets.`,
       ...{ least: 1000, most: 2e7, default: [1000000, 2000000, 4000000] },
     }),
     rounds: whole("runs of each point, in turns", { least: 1, most: 1000, default: 3 }),
-    seconds: whole("seconds of each run, in windows of 0.2 s, of 0.5 s for latency", {
-      ...{ least: 1, most: 3600, default: 1 },
+    seconds: decimal("seconds of each run, in windows of 0.2 s, of 0.5 s for latency", {
+      ...{ least: 0.2, most: 3600, default: 1 },
     }),
     starts: whole("starts of each forwarder in the suite spread", {
       ...{ least: 1, most: 1000, default: 20 },

@@ -18,7 +18,7 @@ const KEEP = 65536;
  * @param cores The cores that it may use.
  * @param command The program and its arguments.
  * @param stderr Where its standard error goes, see {@linkcode Program}.
- * @throws {UsageError} if `taskset` is not installed.
+ * @throws {UsageError} if `setpriv` is not installed.
  */
 export function startOn(
   name: string,
@@ -28,11 +28,13 @@ export function startOn(
 ): Program {
   const options = { name, cwd: PROJECT, stderr, keep: KEEP, signals: true };
   try {
-    return Program.start(["taskset", "-c", cores.join(), ...command], options);
+    // The kernel kills it with this process, however that ends: forwarders poll for ever.
+    const pinned = ["taskset", "-c", cores.join(), ...command];
+    return Program.start(["setpriv", "--pdeathsig", "KILL", ...pinned], options);
   } catch (error) {
     if (!(error instanceof Deno.errors.NotFound)) throw error;
     throw new UsageError(
-      "the bench needs taskset, to pin programs to cores: apt-get install util-linux",
+      "the bench needs setpriv and taskset, to pin programs to cores: apt-get install util-linux",
     );
   }
 }

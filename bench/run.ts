@@ -28,7 +28,7 @@ import {
 } from "./window.ts";
 
 /** Deadline for the first packets to come back, in milliseconds. */
-const DEADLINE_MS = 10000;
+const DEADLINE_MS = 15000;
 /** Milliseconds after a stop until both programs are warm again. */
 const SETTLE_MS = 50;
 /** Milliseconds between looks whether all packets are back, and looks without a packet after which the rest is lost. */

@@ -3,17 +3,8 @@
 import { assertAlmostEquals, assertEquals, assertThrows } from "@std/assert";
 import { Counter, EVENTS } from "../../bench/cycles.ts";
 import { columnOf, sameDistance } from "../../bench/distance.ts";
-import {
-  coarse,
-  judge,
-  merge,
-  NOTHING,
-  type Point,
-  prepareResults,
-  readResults,
-  replaceFile,
-  type Suite,
-} from "../../bench/results.ts";
+import { coarse, judge, merge, NOTHING, type Point, type Suite } from "../../bench/results.ts";
+import { prepareResults, readResults, replaceFile } from "../../bench/results_file.ts";
 import { startOf } from "../../bench/window.ts";
 import { median, quantile, summarize } from "../../bench/statistics.ts";
 import { Latency } from "../../sim/wires/latency.ts";
