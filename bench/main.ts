@@ -15,7 +15,7 @@ import { checkDevices } from "./devices.ts";
 import { DistanceProbe } from "./distance.ts";
 import { describe, machine } from "./machine.ts";
 import { BENCH, type Options } from "./options.ts";
-import { plot } from "./plots.ts";
+import { plotsOf } from "./plots.ts";
 import type { Results } from "./results.ts";
 import { isFile, prepareResults, readResults, replaceFile, writeResults } from "./results_file.ts";
 import { quickly } from "./quick.ts";
@@ -78,10 +78,9 @@ async function main(options: Options): Promise<number> {
   const code = failures.length > 0 && options.from === undefined ? 1 : 0;
   if (options.plots === undefined) return code;
   Deno.mkdirSync(options.plots, { recursive: true });
-  for (const suite of suites) {
-    const file = `${options.plots}/${suite.name}.svg`, picture = plot(suite, results.machine);
-    if (picture === undefined) continue;
-    replaceFile(file, picture);
+  for (const { name, svg } of suites.flatMap((suite) => plotsOf(suite, results.machine))) {
+    const file = `${options.plots}/${name}.svg`;
+    replaceFile(file, svg);
     console.log(`drew ${file}`);
   }
   return code;

@@ -84,8 +84,10 @@ export function sum(line: SimLine, name: string): number {
   return line.ports.reduce((total, port) => total + port.wireStatistics[name], 0);
 }
 
-/** Milliseconds between two counts of {@linkcode SimLine.progress}, and of a step of the result. */
-const SLICE_MS = 10, STEP_MS = 50;
+/** Milliseconds between two counts of {@linkcode SimLine.progress}. */
+const SLICE_MS = 10;
+/** Milliseconds of a step of {@linkcode Start.rates}. */
+export const STEP_MS = 50;
 /** The share of the median that counts as full speed. */
 const FULL = 0.9;
 
