@@ -246,17 +246,17 @@ for (const [driver, open] of Object.entries(RIGS)) {
   });
 
   Deno.test(`FaultyDevice of ${driver} skips copies while no buffer is free`, async () => {
-    const rig = await open(64 + 4);
+    const rig = await open(64 + 9);
     using device = new FaultyDevice(rig.device, { seed: 1, receive: { duplicate: 1 } });
-    const batch = new PacketBatch(rig.pool, 8);
+    const batch = new PacketBatch(rig.pool, 16);
     const arrive = (...numbers: number[]) => {
       for (const number of numbers) assert(rig.arrive(numbered(number)));
     };
-    arrive(0, 1, 2); // three of the four free buffers replace them in the ring
-    assertEquals(device.rxQueues[0].receive(batch), 4);
-    assertEquals([...batch].map(numberOf), [0, 0, 1, 2]);
+    arrive(0, 1, 2, 3, 4, 5, 6, 7); // eight of the nine free buffers replace them in the ring
+    assertEquals(device.rxQueues[0].receive(batch), 9);
+    assertEquals([...batch].map(numberOf), [0, 0, 1, 2, 3, 4, 5, 6, 7]);
     const { duplicated, skipped } = device.faults().receive;
-    assertEquals([duplicated, skipped, rig.pool.freeCount], [1, 2, 0]);
+    assertEquals([duplicated, skipped, rig.pool.freeCount], [1, 7, 0]);
     batch.free();
     device.close();
     rig.end();
