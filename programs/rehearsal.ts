@@ -2,8 +2,8 @@
  * Rehearses forwarding before the devices have any descriptor, so that it is fast from the first packet on.
  *
  * V8 compiles a function for what it has seen it do. Without a rehearsal, it would first compile a forwarder
- * that has only polled empty rings, discard that at the first packet, and compile it again, from whatever
- * happened in those milliseconds: some starts stayed at two thirds of the speed of others.
+ * that has only polled empty rings, discard that at the first packet, and compile it again, several times,
+ * while packets wait.
  *
  * @module
  */
