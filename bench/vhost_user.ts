@@ -41,8 +41,8 @@ export const VHOST_USER = command({
     `Receives, transmits and loops 64-byte packets in batches of 32 over vhost-user, in turns with this
 project's driver and with DPDK's (split ring, not vectorised). Prints medians, separately for each
 distance between the cores (of a cache line, there and back: same below 80 ns, near below 250 ns,
-far). Needs DPDK's testpmd, in Debian's packages dpdk, dpdk-dev, librte-net-vhost23, librte-net-virtio23,
-librte-mempool-ring23.`,
+far). Needs DPDK's testpmd, in Debian's packages dpdk, dpdk-dev, librte-net-vhost23,
+librte-net-virtio23, librte-mempool-ring23.`,
   options: OPTIONS,
   plan: ({ values }) => values,
 });
