@@ -55,6 +55,11 @@ export const DEVICE_OPTIONS = {
     "KIND,…",
     "kinds of traffic, separated by commas",
   ),
+  take: text(
+    "the only traffic of a network interface that the program gets, in the same words",
+    "KIND,…",
+    "kinds of traffic, separated by commas",
+  ),
   force: flag(
     "take over a NIC although its kernel interface is up, or a network interface although it has an address",
   ),
@@ -126,10 +131,12 @@ export function deviceOptions(
         "reconnect: leave it out",
     );
   }
-  const { xdp: mode, pass } = values;
-  if ((mode !== undefined || pass !== undefined) && !addresses.some(isInterface)) {
+  const { xdp: mode, pass, take } = values;
+  const ofInterfaces = Object.entries({ xdp: mode, pass, take })
+    .find(([, value]) => value !== undefined)?.[0];
+  if (ofInterfaces !== undefined && !addresses.some(isInterface)) {
     throw new UsageError(
-      `--${mode === undefined ? "pass" : "xdp"} is for network interfaces, and ` +
+      `--${ofInterfaces} is for network interfaces, and ` +
         `${addresses.join(" and ")} ${
           addresses.length === 1 ? "is none" : "are none"
         }: leave it out`,
@@ -152,8 +159,12 @@ export function deviceOptions(
       ...(txEntries && { txEntries }),
       ...(values["no-guard"] && { guard: false }),
       ...(virtio && { virtio }),
-      ...((mode !== undefined || pass !== undefined) && {
-        xdp: { ...(mode && { mode }), ...(pass !== undefined && { pass: pass.split(",") }) },
+      ...(ofInterfaces !== undefined && {
+        xdp: {
+          ...(mode && { mode }),
+          ...(pass !== undefined && { pass: pass.split(",") }),
+          ...(take !== undefined && { take: take.split(",") }),
+        },
       }),
       ...(speed.length > 0 && { speeds: speed }),
     },

@@ -103,6 +103,7 @@ const OWN_OPTIONS: Readonly<Record<string, string>> = {
   virtio: "--virtio",
   "xdp.mode": "--xdp",
   "xdp.pass": "--pass",
+  "xdp.take": "--take",
   rxQueues: "--queues",
   txQueues: "--queues",
   rxEntries: "--rx-entries",

@@ -368,4 +368,6 @@ export interface XdpOptions {
    * with VLAN tags, extension headers of IPv6, and, for ports, fragments of IPv4 after the first.
    */
   readonly pass?: readonly string[];
+  /** The only traffic that goes to the program, in the words of `pass`; all other goes to the kernel. */
+  readonly take?: readonly string[];
 }

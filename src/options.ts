@@ -21,9 +21,11 @@ const isSpeeds = (value: unknown) =>
   Array.isArray(value) && value.length > 0 && value.every(Number.isSafeInteger);
 const isXdp = (value: unknown) => {
   if (typeof value !== "object" || value === null || Array.isArray(value)) return false;
-  const { mode = "auto", pass = [], ...rest } = value as Record<string, unknown>;
-  const words = Array.isArray(pass) && pass.every((word) => typeof word === "string");
-  return Object.keys(rest).length === 0 && XDP_MODES.some((word) => word === mode) && words;
+  const { mode = "auto", pass = [], take = [], ...rest } = value as Record<string, unknown>;
+  const lists = [pass, take].every((list) =>
+    Array.isArray(list) && list.every((word) => typeof word === "string")
+  );
+  return Object.keys(rest).length === 0 && XDP_MODES.some((word) => word === mode) && lists;
 };
 const isPool = (value: unknown) => value instanceof Mempool;
 
@@ -47,7 +49,7 @@ const KINDS: Readonly<Record<keyof OpenOptions, Kind>> = {
   onWait: ["a function", (value) => typeof value === "function"],
   virtio: ['"legacy" or "modern"', (value) => value === "legacy" || value === "modern"],
   xdp: [
-    `an object with \`mode\` (${XDP_MODES.join(", ")}) and \`pass\` (an array of strings)`,
+    `an object with \`mode\` (${XDP_MODES.join(", ")}), \`pass\` and \`take\` (arrays of strings)`,
     isXdp,
   ],
 };

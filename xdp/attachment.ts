@@ -20,7 +20,7 @@ import {
 } from "./bpf.ts";
 import type { NetworkInterface } from "./interface.ts";
 import { attachedProgram, programAbove } from "./kernel_use.ts";
-import { type Passed, redirectProgram } from "./program.ts";
+import { redirectProgram, type Selection } from "./program.ts";
 import type { XdpMode, XdpSocket } from "./socket.ts";
 
 /** How long the program of a process that has ended may stay attached, in milliseconds. */
@@ -66,7 +66,7 @@ export class Attachment {
     at: NetworkInterface,
     queues: number,
     mode: XdpMode,
-    passed: Passed,
+    selection: Selection,
     pieces: boolean,
   ): Promise<Attachment> {
     const fds: number[] = [];
@@ -77,7 +77,7 @@ export class Attachment {
     try {
       const map = keep(createMap(queues));
       if (map < 0) throw refusedBpf(address, "make a map", -map);
-      const { result, log } = loadProgram(redirectProgram(map, passed), pieces);
+      const { result, log } = loadProgram(redirectProgram(map, selection), pieces);
       if (keep(result) < 0) throw refusedBpf(address, "load the program", -result, log);
       const flags = ATTACH_FLAGS[mode];
       let link = await attachOnce(address, result, at, flags);

@@ -25,7 +25,7 @@ import { checkServed, checkZeroCopyFrames } from "./checks.ts";
 import { Filters } from "./filters.ts";
 import type { NetworkInterface } from "./interface.ts";
 import { LinkEvents } from "./link_events.ts";
-import type { Passed } from "./program.ts";
+import type { Selection } from "./program.ts";
 import { QueuePair } from "./queue_pair.ts";
 import type { XdpMode } from "./socket.ts";
 import { countersOf, missedBy, statisticsOf } from "./statistics.ts";
@@ -75,7 +75,7 @@ export class XdpDevice implements Device {
   /** @ignore For `openXdp`. Makes sockets and queues, attaches the program, and connects them. */
   async start(
     mode: XdpMode,
-    passed: Passed,
+    selection: Selection,
     { promiscuous = false, interrupts = false }: OpenOptions,
   ): Promise<void> {
     const { rxEntries, txEntries, rxQueues, pools } = this.#queues;
@@ -88,7 +88,7 @@ export class XdpDevice implements Device {
     }
     const at = this.#interface, pieces = this.pool.bufferSize > MAX_CHUNK;
     const { up } = at.linkStatus();
-    this.#attachment = await Attachment.attach(this.address, at, rxQueues, mode, passed, pieces);
+    this.#attachment = await Attachment.attach(this.address, at, rxQueues, mode, selection, pieces);
     for (const { socket } of this.#pairs) {
       await socket.bind(at, mode);
       if (socket.zeroCopy) checkZeroCopyFrames(this.address, at, pools[socket.queue].bufferSize);

@@ -12,7 +12,7 @@ import { checkFrames, checkQueues, checkUnused, modeOf } from "./checks.ts";
 import { XdpDevice } from "./device.ts";
 import { NetworkInterface } from "./interface.ts";
 import { isBond } from "./kernel_use.ts";
-import { parsePass } from "./program.ts";
+import { parseSelection } from "./program.ts";
 
 /** The most queues: far more than the channels of an interface. */
 const LIMITS = { rx: 64, tx: 64 } as const;
@@ -31,8 +31,7 @@ export async function openXdp(
   options: OpenOptions,
 ): Promise<XdpDevice> {
   refuseOptions(address, "AF_XDP", options, ["rssKey", "speeds", "virtio"]);
-  const { rxQueues = 1, txQueues = 1, force = false, xdp: { mode = "auto", pass = [] } = {} } =
-    options;
+  const { rxQueues = 1, txQueues = 1, force = false, xdp = {} } = options;
   if (rxQueues !== txQueues) {
     throw new UsageError(
       `${address}: an AF_XDP socket receives and sends, so there are as many receive queues as transmit ` +
@@ -40,7 +39,7 @@ export async function openXdp(
       { option: "txQueues" },
     );
   }
-  const passed = parsePass(address, pass);
+  const { mode = "auto" } = xdp, selection = parseSelection(address, xdp);
   using opened = new DisposableStack();
   const at = opened.adopt(new NetworkInterface(address, name), (at) => at.close());
   const queues = queueOptions(address, options, LIMITS);
@@ -54,7 +53,7 @@ export async function openXdp(
   opened.move(); // the device owns the pool and the interface from here on
   using failed = new DisposableStack();
   failed.use(device);
-  await device.start(possible, passed, options);
+  await device.start(possible, selection, options);
   failed.move();
   return device;
 }

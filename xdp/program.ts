@@ -1,11 +1,12 @@
 /**
  * The BPF program that the kernel runs for each frame: it passes some frames on to the kernel's network
- * stack, and redirects all others to the AF_XDP socket of the queue on which they arrived. Here it is
+ * stack, and redirects the others to the AF_XDP socket of the queue on which they arrived. Here it is
  * assembled, instruction by instruction; `bpf.ts` loads it.
  *
  * @module
  */
 
+import type { XdpOptions } from "../src/device.ts";
 import { UsageError } from "../src/errors.ts";
 
 /** Registers: R0 is the result; R1 to R5 are arguments, which a call destroys; R6 to R9 are kept. */
@@ -144,33 +145,48 @@ function network16(number: number): number {
   return (number & 0xff) << 8 | number >> 8;
 }
 
-/** The traffic that a program passes on to the kernel. */
-export interface Passed {
-  /** Whether it passes ARP. */
+/** Kinds of traffic that a program selects, and where it directs them. All other frames go the other way. */
+export interface Selection {
+  /** `pass`: to the kernel's network stack; `redirect`: to the socket. */
+  readonly action: Action;
+  /** Whether ARP is selected. */
   readonly arp: boolean;
-  /** Protocols above IPv4 and IPv6 that it passes whole. */
+  /** Protocols above IPv4 and IPv6 that are selected whole. */
   readonly protocols: readonly number[];
   /** Ports of protocols; either the source or the destination has the port. */
   readonly ports: readonly { readonly protocol: number; readonly port: number }[];
 }
 
+/** What a program does with a frame, which is also a label in it. */
+type Action = "pass" | "redirect";
+
 /** The most ports: jumps over all of them have to fit 16 bits. */
 const MOST_PORTS = 1024;
-/** What the option `pass` takes, for messages. */
+/** What the options `pass` and `take` list, for messages. */
 const KINDS = "arp, icmp, tcp, udp, tcp:PORT or udp:PORT";
 
 /**
- * Reads the option `pass`: `arp`, `icmp` (ICMP and ICMPv6), `tcp`, `udp`, `tcp:22`, `udp:53`.
+ * Reads the options `pass` and `take`: `arp`, `icmp` (ICMP and ICMPv6), `tcp`, `udp`, `tcp:22`, `udp:53`.
  *
  * @param address The device's address, for messages.
- * @throws {UsageError} if a word has another form, or there are more than 1024 ports.
+ * @throws {UsageError} if both are set, `take` is empty, a word has another form, or there are more than 1024
+ * ports.
  */
-export function parsePass(address: string, pass: readonly string[]): Passed {
+export function parseSelection(
+  address: string,
+  { pass, take }: Pick<XdpOptions, "pass" | "take">,
+): Selection {
+  const option = take === undefined ? "xdp.pass" : "xdp.take";
   const refuse = (what: string) =>
-    new UsageError(`${address}: \`xdp.pass\` lists ${what}`, { option: "xdp.pass" });
+    new UsageError(`${address}: \`${option}\` lists ${what}`, { option });
+  if (pass !== undefined && take !== undefined) {
+    const problem = "`xdp.pass` lists what the kernel keeps, and `xdp.take` what it does not keep";
+    throw new UsageError(`${address}: ${problem}: set only one of them`, { option });
+  }
+  if (take?.length === 0) throw refuse(`at least one of ${KINDS}`);
   let arp = false;
   const protocols = new Set<number>(), ports: { protocol: number; port: number }[] = [];
-  for (const word of pass) {
+  for (const word of take ?? pass ?? []) {
     const [, name, digits] = /^(tcp|udp)(?::(\d{1,5}))?$/.exec(word) ?? [];
     const port = digits === undefined ? undefined : Number(digits);
     if (word === "arp") arp = true;
@@ -181,21 +197,21 @@ export function parsePass(address: string, pass: readonly string[]): Passed {
     } else throw refuse(`${KINDS}, not "${word}"`);
   }
   if (ports.length > MOST_PORTS) throw refuse(`up to ${MOST_PORTS} ports, not ${ports.length}`);
-  return { arp, protocols: [...protocols], ports };
+  return { action: take ? "redirect" : "pass", arp, protocols: [...protocols], ports };
 }
 
 /**
  * Assembles the program.
  *
  * It does not look into VLAN tags, extension headers of IPv6, or fragments of IPv4 after the first: such
- * frames go to the socket.
+ * frames are not selected.
  *
  * @param map Descriptor of the map from queues to sockets.
  */
-export function redirectProgram(map: number, passed: Passed): Uint8Array<ArrayBuffer> {
-  const code = new Assembler().copy(R6, R1);
-  const passes = passed.arp || passed.protocols.length > 0 || passed.ports.length > 0;
-  if (passes) select(code, passed);
+export function redirectProgram(map: number, selection: Selection): Uint8Array<ArrayBuffer> {
+  const code = new Assembler().copy(R6, R1), { action, arp, protocols, ports } = selection;
+  const passes = action === "redirect" || arp || protocols.length > 0 || ports.length > 0;
+  if (passes) select(code, selection);
   code.label("redirect")
     .load(4, R2, R6, RX_QUEUE_INDEX)
     .map(R1, map)
@@ -207,22 +223,23 @@ export function redirectProgram(map: number, passed: Passed): Uint8Array<ArrayBu
   return code.finish();
 }
 
-/** Appends the choice: it jumps to "pass" or to "redirect". R2 is the frame, R3 its end. */
-function select(code: Assembler, { arp, protocols, ports }: Passed): void {
-  const holds = (bytes: number) => code.copy(R4, R2).add(R4, bytes).jumpIfAbove(R4, R3, "redirect");
+/** Appends the choice between two labels, "pass" and "redirect". R2 is the frame, R3 its end. */
+function select(code: Assembler, { action, arp, protocols, ports }: Selection): void {
+  const otherwise: Action = action === "pass" ? "redirect" : "pass";
+  const holds = (bytes: number) => code.copy(R4, R2).add(R4, bytes).jumpIfAbove(R4, R3, otherwise);
   const byProtocol = () => {
-    for (const protocol of protocols) code.jumpIfEqual(R5, protocol, "pass");
+    for (const protocol of protocols) code.jumpIfEqual(R5, protocol, action);
   };
   code.load(4, R2, R6, DATA).load(4, R3, R6, DATA_END);
   holds(IP);
   code.load(2, R5, R2, ETHER_TYPE);
-  if (arp) code.jumpIfEqual(R5, network16(ARP), "pass");
-  code.jumpIfEqual(R5, network16(IPV6), "IPv6").jumpIfNot(R5, network16(IPV4), "redirect");
+  if (arp) code.jumpIfEqual(R5, network16(ARP), action);
+  code.jumpIfEqual(R5, network16(IPV6), "IPv6").jumpIfNot(R5, network16(IPV4), otherwise);
 
   holds(IP + V4_BYTES);
   code.load(1, R5, R2, V4_PROTOCOL);
   byProtocol();
-  code.load(2, R0, R2, V4_FRAGMENT).and(R0, network16(0x1fff)).jumpIfNot(R0, 0, "redirect");
+  code.load(2, R0, R2, V4_FRAGMENT).and(R0, network16(0x1fff)).jumpIfNot(R0, 0, otherwise);
   code.load(1, R4, R2, V4_VERSION_IHL).and(R4, 15).shiftLeft(R4, 2).addRegister(R2, R4);
   code.jump("ports");
 
@@ -238,8 +255,9 @@ function select(code: Assembler, { arp, protocols, ports }: Passed): void {
   for (const { protocol, port } of ports) {
     const next = `after ${protocol}:${port}`;
     code.jumpIfNot(R5, protocol, next)
-      .jumpIfEqual(R0, network16(port), "pass")
-      .jumpIfEqual(R1, network16(port), "pass")
+      .jumpIfEqual(R0, network16(port), action)
+      .jumpIfEqual(R1, network16(port), action)
       .label(next);
   }
+  if (action === "redirect") code.jump("pass"); // otherwise "redirect" follows
 }

@@ -45,6 +45,7 @@ Deno.test("checkOptions() refuses values of another type or kind", () => {
     virtio: ["new", "", 1, null],
     xdp: [
       ...["copy", null, [], { mode: "fast" }, { mode: 1 }, { pass: "arp" }, { pass: [1] }],
+      ...[{ take: "arp" }, { take: [1] }],
       { modes: "copy" },
     ],
   };

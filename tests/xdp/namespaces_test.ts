@@ -152,6 +152,26 @@ test(
 );
 
 test(
+  "pcap.ts --take gets the traffic that it names, and the kernel all other",
+  async (veth, directory) => {
+    await using a = await Namespace.make(veth.near, veth.near, "192.0.2.1");
+    await using b = await Namespace.make(veth.far, veth.far, "192.0.2.2");
+    const options = ["--force", "--take=icmp", "--json", veth.address, "-"];
+    await using capture = Program.start(a.command(...ffiOnly("pcap.ts", options)));
+    await until("the program to start", () => capture.stderr.includes('"ready":true'));
+    await transfer(directory, b, a, 1_000_000);
+    const { stdout } = await run(b.command("ping", "-n", "-c", "1", "-W", "1", "192.0.2.1"));
+    assertMatch(stdout, / 0 received/);
+    capture.kill("SIGTERM");
+    const { code, stderr } = await capture.finish();
+    assertEquals(code, 0);
+    // Besides the ping, the other end's kernel may ask for routers over ICMPv6.
+    const packets = Number(/"rxPackets":(\d+)(?!.*"rxPackets")/s.exec(stderr)?.[1]);
+    assertEquals(packets >= 1 && packets < 10, true, stderr);
+  },
+);
+
+test(
   "pcap.ts explains a kernel without AF_XDP, and one that forbids bpf(2)",
   async (veth, directory) => {
     const deny = directory.file("deny"), { socket, bpf } = SYSTEM_CALL;

@@ -4,7 +4,7 @@ import { assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { UsageError } from "../../mod.ts";
 import { checkErrno, Errno, stubs } from "../../native/stubs.ts";
 import { createMap, loadProgram, updateMap } from "../../xdp/bpf.ts";
-import { parsePass, redirectProgram } from "../../xdp/program.ts";
+import { parseSelection, redirectProgram, type Selection } from "../../xdp/program.ts";
 import { canUseXdp } from "../support/veth.ts";
 
 const PASS = 2, REDIRECT = 4;
@@ -12,7 +12,7 @@ const TCP = 6, UDP = 17, ICMP = 1, ICMPV6 = 58;
 
 Deno.test("redirectProgram() without passed traffic has seven instructions", () => {
   assertEquals(
-    redirectProgram(0x1234, parsePass("a", [])).toHex(),
+    redirectProgram(0x1234, parseSelection("a", {})).toHex(),
     "bf16000000000000" + // r6 = r1
       "6162100000000000" + // r2 = the queue
       "18110000341200000000000000000000" + // r1 = the map
@@ -22,13 +22,15 @@ Deno.test("redirectProgram() without passed traffic has seven instructions", () 
   );
 });
 
-Deno.test("parsePass() reads kinds of traffic, and refuses others by name", () => {
-  assertEquals(parsePass("a", ["arp", "icmp", "tcp:22", "udp:53"]), {
+Deno.test("parseSelection() reads kinds of traffic, and refuses others by name", () => {
+  assertEquals(parseSelection("a", { pass: ["arp", "icmp", "tcp:22", "udp:53"] }), {
+    action: "pass",
     arp: true,
     protocols: [ICMP, ICMPV6],
     ports: [{ protocol: TCP, port: 22 }, { protocol: UDP, port: 53 }],
   });
-  assertEquals(parsePass("a", ["tcp", "udp", "tcp"]), {
+  assertEquals(parseSelection("a", { take: ["tcp", "udp", "tcp"] }), {
+    action: "redirect",
     arp: false,
     protocols: [TCP, UDP],
     ports: [],
@@ -36,15 +38,25 @@ Deno.test("parsePass() reads kinds of traffic, and refuses others by name", () =
   for (
     const word of ["", "ARP", "tcp:", "tcp:0", "tcp:65536", "tcp:-1", "sctp", "icmp:1", " arp"]
   ) {
-    const error = assertThrows(() => parsePass("xdp:a", [word]), UsageError);
-    assertEquals(
-      error.message,
-      `xdp:a: \`xdp.pass\` lists arp, icmp, tcp, udp, tcp:PORT or udp:PORT, not "${word}"`,
-    );
-    assertEquals(error.option, "xdp.pass");
+    for (const option of ["pass", "take"]) {
+      const error = assertThrows(() => parseSelection("xdp:a", { [option]: [word] }), UsageError);
+      assertEquals(
+        error.message,
+        `xdp:a: \`xdp.${option}\` lists arp, icmp, tcp, udp, tcp:PORT or udp:PORT, not "${word}"`,
+      );
+      assertEquals(error.option, `xdp.${option}`);
+    }
   }
   const many = Array.from({ length: 1025 }, (_, i) => `udp:${i + 1}`);
-  assertThrows(() => parsePass("xdp:a", many), UsageError, "lists up to 1024 ports, not 1025");
+  const tooMany = "lists up to 1024 ports, not 1025";
+  assertThrows(() => parseSelection("xdp:a", { pass: many }), UsageError, tooMany);
+  assertThrows(
+    () => parseSelection("xdp:a", { take: [] }),
+    UsageError,
+    "lists at least one of arp",
+  );
+  const both = { pass: ["arp"], take: ["udp"] };
+  assertThrows(() => parseSelection("xdp:a", both), UsageError, "set only one of them");
 });
 
 /** Returns a frame of 80 bytes with this EtherType, and bytes at offsets. */
@@ -79,11 +91,11 @@ class Loaded implements Disposable {
   readonly #fds: number[] = [];
   readonly #program: number;
 
-  constructor(pass: readonly string[]) {
+  constructor(selection: Selection) {
     const keep = (fd: number) => this.#fds.push(checkErrno("open", fd)) && fd;
     const map = keep(createMap(1)), socket = keep(stubs.ixy_socket(44, 3, 0));
     checkErrno("update", updateMap(map, 0, socket));
-    const { result, log } = loadProgram(redirectProgram(map, parsePass("a", pass)), false);
+    const { result, log } = loadProgram(redirectProgram(map, selection), false);
     assertEquals(result >= 0, true, log);
     this.#program = keep(result);
   }
@@ -106,7 +118,7 @@ class Loaded implements Disposable {
   }
 }
 
-/** Frames with the words that pass them on to the kernel. */
+/** Frames with the words that select them. */
 const FRAMES: readonly (readonly [name: string, frame: Uint8Array, words: readonly string[]])[] = [
   ["ARP", frame(0x0806), ["arp"]],
   ["ICMP", v4(ICMP, 0, 0), ["icmp"]],
@@ -128,15 +140,21 @@ const FRAMES: readonly (readonly [name: string, frame: Uint8Array, words: readon
 ];
 
 Deno.test({
-  name: "redirectProgram() passes on what it is told, and redirects all other frames",
+  name:
+    "redirectProgram() passes on or redirects what it is told, and does the other to all other frames",
   ignore: !canUseXdp,
   fn() {
     const words = ["arp", "icmp", "tcp", "udp", "tcp:22", "udp:22"];
-    for (const pass of [[], ...words.map((word) => [word]), ["arp", "tcp:22"], words]) {
-      using program = new Loaded(pass);
-      for (const [name, bytes, passing] of FRAMES) {
-        const expected = passing.some((word) => pass.includes(word)) ? PASS : REDIRECT;
-        assertEquals(program.run(bytes), expected, `${name}, pass ${pass.join()}`);
+    using all = new Loaded(parseSelection("a", {}));
+    for (const [name, bytes] of FRAMES) assertEquals(all.run(bytes), REDIRECT, name);
+    for (const kinds of [...words.map((word) => [word]), ["arp", "tcp:22"], words]) {
+      using passing = new Loaded(parseSelection("a", { pass: kinds }));
+      using taking = new Loaded(parseSelection("a", { take: kinds }));
+      for (const [name, bytes, selecting] of FRAMES) {
+        const selected = selecting.some((word) => kinds.includes(word));
+        const about = `${name}, ${kinds.join()}`;
+        assertEquals(passing.run(bytes), selected ? PASS : REDIRECT, `pass: ${about}`);
+        assertEquals(taking.run(bytes), selected ? REDIRECT : PASS, `take: ${about}`);
       }
     }
   },
@@ -146,7 +164,9 @@ Deno.test({
   name: "loadProgram() loads a program for many ports, and explains a refusal",
   ignore: !canUseXdp,
   fn() {
-    using program = new Loaded(Array.from({ length: 1024 }, (_, i) => `tcp:${i + 1}`));
+    using program = new Loaded(
+      parseSelection("a", { pass: Array.from({ length: 1024 }, (_, i) => `tcp:${i + 1}`) }),
+    );
     assertEquals(program.run(v4(TCP, 5000, 1024)), PASS);
     assertEquals(program.run(v4(TCP, 5000, 1025)), REDIRECT);
     const exit = Uint8Array.fromHex("9500000000000000"); // without a result
