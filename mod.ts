@@ -61,8 +61,8 @@ export function open(address: string, options: OpenOptions = {}): Promise<Device
 }
 
 /**
- * Returns the headroom of a pool that suits a program's devices: 64 if all are VirtIO devices, which are faster
- * with it; 0 otherwise. Opens no device.
+ * Returns the headroom of a pool that suits a program's devices, in bytes: 64 if all are VirtIO devices, which
+ * are faster with it; 256 if some are network interfaces instead; 0 if one is an ixgbe device. Opens no device.
  *
  * ```ts
  * import { headroomFor, Mempool } from "./mod.ts";

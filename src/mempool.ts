@@ -28,8 +28,9 @@ export interface MempoolOptions {
   readonly bufferSize?: number;
   /**
    * Bytes of each buffer before its packet that belong to the device: 0 (default), 64, 128, … 512. VirtIO
-   * devices are faster with 64: they find a header there. Devices without use for it refuse the pool;
-   * `headroomFor` returns what suits a program's devices.
+   * devices are faster with 64 or more: they find a header there. So are network interfaces with 256, which the
+   * kernel leaves free. Devices without use for it refuse the pool; `headroomFor` returns what suits a
+   * program's devices.
    */
   readonly headroom?: number;
   /**

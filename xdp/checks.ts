@@ -52,21 +52,33 @@ export function checkServed(address: string, at: NetworkInterface, queues: numbe
 const BUFFER_SIZES = [2048, 4096, 8192, 16384] as const;
 
 /** Returns the bytes of the longest frame that a buffer holds. Long frames are gathered from pieces. */
-function roomOf(bufferSize: number): number {
-  return bufferSize > MAX_CHUNK ? bufferSize : bufferSize - HEADROOM;
+function roomOf(bufferSize: number, headroom: number): number {
+  return bufferSize - (bufferSize > MAX_CHUNK ? headroom : HEADROOM);
 }
 
 /**
- * Checks that the longest frame of the interface fits a buffer.
+ * Checks that the longest frame of the interface fits a buffer, and that packets can begin where the kernel
+ * writes frames, or at the start of buffers.
  *
- * @throws {UsageError} if it does not.
+ * @throws {UsageError} if not.
  */
-export function checkFrames(address: string, at: NetworkInterface, { bufferSize }: Mempool): void {
-  const mtu = at.mtu(), longest = mtu + FRAME_OVERHEAD, room = roomOf(bufferSize);
+export function checkFrames(
+  address: string,
+  at: NetworkInterface,
+  { bufferSize, headroom }: Mempool,
+): void {
+  if (headroom !== 0 && headroom !== HEADROOM) {
+    throw new UsageError(
+      `${address}: the kernel writes frames ${HEADROOM} bytes into a buffer: create the pool with as ` +
+        `much headroom, or without, not with ${headroom} bytes`,
+      { option: "pool" },
+    );
+  }
+  const mtu = at.mtu(), longest = mtu + FRAME_OVERHEAD, room = roomOf(bufferSize, headroom);
   if (longest <= room) return;
-  const larger = BUFFER_SIZES.find((size) => roomOf(size) >= longest);
+  const larger = BUFFER_SIZES.find((size) => roomOf(size, headroom) >= longest);
   const lower = `\`ip link set dev ${at.name} mtu ${room - FRAME_OVERHEAD}\``;
-  const why = bufferSize > MAX_CHUNK ? "" : `, because the kernel needs ${HEADROOM}`;
+  const why = room === bufferSize ? "" : `, because the kernel needs ${HEADROOM}`;
   throw new UsageError(
     `${address}: frames of the interface have up to ${longest} bytes (MTU ${mtu}), and a buffer of ` +
       `${bufferSize} bytes holds ${room}${why}: ` +

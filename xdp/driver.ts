@@ -5,7 +5,14 @@
  */
 
 import type { Driver } from "../src/driver.ts";
+import { HEADROOM } from "./abi.ts";
 import { openXdp } from "./open.ts";
 
 /** The driver of network interfaces. */
-export const xdp: Driver = { name: "xdp", schemes: ["xdp"], names: "interface", connect: openXdp };
+export const xdp: Driver = {
+  name: "xdp",
+  schemes: ["xdp"],
+  names: "interface",
+  headroom: HEADROOM,
+  connect: openXdp,
+};

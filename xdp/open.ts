@@ -8,6 +8,7 @@ import type { OpenOptions } from "../src/device.ts";
 import { queueOptions } from "../src/driver.ts";
 import { makeCalls, UsageError } from "../src/errors.ts";
 import { refuseOptions } from "../src/options.ts";
+import { HEADROOM } from "./abi.ts";
 import { checkFrames, checkQueues, checkUnused, modeOf } from "./checks.ts";
 import { XdpDevice } from "./device.ts";
 import { NetworkInterface } from "./interface.ts";
@@ -15,7 +16,7 @@ import { isBond } from "./kernel_use.ts";
 import { parseSelection } from "./program.ts";
 
 /** The most queues: far more than the channels of an interface. */
-const LIMITS = { rx: 64, tx: 64 } as const;
+const LIMITS = { rx: 64, tx: 64, headroom: HEADROOM } as const;
 
 /**
  * Opens a network interface.

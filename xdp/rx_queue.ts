@@ -6,9 +6,10 @@
  * takes from there with a free one of the pool, in the fill ring. So the number of buffers with the kernel
  * is constant.
  *
- * The kernel leaves 256 bytes free before a frame, but a packet must begin at the start of its buffer. So
- * the packet is moved down. A chunk of the kernel has at most 4096 bytes: with larger buffers, it spreads a
- * long frame over several, and the queue gathers the pieces in the first one.
+ * The kernel leaves 256 bytes free before a frame. If the pool has as much headroom, that is where a packet
+ * begins; without headroom, the packet is moved to the start of its buffer. A chunk of the kernel has at most
+ * 4096 bytes: with larger buffers, it spreads a long frame over several, and the queue gathers the pieces in
+ * the first one.
  *
  * Methods are shared by all queues, not specialised, because the kernel takes ten times as long for a frame
  * as this code. Each call copies the queue's fields into local constants before its loop;
@@ -49,8 +50,11 @@ export class XdpRxQueue implements RxQueue {
   readonly #with: Uint8Array;
   /** The checked view of the receive ring, for what the fast path leaves to it. */
   readonly #frames: ReceivedFrames;
+  /** Whether packets begin where the kernel writes frames. */
+  readonly #inPlace: boolean;
   /** The pool's memory, for moving packets. */
   readonly #words: Uint32Array;
+  readonly #bytes: Uint8Array;
   /** Base-2 logarithm of the buffer size. */
   readonly #shift: number;
   /** The consumer index of the receive ring, and the producer index of the fill ring. */
@@ -61,6 +65,7 @@ export class XdpRxQueue implements RxQueue {
   /**
    * Creates a queue.
    *
+   * @param pool Without headroom, or with 256 bytes.
    * @param address The device's address, for messages.
    * @param held Buffers that the kernel has, if another thread has filled the ring (default: fills the
    * fill ring with buffers of the pool).
@@ -81,7 +86,9 @@ export class XdpRxQueue implements RxQueue {
     this.#posted = rx.mask + 1;
     this.#with = new Uint8Array(pool.buffers);
     this.#frames = new ReceivedFrames(address, number, pool, rx, this.#with);
+    this.#inPlace = pool.headroom === HEADROOM;
     this.#words = new Uint32Array(pool.memory.buffer);
+    this.#bytes = new Uint8Array(pool.memory.buffer);
     this.#shift = Math.log2(pool.bufferSize);
     this.#indices = Uint32Array.of(rx.consumer[0], fill.producer[0]);
     if (held === undefined) { for (let i = 0; i < this.#posted; i++) this.#post(this.#take()); }
@@ -153,7 +160,7 @@ export class XdpRxQueue implements RxQueue {
     this.#counts[PACKETS] += n;
     this.#counts[BYTES] += bytes;
     batch.length = n;
-    this.#strip(buffers, n);
+    if (!this.#inPlace) this.#strip(buffers, n);
     this.#fill.producer[0] = tail;
     consumer[0] = indices[0];
     this.#wakeup.look();
@@ -162,7 +169,7 @@ export class XdpRxQueue implements RxQueue {
 
   /** Moves packets to the start of their buffers. */
   #strip(buffers: Uint32Array, n: number): void {
-    const { lengths, bufferSize, bytes } = this.pool, words = this.#words, stride = bufferSize >> 2;
+    const { lengths, bufferSize } = this.pool, words = this.#words, stride = bufferSize >> 2;
     for (let i = 0; i < n; i++) {
       const buffer = buffers[i], size = lengths[buffer];
       let w = Math.imul(buffer, stride);
@@ -170,7 +177,7 @@ export class XdpRxQueue implements RxQueue {
         const end = w + ((size + 3) >> 2);
         for (; w < end; w++) words[w] = words[w + (HEADROOM >> 2)];
       } else {
-        bytes.copyWithin(w << 2, (w << 2) + HEADROOM, (w << 2) + HEADROOM + size);
+        this.#bytes.copyWithin(w << 2, (w << 2) + HEADROOM, (w << 2) + HEADROOM + size);
       }
     }
   }
@@ -188,7 +195,7 @@ export class XdpRxQueue implements RxQueue {
       const frame = this.#frames.at(this.#indices[0]);
       if (frame === undefined) break;
       const [buffer, ...others] = frame.buffers;
-      if (frame.size > pool.bufferSize) this.tooLong++;
+      if (frame.size > pool.maxLength) this.tooLong++;
       else if (pool.freeCount > 0 || pool.reclaim() > 0) {
         this.#gather(frame);
         this.#post(this.#take());
@@ -213,12 +220,12 @@ export class XdpRxQueue implements RxQueue {
     this.#rx.consumer[0] = this.#indices[0] += buffers.length;
   }
 
-  /** Copies the pieces of a frame to the start of its first buffer. */
+  /** Copies the pieces of a frame to where the packet of its first buffer begins. */
   #gather({ buffers, starts, sizes }: Frame): void {
-    const { bytes, bufferSize } = this.pool;
-    let end = buffers[0] * bufferSize;
+    const { bufferSize, headroom } = this.pool;
+    let end = buffers[0] * bufferSize + headroom;
     starts.forEach((start, i) => {
-      bytes.copyWithin(end, start, start + sizes[i]);
+      this.#bytes.copyWithin(end, start, start + sizes[i]);
       end += sizes[i];
     });
   }

@@ -31,7 +31,7 @@ export class XdpTxQueue implements TxQueue {
   readonly #wakeup: Pick<Wakeup, "look">;
   /** Descriptors of each buffer that the kernel has: 0 if it does not have the buffer. */
   readonly #with: Uint8Array;
-  /** The most bytes of a descriptor: a longer packet takes several. */
+  /** Bytes of a chunk, which a descriptor must not cross: a longer packet takes several. */
   readonly #chunk: number;
   /** Base-2 logarithm of the buffer size. */
   readonly #shift: number;
@@ -92,26 +92,27 @@ export class XdpTxQueue implements TxQueue {
     if (batch.pool !== pool || this.#closed) refuseBatch("transmit", batch, pool, this.#closed);
     if (this.#used >= this.#reclaimFrom) this.reclaim();
     const { entries: tx, mask, producer } = this.#tx, held = this.#with, shift = this.#shift;
-    const { lengths, bufferSize } = pool, { buffers } = batch, chunk = this.#chunk;
+    const { lengths, maxLength, headroom } = pool, { buffers } = batch, chunk = this.#chunk;
     const first = indices[0], end = first + mask + 1 - this.#used;
     let next = first, n = 0, bytes = 0, full = false;
     for (; n < batch.length; n++) {
       const buffer = buffers[n], size = lengths[buffer] | 0; // 0 if the buffer does not exist
-      if ((size - MIN_PACKET) >>> 0 > bufferSize - MIN_PACKET) break;
-      const pieces = size > chunk ? Math.ceil(size / chunk) : 1;
+      if ((size - MIN_PACKET) >>> 0 > maxLength - MIN_PACKET) break;
+      const pieces = headroom + size > chunk ? Math.ceil((headroom + size) / chunk) : 1;
       full = next + pieces > end;
       if (full) break;
       lengths[buffer] = 0;
       held[buffer] = pieces;
-      let at = buffer << shift, left = size;
+      let at = (buffer << shift) + headroom, left = size, room = chunk - headroom;
       for (let more = pieces - 1; more >= 0; more--, next++) {
         const d = (next & mask) << 2;
         tx[d] = at;
         tx[d | DESC.ADDRESS_HIGH] = 0;
-        tx[d | DESC.LENGTH] = more > 0 ? chunk : left;
+        tx[d | DESC.LENGTH] = more > 0 ? room : left;
         tx[d | DESC.OPTIONS] = more > 0 ? DESC.CONTINUES : 0;
-        at += chunk;
-        left -= chunk;
+        at += room;
+        left -= room;
+        room = chunk;
       }
       bytes = (bytes + size) | 0;
     }
@@ -122,7 +123,7 @@ export class XdpTxQueue implements TxQueue {
       producer[0] = indices[0];
     }
     try {
-      if (n < batch.length) keepUnsent(batch, n, !full, bufferSize);
+      if (n < batch.length) keepUnsent(batch, n, !full, maxLength);
       else batch.length = 0;
     } finally {
       this.#wakeup.look();
@@ -135,7 +136,8 @@ export class XdpTxQueue implements TxQueue {
     this.#wakeup.look();
     const pool = this.pool, indices = this.#indices, held = this.#with, shift = this.#shift;
     const { entries, mask, producer, consumer } = this.#completion, { freeStack } = pool;
-    const first = indices[1], arrived = (producer[0] - first) >>> 0, within = this.#chunk - 1;
+    const first = indices[1], arrived = (producer[0] - first) >>> 0;
+    const { headroom } = pool, within = this.#chunk - 1, offsets = pool.bufferSize - 1;
     if (arrived > this.#used) {
       throw this.#malformed(`${arrived} descriptors, more than the ${this.#used} that it has`);
     }
@@ -143,7 +145,9 @@ export class XdpTxQueue implements TxQueue {
     let free = before, n = 0;
     for (; n < arrived; n++) {
       const c = ((first + n) & mask) << 1, at = entries[c], buffer = at >>> shift;
-      if ((at & within | entries[c | 1]) !== 0 || !(held[buffer] > 0)) break;
+      // The first piece begins behind the headroom, the others at the start of a chunk.
+      const start = (at & offsets) <= within ? headroom : 0;
+      if ((at & within) !== start || entries[c | 1] !== 0 || !(held[buffer] > 0)) break;
       held[buffer]--;
       if (held[buffer] === 0) freeStack[free++] = buffer;
     }

@@ -26,9 +26,13 @@ export class FakeKernel implements Disposable {
   readonly rings: Rings;
   wakeups = 0;
 
+  /** The memory that addresses count in. */
+  readonly memory: Uint8Array;
+
   /** @param entries Entries of each ring. */
-  constructor(bufferSize = 2048, buffers = 256, entries = 64) {
-    this.pool = new Mempool({ buffers, bufferSize, memory: "pages" });
+  constructor(bufferSize = 2048, buffers = 256, entries = 64, headroom = 0) {
+    this.pool = new Mempool({ buffers, bufferSize, headroom, memory: "pages" });
+    this.memory = new Uint8Array(this.pool.memory.buffer);
     const at = { ...PLACE, entries, bytes: PLACE.descriptors + entries * DESCRIPTOR };
     const places: RingPlaces = { rx: at, tx: at, fill: at, completion: at };
     const memory = () => new ArrayBuffer(at.bytes);
@@ -61,7 +65,7 @@ export class FakeKernel implements Disposable {
   deliver(frame: Uint8Array, most = frame.length): void {
     for (let from = 0; from < frame.length; from += most) {
       const piece = frame.subarray(from, from + most), at = this.fill() + HEADROOM;
-      this.pool.bytes.set(piece, at);
+      this.memory.set(piece, at);
       this.put(at, piece.length, from + most < frame.length ? CONTINUES : 0);
     }
   }

@@ -74,27 +74,31 @@ export const RIGS: Readonly<Record<string, (buffers: number) => Promise<Rig>>> =
   virtio: (buffers) => virtioRig(buffers, 0),
   "virtio with headroom": (buffers) => virtioRig(buffers, 64),
 
-  xdp(buffers) {
-    const kernel = new FakeKernel(2048, buffers, ENTRIES), { pool, rings } = kernel;
-    return Promise.resolve({
-      device: xdpDevice(kernel),
-      pool,
-      ring: ENTRIES,
-      arrive(packet) {
-        if (rings.fill.producer[0] === rings.fill.consumer[0]) return false;
-        kernel.deliver(packet);
-        return true;
-      },
-      sent() {
-        return kernel.sent().map(([at, length]) => {
-          kernel.complete(at);
-          return pool.bytes.slice(at, at + length);
-        });
-      },
-      end: () => assertWhole(pool),
-    });
-  },
+  xdp: (buffers) => xdpRig(buffers, 0),
+  "xdp with headroom": (buffers) => xdpRig(buffers, 256),
 };
+
+/** Returns an AF_XDP device with a pool of this headroom. */
+function xdpRig(buffers: number, headroom: number): Promise<Rig> {
+  const kernel = new FakeKernel(2048, buffers, ENTRIES, headroom), { pool, rings } = kernel;
+  return Promise.resolve({
+    device: xdpDevice(kernel),
+    pool,
+    ring: ENTRIES,
+    arrive(packet) {
+      if (rings.fill.producer[0] === rings.fill.consumer[0]) return false;
+      kernel.deliver(packet);
+      return true;
+    },
+    sent() {
+      return kernel.sent().map(([at, length]) => {
+        kernel.complete(at);
+        return kernel.memory.slice(at, at + length);
+      });
+    },
+    end: () => assertWhole(pool),
+  });
+}
 
 /** Returns a VirtIO device with a pool of this headroom. */
 async function virtioRig(buffers: number, headroom: number): Promise<Rig> {

@@ -31,8 +31,31 @@ Deno.test("XdpRxQueue.receive() moves packets to their buffers' start while indi
   assertEquals(kernel.rings.rx.consumer[0], kernel.rings.rx.producer[0]);
 });
 
-Deno.test("XdpRxQueue.receive() gathers frames in several buffers, also among others", () => {
-  using kernel = new Kernel(16384);
+Deno.test("XdpRxQueue.receive() leaves packets where they are if the pool has the kernel's headroom", () => {
+  using kernel = new Kernel(2048, BUFFERS, 64, HEADROOM);
+  const batch = new PacketBatch(kernel.pool);
+  for (let round = 0; round < 20; round++) {
+    const frames = [1, 59, 60, 255, 256, 257, 1514, 1792].map(frame);
+    for (const each of frames) kernel.deliver(each);
+    const places = frames.map((_, i) => kernel.rings.rx.entries[4 * (FIRST + 8 * round + i & 63)]);
+    assertEquals(kernel.rx.receive(batch), 8);
+    assertEquals([...batch], frames);
+    assertEquals([...batch].map(({ byteOffset }) => byteOffset), places);
+    batch.free();
+  }
+  const at = kernel.fill();
+  kernel.memory.set(frame(1793), at); // begins elsewhere, and is longer than a buffer holds
+  kernel.put(at, 1793);
+  assertEquals([kernel.receive(), kernel.rx.tooLong], [[], 1]);
+});
+
+for (const headroom of [0, HEADROOM]) {
+  const name = `XdpRxQueue.receive() gathers frames in several buffers, headroom ${headroom}`;
+  Deno.test(name, () => gathers(headroom));
+}
+
+function gathers(headroom: number): void {
+  using kernel = new Kernel(16384, BUFFERS, 64, headroom);
   for (let round = 0; round < 12; round++) {
     const frames = [60, 9000, 3840, 3841, 14999, 60].map(frame);
     for (const each of frames) kernel.deliver(each, 3840);
@@ -41,17 +64,17 @@ Deno.test("XdpRxQueue.receive() gathers frames in several buffers, also among ot
   }
   const { rx } = kernel.rings;
   assertEquals(rx.consumer[0], rx.producer[0]);
-});
+}
 
 Deno.test("XdpRxQueue.receive() waits for the rest of a frame, and drops one that fits no buffer", () => {
   using kernel = new Kernel(8192);
   const whole = frame(5000);
-  kernel.pool.bytes.set(whole.subarray(0, 3840), kernel.fill() + HEADROOM);
+  kernel.memory.set(whole.subarray(0, 3840), kernel.fill() + HEADROOM);
   const [first] = kernel.rings.fill.entries.subarray(2 * (FIRST & 63));
   kernel.put(first + HEADROOM, 3840, CONTINUES);
   assertEquals(kernel.receive(), []);
   const rest = kernel.fill() + HEADROOM;
-  kernel.pool.bytes.set(whole.subarray(3840), rest);
+  kernel.memory.set(whole.subarray(3840), rest);
   kernel.put(rest, 1160);
   assertEquals(kernel.receive(), [whole]);
   kernel.deliver(frame(9000), 3840);
@@ -64,7 +87,7 @@ Deno.test("XdpRxQueue.receive() accepts frames that begin elsewhere in their chu
   using kernel = new Kernel();
   const packets = [272, 255, 0, 256, 1748].map((offset) => {
     const packet = frame(300), at = kernel.fill() + offset;
-    kernel.pool.bytes.set(packet, at);
+    kernel.memory.set(packet, at);
     kernel.put(at, 300);
     return packet;
   });
@@ -148,6 +171,28 @@ Deno.test("XdpTxQueue.transmit() splits packets that are longer than a chunk", (
   while (batch.length < 22) batch.allocate(9014);
   assertEquals([tx.transmit(batch), batch.length], [21, 1]);
   batch.free();
+});
+
+Deno.test("XdpTxQueue.transmit() sends from behind the headroom, in pieces that end with a chunk", () => {
+  using kernel = new Kernel(16384, BUFFERS, 64, HEADROOM);
+  const { tx, pool } = kernel, batch = new PacketBatch(pool);
+  for (const size of [60, 3840, 3841, 9014, 16128]) batch.allocate(size);
+  const starts = [...batch.buffers.subarray(0, 5)].map((buffer) => buffer * 16384 + HEADROOM);
+  assertEquals(tx.transmit(batch), 5);
+  const sent = kernel.sent(), [a, b, c, d, e] = starts;
+  assertEquals(sent, [
+    [a, 60, 0],
+    [b, 3840, 0],
+    ...[[c, 3840, 1], [c + 3840, 1, 0]],
+    ...[[d, 3840, 1], [d + 3840, 4096, 1], [d + 7936, 1078, 0]],
+    ...[[e, 3840, 1], [e + 3840, 4096, 1], [e + 7936, 4096, 1], [e + 12032, 4096, 0]],
+  ]);
+  for (const [at] of sent) kernel.complete(at);
+  assertEquals([tx.reclaim(), tx.pending], [5, 0]);
+  batch.allocate(60);
+  tx.transmit(batch);
+  kernel.complete(kernel.sent()[0][0] - HEADROOM);
+  assertThrows(() => tx.reclaim(), DeviceError, "at which it has no packet");
 });
 
 Deno.test("XdpTxQueue.reclaim() refuses what the kernel must not return", () => {
