@@ -3,9 +3,9 @@
  *
  * The NIC sets DD in a descriptor after it has sent the packet, but only if the descriptor has RS. It
  * completes descriptors in order, so DD in one stands for all before it. The queue sets RS in the last
- * descriptor of each block of 32, and in the last one of each `transmit` call. So `reclaim` reads one
- * descriptor a block, however few packets a call sends, and all buffers return to the pool, including
- * those of the last packets before traffic ends.
+ * descriptor of each block of 32, and in the last one of each `transmit` call. So `transmit` reads one
+ * descriptor a block to reclaim its buffers, however few packets a call sends; and `reclaim` returns the
+ * buffers of all packets that were sent, up to a whole call.
  *
  * While TXDCTL.WTHRESH is 0, software "should set the RS bit in the last Tx descriptors of every packet"
  * (X550: section 8.2.2.10.10). That is a recommendation: the section adds that only descriptors with RS
@@ -110,7 +110,8 @@ const makeTransmit = specialise(
     const refuse = (batch: PacketBatch) =>
       refuseBatch("transmit", batch, pool, state[CLOSED] !== 0);
 
-    const reclaim = (): number => {
+    // Reclaims whole blocks, and the last one if all of it was sent.
+    const reclaimBlocks = (): number => {
       const before = pool.freeCount;
       let freeCount = before, clean = state[NEXT_TO_CLEAN];
       for (let pending = (state[TAIL] - clean) | 0; pending > 0;) {
@@ -129,6 +130,18 @@ const makeTransmit = specialise(
       totals[BYTES] += state[NEW_BYTES];
       state[NEW_BYTES] = 0;
       return freeCount - before;
+    };
+
+    // Also reclaims what was sent of the first block that is not done: up to a descriptor with DD.
+    const reclaim = (): number => {
+      const n = reclaimBlocks(), clean = state[NEXT_TO_CLEAN], start = clean & mask;
+      let count = Math.min(BLOCK - (start & IN_BLOCK), (state[TAIL] - clean) | 0);
+      while (count > 0 && (ring[((start + count - 1) << 2) + 3] & TX_DD) === 0) count--;
+      for (let i = 0; i < count; i++) freeStack[pool.freeCount + i] = slots[start + i];
+      pool.freeCount += count;
+      state[NEXT_TO_CLEAN] = clean + count;
+      totals[PACKETS] += count;
+      return n + count;
     };
 
     // Sets RS in the last descriptor of each block that ends among `n` descriptors from `first` on.
@@ -156,7 +169,7 @@ const makeTransmit = specialise(
       if (batch.pool !== pool || state[CLOSED] !== 0) refuse(batch);
       const tail = state[TAIL];
       let free = (state[NEXT_TO_CLEAN] + mask - tail) | 0;
-      if (free < half) free += reclaim();
+      if (free < half) free += reclaimBlocks();
       const { buffers, length } = batch, count = length < free ? length : free;
       let t = tail & mask, n = 0, bytes = 0;
       for (; n < count; n++) {

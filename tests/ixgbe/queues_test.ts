@@ -262,18 +262,22 @@ Deno.test("TxQueue.transmit() sets RS in a call's last descriptor, and in the la
   ring.queue.close();
 });
 
-Deno.test("TxQueue.reclaim() returns what the NIC has reported, block by block and at the end", () => {
+Deno.test("TxQueue.reclaim() returns what the NIC has reported, by blocks and by calls", () => {
   using pool = new Mempool({ buffers: 256, memory: "pages" });
   const ring = new FakeTxRing(pool, 64), batch = new PacketBatch(pool, 40);
-  for (let i = 0; i < 40; i++) batch.add(frame(60));
-  assertEquals([ring.queue.transmit(batch), ring.queue.reclaim()], [40, 0]);
-  ring.send(31); // descriptor 31
-  assertEquals([ring.queue.reclaim(), ring.queue.reclaim(), ring.queue.pending], [32, 0, 8]);
-  ring.send(38); // no RS: the NIC does not write it back, and the driver does not look
-  assertEquals(ring.queue.reclaim(), 0);
+  const { queue } = ring;
+  for (const packets of [35, 5]) { // RS in descriptors 31, 34 and 39
+    for (let i = 0; i < packets; i++) batch.add(frame(60));
+    assertEquals([queue.transmit(batch), queue.reclaim()], [packets, 0]);
+  }
+  ring.send(31);
+  assertEquals([queue.reclaim(), queue.reclaim(), queue.pending], [32, 0, 8]);
+  ring.send(34);
+  assertEquals([queue.reclaim(), queue.reclaim(), queue.pending], [3, 0, 5]);
   ring.send(39);
-  assertEquals([ring.queue.reclaim(), ring.queue.pending, pool.freeCount], [8, 0, 256]);
-  ring.queue.close();
+  assertEquals([queue.reclaim(), queue.pending, pool.freeCount], [5, 0, 256]);
+  assertEquals(new Set(pool.freeStack).size, 256);
+  queue.close();
 });
 
 Deno.test("TxQueue.reclaim() returns every buffer after its packet was sent", async () => {
