@@ -94,7 +94,7 @@ function main([first, second, milliseconds]: readonly string[]): void {
       b.poll();
     }
     for (const { server } of ports) server.poll();
-    if (started || !a.receiving || !b.receiving) continue;
+    if (started || !a.ready || !b.ready) continue;
     started = true;
     wire.start(a);
   }

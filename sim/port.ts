@@ -170,13 +170,13 @@ export function setSenders(ports: readonly Port[], on: boolean): void {
   }
 }
 
-/** Starts senders once other ports receive their frames: earlier ones would be dropped. */
+/** Starts senders once other ports can receive their frames: earlier ones would be dropped or missed. */
 export function startSenders(ports: readonly Port[]): void {
-  const allReceive = ports.every(({ nic }) => nic.receiving);
+  const allReady = ports.every(({ nic }) => nic.ready);
   for (const { wire, nic } of ports) {
-    if (wire instanceof PcapWire) wire.held &&= !allReceive;
-    if (!(wire instanceof Generator) || wire.running || !nic.receiving) continue;
+    if (wire instanceof PcapWire) wire.held &&= !allReady;
+    if (!(wire instanceof Generator) || wire.running || !nic.ready) continue;
     const peer = ports.find((port) => port.wire === wire.peer);
-    if (peer?.nic.receiving) wire.start();
+    if (peer?.nic.ready) wire.start();
   }
 }

@@ -24,10 +24,13 @@ import {
   EICR,
   ESDP,
   HLREG0,
+  RDH,
+  RDT,
   RXCTRL,
   SECRXCTRL,
   SECTXCTRL,
 } from "../../ixgbe/registers.ts";
+import { offsetOf } from "../../src/registers.ts";
 import type { FrameBuffer } from "../frames/frame.ts";
 import type { DeviceObserver } from "../registers/observer.ts";
 import { InterruptCauses } from "../registers/interrupt_causes.ts";
@@ -312,6 +315,11 @@ export class Nic implements WirePort {
   /** Whether the receiver and its first queue are on and the link is up. */
   get receiving(): boolean {
     return this.#receiver.receiving && this.#receiver.hasQueue;
+  }
+
+  /** Whether the port receives, and its first queue has descriptors: a frame would not be missed. */
+  get ready(): boolean {
+    return this.receiving && this.view32(offsetOf(RDT)) !== this.view32(offsetOf(RDH));
   }
 
   /** Whether the port sends a signal that gives its partner a link. */
