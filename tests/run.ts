@@ -39,7 +39,7 @@ const SUITES: Readonly<Record<string, Suite>> = {
   native: {
     folder: "tests",
     without: ["tests/explorer/browser", "tests/vm", "tests/vagrant"],
-    packages: ["gcc", ...NETWORK, ...OPEN_VSWITCH_PACKAGES, ...TESTPMD_PACKAGES],
+    packages: ["gcc", "pkg-config", ...NETWORK, ...OPEN_VSWITCH_PACKAGES, ...TESTPMD_PACKAGES],
     root: "tests with TAP devices, network namespaces, PCI devices, DPDK and Open vSwitch",
   },
   fuzz: {
