@@ -21,7 +21,9 @@ import * as R from "../ixgbe/registers.ts";
 import { command } from "../programs/command_line.ts";
 import { whole } from "../programs/options.ts";
 import { run } from "../programs/run.ts";
+import { spinUntil } from "../native/clock.ts";
 import { DmaMemory } from "../src/dma.ts";
+import { DeviceError } from "../src/errors.ts";
 import type { Bar, Doorbell } from "../src/pci/function.ts";
 import { SysfsFunction } from "../src/pci/sysfs.ts";
 import { offsetOf, type Register } from "../src/registers.ts";
@@ -62,6 +64,8 @@ const RETA_BYTES = 128;
 /** MRQC: RSS without virtualisation. */
 const RSS = 1;
 const ROUNDS = 4096;
+/** Deadline for a reset, in milliseconds. */
+const RESET_MS = 1000;
 
 /** The memory of one way through one pair of queues. */
 export interface Lane {
@@ -154,13 +158,20 @@ function openLane(from: Bar, to: Bar, queue: number, batch: number): () => void 
   return makeLane(lane, batch);
 }
 
-/** Opens a port, and resets it. */
+/**
+ * Opens a port, and resets it.
+ *
+ * @throws {DeviceError} if it does not come out of the reset.
+ */
 function openPort(address: string): Bar {
   const pci = new SysfsFunction(address, undefined, { guard: false });
   pci.claim(false);
   const bar = pci.bar(0);
   bar.write(offsetOf(R.CTRL), 4, R.CTRL.RST);
-  while ((bar.read(offsetOf(R.CTRL), 4) & R.CTRL.RST) !== 0);
+  if (!spinUntil(RESET_MS, () => (bar.read(offsetOf(R.CTRL), 4) & R.CTRL.RST) === 0)) {
+    const problem = `CTRL.RST is still set after ${RESET_MS} ms: is it a port of the instrument?`;
+    throw new DeviceError(address, problem);
+  }
   return bar;
 }
 

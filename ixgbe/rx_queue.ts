@@ -45,7 +45,7 @@ const REFILLED = 0, BYTES = 1, TOTALS = 2;
  * Creates the `receive` and `refill` functions of a queue. A descriptor that was written back has the RSS
  * hash in word 1, the status in word 2, and the packet's length in the low half of word 3.
  *
- * @param slots The buffer of each descriptor; that of an empty one is no longer the queue's.
+ * @param slots The buffer of each descriptor. The queue no longer owns that of an empty descriptor.
  * @param address Bus addresses of the pool's buffers.
  * @param hashes Receives the RSS hashes, by buffer; undefined if the NIC does not hash packets.
  */

@@ -18,8 +18,8 @@ const REHEARSAL_MS = 120, SLICE_MS = 4;
 const PACKETS = 256;
 
 /**
- * Forwards packets that nobody sent, in batches full and not, also with a full transmit ring. No register is
- * accessed, and queues, pools and counts are afterwards what they were. Does nothing if a queue cannot
+ * Forwards packets that nobody sent: in full batches, in smaller ones, and with a full transmit ring. No
+ * register is accessed, and queues, pools and counts are afterwards what they were. Does nothing if a queue cannot
  * rehearse.
  *
  * @throws {StopError} if a StopFlag has caught a signal.

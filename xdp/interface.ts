@@ -1,9 +1,9 @@
 /**
  * A network interface of the kernel: its properties, and addresses that it receives for this process.
  *
- * It asks through ioctl(2), not through sysfs, what belongs to a namespace: a socket belongs to the network namespace of the process,
- * while sysfs shows the namespace in which it was mounted. Memberships of a packet socket add addresses
- * and promiscuous mode. The kernel counts them, and removes those of a process that ends.
+ * It asks through ioctl(2), not through sysfs, what belongs to a network namespace: a socket belongs to that of
+ * the process, while sysfs shows the one in which it was mounted. Memberships of a packet socket add
+ * addresses and promiscuous mode. The kernel counts them, and removes those of a process that ends.
  *
  * @module
  */

@@ -5,17 +5,7 @@ import { XMLValidator } from "fast-xml-parser";
 import { type Plot, plotsOf } from "../../bench/plots.ts";
 import { NOTHING, type Point, type Suite, type SuiteName } from "../../bench/results.ts";
 import type { Start } from "../../bench/window.ts";
-
-const MACHINE = {
-  cpu: "any",
-  cores: 2,
-  virtual: true,
-  tscMHz: 2000,
-  memoryGiB: 1,
-  kernel: "6.1",
-  deno: "2",
-  v8: "15",
-};
+import { MACHINE } from "../support/bench_machine.ts";
 
 /** Returns a point with one window at this rate. */
 function point(x: number, mpps: number, starts: Start[] = []): Point {

@@ -10,17 +10,7 @@ import { median, quantile, summarize } from "../../bench/statistics.ts";
 import { Latency } from "../../sim/wires/latency.ts";
 import { UsageError } from "../../src/errors.ts";
 import { isRoot, TemporaryDirectory, tool, until } from "../support/processes.ts";
-
-const MACHINE = {
-  cpu: "any",
-  cores: 2,
-  virtual: true,
-  tscMHz: 2000,
-  memoryGiB: 1,
-  kernel: "6.1",
-  deno: "2",
-  v8: "15",
-};
+import { MACHINE } from "../support/bench_machine.ts";
 
 /** Returns a point with windows at these rates, all at one distance. */
 function point(x: number, rates: readonly number[], distance = 100): Point {
