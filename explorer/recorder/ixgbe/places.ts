@@ -24,8 +24,17 @@ export const PLACES = {
   TX_ARM: { file: TX, text: "ring64[t << 1] = address[buffer];" },
   /** The driver looks at DD of a run's last transmit descriptor. */
   TX_LOOK: { file: TX, text: "if ((ring[(end << 2) + 3] & TX_DD) === 0) break;" },
+  /** Reclaiming looks for the last packet of a block that was sent. */
+  TX_LOOK_BACK: {
+    file: TX,
+    text: "while (count > 0 && (ring[((start + count - 1) << 2) + 3] & TX_DD) === 0) count--;",
+  },
   /** The driver returns the buffer of a sent packet to the pool. */
   TX_FREE: { file: TX, text: "freeStack[(freeCount + n) | 0] = slots[start + n];" },
+  TX_FREE_PART: {
+    file: TX,
+    text: "for (let i = 0; i < count; i++) freeStack[pool.freeCount + i] = slots[start + i];",
+  },
   /** Closing returns the buffers in the rings to the pool. */
   RX_CLOSE: {
     file: RX,

@@ -124,7 +124,7 @@ export class PortRecorder implements AccessedPort, LineWatcher {
   reclaim(queue: number): number {
     const n = this.device!.txQueues[queue].reclaim();
     this.driverWrote();
-    this.tx[queue].lookedInVain();
+    this.tx[queue].reclaimed(n);
     return n;
   }
 

@@ -7,6 +7,7 @@
 import { BLOCK } from "../../../ixgbe/tx_queue.ts";
 import { descriptorFormat } from "../../recording/descriptor_format.ts";
 import { BUFFER, NONE, OWNER, RING } from "../../recording/layout.ts";
+import type { Place } from "../../recording/step.ts";
 import { isSent, reportsStatus, toSendText } from "./descriptor_text.ts";
 import { PLACES } from "./places.ts";
 import { accessOf, descriptorName } from "./port.ts";
@@ -40,16 +41,22 @@ export class TxRing extends Ring {
   /** Records the buffers that the driver has returned to the pool since the ring was looked at last. */
   driverReclaimed({ packets, pending }: DriverQueue): void {
     const { cells } = this, clean = (packets - pending) & cells.mask;
-    while (cells.get(RING.NEXT) !== clean) this.#reclaimed();
+    while (cells.get(RING.NEXT) !== clean) this.#reclaimed(clean);
   }
 
-  /** The driver has found a block done, and returned its buffers. */
-  #reclaimed(): void {
-    const { cells } = this;
-    const end = this.#endOfBlock();
+  /**
+   * The driver has found a block done, and returned its buffers; or, in `reclaim`, found a part of it done.
+   *
+   * @param clean The first descriptor whose buffer the driver has not returned.
+   */
+  #reclaimed(clean: number): void {
+    const { cells } = this, next = cells.get(RING.NEXT), block = this.#endOfBlock();
+    const part = ((clean - next) & cells.mask) <= ((block - next) & cells.mask);
+    const end = part ? (clean - 1) & cells.mask : block;
+    if (part) this.#lookBack(end);
     this.#look(end, "DD is set: the packet is sent, and all before it.");
     for (let i = cells.get(RING.NEXT);; i = (i + 1) & cells.mask) {
-      this.#free(i);
+      this.#free(i, part ? PLACES.TX_FREE_PART : PLACES.TX_FREE);
       if (i === end) return;
     }
   }
@@ -66,7 +73,30 @@ export class TxRing extends Ring {
     );
   }
 
-  #look(i: number, why: string): void {
+  /**
+   * Records the looks of `reclaim` at a block of whose packets none is sent, after what it returned.
+   *
+   * @param returned Buffers that it has returned.
+   */
+  reclaimed(returned: number): void {
+    const { cells } = this, next = cells.get(RING.NEXT);
+    const partly = returned > 0 && next % BLOCK !== 0;
+    if (!partly && next !== cells.get(RING.FILL)) this.#lookBack((next - 1) & cells.mask);
+  }
+
+  /** `reclaim` looks from the end of the oldest block back to a descriptor that is done. */
+  #lookBack(done: number): void {
+    const { cells } = this;
+    for (let i = this.#endOfBlock(); i !== done; i = (i - 1) & cells.mask) {
+      this.#look(
+        i,
+        "DD is 0: the device has not reported the packet as sent. The driver looks at the one before it.",
+        PLACES.TX_LOOK_BACK,
+      );
+    }
+  }
+
+  #look(i: number, why: string, source: Place = PLACES.TX_LOOK): void {
     const { cells } = this, { pool, journal, port } = this.context, words = cells.words(i);
     journal.add({
       kind: "look",
@@ -77,11 +107,11 @@ export class TxRing extends Ring {
       section: REPORT,
       ...pool.about(cells.slot(i)),
       descriptor: accessOf(cells, i, [words, words], isSent(words), descriptorFormat("tx", words)),
-      source: PLACES.TX_LOOK,
+      source,
     });
   }
 
-  #free(i: number): void {
+  #free(i: number, source: Place): void {
     const { cells } = this, { pool, journal, port } = this.context;
     const buffer = cells.slot(i), words = cells.words(i), about = pool.about(buffer);
     this.#release(i);
@@ -95,7 +125,7 @@ export class TxRing extends Ring {
       section: REPORT,
       ...about,
       descriptor: accessOf(cells, i, [words, words], isSent(words), descriptorFormat("tx", words)),
-      source: PLACES.TX_FREE,
+      source,
     });
   }
 
