@@ -5,7 +5,7 @@
  * @module
  */
 
-import { headroomFor, Mempool, PacketBatch, StopFlag, UsageError } from "./mod.ts";
+import { layoutFor, Mempool, PacketBatch, StopFlag, UsageError } from "./mod.ts";
 import {
   DEVICE_FORMS,
   DEVICE_OPTIONS,
@@ -56,8 +56,9 @@ function parseIp(text: string): Uint8Array {
 }
 
 async function main(plan: Plan): Promise<number> {
-  const { rxEntries, txEntries, bufferSize } = plan, headroom = headroomFor(plan.address);
-  using pool = new Mempool({ buffers: rxEntries + txEntries + plan.batch, bufferSize, headroom });
+  const { rxEntries, txEntries, bufferSize } = plan, layout = layoutFor(plan.address);
+  const buffers = rxEntries + txEntries + plan.batch;
+  using pool = new Mempool({ buffers, bufferSize, ...layout });
   using stop = new StopFlag();
   await using device = await openDevice(plan.address, plan, { ...plan.open, pool });
   const [rx] = device.rxQueues, [tx] = device.txQueues;

@@ -5,14 +5,7 @@
  */
 
 import type { ForwardTask, QueuePair } from "./programs/forward_worker.ts";
-import {
-  type Device,
-  headroomFor,
-  Mempool,
-  type OpenOptions,
-  StopFlag,
-  UsageError,
-} from "./mod.ts";
+import { type Device, layoutFor, Mempool, type OpenOptions, StopFlag, UsageError } from "./mod.ts";
 import { IxgbeDevice } from "./ixgbe/mod.ts";
 import {
   DEVICE_FORMS,
@@ -123,7 +116,7 @@ A device is ${DEVICE_FORMS}.`,
  */
 function makePools(plan: Plan, pools: DisposableStack): Mempool[] {
   const { queues, workers, rxEntries, txEntries, batch, bufferSize } = plan;
-  const threads = Math.max(workers, 1), headroom = headroomFor(...plan.addresses);
+  const threads = Math.max(workers, 1), layout = layoutFor(...plan.addresses);
   return Array.from({ length: threads }, (_, thread) => {
     const mine = Math.ceil((queues - thread) / threads);
     const buffers = Math.min(2 * mine * (rxEntries + txEntries + batch), MAX_BUFFERS);
@@ -134,7 +127,7 @@ function makePools(plan: Plan, pools: DisposableStack): Mempool[] {
           `${MAX_BUFFERS} buffers of the largest pool: use fewer --rx-entries or more --workers`,
       );
     }
-    return pools.use(new Mempool({ buffers, bufferSize, headroom }));
+    return pools.use(new Mempool({ buffers, bufferSize, ...layout }));
   });
 }
 

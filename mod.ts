@@ -6,7 +6,7 @@
 
 import type { Device, OpenOptions } from "./src/device.ts";
 import { ixgbe } from "./ixgbe/device.ts";
-import { headroomFor as suitableHeadroom, openDevice } from "./src/open.ts";
+import { layoutFor as suitableLayout, openDevice, type PoolLayout } from "./src/open.ts";
 import { virtio } from "./virtio/driver.ts";
 import { xdp } from "./xdp/driver.ts";
 
@@ -61,18 +61,19 @@ export function open(address: string, options: OpenOptions = {}): Promise<Device
 }
 
 /**
- * Returns the headroom of a pool that suits a program's devices, in bytes: 64 if all are VirtIO devices, which
- * are faster with it; 256 if some are network interfaces instead; 0 if one is an ixgbe device. Opens no device.
+ * Returns the layout of a pool that suits a program's devices, which are faster with it. `headroom`, in bytes: 64
+ * if all are VirtIO devices; 256 if some are network interfaces instead; 0 if one is an ixgbe device. `spread`: if
+ * all are ixgbe devices. Opens no device.
  *
  * ```ts
- * import { headroomFor, Mempool } from "./mod.ts";
+ * import { layoutFor, Mempool } from "./mod.ts";
  *
- * using pool = new Mempool({ headroom: headroomFor("vhost-user:a.sock", "vhost-user:b.sock") });
+ * using pool = new Mempool(layoutFor("vhost-user:a.sock", "vhost-user:b.sock"));
  * ```
  *
  * @param addresses Addresses as for `open`.
  * @throws {SystemError} if the kernel does not tell the vendor of a PCI function that exists.
  */
-export function headroomFor(...addresses: readonly string[]): number {
-  return suitableHeadroom(addresses, DRIVERS);
+export function layoutFor(...addresses: readonly string[]): PoolLayout {
+  return suitableLayout(addresses, DRIVERS);
 }

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { headroomFor, Mempool, PacketBatch, StopFlag } from "./mod.ts";
+import { layoutFor, Mempool, PacketBatch, StopFlag } from "./mod.ts";
 import {
   DEVICE_FORMS,
   DEVICE_OPTIONS,
@@ -72,8 +72,8 @@ from the system clock when the program started, to within a microsecond.`,
 
 async function main(plan: Plan): Promise<number> {
   const { file, packets, snaplen, batch: batchSize, rxEntries, txEntries, bufferSize } = plan;
-  const buffers = rxEntries + txEntries + batchSize, headroom = headroomFor(plan.address);
-  using pool = new Mempool({ buffers, bufferSize, headroom });
+  const buffers = rxEntries + txEntries + batchSize;
+  using pool = new Mempool({ buffers, bufferSize, ...layoutFor(plan.address) });
   using stop = new StopFlag();
   const options = { ...plan.open, pool, promiscuous: true };
   await using device = await openDevice(plan.address, plan, options);

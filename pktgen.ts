@@ -7,7 +7,7 @@
 
 import {
   type Device,
-  headroomFor,
+  layoutFor,
   Mempool,
   PacketBatch,
   StopError,
@@ -218,8 +218,9 @@ async function main(plan: Plan): Promise<number> {
   const { rxEntries, txEntries, batch, bufferSize, check, size } = plan;
   // Enough for full rings and a batch each way.
   const buffers = rxEntries + txEntries + 2 * batch;
-  const room = headroomFor(plan.address), headroom = size + room <= bufferSize ? room : 0;
-  using pool = new Mempool({ buffers, bufferSize, headroom });
+  const layout = layoutFor(plan.address);
+  const headroom = size + layout.headroom <= bufferSize ? layout.headroom : 0;
+  using pool = new Mempool({ buffers, bufferSize, ...layout, headroom });
   using stop = new StopFlag();
   const options = { ...plan.open, pool, promiscuous: check };
   await using device = await openDevice(plan.address, plan, options);

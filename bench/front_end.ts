@@ -7,7 +7,7 @@
 
 import {
   type Device,
-  headroomFor,
+  layoutFor,
   Mempool,
   open,
   PacketBatch,
@@ -71,7 +71,7 @@ function receiveRounds(rx: RxQueue, batch: PacketBatch, rounds: number): void {
 
 function transmitRounds(tx: TxQueue, batch: PacketBatch, rounds: number): void {
   const { pool, buffers, capacity } = batch, { lengths, freeStack } = pool;
-  const words = new Uint32Array(pool.memory.buffer, pool.headroom), stride = pool.bufferSize >> 2;
+  const words = new Uint32Array(pool.memory.buffer, pool.headroom), stride = pool.stride >> 2;
   let sequence = 0;
   for (let i = 0; i < rounds; i++) {
     let available = pool.freeCount, n = batch.length;
@@ -111,7 +111,7 @@ function work(mode: Plan["mode"], device: Device, batch: PacketBatch): () => voi
 }
 
 async function main({ mode, address, batch: batchSize }: Plan): Promise<number> {
-  using pool = new Mempool({ buffers: 4096, headroom: headroomFor(address) });
+  using pool = new Mempool({ buffers: 4096, ...layoutFor(address) });
   fill(pool);
   using stop = new StopFlag();
   using device = await open(address, { pool, promiscuous: true, rxEntries: 256, txEntries: 256 });

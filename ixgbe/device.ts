@@ -68,10 +68,10 @@ const RING_BYTES = 4096 * BYTES;
 const MIN_BAR0 = 0x20000;
 
 /** The most queues without virtualization and traffic classes (section 4.6.11.3.4). */
-const LIMITS: QueueLimits = { rx: RSS_QUEUES, tx: 64 };
+const LIMITS: QueueLimits = { rx: RSS_QUEUES, tx: 64, spread: true };
 
 /** The driver of the ixgbe family. */
-export const ixgbe: PciDriver = { name: "ixgbe", vendor: INTEL, attach };
+export const ixgbe: PciDriver = { name: "ixgbe", vendor: INTEL, spread: true, attach };
 
 /** Opens a device on a PCI function and starts it. If that fails, it frees what it has allocated. */
 async function attach(pci: PciFunction, options: OpenOptions): Promise<IxgbeDevice> {

@@ -96,7 +96,8 @@ const makeTransmit = specialise(
     doorbell: Doorbell,
     place: Uint32Array,
   ) {
-    const { lengths, freeStack, bufferSize } = pool, longest = Math.min(bufferSize, MAX_PACKET);
+    const { lengths, freeStack, bufferSize, stride } = pool,
+      longest = Math.min(bufferSize, MAX_PACKET);
     const lengthRange = longest - MIN_PAYLEN;
     const { words, write } = doorbell, rings = write !== undefined;
     const ring64 = new Float64Array(ring.buffer, ring.byteOffset, ring.length / 2);
@@ -155,7 +156,7 @@ const makeTransmit = specialise(
     // has room for, or the next packet cannot be sent. Pads a packet of 14 to 16 bytes and goes on; padding
     // does not count as bytes sent.
     const rest = (batch: PacketBatch, n: number, room: number): number => {
-      const buffer = batch.buffers[n], size = lengths[buffer] | 0, start = buffer * bufferSize;
+      const buffer = batch.buffers[n], size = lengths[buffer] | 0, start = buffer * stride;
       const pads = n < room && (size - MIN_PACKET) >>> 0 < MIN_PAYLEN - MIN_PACKET;
       keepUnsent(batch, n, n < room && !pads, longest);
       if (!pads) return n;

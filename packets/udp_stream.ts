@@ -78,7 +78,7 @@ export class UdpStream {
     this.#first = this.#counts[NEXT] = this.#counts[EXPECTED] = first;
     const { buffer, byteOffset, length } = pool.bytes;
     this.#words = new Uint32Array(buffer, byteOffset, length / 4);
-    this.#stride = pool.bufferSize / 4;
+    this.#stride = pool.stride / 4;
     this.#packet = new Uint32Array(build(size, source).buffer);
     this.#lastMask = size % 4 === 0 ? -1 : (1 << 8 * (size % 4)) - 1;
     for (let i = 0; i < pool.freeCount; i++) {

@@ -22,12 +22,12 @@ const makeForward = specialise(
     dropped: Float64Array,
     touch: boolean,
   ) {
-    const { buffers, pool: { bytes, bufferSize } } = batch;
+    const { buffers, pool: { bytes, stride } } = batch;
     return function forward(): number {
       const n = rx.receive(batch);
       if (n === 0) return 0;
       if (touch) {
-        for (let i = 0; i < n; i++) bytes[Math.imul(buffers[i], bufferSize) | TOUCHED_BYTE]++;
+        for (let i = 0; i < n; i++) bytes[Math.imul(buffers[i], stride) | TOUCHED_BYTE]++;
       }
       if (tx.transmit(batch) < n) dropped[0] += batch.free();
       return n;

@@ -53,16 +53,16 @@ export async function rehearse(ways: readonly BothWays[]): Promise<void> {
 
 /** Restores a pool when the stage is disposed. */
 function keep(pool: Mempool, stage: DisposableStack): void {
-  const { bytes, bufferSize, buffers, freeStack, freeCount, lengths } = pool;
+  const { bytes, stride, numbers, freeStack, freeCount, lengths } = pool;
   const [stack, sizes] = [freeStack.slice(), lengths.slice()];
   const touched = Uint8Array.from(
-    { length: buffers },
-    (_, b) => bytes[b * bufferSize + TOUCHED_BYTE],
+    { length: numbers },
+    (_, b) => bytes[b * stride + TOUCHED_BYTE],
   );
   stage.defer(() => {
     freeStack.set(stack);
     lengths.set(sizes);
     pool.freeCount = freeCount;
-    touched.forEach((byte, b) => bytes[b * bufferSize + TOUCHED_BYTE] = byte);
+    touched.forEach((byte, b) => bytes[b * stride + TOUCHED_BYTE] = byte);
   });
 }

@@ -31,6 +31,8 @@ export interface Driver {
   readonly names?: "interface";
   /** Bytes before each packet for which its devices have use, see `QueueLimits`; default: none. */
   readonly headroom?: number;
+  /** Whether its devices take spread pools, see `QueueLimits`. */
+  readonly spread?: boolean;
   /**
    * Opens a device of one of these schemes. If it throws, nothing has changed.
    *
@@ -68,6 +70,11 @@ export interface QueueLimits {
    * only pools without headroom, because its device would write beyond a buffer.
    */
   readonly headroom?: number;
+  /**
+   * Whether the driver takes spread pools, and creates one. Default: only pools with one buffer right behind the
+   * other.
+   */
+  readonly spread?: boolean;
 }
 
 /** The checked options of a device's queues. */
@@ -109,10 +116,10 @@ export function queueOptions(
   checkQueues(address, "rxQueues", rxQueues, limits.rx);
   checkQueues(address, "txQueues", txQueues, limits.tx);
   const count = Math.max(rxQueues, txQueues);
-  checkPools(address, options, count, limits.headroom !== undefined);
+  checkPools(address, options, count, limits);
   const {
     pools = Array<Mempool>(count).fill(
-      options.pool ?? ownPool(options, rxQueues, txQueues, limits.headroom),
+      options.pool ?? ownPool(options, rxQueues, txQueues, limits),
     ),
   } = options;
   // Abandoned buffers return to their pool once a process serves the same address again.
@@ -134,11 +141,11 @@ function ownPool(
   { rxEntries = DEFAULT_ENTRIES, txEntries = DEFAULT_ENTRIES }: OpenOptions,
   rx: number,
   tx: number,
-  headroom = 0,
+  { headroom = 0, spread = false }: QueueLimits,
 ) {
   // With many transmit rings the sum exceeds the largest pool; they then share the remaining buffers.
   const buffers = Math.min(rxEntries * rx + txEntries * tx + 1024, MAX_BUFFERS);
-  return new Mempool({ buffers, headroom });
+  return new Mempool({ buffers, headroom, spread });
 }
 
 /** The direction that a queue option is about, for messages. */
@@ -169,7 +176,7 @@ function checkPools(
   address: string,
   { pool, pools }: OpenOptions,
   count: number,
-  headroom: boolean,
+  limits: QueueLimits,
 ): void {
   for (const used of pools ?? (pool ? [pool] : [])) {
     if (used.memory.lost) throw lostMemory(address);
@@ -180,10 +187,15 @@ function checkPools(
     if (used.bytes.length === 0) {
       throw refuse("the pool is disposed: close devices before their pools");
     }
-    if (used.headroom > 0 && !headroom) {
+    if (used.headroom > 0 && limits.headroom === undefined) {
       throw refuse(
         `the device has no use for the headroom of ${used.headroom} bytes in the pool's buffers: ` +
           "create the pool without `headroom`",
+      );
+    }
+    if (used.spread && !limits.spread) {
+      throw refuse(
+        "the device needs buffers without bytes between them: create the pool without `spread`",
       );
     }
   }

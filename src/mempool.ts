@@ -17,6 +17,10 @@ import { UsageError } from "./errors.ts";
 const MIN_BUFFERS = 64;
 /** The unit of headroom, a cache line, and the most headroom, in bytes. */
 const HEADROOM_UNIT = 64, MAX_HEADROOM = 512;
+/** Bytes between two buffers of a spread pool: two cache lines, which some processors fetch together. */
+const GAP = 128;
+/** Bus addresses are contiguous only within a hugepage. */
+const HUGEPAGE = 2 ** 21;
 /** The most buffers in a pool. */
 export const MAX_BUFFERS = 131072;
 
@@ -29,10 +33,16 @@ export interface MempoolOptions {
   /**
    * Bytes of each buffer before its packet that belong to the device: 0 (default), 64, 128, … 512. VirtIO
    * devices are faster with 64 or more: they find a header there. So are network interfaces with 256, which the
-   * kernel leaves free. Devices without use for it refuse the pool; `headroomFor` returns what suits a
+   * kernel leaves free. Devices without use for it refuse the pool; `layoutFor` returns what suits a
    * program's devices.
    */
   readonly headroom?: number;
+  /**
+   * Whether buffers lie 128 bytes apart (default: false). A first-level cache can hold only a few lines whose
+   * addresses differ by a multiple of 2048 bytes, and the packets of other pools begin in such lines. ixgbe
+   * devices are faster with a spread pool; other devices refuse it.
+   */
+  readonly spread?: boolean;
   /**
    * Where the memory comes from. `hugepages`, which devices accessed through sysfs need: pages of 1 GiB if
    * some are free and the pool is large, else pages of 2 MiB; `pages`: ordinary pages; `auto` (default):
@@ -46,6 +56,7 @@ const OPTIONS: Readonly<Record<keyof MempoolOptions, true>> = {
   buffers: true,
   bufferSize: true,
   headroom: true,
+  spread: true,
   memory: true,
 };
 
@@ -57,6 +68,8 @@ export interface TransferredPool {
   readonly bufferSize: number;
   /** Bytes of each buffer before its packet. */
   readonly headroom: number;
+  /** Whether buffers lie 128 bytes apart. */
+  readonly spread: boolean;
   /**
    * The memory of all buffers.
    *
@@ -77,10 +90,19 @@ export interface Reclaimer {
 export class Mempool implements Disposable {
   /** Number of buffers. */
   readonly buffers: number;
-  /** Distance between two buffers in bytes. */
+  /**
+   * One more than the highest number of a buffer. A spread pool leaves out numbers whose buffers would lie in two
+   * hugepages; other pools leave out none.
+   */
+  readonly numbers: number;
+  /** Size of a buffer in bytes. */
   readonly bufferSize: number;
+  /** Distance between two buffers in bytes: `bufferSize`, and 128 more if the pool is spread. */
+  readonly stride: number;
   /** Bytes of each buffer before its packet. */
   readonly headroom: number;
+  /** Whether buffers lie 128 bytes apart. */
+  readonly spread: boolean;
   /** Length of the longest packet in bytes: `bufferSize - headroom`. */
   readonly maxLength: number;
   /**
@@ -90,7 +112,7 @@ export class Mempool implements Disposable {
    */
   readonly memory: DmaMemory;
   /**
-   * The bytes of all packets: the packet in buffer `b` begins at byte `b * bufferSize`. They begin after the
+   * The bytes of all packets: the packet in buffer `b` begins at byte `b * stride`. They begin after the
    * headroom of buffer 0.
    */
   readonly bytes: Uint8Array;
@@ -123,17 +145,22 @@ export class Mempool implements Disposable {
   /** @ignore For {@linkcode Mempool.adopt}. */
   constructor(options: MempoolOptions, memory: DmaMemory);
   constructor(options: MempoolOptions = {}, memory?: DmaMemory) {
-    const { buffers = 4096, bufferSize = 2048, headroom = 0 } = checkOptions(options);
+    const { buffers = 4096, bufferSize = 2048, headroom = 0, spread } = checkOptions(options);
+    const stride = spread ? bufferSize + GAP : bufferSize;
+    const all = wholeBuffers(buffers, bufferSize, stride), numbers = all[buffers - 1] + 1;
     this.buffers = buffers;
+    this.numbers = numbers;
     this.bufferSize = bufferSize;
+    this.stride = stride;
     this.headroom = headroom;
+    this.spread = stride > bufferSize;
     this.maxLength = bufferSize - headroom;
-    this.memory = memory ?? DmaMemory.allocate(buffers * bufferSize, options.memory);
-    this.bytes = new Uint8Array(this.memory.buffer, headroom, buffers * bufferSize - headroom);
-    this.lengths = new Uint16Array(buffers);
-    this.freeStack = new Uint32Array(buffers);
+    const bytes = numbers * stride;
+    this.memory = memory ?? DmaMemory.allocate(bytes, options.memory);
+    this.bytes = new Uint8Array(this.memory.buffer, headroom, bytes - headroom);
+    this.lengths = new Uint16Array(numbers);
+    this.freeStack = all.reverse();
     this.freeCount = buffers;
-    for (let b = 0; b < buffers; b++) this.freeStack[b] = buffers - 1 - b;
   }
 
   /**
@@ -142,8 +169,8 @@ export class Mempool implements Disposable {
    *
    * @param transferred The result of {@linkcode Mempool.prototype.transfer} in that thread.
    */
-  static adopt({ buffers, bufferSize, headroom, memory, free }: TransferredPool): Mempool {
-    const pool = new Mempool({ buffers, bufferSize, headroom }, DmaMemory.adopt(memory));
+  static adopt({ memory, free, ...options }: TransferredPool): Mempool {
+    const pool = new Mempool(options, DmaMemory.adopt(memory));
     pool.freeStack.set(free);
     pool.freeCount = free.length;
     return pool;
@@ -155,7 +182,7 @@ export class Mempool implements Disposable {
    * `rssKey` fill it.
    */
   get rssHash(): Uint32Array {
-    return this.#hashes ??= new Uint32Array(this.buffers);
+    return this.#hashes ??= new Uint32Array(this.numbers);
   }
 
   /**
@@ -170,12 +197,13 @@ export class Mempool implements Disposable {
       throw new Error("the pool is transferred twice: give each thread a pool of its own");
     }
     this.#transferred = true;
-    const { buffers, bufferSize, headroom, freeCount } = this;
+    const { buffers, bufferSize, headroom, spread, freeCount } = this;
     this.freeCount = 0;
     return {
       buffers,
       bufferSize,
       headroom,
+      spread,
       memory: this.memory.share(),
       free: this.freeStack.slice(0, freeCount),
     };
@@ -192,10 +220,10 @@ export class Mempool implements Disposable {
   addresses(addressing: Addressing, before = 0): Uint32Array {
     let column = this.#addresses.get(`${addressing} ${before}`);
     if (column) return column;
-    column = new Uint32Array(2 * this.buffers);
+    column = new Uint32Array(2 * this.numbers);
     this.#addresses.set(`${addressing} ${before}`, column);
-    for (let b = 0; b < this.buffers; b++) {
-      const offset = b * this.bufferSize + this.headroom - before;
+    for (let b = 0; b < this.numbers; b++) {
+      const offset = b * this.stride + this.headroom - before;
       const address = this.memory.busAddress(offset, addressing);
       column[2 * b] = address % 2 ** 32;
       column[2 * b + 1] = Math.floor(address / 2 ** 32);
@@ -245,7 +273,7 @@ export class Mempool implements Disposable {
    * @throws {TypeError} if the pool is disposed.
    */
   packet(buffer: number): Uint8Array {
-    const start = buffer * this.bufferSize;
+    const start = buffer * this.stride;
     return this.bytes.subarray(start, start + this.lengths[buffer]);
   }
 
@@ -290,6 +318,15 @@ export class Mempool implements Disposable {
   }
 }
 
+/** Returns the numbers of the first `count` buffers that lie in one hugepage each, in order. */
+function wholeBuffers(count: number, bufferSize: number, stride: number): Uint32Array<ArrayBuffer> {
+  const numbers = new Uint32Array(count);
+  for (let n = 0, b = 0; n < count; b++) {
+    if ((b * stride) % HUGEPAGE + bufferSize <= HUGEPAGE) numbers[n++] = b;
+  }
+  return numbers;
+}
+
 /**
  * Checks the options of a pool.
  *
@@ -305,7 +342,7 @@ function checkOptions(options: MempoolOptions): MempoolOptions {
     const known = Object.keys(OPTIONS).join(", ");
     throw refuse(option, `a pool has no option \`${option}\`: its options are ${known}`);
   }
-  const { buffers, bufferSize, headroom, memory } = options;
+  const { buffers, bufferSize, headroom, spread, memory } = options;
   if (
     buffers !== undefined &&
     !(Number.isInteger(buffers) && buffers >= MIN_BUFFERS && buffers <= MAX_BUFFERS)
@@ -324,6 +361,9 @@ function checkOptions(options: MempoolOptions): MempoolOptions {
   ) {
     const range = `0 to ${MAX_HEADROOM} bytes, a multiple of ${HEADROOM_UNIT}`;
     throw refuse("headroom", `the headroom is ${range}, not ${headroom}`);
+  }
+  if (spread !== undefined && typeof spread !== "boolean") {
+    throw refuse("spread", `\`spread\` is true or false, not ${spread}`);
   }
   if (memory !== undefined && !["auto", "hugepages", "pages"].includes(memory)) {
     const kinds = '"auto", "hugepages" or "pages"';

@@ -14,6 +14,7 @@ import { VfioUserFunction } from "./pci/vfio_user.ts";
 import type { Device, OpenOptions } from "./device.ts";
 import type { Driver, PciDriver } from "./driver.ts";
 import { DeviceError, UsageError } from "./errors.ts";
+import type { MempoolOptions } from "./mempool.ts";
 import { checkOptions } from "./options.ts";
 
 const PCI_DEVICES = "/sys/bus/pci/devices";
@@ -39,16 +40,23 @@ export function openDevice(
   return stoppable(() => openStoppable(address, drivers, options));
 }
 
+/** How the packets of a pool lie in its memory. */
+export type PoolLayout = Required<Pick<MempoolOptions, "headroom" | "spread">>;
+
 /**
- * Returns the headroom of a pool that suits devices: the most that one of them has use for; 0 if one has none.
- * Opens no device.
+ * Returns the layout of a pool that suits devices: the most headroom that one of them has use for, or 0 if one has
+ * none; spread if all of them take that. Opens no device.
  *
  * @param addresses Addresses as for {@linkcode openDevice}. One that names no device counts as without use.
  * @throws {SystemError} if the kernel does not tell the vendor of a PCI function that exists.
  */
-export function headroomFor(addresses: readonly string[], drivers: readonly Driver[]): number {
-  const wanted = addresses.map((address) => driverAt(address, drivers)?.headroom ?? 0);
-  return wanted.includes(0) ? 0 : Math.max(0, ...wanted);
+export function layoutFor(addresses: readonly string[], drivers: readonly Driver[]): PoolLayout {
+  const found = addresses.map((address) => driverAt(address, drivers));
+  const wanted = found.map((driver) => driver?.headroom ?? 0);
+  return {
+    headroom: wanted.includes(0) ? 0 : Math.max(0, ...wanted),
+    spread: found.length > 0 && found.every((driver) => driver?.spread),
+  };
 }
 
 /** Returns the driver for the scheme of an address, or for the vendor of a PCI function. */

@@ -72,7 +72,7 @@ Deno.test("mod.ts exports what a user needs, and nothing else", async () => {
       "UsageError",
       "Waiter",
       "XdpOptions",
-      "headroomFor",
+      "layoutFor",
       "open",
     ],
     "toeplitz",

@@ -294,8 +294,8 @@ class Stream {
 
 /** Returns a packet's buffer as words. */
 function wordsOf({ pool, buffers }: PacketBatch, index: number): Uint32Array {
-  const { bytes, bufferSize, maxLength } = pool;
-  const start = bytes.byteOffset + buffers[index] * bufferSize;
+  const { bytes, stride, maxLength } = pool;
+  const start = bytes.byteOffset + buffers[index] * stride;
   return new Uint32Array(bytes.buffer, start, maxLength / 4);
 }
 

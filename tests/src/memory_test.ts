@@ -116,6 +116,39 @@ Deno.test("Mempool.headroom comes before each packet, and shortens the longest o
   assertEquals(moved.bytes.length, buffers * bufferSize - headroom);
 });
 
+Deno.test("Mempool.spread leaves 128 bytes between buffers, and none lies in two hugepages", () => {
+  for (const bufferSize of [2048, 4096, 8192, 16384]) {
+    const stride = bufferSize + 128, buffers = 2000, HUGEPAGE = 2 ** 21;
+    using pool = new Mempool({ buffers, bufferSize, spread: true, memory: "pages" });
+    assertEquals([pool.spread, pool.stride, pool.maxLength], [true, stride, bufferSize]);
+    const taken: number[] = [];
+    for (let b = pool.allocate(bufferSize); b >= 0; b = pool.allocate(bufferSize)) taken.push(b);
+    assertEquals(new Set(taken).size, buffers);
+    assert(Math.max(...taken) === pool.numbers - 1 && pool.numbers > buffers);
+    const column = pool.addresses("iova"), base = pool.memory.busAddress(0, "iova");
+    for (const b of taken) {
+      const first = b * stride, last = first + bufferSize - 1;
+      assertEquals(Math.floor(first / HUGEPAGE), Math.floor(last / HUGEPAGE), `buffer ${b}`);
+      assertEquals(column[2 * b] + column[2 * b + 1] * 2 ** 32 - base, first);
+      const packet = pool.packet(b);
+      assertEquals([packet.byteOffset, packet.length], [first, bufferSize]);
+    }
+    for (const b of taken) pool.free(b);
+    using moved = Mempool.adopt(pool.transfer());
+    assertEquals([moved.spread, moved.stride, moved.numbers], [true, stride, pool.numbers]);
+    assertEquals(moved.freeStack, pool.freeStack);
+  }
+  using plain = new Mempool({ buffers: 2000, spread: false, memory: "pages" });
+  assertEquals([plain.spread, plain.stride, plain.numbers], [false, 2048, 2000]);
+});
+
+Deno.test("Mempool refuses `spread` that is not true or false", () => {
+  for (const spread of [1, "true", null]) {
+    const error = assertThrows(() => new Mempool({ spread: spread as never }), UsageError);
+    assertEquals(error.option, "spread");
+  }
+});
+
 Deno.test("PacketBatch.resize() and push() allow packets up to Mempool.maxLength", () => {
   using pool = new Mempool({ buffers: 64, headroom: 256, memory: "pages" });
   const batch = new PacketBatch(pool, 1);

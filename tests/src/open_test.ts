@@ -3,8 +3,8 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import type { Device } from "../../src/device.ts";
 import type { Driver } from "../../src/driver.ts";
-import { headroomFor as suitableHeadroom, openDevice } from "../../src/open.ts";
-import { headroomFor, UsageError } from "../../mod.ts";
+import { layoutFor as suitableLayout, openDevice } from "../../src/open.ts";
+import { layoutFor, UsageError } from "../../mod.ts";
 
 /** Drivers that record what they are asked to open. */
 function drivers(taken: unknown[]): Driver[] {
@@ -50,26 +50,38 @@ Deno.test("openDevice() opens an address without a driver's scheme as a PCI func
   );
 });
 
-Deno.test("headroomFor() returns the most that a device has use for, or 0 if one has none", () => {
+Deno.test("layoutFor() returns the most headroom, or 0 if a device has no use for it; spread if all take it", () => {
   const all: Driver[] = [
     { name: "none", schemes: ["none"] },
     { name: "some", schemes: ["some"], headroom: 64 },
-    { name: "more", schemes: ["more"], headroom: 256 },
+    { name: "more", schemes: ["more"], headroom: 256, spread: true },
+    { name: "wide", schemes: ["wide"], spread: true },
   ];
-  const of = (...addresses: string[]) => suitableHeadroom(addresses, all);
-  assertEquals([of(), of("some:a"), of("some:a", "some:b"), of("some:a", "more:b")], [
-    0,
-    64,
-    64,
-    256,
-  ]);
-  assertEquals([of("none:a"), of("some:a", "none:b"), of("some:a", "nonsense")], [0, 0, 0]);
+  const of = (...addresses: string[]) => suitableLayout(addresses, all);
+  const headrooms: [number, string[]][] = [
+    [0, []],
+    [64, ["some:a"]],
+    [64, ["some:a", "some:b"]],
+    [256, ["some:a", "more:b"]],
+    [0, ["none:a"]],
+    [0, ["some:a", "none:b"]],
+    [0, ["some:a", "nonsense"]],
+  ];
+  for (const [headroom, addresses] of headrooms) {
+    assertEquals(of(...addresses), { headroom, spread: false }, `${addresses}`);
+  }
+  assertEquals(of("more:a", "more:b"), { headroom: 256, spread: true });
+  assertEquals(of("more:a", "wide:b"), { headroom: 0, spread: true });
+  assertEquals(of("wide:a", "nonsense"), { headroom: 0, spread: false });
 });
 
-Deno.test("headroomFor() of this project's drivers is the most that a device has use for, or 0", () => {
-  assertEquals(headroomFor("vhost-user:a", "vhost-user-server:b"), 64);
-  assertEquals(headroomFor("xdp:a", "vhost-user:b"), 256);
+Deno.test("layoutFor() of this project's drivers returns what all devices have use for", () => {
+  const virtio = ["vhost-user:a", "vhost-user-server:b"];
+  assertEquals(layoutFor(...virtio), { headroom: 64, spread: false });
+  assertEquals(layoutFor("xdp:a", "vhost-user:b"), { headroom: 256, spread: false });
   for (const other of ["vfio-user:a", "ffff:ff:1f.7", ""]) {
-    assertEquals([headroomFor("vhost-user:a", other), headroomFor("xdp:a", other)], [0, 0], other);
+    for (const first of ["vhost-user:a", "xdp:a"]) {
+      assertEquals(layoutFor(first, other), { headroom: 0, spread: false }, `${first} ${other}`);
+    }
   }
 });

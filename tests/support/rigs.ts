@@ -39,37 +39,8 @@ function assertWhole(pool: Mempool): void {
 
 /** Functions that create a rig, by driver. Rings have 64 entries. */
 export const RIGS: Readonly<Record<string, (buffers: number) => Promise<Rig>>> = {
-  async ixgbe(buffers) {
-    const pool = new Mempool({ buffers, memory: "pages" }), bus = new ModelFunction();
-    const { wire, nic } = bus;
-    const rest = { rxEntries: ENTRIES, txEntries: ENTRIES, promiscuous: true };
-    const device = await ixgbe.attach(bus, { pool, ...rest });
-    const [queue] = device.rxQueues as readonly IxgbeRxQueue[];
-    return {
-      device,
-      pool,
-      get ring() {
-        return ENTRIES - (queue.read - queue.refilled);
-      },
-      arrive(packet) {
-        const before = wire.taken.length;
-        wire.waiting.push(packet);
-        while (wire.taken.length === before) nic.poll();
-        return wire.taken[before];
-      },
-      sent() {
-        for (let before = -1; before !== wire.sent.length;) {
-          before = wire.sent.length;
-          nic.poll();
-        }
-        return wire.sent.splice(0);
-      },
-      end() {
-        assertEquals(nic.rules.violations, []);
-        assertWhole(pool);
-      },
-    };
-  },
+  ixgbe: (buffers) => ixgbeRig(buffers, false),
+  "ixgbe with a spread pool": (buffers) => ixgbeRig(buffers, true),
 
   virtio: (buffers) => virtioRig(buffers, 0),
   "virtio with headroom": (buffers) => virtioRig(buffers, 64),
@@ -77,6 +48,39 @@ export const RIGS: Readonly<Record<string, (buffers: number) => Promise<Rig>>> =
   xdp: (buffers) => xdpRig(buffers, 0),
   "xdp with headroom": (buffers) => xdpRig(buffers, 256),
 };
+
+/** Returns an ixgbe device above the model, with a spread pool or another. */
+async function ixgbeRig(buffers: number, spread: boolean): Promise<Rig> {
+  const pool = new Mempool({ buffers, spread, memory: "pages" }), bus = new ModelFunction();
+  const { wire, nic } = bus;
+  const rest = { rxEntries: ENTRIES, txEntries: ENTRIES, promiscuous: true };
+  const device = await ixgbe.attach(bus, { pool, ...rest });
+  const [queue] = device.rxQueues as readonly IxgbeRxQueue[];
+  return {
+    device,
+    pool,
+    get ring() {
+      return ENTRIES - (queue.read - queue.refilled);
+    },
+    arrive(packet) {
+      const before = wire.taken.length;
+      wire.waiting.push(packet);
+      while (wire.taken.length === before) nic.poll();
+      return wire.taken[before];
+    },
+    sent() {
+      for (let before = -1; before !== wire.sent.length;) {
+        before = wire.sent.length;
+        nic.poll();
+      }
+      return wire.sent.splice(0);
+    },
+    end() {
+      assertEquals(nic.rules.violations, []);
+      assertWhole(pool);
+    },
+  };
+}
 
 /** Returns an AF_XDP device with a pool of this headroom. */
 function xdpRig(buffers: number, headroom: number): Promise<Rig> {

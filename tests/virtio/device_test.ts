@@ -16,6 +16,17 @@ async function refused(direct: DirectVirtio, message: RegExp): Promise<void> {
   assertEquals(pool.freeCount, pool.buffers);
 }
 
+Deno.test("open() refuses a spread pool, and does not touch the device", async () => {
+  const direct = new DirectVirtio();
+  using pool = new Mempool({ spread: true, memory: "pages" });
+  const error = await assertRejects(() => direct.open({ pool }), UsageError);
+  assertMatch(
+    error.message,
+    /needs buffers without bytes between them: create the pool without `spread`$/,
+  );
+  assertEquals([error.option, direct.log], ["pool", []]);
+});
+
 Deno.test("open() starts a device in the order of section 3.1.1, one status bit at a time", async () => {
   const direct = new DirectVirtio();
   const device = await direct.open({});

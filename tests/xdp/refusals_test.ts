@@ -41,6 +41,8 @@ test("open() refuses what the interface or the kernel cannot do, and changes not
     { speeds: [1000] },
     /AF_XDP devices do not support the option `speeds`/,
   );
+  using spread = new Mempool({ spread: true, memory: "pages" });
+  await refused(veth.address, { pool: spread }, /create the pool without `spread`/);
   assertEquals(await details(), before);
 });
 
