@@ -171,7 +171,7 @@ function tryLoad(
     problems.push(`${what}: refused`);
     return undefined;
   }
-  const object = Uint8Array.from(atob(STUBS), (c) => c.charCodeAt(0));
+  const object = Uint8Array.fromBase64(STUBS);
   try {
     if (write(fd, object, BigInt(object.length)) !== BigInt(object.length)) {
       problems.push(`${what}: no space`);

@@ -30,7 +30,7 @@ export interface ForwardTask {
   readonly dropped: SharedArrayBuffer;
 }
 
-serve<ForwardTask>(async (task, stop) => {
+serve<ForwardTask>(async (task, orders) => {
   using pool = Mempool.adopt(task.pool);
   using adopted = new DisposableStack();
   const adopt = (pair: QueuePair) =>
@@ -53,11 +53,14 @@ serve<ForwardTask>(async (task, stop) => {
     dropped[1] = ways.reduce((sum, { there }) => sum + there.dropped, 0);
   };
   await rehearse(ways);
-  for (const { a, b } of pairs) {
-    for (const pair of [a, b]) if (pair instanceof AdoptedQueues) pair.endStandby();
-  }
+  const started = orders.begin(() => {
+    for (const pair of pairs.flatMap(({ a, b }) => [a, b])) {
+      if (pair instanceof AdoptedQueues) pair.endStandby();
+    }
+  });
+  if (!started) return;
   const report = { start: performance.now(), second: publish };
-  pollQueues(report, stop, (rounds) => {
+  pollQueues(report, orders, (rounds) => {
     forwardAll(ways, rounds);
     return true;
   });

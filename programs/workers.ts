@@ -1,6 +1,6 @@
 /**
- * Threads of a program, from the main thread's side: each gets one task and works until told to
- * stop. `worker_thread.ts` is the threads' side.
+ * Threads of a program, from the main thread's side: each gets one task and prepares for it; once all have,
+ * they work until told to stop. `worker_thread.ts` is the threads' side.
  *
  * The main thread frees memory that workers have views of only after the kernel lists their threads
  * no longer: `terminate()` does not end a worker that is in a loop.
@@ -15,10 +15,10 @@ import type { Device } from "../src/device.ts";
 import { UsageError, WorkerError } from "../src/errors.ts";
 import type { Report } from "./report.ts";
 import { Watch } from "./watch.ts";
-import type { Assignment, WorkerReport } from "./worker_thread.ts";
+import { type Assignment, type Stage, STOP, WORK, type WorkerReport } from "./worker_thread.ts";
 
 /**
- * Deadlines for a worker to load its modules, to stop, and for its thread to end, in milliseconds.
+ * Deadlines for a worker to reach its next stage, to stop, and for its thread to end, in milliseconds.
  */
 const START_MS = 20000, STOP_MS = 5000, GONE_MS = 10000;
 /** Milliseconds between checks of threads, and of all else. */
@@ -51,14 +51,14 @@ interface Member {
   assigned: boolean;
   /** The id of its thread; undefined until it has its task. */
   thread?: string;
-  /** Whether it reports that it has released everything. */
-  ended: boolean;
+  /** How far it says it is; undefined until it has loaded its modules. */
+  stage?: Stage;
   failure?: WorkerError;
 }
 
 /** Workers with one task each. Disposing stops them and waits until their threads have ended. */
 export class Workers implements AsyncDisposable {
-  readonly #stop = new SharedArrayBuffer(4);
+  readonly #order = new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT);
   readonly #members: readonly Member[];
   readonly #milliseconds: number;
 
@@ -73,16 +73,16 @@ export class Workers implements AsyncDisposable {
     this.#milliseconds = milliseconds;
     this.#members = tasks.map((task, number) => {
       const worker = new Worker(module.href, { type: "module", name: `${number}` });
-      const member: Member = { worker, assigned: false, ended: false };
+      const member: Member = { worker, assigned: false };
       worker.onmessage = ({ data }: MessageEvent<WorkerReport>) => {
         if (!member.assigned) { // it has loaded its modules
-          const assignment: Assignment<unknown> = { task, stop: this.#stop };
+          const assignment: Assignment<unknown> = { task, order: this.#order };
           worker.postMessage(assignment);
           member.assigned = true;
           return;
         }
         if (data.thread !== undefined) member.thread = data.thread;
-        member.ended = data.ended;
+        member.stage = data.stage;
         if (data.failures) member.failure = failed(number, data.failures);
       };
       worker.onerror = (event) => {
@@ -95,18 +95,33 @@ export class Workers implements AsyncDisposable {
   }
 
   /**
-   * Waits until all workers have their task, or a signal arrives.
+   * Waits until all workers have prepared, lets them start, and waits until all have; or until a signal
+   * arrives.
    *
    * @param stop Whether a signal has arrived (default: none does).
    * @throws {WorkerError} if a worker cannot start, or does not start in time.
    */
   async started(stop?: Pick<StopFlag, "signal">): Promise<void> {
+    await this.#reach("prepared", stop);
+    if (stop !== undefined && stop.signal !== 0) return;
+    this.#give(WORK);
+    await this.#reach("working", stop);
+  }
+
+  async #reach(wanted: Stage, stop?: Pick<StopFlag, "signal">): Promise<void> {
     const all = await waitUntil(START_MS, () => {
       this.checkAlive();
       if (stop !== undefined && stop.signal !== 0) return true;
-      return this.#members.every(({ thread }) => thread !== undefined);
+      return this.#members.every(({ stage }) => stage === wanted);
     }, LOOK_MS);
     if (!all) throw new WorkerError(`workers did not start within ${START_MS / 1000} s`);
+  }
+
+  /** Gives an order, also to those that wait for it. */
+  #give(order: typeof WORK | typeof STOP): void {
+    const word = new Int32Array(this.#order);
+    Atomics.store(word, 0, order);
+    Atomics.notify(word, 0);
   }
 
   /**
@@ -125,14 +140,14 @@ export class Workers implements AsyncDisposable {
    * device until then turns DMA off first, but unmaps memory that the thread still uses.
    */
   async [Symbol.asyncDispose](): Promise<void> {
-    Atomics.store(new Int32Array(this.#stop), 0, 1);
+    this.#give(STOP);
     // Do not wait for a worker without a task: on a busy machine it may load its modules for long.
     for (const { worker } of this.#members.filter(({ assigned }) => !assigned)) {
       worker.onmessage = null;
       worker.terminate();
     }
-    const done = ({ assigned, ended, thread, failure }: Member) => {
-      return !assigned || ended || (thread === undefined && failure !== undefined);
+    const done = ({ assigned, stage, thread, failure }: Member) => {
+      return !assigned || stage === "ended" || (thread === undefined && failure !== undefined);
     };
     const allDone = () => this.#members.every(done);
     const stopped = await waitUntil(this.#milliseconds, allDone, LOOK_MS);

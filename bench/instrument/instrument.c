@@ -19,9 +19,10 @@ typedef uint64_t __attribute__((may_alias, aligned(1))) word;
 #define WORD(packet, at) (*(word *)((packet) + (at)))
 #define STALL_NS 2e5 /* after a stall, a generator makes up for this time at most */
 #define SLICE_NS 1e7
-#define LOOK_NS 200 /* between two looks at a tail. A card is told; each look here takes a line from the driver's core */
+/* Between two looks at a port's tails, for each queue. A card is told; each look here takes a line from the driver's core. */
+#define LOOK_NS (latency ? 200 : 2000)
 
-struct ring { volatile uint64_t *descriptors; uint64_t looked; uint32_t head, tail, entries; bool enabled; };
+struct ring { volatile uint64_t *descriptors; uint32_t head, tail, entries; bool enabled; };
 static struct port {
   volatile uint8_t *bar;
   struct port *peer;
@@ -31,7 +32,7 @@ static struct port {
   uint64_t next_sent[MAX_FLOWS], next_received[MAX_FLOWS]; /* numbers of packets for, and from, this port */
   uint64_t sent, missed, received, gaps, reordered, corrupt; /* gaps: numbers left out, for any reason */
   unsigned flow; /* the next packet's */
-  uint64_t last; /* when packets were last sent */
+  uint64_t last, looked; /* when packets were last sent, and tails last looked at */
   double due; /* packets that the rate allows now */
   uint32_t latencies[BINS];
 } ports[2];
@@ -107,10 +108,11 @@ static inline void deliver(struct port *p, struct ring *ring, unsigned flow) {
   if (++ring->head == ring->entries) ring->head = 0;
 }
 
-/* Reads a queue's tail, and its other registers when it gets enabled; returns whether it is enabled. */
-static inline bool is_on(struct port *p, struct ring *ring, unsigned way, unsigned queue, uint64_t now) {
-  if (ring->enabled && (double)(now - ring->looked) * ns_per_tick < LOOK_NS) return true;
-  ring->looked = now;
+/*
+ * Reads a queue's tail, and its other registers when it gets enabled. Of receive descriptors it takes whole
+ * cache lines: the two cores would wait for each other in the line that the driver is writing.
+ */
+static inline void look(struct port *p, struct ring *ring, unsigned way, unsigned queue) {
   if (!(QUEUE_REG(p, way, queue, DCTL) & ENABLE)) ring->enabled = false;
   else if (!ring->enabled) {
     uint64_t base = (uint64_t)QUEUE_REG(p, way, queue, BASE_HIGH) << 32 | QUEUE_REG(p, way, queue, BASE);
@@ -119,8 +121,7 @@ static inline bool is_on(struct port *p, struct ring *ring, unsigned way, unsign
     ring->head = QUEUE_REG(p, way, queue, HEAD);
     ring->enabled = ring->descriptors && ring->head < ring->entries;
   }
-  ring->tail = ring->enabled ? QUEUE_REG(p, way, queue, TAIL) : ring->head;
-  return ring->enabled;
+  ring->tail = ring->enabled ? QUEUE_REG(p, way, queue, TAIL) & (way == RX ? ~3u : ~0u) : ring->head;
 }
 
 /* Begins to load the buffers of the next descriptors: their cache misses overlap, as the reads of a card do. */
@@ -144,17 +145,18 @@ static inline void transmit(struct port *p, unsigned queue) {
   }
 }
 
-/* Sends packets of all flows in turn: a burst, or what is due, which is missed if there is no descriptor. */
+/* Sends bursts of all flows in turn, one for each queue; or what is due, which is missed if there is no descriptor. */
 static inline void offer(struct port *p, uint64_t now) {
   double elapsed = (double)(now - p->last) * ns_per_tick;
-  p->due = rate > 0 ? p->due + (elapsed < STALL_NS ? elapsed : STALL_NS) * 1e-9 * rate : BURST;
+  p->due = rate > 0 ? p->due + (elapsed < STALL_NS ? elapsed : STALL_NS) * 1e-9 * rate : BURST * p->rx_queues;
   p->last = now;
-  unsigned each = (unsigned)p->due / (p->rx_queues ? p->rx_queues : 1);
-  for (unsigned queue = 0; queue < p->rx_queues; queue++) prefetch(&p->rx[queue], each);
-  for (int n = (int)p->due; n > 0; n--, p->due--) {
+  while (p->due >= 1) {
     struct ring *ring = &p->rx[p->queue_of[p->flow]];
-    if (ring->head != ring->tail) deliver(p, ring, p->flow);
-    else if (rate > 0) p->next_sent[p->flow]++, p->sent++, p->missed++;
+    unsigned burst = p->due < BURST ? (unsigned)p->due : BURST;
+    prefetch(ring, burst);
+    for (p->due -= burst; burst > 0; burst--)
+      if (ring->head != ring->tail) deliver(p, ring, p->flow);
+      else if (rate > 0) p->next_sent[p->flow]++, p->sent++, p->missed++;
     if (++p->flow == flows) p->flow = 0;
   }
 }
@@ -176,9 +178,12 @@ static void attend(struct port *p) {
 
 static void poll_port(struct port *p, uint64_t now) {
   if (__builtin_expect((REG(p->bar, CTRL) & (RST | LRST)) != 0, 0)) { reset(p); return; }
+  bool due = (double)(now - p->looked) * ns_per_tick >= LOOK_NS * p->rx_queues;
+  if (due) p->looked = now;
+  for (unsigned queue = 0; due && queue < p->tx_queues; queue++) look(p, &p->tx[queue], TX, queue);
   for (unsigned queue = 0; queue < p->tx_queues; queue++)
-    if (is_on(p, &p->tx[queue], TX, queue, now) && REG(p->bar, DMATXCTL) & 1) transmit(p, queue);
-  for (unsigned queue = 0; queue < p->rx_queues; queue++) is_on(p, &p->rx[queue], RX, queue, now);
+    if (p->tx[queue].enabled && REG(p->bar, DMATXCTL) & 1) transmit(p, queue);
+  for (unsigned queue = 0; due && queue < p->rx_queues; queue++) look(p, &p->rx[queue], RX, queue);
   if (!p->receiving && REG(p->bar, RXCTRL) & 1) attend(p); /* RETA is complete now */
   p->receiving = REG(p->bar, RXCTRL) & 1;
   if (sending && p->receiving) offer(p, now);
@@ -230,7 +235,7 @@ int main(int argc, char **argv) {
   for (uint64_t round = 0;; round++) {
     uint64_t now = __rdtsc();
     for (int i = 0; i < 2; i++) poll_port(&ports[i], now);
-    if (round % 1024) continue;
+    if (round % (1024 / (ports[0].rx_queues ? ports[0].rx_queues : 1))) continue; /* more queues, longer rounds */
     for (int i = 0; i < 2; i++) attend(&ports[i]);
     while (begun && slices < SLICES && (double)(now - begun) * ns_per_tick >= (double)(slices + 1) * SLICE_NS)
       progress[slices++] = ports[0].received + ports[1].received;

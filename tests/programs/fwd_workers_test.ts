@@ -60,6 +60,19 @@ for (const plan of PLANS) {
   });
 }
 
+Deno.test("fwd.ts with workers is ready when all queues have descriptors: no frame after that is missed", async () => {
+  await using directory = await TemporaryDirectory.make();
+  const wire = "generator:rate=2000,flows=64"; // a ring holds what arrives in half a second
+  await using sim = await Sim.start(directory, [wire, wire]);
+  await using program = await startForwarder(sim.addresses, ["--queues=4", "--workers=2"], READ);
+  await sim.command("start");
+  await sim.reaches("frames", (ports) => ports.every((p) => p.wireStatistics.sent > 100));
+  await sim.drain(() => droppedBy(program));
+  await stopProgram(program);
+  const ports = await sim.quit();
+  assertEquals(ports.map(({ wireStatistics }) => wireStatistics.missed), [0, 0]);
+});
+
 Deno.test("fwd.ts with workers ends at signals under load with exit code 0, and leaves ports ready", async () => {
   await using directory = await TemporaryDirectory.make();
   await using sim = await Sim.start(directory, ["generator:flows=64", "generator:flows=64"]);

@@ -5,6 +5,7 @@ import { WorkerError } from "../../src/errors.ts";
 import { Workers } from "../../programs/workers.ts";
 import { until } from "../support/processes.ts";
 import type { Conduct } from "../support/failing_worker.ts";
+import type { Preparation, Words } from "../support/preparing_worker.ts";
 
 const MODULE = new URL("../support/failing_worker.ts", import.meta.url);
 
@@ -49,6 +50,38 @@ Deno.test("Workers work until they are disposed; then their threads have ended",
   assertEquals(threads().length, 0);
 });
 
+/** Starts a worker that prepares at once, and one that prepares until the gate is 1. */
+function prepare(): Words & { workers: Workers } {
+  const word = () => new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
+  const words: Words = { gate: word(), prepared: word(), started: word(), early: word() };
+  const tasks = [false, true].map((waits): Preparation => ({ ...words, of: 2, waits }));
+  const module = new URL("../support/preparing_worker.ts", import.meta.url);
+  return { ...words, workers: new Workers(module, tasks) };
+}
+
+Deno.test("Workers.started() starts workers once all are prepared, and returns once all have started", async () => {
+  const { workers, gate, prepared, started, early } = prepare();
+  await using _ = workers;
+  let returned = false;
+  const all = workers.started().then(() => returned = true);
+  await until("the first worker to be prepared", () => Atomics.load(prepared, 0) === 1);
+  assertEquals([Atomics.load(started, 0), returned], [0, false]);
+  Atomics.store(gate, 0, 1);
+  await all;
+  assertEquals([Atomics.load(started, 0), Atomics.load(early, 0)], [2, 0]);
+});
+
+Deno.test("Workers ends workers that wait for others, without starting them", async () => {
+  const { workers, prepared, started } = prepare();
+  {
+    await using _ = workers;
+    await until("the first worker to be prepared", () => Atomics.load(prepared, 0) === 1);
+  }
+  // The other worker may have been loading its modules.
+  await until("the threads to end", () => threads().length === 0);
+  assertEquals(Atomics.load(started, 0), 0);
+});
+
 Deno.test("Workers.started() throws what a worker throws at once", async () => {
   await noThreads();
   {
@@ -64,6 +97,7 @@ Deno.test("Workers.started() throws what a worker throws at once", async () => {
 
 Deno.test("Workers.checkAlive() throws what a worker throws at work", async () => {
   await using workers = start("fails later", "good");
+  await workers.started().catch(() => {}); // it may have failed already
   assertEquals((await failureOf(workers)).message, "worker 0 failed: this worker works no more");
 });
 

@@ -12,7 +12,7 @@ import { serve } from "../../programs/worker_thread.ts";
  */
 export type Conduct = "good" | "throws" | "fails twice" | "fails later" | "is slow";
 
-serve<Conduct>((conduct, stop) => {
+serve<Conduct>((conduct, orders) => {
   if (conduct === "throws") throw new Error("this worker will not work");
   if (conduct === "fails twice") {
     using held = new DisposableStack();
@@ -21,10 +21,11 @@ serve<Conduct>((conduct, stop) => {
     });
     throw new Error("this worker fails");
   }
+  if (!orders.begin(() => {})) return;
   const begun = performance.now();
   let told = Infinity;
-  while (conduct === "is slow" ? performance.now() < told + 1000 : stop.signal === 0) {
-    if (stop.signal !== 0) told = Math.min(told, performance.now());
+  while (conduct === "is slow" ? performance.now() < told + 1000 : orders.signal === 0) {
+    if (orders.signal !== 0) told = Math.min(told, performance.now());
     if (conduct === "fails later" && performance.now() - begun > 50) {
       throw new Error("this worker works no more");
     }
