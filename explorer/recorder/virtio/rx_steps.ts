@@ -122,8 +122,8 @@ export class RxSteps {
         source: RX_PLACES.entry,
       }, buffer);
       packets.push(buffer);
-      this.#arm(this.#fill, RX_PLACES.descriptor, RX_PLACES.available);
     }
+    for (const _ of packets) this.#arm(this.#fill, RX_PLACES.descriptor, RX_PLACES.available);
     for (const buffer of packets) this.#strip(buffer);
   }
 
