@@ -3,9 +3,14 @@
  *
  * The device fills a chain and writes its id and length to the used ring before it writes the used
  * index. The driver reads the index first, so the entries before it are complete;
- * `src/specialise.ts` says why loads keep this order. The available index is written once a batch.
- * The number of chains with the device is constant: each one that comes back is replaced by one
- * with a free buffer.
+ * `src/specialise.ts` says why loads keep this order.
+ *
+ * A packet takes its buffer along, and leaves its chain without one. Later calls give such chains free
+ * buffers, many at a time, and write the available index once for all of them. By then a program that
+ * frees its packets in order has returned the same buffers, and they are on top of the pool's stack in
+ * the order in which they left: each chain gets its own back, and its descriptor stays as it is. So the
+ * device's processor keeps the table in its cache. In a forwarder, buffers come back later and from
+ * elsewhere, and descriptors change. A call leaves the device at least half of the chains.
  *
  * The device writes a header before each packet. If the pool has headroom, the header goes there, and
  * a packet takes one descriptor. Without headroom, the packet must begin at the start of its buffer:
@@ -34,11 +39,17 @@ const NUM_BUFFERS = 5;
 /** From this size in bytes, `copyWithin` moves a packet faster than a loop. */
 const LONG = 256;
 
+/** Chains get buffers again when this many, or an eighth of all if less, are without one. */
+const MAX_EMPTY = 64;
+/** The buffer of a chain that never had one. */
+const NO_BUFFER = 0xffffffff;
+
 /**
- * Indices into a queue's state. NEXT: position of the used entry to read next, modulo 2^16. DROPPING: buffers still to drop of a packet that spans several; -1 once the queue is closed.
- * While it is not 0, every call takes the slow path.
+ * Indices into a queue's state. NEXT and TAIL, modulo 2^16: position of the used entry to read next, and
+ * of the next chain to post. DROPPING: buffers still to drop of a packet that spans several; -1 once the
+ * queue is closed. While it is not 0, every call takes the slow path.
  */
-const NEXT = 0, DROPPING = 1, STATES = 2;
+const NEXT = 0, TAIL = 1, DROPPING = 2, STATES = 3;
 /** Indices into a queue's totals: packets and bytes that the program received. */
 const PACKETS = 0, BYTES = 1, TOTALS = 2;
 
@@ -54,14 +65,15 @@ interface Format {
   readonly merges: boolean;
   /** Memory from the first header on. */
   readonly headers: Uint16Array;
-  /** Chains that are with the device while `receive` is not running. */
+  /** Most chains that are with the device. */
   readonly posted: number;
 }
 
 /**
- * Creates the `receive` function of a queue.
+ * Creates the `receive` and `post` functions of a queue.
  *
- * @param slots The buffer of each chain, by the chain's id.
+ * @param slots The buffer of each chain, by the chain's id. The queue no longer owns that of a chain
+ * that is not with the device.
  * @param address The packets, with their headers if these are in the headroom, as the device addresses
  * them.
  * @param strip Moves packets over their headers.
@@ -75,7 +87,9 @@ const makeReceive = specialise(
     USED_RING,
     HEADER_SHIFT,
     NUM_BUFFERS,
+    MAX_EMPTY,
     NEXT,
+    TAIL,
     DROPPING,
     PACKETS,
     BYTES,
@@ -101,29 +115,37 @@ const makeReceive = specialise(
       descriptors.length / 2,
     );
 
-    // Gives free buffers to `n` chains, and makes them available from a position on. The loop is apart
-    // from that over the used ring, whose loads would wait for lines of descriptors.
-    const post = (first: number, n: number): void => {
-      const left = (pool.freeCount - n) | 0;
-      for (let i = 0; i < n; i++) {
-        const position = first + i, id = order[position & orderMask];
-        const buffer = freeStack[(left + i) | 0], place = AVAILABLE_RING + (position & mask);
-        slots[id] = buffer;
-        descriptors64[(id + last) << 1] = address[buffer];
+    const maxEmpty = Math.max(1, Math.min(posted / 8, MAX_EMPTY)), half = posted / 2;
+
+    // Gives free buffers to chains that have none, as far as the pool has any, and makes them available.
+    const post = (chains: number): void => {
+      const tail = state[TAIL], count = Math.min(chains, pool.freeCount) | 0;
+      const left = (pool.freeCount - count) | 0;
+      for (let n = 0; n < count; n++) {
+        const position = tail + n, id = order[position & orderMask];
+        const buffer = freeStack[(left + n) | 0], place = AVAILABLE_RING + (position & mask);
+        // Stores nothing that is there already: it would take the line from the device's processor.
+        if (slots[id] !== buffer) {
+          slots[id] = buffer;
+          descriptors64[(id + last) << 1] = address[buffer];
+        }
         if (available[place] !== id) available[place] = id;
       }
       pool.freeCount = left;
+      state[TAIL] = (tail + count) & 0xffff;
+      queue.publish(tail + count);
     };
 
-    return function receive(batch: PacketBatch): number {
+    const receive = (batch: PacketBatch): number => {
       if (batch.pool !== pool || batch.length !== 0 || state[DROPPING] !== 0) {
         return slowPath(batch);
       }
       const next = state[NEXT], arrived = (usedIndex[1] - next) & 0xffff;
       if (arrived === 0) return 0;
-      if (arrived > posted) throw queue.overrun(next, posted);
-      const { buffers } = batch;
-      const most = Math.min(arrived, buffers.length | 0, pool.freeCount) | 0;
+      const held = (state[TAIL] - next) & 0xffff, empty = posted - held, { buffers } = batch;
+      if (arrived > held) throw queue.overrun(next, held);
+      // No more than the pool has buffers to post instead.
+      const most = Math.min(arrived, buffers.length | 0, pool.freeCount - empty) | 0;
       let n = 0, bytes = 0;
       // Stops at an entry that is not the next chain's, or that the slow path must handle.
       for (; n < most; n++) {
@@ -140,17 +162,19 @@ const makeReceive = specialise(
         bytes = (bytes + size) | 0;
         buffers[n] = buffer;
       }
-      if (n === 0) return slowPath(batch);
-      post(next + posted, n);
+      if (n <= 0) return slowPath(batch);
       state[NEXT] = (next + n) & 0xffff;
       totals[PACKETS] += n;
       totals[BYTES] += bytes;
       batch.length = n;
       if (over > 0) strip(buffers, n);
-      if (n < most) arrange(arrived - n, posted - n);
-      queue.publish(next + n + posted);
+      if (n < most) arrange(arrived - n, held - n);
+      if (empty + n > half) post(empty + n);
+      else if (empty >= maxEmpty) post(empty);
       return n;
     };
+
+    return { receive, post };
   },
 );
 
@@ -159,6 +183,7 @@ export class VirtioRxQueue implements RxQueue {
   readonly number: number;
   readonly pool: Mempool;
   readonly receive: (batch: PacketBatch) => number;
+  readonly #post: (chains: number) => void;
   /** Packets dropped because they did not fit in one buffer. */
   tooLong = 0;
   /** Packets dropped because the pool had no buffer to replace theirs. */
@@ -203,14 +228,9 @@ export class VirtioRxQueue implements RxQueue {
       posted: Math.min(queue.chains, most),
     };
     this.#words = new Uint32Array(memory.buffer, headroom);
-    this.#slots = new Uint32Array(queue.areas.entries);
+    this.#slots = new Uint32Array(queue.areas.entries).fill(NO_BUFFER);
     queue.describeChains(headerBytes, before + maxLength, DESC_WRITE, !merges);
-    for (let p = 0; p < this.#format.posted; p++) {
-      const buffer = pool.allocate(1);
-      pool.lengths[buffer] = 0;
-      this.#post(p, buffer);
-    }
-    this.receive = makeReceive(
+    const made = makeReceive(
       queue,
       pool,
       this.#format,
@@ -222,6 +242,23 @@ export class VirtioRxQueue implements RxQueue {
       (arrived, outstanding) => void this.#arrange(arrived, outstanding),
       (batch) => this.#slowPath(batch),
     );
+    this.receive = made.receive;
+    this.#post = made.post;
+    this.#fill();
+  }
+
+  /** Gives each chain to post a buffer from the pool. */
+  #fill(): void {
+    const { order, available, areas, perChain } = this.#queue, { posted } = this.#format;
+    for (let position = 0; position < posted; position++) {
+      const id = order[position], buffer = this.pool.allocate(1);
+      this.pool.lengths[buffer] = 0; // the device owns it
+      this.#slots[id] = buffer;
+      const address = new Uint32Array(this.#address.buffer, 8 * buffer, 2);
+      this.#queue.descriptors.set(address, WORDS * (id + perChain - 1));
+      available[AVAILABLE_RING + (position & (areas.entries - 1))] = id;
+    }
+    this.#state[TAIL] = posted;
   }
 
   /** Packets received by the program. */
@@ -234,9 +271,14 @@ export class VirtioRxQueue implements RxQueue {
     return this.#totals[BYTES];
   }
 
+  /** Chains that are with the device. */
+  get held(): number {
+    return (this.#state[TAIL] - this.#state[NEXT]) & 0xffff;
+  }
+
   /** Makes all buffers available to the device. */
   start(): void {
-    this.#queue.publish(this.#format.posted);
+    this.#queue.publish(this.#state[TAIL]);
   }
 
   /** Moves packets to the start of their buffers, over their headers of 12 bytes. */
@@ -260,60 +302,66 @@ export class VirtioRxQueue implements RxQueue {
    * ring, since a device may add such entries without end.
    */
   #slowPath(batch: PacketBatch): number {
-    const pool = this.pool, queue = this.#queue, { posted } = this.#format;
+    const pool = this.pool, state = this.#state, { posted } = this.#format;
     if (this.#closed || batch.pool !== pool || batch.length !== 0) {
       refuseBatch("receive", batch, pool, this.#closed);
     }
     if (this.#recovering) return 0;
+    const { held } = this;
+    for (let i = 0; i < posted && this.#handleException(); i++);
+    if (this.held < held) this.#post(posted - this.held);
+    if (state[DROPPING] > 0) return 0;
     this.#recovering = true;
     try {
-      for (let i = 0; i < posted; i++) {
-        const next = this.#state[NEXT], arrived = (queue.usedIndex[1] - next) & 0xffff;
-        if (arrived === 0) break;
-        if (arrived > posted) throw queue.overrun(next, posted);
-        this.#exception(arrived);
-        const n = this.receive(batch);
-        if (n > 0) return n;
-      }
+      return this.receive(batch);
     } finally {
       this.#recovering = false;
     }
-    return 0;
   }
 
   get #closed(): boolean {
     return this.#state[DROPPING] < 0;
   }
 
-  /** Handles one such entry: puts it in order, or drops its packet and posts its buffer again. */
-  #exception(arrived: number): void {
-    const queue = this.#queue, state = this.#state, position = state[NEXT];
+  /** Whether the pool has a buffer to post instead of the next packet's. */
+  get #hasBuffer(): boolean {
+    return this.pool.freeCount > this.#format.posted - this.held;
+  }
+
+  /**
+   * Handles the next entry if it is an exception: puts it in order, or drops its packet.
+   *
+   * @returns Whether it was one. False if there is no entry.
+   */
+  #handleException(): boolean {
+    const queue = this.#queue, state = this.#state, position = state[NEXT], { held } = this;
     const { headerBytes, maxBytes, merges, headers, posted } = this.#format;
-    const entry = USED_RING + 2 * (position & (queue.areas.entries - 1));
-    if (this.#arrange(arrived, posted)) return;
-    const expected = queue.order[position % queue.chains], buffer = this.#slots[expected];
-    const bytes = queue.used[entry + 1], dropping = state[DROPPING] > 0;
+    const arrived = (queue.usedIndex[1] - position) & 0xffff;
+    if (arrived === 0) return false;
+    if (arrived > held) throw queue.overrun(position, held);
+    if (this.#arrange(arrived, held)) return true;
+    const id = queue.order[position % queue.chains], buffer = this.#slots[id];
+    const bytes = queue.used[USED_RING + 2 * (position & (queue.areas.entries - 1)) + 1];
+    const dropping = state[DROPPING] > 0;
     if (bytes < (dropping ? 1 : headerBytes + 1) || bytes > headerBytes + maxBytes) {
       throw queue.malformed(position, `a length of ${bytes} bytes`);
     }
     if (dropping) {
       state[DROPPING]--;
     } else {
-      const header = queue.perChain === 1
-        ? buffer * this.pool.bufferSize / 2
-        : expected << HEADER_SHIFT;
+      const header = queue.perChain === 1 ? buffer * this.pool.bufferSize / 2 : id << HEADER_SHIFT;
       const spread = merges ? headers[header + NUM_BUFFERS] : 1;
       if (spread === 0 || spread > posted) {
         throw queue.malformed(position, `a packet in ${spread} buffers`);
       }
       if (spread > 1) this.tooLong++;
-      else if (this.pool.freeCount > 0 || this.pool.reclaim() > 0) return; // not lost: try again
+      else if (this.#hasBuffer || (this.pool.reclaim() > 0 && this.#hasBuffer)) return false;
       else this.noBuffer++;
       state[DROPPING] = spread - 1;
     }
+    this.pool.takeBack([buffer]);
     state[NEXT] = (position + 1) & 0xffff;
-    this.#post(position + posted, buffer);
-    queue.publish(position + 1 + posted);
+    return true;
   }
 
   /**
@@ -331,16 +379,6 @@ export class VirtioRxQueue implements RxQueue {
     return true;
   }
 
-  /** Writes the next chain in order to a position of the available ring, with a buffer. */
-  #post(position: number, buffer: number): void {
-    const { order, available, descriptors, areas, chains, perChain } = this.#queue;
-    const id = order[position % chains];
-    this.#slots[id] = buffer;
-    const address = new Uint32Array(this.#address.buffer, 8 * buffer, 2);
-    descriptors.set(address, WORDS * (id + perChain - 1));
-    available[AVAILABLE_RING + (position & (areas.entries - 1))] = id;
-  }
-
   /**
    * Closes the queue.
    *
@@ -349,7 +387,7 @@ export class VirtioRxQueue implements RxQueue {
    */
   close(atRest: boolean, peer?: Peer): void {
     const { order, chains } = this.#queue, pool = this.pool, buffers: number[] = [];
-    for (let i = 0; i < this.#format.posted; i++) {
+    for (let i = 0; i < this.held; i++) {
       buffers.push(this.#slots[order[(this.#state[NEXT] + i) % chains]]);
     }
     if (peer) peer.giveBack(pool, buffers);

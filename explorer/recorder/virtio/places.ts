@@ -25,7 +25,7 @@ export const CALLS = {
     why: "The program waits until there is a link: before that nothing can be sent.",
   },
   RECEIVE: {
-    source: { file: RX, text: "function receive(batch: PacketBatch): number {" },
+    source: { file: RX, text: "const receive = (batch: PacketBatch): number => {" },
     why: "The program polls: the driver looks for chains that are back, at most a batch of them.",
   },
   TRANSMIT: {
@@ -48,7 +48,7 @@ export const CALLS = {
 
 /** Where the driver works on a receive queue. */
 export const RX_PLACES = {
-  fill: { file: RX, text: "this.#post(p, buffer);" },
+  fill: { file: RX, text: "this.#queue.descriptors.set(address, WORDS * (id + perChain - 1));" },
   index: { file: RX, text: "const next = state[NEXT], arrived = (usedIndex[1] - next) & 0xffff;" },
   entry: {
     file: RX,
@@ -59,7 +59,6 @@ export const RX_PLACES = {
   strip: { file: RX, text: "words[w] = words[w + header];" },
   tooLong: { file: RX, text: "if (spread > 1) this.tooLong++;" },
   noBuffer: { file: RX, text: "else this.noBuffer++;" },
-  again: { file: RX, text: "this.#post(position + posted, buffer);" },
 } as const satisfies Record<string, Place>;
 
 /** Where the driver works on a transmit queue. */
