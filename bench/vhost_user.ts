@@ -2,10 +2,11 @@
  * Compares the VirtIO driver with DPDK's, both as front-ends of DPDK's vhost-user back-end on the
  * other core: `deno task bench:vhost-user`.
  *
- * Each round starts both front-ends anew, each with a back-end of its own, and measures them in
- * turns: one runs while the other is stopped. The back-end counts the packets. Before and after each
+ * Each round starts all front-ends anew, each with a back-end of its own, and measures them in turns:
+ * one runs while the others are stopped. The back-end counts the packets. Before and after each
  * window, the distance between the cores is probed; windows in which it changed do not count, and
- * windows at different distances are not compared.
+ * windows at different distances are not compared. With `--other`, the driver of another checkout is
+ * a front-end too: what a change is worth shows in one run.
  *
  * @module
  */
@@ -14,7 +15,7 @@ import { delay } from "jsr:@std/async@1/delay";
 import { UsageError } from "../mod.ts";
 import { PACKET_RATE_WIDTH, packetRate } from "../packets/units.ts";
 import { command } from "../programs/command_line.ts";
-import { decimal, flag, type Values, whole, words } from "../programs/options.ts";
+import { decimal, flag, text, type Values, whole, words } from "../programs/options.ts";
 import { Progress } from "../programs/progress.ts";
 import { interruptible } from "../programs/interruption.ts";
 import { run } from "../programs/run.ts";
@@ -31,6 +32,7 @@ const OPTIONS = {
   modes: words("modes to measure", MODES, { value: "M,…" }),
   rounds: whole("rounds of each", { least: 1, most: 100, default: 12 }),
   seconds: decimal("seconds of each window", { least: 0.1, most: 3600, default: 0.5 }),
+  other: text("also measure the driver of another checkout of this project", "DIR", "a directory"),
   json: flag("print one JSON object as the last line"),
 };
 
@@ -52,8 +54,34 @@ const OPPOSITE = { receive: "txonly", transmit: "rxonly", loop: "io" } as const;
 /** DPDK's name for each mode. */
 const DPDK = { receive: "rxonly", transmit: "txonly", loop: "io" } as const;
 
-const FRONT_ENDS = ["ixy.ts", "DPDK"] as const;
-type FrontEnd = typeof FRONT_ENDS[number];
+/** A driver to measure. */
+interface FrontEnd {
+  readonly name: string;
+  /** Its checkout; undefined for DPDK's driver. */
+  readonly checkout: string | undefined;
+}
+
+const PROJECT = new URL("..", import.meta.url).pathname;
+
+/**
+ * Returns the front-ends to measure: this project's first, to which the others are compared.
+ *
+ * @throws {UsageError} if the other checkout does not exist.
+ */
+function frontEnds(other: string | undefined): FrontEnd[] {
+  const own = { name: "ixy.ts", checkout: PROJECT }, dpdk = { name: "DPDK", checkout: undefined };
+  if (other === undefined) return [own, dpdk];
+  try {
+    const checkout = Deno.realPathSync(other);
+    Deno.statSync(`${checkout}/bench/front_end.ts`);
+    return [own, dpdk, { name: "other", checkout }];
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+    throw new UsageError(
+      `${other} is not a checkout of this project: it has no bench/front_end.ts`,
+    );
+  }
+}
 
 /** Warm-up of a front-end that was started, and of one that goes on, in milliseconds. */
 const WARM_UP_MS = 1500, SETTLE_MS = 50;
@@ -66,7 +94,7 @@ interface Process extends AsyncDisposable {
 /** What the back-end counted while a front-end ran. */
 interface Window {
   readonly mode: Mode;
-  readonly name: FrontEnd;
+  readonly name: string;
   readonly mpps: number;
   /** Distance between the cores before and after, in nanoseconds. */
   readonly distance: readonly [number, number];
@@ -74,14 +102,15 @@ interface Window {
 
 /** Starts a front-end on core 0. */
 async function startFrontEnd(
-  name: FrontEnd,
+  { checkout }: FrontEnd,
   mode: Mode,
   directory: string,
   socket: string,
 ): Promise<Process> {
-  if (name === "ixy.ts") {
+  if (checkout !== undefined) {
     const deno = [Deno.execPath(), "run", "--quiet", "--allow-ffi"];
-    const command = [...deno, "bench/front_end.ts", mode, `vhost-user:${socket}`];
+    const program = [`--config=${checkout}/deno.json`, `${checkout}/bench/front_end.ts`];
+    const command = [...deno, ...program, mode, `vhost-user:${socket}`];
     return startOn("bench/front_end.ts", [0], command, "inherit");
   }
   // Commands and packets share core 0, as with this project.
@@ -93,14 +122,14 @@ async function startFrontEnd(
 
 /** A front-end and its back-end. */
 class Rig implements AsyncDisposable {
-  readonly name: FrontEnd;
+  readonly name: string;
   readonly #mode: Mode;
   readonly #back: Testpmd;
   readonly #front: Process;
   readonly #owned: AsyncDisposableStack;
 
   private constructor(
-    name: FrontEnd,
+    name: string,
     mode: Mode,
     back: Testpmd,
     front: Process,
@@ -114,16 +143,16 @@ class Rig implements AsyncDisposable {
   }
 
   /** Starts them, warms them up and stops them. */
-  static async start(name: FrontEnd, mode: Mode): Promise<Rig> {
+  static async start(frontEnd: FrontEnd, mode: Mode): Promise<Rig> {
     await using owned = new AsyncDisposableStack();
     const directory = owned.use(await TemporaryDirectory.make());
     const socket = directory.file("vhost.sock"), vdev = `net_vhost0,iface=${socket},queues=1`;
     const back = await Testpmd.start("back", directory.path, 1, vdev, OPPOSITE[mode]);
     owned.use(back);
     await back.command("start");
-    const front = owned.use(await startFrontEnd(name, mode, directory.path, socket));
+    const front = owned.use(await startFrontEnd(frontEnd, mode, directory.path, socket));
     await delay(WARM_UP_MS);
-    const rig = new Rig(name, mode, back, front, owned.move());
+    const rig = new Rig(frontEnd.name, mode, back, front, owned.move());
     rig.#signal("SIGSTOP");
     return rig;
   }
@@ -150,13 +179,18 @@ class Rig implements AsyncDisposable {
   }
 }
 
-/** Starts both front-ends, and measures each of them once. */
-async function measureRound(mode: Mode, seconds: number, probe: DistanceProbe): Promise<Window[]> {
+/** Starts the front-ends, and measures each of them once, in this order. */
+async function measureRound(
+  mode: Mode,
+  seconds: number,
+  probe: DistanceProbe,
+  frontEnds: readonly FrontEnd[],
+): Promise<Window[]> {
   await using rigs = new AsyncDisposableStack();
-  const windows: Window[] = [], both: Rig[] = [];
-  for (const name of FRONT_ENDS) both.push(rigs.use(await Rig.start(name, mode)));
+  const windows: Window[] = [], all: Rig[] = [];
+  for (const frontEnd of frontEnds) all.push(rigs.use(await Rig.start(frontEnd, mode)));
   let distance = await probe.measure();
-  for (const rig of both) {
+  for (const rig of all) {
     const before = distance, mpps = await rig.measure(seconds);
     distance = await probe.measure();
     windows.push({ mode, name: rig.name, mpps, distance: [before, distance] });
@@ -164,44 +198,55 @@ async function measureRound(mode: Mode, seconds: number, probe: DistanceProbe): 
   return windows;
 }
 
-/** The rates of both front-ends in a mode, at one distance of the cores. */
+/** The rates of all front-ends in a mode, at one distance of the cores. */
 interface Verdict {
   readonly mode: Mode;
   readonly column: Column;
-  readonly rates: Readonly<Record<FrontEnd, Summary>>;
-  /** Median of this project's driver by that of DPDK's. */
-  readonly ratio: number;
+  /** Rates, by front-end. */
+  readonly rates: Readonly<Record<string, Summary>>;
+  /** Median of this project's driver by that of each other one. */
+  readonly ratios: Readonly<Record<string, number>>;
 }
 
-/** Returns the verdicts on a mode: one for each distance at which both front-ends were measured. */
-function verdicts(mode: Mode, windows: readonly Window[]): Verdict[] {
+/** Returns the verdicts on a mode: one for each distance at which all front-ends were measured. */
+function verdicts(
+  mode: Mode,
+  windows: readonly Window[],
+  frontEnds: readonly FrontEnd[],
+): Verdict[] {
   const steady = windows.filter(({ distance: [before, after] }) => sameDistance(before, after));
+  const names = frontEnds.map(({ name }) => name), [own, ...others] = names;
   return COLUMNS.flatMap(({ name: column }) => {
-    const [ours, theirs] = FRONT_ENDS.map((front) =>
-      summarize(
+    const rates: Record<string, Summary> = {};
+    for (const front of names) {
+      const summary = summarize(
         steady.filter(({ name, distance }) => name === front && columnOf(distance[0]) === column)
           .map(({ mpps }) => mpps),
-      )
-    );
-    if (ours === undefined || theirs === undefined) return [];
-    const rates = { "ixy.ts": ours, DPDK: theirs };
-    return [{ mode, column, rates, ratio: ours.median / theirs.median }];
+      );
+      if (summary === undefined) return [];
+      rates[front] = summary;
+    }
+    const ratios = others.map((name) => [name, rates[own].median / rates[name].median]);
+    return [{ mode, column, rates, ratios: Object.fromEntries(ratios) }];
   });
 }
 
 /** Returns the lines of a verdict. */
-function* rows({ mode, column, rates, ratio }: Verdict): Generator<string> {
+function* rows({ mode, column, rates, ratios }: Verdict): Generator<string> {
   const cell = (mpps: number) => packetRate(mpps * 1e6).padStart(PACKET_RATE_WIDTH);
-  for (const name of FRONT_ENDS) {
-    const { n, median, min, max } = rates[name];
+  for (const [name, { n, median, min, max }] of Object.entries(rates)) {
     yield `${mode.padEnd(9)} ${column.padEnd(6)} ${name.padEnd(9)} ${cell(median)}  ` +
       `${cell(min)}  ${cell(max)}  ${n}`;
   }
-  yield `${mode}, ${column}: ${ratio.toFixed(2)} of DPDK, median by median`;
+  const of = Object.entries(ratios).map(([name, ratio]) => `${ratio.toFixed(2)} of ${name}`);
+  yield `${mode}, ${column}: ${of.join(", ")}, median by median`;
 }
 
 /** Measures the modes, and prints the verdicts on each. */
-async function measureAll({ modes, rounds, seconds }: Values<typeof OPTIONS>): Promise<Window[]> {
+async function measureAll(
+  { modes, rounds, seconds }: Values<typeof OPTIONS>,
+  fronts: readonly FrontEnd[],
+): Promise<Window[]> {
   const all: Window[] = [];
   using progress = new Progress("bench");
   using probe = new DistanceProbe(0, 1);
@@ -214,10 +259,11 @@ async function measureAll({ modes, rounds, seconds }: Values<typeof OPTIONS>): P
     const windows: Window[] = [];
     for (let round = 0; round < rounds; round++) {
       progress.show("vhost-user", { done: i * rounds + round, total, unit: "rounds" });
-      windows.push(...await measureRound(mode, seconds, probe));
+      const order = round % 2 === 0 ? fronts : fronts.toReversed();
+      windows.push(...await measureRound(mode, seconds, probe, order));
     }
     all.push(...windows);
-    const found = verdicts(mode, windows);
+    const found = verdicts(mode, windows, fronts);
     progress.print(() => {
       for (const verdict of found) for (const row of rows(verdict)) console.log(row);
       if (found.length === 0) {
@@ -231,16 +277,16 @@ async function measureAll({ modes, rounds, seconds }: Values<typeof OPTIONS>): P
 }
 
 async function main(values: Values<typeof OPTIONS>): Promise<number> {
-  const { modes, rounds, seconds, json } = values;
+  const { modes, rounds, seconds, json, other } = values, fronts = frontEnds(other);
   if (navigator.hardwareConcurrency < 2) {
     throw new UsageError(
       "the bench needs two cores, one each for front-end and back-end: let it use a second core",
     );
   }
-  const windows = await measureAll(values);
+  const windows = await measureAll(values, fronts);
   if (json) {
     const results = modes.flatMap((mode) => {
-      return verdicts(mode, windows.filter((window) => window.mode === mode));
+      return verdicts(mode, windows.filter((window) => window.mode === mode), fronts);
     });
     console.log(JSON.stringify({ rounds, seconds, results, windows }));
   }

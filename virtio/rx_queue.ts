@@ -3,18 +3,22 @@
  *
  * The device fills a chain and writes its id and length to the used ring before it writes the used
  * index. The driver reads the index first, so the entries before it are complete;
- * `src/specialise.ts` says why loads keep this order. The available index is written once a batch.
- * The number of chains with the device is constant: each one that comes back is replaced by one
- * with a free buffer.
+ * `src/specialise.ts` says why loads keep this order.
+ *
+ * A packet takes its buffer along, and leaves its chain without one. Later calls give such chains free
+ * buffers, many at a time, and write the available index once for all of them. By then a program that
+ * frees its packets in order has returned the same buffers, and they are on top of the pool's stack in
+ * the order in which they left: each chain gets its own back, and its descriptor stays as it is. So the
+ * device's processor keeps the table in its cache. In a forwarder, buffers come back later and from
+ * elsewhere, and descriptors change. A call leaves the device at least half of the chains.
  *
  * The device writes a header before each packet. If the pool has headroom, the header goes there, and
  * a packet takes one descriptor. Without headroom, the packet must begin at the start of its buffer:
  * if the device accepts chains, the header has its own descriptor, and headers that are not needed
  * all go to one place; otherwise the packet is moved over its header.
  *
- * Methods are shared by all queues, not specialised. Each call copies the queue's fields into local
- * constants before its loop; `src/specialise.ts` has the reasons, also for the typed array of
- * counts.
+ * The functions of the hot path are compiled for each queue alone; `src/specialise.ts` has the reasons,
+ * also for the typed arrays of numbers.
  *
  * @module
  */
@@ -24,10 +28,10 @@ import type { RxQueue } from "../src/device.ts";
 import type { Mempool } from "../src/mempool.ts";
 import type { Peer } from "../src/peer.ts";
 import { refuseBatch } from "../src/driver.ts";
+import { specialise } from "../src/specialise.ts";
 import { DESC_WRITE, LAYOUT, type Virtqueue } from "./virtqueue.ts";
 
 const { AVAILABLE_RING, USED_RING, WORDS } = LAYOUT;
-const PACKETS = 0, BYTES = 1;
 /** Shifts the id of a chain of two descriptors to the index of its header, in 16-bit words. */
 const HEADER_SHIFT = 2;
 /** Index of num_buffers in the 16-bit words of a header (section 5.1.6). */
@@ -35,41 +39,167 @@ const NUM_BUFFERS = 5;
 /** From this size in bytes, `copyWithin` moves a packet faster than a loop. */
 const LONG = 256;
 
+/** Chains get buffers again when this many, or an eighth of all if less, are without one. */
+const MAX_EMPTY = 64;
+/** The buffer of a chain that never had one. */
+const NO_BUFFER = 0xffffffff;
+
+/**
+ * Indices into a queue's state. NEXT and TAIL, modulo 2^16: position of the used entry to read next, and
+ * of the next chain to post. DROPPING: buffers still to drop of a packet that spans several; -1 once the
+ * queue is closed. While it is not 0, every call takes the slow path.
+ */
+const NEXT = 0, TAIL = 1, DROPPING = 2, STATES = 3;
+/** Indices into a queue's totals: packets and bytes that the program received. */
+const PACKETS = 0, BYTES = 1, TOTALS = 2;
+
+/** What the chains of a queue look like. */
+interface Format {
+  /** Bytes of the header that the device writes before each packet. */
+  readonly headerBytes: number;
+  /** Longest packet in bytes. */
+  readonly maxBytes: number;
+  /** Bytes that each packet must be moved over, those of its header, or 0. */
+  readonly over: number;
+  /** Whether a packet may span several buffers; its header then has their number. */
+  readonly merges: boolean;
+  /** Memory from the first header on. */
+  readonly headers: Uint16Array;
+  /** Most chains that are with the device. */
+  readonly posted: number;
+}
+
+/**
+ * Creates the `receive` and `post` functions of a queue.
+ *
+ * @param slots The buffer of each chain, by the chain's id. The queue no longer owns that of a chain
+ * that is not with the device.
+ * @param address The packets, with their headers if these are in the headroom, as the device addresses
+ * them.
+ * @param strip Moves packets over their headers.
+ * @param arrange Puts the next entry in order; it gets the number of entries that have arrived, and of
+ * chains that are with the device.
+ */
+const makeReceive = specialise(
+  import.meta.url,
+  {
+    AVAILABLE_RING,
+    USED_RING,
+    HEADER_SHIFT,
+    NUM_BUFFERS,
+    MAX_EMPTY,
+    NEXT,
+    TAIL,
+    DROPPING,
+    PACKETS,
+    BYTES,
+  },
+  function chainReceiver(
+    queue: Virtqueue,
+    pool: Mempool,
+    { headerBytes, maxBytes, over, merges, headers, posted }: Format,
+    slots: Uint32Array,
+    address: Float64Array,
+    state: Int32Array,
+    totals: Float64Array,
+    strip: (buffers: Uint32Array, n: number) => void,
+    arrange: (arrived: number, outstanding: number) => void,
+    slowPath: (batch: PacketBatch) => number,
+  ) {
+    const { order, available, used, usedIndex, descriptors, perChain } = queue;
+    const { lengths, freeStack, bufferSize } = pool, stride = bufferSize >> 1;
+    const last = perChain - 1, orderMask = order.length - 1, mask = queue.areas.entries - 1;
+    const descriptors64 = new Float64Array(
+      descriptors.buffer,
+      descriptors.byteOffset,
+      descriptors.length / 2,
+    );
+
+    const maxEmpty = Math.max(1, Math.min(posted / 8, MAX_EMPTY)), half = posted / 2;
+
+    // Gives free buffers to chains that have none, as far as the pool has any, and makes them available.
+    const post = (chains: number): void => {
+      const tail = state[TAIL], count = Math.min(chains, pool.freeCount) | 0;
+      const left = (pool.freeCount - count) | 0;
+      for (let n = 0; n < count; n++) {
+        const position = tail + n, id = order[position & orderMask];
+        const buffer = freeStack[(left + n) | 0], place = AVAILABLE_RING + (position & mask);
+        // Stores nothing that is there already: it would take the line from the device's processor.
+        if (slots[id] !== buffer) {
+          slots[id] = buffer;
+          descriptors64[(id + last) << 1] = address[buffer];
+        }
+        if (available[place] !== id) available[place] = id;
+      }
+      pool.freeCount = left;
+      state[TAIL] = (tail + count) & 0xffff;
+      queue.publish(tail + count);
+    };
+
+    const receive = (batch: PacketBatch): number => {
+      if (batch.pool !== pool || batch.length !== 0 || state[DROPPING] !== 0) {
+        return slowPath(batch);
+      }
+      const next = state[NEXT], arrived = (usedIndex[1] - next) & 0xffff;
+      if (arrived === 0) return 0;
+      const held = (state[TAIL] - next) & 0xffff, empty = posted - held, { buffers } = batch;
+      if (arrived > held) throw queue.overrun(next, held);
+      // No more than the pool has buffers to post instead.
+      const most = Math.min(arrived, buffers.length | 0, pool.freeCount - empty) | 0;
+      let n = 0, bytes = 0;
+      // Stops at an entry that is not the next chain's, or that the slow path must handle.
+      for (; n < most; n++) {
+        const position = next + n, id = order[position & orderMask];
+        const entry = USED_RING + ((position & mask) << 1);
+        const size = (used[entry + 1] - headerBytes) | 0;
+        if (used[entry] !== id || (size - 1) >>> 0 >= maxBytes) break;
+        const buffer = slots[id];
+        if (merges) {
+          const header = last === 1 ? id << HEADER_SHIFT : Math.imul(buffer, stride);
+          if (headers[header + NUM_BUFFERS] !== 1) break;
+        }
+        lengths[buffer] = size;
+        bytes = (bytes + size) | 0;
+        buffers[n] = buffer;
+      }
+      if (n <= 0) return slowPath(batch);
+      state[NEXT] = (next + n) & 0xffff;
+      totals[PACKETS] += n;
+      totals[BYTES] += bytes;
+      batch.length = n;
+      if (over > 0) strip(buffers, n);
+      if (n < most) arrange(arrived - n, held - n);
+      if (empty + n > half) post(empty + n);
+      else if (empty >= maxEmpty) post(empty);
+      return n;
+    };
+
+    return { receive, post };
+  },
+);
+
 /** A virtqueue that receives packets. */
 export class VirtioRxQueue implements RxQueue {
   readonly number: number;
   readonly pool: Mempool;
+  readonly receive: (batch: PacketBatch) => number;
+  readonly #post: (chains: number) => void;
   /** Packets dropped because they did not fit in one buffer. */
   tooLong = 0;
   /** Packets dropped because the pool had no buffer to replace theirs. */
   noBuffer = 0;
   readonly #queue: Virtqueue;
-  /** The packets, with their headers if these are in the headroom, as the device addresses them. */
-  readonly #address: Uint32Array;
-  readonly #headerBytes: number;
-  /** Bytes that each packet must be moved over, those of its header, or 0. */
-  readonly #over: number;
-  /** Longest packet in bytes. */
-  readonly #maxBytes: number;
-  /** Memory from the first header on. */
-  readonly #headers: Uint16Array;
+  readonly #format: Format;
+  /** Where the device writes, by buffer: the packet, or its header in the headroom. */
+  readonly #address: Float64Array;
   /** The packets' memory, for moving them. */
   readonly #words: Uint32Array;
-  /** Whether a packet may span several buffers; its header then has their number. */
-  readonly #merges: boolean;
-  /** Chains that are with the device while `receive` is not running. */
-  readonly #posted: number;
   /** The buffer of each chain, by the chain's id. */
   readonly #slots: Uint32Array;
-  /** The used ring; empty once the queue is closed. */
-  #used: Uint32Array;
-  /** Position of the used entry to read next, modulo 2^16. */
-  #next = 0;
-  /** Buffers still to drop of a packet that spans several. */
-  #dropping = 0;
-  /** Whether `#recover` is calling `receive`. */
+  readonly #state = new Int32Array(STATES);
+  readonly #totals = new Float64Array(TOTALS);
+  /** Whether the slow path is calling `receive`, which must not enter it again. */
   #recovering = false;
-  readonly #counts = new Float64Array(2);
 
   /**
    * Creates a receive queue and fills it with buffers. They become available to the device with
@@ -82,102 +212,79 @@ export class VirtioRxQueue implements RxQueue {
    * @param most Most packets to have buffers for.
    */
   constructor(queue: Virtqueue, pool: Mempool, headerBytes: number, merges: boolean, most: number) {
+    const { perChain } = queue, { memory, headroom, maxLength } = pool;
+    const before = perChain === 1 && headroom >= headerBytes ? headerBytes : 0;
+    const over = perChain === 1 ? headerBytes - before : 0;
     this.number = queue.index >> 1; // pairs of queues (section 5.1.2)
     this.pool = pool;
     this.#queue = queue;
-    const before = queue.perChain === 1 && pool.headroom >= headerBytes ? headerBytes : 0;
-    this.#address = pool.addresses(queue.addressing, before);
-    this.#headerBytes = headerBytes;
-    this.#merges = merges;
-    this.#posted = Math.min(queue.chains, most);
-    this.#over = queue.perChain === 1 ? headerBytes - before : 0;
-    this.#maxBytes = pool.maxLength - this.#over;
-    this.#headers = queue.perChain === 1
-      ? new Uint16Array(pool.memory.buffer, pool.headroom - before)
-      : queue.headers;
-    this.#words = new Uint32Array(pool.memory.buffer, pool.headroom);
-    this.#slots = new Uint32Array(queue.areas.entries);
-    this.#used = queue.used;
-    queue.describeChains(headerBytes, before + pool.maxLength, DESC_WRITE, !merges);
-    for (let p = 0; p < this.#posted; p++) {
-      const buffer = pool.allocate(1);
-      pool.lengths[buffer] = 0;
-      this.#post(p, buffer);
+    this.#address = new Float64Array(pool.addresses(queue.addressing, before).buffer);
+    this.#format = {
+      headerBytes,
+      maxBytes: maxLength - over,
+      over,
+      merges,
+      headers: perChain === 1 ? new Uint16Array(memory.buffer, headroom - before) : queue.headers,
+      posted: Math.min(queue.chains, most),
+    };
+    this.#words = new Uint32Array(memory.buffer, headroom);
+    this.#slots = new Uint32Array(queue.areas.entries).fill(NO_BUFFER);
+    queue.describeChains(headerBytes, before + maxLength, DESC_WRITE, !merges);
+    const made = makeReceive(
+      queue,
+      pool,
+      this.#format,
+      this.#slots,
+      this.#address,
+      this.#state,
+      this.#totals,
+      (buffers, n) => this.#strip(buffers, n),
+      (arrived, outstanding) => void this.#arrange(arrived, outstanding),
+      (batch) => this.#slowPath(batch),
+    );
+    this.receive = made.receive;
+    this.#post = made.post;
+    this.#fill();
+  }
+
+  /** Gives each chain to post a buffer from the pool. */
+  #fill(): void {
+    const { order, available, areas, perChain } = this.#queue, { posted } = this.#format;
+    for (let position = 0; position < posted; position++) {
+      const id = order[position], buffer = this.pool.allocate(1);
+      this.pool.lengths[buffer] = 0; // the device owns it
+      this.#slots[id] = buffer;
+      const address = new Uint32Array(this.#address.buffer, 8 * buffer, 2);
+      this.#queue.descriptors.set(address, WORDS * (id + perChain - 1));
+      available[AVAILABLE_RING + (position & (areas.entries - 1))] = id;
     }
+    this.#state[TAIL] = posted;
   }
 
   /** Packets received by the program. */
   get packets(): number {
-    return this.#counts[PACKETS];
+    return this.#totals[PACKETS];
   }
 
   /** Bytes of these packets. */
   get bytes(): number {
-    return this.#counts[BYTES];
+    return this.#totals[BYTES];
+  }
+
+  /** Chains that are with the device. */
+  get held(): number {
+    return (this.#state[TAIL] - this.#state[NEXT]) & 0xffff;
   }
 
   /** Makes all buffers available to the device. */
   start(): void {
-    this.#queue.publish(this.#posted);
-  }
-
-  receive(batch: PacketBatch): number {
-    const pool = this.pool, used = this.#used;
-    if (batch.pool !== pool || batch.length !== 0 || used.length === 0) {
-      refuseBatch("receive", batch, pool, used.length === 0);
-    }
-    const queue = this.#queue, first = this.#next, posted = this.#posted;
-    const arrived = (queue.usedIndex[1] - first) & 0xffff;
-    if (arrived === 0) return 0;
-    if (arrived > posted) throw queue.overrun(first, posted);
-    const { order, available, descriptors } = queue, last = queue.perChain - 1;
-    const slots = this.#slots, address = this.#address, headerBytes = this.#headerBytes;
-    const over = this.#over, maxBytes = this.#maxBytes;
-    const { lengths, freeStack, bufferSize } = pool, buffers = batch.buffers;
-    const merges = this.#merges, headers = this.#headers, stride = bufferSize >> 1;
-    const orderMask = order.length - 1, mask = queue.areas.entries - 1;
-    let free = pool.freeCount, n = 0, bytes = 0;
-    const count = Math.min(arrived, buffers.length, this.#dropping === 0 ? free : 0);
-    // The loop makes no calls, so that V8 keeps the arrays' addresses in registers.
-    for (; n < count; n++) {
-      const position = first + n, entry = USED_RING + ((position & mask) << 1);
-      const id = used[entry], size = (used[entry + 1] - headerBytes) | 0;
-      if (id !== order[position & orderMask] || (size - 1) >>> 0 >= maxBytes) break;
-      const buffer = slots[id], fresh = freeStack[free - 1];
-      if (merges) {
-        const header = last === 1 ? id << HEADER_SHIFT : Math.imul(buffer, stride);
-        if (headers[header + NUM_BUFFERS] !== 1) break;
-      }
-      free--;
-      const again = position + posted, next = order[again & orderMask];
-      const d = (next + last) << 2, place = AVAILABLE_RING + (again & mask);
-      slots[next] = fresh;
-      descriptors[d] = address[fresh << 1];
-      descriptors[d | 1] = address[fresh << 1 | 1];
-      if (available[place] !== next) available[place] = next;
-      lengths[buffer] = size;
-      bytes = (bytes + size) | 0;
-      buffers[n] = buffer;
-    }
-    if (n > 0) {
-      pool.freeCount = free;
-      this.#next = (first + n) & 0xffff;
-      this.#counts[PACKETS] += n;
-      this.#counts[BYTES] += bytes;
-      batch.length = n;
-      if (over > 0) this.#strip(buffers, n);
-      if (n < count) this.#arrange(arrived - n, posted - n);
-      queue.publish(this.#next + posted);
-    } else if (!this.#recovering) {
-      return this.#recover(batch);
-    }
-    return n;
+    this.#queue.publish(this.#state[TAIL]);
   }
 
   /** Moves packets to the start of their buffers, over their headers of 12 bytes. */
   #strip(buffers: Uint32Array, n: number): void {
     const { lengths, bufferSize, bytes } = this.pool, words = this.#words;
-    const header = this.#over >> 2, stride = bufferSize >> 2;
+    const header = this.#format.over >> 2, stride = bufferSize >> 2;
     for (let i = 0; i < n; i++) {
       const buffer = buffers[i], size = lengths[buffer];
       let w = Math.imul(buffer, stride);
@@ -190,55 +297,71 @@ export class VirtioRxQueue implements RxQueue {
   }
 
   /**
-   * Handles entries without a whole packet, out of order, or that the pool has no buffer for, then
-   * receives the packets that follow. Stops after one ring, since a device may add such entries
-   * without end.
+   * Refuses a batch that cannot be received into. Otherwise handles entries without a whole packet, out
+   * of order, or that the pool has no buffer for, then receives the packets that follow. Stops after one
+   * ring, since a device may add such entries without end.
    */
-  #recover(batch: PacketBatch): number {
+  #slowPath(batch: PacketBatch): number {
+    const pool = this.pool, state = this.#state, { posted } = this.#format;
+    if (this.#closed || batch.pool !== pool || batch.length !== 0) {
+      refuseBatch("receive", batch, pool, this.#closed);
+    }
+    if (this.#recovering) return 0;
+    const { held } = this;
+    for (let i = 0; i < posted && this.#handleException(); i++);
+    if (this.held < held) this.#post(posted - this.held);
+    if (state[DROPPING] > 0) return 0;
     this.#recovering = true;
-    let n = 0;
     try {
-      for (let i = 0; i < this.#posted && n === 0; i++) {
-        const arrived = (this.#queue.usedIndex[1] - this.#next) & 0xffff;
-        if (arrived === 0) break;
-        this.#exception(arrived);
-        n = this.receive(batch);
-      }
+      return this.receive(batch);
     } finally {
       this.#recovering = false;
     }
-    return n;
   }
 
-  /** Handles one such entry: puts it in order, or drops its packet and posts its buffer again. */
-  #exception(arrived: number): void {
-    const queue = this.#queue, position = this.#next;
-    const entry = USED_RING + 2 * (position & (queue.areas.entries - 1));
-    const expected = queue.order[position % queue.chains], buffer = this.#slots[expected];
-    if (this.#arrange(arrived, this.#posted)) return;
-    const bytes = this.#used[entry + 1], most = this.#headerBytes + this.#maxBytes;
-    const least = this.#dropping > 0 ? 1 : this.#headerBytes + 1;
-    if (bytes < least || bytes > most) {
+  get #closed(): boolean {
+    return this.#state[DROPPING] < 0;
+  }
+
+  /** Whether the pool has a buffer to post instead of the next packet's. */
+  get #hasBuffer(): boolean {
+    return this.pool.freeCount > this.#format.posted - this.held;
+  }
+
+  /**
+   * Handles the next entry if it is an exception: puts it in order, or drops its packet.
+   *
+   * @returns Whether it was one. False if there is no entry.
+   */
+  #handleException(): boolean {
+    const queue = this.#queue, state = this.#state, position = state[NEXT], { held } = this;
+    const { headerBytes, maxBytes, merges, headers, posted } = this.#format;
+    const arrived = (queue.usedIndex[1] - position) & 0xffff;
+    if (arrived === 0) return false;
+    if (arrived > held) throw queue.overrun(position, held);
+    if (this.#arrange(arrived, held)) return true;
+    const id = queue.order[position % queue.chains], buffer = this.#slots[id];
+    const bytes = queue.used[USED_RING + 2 * (position & (queue.areas.entries - 1)) + 1];
+    const dropping = state[DROPPING] > 0;
+    if (bytes < (dropping ? 1 : headerBytes + 1) || bytes > headerBytes + maxBytes) {
       throw queue.malformed(position, `a length of ${bytes} bytes`);
     }
-    if (this.#dropping > 0) {
-      this.#dropping--;
+    if (dropping) {
+      state[DROPPING]--;
     } else {
-      const header = queue.perChain === 1
-        ? buffer * this.pool.bufferSize / 2
-        : expected << HEADER_SHIFT;
-      const spread = this.#merges ? this.#headers[header + NUM_BUFFERS] : 1;
-      if (spread === 0 || spread > this.#posted) {
+      const header = queue.perChain === 1 ? buffer * this.pool.bufferSize / 2 : id << HEADER_SHIFT;
+      const spread = merges ? headers[header + NUM_BUFFERS] : 1;
+      if (spread === 0 || spread > posted) {
         throw queue.malformed(position, `a packet in ${spread} buffers`);
       }
       if (spread > 1) this.tooLong++;
-      else if (this.pool.freeCount > 0 || this.pool.reclaim() > 0) return; // not lost: try again
+      else if (this.#hasBuffer || (this.pool.reclaim() > 0 && this.#hasBuffer)) return false;
       else this.noBuffer++;
-      this.#dropping = spread - 1;
+      state[DROPPING] = spread - 1;
     }
-    this.#next = (position + 1) & 0xffff;
-    this.#post(position + this.#posted, buffer);
-    queue.publish(this.#next + this.#posted);
+    this.pool.takeBack([buffer]);
+    state[NEXT] = (position + 1) & 0xffff;
+    return true;
   }
 
   /**
@@ -248,22 +371,12 @@ export class VirtioRxQueue implements RxQueue {
    * @returns Whether the chain was not the expected one.
    */
   #arrange(arrived: number, outstanding: number): boolean {
-    const queue = this.#queue, position = this.#next;
+    const queue = this.#queue, position = this.#state[NEXT];
+    const { headerBytes, maxBytes } = this.#format;
     const entry = USED_RING + 2 * (position & (queue.areas.entries - 1));
-    if (this.#used[entry] === queue.order[position % queue.chains]) return false;
-    queue.arrange(position, outstanding, arrived, this.#headerBytes + this.#maxBytes);
+    if (queue.used[entry] === queue.order[position % queue.chains]) return false;
+    queue.arrange(position, outstanding, arrived, headerBytes + maxBytes);
     return true;
-  }
-
-  /** Writes the next chain in order to a position of the available ring, with a buffer. */
-  #post(position: number, buffer: number): void {
-    const { order, available, descriptors, areas, chains } = this.#queue;
-    const id = order[position % chains];
-    this.#slots[id] = buffer;
-    const d = WORDS * (id + this.#queue.perChain - 1);
-    descriptors[d] = this.#address[2 * buffer];
-    descriptors[d + 1] = this.#address[2 * buffer + 1];
-    available[AVAILABLE_RING + (position & (areas.entries - 1))] = id;
   }
 
   /**
@@ -274,11 +387,11 @@ export class VirtioRxQueue implements RxQueue {
    */
   close(atRest: boolean, peer?: Peer): void {
     const { order, chains } = this.#queue, pool = this.pool, buffers: number[] = [];
-    for (let i = 0; i < this.#posted; i++) {
-      buffers.push(this.#slots[order[(this.#next + i) % chains]]);
+    for (let i = 0; i < this.held; i++) {
+      buffers.push(this.#slots[order[(this.#state[NEXT] + i) % chains]]);
     }
     if (peer) peer.giveBack(pool, buffers);
     else if (atRest) pool.takeBack(buffers);
-    this.#used = new Uint32Array(0);
+    this.#state[DROPPING] = -1;
   }
 }

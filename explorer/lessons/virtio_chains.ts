@@ -92,7 +92,7 @@ export const virtioChains: Lesson = {
       at: { kind: "drop", port: 0, frame: 2 },
       text:
         "This driver's packets are one buffer each. It drops the frame, counts it in `rxTooLong`, " +
-        "and makes all three chains available again with the same buffers.",
+        "and makes all three chains available again.",
       look: "pool",
     },
   ],

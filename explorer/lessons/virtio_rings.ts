@@ -20,6 +20,8 @@ export const virtioRings: Lesson = {
       { do: "transmit", port: 1 },
       { do: "round", port: 1 },
       { do: "reclaim", port: 1 },
+      { do: "frame", port: 0, frame: "udp" },
+      { do: "receive", port: 0 },
     ],
   },
   steps: [
@@ -86,20 +88,11 @@ export const virtioRings: Lesson = {
       look: "source",
     },
     {
-      at: { kind: "arm", port: 0, ring: "rx", descriptor: 0 },
+      at: { kind: "look", port: 0, frame: 1, title: "used.ring[0] is chain 0" },
       text:
-        "The packet's buffer goes to the program, and the chain gets a free one. The available ring " +
-        "does not change: place 0 names chain 0 already.",
+        "It reads the entry before the index: chain 0. The packet's buffer goes to the program, and " +
+        "the chain is without one until a later call.",
       look: "pool",
-    },
-    {
-      at: { kind: "write", port: 0, ring: "rx", title: "avail.idx = 18" },
-      text: "One write of `avail.idx` makes both chains available again.",
-      question: {
-        ask: "`avail.idx` is 18, and `used.idx` is 2. How many chains does the device have?",
-        answer: "18 - 2 = 16: all of them.",
-      },
-      look: "ring",
     },
     {
       at: { kind: "free", port: 1, ring: "tx" },
@@ -107,6 +100,22 @@ export const virtioRings: Lesson = {
         "A transmit queue works the same way. An entry of its used ring says that the device no " +
         "longer needs the packet, so the driver frees the buffer (VirtIO 2.7.14).",
       look: "pool",
+    },
+    {
+      at: { kind: "arm", port: 0, ring: "rx", descriptor: 0 },
+      text:
+        "The next call that receives finds two chains without a buffer, an eighth of all. It gives " +
+        "them free ones. The available ring does not change: place 0 names chain 0 already.",
+      look: "descriptor",
+    },
+    {
+      at: { kind: "write", port: 0, ring: "rx", title: "avail.idx = 18" },
+      text: "One write of `avail.idx` makes both chains available again.",
+      question: {
+        ask: "`avail.idx` is 18, and `used.idx` is 3. How many chains does the device have?",
+        answer: "18 - 3 = 15: all but the one whose packet this call has received.",
+      },
+      look: "ring",
     },
   ],
 };

@@ -130,8 +130,7 @@ function tolerant(call: () => void): void {
 
 function play(operations: Sequence<Setup>["operations"], rig: Rig): void {
   const { setup, program, queues, rx, tx, rings } = rig, { pool } = program;
-  const posted = Math.min(queues[0].chains, setup.entries);
-  const devices = [new Device(queues[0], () => posted), new Device(queues[1], () => tx.pending)];
+  const devices = [new Device(queues[0], () => rx.held), new Device(queues[1], () => tx.pending)];
   const words = new Uint32Array(rings.buffer), headers = new Uint16Array(pool.memory.buffer);
   const maxBytes = pool.maxLength;
   operations.forEach(([kind, a, b = 0, c = 0, d = 0], i) => {

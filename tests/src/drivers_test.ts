@@ -35,8 +35,10 @@ for (const [driver, open] of Object.entries(RIGS)) {
     });
 
   for (const capacity of [1, 7, 32, 256]) {
-    test(`receive() fills batches of ${capacity} in order`, ({ device, pool, arrive, ring }) => {
-      const [rx] = device.rxQueues, batch = new PacketBatch(pool, capacity);
+    test(`receive() fills batches of ${capacity} in order`, (rig) => {
+      const { device, pool, arrive } = rig,
+        [rx] = device.rxQueues,
+        batch = new PacketBatch(pool, capacity);
       assertEquals(rx.receive(batch), 0);
       for (let round = 0, next = 0; round < 6; round++) {
         const packets = Array.from({ length: 40 }, () => packetOf(next++));
@@ -50,7 +52,7 @@ for (const [driver, open] of Object.entries(RIGS)) {
         assertEquals(received, packets);
       }
       assertEquals(rx.packets, 240);
-      assertEquals(pool.freeCount, BUFFERS - ring);
+      assertEquals(pool.freeCount, BUFFERS - rig.ring);
     });
   }
 

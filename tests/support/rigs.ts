@@ -9,6 +9,7 @@ import { assertEquals } from "@std/assert";
 import { ixgbe } from "../../ixgbe/device.ts";
 import type { IxgbeRxQueue } from "../../ixgbe/rx_queue.ts";
 import { type Device, Mempool } from "../../mod.ts";
+import type { VirtioRxQueue } from "../../virtio/rx_queue.ts";
 import { DirectVirtio } from "./direct_virtio.ts";
 import { FakeKernel } from "./fake_kernel.ts";
 import { ModelFunction } from "./model_function.ts";
@@ -19,7 +20,7 @@ const ENTRIES = 64;
 export interface Rig {
   readonly device: Device;
   readonly pool: Mempool;
-  /** Buffers in the receive ring at the moment: ixgbe leaves some descriptors empty for a while. */
+  /** Buffers in the receive ring at the moment: ixgbe and VirtIO leave some descriptors empty for a while. */
   readonly ring: number;
   /** Delivers a packet to the device; returns whether it had a free descriptor. */
   arrive(packet: Uint8Array): boolean;
@@ -107,10 +108,14 @@ function xdpRig(buffers: number, headroom: number): Promise<Rig> {
 /** Returns a VirtIO device with a pool of this headroom. */
 async function virtioRig(buffers: number, headroom: number): Promise<Rig> {
   const pool = new Mempool({ buffers, headroom, memory: "pages" }), direct = new DirectVirtio();
+  const device = await direct.open({ pool, rxEntries: ENTRIES, txEntries: ENTRIES });
+  const [queue] = device.rxQueues as readonly VirtioRxQueue[];
   return {
-    device: await direct.open({ pool, rxEntries: ENTRIES, txEntries: ENTRIES }),
+    device,
     pool,
-    ring: ENTRIES,
+    get ring() {
+      return queue.held;
+    },
     arrive(packet) {
       if (direct.queues[0].waiting === 0) return false;
       direct.deliver(packet);

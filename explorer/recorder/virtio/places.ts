@@ -25,15 +25,15 @@ export const CALLS = {
     why: "The program waits until there is a link: before that nothing can be sent.",
   },
   RECEIVE: {
-    source: { file: RX, text: "receive(batch: PacketBatch): number {" },
+    source: { file: RX, text: "const receive = (batch: PacketBatch): number => {" },
     why: "The program polls: the driver looks for chains that are back, at most a batch of them.",
   },
   TRANSMIT: {
-    source: { file: TX, text: "transmit(batch: PacketBatch): number {" },
+    source: { file: TX, text: "const transmit = (batch: PacketBatch): number => {" },
     why: "The program passes its batch on: the driver makes a chain available for each packet.",
   },
   RECLAIM: {
-    source: { file: TX, text: "reclaim(): number {" },
+    source: { file: TX, text: "const reclaim = (): number => {" },
     why: "The program wants the buffers of packets that are sent back in the pool.",
   },
   STATISTICS: {
@@ -48,27 +48,26 @@ export const CALLS = {
 
 /** Where the driver works on a receive queue. */
 export const RX_PLACES = {
-  fill: { file: RX, text: "this.#post(p, buffer);" },
-  index: { file: RX, text: "const arrived = (queue.usedIndex[1] - first) & 0xffff;" },
+  fill: { file: RX, text: "this.#queue.descriptors.set(address, WORDS * (id + perChain - 1));" },
+  index: { file: RX, text: "const next = state[NEXT], arrived = (usedIndex[1] - next) & 0xffff;" },
   entry: {
     file: RX,
-    text: "const id = used[entry], size = (used[entry + 1] - headerBytes) | 0;",
+    text: "const size = (used[entry + 1] - headerBytes) | 0;",
   },
-  descriptor: { file: RX, text: "descriptors[d] = address[fresh << 1];" },
-  available: { file: RX, text: "if (available[place] !== next) available[place] = next;" },
+  descriptor: { file: RX, text: "descriptors64[(id + last) << 1] = address[buffer];" },
+  available: { file: RX, text: "if (available[place] !== id) available[place] = id;" },
   strip: { file: RX, text: "words[w] = words[w + header];" },
   tooLong: { file: RX, text: "if (spread > 1) this.tooLong++;" },
   noBuffer: { file: RX, text: "else this.noBuffer++;" },
-  again: { file: RX, text: "this.#post(position + this.#posted, buffer);" },
 } as const satisfies Record<string, Place>;
 
 /** Where the driver works on a transmit queue. */
 export const TX_PLACES = {
   fill: { file: TX, text: "queue.describeChains(headerBytes, 0, 0, true);" },
-  descriptor: { file: TX, text: "descriptors[d] = address[buffer << 1];" },
+  descriptor: { file: TX, text: "descriptors64[d << 1] = address[buffer];" },
   available: { file: TX, text: "if (available[place] !== id) available[place] = id;" },
-  index: { file: TX, text: "const arrived = (queue.usedIndex[1] - first) & 0xffff;" },
-  free: { file: TX, text: "stack[available++] = slots[id];" },
+  index: { file: TX, text: "const arrived = (usedIndex[1] - clean) & 0xffff" },
+  free: { file: TX, text: "freeStack[(free + n) | 0] = slots[id];" },
 } as const satisfies Record<string, Place>;
 
 /** Where the driver works on the control queue. */

@@ -6,6 +6,7 @@
 
 import type { LinkStatus } from "../../../src/device.ts";
 import { openVirtio, type VirtioDevice } from "../../../virtio/device.ts";
+import type { VirtioRxQueue } from "../../../virtio/rx_queue.ts";
 import type { QueueAreas } from "../../../virtio/transport.ts";
 import {
   type Layout,
@@ -199,7 +200,9 @@ export class Port implements Follower {
 
   /** Adds the steps of this port's driver on receive and control queues. */
   followRx(): void {
-    for (const queue of this.rx) queue.follow();
+    this.rx.forEach((queue, i) => {
+      queue.follow((this.#driver?.rxQueues[i] as VirtioRxQueue | undefined)?.held);
+    });
     this.#control.follow();
   }
 

@@ -85,7 +85,7 @@ export function publish(
     title: `${cells.name}: avail.idx = ${to}`,
     why:
       `The index passes ${count} ${count === 1 ? "chain" : "chains"}, which the device owns from ` +
-      "here on. It is written once a batch.",
+      "here on. It is written once for all of them.",
     section: "VirtIO 2.7.13.3",
     descriptor: cells.lookAt(to - 1),
     source: PUBLISH_PLACES.index,

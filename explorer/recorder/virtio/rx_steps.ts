@@ -36,7 +36,7 @@ export class RxSteps {
     this.#port = cells.ring.name.port;
   }
 
-  /** Chains that are with the device while the driver does nothing. */
+  /** Most chains that are with the device. */
   get #posted(): number {
     return this.cells.entries;
   }
@@ -64,22 +64,33 @@ export class RxSteps {
     this.#look("no chain is back: the driver reads one word of its own memory and returns");
   }
 
-  /** Adds the steps that the driver has made since the last call. */
-  follow(): void {
+  /**
+   * Adds the steps that the driver has made since the last call: at most one `receive`. It looks at the
+   * index; drops frames, and posts chains; takes packets, and posts chains again.
+   *
+   * @param held Chains that the driver has posted and not looked at; all while it opens the device.
+   */
+  follow(held: number | undefined): void {
     const { cells } = this, now = cells.availableIndex;
-    if (!cells.attached || now === this.#published) return;
+    if (!cells.attached) return;
     if (!this.#started) {
+      if (now === this.#published) return;
       this.#started = true;
-      return this.#publish(now);
+      return this.#post(now);
     }
-    const end = (now - this.#posted) & 0xffff;
+    const end = held === undefined ? this.#next : (now - held) & 0xffff;
+    if (this.#next === end && this.#published === now) return;
     const arrived = (cells.usedIndex - this.#next) & 0xffff;
     this.#look(`${arrived} ${arrived === 1 ? "chain is" : "chains are"} back`);
-    while (this.#next !== end) {
-      if (this.#isDropped()) this.#drop();
-      else this.#receive(end);
-      this.#publish((this.#next + this.#posted) & 0xffff);
+    const dropped = this.#next;
+    while (this.#next !== end && this.#isDropped()) this.#drop();
+    const taken = (end - this.#next) & 0xffff;
+    if (this.#next !== dropped) {
+      // If the driver takes more than half of all chains after this, it posts these again, and else none.
+      this.#post(2 * taken > this.#posted ? (now - taken) & 0xffff : now);
     }
+    this.#receive(end);
+    this.#post(now);
   }
 
   #look(found: string): void {
@@ -87,7 +98,10 @@ export class RxSteps {
     lookAtUsed(this.#context, this.cells, this.#next, why, RX_PLACES.index);
   }
 
-  #publish(to: number): void {
+  /** The driver gives chains buffers, up to a position, and makes them available. */
+  #post(to: number): void {
+    if (this.#published === to) return;
+    while (this.#fill !== to) this.#arm(this.#fill, RX_PLACES.descriptor, RX_PLACES.available);
     publish(this.#context, this.cells, this.#published, to);
     this.#published = to;
   }
@@ -100,17 +114,15 @@ export class RxSteps {
     return { id, length, place, buffer: cells.ring.slot(id) };
   }
 
-  /** Whether the driver has made the next chain's buffer available again. */
+  /** Whether the program has not got the next packet. */
   #isDropped(): boolean {
-    const { cells } = this, { buffer } = this.#entry();
-    const again = cells.availableId(cells.placeOf(this.#next + this.#posted));
-    return this.#context.pool.bufferOf(cells.words(again)) === buffer;
+    return this.#context.pool.mempool.lengths[this.#entry().buffer] === 0;
   }
 
-  /** Packets that the batch gets, up to one that is dropped. */
+  /** Packets that the batch gets. */
   #receive(end: number): void {
     const { pool } = this.#context, packets: number[] = [];
-    while (this.#next !== end && !this.#isDropped()) {
+    while (this.#next !== end) {
       const { id, length, buffer, place } = this.#entry();
       this.cells.ring.setSlot(id, NONE);
       pool.setOwner(buffer, BUFFER.PROGRAM);
@@ -118,11 +130,10 @@ export class RxSteps {
         title: `${this.cells.name}: used.ring[${place}] is chain ${id}, ${length} bytes`,
         why:
           `${HEADER} bytes are the header, ${length - HEADER} the packet. The batch gets buffer ` +
-          `${buffer}, and the chain a free one.`,
+          `${buffer}, and the chain has none until a later call.`,
         source: RX_PLACES.entry,
       }, buffer);
       packets.push(buffer);
-      this.#arm(this.#fill, RX_PLACES.descriptor, RX_PLACES.available);
     }
     for (const buffer of packets) this.#strip(buffer);
   }
@@ -166,17 +177,20 @@ export class RxSteps {
     });
   }
 
-  /** The driver drops the next chain's frame, or a part of it, and makes the buffer available again. */
+  /** The driver drops the next chain's frame, or a part of it: the buffer is free. */
   #drop(): void {
-    const { id, length, buffer } = this.#entry(), { cells } = this;
-    const { mempool: pool } = this.#context.pool;
-    const at = buffer * pool.bufferSize + NUM_BUFFERS, first = this.#dropping === 0;
-    const spread = first ? pool.bytes[at] | pool.bytes[at + 1] << 8 : this.#dropping;
+    const { id, length, buffer } = this.#entry(), { cells } = this, { pool } = this.#context;
+    const { bufferSize, bytes } = pool.mempool;
+    const at = buffer * bufferSize + NUM_BUFFERS, first = this.#dropping === 0;
+    const spread = first ? bytes[at] | bytes[at + 1] << 8 : this.#dropping;
     const tooLong = !first || spread > 1;
     const reason = tooLong
       ? `The frame is in several buffers (num_buffers), and this driver's packets are in one.`
       : "The pool has no free buffer to replace the packet's buffer with.";
+    const about = pool.about(buffer);
     cells.setOwner(id, OWNER.DRIVER);
+    cells.ring.setSlot(id, NONE);
+    pool.release(buffer);
     this.#next = (this.#next + 1) & 0xffff;
     cells.ring.set(RING.NEXT, cells.descriptorAt(this.#next));
     this.#dropping = spread - 1;
@@ -189,7 +203,7 @@ export class RxSteps {
         : first
         ? `${cells.name}: a frame in ${spread} buffers is dropped, ${length} bytes of it in the first`
         : `${cells.name}: ${length} further bytes of the frame are dropped`,
-      why: `${reason} The chain goes back to the device with the same buffer.`,
+      why: `${reason} The buffer is free, for the next chain that is posted.`,
       section: tooLong ? "VirtIO 5.1.6.4" : "VirtIO 5.1.6.3",
       decision: {
         by: tooLong ? "rxTooLong" : "rxNoBuffer",
@@ -198,9 +212,8 @@ export class RxSteps {
       },
       descriptor: cells.look(id),
       source: tooLong ? RX_PLACES.tooLong : RX_PLACES.noBuffer,
-      ...this.#context.pool.about(buffer),
+      ...about,
     });
-    this.#arm(this.#fill, RX_PLACES.again, RX_PLACES.again);
   }
 
   /** The driver writes the chain at a position, with an empty buffer. */
