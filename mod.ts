@@ -24,6 +24,7 @@ export type {
 } from "./src/device.ts";
 export { DeviceError, StopError, SystemError, UsageError } from "./src/errors.ts";
 export { Mempool, type MempoolOptions } from "./src/mempool.ts";
+export type { PoolLayout } from "./src/open.ts";
 export { RSS_KEY, RSS_SYMMETRIC_KEY, toeplitz } from "./src/toeplitz.ts";
 export { StopFlag } from "./native/stop.ts";
 export { Waiter } from "./src/waiter.ts";

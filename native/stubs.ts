@@ -49,6 +49,7 @@ const SYMBOLS = {
   ixy_bind_address: { parameters: ["i32", "buffer", "u32"], result: "i32" },
   ixy_setsockopt: { parameters: ["i32", "i32", "i32", "buffer", "u32"], result: "i32" },
   ixy_getsockopt: { parameters: ["i32", "i32", "i32", "buffer", "u32"], result: "i32" },
+  ixy_wake: { parameters: ["i32", "i32"], result: "i32" },
   ixy_bpf: { parameters: ["i32", "buffer", "u32"], result: "i32" },
   ixy_start: {
     parameters: ["buffer", "u32", "buffer", "buffer", "i32", "buffer"],

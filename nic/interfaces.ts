@@ -18,7 +18,7 @@ export function* formatInterfaces(
   found: readonly InterfaceSurvey[],
   lacks: readonly string[],
 ): Generator<string> {
-  for (const { address, up, mtu, modes, uses, program } of found) {
+  for (const { address, up, mtu, modes, uses, program, portWithProgram: port } of found) {
     yield `${visible(address)}  network interface`;
     const used = uses.length > 0 ? `; used for ${uses.join(", ")}` : "";
     yield `  kernel    ${up ? "up" : "down"}, MTU ${mtu}${used}`;
@@ -29,6 +29,7 @@ export function* formatInterfaces(
         : []),
       ...(uses.length > 0 ? ["the kernel would no longer receive from it (--force)"] : []),
       ...(program ? ["it has another XDP program"] : []),
+      ...(port !== null ? [`${visible(port)}, a port of it, has an XDP program`] : []),
     ];
     const how = modes === null ? "this kernel does not say in which mode" : modes.join(", ");
     yield `  ixy.ts    xdp: ${how}${problems.length > 0 ? ", but:" : ""}`;

@@ -19,7 +19,13 @@ import {
   updateMap,
 } from "./bpf.ts";
 import type { NetworkInterface } from "./interface.ts";
-import { attachedProgram, programAbove } from "./kernel_use.ts";
+import {
+  type AttachedProgram,
+  attachedProgram,
+  type NamedProgram,
+  programAbove,
+  programOnPort,
+} from "./kernel_use.ts";
 import { redirectProgram, type Selection } from "./program.ts";
 import type { XdpMode, XdpSocket } from "./socket.ts";
 
@@ -104,6 +110,37 @@ export class Attachment {
 }
 
 /**
+ * Checks that no port of a bond has a program: it may take frames before the bond receives them. The kernel
+ * allows none below the program of the device, which is attached later. Waits a moment for the end of a
+ * program of the same name, whose process may just have ended.
+ *
+ * @throws {UsageError} if a port has one.
+ */
+export async function checkPorts(
+  address: string,
+  { index, name }: Pick<NetworkInterface, "index" | "name">,
+): Promise<void> {
+  let found: NamedProgram | undefined;
+  await waitUntil(DETACH_MS, () => {
+    found = makeCalls(address, () => programOnPort(index));
+    return found === undefined || isForeign(found);
+  });
+  if (found === undefined) return;
+  const { which, end } = describe(found, found.name);
+  throw new UsageError(
+    `${address}: ${visible(found.name)}, a port of ${
+      visible(name)
+    }, has an XDP program${which}, which may ` +
+      `take frames before they arrive here: ${end}`,
+  );
+}
+
+/** Returns whether a program has another name. Only processes with CAP_SYS_ADMIN learn it. */
+function isForeign({ id }: AttachedProgram): boolean {
+  return (id && programName(id) || PROGRAM_NAME) !== PROGRAM_NAME;
+}
+
+/**
  * Attaches a program; waits a moment while the interface has one of the same name, whose process may just
  * have ended.
  */
@@ -114,9 +151,8 @@ async function attachOnce(
   flags: number,
 ): Promise<number> {
   const isOther = () => {
-    const id = makeCalls(address, () => attachedProgram(index) ?? programAbove(index))?.id;
-    // Only processes with CAP_SYS_ADMIN learn its name.
-    return (id && programName(id) || PROGRAM_NAME) !== PROGRAM_NAME;
+    const other = makeCalls(address, () => attachedProgram(index) ?? programAbove(index));
+    return other !== undefined && isForeign(other);
   };
   let result = 0;
   await waitUntil(DETACH_MS, () => {
@@ -144,19 +180,27 @@ function refusedBpf(address: string, what: string, errno: number, log = ""): Err
   return new DeviceError(address, `${cause.message}: ${why}`, { cause });
 }
 
+/** Returns, in words, which program an interface has, and how to end it. */
+function describe({ id }: AttachedProgram, name: string): { which: string; end: string } {
+  const its = id === undefined ? undefined : programName(id);
+  return {
+    which: id === undefined ? "" : ` ${its ? `"${visible(its)}", ` : ""}number ${id}`,
+    end: "end the process that attached it, or run " +
+      `\`ip link set dev ${visible(name)} xdp off\` if none did`,
+  };
+}
+
 /** Returns why the kernel says that there is a program already, and what to do about it. */
 function otherProgram(address: string, name: string, index: number): string {
   const own = makeCalls(address, () => attachedProgram(index));
-  const above = own ? undefined : makeCalls(address, () => programAbove(index));
-  if (!own && !above) return "it had another XDP program, which is gone now: try again";
-  const id = (own ?? above)?.id, on = visible(above?.name ?? name);
-  const its = id === undefined ? undefined : programName(id);
-  const which = id === undefined ? "" : ` ${its ? `"${visible(its)}", ` : ""}number ${id}`;
-  const end =
-    `end the process that attached it, or run \`ip link set dev ${on} xdp off\` if none did`;
-  return above
-    ? `${on}, which is above it, has an XDP program${which}, and the kernel allows none below: ${end}`
-    : `it has another XDP program${which}: ${end}`;
+  if (own) {
+    const { which, end } = describe(own, name);
+    return `it has another XDP program${which}: ${end}`;
+  }
+  const above = makeCalls(address, () => programAbove(index));
+  if (!above) return "it had another XDP program, which is gone now: try again";
+  const { which, end } = describe(above, above.name), on = visible(above.name);
+  return `${on}, which is above it, has an XDP program${which}, and the kernel allows none below: ${end}`;
 }
 
 function refusedLink(

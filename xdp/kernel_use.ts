@@ -81,21 +81,26 @@ export interface AttachedProgram {
   readonly generic: boolean;
 }
 
-/**
- * Returns the XDP program on an interface; undefined if it has none.
- *
- * @throws {SystemError} if the kernel refuses.
- */
-export function attachedProgram(index: number): AttachedProgram | undefined {
-  const xdp = linkAttributes(index).get(IFLA_XDP);
+/** Returns the XDP program among the attributes of a link; undefined if there is none. */
+function programIn(link: ReadonlyMap<number, Uint8Array>): AttachedProgram | undefined {
+  const xdp = link.get(IFLA_XDP);
   const nested = xdp && attributes(xdp, 0), mode = nested?.get(IFLA_XDP_ATTACHED)?.[0] ?? 0;
   if (mode === 0) return undefined;
   const id = nested?.get(IFLA_XDP_PROG_ID);
   return { id: id && u32(id), generic: mode === ATTACHED_GENERIC };
 }
 
-/** A program on an interface above another one. */
-export interface ProgramAbove extends AttachedProgram {
+/**
+ * Returns the XDP program on an interface; undefined if it has none.
+ *
+ * @throws {SystemError} if the kernel refuses.
+ */
+export function attachedProgram(index: number): AttachedProgram | undefined {
+  return programIn(linkAttributes(index));
+}
+
+/** A program on an interface above or below another one. */
+export interface NamedProgram extends AttachedProgram {
   /** The name of its interface. */
   readonly name: string;
 }
@@ -107,7 +112,7 @@ export interface ProgramAbove extends AttachedProgram {
  * @returns undefined if there is none.
  * @throws {SystemError} if the kernel refuses.
  */
-export function programAbove(index: number): ProgramAbove | undefined {
+export function programAbove(index: number): NamedProgram | undefined {
   const above = interfacesAbove(index), master = linkAttributes(index).get(IFLA_MASTER);
   if (master) {
     const number = u32(master), name = textOf(linkAttributes(number).get(IFLA_IFNAME)!);
@@ -116,6 +121,21 @@ export function programAbove(index: number): ProgramAbove | undefined {
   for (const { index, name } of above) {
     const program = attachedProgram(index);
     if (program) return { name, ...program };
+  }
+  return undefined;
+}
+
+/**
+ * Returns the XDP program on a port of a bridge or bond: it gets frames before that does.
+ *
+ * @returns undefined if no port has one.
+ * @throws {SystemError} if the kernel refuses.
+ */
+export function programOnPort(index: number): NamedProgram | undefined {
+  for (const link of all(RTM_GETLINK, IFINFOMSG)) {
+    const found = attributes(link, IFINFOMSG), master = found.get(IFLA_MASTER);
+    const program = master && u32(master) === index ? programIn(found) : undefined;
+    if (program) return { name: textOf(found.get(IFLA_IFNAME)!), ...program };
   }
   return undefined;
 }

@@ -9,6 +9,7 @@ import { queueOptions } from "../src/driver.ts";
 import { makeCalls, UsageError } from "../src/errors.ts";
 import { refuseOptions } from "../src/options.ts";
 import { HEADROOM } from "./abi.ts";
+import { checkPorts } from "./attachment.ts";
 import { checkFrames, checkQueues, checkUnused, modeOf } from "./checks.ts";
 import { XdpDevice } from "./device.ts";
 import { NetworkInterface } from "./interface.ts";
@@ -22,8 +23,9 @@ const LIMITS = { rx: 64, tx: 64, headroom: HEADROOM } as const;
  * Opens a network interface.
  *
  * @param name The interface's name.
- * @throws {UsageError} if there is no such interface, the kernel uses it, its driver lacks the mode, an
- * option is out of range, or a permission or memory is missing. Nothing has changed then.
+ * @throws {UsageError} if there is no such interface, the kernel uses it, its driver lacks the mode, it is a
+ * bond with an XDP program on a port, an option is out of range, or a permission or memory is missing. Nothing
+ * has changed then.
  * @throws {DeviceError} if the kernel refuses for another reason.
  */
 export async function openXdp(
@@ -50,6 +52,7 @@ export async function openXdp(
   if (!force) checkUnused(address, at);
   const bond = makeCalls(address, () => isBond(at.index));
   const possible = modeOf(address, bond, mode);
+  if (bond) await checkPorts(address, at);
   const device = new XdpDevice(address, at, queues);
   opened.move(); // the device owns the pool and the interface from here on
   using failed = new DisposableStack();

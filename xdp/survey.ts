@@ -8,7 +8,7 @@
 import { decode } from "../native/files.ts";
 import { SystemError } from "../src/errors.ts";
 import { ARPHRD_ETHER, InterfaceFlag } from "./abi.ts";
-import { attachedProgram, isBond, usesOf } from "./kernel_use.ts";
+import { attachedProgram, isBond, programOnPort, usesOf } from "./kernel_use.ts";
 import { attributes, Netlink, NLM_F_DUMP, request, u32 } from "./netlink.ts";
 
 const RTM_GETLINK = 18, IFINFOMSG = 16;
@@ -38,6 +38,8 @@ export interface InterfaceSurvey {
   readonly uses: readonly string[];
   /** Whether it has an XDP program. */
   readonly program: boolean;
+  /** If it is a bond, the name of a port that has an XDP program; null if none has. */
+  readonly portWithProgram: string | null;
 }
 
 /**
@@ -51,13 +53,12 @@ export function surveyInterfaces(): InterfaceSurvey[] {
   return links.filter((link) => (link[2] | link[3] << 8) === ARPHRD_ETHER).map((link) => {
     const index = u32(link.subarray(4)), flags = u32(link.subarray(8));
     const found = attributes(link, IFINFOMSG), name = decode(found.get(IFLA_IFNAME)!.slice(0, -1));
+    const bond = isBond(index);
     return {
       ...{ address: `xdp:${name}`, name, up: (flags & InterfaceFlag.UP) !== 0 },
-      ...{
-        mtu: u32(found.get(IFLA_MTU)!),
-        modes: isBond(index) ? ["generic"] : modesOf(family, index),
-      },
+      ...{ mtu: u32(found.get(IFLA_MTU)!), modes: bond ? ["generic"] : modesOf(family, index) },
       ...{ uses: usesOf(index), program: attachedProgram(index) !== undefined },
+      portWithProgram: bond ? programOnPort(index)?.name ?? null : null,
     };
   });
 }

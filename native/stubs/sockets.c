@@ -28,3 +28,11 @@ int32_t ixy_getsockopt(int32_t fd, int32_t level, int32_t name, void *to, uint32
 int32_t ixy_bpf(int32_t command, void *attributes, uint32_t bytes) {
   return result(syscall(SYS_bpf, command, attributes, bytes));
 }
+
+/*
+ * Makes the kernel look at the rings of an AF_XDP socket: at the fill ring if `receive` is not 0, otherwise at
+ * the transmit ring. Does not wait. Not sendto(3): in a process with threads, libc does more around it.
+ */
+int32_t ixy_wake(int32_t fd, int32_t receive) {
+  return result(syscall(receive ? SYS_recvfrom : SYS_sendto, fd, 0, 0, MSG_DONTWAIT, 0, 0));
+}

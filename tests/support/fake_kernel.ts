@@ -42,7 +42,7 @@ export class FakeKernel implements Disposable {
     for (const { producer, consumer } of Object.values(this.rings)) {
       producer[0] = consumer[0] = FakeKernel.FIRST;
     }
-    const wakeup = { look: () => void this.wakeups++ };
+    const look = () => void this.wakeups++, wakeup = { look, lookAtTransmit: look };
     this.rx = new XdpRxQueue("xdp:k", 0, this.pool, this.rings, wakeup);
     this.tx = new XdpTxQueue("xdp:k", 0, this.pool, this.rings, wakeup);
   }

@@ -28,3 +28,7 @@ async function opened(address: string, mode: XdpMode): Promise<Device | undefine
   using _port = await opened(port, "copy");
 }
 (await opened(bond, "copy"))?.close();
+{
+  using _port = await opened(port, "generic");
+  using _bond = await opened(bond, "auto");
+}

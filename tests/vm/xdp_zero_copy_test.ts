@@ -36,10 +36,15 @@ async function assertBond(vm: Machine): Promise<void> {
   );
   assertEquals([make.code, make.stderr], [0, ""]);
   const { stdout, stderr } = await vm.run(`deno run -A tests/vm/bond_program.ts bond0 ${VIRTIO}`);
-  const [bond, port, copy] = stdout.split("\n");
+  const [bond, port, copy, alone, below] = stdout.split("\n");
   assertEquals([bond, stderr], ["AF_XDP, copy, generic", ""]);
   assertMatch(port, /bond0, which is above it, has an XDP program "ixy_xdp", .*: end the process/);
   assertMatch(copy, /is a bond, which receives nothing in the mode "copy": use "generic"/);
+  assertEquals(alone, "AF_XDP, copy, generic");
+  assertMatch(
+    below,
+    /eth1, a port of bond0, has an XDP program "ixy_xdp", number \d+, which may take/,
+  );
   const end = await vm.run(`rmmod bonding && ip link set ${VIRTIO} up && ${UP}`);
   assertEquals([end.code, end.stderr], [0, ""]);
 }

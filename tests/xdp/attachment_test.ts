@@ -1,15 +1,20 @@
-/** The XDP programs of other tools, on an interface and above it: what `open` says of them. As root only. */
+/** The XDP programs of other tools, on an interface, above and below it: what `open` says of them. As root only. */
 
-import { assertEquals } from "@std/assert";
-import { open } from "../../mod.ts";
+import { assertEquals, assertMatch, assertRejects } from "@std/assert";
+import { open, UsageError } from "../../mod.ts";
 import { checkErrno, stubs } from "../../native/stubs.ts";
+import { checkPorts } from "../../xdp/attachment.ts";
 import { AttachFlag, createLink } from "../../xdp/bpf.ts";
 import { tool } from "../support/processes.ts";
 import { assertOpenRefused as refused, vethTest as test } from "../support/veth_tests.ts";
 
+async function indexOf(name: string): Promise<number> {
+  return JSON.parse(await tool("ip", "-j", "link", "show", name))[0].ifindex;
+}
+
 /** Attaches a program that passes everything on, as another tool would, until it is disposed of. */
 async function attach(name: string, flags: number): Promise<Disposable> {
-  const [{ ifindex }] = JSON.parse(await tool("ip", "-j", "link", "show", name));
+  const ifindex = await indexOf(name);
   const attributes = new Uint8Array(256), view = new DataView(attributes.buffer);
   const start = Deno.UnsafePointer.value(Deno.UnsafePointer.of(attributes));
   const XDP = 6, PROG_LOAD = 5, LICENSE = 128, CODE = 136;
@@ -73,3 +78,26 @@ for (const [kind, make] of [["a bridge", "bridge"], ["an interface on top of it"
     }
   });
 }
+
+test("checkPorts() names the program of a port, which may take frames before a bond receives them", async (veth) => {
+  // Not each kernel has bonds; the ports of a bridge belong to it in the same way.
+  const bridge = `${veth.near}t`, address = `xdp:${bridge}`;
+  await tool("ip", "link", "add", "name", bridge, "type", "bridge");
+  try {
+    const at = { index: await indexOf(bridge), name: bridge };
+    await tool("ip", "link", "set", veth.near, "master", bridge);
+    await checkPorts(address, at);
+    for (const flags of [AttachFlag.DRIVER, AttachFlag.GENERIC]) {
+      using _program = await attach(veth.near, flags);
+      const { message } = await assertRejects(() => checkPorts(address, at), UsageError);
+      assertMatch(
+        message,
+        /^xdp:\w+t: \w+, a port of \w+t, has an XDP program "a_firewall", number \d+, which may take frames .*: end .*`ip link set dev \w+n\d+ xdp off` if none did$/,
+      );
+    }
+    using _program = await attach(veth.far, AttachFlag.GENERIC); // no port of it
+    await checkPorts(address, at);
+  } finally {
+    await tool("ip", "link", "delete", bridge);
+  }
+});

@@ -14,7 +14,15 @@ Deno.test({
     const look = () => surveyInterfaces().find(({ name }) => name === veth.near)!;
     const { modes, ...rest } = look();
     const { address, near } = veth;
-    const unused = { address, name: near, up: true, mtu: 3000, uses: [], program: false };
+    const unused = {
+      address,
+      name: near,
+      up: true,
+      mtu: 3000,
+      uses: [],
+      program: false,
+      portWithProgram: null,
+    };
     assertEquals(rest, unused);
     // Kernels before 6.3 do not say it.
     if (modes !== null) {
@@ -31,7 +39,8 @@ Deno.test({
     assertEquals(look().uses, uses);
     await tool("ip", "link", "set", near, "down");
     const lacks = ["CAP_NET_RAW", "CAP_BPF"];
-    const lines = [...formatInterfaces([{ ...look(), modes: ["copy", "generic"] }], lacks)];
+    const survey = { ...look(), modes: ["copy", "generic"], portWithProgram: "eth9" } as const;
+    const lines = [...formatInterfaces([survey], lacks)];
     assertEquals(lines, [
       `${address}  network interface`,
       `  kernel    down, MTU 3000; used for the address 192.0.2.9/24`,
@@ -39,6 +48,7 @@ Deno.test({
       "            it is down",
       "            this process lacks CAP_NET_RAW, CAP_BPF: see `nic.ts doctor`",
       "            the kernel would no longer receive from it (--force)",
+      "            eth9, a port of it, has an XDP program",
     ]);
   },
 });
