@@ -62,7 +62,7 @@ Deno.test("mod.ts exports what a user needs, and nothing else", async () => {
       "Mempool",
       "MempoolOptions",
     ],
-    ...["OpenOptions", "PacketBatch", "RSS_KEY", "RSS_SYMMETRIC_KEY", "RxQueue"],
+    ...["OpenOptions", "PacketBatch", "PoolLayout", "RSS_KEY", "RSS_SYMMETRIC_KEY", "RxQueue"],
     ...[
       "Statistics",
       "StopError",
