@@ -7,7 +7,7 @@
 import { DeviceError, UsageError } from "../src/errors.ts";
 import type { TemporaryDirectory } from "../programs/temporary_directory.ts";
 
-const SOURCES = new URL("instrument/", import.meta.url).pathname;
+const SOURCES = decodeURIComponent(new URL("instrument/", import.meta.url).pathname);
 /** The programs and their files. */
 const PROGRAMS = { instrument: ["instrument.c"], limit: ["limit.c"] } as const;
 const FLAGS = ["-std=gnu17", "-O3", "-march=native", "-flto", "-Wall", "-Wextra", "-Werror"];

@@ -36,7 +36,7 @@ export interface Work {
 const DENO = [Deno.execPath(), "run", "--quiet", "--allow-ffi"];
 
 /** The additional permission that workers need to load their modules. */
-const READ = `--allow-read=${new URL("../", import.meta.url).pathname}`;
+const READ = `--allow-read=${decodeURIComponent(new URL("../", import.meta.url).pathname)}`;
 
 /** This project's forwarder. */
 export const OURS = "ixy.ts";

@@ -93,7 +93,7 @@ function loopRounds(direction: Direction, rounds: number): void {
 
 /** Fills every buffer with a broadcast Ethernet frame of an experimental type. */
 function fill(pool: Mempool): void {
-  for (let at = 0; at < pool.bytes.length; at += pool.bufferSize) {
+  for (let at = 0; at < pool.bytes.length; at += pool.stride) {
     pool.bytes.fill(0xff, at, at + 6);
     pool.bytes.set([2, 0, 0, 0, 0, 1, 0x88, 0xb5], at + 6);
   }

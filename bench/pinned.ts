@@ -7,7 +7,7 @@
 import { Program } from "../programs/process.ts";
 import { UsageError } from "../src/errors.ts";
 
-const PROJECT = new URL("..", import.meta.url).pathname;
+const PROJECT = decodeURIComponent(new URL("..", import.meta.url).pathname);
 /** Characters to keep of what a program printed. */
 const KEEP = 65536;
 

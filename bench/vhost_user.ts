@@ -61,7 +61,7 @@ interface FrontEnd {
   readonly checkout: string | undefined;
 }
 
-const PROJECT = new URL("..", import.meta.url).pathname;
+const PROJECT = decodeURIComponent(new URL("..", import.meta.url).pathname);
 
 /**
  * Returns the front-ends to measure: this project's first, to which the others are compared.

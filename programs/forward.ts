@@ -27,7 +27,7 @@ const makeForward = specialise(
       const n = rx.receive(batch);
       if (n === 0) return 0;
       if (touch) {
-        for (let i = 0; i < n; i++) bytes[Math.imul(buffers[i], stride) | TOUCHED_BYTE]++;
+        for (let i = 0; i < n; i++) bytes[(Math.imul(buffers[i], stride) | TOUCHED_BYTE) >>> 0]++;
       }
       if (tx.transmit(batch) < n) dropped[0] += batch.free();
       return n;

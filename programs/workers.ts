@@ -75,14 +75,14 @@ export class Workers implements AsyncDisposable {
       const worker = new Worker(module.href, { type: "module", name: `${number}` });
       const member: Member = { worker, assigned: false };
       worker.onmessage = ({ data }: MessageEvent<WorkerReport>) => {
-        if (!member.assigned) { // it has loaded its modules
+        member.stage = data.stage;
+        if (data.stage === "loaded") {
           const assignment: Assignment<unknown> = { task, order: this.#order };
           worker.postMessage(assignment);
           member.assigned = true;
           return;
         }
         if (data.thread !== undefined) member.thread = data.thread;
-        member.stage = data.stage;
         if (data.failures) member.failure = failed(number, data.failures);
       };
       worker.onerror = (event) => {
@@ -112,6 +112,8 @@ export class Workers implements AsyncDisposable {
     const all = await waitUntil(START_MS, () => {
       this.checkAlive();
       if (stop !== undefined && stop.signal !== 0) return true;
+      const early = this.#members.findIndex(({ stage }) => stage === "ended");
+      if (early >= 0) throw new WorkerError(`worker ${early} has ended before it started`);
       return this.#members.every(({ stage }) => stage === wanted);
     }, LOOK_MS);
     if (!all) throw new WorkerError(`workers did not start within ${START_MS / 1000} s`);

@@ -10,7 +10,8 @@
  * frees its packets in order has returned the same buffers, and they are on top of the pool's stack in
  * the order in which they left: each chain gets its own back, and its descriptor stays as it is. So the
  * device's processor keeps the table in its cache. In a forwarder, buffers come back later and from
- * elsewhere, and descriptors change. A call leaves the device at least half of the chains.
+ * elsewhere, and descriptors change. A call leaves the device at least half of the chains; one that
+ * finds nothing, seven eighths.
  *
  * The device writes a header before each packet. If the pool has headroom, the header goes there, and
  * a packet takes one descriptor. Without headroom, the packet must begin at the start of its buffer:
@@ -141,8 +142,11 @@ const makeReceive = specialise(
         return slowPath(batch);
       }
       const next = state[NEXT], arrived = (usedIndex[1] - next) & 0xffff;
-      if (arrived === 0) return 0;
       const held = (state[TAIL] - next) & 0xffff, empty = posted - held, { buffers } = batch;
+      if (arrived === 0) {
+        if (empty >= maxEmpty && pool.freeCount > 0) post(empty);
+        return 0;
+      }
       if (arrived > held) throw queue.overrun(next, held);
       // No more than the pool has buffers to post instead.
       const most = Math.min(arrived, buffers.length | 0, pool.freeCount - empty) | 0;

@@ -119,7 +119,7 @@ static inline void look(struct port *p, struct ring *ring, unsigned way, unsigne
     ring->descriptors = (volatile uint64_t *)reach(base);
     ring->entries = QUEUE_REG(p, way, queue, LENGTH) / 16;
     ring->head = QUEUE_REG(p, way, queue, HEAD);
-    ring->enabled = ring->descriptors && ring->head < ring->entries;
+    ring->enabled = ring->descriptors && ring->head < ring->entries && (way == TX || ring->head % 4 == 0);
   }
   ring->tail = ring->enabled ? QUEUE_REG(p, way, queue, TAIL) & (way == RX ? ~3u : ~0u) : ring->head;
 }

@@ -1,7 +1,7 @@
 /*
  * The leanest forwarder on the instrument that C allows, to show how much a forwarder could reach. Each way of
  * each pair of queues has rings and buffers of its own. As all of the ixy family, it changes a byte of each packet.
- * Between buffers lie 128 bytes, so that packets begin in different sets of the caches; none lies in two hugepages.
+ * Between buffers lie 128 bytes, so that packets begin in different sets of the caches; no packet of the bench lies in two hugepages.
  */
 #include "shared.h"
 

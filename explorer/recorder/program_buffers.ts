@@ -19,7 +19,7 @@ export const PROGRAM_PLACES = {
   /** The program touches a byte of a packet. */
   TOUCH: {
     file: "programs/forward.ts",
-    text: "bytes[Math.imul(buffers[i], stride) | TOUCHED_BYTE]++",
+    text: "bytes[(Math.imul(buffers[i], stride) | TOUCHED_BYTE) >>> 0]++",
   },
   /** The program frees packets that were not sent. */
   FREE: { file: "programs/forward.ts", text: "dropped[0] += batch.free();" },

@@ -34,5 +34,5 @@ int32_t ixy_bpf(int32_t command, void *attributes, uint32_t bytes) {
  * the transmit ring. Does not wait. Not sendto(3): in a process with threads, libc does more around it.
  */
 int32_t ixy_wake(int32_t fd, int32_t receive) {
-  return result(syscall(receive ? SYS_recvfrom : SYS_sendto, fd, 0, 0, MSG_DONTWAIT, 0, 0));
+  return result(syscall(receive ? SYS_recvfrom : SYS_sendto, (long)fd, 0L, 0L, (long)MSG_DONTWAIT, 0L, 0L));
 }

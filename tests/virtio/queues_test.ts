@@ -105,6 +105,29 @@ Deno.test("VirtioRxQueue leaves the device at least half of its buffers, however
   }
 });
 
+Deno.test("VirtioRxQueue gives chains buffers while nothing arrives, once an eighth has none", async () => {
+  using bench = await Bench.open({ entries: [64, 64], rxEntries: 64 });
+  const { queues: [queue] } = bench.direct, batch = new PacketBatch(bench.pool, 256);
+  for (const [arrived, waiting] of [[7, 57], [1, 64], [32, 64], [8, 64]]) {
+    for (let i = 0; i < arrived; i++) bench.direct.deliver(packet(i));
+    assertEquals(bench.rx.receive(batch), arrived);
+    batch.free();
+    assertEquals(bench.rx.receive(batch), 0);
+    assertEquals(queue.waiting, waiting, `after ${arrived}`);
+  }
+  // With an empty pool, it does not notify the device in vain.
+  for (let i = 0; i < 20; i++) bench.direct.deliver(packet(i));
+  assertEquals(bench.rx.receive(batch), 20);
+  const hoard: number[] = [];
+  for (let b = bench.pool.allocate(60); b >= 0; b = bench.pool.allocate(60)) hoard.push(b);
+  const before = [...bench.direct.log];
+  assertEquals([bench.rx.receive(new PacketBatch(bench.pool)), queue.waiting], [0, 44]);
+  assertEquals(bench.direct.log, before);
+  for (const b of hoard) bench.pool.free(b);
+  batch.free();
+  assertEquals([bench.rx.receive(batch), queue.waiting], [0, 64]);
+});
+
 Deno.test("VirtioRxQueue writes no descriptor if packets are freed in order, so chains get their buffers back", async () => {
   using bench = await Bench.open();
   const { areas: { memory, descriptors } } = bench.direct.queues[0];
