@@ -252,11 +252,16 @@ for (const [driver, open] of Object.entries(RIGS)) {
     const arrive = (...numbers: number[]) => {
       for (const number of numbers) assert(rig.arrive(numbered(number)));
     };
-    arrive(0, 1, 2, 3, 4, 5, 6, 7); // eight of the nine free buffers replace them in the ring
-    assertEquals(device.rxQueues[0].receive(batch), 9);
-    assertEquals([...batch].map(numberOf), [0, 0, 1, 2, 3, 4, 5, 6, 7]);
+    arrive(0, 1, 2, 3, 4, 5, 6, 7);
+    const received = device.rxQueues[0].receive(batch);
+    // Eight of the nine free buffers replace them in the ring, but for those that VirtIO posts later.
+    const free = 9 + 64 - 8 - rig.ring, copies = Math.min(free, 8);
+    assertEquals(received, 8 + copies);
+    const numbers = [0, 1, 2, 3, 4, 5, 6, 7].flatMap((n) => n < copies ? [n, n] : [n]);
+    assertEquals([...batch].map(numberOf), numbers);
     const { duplicated, skipped } = device.faults().receive;
-    assertEquals([duplicated, skipped, rig.pool.freeCount], [1, 7, 0]);
+    assertEquals([duplicated, skipped, rig.pool.freeCount], [copies, 8 - copies, free - copies]);
+    assertEquals(copies, driver.startsWith("virtio") ? 8 : 1);
     batch.free();
     device.close();
     rig.end();
