@@ -64,7 +64,7 @@ export function open(address: string, options: OpenOptions = {}): Promise<Device
 /**
  * Returns the layout of a pool that suits a program's devices, which are faster with it. `headroom`, in bytes: 64
  * if all are VirtIO devices; 256 if some are network interfaces instead; 0 if one is an ixgbe device. `spread`: if
- * all are ixgbe devices. Opens no device.
+ * all are ixgbe devices with PCI addresses. Opens no device, so it does not know what is behind `vfio-user:`.
  *
  * ```ts
  * import { layoutFor, Mempool } from "./mod.ts";

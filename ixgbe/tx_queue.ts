@@ -96,8 +96,8 @@ const makeTransmit = specialise(
     doorbell: Doorbell,
     place: Uint32Array,
   ) {
-    const { lengths, freeStack, bufferSize, stride } = pool,
-      longest = Math.min(bufferSize, MAX_PACKET);
+    const { lengths, freeStack, bufferSize, stride } = pool;
+    const longest = Math.min(bufferSize, MAX_PACKET);
     const lengthRange = longest - MIN_PAYLEN;
     const { words, write } = doorbell, rings = write !== undefined;
     const ring64 = new Float64Array(ring.buffer, ring.byteOffset, ring.length / 2);

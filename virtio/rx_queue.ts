@@ -335,7 +335,7 @@ export class VirtioRxQueue implements RxQueue {
   /**
    * Handles the next entry if it is an exception: puts it in order, or drops its packet.
    *
-   * @returns Whether it was one. False if there is no entry.
+   * @returns Whether an exception was handled: not if nothing has arrived.
    */
   #handleException(): boolean {
     const queue = this.#queue, state = this.#state, position = state[NEXT], { held } = this;
