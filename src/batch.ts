@@ -30,9 +30,9 @@ export const MAX_BATCH = 256;
  */
 export class PacketBatch implements Iterable<Uint8Array> {
   /** The pool of the packets' buffers. */
-  readonly pool: Mempool;
+  declare readonly pool: Mempool;
   /** Numbers of the packets' buffers, at indices below `length`. */
-  readonly buffers: Uint32Array;
+  declare readonly buffers: Uint32Array;
   /** Number of packets in the batch. Queues set it; programs change it through the methods. */
   length = 0;
 

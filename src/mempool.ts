@@ -87,39 +87,39 @@ export interface Reclaimer {
 /** A pool of packet buffers. */
 export class Mempool implements Disposable {
   /** Number of buffers. */
-  readonly buffers: number;
+  declare readonly buffers: number;
   /**
    * One more than the highest number of a buffer. A spread pool leaves out numbers whose buffers would lie in two
    * hugepages; other pools leave out none.
    */
-  readonly numbers: number;
+  declare readonly numbers: number;
   /** Size of a buffer in bytes. */
-  readonly bufferSize: number;
+  declare readonly bufferSize: number;
   /** Distance between two buffers in bytes: `bufferSize`, and 128 more if the pool is spread. */
-  readonly stride: number;
+  declare readonly stride: number;
   /** Bytes of each buffer before its packet. */
-  readonly headroom: number;
+  declare readonly headroom: number;
   /** Whether buffers lie 128 bytes apart. */
-  readonly spread: boolean;
+  declare readonly spread: boolean;
   /** Length of the longest packet in bytes: `bufferSize - headroom`. */
-  readonly maxLength: number;
+  declare readonly maxLength: number;
   /**
    * The memory of all buffers. For drivers.
    *
    * @ignore
    */
-  readonly memory: DmaMemory;
+  declare readonly memory: DmaMemory;
   /**
    * The bytes of all packets: the packet in buffer `b` begins at byte `b * stride`. They begin after the
    * headroom of buffer 0.
    */
-  readonly bytes: Uint8Array;
+  declare readonly bytes: Uint8Array;
   /** Length in bytes of the packet in each buffer that the program owns; 0 for all other buffers. */
-  readonly lengths: Uint16Array;
+  declare readonly lengths: Uint16Array;
   /** Numbers of the free buffers, at indices below `freeCount`; the last one freed is used first. */
-  readonly freeStack: Uint32Array;
+  declare readonly freeStack: Uint32Array;
   /** Number of free buffers. */
-  freeCount: number;
+  declare freeCount: number;
   /**
    * Number of buffers outside the pool because the process that served their device may still write to them,
    * see `Peer`. For drivers.

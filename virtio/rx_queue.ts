@@ -184,9 +184,9 @@ const makeReceive = specialise(
 
 /** A virtqueue that receives packets. */
 export class VirtioRxQueue implements RxQueue {
-  readonly number: number;
-  readonly pool: Mempool;
-  readonly receive: (batch: PacketBatch) => number;
+  declare readonly number: number;
+  declare readonly pool: Mempool;
+  declare readonly receive: (batch: PacketBatch) => number;
   readonly #post: (chains: number) => void;
   /** Packets dropped because they did not fit in one buffer. */
   tooLong = 0;

@@ -144,16 +144,16 @@ const makeTransmit = specialise(
 
 /** A virtqueue that transmits packets. */
 export class VirtioTxQueue implements TxQueue {
-  readonly number: number;
-  readonly pool: Mempool;
-  readonly transmit: (batch: PacketBatch) => number;
+  declare readonly number: number;
+  declare readonly pool: Mempool;
+  declare readonly transmit: (batch: PacketBatch) => number;
   /**
    * Returns the buffers of sent packets to the pool.
    *
    * @returns How many there were.
    * @throws {DeviceError} if the device returns a buffer that it does not have.
    */
-  readonly reclaim: () => number;
+  declare readonly reclaim: () => number;
   readonly #queue: Virtqueue;
   /** The buffer of each chain, by the chain's id. */
   readonly #slots: Uint32Array;

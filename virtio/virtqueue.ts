@@ -79,25 +79,25 @@ export function placeQueues(entries: readonly number[]): { offsets: number[]; by
 /** One split virtqueue in memory. */
 export class Virtqueue {
   /** Its index on the device. */
-  readonly index: number;
+  declare readonly index: number;
   /** Its areas in memory. */
-  readonly areas: QueueAreas;
+  declare readonly areas: QueueAreas;
   /** Descriptors of a chain: 1, or 2 if the header has its own. */
-  readonly perChain: 1 | 2;
+  declare readonly perChain: 1 | 2;
   /** Chains that can be with the device at once. */
-  readonly chains: number;
+  declare readonly chains: number;
   /** The descriptor table: `LAYOUT.WORDS` words each. */
-  readonly descriptors: Uint32Array;
+  declare readonly descriptors: Uint32Array;
   /** The available ring: `flags`, `idx`, then `ring` from `LAYOUT.AVAILABLE_RING` on. */
-  readonly available: Uint16Array;
+  declare readonly available: Uint16Array;
   /** The used ring's `flags` and `idx`. */
-  readonly usedIndex: Uint16Array;
+  declare readonly usedIndex: Uint16Array;
   /** The used ring: id and length of each entry, from `LAYOUT.USED_RING` on. */
-  readonly used: Uint32Array;
+  declare readonly used: Uint32Array;
   /** Headers that have their own descriptor, 8 words each: header `i` belongs to chain `i`. */
-  readonly headers: Uint16Array;
+  declare readonly headers: Uint16Array;
   /** Ids of the chains in the order in which they are made available. */
-  readonly order: Uint16Array;
+  declare readonly order: Uint16Array;
   readonly #transport: Transport;
   readonly #inOrder: boolean;
   readonly #headers: number;

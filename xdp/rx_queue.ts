@@ -133,9 +133,9 @@ const makeReceive = specialise(
 
 /** The receiving half of an AF_XDP socket. */
 export class XdpRxQueue implements RxQueue {
-  readonly number: number;
-  readonly pool: Mempool;
-  readonly receive: (batch: PacketBatch) => number;
+  declare readonly number: number;
+  declare readonly pool: Mempool;
+  declare readonly receive: (batch: PacketBatch) => number;
   /** Its interrupt; undefined if the device was opened without `interrupts`. */
   interrupt: Interrupt | undefined;
   /** Packets dropped because they did not fit a buffer. */

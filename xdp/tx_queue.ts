@@ -137,10 +137,10 @@ const makeTransmit = specialise(
 
 /** The sending half of an AF_XDP socket. */
 export class XdpTxQueue implements TxQueue {
-  readonly number: number;
-  readonly pool: Mempool;
-  readonly transmit: (batch: PacketBatch) => number;
-  readonly reclaim: () => number;
+  declare readonly number: number;
+  declare readonly pool: Mempool;
+  declare readonly transmit: (batch: PacketBatch) => number;
+  declare readonly reclaim: () => number;
   readonly #address: string;
   readonly #tx: Ring;
   readonly #completion: Ring;
