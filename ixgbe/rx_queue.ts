@@ -21,22 +21,22 @@ import type { Addressing } from "../src/dma.ts";
 import type { Mempool } from "../src/mempool.ts";
 import type { Peer } from "../src/peer.ts";
 import { refuseBatch } from "../src/driver.ts";
-import { specialise } from "../src/specialise.ts";
+import { apart, specialise } from "../src/specialise.ts";
 import { RX_DD, RX_EOP, RX_RXE, WORDS } from "./descriptors.ts";
 import { receiveUnderstudy } from "./understudy.ts";
 
 /** Descriptors are refilled when this many, or an eighth of the ring if less, are empty. */
-const MAX_EMPTY = 64;
+const MAX_EMPTY = 32;
 
 /**
  * Indices into a queue's state: numbers of 32 bits. NEXT_TO_CLEAN and TAIL count descriptors and wrap;
  * their low bits are an index into the ring. NEXT_TO_CLEAN: the next descriptor to read. TAIL: the next
  * one to refill, up to which the NIC may have them. Those between are empty; an empty descriptor still
- * has DD, so the driver must not come round to it. NEW_BYTES: bytes received since the last refill. SLOW
- * is not 0 while every call must take the slow path: the queue is closed, or the rest of a frame must be
- * dropped.
+ * has DD, so the driver must not come round to it. NEW_BYTES: bytes received since the last refill. MOST:
+ * how many descriptors may be empty; none while every call must take the slow path, because the queue is
+ * closed, or the rest of a frame must be dropped.
  */
-const NEXT_TO_CLEAN = 0, TAIL = 1, NEW_BYTES = 2, SLOW = 3, STATES = 4;
+const NEXT_TO_CLEAN = 0, TAIL = 1, NEW_BYTES = 2, MOST = 3, STATES = 4;
 
 /** Indices into a queue's totals, which a refill updates: descriptors refilled, and bytes received. */
 const REFILLED = 0, BYTES = 1, TOTALS = 2;
@@ -51,7 +51,7 @@ const REFILLED = 0, BYTES = 1, TOTALS = 2;
  */
 const makeReceive = specialise(
   import.meta.url,
-  { RX_DD, RX_EOP, RX_RXE, MAX_EMPTY, NEXT_TO_CLEAN, TAIL, NEW_BYTES, SLOW, REFILLED, BYTES },
+  { RX_DD, RX_EOP, RX_RXE, MAX_EMPTY, NEXT_TO_CLEAN, TAIL, NEW_BYTES, MOST, REFILLED, BYTES },
   function receiver(
     pool: Mempool,
     ring: Uint32Array,
@@ -64,35 +64,39 @@ const makeReceive = specialise(
     slowPath: (batch: PacketBatch) => number,
   ) {
     const WHOLE = RX_DD | RX_EOP, CHECKED = RX_DD | RX_EOP | RX_RXE;
-    const { lengths, freeStack, bufferSize } = pool;
+    const { lengths, freeStack, bufferSize } = pool, { min } = Math;
     const hashed = hashes !== undefined;
     const ring64 = new Float64Array(ring.buffer, ring.byteOffset, ring.length / 2);
     const entries = slots.length, mask = entries - 1, maxEmpty = Math.min(entries / 8, MAX_EMPTY);
     const block = new Float64Array(2 * maxEmpty); // descriptors; their second halves stay 0, which clears DD
 
-    // Gives free buffers to the empty descriptors, as far as the pool has any, and passes them to the NIC. Blocks
-    // are copied at once: few long stores, whose cache misses overlap.
+    const refillOne = (i: number, buffer: number): void => {
+      slots[i] = buffer;
+      ring64[i << 1] = address[buffer];
+      ring64[(i << 1) + 1] = 0; // clears DD
+    };
+
+    // A block is copied at once: few long stores, whose cache misses overlap.
+    const refillBlock = (i: number, top: number): void => {
+      for (let k = 0; k < maxEmpty; k++) {
+        const buffer = freeStack[top + k];
+        slots[i + k] = buffer;
+        block[k << 1] = address[buffer];
+      }
+      ring64.set(block, i << 1);
+    };
+
+    // Gives free buffers to the empty descriptors, as far as the pool has any, and passes them to the NIC.
     const refill = (): void => {
       const tail = state[TAIL], empty = (state[NEXT_TO_CLEAN] - tail) | 0;
-      const count = Math.min(empty, pool.freeCount) | 0, left = (pool.freeCount - count) | 0;
+      const count = min(empty, pool.freeCount) | 0, left = (pool.freeCount - count) | 0;
       for (let n = 0, i = tail & mask; n < count;) {
-        if (count - n >= maxEmpty && i + maxEmpty <= entries) {
-          for (let k = 0; k < maxEmpty; k++) {
-            const buffer = freeStack[(left + n + k) | 0];
-            slots[i + k] = buffer;
-            block[k << 1] = address[buffer];
-          }
-          ring64.set(block, i << 1);
-          n = (n + maxEmpty) | 0;
-          i = (i + maxEmpty) & mask;
-        } else {
-          const buffer = freeStack[(left + n) | 0];
-          slots[i] = buffer;
-          ring64[i << 1] = address[buffer];
-          ring64[(i << 1) + 1] = 0; // clears DD
-          n = (n + 1) | 0;
-          i = (i + 1) & mask;
-        }
+        const whole = count - n >= maxEmpty && i + maxEmpty <= entries;
+        if (whole) refillBlock(i, left + n);
+        else refillOne(i, freeStack[left + n]);
+        const step = whole ? maxEmpty : 1;
+        n = (n + step) | 0;
+        i = (i + step) & mask;
       }
       pool.freeCount = left;
       state[TAIL] = tail + count;
@@ -103,11 +107,11 @@ const makeReceive = specialise(
     };
 
     const receive = (batch: PacketBatch): number => {
-      if (batch.pool !== pool || batch.length !== 0 || state[SLOW] !== 0) return slowPath(batch);
+      if (batch.pool !== pool || batch.length !== 0) return slowPath(batch);
       const { buffers } = batch;
       const next = state[NEXT_TO_CLEAN], empty = (next - state[TAIL]) | 0;
       // Not round to an empty descriptor, and no more than the pool has buffers to refill with.
-      const most = Math.min(buffers.length | 0, Math.min(mask, pool.freeCount) - empty) | 0;
+      const most = min(buffers.length | 0, min(state[MOST], pool.freeCount) - empty) | 0;
       let i = next & mask, n = 0, bytes = 0, status = 0;
       // Stops at a descriptor that is not written back yet, or that the slow path must handle.
       for (; n < most; n++) {
@@ -139,9 +143,9 @@ const makeReceive = specialise(
 
 /** One receive ring of a device. */
 export class IxgbeRxQueue implements RxQueue {
-  readonly number: number;
-  readonly pool: Mempool;
-  readonly receive: (batch: PacketBatch) => number;
+  declare readonly number: number;
+  declare readonly pool: Mempool;
+  declare readonly receive: (batch: PacketBatch) => number;
   /** Its interrupt; undefined if the device was opened without `interrupts`. */
   interrupt: Interrupt | undefined;
   /** Packets dropped because they did not fit a buffer. */
@@ -199,6 +203,7 @@ export class IxgbeRxQueue implements RxQueue {
     this.#started = started;
     if (slots !== undefined) this.#slots.set(slots);
     else this.#fill();
+    this.#state[MOST] = this.#mask;
     const made = makeReceive(
       pool,
       ring,
@@ -208,7 +213,7 @@ export class IxgbeRxQueue implements RxQueue {
       this.#state,
       this.#totals,
       () => this.#writeTail(),
-      (batch) => this.#slowPath(batch),
+      apart((batch) => this.#slowPath(batch)),
     );
     this.receive = made.receive;
     this.#refill = made.refill;
@@ -308,7 +313,7 @@ export class IxgbeRxQueue implements RxQueue {
     }
     const all = this.#empty === this.#mask;
     if (this.#empty > before) this.#refill();
-    if (state[SLOW] !== 0 || all) return 0;
+    if (state[MOST] === 0 || all) return 0;
     this.#recovering = true;
     try {
       return this.receive(batch);
@@ -321,10 +326,10 @@ export class IxgbeRxQueue implements RxQueue {
   #mustDrop(i: number): boolean {
     const state = this.#state, pool = this.pool;
     const status = this.#ring[i * WORDS + 2], size = this.#ring[i * WORDS + 3] & 0xffff;
-    const end = (status & RX_EOP) !== 0, dropping = state[SLOW] !== 0;
+    const end = (status & RX_EOP) !== 0, dropping = state[MOST] === 0;
     if (dropping || !end || size > pool.bufferSize) {
       if (!dropping) this.tooLong++;
-      state[SLOW] = end ? 0 : 1; // the rest of the frame will be dropped too
+      state[MOST] = end ? this.#mask : 0; // the rest of the frame will be dropped too
     } else if ((status & RX_RXE) !== 0 || size === 0) {
       this.damaged++;
     } else if (this.#hasBuffer || (pool.reclaim() > 0 && this.#hasBuffer)) {
@@ -378,6 +383,6 @@ export class IxgbeRxQueue implements RxQueue {
   /** Detaches from the ring without freeing the buffers in it. The queue is closed from then on. */
   detach(): void {
     this.#ring = new Uint32Array(0);
-    this.#state[SLOW] = 1;
+    this.#state[MOST] = 0;
   }
 }

@@ -21,7 +21,7 @@ import type { Addressing } from "../src/dma.ts";
 import type { Mempool } from "../src/mempool.ts";
 import type { Peer } from "../src/peer.ts";
 import { keepUnsent, MIN_PACKET, refuseBatch } from "../src/driver.ts";
-import { specialise } from "../src/specialise.ts";
+import { apart, specialise } from "../src/specialise.ts";
 import {
   CRC,
   MAX_FRAME,
@@ -46,15 +46,28 @@ const MAX_PACKET = MAX_FRAME - CRC;
 const MIN_PAYLEN = 17;
 /** Word 2 of each descriptor, except for the packet's length and RS. */
 const TX_DATA = TX_DTYP_DATA | TX_DEXT | TX_IFCS | TX_EOP;
+/** What is added to a packet's length to find the words with RS in `COMMANDS`. */
+const WITH_RS = MAX_PACKET + 1;
+/**
+ * Words 2 and 3 of a descriptor as one double, by the packet's length: first without RS, then with it. No length
+ * makes it a NaN. Each store to a cache line that the NIC had last may wait for the line, so the fewer the better.
+ */
+const COMMANDS = new Float64Array(2 * WITH_RS);
+for (let i = 0, words = new Uint32Array(COMMANDS.buffer); i < COMMANDS.length; i++) {
+  const size = i % WITH_RS;
+  words[2 * i] = TX_DATA | size | (i < WITH_RS ? 0 : TX_RS);
+  words[2 * i + 1] = size << TX_PAYLEN_SHIFT;
+}
 
 /**
- * Indices into a queue's state: numbers of 32 bits. TAIL and NEXT_TO_CLEAN count descriptors and wrap;
- * their low bits are an index into the ring. TAIL: the next descriptor to fill. NEXT_TO_CLEAN: the first
- * descriptor whose buffer was not reclaimed yet. NEW_BYTES: bytes sent since `reclaim` ran.
+ * Indices into a queue's state: numbers of 32 bits. TAIL and LIMIT count descriptors and wrap; their low
+ * bits are an index into the ring. TAIL: the next descriptor to fill. LIMIT: the one that must stay empty, right
+ * before the first whose buffer was not reclaimed yet. Of a closed queue, LIMIT is TAIL: there is no room.
+ * NEW_BYTES: bytes sent since `reclaim` ran.
  */
-const TAIL = 0, NEXT_TO_CLEAN = 1, NEW_BYTES = 2, CLOSED = 3, STATES = 4;
+const TAIL = 0, LIMIT = 1, NEW_BYTES = 2, CLOSED = 3, STATES = 4;
 
-/** Indices into a queue's totals, which `reclaim` updates: descriptors before NEXT_TO_CLEAN, and bytes. */
+/** Indices into a queue's totals, which `reclaim` updates: buffers reclaimed, and bytes. */
 const PACKETS = 0, BYTES = 1, TOTALS = 2;
 
 /**
@@ -71,20 +84,21 @@ const makeTransmit = specialise(
     MAX_PACKET,
     MIN_PACKET,
     MIN_PAYLEN,
-    TX_DATA,
+    COMMANDS,
+    WITH_RS,
     TX_DD,
-    TX_PAYLEN_SHIFT,
     TX_RS,
     BLOCK,
     IN_BLOCK,
     TAIL,
-    NEXT_TO_CLEAN,
+    LIMIT,
     NEW_BYTES,
     PACKETS,
     BYTES,
     CLOSED,
     keepUnsent,
     refuseBatch,
+    apart,
   },
   function transmitter(
     pool: Mempool,
@@ -103,59 +117,66 @@ const makeTransmit = specialise(
     const ring64 = new Float64Array(ring.buffer, ring.byteOffset, ring.length / 2);
     const mask = slots.length - 1, half = slots.length / 2;
 
-    const writeTail = (t: number): void => {
+    // Frees the buffers of `count` descriptors from `first` on.
+    const free = (first: number, count: number): void => {
+      const top = pool.freeCount, start = first & mask;
+      for (let n = 0; n < count; n++) freeStack[(top + n) | 0] = slots[start + n];
+      pool.freeCount = top + count;
+      state[LIMIT] += count;
+      totals[PACKETS] += count;
+    };
+
+    // Reclaims whole blocks, and the last one if all of it was sent.
+    const reclaimBlocks = apart((): number => {
+      const before = pool.freeCount;
+      let first = (state[LIMIT] - mask) | 0;
+      let pending = state[CLOSED] !== 0 ? 0 : (state[TAIL] - first) | 0;
+      while (pending > 0) {
+        // RS is set in the last descriptor of each block, and in the last one of all.
+        const count = Math.min(BLOCK - (first & IN_BLOCK), pending) | 0;
+        if ((ring[(((first & mask) + count - 1) << 2) + 3] & TX_DD) === 0) break;
+        free(first, count);
+        first = (first + count) | 0;
+        pending = (pending - count) | 0;
+      }
+      totals[BYTES] += state[NEW_BYTES];
+      state[NEW_BYTES] = 0;
+      return pool.freeCount - before;
+    });
+
+    // Also reclaims what was sent of the first block that is not done: up to a descriptor with DD.
+    const reclaim = (): number => {
+      if (state[CLOSED] !== 0) return 0;
+      const n = reclaimBlocks(), first = (state[LIMIT] - mask) | 0, start = first & mask;
+      let count = Math.min(BLOCK - (start & IN_BLOCK), (state[TAIL] - first) | 0);
+      while (count > 0 && (ring[((start + count - 1) << 2) + 3] & TX_DD) === 0) count--;
+      free(first, count);
+      return n + count;
+    };
+
+    const refuse = apart((batch: PacketBatch): void => {
+      refuseBatch("transmit", batch, pool, state[CLOSED] !== 0);
+    });
+
+    // Passes `n` packets in the descriptors before `t` to the NIC.
+    const pass = (n: number, bytes: number, t: number): void => {
+      state[TAIL] += n;
+      state[NEW_BYTES] += bytes;
       words[place[0]] = t;
       if (rings) write(t);
     };
 
-    const refuse = (batch: PacketBatch) =>
-      refuseBatch("transmit", batch, pool, state[CLOSED] !== 0);
-
-    // Reclaims whole blocks, and the last one if all of it was sent.
-    const reclaimBlocks = (): number => {
-      const before = pool.freeCount;
-      let freeCount = before, clean = state[NEXT_TO_CLEAN];
-      for (let pending = (state[TAIL] - clean) | 0; pending > 0;) {
-        // RS is set in the last descriptor of each block, and in the last one of all.
-        const start = clean & mask, count = Math.min(BLOCK - (start & IN_BLOCK), pending) | 0;
-        const end = (start + count - 1) & mask;
-        if ((ring[(end << 2) + 3] & TX_DD) === 0) break;
-        for (let n = 0; n < count; n++) freeStack[(freeCount + n) | 0] = slots[start + n];
-        freeCount += count;
-        clean += count;
-        pending -= count;
+    // Passes the first `n` packets of a batch to the NIC, and deals with the others: the batch is longer than the
+    // ring has room for, or the next packet cannot be sent. Pads a packet of 14 to 16 bytes and goes on; padding
+    // does not count as bytes sent. Also refuses what a closed queue is given, and ends an empty batch.
+    const rest = apart((batch: PacketBatch, n: number, bytes: number, room: number): number => {
+      if (state[CLOSED] !== 0) refuse(batch);
+      const t = (state[TAIL] + n) & mask;
+      if (n > 0) {
+        ring[(((t - 1) & mask) << 2) + 2] |= TX_RS;
+        pass(n, bytes, t);
       }
-      pool.freeCount = freeCount;
-      state[NEXT_TO_CLEAN] = clean;
-      totals[PACKETS] += freeCount - before;
-      totals[BYTES] += state[NEW_BYTES];
-      state[NEW_BYTES] = 0;
-      return freeCount - before;
-    };
-
-    // Also reclaims what was sent of the first block that is not done: up to a descriptor with DD.
-    const reclaim = (): number => {
-      const n = reclaimBlocks(), clean = state[NEXT_TO_CLEAN], start = clean & mask;
-      let count = Math.min(BLOCK - (start & IN_BLOCK), (state[TAIL] - clean) | 0);
-      while (count > 0 && (ring[((start + count - 1) << 2) + 3] & TX_DD) === 0) count--;
-      for (let i = 0; i < count; i++) freeStack[pool.freeCount + i] = slots[start + i];
-      pool.freeCount += count;
-      state[NEXT_TO_CLEAN] = clean + count;
-      totals[PACKETS] += count;
-      return n + count;
-    };
-
-    // Sets RS in the last descriptor of each block that ends among `n` descriptors from `first` on.
-    const reportBlocks = (first: number, n: number): void => {
-      for (let end = first | IN_BLOCK; ((end - first) | 0) < n; end = (end + BLOCK) | 0) {
-        ring[((end & mask) << 2) + 2] |= TX_RS;
-      }
-    };
-
-    // Deals with a batch that was not sent whole after its first `n` packets: it is longer than the ring
-    // has room for, or the next packet cannot be sent. Pads a packet of 14 to 16 bytes and goes on; padding
-    // does not count as bytes sent.
-    const rest = (batch: PacketBatch, n: number, room: number): number => {
+      if (batch.length === 0) return 0;
       const buffer = batch.buffers[n], size = lengths[buffer] | 0, start = buffer * stride;
       const pads = n < room && (size - MIN_PACKET) >>> 0 < MIN_PAYLEN - MIN_PACKET;
       keepUnsent(batch, n, n < room && !pads, longest);
@@ -164,34 +185,29 @@ const makeTransmit = specialise(
       lengths[buffer] = MIN_PAYLEN;
       state[NEW_BYTES] -= MIN_PAYLEN - size;
       return n + transmit(batch);
-    };
+    });
 
     const transmit = (batch: PacketBatch): number => {
-      if (batch.pool !== pool || state[CLOSED] !== 0) refuse(batch);
+      if (batch.pool !== pool) refuse(batch);
       const tail = state[TAIL];
-      let free = (state[NEXT_TO_CLEAN] + mask - tail) | 0;
-      if (free < half) free += reclaimBlocks();
-      const { buffers, length } = batch, count = length < free ? length : free;
+      let room = (state[LIMIT] - tail) | 0;
+      if (room < half) room += reclaimBlocks();
+      const { buffers, length } = batch, count = length < room ? length : room;
       let t = tail & mask, n = 0, bytes = 0;
-      for (; n < count; n++) {
+      while (n < count) {
         const buffer = buffers[n], size = lengths[buffer] | 0; // 0 if the buffer does not exist
         if ((size - MIN_PAYLEN) >>> 0 > lengthRange) break;
+        n = (n + 1) | 0;
         lengths[buffer] = 0;
         slots[t] = buffer;
         ring64[t << 1] = address[buffer];
-        ring[(t << 2) + 2] = TX_DATA | size;
-        ring[(t << 2) + 3] = size << TX_PAYLEN_SHIFT;
+        const reports = n === length || (t & IN_BLOCK) === IN_BLOCK;
+        ring64[(t << 1) + 1] = COMMANDS[reports ? size + WITH_RS : size];
         bytes = (bytes + size) | 0;
         t = (t + 1) & mask;
       }
-      if (n > 0) {
-        ring[(((t - 1) & mask) << 2) + 2] |= TX_RS;
-        if ((tail & IN_BLOCK) + n > BLOCK) reportBlocks(tail, n);
-        state[TAIL] = tail + n;
-        state[NEW_BYTES] += bytes;
-        writeTail(t);
-      }
-      if (n < length) return rest(batch, n, count);
+      if (n < length || n === 0) return rest(batch, n, bytes, count);
+      pass(n, bytes, t);
       batch.length = 0;
       return n;
     };
@@ -202,10 +218,10 @@ const makeTransmit = specialise(
 
 /** One transmit ring of a device. */
 export class IxgbeTxQueue implements TxQueue {
-  readonly number: number;
-  readonly pool: Mempool;
-  readonly transmit: (batch: PacketBatch) => number;
-  readonly reclaim: () => number;
+  declare readonly number: number;
+  declare readonly pool: Mempool;
+  declare readonly transmit: (batch: PacketBatch) => number;
+  declare readonly reclaim: () => number;
   readonly #ring: Uint32Array;
   readonly #doorbell: Doorbell;
   readonly #place: Uint32Array;
@@ -237,6 +253,7 @@ export class IxgbeTxQueue implements TxQueue {
     this.#place = new Uint32Array([doorbell.index]);
     this.#mask = entries - 1;
     this.#slots = new Uint32Array(entries);
+    this.#state[LIMIT] = this.#mask;
     const address = new Float64Array(pool.addresses(addressing).buffer);
     const made = makeTransmit(
       pool,
@@ -254,7 +271,13 @@ export class IxgbeTxQueue implements TxQueue {
   }
 
   get pending(): number {
-    return (this.#state[TAIL] - this.#state[NEXT_TO_CLEAN]) | 0;
+    const state = this.#state;
+    return state[CLOSED] !== 0 ? 0 : (state[TAIL] - this.#next) | 0;
+  }
+
+  /** The first descriptor whose buffer was not reclaimed yet. */
+  get #next(): number {
+    return (this.#state[LIMIT] - this.#mask) | 0;
   }
 
   /** Packets that the program passed to the queue. */
@@ -290,7 +313,9 @@ export class IxgbeTxQueue implements TxQueue {
 
   /** Detaches from the ring without freeing the buffers in it. The queue is closed from then on. */
   detach(): void {
+    this.#totals[PACKETS] += this.pending;
     this.#state[CLOSED] = 1;
+    this.#state[LIMIT] = this.#state[TAIL];
   }
 
   /**
@@ -299,11 +324,9 @@ export class IxgbeTxQueue implements TxQueue {
    * @param peer The process that serves the NIC, if there is one: it decides when the buffers return.
    */
   close(peer?: Peer): void {
-    const state = this.#state, buffers: number[] = [];
-    this.#totals[PACKETS] += this.pending;
-    for (; this.pending > 0; state[NEXT_TO_CLEAN]++) {
-      buffers.push(this.#slots[state[NEXT_TO_CLEAN] & this.#mask]);
-    }
+    const buffers = Array.from({ length: this.pending }, (_, n) => {
+      return this.#slots[(this.#next + n) & this.#mask];
+    });
     this.pool.removeReclaimer(this);
     this.detach();
     if (peer) peer.giveBack(this.pool, buffers);

@@ -7,7 +7,7 @@ import { Direction } from "../../programs/forward.ts";
 import { ModelFunction } from "../support/model_function.ts";
 import { FakeRxRing, FakeTxRing } from "../support/fake_ring.ts";
 
-/** Lengths of a queue's counts: 32-bit positions, new bytes and a flag; totals of packets and bytes. */
+/** Lengths of a queue's counts: 32-bit positions, new bytes, a flag or limit; totals of packets and bytes. */
 const STATES = 4, TOTALS = 2;
 
 /** The counts that a queue keeps. */
@@ -51,10 +51,9 @@ for (const power of [31, 32, 40]) {
     using pool = new Mempool({ buffers: 256, memory: "pages" });
     const [rx, received] = withCounts(() => new FakeRxRing(pool, 64));
     const [tx, sent] = withCounts(() => new FakeTxRing(pool, 64));
-    for (const { state, totals } of [received, sent]) {
-      state.set([first, first]);
-      totals.set([first, 60 * first]);
-    }
+    received.state.set([first, first]);
+    sent.state.set([first, first + 63]); // the ring is empty: 63 descriptors have room
+    for (const { totals } of [received, sent]) totals.set([first, 60 * first]);
     const batch = new PacketBatch(pool, 32);
     for (let round = 0; round < ROUNDS; round++) {
       for (let i = 0; i < BURST; i++) rx.fill(60);

@@ -23,18 +23,17 @@ export const PLACES = {
   /** A transmit descriptor gets a packet's buffer. */
   TX_ARM: { file: TX, text: "ring64[t << 1] = address[buffer];" },
   /** The driver looks at DD of a run's last transmit descriptor. */
-  TX_LOOK: { file: TX, text: "if ((ring[(end << 2) + 3] & TX_DD) === 0) break;" },
+  TX_LOOK: {
+    file: TX,
+    text: "if ((ring[(((first & mask) + count - 1) << 2) + 3] & TX_DD) === 0) break;",
+  },
   /** Reclaiming looks for the last packet of a block that was sent. */
   TX_LOOK_BACK: {
     file: TX,
     text: "while (count > 0 && (ring[((start + count - 1) << 2) + 3] & TX_DD) === 0) count--;",
   },
   /** The driver returns the buffer of a sent packet to the pool. */
-  TX_FREE: { file: TX, text: "freeStack[(freeCount + n) | 0] = slots[start + n];" },
-  TX_FREE_PART: {
-    file: TX,
-    text: "for (let i = 0; i < count; i++) freeStack[pool.freeCount + i] = slots[start + i];",
-  },
+  TX_FREE: { file: TX, text: "freeStack[(top + n) | 0] = slots[start + n];" },
   /** Closing returns the buffers in the rings to the pool. */
   RX_CLOSE: {
     file: RX,
@@ -42,7 +41,7 @@ export const PLACES = {
   },
   TX_CLOSE: {
     file: TX,
-    text: "buffers.push(this.#slots[state[NEXT_TO_CLEAN] & this.#mask]);",
+    text: "return this.#slots[(this.#next + n) & this.#mask];",
   },
 } as const satisfies Record<string, Place>;
 

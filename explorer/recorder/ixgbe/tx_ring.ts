@@ -56,7 +56,7 @@ export class TxRing extends Ring {
     if (part) this.#lookBack(end);
     this.#look(end, "DD is set: the packet is sent, and all before it.");
     for (let i = cells.get(RING.NEXT);; i = (i + 1) & cells.mask) {
-      this.#free(i, part ? PLACES.TX_FREE_PART : PLACES.TX_FREE);
+      this.#free(i, PLACES.TX_FREE);
       if (i === end) return;
     }
   }
