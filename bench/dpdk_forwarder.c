@@ -14,8 +14,8 @@
 #include <string.h>
 #include <unistd.h>
 
-/* As in fwd.ts: descriptors of a ring, buffers of the pool. Buffers that a core keeps for itself. */
-enum { RING = 512, BUFFERS = 4096, CACHE = 250, MOST = 256 };
+/* As in fwd.ts: descriptors of a ring, buffers of the pool, packets of a turn. Buffers that a core keeps for itself. */
+enum { RING = 512, BUFFERS = 4096, CACHE = 250, MOST = 256, TURN = 32 };
 
 static void check(int result, const char *what) {
   if (result >= 0) return;
@@ -47,13 +47,16 @@ static void open_port(uint16_t port, struct rte_mempool *pool, int full) {
   check(rte_eth_promiscuous_enable(port), "promiscuous mode");
 }
 
+/* Forwards packets in batches, until a turn is over or none is left. */
 static inline void forward(uint16_t from, uint16_t to, uint16_t batch) {
   struct rte_mbuf *packets[MOST];
-  uint16_t received = rte_eth_rx_burst(from, 0, packets, batch);
-  if (received == 0) return;
-  for (uint16_t i = 0; i < received; i++) rte_pktmbuf_mtod(packets[i], uint8_t *)[1]++;
-  uint16_t sent = rte_eth_tx_burst(to, 0, packets, received);
-  if (sent < received) rte_pktmbuf_free_bulk(packets + sent, received - sent);
+  for (uint16_t total = 0, received; total < TURN; total += received) {
+    received = rte_eth_rx_burst(from, 0, packets, batch);
+    if (received == 0) return;
+    for (uint16_t i = 0; i < received; i++) rte_pktmbuf_mtod(packets[i], uint8_t *)[1]++;
+    uint16_t sent = rte_eth_tx_burst(to, 0, packets, received);
+    if (sent < received) rte_pktmbuf_free_bulk(packets + sent, received - sent);
+  }
 }
 
 int main(int argc, char **argv) {

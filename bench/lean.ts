@@ -54,6 +54,8 @@ const ENTRIES = 512, SPARE = 1024, BUFFERS = ENTRIES + SPARE;
 const STRIDE = 2048 + 128;
 /** Packets of which the NIC reports the last. */
 const RUN = 32;
+/** Packets after which it is the turn of the next lane. */
+const TURN = 32;
 const COMMAND = TX_DTYP_DATA | TX_DEXT | TX_IFCS | TX_EOP;
 const SCOPE = {
   ...{ ENTRIES, BUFFERS, STRIDE, RUN, COMMAND },
@@ -80,7 +82,7 @@ export interface Lane {
 }
 
 /** Creates the function that passes on at most a batch, and no more than the transmit ring has room for. */
-export const makeLane: (lane: Lane, batch: number) => () => void = specialise(
+export const makeLane: (lane: Lane, batch: number) => () => number = specialise(
   import.meta.url,
   SCOPE,
   function leanForwarder({ rx, tx, rdt, tdt, low, high, bytes }: Lane, batch: number) {
@@ -91,7 +93,7 @@ export const makeLane: (lane: Lane, batch: number) => () => void = specialise(
     let next = 0, sent = 0, cleaned = 0, free = 0;
     for (let i = 0; i < ENTRIES; i++) inRx[i] = i;
     for (let i = ENTRIES; i < BUFFERS; i++) stack[free++] = i;
-    return function forward(): void {
+    return function forward(): number {
       while (((sent - cleaned) & MASK) >= RUN) {
         if ((tx[((cleaned + RUN - 1) & MASK) << 2 | 3] & TX_DD) === 0) break;
         for (let i = 0; i < RUN; i++) stack[free++] = inTx[(cleaned + i) & MASK];
@@ -116,12 +118,13 @@ export const makeLane: (lane: Lane, batch: number) => () => void = specialise(
         i = (i + 1) & MASK;
         o = (o + 1) & MASK;
       }
-      if (n === 0) return;
+      if (n === 0) return 0;
       next = i;
       sent = o;
       free = top;
       rdtWords[rdtIndex] = (i - 1) & MASK;
       tdtWords[tdtIndex] = o;
+      return n;
     };
   },
 );
@@ -141,7 +144,7 @@ function enable(bar: Bar, way: "rx" | "tx", queue: number, ring: number): Doorbe
 }
 
 /** Opens a lane from one port to the other; returns the function that forwards through it. */
-function openLane(from: Bar, to: Bar, queue: number, batch: number): () => void {
+function openLane(from: Bar, to: Bar, queue: number, batch: number): () => number {
   const ring = ENTRIES * BYTES,
     memory = DmaMemory.allocate(BUFFERS * STRIDE + 2 * ring, "hugepages");
   const at = BUFFERS * STRIDE, address = (offset: number) => memory.busAddress(offset, "physical");
@@ -175,15 +178,20 @@ function openPort(address: string): Bar {
   return bar;
 }
 
+/** Forwards packets of a lane until a turn is over or none is left. */
+function takeTurn(forward: () => number): void {
+  for (let total = 0, n = 1; n > 0 && total < TURN; total += n) n = forward();
+}
+
 /** A short function that only loops, so that V8 optimises it as a whole. */
-function forwardRounds(lanes: readonly (() => void)[]): void {
+function forwardRounds(lanes: readonly (() => number)[]): void {
   for (let round = 0; round < ROUNDS; round++) {
-    for (let i = 0; i < lanes.length; i++) lanes[i]();
+    for (let i = 0; i < lanes.length; i++) takeTurn(lanes[i]);
   }
 }
 
 function main({ addresses, batch, queues }: Plan): Promise<number> {
-  const [a, b] = addresses.map(openPort), lanes: (() => void)[] = [];
+  const [a, b] = addresses.map(openPort), lanes: (() => number)[] = [];
   for (let queue = 0; queue < queues; queue++) {
     lanes.push(openLane(a, b, queue, batch), openLane(b, a, queue, batch));
   }

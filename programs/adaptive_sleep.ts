@@ -29,7 +29,7 @@ export class AdaptiveSleep {
    * Creates one for all receive queues and links of devices; returns undefined if the devices were
    * opened without interrupts.
    *
-   * @param work Does a round of work: polls each queue once.
+   * @param work Does a round of work: gives each queue a turn.
    */
   static of(devices: readonly Device[], work: () => void): AdaptiveSleep | undefined {
     const queues = devices.flatMap((device) => device.rxQueues);

@@ -6,45 +6,60 @@
 
 import { PacketBatch } from "../src/batch.ts";
 import type { RxQueue, TxQueue, Understudy } from "../src/device.ts";
-import { specialise } from "../src/specialise.ts";
+import { apart, specialise } from "../src/specialise.ts";
 
 /** The byte to increment, in the destination address: the same as in all drivers of ixy. */
 export const TOUCHED_BYTE = 1;
 
+/**
+ * Packets after which it is the turn of the other direction. Small batches cost less
+ * if several follow each other: with far cores, batches of 2 reach 16.6 instead of 11.5 million packets a second
+ * on the bench's instrument.
+ */
+const TURN = 32;
+
 /** Creates the `forward` function of a direction. */
 const makeForward = specialise(
   import.meta.url,
-  { TOUCHED_BYTE },
+  { TOUCHED_BYTE, apart },
   function forwarder(
     rx: RxQueue,
     tx: TxQueue,
     batch: PacketBatch,
+    turn: number,
     dropped: Float64Array,
     touch: boolean,
   ) {
     const { buffers, pool: { bytes, stride } } = batch;
+    const drop = apart((): void => {
+      dropped[0] += batch.free();
+    });
     return function forward(): number {
-      const n = rx.receive(batch);
-      if (n === 0) return 0;
-      if (touch) {
-        for (let i = 0; i < n; i++) bytes[(Math.imul(buffers[i], stride) | TOUCHED_BYTE) >>> 0]++;
+      let total = 0;
+      while (total < turn) {
+        const n = rx.receive(batch);
+        if (n === 0) break;
+        total = (total + n) | 0;
+        if (touch) {
+          for (let i = 0; i < n; i++) bytes[(Math.imul(buffers[i], stride) | TOUCHED_BYTE) >>> 0]++;
+        }
+        if (tx.transmit(batch) < n) drop();
       }
-      if (tx.transmit(batch) < n) dropped[0] += batch.free();
-      return n;
+      return total;
     };
   },
 );
 
 /** One way between a queue of one device and a queue of the other. */
 export class Direction {
-  /** Forwards at most a batch of the packets that have arrived; returns how many it received. */
-  readonly forward: () => number;
+  /** Forwards packets that have arrived, until a turn is over or none is left; returns how many it received. */
+  declare readonly forward: () => number;
   /** Where packets come from. */
-  readonly from: RxQueue;
+  declare readonly from: RxQueue;
   /** Where they go. */
-  readonly to: TxQueue;
-  /** Maximum batch size in packets. */
-  readonly batch: number;
+  declare readonly to: TxQueue;
+  /** Packets after which a call of `forward` ends. */
+  declare readonly turn: number;
   /** A `Float64Array` for the reason in `src/specialise.ts`. */
   readonly #dropped = new Float64Array(1);
 
@@ -53,13 +68,20 @@ export class Direction {
    * @param to The transmit queue, of the same pool.
    * @param batch Maximum batch size in packets, 1 to 256.
    * @param touch Whether to increment a byte of each packet, so that the packet enters the cache.
+   * @param turn Packets after which a call of `forward` ends (default: 32).
    */
-  constructor(from: RxQueue, to: TxQueue, batch: number, touch: boolean) {
+  constructor(
+    from: RxQueue,
+    to: TxQueue,
+    batch: number,
+    touch: boolean,
+    turn = TURN,
+  ) {
     const packets = new PacketBatch(from.pool, batch);
     this.from = from;
     this.to = to;
-    this.batch = batch;
-    this.forward = makeForward(from, to, packets, this.#dropped, touch);
+    this.turn = turn;
+    this.forward = makeForward(from, to, packets, turn, this.#dropped, touch);
   }
 
   /**
@@ -84,24 +106,21 @@ export class Direction {
 }
 
 /**
- * Returns a function that V8 always compiles on its own: it inlines no call through a proxy. Otherwise the
- * loop that calls it would become part of one large function, and what V8 inlines into that, up to a limit,
- * would change from start to start.
+ * Forwards both ways in turns, for some rounds. V8 does not inline a call with two targets: so each direction stays
+ * a function of its own, into which its queues' functions fit.
  */
-function alone<F extends (...parameters: never[]) => void>(loop: F): F {
-  return new Proxy(loop, {});
-}
-
-/** Forwards both ways for some rounds. A short function that only loops: see `src/specialise.ts`. */
-export const forwardRounds = alone((there: Direction, back: Direction, rounds: number): void => {
-  for (let i = 0; i < rounds; i++) {
-    there.forward();
-    back.forward();
+export const forwardRounds = apart((there: Direction, back: Direction, rounds: number): void => {
+  let next = there.forward, last = back.forward;
+  for (let i = 0; i < 2 * rounds; i++) {
+    next();
+    const other = last;
+    last = next;
+    next = other;
   }
 });
 
 /** Forwards between several pairs of queues in turns, for some rounds. */
-const forwardTurns = alone((ways: readonly BothWays[], rounds: number): void => {
+const forwardTurns = apart((ways: readonly BothWays[], rounds: number): void => {
   for (let i = 0; i < rounds; i++) {
     for (let q = 0; q < ways.length; q++) {
       ways[q].there.forward();

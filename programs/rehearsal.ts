@@ -34,7 +34,7 @@ export async function rehearse(ways: readonly BothWays[]): Promise<void> {
     if (rehearsal === undefined) return;
     played.push(stage.use(rehearsal));
   }
-  const rounds = Math.ceil(PACKETS / directions[0].batch);
+  const rounds = Math.ceil(PACKETS / directions[0].turn);
   const forward = (packets: number) => {
     for (const { rx } of played) rx.play(packets);
     forwardAll(ways, rounds);

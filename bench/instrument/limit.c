@@ -5,7 +5,7 @@
  */
 #include "shared.h"
 
-enum { ENTRIES = 512, MASK = ENTRIES - 1, REPORT = 32, BUFFER = 2048 + 128, BUFFERS = 1536, PAGES = 2 };
+enum { ENTRIES = 512, MASK = ENTRIES - 1, REPORT = 32, TURN = 32, BUFFER = 2048 + 128, BUFFERS = 1536, PAGES = 2 };
 #define COMMAND 0x23300000ull /* DEXT, IFCS, EOP, DTYP */
 #define HUGE (MAP_SHARED | MAP_ANONYMOUS | MAP_HUGETLB | MAP_POPULATE)
 
@@ -45,8 +45,9 @@ static inline void put(volatile uint64_t *ring, uint32_t at, uint64_t address, u
 }
 
 /* Takes sent buffers back, then passes at most a batch on: no more than the transmit ring has room for. Each step is
- * a loop of its own, so that its cache misses overlap. Descriptors get buffers again REPORT at a time. */
-static void forward(struct lane *l, uint32_t batch) {
+ * a loop of its own, so that its cache misses overlap. Descriptors get buffers again REPORT at a time. Returns the
+ * number of packets. */
+static inline uint32_t forward(struct lane *l, uint32_t batch) {
   while (((l->sent - l->cleaned) & MASK) >= REPORT && l->tx[2 * ((l->cleaned + REPORT - 1) & MASK) + 1] >> 32 & 1)
     for (int i = 0; i < REPORT; i++, l->cleaned = (l->cleaned + 1) & MASK) l->stack[l->free++] = l->of_tx[l->cleaned];
   uint32_t room = (l->cleaned - l->sent - 1) & MASK, filled = (l->armed - l->next - 1) & MASK, n = 0;
@@ -56,7 +57,7 @@ static void forward(struct lane *l, uint32_t batch) {
   uint16_t buffers[MASK];
   for (; n < most && l->rx[2 * l->next + 1] & 1; n++, l->next = (l->next + 1) & MASK)
     sizes[n] = l->rx[2 * l->next + 1] >> 32 & 0xffff, buffers[n] = l->of_rx[l->next];
-  if (n == 0) return;
+  if (n == 0) return 0;
   for (uint32_t i = 0; i < n; i++) l->buffers[(size_t)buffers[i] * BUFFER + 1]++;
   for (uint32_t i = 0; i < n; i++, l->sent = (l->sent + 1) & MASK) {
     uint64_t report = (l->sent + 1) % REPORT ? 0 : TX_REPORT;
@@ -64,11 +65,12 @@ static void forward(struct lane *l, uint32_t batch) {
   }
   atomic_thread_fence(memory_order_release);
   *l->tx_tail = l->sent;
-  if (((l->next - l->armed) & MASK) < REPORT) return;
+  if (((l->next - l->armed) & MASK) < REPORT) return n;
   for (; l->armed != l->next; l->armed = (l->armed + 1) & MASK)
     put(l->rx, l->armed, l->physical[l->of_rx[l->armed] = l->stack[--l->free]], 0);
   atomic_thread_fence(memory_order_release);
   *l->rx_tail = (l->next - 1) & MASK;
+  return n;
 }
 
 int main(int argc, char **argv) {
@@ -85,5 +87,6 @@ int main(int argc, char **argv) {
     REG(bars[i], MRQC) = queues > 1;
     REG(bars[i], DMATXCTL) = REG(bars[i], RXCTRL) = 1;
   }
-  for (;;) for (unsigned i = 0; i < 2 * queues; i++) forward(&lanes[i], batch);
+  for (unsigned i = 0;; i = i + 1 == 2 * queues ? 0 : i + 1)
+    for (uint32_t total = 0, n = 1; n > 0 && total < TURN; total += n) n = forward(&lanes[i], batch);
 }

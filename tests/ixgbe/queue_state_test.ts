@@ -77,7 +77,7 @@ Deno.test("Functions of a closed device's queues throw", async () => {
   const pci = new ModelFunction(), batch = new PacketBatch(pool);
   const device = await ixgbe.attach(pci, { pool, rxEntries: 64, txEntries: 64, promiscuous: true });
   const [{ receive }] = device.rxQueues, [{ transmit, reclaim }] = device.txQueues;
-  const { forward } = new Direction(device.rxQueues[0], device.txQueues[0], 8, true);
+  const { forward } = new Direction(device.rxQueues[0], device.txQueues[0], 8, true, 8);
   const arrive = () => {
     for (let i = 0; i < 20; i++) pci.wire.waiting.push(new Uint8Array(60));
     while (pci.wire.waiting.length > 0) pci.nic.poll();

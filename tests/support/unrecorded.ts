@@ -77,6 +77,7 @@ export async function runUnrecorded(experiment: Experiment): Promise<Unrecorded>
             devices[1 - from].txQueues[0],
             batch,
             true,
+            batch,
           );
         });
         break;
