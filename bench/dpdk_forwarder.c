@@ -2,7 +2,7 @@
  * The forwarder of fwd.ts on DPDK, to compare with: both ways between two ports, one queue each, on one core.
  * It increments a byte of each packet. peers.md says how to build and start it.
  *
- *   dpdk_forwarder EAL-OPTIONS -- BATCH [full]
+ *   dpdk_forwarder EAL-OPTIONS -- BATCH [full] [no-touch]
  */
 #include <rte_cycles.h>
 #include <rte_eal.h>
@@ -48,12 +48,12 @@ static void open_port(uint16_t port, struct rte_mempool *pool, int full) {
 }
 
 /* Forwards packets in batches, until a turn is over or none is left. */
-static inline void forward(uint16_t from, uint16_t to, uint16_t batch) {
+static inline void forward(uint16_t from, uint16_t to, uint16_t batch, int touch) {
   struct rte_mbuf *packets[MOST];
   for (uint16_t total = 0, received; total < TURN; total += received) {
     received = rte_eth_rx_burst(from, 0, packets, batch);
     if (received == 0) return;
-    for (uint16_t i = 0; i < received; i++) rte_pktmbuf_mtod(packets[i], uint8_t *)[1]++;
+    for (uint16_t i = 0; touch && i < received; i++) rte_pktmbuf_mtod(packets[i], uint8_t *)[1]++;
     uint16_t sent = rte_eth_tx_burst(to, 0, packets, received);
     if (sent < received) rte_pktmbuf_free_bulk(packets + sent, received - sent);
   }
@@ -68,13 +68,21 @@ int main(int argc, char **argv) {
     fprintf(stderr, "error: the batch size is 1 to %d\n", MOST);
     return 2;
   }
-  int full = argc > used + 2 && strcmp(argv[used + 2], "full") == 0;
+  int full = 0, touch = 1;
+  for (int i = used + 2; i < argc; i++) {
+    if (strcmp(argv[i], "full") == 0) full = 1;
+    else if (strcmp(argv[i], "no-touch") == 0) touch = 0;
+    else {
+      fprintf(stderr, "error: %s is neither full nor no-touch\n", argv[i]);
+      return 2;
+    }
+  }
   struct rte_mempool *pool =
     rte_pktmbuf_pool_create("packets", BUFFERS, CACHE, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
   check(pool ? 0 : -rte_errno, "pool");
   for (uint16_t port = 0; port < 2; port++) open_port(port, pool, full);
   for (;;) {
-    forward(0, 1, (uint16_t)batch);
-    forward(1, 0, (uint16_t)batch);
+    forward(0, 1, (uint16_t)batch, touch);
+    forward(1, 0, (uint16_t)batch, touch);
   }
 }

@@ -154,6 +154,7 @@ function pointOf(series: Series, { x, work }: Job): Point {
   if (point === undefined) {
     point = { x, workers: work.workers, windows: [], balance: NOTHING, starts: [] };
     series.points.push(point);
+    series.points.sort((a, b) => a.x - b.x);
   }
   return point;
 }
