@@ -12,9 +12,9 @@ import { apart, specialise } from "../src/specialise.ts";
 export const TOUCHED_BYTE = 1;
 
 /**
- * Packets after which it is the turn of the other direction. Small batches cost less
- * if several follow each other: with far cores, batches of 2 reach 16.6 instead of 11.5 million packets a second
- * on the bench's instrument.
+ * Packets after which it is the turn of the other direction. Small batches cost less if several follow each
+ * other: with far cores, batches of 2 reach 16.6 instead of 11.5 million packets a second on the bench's
+ * instrument.
  */
 const TURN = 32;
 
