@@ -61,8 +61,9 @@ for (let i = 0, words = new Uint32Array(COMMANDS.buffer); i < COMMANDS.length; i
 
 /**
  * Indices into a queue's state: numbers of 32 bits. TAIL and LIMIT count descriptors and wrap; their low
- * bits are an index into the ring. TAIL: the next descriptor to fill. LIMIT: the one that must stay empty, right
- * before the first whose buffer was not reclaimed yet. Of a closed queue, LIMIT is TAIL: there is no room.
+ * bits are an index into the ring. TAIL: the next descriptor to fill. LIMIT: the one that must stay empty. It
+ * lies right before the oldest descriptor that still has a buffer. Closing a queue sets LIMIT to TAIL, so that
+ * there is no room for a packet.
  * NEW_BYTES: bytes sent since `reclaim` ran.
  */
 const TAIL = 0, LIMIT = 1, NEW_BYTES = 2, CLOSED = 3, STATES = 4;

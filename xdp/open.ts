@@ -23,9 +23,9 @@ const LIMITS = { rx: 64, tx: 64, headroom: HEADROOM } as const;
  * Opens a network interface.
  *
  * @param name The interface's name.
- * @throws {UsageError} if there is no such interface, or it cannot be used: the kernel uses it, its driver lacks
- * the mode, or it is a bond and a port of it has an XDP program. Also if an option is out of range, or a
- * permission or memory is missing. Nothing has changed then.
+ * @throws {UsageError} if there is no such interface; the kernel uses it; its driver lacks the mode; it is a bond,
+ * and a port of it has an XDP program; an option is out of range; or a permission or memory is missing. Nothing
+ * has changed then.
  * @throws {DeviceError} if the kernel refuses for another reason.
  */
 export async function openXdp(

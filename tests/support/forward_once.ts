@@ -1,4 +1,4 @@
-/** Forwards one packet between two rings of which nobody is at the other end: for `inlining_test.ts`. */
+/** Forwards one packet between two fake rings: the program that `inlining_test.ts` runs. */
 
 import { Mempool } from "../../mod.ts";
 import { Direction } from "../../programs/forward.ts";

@@ -56,7 +56,7 @@ export class TxRing extends Ring {
     if (part) this.#lookBack(end);
     this.#look(end, "DD is set: the packet is sent, and all before it.");
     for (let i = cells.get(RING.NEXT);; i = (i + 1) & cells.mask) {
-      this.#free(i, PLACES.TX_FREE);
+      this.#free(i);
       if (i === end) return;
     }
   }
@@ -111,7 +111,7 @@ export class TxRing extends Ring {
     });
   }
 
-  #free(i: number, source: Place): void {
+  #free(i: number): void {
     const { cells } = this, { pool, journal, port } = this.context;
     const buffer = cells.slot(i), words = cells.words(i), about = pool.about(buffer);
     this.#release(i);
@@ -125,7 +125,7 @@ export class TxRing extends Ring {
       section: REPORT,
       ...about,
       descriptor: accessOf(cells, i, [words, words], isSent(words), descriptorFormat("tx", words)),
-      source,
+      source: PLACES.TX_FREE,
     });
   }
 
