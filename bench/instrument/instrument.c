@@ -22,7 +22,7 @@ typedef uint64_t __attribute__((may_alias, aligned(1))) word;
 /* Between two looks at a port's tails, for each queue. A card is told; each look here takes a line from the driver's core. */
 #define LOOK_NS (latency ? 200 : 2000)
 
-struct ring { volatile uint64_t *descriptors; uint32_t head, tail, entries; bool enabled; };
+struct ring { volatile pair *descriptors; uint32_t head, tail, entries; bool enabled; };
 static struct port {
   volatile uint8_t *bar;
   struct port *peer;
@@ -46,8 +46,8 @@ static uint64_t begun, progress[SLICES], slices; /* packets that are back, by ti
 /* RST is cleared last: the driver goes on then, and DPDK's gives a reset only 10 us. */
 static void reset(struct port *p) {
   memset((uint8_t *)p->bar + STATUS, 0, USED - STATUS);
-  for (; p->rx_queues > 0; p->rx_queues--) p->rx[p->rx_queues - 1].enabled = false;
-  for (; p->tx_queues > 0; p->tx_queues--) p->tx[p->tx_queues - 1].enabled = false;
+  memset(p->rx, 0, sizeof p->rx), memset(p->tx, 0, sizeof p->tx);
+  p->rx_queues = p->tx_queues = 0;
   REG(p->bar, STATUS) = GIO_MASTER_ENABLE;
   REG(p->bar, EEC) = 3 << 8, REG(p->bar, EEMNGCTL) = 3 << 18, REG(p->bar, RDRXCTL) = 1 << 3; /* all is ready */
   REG(p->bar, AUTOC) = 1 << 13, REG(p->bar, ANLP1) = 1 << 16, REG(p->bar, LINKS) = 7 << 28; /* 10 Gbit/s, up */
@@ -76,36 +76,38 @@ static unsigned bin_of(float ns) { return (((union bin){ns < 1 ? 1 : ns < 4e9f ?
 static float shortest_of(unsigned bin) { return ((union bin){.bits = (bin + FIRST_BIN) << 16}).ns; }
 
 /* Checks a packet that a port transmits: its peer has received it. Every 64th is compared to its end. */
-static inline void check(struct port *p, uint8_t *packet, unsigned length) {
-  p->received++;
+static inline void check(struct port *p, const uint8_t *packet, unsigned length) {
   unsigned flow = packet ? packet[FLOW] : MAX_FLOWS;
   if (length != size || flow >= flows) { p->corrupt++; return; }
-  uint8_t *frame = p->peer->frames[flow];
+  const uint8_t *frame = p->peer->frames[flow];
   uint64_t number = WORD(packet, NUMBER), expected = p->next_received[flow], different = 0;
   for (int at = FIXED; at < NUMBER; at += 8) different |= WORD(packet, at) ^ WORD(frame, at);
   if (number % WHOLE_EACH == 0) different |= memcmp(packet + MIN_FRAME, frame + MIN_FRAME, size - MIN_FRAME) != 0;
   if (different || number >= p->peer->next_sent[flow]) { p->corrupt++; return; }
   if (number < expected) { p->reordered++; return; }
-  p->gaps += number - expected;
+  if (number > expected) p->gaps += number - expected;
   p->next_received[flow] = number + 1;
   if (latency) p->latencies[bin_of((float)((double)(__rdtsc() - WORD(packet, TIME)) * ns_per_tick))]++;
 }
 
-/* Writes a packet of a flow to the next descriptor of a ring, which must be free. */
-static inline void deliver(struct port *p, struct ring *ring, unsigned flow) {
-  volatile uint64_t *descriptor = ring->descriptors + 2 * ring->head;
-  uint8_t *buffer = reach(descriptor[0]);
-  if (buffer) {
-    memcpy(buffer, p->frames[flow], 64);
-    if (size > 64) memcpy(buffer + 64, p->frames[flow] + 64, size - 64);
-    WORD(buffer, NUMBER) = p->next_sent[flow];
-    WORD(buffer, TIME) = latency ? __rdtsc() : 0;
+/* Writes packets of a flow to the next descriptors of a ring, which must be free. */
+static inline void deliver(struct port *p, struct ring *ring, unsigned flow, unsigned count) {
+  uint64_t number = p->next_sent[flow];
+  uint32_t head = ring->head;
+  for (unsigned n = 0; n < count; n++) {
+    volatile pair *descriptor = ring->descriptors + head;
+    uint8_t *buffer = reach((*descriptor)[0]);
+    if (buffer) {
+      memcpy(buffer, p->frames[flow], 64);
+      if (size > 64) memcpy(buffer + 64, p->frames[flow] + 64, size - 64);
+      WORD(buffer, NUMBER) = number + n;
+      WORD(buffer, TIME) = latency ? __rdtsc() : 0;
+    }
+    atomic_thread_fence(memory_order_release);
+    *descriptor = (pair){0, RX_DONE | (uint64_t)size << 32}; /* no hash, no packet type */
+    if (++head == ring->entries) head = 0;
   }
-  p->next_sent[flow]++, p->sent++;
-  descriptor[0] = 0; /* no hash, no packet type */
-  atomic_thread_fence(memory_order_release);
-  descriptor[1] = RX_DONE | (uint64_t)size << 32;
-  if (++ring->head == ring->entries) ring->head = 0;
+  ring->head = head, p->next_sent[flow] += count, p->sent += count;
 }
 
 /*
@@ -116,7 +118,7 @@ static inline void look(struct port *p, struct ring *ring, unsigned way, unsigne
   if (!(QUEUE_REG(p, way, queue, DCTL) & ENABLE)) ring->enabled = false;
   else if (!ring->enabled) {
     uint64_t base = (uint64_t)QUEUE_REG(p, way, queue, BASE_HIGH) << 32 | QUEUE_REG(p, way, queue, BASE);
-    ring->descriptors = (volatile uint64_t *)reach(base);
+    ring->descriptors = (volatile pair *)reach(base);
     ring->entries = QUEUE_REG(p, way, queue, LENGTH) / 16;
     ring->head = QUEUE_REG(p, way, queue, HEAD);
     ring->enabled = ring->descriptors && ring->head < ring->entries && (way == TX || ring->head % 4 == 0);
@@ -124,25 +126,41 @@ static inline void look(struct port *p, struct ring *ring, unsigned way, unsigne
   ring->tail = ring->enabled ? QUEUE_REG(p, way, queue, TAIL) & (way == RX ? ~3u : ~0u) : ring->head;
 }
 
-/* Begins to load the buffers of the next descriptors: their cache misses overlap, as the reads of a card do. */
-static inline void prefetch(struct ring *ring, unsigned count) {
-  for (uint32_t i = ring->head; count > 0 && i != ring->tail; count--) {
-    __builtin_prefetch(reach(ring->descriptors[2 * i]), 1); /* to write: it will receive into them later */
-    if (++i == ring->entries) i = 0;
+/* Descriptors from a ring's head to its tail, at most a number of them. */
+static inline unsigned waiting(const struct ring *ring, unsigned most) {
+  uint32_t count = ring->tail - ring->head + (ring->tail < ring->head ? ring->entries : 0);
+  return count < most ? count : most;
+}
+
+/* Begin to load a ring's next descriptors, or their packets: all cache misses overlap, as the reads of a card do. */
+static inline void load_descriptors(const struct ring *ring, bool write) {
+  uint32_t at = ring->head;
+  for (unsigned count = waiting(ring, BURST); count > 0; count--) {
+    if (write) __builtin_prefetch((void *)(ring->descriptors + at), 1);
+    else __builtin_prefetch((void *)(ring->descriptors + at), 0);
+    if (++at == ring->entries) at = 0;
+  }
+}
+static inline void load_packets(const struct ring *ring) {
+  uint32_t at = ring->head;
+  for (unsigned count = waiting(ring, BURST); count > 0; count--) {
+    __builtin_prefetch(reach(ring->descriptors[at][0]), 1); /* to write: it will receive into them later */
+    if (++at == ring->entries) at = 0;
   }
 }
 
 /* Takes what a transmit queue has; writes back only descriptors with RS, as a card does. */
-static inline void transmit(struct port *p, unsigned queue) {
-  struct ring *ring = &p->tx[queue];
-  prefetch(ring, BURST);
-  for (int n = 0; n < BURST && ring->head != ring->tail; n++) {
-    volatile uint64_t *descriptor = ring->descriptors + 2 * ring->head;
-    uint64_t command = descriptor[1];
-    check(p, reach(descriptor[0]), command & 0xffff);
-    if (command & TX_REPORT) descriptor[1] = TX_DONE;
-    if (++ring->head == ring->entries) ring->head = 0;
+static inline void transmit(struct port *p, struct ring *ring) {
+  unsigned count = waiting(ring, BURST);
+  uint32_t head = ring->head;
+  for (unsigned n = 0; n < count; n++) {
+    volatile pair *descriptor = ring->descriptors + head;
+    pair words = *descriptor;
+    check(p, reach(words[0]), words[1] & 0xffff);
+    if (words[1] & TX_REPORT) ((volatile uint64_t *)descriptor)[1] = TX_DONE;
+    if (++head == ring->entries) head = 0;
   }
+  ring->head = head, p->received += count;
 }
 
 /* Sends bursts of all flows in turn, one for each queue; or what is due, which is missed if there is no descriptor. */
@@ -152,11 +170,10 @@ static inline void offer(struct port *p, uint64_t now) {
   p->last = now;
   while (p->due >= 1) {
     struct ring *ring = &p->rx[p->queue_of[p->flow]];
-    unsigned burst = p->due < BURST ? (unsigned)p->due : BURST;
-    prefetch(ring, burst);
-    for (p->due -= burst; burst > 0; burst--)
-      if (ring->head != ring->tail) deliver(p, ring, p->flow);
-      else if (rate > 0) p->next_sent[p->flow]++, p->sent++, p->missed++;
+    unsigned burst = p->due < BURST ? (unsigned)p->due : BURST, count = waiting(ring, burst);
+    deliver(p, ring, p->flow, count);
+    p->due -= burst;
+    if (rate > 0) p->next_sent[p->flow] += burst - count, p->sent += burst - count, p->missed += burst - count;
     if (++p->flow == flows) p->flow = 0;
   }
 }
@@ -176,18 +193,32 @@ static void attend(struct port *p) {
   }
 }
 
-static void poll_port(struct port *p, uint64_t now) {
-  if (__builtin_expect((REG(p->bar, CTRL) & (RST | LRST)) != 0, 0)) { reset(p); return; }
+/* Looks at the registers that drivers write while packets pass, and begins to load descriptors. */
+static inline void prepare(struct port *p, uint64_t now) {
   bool due = (double)(now - p->looked) * ns_per_tick >= LOOK_NS * p->rx_queues;
   if (due) p->looked = now;
   for (unsigned queue = 0; due && queue < p->tx_queues; queue++) look(p, &p->tx[queue], TX, queue);
-  for (unsigned queue = 0; queue < p->tx_queues; queue++)
-    if (p->tx[queue].enabled && REG(p->bar, DMATXCTL) & 1) transmit(p, queue);
   for (unsigned queue = 0; due && queue < p->rx_queues; queue++) look(p, &p->rx[queue], RX, queue);
-  if (!p->receiving && REG(p->bar, RXCTRL) & 1) attend(p); /* RETA is complete now */
-  p->receiving = REG(p->bar, RXCTRL) & 1;
-  if (sending && p->receiving) offer(p, now);
-  else p->last = now;
+  for (unsigned queue = 0; queue < p->tx_queues; queue++) load_descriptors(&p->tx[queue], false);
+  for (unsigned queue = 0; queue < p->rx_queues; queue++) load_descriptors(&p->rx[queue], true);
+}
+
+static void poll_ports(uint64_t now) {
+  for (struct port *p = ports; p < ports + 2; p++)
+    if (__builtin_expect((REG(p->bar, CTRL) & (RST | LRST)) != 0, 0)) reset(p);
+    else prepare(p, now);
+  for (struct port *p = ports; p < ports + 2; p++)
+    for (unsigned queue = 0; queue < p->tx_queues; queue++) load_packets(&p->tx[queue]);
+  for (struct port *p = ports; p < ports + 2; p++) { /* while packets are loaded */
+    bool receiving = REG(p->bar, RXCTRL) & 1;
+    if (!p->receiving && receiving) attend(p); /* RETA is complete now */
+    p->receiving = receiving;
+    if (sending && p->receiving) offer(p, now);
+    else p->last = now;
+  }
+  for (struct port *p = ports; p < ports + 2; p++)
+    for (unsigned queue = 0; queue < p->tx_queues; queue++)
+      if (REG(p->bar, DMATXCTL) & 1) transmit(p, &p->tx[queue]);
 }
 
 /* Prints the counts as a line of JSON. */
@@ -234,7 +265,7 @@ int main(int argc, char **argv) {
   puts("{\"ready\":true}");
   for (uint64_t round = 0;; round++) {
     uint64_t now = __rdtsc();
-    for (int i = 0; i < 2; i++) poll_port(&ports[i], now);
+    poll_ports(now);
     if (round % (1024 / (ports[0].rx_queues ? ports[0].rx_queues : 1))) continue; /* more queues, longer rounds */
     for (int i = 0; i < 2; i++) attend(&ports[i]);
     while (begun && slices < SLICES && (double)(now - begun) * ns_per_tick >= (double)(slices + 1) * SLICE_NS)

@@ -39,7 +39,6 @@ static void open_lane(struct lane *l, volatile uint8_t *from, volatile uint8_t *
 }
 
 /* Writes a descriptor at once. */
-typedef uint64_t pair __attribute__((vector_size(16)));
 static inline void put(volatile uint64_t *ring, uint32_t at, uint64_t address, uint64_t rest) {
   *(volatile pair *)(ring + 2 * at) = (pair){address, rest};
 }

@@ -22,6 +22,7 @@ enum { /* registers; those of queues have a copy each STRIDE bytes */
 };
 enum { GIO_DIS = 1 << 2, LRST = 1 << 3, RST = 1 << 26, GIO_MASTER_ENABLE = 1 << 19, ENABLE = 1 << 25 };
 #define TX_REPORT (1ull << 27) /* RS */
+typedef uint64_t pair __attribute__((vector_size(16))); /* a descriptor */
 #define REG(bar, offset) (*(volatile uint32_t *)((bar) + (offset)))
 
 enum { PAGE_BITS = 21, HUGEPAGE = 1 << PAGE_BITS, FRAMES = 1 << 20, SEARCHES = 100 }; /* of 2 MiB, in 2 TiB */
