@@ -117,32 +117,35 @@ const makeTransmit = specialise(
     const { words, write } = doorbell, rings = write !== undefined;
     const ring64 = new Float64Array(ring.buffer, ring.byteOffset, ring.length / 2);
     const mask = slots.length - 1, half = slots.length / 2;
+    const block = new Float64Array(2 * BLOCK); // descriptors
 
     // Frees the buffers of `count` descriptors from `first` on.
     const free = (first: number, count: number): void => {
-      const top = pool.freeCount, start = first & mask;
-      for (let n = 0; n < count; n++) freeStack[(top + n) | 0] = slots[start + n];
+      const top = pool.freeCount;
+      for (let n = 0; n < count; n++) freeStack[(top + n) | 0] = slots[(first + n) & mask];
       pool.freeCount = top + count;
       state[LIMIT] += count;
       totals[PACKETS] += count;
     };
 
-    // Reclaims whole blocks, and the last one if all of it was sent.
+    // Reclaims whole blocks, and the last one if all of it was sent. First looks at all of them: the loads of
+    // their DD bits do not wait for each other.
     const reclaimBlocks = apart((): number => {
-      const before = pool.freeCount;
-      let first = (state[LIMIT] - mask) | 0;
-      let pending = state[CLOSED] !== 0 ? 0 : (state[TAIL] - first) | 0;
-      while (pending > 0) {
+      const first = (state[LIMIT] - mask) | 0;
+      const pending = state[CLOSED] !== 0 ? 0 : (state[TAIL] - first) | 0;
+      let count = 0;
+      while (count < pending) {
         // RS is set in the last descriptor of each block, and in the last one of all.
-        const count = Math.min(BLOCK - (first & IN_BLOCK), pending) | 0;
-        if ((ring[(((first & mask) + count - 1) << 2) + 3] & TX_DD) === 0) break;
-        free(first, count);
-        first = (first + count) | 0;
-        pending = (pending - count) | 0;
+        const start = (first + count) & mask;
+        const more = Math.min(BLOCK - (start & IN_BLOCK), pending - count) | 0;
+        const last = start + more - 1;
+        if ((ring[(last << 2) + 3] & TX_DD) === 0) break;
+        count = (count + more) | 0;
       }
+      free(first, count);
       totals[BYTES] += state[NEW_BYTES];
       state[NEW_BYTES] = 0;
-      return pool.freeCount - before;
+      return count;
     });
 
     // Also reclaims what was sent of the first block that is not done: up to a descriptor with DD.
@@ -188,13 +191,38 @@ const makeTransmit = specialise(
       return n + transmit(batch);
     });
 
+    // Fills whole blocks of descriptors with the first packets of a long batch, until a packet cannot be sent or
+    // the ring's end is near; returns the number of packets. A block is copied to the ring at once: few long stores,
+    // whose cache misses overlap.
+    const fillBlocks = (batch: PacketBatch, count: number): number => {
+      const { buffers, length } = batch, first = state[TAIL] & mask, { min } = Math;
+      const end = (min(count, slots.length - first) & ~IN_BLOCK) | 0;
+      let n = 0, bytes = 0;
+      while (n < end) {
+        const buffer = buffers[n], size = lengths[buffer] | 0, t = first + n, k = n & IN_BLOCK;
+        if ((size - MIN_PAYLEN) >>> 0 > lengthRange) break;
+        n = (n + 1) | 0;
+        lengths[buffer] = 0;
+        slots[t] = buffer;
+        block[k << 1] = address[buffer];
+        const reports = n === length || (t & IN_BLOCK) === IN_BLOCK;
+        block[(k << 1) + 1] = COMMANDS[reports ? size + WITH_RS : size];
+        bytes = (bytes + size) | 0;
+        if (k === IN_BLOCK) ring64.set(block, (t - IN_BLOCK) << 1);
+      }
+      const begun = n & IN_BLOCK;
+      if (begun > 0) ring64.set(block.subarray(0, 2 * begun), (first + n - begun) << 1);
+      state[NEW_BYTES] += bytes;
+      return n;
+    };
+
     const transmit = (batch: PacketBatch): number => {
       if (batch.pool !== pool) refuse(batch);
       const tail = state[TAIL];
       let room = (state[LIMIT] - tail) | 0;
       if (room < half) room += reclaimBlocks();
       const { buffers, length } = batch, count = length < room ? length : room;
-      let t = tail & mask, n = 0, bytes = 0;
+      let n = count < BLOCK ? 0 : fillBlocks(batch, count), t = (tail + n) & mask, bytes = 0;
       while (n < count) {
         const buffer = buffers[n], size = lengths[buffer] | 0; // 0 if the buffer does not exist
         if ((size - MIN_PAYLEN) >>> 0 > lengthRange) break;

@@ -15,7 +15,7 @@ export const PLACES = {
   /** A receive descriptor gets its first buffer. */
   RX_FILL: { file: RX, text: "this.#ring.set([address[b], address[b + 1], 0, 0], d);" },
   /** The driver looks at DD of a receive descriptor. */
-  RX_LOOK: { file: RX, text: "if ((status & CHECKED) !== WHOLE) break;" },
+  RX_LOOK: { file: RX, text: "if ((ring[(i << 2) + 2] & CHECKED) !== WHOLE) break;" },
   /** The same in the slow path, which drops the frame. */
   RX_DROP: { file: RX, text: "if ((this.#ring[i * WORDS + 2] & RX_DD) === 0" },
   /** A receive descriptor gets a free buffer again. */
@@ -23,17 +23,14 @@ export const PLACES = {
   /** A transmit descriptor gets a packet's buffer. */
   TX_ARM: { file: TX, text: "ring64[t << 1] = address[buffer];" },
   /** The driver looks at DD of a run's last transmit descriptor. */
-  TX_LOOK: {
-    file: TX,
-    text: "if ((ring[(((first & mask) + count - 1) << 2) + 3] & TX_DD) === 0) break;",
-  },
+  TX_LOOK: { file: TX, text: "if ((ring[(last << 2) + 3] & TX_DD) === 0) break;" },
   /** Reclaiming looks for the last packet of a block that was sent. */
   TX_LOOK_BACK: {
     file: TX,
     text: "while (count > 0 && (ring[((start + count - 1) << 2) + 3] & TX_DD) === 0) count--;",
   },
   /** The driver returns the buffer of a sent packet to the pool. */
-  TX_FREE: { file: TX, text: "freeStack[(top + n) | 0] = slots[start + n];" },
+  TX_FREE: { file: TX, text: "freeStack[(top + n) | 0] = slots[(first + n) & mask];" },
   /** Closing returns the buffers in the rings to the pool. */
   RX_CLOSE: {
     file: RX,
