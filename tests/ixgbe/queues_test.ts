@@ -1,12 +1,13 @@
 /** The ixgbe driver's queues on the NIC model: the data path and its errors. */
 
 import { assertEquals, assertThrows } from "@std/assert";
+import fc from "fast-check";
 import { ixgbe, type IxgbeDevice } from "../../ixgbe/device.ts";
 import { RX_DD, RX_EOP, RX_RXE, TX_RS } from "../../ixgbe/descriptors.ts";
 import { IxgbeRxQueue } from "../../ixgbe/rx_queue.ts";
 import * as R from "../../ixgbe/registers.ts";
 import { Mempool, type OpenOptions, PacketBatch } from "../../mod.ts";
-import { FakeTxRing } from "../support/fake_ring.ts";
+import { FakeRxRing, FakeTxRing } from "../support/fake_ring.ts";
 import { ModelFunction } from "../support/model_function.ts";
 
 interface BenchOptions extends OpenOptions {
@@ -201,6 +202,26 @@ Deno.test("RxQueue.receive() returns even if damaged frames never end", () => {
   queue.close();
 });
 
+Deno.test("RxQueue.receive() fills all empty descriptors when it finds no packet, and writes RDT once", () => {
+  using pool = new Mempool({ buffers: 64 + 3, memory: "pages" });
+  const ring = new FakeRxRing(pool, 64), batch = new PacketBatch(pool, 8), { queue } = ring;
+  for (let packets = 1; packets <= 3; packets++) { // fewer than the eighth of the ring that is refilled at once
+    for (let i = 0; i < packets; i++) ring.fill(60);
+    assertEquals(queue.receive(batch), packets);
+    assertEquals([ring.free, ring.tails.length], [63 - packets, packets]);
+    batch.free();
+    assertEquals([queue.receive(batch), ring.free, ring.tails.length], [0, 63, packets + 1]);
+  }
+  assertEquals([queue.receive(batch), ring.tails.length], [0, 4]); // nothing is empty
+  const held = [1, 1, 1].map((length) => pool.allocate(length));
+  ring.fill(60);
+  assertEquals([queue.receive(batch), queue.noBuffer], [0, 1]); // its own buffer refills the ring
+  pool.takeBack(held);
+  queue.close();
+  assertEquals(pool.freeCount, 64 + 3);
+  assertEquals([queue.packets, queue.read, queue.refilled], [6, 7, 6]);
+});
+
 Deno.test("RxQueue.receive() refuses a batch that holds packets, or of another pool", async () => {
   using bench = await Bench.start();
   bench.arrive(frame(60), frame(60));
@@ -260,6 +281,48 @@ Deno.test("TxQueue.transmit() sets RS in a call's last descriptor, and in the la
     assertEquals((ring.descriptor(i)[2] & TX_RS) !== 0, expected.has(i), `descriptor ${i}`);
   }
   ring.queue.close();
+});
+
+Deno.test("TxQueue.transmit() writes each packet's descriptor, in blocks and one by one", () => {
+  const call = fc.record({ packets: fc.integer({ min: 1, max: 256 }), wrong: fc.nat(300) });
+  fc.assert(
+    fc.property(
+      fc.constantFrom(64, 128, 512),
+      fc.array(call, { maxLength: 12 }),
+      (entries, calls) => {
+        using pool = new Mempool({ buffers: 1024, memory: "pages" });
+        const ring = new FakeTxRing(pool, entries),
+          { queue } = ring,
+          batch = new PacketBatch(pool, 256);
+        const command = 1 << 29 | 1 << 25 | 1 << 24 | 3 << 20;
+        let next = 0, bytes = 0;
+        for (const { packets, wrong } of calls) {
+          for (let i = 0; i < packets; i++) batch.add(frame(17 + i));
+          if (wrong < packets) pool.lengths[batch.buffers[wrong]] = 0;
+          const buffers = batch.buffers.slice(0, packets),
+            sent = Math.min(packets, entries - 1, wrong);
+          if (wrong < Math.min(packets, entries - 1)) {
+            assertThrows(() => queue.transmit(batch), Error, "own it");
+          } else assertEquals(queue.transmit(batch), sent);
+          assertEquals([batch.length, queue.pending], [packets - sent, sent]);
+          for (let i = 0; i < sent; i++, next++) {
+            const address = pool.memory.busAddress(buffers[i] * pool.stride, "iova");
+            const report = i === sent - 1 || next % 32 === 31 ? TX_RS : 0;
+            const [low, high, third, last] = ring.descriptor(next % entries);
+            assertEquals(low + high * 2 ** 32, address);
+            assertEquals([third, last], [command | report | 17 + i, (17 + i) << 14]);
+            bytes += 17 + i;
+          }
+          assertEquals([queue.packets, queue.bytes], [next, bytes]);
+          if (wrong < packets) pool.lengths[buffers[wrong]] = 60;
+          batch.free();
+          ring.send();
+          assertEquals([queue.reclaim(), queue.pending], [sent, 0]);
+        }
+        queue.close();
+      },
+    ),
+  );
 });
 
 Deno.test("TxQueue.reclaim() returns what the NIC has reported, by blocks and by calls", () => {

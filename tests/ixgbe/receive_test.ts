@@ -26,7 +26,7 @@ function assertApart(ring: FakeRxRing, pool: Mempool): void {
 }
 
 for (const [entries, part] of [[64, 8], [128, 16], [512, 32], [4096, 32]]) {
-  Deno.test(`RxQueue.receive() with ${entries} descriptors writes RDT for at least ${part} at once`, () => {
+  Deno.test(`RxQueue.receive() with ${entries} descriptors writes RDT for at least ${part}, or when it is idle`, () => {
     const least = entries - part;
     const bursts = fc.array(fc.integer({ min: 1, max: least }), { minLength: 1, maxLength: 12 });
     fc.assert(
@@ -38,14 +38,15 @@ for (const [entries, part] of [[64, 8], [128, 16], [512, 32], [4096, 32]]) {
         for (const burst of bursts) {
           const sizes = Array.from({ length: burst }, () => 60 + sent++ % 1000);
           for (const size of sizes) ring.fill(size);
-          assertEquals(drain(ring, batch), sizes);
-          assert(ring.free >= least, `the NIC has ${ring.free} descriptors`);
+          const written = ring.tails.length;
+          assertEquals(drain(ring, batch), sizes); // the last call of receive() found no packet
+          assertEquals(ring.free, entries - 1);
+          for (let i = written; i < ring.tails.length - 1; i++) {
+            assert(((ring.tails[i] - ring.tails[i - 1]) & (entries - 1)) >= part);
+          }
+          assert(ring.tails.length - written <= burst / part + 1);
           assertApart(ring, pool);
         }
-        for (let i = 1; i < ring.tails.length; i++) {
-          assert(((ring.tails[i] - ring.tails[i - 1]) & (entries - 1)) >= part);
-        }
-        assert(ring.tails.length - 1 <= sent / part);
         ring.queue.close();
         assertEquals(pool.freeCount, pool.buffers);
       }),
@@ -190,7 +191,8 @@ Deno.test("RxQueue.receive() does not come round to a descriptor that has no buf
   using pool = new Mempool({ buffers: 512, memory: "pages" });
   const ring = new FakeRxRing(pool, 64), batch = new PacketBatch(pool, 256);
   for (let i = 0; i < 5; i++) ring.fill(60);
-  assertEquals(drain(ring, batch).length, 5);
+  assertEquals(ring.queue.receive(batch), 5);
+  batch.free();
   for (let i = 5; i < 63; i++) ring.fill(60); // all that the NIC has; DD is still set in 0 to 4
   ring.setDone(63); // a NIC that fills the descriptor before RDT, too
   assertEquals(ring.queue.receive(batch), 58);
