@@ -132,7 +132,7 @@ static inline unsigned waiting(const struct ring *ring, unsigned most) {
   return count < most ? count : most;
 }
 
-/* Begin to load a ring's next descriptors, or their packets: all cache misses overlap, as the reads of a card do. */
+/* Begins to load a ring's next descriptors: all cache misses overlap, as the reads of a card do. */
 static inline void load_descriptors(const struct ring *ring, bool write) {
   uint32_t at = ring->head;
   for (unsigned count = waiting(ring, BURST); count > 0; count--) {
@@ -141,6 +141,7 @@ static inline void load_descriptors(const struct ring *ring, bool write) {
     if (++at == ring->entries) at = 0;
   }
 }
+/* The same for their packets. */
 static inline void load_packets(const struct ring *ring) {
   uint32_t at = ring->head;
   for (unsigned count = waiting(ring, BURST); count > 0; count--) {
@@ -200,7 +201,8 @@ static inline void prepare(struct port *p, uint64_t now) {
   for (unsigned queue = 0; due && queue < p->tx_queues; queue++) look(p, &p->tx[queue], TX, queue);
   for (unsigned queue = 0; due && queue < p->rx_queues; queue++) look(p, &p->rx[queue], RX, queue);
   for (unsigned queue = 0; queue < p->tx_queues; queue++) load_descriptors(&p->tx[queue], false);
-  for (unsigned queue = 0; queue < p->rx_queues; queue++) load_descriptors(&p->rx[queue], true);
+  /* At a rate, most are not needed now, and a driver polls the line of the first one. */
+  for (unsigned queue = 0; rate == 0 && queue < p->rx_queues; queue++) load_descriptors(&p->rx[queue], true);
 }
 
 static void poll_ports(uint64_t now) {
