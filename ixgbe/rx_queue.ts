@@ -9,7 +9,10 @@
  * many at a time, and RDT is written once for all of them. On the software NIC both are faster: reading
  * descriptors does not wait for writes to lines that the other core has, and RDT is in a line that both
  * share. On PCIe a register write is uncached and posted, so fewer writes should be cheaper there too;
- * this was not measured. A call that finds no packet has time, and fills all empty descriptors.
+ * this was not measured.
+ *
+ * A call that finds no packet has time: it also fills empty descriptors, as far as the pool has buffers. So
+ * if few packets arrive, RDT is written once for each.
  *
  * @module
  */
@@ -25,16 +28,16 @@ import { apart, specialise } from "../src/specialise.ts";
 import { RX_DD, RX_EOP, RX_RXE, WORDS } from "./descriptors.ts";
 import { receiveUnderstudy } from "./understudy.ts";
 
-/** Descriptors are refilled when this many, or an eighth of the ring if less, are empty. */
-const MAX_EMPTY = 32;
+/** Descriptors are refilled when this many, or an eighth of the ring if less, are empty, or no packet is there. */
+export const MAX_EMPTY = 32;
 
 /**
  * Indices into a queue's state: numbers of 32 bits. NEXT_TO_CLEAN and TAIL count descriptors and wrap;
  * their low bits are an index into the ring. NEXT_TO_CLEAN: the next descriptor to read. TAIL: the next
  * one to refill, up to which the NIC may have them. Those between are empty; an empty descriptor still
  * has DD, so the driver must not come round to it. NEW_BYTES: bytes received since the last refill. MOST:
- * how many descriptors may be empty; none while no packet may be received, because the queue is closed, or
- * the rest of a frame must be dropped.
+ * how many descriptors `receive` may leave empty; 0 while it may not take any packet, because the queue is
+ * closed, or the rest of a frame must be dropped.
  */
 const NEXT_TO_CLEAN = 0, TAIL = 1, NEW_BYTES = 2, MOST = 3, STATES = 4;
 
@@ -51,7 +54,19 @@ const REFILLED = 0, BYTES = 1, TOTALS = 2;
  */
 const makeReceive = specialise(
   import.meta.url,
-  { RX_DD, RX_EOP, RX_RXE, MAX_EMPTY, NEXT_TO_CLEAN, TAIL, NEW_BYTES, MOST, REFILLED, BYTES },
+  {
+    RX_DD,
+    RX_EOP,
+    RX_RXE,
+    MAX_EMPTY,
+    NEXT_TO_CLEAN,
+    TAIL,
+    NEW_BYTES,
+    MOST,
+    REFILLED,
+    BYTES,
+    apart,
+  },
   function receiver(
     pool: Mempool,
     ring: Uint32Array,
@@ -63,10 +78,9 @@ const makeReceive = specialise(
     writeTail: () => void,
     slowPath: (batch: PacketBatch) => number,
   ) {
-    const WHOLE = RX_DD | RX_EOP, CHECKED = RX_DD | RX_EOP | RX_RXE;
+    const WHOLE = RX_DD | RX_EOP, CHECKED = RX_DD | RX_EOP | RX_RXE, LENGTH = 0xffff;
     const { lengths, freeStack, bufferSize } = pool, { min } = Math;
     const hashed = hashes !== undefined;
-    const ring16 = new Uint16Array(ring.buffer, ring.byteOffset, 2 * ring.length);
     const ring64 = new Float64Array(ring.buffer, ring.byteOffset, ring.length / 2);
     const entries = slots.length, mask = entries - 1, maxEmpty = Math.min(entries / 8, MAX_EMPTY);
     const block = new Float64Array(2 * maxEmpty); // descriptors; their second halves stay 0, which clears DD
@@ -88,7 +102,7 @@ const makeReceive = specialise(
     };
 
     // Gives free buffers to the empty descriptors, as far as the pool has any, and passes them to the NIC.
-    const refill = (): void => {
+    const refill = apart((): void => {
       const tail = state[TAIL], empty = (state[NEXT_TO_CLEAN] - tail) | 0;
       const count = min(empty, pool.freeCount) | 0, left = (pool.freeCount - count) | 0;
       for (let n = 0, i = tail & mask; n < count;) {
@@ -105,7 +119,7 @@ const makeReceive = specialise(
       totals[BYTES] += state[NEW_BYTES];
       state[NEW_BYTES] = 0;
       writeTail();
-    };
+    });
 
     const receive = (batch: PacketBatch): number => {
       if (batch.pool !== pool || batch.length !== 0) return slowPath(batch);
@@ -117,7 +131,7 @@ const makeReceive = specialise(
       // Stops at a descriptor that is not written back yet, or that the slow path must handle.
       for (; n < most; n++) {
         if ((ring[(i << 2) + 2] & CHECKED) !== WHOLE) break;
-        const size = ring16[(i << 3) + 6];
+        const size = ring[(i << 2) + 3] & LENGTH;
         if ((size - 1) >>> 0 >= bufferSize) break;
         const buffer = slots[i];
         if (hashed) hashes[buffer] = ring[(i << 2) + 1];
@@ -245,7 +259,7 @@ export class IxgbeRxQueue implements RxQueue {
     return this.#totals[REFILLED];
   }
 
-  /** Bytes of these packets. */
+  /** Bytes of the received packets. */
   get bytes(): number {
     return this.#totals[BYTES] + this.#state[NEW_BYTES];
   }
@@ -285,7 +299,7 @@ export class IxgbeRxQueue implements RxQueue {
 
   /** Descriptors without a buffer: those from TAIL to NEXT_TO_CLEAN. */
   get #empty(): number {
-    return (this.#state[NEXT_TO_CLEAN] - this.#state[TAIL]) | 0;
+    return (this.#state[NEXT_TO_CLEAN] - this.#state[TAIL] - (this.#closed ? 1 : 0)) | 0;
   }
 
   get #closed(): boolean {
@@ -380,13 +394,13 @@ export class IxgbeRxQueue implements RxQueue {
   }
 
   /**
-   * Detaches from the ring without freeing the buffers in it. The queue is closed from then on: it looks as if a
-   * descriptor were empty, so that each call takes the slow path, and reads no descriptor.
+   * Detaches from the ring without freeing the buffers in it. The queue is closed from then on: TAIL moves
+   * back, so that one more descriptor counts as empty, and `receive` takes the slow path before it reads any.
    */
   detach(): void {
+    if (this.#closed) return;
     this.#ring = new Uint32Array(0);
     this.#state[MOST] = 0;
     this.#state[TAIL]--;
-    this.#totals[REFILLED]--;
   }
 }

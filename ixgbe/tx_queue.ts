@@ -38,8 +38,6 @@ import { transmitUnderstudy } from "./understudy.ts";
 
 /** Descriptors of a block. */
 export const BLOCK = 32;
-/** The bits of a descriptor's number that are its place in its block. */
-const IN_BLOCK = BLOCK - 1;
 /** Size of the longest packet that the NIC sends: MAXFRS limits only what it receives (8.2.3.22.13). */
 const MAX_PACKET = MAX_FRAME - CRC;
 /** Smallest PAYLEN that the NIC takes, as Intel's driver for Linux has it. Shorter packets are padded. */
@@ -90,7 +88,6 @@ const makeTransmit = specialise(
     TX_DD,
     TX_RS,
     BLOCK,
-    IN_BLOCK,
     TAIL,
     LIMIT,
     NEW_BYTES,
@@ -112,12 +109,13 @@ const makeTransmit = specialise(
     place: Uint32Array,
   ) {
     const { lengths, freeStack, bufferSize, stride } = pool;
-    const longest = Math.min(bufferSize, MAX_PACKET);
-    const lengthRange = longest - MIN_PAYLEN;
+    const longest = Math.min(bufferSize, MAX_PACKET), shortest = MIN_PAYLEN;
+    const lengthRange = longest - shortest;
     const { words, write } = doorbell, rings = write !== undefined;
     const ring64 = new Float64Array(ring.buffer, ring.byteOffset, ring.length / 2);
+    const IN_BLOCK = BLOCK - 1; // the bits of a descriptor's number that are its place in its block
     const mask = slots.length - 1, half = slots.length / 2;
-    const block = new Float64Array(2 * BLOCK); // descriptors
+    const copied = new Float64Array(2 * BLOCK); // descriptors
 
     // Frees the buffers of `count` descriptors from `first` on.
     const free = (first: number, count: number): void => {
@@ -162,9 +160,10 @@ const makeTransmit = specialise(
       refuseBatch("transmit", batch, pool, state[CLOSED] !== 0);
     });
 
-    // Passes `n` packets in the descriptors before `t` to the NIC.
-    const pass = (n: number, bytes: number, t: number): void => {
-      state[TAIL] += n;
+    // Passes the packets in the descriptors before `tail` to the NIC.
+    const pass = (tail: number, bytes: number): void => {
+      const t = tail & mask;
+      state[TAIL] = tail;
       state[NEW_BYTES] += bytes;
       words[place[0]] = t;
       if (rings) write(t);
@@ -173,12 +172,13 @@ const makeTransmit = specialise(
     // Passes the first `n` packets of a batch to the NIC, and deals with the others: the batch is longer than the
     // ring has room for, or the next packet cannot be sent. Pads a packet of 14 to 16 bytes and goes on; padding
     // does not count as bytes sent. Also refuses what a closed queue is given, and ends an empty batch.
-    const rest = apart((batch: PacketBatch, n: number, bytes: number, room: number): number => {
+    const rest = apart((batch: PacketBatch, n: number, bytes: number): number => {
       if (state[CLOSED] !== 0) refuse(batch);
-      const t = (state[TAIL] + n) & mask;
+      const room = (state[LIMIT] - state[TAIL]) | 0;
       if (n > 0) {
-        ring[(((t - 1) & mask) << 2) + 2] |= TX_RS;
-        pass(n, bytes, t);
+        const tail = state[TAIL] + n;
+        ring[(((tail - 1) & mask) << 2) + 2] |= TX_RS;
+        pass(tail, bytes);
       }
       if (batch.length === 0) return 0;
       const buffer = batch.buffers[n], size = lengths[buffer] | 0, start = buffer * stride;
@@ -191,27 +191,27 @@ const makeTransmit = specialise(
       return n + transmit(batch);
     });
 
-    // Fills whole blocks of descriptors with the first packets of a long batch, until a packet cannot be sent or
-    // the ring's end is near; returns the number of packets. A block is copied to the ring at once: few long stores,
-    // whose cache misses overlap.
-    const fillBlocks = (batch: PacketBatch, count: number): number => {
+    // Writes the descriptors of a long batch's first packets, 32 at a time, until fewer are left, one cannot be sent,
+    // or the ring's end is near; returns the number of packets. Each 32 are copied to the ring at once: few long
+    // stores, whose cache misses overlap.
+    const fillMany = (batch: PacketBatch, count: number): number => {
       const { buffers, length } = batch, first = state[TAIL] & mask, { min } = Math;
       const end = (min(count, slots.length - first) & ~IN_BLOCK) | 0;
       let n = 0, bytes = 0;
       while (n < end) {
         const buffer = buffers[n], size = lengths[buffer] | 0, t = first + n, k = n & IN_BLOCK;
-        if ((size - MIN_PAYLEN) >>> 0 > lengthRange) break;
+        if ((size - shortest) >>> 0 > lengthRange) break;
         n = (n + 1) | 0;
         lengths[buffer] = 0;
         slots[t] = buffer;
-        block[k << 1] = address[buffer];
+        copied[k << 1] = address[buffer];
         const reports = n === length || (t & IN_BLOCK) === IN_BLOCK;
-        block[(k << 1) + 1] = COMMANDS[reports ? size + WITH_RS : size];
+        copied[(k << 1) + 1] = COMMANDS[reports ? size + WITH_RS : size];
         bytes = (bytes + size) | 0;
-        if (k === IN_BLOCK) ring64.set(block, (t - IN_BLOCK) << 1);
+        if (k === IN_BLOCK) ring64.set(copied, (t - IN_BLOCK) << 1);
       }
       const begun = n & IN_BLOCK;
-      if (begun > 0) ring64.set(block.subarray(0, 2 * begun), (first + n - begun) << 1);
+      if (begun > 0) ring64.set(copied.subarray(0, 2 * begun), (first + n - begun) << 1);
       state[NEW_BYTES] += bytes;
       return n;
     };
@@ -222,11 +222,11 @@ const makeTransmit = specialise(
       let room = (state[LIMIT] - tail) | 0;
       if (room < half) room += reclaimBlocks();
       const { buffers, length } = batch, count = length < room ? length : room;
-      let n = count < BLOCK ? 0 : fillBlocks(batch, count), t = (tail + n) & mask, bytes = 0;
+      let n = count > IN_BLOCK ? fillMany(batch, count) : 0, t = (tail + n) & mask, bytes = 0;
       while (n < count) {
         const buffer = buffers[n], size = lengths[buffer] | 0; // 0 if the buffer does not exist
-        if ((size - MIN_PAYLEN) >>> 0 > lengthRange) break;
-        n = (n + 1) | 0;
+        if ((size - shortest) >>> 0 > lengthRange) break;
+        n++;
         lengths[buffer] = 0;
         slots[t] = buffer;
         ring64[t << 1] = address[buffer];
@@ -235,8 +235,8 @@ const makeTransmit = specialise(
         bytes = (bytes + size) | 0;
         t = (t + 1) & mask;
       }
-      if (n < length || n === 0) return rest(batch, n, bytes, count);
-      pass(n, bytes, t);
+      if (n < length || n === 0) return rest(batch, n, bytes);
+      pass(tail + n, bytes);
       batch.length = 0;
       return n;
     };

@@ -29,9 +29,9 @@
  *   without stores took 7 %. So descriptors are written in 64-bit words, and small batches follow each other
  *   without a call in between.
  * - **What is hot is inlined together.** V8 inlines functions into another one while their bytecode, with that
- *   of the next one counted 1.2 times, has at most 920 bytes. `receive` and `transmit` of ixgbe just fit into
- *   the forwarder. What is rare is kept out of it with {@linkcode apart}; `tests/src/inlining_test.ts` adds up
- *   the bytes.
+ *   of the next one counted 1.2 times, has at most 920 bytes. If a function was optimised by itself before, what it
+ *   inlined then counts as well. `receive` and `transmit` of ixgbe just fit into the forwarder. What is rare is
+ *   kept out of them with {@linkcode apart}; `tests/src/inlining_test.ts` adds up the bytes.
  * - **Integers stay integers** with `| 0`, `>>>`, `&` and `Math.imul`; a division makes a double.
  * - **Indices with `+`.** V8 knows the range of `(i << 2) + 2` if it knows that of `i`, but not that of
  *   `i << 2 | 2`. If the index is in range for sure, its check needs no state to deoptimise to, and the

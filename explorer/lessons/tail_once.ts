@@ -41,8 +41,8 @@ export const tailOnce: Lesson = {
       at: { kind: "return", port: 0 },
       text:
         "`receive` returns 4 packets. Four descriptors are empty, and the driver has not written " +
-        "`RDT` (8.2.3.8.5). It refills them and does so when an eighth of the ring is empty: 8 of " +
-        "these 64 descriptors. In a ring of 256 and more, it is 32 descriptors.",
+        "`RDT` (8.2.3.8.5). It refills them when an eighth of the ring is empty: 8 of these 64 " +
+        "descriptors, 32 of a ring of 256 and more. It also does so when it finds no packet.",
       question: {
         ask: "What does a write of `RDT` cost that a write to the ring does not?",
         answer:

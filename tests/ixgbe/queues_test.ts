@@ -219,7 +219,7 @@ Deno.test("RxQueue.receive() fills all empty descriptors when it finds no packet
   pool.takeBack(held);
   queue.close();
   assertEquals(pool.freeCount, 64 + 3);
-  assertEquals([queue.packets, queue.read, queue.refilled], [6, 7, 6]);
+  assertEquals([queue.packets, queue.read, queue.refilled], [6, 7, 7]);
 });
 
 Deno.test("RxQueue.receive() refuses a batch that holds packets, or of another pool", async () => {

@@ -18,7 +18,7 @@ import { FakeRxRing, FakeTxRing } from "../support/fake_ring.ts";
 
 /** Globals that a text may refer to, in addition to its parameters and its scope. */
 const GLOBALS: ReadonlySet<string> = new Set([
-  ...["Float64Array", "Math", "Uint16Array", "Uint32Array", "Uint8Array", "undefined"],
+  ...["Float64Array", "Math", "Uint32Array", "Uint8Array", "undefined"],
 ]);
 const ROOT = new URL("../../", import.meta.url);
 

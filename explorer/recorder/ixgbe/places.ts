@@ -19,9 +19,13 @@ export const PLACES = {
   /** The same in the slow path, which drops the frame. */
   RX_DROP: { file: RX, text: "if ((this.#ring[i * WORDS + 2] & RX_DD) === 0" },
   /** A receive descriptor gets a free buffer again. */
-  RX_ARM: { file: RX, text: "block[k << 1] = address[buffer];" },
+  RX_ARM: { file: RX, text: "ring64[i << 1] = address[buffer];" },
+  /** The same, with all of a block. */
+  RX_ARM_BLOCK: { file: RX, text: "block[k << 1] = address[buffer];" },
   /** A transmit descriptor gets a packet's buffer. */
   TX_ARM: { file: TX, text: "ring64[t << 1] = address[buffer];" },
+  /** The same, with 32 or more of a batch. */
+  TX_ARM_MANY: { file: TX, text: "copied[k << 1] = address[buffer];" },
   /** The driver looks at DD of a run's last transmit descriptor. */
   TX_LOOK: { file: TX, text: "if ((ring[(last << 2) + 3] & TX_DD) === 0) break;" },
   /** Reclaiming looks for the last packet of a block that was sent. */

@@ -94,6 +94,8 @@ export class PortRecorder implements AccessedPort, LineWatcher {
 
   #beforeReceiveTail(ring: RxRing | undefined): void {
     const batch = this.#receiving;
+    // A call that finds no packet, and drops none, looks before it refills.
+    if (batch?.length === 0) this.#lookedInVain = ring?.lookedInVain() ?? false;
     this.driverWrote();
     // The fast path writes the tail after it has found that there is no further packet.
     if (batch === undefined || batch.length === 0 || batch.length === batch.capacity) return;

@@ -4,7 +4,9 @@
  * @module
  */
 
+import { MAX_EMPTY } from "../../../ixgbe/rx_queue.ts";
 import { BUFFER, NONE, OWNER, RING } from "../../recording/layout.ts";
+import type { Place } from "../../recording/step.ts";
 import { emptyText, endsFrame, isReceived, receivedText } from "./descriptor_text.ts";
 import { PLACES } from "./places.ts";
 import { accessOf, descriptorName } from "./port.ts";
@@ -52,7 +54,13 @@ export class RxRing extends Ring {
   driverWrote({ read, refilled }: DriverRxQueue): void {
     const { cells } = this;
     while (cells.get(RING.NEXT) !== (read & cells.mask)) this.#looked(cells.get(RING.NEXT));
-    while (cells.get(RING.FILL) !== (refilled & cells.mask)) this.#armed(cells.get(RING.FILL));
+    const count = (refilled - cells.get(RING.FILL)) & cells.mask;
+    const source = count < Math.min(cells.entries / 8, MAX_EMPTY)
+      ? PLACES.RX_ARM
+      : PLACES.RX_ARM_BLOCK;
+    while (cells.get(RING.FILL) !== (refilled & cells.mask)) {
+      this.#armed(cells.get(RING.FILL), source);
+    }
   }
 
   /** The driver has looked at a descriptor, and found it done. */
@@ -83,7 +91,7 @@ export class RxRing extends Ring {
   }
 
   /** The driver has given a descriptor a free buffer. */
-  #armed(i: number): void {
+  #armed(i: number, source: Place): void {
     const { cells } = this, { pool, journal, port } = this.context;
     const old = cells.words(i);
     this.#take(i);
@@ -104,15 +112,15 @@ export class RxRing extends Ring {
       section: FORMAT,
       ...buffer === NONE ? {} : { buffer },
       descriptor: accessOf(cells, i, [old, cells.words(i)], false),
-      source: PLACES.RX_ARM,
+      source,
     });
   }
 
-  /** The driver looks at the next descriptor, and finds it not done. */
-  lookedInVain(): void {
+  /** The driver looks at the next descriptor; returns whether it finds it not done. */
+  lookedInVain(): boolean {
     const { cells } = this, { journal, port } = this.context;
     const i = cells.get(RING.NEXT), words = cells.words(i);
-    if (isReceived(words)) return;
+    if (isReceived(words)) return false;
     journal.add({
       kind: "look",
       actor: "driver",
@@ -124,6 +132,7 @@ export class RxRing extends Ring {
       descriptor: accessOf(cells, i, [words, words], false),
       source: PLACES.RX_LOOK,
     });
+    return true;
   }
 
   /** Whether the next descriptor for the driver is not done. */

@@ -35,7 +35,9 @@ export class TxRing extends Ring {
     // transmit() reclaims if half of the ring is full.
     const reclaims = cells.get(RING.FILL) !== fill && held >= cells.entries / 2;
     if (reclaims && cells.get(RING.NEXT) === next) this.lookedInVain();
-    while (cells.get(RING.FILL) !== fill) this.#armed(cells.get(RING.FILL));
+    const count = (fill - cells.get(RING.FILL)) & cells.mask;
+    const source = count < BLOCK ? PLACES.TX_ARM : PLACES.TX_ARM_MANY;
+    while (cells.get(RING.FILL) !== fill) this.#armed(cells.get(RING.FILL), source);
   }
 
   /** Records the buffers that the driver has returned to the pool since the ring was looked at last. */
@@ -129,7 +131,7 @@ export class TxRing extends Ring {
     });
   }
 
-  #armed(i: number): void {
+  #armed(i: number, source: Place): void {
     const { cells } = this, { pool, journal, port } = this.context;
     const old = cells.words(i);
     cells.setWords(i, this.inMemory(i));
@@ -149,7 +151,7 @@ export class TxRing extends Ring {
       section: FORMAT,
       ...pool.about(buffer),
       descriptor: accessOf(cells, i, [old, words], false, descriptorFormat("tx", words)),
-      source: PLACES.TX_ARM,
+      source,
     });
   }
 
