@@ -145,7 +145,7 @@ const makeReceive = specialise(
         state[NEW_BYTES] += bytes;
         batch.length = n;
         if (empty + n >= maxEmpty) refill();
-      } else if (empty > 0 || (ring[(i << 2) + 2] & RX_DD) !== 0) { // a closed queue has an empty descriptor
+      } else if (empty > 0 || (ring[(i << 2) + 2] & RX_DD) !== 0) { // of a closed queue, one counts as empty
         return slowPath(batch);
       }
       return n;

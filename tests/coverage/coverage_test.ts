@@ -97,7 +97,7 @@ Deno.test("measure() shows that a specialised function ran", async () => {
   assert(passed);
   const { ran, uncovered } = files.find(({ file }) => file === "ixgbe/tx_queue.ts")!;
   const text = Deno.readTextFileSync(`${PROJECT}ixgbe/tx_queue.ts`).split("\n");
-  const line = text.findIndex((line) => line.includes("slots[t] = buffer;")) + 1;
+  const line = text.findIndex((line) => line.includes("ring64[t << 1] = address[buffer];")) + 1;
   assert(
     line > 0 && ran.includes(line),
     `line ${line} of ${JSON.stringify({ ran, uncovered })}`,
