@@ -118,7 +118,7 @@ static inline void look(struct port *p, struct ring *ring, unsigned way, unsigne
   if (!(QUEUE_REG(p, way, queue, DCTL) & ENABLE)) ring->enabled = false;
   else if (!ring->enabled) {
     uint64_t base = (uint64_t)QUEUE_REG(p, way, queue, BASE_HIGH) << 32 | QUEUE_REG(p, way, queue, BASE);
-    ring->descriptors = (volatile pair *)reach(base);
+    ring->descriptors = (volatile pair *)reach(base & ~127ull); /* bits that a card ignores */
     ring->entries = QUEUE_REG(p, way, queue, LENGTH) / 16;
     ring->head = QUEUE_REG(p, way, queue, HEAD);
     ring->enabled = ring->descriptors && ring->head < ring->entries && (way == TX || ring->head % 4 == 0);

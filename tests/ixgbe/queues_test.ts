@@ -222,6 +222,23 @@ Deno.test("RxQueue.receive() fills all empty descriptors when it finds no packet
   assertEquals([queue.packets, queue.read, queue.refilled], [6, 7, 7]);
 });
 
+Deno.test("RxQueue.receive() fills as many empty descriptors as the pool has buffers, then leaves RDT alone", () => {
+  using pool = new Mempool({ buffers: 64 + 2, memory: "pages" });
+  const ring = new FakeRxRing(pool, 64), batch = new PacketBatch(pool, 8), { queue } = ring;
+  ring.fill(60);
+  ring.fill(60);
+  assertEquals(queue.receive(batch), 2);
+  const held = pool.allocate(60);
+  batch.length = 0; // the program keeps both packets
+  for (let call = 0; call < 3; call++) {
+    assertEquals([queue.receive(batch), ring.free, ring.tails.length], [0, 62, 2]);
+  }
+  pool.takeBack([held]);
+  assertEquals([queue.receive(batch), ring.free, ring.tails.length], [0, 63, 3]);
+  queue.close();
+  assertEquals(pool.freeCount, 64);
+});
+
 Deno.test("RxQueue.receive() refuses a batch that holds packets, or of another pool", async () => {
   using bench = await Bench.start();
   bench.arrive(frame(60), frame(60));
@@ -323,6 +340,18 @@ Deno.test("TxQueue.transmit() writes each packet's descriptor, in blocks and one
       },
     ),
   );
+});
+
+Deno.test("TxQueue.transmit() pads a packet in the middle of a block", () => {
+  using pool = new Mempool({ buffers: 128, memory: "pages" });
+  const ring = new FakeTxRing(pool, 128), { queue } = ring, batch = new PacketBatch(pool, 96);
+  for (let i = 0; i < 96; i++) batch.add(frame(i === 40 ? 15 : 60));
+  assertEquals([queue.transmit(batch), batch.length, queue.pending], [96, 0, 96]);
+  for (let i = 0; i < 96; i++) assertEquals(ring.descriptor(i)[3] >>> 14, i === 40 ? 17 : 60);
+  assertEquals(queue.bytes, 95 * 60 + 15);
+  ring.send();
+  assertEquals(queue.reclaim(), 96);
+  queue.close();
 });
 
 Deno.test("TxQueue.reclaim() returns what the NIC has reported, by blocks and by calls", () => {
