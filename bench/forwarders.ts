@@ -60,7 +60,8 @@ export function ours({ batch, queues, workers }: Work): Forwarder {
   return {
     ...{ name: OURS, ready: true, counts: true, lossless: true, uio: false },
     command: (addresses) => [
-      ...[...DENO, ...(workers === 1 ? [] : [READ]), "fwd.ts", "--json"],
+      // Each line that it prints would wake the bench, on one of the two cores.
+      ...[...DENO, ...(workers === 1 ? [] : [READ]), "fwd.ts", "--json", "--quiet"],
       ...[...options, ...addresses],
     ],
   };
