@@ -13,6 +13,12 @@ import { out } from "./output.ts";
 /** Bytes that a packet occupies on the wire in addition to its own: preamble, CRC, gap. */
 export const WIRE_OVERHEAD = 24;
 
+/**
+ * Milliseconds between counts that are printed, and between those that are not: a card's counters have 32 bits, and
+ * stay at their maximum until they are read (X550: section 8.2.2.17), after 288 s at 14.9 million packets a second.
+ */
+const SECOND_MS = 1000, QUIET_MS = 10_000;
+
 /** Counts of a device since it was opened. A program adds its own, which come last. */
 export interface Counts {
   readonly rxPackets: number;
@@ -152,11 +158,14 @@ export class Report {
     if (this.#options.json) this.#print(JSON.stringify({ ready: true }));
   }
 
-  /** Prints what the last second has added, if a second has passed. */
+  /**
+   * Prints what the last second has added, if a second has passed. With `quiet`, only counts now and then, so
+   * that the devices' counters do not overflow.
+   */
   second(now: number): void {
-    if (now - this.#last < 1000) return;
-    const counts = unstoppable(this.#counts);
     const { json, quiet } = this.#options;
+    if (now - this.#last < (quiet ? QUIET_MS : SECOND_MS)) return;
+    const counts = unstoppable(this.#counts);
     if (json && !quiet) this.#json(counts, now, false);
     else if (!quiet) this.#rates(counts, (now - this.#last) / 1000);
     this.#before = counts;

@@ -117,9 +117,12 @@ export function offsetOf(register: Register, index = 0): number {
   if (!(index >= 0 && index < register.count)) {
     throw new RangeError(`${register.name} has no copy ${index} (it has ${register.count})`);
   }
-  let run: Run = { from: 0, offset: register.offset, stride: register.stride };
-  for (const next of register.runs) if (index >= next.from) run = next;
-  return run.offset + (index - run.from) * (run.stride ?? 4);
+  const { runs, stride } = register;
+  let offset = register.offset + index * stride;
+  for (const run of runs) {
+    if (index >= run.from) offset = run.offset + (index - run.from) * (run.stride ?? 4);
+  }
+  return offset;
 }
 
 /** Returns the name of a copy of a register for messages: `RDT[3]`, or `CTRL` if there is only one. */

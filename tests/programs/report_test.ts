@@ -45,6 +45,16 @@ Deno.test("Report.second() prints the rates of that second on the wire, in align
   ]);
 });
 
+Deno.test("Report.second() with quiet prints nothing, and counts every ten seconds", () => {
+  let counted = 0;
+  const report = new Report({ json: false, quiet: true }, DEVICES, () => {
+    counted++;
+    return [NOTHING, NOTHING];
+  }, (line) => assertEquals(line, "nothing"));
+  for (let ms = 0; ms < 30_000; ms += 20) report.second(report.start + ms);
+  assertEquals(counted, 2);
+});
+
 Deno.test("Report.total() prints counts, with mean rates until workEnded()", async () => {
   const counts = [{ ...NOTHING, rxPackets: 3, rxBytes: 180, missed: 12 }, NOTHING];
   const { report, lines } = reportOn(counts, { quiet: true });

@@ -1,6 +1,7 @@
 /** Workers: how they start, fail and end, and that no thread is left. */
 
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
+import { ifReadable, readText } from "../../native/files.ts";
 import { WorkerError } from "../../src/errors.ts";
 import { Workers } from "../../programs/workers.ts";
 import { until } from "../support/processes.ts";
@@ -11,7 +12,8 @@ const MODULE = new URL("../support/failing_worker.ts", import.meta.url);
 
 function threads(): string[] {
   return [...Deno.readDirSync("/proc/self/task")].map(({ name }) => name).filter((thread) => {
-    return /^worker/.test(Deno.readTextFileSync(`/proc/self/task/${thread}/comm`));
+    const name = ifReadable(() => readText(`/proc/self/task/${thread}/comm`));
+    return name?.startsWith("worker"); // undefined: it has ended meanwhile
   });
 }
 

@@ -4,6 +4,8 @@
  * @module
  */
 
+import { linkName } from "../../native/files.ts";
+
 /** State, parent and session in `/proc/PID/stat`. */
 const STAT = /\) (\w) (\d+) \d+ (\d+) /;
 
@@ -44,7 +46,7 @@ export function memoryOf(pid: number): string[] {
   const files = [...Deno.readDirSync(`/proc/${pid}/fd`)].map(({ name }) =>
     `/proc/${pid}/fd/${name}`
   );
-  return files.filter((file) => Deno.readLinkSync(file).startsWith("/memfd:ixy "));
+  return files.filter((file) => linkName(file)?.startsWith("memfd:ixy ")); // some may be closed meanwhile
 }
 
 /** Returns whether a process exists. */
