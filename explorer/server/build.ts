@@ -50,11 +50,11 @@ export async function build(entries: Entries = ENTRIES): Promise<Site> {
   await using directory = await TemporaryDirectory.make();
   const map = directory.file("import_map.json");
   await Deno.writeTextFile(map, JSON.stringify(await importMap()));
-  // The engine is not minified: stacks need the names of its functions.
-  const [engine, page] = await Promise.all([
-    bundle(entries.engine, directory.file("engine.js"), map, ["--sourcemap=external"]),
-    bundle(entries.page, directory.file("page.js"), map, ["--minify"]),
-  ]);
+  // One after the other: the first bundler on a machine copies esbuild into Deno's cache, and two at once disturb
+  // each other. The engine is not minified: stacks need the names of its functions.
+  const engine = directory.file("engine.js"), page = directory.file("page.js");
+  await bundle(entries.engine, engine, map, ["--sourcemap=external"]);
+  await bundle(entries.page, page, map, ["--minify"]);
   return new Map([
     ...await Promise.all(entries.files.map(asIs)),
     ["page.js", await Deno.readFile(page)],
@@ -69,13 +69,13 @@ async function asIs(path: string): Promise<[string, Uint8Array<ArrayBuffer>]> {
   return [path.split("/").at(-1)!, await Deno.readFile(new URL(path, PROJECT))];
 }
 
-/** Bundles a module with all that it imports into a file, and returns the file's path. */
+/** Bundles a module with all that it imports into a file. */
 async function bundle(
   entry: string,
   output: string,
   importMap: string,
   options: readonly string[],
-): Promise<string> {
+): Promise<void> {
   const stop = Interruption.current?.signal;
   const command = new Deno.Command(Deno.execPath(), {
     args: [
@@ -89,7 +89,7 @@ async function bundle(
     ...(stop && { signal: stop }),
   });
   const { success, stdout, stderr } = await command.output();
-  if (success) return output;
+  if (success) return;
   stop?.throwIfAborted();
   const said = [stdout, stderr].map((text) => new TextDecoder().decode(text)).join("\n");
   throw new UsageError(`cannot bundle ${entry}: ${said.trim().replaceAll(/\s+/g, " ")}`);

@@ -5,6 +5,8 @@ import { Sources } from "../../../explorer/recording/sources.ts";
 import { build, type Entries, NAMES, type Site } from "../../../explorer/server/build.ts";
 import { withoutComments } from "../../../explorer/server/comments.ts";
 import { withRenamedScopes } from "../../../explorer/server/specialised.ts";
+import { delay } from "../../../native/clock.ts";
+import { ifReadable, list, readText } from "../../../native/files.ts";
 import { TemporaryDirectory } from "../../../programs/temporary_directory.ts";
 import { UsageError } from "../../../src/errors.ts";
 import { PROJECT } from "../../support/processes.ts";
@@ -24,6 +26,14 @@ async function buildSmall(changes: Partial<Entries> = {}): Promise<Site> {
     files: [await file("index.html", "<!DOCTYPE html>"), await file("icon.svg", "<svg/>")],
     ...changes,
   });
+}
+
+/** Returns the number of child processes of this process. */
+function children(): number {
+  const lists = list("/proc/self/task").map((thread) => {
+    return ifReadable(() => readText(`/proc/self/task/${thread}/children`)) ?? ""; // it may have ended
+  });
+  return lists.join(" ").split(" ").filter((pid) => pid !== "").length;
 }
 
 /** Writes a site to a directory, and runs its engine. */
@@ -55,6 +65,17 @@ Deno.test("withoutComments() leaves code where it is, and all that only looks li
       ...['  g = "/* h */"; i = /[/*]/; } '],
     ].join("\n"),
   );
+});
+
+Deno.test("build() runs one bundler at a time: Deno's first ones on a machine would disturb each other", async () => {
+  let most = 0, built = false;
+  const site = buildSmall().finally(() => built = true);
+  while (!built) {
+    most = Math.max(most, children());
+    await delay(2);
+  }
+  await site;
+  assertEquals(most, 1);
 });
 
 Deno.test("build() makes the files, and Sources leads from the engine's stacks to the driver", async () => {
