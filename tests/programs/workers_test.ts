@@ -1,7 +1,7 @@
 /** Workers: how they start, fail and end, and that no thread is left. */
 
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
-import { ifReadable, readText } from "../../native/files.ts";
+import { ifReadable, list, readText } from "../../native/files.ts";
 import { WorkerError } from "../../src/errors.ts";
 import { Workers } from "../../programs/workers.ts";
 import { until } from "../support/processes.ts";
@@ -11,7 +11,7 @@ import type { Preparation, Words } from "../support/preparing_worker.ts";
 const MODULE = new URL("../support/failing_worker.ts", import.meta.url);
 
 function threads(): string[] {
-  return [...Deno.readDirSync("/proc/self/task")].map(({ name }) => name).filter((thread) => {
+  return list("/proc/self/task").filter((thread) => {
     const name = ifReadable(() => readText(`/proc/self/task/${thread}/comm`));
     return name?.startsWith("worker"); // undefined: it has ended meanwhile
   });

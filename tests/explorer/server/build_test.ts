@@ -5,11 +5,10 @@ import { Sources } from "../../../explorer/recording/sources.ts";
 import { build, type Entries, NAMES, type Site } from "../../../explorer/server/build.ts";
 import { withoutComments } from "../../../explorer/server/comments.ts";
 import { withRenamedScopes } from "../../../explorer/server/specialised.ts";
-import { delay } from "../../../native/clock.ts";
 import { ifReadable, list, readText } from "../../../native/files.ts";
 import { TemporaryDirectory } from "../../../programs/temporary_directory.ts";
 import { UsageError } from "../../../src/errors.ts";
-import { PROJECT } from "../../support/processes.ts";
+import { PROJECT, until } from "../../support/processes.ts";
 import type { Forwarded } from "./engine.ts";
 
 /** Builds a site with a small page, after changes of the entries. */
@@ -68,13 +67,15 @@ Deno.test("withoutComments() leaves code where it is, and all that only looks li
 });
 
 Deno.test("build() runs one bundler at a time: Deno's first ones on a machine would disturb each other", async () => {
+  const before = children();
   let most = 0, built = false;
-  const site = buildSmall().finally(() => built = true);
-  while (!built) {
-    most = Math.max(most, children());
-    await delay(2);
-  }
-  await site;
+  await Promise.all([
+    buildSmall().finally(() => built = true),
+    until("the build", () => {
+      most = Math.max(most, children() - before);
+      return built;
+    }),
+  ]);
   assertEquals(most, 1);
 });
 
